@@ -1,0 +1,126 @@
+"""Every error and warning that hbsim raises on purpose, in one tree.
+
+::
+
+    HbsimError
+    ├── ParameterError   (ValueError)    a parameter, option or field breaks a rule
+    ├── ProtocolError    (RuntimeError)  a report or failure that cannot be
+    ├── SurrogateError   (ValueError)    learning curves that cannot be used
+    └── OutputError      (OSError)       results that cannot be written or read
+    HbsimWarning         (UserWarning)   something was done that the user may not expect
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "HbsimError",
+    "HbsimWarning",
+    "OutputError",
+    "ParameterError",
+    "ProtocolError",
+    "SurrogateError",
+    "nearest",
+]
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Say which of `names` was probably meant: ``" Did you mean 'x'?"``, or nothing."""
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+class HbsimError(Exception):
+    """The root of all errors that hbsim raises on purpose."""
+
+
+class ParameterError(HbsimError, ValueError):
+    """A parameter breaks a rule; raised before any work starts.
+
+    Attributes
+    ----------
+    field : str
+        The parameter's name, as its user wrote it.
+    value : object
+        The value that was given.
+    rule : str
+        What the value has to satisfy.
+    """
+
+    def __init__(self, field: str, value: object, rule: str) -> None:
+        self.field = field
+        self.value = value
+        self.rule = rule
+        super().__init__(f"{field}={value!r}: {rule}")
+
+    def __reduce__(self) -> tuple[type, tuple[str, object, str]]:
+        return type(self), (self.field, self.value, self.rule)
+
+
+class ProtocolError(HbsimError, RuntimeError):
+    """A report or a failure that cannot be; the scheduler's state is what it was before.
+
+    Attributes
+    ----------
+    trial : object
+        The trial that was named.
+    got : str
+        What was told.
+    expected : str
+        What could have been told instead.
+    """
+
+    def __init__(self, trial: object, got: str, expected: str) -> None:
+        self.trial = trial
+        self.got = got
+        self.expected = expected
+        super().__init__(f"trial {trial}: got {got}; expected {expected}")
+
+    def __reduce__(self) -> tuple[type, tuple[object, str, str]]:
+        return type(self), (self.trial, self.got, self.expected)
+
+
+class SurrogateError(HbsimError, ValueError):
+    """Learning curves that cannot be used: an empty table, a missing column, time that goes back.
+
+    Attributes
+    ----------
+    source : str
+        The file or surrogate.
+    problem : str
+        What is wrong, and what would be right.
+    """
+
+    def __init__(self, source: str, problem: str) -> None:
+        self.source = source
+        self.problem = problem
+        super().__init__(f"{source}: {problem}")
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.source, self.problem)
+
+
+class OutputError(HbsimError, OSError):
+    """Results that cannot be written or read.
+
+    Attributes
+    ----------
+    path : str
+        The file or folder.
+    problem : str
+        What is wrong, and what can be done.
+    """
+
+    def __init__(self, path: str, problem: str) -> None:
+        self.path = path
+        self.problem = problem
+        super().__init__(f"{path}: {problem}")
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.path, self.problem)
+
+
+class HbsimWarning(UserWarning):
+    """Something was done that the user may not expect, and what it was."""

@@ -1,0 +1,39 @@
+"""What a driver asks of a searcher, and what it tells it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Searcher"]
+
+
+class Searcher(Protocol):
+    """Chooses configurations. The driver asks once for each new trial, in the order of trial numbers.
+
+    Attributes
+    ----------
+    model_based : bool
+        Whether suggestions depend on what was observed. Where they do not, trial i has the same
+        configuration under every scheduler, and drivers may ask for large blocks ahead.
+    """
+
+    model_based: bool
+
+    def suggest(self, n: int) -> NDArray[np.float64] | NDArray[np.int64]:
+        """Return the next n configurations: (n, d) points of the unit cube, or (n,) row numbers."""
+        ...
+
+    def on_start(self, trial: int, level: float) -> None:
+        """Trial `trial` trains towards `level`: a pending evaluation."""
+        ...
+
+    def on_report(self, trial: int, level: float, value: float | None) -> None:
+        """Trial `trial` has the metric `value` at `level`."""
+        ...
+
+    def on_end(self, trial: int) -> None:
+        """Trial `trial` is no longer running: it completed, stopped, paused or failed for good."""
+        ...
