@@ -1,0 +1,333 @@
+"""The parameters of a search space: what they may be, and how each maps to and from [0, 1]."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hbsim.errors import ParameterError, nearest
+
+__all__ = ["Bool", "Choice", "Column", "Floats", "Int", "Parameter", "Real"]
+
+Floats: TypeAlias = NDArray[np.float64]
+Column: TypeAlias = NDArray[np.float64] | NDArray[np.int64] | NDArray[np.bool_] | list[object]
+
+# The centre of a whole number's share of [0, 1] still decodes to that number: a log scale over
+# 2**44 numbers leaves each share some hundred float steps.
+_LARGEST_INT: Final = 2**44
+_UNSET: Final = object()  # None may be one of the choices
+
+
+class Parameter(ABC):
+    """One dimension of a search space: a set of values, each with its share of [0, 1]."""
+
+    @property
+    @abstractmethod
+    def initial(self) -> object:
+        """The default, as a plain Python value."""
+
+    @abstractmethod
+    def decode(self, unit: Floats) -> Column:
+        """Map coordinates in [0, 1], shape (n,), to n values."""
+
+    @abstractmethod
+    def encode(self, values: Sequence[object], field: str) -> Floats:
+        """Map n values to coordinates in [0, 1], shape (n,).
+
+        Raises
+        ------
+        ParameterError
+            A value is none of the parameter's; `field` is what the error calls it.
+        """
+
+
+@dataclass(frozen=True)
+class Real(Parameter):
+    """A real number between `low` and `high`, both included.
+
+    Parameters
+    ----------
+    low, high : float
+        Finite, ``low < high``.
+    log : bool
+        Spread evenly over the logarithm; needs ``low > 0``.
+    default : float, optional
+        The middle of the range, in its scale, unless given.
+
+    Raises
+    ------
+    ParameterError
+        A bound or the default breaks these rules.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    default: float | None = None
+
+    def __post_init__(self) -> None:
+        low, high = _finite("low", self.low), _finite("high", self.high)
+        _check_range(low, high, self.log)
+        if math.isinf(high - low):
+            raise ParameterError("high", high, f"high - low must be finite (low={low!r})")
+        _assign(self, low=low, high=high)
+        if self.default is None:
+            _assign(self, default=float(self.decode(np.array([0.5]))[0]))
+        else:
+            _assign(self, default=_finite("default", self.default))
+            self.encode([self.default], "default")
+
+    @property
+    def initial(self) -> float:
+        """The default, a float."""
+        assert self.default is not None
+        return self.default
+
+    def decode(self, unit: Floats) -> Floats:
+        """Map coordinates in [0, 1], shape (n,), to n floats; 0 and 1 to exactly `low` and `high`."""
+        low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
+        values = low * (1.0 - unit) + high * unit
+        values = np.clip(np.exp(values) if self.log else values, self.low, self.high)
+        values[unit == 0.0] = self.low
+        values[unit == 1.0] = self.high
+        return values
+
+    def encode(self, values: Sequence[object], field: str) -> Floats:
+        """Map n numbers to coordinates in [0, 1], shape (n,)."""
+        x = _numbers(values, field, self.low, self.high)
+        if not self.log:
+            return np.clip((x - self.low) / (self.high - self.low), 0.0, 1.0)
+        low, high = math.log(self.low), math.log(self.high)
+        return np.clip((np.log(x) - low) / (high - low), 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Int(Parameter):
+    """A whole number between `low` and `high`, both included.
+
+    Each number has the same share of [0, 1]. With ``log=True`` number k has the share of
+    ``[k - 1/2, k + 1/2]`` on a logarithmic scale.
+
+    Parameters
+    ----------
+    low, high : int
+        Whole, ``low < high``, neither beyond 2**44 in size.
+    log : bool
+        Spread over the logarithm; needs ``low > 0``.
+    default : int, optional
+        The middle of the range, in its scale, unless given.
+
+    Raises
+    ------
+    ParameterError
+        A bound or the default breaks these rules.
+    """
+
+    low: int
+    high: int
+    log: bool = False
+    default: int | None = None
+
+    def __post_init__(self) -> None:
+        low, high = _whole("low", self.low), _whole("high", self.high)
+        _check_range(low, high, self.log)
+        _assign(self, low=low, high=high)
+        if self.default is None:
+            _assign(self, default=int(self.decode(np.array([0.5]))[0]))
+        else:
+            _assign(self, default=_whole("default", self.default))
+            self.encode([self.default], "default")
+
+    @property
+    def initial(self) -> int:
+        """The default, an int."""
+        assert self.default is not None
+        return self.default
+
+    def decode(self, unit: Floats) -> NDArray[np.int64]:
+        """Map coordinates in [0, 1], shape (n,), to n whole numbers."""
+        if self.log:
+            low, high = self._borders()
+            values = np.floor(np.exp(low * (1.0 - unit) + high * unit) + 0.5)
+        else:
+            values = self.low + np.floor(unit * (self.high - self.low + 1))
+        return np.clip(values, self.low, self.high).astype(np.int64)
+
+    def encode(self, values: Sequence[object], field: str) -> Floats:
+        """Map n whole numbers to coordinates inside their shares of [0, 1], shape (n,)."""
+        x = _numbers(values, field, self.low, self.high)
+        broken = np.flatnonzero(x != np.floor(x))
+        if broken.size:
+            raise ParameterError(field, values[int(broken[0])], "must be a whole number")
+        if self.log:
+            low, high = self._borders()
+            return (np.log(x) - low) / (high - low)
+        return (x - self.low + 0.5) / (self.high - self.low + 1)
+
+    def _borders(self) -> tuple[float, float]:
+        return math.log(self.low - 0.5), math.log(self.high + 0.5)
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Choice(Parameter):
+    """One of a few values without an order.
+
+    Parameters
+    ----------
+    *choices : hashable
+        The values, no two of them equal; or one list or tuple of them.
+    default : hashable, optional
+        One of the choices; the first unless given.
+
+    Raises
+    ------
+    ParameterError
+        There are no choices, two are equal, one is not hashable, or the default is none of them.
+    """
+
+    choices: tuple[Hashable, ...]
+    default: Hashable
+
+    def __init__(self, *choices: object, default: object = _UNSET) -> None:
+        if len(choices) == 1 and isinstance(choices[0], list | tuple):
+            choices = tuple(choices[0])
+        _check_choices(choices)
+        _assign(self, choices=choices, default=choices[0] if default is _UNSET else default)
+        self.encode([self.default], "default")
+
+    def __repr__(self) -> str:
+        words = [repr(choice) for choice in self.choices]
+        if self.default != self.choices[0]:
+            words.append(f"default={self.default!r}")
+        return f"Choice({', '.join(words)})"
+
+    @property
+    def initial(self) -> object:
+        """The default, one of the choices."""
+        return self.default
+
+    def decode(self, unit: Floats) -> list[object]:
+        """Map coordinates in [0, 1], shape (n,), to n choices, as they were given."""
+        last = len(self.choices) - 1
+        places = np.minimum((unit * (last + 1)).astype(np.int64), last)
+        return [self.choices[place] for place in places.tolist()]
+
+    def encode(self, values: Sequence[object], field: str) -> Floats:
+        """Map n choices to the centres of their shares of [0, 1], shape (n,)."""
+        places = {choice: place for place, choice in enumerate(self.choices)}
+        found = [_place(places, value, field) for value in values]
+        return (np.array(found, dtype=np.float64) + 0.5) / len(self.choices)
+
+
+@dataclass(frozen=True)
+class Bool(Parameter):
+    """False or True, with half of [0, 1] each.
+
+    Parameters
+    ----------
+    default : bool
+        False unless given.
+
+    Raises
+    ------
+    ParameterError
+        The default is neither.
+    """
+
+    default: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.default, bool | np.bool_):
+            raise ParameterError("default", self.default, "must be True or False")
+        _assign(self, default=bool(self.default))
+
+    @property
+    def initial(self) -> bool:
+        """The default, a bool."""
+        return self.default
+
+    def decode(self, unit: Floats) -> NDArray[np.bool_]:
+        """Map coordinates in [0, 1], shape (n,), to n bools."""
+        return unit >= 0.5
+
+    def encode(self, values: Sequence[object], field: str) -> Floats:
+        """Map n bools (0 and 1 are taken as such) to 0.25 and 0.75, shape (n,)."""
+        places: dict[object, int] = {False: 0, True: 1}
+        found = [_place(places, value, field) for value in values]
+        return 0.25 + 0.5 * np.array(found, dtype=np.float64)
+
+
+def _assign(parameter: Parameter, **fields: object) -> None:
+    # Frozen dataclasses normalise their fields once, while they are made.
+    for name, value in fields.items():
+        object.__setattr__(parameter, name, value)
+
+
+def _finite(field: str, value: object) -> float:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        raise ParameterError(field, value, "must be a finite number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ParameterError(field, value, "must be a finite number")
+    return number
+
+
+def _whole(field: str, value: object) -> int:
+    number = _finite(field, value)
+    if not number.is_integer():
+        raise ParameterError(field, value, "must be a whole number")
+    if abs(number) > _LARGEST_INT:
+        raise ParameterError(field, value, "must lie between -2**44 and 2**44")
+    return int(number)
+
+
+def _check_range(low: float, high: float, log: bool) -> None:
+    if not low < high:
+        raise ParameterError("low", low, f"must be below high={high!r}")
+    if log and low <= 0:
+        raise ParameterError("low", low, "must be above 0 with log=True")
+
+
+def _check_choices(choices: tuple[object, ...]) -> None:
+    if not choices:
+        raise ParameterError("choices", choices, "needs at least one value")
+    seen: set[object] = set()
+    for choice in choices:
+        if not isinstance(choice, Hashable):
+            raise ParameterError("choices", choice, "every choice must be hashable")
+        if choice != choice:
+            raise ParameterError("choices", choice, "NaN cannot be a choice: it does not equal itself")
+        if choice in seen:
+            raise ParameterError("choices", choice, "must not be given twice (1, 1.0 and True are equal)")
+        seen.add(choice)
+
+
+def _numbers(values: Sequence[object], field: str, low: float, high: float) -> Floats:
+    """Return the values as floats, each between low and high."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
+        x = values.astype(np.float64)
+    else:
+        x = np.array([_finite(field, value) for value in values], dtype=np.float64)
+    outside = np.flatnonzero(~((x >= low) & (x <= high)))
+    if outside.size:
+        raise ParameterError(field, values[int(outside[0])], f"must lie between {low!r} and {high!r}")
+    return x
+
+
+def _place(places: dict[object, int], value: object, field: str) -> int:
+    try:
+        return places[value]
+    except (KeyError, TypeError):
+        rule = f"must be one of {', '.join(repr(choice) for choice in places)}."
+        near = nearest(value, [c for c in places if isinstance(c, str)]) if isinstance(value, str) else ""
+        raise ParameterError(field, value, rule + near) from None
