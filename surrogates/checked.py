@@ -1,0 +1,177 @@
+"""A user's own surrogate: what it leaves out is filled in, and what it returns is checked."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from hbsim.core.space import Space
+from hbsim.core.types import Mode
+from hbsim.errors import SurrogateError, nearest
+from hbsim.surrogates.protocol import Floats, Ints
+
+__all__ = ["Checked"]
+
+_REQUIRED: Final = ("metric", "mode", "max_resource", "evaluate")
+
+
+class Checked:
+    """Wraps any object with `evaluate`, so that a fault of its own becomes one SurrogateError.
+
+    It needs `metric`, `mode`, `max_resource` and `evaluate`, and `space` or `rows`. The rest of
+    `Surrogate` has defaults: `name` (the class), `resources` (None: any level), and no `optimum` and
+    no `test_values`.
+
+    Parameters
+    ----------
+    wrapped : object
+        The user's surrogate.
+    name : str, optional
+        What it is called if it has no `name` of its own.
+
+    Raises
+    ------
+    SurrogateError
+        An attribute is missing or cannot be; later, a call raises or returns what it must not.
+    """
+
+    def __init__(self, wrapped: object, name: str | None = None) -> None:
+        self.wrapped = wrapped
+        self.name = str(getattr(wrapped, "name", name or type(wrapped).__name__))
+        self._require_attributes()
+        self.metric = str(getattr(wrapped, "metric"))  # noqa: B009
+        self.mode: Mode = self._read_mode()
+        self.max_resource = self._number("max_resource")
+        self.resources = self._read_resources()
+        self.rows = self._read_rows()
+        self.space = self._read_space()
+
+    def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
+        """Return the wrapped surrogate's metric and seconds, shapes (n, m), checked.
+
+        Raises
+        ------
+        SurrogateError
+            It raised, returned no two (n, m) arrays of numbers, or time that is no number, is
+            negative or goes back.
+        """
+        result = self._call("evaluate", configurations, levels)
+        if not isinstance(result, tuple | list) or len(result) != 2:
+            raise self._error(f"evaluate must return values and seconds, got {type(result).__name__}")
+        shape = (len(configurations), len(levels))
+        values = self._array("values", result[0], shape)
+        seconds = self._array("seconds", result[1], shape)
+        self._check_time(seconds, levels)
+        return values, seconds
+
+    def optimum(self, level: float) -> float | None:
+        """Return the wrapped surrogate's optimum, None if it has none."""
+        if not hasattr(self.wrapped, "optimum"):
+            return None
+        best = self._call("optimum", level)
+        if best is None:
+            return None
+        if not isinstance(best, int | float | np.number) or not np.isfinite(best):
+            raise self._error(f"optimum must return a finite number or None, got {best!r}")
+        return float(best)
+
+    def test_values(self, configurations: Floats | Ints, level: float) -> Floats | None:
+        """Return the wrapped surrogate's test values, shape (n,), None if it has none."""
+        if not hasattr(self.wrapped, "test_values"):
+            return None
+        tests = self._call("test_values", configurations, level)
+        return None if tests is None else self._array("test_values", tests, (len(configurations),))
+
+    def _error(self, problem: str) -> SurrogateError:
+        return SurrogateError(self.name, problem)
+
+    def _require_attributes(self) -> None:
+        missing = [field for field in _REQUIRED if not hasattr(self.wrapped, field)]
+        if missing:
+            names = [n for n in dir(self.wrapped) if not n.startswith("_")]
+            plural = "s" if len(missing) > 1 else ""
+            near = nearest(missing[0], names)
+            raise self._error(f"has no attribute{plural} {', '.join(missing)}.{near}")
+        if not callable(getattr(self.wrapped, "evaluate")):  # noqa: B009
+            raise self._error("evaluate must be a method: evaluate(configurations, levels)")
+
+    def _read_mode(self) -> Mode:
+        mode = getattr(self.wrapped, "mode", None)
+        if mode == "max" or mode == "min":
+            return "max" if mode == "max" else "min"
+        raise self._error(f"mode is {mode!r}: must be 'max' or 'min'")
+
+    def _number(self, field: str) -> float:
+        value = getattr(self.wrapped, field)
+        good = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        if not good or not np.isfinite(value) or value <= 0:
+            raise self._error(f"{field} is {value!r}: must be a finite number above 0")
+        return float(value)
+
+    def _read_resources(self) -> tuple[float, ...] | None:
+        given = getattr(self.wrapped, "resources", None)
+        if given is None:
+            return None
+        try:
+            levels = tuple(float(level) for level in given)
+        except (TypeError, ValueError):
+            raise self._error(f"resources is {given!r}: must be numbers, or None for any level") from None
+        ascending = all(a < b for a, b in zip((0.0, *levels), levels, strict=False))
+        if not ascending or not levels or levels[-1] != self.max_resource:
+            rule = f"must ascend from above 0 to max_resource={self.max_resource:g}"
+            raise self._error(f"resources is {given!r}: {rule}")
+        return levels
+
+    def _read_rows(self) -> int | None:
+        rows = getattr(self.wrapped, "rows", None)
+        if rows is None:
+            return None
+        if isinstance(rows, bool) or not isinstance(rows, int | np.integer) or rows < 2:
+            raise self._error(f"rows is {rows!r}: must be a whole number, at least 2, or None")
+        return int(rows)
+
+    def _read_space(self) -> Space | None:
+        space = getattr(self.wrapped, "space", None)
+        if space is not None and not isinstance(space, Space):
+            raise self._error(f"space is {space!r}: must be an hbsim Space, or None")
+        if space is None and self.rows is None:
+            raise self._error("needs a space (its parameters), or rows (how many configurations it has)")
+        return space
+
+    def _call(self, method: str, *arguments: object) -> object:
+        try:
+            return getattr(self.wrapped, method)(*arguments)
+        except Exception as error:
+            raise self._error(f"{method} raised {describe_exception(error)}") from error
+
+    def _array(self, what: str, given: object, shape: tuple[int, ...]) -> Floats:
+        try:
+            array = np.asarray(given, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise self._error(f"evaluate must return numbers, got {what} that are none") from None
+        if array.shape != shape:
+            raise self._error(f"{what} must have the shape {shape}, got {array.shape}")
+        return array
+
+    def _check_time(self, seconds: Floats, levels: Floats) -> None:
+        if not seconds.size:
+            return
+        if not np.isfinite(seconds).all() or (seconds[:, 0] < 0).any():
+            raise self._error("seconds must be finite numbers, 0 or more")
+        back = seconds[:, 1:] < seconds[:, :-1]
+        if back.any():
+            row, column = (int(i) for i in np.argwhere(back)[0])
+            now, then = seconds[row, column : column + 2].tolist()
+            span = f"from {now:g} at level {levels[column]:g} to {then:g} at level {levels[column + 1]:g}"
+            raise self._error(f"seconds must not go back along a row: {span}")
+
+
+def describe_exception(error: BaseException) -> str:
+    """Return an exception in one line: its type, what it says, and the file and line where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
