@@ -1,6 +1,7 @@
 """The search space: parameters, the unit cube that stands for them, and a function's arguments."""
 
 from hbsim.core.space.arguments import Args, args, arguments, space_of
+from hbsim.core.space.configspace import from_configspace, to_configspace
 from hbsim.core.space.parameters import Bool, Choice, Int, Parameter, Real
 from hbsim.core.space.space import Space
 
@@ -14,5 +15,7 @@ __all__ = [
     "Space",
     "args",
     "arguments",
+    "from_configspace",
     "space_of",
+    "to_configspace",
 ]

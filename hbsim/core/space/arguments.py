@@ -141,7 +141,7 @@ def arguments(function: Callable[..., object], configuration: Mapping[str, objec
         The function is not decorated, or a name is none of its arguments.
     """
     space_of(function)
-    defaults: dict[str, object] = vars(function)["defaults"]
+    defaults: dict[str, object] = getattr(function, "defaults", {})
     for name, value in configuration.items():
         if name not in defaults:
             rule = f"is no argument of the function ({', '.join(defaults)})."

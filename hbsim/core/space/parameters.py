@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import math
-import numbers
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hbsim.errors import ParameterError, nearest
+from hbsim.core.space.checks import (
+    Floats,
+    Given,
+    check_choices,
+    check_range,
+    finite,
+    numbers_between,
+    place_among,
+    plain,
+    whole,
+)
+from hbsim.errors import ParameterError
 
-__all__ = ["Bool", "Choice", "Column", "Floats", "Int", "Parameter", "Real"]
+__all__ = ["Bool", "Choice", "Column", "Int", "Parameter", "Real"]
 
-Floats: TypeAlias = NDArray[np.float64]
 Column: TypeAlias = NDArray[np.float64] | NDArray[np.int64] | NDArray[np.bool_] | list[object]
 
-# The centre of a whole number's share of [0, 1] still decodes to that number: a log scale over
-# 2**44 numbers leaves each share some hundred float steps.
-_LARGEST_INT: Final = 2**44
 _UNSET: Final = object()  # None may be one of the choices
 
 
@@ -38,7 +44,7 @@ class Parameter(ABC):
         """Map coordinates in [0, 1], shape (n,), to n values."""
 
     @abstractmethod
-    def encode(self, values: Sequence[object], field: str) -> Floats:
+    def encode(self, values: Given, field: str) -> Floats:
         """Map n values to coordinates in [0, 1], shape (n,).
 
         Raises
@@ -73,15 +79,15 @@ class Real(Parameter):
     default: float | None = None
 
     def __post_init__(self) -> None:
-        low, high = _finite("low", self.low), _finite("high", self.high)
-        _check_range(low, high, self.log)
+        low, high = finite("low", self.low), finite("high", self.high)
+        check_range(low, high, self.log)
         if math.isinf(high - low):
             raise ParameterError("high", high, f"high - low must be finite (low={low!r})")
-        _assign(self, low=low, high=high)
+        _assign(self, low=low, high=high, log=bool(self.log))
         if self.default is None:
-            _assign(self, default=float(self.decode(np.array([0.5]))[0]))
+            _assign(self, default=_middle(low, high, self.log))
         else:
-            _assign(self, default=_finite("default", self.default))
+            _assign(self, default=finite("default", self.default))
             self.encode([self.default], "default")
 
     @property
@@ -99,9 +105,9 @@ class Real(Parameter):
         values[unit == 1.0] = self.high
         return values
 
-    def encode(self, values: Sequence[object], field: str) -> Floats:
+    def encode(self, values: Given, field: str) -> Floats:
         """Map n numbers to coordinates in [0, 1], shape (n,)."""
-        x = _numbers(values, field, self.low, self.high)
+        x = numbers_between(values, field, self.low, self.high)
         if not self.log:
             return np.clip((x - self.low) / (self.high - self.low), 0.0, 1.0)
         low, high = math.log(self.low), math.log(self.high)
@@ -136,13 +142,13 @@ class Int(Parameter):
     default: int | None = None
 
     def __post_init__(self) -> None:
-        low, high = _whole("low", self.low), _whole("high", self.high)
-        _check_range(low, high, self.log)
-        _assign(self, low=low, high=high)
+        low, high = whole("low", self.low), whole("high", self.high)
+        check_range(low, high, self.log)
+        _assign(self, low=low, high=high, log=bool(self.log))
         if self.default is None:
             _assign(self, default=int(self.decode(np.array([0.5]))[0]))
         else:
-            _assign(self, default=_whole("default", self.default))
+            _assign(self, default=whole("default", self.default))
             self.encode([self.default], "default")
 
     @property
@@ -160,12 +166,12 @@ class Int(Parameter):
             values = self.low + np.floor(unit * (self.high - self.low + 1))
         return np.clip(values, self.low, self.high).astype(np.int64)
 
-    def encode(self, values: Sequence[object], field: str) -> Floats:
+    def encode(self, values: Given, field: str) -> Floats:
         """Map n whole numbers to coordinates inside their shares of [0, 1], shape (n,)."""
-        x = _numbers(values, field, self.low, self.high)
+        x = numbers_between(values, field, self.low, self.high)
         broken = np.flatnonzero(x != np.floor(x))
         if broken.size:
-            raise ParameterError(field, values[int(broken[0])], "must be a whole number")
+            raise ParameterError(field, plain(values[int(broken[0])]), "must be a whole number")
         if self.log:
             low, high = self._borders()
             return (np.log(x) - low) / (high - low)
@@ -182,7 +188,7 @@ class Choice(Parameter):
     Parameters
     ----------
     *choices : hashable
-        The values, no two of them equal; or one list or tuple of them.
+        The values, no two of them equal; or one list, tuple or range of them.
     default : hashable, optional
         One of the choices; the first unless given.
 
@@ -196,9 +202,9 @@ class Choice(Parameter):
     default: Hashable
 
     def __init__(self, *choices: object, default: object = _UNSET) -> None:
-        if len(choices) == 1 and isinstance(choices[0], list | tuple):
+        if len(choices) == 1 and isinstance(choices[0], list | tuple | range):
             choices = tuple(choices[0])
-        _check_choices(choices)
+        check_choices(choices)
         _assign(self, choices=choices, default=choices[0] if default is _UNSET else default)
         self.encode([self.default], "default")
 
@@ -219,10 +225,10 @@ class Choice(Parameter):
         places = np.minimum((unit * (last + 1)).astype(np.int64), last)
         return [self.choices[place] for place in places.tolist()]
 
-    def encode(self, values: Sequence[object], field: str) -> Floats:
+    def encode(self, values: Given, field: str) -> Floats:
         """Map n choices to the centres of their shares of [0, 1], shape (n,)."""
         places = {choice: place for place, choice in enumerate(self.choices)}
-        found = [_place(places, value, field) for value in values]
+        found = [place_among(places, value, field) for value in values]
         return (np.array(found, dtype=np.float64) + 0.5) / len(self.choices)
 
 
@@ -257,10 +263,10 @@ class Bool(Parameter):
         """Map coordinates in [0, 1], shape (n,), to n bools."""
         return unit >= 0.5
 
-    def encode(self, values: Sequence[object], field: str) -> Floats:
+    def encode(self, values: Given, field: str) -> Floats:
         """Map n bools (0 and 1 are taken as such) to 0.25 and 0.75, shape (n,)."""
         places: dict[object, int] = {False: 0, True: 1}
-        found = [_place(places, value, field) for value in values]
+        found = [place_among(places, value, field) for value in values]
         return 0.25 + 0.5 * np.array(found, dtype=np.float64)
 
 
@@ -270,64 +276,7 @@ def _assign(parameter: Parameter, **fields: object) -> None:
         object.__setattr__(parameter, name, value)
 
 
-def _finite(field: str, value: object) -> float:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
-        raise ParameterError(field, value, "must be a finite number")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise ParameterError(field, value, "must be a finite number")
-    return number
-
-
-def _whole(field: str, value: object) -> int:
-    number = _finite(field, value)
-    if not number.is_integer():
-        raise ParameterError(field, value, "must be a whole number")
-    if abs(number) > _LARGEST_INT:
-        raise ParameterError(field, value, "must lie between -2**44 and 2**44")
-    return int(number)
-
-
-def _check_range(low: float, high: float, log: bool) -> None:
-    if not low < high:
-        raise ParameterError("low", low, f"must be below high={high!r}")
-    if log and low <= 0:
-        raise ParameterError("low", low, "must be above 0 with log=True")
-
-
-def _check_choices(choices: tuple[object, ...]) -> None:
-    if not choices:
-        raise ParameterError("choices", choices, "needs at least one value")
-    seen: set[object] = set()
-    for choice in choices:
-        if not isinstance(choice, Hashable):
-            raise ParameterError("choices", choice, "every choice must be hashable")
-        if choice != choice:
-            raise ParameterError("choices", choice, "NaN cannot be a choice: it does not equal itself")
-        if choice in seen:
-            raise ParameterError("choices", choice, "must not be given twice (1, 1.0 and True are equal)")
-        seen.add(choice)
-
-
-def _numbers(values: Sequence[object], field: str, low: float, high: float) -> Floats:
-    """Return the values as floats, each between low and high."""
-    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
-        x = values.astype(np.float64)
-    else:
-        x = np.array([_finite(field, value) for value in values], dtype=np.float64)
-    outside = np.flatnonzero(~((x >= low) & (x <= high)))
-    if outside.size:
-        raise ParameterError(field, values[int(outside[0])], f"must lie between {low!r} and {high!r}")
-    return x
-
-
-def _place(places: dict[object, int], value: object, field: str) -> int:
-    try:
-        return places[value]
-    except (KeyError, TypeError):
-        rule = f"must be one of {', '.join(repr(choice) for choice in places)}."
-        near = nearest(value, [c for c in places if isinstance(c, str)]) if isinstance(value, str) else ""
-        raise ParameterError(field, value, rule + near) from None
+def _middle(low: float, high: float, log: bool) -> float:
+    # Roots before the product: no overflow, and 0.01 for 0.001 and 0.1.
+    middle = math.sqrt(low) * math.sqrt(high) if log else low + (high - low) / 2
+    return min(max(middle, low), high)

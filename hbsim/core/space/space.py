@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
 
-from hbsim.core.space.parameters import Column, Floats, Parameter
+from hbsim.core.space.checks import Floats, Given, whole
+from hbsim.core.space.parameters import Column, Parameter
 from hbsim.core.space.plain import parameter_from_json, parameter_to_json
 from hbsim.errors import ParameterError, nearest
 
@@ -100,7 +101,7 @@ class Space:
         points : array, shape (n, d)
             Independent and uniform in [0, 1).
         """
-        if n < 0:
+        if whole("n", n) < 0:
             raise ParameterError("n", n, "must be 0 or more")
         return rng.random((n, self.dimension))
 
@@ -224,15 +225,15 @@ def _is_column(value: object) -> bool:
     return isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
-def _column(name: str, value: object) -> Sequence[object]:
+def _column(name: str, value: object) -> Given:
     if isinstance(value, list):
         return value
     if isinstance(value, np.ndarray) and value.ndim == 1:
-        return value if value.dtype.kind in "fiu" else value.tolist()
+        return value if value.dtype.kind in "fiu" else list(value.tolist())
     raise ParameterError(name, value, "must be a list or an array of shape (n,), like the other columns")
 
 
-def _length(columns: Mapping[str, Sequence[object]]) -> int:
+def _length(columns: Mapping[str, Given]) -> int:
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
         raise ParameterError("columns", lengths, "must have the same number of values")

@@ -1,0 +1,154 @@
+"""Search spaces to and from ConfigSpace, an optional package."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from hbsim.core.space.checks import plain
+from hbsim.core.space.parameters import Bool, Choice, Int, Parameter, Real
+from hbsim.core.space.space import Space
+from hbsim.errors import ParameterError
+
+if TYPE_CHECKING:
+    from ConfigSpace import CategoricalHyperparameter as Categorical
+    from ConfigSpace import ConfigurationSpace
+    from ConfigSpace import UniformFloatHyperparameter as UniformFloat
+    from ConfigSpace import UniformIntegerHyperparameter as UniformInteger
+
+__all__ = ["from_configspace", "to_configspace"]
+
+# ConfigSpace sorts by name; ours is the order of the coordinates, so it travels along.
+_ORDER: Final = "hbsim.order"
+_TOLERANCE: Final = 1e-6  # relative; ConfigSpace rounds floats to 13 decimals
+
+
+def to_configspace(space: Space) -> ConfigurationSpace:
+    """Make a ConfigSpace ``ConfigurationSpace`` of a space.
+
+    Parameters
+    ----------
+    space : Space
+        Any. `Choice` and `Bool` become categorical. ConfigSpace rounds floats to 13 decimals.
+
+    Raises
+    ------
+    ParameterError
+        ConfigSpace is not installed, or a parameter is one that it cannot hold.
+    """
+    _need_configspace()
+    from ConfigSpace import ConfigurationSpace
+
+    made = ConfigurationSpace(meta={_ORDER: list(space.names)})
+    for name, parameter in space.parameters.items():
+        made.add(_to_hyperparameter(name, parameter))
+    return made
+
+
+def from_configspace(configspace: ConfigurationSpace) -> Space:
+    """Make a space of a ConfigSpace ``ConfigurationSpace``.
+
+    Parameters
+    ----------
+    configspace : ConfigSpace.ConfigurationSpace
+        Uniform float and integer, categorical, ordinal and constant hyperparameters. An ordinal one
+        becomes a `Choice`, a constant one a `Choice` of one, False and True in this order a `Bool`.
+
+    Returns
+    -------
+    space : Space
+        In the order of the space that `to_configspace` was given, or else in ConfigSpace's own.
+
+    Raises
+    ------
+    ParameterError
+        ConfigSpace is not installed; there are conditions, forbidden clauses, weights or other kinds
+        of hyperparameters, which a space cannot hold.
+    """
+    _need_configspace()
+    _refuse("conditions", configspace.conditions)
+    _refuse("forbidden_clauses", configspace.forbidden_clauses)
+    names = list(configspace)
+    order = [name for name in (configspace.meta or {}).get(_ORDER, []) if name in names]
+    names = order + [name for name in names if name not in order]
+    return Space({name: _from_hyperparameter(name, configspace[name]) for name in names})
+
+
+def _need_configspace() -> None:
+    try:
+        importlib.import_module("ConfigSpace")
+    except ImportError:
+        rule = "install the extra: pip install 'hbsim[search]'"
+        raise ParameterError("ConfigSpace", "not installed", rule) from None
+
+
+def _refuse(field: str, found: Sequence[object]) -> None:
+    if found:
+        rule = "a Space cannot hold these; make each valid combination a Choice, or leave them out"
+        raise ParameterError(field, [str(one) for one in found], rule)
+
+
+def _to_hyperparameter(name: str, parameter: Parameter) -> UniformFloat | UniformInteger | Categorical:
+    import ConfigSpace
+
+    try:
+        match parameter:
+            case Real(low, high, log, default):
+                made = ConfigSpace.UniformFloatHyperparameter(name, low, high, default, log)
+                _check_rounding(name, low, made.lower)
+                _check_rounding(name, high, made.upper)
+                return made
+            case Int(low, high, log, default):
+                return ConfigSpace.UniformIntegerHyperparameter(name, low, high, default, log)
+            case Choice(choices, default):
+                return ConfigSpace.CategoricalHyperparameter(name, choices, default_value=default)
+            case Bool(default):
+                return ConfigSpace.CategoricalHyperparameter(name, [False, True], default_value=default)
+    except ParameterError:
+        raise
+    except ValueError as error:
+        raise ParameterError(name, parameter, f"ConfigSpace cannot hold it: {error}") from error
+    raise ParameterError(name, parameter, "ConfigSpace has no such parameter")
+
+
+def _check_rounding(name: str, ours: float, theirs: float) -> None:
+    if not math.isclose(ours, theirs, rel_tol=_TOLERANCE):
+        raise ParameterError(name, ours, f"ConfigSpace rounds it to 13 decimals, to {theirs!r}")
+
+
+def _from_hyperparameter(name: str, hyperparameter: object) -> Parameter:
+    import ConfigSpace
+
+    try:
+        match hyperparameter:
+            case ConfigSpace.UniformFloatHyperparameter(
+                lower=low, upper=high, log=log, default_value=default
+            ):
+                return Real(low, high, log, default=default)
+            case ConfigSpace.UniformIntegerHyperparameter(
+                lower=low, upper=high, log=log, default_value=default
+            ):
+                return Int(low, high, log, default=default)
+            case ConfigSpace.OrdinalHyperparameter(sequence=choices, default_value=default):
+                return _choice(choices, default)
+            case ConfigSpace.Constant(value=value):
+                return _choice([value], value)
+            case ConfigSpace.CategoricalHyperparameter(
+                choices=choices, weights=weights, default_value=default
+            ):
+                if weights is not None and len(set(weights)) > 1:
+                    raise ParameterError("weights", list(weights), "a Choice has no weights")
+                return _choice(choices, default)
+    except ParameterError as error:
+        raise ParameterError(f"{name}.{error.field}", error.value, error.rule) from None
+    rule = "a Space holds uniform, categorical, ordinal and constant hyperparameters only"
+    raise ParameterError(name, type(hyperparameter).__name__, rule)
+
+
+def _choice(choices: Sequence[object], default: object) -> Parameter:
+    values = [plain(choice) for choice in choices]
+    if len(values) == 2 and values[0] is False and values[1] is True:
+        return Bool(default=bool(default))
+    return Choice(values, default=plain(default))
