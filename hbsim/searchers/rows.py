@@ -1,0 +1,101 @@
+"""The rows of a table of recorded runs, in a random order."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hbsim.errors import ParameterError
+from hbsim.searchers.streams import Purpose, block_generator, check_count, check_seed
+
+__all__ = ["RowSearcher"]
+
+
+class RowSearcher:
+    """Row numbers in a seeded order; each once, then, if allowed, each again in another order.
+
+    The i-th row depends on the seed, on i and on the number of rows, and on nothing else.
+
+    Parameters
+    ----------
+    rows : int
+        How many rows the table has, 1 or more.
+    seed : int
+        0 or more.
+    replace : bool
+        Whether rows come again once all were used, each time in an independent order.
+
+    Raises
+    ------
+    ParameterError
+        A parameter breaks these rules.
+    """
+
+    model_based: bool = False
+
+    def __init__(self, rows: int, seed: int, replace: bool = False) -> None:
+        if not isinstance(rows, int | np.integer) or isinstance(rows, bool) or rows < 1:
+            raise ParameterError("rows", rows, "must be a whole number, 1 or more")
+        if not isinstance(replace, bool):
+            raise ParameterError("replace", replace, "must be True or False")
+        self.rows = int(rows)
+        self.seed = check_seed(seed)
+        self.replace = replace
+        self._next = 0
+        self._number = -1  # of the order at hand
+        self._order: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+
+    @property
+    def remaining(self) -> int | None:
+        """How many more configurations there are; None: any number."""
+        return None if self.replace else self.rows - self._next
+
+    def suggest(self, n: int) -> NDArray[np.int64]:
+        """Return the next n row numbers.
+
+        Parameters
+        ----------
+        n : int
+            0 or more.
+
+        Returns
+        -------
+        rows : array of int64, shape (n,)
+            From 0 to rows - 1.
+
+        Raises
+        ------
+        ParameterError
+            Not so many rows are left, and `replace` is False. Nothing was handed out then.
+        """
+        needed = self._next + check_count(n)
+        if not self.replace and needed > self.rows:
+            rule = f"the table has {self.rows} rows, one for each trial: run at most {self.rows} trials, "
+            rule += "set replace=True (rows again, in a seeded order), or use a fitted surrogate"
+            raise ParameterError("num_trials", needed, rule)
+        rows = np.empty(n, dtype=np.int64)
+        done = 0
+        while done < n:
+            number, start = divmod(self._next + done, self.rows)
+            count = min(self.rows - start, n - done)
+            rows[done : done + count] = self._draw(number)[start : start + count]
+            done += count
+        self._next = needed
+        return rows
+
+    def on_start(self, trial: int, level: float) -> None:
+        """Take no notice."""
+
+    def on_report(self, trial: int, level: float, value: float | None) -> None:
+        """Take no notice."""
+
+    def on_end(self, trial: int) -> None:
+        """Take no notice."""
+
+    def _draw(self, number: int) -> NDArray[np.int64]:
+        if number != self._number:
+            # Sorted draws, not `permutation`: its algorithm may change between versions of NumPy.
+            draws = block_generator(self.seed, Purpose.ROWS, number).random(self.rows)
+            self._order = np.argsort(draws, kind="stable").astype(np.int64)
+            self._number = number
+        return self._order

@@ -1,0 +1,40 @@
+"""Blocks of random numbers that depend on their number only, never on what was drawn before."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+
+from hbsim.errors import ParameterError
+
+__all__ = ["Purpose", "block_generator", "check_count", "check_seed"]
+
+
+class Purpose(IntEnum):
+    """What a stream is for; the same seed serves all of them, independently. Never renumber."""
+
+    POINTS = 0x9A0F
+    ROWS = 0x9A10
+
+
+def block_generator(seed: int, purpose: Purpose, block: int) -> np.random.Generator:
+    """Return the generator of one block of one stream (a counter-based one, Philox)."""
+    key = np.random.SeedSequence(seed, spawn_key=(purpose, block))
+    return np.random.Generator(np.random.Philox(key))
+
+
+def check_seed(seed: int) -> int:
+    """Return the seed, a whole number, 0 or more."""
+    return _natural("seed", seed)
+
+
+def check_count(n: int) -> int:
+    """Return how many configurations are asked for, 0 or more."""
+    return _natural("n", n)
+
+
+def _natural(field: str, value: object) -> int:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 0:
+        raise ParameterError(field, value, "must be a whole number, 0 or more")
+    return int(value)
