@@ -23,7 +23,24 @@ class Searcher(Protocol):
     model_based: bool
 
     def suggest(self, n: int) -> NDArray[np.float64] | NDArray[np.int64]:
-        """Return the next n configurations: (n, d) points of the unit cube, or (n,) row numbers."""
+        """Return the next n configurations.
+
+        Parameters
+        ----------
+        n : int
+            0 or more. The i-th configuration of all is that of trial i.
+
+        Returns
+        -------
+        configurations : array
+            Float, shape (n, d), points of the unit cube of the space; or int64, shape (n,), rows of a
+            table.
+
+        Raises
+        ------
+        ParameterError
+            There are not so many configurations left.
+        """
         ...
 
     def on_start(self, trial: int, level: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,8 @@ from hbsim.errors import ParameterError
 from hbsim.searchers.streams import Purpose, block_generator, check_count, check_seed
 
 __all__ = ["RowSearcher"]
+
+_BLOCK: Final = 4096  # trials, or one order of all rows; part of the meaning of a seed
 
 
 class RowSearcher:
@@ -42,8 +46,9 @@ class RowSearcher:
         self.seed = check_seed(seed)
         self.replace = replace
         self._next = 0
-        self._number = -1  # of the order at hand
-        self._order: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._orders = max(1, _BLOCK // self.rows)  # in a block; a table may be tiny
+        self._number = -1  # of the block at hand
+        self._block: NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
     @property
     def remaining(self) -> int | None:
@@ -76,8 +81,8 @@ class RowSearcher:
         rows = np.empty(n, dtype=np.int64)
         done = 0
         while done < n:
-            number, start = divmod(self._next + done, self.rows)
-            count = min(self.rows - start, n - done)
+            number, start = divmod(self._next + done, self._orders * self.rows)
+            count = min(self._orders * self.rows - start, n - done)
             rows[done : done + count] = self._draw(number)[start : start + count]
             done += count
         self._next = needed
@@ -95,7 +100,7 @@ class RowSearcher:
     def _draw(self, number: int) -> NDArray[np.int64]:
         if number != self._number:
             # Sorted draws, not `permutation`: its algorithm may change between versions of NumPy.
-            draws = block_generator(self.seed, Purpose.ROWS, number).random(self.rows)
-            self._order = np.argsort(draws, kind="stable").astype(np.int64)
+            draws = block_generator(self.seed, Purpose.ROWS, number).random((self._orders, self.rows))
+            self._block = np.argsort(draws, axis=1, kind="stable").astype(np.int64).ravel()
             self._number = number
-        return self._order
+        return self._block
