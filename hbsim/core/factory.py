@@ -1,0 +1,160 @@
+"""Making a scheduler from its options."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable
+from typing import Literal, ParamSpec, TypeVar
+
+from hbsim.core.levels import Levels, make_levels
+from hbsim.core.options import UNSET, Options, Unset, make_options
+from hbsim.core.promotion import Promotion
+from hbsim.core.scheduler import Scheduler
+from hbsim.core.stopping import Fifo, Stopping
+from hbsim.core.synchronous import Synchronous
+from hbsim.core.types import Mode
+from hbsim.errors import HbsimWarning, ParameterError, nearest
+
+__all__ = ["make_scheduler", "named_options"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def named_options(function: Callable[P, T]) -> Callable[P, T]:
+    """Make an unknown keyword a `ParameterError` that suggests the near name, not a TypeError."""
+    names = list(inspect.signature(function).parameters)
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        for name, value in kwargs.items():
+            if name not in names:
+                rule = f"is no option of {function.__name__}.{nearest(name, names)}"
+                raise ParameterError(name, value, rule)
+        return function(*args, **kwargs)
+
+    return checked
+
+
+@named_options
+def make_scheduler(
+    type: str,
+    *,
+    max_t: float | Unset = UNSET,
+    grace_period: float | Unset = UNSET,
+    reduction_factor: float | Unset = UNSET,
+    brackets: int | Unset = UNSET,
+    mode: Mode | Unset = UNSET,
+    num_trials: int | Unset | None = UNSET,
+    retries: int | Unset = UNSET,
+    seed: int | Unset = UNSET,
+    resource_type: Literal["int", "float"] | Unset = UNSET,
+    bracket_sampling: Literal["softmax", "hyperband"] | Unset = UNSET,
+    shared_rungs: bool | Unset = UNSET,
+    rule: Literal["quantile", "quantile-inclusive", "rank", "top-k"] | Unset = UNSET,
+    straight_on: bool | Unset = UNSET,
+    keep_size_ratios: bool | Unset = UNSET,
+    n: int | Unset = UNSET,
+    quota: Literal["actual", "nominal"] | Unset = UNSET,
+    overlap: bool | Unset = UNSET,
+    n_formula: Literal["ceil", "floor"] | Unset = UNSET,
+) -> Scheduler:
+    """Make a scheduler.
+
+    Parameters
+    ----------
+    type : str
+        ``"stopping"``, ``"promotion"``, ``"sha"``, ``"hyperband"`` or ``"fifo"``.
+    max_t : float
+        R, the resource of a completed trial, in the unit of the reports. Required.
+    grace_period : float
+        r, the lowest rung level; default 1. Not for fifo.
+    reduction_factor : float
+        eta, greater than 1; default 3. Not for fifo.
+    brackets : int
+        How many brackets, at most K + 1; default 1. For stopping and promotion.
+    mode : "max" or "min"
+        Whether the metric is maximised (default) or minimised.
+    num_trials : int, optional
+        How many trials are started in all; by default there is no end.
+    retries : int
+        How often a trial may fail and be tried again; default 0.
+    seed : int
+        Of the bracket draws; default 0.
+    resource_type : "int" or "float"
+        Whole units (default), or any.
+    bracket_sampling : "softmax" or "hyperband"
+        P(b) ~ exp(K + 1 - b) (default), or in proportion to Hyperband's sizes.
+    shared_rungs : bool
+        One set of rungs for all brackets; default False.
+    rule : str
+        How a rung of the stopping type decides: ``"quantile"`` (default), ``"quantile-inclusive"``,
+        ``"rank"`` or ``"top-k"``.
+    straight_on : bool
+        Promotion: a trial that is promotable when it is recorded goes on in the same job; default True.
+    keep_size_ratios : bool
+        Promotion: none while the next rung has more than 1/eta of this one's jobs; default False.
+    n : int
+        Successive halving: trials in the lowest rung. Required there.
+    quota : "actual" or "nominal"
+        Synchronous: floor(m / eta) of the m results that are in (default), or n divided down.
+    overlap : bool
+        Synchronous: an idle worker opens the next bracket; default False.
+    n_formula : "ceil" or "floor"
+        Hyperband's sizes: the paper's algorithm (default), or its printed table.
+
+    Raises
+    ------
+    ParameterError
+        Names the option, its value and the rule; also for an option of another type, whatever its value.
+    """
+    given = {
+        "max_t": max_t,
+        "grace_period": grace_period,
+        "reduction_factor": reduction_factor,
+        "brackets": brackets,
+        "mode": mode,
+        "num_trials": num_trials,
+        "retries": retries,
+        "seed": seed,
+        "resource_type": resource_type,
+        "bracket_sampling": bracket_sampling,
+        "shared_rungs": shared_rungs,
+        "rule": rule,
+        "straight_on": straight_on,
+        "keep_size_ratios": keep_size_ratios,
+        "n": n,
+        "quota": quota,
+        "overlap": overlap,
+        "n_formula": n_formula,
+    }
+    return build(make_options(type, given))
+
+
+def build(options: Options) -> Scheduler:
+    """Make the scheduler of checked options."""
+    if options.type == "fifo":
+        least = options.max_t
+        return Fifo(options, make_levels(least, options.max_t, 2, options.resource_type, synchronous=True))
+    synchronous = options.type in ("sha", "hyperband")
+    geometry = make_levels(
+        options.grace_period,
+        options.max_t,
+        options.reduction_factor,
+        options.resource_type,
+        synchronous=synchronous,
+    )
+    if synchronous:
+        return Synchronous(options, geometry)
+    kind = Stopping if options.type == "stopping" else Promotion
+    return kind(options, geometry, _clipped(options.brackets, geometry))
+
+
+def _clipped(brackets: int, geometry: Levels) -> int:
+    most = geometry.k + 1
+    if brackets > most:
+        text = f"brackets={brackets} is clipped to {most}: that many fit between grace_period and max_t"
+        warnings.warn(HbsimWarning(text), stacklevel=5)
+    return min(brackets, most)

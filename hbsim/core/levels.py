@@ -1,0 +1,110 @@
+"""Rung levels, brackets and Hyperband's sizes, worked out in integers.
+
+Hyperband is Li et al., "Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization",
+JMLR 18(185), 2018, algorithm 1. That paper counts brackets the other way: its s is K - b here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, floor
+from typing import Literal
+
+from hbsim.core.exact import exact
+from hbsim.errors import ParameterError
+
+__all__ = ["Levels", "hyperband_size", "make_levels"]
+
+ResourceType = Literal["int", "float"]
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """The rung levels of all brackets.
+
+    Attributes
+    ----------
+    eta : Fraction
+        The reduction factor p/q in lowest terms.
+    k : int
+        The largest k with r * eta^k <= R. Brackets are numbered 0 ... k.
+    levels : tuple of float
+        The levels of bracket 0, ascending, without repetition; the last is R.
+    first : tuple of int
+        For each bracket the index in `levels` at which its trials start.
+    """
+
+    eta: Fraction
+    k: int
+    levels: tuple[float, ...]
+    first: tuple[int, ...]
+
+    def of_bracket(self, bracket: int) -> tuple[float, ...]:
+        """Return the levels of one bracket, ascending."""
+        return self.levels[self.first[bracket] :]
+
+
+def make_levels(
+    grace_period: object, max_t: object, reduction_factor: object, resource_type: str, *, synchronous: bool
+) -> Levels:
+    """Work out r * eta^b, ..., r * eta^K, and R itself, for every bracket b.
+
+    Parameters
+    ----------
+    grace_period, max_t, reduction_factor : numbers
+        r, R and eta, each the decimal that it prints as.
+    resource_type : "int" or "float"
+        Whole units (levels are rounded, halves up), or any.
+    synchronous : bool
+        R takes the place of r * eta^K, instead of coming after it.
+
+    Raises
+    ------
+    ParameterError
+        If r <= 0, r > R, eta <= 1, a value is not finite, or not whole where it has to be.
+    """
+    least, most = _resources(grace_period, max_t, resource_type)
+    eta = exact("reduction_factor", reduction_factor)
+    if eta <= 1:
+        raise ParameterError("reduction_factor", reduction_factor, "must be greater than 1")
+    steps = [least]
+    while steps[-1] * eta <= most:
+        steps.append(steps[-1] * eta)
+    k = len(steps) - 1
+    targets = [*steps[:-1], most] if synchronous else [*steps, most]
+    rounded = [_round(step, resource_type) for step in targets]
+    levels = tuple(sorted(set(rounded)))
+    return Levels(eta, k, levels, tuple(levels.index(rounded[b]) for b in range(k + 1)))
+
+
+def _resources(grace_period: object, max_t: object, resource_type: str) -> tuple[Fraction, Fraction]:
+    if resource_type not in ("int", "float"):
+        raise ParameterError("resource_type", resource_type, "must be 'int' or 'float'")
+    values = []
+    for field, value in (("max_t", max_t), ("grace_period", grace_period)):
+        number = exact(field, value)
+        if number <= 0:
+            raise ParameterError(field, value, "must be greater than 0")
+        if resource_type == "int" and number.denominator != 1:
+            raise ParameterError(field, value, "must be whole, unless resource_type='float'")
+        values.append(number)
+    if values[1] > values[0]:
+        raise ParameterError("grace_period", grace_period, f"must not be above max_t={max_t}")
+    return values[1], values[0]
+
+
+def _round(level: Fraction, resource_type: str) -> float:
+    return floor(level + Fraction(1, 2)) if resource_type == "int" else float(level)
+
+
+def hyperband_size(k: int, bracket: int, eta: Fraction, n_formula: str) -> int:
+    """Return how many trials synchronous Hyperband starts in `bracket`.
+
+    ``"ceil"`` is the paper's algorithm 1, ceil((K+1) * eta^s / (s+1)) with s = K - bracket;
+    ``"floor"`` is its printed table, floor(floor((K+1) / (s+1)) * eta^s).
+    """
+    s = k - bracket
+    if n_formula == "ceil":
+        return ceil(Fraction(k + 1, s + 1) * eta**s)
+    return floor(((k + 1) // (s + 1)) * eta**s)

@@ -1,0 +1,155 @@
+"""The options of a scheduler, and which type takes which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import Enum
+from typing import Final, Literal, TypeAlias
+
+from hbsim.core.cuts import RULES
+from hbsim.core.exact import exact, whole
+from hbsim.core.sampling import SAMPLINGS
+from hbsim.core.types import Mode
+from hbsim.errors import ParameterError, nearest
+
+__all__ = ["TYPES", "UNSET", "Options", "Unset", "make_options"]
+
+
+class Unset(Enum):
+    """The type of `UNSET`: an option that was not given, whatever its default."""
+
+    UNSET = "unset"
+
+    def __repr__(self) -> str:
+        return "<default>"
+
+
+UNSET: Final = Unset.UNSET
+Given: TypeAlias = object
+
+COMMON: Final = ("max_t", "mode", "num_trials", "retries", "seed", "resource_type")
+RUNGS: Final = (*COMMON, "grace_period", "reduction_factor")
+BRACKETS: Final = (*RUNGS, "brackets", "bracket_sampling", "shared_rungs")
+TYPES: Final[dict[str, tuple[str, ...]]] = {
+    "stopping": (*BRACKETS, "rule"),
+    "promotion": (*BRACKETS, "straight_on", "keep_size_ratios"),
+    "sha": (*RUNGS, "n", "quota", "overlap"),
+    "hyperband": (*RUNGS, "n_formula", "quota", "overlap"),
+    "fifo": COMMON,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """All options, checked; those that a type does not take stand at their defaults.
+
+    `make_scheduler` says what each means.
+    """
+
+    type: str
+    max_t: float
+    mode: Mode = "max"
+    num_trials: int | None = None
+    retries: int = 0
+    seed: int = 0
+    resource_type: Literal["int", "float"] = "int"
+    grace_period: float = 1
+    reduction_factor: float = 3
+    brackets: int = 1
+    bracket_sampling: str = "softmax"
+    shared_rungs: bool = False
+    rule: str = "quantile"
+    straight_on: bool = True
+    keep_size_ratios: bool = False
+    n: int = 0
+    quota: str = "actual"
+    overlap: bool = False
+    n_formula: str = "ceil"
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the options that this type takes, plain JSON types."""
+        taken = ("type", *TYPES[self.type])
+        return {name: value for name, value in asdict(self).items() if name in taken}
+
+
+def make_options(type: str, given: Mapping[str, Given]) -> Options:
+    """Check the options that were given for a type of scheduler.
+
+    Raises
+    ------
+    ParameterError
+        For an unknown type, an option of another type whatever its value, or a value out of range.
+    """
+    if type not in TYPES:
+        raise ParameterError("type", type, f"must be one of {', '.join(TYPES)}.{nearest(str(type), TYPES)}")
+    given = {name: value for name, value in given.items() if value is not UNSET}
+    for name, value in given.items():
+        if name not in TYPES[type]:
+            raise ParameterError(name, value, _not_taken(name, type))
+    for name in ("max_t", "n"):
+        if name in TYPES[type] and name not in given:
+            raise ParameterError(name, None, f"is required for type {type!r}")
+    checked = {name: CHECKS[name](name, value) for name, value in given.items()}
+    return Options(type=type, **checked)  # type: ignore[arg-type]
+
+
+def _not_taken(name: str, type: str) -> str:
+    takers = [repr(other) for other, names in TYPES.items() if name in names]
+    if takers:
+        return f"is not an option of type {type!r}, but of {', '.join(takers)}"
+    return f"is no option of type {type!r}.{nearest(name, TYPES[type])}"
+
+
+def _plain(field: str, value: Given) -> float:
+    number = exact(field, value)
+    return int(number) if number.denominator == 1 else float(number)
+
+
+def _at_least(least: int) -> Callable[[str, Given], int]:
+    return lambda field, value: whole(field, value, least)
+
+
+def _num_trials(field: str, value: Given) -> int | None:
+    return None if value is None else whole(field, value, 1)
+
+
+def _one_of(*names: str) -> Callable[[str, Given], str]:
+    def check(field: str, value: Given) -> str:
+        if not isinstance(value, str) or value not in names:
+            raise ParameterError(
+                field, value, f"must be one of {', '.join(names)}.{nearest(str(value), names)}"
+            )
+        return value
+
+    return check
+
+
+def _flag(field: str, value: Given) -> bool:
+    if not isinstance(value, bool):
+        raise ParameterError(field, value, "must be True or False")
+    return value
+
+
+CHECKS: Final[dict[str, Callable[[str, Given], object]]] = {
+    "max_t": _plain,
+    "mode": _one_of("max", "min"),
+    "num_trials": _num_trials,
+    "retries": _at_least(0),
+    "seed": _at_least(0),
+    "resource_type": _one_of("int", "float"),
+    "grace_period": _plain,
+    "reduction_factor": _plain,
+    "brackets": _at_least(1),
+    "bracket_sampling": _one_of(*SAMPLINGS),
+    "shared_rungs": _flag,
+    "rule": _one_of(*RULES),
+    "straight_on": _flag,
+    "keep_size_ratios": _flag,
+    "n": _at_least(1),
+    "quota": _one_of("actual", "nominal"),
+    "overlap": _flag,
+    "n_formula": _one_of("ceil", "floor"),
+}
+
+assert set(CHECKS) == {field.name for field in fields(Options)} - {"type"}

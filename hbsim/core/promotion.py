@@ -1,0 +1,199 @@
+"""The promotion type, ASHA: a trial pauses at a milestone until it is among the best there.
+
+Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020 (arXiv 1810.05934),
+algorithm 2.
+"""
+
+from __future__ import annotations
+
+from array import array
+from math import inf
+
+from hbsim.core.drops import Drops
+from hbsim.core.levels import Levels
+from hbsim.core.options import Options
+from hbsim.core.scheduler import COMPLETE, CONTINUE, FAILED, PAUSE, PAUSED, Scheduler
+from hbsim.core.top import TopRung
+
+__all__ = ["Promotion"]
+
+
+class Promotion(Scheduler):
+    """Promotes the best floor(n / eta) of a rung, each as soon as it is among them."""
+
+    def __init__(self, options: Options, geometry: Levels, brackets: int = 1) -> None:
+        super().__init__(options, geometry, brackets)
+        groups = 1 if options.shared_rungs else brackets
+        self._groups = [[TopRung(geometry.eta) for _ in self.levels] for _ in range(groups)]
+        self._rungs = [self._groups[self._group(bracket)] for bracket in range(brackets)]
+        self._straight_on = options.straight_on
+        self._ratios = options.keep_size_ratios
+        self._drops: Drops | None = None
+        self._named: set[int] = set()
+        self._hopeless: list[int] = []  # paused without a number: never promoted
+
+    def _group(self, bracket: int) -> int:
+        return 0 if self.options.shared_rungs else bracket
+
+    # Choosing
+
+    def _has_work(self) -> bool:
+        return self.started < self._limit or any(self._find(b) for b in range(self.brackets))
+
+    def _choose(self) -> int:
+        bracket = self._sampler.peek()
+        found = self._find(bracket)
+        if found is None:
+            if self.started < self._limit:
+                self._sampler.take()
+                trial = self._start(bracket)
+                self._rungs[bracket][self._at[trial]].targeted += 1
+                return trial
+            found = next(filter(None, map(self._find, range(self.brackets))), None)
+            if found is None:
+                return -1
+        self._sampler.take()
+        trial, rung, above = found
+        rung.paused -= 1
+        above.targeted += 1
+        return trial
+
+    def _find(self, bracket: int) -> tuple[int, TopRung, TopRung] | None:
+        """Return the trial that is promoted next in a bracket, its rung, and the rung that it goes to."""
+        rungs = self._rungs[bracket]
+        for at in range(self._top - 1, self.geometry.first[bracket] - 1, -1):
+            rung = rungs[at]
+            if rung.eligible and self._ratio_allows(rung, rungs[at + 1]):
+                trial = self._best_eligible(rung, at)
+                if trial >= 0:
+                    return trial, rung, rungs[at + 1]
+        return None
+
+    def _best_eligible(self, rung: TopRung, at: int) -> int:
+        """Return the best paused trial among the best of the rung, or -1."""
+        while rung.eligible:
+            trial = rung.first_eligible()
+            if rung.is_top(trial) and self._is_paused(trial, at):
+                return trial
+            rung.drop_eligible()
+        return -1
+
+    def _is_paused(self, trial: int, at: int) -> bool:
+        return self._status[trial] == PAUSED and self._at[trial] == at + 1
+
+    def _ratio_allows(self, rung: TopRung, above: TopRung) -> bool:
+        return not self._ratios or above.targeted * rung.p <= rung.targeted * rung.q
+
+    # Deciding
+
+    def _decide(self, trial: int, at: int, value: float) -> int:
+        rungs = self._rungs[self._bracket[trial]]
+        rung = rungs[at]
+        self.n_before = self._position[trial] = len(rung.values)
+        if at == self._top:
+            rung.append(trial, value)
+            self.cutoff = None
+            return COMPLETE
+        is_top = rung.record(trial, value)
+        cutoff = rung.cutoff()
+        self.cutoff = None if cutoff is None else cutoff * self._sign
+        if is_top:
+            if self._straight_on and self._ratio_allows(rung, rungs[at + 1]):
+                rungs[at + 1].targeted += 1
+                return CONTINUE
+            rung.make_eligible(self.n_before)
+        rung.paused += 1
+        if value == -inf:
+            self._hopeless.append(trial)
+        return PAUSE
+
+    def _lose(self, trial: int, at: int) -> None:
+        bracket = self._bracket[trial]
+        rungs = self._rungs[bracket]
+        rungs[at].targeted -= 1
+        for rung in rungs[self.geometry.first[bracket] : at]:
+            rung.pass_over(trial)
+
+    # Dropping
+
+    def dropped(self) -> list[int]:
+        """Return the paused trials that can never go on and were not named before, in ascending order.
+
+        These are trials without a number; with `num_trials` those below every place that can still
+        come (see `hbsim.core.drops`); and when the scheduler is done all that are paused.
+        """
+        if self.done:
+            paused = sum(rung.paused for rungs in self._groups for rung in rungs)
+            return self._name(self._all_paused()) if paused else []
+        lost = self._name(self._hopeless)
+        if self.options.num_trials is None:
+            return lost
+        if self._drops is None:
+            self._drops = Drops(self._groups, self.geometry.eta, self._is_waiting)
+            known = sorted(self._named)
+        else:
+            known = lost
+        for trial in known:
+            self._drops.hold(trial, self._at[trial] - 1, self._group(self._bracket[trial]))
+        while found := self._drops.update(self.options.num_trials - self.started):
+            lost += self._name(found)
+        return sorted(lost)
+
+    def _is_waiting(self, trial: int, at: int) -> bool:
+        return self._is_paused(trial, at) and trial not in self._named
+
+    def _all_paused(self) -> list[int]:
+        return [t for t, status in enumerate(self._status) if status == PAUSED and t not in self._named]
+
+    def _name(self, trials: list[int]) -> list[int]:
+        """Note that these paused trials are named now, and no longer wait in their rungs."""
+        for trial in trials:
+            self._rungs[self._bracket[trial]][self._at[trial] - 1].paused -= 1
+        self._named.update(trials)
+        self._hopeless = []
+        return sorted(trials)
+
+    # Looking and keeping
+
+    def _rung(self, trial: int) -> tuple[array[float], array[int]]:
+        rung = self._rungs[self._bracket[trial]][self._at[trial] - 1]
+        return rung.values, rung.trials
+
+    def _extra_state(self) -> dict[str, object]:
+        from hbsim.core.state import pack_rungs
+
+        rungs = [rung for group in self._groups for rung in group]
+        return {
+            "rungs": pack_rungs((rung.values, rung.trials) for rung in rungs),
+            "targeted": [rung.targeted for rung in rungs],
+            "named": sorted(self._named),
+            "hopeless": list(self._hopeless),
+        }
+
+    def _load_extra(self, state: dict[str, object]) -> None:
+        from hbsim.core.state import integers, unpack_rungs
+
+        self._drops = None
+        self._named = set(integers(state["named"]))
+        self._hopeless = integers(state["hopeless"])
+        packed = iter(zip(unpack_rungs(state["rungs"]), integers(state["targeted"]), strict=True))
+        for group in self._groups:
+            for at in range(len(group)):
+                (values, trials), targeted = next(packed)
+                group[at] = self._restored(at, values, trials)
+                group[at].targeted = targeted
+
+    def _restored(self, at: int, values: array[float], trials: array[int]) -> TopRung:
+        rung = TopRung(self.geometry.eta)
+        for trial, value in zip(trials, values, strict=True):
+            if at == self._top:
+                rung.append(trial, value)
+            else:
+                rung.record(trial, value)
+        for order, trial in enumerate(trials):
+            if self._status[trial] == FAILED:
+                rung.pass_over(trial)
+            elif self._is_waiting(trial, at):
+                rung.paused += 1
+                rung.make_eligible(order)
+        return rung

@@ -1,0 +1,343 @@
+"""What all schedulers share: trials and their states, ask and tell, retries, the protocol's rules."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from array import array
+from collections import deque
+from math import inf, isfinite, nan
+from typing import Final
+
+from hbsim.core.levels import Levels
+from hbsim.core.options import Options
+from hbsim.core.sampling import BracketSampler, bracket_probabilities
+from hbsim.core.types import (
+    FAILURE_KINDS,
+    Decision,
+    Explanation,
+    Failure,
+    Job,
+    Milestone,
+    Mode,
+    Report,
+    Verdict,
+)
+from hbsim.errors import HbsimWarning, ParameterError, ProtocolError
+
+__all__ = [
+    "COMPLETED",
+    "FAILED",
+    "PAUSED",
+    "RUNNING",
+    "STATUSES",
+    "STOPPED",
+    "VERDICTS",
+    "WAITING",
+    "Scheduler",
+]
+
+RUNNING, WAITING, PAUSED, STOPPED, COMPLETED, FAILED = range(6)
+STATUSES: Final = ("running", "running", "paused", "stopped", "completed", "failed")
+
+CONTINUE, PAUSE, STOP, COMPLETE, RETRY = range(5)
+VERDICTS: Final = (Verdict.CONTINUE, Verdict.PAUSE, Verdict.STOP, Verdict.COMPLETE, Verdict.RETRY)
+ENDED: Final = {PAUSE: PAUSED, STOP: STOPPED, COMPLETE: COMPLETED}
+
+
+class Scheduler(ABC):
+    """A state machine that says which trial trains next, and how far.
+
+    It has no clock, no files and no threads, and knows no configurations: whoever drives it asks for
+    jobs and tells it what became of them. Make one with `make_scheduler`.
+
+    `ask` and `tell` are for people. Engines that already know that a trial stands at its next
+    milestone may call `reach` and `fail` instead: `tell` ends in these too.
+
+    Attributes
+    ----------
+    type : str
+        ``"stopping"``, ``"promotion"``, ``"sha"``, ``"hyperband"`` or ``"fifo"``.
+    levels : tuple of float
+        The rung levels of bracket 0, ascending; the last is R.
+    n_before, cutoff :
+        How many values the rung had, and what the value was held against, at the last milestone.
+    """
+
+    def __init__(self, options: Options, geometry: Levels, brackets: int = 1) -> None:
+        self.options = options
+        self.type = options.type
+        self.mode: Mode = options.mode
+        self.levels = geometry.levels
+        self.geometry = geometry
+        self.brackets = brackets
+        self.started = 0
+        self.running = 0
+        self.n_before = 0
+        self.cutoff: float | None = None
+        self._limit = inf if options.num_trials is None else options.num_trials
+        self._sign = 1.0 if options.mode == "max" else -1.0
+        self._top = len(geometry.levels) - 1
+        # Columns, an entry a trial. `_at` is the index in `levels` of the trial's next milestone;
+        # `_position` its place among the values of the rung that recorded it last.
+        self._bracket = array("H")
+        self._status = bytearray()
+        self._at = array("H")
+        self._position = array("q")
+        self._code = bytearray()  # the verdict at its last milestone
+        self._cutoff = array("d")  # what its value was held against there; NaN for nothing
+        self._attempts: dict[int, int] = {}
+        self._reported: dict[int, float] = {}  # the last resource told, of running jobs
+        self._retries: deque[int] = deque()
+        self._warned = False
+        sampling = bracket_probabilities(geometry.k, brackets, geometry.eta, options.bracket_sampling)
+        self._sampler = BracketSampler(sampling, options.seed)
+
+    # Asking
+
+    def ask(self) -> Job | None:
+        """Return the next job, or None: nothing to do until the next `tell`."""
+        if self._retries:
+            trial = self._retries.popleft()
+        else:
+            trial = self._choose()
+            if trial < 0:
+                return None
+        self._status[trial] = RUNNING
+        self.running += 1
+        bracket = self._bracket[trial]
+        at = self._at[trial]
+        start = self.levels[at - 1] if at > self.geometry.first[bracket] else 0
+        attempt = self._attempts.get(trial, 0) if self._attempts else 0
+        return Job(trial, bracket, start, self.levels[at], attempt)
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is running and nothing can ever be asked for again."""
+        return not (self.running or self._retries or self._has_work())
+
+    @abstractmethod
+    def _choose(self) -> int:
+        """Return the trial that goes on or starts, or -1. Retries come first, and not from here."""
+
+    @abstractmethod
+    def _has_work(self) -> bool:
+        """Return whether `_choose` would return a trial."""
+
+    def _start(self, bracket: int) -> int:
+        """Enter a new trial that starts in `bracket`."""
+        self._bracket.append(bracket)
+        self._status.append(RUNNING)
+        self._at.append(self.geometry.first[bracket])
+        self._position.append(-1)
+        self._code.append(CONTINUE)
+        self._cutoff.append(nan)
+        self.started += 1
+        return self.started - 1
+
+    # Telling
+
+    def tell(self, event: Report | Failure) -> Decision:
+        """Take a report or a failure of a running trial.
+
+        Returns
+        -------
+        Decision
+            What becomes of the trial.
+
+        Raises
+        ------
+        ProtocolError
+            If the trial is not running, or the resource is not a finite number or went back. The
+            state is what it was before.
+        ParameterError
+            If a failure's kind is unknown.
+        """
+        if isinstance(event, Report):
+            return self._report(event)
+        return self._failure(event)
+
+    def _report(self, report: Report) -> Decision:
+        trial, resource = report.trial, report.resource
+        resource = self._check(trial, resource, "a report")
+        value = _number(trial, report.value)
+        self._reported[trial] = resource
+        at = self._at[trial]
+        stop = self.levels[at]
+        if resource < stop:
+            return Decision(Verdict.CONTINUE, stop)
+        if at < self._top and resource >= self.levels[at + 1]:
+            self._warn_skipped(trial, resource)
+        passed = []
+        while True:
+            level = self.levels[self._at[trial]]
+            code = self.reach(trial, value)
+            passed.append(Milestone(level, self.n_before, self.cutoff, VERDICTS[code]))
+            if code != CONTINUE:
+                del self._reported[trial]
+                return Decision(VERDICTS[code], None, tuple(passed))
+            stop = self.levels[self._at[trial]]
+            if resource < stop:
+                return Decision(Verdict.CONTINUE, stop, tuple(passed))
+
+    def _failure(self, failure: Failure) -> Decision:
+        if failure.kind not in FAILURE_KINDS:
+            raise ParameterError("kind", failure.kind, f"must be one of {', '.join(FAILURE_KINDS)}")
+        self._check(failure.trial, failure.resource, "a failure")
+        self._reported.pop(failure.trial, None)
+        return Decision(VERDICTS[self.fail(failure.trial)], None)
+
+    def reach(self, trial: int, value: float) -> int:
+        """Record that a running trial stands at its next milestone with `value`; NaN for none.
+
+        Returns
+        -------
+        int
+            The index in `VERDICTS` of what was decided. Nothing is checked: see `tell`.
+        """
+        value *= self._sign
+        if not -inf < value < inf:
+            value = -inf
+        at = self._at[trial]
+        self._at[trial] = at + 1
+        code = self._code[trial] = self._decide(trial, at, value)
+        self._cutoff[trial] = nan if self.cutoff is None else self.cutoff
+        if code:
+            self._status[trial] = ENDED[code]
+            self.running -= 1
+        return code
+
+    def fail(self, trial: int) -> int:
+        """Record that a running trial has failed; return RETRY or STOP as an index in `VERDICTS`."""
+        attempt = self._attempts.get(trial, 0) + 1
+        self._attempts[trial] = attempt
+        self.running -= 1
+        if attempt <= self.options.retries:
+            self._status[trial] = WAITING
+            self._retries.append(trial)
+            return RETRY
+        self._status[trial] = FAILED
+        self._lose(trial, self._at[trial])
+        return STOP
+
+    @abstractmethod
+    def _decide(self, trial: int, at: int, value: float) -> int:
+        """Record a signed value at level `at`, set `n_before` and `cutoff`, return CONTINUE ... COMPLETE."""
+
+    def _lose(self, trial: int, at: int) -> None:  # noqa: B027 - most schedulers need do nothing
+        """Take note that a trial has failed for good on its way to level `at`."""
+
+    def _check(self, trial: int, resource: float, what: str) -> float:
+        status = self.status(trial)
+        if status != "running" or self._status[trial] == WAITING:
+            state = "waiting for a retry" if status == "running" else status
+            raise ProtocolError(trial, f"{what} of a trial that is {state}", "a trial that is running")
+        try:
+            number = resource if type(resource) is int else float(resource)
+        except (TypeError, ValueError, OverflowError):
+            number = nan
+        if not isfinite(number):
+            raise ProtocolError(trial, f"{what} at resource {resource!r}", "a finite number")
+        last = self._reported.get(trial)
+        if last is not None and number < last:
+            raise ProtocolError(
+                trial, f"{what} at resource {resource}", f"at least {last}, as reported before"
+            )
+        return number
+
+    def _warn_skipped(self, trial: int, resource: float) -> None:
+        if not self._warned:
+            self._warned = True
+            text = (
+                f"trial {trial} reported at {resource}, past several milestones; it counts at each in order"
+            )
+            warnings.warn(HbsimWarning(text), stacklevel=4)
+
+    # Looking
+
+    def status(self, trial: int) -> str:
+        """Return ``"running"``, ``"paused"``, ``"stopped"``, ``"completed"`` or ``"failed"``.
+
+        Raises
+        ------
+        ProtocolError
+            If there is no such trial.
+        """
+        if isinstance(trial, bool) or not hasattr(trial, "__index__") or not 0 <= trial < self.started:
+            raise ProtocolError(trial, "an unknown trial", f"0 ... {self.started - 1}, the trials started")
+        return STATUSES[self._status[trial]]
+
+    def bracket_of(self, trial: int) -> int:
+        """Return the bracket in which a trial started."""
+        self.status(trial)
+        return self._bracket[trial]
+
+    def dropped(self) -> list[int]:
+        """Return the paused trials that can never go on and were not named before, in ascending order.
+
+        Their checkpoints can go. Trials only pause in the promotion and synchronous types.
+        """
+        return []
+
+    def explain(self, trial: int) -> Explanation:
+        """Return why a trial was stopped, paused or promoted at the last milestone that counted.
+
+        Worked out when it is asked for: a rank costs a pass over its rung.
+
+        Raises
+        ------
+        ProtocolError
+            If there is no such trial.
+        """
+        from hbsim.core.explain import explain
+
+        return explain(self, trial)
+
+    def _rung(self, trial: int) -> tuple[array[float], array[int]]:
+        """Return the signed values and the trials of the rung that recorded `trial` last."""
+        raise NotImplementedError
+
+    # Keeping
+
+    def state_dict(self) -> dict[str, object]:
+        """Return the whole state in plain JSON types; `load_state_dict` goes on from it."""
+        from hbsim.core.state import save
+
+        return save(self)
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        """Go on from a state that a scheduler of the same options returned.
+
+        Raises
+        ------
+        ParameterError
+            If the options differ, or it is no such state; nothing is changed then.
+        """
+        from hbsim.core.state import load
+
+        load(self, state)
+
+    @abstractmethod
+    def _extra_state(self) -> dict[str, object]:
+        """Return what a type keeps beside the columns, in plain JSON types."""
+
+    @abstractmethod
+    def _load_extra(self, state: dict[str, object]) -> None:
+        """Take back what `_extra_state` returned; the columns are in place already."""
+
+    def __repr__(self) -> str:
+        return f"<{self.type} scheduler: {self.started} trials, {self.running} running, levels {self.levels}>"
+
+
+def _number(trial: int, value: float | None) -> float:
+    """Return a reported value as a float; NaN for None."""
+    if value is None:
+        return nan
+    if isinstance(value, (str, bytes)):
+        raise ProtocolError(trial, f"the value {value!r}", "a number or None")
+    try:
+        return float(value)
+    except OverflowError:
+        return nan
+    except (TypeError, ValueError):
+        raise ProtocolError(trial, f"the value {value!r}", "a number or None") from None

@@ -1,0 +1,98 @@
+"""A scheduler's whole state in plain JSON types, and back."""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Iterable
+from math import inf, nan
+from typing import TYPE_CHECKING, Final, cast
+
+from hbsim.errors import ParameterError
+
+if TYPE_CHECKING:
+    from hbsim.core.scheduler import Scheduler
+
+__all__ = ["integers", "load", "pack_rungs", "save", "unpack_rungs"]
+
+SCHEMA: Final = 1
+
+
+def save(scheduler: Scheduler) -> dict[str, object]:
+    """Return the state: what `json.dumps(..., allow_nan=False)` takes."""
+    return {
+        "schema": SCHEMA,
+        "options": scheduler.options.as_dict(),
+        "bracket": scheduler._bracket.tolist(),
+        "status": list(scheduler._status),
+        "at": scheduler._at.tolist(),
+        "position": scheduler._position.tolist(),
+        "code": list(scheduler._code),
+        "cutoff": [None if cutoff != cutoff else cutoff for cutoff in scheduler._cutoff],
+        "attempts": [[trial, count] for trial, count in sorted(scheduler._attempts.items())],
+        "reported": [[trial, resource] for trial, resource in sorted(scheduler._reported.items())],
+        "retries": list(scheduler._retries),
+        "warned": scheduler._warned,
+        "generator": scheduler._sampler.state_dict(),
+        "extra": scheduler._extra_state(),
+    }
+
+
+def load(scheduler: Scheduler, state: dict[str, object]) -> None:
+    """Put `scheduler` into a state that `save` returned."""
+    if not isinstance(state, dict) or state.get("schema") != SCHEMA:
+        found = state.get("schema") if isinstance(state, dict) else state
+        raise ParameterError("schema", found, f"must be {SCHEMA}: a scheduler's state_dict()")
+    _same_options(scheduler, cast(dict[str, object], state["options"]))
+    from hbsim.core.scheduler import RUNNING
+
+    scheduler._bracket = array("H", integers(state["bracket"]))
+    scheduler._status = bytearray(integers(state["status"]))
+    scheduler._at = array("H", integers(state["at"]))
+    scheduler._position = array("q", integers(state["position"]))
+    scheduler._code = bytearray(integers(state["code"]))
+    cutoffs = cast(list[float | None], state["cutoff"])
+    scheduler._cutoff = array("d", [nan if cutoff is None else cutoff for cutoff in cutoffs])
+    scheduler._attempts = dict(cast(list[tuple[int, int]], state["attempts"]))
+    scheduler._reported = dict(cast(list[tuple[int, float]], state["reported"]))
+    scheduler._retries = deque(integers(state["retries"]))
+    scheduler._warned = bool(state["warned"])
+    scheduler.started = len(scheduler._status)
+    scheduler.running = scheduler._status.count(RUNNING)
+    scheduler._sampler.load_state_dict(cast(dict[str, str], state["generator"]))
+    scheduler._load_extra(cast(dict[str, object], state["extra"]))
+
+
+def _same_options(scheduler: Scheduler, theirs: dict[str, object]) -> None:
+    ours = scheduler.options.as_dict()
+    for name in sorted({*ours, *theirs}):
+        if ours.get(name) != theirs.get(name):
+            rule = (
+                f"the state is of a scheduler with {name}={theirs.get(name)!r}; the options must be the same"
+            )
+            raise ParameterError(name, ours.get(name), rule)
+
+
+def integers(value: object) -> list[int]:
+    """Return a list of integers out of a state."""
+    return list(cast(list[int], value))
+
+
+def pack_rungs(rungs: Iterable[tuple[array[float], array[int]]]) -> list[dict[str, object]]:
+    """Return rungs as lists; what is no number is None."""
+    return [
+        {"values": [None if value == -inf else value for value in values], "trials": trials.tolist()}
+        for values, trials in rungs
+    ]
+
+
+def unpack_rungs(packed: object) -> list[tuple[array[float], array[int]]]:
+    """Return what `pack_rungs` was given."""
+    rungs = cast(list[dict[str, list[float | None]]], packed)
+    return [
+        (
+            array("d", [-inf if value is None else value for value in rung["values"]]),
+            array("q", integers(rung["trials"])),
+        )
+        for rung in rungs
+    ]

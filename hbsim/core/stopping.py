@@ -1,0 +1,91 @@
+"""The stopping type, and fifo, which never stops anything.
+
+A trial trains until a milestone stops it: Li et al., "A System for Massively Parallel Hyperparameter
+Tuning", MLSys 2020 (arXiv 1810.05934), as AutoTorch and Ray Tune carry it out.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+from hbsim.core.cuts import Cut, make_cut
+from hbsim.core.levels import Levels
+from hbsim.core.options import Options
+from hbsim.core.scheduler import COMPLETE, CONTINUE, STOP, Scheduler
+
+__all__ = ["Fifo", "Stopping"]
+
+
+class Rung:
+    """The values recorded at one level, in order, and where they are cut; no cut at R."""
+
+    __slots__ = ("cut", "trials", "values")
+
+    def __init__(self, cut: Cut | None) -> None:
+        self.values = array("d")
+        self.trials = array("q")
+        self.cut = cut
+
+
+class Stopping(Scheduler):
+    """Stops a trial at a milestone if it is worse than most of those recorded there before."""
+
+    def __init__(self, options: Options, geometry: Levels, brackets: int = 1) -> None:
+        super().__init__(options, geometry, brackets)
+        shared = self._make_rungs()
+        self._rungs = [shared if options.shared_rungs else self._make_rungs() for _ in range(brackets)]
+
+    def _make_rungs(self) -> list[Rung]:
+        cuts = [make_cut(self.options.rule, self.geometry.eta) for _ in self.levels[:-1]]
+        return [Rung(cut) for cut in (*cuts, None)]
+
+    def _has_work(self) -> bool:
+        return self.started < self._limit
+
+    def _choose(self) -> int:
+        if self.started >= self._limit:
+            return -1
+        bracket = self._sampler.peek()
+        self._sampler.take()
+        return self._start(bracket)
+
+    def _decide(self, trial: int, at: int, value: float) -> int:
+        rung = self._rungs[self._bracket[trial]][at]
+        self.n_before = self._position[trial] = len(rung.values)
+        rung.values.append(value)
+        rung.trials.append(trial)
+        cut = rung.cut
+        if cut is None:
+            self.cutoff = None
+            return COMPLETE
+        goes_on = cut.decide(value)
+        cutoff = cut.cutoff
+        self.cutoff = None if cutoff is None else cutoff * self._sign
+        return CONTINUE if goes_on else STOP
+
+    def _rung(self, trial: int) -> tuple[array[float], array[int]]:
+        rung = self._rungs[self._bracket[trial]][self._at[trial] - 1]
+        return rung.values, rung.trials
+
+    def _extra_state(self) -> dict[str, object]:
+        from hbsim.core.state import pack_rungs
+
+        return {"rungs": pack_rungs((rung.values, rung.trials) for rung in self._unique_rungs())}
+
+    def _load_extra(self, state: dict[str, object]) -> None:
+        from hbsim.core.state import unpack_rungs
+
+        for rung, (values, trials) in zip(self._unique_rungs(), unpack_rungs(state["rungs"]), strict=True):
+            rung.values, rung.trials = values, trials
+            if rung.cut is not None:
+                rung.cut = make_cut(self.options.rule, self.geometry.eta)
+                for value in values:
+                    rung.cut.decide(value)
+
+    def _unique_rungs(self) -> list[Rung]:
+        lists = self._rungs[:1] if self.options.shared_rungs else self._rungs
+        return [rung for rungs in lists for rung in rungs]
+
+
+class Fifo(Stopping):
+    """Every trial trains to R: the baseline. Its only level is R, and nothing is decided there."""
