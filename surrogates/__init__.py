@@ -1,9 +1,25 @@
 """Learning curves: synthetic families, recorded tables, and users' own."""
 
+from hbsim.surrogates.checked import Checked
+from hbsim.surrogates.describe import Description, describe, rank_correlation, spread_levels
 from hbsim.surrogates.options import check_levels
 from hbsim.surrogates.protocol import Surrogate
 from hbsim.surrogates.registry import available, load
 from hbsim.surrogates.simple import Ideal
 from hbsim.surrogates.synthetic import Synthetic
+from hbsim.surrogates.table import Table
 
-__all__ = ["Ideal", "Surrogate", "Synthetic", "available", "check_levels", "load"]
+__all__ = [
+    "Checked",
+    "Description",
+    "Ideal",
+    "Surrogate",
+    "Synthetic",
+    "Table",
+    "available",
+    "check_levels",
+    "describe",
+    "load",
+    "rank_correlation",
+    "spread_levels",
+]

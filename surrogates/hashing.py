@@ -6,6 +6,7 @@ integer operations and exact conversions are used, so that no vector unit change
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -37,6 +38,7 @@ def mix(keys: Keys) -> Keys:
     return np.bitwise_xor(keys, spare, out=keys)
 
 
+@lru_cache(maxsize=4096, typed=True)  # a pure function, asked for the same few levels in every block
 def scalar_key(*parts: int | float) -> np.uint64:
     """Return the key of a few numbers; integers are taken modulo 2**64, floats by their bits."""
     key = 0
@@ -59,8 +61,10 @@ def float_keys(points: Floats, seed: np.uint64) -> Keys:
 
 def combine(keys: Keys, levels: Floats, seed: np.uint64) -> Keys:
     """Return the keys (n, m) of each of `keys` (n,) at each of `levels` (m,)."""
-    by_level = np.array([scalar_key(int(seed), float(level)) for level in levels], dtype=np.uint64)
-    return mix(keys[:, None] + by_level)
+    joint = np.empty((len(keys), len(levels)), dtype=np.uint64)
+    for column, level in enumerate(levels.tolist()):
+        np.add(keys, scalar_key(int(seed), level), out=joint[:, column])
+    return mix(joint)
 
 
 def uniform(keys: Keys) -> Floats:

@@ -3,39 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Final, TypeAlias, cast
+from typing import Final
 
 from hbsim.core.types import Mode
-from hbsim.errors import ParameterError, nearest
+from hbsim.errors import ParameterError, SurrogateError, nearest
+from hbsim.surrogates import spec
+from hbsim.surrogates.censoring import Censored
 from hbsim.surrogates.checked import Checked
 from hbsim.surrogates.protocol import Surrogate
 from hbsim.surrogates.simple import Ideal
-from hbsim.surrogates.synthetic import Family, Synthetic
+from hbsim.surrogates.synthetic import Synthetic
+from hbsim.surrogates.table import SUFFIXES, Table
 from hbsim.surrogates.userfile import load_file
 
 __all__ = ["available", "load"]
 
-Options: TypeAlias = dict[str, str | int | float]
-
 _SHIPPED: Final = ("digits", "ideal", "synthetic")
-_SYNTHETIC: Final[dict[str, Callable[[str], str | int | float]]] = {
-    "family": str,
-    "max_resource": float,
-    "noise": float,
-    "early_rank": float,
-    "divergence": float,
-    "cost_spread": float,
-    "seconds": float,
-    "mode": str,
-    "seed": int,
-}
-_IDEAL: Final[dict[str, Callable[[str], str | int | float]]] = {
-    "max_resource": float,
-    "seconds": float,
-    "mode": str,
-}
 
 
 def available() -> list[str]:
@@ -43,61 +28,119 @@ def available() -> list[str]:
     return list(_SHIPPED)
 
 
-def load(surrogate: str | os.PathLike[str] | object) -> Surrogate:
-    """Return a surrogate."""
+def load(
+    surrogate: str | os.PathLike[str] | object,
+    *,
+    metric: str | None = None,
+    mode: Mode | None = None,
+    time: str | None = None,
+    seconds_per_unit: float | None = None,
+    censored: Censored | None = None,
+    test_metric: str | None = None,
+    first_level: int | None = None,
+) -> Surrogate:
+    """Return a surrogate.
+
+    Parameters
+    ----------
+    surrogate : str, path or object
+        One of `available()`, ``synthetic`` and ``ideal`` with options if wanted
+        (``"synthetic:noise=0.1,seed=3"``); a path to a ``.npz``, ``.csv`` or ``.parquet`` file of
+        recorded curves; ``FILE.py:NAME``, a class (made without arguments) or an object in a file;
+        or an object with `evaluate`.
+    metric, mode, time, seconds_per_unit, censored, test_metric, first_level
+        For recorded curves only, as in `Table.load`.
+
+    Returns
+    -------
+    surrogate : Surrogate
+        A user's own is wrapped in `Checked`, which fills in and checks.
+
+    Raises
+    ------
+    ParameterError
+        There is no such surrogate, or an option is missing, breaks its rule, or is of another kind of
+        surrogate.
+    SurrogateError
+        A file or an object cannot be used; the error says why.
+    """
     if isinstance(surrogate, os.PathLike):
         surrogate = os.fspath(surrogate)
-    if not isinstance(surrogate, str):
-        return surrogate if isinstance(surrogate, Synthetic | Ideal | Checked) else Checked(surrogate)
-    name, _, text = surrogate.partition(":")
+    if surrogate == "digits":
+        return _digits(metric, mode, time, seconds_per_unit, censored, test_metric, first_level)
+    if isinstance(surrogate, str) and Path(surrogate).suffix in SUFFIXES:
+        return Table.load(
+            surrogate,
+            metric=metric,
+            mode=mode,
+            time=time,
+            seconds_per_unit=seconds_per_unit,
+            censored=censored,
+            test_metric=test_metric,
+            first_level=first_level,
+        )
+    options = {
+        "metric": metric,
+        "mode": mode,
+        "time": time,
+        "seconds_per_unit": seconds_per_unit,
+        "censored": censored,
+        "test_metric": test_metric,
+        "first_level": first_level,
+    }
+    for field, value in options.items():
+        if value is not None:
+            name = surrogate if isinstance(surrogate, str) else type(surrogate).__name__
+            raise ParameterError(field, value, f"is for recorded curves; {name} is none")
+    return _named(surrogate) if isinstance(surrogate, str) else _object(surrogate)
+
+
+def _named(text: str) -> Surrogate:
+    name, _, rest = text.partition(":")
     if name == "synthetic":
-        return _synthetic(_options(surrogate, text, _SYNTHETIC))
+        return spec.synthetic(rest)
     if name == "ideal":
-        return _ideal(_options(surrogate, text, _IDEAL))
-    if Path(name).suffix == ".py":
-        return load_file(surrogate)
-    rule = f"is no surrogate: one of {', '.join(_SHIPPED)}, a .npz, .csv or .parquet file, or FILE.py:NAME."
-    raise ParameterError("surrogate", surrogate, rule + nearest(name, _SHIPPED))
+        return spec.ideal(rest)
+    path, colon, _ = text.rpartition(":")
+    if colon and Path(path).suffix == ".py":
+        return load_file(text)
+    if Path(text).suffix == ".py":
+        raise ParameterError("surrogate", text, "needs the name of a class or object: FILE.py:NAME")
+    kinds = f"one of {', '.join(_SHIPPED)}; a {', '.join(SUFFIXES)} file; or FILE.py:NAME."
+    raise ParameterError("surrogate", text, f"is no surrogate: {kinds}{nearest(name, _SHIPPED)}")
 
 
-def _synthetic(o: Options) -> Synthetic:
-    base = Synthetic()
-    return Synthetic(
-        family=cast(Family, o.get("family", base.family)),
-        max_resource=cast(float, o.get("max_resource", base.max_resource)),
-        noise=cast(float, o.get("noise", base.noise)),
-        early_rank=cast(float, o.get("early_rank", base.early_rank)),
-        divergence=cast(float, o.get("divergence", base.divergence)),
-        cost_spread=cast(float, o.get("cost_spread", base.cost_spread)),
-        seconds=cast(float, o.get("seconds", base.seconds)),
-        mode=cast(Mode, o.get("mode", base.mode)),
-        seed=cast(int, o.get("seed", base.seed)),
-    )
+def _object(surrogate: object) -> Surrogate:
+    if isinstance(surrogate, Synthetic | Ideal | Table | Checked):
+        return surrogate
+    return Checked(surrogate)
 
 
-def _ideal(o: Options) -> Ideal:
-    return Ideal(
-        cast(float, o.get("max_resource", 81.0)),
-        mode=cast(Mode, o.get("mode", "max")),
-        seconds=cast(float, o.get("seconds", 1.0)),
-    )
-
-
-def _options(spec: str, text: str, parsers: dict[str, Callable[[str], str | int | float]]) -> Options:
-    """Parse ``key=value,key=value``."""
-    options: Options = {}
-    for item in text.split(",") if text else []:
-        key, equals, value = (part.strip() for part in item.partition("="))
-        if key not in parsers:
-            rule = f"{key!r} is no option: {', '.join(parsers)}.{nearest(key, parsers)}"
-            raise ParameterError("surrogate", spec, rule)
-        if not equals or not value:
-            raise ParameterError("surrogate", spec, f"{key} needs a value: {key}=...")
-        if key in options:
-            raise ParameterError("surrogate", spec, f"{key} must not be given twice")
-        try:
-            options[key] = parsers[key](value)
-        except ValueError:
-            kind = "a whole number" if parsers[key] is int else "a number"
-            raise ParameterError(key, value, f"must be {kind}") from None
-    return options
+def _digits(
+    metric: str | None,
+    mode: Mode | None,
+    time: str | None,
+    seconds_per_unit: float | None,
+    censored: Censored | None,
+    test_metric: str | None,
+    first_level: int | None,
+) -> Table:
+    """Return the packaged curves; they decide on val_error, minimised, unless another metric is named."""
+    packaged = files("hbsim.surrogates") / "digits.parquet"
+    if not packaged.is_file():
+        raise SurrogateError("digits", "its file digits.parquet is missing from this installation")
+    if metric is None:
+        metric, mode = "val_error", mode or "min"
+    with as_file(packaged) as path:
+        table = Table.load(
+            path,
+            metric=metric,
+            mode=mode,
+            time=time,
+            seconds_per_unit=seconds_per_unit,
+            censored=censored,
+            test_metric=test_metric,
+            first_level=first_level,
+        )
+    table.name = "digits"
+    return table

@@ -1,0 +1,240 @@
+"""Recorded learning curves as a surrogate: each configuration is a row."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from hbsim.core.space import Space
+from hbsim.core.types import Mode
+from hbsim.errors import ParameterError, SurrogateError
+from hbsim.surrogates.censoring import Censored, ends_of, settle_rows, settle_time, settle_values
+from hbsim.surrogates.npz import read_npz
+from hbsim.surrogates.options import check_choice, check_number, check_rows
+from hbsim.surrogates.protocol import Floats, Ints
+from hbsim.surrogates.recorded import Recorded
+
+if TYPE_CHECKING:
+    import polars
+
+__all__ = ["Table"]
+
+SUFFIXES: Final = (".npz", ".csv", ".parquet")
+_VALIDATION: Final = ("val_", "valid_", "validation_")
+
+
+class Table:
+    """Learning curves that were recorded, one row a configuration; made by `Table.load`.
+
+    Parameters
+    ----------
+    recorded : Recorded
+        What a file holds.
+    metric, mode, time, seconds_per_unit, censored, test_metric
+        As in `load`.
+
+    Attributes
+    ----------
+    configurations : polars.DataFrame
+        A line a row: the configuration's name in the file, its hyperparameters, and what else is known.
+    censored_rows : int
+        How many of the rows end before the last level and were kept.
+    """
+
+    def __init__(
+        self,
+        recorded: Recorded,
+        *,
+        metric: str | None = None,
+        mode: Mode | None = None,
+        time: str | None = None,
+        seconds_per_unit: float | None = None,
+        censored: Censored | None = None,
+        test_metric: str | None = None,
+    ) -> None:
+        said = recorded.metadata
+        self.name = Path(recorded.source).name
+        self.metric = _metric(recorded, metric or said.get("metric"))
+        self.mode: Mode = _mode(recorded.source, mode or said.get("mode"))
+        time = time or (said.get("time") if seconds_per_unit is None else None)
+        raw = recorded.column("metric", self.metric)
+        seconds = _seconds(recorded, time, seconds_per_unit)
+        ends = ends_of(raw, seconds)
+        keep = settle_rows(recorded.source, ends, len(recorded.levels), censored)
+        if seconds is None:
+            seconds = np.tile((seconds_per_unit or 0.0) * recorded.levels, (len(raw), 1))
+        self._seconds = settle_time(recorded.source, seconds, recorded.levels)[keep]
+        self._values = settle_values(raw, ends, censored)[keep]
+        if not np.isfinite(self._values).any():
+            raise SurrogateError(recorded.source, f"metric {self.metric!r} has no finite value")
+        tests = _tests(recorded, self.metric, test_metric or said.get("test_metric"))
+        self._tests = None if tests is None else settle_values(tests, ends, censored)[keep]
+        self._levels = recorded.levels
+        self.censored_rows = int((ends[keep] < len(recorded.levels)).sum())
+        self.configurations: polars.DataFrame = recorded.configurations[keep]
+        self.resources: tuple[float, ...] | None = tuple(recorded.levels.tolist())
+        self.max_resource = float(recorded.levels[-1])
+        self.rows: int | None = len(keep)
+        self.space: Space | None = None
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        metric: str | None = None,
+        mode: Mode | None = None,
+        time: str | None = None,
+        seconds_per_unit: float | None = None,
+        censored: Censored | None = None,
+        test_metric: str | None = None,
+        first_level: int | None = None,
+    ) -> Table:
+        """Read a table of recorded curves; `docs/surrogates.md` describes the formats.
+
+        Parameters
+        ----------
+        path : path
+            A ``.npz``, ``.csv`` or ``.parquet`` file.
+        metric : str, optional
+            The metric that decides. Needed unless the file says it, or has only one.
+        mode : "max" or "min", optional
+            Whether it is maximised. Needed unless the file says it.
+        time : str, optional
+            The column of cumulative seconds; ``t`` in .npz and ``seconds`` elsewhere unless given.
+        seconds_per_unit : float, optional
+            Seconds that a unit of the resource takes, in every row, in place of recorded time. Needed
+            where there is no column of time.
+        censored : "fail", "exclude" or "extrapolate", optional
+            What becomes of rows that end before the last level; needed where there are any. "fail":
+            the run failed there, its metric is NaN from then on. "exclude": the rows are left out.
+            "extrapolate": their last value stays. Time goes on at the row's mean seconds per unit.
+        test_metric : str, optional
+            The held-out metric. Unless given, the one called ``test_...`` where the metric is
+            ``val_...``, ``valid_...`` or ``validation_...``, if there is one.
+        first_level : int, optional
+            For .npz without `levels`: the level of the first column, 0 or 1 (unless given, 1). Level
+            0 is the untrained state and is left out.
+
+        Raises
+        ------
+        ParameterError
+            An option is missing or breaks its rule.
+        SurrogateError
+            The file cannot be read or used; the error says why.
+        """
+        path = Path(path)
+        if path.suffix not in SUFFIXES:
+            raise ParameterError("surrogate", str(path), f"must end in {', '.join(SUFFIXES)}")
+        if mode is not None:
+            check_choice("mode", mode, ("max", "min"))
+        if first_level is not None:
+            check_number("first_level", first_level, low=0, whole=True)
+        if not path.is_file():
+            raise SurrogateError(str(path), "no such file")
+        recorded = _read(path, metric, test_metric, time, first_level)
+        return cls(
+            recorded.trained(),
+            metric=metric,
+            mode=mode,
+            time=time,
+            seconds_per_unit=seconds_per_unit,
+            censored=censored,
+            test_metric=test_metric,
+        )
+
+    def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
+        """Return the metric and cumulative seconds of rows, shapes (n, m).
+
+        Parameters
+        ----------
+        configurations : integer array, shape (n,)
+            Row numbers.
+        levels : array, shape (m,)
+            Levels out of `resources`.
+
+        Raises
+        ------
+        ParameterError
+            A row or a level is not in the table.
+        """
+        rows = check_rows(configurations, len(self._values))[:, None]
+        places = self._places(np.asarray(levels, dtype=np.float64))
+        return self._values[rows, places], self._seconds[rows, places]
+
+    def optimum(self, level: float) -> float | None:
+        """Return the best finite value of any row at `level`, None where there is none."""
+        values = self._values[:, self._places(np.array([level], dtype=np.float64))[0]]
+        values = values[np.isfinite(values)]
+        if not values.size:
+            return None
+        return float(values.max() if self.mode == "max" else values.min())
+
+    def test_values(self, configurations: Floats | Ints, level: float) -> Floats | None:
+        """Return the held-out metric of rows at `level`, shape (n,), None if there is none."""
+        if self._tests is None:
+            return None
+        rows = check_rows(configurations, len(self._values))
+        return self._tests[rows, self._places(np.array([level], dtype=np.float64))[0]]
+
+    def _places(self, levels: Floats) -> Ints:
+        places = np.searchsorted(self._levels, levels)
+        found = self._levels[np.minimum(places, len(self._levels) - 1)]
+        if levels.ndim != 1 or not np.array_equal(found, levels):
+            bad = levels[found != levels].tolist() if levels.ndim == 1 else levels.shape
+            raise ParameterError("levels", bad, f"the curves of {self.name} have no such level")
+        return places.astype(np.int64)
+
+
+def _read(
+    path: Path, metric: str | None, test_metric: str | None, time: str | None, first_level: int | None
+) -> Recorded:
+    if path.suffix == ".npz":
+        return read_npz(path, first_level)
+    if first_level is not None:
+        raise ParameterError("first_level", first_level, f"is for .npz: a {path.suffix} file has its levels")
+    from hbsim.surrogates.longform import read_long  # polars takes 0.1 s to import
+
+    return read_long(path, metric, test_metric, time)
+
+
+def _metric(recorded: Recorded, metric: str | None) -> str:
+    if metric is not None:
+        return metric
+    if len(recorded.metrics) == 1:
+        return recorded.metrics[0]
+    there = ", ".join(recorded.metrics) or "none"
+    raise ParameterError("metric", None, f"is needed for {recorded.source}: one of its columns {there}")
+
+
+def _mode(source: str, mode: str | None) -> Mode:
+    if mode is None:
+        raise ParameterError("mode", None, f"is needed: {source} does not say if 'max' or 'min' is good")
+    check_choice("mode", mode, ("max", "min"))
+    return "max" if mode == "max" else "min"
+
+
+def _seconds(recorded: Recorded, time: str | None, seconds_per_unit: float | None) -> Floats | None:
+    """Return the recorded time, None where a stated cost takes its place."""
+    if seconds_per_unit is not None:
+        check_number("seconds_per_unit", seconds_per_unit, above=0.0)
+        if time is not None:
+            rule = f"must not be given together with time={time!r}"
+            raise ParameterError("seconds_per_unit", seconds_per_unit, rule)
+        return None
+    if time is None and recorded.time not in recorded.columns:
+        rule = f"is needed: {recorded.source} has no column of time ({recorded.time!r}); or name one, time="
+        raise ParameterError("seconds_per_unit", None, rule)
+    return recorded.column("time", time or recorded.time)
+
+
+def _tests(recorded: Recorded, metric: str, test_metric: str | None) -> Floats | None:
+    if test_metric is not None:
+        return recorded.column("test_metric", test_metric)
+    for prefix in _VALIDATION:
+        if metric.startswith(prefix):
+            return recorded.columns.get("test_" + metric.removeprefix(prefix))
+    return None
