@@ -146,7 +146,7 @@ class Int(Parameter):
         check_range(low, high, self.log)
         _assign(self, low=low, high=high, log=bool(self.log))
         if self.default is None:
-            _assign(self, default=int(self.decode(np.array([0.5]))[0]))
+            _assign(self, default=math.floor(_middle(low, high, self.log) + 0.5))
         else:
             _assign(self, default=whole("default", self.default))
             self.encode([self.default], "default")
