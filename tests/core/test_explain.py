@@ -1,0 +1,134 @@
+"""`explain`: why a trial was stopped, paused or promoted."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import pytest
+
+from hbsim.core import Explanation, Failure, Report, Verdict, make_scheduler
+from hbsim.errors import ProtocolError
+
+NINE: dict[str, Any] = {"max_t": 9, "grace_period": 1, "reduction_factor": 3}
+GOOD: dict[str, dict[str, Any]] = {
+    "stopping": NINE | {"brackets": 1},
+    "promotion": NINE | {"brackets": 1},
+    "sha": NINE | {"n": 9},
+    "hyperband": NINE,
+    "fifo": {"max_t": 9},
+}
+
+
+def told(type: str, values: list[float | None], **options: Any) -> Any:
+    """Return a scheduler that was told these values at level 1, trials 0, 1, ... in order."""
+    scheduler = make_scheduler(type, **GOOD[type], **options)
+    for _ in values:
+        scheduler.ask()
+    for trial, value in enumerate(values):
+        scheduler.tell(Report(trial, 1, value))
+    return scheduler
+
+
+@pytest.mark.parametrize("type", GOOD)
+def test_before_any_decision(type: str) -> None:
+    scheduler = make_scheduler(type, **GOOD[type])
+    trial = scheduler.ask().trial
+    scheduler.tell(Report(trial, 0.5, 1.0))
+    before = scheduler.state_dict()
+    explanation = scheduler.explain(trial)
+    assert isinstance(explanation, Explanation)
+    assert (explanation.trial, explanation.bracket) == (0, 0)
+    assert explanation.level is None
+    assert explanation.rank is None
+    assert explanation.cutoff is None
+    assert explanation.verdict is None
+    assert "\n" not in explanation.text
+    assert explanation.text
+    assert scheduler.state_dict() == before
+
+
+@pytest.mark.parametrize("type", GOOD)
+@pytest.mark.parametrize("trial", [1, -1, 10**6])
+def test_unknown_trial(type: str, trial: int) -> None:
+    scheduler = make_scheduler(type, **GOOD[type])
+    scheduler.ask()
+    with pytest.raises(ProtocolError) as caught:
+        scheduler.explain(trial)
+    assert caught.value.trial == trial
+
+
+def test_it_is_frozen() -> None:
+    explanation = told("stopping", [1.0]).explain(0)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        explanation.level = 3
+
+
+def test_stopping() -> None:
+    """The cutoff is the quantile of the values before: of 0, 3 it is 2, and 1 is below."""
+    scheduler = told("stopping", [0.0, 3.0, 1.0, 5.0])
+    stopped = scheduler.explain(2)
+    assert (stopped.level, stopped.n, stopped.rank) == (1, 3, 2)
+    assert stopped.cutoff == pytest.approx(2.0)
+    assert stopped.verdict is Verdict.STOP
+    assert "2" in stopped.text
+    best = scheduler.explain(3)
+    assert (best.level, best.n, best.rank, best.verdict) == (1, 4, 1, Verdict.CONTINUE)
+    first = scheduler.explain(0)
+    assert (first.n, first.rank, first.cutoff, first.verdict) == (1, 1, None, Verdict.CONTINUE)
+
+
+def test_stopping_at_a_higher_level() -> None:
+    scheduler = told("stopping", [1.0, 2.0])
+    scheduler.tell(Report(0, 3, 7.0))
+    scheduler.tell(Report(1, 3, 6.0))
+    explanation = scheduler.explain(1)
+    assert (explanation.level, explanation.n, explanation.rank) == (3, 2, 2)
+    assert explanation.cutoff == 7.0
+    assert explanation.verdict is Verdict.STOP
+
+
+def test_min_mode_speaks_of_the_values_as_they_were_told() -> None:
+    scheduler = told("stopping", [3.0, 0.0, 2.0], mode="min")
+    explanation = scheduler.explain(2)
+    assert (explanation.n, explanation.rank, explanation.verdict) == (3, 2, Verdict.STOP)
+    assert explanation.cutoff == pytest.approx(1.0)  # 0 is better: two thirds of the way to it
+
+
+@pytest.mark.parametrize("type", ["promotion", "sha"])
+def test_paused(type: str) -> None:
+    scheduler = told(type, [1.0, 3.0, 2.0])
+    explanation = scheduler.explain(0)
+    assert (explanation.level, explanation.verdict) == (1, Verdict.PAUSE)
+
+
+def test_promotion() -> None:
+    scheduler = told("promotion", [1.0, 2.0, 3.0])
+    first, second, third = (scheduler.explain(trial) for trial in range(3))
+    assert (first.level, first.n, first.rank, first.verdict) == (1, 1, 1, Verdict.PAUSE)
+    assert (second.level, second.n, second.rank, second.verdict) == (1, 2, 1, Verdict.PAUSE)
+    assert (third.level, third.n, third.rank, third.verdict) == (1, 3, 1, Verdict.CONTINUE)
+
+
+def test_ties_and_non_numbers_rank_after_the_earlier() -> None:
+    scheduler = told("promotion", [1.0, 1.0, None, 1.0, math.inf, 0.5])
+    assert [scheduler.explain(trial).rank for trial in range(6)] == [1, 2, 3, 3, 5, 4]
+    assert [scheduler.explain(trial).n for trial in range(6)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_complete() -> None:
+    scheduler = make_scheduler("fifo", max_t=9)
+    scheduler.ask()
+    scheduler.tell(Report(0, 9, 0.5))
+    explanation = scheduler.explain(0)
+    assert (explanation.level, explanation.n, explanation.rank) == (9, 1, 1)
+    assert explanation.verdict is Verdict.COMPLETE
+    assert explanation.cutoff is None
+
+
+def test_after_a_failure_the_last_milestone_is_still_told() -> None:
+    scheduler = told("stopping", [1.0])
+    scheduler.tell(Failure(0, 2, "oom"))
+    explanation = scheduler.explain(0)
+    assert (explanation.level, explanation.n, explanation.rank) == (1, 1, 1)

@@ -1,0 +1,172 @@
+"""`state_dict` in the middle of anything: plain JSON, and the same answers afterwards."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hbsim.core import Failure, Report, Verdict, make_scheduler
+from hbsim.errors import HbsimError, ParameterError
+from tests.doubles.pair import Pair, make_real, round_trip
+from tests.doubles.traces import act, actions, scheduler_options
+
+LEVELS: dict[str, Any] = {"max_t": 27, "grace_period": 1, "reduction_factor": 3}
+GOOD: dict[str, dict[str, Any]] = {
+    "stopping": LEVELS | {"brackets": 2},
+    "promotion": LEVELS | {"brackets": 2},
+    "sha": LEVELS | {"n": 27},
+    "hyperband": LEVELS,
+    "fifo": {"max_t": 27},
+}
+
+
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+@given(scheduler_options(), st.integers(1, 6), actions, actions)
+def test_two_that_share_a_past_share_the_future(
+    chosen: tuple[str, dict[str, Any]], workers: int, past: list[Any], future: list[Any]
+) -> None:
+    """Without the double: the original and its copy, told the same, end in the same state."""
+    pair = Pair(*chosen)
+    for op, which, value in past:
+        act(pair, workers, op, which, value)
+    state = round_trip(pair.real)
+    copy = make_real(*chosen)
+    copy.load_state_dict(state)
+    original = pair.real
+    pair.real = Twins(original, copy)
+    for op, which, value in future:
+        if op != "reload":
+            act(pair, workers, op, which, value)
+    assert round_trip(original) == round_trip(copy)
+
+
+class Twins:
+    """Two schedulers that are told the same and must answer the same."""
+
+    def __init__(self, one: Any, other: Any) -> None:
+        self.both = (one, other)
+
+    def same(self, answers: list[Any]) -> Any:
+        assert answers[0] == answers[1]
+        return answers[0]
+
+    def ask(self) -> Any:
+        return self.same([one.ask() for one in self.both])
+
+    def tell(self, event: Any) -> Any:
+        answers: list[Any] = []
+        for one in self.both:
+            try:
+                answers.append(one.tell(event))
+            except HbsimError as error:
+                answers.append(error)
+        if isinstance(answers[0], HbsimError):
+            self.same([str(answer) for answer in answers])
+            raise answers[0]
+        return self.same(answers)
+
+    def dropped(self) -> list[int]:
+        answers: list[int] = self.same([list(one.dropped()) for one in self.both])
+        return answers
+
+    def state_dict(self) -> Any:
+        return self.same([one.state_dict() for one in self.both])
+
+    @property
+    def done(self) -> bool:
+        return bool(self.same([one.done for one in self.both]))
+
+
+@pytest.mark.parametrize("type", GOOD)
+def test_mid_retry(type: str) -> None:
+    """Two wait for a retry when the state is taken; the copy offers them in the same order."""
+    scheduler = make_scheduler(type, **GOOD[type], retries=2, num_trials=4)
+    jobs = [scheduler.ask() for _ in range(3)]
+    for job in (jobs[2], jobs[0]):
+        assert scheduler.tell(Failure(job.trial, 0, "lost")).verdict is Verdict.RETRY
+    copy = make_scheduler(type, **GOOD[type], retries=2, num_trials=4)
+    copy.load_state_dict(round_trip(scheduler))
+    for job in (jobs[2], jobs[0]):
+        assert copy.ask() == job._replace(attempt=1)
+    assert copy.ask().trial == 3
+    assert copy.ask() is None
+    assert not copy.done
+
+
+@pytest.mark.parametrize("type", GOOD)
+def test_a_state_is_a_snapshot(type: str) -> None:
+    """What happens later does not change a state that was taken before, nor a state its scheduler."""
+    scheduler = make_scheduler(type, **GOOD[type])
+    jobs = [scheduler.ask() for _ in range(5)]
+    state = scheduler.state_dict()
+    text = json.dumps(state)
+    for job in jobs:
+        scheduler.tell(Report(job.trial, job.stop, 0.5))
+    assert json.dumps(state) == text
+    copy = make_scheduler(type, **GOOD[type])
+    copy.load_state_dict(state)
+    copy.tell(Report(jobs[0].trial, jobs[0].stop, 0.5))
+    assert json.dumps(state) == text
+
+
+@pytest.mark.parametrize("type", GOOD)
+def test_the_warning_of_skipped_milestones_is_remembered(type: str) -> None:
+    if type == "fifo":
+        return
+    scheduler = make_scheduler(type, **GOOD[type] | {"seed": 1})
+    jobs = [scheduler.ask() for _ in range(2)]
+    with pytest.warns(UserWarning, match="milestone"):
+        scheduler.tell(Report(jobs[0].trial, 20, 1.0))
+    copy = make_scheduler(type, **GOOD[type] | {"seed": 1})
+    copy.load_state_dict(round_trip(scheduler))
+    copy.tell(Report(jobs[1].trial, 20, 1.0))  # a warning would be an error
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "stopping": {"rule": "rank", "brackets": 1, "bracket_sampling": "hyperband", "shared_rungs": True},
+    "promotion": {"straight_on": False, "keep_size_ratios": True, "brackets": 1, "shared_rungs": True},
+    "sha": {"n": 28, "quota": "nominal", "overlap": True},
+    "hyperband": {"n_formula": "floor", "quota": "nominal", "overlap": True},
+    "fifo": {},
+}
+COMMON = {"max_t": 26, "mode": "min", "num_trials": 7, "retries": 1, "seed": 1}
+LEVEL_CHANGES = {"grace_period": 2, "reduction_factor": 2}
+
+
+@pytest.mark.parametrize("type", GOOD)
+def test_loads_only_into_the_same_options(type: str) -> None:
+    state = round_trip(make_scheduler(type, **GOOD[type]))
+    levels = {} if type == "fifo" else LEVEL_CHANGES
+    for field, value in (COMMON | levels | CHANGES[type]).items():
+        other = make_real(type, GOOD[type] | {field: value})
+        before = other.state_dict()
+        with pytest.raises(ParameterError, match=field):
+            other.load_state_dict(state)
+        assert other.state_dict() == before
+
+
+def test_loads_only_into_the_same_type() -> None:
+    state = round_trip(make_scheduler("stopping", **GOOD["stopping"]))
+    with pytest.raises(ParameterError):
+        make_scheduler("promotion", **GOOD["promotion"]).load_state_dict(state)
+
+
+def test_the_same_options_written_otherwise_are_the_same() -> None:
+    """3 and 3.0 are one number, and an option given at its default is the default."""
+    state = round_trip(make_scheduler("stopping", **GOOD["stopping"]))
+    options = GOOD["stopping"] | {"reduction_factor": 3.0, "rule": "quantile", "retries": 0}
+    other = make_scheduler("stopping", **options)
+    other.load_state_dict(state)
+    assert other.ask() == make_scheduler("stopping", **GOOD["stopping"]).ask()
+
+
+@pytest.mark.parametrize("state", [{}, {"options": {}}])
+def test_what_is_no_state_is_refused(state: dict[str, Any]) -> None:
+    with pytest.raises(ParameterError):
+        make_scheduler("fifo", max_t=3).load_state_dict(state)

@@ -1,0 +1,1 @@
+"""Naive doubles: slow, plain, written from the rules alone."""
