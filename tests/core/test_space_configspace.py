@@ -43,7 +43,7 @@ def test_ranges_and_choices_survive(low, size, real, choices):
     space = Space(
         {
             "i": Int(low, min(low + size, 2**44)),
-            "r": Real(real, real + 2.0, default=real),
+            "r": Real(real, round(real + 2.0, 6), default=real),
             "c": Choice(choices, default=choices[-1]),
         }
     )
