@@ -151,7 +151,7 @@ class Checked:
         try:
             array = np.asarray(given, dtype=np.float64)
         except (TypeError, ValueError):
-            raise self._error(f"evaluate must return numbers, got {what} that are none") from None
+            raise self._error(f"{what} must be numbers") from None
         if array.shape != shape:
             raise self._error(f"{what} must have the shape {shape}, got {array.shape}")
         return array

@@ -9,6 +9,7 @@ import numpy as np
 import polars
 
 from hbsim.errors import SurrogateError
+from hbsim.surrogates.notes import read_notes
 from hbsim.surrogates.protocol import Floats, Ints
 from hbsim.surrogates.recorded import Recorded
 
@@ -17,65 +18,57 @@ __all__ = ["read_long"]
 _CONFIG: Final = ("config", "row", "trial")
 _RESOURCE: Final = ("resource", "epoch", "step", "level")
 _TIME: Final = "seconds"
-_METADATA: Final = "hbsim."  # prefix of the keys in a Parquet file's metadata
 
 
 def read_long(path: Path, metric: str | None, test_metric: str | None, time: str | None) -> Recorded:
     """Read a table in long form; `docs/surrogates.md` gives the columns.
 
-    Columns that do not change within any configuration are hyperparameters, the named ones never.
+    Unless the file says what its hyperparameters are, they are the columns that do not change within
+    any configuration, the metric and time never.
 
     Raises
     ------
     SurrogateError
         The file cannot be read, a column is missing or holds no numbers, or a line is there twice.
     """
-    frame, metadata = _read(path)
-    source = str(path)
+    source, frame, notes = str(path), _read(path), read_notes(path)
     if frame.height == 0:
         raise SurrogateError(source, "the table is empty")
     config = _the_column(source, frame, _CONFIG, "the configuration")
-    resource = _the_column(source, frame, _RESOURCE, "the level")
+    resource = _the_column(source, frame, notes.resource or _RESOURCE, "the level")
     rows, places, levels = _positions(source, frame, config, resource)
     _refuse_gaps(source, frame[config].unique().sort(), resource, rows, places, levels)
-    named = {metric, test_metric, time, *metadata.values(), _TIME}
-    constant = _constant(frame, config)
-    curves = [c for c in frame.columns if c not in (config, resource) and (c in named or c not in constant)]
+    named = {metric, test_metric, time, notes.text.get("metric"), notes.text.get("test_metric"), _TIME}
+    settings = notes.hyperparameters or _constant(frame, config)
+    curves = [c for c in frame.columns if c not in (config, resource) and (c in named or c not in settings)]
     shape = (int(rows.max()) + 1, len(levels))
-    settings = [config, *(c for c in frame.columns if c not in (config, resource, *curves))]
-    columns = {
-        c: _pivot(frame[c], shape, rows, places)
-        for c in curves
-        if _is_numeric(source, frame[c], needed=c in named)
-    }
+    known = [config, *(c for c in frame.columns if c not in (config, resource, *curves))]
     return Recorded(
         source=source,
         levels=levels,
-        columns=columns,
-        configurations=frame.select(settings).unique(config, keep="first").sort(config),
-        metadata=metadata,
+        columns={
+            c: _pivot(frame[c], shape, rows, places)
+            for c in curves
+            if _is_numeric(source, frame[c], needed=c in named)
+        },
+        configurations=frame.select(known).unique(config, keep="first").sort(config),
+        metadata=notes.text,
+        space=notes.space,
         time=_TIME,
     )
 
 
-def _read(path: Path) -> tuple[polars.DataFrame, dict[str, str]]:
+def _read(path: Path) -> polars.DataFrame:
     try:
         if path.suffix == ".csv":
             # The whole file decides a column's type: an integer column may become fractional late.
-            return polars.read_csv(path, infer_schema_length=None, null_values=["", "NaN", "nan"]), {}
-        return polars.read_parquet(path), _metadata(path)
-    except (polars.exceptions.PolarsError, OSError) as error:
-        if isinstance(error, polars.exceptions.NoDataError):
-            raise SurrogateError(str(path), "the table is empty") from error
+            return polars.read_csv(path, infer_schema_length=None, null_values=["", "NaN", "nan"])
+        return polars.read_parquet(path)
+    except polars.exceptions.NoDataError as error:
+        raise SurrogateError(str(path), "the table is empty") from error
+    except (polars.exceptions.PolarsError, OSError, ValueError) as error:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SurrogateError(str(path), f"cannot be read as {path.suffix}: {text}") from error
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    """Return what a Parquet file says of its metric, mode, time and test metric."""
-    read = getattr(polars, "read_parquet_metadata", None)  # absent before polars 1.24
-    pairs = read(path) if read is not None else {}
-    return {k.removeprefix(_METADATA): v for k, v in pairs.items() if k.startswith(_METADATA)}
 
 
 def _the_column(source: str, frame: polars.DataFrame, names: tuple[str, ...], what: str) -> str:

@@ -46,6 +46,7 @@ def read_npz(path: Path, first_level: int | None) -> Recorded:
         columns={name: _floats(source, name, a) for name, a in curves.items()},
         configurations=_configurations(source, arrays, n),
         metadata={},
+        space=None,
         time="t",
     )
 

@@ -48,7 +48,7 @@ def check_number(
     if not number > above:
         raise ParameterError(field, value, f"must be above {above:g}")
     if not low <= number <= high:
-        rule = f"must be at least {low:g}" if math.isinf(high) else f"must lie in [{low:g}, {high:g}]"
+        rule = f"must be at least {low:g}" if math.isinf(high) else f"must lie in [{low:g}, {high:.17g}]"
         raise ParameterError(field, value, rule)
     return number
 

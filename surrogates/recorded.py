@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from hbsim.core.space import Space
 from hbsim.errors import SurrogateError, nearest
 from hbsim.surrogates.protocol import Floats
 
@@ -31,6 +32,8 @@ class Recorded:
         n rows: what each configuration was called, its hyperparameters, and whatever else is known.
     metadata : mapping of str to str
         What the file itself says of `metric`, `mode`, `time` and `test_metric`.
+    space : Space or None
+        The search space, where the file itself gives it.
     time : str
         What the column of cumulative seconds is called unless another name is given.
     """
@@ -40,6 +43,7 @@ class Recorded:
     columns: Mapping[str, Floats]
     configurations: polars.DataFrame
     metadata: Mapping[str, str]
+    space: Space | None
     time: str
 
     def __post_init__(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Final
@@ -66,19 +68,18 @@ def load(
     """
     if isinstance(surrogate, os.PathLike):
         surrogate = os.fspath(surrogate)
+    table = partial(
+        Table.load,
+        time=time,
+        seconds_per_unit=seconds_per_unit,
+        censored=censored,
+        test_metric=test_metric,
+        first_level=first_level,
+    )
     if surrogate == "digits":
-        return _digits(metric, mode, time, seconds_per_unit, censored, test_metric, first_level)
+        return _digits(table, metric, mode)
     if isinstance(surrogate, str) and Path(surrogate).suffix in SUFFIXES:
-        return Table.load(
-            surrogate,
-            metric=metric,
-            mode=mode,
-            time=time,
-            seconds_per_unit=seconds_per_unit,
-            censored=censored,
-            test_metric=test_metric,
-            first_level=first_level,
-        )
+        return table(surrogate, metric=metric, mode=mode)
     options = {
         "metric": metric,
         "mode": mode,
@@ -116,31 +117,14 @@ def _object(surrogate: object) -> Surrogate:
     return Checked(surrogate)
 
 
-def _digits(
-    metric: str | None,
-    mode: Mode | None,
-    time: str | None,
-    seconds_per_unit: float | None,
-    censored: Censored | None,
-    test_metric: str | None,
-    first_level: int | None,
-) -> Table:
+def _digits(load_table: Callable[..., Table], metric: str | None, mode: Mode | None) -> Table:
     """Return the packaged curves; they decide on val_error, minimised, unless another metric is named."""
     packaged = files("hbsim.surrogates") / "digits.parquet"
     if not packaged.is_file():
         raise SurrogateError("digits", "its file digits.parquet is missing from this installation")
-    if metric is None:
+    if metric in (None, "val_error"):
         metric, mode = "val_error", mode or "min"
     with as_file(packaged) as path:
-        table = Table.load(
-            path,
-            metric=metric,
-            mode=mode,
-            time=time,
-            seconds_per_unit=seconds_per_unit,
-            censored=censored,
-            test_metric=test_metric,
-            first_level=first_level,
-        )
+        table = load_table(path, metric=metric, mode=mode)
     table.name = "digits"
     return table

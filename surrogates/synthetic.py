@@ -24,10 +24,6 @@ EARLY: Final = (0.10, 0.40)  # the range of accuracies at the first level
 WEIGHTS: Final = (0.5, 0.2, 0.3)
 # Exponents (power) and rates (exponential) of a fast and of a slow learner.
 RATES: Final = {"power": (1.0, 0.4), "exponential": (12.0, 4.0)}
-_DEFAULTS: Final = {
-    "family": "power", "max_resource": 81, "noise": 0.01, "early_rank": 0.5, "divergence": 0.05,
-    "cost_spread": 4.0, "seconds": 1.0, "mode": "max", "seed": 0,
-}  # fmt: skip
 
 
 class Synthetic:
@@ -87,7 +83,6 @@ class Synthetic:
     ) -> None:
         check_choice("family", family, ("power", "exponential"))
         check_choice("mode", mode, ("max", "min"))
-        check_number("seed", seed, whole=True)
         self.family = family
         self.max_resource = check_number("max_resource", max_resource, above=1.0)
         self.noise = check_number("noise", noise, low=0.0)
@@ -96,7 +91,7 @@ class Synthetic:
         self.cost_spread = check_number("cost_spread", cost_spread, low=1.0)
         self.seconds = check_number("seconds", seconds, above=0.0)
         self.mode: Mode = mode
-        self.seed = seed
+        self.seed = int(check_number("seed", seed, low=0, high=2**53, whole=True))
         self.metric = "accuracy" if mode == "max" else "error"
         self.resources: tuple[float, ...] | None = None
         self.rows: int | None = None
@@ -107,9 +102,14 @@ class Synthetic:
                 "width_multiplier": Real(0.25, 4.0, log=True),
             }
         )
-        changed = [f"{k}={getattr(self, k)}" for k, v in _DEFAULTS.items() if getattr(self, k) != v]
-        self.name = "synthetic" + (":" + ",".join(changed) if changed else "")
+        self.name = self._full_name()
         self._prepare()
+
+    def _full_name(self) -> str:
+        """Return what `hbsim.surrogates.load` makes the same curves from."""
+        defaults = type(self).__init__.__kwdefaults__ or {}
+        changed = [f"{k}={getattr(self, k)}" for k, v in defaults.items() if getattr(self, k) != v]
+        return "synthetic" + (":" + ",".join(changed) if changed else "")
 
     def _prepare(self) -> None:
         """Work out what depends on the parameters only."""
@@ -214,8 +214,8 @@ def _remaining(family: Family, rate: float, level: float, top: float) -> float:
     if level == top:
         return 0.0
     if family == "power":
-        end = top**-rate
-        return (level**-rate - end) / (1.0 - end)
+        end = math.pow(top, -rate)
+        return (math.pow(level, -rate) - end) / (1.0 - end)
     end = math.exp(-rate)
     return (math.exp(-rate * (level - 1.0) / (top - 1.0)) - end) / (1.0 - end)
 

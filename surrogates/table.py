@@ -55,11 +55,11 @@ class Table:
         censored: Censored | None = None,
         test_metric: str | None = None,
     ) -> None:
-        said = recorded.metadata
         self.name = Path(recorded.source).name
-        self.metric = _metric(recorded, metric or said.get("metric"))
+        self.metric = _metric(recorded, metric)
+        # What a file says of its metric holds for no other one.
+        said = recorded.metadata if recorded.metadata.get("metric") == self.metric else {}
         self.mode: Mode = _mode(recorded.source, mode or said.get("mode"))
-        time = time or (said.get("time") if seconds_per_unit is None else None)
         raw = recorded.column("metric", self.metric)
         seconds = _seconds(recorded, time, seconds_per_unit)
         ends = ends_of(raw, seconds)
@@ -78,7 +78,7 @@ class Table:
         self.resources: tuple[float, ...] | None = tuple(recorded.levels.tolist())
         self.max_resource = float(recorded.levels[-1])
         self.rows: int | None = len(keep)
-        self.space: Space | None = None
+        self.space: Space | None = recorded.space
 
     @classmethod
     def load(
@@ -178,7 +178,8 @@ class Table:
         if self._tests is None:
             return None
         rows = check_rows(configurations, len(self._values))
-        return self._tests[rows, self._places(np.array([level], dtype=np.float64))[0]]
+        tests: Floats = self._tests[rows, self._places(np.array([level], dtype=np.float64))[0]]
+        return tests
 
     def _places(self, levels: Floats) -> Ints:
         places = np.searchsorted(self._levels, levels)
@@ -202,6 +203,7 @@ def _read(
 
 
 def _metric(recorded: Recorded, metric: str | None) -> str:
+    metric = metric or recorded.metadata.get("metric")
     if metric is not None:
         return metric
     if len(recorded.metrics) == 1:

@@ -1,0 +1,68 @@
+"""What a Parquet file says of itself, in its key-value metadata."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import polars
+
+from hbsim.core.space import Space
+from hbsim.errors import ParameterError
+
+__all__ = ["Notes", "read_notes"]
+
+_TEXT: Final = ("metric", "mode", "test_metric")
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What is known before the columns are looked at; empty for a file that says nothing.
+
+    Attributes
+    ----------
+    text : dict
+        `metric`, `mode` and `test_metric`, as far as the file says them.
+    resource : tuple of str
+        The name of the column of levels, or nothing.
+    hyperparameters : tuple of str
+        The names of the columns that are hyperparameters, or nothing.
+    space : Space or None
+        The search space.
+    """
+
+    text: dict[str, str] = field(default_factory=dict)
+    resource: tuple[str, ...] = ()
+    hyperparameters: tuple[str, ...] = ()
+    space: Space | None = None
+
+
+def read_notes(path: Path) -> Notes:
+    """Return what a file says of itself: the keys ``hbsim`` (JSON) and ``hbsim.metric`` and so on."""
+    read = getattr(polars, "read_parquet_metadata", None)  # absent in old releases: the options say it
+    if path.suffix != ".parquet" or read is None:
+        return Notes()
+    pairs: dict[str, str] = read(path)
+    try:
+        said = json.loads(pairs.get("hbsim", "{}"))
+    except json.JSONDecodeError:
+        said = {}
+    said = said if isinstance(said, dict) else {}
+    said |= {name: pairs[f"hbsim.{name}"] for name in _TEXT if f"hbsim.{name}" in pairs}
+    resource = said.get("resource")
+    hyperparameters = said.get("hyperparameters")
+    return Notes(
+        text={name: said[name] for name in _TEXT if isinstance(said.get(name), str)},
+        resource=(resource,) if isinstance(resource, str) else (),
+        hyperparameters=tuple(map(str, hyperparameters)) if isinstance(hyperparameters, list) else (),
+        space=_space(said.get("space")),
+    )
+
+
+def _space(data: object) -> Space | None:
+    try:
+        return Space.from_json(data) if isinstance(data, dict) else None
+    except ParameterError:  # of a later release, say: rows do without
+        return None
