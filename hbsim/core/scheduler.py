@@ -272,6 +272,24 @@ class Scheduler(ABC):
         self.status(trial)
         return self._bracket[trial]
 
+    def level_index(self, trial: int) -> int:
+        """Return the index in `levels` of a trial's next milestone. Nothing is checked."""
+        return self._at[trial]
+
+    def trial_brackets(self) -> array[int]:
+        """Return the brackets in which the trials started, in the order of trials."""
+        return array("H", self._bracket)
+
+    def trial_statuses(self) -> list[str]:
+        """Return what `status` says of every trial, in the order of trials."""
+        return [STATUSES[status] for status in self._status]
+
+    def trial_levels(self) -> list[float]:
+        """Return the milestone at which each trial stands, 0 before the first, in the order of trials."""
+        stands = (0.0, *self.levels)
+        first = self.geometry.first
+        return [stands[at] if at > first[b] else 0.0 for at, b in zip(self._at, self._bracket, strict=True)]
+
     def dropped(self) -> list[int]:
         """Return the paused trials that can never go on and were not named before, in ascending order.
 

@@ -18,9 +18,12 @@ class Searcher(Protocol):
     model_based : bool
         Whether suggestions depend on what was observed. Where they do not, trial i has the same
         configuration under every scheduler, and drivers may ask for large blocks ahead.
+    listens : bool
+        Whether it wants to be told of starts, reports and ends.
     """
 
     model_based: bool
+    listens: bool
 
     def suggest(self, n: int) -> NDArray[np.float64] | NDArray[np.int64]:
         """Return the next n configurations.

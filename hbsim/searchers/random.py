@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 from numpy.typing import NDArray
 
 from hbsim.core.space import Space
+from hbsim.core.streams import BLOCK, Purpose, block_generator, check_count, check_seed
 from hbsim.errors import ParameterError
-from hbsim.searchers.streams import Purpose, block_generator, check_count, check_seed
 
 __all__ = ["RandomSearcher"]
-
-_BLOCK: Final = 4096  # trials; part of the meaning of a seed
 
 
 class RandomSearcher:
@@ -36,6 +32,7 @@ class RandomSearcher:
     """
 
     model_based: bool = False
+    listens: bool = False
 
     def __init__(self, space: Space, seed: int) -> None:
         if not isinstance(space, Space):
@@ -67,8 +64,8 @@ class RandomSearcher:
         points = np.empty((check_count(n), self.space.dimension))
         done = 0
         while done < n:
-            number, start = divmod(self._next + done, _BLOCK)
-            count = min(_BLOCK - start, n - done)
+            number, start = divmod(self._next + done, BLOCK)
+            count = min(BLOCK - start, n - done)
             points[done : done + count] = self._draw(number)[start : start + count]
             done += count
         self._next += done
@@ -86,6 +83,6 @@ class RandomSearcher:
     def _draw(self, number: int) -> NDArray[np.float64]:
         if number != self._number:
             generator = block_generator(self.seed, Purpose.POINTS, number)
-            self._block = self.space.sample(_BLOCK, generator)
+            self._block = self.space.sample(BLOCK, generator)
             self._number = number
         return self._block

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 from numpy.typing import NDArray
 
+from hbsim.core.streams import BLOCK, Purpose, block_generator, check_count, check_seed
 from hbsim.errors import ParameterError
-from hbsim.searchers.streams import Purpose, block_generator, check_count, check_seed
 
 __all__ = ["RowSearcher"]
-
-_BLOCK: Final = 4096  # trials, or one order of all rows; part of the meaning of a seed
 
 
 class RowSearcher:
@@ -36,6 +32,7 @@ class RowSearcher:
     """
 
     model_based: bool = False
+    listens: bool = False
 
     def __init__(self, rows: int, seed: int, replace: bool = False) -> None:
         if not isinstance(rows, int | np.integer) or isinstance(rows, bool) or rows < 1:
@@ -46,7 +43,7 @@ class RowSearcher:
         self.seed = check_seed(seed)
         self.replace = replace
         self._next = 0
-        self._orders = max(1, _BLOCK // self.rows)  # in a block; a table may be tiny
+        self._orders = max(1, BLOCK // self.rows)  # in a block; a table may be tiny
         self._number = -1  # of the block at hand
         self._block: NDArray[np.int64] = np.empty(0, dtype=np.int64)
 

@@ -8,7 +8,9 @@ import numpy as np
 
 from hbsim.errors import ParameterError
 
-__all__ = ["Purpose", "block_generator", "check_count", "check_seed"]
+__all__ = ["BLOCK", "Purpose", "block_generator", "check_count", "check_seed"]
+
+BLOCK = 4096  # trials in a block of numbers; part of the meaning of a seed
 
 
 class Purpose(IntEnum):
@@ -16,11 +18,26 @@ class Purpose(IntEnum):
 
     POINTS = 0x9A0F
     ROWS = 0x9A10
+    SLOWNESS = 0x9A11
+    FAILURE = 0x9A12
 
 
-def block_generator(seed: int, purpose: Purpose, block: int) -> np.random.Generator:
-    """Return the generator of one block of one stream (a counter-based one, Philox)."""
-    key = np.random.SeedSequence(seed, spawn_key=(purpose, block))
+def block_generator(seed: int, purpose: Purpose, block: int, part: int = 0) -> np.random.Generator:
+    """Return the generator of one block of one stream (a counter-based one, Philox).
+
+    Parameters
+    ----------
+    seed : int
+        0 or more.
+    purpose : Purpose
+        Which stream.
+    block : int
+        The number of the block.
+    part : int
+        One of several streams of the same purpose: a level, an attempt.
+    """
+    where = (purpose, block, part) if part else (purpose, block)
+    key = np.random.SeedSequence(seed, spawn_key=where)
     return np.random.Generator(np.random.Philox(key))
 
 

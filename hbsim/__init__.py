@@ -1,0 +1,53 @@
+"""Asynchronous Hyperband: simulate it, compare its variants, then run the winner for real.
+
+Names are loaded when they are first used, so that ``import hbsim`` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from hbsim.core import make_scheduler
+    from hbsim.core.space import Bool, Choice, Int, Real, Space, args
+    from hbsim.simulation import Cluster, Result
+    from hbsim.study import simulate
+
+__version__: Final = "0.1.0"
+
+__all__ = [
+    "Bool",
+    "Choice",
+    "Cluster",
+    "Int",
+    "Real",
+    "Result",
+    "Space",
+    "args",
+    "make_scheduler",
+    "simulate",
+]
+
+_HOMES: Final = {
+    "Bool": "hbsim.core.space",
+    "Choice": "hbsim.core.space",
+    "Cluster": "hbsim.simulation",
+    "Int": "hbsim.core.space",
+    "Real": "hbsim.core.space",
+    "Result": "hbsim.simulation",
+    "Space": "hbsim.core.space",
+    "args": "hbsim.core.space",
+    "make_scheduler": "hbsim.core",
+    "simulate": "hbsim.study",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hbsim' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,125 @@
+"""The one loop that drives ask and tell, for the simulator and for real executors alike."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Protocol
+
+from hbsim.core.scheduler import Scheduler
+from hbsim.core.types import Job
+from hbsim.history import Decisions
+from hbsim.searchers import Searcher
+
+__all__ = ["Event", "Executor", "drive"]
+
+
+class Event(IntEnum):
+    """What an executor waited for."""
+
+    NOTHING = 0  # nothing is under way, or time is up
+    FREE = 1  # a worker is free, and there is nothing to tell
+    MILESTONE = 2  # a trial stands at its next milestone
+    FAILURE = 3  # a trial has failed
+
+
+class Executor(Protocol):
+    """Runs jobs on workers: in simulated time, or for real.
+
+    Attributes
+    ----------
+    now : float
+        Seconds since the study started.
+    trial : int
+        Whom the last event is about.
+    value : float
+        The metric at the milestone; NaN for none.
+    """
+
+    now: float
+    trial: int
+    value: float
+
+    def idle(self) -> int:
+        """Return the lowest idle worker, or -1 while none is, or something else happens first."""
+        ...
+
+    def start(self, worker: int, job: Job) -> None:
+        """Run a job on an idle worker."""
+        ...
+
+    def wait(self) -> Event:
+        """Let time pass until the next event."""
+        ...
+
+    def answer(self, code: int) -> None:
+        """Do what was decided about the trial of the last event; `code` is an index in VERDICTS."""
+        ...
+
+
+def drive(  # noqa: C901 - the loop stands here whole
+    scheduler: Scheduler,
+    executor: Executor,
+    decisions: Decisions,
+    searcher: Searcher | None = None,
+    max_reward: float | None = None,
+) -> bool:
+    """Ask and tell until nothing is under way any more, or `max_reward` is reached: whether it was.
+
+    Parameters
+    ----------
+    scheduler : Scheduler
+        Decides.
+    executor : Executor
+        Runs the jobs.
+    decisions : Decisions
+        Gets a row a milestone.
+    searcher : Searcher, optional
+        Told of starts, reports and ends; None if it does not listen.
+    max_reward : float, optional
+        The study ends as soon as a value is at least as good.
+    """
+    ask, reach = scheduler.ask, scheduler.reach
+    idle, wait, answer, add = executor.idle, executor.wait, executor.answer, decisions.add
+    sign = 1.0 if scheduler.mode == "max" else -1.0
+    target = None if max_reward is None else sign * max_reward
+    asked_in_vain = False
+    while True:
+        worker = -1 if asked_in_vain else idle()
+        if worker >= 0:
+            job = ask()
+            if job is None:
+                asked_in_vain = True
+                continue
+            executor.start(worker, job)
+            if searcher is not None:
+                searcher.on_start(job.trial, job.stop)
+            continue
+        event = wait()
+        if event is Event.MILESTONE:
+            trial, value = executor.trial, executor.value
+            at = scheduler.level_index(trial)
+            code = reach(trial, value)
+            add(executor.now, trial, at, value, scheduler.n_before, scheduler.cutoff, code)
+            answer(code)
+            asked_in_vain = False
+            if searcher is not None:
+                _tell_searcher(searcher, scheduler, trial, at, value, code)
+            if target is not None and sign * value >= target:
+                return True
+        elif event is Event.FAILURE:
+            answer(scheduler.fail(executor.trial))
+            asked_in_vain = False
+            if searcher is not None:
+                searcher.on_end(executor.trial)
+        elif event is Event.NOTHING:
+            return False
+
+
+def _tell_searcher(
+    searcher: Searcher, scheduler: Scheduler, trial: int, at: int, value: float, code: int
+) -> None:
+    searcher.on_report(trial, scheduler.levels[at], value)
+    if code:
+        searcher.on_end(trial)
+    else:
+        searcher.on_start(trial, scheduler.levels[at + 1])

@@ -1,0 +1,120 @@
+"""What the engine reads of each trial: its curve at the levels, and its luck; a block of trials at a time.
+
+Trial i has the same configuration, curve, slowness and failures under every scheduler: everything is
+drawn by (purpose, block of trials), never in the order of events (common random numbers).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+
+import numpy as np
+
+from hbsim.core.streams import BLOCK, Purpose, block_generator
+from hbsim.searchers import Searcher
+from hbsim.simulation.cluster import Cluster
+from hbsim.surrogates.protocol import Floats, Ints, Surrogate
+
+__all__ = ["Curves"]
+
+
+class Curves:
+    """Values, seconds and slowness of all trials so far, a row a trial and a column a level.
+
+    Parameters
+    ----------
+    surrogate : Surrogate
+        The learning curves.
+    searcher : Searcher
+        Asked once for each trial, in the order of trial numbers.
+    levels : sequence of float
+        The m levels.
+    cluster : Cluster
+        Its noise and its failures.
+    seed : int
+        Of the study.
+    num_trials : int, optional
+        No more configurations than these are asked for.
+
+    Attributes
+    ----------
+    values, seconds : array of float
+        Flat, trial * m + level: the metric; the seconds of the stretch that ends at the level.
+    from_zero : array of float
+        Likewise: the seconds of a stretch from zero to the level.
+    count : int
+        Trials known so far.
+    """
+
+    def __init__(
+        self,
+        surrogate: Surrogate,
+        searcher: Searcher,
+        levels: Sequence[float],
+        cluster: Cluster,
+        seed: int,
+        num_trials: int | None = None,
+    ) -> None:
+        self.levels = np.array(levels, dtype=np.float64)
+        self.surrogate = surrogate
+        self._searcher = searcher
+        self._cluster = cluster
+        self._seed = seed
+        self._limit = num_trials
+        self._slowness: Floats = np.empty((0, len(levels)))
+        self._budgets: dict[tuple[int, int], list[float]] = {}
+        self._configurations: list[Floats | Ints] = []
+        self.values = array("d")
+        self.seconds = array("d")
+        self.from_zero = array("d")
+        self.count = 0
+
+    def grow(self) -> None:
+        """Ask for the configurations of more trials: a block, or one if they depend on what is observed."""
+        first = self.count
+        count = 1 if self._searcher.model_based else BLOCK - first % BLOCK
+        if self._limit is not None:
+            count = max(1, min(count, self._limit - first))
+        remaining = getattr(self._searcher, "remaining", None)
+        if remaining is not None:
+            count = max(1, min(count, remaining))
+        configurations = self._searcher.suggest(count)
+        values, seconds = self.surrogate.evaluate(configurations, self.levels)
+        self._configurations.append(configurations)
+        self._extend(values, seconds, first)
+        self.count += count
+
+    def _extend(self, values: Floats, seconds: Floats, first: int) -> None:
+        steps = np.diff(seconds, axis=1, prepend=0.0)
+        if self._cluster.straggler_std:
+            factors = self._slow_factors(first, len(values))
+            steps = steps * factors
+            seconds = seconds * factors
+        for column, block in ((self.values, values), (self.seconds, steps), (self.from_zero, seconds)):
+            column.frombytes(np.ascontiguousarray(block, dtype=np.float64).tobytes())
+
+    def _slow_factors(self, first: int, count: int) -> Floats:
+        """Return 1 + |z| for each stretch of these trials, shape (count, m)."""
+        block, start = divmod(first, BLOCK)
+        if not start:
+            parts = [
+                block_generator(self._seed, Purpose.SLOWNESS, block, level).standard_normal(BLOCK)
+                for level in range(len(self.levels))
+            ]
+            self._slowness = 1.0 + self._cluster.straggler_std * np.abs(np.stack(parts, axis=1))
+        return self._slowness[start : start + count]
+
+    def budget(self, trial: int, attempt: int) -> float:
+        """Return the exposed seconds after which an attempt of a trial is lost."""
+        block, place = divmod(trial, BLOCK)
+        budgets = self._budgets.get((block, attempt))
+        if budgets is None:
+            draws = block_generator(self._seed, Purpose.FAILURE, block, attempt).standard_exponential(BLOCK)
+            budgets = self._budgets[block, attempt] = (draws / self._cluster.hazard).tolist()
+        return budgets[place]
+
+    def configurations(self) -> Floats | Ints:
+        """Return the configurations of all trials so far, shape (n, d) or (n,)."""
+        blocks = self._configurations
+        return np.concatenate(blocks) if blocks else np.empty(0, dtype=np.int64)  # type: ignore[return-value]

@@ -1,0 +1,270 @@
+"""The simulated cluster at work, on a SimPy environment: one event a milestone, or a failure."""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from math import inf
+
+import simpy
+from simpy.events import EventCallbacks, EventPriority
+
+from hbsim.core.levels import Levels
+from hbsim.core.scheduler import CONTINUE, PAUSE
+from hbsim.core.types import Job
+from hbsim.history import Jobs
+from hbsim.history.columns import CENSORED, FAILED
+from hbsim.runner import Event
+from hbsim.simulation.cluster import Cluster
+from hbsim.simulation.curves import Curves
+
+__all__ = ["Engine"]
+
+
+class Due(simpy.Event):
+    """What happens next on a worker. Each worker has one, which is scheduled again and again."""
+
+    def __init__(self, env: simpy.Environment, worker: int, listeners: EventCallbacks) -> None:
+        super().__init__(env)
+        self.worker = worker
+        self.priority = EventPriority(worker)  # of simultaneous events the lower worker comes first
+        self.listeners = listeners
+        self.event = Event.FREE
+        self._ok = True
+        self._value = None
+
+    def after(self, delay: float, event: Event) -> None:
+        """Let `event` happen after `delay` seconds."""
+        self.event = event
+        self.callbacks = self.listeners
+        self.env.schedule(self, self.priority, delay)
+
+
+class Stay:
+    """A job on a worker.
+
+    Attributes
+    ----------
+    trial, job, first : int
+        The trial, the row of the job, and the level index at which the trial's bracket starts.
+    at : int
+        The level index of the next milestone.
+    base : float
+        When training left level `base_at` (an index; -1 is zero): the start of the present stretch.
+    seconds : float
+        How long the present stretch trains.
+    exposed : float
+        What is left of the trial's budget until it is lost.
+    """
+
+    __slots__ = ("at", "base", "base_at", "exposed", "first", "job", "seconds", "trial")
+
+    trial: int
+    job: int
+    first: int
+    at: int
+    base: float
+    base_at: int
+    seconds: float
+    exposed: float
+
+
+class Engine:
+    """Runs jobs in simulated time; the `Executor` of the runner's loop.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        The workers, and what everything costs.
+    curves : Curves
+        What each trial shows at each level, and how long it takes.
+    geometry : Levels
+        The scheduler's.
+    jobs : Jobs
+        Gets a row a job.
+    max_time : float
+        Simulated seconds at which everything is cut.
+    """
+
+    def __init__(
+        self, cluster: Cluster, curves: Curves, geometry: Levels, jobs: Jobs, max_time: float = inf
+    ) -> None:
+        self.now = 0.0
+        self.trial = -1
+        self.value = 0.0
+        self.jobs = jobs
+        self.max_time = max_time
+        self.cluster = cluster
+        self.curves = curves
+        self._levels = geometry.levels
+        self._index = {level: at for at, level in enumerate(geometry.levels)}
+        self._first = geometry.first
+        self._width = len(geometry.levels)
+        self._speeds = cluster.speeds
+        self._async = cluster.report == "async"
+        self._env = simpy.Environment()
+        self._fired: Due
+        self._due = [Due(self._env, worker, [self._fire]) for worker in range(cluster.workers)]
+        self._stays = [Stay() for _ in range(cluster.workers)]
+        self._busy: set[int] = set()
+        self._free = list(range(cluster.workers))  # a heap
+        self._saved: dict[int, float] = {}  # when each paused trial's checkpoint is saved
+        self._budgets: dict[int, tuple[int, float]] = {}  # attempt, exposed seconds left
+
+    def _fire(self, due: simpy.Event) -> None:
+        self._fired = due  # type: ignore[assignment]
+
+    # What the loop calls
+
+    def idle(self) -> int:
+        """Return the lowest idle worker once all that ends at this time has been told, else -1."""
+        return self._free[0] if self._free and self._env.peek() > self.now else -1
+
+    def wait(self) -> Event:
+        """Go to the next event; NOTHING if there is none until `max_time`."""
+        env = self._env
+        soonest = env.peek()
+        if soonest > self.max_time or soonest == inf:
+            return Event.NOTHING
+        env.step()
+        due = self._fired
+        self.now = soonest
+        event = due.event
+        if event is Event.FREE:
+            heappush(self._free, due.worker)
+            return event
+        stay = self._stays[due.worker]
+        self.trial = stay.trial
+        if event is Event.MILESTONE:
+            self.value = self.curves.values[stay.trial * self._width + stay.at]
+        return event
+
+    def start(self, worker: int, job: Job) -> None:
+        """Start a job on the lowest idle worker."""
+        heappop(self._free)
+        while job.trial >= self.curves.count:
+            self.curves.grow()
+        cluster, stay = self.cluster, self._stays[worker]
+        stay.trial = job.trial
+        stay.at = self._index[job.stop]
+        stay.first = self._first[job.bracket]
+        delay = cluster.startup
+        from_resource = 0.0
+        stay.base_at = -1
+        if job.start and cluster.resume:
+            saved = self._saved.pop(job.trial, 0.0) - self.now
+            delay = (saved if saved > delay else delay) + cluster.load
+            from_resource = job.start
+            stay.base_at = stay.at - 1
+        stay.seconds = self._stretch(worker, stay)
+        stay.base = self.now + delay
+        stay.job = self.jobs.start(job, worker, from_resource, self.now, stay.base)
+        self._busy.add(worker)
+        if cluster.drop_rate:
+            stay.exposed = self._budget_left(job)
+        self._train(worker, stay, delay)
+
+    def answer(self, code: int) -> None:
+        """Do what was decided about the trial of the last event."""
+        worker = self._fired.worker
+        stay = self._stays[worker]
+        if self._fired.event is Event.FAILURE:
+            self._end(worker, stay, FAILED, min(self.now - stay.base, stay.seconds))
+            return
+        jobs, at, job = self.jobs, stay.at, stay.job
+        jobs.value[job] = self.value
+        jobs.milestone[job] = self._levels[at]
+        jobs.trained[job] += stay.seconds
+        stay.base = stay.base + stay.seconds if self._async else self.now
+        stay.base_at = at
+        if code == CONTINUE:
+            stay.at = at + 1
+            stay.seconds = self._stretch(worker, stay)
+            self._train(worker, stay, stay.base - self.now)
+        else:
+            self._end(worker, stay, code, self._free_run(worker, stay, self.now) if self._async else 0.0)
+
+    # How it is done
+
+    def _stretch(self, worker: int, stay: Stay) -> float:
+        """Return the seconds of training from `base_at` to `at`; from zero these may be several stretches."""
+        row, curves = stay.trial * self._width, self.curves
+        if stay.base_at >= 0:
+            return curves.seconds[row + stay.at] / self._speeds[worker]
+        total = curves.from_zero[row + stay.first]
+        for at in range(stay.first + 1, stay.at + 1):
+            total += curves.seconds[row + at]
+        return total / self._speeds[worker]
+
+    def _train(self, worker: int, stay: Stay, delay: float) -> None:
+        """Train the present stretch from `delay` seconds from now; before now, if training ran on."""
+        cluster = self.cluster
+        span = delay + stay.seconds
+        if cluster.drop_rate:
+            left = stay.exposed
+            if left < span:
+                self._due[worker].after(max(left, 0.0), Event.FAILURE)
+                return
+            stay.exposed = left - span
+        span += cluster.report_delay
+        self._due[worker].after(span if span > 0.0 else 0.0, Event.MILESTONE)
+
+    def _end(self, worker: int, stay: Stay, verdict: int, extra: float) -> None:
+        """End a job that was decided now, after `extra` seconds of training since `base`."""
+        cluster, jobs, end = self.cluster, self.jobs, self.now
+        if verdict == PAUSE and cluster.resume and cluster.save:
+            end += cluster.save
+            self._saved[stay.trial] = end
+        self._close(worker, stay, verdict, extra, end)
+        self._busy.discard(worker)
+        if cluster.drop_rate and verdict != FAILED:
+            self._budgets[stay.trial] = (jobs.attempt[stay.job], stay.exposed)
+        if end > self.now:
+            self._due[worker].after(cluster.save, Event.FREE)
+        else:
+            heappush(self._free, worker)
+
+    def _close(self, worker: int, stay: Stay, verdict: int, extra: float, end: float) -> None:
+        if extra > 0.0:
+            self.jobs.trained[stay.job] += extra
+            reached = self._reached(worker, stay, extra)
+        else:
+            reached = self._levels[stay.base_at] if stay.base_at >= 0 else 0.0
+        self.jobs.end(stay.job, reached, end, verdict)
+
+    def _free_run(self, worker: int, stay: Stay, time: float) -> float:
+        """Return the seconds trained from `base` to `time` if nothing but R stops it."""
+        row = stay.trial * self._width
+        if stay.base_at < 0:
+            rest = self.curves.from_zero[row + stay.first] + sum(
+                self.curves.seconds[row + stay.first + 1 : row + self._width]
+            )
+        else:
+            rest = sum(self.curves.seconds[row + stay.base_at + 1 : row + self._width])
+        return max(0.0, min(time - stay.base, rest / self._speeds[worker]))
+
+    def _reached(self, worker: int, stay: Stay, trained: float) -> float:
+        """Return the resource reached `trained` seconds after `base`, linear between two levels."""
+        row, speed = stay.trial * self._width, self._speeds[worker]
+        at = stay.base_at
+        while at < self._width - 1:
+            below = self._levels[at] if at >= 0 else 0.0
+            seconds = self.curves.from_zero[row + stay.first] if at < 0 else self.curves.seconds[row + at + 1]
+            at = stay.first if at < 0 else at + 1
+            if trained < seconds / speed:
+                return below + (self._levels[at] - below) * trained * speed / seconds
+            trained -= seconds / speed
+        return self._levels[-1]
+
+    def _budget_left(self, job: Job) -> float:
+        attempt, left = self._budgets.get(job.trial, (-1, 0.0))
+        return left if attempt == job.attempt else self.curves.budget(job.trial, job.attempt)
+
+    def cut(self, time: float) -> None:
+        """End the study at `time`: jobs under way are censored there."""
+        for worker in sorted(self._busy):
+            stay = self._stays[worker]
+            until = self._free_run(worker, stay, time) if self._async else stay.seconds
+            self._close(worker, stay, CENSORED, min(time - stay.base, until), time)
+        for stay, due in zip(self._stays, self._due, strict=True):
+            if due.event is Event.FREE and due.callbacks:  # still saving
+                self.jobs.end_time[stay.job] = time

@@ -1,0 +1,128 @@
+"""What came out of a simulated study."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import polars as pl
+
+from hbsim.errors import ParameterError
+from hbsim.history import Decisions, Jobs
+from hbsim.simulation import summaries
+
+if TYPE_CHECKING:
+    from hbsim.core.scheduler import Scheduler
+    from hbsim.simulation.cluster import Cluster
+    from hbsim.simulation.curves import Curves
+
+__all__ = ["Result"]
+
+
+class Result:
+    """Columns of a study: its jobs, its trials, its decisions.
+
+    Attributes
+    ----------
+    scheduler : Scheduler
+        As it stands at the end; `scheduler.explain(trial)` says why a trial was stopped.
+    curves : Curves
+        What the study read of each trial, and whence.
+    cluster : Cluster
+        Where it ran.
+    end_time : float
+        Simulated seconds at which the last job ended.
+    replace : bool
+        Whether rows of a table came more than once.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        curves: Curves,
+        cluster: Cluster,
+        jobs: Jobs,
+        decisions: Decisions,
+        replace: bool = False,
+    ) -> None:
+        self.scheduler = scheduler
+        self.curves = curves
+        self.cluster = cluster
+        self.replace = replace
+        self._jobs = jobs
+        self._decisions = decisions
+        self.end_time = max(jobs.end_time, default=0.0)
+
+    @cached_property
+    def jobs(self) -> pl.DataFrame:
+        """A row an uninterrupted stay on a worker, in the order of starts.
+
+        Columns: job, trial, attempt, bracket, worker (integers), start_resource, stop_resource
+        (reached), start_time, train_start, end_time, value (floats; null where none), verdict (pause,
+        stop, complete, failed or censored). A job that trains from zero has start_resource 0.
+        """
+        return self._jobs.frame(self.scheduler.trial_brackets())
+
+    @cached_property
+    def decisions(self) -> pl.DataFrame:
+        """A row a milestone, in the order of time.
+
+        Columns: time, trial, bracket, level, value, n_before, cutoff (null where none), verdict
+        (continue, pause, stop or complete).
+        """
+        return self._decisions.frame(self.scheduler.levels, self.scheduler.trial_brackets())
+
+    @cached_property
+    def trials(self) -> pl.DataFrame:
+        """A row a trial.
+
+        Columns: trial, bracket, status (paused, stopped, completed, failed or running), resource (the
+        last milestone counted), best and final (values at milestones; null where none),
+        trained_seconds.
+        """
+        return summaries.trials(self.scheduler, self._jobs, self.decisions)
+
+    def incumbent(self, at: Literal["any", "max_t"] = "any") -> pl.DataFrame:
+        """Return the strict improvements of the best value so far, in the order of reports.
+
+        Parameters
+        ----------
+        at : "any" or "max_t"
+            Values at any level, or of completed trials only.
+
+        Returns
+        -------
+        polars.DataFrame
+            Columns time, trial, resource, value.
+        """
+        if at not in ("any", "max_t"):
+            raise ParameterError("at", at, "must be 'any' or 'max_t'")
+        level = self.scheduler.levels[-1] if at == "max_t" else None
+        return summaries.incumbent(self.decisions, self.scheduler.mode, level)
+
+    def values_at_max(self, trials: list[int]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """Return what these trials show, or would show, at R; shape (n,), NaN for no number."""
+        configurations = self.curves.configurations()[np.array(trials, dtype=np.int64)]
+        values, _ = self.curves.surrogate.evaluate(configurations, self.curves.levels[-1:])
+        return values[:, 0]
+
+    def rungs(self) -> pl.DataFrame:
+        """Return counts by bracket and level.
+
+        Columns: bracket, level, recorded, then how many of these went on at once (continue), paused,
+        stopped, completed there, and went on later (promoted).
+        """
+        return summaries.rungs(self.decisions)
+
+    def summary(self) -> dict[str, object]:
+        """Return the study in a few numbers, plain types.
+
+        Keys: trials, jobs, completed, stopped, paused, failed, running; simulated_seconds; busy_share
+        (worker seconds occupied over workers times the last end); trained_resource and, of it,
+        wasted_resource (trained again, lost in failures, overrun); best (the incumbent's value),
+        regret (distance at R between the incumbent and the best of the surrogate's space, null where
+        unknown), test (the incumbent's held-out value at R, null where there is none), and how it was
+        made: scheduler, surrogate, metric, mode, workers, replace.
+        """
+        return summaries.summary(self, self._jobs)

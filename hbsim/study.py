@@ -1,0 +1,155 @@
+"""One study: a scheduler, learning curves, a cluster and a seed."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import inf
+from typing import TYPE_CHECKING
+
+from hbsim.core.exact import exact
+from hbsim.core.factory import named_options
+from hbsim.core.scheduler import Scheduler
+from hbsim.core.streams import check_seed
+from hbsim.errors import ParameterError
+
+if TYPE_CHECKING:
+    from hbsim.searchers import Searcher
+    from hbsim.simulation import Cluster, Result
+    from hbsim.surrogates import Surrogate
+
+__all__ = ["simulate"]
+
+
+@named_options
+def simulate(
+    scheduler: Scheduler,
+    surrogate: str | Surrogate = "digits",
+    workers: int | None = None,
+    seed: int = 0,
+    cluster: Cluster | None = None,
+    searcher: str | Searcher | None = None,
+    max_time: float | None = None,
+    max_reward: float | None = None,
+    replace: bool = False,
+) -> Result:
+    """Simulate a study.
+
+    Trial i has the same configuration, curve, slowness and failures under every scheduler of the same
+    seed (common random numbers), unless the searcher learns from what it observes.
+
+    Parameters
+    ----------
+    scheduler : Scheduler
+        A new one, of `make_scheduler`.
+    surrogate : str or Surrogate
+        Learning curves: a name, a file, ``FILE.py:NAME``, or an object.
+    workers : int, optional
+        32 by default, or the cluster's.
+    seed : int
+        Of configurations, slowness and failures.
+    cluster : Cluster, optional
+        What start-up, checkpoints, stragglers and failures cost; by default nothing.
+    searcher : str or Searcher, optional
+        Chooses configurations; by default ``"random"``.
+    max_time : float, optional
+        Simulated seconds at which running jobs are cut; what happens at exactly that time counts.
+    max_reward : float, optional
+        The study ends as soon as a value is at least as good.
+    replace : bool
+        Whether rows of a table may come again, in another seeded order, where there are more trials.
+
+    Returns
+    -------
+    Result
+        Its jobs, trials, decisions, incumbents and summary.
+
+    Raises
+    ------
+    ParameterError
+        If options do not fit together; before any work starts.
+    SurrogateError
+        If the learning curves cannot be used.
+    """
+    from hbsim.history import Decisions, Jobs
+    from hbsim.runner import drive
+    from hbsim.simulation.curves import Curves
+    from hbsim.simulation.engine import Engine
+    from hbsim.simulation.result import Result
+    from hbsim.surrogates import check_levels, load
+
+    seed = check_seed(seed)
+    cluster = _cluster(workers, cluster)
+    _check_scheduler(scheduler, max_time, max_reward)
+    loaded = load(surrogate)
+    if loaded.mode != scheduler.mode:
+        rule = f"the surrogate {loaded.name} decides on {loaded.metric}, mode={loaded.mode!r}"
+        raise ParameterError("mode", scheduler.mode, rule)
+    check_levels(loaded, scheduler.levels)
+    chosen = _searcher(searcher, loaded, seed, replace, scheduler)
+    curves = Curves(loaded, chosen, scheduler.levels, cluster, seed, scheduler.options.num_trials)
+    jobs, decisions = Jobs(), Decisions()
+    end = inf if max_time is None else float(max_time)
+    engine = Engine(cluster, curves, scheduler.geometry, jobs, end)
+    with _without_collector():
+        good_enough = drive(scheduler, engine, decisions, chosen if chosen.listens else None, max_reward)
+        engine.cut(engine.now if good_enough else end)
+    return Result(scheduler, curves, cluster, jobs, decisions, replace)
+
+
+def _cluster(workers: int | None, cluster: Cluster | None) -> Cluster:
+    from hbsim.simulation.cluster import Cluster
+
+    if cluster is None:
+        return Cluster() if workers is None else Cluster(workers=workers)
+    if workers is not None and workers != cluster.workers:
+        raise ParameterError(
+            "workers", workers, f"the cluster has workers={cluster.workers}; give one of them"
+        )
+    return cluster
+
+
+def _check_scheduler(scheduler: Scheduler, max_time: float | None, max_reward: float | None) -> None:
+    if not isinstance(scheduler, Scheduler):
+        raise ParameterError("scheduler", scheduler, "must be made by hbsim.core.make_scheduler")
+    if scheduler.started:
+        raise ParameterError("scheduler", scheduler, "must be new: it has started trials")
+    if max_time is not None and exact("max_time", max_time) <= 0:
+        raise ParameterError("max_time", max_time, "must be above 0")
+    if max_reward is not None:
+        exact("max_reward", max_reward)
+    if scheduler.options.num_trials is None and max_time is None and max_reward is None:
+        rule = "without it the study has no end: give num_trials, max_time or max_reward"
+        raise ParameterError("num_trials", None, rule)
+
+
+def _searcher(
+    searcher: str | Searcher | None, surrogate: Surrogate, seed: int, replace: bool, scheduler: Scheduler
+) -> Searcher:
+    from hbsim.searchers import make_searcher
+
+    if searcher is not None and not isinstance(searcher, str):
+        return searcher
+    trials = scheduler.options.num_trials
+    if surrogate.rows is not None and trials is not None and trials > surrogate.rows and not replace:
+        rule = (
+            f"the table {surrogate.name} has {surrogate.rows} rows, one for each trial: run at most as many, "
+        )
+        rule += "set replace=True (rows again, in a seeded order), or use a fitted surrogate"
+        raise ParameterError("num_trials", trials, rule)
+    return make_searcher(searcher or "random", surrogate.space, surrogate.rows, seed, replace)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Keep the garbage collector from walking the heaps again and again; nothing here makes cycles."""
+    was_enabled = gc.isenabled()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if was_enabled:
+            gc.enable()
