@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -53,17 +54,16 @@ def read_npz(path: Path, first_level: int | None) -> Recorded:
 
 def _arrays(path: Path) -> dict[str, Member]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise SurrogateError(str(path), "holds a single array; save several with numpy.savez")
-            return {name: archive[name] for name in archive.files}
+        with path.open("rb") as file:  # numpy leaves a broken file open
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.lib.npyio.NpzFile):
+                return {name: archive[name] for name in archive.files}
     except ValueError as error:
-        if isinstance(error, SurrogateError):
-            raise
         problem = "an array holds Python objects (pickled), which are not read; save numbers or text"
         raise SurrogateError(str(path), problem if "allow_pickle" in str(error) else f"{error}") from error
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise SurrogateError(str(path), f"cannot be read as .npz: {error}") from error
+    raise SurrogateError(str(path), "holds a single array; save several with numpy.savez")
 
 
 def _floats(source: str, name: str, array: Member) -> Floats:

@@ -1,6 +1,7 @@
 """Synthetic curves: a pure function, an optimum that nothing beats, and what each option does."""
 
 import hashlib
+import itertools
 import math
 import subprocess
 import sys
@@ -40,7 +41,7 @@ def test_a_block_however_split_has_the_same_bytes(chosen, cuts):
     points = POINTS[:300]
     values, seconds = surrogate.evaluate(points, LEVELS)
     edges = [0, *sorted(cuts), 300]
-    parts = [surrogate.evaluate(points[a:b], LEVELS) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [surrogate.evaluate(points[a:b], LEVELS) for a, b in itertools.pairwise(edges)]
     assert np.concatenate([p[0] for p in parts]).tobytes() == values.tobytes()
     assert np.concatenate([p[1] for p in parts]).tobytes() == seconds.tobytes()
     for j, level in enumerate(LEVELS):
