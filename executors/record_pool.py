@@ -26,6 +26,7 @@ _THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+_LOOK_AFTER_SECONDS = 1.0
 _MAIN = "from hbsim.executors.record_worker import main; main()"
 
 
@@ -63,14 +64,20 @@ def record_trials(
     """
     waiting = deque(tasks)
     with selectors.DefaultSelector() as selector:
-        running = [_Worker(setup, threads, selector) for _ in range(min(workers, len(tasks)))]
+        running: list[_Worker] = []
         try:
-            while selector.get_map():
-                for key, _ in selector.select():
+            for _ in range(min(workers, len(tasks))):
+                running.append(_Worker(setup, threads, selector))
+            while running:
+                for key, _ in selector.select(timeout=_LOOK_AFTER_SECONDS):
                     worker: _Worker = key.data
                     yield from worker.listen(waiting)
-                    if worker.ended and waiting:
-                        running.append(_Worker(setup, threads, selector))
+                    if worker.ended:
+                        running.remove(worker)
+                        if waiting:
+                            running.append(_Worker(setup, threads, selector))
+                for worker in running:
+                    worker.end_orphans()
         finally:
             for worker in running:
                 worker.kill()
@@ -91,6 +98,7 @@ class _Worker:
                 [sys.executable, "-c", _MAIN],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                bufsize=0,  # nothing is left to be written when a process has died
                 env=os.environ | {name: str(threads) for name in _THREAD_VARIABLES},
                 start_new_session=True,  # Ctrl-C is the recorder's; a trial's processes end with it
             )
@@ -111,13 +119,24 @@ class _Worker:
         if not data:
             yield from self._died()
 
+    def end_orphans(self) -> None:
+        """If the process has died, end what it left running: that would hold its output open."""
+        if self._process.poll() is not None:
+            self._kill_group()
+
     def kill(self) -> None:
         """End the process and all that it started; nothing is said about its trial."""
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self._kill_group()
         self._process.wait()
+        self._close()
+
+    def _close(self) -> None:
         self._stdin.close()
         self._stdout.close()
+
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def _hear(self, message: dict[str, object], waiting: deque[Task]) -> Iterator[Curve]:
         if "fatal" in message:
@@ -127,19 +146,24 @@ class _Worker:
             self._curve.add(_report(message["report"]))
             return
         self._ready = True
-        if "end" in message:
-            yield self._finish(message["end"])
+        ended = self._finish(message["end"]) if "end" in message else None
+        self._next(waiting)  # first: it trains while the curve is written
+        if ended is not None:
+            yield ended
+
+    def _next(self, waiting: deque[Task]) -> None:
         if waiting:
             task = waiting.popleft()
             self._curve = Curve(task.trial)
             self._send(asdict(task))
         else:
-            self._stdin.close()  # it has served
+            self._stdin.close()  # it has served, and ends
 
     def _died(self) -> Iterator[Curve]:
         self.ended = True
         self._selector.unregister(self._stdout)
         code = self._process.wait()
+        self._close()
         how = f"signal {-code}" if code < 0 else f"exit status {code}"
         if not self._ready:
             rule = f"a worker process must be able to load it; it ended with {how}"
@@ -156,7 +180,6 @@ class _Worker:
     def _send(self, message: object) -> None:
         with suppress(BrokenPipeError):  # it has died: the end of its output says so
             self._stdin.write(json.dumps(message).encode() + b"\n")
-            self._stdin.flush()
 
 
 def _parameter_error(fatal: object) -> ParameterError:

@@ -97,6 +97,19 @@ def test_failed_trials_are_kept(train, tmp_path):
     assert failed["3"].startswith("SystemExit: 1 ")
 
 
+def test_a_dead_process_with_living_children(train, tmp_path):
+    body = """
+    reporter(epoch=1, loss=0.0)
+    if args.trial == 0:
+        if os.fork() == 0:
+            time.sleep(600)
+        os._exit(3)
+"""
+    with pytest.warns(HbsimWarning, match="1 of 2 trials failed"):
+        out = record(train(body), 2, tmp_path / "c.parquet")
+    assert len(pl.read_parquet(out)) == 2
+
+
 def test_numbers_of_every_kind(train, tmp_path):
     body = """
     import numpy as np
