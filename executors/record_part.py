@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hbsim.errors import OutputError
 
-__all__ = ["Curve", "PartFile", "part_path"]
+__all__ = ["Curve", "PartFile", "count_kept", "part_path"]
 
 Cell = int | float | None
 
@@ -51,6 +51,14 @@ class Curve:
 def part_path(out: Path) -> Path:
     """Return where the part file of `out` lies: beside it."""
     return out.with_name(out.name + ".part.jsonl")
+
+
+def count_kept(path: Path) -> int:
+    """Return how many finished trials a part file has; 0 if it is not there."""
+    try:
+        return max(0, path.read_bytes().count(b"\n") - 1)
+    except FileNotFoundError:
+        return 0
 
 
 class PartFile:

@@ -46,7 +46,7 @@ def record(
     """
     from hbsim.executors.record import record as record_curves
 
-    with _progress() as (progress, last), _telling_how_to_go_on(out, last), warnings.catch_warnings():
+    with _telling_how_to_go_on(out, trials), _progress() as (progress, last), warnings.catch_warnings():
         warnings.simplefilter("ignore", HbsimWarning)  # what it says is in the last line
         record_curves(
             train,
@@ -100,13 +100,12 @@ def _progress() -> Iterator[tuple[Callable[[RecordProgress], None], list[RecordP
 
 
 @contextmanager
-def _telling_how_to_go_on(out: Path, last: list[RecordProgress]) -> Iterator[None]:
-    from hbsim.executors.record_part import part_path
+def _telling_how_to_go_on(out: Path, trials: int) -> Iterator[None]:
+    from hbsim.executors.record_part import count_kept, part_path
 
     try:
         yield
     except KeyboardInterrupt:
-        kept = f"{last[-1].finished} of {last[-1].trials} trials" if last else "nothing"
-        words = f"stopped; kept: {kept}, in {part_path(out)}. The same command goes on from there."
-        typer.echo(words, err=True)
+        kept = f"stopped; {count_kept(part_path(out))} of {trials} trials are kept in {part_path(out)}"
+        typer.echo(f"{kept}. The same command goes on from there.", err=True)
         raise typer.Exit(130) from None

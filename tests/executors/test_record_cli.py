@@ -62,5 +62,5 @@ def test_ctrl_c_says_how_to_go_on(train, tmp_path):
         stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert stdout == ""
-    assert f"kept: 3 of 5 trials, in {part_path(out)}. The same command goes on" in " ".join(stderr.split())
+    assert f"3 of 5 trials are kept in {part_path(out)}. The same command goes on" in stderr.splitlines()[-1]
     assert part_path(out).exists()
