@@ -20,15 +20,16 @@ SCHEMA: Final = 1
 
 def save(scheduler: Scheduler) -> dict[str, object]:
     """Return the state: what `json.dumps(..., allow_nan=False)` takes."""
+    count = scheduler.started
     return {
         "schema": SCHEMA,
         "options": scheduler.options.as_dict(),
-        "bracket": scheduler._bracket.tolist(),
-        "status": list(scheduler._status),
-        "at": scheduler._at.tolist(),
-        "position": scheduler._position.tolist(),
-        "code": list(scheduler._code),
-        "cutoff": [None if cutoff != cutoff else cutoff for cutoff in scheduler._cutoff],
+        "bracket": scheduler._bracket[:count].tolist(),
+        "status": list(scheduler._status[:count]),
+        "at": scheduler._at[:count].tolist(),
+        "position": scheduler._position[:count].tolist(),
+        "code": list(scheduler._code[:count]),
+        "cutoff": [None if cutoff != cutoff else cutoff for cutoff in scheduler._cutoff[:count]],
         "attempts": [[trial, count] for trial, count in sorted(scheduler._attempts.items())],
         "reported": [[trial, resource] for trial, resource in sorted(scheduler._reported.items())],
         "retries": list(scheduler._retries),

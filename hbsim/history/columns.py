@@ -1,8 +1,7 @@
-"""From the compact columns that grow during a study to those that people read."""
+"""From the packed rows of a study to columns that people read."""
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from typing import Final
 
@@ -18,12 +17,11 @@ CENSORED: Final = 6
 NAMES: Final = ("continue", "pause", "stop", "complete", "retry", "failed", "censored")
 
 
-def numbers(column: array[float] | Sequence[float] | NDArray[np.float64]) -> pl.Series:
+def numbers(column: NDArray[np.float64] | Sequence[float]) -> pl.Series:
     """Return floats, null where they are NaN; infinities stay."""
     return pl.Series(np.array(column, dtype=np.float64), nan_to_null=True)
 
 
-def verdicts(column: array[int]) -> pl.Series:
+def verdicts(column: NDArray[np.uint8]) -> pl.Series:
     """Return the names of verdicts, strings."""
-    categories = pl.Series(NAMES, dtype=pl.String)
-    return categories.gather(np.array(column, dtype=np.uint32))
+    return pl.Series(NAMES, dtype=pl.String).gather(column.astype(np.uint32))

@@ -2,50 +2,50 @@
 
 from __future__ import annotations
 
-from array import array
+import struct
 from collections.abc import Sequence
 from math import nan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import polars as pl
 
 __all__ = ["Decisions"]
 
+# time, trial, index of the level, value, n_before, cutoff, index of the verdict
+ROW: Final = struct.Struct("<diHdidB")
+NAMES: Final = ("time", "trial", "at", "value", "n_before", "cutoff", "verdict")
+TYPES: Final = ("<f8", "<i4", "<u2", "<f8", "<i4", "<f8", "u1")
+
 
 class Decisions:
-    """Columns that grow by a row a decision; 36 bytes each."""
+    """Rows packed one after the other, 35 bytes each: a study may have millions."""
 
     def __init__(self) -> None:
-        self.time = array("d")
-        self.trial = array("i")
-        self.level = array("H")  # an index in the scheduler's levels
-        self.value = array("d")
-        self.n_before = array("i")
-        self.cutoff = array("d")
-        self.verdict = array("B")  # an index in VERDICTS
+        self._rows = bytearray()
 
     def add(
-        self,
-        time: float,
-        trial: int,
-        level: int,
-        value: float,
-        n_before: int,
-        cutoff: float | None,
-        verdict: int,
+        self, time: float, trial: int, at: int, value: float, n_before: int, cutoff: float | None, code: int
     ) -> None:
-        """Append a row; NaN for no value, None for no cutoff."""
-        self.time.append(time)
-        self.trial.append(trial)
-        self.level.append(level)
-        self.value.append(value)
-        self.n_before.append(n_before)
-        self.cutoff.append(nan if cutoff is None else cutoff)
-        self.verdict.append(verdict)
+        """Append a row.
+
+        Parameters
+        ----------
+        time : float
+            When it was decided.
+        trial, at : int
+            The trial, and the index of the level in the scheduler's levels.
+        value : float
+            NaN for none.
+        n_before, cutoff : int, float or None
+            As `Milestone` has them.
+        code : int
+            An index in VERDICTS.
+        """
+        self._rows += ROW.pack(time, trial, at, value, n_before, nan if cutoff is None else cutoff, code)
 
     def __len__(self) -> int:
-        return len(self.time)
+        return len(self._rows) // ROW.size
 
     def frame(self, levels: Sequence[float], brackets: Sequence[int]) -> pl.DataFrame:
         """Return the rows in order: time, trial, bracket, level, value, n_before, cutoff, verdict.
@@ -62,16 +62,16 @@ class Decisions:
 
         from hbsim.history.columns import numbers, verdicts
 
-        trial = np.array(self.trial)
+        rows = np.frombuffer(self._rows, dtype=list(zip(NAMES, TYPES, strict=True)))
         return pl.DataFrame(
             {
-                "time": np.array(self.time),
-                "trial": trial.astype(np.int64),
-                "bracket": np.array(brackets, dtype=np.int64)[trial],
-                "level": np.array(levels, dtype=np.float64)[np.array(self.level)],
-                "value": numbers(self.value),
-                "n_before": np.array(self.n_before).astype(np.int64),
-                "cutoff": numbers(self.cutoff),
-                "verdict": verdicts(self.verdict),
+                "time": rows["time"],
+                "trial": rows["trial"].astype(np.int64),
+                "bracket": np.array(brackets, dtype=np.int64)[rows["trial"]],
+                "level": np.array(levels, dtype=np.float64)[rows["at"]],
+                "value": numbers(rows["value"]),
+                "n_before": rows["n_before"].astype(np.int64),
+                "cutoff": numbers(rows["cutoff"]),
+                "verdict": verdicts(rows["verdict"]),
             }
         )

@@ -2,63 +2,112 @@
 
 from __future__ import annotations
 
-from array import array
+import struct
 from collections.abc import Sequence
-from math import nan
-from typing import TYPE_CHECKING
-
-from hbsim.core.types import Job
-from hbsim.history.columns import CENSORED
+from math import inf, nan
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
-__all__ = ["Jobs"]
+__all__ = ["JobRow", "Jobs"]
+
+ROW: Final = struct.Struct("<iiHidddddddddB")
+NAMES: Final = (
+    "job", "trial", "attempt", "worker", "stood", "start_resource", "stop_resource", "milestone",
+    "start_time", "train_start", "trained", "end_time", "value", "verdict",
+)  # fmt: skip
+TYPES: Final = ("<i4", "<i4", "<u2", "<i4", *["<f8"] * 9, "u1")
+
+
+class JobRow:
+    """A job under way.
+
+    Attributes
+    ----------
+    job, trial, attempt, worker : int
+        Its number, and who trains where.
+    stood, milestone : float
+        The milestones where the trial stood at the start, and where it stands now.
+    start_resource : float
+        From where it trains: 0 if it trains again what it had.
+    start_time, train_start : float
+        When the stay started, and when training did.
+    trained : float
+        Seconds of training so far.
+    value : float
+        The last value reported; NaN before.
+    """
+
+    __slots__ = (
+        "attempt", "job", "milestone", "start_resource", "start_time", "stood", "train_start",
+        "trained", "trial", "value", "worker",
+    )  # fmt: skip
+
+    job: int
+    trial: int
+    attempt: int
+    worker: int
+    stood: float
+    milestone: float
+    start_resource: float
+    start_time: float
+    train_start: float
+    trained: float
+    value: float
 
 
 class Jobs:
-    """Columns that grow by a row a job, at its start; what is known at its end is filled in then."""
+    """Rows packed one after the other as jobs end, 87 bytes each.
+
+    Attributes
+    ----------
+    started : int
+        How many jobs have started: the number of the next one.
+    cut : float
+        When the study was cut: no stay lasts longer.
+    """
 
     def __init__(self) -> None:
-        self.trial = array("i")
-        self.attempt = array("H")
-        self.worker = array("i")
-        self.stands = array("d")  # the milestone where the trial stood
-        self.start_resource = array("d")
-        self.stop_resource = array("d")
-        self.milestone = array("d")  # the milestone where it stands at the end
-        self.start_time = array("d")
-        self.train_start = array("d")
-        self.trained = array("d")  # seconds of training
-        self.end_time = array("d")
-        self.value = array("d")
-        self.verdict = array("B")
+        self.started = 0
+        self.cut = inf
+        self._rows = bytearray()
+        self._sorted: NDArray[np.void] | None = None
 
-    def start(self, job: Job, worker: int, from_resource: float, time: float, train_start: float) -> int:
-        """Append a job that starts now; return its number."""
-        self.trial.append(job.trial)
-        self.attempt.append(job.attempt)
-        self.worker.append(worker)
-        self.stands.append(job.start)
-        self.start_resource.append(from_resource)
-        self.stop_resource.append(from_resource)
-        self.milestone.append(job.start)
-        self.start_time.append(time)
-        self.train_start.append(train_start)
-        self.trained.append(0.0)
-        self.end_time.append(nan)
-        self.value.append(nan)
-        self.verdict.append(CENSORED)
-        return len(self.trial) - 1
-
-    def end(self, job: int, resource: float, time: float, verdict: int) -> None:
-        """Fill in how a job ended: the resource that it reached, and when."""
-        self.stop_resource[job] = resource
-        self.end_time[job] = time
-        self.verdict[job] = verdict
+    def end(self, row: JobRow, resource: float, time: float, verdict: int) -> None:
+        """Append a job that ended at `time`, having reached `resource`."""
+        self._rows += ROW.pack(
+            row.job,
+            row.trial,
+            row.attempt,
+            row.worker,
+            row.stood,
+            row.start_resource,
+            resource,
+            row.milestone,
+            row.start_time,
+            row.train_start,
+            row.trained,
+            time,
+            row.value,
+            verdict,
+        )
 
     def __len__(self) -> int:
-        return len(self.trial)
+        return len(self._rows) // ROW.size
+
+    def rows(self) -> NDArray[np.void]:
+        """Return the jobs in the order of their starts, a structured array with the fields of `NAMES`."""
+        import numpy as np
+
+        if self._sorted is None or len(self._sorted) < len(self):
+            rows = np.frombuffer(self._rows, dtype=list(zip(NAMES, TYPES, strict=True)))
+            rows = rows[np.argsort(rows["job"], kind="stable")]
+            rows["end_time"] = np.minimum(rows["end_time"], self.cut)
+            self._sorted = rows
+        return self._sorted
 
     def frame(self, brackets: Sequence[int]) -> pl.DataFrame:
         """Return the rows in the order of their starts.
@@ -71,22 +120,20 @@ class Jobs:
 
         from hbsim.history.columns import numbers, verdicts
 
-        trial = np.array(self.trial)
-        trained = np.array(self.train_start)
-        trained[trained > np.array(self.end_time)] = nan
+        rows = self.rows()
+        never_trained = rows["train_start"] > rows["end_time"]
+        whole = {name: rows[name].astype(np.int64) for name in ("job", "trial", "attempt")}
         return pl.DataFrame(
             {
-                "job": np.arange(len(trial)),
-                "trial": trial.astype(np.int64),
-                "attempt": np.array(self.attempt).astype(np.int64),
-                "bracket": np.array(brackets, dtype=np.int64)[trial],
-                "worker": np.array(self.worker).astype(np.int64),
-                "start_resource": np.array(self.start_resource),
-                "stop_resource": np.array(self.stop_resource),
-                "start_time": np.array(self.start_time),
-                "train_start": numbers(trained),
-                "end_time": np.array(self.end_time),
-                "value": numbers(self.value),
-                "verdict": verdicts(self.verdict),
+                **whole,
+                "bracket": np.array(brackets, dtype=np.int64)[rows["trial"]],
+                "worker": rows["worker"].astype(np.int64),
+                "start_resource": rows["start_resource"],
+                "stop_resource": rows["stop_resource"],
+                "start_time": rows["start_time"],
+                "train_start": numbers(np.where(never_trained, nan, rows["train_start"])),
+                "end_time": rows["end_time"],
+                "value": numbers(rows["value"]),
+                "verdict": verdicts(rows["verdict"]),
             }
         )

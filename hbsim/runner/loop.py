@@ -29,14 +29,15 @@ class Executor(Protocol):
     ----------
     now : float
         Seconds since the study started.
-    trial : int
-        Whom the last event is about.
+    trial, at : int
+        Whom the last event is about, and the index of the level of its milestone.
     value : float
         The metric at the milestone; NaN for none.
     """
 
     now: float
     trial: int
+    at: int
     value: float
 
     def idle(self) -> int:
@@ -97,7 +98,7 @@ def drive(  # noqa: C901 - the loop stands here whole
         event = wait()
         if event is Event.MILESTONE:
             trial, value = executor.trial, executor.value
-            at = scheduler.level_index(trial)
+            at = executor.at
             code = reach(trial, value)
             add(executor.now, trial, at, value, scheduler.n_before, scheduler.cutoff, code)
             answer(code)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from heapq import heappop, heappush
-from math import inf
+from math import inf, nan
 
 import simpy
 from simpy.events import EventCallbacks, EventPriority
@@ -11,7 +11,7 @@ from simpy.events import EventCallbacks, EventPriority
 from hbsim.core.levels import Levels
 from hbsim.core.scheduler import CONTINUE, PAUSE
 from hbsim.core.types import Job
-from hbsim.history import Jobs
+from hbsim.history import JobRow, Jobs
 from hbsim.history.columns import CENSORED, FAILED
 from hbsim.runner import Event
 from hbsim.simulation.cluster import Cluster
@@ -39,13 +39,13 @@ class Due(simpy.Event):
         self.env.schedule(self, self.priority, delay)
 
 
-class Stay:
+class Stay(JobRow):
     """A job on a worker.
 
     Attributes
     ----------
-    trial, job, first : int
-        The trial, the row of the job, and the level index at which the trial's bracket starts.
+    row, first : int
+        Where the trial's row starts in the curves, and the level index at which its bracket starts.
     at : int
         The level index of the next milestone.
     base : float
@@ -56,10 +56,9 @@ class Stay:
         What is left of the trial's budget until it is lost.
     """
 
-    __slots__ = ("at", "base", "base_at", "exposed", "first", "job", "seconds", "trial")
+    __slots__ = ("at", "base", "base_at", "exposed", "first", "row", "seconds")
 
-    trial: int
-    job: int
+    row: int
     first: int
     at: int
     base: float
@@ -90,10 +89,12 @@ class Engine:
     ) -> None:
         self.now = 0.0
         self.trial = -1
+        self.at = 0
         self.value = 0.0
         self.jobs = jobs
         self.max_time = max_time
         self.cluster = cluster
+        self._values, self._seconds, self._from_zero = curves.values, curves.seconds, curves.from_zero
         self.curves = curves
         self._levels = geometry.levels
         self._index = {level: at for at, level in enumerate(geometry.levels)}
@@ -105,6 +106,8 @@ class Engine:
         self._fired: Due
         self._due = [Due(self._env, worker, [self._fire]) for worker in range(cluster.workers)]
         self._stays = [Stay() for _ in range(cluster.workers)]
+        for worker, stay in enumerate(self._stays):
+            stay.worker = worker
         self._busy: set[int] = set()
         self._free = list(range(cluster.workers))  # a heap
         self._saved: dict[int, float] = {}  # when each paused trial's checkpoint is saved
@@ -135,7 +138,8 @@ class Engine:
         stay = self._stays[due.worker]
         self.trial = stay.trial
         if event is Event.MILESTONE:
-            self.value = self.curves.values[stay.trial * self._width + stay.at]
+            at = self.at = stay.at
+            self.value = self._values[stay.row + at]
         return event
 
     def start(self, worker: int, job: Job) -> None:
@@ -143,21 +147,30 @@ class Engine:
         heappop(self._free)
         while job.trial >= self.curves.count:
             self.curves.grow()
-        cluster, stay = self.cluster, self._stays[worker]
-        stay.trial = job.trial
-        stay.at = self._index[job.stop]
-        stay.first = self._first[job.bracket]
+        cluster, stay, now, jobs = self.cluster, self._stays[worker], self.now, self.jobs
+        trial, bracket, start, stop, attempt = job
+        stay.job = jobs.started
+        jobs.started += 1
+        stay.trial = trial
+        stay.attempt = attempt
+        stay.stood = stay.milestone = start
+        stay.row = trial * self._width
+        stay.at = at = self._index[stop]
+        stay.first = self._first[bracket]
         delay = cluster.startup
-        from_resource = 0.0
-        stay.base_at = -1
-        if job.start and cluster.resume:
-            saved = self._saved.pop(job.trial, 0.0) - self.now
+        if start and cluster.resume:
+            saved = self._saved.pop(trial, 0.0) - now
             delay = (saved if saved > delay else delay) + cluster.load
-            from_resource = job.start
-            stay.base_at = stay.at - 1
+            stay.start_resource = start
+            stay.base_at = at - 1
+        else:
+            stay.start_resource = 0.0
+            stay.base_at = -1
         stay.seconds = self._stretch(worker, stay)
-        stay.base = self.now + delay
-        stay.job = self.jobs.start(job, worker, from_resource, self.now, stay.base)
+        stay.start_time = now
+        stay.base = stay.train_start = now + delay
+        stay.trained = 0.0
+        stay.value = nan
         self._busy.add(worker)
         if cluster.drop_rate:
             stay.exposed = self._budget_left(job)
@@ -170,10 +183,10 @@ class Engine:
         if self._fired.event is Event.FAILURE:
             self._end(worker, stay, FAILED, min(self.now - stay.base, stay.seconds))
             return
-        jobs, at, job = self.jobs, stay.at, stay.job
-        jobs.value[job] = self.value
-        jobs.milestone[job] = self._levels[at]
-        jobs.trained[job] += stay.seconds
+        at = stay.at
+        stay.value = self.value
+        stay.milestone = self._levels[at]
+        stay.trained += stay.seconds
         stay.base = stay.base + stay.seconds if self._async else self.now
         stay.base_at = at
         if code == CONTINUE:
@@ -187,12 +200,12 @@ class Engine:
 
     def _stretch(self, worker: int, stay: Stay) -> float:
         """Return the seconds of training from `base_at` to `at`; from zero these may be several stretches."""
-        row, curves = stay.trial * self._width, self.curves
+        row, at, first = stay.row, stay.at, stay.first
         if stay.base_at >= 0:
-            return curves.seconds[row + stay.at] / self._speeds[worker]
-        total = curves.from_zero[row + stay.first]
-        for at in range(stay.first + 1, stay.at + 1):
-            total += curves.seconds[row + at]
+            return self._seconds[row + at] / self._speeds[worker]
+        total = self._from_zero[row + first]
+        if at > first:
+            total += sum(self._seconds[row + first + 1 : row + at + 1])
         return total / self._speeds[worker]
 
     def _train(self, worker: int, stay: Stay, delay: float) -> None:
@@ -210,14 +223,14 @@ class Engine:
 
     def _end(self, worker: int, stay: Stay, verdict: int, extra: float) -> None:
         """End a job that was decided now, after `extra` seconds of training since `base`."""
-        cluster, jobs, end = self.cluster, self.jobs, self.now
+        cluster, end = self.cluster, self.now
         if verdict == PAUSE and cluster.resume and cluster.save:
             end += cluster.save
             self._saved[stay.trial] = end
         self._close(worker, stay, verdict, extra, end)
         self._busy.discard(worker)
         if cluster.drop_rate and verdict != FAILED:
-            self._budgets[stay.trial] = (jobs.attempt[stay.job], stay.exposed)
+            self._budgets[stay.trial] = (stay.attempt, stay.exposed)
         if end > self.now:
             self._due[worker].after(cluster.save, Event.FREE)
         else:
@@ -225,30 +238,30 @@ class Engine:
 
     def _close(self, worker: int, stay: Stay, verdict: int, extra: float, end: float) -> None:
         if extra > 0.0:
-            self.jobs.trained[stay.job] += extra
+            stay.trained += extra
             reached = self._reached(worker, stay, extra)
         else:
             reached = self._levels[stay.base_at] if stay.base_at >= 0 else 0.0
-        self.jobs.end(stay.job, reached, end, verdict)
+        self.jobs.end(stay, reached, end, verdict)
 
     def _free_run(self, worker: int, stay: Stay, time: float) -> float:
         """Return the seconds trained from `base` to `time` if nothing but R stops it."""
-        row = stay.trial * self._width
+        row = stay.row
         if stay.base_at < 0:
-            rest = self.curves.from_zero[row + stay.first] + sum(
-                self.curves.seconds[row + stay.first + 1 : row + self._width]
+            rest = self._from_zero[row + stay.first] + sum(
+                self._seconds[row + stay.first + 1 : row + self._width]
             )
         else:
-            rest = sum(self.curves.seconds[row + stay.base_at + 1 : row + self._width])
+            rest = sum(self._seconds[row + stay.base_at + 1 : row + self._width])
         return max(0.0, min(time - stay.base, rest / self._speeds[worker]))
 
     def _reached(self, worker: int, stay: Stay, trained: float) -> float:
         """Return the resource reached `trained` seconds after `base`, linear between two levels."""
-        row, speed = stay.trial * self._width, self._speeds[worker]
+        row, speed = stay.row, self._speeds[worker]
         at = stay.base_at
         while at < self._width - 1:
             below = self._levels[at] if at >= 0 else 0.0
-            seconds = self.curves.from_zero[row + stay.first] if at < 0 else self.curves.seconds[row + at + 1]
+            seconds = self._from_zero[row + stay.first] if at < 0 else self._seconds[row + at + 1]
             at = stay.first if at < 0 else at + 1
             if trained < seconds / speed:
                 return below + (self._levels[at] - below) * trained * speed / seconds
@@ -265,6 +278,4 @@ class Engine:
             stay = self._stays[worker]
             until = self._free_run(worker, stay, time) if self._async else stay.seconds
             self._close(worker, stay, CENSORED, min(time - stay.base, until), time)
-        for stay, due in zip(self._stays, self._due, strict=True):
-            if due.event is Event.FREE and due.callbacks:  # still saving
-                self.jobs.end_time[stay.job] = time
+        self.jobs.cut = time

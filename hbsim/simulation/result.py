@@ -31,8 +31,6 @@ class Result:
         What the study read of each trial, and whence.
     cluster : Cluster
         Where it ran.
-    end_time : float
-        Simulated seconds at which the last job ended.
     replace : bool
         Whether rows of a table came more than once.
     """
@@ -52,7 +50,11 @@ class Result:
         self.replace = replace
         self._jobs = jobs
         self._decisions = decisions
-        self.end_time = max(jobs.end_time, default=0.0)
+
+    @cached_property
+    def end_time(self) -> float:
+        """Simulated seconds at which the last job ended."""
+        return float(self._jobs.rows()["end_time"].max(initial=0.0))
 
     @cached_property
     def jobs(self) -> pl.DataFrame:

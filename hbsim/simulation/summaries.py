@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from hbsim.core.types import Mode
 from hbsim.history import Jobs
@@ -22,7 +23,8 @@ __all__ = ["incumbent", "rungs", "summary", "trials"]
 def trials(scheduler: Scheduler, jobs: Jobs, decisions: pl.DataFrame) -> pl.DataFrame:
     """Return a row a trial: trial, bracket, status, resource, best, final, trained_seconds."""
     count = scheduler.started
-    seconds = np.bincount(np.array(jobs.trial), weights=np.array(jobs.trained), minlength=count)
+    rows = jobs.rows()
+    seconds = np.bincount(rows["trial"], weights=rows["trained"], minlength=count)
     frame = pl.DataFrame(
         {
             "trial": np.arange(count, dtype=np.int64),
@@ -75,9 +77,10 @@ def summary(result: Result, jobs: Jobs) -> dict[str, object]:
     """Return the study in a few numbers."""
     scheduler, cluster = result.scheduler, result.cluster
     statuses = scheduler.trial_statuses()
-    occupied = math.fsum(np.array(jobs.end_time) - np.array(jobs.start_time))
+    rows = jobs.rows()
+    occupied = math.fsum(rows["end_time"] - rows["start_time"])
     capacity = cluster.workers * result.end_time
-    trained, wasted = resources(jobs)
+    trained, wasted = resources(rows)
     surrogate = result.curves.surrogate
     return {
         "trials": scheduler.started,
@@ -97,16 +100,15 @@ def summary(result: Result, jobs: Jobs) -> dict[str, object]:
     }
 
 
-def resources(jobs: Jobs) -> tuple[float, float]:
+def resources(rows: NDArray[np.void]) -> tuple[float, float]:
     """Return the resource trained in all jobs, and what of it was wasted.
 
     Wasted is what was trained again (below where the trial stood), lost in failures, and overrun
     after a milestone whose decision was to end. What is cut at the end of the study is not.
     """
-    start, reached = np.array(jobs.start_resource), np.array(jobs.stop_resource)
-    stood, stands = np.array(jobs.stands), np.array(jobs.milestone)
-    again = np.minimum(reached, stood) - start
-    beyond = np.where(np.array(jobs.verdict) == CENSORED, 0.0, reached - np.maximum(stands, start))
+    start, reached = rows["start_resource"], rows["stop_resource"]
+    again = np.minimum(reached, rows["stood"]) - start
+    beyond = np.where(rows["verdict"] == CENSORED, 0.0, reached - np.maximum(rows["milestone"], start))
     wasted = np.maximum(again, 0.0) + np.maximum(beyond, 0.0)
     return math.fsum(reached - start), math.fsum(wasted)
 
