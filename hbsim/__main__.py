@@ -1,0 +1,6 @@
+"""``python -m hbsim``."""
+
+from hbsim.cli.main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""How commands are made: options in groups, help by group, and errors and warnings as one line."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import shlex
+import sys
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, Final, get_type_hints
+
+import typer
+from typer.core import TyperCommand
+
+from hbsim.errors import HbsimError, HbsimWarning, OutputError, ParameterError
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Formatter(Protocol):
+        """What Click writes help with."""
+
+        def section(self, name: str) -> Any: ...
+        def write_dl(self, rows: list[tuple[str, str]]) -> None: ...
+
+
+__all__ = ["Command", "command_line", "exit_code", "grouped", "say"]
+
+
+def say(kind: str, text: str) -> None:
+    """Write one line to stderr: ``hbsim: error: ...``."""
+    print(f"hbsim: {kind}: {' '.join(text.split())}", file=sys.stderr, flush=True)
+
+
+def exit_code(error: HbsimError) -> int:
+    """Return 1 where the work failed, 2 where the request was wrong."""
+    return 1 if isinstance(error, OutputError) else 2
+
+
+# Options in groups
+
+
+def grouped(function: Callable[..., None]) -> Callable[..., None]:
+    """Let a command take dataclasses: each of their fields becomes an option of its own."""
+    hints = get_type_hints(function, include_extras=True)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        parameters += (
+            _fields_of(groups[name]) if name in groups else [parameter.replace(annotation=hints[name])]
+        )
+
+    @functools.wraps(function)
+    def command(**values: Any) -> None:
+        made = {
+            name: group(**{field.name: values.pop(field.name) for field in fields(group)})
+            for name, group in groups.items()
+        }
+        function(**made, **values)
+
+    keyword_only = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+    command.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    return command
+
+
+def _fields_of(group: Any) -> list[inspect.Parameter]:
+    parameters = inspect.signature(group).parameters
+    hints = get_type_hints(group, include_extras=True)
+    return [parameter.replace(annotation=hints[name]) for name, parameter in parameters.items()]
+
+
+# Errors and warnings
+
+
+class Command(TyperCommand):
+    """A command whose expected errors are one line on stderr and an exit code, in its own options' words."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # Examples stand line by line, as they were written; Click's mark for that is a backspace.
+        self.help = re.sub(r"(?m)^(?=Example:|For example:)", "\b\n", self.help or "")
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        spelling = {str(p.name): p.opts[0] for p in self.params if p.opts[0].startswith("-")}
+        try:
+            with _warnings_as_lines(spelling):
+                return super().invoke(ctx)
+        except HbsimError as error:
+            say("error", spelled(error, spelling))
+            raise typer.Exit(exit_code(error)) from None
+        except KeyboardInterrupt:
+            say("error", "interrupted: nothing was written")
+            raise typer.Exit(1) from None
+
+    def format_options(self, ctx: Any, formatter: Formatter) -> None:
+        """Write the options under the headings of their groups."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            heading = getattr(parameter, "rich_help_panel", None) or "Options"
+            if record is not None:
+                sections.setdefault(heading, []).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+@contextmanager
+def _warnings_as_lines(spelling: Mapping[str, str]) -> Iterator[None]:
+    """Show each `HbsimWarning` once, as one line; other warnings as ever."""
+    seen: set[str] = set()
+    with warnings.catch_warnings():
+        as_ever = warnings.showwarning
+        warnings.simplefilter("always", HbsimWarning)
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+            if not issubclass(category, HbsimWarning):
+                as_ever(message, category, *rest, **more)
+            elif str(message) not in seen:
+                seen.add(str(message))
+                say("warning", in_options(str(message), spelling))
+
+        warnings.showwarning = show
+        yield
+
+
+ALIASES: Final = {"num_trials": "trials"}
+
+
+def spelled(error: HbsimError, spelling: Mapping[str, str]) -> str:
+    """Return an error's text with the names of options as they are on the command line."""
+    option = spelling.get(ALIASES.get(getattr(error, "field", ""), getattr(error, "field", "")))
+    if not isinstance(error, ParameterError) or option is None:
+        return in_options(str(error), spelling)
+    value = "" if error.value is None or error.value is True else f" {_shown(error.value)}"
+    return f"{option}{value}: {in_options(error.rule, spelling)}"
+
+
+def in_options(text: str, spelling: Mapping[str, str]) -> str:
+    """Spell parameters in a text as options: ``grace_period``, ``replace=True``, ``brackets=3``."""
+
+    def option(match: re.Match[str]) -> str:
+        name, value = match["name"], match["value"]
+        found = spelling.get(ALIASES.get(name, name))
+        if found is None or (value is None and "_" not in name):
+            return match[0]  # without a value, only a name such as max_t is surely no plain word
+        return found if value in (None, "True") else f"{found} {value}".replace("'", "")
+
+    return re.sub(
+        r"(?<![\w.'-])(?P<name>[a-z]+(_[a-z]+)*)(=(?P<value>'[^']*'|[\w.]+))?(?![\w(])", option, text
+    )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple | list):
+        return ",".join(map(str, value))
+    return shlex.quote(value) if isinstance(value, str) else str(value)
+
+
+# What was asked for
+
+
+def command_line(ctx: typer.Context, leave_out: Collection[str] = ()) -> str:
+    """Return a command that asks for the same, in the order of its help; only what is not at its default."""
+    words = ["hbsim", str(ctx.info_name)]
+    for parameter in ctx.command.params:
+        value = ctx.params.get(str(parameter.name))
+        if parameter.name not in leave_out and value not in (None, parameter.default):
+            words += _words(parameter, value)
+    return shlex.join(words)
+
+
+def _words(parameter: Any, value: object) -> list[str]:
+    if not parameter.opts[0].startswith("-"):
+        return [str(value)]
+    if isinstance(value, bool):
+        return [parameter.opts[0] if value else parameter.secondary_opts[0]]
+    if isinstance(value, list):
+        return [word for one in value for word in (parameter.opts[0], str(one))]
+    return [parameter.opts[0], _shown(value) if isinstance(value, tuple) else str(value)]

@@ -1,0 +1,55 @@
+"""What options are made of: how a field of a group is read, and under which heading its help stands."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+__all__ = ["flag", "given", "number", "parse_number", "parse_speeds", "whole", "word"]
+
+
+def parse_number(text: str) -> float:
+    """Read a number as its user wrote it: whole numbers stay whole in messages and files."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    raise typer.BadParameter(f"{text!r} is not a number.")
+
+
+def parse_speeds(text: str) -> float | tuple[float, ...]:
+    """Read one number, or one for each worker: ``1,1,0.5``."""
+    numbers = tuple(parse_number(part) for part in text.split(","))
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def number(*names: str, panel: str, help: str) -> Any:
+    """Return an option that takes a number."""
+    return typer.Option(*names, parser=parse_number, metavar="NUMBER", rich_help_panel=panel, help=help)
+
+
+def whole(*names: str, panel: str, help: str) -> Any:
+    """Return an option that takes a whole number."""
+    return typer.Option(*names, metavar="N", rich_help_panel=panel, help=help)
+
+
+def flag(*names: str, panel: str, help: str) -> Any:
+    """Return an option that takes no value."""
+    return typer.Option(*names, rich_help_panel=panel, help=help)
+
+
+def word(*names: str, panel: str, metavar: str, help: str) -> Any:
+    """Return an option that takes a word; `metavar` says which."""
+    return typer.Option(*names, metavar=metavar, rich_help_panel=panel, help=help)
+
+
+def given(group: DataclassInstance) -> dict[str, Any]:
+    """Return the options of a group that were given; None stands for the others."""
+    values = {field.name: getattr(group, field.name) for field in fields(group)}
+    return {name: value for name, value in values.items() if value is not None}

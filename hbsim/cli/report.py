@@ -1,0 +1,184 @@
+"""One study for people, for programs, and as files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hbsim.cli.output import versions, write_frame, write_json
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from hbsim.simulation import Result
+
+__all__ = ["Request", "as_json", "show", "write"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for: the command in words, and all options."""
+
+    command: str
+    options: Mapping[str, object]
+
+
+def write(result: Result, request: Request, folder: Path) -> None:
+    """Write jobs, trials, decisions and incumbents as Parquet, and summary.json; no clock, so same bytes."""
+    frames = {
+        "jobs": result.jobs,
+        "trials": result.trials,
+        "decisions": result.decisions,
+        "incumbent": result.incumbent(),
+    }
+    for name, frame in frames.items():
+        write_frame(frame, folder / f"{name}.parquet")
+    content = {
+        "schema": 1,
+        "command": request.command,
+        "options": {**request.options, "scheduler": result.scheduler.options.as_dict()},
+        "versions": versions(),
+        **_content(result),
+    }
+    write_json(folder / "summary.json", content)
+
+
+def as_json(result: Result, request: Request, explain: list[int], folder: Path | None) -> dict[str, object]:
+    """Return what ``--json`` prints: plain types."""
+    return {
+        "command": request.command,
+        **_content(result),
+        "explain": [asdict(result.scheduler.explain(trial)) for trial in explain],
+        "out": None if folder is None else str(folder),
+        "files": [] if folder is None else sorted(path.name for path in folder.iterdir()),
+    }
+
+
+def _content(result: Result) -> dict[str, object]:
+    return {
+        "summary": result.summary(),
+        "rungs": result.rungs().to_dicts(),
+        "incumbent": {at: _last(result, at) for at in ("any", "max_t")},
+    }
+
+
+def _last(result: Result, at: str) -> dict[str, object] | None:
+    rows = result.incumbent("max_t" if at == "max_t" else "any").tail(1).to_dicts()
+    return rows[0] if rows else None
+
+
+# For people
+
+
+def show(result: Result, explain: list[int], folder: Path | None) -> None:
+    """Print a study's facts and rungs on stdout."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    summary = result.summary()
+    console.print(_title(result, summary), style="bold")
+    console.print()
+    console.print(_facts(result, summary))
+    console.print()
+    console.print(_rungs(result))
+    for trial in explain:
+        console.print(f"\n[bold]trial {trial}[/]: ", end="")
+        console.print(result.scheduler.explain(trial).text, markup=False)
+    if folder is not None:
+        names = ", ".join(sorted(path.name for path in folder.iterdir()))
+        console.print(f"\n{folder}: {names}", markup=False, soft_wrap=True)
+
+
+def _title(result: Result, summary: dict[str, object]) -> str:
+    options = result.scheduler.options.as_dict()
+    shown = ("max_t", "grace_period", "reduction_factor", "brackets", "n")
+    text = " ".join(f"{name}={options[name]}" for name in shown if name in options)
+    return f"{options['type']} {text} on {summary['surrogate']}, {summary['workers']} workers"
+
+
+def _facts(result: Result, summary: dict[str, object]) -> Table:
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column()
+    for name, text in _fact_lines(result, summary):
+        table.add_row(name, text)
+    return table
+
+
+def _fact_lines(result: Result, summary: dict[str, object]) -> list[tuple[str, str]]:
+    statuses = ("completed", "stopped", "paused", "failed", "running")
+    counts = ", ".join(f"{summary[name]:,} {name}" for name in statuses if summary[name])
+    metric = f"{summary['metric']} ({summary['mode']})"
+    lines = [
+        ("trials", f"{summary['trials']:,}: {counts}"),
+        ("jobs", f"{summary['jobs']:,}"),
+        ("simulated time", _duration(result.end_time)),
+        ("workers busy", f"{summary['busy_share']:.1%}"),
+        ("trained", f"{summary['trained_resource']:,.6g} units of the resource{_wasted(summary)}"),
+        (f"best {metric}", _incumbent(_last(result, "any"))),
+        ("best completed", _incumbent(_last(result, "max_t"))),
+    ]
+    if summary["regret"] is not None:
+        lines.append(("regret at R", f"{summary['regret']:.4g}"))
+    if summary["test"] is not None:
+        lines.append(("its test value", f"{summary['test']:.6g}"))
+    return lines
+
+
+def _wasted(summary: dict[str, object]) -> str:
+    wasted = summary["wasted_resource"]
+    return f", {wasted:,.6g} of them wasted" if wasted else ""
+
+
+def _incumbent(row: dict[str, object] | None) -> str:
+    if row is None:
+        return "none"
+    return f"{row['value']:.6g} at {row['resource']:g}, trial {row['trial']}, after {_duration(row['time'])}"
+
+
+def _duration(seconds: object) -> str:
+    """Return seconds as people read them: ``5,432 s (1.5 h)``."""
+    assert isinstance(seconds, float)
+    for unit, length in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds:,.0f} s ({seconds / length:.1f} {unit})"
+    return f"{seconds:.4g} s"
+
+
+def _rungs(result: Result) -> RenderableType:
+    """Return how many trials of each bracket reached each level, and what became of them there."""
+    from rich.table import Table
+
+    rows = result.rungs().to_dicts()
+    first = {row["bracket"]: row["recorded"] for row in reversed(rows)}
+    table = Table(box=None, padding=(0, 3, 0, 0), header_style="bold")
+    columns = [column for column in COLUMNS if column in ALWAYS or any(row[column] for row in rows)]
+    for column in columns:
+        table.add_column(COLUMNS[column], justify="right")
+    for row in rows:
+        row["pause"] -= row["promoted"]
+        row["share"] = row["recorded"] / first[row["bracket"]]
+        table.add_row(
+            *(FORMATS.get(column, "{:,}").format(row[column]) for column in columns), end_section=ends
+        )
+    return table
+
+
+ALWAYS = ("bracket", "level", "recorded", "share")
+COLUMNS = {
+    "bracket": "bracket",
+    "level": "level",
+    "recorded": "trials",
+    "share": "share",
+    "continue": "went on",
+    "promoted": "promoted",
+    "pause": "paused",
+    "stop": "stopped",
+    "complete": "completed",
+}
+FORMATS = {"level": "{:g}", "share": "{:.1%}"}

@@ -1,0 +1,132 @@
+"""``hbsim simulate``: one study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from hbsim.cli.command import command_line, grouped
+from hbsim.cli.options import ClusterOptions, FileOptions, SchedulerOptions, StudyOptions, SurrogateName
+from hbsim.errors import ParameterError
+
+if TYPE_CHECKING:
+    from hbsim.cli.report import Request
+    from hbsim.core.scheduler import Scheduler
+    from hbsim.simulation import Cluster, Result
+    from hbsim.surrogates import Surrogate
+
+__all__ = ["simulate"]
+
+PLOTS: Final = Path("hbsim-plots")  # where pictures go without --out
+NOT_THE_STUDY: Final = ("out", "plot", "force", "explain", "as_json")
+
+
+@grouped
+def simulate(
+    ctx: typer.Context,
+    *,
+    scheduler: SchedulerOptions,
+    study: StudyOptions,
+    surrogate: SurrogateName = "digits",
+    files: FileOptions,
+    cluster: ClusterOptions,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Write tables and a summary here."),
+    ] = None,
+    plot: Annotated[
+        bool, typer.Option("--plot", help="Draw the study: PNG files in --out, or in ./hbsim-plots.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace earlier results in --out.")] = False,
+    explain: Annotated[
+        list[int] | None,
+        typer.Option("--explain", metavar="TRIAL", help="Say why this trial stopped or went on."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    r"""Simulate one study, and say what came of it.
+
+    With --out, its jobs, trials, decisions and incumbents are written as Parquet, beside a summary.json: the
+    same command gives the same bytes.
+
+    For example:
+      hbsim simulate --scheduler promotion --max-t 81 --eta 3 --brackets 3 --trials 1000
+      hbsim simulate --scheduler stopping --trials 500 --surrogate synthetic --explain 17
+      hbsim simulate --scheduler promotion --trials 300 --surrogate synthetic --workers 8 --startup 5 \
+        --save 2 --load 2 --out study --plot
+    """
+    from hbsim.cli.output import print_json
+    from hbsim.cli.report import Request, show
+    from hbsim.cli.report import as_json as contents
+
+    asked = explain or []
+    _check_trials(asked, study.trials)
+    options = {
+        "study": asdict(study),
+        "surrogate": {"surrogate": surrogate, **asdict(files)},
+        "cluster": asdict(cluster),
+    }
+    request = Request(command_line(ctx, NOT_THE_STUDY), options)
+    folder = out or (PLOTS if plot else None)
+    with _written(folder, request, plot, tables=out is not None, force=force or out is None) as written:
+        curves = files.load(surrogate)
+        made = scheduler.make(curves, study.trials, study.seed)
+        result = _simulate(made, curves, study, cluster.make())
+        _check_trials(asked, result.scheduler.started)
+        written.append(result)
+    if as_json:
+        print_json(contents(result, request, asked, folder))
+    else:
+        show(result, asked, folder)
+
+
+def _check_trials(asked: list[int], count: int | None) -> None:
+    for trial in asked:
+        if trial < 0 or (count is not None and trial >= count):
+            among = "at least 0" if count is None else f"one of the trials 0 ... {count - 1}"
+            raise ParameterError("explain", trial, f"must be {among}")
+
+
+def _simulate(scheduler: Scheduler, curves: Surrogate, study: StudyOptions, cluster: Cluster) -> Result:
+    from hbsim import simulate
+    from hbsim.cli.progress import progress
+
+    with progress(lambda: scheduler.started, study.trials, "trials started"):
+        return simulate(
+            scheduler,
+            curves,
+            seed=study.seed,
+            cluster=cluster,
+            searcher=study.searcher,
+            max_time=study.max_time,
+            max_reward=study.max_reward,
+            replace=study.replace,
+        )
+
+
+@contextmanager
+def _written(
+    folder: Path | None, request: Request, plot: bool, *, tables: bool, force: bool
+) -> Iterator[list[Result]]:
+    """Check the folder before any work; then write what is put into the list."""
+    from hbsim.cli.output import output_folder
+    from hbsim.cli.report import write
+
+    results: list[Result] = []
+    if folder is None:
+        yield results
+        return
+    with output_folder(folder, force) as temporary:
+        yield results
+        for result in results:
+            if tables:
+                write(result, request, temporary)
+            if plot:
+                from hbsim.bench.study_plots import plot_study
+
+                plot_study(result, temporary)
