@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["integers", "load", "pack_rungs", "save", "unpack_rungs"]
 
 SCHEMA: Final = 1
+KEYS: Final = {
+    "options", "bracket", "status", "at", "position", "code", "cutoff", "attempts", "reported", "retries",
+    "warned", "generator", "extra",
+}  # fmt: skip
 
 
 def save(scheduler: Scheduler) -> dict[str, object]:
@@ -44,6 +48,10 @@ def load(scheduler: Scheduler, state: dict[str, object]) -> None:
     if not isinstance(state, dict) or state.get("schema") != SCHEMA:
         found = state.get("schema") if isinstance(state, dict) else state
         raise ParameterError("schema", found, f"must be {SCHEMA}: a scheduler's state_dict()")
+    if missing := sorted(KEYS - state.keys()):
+        raise ParameterError(
+            "state", sorted(state), f"lacks {', '.join(missing)}: a scheduler's state_dict()"
+        )
     _same_options(scheduler, cast(dict[str, object], state["options"]))
     from hbsim.core.scheduler import RUNNING
 
