@@ -51,12 +51,22 @@ class QuantileCut(Cut):
         self._next: float | None = None
 
     def decide(self, value: float) -> bool:
+        # `_add` and `_quantile` stand here once more: this is what every report goes through.
         cutoff = self.cutoff = self._next
-        goes_on = value >= cutoff if cutoff is not None else value > -inf or not self.n
-        whole, rest = divmod(self.n * (self.p - self.q), self.p)
-        self._add(value, self.n - whole)
-        self._next = self._quantile(rest)
-        return goes_on
+        n, p, best, rest = self.n, self.p, self.best, self.rest
+        whole, part = divmod(n * (p - self.q), p)
+        if len(best) < n - whole:
+            heappush(best, -heappushpop(rest, -value))
+        else:
+            heappush(rest, -heappushpop(best, value))
+        self.n = n + 1
+        low = -rest[0]
+        if part and low > -inf:
+            next_cutoff = low + (best[0] - low) * part / p
+            self._next = next_cutoff if next_cutoff < inf else self._quantile(part)
+        else:
+            self._next = low if low > -inf else None
+        return value >= cutoff if cutoff is not None else value > -inf or not n
 
     def _quantile(self, rest: int) -> float | None:
         """Interpolate between the two values at the cut, rest/p of the way."""

@@ -27,7 +27,7 @@ def explain(scheduler: Scheduler, trial: int) -> Explanation:
         target = scheduler.levels[scheduler._at[trial]]
         text = f"Trial {trial} (bracket {bracket}) has reached no milestone yet; its first is {target}."
         return Explanation(trial, bracket, None, 0, None, None, None, _and_since(scheduler, trial, text))
-    values, _ = scheduler._rung(trial)
+    values = scheduler._rung_values(trial)
     then = values[: order + 1]
     value = then[order]
     rank = 1 + sum(other >= value for other in then[:order])
@@ -55,7 +55,7 @@ def _reason(scheduler: Scheduler, trial: int, verdict: Verdict) -> str:
             return " Its rung is not complete yet."
         places = scheduler.places_in_rung(trial)
         return f" Of its complete rung {places} go on; it {'does not' if paused else 'went on'}."
-    values, _trials = scheduler._rung(trial)
+    values = scheduler._rung_values(trial)
     value = values[scheduler._position[trial]]
     place = scheduler._position[trial]
     rank = 1 + sum(other > value or (other == value and at < place) for at, other in enumerate(values))

@@ -6,7 +6,6 @@ algorithm 2.
 
 from __future__ import annotations
 
-from array import array
 from math import inf
 
 from hbsim.core.drops import Drops
@@ -155,9 +154,8 @@ class Promotion(Scheduler):
 
     # Looking and keeping
 
-    def _rung(self, trial: int) -> tuple[array[float], array[int]]:
-        rung = self._rungs[self._bracket[trial]][self._at[trial] - 1]
-        return rung.values, rung.trials
+    def _rung_values(self, trial: int) -> list[float]:
+        return self._rungs[self._bracket[trial]][self._at[trial] - 1].values
 
     def _extra_state(self) -> dict[str, object]:
         from hbsim.core.state import pack_rungs
@@ -183,7 +181,7 @@ class Promotion(Scheduler):
                 group[at] = self._restored(at, values, trials)
                 group[at].targeted = targeted
 
-    def _restored(self, at: int, values: array[float], trials: array[int]) -> TopRung:
+    def _restored(self, at: int, values: list[float], trials: list[int]) -> TopRung:
         rung = TopRung(self.geometry.eta)
         for trial, value in zip(trials, values, strict=True):
             if at == self._top:

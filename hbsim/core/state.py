@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import inf, nan
 from typing import TYPE_CHECKING, Final, cast
 
@@ -13,7 +13,7 @@ from hbsim.errors import ParameterError
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
 
-__all__ = ["integers", "load", "pack_rungs", "save", "unpack_rungs"]
+__all__ = ["integers", "load", "pack_rungs", "pack_values", "save", "unpack_rungs", "unpack_values"]
 
 SCHEMA: Final = 1
 KEYS: Final = {
@@ -87,21 +87,22 @@ def integers(value: object) -> list[int]:
     return list(cast(list[int], value))
 
 
-def pack_rungs(rungs: Iterable[tuple[array[float], array[int]]]) -> list[dict[str, object]]:
-    """Return rungs as lists; what is no number is None."""
-    return [
-        {"values": [None if value == -inf else value for value in values], "trials": trials.tolist()}
-        for values, trials in rungs
-    ]
+def pack_values(values: Sequence[float]) -> list[float | None]:
+    """Return signed values; what is no number is None."""
+    return [None if value == -inf else value for value in values]
 
 
-def unpack_rungs(packed: object) -> list[tuple[array[float], array[int]]]:
+def unpack_values(packed: object) -> list[float]:
+    """Return what `pack_values` was given."""
+    return [-inf if value is None else value for value in cast(list[float | None], packed)]
+
+
+def pack_rungs(rungs: Iterable[tuple[list[float], list[int]]]) -> list[dict[str, object]]:
+    """Return rungs, each its values and its trials, in JSON types."""
+    return [{"values": pack_values(values), "trials": list(trials)} for values, trials in rungs]
+
+
+def unpack_rungs(packed: object) -> list[tuple[list[float], list[int]]]:
     """Return what `pack_rungs` was given."""
-    rungs = cast(list[dict[str, list[float | None]]], packed)
-    return [
-        (
-            array("d", [-inf if value is None else value for value in rung["values"]]),
-            array("q", integers(rung["trials"])),
-        )
-        for rung in rungs
-    ]
+    rungs = cast(list[dict[str, object]], packed)
+    return [(unpack_values(rung["values"]), integers(rung["trials"])) for rung in rungs]

@@ -6,7 +6,7 @@ Tuning", MLSys 2020 (arXiv 1810.05934), as AutoTorch and Ray Tune carry it out.
 
 from __future__ import annotations
 
-from array import array
+from typing import cast
 
 from hbsim.core.cuts import Cut, make_cut
 from hbsim.core.levels import Levels
@@ -19,11 +19,10 @@ __all__ = ["Fifo", "Stopping"]
 class Rung:
     """The values recorded at one level, in order, and where they are cut; no cut at R."""
 
-    __slots__ = ("cut", "trials", "values")
+    __slots__ = ("cut", "values")
 
     def __init__(self, cut: Cut | None) -> None:
-        self.values = array("d")
-        self.trials = array("q")
+        self.values: list[float] = []
         self.cut = cut
 
 
@@ -45,6 +44,8 @@ class Stopping(Scheduler):
     def _choose(self) -> int:
         if self.started >= self._limit:
             return -1
+        if self.brackets == 1:
+            return self._start(0)
         bracket = self._sampler.peek()
         self._sampler.take()
         return self._start(bracket)
@@ -53,7 +54,6 @@ class Stopping(Scheduler):
         rung = self._rungs[self._bracket[trial]][at]
         self.n_before = self._position[trial] = len(rung.values)
         rung.values.append(value)
-        rung.trials.append(trial)
         cut = rung.cut
         if cut is None:
             self.cutoff = None
@@ -63,20 +63,20 @@ class Stopping(Scheduler):
         self.cutoff = None if cutoff is None else cutoff * self._sign
         return CONTINUE if goes_on else STOP
 
-    def _rung(self, trial: int) -> tuple[array[float], array[int]]:
-        rung = self._rungs[self._bracket[trial]][self._at[trial] - 1]
-        return rung.values, rung.trials
+    def _rung_values(self, trial: int) -> list[float]:
+        return self._rungs[self._bracket[trial]][self._at[trial] - 1].values
 
     def _extra_state(self) -> dict[str, object]:
-        from hbsim.core.state import pack_rungs
+        from hbsim.core.state import pack_values
 
-        return {"rungs": pack_rungs((rung.values, rung.trials) for rung in self._unique_rungs())}
+        return {"rungs": [pack_values(rung.values) for rung in self._unique_rungs()]}
 
     def _load_extra(self, state: dict[str, object]) -> None:
-        from hbsim.core.state import unpack_rungs
+        from hbsim.core.state import unpack_values
 
-        for rung, (values, trials) in zip(self._unique_rungs(), unpack_rungs(state["rungs"]), strict=True):
-            rung.values, rung.trials = values, trials
+        packed = cast(list[object], state["rungs"])
+        for rung, values in zip(self._unique_rungs(), map(unpack_values, packed), strict=True):
+            rung.values = values
             if rung.cut is not None:
                 rung.cut = make_cut(self.options.rule, self.geometry.eta)
                 for value in values:

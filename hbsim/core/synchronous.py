@@ -46,8 +46,8 @@ class Opening:
         self.to_start = to_start
         self.winners: list[int] = []
         self.out = 0
-        self.values = [array("d")]
-        self.trials = [array("q")]
+        self.values: list[list[float]] = [[]]
+        self.trials: list[list[int]] = [[]]
 
     @property
     def has_work(self) -> bool:
@@ -64,8 +64,8 @@ class Opening:
         self.at += 1
         self.winners = winners
         heapify(winners)
-        self.values.append(array("d"))
-        self.trials.append(array("q"))
+        self.values.append([])
+        self.trials.append([])
 
     def select(self, places: int) -> tuple[list[int], list[int]]:
         """Split the present rung's trials into the best `places` numbers and the others."""
@@ -184,10 +184,9 @@ class Synchronous(Scheduler):
 
     # Looking and keeping
 
-    def _rung(self, trial: int) -> tuple[array[float], array[int]]:
+    def _rung_values(self, trial: int) -> list[float]:
         opening = self._openings[self._opening[trial]]
-        place = self._at[trial] - 1 - opening.first
-        return opening.values[place], opening.trials[place]
+        return opening.values[self._at[trial] - 1 - opening.first]
 
     def rung_is_complete(self, trial: int) -> bool:
         """Return whether all of the rung that recorded `trial` last is in."""

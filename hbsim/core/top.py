@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from fractions import Fraction
 from heapq import heappop, heappush
 from math import inf
@@ -23,7 +22,7 @@ class TopRung:
 
     Attributes
     ----------
-    values, trials : array
+    values, trials : list
         What was recorded, in order.
     targeted : int
         Jobs and stretches started with this level as target, less those that failed for good.
@@ -50,8 +49,8 @@ class TopRung:
     def __init__(self, eta: Fraction) -> None:
         self.p = eta.numerator
         self.q = eta.denominator
-        self.values = array("d")
-        self.trials = array("q")
+        self.values: list[float] = []
+        self.trials: list[int] = []
         self.targeted = 0
         self.paused = 0
         # Heaps hold (value, order) so that the worst of the top and the best of the rest come first.
