@@ -290,6 +290,14 @@ class Scheduler(ABC):
         """Return what `status` says of every trial, in the order of trials."""
         return [STATUSES[status] for status in self._status[: self.started]]
 
+    def status_counts(self) -> dict[str, int]:
+        """Return how many trials are running, paused, stopped, completed, failed."""
+        statuses = self._status[: self.started]
+        counts = dict.fromkeys(STATUSES, 0)
+        for index, name in enumerate(STATUSES):
+            counts[name] += statuses.count(index)
+        return counts
+
     def trial_levels(self) -> list[float]:
         """Return the milestone at which each trial stands, 0 before the first, in the order of trials."""
         stands = (0.0, *self.levels)

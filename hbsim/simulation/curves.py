@@ -62,7 +62,7 @@ class Curves:
         self._cluster = cluster
         self._seed = seed
         self._limit = num_trials
-        self._slowness: Floats = np.empty((0, len(levels)))
+        self._factors: Floats = np.empty((0, len(levels)))
         self._budgets: dict[tuple[int, int], list[float]] = {}
         self._configurations: list[Floats | Ints] = []
         self.values = array("d")
@@ -98,12 +98,22 @@ class Curves:
         """Return 1 + |z| for each stretch of these trials, shape (count, m)."""
         block, start = divmod(first, BLOCK)
         if not start:
-            parts = [
-                block_generator(self._seed, Purpose.SLOWNESS, block, level).standard_normal(BLOCK)
-                for level in range(len(self.levels))
-            ]
-            self._slowness = 1.0 + self._cluster.straggler_std * np.abs(np.stack(parts, axis=1))
-        return self._slowness[start : start + count]
+            self._factors = self._draw_factors(block)
+        return self._factors[start : start + count]
+
+    def _draw_factors(self, block: int) -> Floats:
+        parts = [
+            block_generator(self._seed, Purpose.SLOWNESS, block, level).standard_normal(BLOCK)
+            for level in range(len(self.levels))
+        ]
+        return 1.0 + self._cluster.straggler_std * np.abs(np.stack(parts, axis=1))
+
+    def slowness(self, trial: int, at: int) -> float:
+        """Return how many times as long as in its curve a trial takes for the stretch to level `at`."""
+        if not self._cluster.straggler_std:
+            return 1.0
+        block, place = divmod(trial, BLOCK)
+        return float(self._draw_factors(block)[place, at])
 
     def budget(self, trial: int, attempt: int) -> float:
         """Return the exposed seconds after which an attempt of a trial is lost."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from hbsim.errors import ParameterError
 from hbsim.history import Decisions, Jobs
@@ -108,6 +110,20 @@ class Result:
         configurations = self.curves.configurations()[np.array(trials, dtype=np.int64)]
         values, _ = self.curves.surrogate.evaluate(configurations, self.curves.levels[-1:])
         return values[:, 0]
+
+    def job_rows(self) -> NDArray[np.void]:
+        """Return the jobs as a structured array, with what `jobs` leaves out; see `hbsim.history.jobs`."""
+        return self._jobs.rows()
+
+    def epochs(self, trials: Sequence[int] | None = None) -> pl.DataFrame:
+        """Return a row a unit of training, expanded from the jobs; by default of all trials.
+
+        Columns: job, trial, worker, resource, time (when the worker was done with it), value (null
+        where it is no number).
+        """
+        from hbsim.simulation.epochs import expand
+
+        return expand(self, range(self.scheduler.started) if trials is None else trials)
 
     def rungs(self) -> pl.DataFrame:
         """Return counts by bracket and level.

@@ -76,7 +76,7 @@ def rungs(decisions: pl.DataFrame) -> pl.DataFrame:
 def summary(result: Result, jobs: Jobs) -> dict[str, object]:
     """Return the study in a few numbers."""
     scheduler, cluster = result.scheduler, result.cluster
-    statuses = scheduler.trial_statuses()
+    counts = scheduler.status_counts()
     rows = jobs.rows()
     occupied = math.fsum(rows["end_time"] - rows["start_time"])
     capacity = cluster.workers * result.end_time
@@ -85,7 +85,7 @@ def summary(result: Result, jobs: Jobs) -> dict[str, object]:
     return {
         "trials": scheduler.started,
         "jobs": len(jobs),
-        **{name: statuses.count(name) for name in ("completed", "stopped", "paused", "failed", "running")},
+        **{name: counts[name] for name in ("completed", "stopped", "paused", "failed", "running")},
         "simulated_seconds": result.end_time,
         "busy_share": occupied / capacity if capacity else 0.0,
         "trained_resource": trained,
