@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.doubles.pair import Pair
-from tests.doubles.traces import act, actions, scheduler_options, seeded_trace
+from tests.doubles.traces import act, actions, burst, scheduler_options, seeded_trace
 
 RELAXED = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -42,6 +42,20 @@ def test_synchronous(chosen: tuple[str, dict[str, Any]], workers: int, steps: li
     run_actions(chosen, workers, steps)
 
 
+@RELAXED
+@given(scheduler_options(), st.integers(0, 10**6))
+def test_in_bursts(chosen: tuple[str, dict[str, Any]], seed: int) -> None:
+    """All workers ask until nothing is to be had, then nearly all report: many places at once, everywhere."""
+    type, options = chosen
+    if options["num_trials"] is not None:
+        options["num_trials"] *= 3
+    pair = Pair(type, options)
+    for round in range(8):
+        burst(pair, workers=60, seed=seed + round)
+    if options["num_trials"] is not None:
+        pair.drain()
+
+
 BASE = {"max_t": 27, "grace_period": 1, "reduction_factor": 3, "brackets": 1, "num_trials": 150}
 LONG: list[tuple[str, dict[str, Any]]] = [
     *(("stopping", BASE | {"rule": rule}) for rule in ("quantile", "quantile-inclusive", "rank", "top-k")),
@@ -55,6 +69,7 @@ LONG: list[tuple[str, dict[str, Any]]] = [
     ("promotion", BASE | {"keep_size_ratios": True, "straight_on": False, "brackets": 3}),
     ("promotion", BASE | {"brackets": 4, "bracket_sampling": "hyperband"}),
     ("promotion", BASE | {"brackets": 4, "shared_rungs": True, "keep_size_ratios": True}),
+    ("promotion", BASE | {"brackets": 4, "straight_on": False, "num_trials": 40, "retries": 1}),
     ("promotion", BASE | {"brackets": 2, "shared_rungs": True, "straight_on": False}),
     ("promotion", BASE | {"reduction_factor": 2.2, "num_trials": None}),
     ("promotion", BASE | {"reduction_factor": 1.2, "max_t": 6, "num_trials": 60}),

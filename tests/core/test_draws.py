@@ -111,6 +111,25 @@ def test_retries_and_empty_asks_take_no_draw(make: Make) -> None:
     assert scheduler.ask() is None
 
 
+def test_promotions_after_num_trials_use_the_next_draws(make: Make) -> None:
+    """Empty asks took none: the draws go on where the starts left them. A drawn bracket is scanned first."""
+    draws = drawn(make, "promotion", 50, seed=8)
+    scheduler = make("promotion", brackets=5, seed=8, num_trials=44, straight_on=False, **EIGHTY_ONE)
+    jobs = [scheduler.ask() for _ in range(44)]
+    for _ in range(3):
+        assert scheduler.ask() is None
+    for job in jobs:
+        scheduler.tell(Report(job.trial, job.stop, float(job.trial)))
+    places = {b: draws[:44].count(b) // 3 for b in range(4)}
+    expected = []
+    for b in draws[44:]:
+        b = b if places.get(b) else next(other for other in range(4) if places[other])
+        places[b] -= 1
+        expected.append(b)
+    assert [scheduler.ask().bracket for _ in range(6)] == expected
+    assert len(set(expected)) > 1
+
+
 def test_empty_asks_leave_the_state_as_it_is() -> None:
     scheduler = make_scheduler("promotion", brackets=5, seed=1, num_trials=5, **EIGHTY_ONE)
     for _ in itertools.repeat(None, 5):

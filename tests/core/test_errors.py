@@ -278,7 +278,9 @@ def test_trials_that_do_not_run(type: str) -> None:
 
 
 @pytest.mark.parametrize("type", GOOD)
-@pytest.mark.parametrize("resource", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    "resource", [math.nan, math.inf, -math.inf, None, "1", 10**400], ids=lambda r: str(r)[:9]
+)
 def test_resources_that_are_not_finite(type: str, resource: float) -> None:
     scheduler = make_scheduler(type, **GOOD[type])
     trial = scheduler.ask().trial

@@ -71,6 +71,9 @@ class Twins:
             raise answers[0]
         return self.same(answers)
 
+    def explain(self, trial: int) -> Any:
+        return self.same([one.explain(trial) for one in self.both])
+
     def dropped(self) -> list[int]:
         answers: list[int] = self.same([list(one.dropped()) for one in self.both])
         return answers

@@ -11,7 +11,7 @@ from hbsim.core.types import Job, Verdict
 
 from .naive_base import NaiveScheduler, Rung, Trial
 from .naive_levels import Grid, bracket_of, probabilities
-from .naive_rules import Score, goes_on
+from .naive_rules import Score, cutoff, goes_on
 
 
 class NaiveFifo(NaiveScheduler):
@@ -79,6 +79,12 @@ class NaiveStopping(NaiveBrackets):
 
     def decide(self, trial: Trial, rung: Rung, before: list[Score], new: Score) -> Verdict:
         return Verdict.CONTINUE if goes_on(self.rule, before, new, self.eta) else Verdict.STOP
+
+    def cutoff(self, before: list[Score], new: Score) -> float | None:
+        if not self.rule.startswith("quantile"):
+            return None
+        cut = cutoff(self.rule, before, new, self.eta)
+        return -cut if cut is not None and self.mode == "min" else cut
 
     def nothing_left(self) -> bool:
         return True

@@ -22,6 +22,7 @@ class Trial:
     passed: int = 0
     failures: int = 0
     previous: float = -math.inf
+    rank: int | None = None  # where it was recorded last, at that moment
 
     @property
     def start(self) -> float:
@@ -71,6 +72,9 @@ class NaiveScheduler:
 
     def decide(self, trial: Trial, rung: Rung, before: list[Score], new: Score) -> Verdict:
         raise NotImplementedError
+
+    def cutoff(self, before: list[Score], new: Score) -> float | None:
+        return None
 
     def after_tell(self, trial: Trial) -> None:
         pass
@@ -142,11 +146,13 @@ class NaiveScheduler:
             rung.records.append((new, trial.number))
             trial.passed += 1
             if trial.passed == len(trial.levels):
-                verdict = Verdict.COMPLETE
+                verdict, cutoff = Verdict.COMPLETE, None
             else:
+                cutoff = self.cutoff(before, new)
                 verdict = self.decide(trial, rung, before, new)
-            milestones.append(Milestone(level, len(before), None, verdict))
+            milestones.append(Milestone(level, len(before), cutoff, verdict))
             trial.status = STATUS[verdict]
+            trial.rank = 1 + sum(badness(score) <= badness(new) for score in before)
         stop = trial.stop if verdict is Verdict.CONTINUE else None
         return Decision(verdict, stop, tuple(milestones))
 

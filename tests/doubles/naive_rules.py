@@ -20,8 +20,11 @@ def badness(score: Score) -> tuple[bool, float]:
     return (score is None, 0.0 if score is None else -score)
 
 
-def quantile(scores: list[Score], eta: Fraction) -> Fraction | None:
-    """Return the (1 - 1/eta) quantile, None if a non-number has weight in it."""
+def quantile(scores: list[Score], eta: Fraction) -> float | None:
+    """Return the (1 - 1/eta) quantile, None if a non-number has weight in it.
+
+    The position is exact; the interpolation is the float that people are shown, exact where floats overflow.
+    """
     if not scores:
         return None
     ascending = sorted(scores, key=badness)[::-1]
@@ -31,13 +34,14 @@ def quantile(scores: list[Score], eta: Fraction) -> Fraction | None:
     if low is None:
         return None
     if rest == 0:
-        return Fraction(low)
+        return low
     high = ascending[whole + 1]
     assert high is not None
-    return Fraction(low) + (Fraction(high) - Fraction(low)) * rest / p
+    cut = low + (high - low) * rest / p
+    return cut if math.isfinite(cut) else float(Fraction(low) + (Fraction(high) - Fraction(low)) * rest / p)
 
 
-def cutoff(rule: str, before: list[Score], new: Score, eta: Fraction) -> Fraction | None:
+def cutoff(rule: str, before: list[Score], new: Score, eta: Fraction) -> float | None:
     """Return the quantile that the two quantile rules hold the new value against."""
     if rule == "quantile":
         return quantile(before, eta)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hbsim.core import Failure, Job, Report, Verdict, make_scheduler
+from hbsim.core.types import Milestone
 from hbsim.errors import HbsimWarning, ProtocolError
 
 from .naive import make_naive
@@ -69,8 +70,18 @@ class Pair:
         assert (decision.verdict, decision.stop) == (expected.verdict, expected.stop)
         got = [(m.level, m.n_before, m.verdict) for m in decision.milestones]
         assert got == [(m.level, m.n_before, m.verdict) for m in expected.milestones]
+        if self.options.get("rule", "rank").startswith("quantile"):
+            assert [m.cutoff for m in decision.milestones] == [m.cutoff for m in expected.milestones]
+        if decision.milestones:
+            self.check_explanation(event.trial, decision.milestones[-1])
         self.check_done()
         return decision
+
+    def check_explanation(self, trial: int, last: Milestone) -> None:
+        told = self.real.explain(trial)
+        assert (told.level, told.n, told.verdict) == (last.level, last.n_before + 1, last.verdict)
+        assert told.rank == self.naive.trials[trial].rank
+        assert (told.bracket, told.cutoff) == (self.naive.trials[trial].bracket, last.cutoff)
 
     def refused(self, event: Report | Failure) -> None:
         before = self.real.state_dict()

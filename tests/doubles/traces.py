@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from .naive_levels import Grid
 from .pair import Pair
 
 TYPES = ("stopping", "promotion", "sha", "hyperband", "fifo")
@@ -105,11 +104,15 @@ def seeded_trace(pair: Pair, workers: int, steps: int, seed: int, *, reload: boo
         act(pair, workers, op, which, value)
 
 
-def grid(options: dict[str, Any]) -> Grid:
-    """Return the levels of the options."""
-    return Grid(
-        options["grace_period"],
-        options["max_t"],
-        options["reduction_factor"],
-        options.get("resource_type", "int"),
-    )
+def burst(pair: Pair, workers: int, seed: int) -> None:
+    """Fill the workers, then let nine in ten of them report or fail, in a random order."""
+    rng = np.random.default_rng(seed)
+    while len(pair.running()) < workers and pair.ask() is not None:
+        pass
+    for index in rng.permutation(len(pair.running()))[::-1].tolist():
+        trial = pair.running()[min(index, len(pair.running()) - 1)]
+        luck = rng.random()
+        if luck < 0.1:
+            pair.fail(trial, "lost")
+        elif luck < 0.9:
+            pair.report(trial, int(rng.integers(11)) / 10 if luck < 0.4 else float(rng.random()))
