@@ -14,7 +14,7 @@ DELAY = 0.5
 @pytest.mark.parametrize("resume", [True, False])
 @pytest.mark.parametrize("type", ["stopping", "promotion", "hyperband"])
 def test_epochs_meet_the_milestones(type, resume, report):
-    scheduler = make_scheduler(type, max_t=9, num_trials=20, **({"retries": 1}))
+    scheduler = make_scheduler(type, max_t=9, num_trials=20, retries=1)
     cluster = hbsim.Cluster(
         workers=3,
         startup=1,
