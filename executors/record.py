@@ -101,10 +101,11 @@ def record(
     Raises
     ------
     ParameterError
-        A parameter breaks its rule, the function cannot be loaded, does not report `time_attr` or
-        `metric`, or every trial failed before its first report.
+        A parameter breaks its rule, the function cannot be loaded, or does not report `time_attr` or
+        `metric`.
     OutputError
-        `out` exists, or a file cannot be written or belongs to another recording.
+        `out` exists, a file cannot be written, the part file is of another recording, or every trial
+        failed before its first report.
 
     Warns
     -----
@@ -163,8 +164,9 @@ def _write(
     table = long_form(curves, str(spec["time_attr"]), settings)
     errors = {curve.trial: curve.error for curve in curves if curve.error is not None}
     if table.is_empty():
+        part.remove()  # there is nothing to go on from
         first = next(iter(errors.values()), "it returned without a report")
-        raise ParameterError("train", train.label, f"no trial reported anything; the first one: {first}")
+        raise OutputError(str(out), f"not written: no trial reported anything. The first one: {first}")
     write_parquet(table, out, metadata(table.columns, train, spec, len(tasks), errors))
     return errors
 
@@ -209,7 +211,7 @@ def _check_out(out: Path, force: bool) -> None:
     if out.is_dir():
         raise OutputError(str(out), "is a folder; name a file in it")
     if out.exists() and not force:
-        raise OutputError(str(out), "exists; choose another file, or replace it with --force (force=True)")
+        raise OutputError(str(out), "exists; choose another file, or force=True, which replaces it")
 
 
 def _check_names(train: Train, time_attr: str) -> None:

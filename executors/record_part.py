@@ -139,15 +139,15 @@ class PartFile:
             return
         try:
             found = json.loads(line)
-        except ValueError as error:
-            raise OutputError(str(self.path), "is no part of a recording; delete it") from error
-        for name in [*spec, *(set(found) - set(spec))]:
-            if found.get(name) != spec.get(name):
-                was, now = found.get(name), spec.get(name)
-                problem = (
-                    f"belongs to a recording with {name}={was!r}, not {now!r}; go on with that, or delete it"
-                )
-                raise OutputError(str(self.path), problem)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise OutputError(str(self.path), "is no part of a recording; delete it")
+        if found != spec and not self._file.read():
+            self._file.truncate(0)  # nothing was kept, so nothing is lost: a first try that went wrong
+            self._write(spec)
+        elif found != spec:
+            raise OutputError(str(self.path), _difference(found, spec))
 
     def _write(self, row: Mapping[str, object]) -> None:
         with self._failing_clearly():
@@ -162,6 +162,14 @@ class PartFile:
             yield
         except OSError as error:
             raise OutputError(str(self.path), f"cannot be written: {error.strerror or error}") from error
+
+
+def _difference(found: Mapping[str, object], spec: Mapping[str, object]) -> str:
+    name = next(name for name in [*spec, *found] if found.get(name) != spec.get(name))
+    if name == "sha256":
+        return "has trials of the training file as it was before a change; change it back, or delete this"
+    was, now = found.get(name), spec.get(name)
+    return f"has trials of a recording with {name}={was!r}, not {now!r}; go on with that, or delete this"
 
 
 def _lock(file: FileIO, path: Path) -> None:

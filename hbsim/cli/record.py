@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from hbsim.errors import HbsimWarning
+from hbsim.cli.command import say
 
 if TYPE_CHECKING:
     from hbsim.core.types import Mode
-    from hbsim.executors.record import RecordProgress
 
 __all__ = ["record"]
 
@@ -37,17 +34,24 @@ def record(
 ) -> None:
     """Record the learning curves of a training function, for the simulator.
 
-    Trains TRIALS random configurations of FILE.py:NAME, a function train_fn(args, reporter) decorated with
-    @hbsim.args(...), each to its end. What is finished is kept: after an interruption the same command
-    goes on from there.
+    Trains random configurations of a function train_fn(args, reporter) decorated with @hbsim.args(...), each
+    to its end. What has ended is kept at once: after an interruption the same command goes on from there.
 
-    Example: hbsim record examples/digits_mlp.py:train_fn --trials 100 --workers 2 --metric val_error
-    --mode min --out curves.parquet
+    For example:
+      hbsim record examples/digits_mlp.py:train_fn --trials 100 --workers 2 --out curves.parquet
+      hbsim record train.py:train_fn --trials 50 --max-t 27 --metric val_error --mode min --out curves.parquet
     """
+    from hbsim.cli.progress import progress
+    from hbsim.executors.record import RecordProgress
     from hbsim.executors.record import record as record_curves
 
-    with _telling_how_to_go_on(out, trials), _progress() as (progress, last), warnings.catch_warnings():
-        warnings.simplefilter("ignore", HbsimWarning)  # what it says is in the last line
+    state = RecordProgress(trials, 0, 0)
+
+    def note(now: RecordProgress) -> None:
+        nonlocal state
+        state = now
+
+    with _telling_how_to_go_on(out, trials), progress(lambda: state.finished, trials, "trials recorded"):
         record_curves(
             train,
             trials,
@@ -61,42 +65,18 @@ def record(
             test_metric=test_metric,
             max_t=max_t,
             force=force,
-            progress=progress,
+            progress=note,
         )
-    failed = last[-1].failed
+    _say_what_there_is(out, state.failed, trials, as_json)
+
+
+def _say_what_there_is(out: Path, failed: int, trials: int, as_json: bool) -> None:
+    from hbsim.cli.output import print_json
+
     if as_json:
-        typer.echo(json.dumps({"schema": 1, "out": str(out), "trials": trials, "failed": failed}))
+        print_json({"out": str(out), "trials": trials, "failed": failed})
     else:
-        typer.echo(f"{out}: {trials} trials{_failures(failed)}")
-
-
-def _failures(failed: int) -> str:
-    return f", {failed} failed (their curves end early)" if failed else ""
-
-
-@contextmanager
-def _progress() -> Iterator[tuple[Callable[[RecordProgress], None], list[RecordProgress]]]:
-    """Show a progress bar on stderr; give what moves it, and a list that holds the last state."""
-    from rich import progress as bars
-    from rich.console import Console
-
-    last: list[RecordProgress] = []
-    columns = (
-        bars.TextColumn("{task.description}"),
-        bars.BarColumn(),
-        bars.MofNCompleteColumn(),
-        bars.TimeElapsedColumn(),
-        bars.TimeRemainingColumn(),
-    )
-    with bars.Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("recording", total=None)
-
-        def show(state: RecordProgress) -> None:
-            last[:] = [state]
-            words = f"recording, {state.failed} failed" if state.failed else "recording"
-            bar.update(task, description=words, completed=state.finished, total=state.trials)
-
-        yield show, last
+        typer.echo(f"{out}: {trials} trials" + (f", {failed} failed" if failed else ""))
 
 
 @contextmanager
@@ -106,6 +86,7 @@ def _telling_how_to_go_on(out: Path, trials: int) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        kept = f"stopped; {count_kept(part_path(out))} of {trials} trials are kept in {part_path(out)}"
-        typer.echo(f"{kept}. The same command goes on from there.", err=True)
-        raise typer.Exit(130) from None
+        part = part_path(out)
+        kept = f"{count_kept(part)} of {trials} trials are kept in {part}"
+        say("error", f"interrupted: {kept}; the same command goes on from there")
+        raise typer.Exit(1) from None

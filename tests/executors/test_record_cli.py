@@ -12,8 +12,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from hbsim.cli.command import Command
 from hbsim.cli.record import record
-from hbsim.errors import OutputError
 from hbsim.executors.record_part import part_path
 
 from .test_record_resume import WAITING, wait_for
@@ -22,7 +22,7 @@ from .test_record_resume import WAITING, wait_for
 @pytest.fixture
 def app() -> typer.Typer:
     app = typer.Typer()
-    app.command()(record)
+    app.command(cls=Command)(record)
     return app
 
 
@@ -40,27 +40,42 @@ def test_json_and_failures(app, train, tmp_path):
     result = CliRunner().invoke(app, [*command, str(tmp_path / "c.parquet")])
     told = {"schema": 1, "out": str(tmp_path / "c.parquet"), "trials": 2, "failed": 1}
     assert json.loads(result.stdout) == told
+    assert "hbsim: warning: 1 of 2 trials failed" in result.stderr
+    assert "Trial 0: AssertionError" in result.stderr
 
 
-def test_errors_go_up_to_the_main_function(app, train, tmp_path):
+@pytest.mark.parametrize(
+    ("options", "code", "line"),
+    [
+        ([], 1, "c.parquet: exists; choose another file, or --force, which replaces it"),
+        (["--workers", "0"], 2, "--workers 0: must be a whole number, 1 or more"),
+        (["--max-t", "-1"], 2, "--max-t -1.0: must be above 0 and finite"),
+    ],
+)
+def test_errors_are_one_line(app, train, tmp_path, options, code, line):
     (tmp_path / "c.parquet").touch()
-    result = CliRunner().invoke(app, [train(), "--trials", "2", "--out", str(tmp_path / "c.parquet")])
-    assert isinstance(result.exception, OutputError)
+    command = [train(), "--trials", "2", "--out", str(tmp_path / "c.parquet"), *options]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == code
+    assert result.stdout == ""
+    assert result.stderr.splitlines()[0].endswith(line)
+    assert len(result.stderr.splitlines()) == 1
 
 
-def test_help_has_an_example(app):
-    assert "Example: hbsim record" in CliRunner().invoke(app, ["--help"]).stdout
+def test_help_has_examples(app):
+    assert "hbsim record examples/digits_mlp.py:train_fn" in CliRunner().invoke(app, ["--help"]).stdout
 
 
 def test_ctrl_c_says_how_to_go_on(train, tmp_path):
     out: Path = tmp_path / "c.parquet"
-    code = "import typer; from hbsim.cli.record import record; typer.run(record)"
-    command = [sys.executable, "-c", code, train(WAITING), "--trials", "5", "--out", str(out)]
+    code = "from hbsim.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "record", train(WAITING), "--trials", "5", "--out", str(out)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         wait_for(lambda: part_path(out).exists() and part_path(out).read_bytes().count(b"\n") == 4)
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 1
     assert stdout == ""
-    assert f"3 of 5 trials are kept in {part_path(out)}. The same command goes on" in stderr.splitlines()[-1]
+    kept = f"3 of 5 trials are kept in {part_path(out)}; the same command goes on from there"
+    assert stderr == f"hbsim: error: interrupted: {kept}\n"
     assert part_path(out).exists()

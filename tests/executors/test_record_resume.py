@@ -110,7 +110,7 @@ def test_another_recording_is_refused(train, tmp_path, options, name):
     target, out = train(), tmp_path / "c.parquet"
     interrupt(target, out)
     before = part_path(out).read_bytes()
-    with pytest.raises(OutputError, match=f"belongs to a recording with {name}="):
+    with pytest.raises(OutputError, match=f"has trials of a recording with {name}="):
         record(target, 3, out, **options)
     assert part_path(out).read_bytes() == before
 
@@ -118,7 +118,7 @@ def test_another_recording_is_refused(train, tmp_path, options, name):
 def test_a_changed_function_is_refused(train, tmp_path):
     out = tmp_path / "c.parquet"
     interrupt(train(), out)
-    with pytest.raises(OutputError, match="sha256="):
+    with pytest.raises(OutputError, match="as it was before a change"):
         record(train("    reporter(epoch=1, loss=0.0)\n"), 3, out)
 
 
@@ -174,9 +174,10 @@ def test_a_damaged_line_is_named(tmp_path):
     path.write_bytes(path.read_bytes().replace(b'"trial"', b'"trail"'))
     with pytest.raises(OutputError, match="line 2 is damaged"):
         PartFile(path, SPEC)
-    path.write_text("something else\n")
-    with pytest.raises(OutputError, match="no part of a recording"):
-        PartFile(path, SPEC)
+    for other in ("something else\n", "[1]\n"):
+        path.write_text(other)
+        with pytest.raises(OutputError, match="no part of a recording"):
+            PartFile(path, SPEC)
 
 
 def test_a_full_disk_is_one_clear_error(train, tmp_path):
