@@ -81,7 +81,7 @@ def make_options(type: str, given: Mapping[str, Given]) -> Options:
     ParameterError
         For an unknown type, an option of another type whatever its value, or a value out of range.
     """
-    if type not in TYPES:
+    if not isinstance(type, str) or type not in TYPES:
         raise ParameterError("type", type, f"must be one of {', '.join(TYPES)}.{nearest(str(type), TYPES)}")
     given = {name: value for name, value in given.items() if value is not UNSET}
     for name, value in given.items():

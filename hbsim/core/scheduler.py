@@ -165,7 +165,9 @@ class Scheduler(ABC):
         """
         if isinstance(event, Report):
             return self._report(event)
-        return self._failure(event)
+        if isinstance(event, Failure):
+            return self._failure(event)
+        raise ParameterError("event", event, "must be a Report or a Failure")
 
     def _report(self, report: Report) -> Decision:
         trial, resource = report.trial, report.resource
@@ -242,11 +244,8 @@ class Scheduler(ABC):
         if status != "running" or self._status[trial] == WAITING:
             state = "waiting for a retry" if status == "running" else status
             raise ProtocolError(trial, f"{what} of a trial that is {state}", "a trial that is running")
-        try:
-            number = resource if type(resource) is int else float(resource)
-        except (TypeError, ValueError, OverflowError):
-            number = nan
-        if not isfinite(number):
+        number = _finite(resource)
+        if number is None:
             raise ProtocolError(trial, f"{what} at resource {resource!r}", "a finite number")
         last = self._reported.get(trial)
         if last is not None and number < last:
@@ -362,11 +361,24 @@ class Scheduler(ABC):
         return f"<{self.type} scheduler: {self.started} trials, {self.running} running, levels {self.levels}>"
 
 
+def _finite(value: object) -> float | None:
+    """Return a number that is finite, whole ones as they are; None for anything else."""
+    if isinstance(value, (bool, str, bytes)):
+        return None
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if not isfinite(number):
+        return None
+    return value if isinstance(value, int) else number
+
+
 def _number(trial: int, value: float | None) -> float:
     """Return a reported value as a float; NaN for None."""
     if value is None:
         return nan
-    if isinstance(value, (str, bytes)):
+    if isinstance(value, (bool, str, bytes)):
         raise ProtocolError(trial, f"the value {value!r}", "a number or None")
     try:
         return float(value)
