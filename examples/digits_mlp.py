@@ -63,7 +63,8 @@ def measure(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> tup
     model.eval()
     logits = model(images)
     right = (logits.argmax(dim=1) == labels) & logits.isfinite().all(dim=1)
-    return (~right).float().mean().item(), nn.functional.cross_entropy(logits, labels).item()
+    wrong = len(labels) - int(right.sum())
+    return wrong / len(labels), nn.functional.cross_entropy(logits, labels).item()
 
 
 @hbsim.args(
