@@ -11,6 +11,7 @@ from typer.main import get_command
 
 import hbsim
 from hbsim.cli.command import Command, say
+from hbsim.cli.compare import compare
 from hbsim.cli.record import record
 from hbsim.cli.simulate import simulate
 from hbsim.cli.surrogates import surrogates
@@ -28,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"max_content_width": 110},
 )
-for function in (simulate, record, surrogates):
+for function in (simulate, compare, record, surrogates):
     app.command(cls=Command)(function)
 
 

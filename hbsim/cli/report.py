@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hbsim.cli.output import versions, write_frame, write_json
 
@@ -79,7 +79,7 @@ def show(result: Result, explain: list[int], folder: Path | None) -> None:
 
     console = Console(highlight=False)
     summary = result.summary()
-    console.print(_title(result, summary), style="bold")
+    console.print(_title(result, summary), style="bold", soft_wrap=True)
     console.print()
     console.print(_facts(result, summary))
     console.print()
@@ -119,7 +119,7 @@ def _fact_lines(result: Result, summary: dict[str, object]) -> list[tuple[str, s
         ("jobs", f"{summary['jobs']:,}"),
         ("simulated time", _duration(result.end_time)),
         ("workers busy", f"{summary['busy_share']:.1%}"),
-        ("trained", f"{summary['trained_resource']:,.6g} units of the resource{_wasted(summary)}"),
+        ("trained", f"{summary['trained_resource']:,.10g} units of the resource{_wasted(summary)}"),
         (f"best {metric}", _incumbent(_last(result, "any"))),
         ("best completed", _incumbent(_last(result, "max_t"))),
     ]
@@ -132,7 +132,7 @@ def _fact_lines(result: Result, summary: dict[str, object]) -> list[tuple[str, s
 
 def _wasted(summary: dict[str, object]) -> str:
     wasted = summary["wasted_resource"]
-    return f", {wasted:,.6g} of them wasted" if wasted else ""
+    return f", {wasted:,.10g} of them wasted" if wasted else ""
 
 
 def _incumbent(row: dict[str, object] | None) -> str:
@@ -161,16 +161,14 @@ def _rungs(result: Result) -> RenderableType:
     for column in columns:
         table.add_column(COLUMNS[column], justify="right")
     for row in rows:
-        row["pause"] -= row["promoted"]
+        row["pause"] -= row["promoted"]  # so that what became of the trials adds up
         row["share"] = row["recorded"] / first[row["bracket"]]
-        table.add_row(
-            *(FORMATS.get(column, "{:,}").format(row[column]) for column in columns), end_section=ends
-        )
+        table.add_row(*(FORMATS.get(column, "{:,}").format(row[column]) for column in columns))
     return table
 
 
-ALWAYS = ("bracket", "level", "recorded", "share")
-COLUMNS = {
+ALWAYS: Final = ("bracket", "level", "recorded", "share")
+COLUMNS: Final = {
     "bracket": "bracket",
     "level": "level",
     "recorded": "trials",
@@ -181,4 +179,4 @@ COLUMNS = {
     "stop": "stopped",
     "complete": "completed",
 }
-FORMATS = {"level": "{:g}", "share": "{:.1%}"}
+FORMATS: Final = {"level": "{:g}", "share": "{:.1%}"}

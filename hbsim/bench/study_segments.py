@@ -1,0 +1,121 @@
+"""What each worker did when, for a study's timeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from hbsim.simulation import Result
+
+__all__ = ["OVERHEAD", "Segments", "segments"]
+
+OVERHEAD: Final = -1
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Stretches of time on workers, in columns of n, ordered by worker and start.
+
+    Attributes
+    ----------
+    worker : int array, shape (n,)
+        Whose time it was.
+    start, end : float array, shape (n,)
+        From when to when, simulated seconds.
+    level : int array, shape (n,)
+        The index of the level that was trained towards; `OVERHEAD` for start-up, loading and saving.
+    job : int array, shape (n,)
+        Of which job it is a part.
+    levels : tuple of float
+        The scheduler's levels.
+    lost : array, shape (k, 2)
+        Worker and time of the k failures.
+    cut : array, shape (c, 2)
+        Worker and time of the c jobs cut at the end of the study.
+    workers : int
+        How many there were.
+    end_time : float
+        When the last job ended.
+    """
+
+    worker: NDArray[np.int64]
+    start: NDArray[np.float64]
+    end: NDArray[np.float64]
+    level: NDArray[np.int64]
+    job: NDArray[np.int64]
+    levels: tuple[float, ...]
+    lost: NDArray[np.float64]
+    cut: NDArray[np.float64]
+    workers: int
+    end_time: float
+
+
+def segments(result: Result) -> Segments:
+    """Split the jobs of a study at their milestones."""
+    levels = tuple(result.scheduler.levels)
+    jobs = result.jobs.with_columns(pl.col("train_start").fill_null(pl.col("end_time")))
+    reached = _reached(jobs, result.decisions, levels)
+    parts = pl.concat([_before(jobs), _stretches(jobs, reached), _after(jobs, reached, result)])
+    parts = parts.filter(pl.col("end") > pl.col("start")).sort("worker", "start")
+    return Segments(
+        worker=parts["worker"].to_numpy(),
+        start=parts["start"].to_numpy(),
+        end=parts["end"].to_numpy(),
+        level=parts["level"].to_numpy(),
+        job=parts["job"].to_numpy(),
+        levels=levels,
+        lost=_ends(jobs, "failed"),
+        cut=_ends(jobs, "censored"),
+        workers=result.cluster.workers,
+        end_time=result.end_time,
+    )
+
+
+def _reached(jobs: pl.DataFrame, decisions: pl.DataFrame, levels: tuple[float, ...]) -> pl.DataFrame:
+    """Return the milestones with their jobs: job, time, level; in order of trial and time.
+
+    A milestone belongs to the first job of its trial that ends then or later.
+    """
+    index = pl.col("level").replace_strict(list(levels), list(range(len(levels))), return_dtype=pl.Int64)
+    milestones = decisions.select("trial", "time", level=index, job=pl.lit(None, pl.Int64))
+    ends = jobs.select("trial", time="end_time", level=pl.lit(None, pl.Int64), job="job")
+    both = pl.concat([milestones, ends]).sort("trial", "time", "job", nulls_last=False, maintain_order=True)
+    return both.with_columns(pl.col("job").backward_fill()).filter(pl.col("level").is_not_null())
+
+
+def _before(jobs: pl.DataFrame) -> pl.DataFrame:
+    """Return start-up and loading: from a job's start until it trains."""
+    overhead = pl.lit(OVERHEAD, pl.Int64)
+    return jobs.select("worker", "job", start="start_time", end="train_start", level=overhead)
+
+
+def _stretches(jobs: pl.DataFrame, reached: pl.DataFrame) -> pl.DataFrame:
+    """Return the training that ended at a milestone."""
+    rows = reached.join(jobs.select("job", "worker", "train_start"), on="job", maintain_order="left")
+    same = pl.col("job") == pl.col("job").shift(1)
+    start = pl.when(same).then(pl.col("time").shift(1)).otherwise(pl.col("train_start"))
+    return rows.select("worker", "job", start=start, end="time", level="level")
+
+
+def _after(jobs: pl.DataFrame, reached: pl.DataFrame, result: Result) -> pl.DataFrame:
+    """Return what jobs did after their last milestone: saved, or trained on."""
+    levels, first = np.array(result.scheduler.levels), np.array(result.scheduler.geometry.first)
+    last = reached.group_by("job").agg(pl.col("time").last(), pl.col("level").last())
+    rows = jobs.join(last, on="job", how="left", maintain_order="left")
+    above = np.searchsorted(levels, rows["stop_resource"].to_numpy(), side="right")
+    target = np.clip(above, first[rows["bracket"].to_numpy()], len(levels) - 1)
+    target = np.where(rows["verdict"].to_numpy() == "pause", OVERHEAD, target)
+    start = pl.col("time").fill_null(pl.col("train_start"))
+    level = pl.Series(target, dtype=pl.Int64)
+    return rows.select("worker", "job", start=start, end="end_time", level=level)
+
+
+def _ends(jobs: pl.DataFrame, verdict: str) -> NDArray[np.float64]:
+    return (
+        jobs.filter(pl.col("verdict") == verdict).select("worker", "end_time").to_numpy().astype(np.float64)
+    )
