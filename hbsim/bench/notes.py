@@ -1,0 +1,94 @@
+"""What a reader of a comparison should know beside its table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from hbsim.bench.comparison import Comparison
+
+__all__ = ["notes"]
+
+FEW_SEEDS: Final = 10
+MANY: Final = 3  # variants that a note lists by name
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """Return remarks, in a line each; most important first."""
+    said = [
+        *_unfinished(comparison),
+        *_unscored(comparison),
+        *_ended_early(comparison),
+        *(note for variant in comparison.plan.variants for note in variant.notes),
+        *_unknown_optimum(comparison),
+        *_few_seeds(comparison),
+        *_repeated_rows(comparison),
+    ]
+    return said
+
+
+def _unfinished(comparison: Comparison) -> list[str]:
+    if comparison.complete:
+        return []
+    finished, planned = len(comparison.seeds), len(comparison.plan.seeds)
+    return [f"interrupted: {finished} of {planned} seeds are finished for all variants, and count here"]
+
+
+def _unscored(comparison: Comparison) -> list[str]:
+    said = []
+    for row in comparison.rows:
+        for name, score in (("time", row.at_time), ("resource", row.at_resource)):
+            if score.missing:
+                said.append(
+                    f"{row.label}: no score at equal {name} in {score.missing} of {len(comparison.seeds)} "
+                    "seeds (no incumbent yet, or none with a number at R); ranked after those with fewer"
+                )
+    return said
+
+
+def _ended_early(comparison: Comparison) -> list[str]:
+    if comparison.plan.max_time is None:
+        return []
+    early = {
+        variant.label: sum(cell.end_time < comparison.time.value for cell in cells)
+        for variant, cells in zip(comparison.plan.variants, comparison.variants, strict=True)
+    }
+    labels = [label for label, count in early.items() if count]
+    if not labels:
+        return []
+    whole = all(early[label] == len(comparison.seeds) for label in labels)
+    which = f"{'every study' if whole else 'studies'} of {_listed(labels, len(early))}"
+    return [
+        f"{which} ran out of trials before the time was up: the last incumbents stand, and the workers stood "
+        "idle; give more trials"
+    ]
+
+
+def _listed(labels: list[str], variants: int) -> str:
+    if len(labels) > MANY:
+        return f"{len(labels)} of the {variants} variants"
+    return labels[0] if len(labels) == 1 else f"{'; '.join(labels[:-1])} and {labels[-1]}"
+
+
+def _unknown_optimum(comparison: Comparison) -> list[str]:
+    if comparison.what == "regret":
+        return []
+    surrogate = comparison.surrogate
+    return [f"the best {surrogate.metric} of {surrogate.name} is unknown: scores are values, not regrets"]
+
+
+def _few_seeds(comparison: Comparison) -> list[str]:
+    seeds = len(comparison.seeds)
+    if seeds == 1:
+        return ["one seed: there are no intervals, and a rank says next to nothing"]
+    if seeds < FEW_SEEDS:
+        return [f"{seeds} seeds: bootstrap intervals of so few are too narrow; take 20 or more"]
+    return []
+
+
+def _repeated_rows(comparison: Comparison) -> list[str]:
+    rows = comparison.surrogate.rows
+    most = max(cell.summary["trials"] for cell in comparison.cells)
+    if rows is None or most <= rows:
+        return []
+    return [f"up to {most:g} trials from {rows} rows: rows came more than once"]

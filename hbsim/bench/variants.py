@@ -1,0 +1,228 @@
+"""Variants of schedulers, from text such as ``promotion,brackets=3``."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeAlias
+
+from hbsim.core.factory import build
+from hbsim.core.levels import make_levels
+from hbsim.core.options import TYPES, Options, make_options
+from hbsim.core.scheduler import Scheduler
+from hbsim.core.types import Mode
+from hbsim.errors import ParameterError, nearest
+
+__all__ = ["Value", "Variant", "make_variants"]
+
+Value: TypeAlias = int | float | bool | str
+
+# What cannot differ between variants, and why.
+_SHARED: Final = {
+    "mode": "is the surrogate's",
+    "seed": "is the study's, the same for all variants",
+    "max_t": "must be the same for all variants: they are scored there",
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A type of scheduler with options.
+
+    Attributes
+    ----------
+    label : str
+        What it is called: the type and the options that were set for it, as they are written.
+    type : str
+        One of the types of `hbsim.make_scheduler`.
+    own : mapping
+        The options that were set for it, without mode and seed.
+    shared : mapping
+        Further ones, which several variants have.
+    notes : tuple of str
+        What was chosen for the user, in a line each.
+    """
+
+    label: str
+    type: str
+    own: Mapping[str, Value] = field(default_factory=dict)
+    shared: Mapping[str, Value] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> dict[str, Value]:
+        """All options that were set."""
+        return {**self.shared, **self.own}
+
+    def checked(self, mode: Mode = "min", seed: int = 0) -> Options:
+        """Return all options, those included that were not set.
+
+        Raises
+        ------
+        ParameterError
+            An option is unknown or breaks its rule; it is the variant's, or a shared one's.
+        """
+        try:
+            return make_options(self.type, {**self.options, "mode": mode, "seed": seed})
+        except ParameterError as error:
+            raise self._as_mine(error) from None
+
+    def make(self, mode: Mode, seed: int) -> Scheduler:
+        """Make a new scheduler.
+
+        Raises
+        ------
+        ParameterError
+            As `checked`.
+        """
+        options = self.checked(mode, seed)
+        try:
+            return build(options)
+        except ParameterError as error:
+            raise self._as_mine(error) from None
+
+    def _as_mine(self, error: ParameterError) -> ParameterError:
+        if error.field in self.shared:
+            return error
+        return ParameterError("variant", self.label, f"{error.field} {error.rule}")
+
+
+def make_variants(
+    variants: Sequence[str], vary: Sequence[str] = (), shared: Mapping[str, Value | None] | None = None
+) -> tuple[Variant, ...]:
+    """Make variants from text.
+
+    Parameters
+    ----------
+    variants : sequence of str
+        Each ``TYPE[,OPTION=VALUE...]``.
+    vary : sequence of str
+        Each ``OPTION=VALUE,VALUE,...``. Every variant whose type takes the option, and that does not
+        set it itself, is taken once with each value; with several, once with each combination.
+    shared : mapping
+        Options of every variant whose type takes them and that does not set them; None: not given.
+
+    Returns
+    -------
+    tuple of Variant
+        In the order given; at least one.
+
+    Raises
+    ------
+    ParameterError
+        Something is unknown, breaks its rule, or is there twice.
+    """
+    if not variants:
+        raise ParameterError("variant", None, "at least one is needed: TYPE[,OPTION=VALUE...]")
+    grid = _parse_grid(vary)
+    given = {name: value for name, value in (shared or {}).items() if value is not None}
+    parsed = [_parse_variant(text) for text in variants]
+    _check_used(grid, parsed)
+    made = [_complete(type, own, given) for type, first in parsed for own in _combinations(type, first, grid)]
+    _check_different(made)
+    return tuple(made)
+
+
+def _parse_variant(text: str) -> tuple[str, dict[str, Value]]:
+    type, *items = (part.strip() for part in text.split(","))
+    if type not in TYPES:
+        rule = f"must start with a type of scheduler: {', '.join(TYPES)}.{nearest(type, TYPES)}"
+        raise ParameterError("variant", text, rule)
+    options: dict[str, Value] = {}
+    for item in items:
+        name, equals, value = (part.strip() for part in item.partition("="))
+        if not equals or not name or not value:
+            raise ParameterError("variant", text, f"{item!r} must be OPTION=VALUE")
+        if name in options:
+            raise ParameterError("variant", text, f"{name} must not be given twice")
+        _check_own("variant", text, name)
+        if name not in TYPES[type]:
+            rule = f"{name!r} is no option of type {type!r}.{nearest(name, TYPES[type])}"
+            raise ParameterError("variant", text, rule)
+        options[name] = _typed(value)
+    return type, options
+
+
+def _parse_grid(vary: Iterable[str]) -> dict[str, list[Value]]:
+    grid: dict[str, list[Value]] = {}
+    for text in vary:
+        name, equals, values = (part.strip() for part in text.partition("="))
+        parts = [part.strip() for part in values.split(",")]
+        if not equals or not name or not all(parts):
+            raise ParameterError("vary", text, "must be OPTION=VALUE,VALUE,...")
+        if name in grid:
+            raise ParameterError("vary", text, f"{name} must not be given twice")
+        if len(set(parts)) < len(parts):
+            raise ParameterError("vary", text, "a value must not be given twice")
+        _check_own("vary", text, name)
+        names = {option for options in TYPES.values() for option in options}
+        if name not in names:
+            raise ParameterError("vary", text, f"{name!r} is no option of a scheduler.{nearest(name, names)}")
+        grid[name] = [_typed(part) for part in parts]
+    return grid
+
+
+def _check_own(field: str, text: str, name: str) -> None:
+    if name in _SHARED:
+        raise ParameterError(field, text, f"{name} {_SHARED[name]}")
+
+
+def _typed(text: str) -> Value:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
+
+
+def _check_used(grid: Mapping[str, list[Value]], parsed: Iterable[tuple[str, Mapping[str, Value]]]) -> None:
+    for name, values in grid.items():
+        if not any(name in TYPES[type] and name not in own for type, own in parsed):
+            text = f"{name}={','.join(map(_written, values))}"
+            raise ParameterError("vary", text, f"no variant takes {name} and leaves it open")
+
+
+def _combinations(
+    type: str, own: Mapping[str, Value], grid: Mapping[str, list[Value]]
+) -> list[dict[str, Value]]:
+    open_ = {name: values for name, values in grid.items() if name in TYPES[type] and name not in own}
+    products = itertools.product(*open_.values())
+    return [{**own, **dict(zip(open_, values, strict=True))} for values in products]
+
+
+def _complete(type: str, own: dict[str, Value], given: Mapping[str, Value]) -> Variant:
+    label = ",".join([type, *(f"{name}={_written(value)}" for name, value in own.items())])
+    shared = {name: value for name, value in given.items() if name in TYPES[type] and name not in own}
+    variant = Variant(label, type, own, shared)
+    if type == "sha" and "n" not in own:
+        variant = _with_size(variant)
+    variant.checked()
+    return variant
+
+
+def _with_size(variant: Variant) -> Variant:
+    """Give successive halving as many trials as leave one at the top: eta^K, rounded up."""
+    o = replace(variant, shared={**variant.shared, "n": 1}).checked()
+    levels = make_levels(o.grace_period, o.max_t, o.reduction_factor, o.resource_type, synchronous=True)
+    n = math.ceil(levels.eta**levels.k)
+    note = f"{variant.label}: no n was given; n={n}, the reduction factor to the power of {levels.k}"
+    return replace(variant, shared={**variant.shared, "n": n}, notes=(note,))
+
+
+def _check_different(variants: Sequence[Variant]) -> None:
+    seen: dict[Options, str] = {}
+    for variant in variants:
+        options = variant.checked()
+        if options in seen:
+            rule = f"has the same options as {seen[options]}; give each variant once"
+            raise ParameterError("variant", variant.label, rule)
+        seen[options] = variant.label
+
+
+def _written(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

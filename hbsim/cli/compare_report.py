@@ -1,0 +1,53 @@
+"""A comparison for people, and as files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from hbsim.cli.output import versions, write_frame, write_json
+
+if TYPE_CHECKING:
+    from hbsim.bench import Comparison
+
+__all__ = ["show", "write"]
+
+WIDE: Final = 240  # columns, where stdout is no terminal
+
+
+def show(comparison: Comparison, out: Path | None) -> None:
+    """Print the ranking on stdout, and what to know about it."""
+    from rich.console import Console
+
+    from hbsim.bench.tables import captions, rich_table
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDE)
+    console.print(rich_table(comparison, console.width))
+    console.print()
+    for text in captions(comparison):
+        console.print(text, markup=False, soft_wrap=not console.is_terminal)
+    for note in comparison.notes:
+        console.print(f"- {note}", markup=False, soft_wrap=not console.is_terminal)
+    if out is not None:
+        names = ", ".join(sorted(path.name for path in out.iterdir()))
+        console.print(f"\n{out}: {names}", markup=False, soft_wrap=True)
+
+
+def write(comparison: Comparison, request: Mapping[str, object], folder: Path) -> None:
+    """Write tables, curves and a picture; no clock, so the same request gives the same bytes."""
+    from hbsim.bench import frames
+    from hbsim.bench.document import as_dict
+    from hbsim.bench.plot import save_anytime
+    from hbsim.bench.tables import markdown
+
+    write_frame(frames.cells(comparison), folder / "cells.parquet")
+    write_frame(frames.incumbents(comparison), folder / "incumbents.parquet")
+    write_frame(frames.anytime(comparison), folder / "anytime.parquet")
+    (folder / "compare.csv").write_text(comparison.table.write_csv(), "utf-8")
+    (folder / "table.md").write_text(markdown(comparison), "utf-8")
+    save_anytime(comparison, folder / "anytime.png")
+    content = {"schema": 1, **request, "versions": versions(), **as_dict(comparison)}
+    write_json(folder / "compare.json", content)
