@@ -14,7 +14,7 @@ from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final, get_type_hints
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from hbsim.errors import HbsimError, HbsimWarning, OutputError, ParameterError
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         def write_dl(self, rows: list[tuple[str, str]]) -> None: ...
 
 
-__all__ = ["Command", "command_line", "exit_code", "grouped", "say"]
+__all__ = ["Command", "Group", "command_line", "exit_code", "grouped", "say"]
 
 
 def say(kind: str, text: str) -> None:
@@ -82,12 +82,11 @@ class Command(TyperCommand):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        # Examples stand line by line, as they were written; Click's mark for that is a backspace.
-        self.help = re.sub(r"(?m)^(?=Example:|For example:)", "\b\n", self.help or "")
+        self.help = _lines_kept(self.help)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
-        spelling = {str(p.name): p.opts[0] for p in self.params if p.opts[0].startswith("-")}
+        spelling = {str(p.name): p.opts[0] if p.opts[0].startswith("-") else "" for p in self.params}
         try:
             with _warnings_as_lines(spelling):
                 return super().invoke(ctx)
@@ -109,6 +108,19 @@ class Command(TyperCommand):
         for heading, records in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(records)
+
+
+class Group(TyperGroup):
+    """The commands; examples in its help stand line by line."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.help = _lines_kept(self.help)
+
+
+def _lines_kept(text: str | None) -> str:
+    """Have Click leave examples as they were written; its mark for that is a backspace."""
+    return re.sub(r"(?m)^(?=Example:|For example:)", "\b\n", text or "")
 
 
 @contextmanager
@@ -134,12 +146,15 @@ ALIASES: Final = {"num_trials": "trials"}
 
 
 def spelled(error: HbsimError, spelling: Mapping[str, str]) -> str:
-    """Return an error's text with the names of options as they are on the command line."""
+    """Return an error's text with the names of options as they are on the command line.
+
+    `spelling` has an empty text for what is an argument, given without a name.
+    """
     option = spelling.get(ALIASES.get(getattr(error, "field", ""), getattr(error, "field", "")))
     if not isinstance(error, ParameterError) or option is None:
         return in_options(str(error), spelling)
-    value = "" if error.value is None or error.value is True else f" {_shown(error.value)}"
-    return f"{option}{value}: {in_options(error.rule, spelling)}"
+    value = "" if error.value is None or error.value is True else _shown(error.value)
+    return f"{f'{option} {value}'.strip()}: {in_options(error.rule, spelling)}"
 
 
 def in_options(text: str, spelling: Mapping[str, str]) -> str:
@@ -148,7 +163,7 @@ def in_options(text: str, spelling: Mapping[str, str]) -> str:
     def option(match: re.Match[str]) -> str:
         name, value = match["name"], match["value"]
         found = spelling.get(ALIASES.get(name, name))
-        if found is None or (value is None and "_" not in name):
+        if not found or (value is None and "_" not in name):
             return match[0]  # without a value, only a name such as max_t is surely no plain word
         return found if value in (None, "True") else f"{found} {value}".replace("'", "")
 
@@ -167,11 +182,12 @@ def _shown(value: object) -> str:
 
 
 def command_line(ctx: typer.Context, leave_out: Collection[str] = ()) -> str:
-    """Return a command that asks for the same, in the order of its help; only what is not at its default."""
+    """Return a command that asks for the same: the options that were given, in the order of the help."""
     words = ["hbsim", str(ctx.info_name)]
     for parameter in ctx.command.params:
         value = ctx.params.get(str(parameter.name))
-        if parameter.name not in leave_out and value not in (None, parameter.default):
+        source = ctx.get_parameter_source(str(parameter.name))
+        if parameter.name not in leave_out and source is not None and source.name == "COMMANDLINE":
             words += _words(parameter, value)
     return shlex.join(words)
 

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["flag", "given", "number", "parse_number", "parse_speeds", "whole", "word"]
+__all__ = ["flag", "given", "number", "parse_number", "parse_speeds", "parse_whole", "whole", "word"]
 
 
 def parse_number(text: str) -> float:
@@ -21,6 +21,14 @@ def parse_number(text: str) -> float:
         except ValueError:
             continue
     raise typer.BadParameter(f"{text!r} is not a number.")
+
+
+def parse_whole(text: str) -> int:
+    """Read a whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a whole number.") from None
 
 
 def parse_speeds(text: str) -> float | tuple[float, ...]:
@@ -36,7 +44,7 @@ def number(*names: str, panel: str, help: str) -> Any:
 
 def whole(*names: str, panel: str, help: str) -> Any:
     """Return an option that takes a whole number."""
-    return typer.Option(*names, metavar="N", rich_help_panel=panel, help=help)
+    return typer.Option(*names, parser=parse_whole, metavar="N", rich_help_panel=panel, help=help)
 
 
 def flag(*names: str, panel: str, help: str) -> Any:

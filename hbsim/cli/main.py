@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated, Any, Final
@@ -10,7 +11,7 @@ import typer
 from typer.main import get_command
 
 import hbsim
-from hbsim.cli.command import Command, say
+from hbsim.cli.command import Command, Group, say
 from hbsim.cli.compare import compare
 from hbsim.cli.record import record
 from hbsim.cli.simulate import simulate
@@ -22,15 +23,21 @@ __all__ = ["app", "main"]
 # Old versions of Typer keep Click's errors elsewhere.
 CLICK_ERROR: Final[type[Exception]] = typer.BadParameter.__mro__[2]
 
+NOT_TAKEN: Final = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+INTERRUPTED: Final = 1  # a shell's 130 would be a fourth exit code
+
 app = typer.Typer(
     name="hbsim",
+    cls=Group,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"max_content_width": 110},
 )
-for function in (simulate, compare, record, surrogates):
-    app.command(cls=Command)(function)
+app.command(cls=Command, short_help="Simulate one study.")(simulate)
+app.command(cls=Command, short_help="Compare variants of schedulers over seeds.")(compare)
+app.command(cls=Command, short_help="Record learning curves for the simulator.")(record)
+app.command(cls=Command, short_help="List learning curves.")(surrogates)
 
 
 def _version(wanted: bool) -> None:
@@ -50,7 +57,7 @@ def hbsim_(
     Results go to stdout; progress, warnings and errors to stderr. Exit codes: 0 done, 1 the work failed or
     was interrupted, 2 the request was wrong.
 
-    Example:
+    For example:
       hbsim simulate --scheduler promotion --brackets 3 --workers 32 --trials 1000 --surrogate synthetic
     """
 
@@ -60,11 +67,15 @@ def main() -> None:
     try:
         code = _run(sys.argv[1:])
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read stdout has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
     except KeyboardInterrupt:
-        say("error", "interrupted: nothing was written")
+        say("error", "interrupted")
+        code = INTERRUPTED
+    except OSError as error:
+        if error.errno not in NOT_TAKEN or error.filename is not None:
+            raise
+        if error.errno != errno.EPIPE:  # else whoever read stdout has gone, as `head` does
+            say("error", f"standard output: {error.strerror}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's last flush is quiet
         code = 1
     sys.exit(code)
 
@@ -76,7 +87,9 @@ def _run(arguments: list[str]) -> int:
     except CLICK_ERROR as error:
         say("error", _usage(error))
         return 2
-    return code if isinstance(code, int) else 0
+    except typer.Abort:
+        return INTERRUPTED
+    return INTERRUPTED if code == 130 else code if isinstance(code, int) else 0
 
 
 def _usage(error: Any) -> str:
@@ -84,4 +97,4 @@ def _usage(error: Any) -> str:
     near = nearest(error.option_name, possible) if possible else ""
     text = f"{error.message}.{near}" if near else error.format_message()
     ctx = getattr(error, "ctx", None)
-    return f"{text} See {ctx.command_path} --help." if ctx else text
+    return f"{text.rstrip('.')}. See {ctx.command_path} --help." if ctx else text

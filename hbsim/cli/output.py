@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
-from hbsim.errors import OutputError
+from hbsim.errors import OutputError, ParameterError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -42,8 +42,10 @@ def output_folder(out: Path, force: bool = False) -> Iterator[Path]:
 
     Raises
     ------
+    ParameterError
+        `out` is a file, or holds something that is not to be replaced; before anything is done.
     OutputError
-        `out` cannot be used: before anything is done; or the files cannot be written, such as on a full disk.
+        The files cannot be written, such as on a full disk.
     """
     out = Path(os.path.realpath(out))
     _check(out, force)
@@ -70,19 +72,20 @@ def _check(out: Path, force: bool) -> None:
     if not out.exists():
         return
     if not out.is_dir():
-        raise OutputError(str(out), "is a file; --out takes a folder")
+        raise ParameterError("out", str(out), "is a file; give a folder")
     with _as_output_error(out):
         there = {path.name for path in out.iterdir()}
     if not there:
         return
     ours = _written(out)
     if ours is None:
-        problem = "is a folder with other files in it, which hbsim did not write; choose another name"
-        raise OutputError(str(out), problem)
+        rule = "is a folder with files that hbsim did not write; choose another name"
+        raise ParameterError("out", str(out), rule)
     if not force:
-        raise OutputError(str(out), "holds results already; --force replaces them")
+        raise ParameterError("out", str(out), "holds results already; --force replaces them")
     if others := sorted(there - ours):
-        raise OutputError(str(out), f"holds {others[0]}, which hbsim did not write; move it away first")
+        rule = f"holds {others[0]}, which hbsim did not write; move it away first"
+        raise ParameterError("out", str(out), rule)
 
 
 def _written(folder: Path) -> set[str] | None:
@@ -150,8 +153,13 @@ def _move(temporary: Path, out: Path) -> None:
 
 def write_frame(frame: pl.DataFrame, path: Path) -> None:
     """Write a frame as Parquet; the same frame gives the same bytes."""
-    with path.open("wb") as file:
-        frame.write_parquet(file)
+    from polars.exceptions import ComputeError
+
+    try:
+        with path.open("wb") as file:
+            frame.write_parquet(file)
+    except ComputeError as error:  # how Polars says that a disk is full
+        raise OSError(str(error).rpartition("error: ")[2]) from error
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:

@@ -39,7 +39,11 @@ def write(result: Result, request: Request, folder: Path) -> None:
     content = {
         "schema": 1,
         "command": request.command,
-        "options": {**request.options, "scheduler": result.scheduler.options.as_dict()},
+        "options": {
+            **request.options,
+            "scheduler": result.scheduler.options.as_dict(),
+            "cluster": asdict(result.cluster),
+        },
         "versions": versions(),
         **_content(result),
     }
@@ -94,6 +98,8 @@ def show(result: Result, explain: list[int], folder: Path | None) -> None:
 
 def _title(result: Result, summary: dict[str, object]) -> str:
     options = result.scheduler.options.as_dict()
+    if "brackets" in options:
+        options["brackets"] = result.scheduler.brackets  # there may be fewer than were asked for
     shown = ("max_t", "grace_period", "reduction_factor", "brackets", "n")
     text = " ".join(f"{name}={options[name]}" for name in shown if name in options)
     return f"{options['type']} {text} on {summary['surrogate']}, {summary['workers']} workers"

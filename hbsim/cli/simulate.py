@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hbsim.cli.command import command_line, grouped
+from hbsim.cli.fields import parse_whole
 from hbsim.cli.options import ClusterOptions, FileOptions, SchedulerOptions, StudyOptions, SurrogateName
 from hbsim.errors import ParameterError
 
@@ -45,7 +46,7 @@ def simulate(
     force: Annotated[bool, typer.Option("--force", help="Replace earlier results in --out.")] = False,
     explain: Annotated[
         list[int] | None,
-        typer.Option("--explain", metavar="TRIAL", help="Say why this trial stopped or went on."),
+        typer.Option("--explain", parser=parse_whole, metavar="TRIAL", help="Say why it stopped or went on."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -66,11 +67,7 @@ def simulate(
 
     asked = explain or []
     _check_trials(asked, study.trials)
-    options = {
-        "study": asdict(study),
-        "surrogate": {"surrogate": surrogate, **asdict(files)},
-        "cluster": asdict(cluster),
-    }
+    options = {"study": asdict(study), "surrogate": {"surrogate": surrogate, **asdict(files)}}
     request = Request(command_line(ctx, NOT_THE_STUDY), options)
     folder = out or (PLOTS if plot else None)
     with _written(folder, request, plot, tables=out is not None, force=force or out is None) as written:

@@ -20,7 +20,7 @@ __all__ = ["surrogates"]
 
 @grouped
 def surrogates(
-    name: Annotated[
+    surrogate: Annotated[
         str | None, typer.Argument(metavar="[NAME|FILE|FILE.py:NAME]", help="Only this one; in full.")
     ] = None,
     *,
@@ -39,10 +39,10 @@ def surrogates(
     """
     from hbsim.cli.output import print_json
 
-    found = _one(name, files) if name else _shipped()
+    found = _one(surrogate, files) if surrogate else _shipped()
     if as_json:
         print_json({"surrogates": [_content(one, size) for one, size in found]})
-    elif name:
+    elif surrogate:
         _show_one(*found[0])
     else:
         _show_all(found)
@@ -86,11 +86,11 @@ def _show_all(found: list[tuple[Description, int | None]]) -> None:
     from rich.table import Table
 
     levels = sorted({level for one, _ in found for level in one.levels[:-1]})
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("name", "metric", "mode", "rows", "fidelities", "R", "size"):
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for heading in ("name", "metric", "mode", "rows", "levels", "R", "size"):
         table.add_column(heading)
     for level in levels:
-        table.add_column(f"r({level:g})", justify="right")
+        table.add_column(f"@{level:g}", justify="right")
     for one, size in found:
         ranks = dict(_ranks(one))
         table.add_row(
@@ -105,7 +105,7 @@ def _show_all(found: list[tuple[Description, int | None]]) -> None:
         )
     console = Console(highlight=False)
     console.print(table)
-    console.print("r(level): Spearman's correlation of the ranks there with the final ones", style="dim")
+    console.print("@level: Spearman's correlation of the ranks there with the final ones", style="dim")
 
 
 def _show_one(one: Description, size: int | None) -> None:
@@ -146,4 +146,4 @@ def _count(rows: int | None) -> str:
 def _bytes(size: int | None) -> str:
     if size is None:
         return "-"
-    return f"{size / 1e6:.2f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
