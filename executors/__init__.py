@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""Running training functions for real, and recording them as learning curves."""

@@ -61,6 +61,8 @@ class Scheduler(ABC):
         ``"stopping"``, ``"promotion"``, ``"sha"``, ``"hyperband"`` or ``"fifo"``.
     levels : tuple of float
         The rung levels of bracket 0, ascending; the last is R.
+    brackets : int
+        In how many brackets trials start.
     n_before, cutoff :
         How many values the rung had, and what the value was held against, at the last milestone.
     """

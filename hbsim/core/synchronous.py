@@ -82,8 +82,8 @@ class Synchronous(Scheduler):
 
     def __init__(self, options: Options, geometry: Levels) -> None:
         super().__init__(options, geometry)
-        count = geometry.k + 1 if options.type == "hyperband" else 1
-        self._sizes = [self._size(bracket) for bracket in range(count)]
+        self.brackets = geometry.k + 1 if options.type == "hyperband" else 1
+        self._sizes = [self._size(bracket) for bracket in range(self.brackets)]
         for bracket, size in enumerate(self._sizes):
             self._warn_if_small(bracket, size)
         self._openings: list[Opening] = []

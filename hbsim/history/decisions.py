@@ -8,7 +8,9 @@ from math import nan
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
 __all__ = ["Decisions"]
 
@@ -47,6 +49,12 @@ class Decisions:
     def __len__(self) -> int:
         return len(self._rows) // ROW.size
 
+    def rows(self) -> NDArray[np.void]:
+        """Return the rows in order, a structured array with the fields of `NAMES`, without a copy."""
+        import numpy as np
+
+        return np.frombuffer(self._rows, dtype=list(zip(NAMES, TYPES, strict=True)))
+
     def frame(self, levels: Sequence[float], brackets: Sequence[int]) -> pl.DataFrame:
         """Return the rows in order: time, trial, bracket, level, value, n_before, cutoff, verdict.
 
@@ -62,7 +70,7 @@ class Decisions:
 
         from hbsim.history.columns import numbers, verdicts
 
-        rows = np.frombuffer(self._rows, dtype=list(zip(NAMES, TYPES, strict=True)))
+        rows = self.rows()
         return pl.DataFrame(
             {
                 "time": rows["time"],

@@ -96,17 +96,21 @@ class Jobs:
         )
 
     def __len__(self) -> int:
-        return len(self._rows) // ROW.size
+        return len(self._rows) // ROW.size if self._sorted is None else len(self._sorted)
 
     def rows(self) -> NDArray[np.void]:
-        """Return the jobs in the order of their starts, a structured array with the fields of `NAMES`."""
+        """Return the jobs in the order of their starts, a structured array with the fields of `NAMES`.
+
+        The study is over then: no more rows are taken.
+        """
         import numpy as np
 
-        if self._sorted is None or len(self._sorted) < len(self):
+        if self._sorted is None:
             rows = np.frombuffer(self._rows, dtype=list(zip(NAMES, TYPES, strict=True)))
             rows = rows[np.argsort(rows["job"], kind="stable")]
             rows["end_time"] = np.minimum(rows["end_time"], self.cut)
             self._sorted = rows
+            self._rows = bytearray()
         return self._sorted
 
     def frame(self, brackets: Sequence[int]) -> pl.DataFrame:

@@ -36,13 +36,16 @@ class Curves:
         Of the study.
     num_trials : int, optional
         No more configurations than these are asked for.
+    high_brackets : bool
+        Whether there are trials whose first stretch leads beyond the first level.
 
     Attributes
     ----------
     values, seconds : array of float
         Flat, trial * m + level: the metric; the seconds of the stretch that ends at the level.
     from_zero : array of float
-        Likewise: the seconds of a stretch from zero to the level.
+        Likewise: the seconds of a stretch from zero to the level; empty without `high_brackets`, since
+        the first stretch is the same in both.
     count : int
         Trials known so far.
     """
@@ -55,6 +58,7 @@ class Curves:
         cluster: Cluster,
         seed: int,
         num_trials: int | None = None,
+        high_brackets: bool = True,
     ) -> None:
         self.levels = np.array(levels, dtype=np.float64)
         self.surrogate = surrogate
@@ -62,6 +66,7 @@ class Curves:
         self._cluster = cluster
         self._seed = seed
         self._limit = num_trials
+        self.high_brackets = high_brackets
         self._factors: Floats = np.empty((0, len(levels)))
         self._budgets: dict[tuple[int, int], list[float]] = {}
         self._configurations: list[Floats | Ints] = []
@@ -91,7 +96,10 @@ class Curves:
             factors = self._slow_factors(first, len(values))
             steps = steps * factors
             seconds = seconds * factors
-        for column, block in ((self.values, values), (self.seconds, steps), (self.from_zero, seconds)):
+        columns = [(self.values, values), (self.seconds, steps)]
+        if self.high_brackets:
+            columns.append((self.from_zero, seconds))
+        for column, block in columns:
             column.frombytes(np.ascontiguousarray(block, dtype=np.float64).tobytes())
 
     def _slow_factors(self, first: int, count: int) -> Floats:

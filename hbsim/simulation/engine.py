@@ -54,9 +54,11 @@ class Stay(JobRow):
         How long the present stretch trains.
     exposed : float
         What is left of the trial's budget until it is lost.
+    busy : bool
+        Whether the job is under way; else the rest is what the last one left.
     """
 
-    __slots__ = ("at", "base", "base_at", "exposed", "first", "row", "seconds")
+    __slots__ = ("at", "base", "base_at", "busy", "exposed", "first", "row", "seconds")
 
     row: int
     first: int
@@ -65,6 +67,7 @@ class Stay(JobRow):
     base_at: int
     seconds: float
     exposed: float
+    busy: bool
 
 
 class Engine:
@@ -94,7 +97,8 @@ class Engine:
         self.jobs = jobs
         self.max_time = max_time
         self.cluster = cluster
-        self._values, self._seconds, self._from_zero = curves.values, curves.seconds, curves.from_zero
+        self._values, self._seconds = curves.values, curves.seconds
+        self._from_zero = curves.from_zero if curves.high_brackets else curves.seconds
         self.curves = curves
         self._levels = geometry.levels
         self._index = {level: at for at, level in enumerate(geometry.levels)}
@@ -103,12 +107,13 @@ class Engine:
         self._speeds = cluster.speeds
         self._async = cluster.report == "async"
         self._env = simpy.Environment()
+        self._peek, self._step = self._env.peek, self._env.step
         self._fired: Due
         self._due = [Due(self._env, worker, [self._fire]) for worker in range(cluster.workers)]
         self._stays = [Stay() for _ in range(cluster.workers)]
         for worker, stay in enumerate(self._stays):
             stay.worker = worker
-        self._busy: set[int] = set()
+            stay.busy = False
         self._free = list(range(cluster.workers))  # a heap
         self._saved: dict[int, float] = {}  # when each paused trial's checkpoint is saved
         self._budgets: dict[int, tuple[int, float]] = {}  # attempt, exposed seconds left
@@ -120,15 +125,14 @@ class Engine:
 
     def idle(self) -> int:
         """Return the lowest idle worker once all that ends at this time has been told, else -1."""
-        return self._free[0] if self._free and self._env.peek() > self.now else -1
+        return self._free[0] if self._free and self._peek() > self.now else -1
 
     def wait(self) -> Event:
         """Go to the next event; NOTHING if there is none until `max_time`."""
-        env = self._env
-        soonest = env.peek()
+        soonest = self._peek()
         if soonest > self.max_time or soonest == inf:
             return Event.NOTHING
-        env.step()
+        self._step()
         due = self._fired
         self.now = soonest
         event = due.event
@@ -171,7 +175,7 @@ class Engine:
         stay.base = stay.train_start = now + delay
         stay.trained = 0.0
         stay.value = nan
-        self._busy.add(worker)
+        stay.busy = True
         if cluster.drop_rate:
             stay.exposed = self._budget_left(job)
         self._train(worker, stay, delay)
@@ -191,7 +195,7 @@ class Engine:
         stay.base_at = at
         if code == CONTINUE:
             stay.at = at + 1
-            stay.seconds = self._stretch(worker, stay)
+            stay.seconds = self._seconds[stay.row + at + 1] / self._speeds[worker]
             self._train(worker, stay, stay.base - self.now)
         else:
             self._end(worker, stay, code, self._free_run(worker, stay, self.now) if self._async else 0.0)
@@ -228,7 +232,7 @@ class Engine:
             end += cluster.save
             self._saved[stay.trial] = end
         self._close(worker, stay, verdict, extra, end)
-        self._busy.discard(worker)
+        stay.busy = False
         if cluster.drop_rate and verdict != FAILED:
             self._budgets[stay.trial] = (stay.attempt, stay.exposed)
         if end > self.now:
@@ -239,7 +243,8 @@ class Engine:
     def _close(self, worker: int, stay: Stay, verdict: int, extra: float, end: float) -> None:
         if extra > 0.0:
             stay.trained += extra
-            reached = self._reached(worker, stay, extra)
+            there = extra == stay.seconds and not self._async  # at the milestone; no rounding
+            reached = self._levels[stay.at] if there else self._reached(worker, stay, extra)
         else:
             reached = self._levels[stay.base_at] if stay.base_at >= 0 else 0.0
         self.jobs.end(stay, reached, end, verdict)
@@ -274,8 +279,9 @@ class Engine:
 
     def cut(self, time: float) -> None:
         """End the study at `time`: jobs under way are censored there."""
-        for worker in sorted(self._busy):
-            stay = self._stays[worker]
+        for worker, stay in enumerate(self._stays):
+            if not stay.busy:
+                continue
             until = self._free_run(worker, stay, time) if self._async else stay.seconds
             self._close(worker, stay, CENSORED, min(time - stay.base, until), time)
         self.jobs.cut = time

@@ -102,8 +102,8 @@ class Result:
         """
         if at not in ("any", "max_t"):
             raise ParameterError("at", at, "must be 'any' or 'max_t'")
-        level = self.scheduler.levels[-1] if at == "max_t" else None
-        return summaries.incumbent(self.decisions, self.scheduler.mode, level)
+        rows, scheduler = self._decisions.rows(), self.scheduler
+        return summaries.incumbent(rows, scheduler.levels, scheduler.mode, at == "max_t")
 
     def values_at_max(self, trials: list[int]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Return what these trials show, or would show, at R; shape (n,), NaN for no number."""
@@ -131,7 +131,8 @@ class Result:
         Columns: bracket, level, recorded, then how many of these went on at once (continue), paused,
         stopped, completed there, and went on later (promoted).
         """
-        return summaries.rungs(self.decisions)
+        brackets = self.scheduler.trial_brackets()
+        return summaries.rungs(self._decisions.rows(), self.scheduler.levels, brackets)
 
     def summary(self) -> dict[str, object]:
         """Return the study in a few numbers, plain types.

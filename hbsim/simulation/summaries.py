@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from hbsim.core.scheduler import COMPLETE, CONTINUE, PAUSE, STOP
 from hbsim.core.types import Mode
 from hbsim.history import Jobs
 from hbsim.history.columns import CENSORED, numbers
@@ -41,35 +43,42 @@ def trials(scheduler: Scheduler, jobs: Jobs, decisions: pl.DataFrame) -> pl.Data
     return frame.select("trial", "bracket", "status", "resource", "best", "final", "trained_seconds")
 
 
-def incumbent(decisions: pl.DataFrame, mode: Mode, level: float | None) -> pl.DataFrame:
-    """Return the rows that improve strictly on all before: time, trial, resource, value."""
-    seen = decisions.filter(pl.col("value").is_finite())
-    if level is not None:
-        seen = seen.filter(pl.col("level") == level)
-    value = pl.col("value")
-    signed = value if mode == "max" else -value
-    before = signed.cum_max().shift(1)
-    better = seen.filter(before.is_null() | (signed > before))
-    return better.select("time", "trial", pl.col("level").alias("resource"), "value")
-
-
-def rungs(decisions: pl.DataFrame) -> pl.DataFrame:
-    """Return counts by bracket and level: recorded, continue, pause, stop, complete, promoted."""
-    verdict = pl.col("verdict")
-    later = decisions.sort("trial", "time", maintain_order=True).with_columns(
-        promoted=(verdict == "pause") & (pl.col("trial").shift(-1) == pl.col("trial")).fill_null(False)
+def incumbent(rows: NDArray[np.void], levels: Sequence[float], mode: Mode, at_max: bool) -> pl.DataFrame:
+    """Return the decisions that improve strictly on all before: time, trial, resource, value."""
+    counts = np.isfinite(rows["value"])
+    if at_max:
+        counts &= rows["at"] == len(levels) - 1
+    seen = np.flatnonzero(counts)
+    signed = rows["value"][seen] * (1.0 if mode == "max" else -1.0)
+    best = np.maximum.accumulate(signed) if len(seen) else signed
+    better = rows[seen[np.diff(best, prepend=-np.inf) > 0]]
+    return pl.DataFrame(
+        {
+            "time": better["time"],
+            "trial": better["trial"].astype(np.int64),
+            "resource": np.array(levels, dtype=np.float64)[better["at"]],
+            "value": better["value"],
+        }
     )
+
+
+def rungs(rows: NDArray[np.void], levels: Sequence[float], brackets: Sequence[int]) -> pl.DataFrame:
+    """Return counts by bracket and level: recorded, continue, pause, stop, complete, promoted."""
+    small = pl.DataFrame({name: rows[name] for name in ("trial", "at", "verdict")})
+    verdict, trial = pl.col("verdict"), pl.col("trial")
+    # A trial that paused and has a later milestone was promoted.
+    again = (verdict == PAUSE) & (trial.shift(-1) == trial).fill_null(False)
+    kinds = {"continue": CONTINUE, "pause": PAUSE, "stop": STOP, "complete": COMPLETE}
+    counts = [(verdict == code).sum().cast(pl.Int64).alias(name) for name, code in kinds.items()]
     return (
-        later.group_by("bracket", "level")
-        .agg(
-            pl.len().cast(pl.Int64).alias("recorded"),
-            *(
-                (verdict == name).sum().cast(pl.Int64).alias(name)
-                for name in ("continue", "pause", "stop", "complete")
-            ),
-            pl.col("promoted").sum().cast(pl.Int64),
-        )
-        .sort("bracket", "level")
+        small.with_columns(bracket=np.array(brackets, dtype=np.int64)[rows["trial"]])
+        .sort("trial", maintain_order=True)
+        .with_columns(promoted=again)
+        .group_by("bracket", "at")
+        .agg(pl.len().cast(pl.Int64).alias("recorded"), *counts, pl.col("promoted").sum().cast(pl.Int64))
+        .sort("bracket", "at")
+        .with_columns(level=pl.col("at").replace_strict(dict(enumerate(levels)), return_dtype=pl.Float64))
+        .select("bracket", "level", "recorded", *kinds, "promoted")
     )
 
 
