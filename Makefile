@@ -4,10 +4,12 @@ VENV ?= .venv
 EXTRAS ?= dev
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint types rooms bench digits clean
+.PHONY: demo test bench clean
 
 demo: $(VENV)/.base
-	$(BIN)/hbsim compare --config benchmarks/demo.toml --out results/demo --force
+	$(BIN)/hbsim compare --variant stopping --variant promotion --variant hyperband --variant fifo \
+	  --vary brackets=1,3,5 --surrogate digits --workers 32 --trials 500 --seeds 20 \
+	  --out demo-results --force
 
 test: $(VENV)/.$(EXTRAS)
 	$(BIN)/ruff check .
