@@ -1,5 +1,7 @@
 # `make demo` and `make test` are the two commands of the README. Each makes .venv if it is not there.
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+# The first Python of at least 3.11 that runs.
+PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
+  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 VENV ?= .venv
 EXTRAS ?= dev
 BIN = $(VENV)/bin
@@ -22,6 +24,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m pytest benchmarks --benchmark-only
 
 $(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "hbsim needs Python 3.11 or newer: make PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.base: pyproject.toml $(VENV)/bin/python
