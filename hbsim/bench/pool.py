@@ -7,8 +7,9 @@ import os
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from itertools import islice
 from typing import Final
 
 from hbsim.bench.cells import Cell, run_cell
@@ -29,6 +30,7 @@ _THREADS: Final = (
 )
 _CHUNKS: Final = 8  # a process: few enough to send little, enough that all end at about the same time
 _LARGEST: Final = 8  # cells in a chunk, so that progress is seen
+_AHEAD: Final = 3  # chunks a process that are handed out, so that none waits for its next one
 
 _work: tuple[Plan, Surrogate] | None = None  # what a worker process works on
 
@@ -66,10 +68,8 @@ def run_cells(plan: Plan, surrogate: Surrogate, jobs: int) -> Iterator[Cell]:
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(jobs, len(chunks)), context, initializer=_prepare, initargs=(plan,))
     try:
-        with _for_children():
-            futures: list[Future[list[Cell]]] = [pool.submit(_run_here, chunk) for chunk in chunks]
-        for future in as_completed(futures):
-            yield from future.result()
+        for found in _in_turn(pool, iter(chunks), jobs * _AHEAD):
+            yield from found
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         for process in set(multiprocessing.active_children()) - before:
@@ -77,6 +77,23 @@ def run_cells(plan: Plan, surrogate: Surrogate, jobs: int) -> Iterator[Cell]:
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _in_turn(
+    pool: ProcessPoolExecutor, chunks: Iterator[Sequence[tuple[int, int]]], ahead: int
+) -> Iterator[list[Cell]]:
+    """Give each chunk's cells as it is finished; no more than `ahead` are handed out at a time."""
+    pending: set[Future[list[Cell]]] = set()
+    more = ahead
+    while True:
+        with _for_children():
+            pending.update(pool.submit(_run_here, chunk) for chunk in islice(chunks, more))
+        if not pending:
+            return
+        done, pending = wait(pending, return_when=FIRST_COMPLETED)
+        more = len(done)
+        for future in done:
+            yield future.result()
 
 
 @contextmanager

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from hbsim.bench import Comparison, Plan, compare, frames
+from hbsim.bench.compare import run
+from hbsim.bench.document import as_dict
+from hbsim.bench.plot import anytime_figure, save_anytime
+from hbsim.bench.styles import styles
+from hbsim.bench.tables import captions, duration, markdown, rich_table
+from hbsim.cli.output import plain
+from hbsim.errors import HbsimWarning
+from tests.bench.grids import plan_of
+
+
+def cells_bytes(comparison: Comparison) -> bytes:
+    file = io.BytesIO()
+    frames.cells(comparison).write_parquet(file)
+    frames.incumbents(comparison).write_parquet(file)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def small() -> Comparison:
+    plan, _ = plan_of("stopping", "promotion", "fifo", "sha", seeds=4, vary=("brackets=1,2",))
+    return compare(plan, jobs=1)
+
+
+def test_any_number_of_processes_gives_the_same_bytes(small: Comparison):
+    threads = os.environ.get("POLARS_MAX_THREADS")
+    assert cells_bytes(compare(small.plan, jobs=2)) == cells_bytes(small)
+    assert os.environ.get("POLARS_MAX_THREADS") == threads
+
+
+def test_a_known_winner_is_found():
+    # Ranks at the first level are the final ones: early stopping must beat training all to the end.
+    plan, _ = plan_of(
+        "fifo",
+        "stopping",
+        surrogate="synthetic:mode=min,max_resource=9,early_rank=1,noise=0,divergence=0",
+        seeds=10,
+        trials=400,
+        max_time=60.0,
+    )
+    comparison = compare(plan, jobs=1)
+    assert [row.label for row in comparison.rows] == ["stopping", "fifo"]
+    assert comparison.rows[1].at_time.call == "worse"
+    assert comparison.rows[1].at_time.difference.low > 0
+
+
+def test_a_row_a_study(small: Comparison):
+    table = frames.cells(small)
+    assert table.height == 6 * 4
+    assert table["variant"].to_list()[:3] == [
+        "stopping,brackets=1",
+        "stopping,brackets=2",
+        "promotion,brackets=1",
+    ]
+    assert table["seed"].to_list()[5:7] == [0, 1]
+    assert table.schema["trials"] == pl.Int64
+    assert table.schema["time_regret"] == pl.Float64
+    assert table["time_test"].null_count() == table.height
+    first = small.variants[0][0]
+    assert table["time_regret"][0] == first.regret[first.at("time", small.time.value)]
+
+
+def test_means_of_the_table_are_those_of_the_cells(small: Comparison):
+    cells = frames.cells(small)
+    for row in small.table.iter_rows(named=True):
+        mine = cells.filter(pl.col("variant") == row["variant"])
+        assert row["time_regret"] == pytest.approx(mine["time_regret"].mean())
+        assert row["busy_share"] == pytest.approx(mine["busy_share"].mean())
+        assert row["completed"] == pytest.approx(mine["completed"].mean())
+    assert small.table["rank"].to_list() == sorted(small.table["rank"].to_list())
+
+
+def test_json_is_plain(small: Comparison):
+    document = json.loads(json.dumps(plain(as_dict(small)), allow_nan=False))
+    assert document["score"] == "regret"
+    assert document["seeds"] == [0, 1, 2, 3]
+    assert document["complete"] is True
+    assert len(document["variants"]) == 6
+    fifo = next(v for v in document["variants"] if v["variant"] == "fifo")
+    assert fifo["options"] == {"max_t": 9, "num_trials": 40}
+    assert document["equal_time"]["value"] == min(cell.end_time for cell in small.cells)
+    assert set(document["equal_time"]["least_of"]) == {"variant", "seed"}
+
+
+def test_clipping_is_said_once():
+    plan, _ = plan_of("stopping,brackets=9", seeds=3)
+    with pytest.warns(HbsimWarning, match=r"stopping,brackets=9: brackets=9 is clipped to 3") as caught:
+        compare(plan, jobs=1)
+    assert len(caught) == 1
+
+
+def interrupted(plan: Plan, after: int) -> Comparison:
+    def progress(done: int) -> None:
+        if done == after:
+            raise KeyboardInterrupt
+
+    return run(plan, plan.surrogate(), 1, progress)
+
+
+def test_what_was_finished_before_an_interrupt_is_kept():
+    plan, _ = plan_of("stopping", "fifo", seeds=5)
+    comparison = interrupted(plan, 7)
+    assert comparison.seeds == (0, 1, 2)
+    assert not comparison.complete
+    assert "3 of 5 seeds" in comparison.notes[0]
+    whole = compare(plan, jobs=1)
+    same = frames.cells(whole).filter(pl.col("seed") < 3).select("variant", "seed", "trials", "busy_share")
+    assert frames.cells(comparison).select(same.columns).equals(same)
+
+
+def test_an_interrupt_before_anything_is_finished_goes_on():
+    plan, _ = plan_of("stopping", "fifo")
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(plan, 1)
+
+
+def test_notes_say_what_happened():
+    plan, _ = plan_of("stopping", "fifo", "sha", seeds=2, max_time=400.0)
+    notes = "\n".join(compare(plan, jobs=1).notes)
+    assert "ran out of trials" in notes
+    assert "2 seeds" in notes
+    assert "sha: no n was given; n=9" in notes
+
+
+def test_no_score_is_said_and_ranked_last():
+    plan, _ = plan_of("fifo", "promotion", seeds=3, max_time=2.0)
+    comparison = compare(plan, jobs=1)
+    assert [row.label for row in comparison.rows] == ["promotion", "fifo"]
+    assert comparison.rows[1].at_time.missing == 3
+    assert any("no score at equal time in 3 of 3 seeds" in note for note in comparison.notes)
+    fifo = comparison.table.row(1, named=True)
+    assert fifo["time_regret"] is None
+    assert fifo["time_call"] == "no score"
+    anytime_figure(comparison)
+
+
+def test_markdown_has_a_line_a_variant(small: Comparison):
+    lines = markdown(small).splitlines()
+    assert lines[0].startswith("| rank | variant |")
+    assert sum(line.startswith("|") for line in lines) == 2 + 6
+    assert all(line.count("|") == lines[0].count("|") for line in lines if line.startswith("|"))
+    assert any("Equal time" in line for line in lines)
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 200])
+def test_the_table_fits_its_terminal(small: Comparison, width: int):
+    from rich.console import Console
+
+    console = Console(file=io.StringIO(), width=max(width, 76))
+    console.print(rich_table(small, width))
+    text = console.file.getvalue()
+    assert "fifo" in text
+    assert ("busy" in text) == (width == 200)
+    assert "…" not in text
+
+
+def test_captions_say_where_and_what(small: Comparison):
+    text = "\n".join(captions(small))
+    assert "error at R=9 (min, best 0.05)" in text
+    assert "seeds 0 to 3" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(1.5, "1.5 s"), (300.0, "300 s (5.0 min)"), (7200.0, "7,200 s (2.0 h)")]
+)
+def test_durations(seconds: float, text: str):
+    assert duration(seconds) == text
+
+
+def test_the_picture_has_the_same_bytes_each_time(small: Comparison, tmp_path: Path):
+    for name in ("a.png", "b.png"):
+        save_anytime(small, tmp_path / name)
+    picture = (tmp_path / "a.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert picture == (tmp_path / "b.png").read_bytes()
+
+
+def test_the_picture_draws_every_variant(small: Comparison):
+    left, middle, ranking = anytime_figure(small).axes
+    names = [label.get_text() for label in ranking.get_yticklabels()]
+    assert len(names) == 6
+    assert names[0] == f"{small.rows[0].at_time.rank}  {small.rows[0].label.replace(',', ', ')}"
+    assert left.get_ylim() == middle.get_ylim()
+    assert left.get_yscale() == "log"
+
+
+def test_one_seed_and_one_variant_can_be_drawn(tmp_path: Path):
+    plan, _ = plan_of("stopping", seeds=1)
+    comparison = compare(plan, jobs=1)
+    save_anytime(comparison, tmp_path / "one.png")
+    assert math.isnan(comparison.rows[0].at_time.interval.low)
+    assert "one seed" in comparison.notes[-1]
+
+
+def test_styles_tell_all_variants_apart():
+    by_type, _ = plan_of("stopping", "promotion", "fifo", vary=("brackets=1,2,3",))
+    looks = styles(by_type.variants)
+    assert len({(s.colour, s.dashes) for s in looks}) == 7
+    assert len({s.colour for s in looks[:3]}) == 1
+    many, _ = plan_of("stopping", vary=("brackets=1,2,3", "reduction_factor=2,3,4,5,6,7,8,9"))
+    assert len({(s.colour, s.dashes) for s in styles(many.variants)}) == 24
