@@ -28,6 +28,7 @@ WIDTH: Final = 14.0  # inches
 HEIGHT: Final = 5.2
 VARIANT_LINE: Final = 0.3  # inches a variant in the ranking
 DPI: Final = 130
+EARLIEST: Final = 0.01  # of the budget, where an axis starts
 MANY: Final = 4  # variants: with more, bands are paler
 
 
@@ -106,13 +107,13 @@ def _spread(curve: Curve, variants: int) -> list[int]:
 
 
 def _time_limits(axes: Axes, curves: Sequence[Curve], budget: Budget, length: float) -> None:
-    """Show the last two and a half decades: what was before is the luck of the first few trials."""
+    """Leave out what came before a hundredth of the budget: it is the luck of the first few trials."""
     if not curves:
         return
     first, last = curves[0].x[0] / length, max(curve.x[-1] for curve in curves) / length
     if first > 0:
         axes.set_xscale("log")
-        axes.set_xlim(max(first, min(budget.value / length / 100, last / 300)), last * 1.12)
+        axes.set_xlim(max(first, budget.value / length * EARLIEST), last * 1.12)
         log_axis(axes.xaxis)
 
 

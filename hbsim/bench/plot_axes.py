@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["GREY", "log_axis", "mark_budget", "plain_frame", "score_limits"]
 
 GREY: Final = "#555555"
+FEW: Final = 10.0  # between the ends of an axis: 1, 2 and 5 would be three ticks or less
 
 
 def plain_frame(axes: Axes) -> None:
@@ -25,13 +26,17 @@ def plain_frame(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def log_axis(axis: Axis) -> None:
-    """Write numbers as people do (0.02, 5, 2k), at 1, 2 and 5, or at powers of ten over many decades."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+def log_axis(axis: Axis, ticks: int = 6) -> None:
+    """Write numbers as people do (0.02, 5, 2k), at 1, 2 and 5, or at powers of ten over many decades.
+
+    Where that makes too few, at about `ticks` round numbers.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     low, high = axis.get_view_interval()
-    subs = (1.0, 2.0, 5.0) if high / low < 10**3 else (1.0,)
-    axis.set_major_locator(LogLocator(subs=subs, numticks=30))
+    ratio = high / low
+    subs = (1.0, 2.0, 5.0) if ratio < 10**3 else (1.0,)
+    axis.set_major_locator(LogLocator(subs=subs, numticks=30) if ratio > FEW else MaxNLocator(ticks))
     axis.set_major_formatter(FuncFormatter(lambda value, _: _written(value)))
     axis.set_minor_formatter(NullFormatter())
 

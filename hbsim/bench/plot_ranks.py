@@ -37,7 +37,7 @@ def draw_ranks(axes: Axes, comparison: Comparison, looks: Sequence[Style]) -> No
         axes.plot([found.mean], [line], look.marker, color=look.colour, markersize=8, markeredgecolor="white")
     _frame(axes, comparison)
     if logarithmic:
-        log_axis(axes.xaxis)
+        log_axis(axes.xaxis, ticks=3)
 
 
 def _frame(axes: Axes, comparison: Comparison) -> None:
