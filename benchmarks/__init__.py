@@ -1,0 +1,1 @@
+"""Speed: suites for pytest-benchmark, whole commands, and other simulators beside hbsim."""

@@ -1,0 +1,1 @@
+"""Other simulators on the same curves, each in an environment of its own."""

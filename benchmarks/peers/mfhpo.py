@@ -1,0 +1,107 @@
+"""Replay a table of learning curves with mfhpo-simulator's ask and tell; prints one line of JSON.
+
+Runs in an environment of its own (`requirements-mfhpo.txt`), with the repository on its path:
+mfhpo-simulator brings no asynchronous successive halving, so hbsim's scheduler answers it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from benchmark_simulator import AbstractAskTellOptimizer, ObjectiveFuncWrapper
+
+from hbsim.core import Job, Report, make_scheduler
+
+R = 81
+
+
+class Halving(AbstractAskTellOptimizer):
+    """The promotion type. A configuration is a row of the table; its identity is the trial."""
+
+    def __init__(self, rows: int, plain: bool) -> None:
+        self.scheduler = make_scheduler("promotion", max_t=R, reduction_factor=3, straight_on=False)
+        self.rows = rows
+        self.plain = plain
+        self.reached: Counter[float] = Counter()
+
+    def ask(self):
+        job: Job = self.scheduler.ask()
+        config = {"row": job.trial % self.rows}
+        if self.plain:
+            return config | {"trial": job.trial, "start": job.start, "stop": job.stop}, None, None
+        return config, {"epoch": int(job.stop)}, job.trial
+
+    def tell(self, eval_config, results, *, fidels=None, config_id=None):
+        trial = eval_config["trial"] if self.plain else config_id
+        stop = eval_config["stop"] if self.plain else fidels["epoch"]
+        self.reached[stop] += 1
+        self.scheduler.tell(Report(trial, stop, results["accuracy"]))
+
+
+class Curves:
+    """The table; seconds since the start of the run, or, if plain, since the last milestone."""
+
+    def __init__(self, path: Path) -> None:
+        with np.load(path) as table:
+            self.accuracy = table["accuracy"].tolist()
+            self.seconds = np.insert(table["t"], 0, 0.0, axis=1).tolist()
+
+    def __call__(self, eval_config, *, fidels=None, seed=None, **data_to_scatter):
+        row = eval_config["row"]
+        stop = fidels["epoch"] if fidels else int(eval_config["stop"])
+        before = self.seconds[row][int(eval_config.get("start", 0))]
+        return {"accuracy": self.accuracy[row][stop - 1], "runtime": self.seconds[row][stop] - before}
+
+
+def simulator(options: argparse.Namespace, curves: Curves, folder: str) -> ObjectiveFuncWrapper:
+    """Make it as its documentation does for runs that go on, or without identities and fidelities."""
+    identity = {} if options.plain else {"fidel_keys": ["epoch"], "continual_max_fidel": R}
+    return ObjectiveFuncWrapper(
+        curves,
+        obj_keys=["accuracy"],
+        n_workers=options.workers,
+        n_evals=options.evaluations,
+        n_actual_evals_in_opt=options.evaluations + options.workers,
+        ask_and_tell=True,
+        expensive_sampler=True,
+        tmp_dir=folder,
+        seed=0,
+        **identity,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--curves", type=Path, required=True)
+    parser.add_argument("--evaluations", type=int, required=True, help="jobs: it counts these, not trials")
+    parser.add_argument("--workers", type=int, required=True)
+    parser.add_argument("--plain", action="store_true", help="no fidelities and no identities: quicker")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    curves = Curves(options.curves)
+    optimizer = Halving(len(curves.accuracy), options.plain)
+    with tempfile.TemporaryDirectory() as folder:
+        made = simulator(options, curves, folder)
+        start = time.process_time()
+        made.simulate(optimizer)
+        cpu = time.process_time() - start
+        simulated = max(made.get_results()["cumtime"])
+    outcome = {
+        "cpu": cpu,
+        "trials": optimizer.scheduler.started,
+        "reports": sum(optimizer.reached.values()),
+        "simulated_seconds": simulated,
+        "reached": {str(int(level)): optimizer.reached[level] for level in optimizer.scheduler.levels},
+    }
+    print(json.dumps(outcome))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""hbsim beside other simulators on the same curves: `python -m benchmarks.peers.run --help`.
+
+Every simulator replays the same table of synthetic curves, in a process of its own, and says how many
+trials reached each rung, so that it can be seen that the same study ran. Peers live in virtual
+environments that are made where they are not there yet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from benchmarks.measure import ROOT, describe_machine, run, say, write_json, yardstick
+from benchmarks.peers.report import render
+from hbsim.searchers import make_searcher
+from hbsim.surrogates import load
+
+HERE: Final = Path(__file__).resolve().parent
+SURROGATE: Final = "synthetic:divergence=0,seconds=10"  # no NaN: not every peer knows what to do with it
+PEERS: Final = {"syne": "syne-tune", "mfhpo": "mfhpo-simulator"}
+ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+# What is run of each peer: as its documentation does it, and as lean as it goes.
+VARIANTS: Final = {
+    "syne": {
+        "ASHA, random search, a result an epoch": ["--searcher", "random", "--reports", "epoch"],
+        "ASHA, given rows, a result a milestone": ["--searcher", "in-order", "--reports", "milestone"],
+    },
+    "mfhpo": {
+        "ask and tell, runs that go on": [],
+        "ask and tell, every job a configuration": ["--plain"],
+    },
+}
+# The same study in hbsim: Syne Tune 0.16 stops by rank; mfhpo-simulator's jobs end at every milestone.
+OURS: Final = {
+    "syne": ["--scheduler", "stopping", "--rule", "rank"],
+    "mfhpo": ["--scheduler", "promotion", "--always-pause"],
+}
+
+
+def environment(peer: str, envs: Path) -> Path:
+    """Return the interpreter of a peer's environment; make it if it is not there, or another one."""
+    folder = envs / f".venv-{peer}"
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    requirements = HERE / f"requirements-{peer}.txt"
+    marker = folder / "installed.txt"
+    if not (marker.is_file() and marker.read_text() == requirements.read_text()):
+        say(f"making the environment of {PEERS[peer]}")
+        venv.create(folder, clear=True, with_pip=True)
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "-r", str(requirements)], check=True)
+        marker.write_text(requirements.read_text())
+    return python
+
+
+def versions(python: Path, peer: str) -> dict[str, str]:
+    """Return the versions in an environment that matter."""
+    source = "import json, sys; from importlib.metadata import version as v; "
+    source += "print(json.dumps({name: v(name) for name in sys.argv[1:]}))"
+    found: dict[str, str] = json.loads(run([str(python), "-c", source, PEERS[peer], "numpy"]).output)
+    return found
+
+
+def write_curves(path: Path, trials: int) -> None:
+    """Write the curves of `trials` random configurations at 1, 2, ..., 81 epochs."""
+    surrogate = load(SURROGATE)
+    levels = np.arange(1.0, 82.0)
+    points = make_searcher("random", surrogate.space, None, seed=0).suggest(trials)
+    accuracy, seconds = surrogate.evaluate(points, levels)
+    np.savez(path, accuracy=accuracy, t=seconds, levels=levels)
+
+
+def measure(name: str, command: list[str]) -> dict[str, Any]:
+    """Run a driver between two yardsticks; return what it says, and what its process took."""
+    say(name)
+    before = yardstick()
+    cost = run(command, {**os.environ, **ONE_THREAD, "PYTHONPATH": str(ROOT)})
+    outcome: dict[str, Any] = json.loads(cost.output.splitlines()[-1])
+    say(f"  cpu {outcome['cpu']:.3f} s, reached {outcome['reached']}")
+    process = {"process_cpu": cost.cpu, "process_wall": cost.wall, "megabytes": cost.megabytes}
+    return {"name": name, **outcome, **process, "yardstick": (before + yardstick()) / 2}
+
+
+def compare(peer: str, python: Path, curves: Path, trials: int, workers: int) -> dict[str, Any]:
+    """Run a peer's variants and hbsim's study beside them, at one number of workers."""
+    common = ["--workers", str(workers)]
+    study = [sys.executable, "-m", "benchmarks.study", *OURS[peer], *common, "--trials", str(trials)]
+    ours = measure(f"hbsim, {workers} workers", [*study, "--surrogate", str(curves), "--repeats", "5"])
+    # mfhpo-simulator counts evaluations: as many as hbsim has jobs.
+    size = ["--trials", str(trials)] if peer == "syne" else ["--evaluations", str(ours["jobs"])]
+    driver = [str(python), str(HERE / f"{peer}.py"), "--curves", str(curves), *size, *common]
+    theirs = [measure(name, [*driver, *options]) for name, options in VARIANTS[peer].items()]
+    return {"peer": PEERS[peer], "workers": workers, "hbsim": ours, "variants": theirs}
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--peer", choices=tuple(PEERS), action="append", help="one or more; all of them unless given"
+    )
+    parser.add_argument("--trials", type=int, default=5000)
+    parser.add_argument("--workers", type=int, action="append", help="one or more; 4 and 100 unless given")
+    parser.add_argument("--envs", type=Path, default=Path(tempfile.gettempdir()) / "hbsim-peers")
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "peers", help="a folder")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure and write it down."""
+    options = parse()
+    peers, workers = options.peer or list(PEERS), options.workers or [4, 100]
+    load_at_start = os.getloadavg()[0]
+    pythons = {peer: environment(peer, options.envs) for peer in peers}
+    with tempfile.TemporaryDirectory() as folder:
+        curves = Path(folder) / "curves.npz"
+        write_curves(curves, options.trials)
+        studies = [compare(p, pythons[p], curves, options.trials, w) for p in peers for w in workers]
+    chosen = [f" --peer {peer}" for peer in options.peer or ()] + [
+        f" --workers {w}" for w in options.workers or ()
+    ]
+    size = "" if options.trials == 5000 else f" --trials {options.trials}"
+    content = {
+        "schema": 1,
+        "command": f"python -m benchmarks.peers.run{''.join(chosen)}{size}",
+        "machine": describe_machine(),
+        "load_at_start": load_at_start,
+        "versions": {peer: versions(pythons[peer], peer) for peer in peers},
+        "surrogate": SURROGATE,
+        "trials": options.trials,
+        "studies": studies,
+    }
+    write_json(options.out / "peers.json", content)
+    (options.out / "peers.md").write_text(render(content))
+    say(f"written: {options.out / 'peers.md'}")
+
+
+if __name__ == "__main__":
+    main()
