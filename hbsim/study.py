@@ -104,6 +104,8 @@ def _cluster(workers: int | None, cluster: Cluster | None) -> Cluster:
 
     if cluster is None:
         return Cluster() if workers is None else Cluster(workers=workers)
+    if not isinstance(cluster, Cluster):
+        raise ParameterError("cluster", cluster, "must be an hbsim.Cluster")
     if workers is not None and workers != cluster.workers:
         raise ParameterError(
             "workers", workers, f"the cluster has workers={cluster.workers}; give one of them"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from math import inf
 from typing import Protocol
 
-from hbsim.core.scheduler import Scheduler
+from hbsim.core.scheduler import STOP, Scheduler
 from hbsim.core.types import Job
 from hbsim.history import Decisions
 from hbsim.searchers import Searcher
@@ -105,12 +106,13 @@ def drive(  # noqa: C901 - the loop stands here whole
             asked_in_vain = False
             if searcher is not None:
                 _tell_searcher(searcher, scheduler, trial, at, value, code)
-            if target is not None and sign * value >= target:
+            if target is not None and target <= sign * value < inf:
                 return True
         elif event is Event.FAILURE:
-            answer(scheduler.fail(executor.trial))
+            code = scheduler.fail(executor.trial)
+            answer(code)
             asked_in_vain = False
-            if searcher is not None:
+            if searcher is not None and code == STOP:
                 searcher.on_end(executor.trial)
         elif event is Event.NOTHING:
             return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -79,12 +79,12 @@ class Cluster:
     @property
     def speeds(self) -> list[float]:
         """The training speed of each worker."""
-        if isinstance(self.speed, (int, float)):
-            return [self.speed] * self.workers
+        if not isinstance(self.speed, Iterable):
+            return [float(exact("speed", self.speed))] * self.workers
         speeds = list(self.speed)
-        if len(speeds) != self.workers:
+        if isinstance(self.speed, str) or len(speeds) != self.workers:
             raise ParameterError("speed", self.speed, f"must be one number, or {self.workers}, one a worker")
-        return speeds
+        return [float(exact("speed", speed)) for speed in speeds]
 
     @property
     def hazard(self) -> float:

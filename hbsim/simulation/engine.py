@@ -53,7 +53,7 @@ class Stay(JobRow):
     seconds : float
         How long the present stretch trains.
     exposed : float
-        What is left of the trial's budget until it is lost.
+        What is left at `base` of the trial's budget until it is lost.
     busy : bool
         Whether the job is under way; else the rest is what the last one left.
     """
@@ -162,9 +162,11 @@ class Engine:
         stay.at = at = self._index[stop]
         stay.first = self._first[bracket]
         delay = cluster.startup
+        wait = load = 0.0
         if start and cluster.resume:
-            saved = self._saved.pop(trial, 0.0) - now
-            delay = (saved if saved > delay else delay) + cluster.load
+            load = cluster.load
+            wait = max(0.0, self._saved.get(trial, 0.0) - now - delay)
+            delay += wait + load
             stay.start_resource = start
             stay.base_at = at - 1
         else:
@@ -177,7 +179,11 @@ class Engine:
         stay.value = nan
         stay.busy = True
         if cluster.drop_rate:
-            stay.exposed = self._budget_left(job)
+            left = self._budget_left(job)
+            stay.exposed = left - cluster.startup - load
+            if stay.exposed < 0.0:
+                self._due[worker].after(left if left < cluster.startup else left + wait, Event.FAILURE)
+                return
         self._train(worker, stay, delay)
 
     def answer(self, code: int) -> None:
@@ -185,12 +191,14 @@ class Engine:
         worker = self._fired.worker
         stay = self._stays[worker]
         if self._fired.event is Event.FAILURE:
-            self._end(worker, stay, FAILED, min(self.now - stay.base, stay.seconds))
+            self._end(worker, stay, FAILED, self._trained_until(worker, stay, self.now))
             return
         at = stay.at
         stay.value = self.value
         stay.milestone = self._levels[at]
         stay.trained += stay.seconds
+        if self.cluster.drop_rate:
+            stay.exposed -= stay.seconds
         stay.base = stay.base + stay.seconds if self._async else self.now
         stay.base_at = at
         if code == CONTINUE:
@@ -215,14 +223,11 @@ class Engine:
     def _train(self, worker: int, stay: Stay, delay: float) -> None:
         """Train the present stretch from `delay` seconds from now; before now, if training ran on."""
         cluster = self.cluster
-        span = delay + stay.seconds
-        if cluster.drop_rate:
-            left = stay.exposed
-            if left < span:
-                self._due[worker].after(max(left, 0.0), Event.FAILURE)
-                return
-            stay.exposed = left - span
-        span += cluster.report_delay
+        span = delay + stay.seconds + cluster.report_delay
+        # Training that runs on can be lost before the report arrives, which is dropped then.
+        if cluster.drop_rate and stay.exposed < self._trained_until(worker, stay, self.now + span):
+            self._due[worker].after(max(0.0, delay + stay.exposed), Event.FAILURE)
+            return
         self._due[worker].after(span if span > 0.0 else 0.0, Event.MILESTONE)
 
     def _end(self, worker: int, stay: Stay, verdict: int, extra: float) -> None:
@@ -234,7 +239,7 @@ class Engine:
         self._close(worker, stay, verdict, extra, end)
         stay.busy = False
         if cluster.drop_rate and verdict != FAILED:
-            self._budgets[stay.trial] = (stay.attempt, stay.exposed)
+            self._budgets[stay.trial] = (stay.attempt, stay.exposed - extra)
         if end > self.now:
             self._due[worker].after(cluster.save, Event.FREE)
         else:
@@ -248,6 +253,12 @@ class Engine:
         else:
             reached = self._levels[stay.base_at] if stay.base_at >= 0 else 0.0
         self.jobs.end(stay, reached, end, verdict)
+
+    def _trained_until(self, worker: int, stay: Stay, time: float) -> float:
+        """Return the seconds trained from `base` to `time`, the present stretch or more undecided."""
+        if self._async:
+            return self._free_run(worker, stay, time)
+        return min(time - stay.base, stay.seconds)
 
     def _free_run(self, worker: int, stay: Stay, time: float) -> float:
         """Return the seconds trained from `base` to `time` if nothing but R stops it."""
@@ -282,6 +293,5 @@ class Engine:
         for worker, stay in enumerate(self._stays):
             if not stay.busy:
                 continue
-            until = self._free_run(worker, stay, time) if self._async else stay.seconds
-            self._close(worker, stay, CENSORED, min(time - stay.base, until), time)
+            self._close(worker, stay, CENSORED, self._trained_until(worker, stay, time), time)
         self.jobs.cut = time

@@ -117,7 +117,6 @@ def test_nothing_is_asked_ahead_and_pending_evaluations_are_known() -> None:
     ]
 
 
-@pytest.mark.xfail(strict=True, reason="an end is told after every failure, not only after the last")
 def test_a_retry_is_a_new_start_and_a_failure_for_good_an_end() -> None:
     cluster = hbsim.Cluster(workers=1, drop_rate=0.9)
     told = calls("fifo", RISING, cluster=cluster, num_trials=3, retries=1)
