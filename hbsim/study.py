@@ -54,11 +54,13 @@ def simulate(
     searcher : str or Searcher, optional
         Chooses configurations; by default ``"random"``.
     max_time : float, optional
-        Simulated seconds at which running jobs are cut; what happens at exactly that time counts.
+        Simulated seconds at which running jobs are cut; what happens at exactly that time counts, so
+        a job that starts then is there, of no length.
     max_reward : float, optional
         The study ends as soon as a value is at least as good.
     replace : bool
         Whether rows of a table may come again, in another seeded order, where there are more trials.
+        Without it, and without `num_trials`, a study that runs out of rows is an error when it does.
 
     Returns
     -------
@@ -94,7 +96,9 @@ def simulate(
     end = inf if max_time is None else float(max_time)
     engine = Engine(cluster, curves, scheduler.geometry, jobs, end)
     with _without_collector():
-        good_enough = drive(scheduler, engine, decisions, chosen if chosen.listens else None, max_reward)
+        good_enough = drive(
+            scheduler, engine, decisions, chosen if getattr(chosen, "listens", True) else None, max_reward
+        )
         engine.cut(engine.now if good_enough else end)
     return Result(scheduler, curves, cluster, jobs, decisions, replace)
 
@@ -132,7 +136,11 @@ def _searcher(
 ) -> Searcher:
     from hbsim.searchers import make_searcher
 
+    if not isinstance(replace, bool):
+        raise ParameterError("replace", replace, "must be True or False")
     if searcher is not None and not isinstance(searcher, str):
+        if not hasattr(searcher, "suggest"):
+            raise ParameterError("searcher", searcher, "must be a name, or an object with suggest(n)")
         return searcher
     trials = scheduler.options.num_trials
     if surrogate.rows is not None and trials is not None and trials > surrogate.rows and not replace:

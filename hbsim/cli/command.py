@@ -96,6 +96,8 @@ class Command(TyperCommand):
         except KeyboardInterrupt:
             say("error", "interrupted: nothing was written")
             raise typer.Exit(1) from None
+        except typer.Exit as end:  # 130, for what a command stopped itself, would be a fourth exit code
+            raise typer.Exit(1 if end.exit_code == 130 else end.exit_code) from None
 
     def format_options(self, ctx: Any, formatter: Formatter) -> None:
         """Write the options under the headings of their groups."""
@@ -167,9 +169,13 @@ def in_options(text: str, spelling: Mapping[str, str]) -> str:
             return match[0]  # without a value, only a name such as max_t is surely no plain word
         return found if value in (None, "True") else f"{found} {value}".replace("'", "")
 
-    return re.sub(
-        r"(?<![\w.'-])(?P<name>[a-z]+(_[a-z]+)*)(=(?P<value>'[^']*'|[\w.]+))?(?![\w(])", option, text
-    )
+    return PARAMETER.sub(option, text)
+
+
+# Not within a path, a quoted name or the options of a surrogate: a/max_t.csv, 'max_t', synthetic:seed=3.
+PARAMETER: Final = re.compile(
+    r"(?<![\w.'/:,\\-])(?P<name>[a-z]+(_[a-z]+)*)(=(?P<value>'[^']*'|\w+(\.\w+)?))?(?!\w|\.\w|[(:/=])"
+)
 
 
 def _shown(value: object) -> str:

@@ -24,7 +24,6 @@ __all__ = ["app", "main"]
 CLICK_ERROR: Final[type[Exception]] = typer.BadParameter.__mro__[2]
 
 NOT_TAKEN: Final = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-INTERRUPTED: Final = 1  # a shell's 130 would be a fourth exit code
 
 app = typer.Typer(
     name="hbsim",
@@ -68,8 +67,8 @@ def main() -> None:
         code = _run(sys.argv[1:])
         sys.stdout.flush()
     except KeyboardInterrupt:
-        say("error", "interrupted")
-        code = INTERRUPTED
+        say("error", "interrupted: nothing was written")
+        code = 1
     except OSError as error:
         if error.errno not in NOT_TAKEN or error.filename is not None:
             raise
@@ -77,6 +76,7 @@ def main() -> None:
             say("error", f"standard output: {error.strerror}")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's last flush is quiet
         code = 1
+    exec("")  # or Python would end by signal after an interrupt that came in an exec, as in dataclasses
     sys.exit(code)
 
 
@@ -88,8 +88,10 @@ def _run(arguments: list[str]) -> int:
         say("error", _usage(error))
         return 2
     except typer.Abort:
-        return INTERRUPTED
-    return INTERRUPTED if code == 130 else code if isinstance(code, int) else 0
+        raise KeyboardInterrupt from None
+    if code == 130:  # Typer's, for an interrupt outside a command
+        raise KeyboardInterrupt
+    return code if isinstance(code, int) else 0
 
 
 def _usage(error: Any) -> str:

@@ -132,7 +132,7 @@ class Result:
         stopped, completed there, and went on later (promoted).
         """
         brackets = self.scheduler.trial_brackets()
-        return summaries.rungs(self._decisions.rows(), self.scheduler.levels, brackets)
+        return summaries.rungs(self._decisions.rows(), self._jobs.rows(), self.scheduler.levels, brackets)
 
     def summary(self) -> dict[str, object]:
         """Return the study in a few numbers, plain types.

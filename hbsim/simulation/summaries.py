@@ -62,22 +62,29 @@ def incumbent(rows: NDArray[np.void], levels: Sequence[float], mode: Mode, at_ma
     )
 
 
-def rungs(rows: NDArray[np.void], levels: Sequence[float], brackets: Sequence[int]) -> pl.DataFrame:
+def rungs(
+    rows: NDArray[np.void], jobs: NDArray[np.void], levels: Sequence[float], brackets: Sequence[int]
+) -> pl.DataFrame:
     """Return counts by bracket and level: recorded, continue, pause, stop, complete, promoted."""
-    small = pl.DataFrame({name: rows[name] for name in ("trial", "at", "verdict")})
-    verdict, trial = pl.col("verdict"), pl.col("trial")
-    # A trial that paused and has a later milestone was promoted.
-    again = (verdict == PAUSE) & (trial.shift(-1) == trial).fill_null(False)
+    decided = pl.DataFrame({name: rows[name] for name in ("trial", "at", "verdict")})
+    decided = decided.with_columns(bracket=np.array(brackets, dtype=np.int64)[rows["trial"]])
+    verdict = pl.col("verdict")
     kinds = {"continue": CONTINUE, "pause": PAUSE, "stop": STOP, "complete": COMPLETE}
     counts = [(verdict == code).sum().cast(pl.Int64).alias(name) for name, code in kinds.items()]
+    table = decided.group_by("bracket", "at").agg(pl.len().cast(pl.Int64).alias("recorded"), *counts)
+    # Who paused at a level and has a job that starts there was promoted.
+    later = jobs[jobs["stood"] > 0]
+    place = np.searchsorted(np.array(levels, dtype=np.float64), later["stood"]).astype(np.uint16)
+    resumed = pl.DataFrame({"trial": later["trial"], "at": place}).unique()
+    promoted = decided.filter(verdict == PAUSE).join(resumed, on=["trial", "at"], how="semi")
+    promoted = promoted.group_by("bracket", "at").agg(pl.len().cast(pl.Int64).alias("promoted"))
     return (
-        small.with_columns(bracket=np.array(brackets, dtype=np.int64)[rows["trial"]])
-        .sort("trial", maintain_order=True)
-        .with_columns(promoted=again)
-        .group_by("bracket", "at")
-        .agg(pl.len().cast(pl.Int64).alias("recorded"), *counts, pl.col("promoted").sum().cast(pl.Int64))
+        table.join(promoted, on=["bracket", "at"], how="left")
         .sort("bracket", "at")
-        .with_columns(level=pl.col("at").replace_strict(dict(enumerate(levels)), return_dtype=pl.Float64))
+        .with_columns(
+            level=pl.col("at").replace_strict(dict(enumerate(levels)), return_dtype=pl.Float64),
+            promoted=pl.col("promoted").fill_null(0),
+        )
         .select("bracket", "level", "recorded", *kinds, "promoted")
     )
 
