@@ -1,0 +1,216 @@
+"""Streams, exit codes, near names, interruption: what holds for every command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import hbsim as package
+
+SYNTHETIC = ("simulate", "--surrogate", "synthetic", "--scheduler")
+
+
+def test_version(hbsim):
+    assert hbsim("--version") == (0, f"hbsim {package.__version__}\n", "")
+
+
+def test_help_of_all_commands(inside):
+    code, out, err = inside()
+    assert (code, err) == (0, "")
+    for command in ("simulate", "compare", "record", "surrogates"):
+        assert f"\n  {command} " in out
+        ran = inside(command, "--help")
+        assert ran.code == 0
+        assert "xample:" in ran.out
+
+
+def test_no_heavy_imports_for_help():
+    code = "import sys, hbsim.cli.main; print([m for m in sys.modules if m in sys.argv])"
+    heavy = ["numpy", "polars", "scipy", "matplotlib", "simpy", "rich", "torch", "rich.console"]
+    ran = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
+
+
+def test_results_go_to_stdout_and_warnings_to_stderr(hbsim):
+    code, out, err = hbsim(*SYNTHETIC, "promotion", "--trials", "5", "--brackets", "9")
+    assert code == 0
+    assert "5 paused" in out
+    assert err.splitlines() == [
+        "hbsim: warning: --brackets 9 is clipped to 5: that many fit between --grace-period and --max-t"
+    ]
+
+
+def test_json_is_one_object_on_stdout(hbsim):
+    code, out, err = hbsim(*SYNTHETIC, "stopping", "--trials", "20", "--json", "--explain", "3")
+    assert (code, err) == (0, "")
+    assert out.count("\n") == 1
+    told = json.loads(out, parse_constant=pytest.fail)
+    assert told["schema"] == 1
+    assert told["summary"]["trials"] == 20
+    assert sum(row["recorded"] for row in told["rungs"] if row["level"] == 1) == 20
+    assert told["explain"][0]["trial"] == 3
+
+
+WRONG = {
+    ("simulat",): "No such command 'simulat'. Did you mean 'simulate'?",
+    (*SYNTHETIC, "promotion", "--trils", "3"): "No such option: --trils. Did you mean '--trials'?",
+    (*SYNTHETIC, "promotoin", "--trials", "3"): "--scheduler promotoin: must be one of",
+    (
+        *SYNTHETIC,
+        "fifo",
+    ): "--trials: without it the study has no end: give --trials, --max-time or --max-reward",
+    (*SYNTHETIC, "fifo", "--eta", "3", "--trials", "3"): "--eta 3: is not an option of type 'fifo', but of",
+    (*SYNTHETIC, "stopping", "--eta", "1", "--trials", "3"): "--eta 1: must be greater than 1",
+    (*SYNTHETIC, "stopping", "--eta", "x", "--trials", "3"): "'x' is not a number.",
+    (*SYNTHETIC, "stopping", "--trials", "1.5"): "'1.5' is not a whole number.",
+    (*SYNTHETIC, "stopping", "--trials", "3", "--workers", "0"): "--workers 0: must be",
+    (*SYNTHETIC, "stopping", "--trials", "3", "--speed", "1,2"): "--speed 1,2: must be one number, or 32",
+    (
+        *SYNTHETIC,
+        "stopping",
+        "--trials",
+        "3",
+        "--max-t",
+        "100",
+    ): "--max-t 100: the curves of synthetic end at 81",
+    (
+        *SYNTHETIC,
+        "stopping",
+        "--trials",
+        "3",
+        "--explain",
+        "3",
+    ): "--explain 3: must be one of the trials 0 ... 2",
+    (
+        *SYNTHETIC,
+        "stopping",
+        "--max-time",
+        "1",
+        "--explain",
+        "99",
+    ): "--explain 99: must be one of the trials 0",
+    ("simulate", "--scheduler", "fifo", "--trials", "2000"): "set --replace (rows again, in a seeded order)",
+    ("surrogates", "syntetic"): "syntetic: is no surrogate",
+    ("surrogates", "no.csv"): "no.csv: no such file",
+    ("simulate",): "Missing option '--scheduler'. See hbsim simulate --help.",
+}
+
+
+@pytest.mark.parametrize("words", WRONG, ids=" ".join)
+def test_wrong_requests_are_one_line_and_exit_2(inside, words):
+    code, out, err = inside(*words)
+    assert (code, out) == (2, "")
+    assert err.startswith("hbsim: error: ")
+    assert err.count("\n") == 1
+    assert WRONG[words] in err
+
+
+def test_wrong_requests_in_a_process_of_their_own(hbsim):
+    code, out, err = hbsim(*SYNTHETIC, "promotoin", "--trials", "3")
+    assert (code, out) == (2, "")
+    assert err.endswith("Did you mean 'promotion'?\n")
+    assert err.count("\n") == 1
+
+
+def test_a_surrogate_that_raises_is_one_line(hbsim, tmp_path):
+    (tmp_path / "mine.py").write_text("raise OSError('boom')")
+    code, out, err = hbsim("simulate", "--scheduler", "fifo", "--trials", "2", "--surrogate", "mine.py:Mine")
+    assert (code, out) == (2, "")
+    assert err == "hbsim: error: mine.py: raised OSError: boom (mine.py, line 1)\n"
+
+
+def test_unexpected_errors_keep_their_traceback(tmp_path):
+    code = "import hbsim.cli.main as m, hbsim.cli.surrogates as s; s._shipped = lambda: 1 / 0; m.main()"
+    command = [sys.executable, "-c", code, "surrogates"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert "Traceback" in ran.stderr
+    assert "ZeroDivisionError" in ran.stderr
+
+
+SLOW = """
+from pathlib import Path
+import numpy as np
+import hbsim
+
+class Slow:
+    name, metric, mode, max_resource, resources, rows = "slow", "m", "max", 81, None, None
+    space = hbsim.Space({"x": hbsim.Real(0.0, 1.0)})
+    def evaluate(self, configurations, levels):
+        Path("running").touch()
+        values = np.ones((len(configurations), len(levels)))
+        return values, np.cumsum(values, axis=1)
+    def optimum(self, level): return None
+    def test_values(self, configurations, level): return None
+"""
+
+
+def test_ctrl_c_is_one_line_and_exit_1(tmp_path):
+    (tmp_path / "slow.py").write_text(SLOW)
+    words = "simulate --scheduler promotion --trials 100000000 --out study --surrogate slow.py:Slow"
+    command = [sys.executable, "-m", "hbsim", *words.split()]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=tmp_path, text=True, **streams) as process:
+        while not (tmp_path / "running").exists():
+            if process.poll() is not None:
+                pytest.fail(process.communicate()[1])
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (1, "")
+    assert err == "hbsim: error: interrupted: nothing was written\n"
+    assert {path.name for path in tmp_path.iterdir()} - {"__pycache__"} == {"slow.py", "running"}
+
+
+def test_a_command_that_was_stopped_itself_exits_1_too():
+    code = "import typer, hbsim.cli.main as m, hbsim.cli.surrogates as s\n"
+    code += "def stop(): raise typer.Exit(130)\n"
+    code += "s._shipped = stop; m.main()"
+    ran = subprocess.run([sys.executable, "-c", code, "surrogates"], capture_output=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (1, b"", b"")
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path):
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "hbsim", *SYNTHETIC, "stopping", "--trials", "3", "--json"]
+    with os.fdopen(write, "w") as stdout:
+        ran = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+    assert ran.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_stdout_that_takes_nothing_is_one_line(more):
+    with open("/dev/full", "w") as stdout:
+        command = [sys.executable, "-m", "hbsim", "surrogates", "ideal", *more]
+        ran = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+    assert ran.returncode == 1
+    assert ran.stderr == "hbsim: error: standard output: No space left on device\n"
+
+
+def _examples(text: str) -> list[str]:
+    """Return the commands below ``For example:`` in a help text."""
+    block = text.partition("For example:\n")[2].partition("\n\n")[0]
+    return [line.strip() for line in block.replace("\\\n", "").splitlines()]
+
+
+@pytest.mark.parametrize("command", ["", "simulate", "surrogates"])
+def test_examples_in_help_run(inside, tmp_path, command):
+    (tmp_path / "curves.csv").write_text(
+        "config,step,seconds,loss\n"
+        + "".join(f"{c},{s},{s},{c + 1 / s}\n" for c in range(5) for s in (1, 2, 3))
+    )
+    examples = _examples(inside(*filter(None, [command]), "--help").out)
+    assert examples
+    for example in examples:
+        program, *words = example.split()
+        assert program == "hbsim"
+        assert inside(*words)[::2] == (0, "")

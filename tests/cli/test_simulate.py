@@ -1,0 +1,212 @@
+"""``hbsim simulate``: what it prints, and what it writes."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import hbsim as package
+from hbsim.core import make_scheduler
+
+WORDS = "simulate --surrogate synthetic --scheduler promotion --trials 200 --seed 3"
+PROMOTION = tuple(WORDS.split())
+    ["simulate", "--surrogate", "synthetic", "--scheduler", "promotion", "--trials", "200", "--seed", "3"]
+)
+
+
+def simulated() -> package.Result:
+    """Return what PROMOTION simulates."""
+    return package.simulate(
+        make_scheduler("promotion", max_t=81, num_trials=200, seed=3), "synthetic", seed=3
+    )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_says_the_same_as_the_library(inside):
+    told = json.loads(
+        inside(*PROMOTION, "--brackets", "2", "--workers", "7", "--startup", "0.5", "--json").out
+    )
+    scheduler = make_scheduler("promotion", max_t=81, num_trials=200, seed=3, brackets=2)
+    cluster = package.Cluster(workers=7, startup=0.5)
+    result = package.simulate(scheduler, "synthetic", seed=3, cluster=cluster)
+    assert told["summary"] == result.summary()
+    assert told["rungs"] == result.rungs().to_dicts()
+    assert told["incumbent"]["any"] == result.incumbent().to_dicts()[-1]
+    assert told["incumbent"]["max_t"] == result.incumbent("max_t").to_dicts()[-1]
+
+
+def test_the_mode_is_the_surrogates(inside):
+    told = json.loads(inside("simulate", "--scheduler", "fifo", "--trials", "3", "--json").out)
+    assert told["summary"]["scheduler"]["mode"] == told["summary"]["mode"] == "min"
+    assert told["summary"]["metric"] == "val_error"
+
+
+def test_every_option_comes_to_the_scheduler_and_the_cluster(inside, tmp_path):
+    words = "--rule rank --shared-rungs --bracket-sampling hyperbolic"
+    assert inside("simulate", "--scheduler", "stopping", "--trials", "3", *words.split()).code == 2
+    words = (
+        "simulate --scheduler promotion --max-t 27.5 --grace-period 1.5 --reduction-factor 2.5 --brackets 2"
+        " --bracket-sampling hyperband --shared-rungs --no-straight-on --keep-size-ratios --retries 2"
+        " --resource-type float --trials 30 --seed 5 --max-time 400 --surrogate synthetic:seed=2 --workers 3"
+        " --speed 1,2,0.5 --startup 1 --report-delay 2 --save 3 --load 4 --straggler-std 0.5 --drop-rate 0.01"
+        " --no-resume --report async --out x"
+    )
+    assert inside(*words.split()).code == 0
+    options = json.loads((tmp_path / "x" / "summary.json").read_text())["options"]
+    assert options["scheduler"] == {
+        "type": "promotion",
+        "max_t": 27.5,
+        "mode": "max",
+        "num_trials": 30,
+        "retries": 2,
+        "seed": 5,
+        "resource_type": "float",
+        "grace_period": 1.5,
+        "reduction_factor": 2.5,
+        "brackets": 2,
+        "bracket_sampling": "hyperband",
+        "shared_rungs": True,
+        "straight_on": False,
+        "keep_size_ratios": True,
+    }
+    assert options["cluster"] == {
+        "workers": 3,
+        "speed": [1, 2, 0.5],
+        "startup": 1,
+        "report_delay": 2,
+        "save": 3,
+        "load": 4,
+        "straggler_std": 0.5,
+        "drop_rate": 0.01,
+        "resume": False,
+        "report": "async",
+    }
+    assert options["study"]["max_time"] == 400
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("sha --n 27 --quota nominal --overlap", {"n": 27, "quota": "nominal", "overlap": True}),
+        ("hyperband --n-formula floor", {"n_formula": "floor", "quota": "actual", "overlap": False}),
+        ("stopping --rule top-k", {"rule": "top-k"}),
+    ],
+)
+def test_options_of_the_other_schedulers(inside, words, expected):
+    ran = inside("simulate", "--trials", "30", "--json", "--scheduler", *words.split())
+    options = json.loads(ran.out)["summary"]["scheduler"]
+    assert {name: options[name] for name in expected} == expected
+
+
+def test_files_of_a_study(inside, tmp_path):
+    assert inside(*PROMOTION, "--out", "x").code == 0
+    names = {
+        "jobs.parquet",
+        "trials.parquet",
+        "decisions.parquet",
+        "incumbent.parquet",
+        "summary.json",
+        "hbsim.json",
+    }
+    assert set(contents(tmp_path / "x")) == names
+    result = package.simulate(
+        make_scheduler("promotion", max_t=81, num_trials=200, seed=3), "synthetic", seed=3
+    )
+    for name in ("jobs", "trials", "decisions"):
+        assert pl.read_parquet(tmp_path / "x" / f"{name}.parquet").equals(getattr(result, name))
+    assert pl.read_parquet(tmp_path / "x" / "incumbent.parquet").equals(result.incumbent())
+    summary = json.loads((tmp_path / "x" / "summary.json").read_text())
+    assert summary["schema"] == 1
+    assert summary["versions"]["hbsim"] == package.__version__
+
+
+def test_the_command_in_the_summary_gives_the_same_files(inside, tmp_path):
+    words = (
+        "--surrogate",
+        "synthetic:noise=0.1",
+        "--no-resume",
+        "--speed",
+        "1,2",
+        "--workers",
+        "2",
+        "--trials",
+        "9",
+    )
+    inside("simulate", "--scheduler", "promotion", *words, "--out", "x", "--force")
+    command = json.loads((tmp_path / "x" / "summary.json").read_text())["command"]
+    program, *again = shlex.split(command)
+    assert program == "hbsim"
+    assert inside(*again, "--out", "y").code == 0
+    assert contents(tmp_path / "x") == contents(tmp_path / "y")
+
+
+def test_the_same_bytes_whatever_python_hashes(hbsim, tmp_path):
+    for name, seed in (("x", "0"), ("y", "12345")):
+        assert hbsim(*PROMOTION, "--brackets", "3", "--out", name, "--plot", PYTHONHASHSEED=seed).code == 0
+    assert len(contents(tmp_path / "x")) == 9
+    assert contents(tmp_path / "x") == contents(tmp_path / "y")
+
+
+def test_refused_folders_cost_no_work(inside, tmp_path):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "other").touch()
+    code, out, err = inside(*PROMOTION, "--trials", "1000000000", "--out", "x", "--force")
+    assert (code, out) == (2, "")
+    assert "files that hbsim did not write" in err
+
+
+def test_force_replaces_results(inside, tmp_path):
+    assert inside(*PROMOTION, "--out", "x", "--plot").code == 0
+    refused = inside(*PROMOTION, "--out", "x")
+    assert refused.code == 2
+    assert refused.err.endswith("x: holds results already; --force replaces them\n")
+    assert inside(*PROMOTION, "--out", "x", "--force").code == 0
+    assert not (tmp_path / "x" / "timeline.png").exists()
+
+
+def test_plots_without_out_have_their_own_folder(inside, tmp_path):
+    for _ in range(2):  # the second replaces the first
+        ran = inside(*PROMOTION, "--plot")
+        assert ran.code == 0
+    assert ran.out.endswith("hbsim-plots: hbsim.json, incumbent.png, survival.png, timeline.png\n")
+    assert set(contents(tmp_path / "hbsim-plots")) == {
+        "hbsim.json",
+        "incumbent.png",
+        "survival.png",
+        "timeline.png",
+    }
+
+
+def test_explains_trials(inside):
+    out = inside(*PROMOTION, "--explain", "17", "--explain", "3").out
+    scheduler = make_scheduler("promotion", max_t=81, num_trials=200, seed=3)
+    package.simulate(scheduler, "synthetic", seed=3)
+    told = " ".join(out.split())
+    for trial in (17, 3):
+        assert scheduler.explain(trial).text in told
+
+
+def test_the_rungs_of_the_table_add_up(inside):
+    out = inside(*PROMOTION, "--brackets", "2").out
+    rows = [
+        line.replace(",", "").split()
+        for line in out[out.index("bracket ") :].splitlines()[1:]
+        if line.strip()
+    ]
+    assert len(rows) == 5 + 4
+    for bracket, _level, trials, _share, *became in rows:
+        assert bracket in "01"
+        assert int(trials) == sum(map(int, became))
+
+
+def test_nothing_came_to_a_milestone(inside):
+    code, out, err = inside(*PROMOTION, "--max-time", "0.001", "--plot")
+    assert (code, err) == (0, "")
+    assert "32 running" in out
