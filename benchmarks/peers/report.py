@@ -40,8 +40,9 @@ def render(content: Row) -> str:
         f"(`{content['surrogate']}`).",
         "\n".join(machine_lines(content["machine"], content["load_at_start"])),
         "cpu is that of the study alone, within the process: imports and reading the table aside (hbsim:\n"
-        "the median of five, summary included). In yardsticks: over the cpu time of 1.5 million timeouts in\n"
-        "bare SimPy, measured before and after. A process's cpu has all of it, imports too (hbsim: all five).",
+        "the median of five, summary included). In yardsticks: over the cpu time of 1.5 million timeouts\n"
+        "in bare SimPy, measured before and after. A process's cpu has all of it, imports too (hbsim: all\n"
+        "five studies).",
     ]
     for peer in dict.fromkeys(study["peer"] for study in content["studies"]):
         parts += [f"## {peer}", _versions(content, peer), NOTES[peer].strip()]
