@@ -14,8 +14,6 @@ from hbsim.core import make_scheduler
 
 WORDS = "simulate --surrogate synthetic --scheduler promotion --trials 200 --seed 3"
 PROMOTION = tuple(WORDS.split())
-    ["simulate", "--surrogate", "synthetic", "--scheduler", "promotion", "--trials", "200", "--seed", "3"]
-)
 
 
 def simulated() -> package.Result:
