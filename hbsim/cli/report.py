@@ -162,7 +162,7 @@ def _rungs(result: Result) -> RenderableType:
 
     rows = result.rungs().to_dicts()
     first = {row["bracket"]: row["recorded"] for row in reversed(rows)}
-    table = Table(box=None, padding=(0, 3, 0, 0), header_style="bold")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     columns = [column for column in COLUMNS if column in ALWAYS or any(row[column] for row in rows)]
     for column in columns:
         table.add_column(COLUMNS[column], justify="right")
