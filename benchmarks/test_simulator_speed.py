@@ -22,7 +22,7 @@ KINDS = pytest.mark.parametrize("kind", ["stopping", "promotion"])
 
 @pytest.fixture(autouse=True)
 def _no_garbage_collection():
-    """Keep the collector from walking through what earlier tests left behind; simulations turn it off anyway."""
+    """Keep the collector from walking through what earlier tests left behind."""
     gc.collect()
     gc.disable()
     yield
