@@ -77,7 +77,8 @@ def incumbent_figure(result: Result, study: str) -> Figure:
     axes.set(xlabel="simulated seconds", ylabel=f"{surrogate.metric} ({surrogate.mode})")
     clean(axes)
     title(axes, "Best value so far", study)
-    axes.legend(frameon=False, loc="lower right" if surrogate.mode == "max" else "upper right")
+    if axes.lines:
+        axes.legend(frameon=False, loc="lower right" if surrogate.mode == "max" else "upper right")
     return figure
 
 

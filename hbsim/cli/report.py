@@ -89,7 +89,7 @@ def show(result: Result, explain: list[int], folder: Path | None) -> None:
     console.print()
     console.print(_rungs(result))
     for trial in explain:
-        console.print(f"\n[bold]trial {trial}[/]: ", end="")
+        console.print()
         console.print(result.scheduler.explain(trial).text, markup=False)
     if folder is not None:
         names = ", ".join(sorted(path.name for path in folder.iterdir()))

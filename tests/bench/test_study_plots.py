@@ -1,0 +1,206 @@
+"""Plots of a study: what they are drawn from, against plain loops; and that every study can be drawn."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import hbsim
+from hbsim.bench.study_plots import incumbent_figure, plot_study, survival_figure
+from hbsim.bench.study_segments import OVERHEAD, Segments, segments
+from hbsim.bench.study_style import level_colours
+from hbsim.bench.study_timeline import busy_shares, raster, timeline_figure
+from hbsim.core import make_scheduler
+
+OPTIONS = {
+    "stopping": {"brackets": 3},
+    "promotion": {"brackets": 2, "retries": 1},
+    "sha": {"n": 27},
+    "hyperband": {},
+}
+CLUSTERS = {
+    "free": {},
+    "dear": {"startup": 0.5, "save": 0.25, "load": 0.75, "report_delay": 0.1},
+    "lossy": {"drop_rate": 0.02, "straggler_std": 0.5, "startup": 0.5},
+    "from-zero": {"resume": False, "drop_rate": 0.01},
+    "async": {"report": "async", "report_delay": 2.0, "save": 0.5},
+}
+
+
+def simulated(kind: str, cluster: str, *, workers: int = 5, max_time: float | None = None, trials: int = 60):
+    scheduler = make_scheduler(kind, max_t=27, num_trials=trials, **OPTIONS[kind])
+    made = hbsim.Cluster(workers=workers, **CLUSTERS[cluster])
+    return hbsim.simulate(scheduler, "synthetic", cluster=made, max_time=max_time)
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+@pytest.mark.parametrize("cluster", CLUSTERS)
+@pytest.mark.parametrize("max_time", [None, 40.0])
+def test_segments_fill_the_jobs_exactly(kind, cluster, max_time):
+    result = simulated(kind, cluster, max_time=max_time)
+    parts, jobs = segments(result), result.jobs
+    spans = np.bincount(parts.job, weights=parts.end - parts.start, minlength=len(jobs))
+    np.testing.assert_allclose(spans, (jobs["end_time"] - jobs["start_time"]).to_numpy(), atol=1e-9)
+    assert (parts.worker == jobs["worker"].to_numpy()[parts.job]).all()
+    same = parts.worker[1:] == parts.worker[:-1]
+    assert (parts.start[1:] >= parts.end[:-1] - 1e-9)[same].all()
+
+
+def _milestones_of(row, decisions):
+    """Return what a job's trial was decided at while the job ran, the plain way."""
+    mine = [d for d in decisions if d["trial"] == row["trial"]]
+    return [d for d in mine if row["start_time"] < d["time"] <= row["end_time"]]
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+@pytest.mark.parametrize("cluster", ["dear", "lossy", "from-zero"])
+def test_segments_are_split_at_milestones(kind, cluster):
+    result = simulated(kind, cluster)
+    parts, decisions = segments(result), result.decisions.to_dicts()
+    levels = list(result.scheduler.levels)
+    for row in result.jobs.to_dicts():
+        mine = parts.job == row["job"]
+        ends = {
+            round(end, 9): int(level) for end, level in zip(parts.end[mine], parts.level[mine], strict=True)
+        }
+        for milestone in _milestones_of(row, decisions):
+            assert ends[round(milestone["time"], 9)] == levels.index(milestone["level"])
+        if row["train_start"] is not None and row["train_start"] > row["start_time"]:
+            assert ends[round(row["train_start"], 9)] == OVERHEAD
+        if row["verdict"] == "pause" and ends and CLUSTERS[cluster].get("save"):
+            assert ends[round(row["end_time"], 9)] == OVERHEAD
+
+
+def test_failures_and_cuts_are_marked():
+    result = simulated("promotion", "lossy", max_time=40.0)
+    parts, jobs = segments(result), result.jobs
+    failed = jobs.filter(verdict="failed")
+    assert len(failed) > 0
+    assert parts.lost.tolist() == [[w, t] for w, t in failed.select("worker", "end_time").iter_rows()]
+    assert sorted(parts.cut[:, 0]) == sorted(jobs.filter(verdict="censored")["worker"])
+    assert (parts.cut[:, 1] == 40.0).all()
+
+
+@st.composite
+def made_up(draw) -> Segments:
+    """Return segments of a few workers that do not overlap, with gaps."""
+    workers = draw(st.integers(1, 4))
+    rows = []
+    for worker in range(draw(st.integers(0, workers))):
+        cuts = sorted(draw(st.lists(st.integers(0, 64), min_size=2, max_size=12, unique=True)))
+        spans = [(a / 4, b / 4) for a, b in pairwise(cuts) if draw(st.booleans())]
+        rows += [(worker, *span, draw(st.integers(-1, 2))) for span in spans]
+    columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
+    worker, start, end, level = (np.array(column) for column in columns)
+    nothing = np.empty((0, 2))
+    job = np.arange(len(worker))
+    return Segments(
+        worker.astype(np.int64),
+        start.astype(np.float64),
+        end.astype(np.float64),
+        level.astype(np.int64),
+        job,
+        (1.0, 3.0, 9.0),
+        nothing,
+        nothing,
+        workers,
+        16.0,
+    )
+
+
+@settings(deadline=None)
+@given(made_up(), st.integers(1, 9))
+def test_raster_is_what_happens_in_the_middle_of_a_column(parts, columns):
+    picture = raster(parts, columns)
+    assert picture.shape == (parts.workers, columns)
+    for worker in range(parts.workers):
+        for column in range(columns):
+            middle = (column + 0.5) * 16.0 / columns
+            now = (parts.worker == worker) & (parts.start <= middle) & (middle < parts.end)
+            assert picture[worker, column] == (parts.level[now][0] if now.any() else -2)
+
+
+@settings(deadline=None)
+@given(made_up(), st.integers(1, 9))
+def test_shares_are_overlaps_with_columns(parts, columns):
+    shares = busy_shares(parts, columns)
+    edges = np.linspace(0, 16.0, columns + 1)
+    for level in (-1, 0, 1, 2):
+        mine = parts.level == level
+        for column in range(columns):
+            low, high = edges[column], edges[column + 1]
+            overlap = np.minimum(parts.end[mine], high) - np.maximum(parts.start[mine], low)
+            expected = np.maximum(overlap, 0).sum() / ((high - low) * parts.workers)
+            assert shares[level, column] == pytest.approx(expected, abs=1e-9)
+
+
+def test_shares_of_a_study_are_its_busy_share():
+    result = simulated("promotion", "dear")
+    shares = busy_shares(segments(result), 37)
+    assert shares.sum(axis=0).max() <= 1 + 1e-9
+    assert shares.sum() / 37 == pytest.approx(result.summary()["busy_share"])
+
+
+@pytest.mark.parametrize("count", range(1, 12))
+def test_colours_of_levels_darken(count):
+    light = [0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b, _ in level_colours(count)]
+    assert len(light) == count
+    assert light == sorted(light, reverse=True)
+    assert len(set(light)) == count
+
+
+STUDIES = {
+    "usual": lambda: simulated("promotion", "lossy", max_time=60.0),
+    "nothing-decided": lambda: simulated("stopping", "free", max_time=0.001),
+    "all-start-up": lambda: simulated("stopping", "dear", max_time=0.1),
+    "many-workers": lambda: simulated("stopping", "free", workers=1000, trials=5000),
+    "one-trial": lambda: hbsim.simulate(make_scheduler("fifo", max_t=81, num_trials=1), "synthetic"),
+    "no-time": lambda: hbsim.simulate(
+        make_scheduler("stopping", max_t=81, num_trials=9), "ideal:seconds=1e-300"
+    ),
+    "all-diverge": lambda: hbsim.simulate(
+        make_scheduler("stopping", max_t=81, num_trials=9), "synthetic:divergence=0.9,mode=max"
+    ),
+    "minimised": lambda: hbsim.simulate(make_scheduler("fifo", max_t=81, mode="min", num_trials=9), "digits"),
+}
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_study_can_be_drawn(study, tmp_path):
+    paths = plot_study(STUDIES[study](), tmp_path)
+    assert [path.name for path in paths] == ["incumbent.png", "timeline.png", "survival.png"]
+    for path in paths:
+        assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_survival_shows_counts_of_rungs():
+    result = simulated("stopping", "free")
+    [axes] = survival_figure(result, "a study").axes
+    rungs = result.rungs()
+    drawn = {tuple(point) for line in axes.lines for point in zip(*line.get_data(), strict=True)}
+    assert drawn == set(rungs.select("level", "recorded").iter_rows())
+    assert sorted(text.get_text() for text in axes.texts if text.get_text().isdigit()) == sorted(
+        str(count) for count in rungs["recorded"]
+    )
+
+
+def test_incumbent_shows_any_level_and_completed_trials():
+    result = simulated("promotion", "free")
+    [axes] = incumbent_figure(result, "a study").axes
+    for line, at in zip(axes.lines, ("any", "max_t"), strict=False):
+        rows = result.incumbent(at)
+        assert list(line.get_xdata()) == [*rows["time"], result.end_time]
+        assert list(line.get_ydata()) == [*rows["value"], rows["value"][-1]]
+
+
+@pytest.mark.parametrize(("trials", "images"), [(50, 0), (5000, 1)])
+def test_timelines_of_many_jobs_are_rasters(trials, images):
+    figure = timeline_figure(segments(simulated("stopping", "free", trials=trials)), "a study")
+    above, below = figure.axes
+    assert len(above.images) == images
+    assert bool(above.collections) != bool(images)
+    assert below.get_xlabel() == "simulated seconds"
