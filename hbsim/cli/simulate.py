@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -24,7 +25,31 @@ if TYPE_CHECKING:
 __all__ = ["simulate"]
 
 PLOTS: Final = Path("hbsim-plots")  # where pictures go without --out
-NOT_THE_STUDY: Final = ("out", "plot", "force", "explain", "as_json")
+
+
+@dataclass(frozen=True, slots=True)
+class OutputOptions:
+    """What is told of a study, and where it is written."""
+
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Write tables and a summary here.")
+    ] = None
+    plot: Annotated[
+        bool, typer.Option("--plot", help="Draw the study: PNG files in --out, or in ./hbsim-plots.")
+    ] = False
+    force: Annotated[bool, typer.Option("--force", help="Replace earlier results in --out.")] = False
+    explain: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--explain", parser=parse_whole, metavar="TRIAL", help="Say why it stopped, paused or went on."
+        ),
+    ] = None
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
+
+    @property
+    def folder(self) -> Path | None:
+        """Where files go; None if there are none."""
+        return self.out or (PLOTS if self.plot else None)
 
 
 @grouped
@@ -36,19 +61,7 @@ def simulate(
     surrogate: SurrogateName = "digits",
     files: FileOptions,
     cluster: ClusterOptions,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="Write tables and a summary here."),
-    ] = None,
-    plot: Annotated[
-        bool, typer.Option("--plot", help="Draw the study: PNG files in --out, or in ./hbsim-plots.")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace earlier results in --out.")] = False,
-    explain: Annotated[
-        list[int] | None,
-        typer.Option("--explain", parser=parse_whole, metavar="TRIAL", help="Say why it stopped or went on."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    output: OutputOptions,
 ) -> None:
     r"""Simulate one study, and say what came of it.
 
@@ -62,24 +75,22 @@ def simulate(
         --save 2 --load 2 --out study --plot
     """
     from hbsim.cli.output import print_json
-    from hbsim.cli.report import Request, show
-    from hbsim.cli.report import as_json as contents
+    from hbsim.cli.report import Request, as_json, show
 
-    asked = explain or []
+    asked = output.explain or []
     _check_trials(asked, study.trials)
     options = {"study": asdict(study), "surrogate": {"surrogate": surrogate, **asdict(files)}}
-    request = Request(command_line(ctx, NOT_THE_STUDY), options)
-    folder = out or (PLOTS if plot else None)
-    with _written(folder, request, plot, tables=out is not None, force=force or out is None) as written:
+    request = Request(command_line(ctx, {field.name for field in fields(output)}), options)
+    with _written(output, request) as written:
         curves = files.load(surrogate)
         made = scheduler.make(curves, study.trials, study.seed)
         result = _simulate(made, curves, study, cluster.make())
         _check_trials(asked, result.scheduler.started)
         written.append(result)
-    if as_json:
-        print_json(contents(result, request, asked, folder))
+    if output.as_json:
+        print_json(as_json(result, request, asked, output.folder))
     else:
-        show(result, asked, folder)
+        show(result, asked, output.folder)
 
 
 def _check_trials(asked: list[int], count: int | None) -> None:
@@ -107,23 +118,23 @@ def _simulate(scheduler: Scheduler, curves: Surrogate, study: StudyOptions, clus
 
 
 @contextmanager
-def _written(
-    folder: Path | None, request: Request, plot: bool, *, tables: bool, force: bool
-) -> Iterator[list[Result]]:
+def _written(output: OutputOptions, request: Request) -> Iterator[list[Result]]:
     """Check the folder before any work; then write what is put into the list."""
     from hbsim.cli.output import output_folder
+    from hbsim.cli.progress import progress
     from hbsim.cli.report import write
 
     results: list[Result] = []
-    if folder is None:
+    if output.folder is None:
         yield results
         return
-    with output_folder(folder, force) as temporary:
+    # Plots without --out have a folder of their own, where the last ones are replaced.
+    with output_folder(output.folder, output.force or output.out is None) as temporary:
         yield results
-        for result in results:
-            if tables:
-                write(result, request, temporary)
-            if plot:
+        with progress(lambda: len(os.listdir(temporary)), None, "files written"):
+            if output.out is not None:
+                write(results[0], request, temporary)
+            if output.plot:
                 from hbsim.bench.study_plots import plot_study
 
-                plot_study(result, temporary)
+                plot_study(results[0], temporary)
