@@ -89,7 +89,7 @@ class Drops:
         coming = to_start
         for at, shelf in enumerate(shelves[:-1]):
             rung = shelf.rung
-            places = int((rung.targeted + coming) / self._eta)
+            places = (rung.targeted + coming) * self._eta.denominator // self._eta.numerator
             worse = self._worse_than_held(shelf, at, places)
             for trial in worse:
                 self._hold(shelves, trial, at)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
-from typing import Literal
+from typing import Final, Literal
 
 from hbsim.core.exact import exact
 from hbsim.errors import ParameterError
@@ -17,6 +17,8 @@ from hbsim.errors import ParameterError
 __all__ = ["Levels", "hyperband_size", "make_levels"]
 
 ResourceType = Literal["int", "float"]
+MOST_DIGITS: Final = 10**15
+MOST_LEVELS: Final = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +70,20 @@ def make_levels(
     eta = exact("reduction_factor", reduction_factor)
     if eta <= 1:
         raise ParameterError("reduction_factor", reduction_factor, "must be greater than 1")
+    if eta.numerator > MOST_DIGITS:
+        raise ParameterError("reduction_factor", reduction_factor, "must have at most 15 digits")
     steps = [least]
     while steps[-1] * eta <= most:
         steps.append(steps[-1] * eta)
+        if len(steps) > MOST_LEVELS:
+            rule = f"is so close to 1 that there are more than {MOST_LEVELS} levels up to max_t={max_t}"
+            raise ParameterError("reduction_factor", reduction_factor, rule)
     k = len(steps) - 1
     targets = [*steps[:-1], most] if synchronous else [*steps, most]
     rounded = [_round(step, resource_type) for step in targets]
     levels = tuple(sorted(set(rounded)))
-    return Levels(eta, k, levels, tuple(levels.index(rounded[b]) for b in range(k + 1)))
+    place = {level: at for at, level in enumerate(levels)}
+    return Levels(eta, k, levels, tuple(place[rounded[b]] for b in range(k + 1)))
 
 
 def _resources(grace_period: object, max_t: object, resource_type: str) -> tuple[Fraction, Fraction]:

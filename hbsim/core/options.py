@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, fields
 from enum import Enum
 from typing import Final, Literal, TypeAlias
 
+import numpy as np
+
 from hbsim.core.cuts import RULES
 from hbsim.core.exact import exact, whole
 from hbsim.core.sampling import SAMPLINGS
@@ -103,7 +105,11 @@ def _not_taken(name: str, type: str) -> str:
 
 def _plain(field: str, value: Given) -> float:
     number = exact(field, value)
-    return int(number) if number.denominator == 1 else float(number)
+    if number.denominator == 1:
+        return int(number)
+    if exact(field, float(number)) != number:
+        raise ParameterError(field, value, "must be a decimal that a float can print, such as 2.2")
+    return float(number)
 
 
 def _at_least(least: int) -> Callable[[str, Given], int]:
@@ -126,9 +132,9 @@ def _one_of(*names: str) -> Callable[[str, Given], str]:
 
 
 def _flag(field: str, value: Given) -> bool:
-    if not isinstance(value, bool):
+    if not isinstance(value, (bool, np.bool_)):
         raise ParameterError(field, value, "must be True or False")
-    return value
+    return bool(value)
 
 
 CHECKS: Final[dict[str, Callable[[str, Given], object]]] = {

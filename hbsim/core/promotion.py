@@ -11,6 +11,7 @@ from math import inf
 from hbsim.core.drops import Drops
 from hbsim.core.levels import Levels
 from hbsim.core.options import Options
+from hbsim.core.packing import integers, pack_rungs, unpack_rungs
 from hbsim.core.scheduler import COMPLETE, CONTINUE, FAILED, PAUSE, PAUSED, Scheduler
 from hbsim.core.top import TopRung
 
@@ -95,7 +96,7 @@ class Promotion(Scheduler):
             return COMPLETE
         is_top = rung.record(trial, value)
         cutoff = rung.cutoff()
-        self.cutoff = None if cutoff is None else cutoff * self._sign
+        self.cutoff = None if cutoff is None else cutoff * self._sign + 0.0  # no -0.0
         if is_top:
             if self._straight_on and self._ratio_allows(rung, rungs[at + 1]):
                 rungs[at + 1].targeted += 1
@@ -157,9 +158,18 @@ class Promotion(Scheduler):
     def _rung_values(self, trial: int) -> list[float]:
         return self._rungs[self._bracket[trial]][self._at[trial] - 1].values
 
-    def _extra_state(self) -> dict[str, object]:
-        from hbsim.core.state import pack_rungs
+    def _since(self, trial: int) -> str:
+        if self._status[trial] != PAUSED:
+            return "It was promoted later."
+        rungs, at = self._rungs[self._bracket[trial]], self._at[trial] - 1
+        rung = rungs[at]
+        rank, n, places = rung.rank(self._position[trial]), len(rung.values), rung.places()
+        text = f"Now it is rank {rank} of {n}, and the best {places} go on"
+        if rung.is_top(trial) and not self._ratio_allows(rung, rungs[at + 1]):
+            return f"{text}; it waits for keep_size_ratios, since {rungs[at + 1].targeted} went up already."
+        return f"{text}."
 
+    def _extra_state(self) -> dict[str, object]:
         rungs = [rung for group in self._groups for rung in group]
         return {
             "rungs": pack_rungs((rung.values, rung.trials) for rung in rungs),
@@ -169,8 +179,6 @@ class Promotion(Scheduler):
         }
 
     def _load_extra(self, state: dict[str, object]) -> None:
-        from hbsim.core.state import integers, unpack_rungs
-
         self._drops = None
         self._named = set(integers(state["named"]))
         self._hopeless = integers(state["hopeless"])

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from array import array
 from collections import deque
 from math import inf, isfinite, nan
+from operator import index
 from typing import Final
 
 from hbsim.core.levels import Levels
@@ -172,23 +173,22 @@ class Scheduler(ABC):
         raise ParameterError("event", event, "must be a Report or a Failure")
 
     def _report(self, report: Report) -> Decision:
-        trial, resource = report.trial, report.resource
-        resource = self._check(trial, resource, "a report")
+        trial = self._running(report.trial, "a report")
+        resource = self._resource(trial, report.resource, "a report")
         value = _number(trial, report.value)
-        self._reported[trial] = resource
         at = self._at[trial]
+        if at < self._top and resource >= self.levels[at + 1]:
+            self._warn_skipped(trial, resource)
+        self._reported[trial] = resource
         stop = self.levels[at]
         if resource < stop:
             return Decision(Verdict.CONTINUE, stop)
-        if at < self._top and resource >= self.levels[at + 1]:
-            self._warn_skipped(trial, resource)
         passed = []
         while True:
             level = self.levels[self._at[trial]]
             code = self.reach(trial, value)
             passed.append(Milestone(level, self.n_before, self.cutoff, VERDICTS[code]))
             if code != CONTINUE:
-                del self._reported[trial]
                 return Decision(VERDICTS[code], None, tuple(passed))
             stop = self.levels[self._at[trial]]
             if resource < stop:
@@ -197,9 +197,9 @@ class Scheduler(ABC):
     def _failure(self, failure: Failure) -> Decision:
         if failure.kind not in FAILURE_KINDS:
             raise ParameterError("kind", failure.kind, f"must be one of {', '.join(FAILURE_KINDS)}")
-        self._check(failure.trial, failure.resource, "a failure")
-        self._reported.pop(failure.trial, None)
-        return Decision(VERDICTS[self.fail(failure.trial)], None)
+        trial = self._running(failure.trial, "a failure")
+        self._resource(trial, failure.resource, "a failure")
+        return Decision(VERDICTS[self.fail(trial)], None)
 
     def reach(self, trial: int, value: float) -> int:
         """Record that a running trial stands at its next milestone with `value`; NaN for none.
@@ -219,12 +219,15 @@ class Scheduler(ABC):
         if code:
             self._status[trial] = ENDED[code]
             self.running -= 1
+            if self._reported:
+                self._reported.pop(trial, None)
         return code
 
     def fail(self, trial: int) -> int:
         """Record that a running trial has failed; return RETRY or STOP as an index in `VERDICTS`."""
         attempt = self._attempts.get(trial, 0) + 1
         self._attempts[trial] = attempt
+        self._reported.pop(trial, None)
         self.running -= 1
         if attempt <= self.options.retries:
             self._status[trial] = WAITING
@@ -241,11 +244,15 @@ class Scheduler(ABC):
     def _lose(self, trial: int, at: int) -> None:  # noqa: B027 - most schedulers need do nothing
         """Take note that a trial has failed for good on its way to level `at`."""
 
-    def _check(self, trial: int, resource: float, what: str) -> float:
-        status = self.status(trial)
-        if status != "running" or self._status[trial] == WAITING:
-            state = "waiting for a retry" if status == "running" else status
+    def _running(self, trial: int, what: str) -> int:
+        trial = self._known(trial)
+        status = self._status[trial]
+        if status != RUNNING:
+            state = "waiting for a retry" if status == WAITING else STATUSES[status]
             raise ProtocolError(trial, f"{what} of a trial that is {state}", "a trial that is running")
+        return trial
+
+    def _resource(self, trial: int, resource: float, what: str) -> float:
         number = _finite(resource)
         if number is None:
             raise ProtocolError(trial, f"{what} at resource {resource!r}", "a finite number")
@@ -254,6 +261,17 @@ class Scheduler(ABC):
             raise ProtocolError(
                 trial, f"{what} at resource {resource}", f"at least {last}, as reported before"
             )
+        return number
+
+    def _known(self, trial: int) -> int:
+        """Return the number of a trial that has started, as a plain integer."""
+        try:
+            number = -1 if isinstance(trial, bool) else index(trial)
+        except TypeError:
+            number = -1
+        if not 0 <= number < self.started:
+            known = f"0 ... {self.started - 1}" if self.started else "none yet"
+            raise ProtocolError(trial, "an unknown trial", f"one of the trials started: {known}")
         return number
 
     def _warn_skipped(self, trial: int, resource: float) -> None:
@@ -274,14 +292,11 @@ class Scheduler(ABC):
         ProtocolError
             If there is no such trial.
         """
-        if isinstance(trial, bool) or not hasattr(trial, "__index__") or not 0 <= trial < self.started:
-            raise ProtocolError(trial, "an unknown trial", f"0 ... {self.started - 1}, the trials started")
-        return STATUSES[self._status[trial]]
+        return STATUSES[self._status[self._known(trial)]]
 
     def bracket_of(self, trial: int) -> int:
         """Return the bracket in which a trial started."""
-        self.status(trial)
-        return self._bracket[trial]
+        return self._bracket[self._known(trial)]
 
     def trial_brackets(self) -> array[int]:
         """Return the brackets in which the trials started, in the order of trials."""
@@ -295,8 +310,8 @@ class Scheduler(ABC):
         """Return how many trials are running, paused, stopped, completed, failed."""
         statuses = self._status[: self.started]
         counts = dict.fromkeys(STATUSES, 0)
-        for index, name in enumerate(STATUSES):
-            counts[name] += statuses.count(index)
+        for status, name in enumerate(STATUSES):
+            counts[name] += statuses.count(status)
         return counts
 
     def trial_levels(self) -> list[float]:
@@ -325,11 +340,46 @@ class Scheduler(ABC):
         """
         from hbsim.core.explain import explain
 
-        return explain(self, trial)
+        return explain(self, self._known(trial))
 
+    # What `explain` asks
+
+    def last_verdict(self, trial: int) -> Verdict | None:
+        """Return what was decided at a trial's last milestone, None before the first."""
+        return VERDICTS[self._code[trial]] if self._position[trial] >= 0 else None
+
+    def last_level(self, trial: int) -> float:
+        """Return a trial's last milestone."""
+        return self.levels[self._at[trial] - 1]
+
+    def standing(self, trial: int) -> tuple[float | None, int, int, float | None]:
+        """Return a trial's last value, n, its rank and the cutoff, as they were when it was decided."""
+        order = self._position[trial]
+        values = self._rung_values(trial)
+        value = values[order]
+        rank = 1 + sum(other >= value for other in values[:order])
+        cutoff = self._cutoff[trial]
+        return self._shown(value), order + 1, rank, None if cutoff != cutoff else cutoff
+
+    def standing_since(self, trial: int) -> str:
+        """Return what became of a trial since its last milestone, in a sentence; empty if nothing did."""
+        status = self._status[trial]
+        if status == FAILED:
+            return "It has failed for good since."
+        if status == WAITING:
+            return "It has failed since and waits for a retry."
+        return self._since(trial) if self._code[trial] == PAUSE else ""
+
+    def _since(self, trial: int) -> str:
+        """Return the same for a trial that paused at its last milestone."""
+        return ""
+
+    def _shown(self, value: float) -> float | None:
+        return None if value == -inf else value * self._sign + 0.0
+
+    @abstractmethod
     def _rung_values(self, trial: int) -> list[float]:
         """Return the signed values of the rung that recorded `trial` last."""
-        raise NotImplementedError
 
     # Keeping
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from array import array
 from collections import deque
-from collections.abc import Iterable, Sequence
-from math import inf, nan
+from math import nan
 from typing import TYPE_CHECKING, Final, cast
 
-from hbsim.errors import ParameterError
+from hbsim.core.packing import integers
+from hbsim.errors import HbsimWarning, ParameterError
 
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
 
-__all__ = ["integers", "load", "pack_rungs", "pack_values", "save", "unpack_rungs", "unpack_values"]
+__all__ = ["load", "save"]
 
 SCHEMA: Final = 1
-KEYS: Final = {
-    "options", "bracket", "status", "at", "position", "code", "cutoff", "attempts", "reported", "retries",
-    "warned", "generator", "extra",
-}  # fmt: skip
 
 
 def save(scheduler: Scheduler) -> dict[str, object]:
@@ -44,15 +41,28 @@ def save(scheduler: Scheduler) -> dict[str, object]:
 
 
 def load(scheduler: Scheduler, state: dict[str, object]) -> None:
-    """Put `scheduler` into a state that `save` returned."""
+    """Put `scheduler` into a state that `save` returned; nothing is changed if that fails."""
+    from hbsim.core.factory import build
+
     if not isinstance(state, dict) or state.get("schema") != SCHEMA:
         found = state.get("schema") if isinstance(state, dict) else state
         raise ParameterError("schema", found, f"must be {SCHEMA}: a scheduler's state_dict()")
-    if missing := sorted(KEYS - state.keys()):
-        raise ParameterError(
-            "state", sorted(state), f"lacks {', '.join(missing)}: a scheduler's state_dict()"
-        )
-    _same_options(scheduler, cast(dict[str, object], state["options"]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HbsimWarning)
+        fresh = build(scheduler.options)
+    try:
+        _same_options(scheduler, cast(dict[str, object], state["options"]))
+        _fill(fresh, state)
+        _check(fresh, state)
+    except ParameterError:
+        raise
+    except (KeyError, TypeError, ValueError, OverflowError, IndexError, AttributeError) as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise ParameterError("state", problem, "must be what a scheduler's state_dict() returned") from None
+    scheduler.__dict__.update(fresh.__dict__)
+
+
+def _fill(scheduler: Scheduler, state: dict[str, object]) -> None:
     from hbsim.core.scheduler import RUNNING
 
     scheduler._bracket = array("H", integers(state["bracket"]))
@@ -72,6 +82,31 @@ def load(scheduler: Scheduler, state: dict[str, object]) -> None:
     scheduler._load_extra(cast(dict[str, object], state["extra"]))
 
 
+def _check(scheduler: Scheduler, state: dict[str, object]) -> None:
+    """Hold the columns against each other."""
+    from hbsim.core.scheduler import STATUSES, VERDICTS, WAITING
+
+    count = scheduler.started
+    for name in ("bracket", "at", "position", "code", "cutoff"):
+        length = len(cast(list[object], state[name]))
+        if length != count:
+            raise ParameterError(name, length, f"must have as many entries as status, {count}")
+    limits = (
+        ("status", scheduler._status, len(STATUSES)),
+        ("bracket", scheduler._bracket, scheduler.brackets),
+        ("at", scheduler._at, len(scheduler.levels) + 1),
+        ("code", scheduler._code, len(VERDICTS)),
+    )
+    for name, column, limit in limits:
+        if max(column, default=0) >= limit:
+            raise ParameterError(name, max(column), f"must be below {limit}")
+    named = {*scheduler._attempts, *scheduler._reported, *scheduler._retries}
+    if not all(0 <= trial < count for trial in named):
+        raise ParameterError("trial", max(named), f"must be one of the {count} trials")
+    if any(scheduler._status[trial] != WAITING for trial in scheduler._retries):
+        raise ParameterError("retries", list(scheduler._retries), "must be trials that wait for a retry")
+
+
 def _same_options(scheduler: Scheduler, theirs: dict[str, object]) -> None:
     ours = scheduler.options.as_dict()
     for name in sorted({*ours, *theirs}):
@@ -80,29 +115,3 @@ def _same_options(scheduler: Scheduler, theirs: dict[str, object]) -> None:
                 f"the state is of a scheduler with {name}={theirs.get(name)!r}; the options must be the same"
             )
             raise ParameterError(name, ours.get(name), rule)
-
-
-def integers(value: object) -> list[int]:
-    """Return a list of integers out of a state."""
-    return list(cast(list[int], value))
-
-
-def pack_values(values: Sequence[float]) -> list[float | None]:
-    """Return signed values; what is no number is None."""
-    return [None if value == -inf else value for value in values]
-
-
-def unpack_values(packed: object) -> list[float]:
-    """Return what `pack_values` was given."""
-    return [-inf if value is None else value for value in cast(list[float | None], packed)]
-
-
-def pack_rungs(rungs: Iterable[tuple[list[float], list[int]]]) -> list[dict[str, object]]:
-    """Return rungs, each its values and its trials, in JSON types."""
-    return [{"values": pack_values(values), "trials": list(trials)} for values, trials in rungs]
-
-
-def unpack_rungs(packed: object) -> list[tuple[list[float], list[int]]]:
-    """Return what `pack_rungs` was given."""
-    rungs = cast(list[dict[str, object]], packed)
-    return [(unpack_values(rung["values"]), integers(rung["trials"])) for rung in rungs]

@@ -11,6 +11,7 @@ from typing import cast
 from hbsim.core.cuts import Cut, make_cut
 from hbsim.core.levels import Levels
 from hbsim.core.options import Options
+from hbsim.core.packing import pack_values, unpack_values
 from hbsim.core.scheduler import COMPLETE, CONTINUE, STOP, Scheduler
 
 __all__ = ["Fifo", "Stopping"]
@@ -60,20 +61,16 @@ class Stopping(Scheduler):
             return COMPLETE
         goes_on = cut.decide(value)
         cutoff = cut.cutoff
-        self.cutoff = None if cutoff is None else cutoff * self._sign
+        self.cutoff = None if cutoff is None else cutoff * self._sign + 0.0  # no -0.0
         return CONTINUE if goes_on else STOP
 
     def _rung_values(self, trial: int) -> list[float]:
         return self._rungs[self._bracket[trial]][self._at[trial] - 1].values
 
     def _extra_state(self) -> dict[str, object]:
-        from hbsim.core.state import pack_values
-
         return {"rungs": [pack_values(rung.values) for rung in self._unique_rungs()]}
 
     def _load_extra(self, state: dict[str, object]) -> None:
-        from hbsim.core.state import unpack_values
-
         packed = cast(list[object], state["rungs"])
         for rung, values in zip(self._unique_rungs(), map(unpack_values, packed), strict=True):
             rung.values = values

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import warnings
 from array import array
-from collections.abc import Sequence
-from heapq import heapify, heappop, heappush
-from math import inf
+from heapq import heappop, heappush
+from typing import cast
 
+from hbsim.core.halving import HalvingRung
 from hbsim.core.levels import Levels, hyperband_size
 from hbsim.core.options import Options
-from hbsim.core.scheduler import COMPLETE, PAUSE, Scheduler
+from hbsim.core.packing import integers, pack_rungs, unpack_rungs
+from hbsim.core.scheduler import COMPLETE, PAUSE, PAUSED, Scheduler
 from hbsim.errors import HbsimWarning
 
 __all__ = ["Synchronous"]
 
 
 class Opening:
-    """A bracket that was opened: its present rung, and the values of all its rungs.
+    """A bracket that was opened, and its rungs so far.
 
     Attributes
     ----------
@@ -31,50 +32,36 @@ class Opening:
         Indices in the levels: of its lowest rung, and of the present one.
     to_start : int
         New trials that it still starts; only in its lowest rung.
-    winners : list of int
-        A heap of the trials that go on to the present rung and were not handed out yet.
     out : int
         Trials handed out whose results in the present rung are not in.
+    rungs : list of HalvingRung
+        From the lowest to the present one.
     """
 
-    __slots__ = ("at", "bracket", "first", "n", "out", "to_start", "trials", "values", "winners")
+    __slots__ = ("at", "bracket", "first", "n", "out", "rungs", "to_start")
 
-    def __init__(self, bracket: int, n: int, first: int, to_start: int) -> None:
+    def __init__(self, bracket: int, n: int, first: int, to_start: int, rung: HalvingRung) -> None:
         self.bracket = bracket
         self.n = n
         self.first = self.at = first
         self.to_start = to_start
-        self.winners: list[int] = []
         self.out = 0
-        self.values: list[list[float]] = [[]]
-        self.trials: list[list[int]] = [[]]
+        self.rungs = [rung]
 
     @property
     def has_work(self) -> bool:
         """Whether there is a trial to hand out."""
-        return self.to_start > 0 or bool(self.winners)
+        return self.to_start > 0 or (len(self.rungs) > 1 and self.rungs[-2].winners > 0)
 
     @property
     def is_in(self) -> bool:
         """Whether all of the present rung is in."""
-        return not (self.has_work or self.out)
+        return not (self.out or self.has_work)
 
-    def rise(self, winners: list[int]) -> None:
-        """Go to the next rung with these trials."""
+    def rise(self, rung: HalvingRung) -> None:
+        """Go to the next rung: it takes the winners of the present one."""
         self.at += 1
-        self.winners = winners
-        heapify(winners)
-        self.values.append([])
-        self.trials.append([])
-
-    def select(self, places: int) -> tuple[list[int], list[int]]:
-        """Split the present rung's trials into the best `places` numbers and the others."""
-        values, trials = self.values[-1], self.trials[-1]
-        # A rung is sorted once in its life: O(log n) for each of its reports.
-        order = sorted(range(len(values)), key=lambda i: (-values[i], i))
-        ranked = [(trials[i], values[i] > -inf) for i in order]
-        winners = [trial for trial, is_number in ranked[:places] if is_number]
-        return winners, [trial for trial, _ in ranked[len(winners) :]]
+        self.rungs.append(rung)
 
 
 class Synchronous(Scheduler):
@@ -90,7 +77,8 @@ class Synchronous(Scheduler):
         self._ready: list[int] = []  # a heap of indices of openings with work
         self._open = 0  # openings that have not ended
         self._opening = array("q")  # of each trial
-        self._lost: list[int] = []  # paused trials that can never go on, not named yet
+        # Complete rungs whose losers were not named yet: the opening, and which of its rungs.
+        self._complete: list[tuple[int, int]] = []
 
     def _size(self, bracket: int) -> int:
         if self.type == "sha":
@@ -98,14 +86,17 @@ class Synchronous(Scheduler):
         return hyperband_size(self.geometry.k, bracket, self.geometry.eta, self.options.n_formula)
 
     def _warn_if_small(self, bracket: int, size: int) -> None:
-        eta = self.geometry.eta
+        eta, levels = self.geometry.eta, self.geometry.of_bracket(bracket)
         last = size
-        for _ in self.geometry.of_bracket(bracket)[1:]:
-            last = int(last / eta)
-        if size < eta ** (self.geometry.k - bracket) or last == 0:
-            name = "n" if self.type == "sha" else f"bracket {bracket}: n"
-            text = f"{name}={size} is too few to reach max_t={self.options.max_t}: a rung comes out empty"
-            warnings.warn(HbsimWarning(text), stacklevel=5)
+        for number in range(1, len(levels)):
+            last = int(size / eta**number if self.options.quota == "nominal" else last / eta)
+        needed = eta ** (self.geometry.k - bracket)
+        if size >= needed and last:
+            return
+        name = "n" if self.type == "sha" else f"bracket {bracket}: n"
+        then = "" if last else f": a rung comes out empty before max_t={self.options.max_t}"
+        text = f"{name}={size} is below {float(needed):g}, what all levels divide down to 1{then}"
+        warnings.warn(HbsimWarning(text), stacklevel=6)
 
     # Choosing
 
@@ -127,7 +118,7 @@ class Synchronous(Scheduler):
             trial = self._start(opening.bracket)
             self._opening.append(index)
         else:
-            trial = heappop(opening.winners)
+            trial = opening.rungs[-2].take_winner()
         opening.out += 1
         if not opening.has_work:
             heappop(self._ready)
@@ -138,18 +129,29 @@ class Synchronous(Scheduler):
         size = self._sizes[bracket]
         to_start = int(min(size, self._limit - self.started))
         heappush(self._ready, len(self._openings))
-        self._openings.append(Opening(bracket, size, self.geometry.first[bracket], to_start))
+        self._openings.append(self._make_opening(bracket, size, to_start))
         self._open += 1
+
+    def _make_opening(self, bracket: int, n: int, to_start: int) -> Opening:
+        return Opening(bracket, n, self.geometry.first[bracket], to_start, self._make_rung(n, 0))
+
+    def _make_rung(self, n: int, number: int) -> HalvingRung:
+        """Return the rung with this number, from 0, of a bracket of size n."""
+        eta = self.geometry.eta
+        return HalvingRung(eta, int(n / eta ** (number + 1)) if self.options.quota == "nominal" else None)
 
     # Deciding
 
     def _decide(self, trial: int, at: int, value: float) -> int:
         index = self._opening[trial]
         opening = self._openings[index]
-        self.n_before = self._position[trial] = len(opening.values[-1])
+        rung = opening.rungs[-1]
+        self.n_before = self._position[trial] = len(rung.values)
         self.cutoff = None
-        opening.values[-1].append(value)
-        opening.trials[-1].append(trial)
+        if at == self._top:
+            rung.append(trial, value)
+        else:
+            rung.record(trial, value)
         self._one_in(index, opening)
         return COMPLETE if at == self._top else PAUSE
 
@@ -163,43 +165,50 @@ class Synchronous(Scheduler):
         if not opening.is_in:
             return
         if opening.at < self._top:
-            winners, losers = opening.select(self._places(opening))
-            self._lost += losers
-            if winners:
-                opening.rise(winners)
+            number = len(opening.rungs)
+            self._complete.append((index, number - 1))
+            if opening.rungs[-1].winners:
+                opening.rise(self._make_rung(opening.n, number))
                 heappush(self._ready, index)
                 return
         self._open -= 1
 
-    def _places(self, opening: Opening) -> int:
-        eta = self.geometry.eta
-        if self.options.quota == "nominal":
-            return int(opening.n / eta ** (opening.at - opening.first + 1))
-        return int(len(opening.values[-1]) / eta)
-
     def dropped(self) -> list[int]:
         """Return the losers of complete rungs that were not named before, in ascending order."""
-        lost, self._lost = sorted(self._lost), []
-        return lost
+        complete, self._complete = self._complete, []
+        rungs = [self._openings[index].rungs[number] for index, number in complete]
+        return sorted(trial for rung in rungs for trial in rung.losers())
 
     # Looking and keeping
 
+    def _last_rung(self, trial: int) -> HalvingRung:
+        opening = self._openings[self._opening[trial]]
+        return opening.rungs[self._at[trial] - 1 - opening.first]
+
     def _rung_values(self, trial: int) -> list[float]:
-        opening = self._openings[self._opening[trial]]
-        return opening.values[self._at[trial] - 1 - opening.first]
+        return self._last_rung(trial).values
 
-    def rung_is_complete(self, trial: int) -> bool:
-        """Return whether all of the rung that recorded `trial` last is in."""
-        opening = self._openings[self._opening[trial]]
-        return opening.at > self._at[trial] - 1 or opening.is_in
+    def _is_complete(self, rung: HalvingRung, opening: Opening) -> bool:
+        return rung is not opening.rungs[-1] or opening.is_in
 
-    def places_in_rung(self, trial: int) -> int:
-        """Return how many go on from the rung that recorded `trial` last, were it complete now."""
-        opening = self._openings[self._opening[trial]]
-        place = self._at[trial] - 1 - opening.first
-        if self.options.quota == "nominal":
-            return int(opening.n / self.geometry.eta ** (place + 1))
-        return int(len(opening.values[place]) / self.geometry.eta)
+    def standing(self, trial: int) -> tuple[float | None, int, int, float | None]:
+        """Return a trial's last value, n, its rank and the cutoff: of the whole rung once it is complete."""
+        opening, rung = self._openings[self._opening[trial]], self._last_rung(trial)
+        value, n, rank, cutoff = super().standing(trial)
+        if self._code[trial] == PAUSE and self._is_complete(rung, opening):
+            n, rank = len(rung.values), rung.rank(self._position[trial])
+            ranked = sorted(rung.values, reverse=True)[: rung.places()]
+            cutoff = self._shown(ranked[-1]) if ranked else None
+        return value, n, rank, cutoff
+
+    def _since(self, trial: int) -> str:
+        opening, rung = self._openings[self._opening[trial]], self._last_rung(trial)
+        if not self._is_complete(rung, opening):
+            return f"Its rung waits for {opening.out + opening.to_start} more."
+        became = "does not" if self._status[trial] == PAUSED else "went on"
+        if rung.is_top(trial):
+            became = "goes on"
+        return f"Its rung is complete, and the best {rung.places()} go on: it {became}."
 
     def _extra_state(self) -> dict[str, object]:
         return {
@@ -207,34 +216,40 @@ class Synchronous(Scheduler):
             "ready": list(self._ready),
             "open": self._open,
             "opening": self._opening.tolist(),
-            "lost": list(self._lost),
+            "complete": [list(place) for place in self._complete],
         }
 
     def _load_extra(self, state: dict[str, object]) -> None:
-        from hbsim.core.state import integers
-
-        self._openings = [_unpack(packed) for packed in list(state["openings"])]  # type: ignore[call-overload]
-        self._ready = integers(state["ready"])
-        self._open = int(state["open"])  # type: ignore[call-overload]
         self._opening = array("q", integers(state["opening"]))
-        self._lost = integers(state["lost"])
+        packed = cast(list[dict[str, object]], state["openings"])
+        self._openings = [self._unpack(opening) for opening in packed]
+        self._ready = integers(state["ready"])
+        self._open = int(cast(int, state["open"]))
+        self._complete = [(index, number) for index, number in cast(list[list[int]], state["complete"])]
+
+    def _unpack(self, packed: dict[str, object]) -> Opening:
+        bracket, n, at, to_start, out = integers(packed["counts"])
+        opening = self._make_opening(bracket, n, to_start)
+        opening.out = out
+        for number, (values, trials) in enumerate(unpack_rungs(packed["rungs"])):
+            if number:
+                opening.rise(self._make_rung(n, number))
+            self._refill(opening.rungs[-1], opening.at, values, trials)
+        if opening.at != at:
+            raise ValueError(f"an opening of bracket {bracket} has {len(opening.rungs)} rungs")
+        return opening
+
+    def _refill(self, rung: HalvingRung, at: int, values: list[float], trials: list[int]) -> None:
+        for trial, value in zip(trials, values, strict=True):
+            if at == self._top:
+                rung.append(trial, value)
+            else:
+                rung.record(trial, value)
+        for trial in trials if at < self._top else ():
+            if self._status[trial] != PAUSED or self._at[trial] > at + 1:
+                rung.hand_out(trial)
 
 
 def _pack(opening: Opening) -> dict[str, object]:
-    from hbsim.core.state import pack_rungs
-
-    counts = [opening.bracket, opening.n, opening.first, opening.at, opening.to_start, opening.out]
-    rungs = pack_rungs(zip(opening.values, opening.trials, strict=True))
-    return {"counts": counts, "winners": list(opening.winners), "rungs": rungs}
-
-
-def _unpack(packed: dict[str, Sequence[int]]) -> Opening:
-    from hbsim.core.state import unpack_rungs
-
-    bracket, n, first, at, to_start, out = packed["counts"]
-    opening = Opening(bracket, n, first, to_start)
-    opening.at, opening.out, opening.winners = at, out, list(packed["winners"])
-    rungs = unpack_rungs(packed["rungs"])
-    opening.values = [values for values, _ in rungs]
-    opening.trials = [trials for _, trials in rungs]
-    return opening
+    counts = [opening.bracket, opening.n, opening.at, opening.to_start, opening.out]
+    return {"counts": counts, "rungs": pack_rungs((rung.values, rung.trials) for rung in opening.rungs)}

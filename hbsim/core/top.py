@@ -7,9 +7,9 @@ from heapq import heappop, heappush
 from math import inf
 from typing import Final
 
-__all__ = ["TopRung"]
+__all__ = ["HANDED_OUT", "TopRung"]
 
-ABSENT, REST, TOP, PASSED_OVER = range(4)
+ABSENT, REST, TOP, PASSED_OVER, HANDED_OUT = range(5)
 SPARE: Final = 4096
 
 
@@ -74,7 +74,7 @@ class TopRung:
         place = self._place
         if trial >= len(place):
             place.extend(bytes(trial - len(place) + SPARE))
-        size = (order + 1) * self.q // self.p
+        size = self.places()
         if value > -inf:
             if self._top_size and value > self._worst_of_top():
                 place[trial] = TOP
@@ -110,7 +110,7 @@ class TopRung:
                 place[trial] = TOP
                 self._top_size += 1
                 heappush(top, (-value, -order))
-                heappush(self.eligible, (value, order))
+                self._enter(value, order)
 
     def pass_over(self, trial: int) -> None:
         """Give the place of a trial that has failed for good to the next best, if it has one."""
@@ -121,15 +121,33 @@ class TopRung:
             self._place[trial] = PASSED_OVER
         if was == TOP:
             self._top_size -= 1
-            self._balance(len(self.values) * self.q // self.p)
+            self._balance(self.places())
 
     def cutoff(self) -> float | None:
         """Return the value in the last of the floor(n / eta) places; None while it is empty."""
-        size = len(self.values) * self.q // self.p
+        size = self.places()
         return self._worst_of_top() if size and self._top_size == size else None
+
+    def places(self) -> int:
+        """Return how many places there are now: floor(n / eta)."""
+        return len(self.values) * self.q // self.p
+
+    def rank(self, order: int) -> int:
+        """Return the present rank of the order-th value, 1 for the best, trials passed over left out."""
+        value, trials, place = self.values[order], self.trials, self._place
+        better = sum(
+            place[trials[at]] != PASSED_OVER
+            for at, other in enumerate(self.values)
+            if other > value or (other == value and at < order)
+        )
+        return 1 + better
 
     # Those among the best that wait for their promotion. Entries may be out of date: the scheduler,
     # which knows who is paused, looks at the first and drops it if so.
+
+    def _enter(self, signed: float, order: int) -> None:
+        """Enter a trial that has just come among the best; `signed` is its value, negated."""
+        heappush(self.eligible, (signed, order))
 
     def make_eligible(self, order: int) -> None:
         """Enter a trial among the best that has paused; `order` is its place in `trials`."""
