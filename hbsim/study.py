@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import inf
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from hbsim.core.exact import exact
@@ -17,9 +21,10 @@ from hbsim.errors import ParameterError
 if TYPE_CHECKING:
     from hbsim.searchers import Searcher
     from hbsim.simulation import Cluster, Result
+    from hbsim.simulation.engine import Engine
     from hbsim.surrogates import Surrogate
 
-__all__ = ["simulate"]
+__all__ = ["Interrupted", "simulate"]
 
 
 @named_options
@@ -52,7 +57,7 @@ def simulate(
     cluster : Cluster, optional
         What start-up, checkpoints, stragglers and failures cost; by default nothing.
     searcher : str or Searcher, optional
-        Chooses configurations; by default ``"random"``.
+        Chooses configurations; by default ``"random"``. An object goes on from where it stands.
     max_time : float, optional
         Simulated seconds at which running jobs are cut; what happens at exactly that time counts, so
         a job that starts then is there, of no length.
@@ -69,6 +74,8 @@ def simulate(
 
     Raises
     ------
+    Interrupted
+        A KeyboardInterrupt, at the first Ctrl-C: its `result` is the study until then.
     ParameterError
         If options do not fit together; before any work starts.
     SurrogateError
@@ -93,14 +100,17 @@ def simulate(
     trials, high = scheduler.options.num_trials, any(scheduler.geometry.first[: scheduler.brackets])
     curves = Curves(loaded, chosen, scheduler.levels, cluster, seed, trials, high)
     jobs, decisions = Jobs(), Decisions()
-    end = inf if max_time is None else float(max_time)
-    engine = Engine(cluster, curves, scheduler.geometry, jobs, end)
-    with _without_collector():
-        good_enough = drive(
-            scheduler, engine, decisions, chosen if getattr(chosen, "listens", True) else None, max_reward
-        )
-        engine.cut(engine.now if good_enough else end)
-    return Result(scheduler, curves, cluster, jobs, decisions, replace)
+    engine = Engine(cluster, curves, scheduler.geometry, jobs, inf if max_time is None else float(max_time))
+    told = chosen if getattr(chosen, "listens", True) else None
+    good = None if max_reward is None else float(max_reward)
+    with _without_collector(), _interruptible(engine):
+        reached = drive(scheduler, engine, decisions, told, good)
+        engine.cut(engine.now if reached or engine.interrupted else engine.max_time)
+    again = replace and loaded.rows is not None and scheduler.started > loaded.rows
+    result = Result(scheduler, curves, cluster, jobs, decisions, again, engine.interrupted)
+    if engine.interrupted:
+        raise Interrupted(result)
+    return result
 
 
 def _cluster(workers: int | None, cluster: Cluster | None) -> Cluster:
@@ -110,11 +120,12 @@ def _cluster(workers: int | None, cluster: Cluster | None) -> Cluster:
         return Cluster() if workers is None else Cluster(workers=workers)
     if not isinstance(cluster, Cluster):
         raise ParameterError("cluster", cluster, "must be an hbsim.Cluster")
-    if workers is not None and workers != cluster.workers:
-        raise ParameterError(
-            "workers", workers, f"the cluster has workers={cluster.workers}; give one of them"
-        )
-    return cluster
+    if workers is None or workers == cluster.workers:
+        return cluster
+    if cluster.names_workers:
+        rule = f"the cluster has workers={cluster.workers}; say how many in one place"
+        raise ParameterError("workers", workers, rule)
+    return dataclasses.replace(cluster, workers=workers)
 
 
 def _check_scheduler(scheduler: Scheduler, max_time: float | None, max_reward: float | None) -> None:
@@ -152,15 +163,50 @@ def _searcher(
     return make_searcher(searcher or "random", surrogate.space, surrogate.rows, seed, replace)
 
 
+class Interrupted(KeyboardInterrupt):
+    """A study was interrupted by Ctrl-C.
+
+    Attributes
+    ----------
+    result : Result
+        The study until then; what was under way is censored.
+    """
+
+    def __init__(self, result: Result) -> None:
+        self.result = result
+        super().__init__(f"interrupted after {result.end_time:g} simulated seconds")
+
+
+@contextmanager
+def _interruptible(engine: Engine) -> Iterator[None]:
+    """Let the first Ctrl-C end the study between two events; the second is Python's own."""
+    usual = signal.getsignal(signal.SIGINT)
+    if usual is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, usual)
+        engine.interrupt()
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
 @contextmanager
 def _without_collector() -> Iterator[None]:
     """Keep the garbage collector from walking the heaps again and again; nothing here makes cycles."""
     was_enabled = gc.isenabled()
+    frozen = gc.get_freeze_count()
     gc.freeze()
     gc.disable()
     try:
         yield
     finally:
-        gc.unfreeze()
+        if not frozen:
+            gc.unfreeze()
         if was_enabled:
             gc.enable()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from hbsim.cli.command import command_line, grouped
+from hbsim.cli.command import command_line, grouped, say
 from hbsim.cli.fields import parse_whole
 from hbsim.cli.options import ClusterOptions, FileOptions, SchedulerOptions, StudyOptions, SurrogateName
 from hbsim.errors import ParameterError
@@ -85,12 +85,21 @@ def simulate(
         curves = files.load(surrogate)
         made = scheduler.make(curves, study.trials, study.seed)
         result = _simulate(made, curves, study, cluster.make())
-        _check_trials(asked, result.scheduler.started)
+        if not result.interrupted:
+            _check_trials(asked, result.scheduler.started)
         written.append(result)
+    asked = [trial for trial in asked if trial < result.scheduler.started]
     if output.as_json:
         print_json(as_json(result, request, asked, output.folder))
     else:
         show(result, asked, output.folder)
+    if result.interrupted:
+        kept = f"in {output.folder}" if output.folder else "above"
+        say(
+            "error",
+            f"interrupted after {result.end_time:.4g} simulated seconds: what came until then is {kept}",
+        )
+        raise typer.Exit(1)
 
 
 def _check_trials(asked: list[int], count: int | None) -> None:
@@ -101,20 +110,23 @@ def _check_trials(asked: list[int], count: int | None) -> None:
 
 
 def _simulate(scheduler: Scheduler, curves: Surrogate, study: StudyOptions, cluster: Cluster) -> Result:
-    from hbsim import simulate
     from hbsim.cli.progress import progress
+    from hbsim.study import Interrupted, simulate
 
-    with progress(lambda: scheduler.started, study.trials, "trials started"):
-        return simulate(
-            scheduler,
-            curves,
-            seed=study.seed,
-            cluster=cluster,
-            searcher=study.searcher,
-            max_time=study.max_time,
-            max_reward=study.max_reward,
-            replace=study.replace,
-        )
+    try:
+        with progress(lambda: scheduler.started, study.trials, "trials started"):
+            return simulate(
+                scheduler,
+                curves,
+                seed=study.seed,
+                cluster=cluster,
+                searcher=study.searcher,
+                max_time=study.max_time,
+                max_reward=study.max_reward,
+                replace=study.replace,
+            )
+    except Interrupted as interrupted:
+        return interrupted.result
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from hbsim.errors import ParameterError
+from hbsim.core.exact import whole
 
 __all__ = ["BLOCK", "Purpose", "block_generator", "check_count", "check_seed"]
 
@@ -43,15 +43,9 @@ def block_generator(seed: int, purpose: Purpose, block: int, part: int = 0) -> n
 
 def check_seed(seed: int) -> int:
     """Return the seed, a whole number, 0 or more."""
-    return _natural("seed", seed)
+    return whole("seed", seed, 0)
 
 
 def check_count(n: int) -> int:
     """Return how many configurations are asked for, 0 or more."""
-    return _natural("n", n)
-
-
-def _natural(field: str, value: object) -> int:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 0:
-        raise ParameterError(field, value, "must be a whole number, 0 or more")
-    return int(value)
+    return whole("n", n, 0)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hbsim.core.streams import BLOCK, Purpose, block_generator
+from hbsim.errors import ParameterError, SurrogateError
 from hbsim.searchers import Searcher
 from hbsim.simulation.cluster import Cluster
 from hbsim.surrogates.protocol import Floats, Ints, Surrogate
@@ -68,6 +69,7 @@ class Curves:
         self._limit = num_trials
         self.high_brackets = high_brackets
         self._factors: Floats = np.empty((0, len(levels)))
+        self._kept: dict[int, Floats] = {}
         self._budgets: dict[tuple[int, int], list[float]] = {}
         self._configurations: list[Floats | Ints] = []
         self.values = array("d")
@@ -85,7 +87,13 @@ class Curves:
         if remaining is not None:
             count = max(1, min(count, remaining))
         configurations = self._searcher.suggest(count)
+        if len(configurations) != count:
+            rule = f"suggest({count}) must return {count} configurations, not {len(configurations)}"
+            raise ParameterError("searcher", type(self._searcher).__name__, rule)
         values, seconds = self.surrogate.evaluate(configurations, self.levels)
+        if self._limit is None and not seconds.any():
+            problem = "all trials take no time at all: a study without num_trials would never end"
+            raise SurrogateError(self.surrogate.name, problem)
         self._configurations.append(configurations)
         self._extend(values, seconds, first)
         self.count += count
@@ -121,7 +129,9 @@ class Curves:
         if not self._cluster.straggler_std:
             return 1.0
         block, place = divmod(trial, BLOCK)
-        return float(self._draw_factors(block)[place, at])
+        if block not in self._kept:
+            self._kept[block] = self._draw_factors(block)
+        return float(self._kept[block][place, at])
 
     def budget(self, trial: int, attempt: int) -> float:
         """Return the exposed seconds after which an attempt of a trial is lost."""

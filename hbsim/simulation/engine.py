@@ -96,6 +96,7 @@ class Engine:
         self.value = 0.0
         self.jobs = jobs
         self.max_time = max_time
+        self.interrupted = False
         self.cluster = cluster
         self._values, self._seconds = curves.values, curves.seconds
         self._from_zero = curves.from_zero if curves.high_brackets else curves.seconds
@@ -287,6 +288,11 @@ class Engine:
     def _budget_left(self, job: Job) -> float:
         attempt, left = self._budgets.get(job.trial, (-1, 0.0))
         return left if attempt == job.attempt else self.curves.budget(job.trial, job.attempt)
+
+    def interrupt(self) -> None:
+        """End the study at the next event, as if `max_time` were now."""
+        self.interrupted = True
+        self.max_time = -inf
 
     def cut(self, time: float) -> None:
         """End the study at `time`: jobs under way are censored there."""

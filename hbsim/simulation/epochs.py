@@ -30,10 +30,10 @@ def expand(result: Result, trials: Sequence[int]) -> pl.DataFrame:
     place = {int(trial): i for i, trial in enumerate(wanted)}
     times = _decision_times(result, wanted)
     columns: list[tuple[NDArray[np.int64], Floats, Floats, Floats]] = []
-    rows = result.job_rows()
+    rows, speeds = result.job_rows(), result.cluster.speeds
     for row in rows[np.isin(rows["trial"], wanted)]:
         at = place[int(row["trial"])]
-        mask, when = _one_job(result, row, units, seconds[at], times)
+        mask, when = _one_job(result, row, units, seconds[at], times, speeds[int(row["worker"])])
         ids = np.array([row["job"], row["trial"], row["worker"]], dtype=np.int64)
         columns.append((np.tile(ids, (int(mask.sum()), 1)), units[mask], when, values[at][mask]))
     return _frame(columns)
@@ -73,6 +73,7 @@ def _one_job(
     units: Floats,
     seconds: Floats,
     times: dict[tuple[int, float], float],
+    speed: float,
 ) -> tuple[NDArray[np.bool_], Floats]:
     """Return which units a job went through, and when it was done with each."""
     start, stop, trial = float(row["start_resource"]), float(row["stop_resource"]), int(row["trial"])
@@ -81,7 +82,7 @@ def _one_job(
     delay = result.cluster.report_delay
     waits = result.cluster.report == "blocking"
     clock = float(row["train_start"])
-    for below, level, factor in _stretches(result, trial, int(row["worker"]), start):
+    for below, level, factor in _stretches(result, trial, speed, start):
         inside = (units > below) & (units <= level)
         base = np.interp(below, units, seconds) if below else 0.0
         when[inside] = clock + (seconds[inside] - base) * factor
@@ -94,12 +95,13 @@ def _one_job(
     return mask, when[mask]
 
 
-def _stretches(result: Result, trial: int, worker: int, start: float) -> Iterator[tuple[float, float, float]]:
+def _stretches(
+    result: Result, trial: int, speed: float, start: float
+) -> Iterator[tuple[float, float, float]]:
     """Yield (below, level, seconds per second of the curve) for each stretch of a trial above `start`."""
     scheduler, curves = result.scheduler, result.curves
     first = scheduler.geometry.first[scheduler.bracket_of(trial)]
     width = len(scheduler.levels)
-    speed = result.cluster.speeds[worker]
     below = 0.0
     for at in range(first, width):
         level = scheduler.levels[at]

@@ -35,6 +35,8 @@ class Result:
         Where it ran.
     replace : bool
         Whether rows of a table came more than once.
+    interrupted : bool
+        Whether the study was ended by Ctrl-C.
     """
 
     def __init__(
@@ -45,11 +47,13 @@ class Result:
         jobs: Jobs,
         decisions: Decisions,
         replace: bool = False,
+        interrupted: bool = False,
     ) -> None:
         self.scheduler = scheduler
         self.curves = curves
         self.cluster = cluster
         self.replace = replace
+        self.interrupted = interrupted
         self._jobs = jobs
         self._decisions = decisions
 
@@ -142,6 +146,6 @@ class Result:
         wasted_resource (trained again, lost in failures, overrun); best (the incumbent's value),
         regret (distance at R between the incumbent and the best of the surrogate's space, null where
         unknown), test (the incumbent's held-out value at R, null where there is none), and how it was
-        made: scheduler, surrogate, metric, mode, workers, replace.
+        made: scheduler, surrogate, metric, mode, workers, replace, interrupted.
         """
         return summaries.summary(self, self._jobs)

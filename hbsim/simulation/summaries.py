@@ -113,6 +113,7 @@ def summary(result: Result, jobs: Jobs) -> dict[str, object]:
         "mode": surrogate.mode,
         "workers": cluster.workers,
         "replace": result.replace,
+        "interrupted": result.interrupted,
     }
 
 

@@ -66,7 +66,7 @@ def test_it_is_a_searcher_without_a_model():
     ("make", "field"),
     [
         (lambda: RandomSearcher(SPACE, -1), "seed"),
-        (lambda: RandomSearcher(SPACE, 1.0), "seed"),
+        (lambda: RandomSearcher(SPACE, 1.5), "seed"),
         (lambda: RandomSearcher(SPACE, True), "seed"),
         (lambda: RandomSearcher({"lr": Real(0, 1)}, 0), "space"),
         (lambda: RandomSearcher(SPACE, 0).suggest(-1), "n"),
