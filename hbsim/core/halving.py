@@ -58,6 +58,7 @@ class HalvingRung(TopRung):
     def hand_out(self, trial: int) -> None:
         """Note that a winner goes on."""
         self._place[trial] = HANDED_OUT
+        self._stale = True
         self._top_size -= 1
 
     def losers(self) -> list[int]:

@@ -35,6 +35,7 @@ class TopRung:
     __slots__ = (
         "_place",
         "_rest",
+        "_stale",
         "_top",
         "_top_size",
         "eligible",
@@ -58,6 +59,7 @@ class TopRung:
         self._top: list[tuple[float, int]] = []
         self._rest: list[tuple[float, int]] = []
         self._top_size = 0
+        self._stale = False  # whether the heaps may hold trials that were passed over
         self.eligible: list[tuple[float, int]] = []
         self._place = bytearray()
 
@@ -76,7 +78,7 @@ class TopRung:
             place.extend(bytes(trial - len(place) + SPARE))
         size = self.places()
         if value > -inf:
-            if self._top_size and value > self._worst_of_top():
+            if self._top_size and value > (self._worst_of_top() if self._stale else self._top[0][0]):
                 place[trial] = TOP
                 self._top_size += 1
                 heappush(self._top, (value, -order))
@@ -119,6 +121,7 @@ class TopRung:
         was = self._place[trial]
         if was in (TOP, REST):
             self._place[trial] = PASSED_OVER
+            self._stale = True
         if was == TOP:
             self._top_size -= 1
             self._balance(self.places())
@@ -126,7 +129,9 @@ class TopRung:
     def cutoff(self) -> float | None:
         """Return the value in the last of the floor(n / eta) places; None while it is empty."""
         size = self.places()
-        return self._worst_of_top() if size and self._top_size == size else None
+        if not size or self._top_size != size:
+            return None
+        return self._worst_of_top() if self._stale else self._top[0][0]
 
     def places(self) -> int:
         """Return how many places there are now: floor(n / eta)."""

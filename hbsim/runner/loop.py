@@ -11,7 +11,7 @@ from hbsim.core.types import Job
 from hbsim.history import Decisions
 from hbsim.searchers import Searcher
 
-__all__ = ["Event", "Executor", "drive"]
+__all__ = ["FAILURE", "FREE", "MILESTONE", "NOTHING", "Event", "Executor", "drive"]
 
 
 class Event(IntEnum):
@@ -21,6 +21,10 @@ class Event(IntEnum):
     FREE = 1  # a worker is free, and there is nothing to tell
     MILESTONE = 2  # a trial stands at its next milestone
     FAILURE = 3  # a trial has failed
+
+
+# As plain names: an attribute of an enum takes longer than what the loop does with it.
+NOTHING, FREE, MILESTONE, FAILURE = Event
 
 
 class Executor(Protocol):
@@ -97,7 +101,7 @@ def drive(  # noqa: C901 - the loop stands here whole
                 searcher.on_start(job.trial, job.stop)
             continue
         event = wait()
-        if event is Event.MILESTONE:
+        if event is MILESTONE:
             trial, value = executor.trial, executor.value
             at = executor.at
             code = reach(trial, value)
@@ -108,13 +112,13 @@ def drive(  # noqa: C901 - the loop stands here whole
                 _tell_searcher(searcher, scheduler, trial, at, value, code)
             if target is not None and target <= sign * value < inf:
                 return True
-        elif event is Event.FAILURE:
+        elif event is FAILURE:
             code = scheduler.fail(executor.trial)
             answer(code)
             asked_in_vain = False
             if searcher is not None and code == STOP:
                 searcher.on_end(executor.trial)
-        elif event is Event.NOTHING:
+        elif event is NOTHING:
             return False
 
 

@@ -13,30 +13,11 @@ from hbsim.core.scheduler import CONTINUE, PAUSE
 from hbsim.core.types import Job
 from hbsim.history import JobRow, Jobs
 from hbsim.history.columns import CENSORED, FAILED
-from hbsim.runner import Event
+from hbsim.runner import FAILURE, FREE, MILESTONE, NOTHING, Event
 from hbsim.simulation.cluster import Cluster
 from hbsim.simulation.curves import Curves
 
 __all__ = ["Engine"]
-
-
-class Due(simpy.Event):
-    """What happens next on a worker. Each worker has one, which is scheduled again and again."""
-
-    def __init__(self, env: simpy.Environment, worker: int, listeners: EventCallbacks) -> None:
-        super().__init__(env)
-        self.worker = worker
-        self.priority = EventPriority(worker)  # of simultaneous events the lower worker comes first
-        self.listeners = listeners
-        self.event = Event.FREE
-        self._ok = True
-        self._value = None
-
-    def after(self, delay: float, event: Event) -> None:
-        """Let `event` happen after `delay` seconds."""
-        self.event = event
-        self.callbacks = self.listeners
-        self.env.schedule(self, self.priority, delay)
 
 
 class Stay(JobRow):
@@ -68,6 +49,26 @@ class Stay(JobRow):
     seconds: float
     exposed: float
     busy: bool
+
+
+class Due(simpy.Event):
+    """What happens next on a worker. Each worker has one, which is scheduled again and again."""
+
+    def __init__(self, env: simpy.Environment, worker: int, listeners: EventCallbacks) -> None:
+        super().__init__(env)
+        self.worker = worker
+        self.stay = Stay()
+        self.priority = EventPriority(worker)  # of simultaneous events the lower worker comes first
+        self.listeners = listeners
+        self.event = FREE
+        self._ok = True
+        self._value = None
+
+    def after(self, delay: float, event: Event) -> None:
+        """Let `event` happen after `delay` seconds."""
+        self.event = event
+        self.callbacks = self.listeners
+        self.env.schedule(self, self.priority, delay)
 
 
 class Engine:
@@ -111,10 +112,12 @@ class Engine:
         self._peek, self._step = self._env.peek, self._env.step
         self._fired: Due
         self._due = [Due(self._env, worker, [self._fire]) for worker in range(cluster.workers)]
-        self._stays = [Stay() for _ in range(cluster.workers)]
+        self._stays = [due.stay for due in self._due]
         for worker, stay in enumerate(self._stays):
             stay.worker = worker
             stay.busy = False
+        self._delay, self._drops = cluster.report_delay, cluster.drop_rate > 0
+        self._saves = cluster.resume and cluster.save > 0
         self._free = list(range(cluster.workers))  # a heap
         self._saved: dict[int, float] = {}  # when each paused trial's checkpoint is saved
         self._budgets: dict[int, tuple[int, float]] = {}  # attempt, exposed seconds left
@@ -132,17 +135,17 @@ class Engine:
         """Go to the next event; NOTHING if there is none until `max_time`."""
         soonest = self._peek()
         if soonest > self.max_time or soonest == inf:
-            return Event.NOTHING
+            return NOTHING
         self._step()
         due = self._fired
         self.now = soonest
         event = due.event
-        if event is Event.FREE:
+        if event is FREE:
             heappush(self._free, due.worker)
             return event
-        stay = self._stays[due.worker]
+        stay = due.stay
         self.trial = stay.trial
-        if event is Event.MILESTONE:
+        if event is MILESTONE:
             at = self.at = stay.at
             self.value = self._values[stay.row + at]
         return event
@@ -173,32 +176,35 @@ class Engine:
         else:
             stay.start_resource = 0.0
             stay.base_at = -1
-        stay.seconds = self._stretch(worker, stay)
+        if at == stay.first:
+            stay.seconds = self._from_zero[stay.row + at] / self._speeds[worker]
+        else:
+            stay.seconds = self._stretch(worker, stay)
         stay.start_time = now
         stay.base = stay.train_start = now + delay
         stay.trained = 0.0
         stay.value = nan
         stay.busy = True
-        if cluster.drop_rate:
+        if self._drops:
             left = self._budget_left(job)
             stay.exposed = left - cluster.startup - load
             if stay.exposed < 0.0:
-                self._due[worker].after(left if left < cluster.startup else left + wait, Event.FAILURE)
+                self._due[worker].after(left if left < cluster.startup else left + wait, FAILURE)
                 return
         self._train(worker, stay, delay)
 
     def answer(self, code: int) -> None:
         """Do what was decided about the trial of the last event."""
-        worker = self._fired.worker
-        stay = self._stays[worker]
-        if self._fired.event is Event.FAILURE:
+        due = self._fired
+        worker, stay = due.worker, due.stay
+        if due.event is FAILURE:
             self._end(worker, stay, FAILED, self._trained_until(worker, stay, self.now))
             return
         at = stay.at
         stay.value = self.value
         stay.milestone = self._levels[at]
         stay.trained += stay.seconds
-        if self.cluster.drop_rate:
+        if self._drops:
             stay.exposed -= stay.seconds
         stay.base = stay.base + stay.seconds if self._async else self.now
         stay.base_at = at
@@ -223,26 +229,25 @@ class Engine:
 
     def _train(self, worker: int, stay: Stay, delay: float) -> None:
         """Train the present stretch from `delay` seconds from now; before now, if training ran on."""
-        cluster = self.cluster
-        span = delay + stay.seconds + cluster.report_delay
+        span = delay + stay.seconds + self._delay
         # Training that runs on can be lost before the report arrives, which is dropped then.
-        if cluster.drop_rate and stay.exposed < self._trained_until(worker, stay, self.now + span):
-            self._due[worker].after(max(0.0, delay + stay.exposed), Event.FAILURE)
+        if self._drops and stay.exposed < self._trained_until(worker, stay, self.now + span):
+            self._due[worker].after(max(0.0, delay + stay.exposed), FAILURE)
             return
-        self._due[worker].after(span if span > 0.0 else 0.0, Event.MILESTONE)
+        self._due[worker].after(span if span > 0.0 else 0.0, MILESTONE)
 
     def _end(self, worker: int, stay: Stay, verdict: int, extra: float) -> None:
         """End a job that was decided now, after `extra` seconds of training since `base`."""
-        cluster, end = self.cluster, self.now
-        if verdict == PAUSE and cluster.resume and cluster.save:
-            end += cluster.save
+        end = self.now
+        if self._saves and verdict == PAUSE:
+            end += self.cluster.save
             self._saved[stay.trial] = end
         self._close(worker, stay, verdict, extra, end)
         stay.busy = False
-        if cluster.drop_rate and verdict != FAILED:
+        if self._drops and verdict != FAILED:
             self._budgets[stay.trial] = (stay.attempt, stay.exposed - extra)
         if end > self.now:
-            self._due[worker].after(cluster.save, Event.FREE)
+            self._due[worker].after(self.cluster.save, FREE)
         else:
             heappush(self._free, worker)
 
