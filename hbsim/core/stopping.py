@@ -53,9 +53,9 @@ class Stopping(Scheduler):
 
     def _decide(self, trial: int, at: int, value: float) -> int:
         rung = self._rungs[self._bracket[trial]][at]
-        self.n_before = self._position[trial] = len(rung.values)
-        rung.values.append(value)
-        cut = rung.cut
+        values, cut = rung.values, rung.cut
+        self.n_before = self._position[trial] = len(values)
+        values.append(value)
         if cut is None:
             self.cutoff = None
             return COMPLETE

@@ -74,6 +74,7 @@ class Jobs:
         self.started = 0
         self.cut = inf
         self._rows = bytearray()
+        self._ended: NDArray[np.void] | None = None
         self._sorted: NDArray[np.void] | None = None
 
     def end(self, row: JobRow, resource: float, time: float, verdict: int) -> None:
@@ -98,18 +99,27 @@ class Jobs:
     def __len__(self) -> int:
         return len(self._rows) // ROW.size if self._sorted is None else len(self._sorted)
 
-    def rows(self) -> NDArray[np.void]:
-        """Return the jobs in the order of their starts, a structured array with the fields of `NAMES`.
+    def ended(self) -> NDArray[np.void]:
+        """Return the jobs in the order of their ends, a structured array with the fields of `NAMES`.
 
         The study is over then: no more rows are taken.
         """
         import numpy as np
 
-        if self._sorted is None:
+        if self._ended is None:
             rows = np.frombuffer(self._rows, dtype=list(zip(NAMES, TYPES, strict=True)))
-            rows = rows[np.argsort(rows["job"], kind="stable")]
             rows["end_time"] = np.minimum(rows["end_time"], self.cut)
-            self._sorted = rows
+            self._ended = rows
+        return self._ended
+
+    def rows(self) -> NDArray[np.void]:
+        """Return the same in the order of their starts."""
+        import numpy as np
+
+        if self._sorted is None:
+            rows = self.ended()
+            self._sorted = rows[np.argsort(rows["job"], kind="stable")]
+            self._ended = self._sorted
             self._rows = bytearray()
         return self._sorted
 

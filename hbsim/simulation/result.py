@@ -60,7 +60,7 @@ class Result:
     @cached_property
     def end_time(self) -> float:
         """Simulated seconds at which the last job ended."""
-        return float(self._jobs.rows()["end_time"].max(initial=0.0))
+        return float(self._jobs.ended()["end_time"].max(initial=0.0))
 
     @cached_property
     def jobs(self) -> pl.DataFrame:
@@ -136,7 +136,7 @@ class Result:
         stopped, completed there, and went on later (promoted).
         """
         brackets = self.scheduler.trial_brackets()
-        return summaries.rungs(self._decisions.rows(), self._jobs.rows(), self.scheduler.levels, brackets)
+        return summaries.rungs(self._decisions.rows(), self._jobs.ended(), self.scheduler.levels, brackets)
 
     def summary(self) -> dict[str, object]:
         """Return the study in a few numbers, plain types.

@@ -25,7 +25,7 @@ __all__ = ["incumbent", "rungs", "summary", "trials"]
 def trials(scheduler: Scheduler, jobs: Jobs, decisions: pl.DataFrame) -> pl.DataFrame:
     """Return a row a trial: trial, bracket, status, resource, best, final, trained_seconds."""
     count = scheduler.started
-    rows = jobs.rows()
+    rows = jobs.ended()
     seconds = np.bincount(rows["trial"], weights=rows["trained"], minlength=count)
     frame = pl.DataFrame(
         {
@@ -93,7 +93,7 @@ def summary(result: Result, jobs: Jobs) -> dict[str, object]:
     """Return the study in a few numbers."""
     scheduler, cluster = result.scheduler, result.cluster
     counts = scheduler.status_counts()
-    rows = jobs.rows()
+    rows = jobs.ended()
     occupied = math.fsum(rows["end_time"] - rows["start_time"])
     capacity = cluster.workers * result.end_time
     trained, wasted = resources(rows)
