@@ -12,13 +12,13 @@ from hbsim.core.drops import Drops
 from hbsim.core.levels import Levels
 from hbsim.core.options import Options
 from hbsim.core.packing import integers, pack_rungs, unpack_rungs
-from hbsim.core.scheduler import COMPLETE, CONTINUE, FAILED, PAUSE, PAUSED, Scheduler
+from hbsim.core.scheduler import COMPLETE, CONTINUE, FAILED, PAUSE, PAUSED, PausingScheduler
 from hbsim.core.top import TopRung
 
 __all__ = ["Promotion"]
 
 
-class Promotion(Scheduler):
+class Promotion(PausingScheduler):
     """Promotes the best floor(n / eta) of a rung, each as soon as it is among them."""
 
     def __init__(self, options: Options, geometry: Levels, brackets: int = 1) -> None:

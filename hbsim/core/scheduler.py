@@ -35,6 +35,7 @@ __all__ = [
     "STOPPED",
     "VERDICTS",
     "WAITING",
+    "PausingScheduler",
     "Scheduler",
 ]
 
@@ -201,6 +202,7 @@ class Scheduler(ABC):
         self._resource(trial, failure.resource, "a failure")
         return Decision(VERDICTS[self.fail(trial)], None)
 
+    @abstractmethod
     def reach(self, trial: int, value: float) -> int:
         """Record that a running trial stands at its next milestone with `value`; NaN for none.
 
@@ -209,19 +211,6 @@ class Scheduler(ABC):
         int
             The index in `VERDICTS` of what was decided. Nothing is checked: see `tell`.
         """
-        value *= self._sign
-        if not -inf < value < inf:
-            value = -inf
-        at = self._at[trial]
-        self._at[trial] = at + 1
-        code = self._code[trial] = self._decide(trial, at, value)
-        self._cutoff[trial] = nan if self.cutoff is None else self.cutoff
-        if code:
-            self._status[trial] = ENDED[code]
-            self.running -= 1
-            if self._reported:
-                self._reported.pop(trial, None)
-        return code
 
     def fail(self, trial: int) -> int:
         """Record that a running trial has failed; return RETRY or STOP as an index in `VERDICTS`."""
@@ -236,10 +225,6 @@ class Scheduler(ABC):
         self._status[trial] = FAILED
         self._lose(trial, self._at[trial])
         return STOP
-
-    @abstractmethod
-    def _decide(self, trial: int, at: int, value: float) -> int:
-        """Record a signed value at level `at`, set `n_before` and `cutoff`, return CONTINUE ... COMPLETE."""
 
     def _lose(self, trial: int, at: int) -> None:  # noqa: B027 - most schedulers need do nothing
         """Take note that a trial has failed for good on its way to level `at`."""
@@ -413,6 +398,30 @@ class Scheduler(ABC):
 
     def __repr__(self) -> str:
         return f"<{self.type} scheduler: {self.started} trials, {self.running} running, levels {self.levels}>"
+
+
+class PausingScheduler(Scheduler):
+    """What the types share in which trials pause."""
+
+    def reach(self, trial: int, value: float) -> int:
+        """Record that a running trial stands at its next milestone; see `Scheduler.reach`."""
+        value *= self._sign
+        if not -inf < value < inf:
+            value = -inf
+        at = self._at[trial]
+        self._at[trial] = at + 1
+        code = self._code[trial] = self._decide(trial, at, value)
+        self._cutoff[trial] = nan if self.cutoff is None else self.cutoff
+        if code:
+            self._status[trial] = ENDED[code]
+            self.running -= 1
+            if self._reported:
+                self._reported.pop(trial, None)
+        return code
+
+    @abstractmethod
+    def _decide(self, trial: int, at: int, value: float) -> int:
+        """Record a signed value at level `at`, set `n_before` and `cutoff`, return CONTINUE ... COMPLETE."""
 
 
 def _finite(value: object) -> float | None:

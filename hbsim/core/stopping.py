@@ -6,13 +6,14 @@ Tuning", MLSys 2020 (arXiv 1810.05934), as AutoTorch and Ray Tune carry it out.
 
 from __future__ import annotations
 
+from math import inf, nan
 from typing import cast
 
 from hbsim.core.cuts import Cut, make_cut
 from hbsim.core.levels import Levels
 from hbsim.core.options import Options
 from hbsim.core.packing import pack_values, unpack_values
-from hbsim.core.scheduler import COMPLETE, CONTINUE, STOP, Scheduler
+from hbsim.core.scheduler import COMPLETE, CONTINUE, ENDED, STOP, Scheduler
 
 __all__ = ["Fifo", "Stopping"]
 
@@ -51,18 +52,34 @@ class Stopping(Scheduler):
         self._sampler.take()
         return self._start(bracket)
 
-    def _decide(self, trial: int, at: int, value: float) -> int:
+    def reach(self, trial: int, value: float) -> int:
+        """Record that a running trial stands at its next milestone; see `Scheduler.reach`."""
+        value *= self._sign
+        if not -inf < value < inf:
+            value = -inf
+        at = self._at[trial]
+        self._at[trial] = at + 1
         rung = self._rungs[self._bracket[trial]][at]
         values, cut = rung.values, rung.cut
         self.n_before = self._position[trial] = len(values)
         values.append(value)
+        self.cutoff = None
         if cut is None:
-            self.cutoff = None
-            return COMPLETE
-        goes_on = cut.decide(value)
-        cutoff = cut.cutoff
-        self.cutoff = None if cutoff is None else cutoff * self._sign + 0.0  # no -0.0
-        return CONTINUE if goes_on else STOP
+            code = COMPLETE
+            self._cutoff[trial] = nan
+        else:
+            code = CONTINUE if cut.decide(value) else STOP
+            if cut.cutoff is not None:
+                self.cutoff = self._cutoff[trial] = cut.cutoff * self._sign + 0.0  # no -0.0
+            else:
+                self._cutoff[trial] = nan
+        self._code[trial] = code
+        if code:
+            self._status[trial] = ENDED[code]
+            self.running -= 1
+            if self._reported:
+                self._reported.pop(trial, None)
+        return code
 
     def _rung_values(self, trial: int) -> list[float]:
         return self._rungs[self._bracket[trial]][self._at[trial] - 1].values

@@ -15,7 +15,7 @@ from hbsim.core.halving import HalvingRung
 from hbsim.core.levels import Levels, hyperband_size
 from hbsim.core.options import Options
 from hbsim.core.packing import integers, pack_rungs, unpack_rungs
-from hbsim.core.scheduler import COMPLETE, PAUSE, PAUSED, Scheduler
+from hbsim.core.scheduler import COMPLETE, PAUSE, PAUSED, PausingScheduler
 from hbsim.errors import HbsimWarning
 
 __all__ = ["Synchronous"]
@@ -64,7 +64,7 @@ class Opening:
         self.rungs.append(rung)
 
 
-class Synchronous(Scheduler):
+class Synchronous(PausingScheduler):
     """Trains all trials of a rung, then takes the best floor(m / eta) of the m that are in to the next."""
 
     def __init__(self, options: Options, geometry: Levels) -> None:

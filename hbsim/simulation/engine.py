@@ -118,6 +118,7 @@ class Engine:
             stay.busy = False
         self._delay, self._drops = cluster.report_delay, cluster.drop_rate > 0
         self._saves = cluster.resume and cluster.save > 0
+        self._plain = not (self._async or self._drops or self._saves)
         self._free = list(range(cluster.workers))  # a heap
         self._saved: dict[int, float] = {}  # when each paused trial's checkpoint is saved
         self._budgets: dict[int, tuple[int, float]] = {}  # attempt, exposed seconds left
@@ -212,6 +213,10 @@ class Engine:
             stay.at = at + 1
             stay.seconds = self._seconds[stay.row + at + 1] / self._speeds[worker]
             self._train(worker, stay, stay.base - self.now)
+        elif self._plain:  # what `_end` comes to
+            self.jobs.end(stay, stay.milestone, self.now, code)
+            stay.busy = False
+            heappush(self._free, worker)
         else:
             self._end(worker, stay, code, self._free_run(worker, stay, self.now) if self._async else 0.0)
 
