@@ -12,8 +12,9 @@ from hbsim.core.drops import Drops
 from hbsim.core.levels import Levels
 from hbsim.core.options import Options
 from hbsim.core.packing import integers, pack_rungs, unpack_rungs
-from hbsim.core.scheduler import COMPLETE, CONTINUE, FAILED, PAUSE, PAUSED, PausingScheduler
+from hbsim.core.scheduler import PausingScheduler
 from hbsim.core.top import TopRung
+from hbsim.core.trials import COMPLETE, CONTINUE, FAILED, PAUSE, PAUSED
 
 __all__ = ["Promotion"]
 

@@ -1,18 +1,33 @@
-"""What all schedulers share: trials and their states, ask and tell, retries, the protocol's rules."""
+"""What all schedulers share: ask and tell, retries, the protocol's rules."""
 
 from __future__ import annotations
 
 import warnings
-from abc import ABC, abstractmethod
-from array import array
+from abc import abstractmethod
 from collections import deque
-from math import inf, isfinite, nan
-from operator import index
+from math import inf, nan
 from typing import Final
 
 from hbsim.core.levels import Levels
 from hbsim.core.options import Options
 from hbsim.core.sampling import BracketSampler, bracket_probabilities
+from hbsim.core.told import finite, metric
+from hbsim.core.trials import (
+    COMPLETE,
+    COMPLETED,
+    CONTINUE,
+    FAILED,
+    PAUSE,
+    PAUSED,
+    RETRY,
+    RUNNING,
+    STATUSES,
+    STOP,
+    STOPPED,
+    VERDICTS,
+    WAITING,
+    Trials,
+)
 from hbsim.core.types import (
     FAILURE_KINDS,
     Decision,
@@ -20,36 +35,18 @@ from hbsim.core.types import (
     Failure,
     Job,
     Milestone,
-    Mode,
     Report,
     Verdict,
 )
 from hbsim.errors import HbsimWarning, ParameterError, ProtocolError
 
-__all__ = [
-    "COMPLETED",
-    "FAILED",
-    "PAUSED",
-    "RUNNING",
-    "STATUSES",
-    "STOPPED",
-    "VERDICTS",
-    "WAITING",
-    "PausingScheduler",
-    "Scheduler",
-]
+__all__ = ["ENDED", "PausingScheduler", "Scheduler"]
 
-RUNNING, WAITING, PAUSED, STOPPED, COMPLETED, FAILED = range(6)
-STATUSES: Final = ("running", "running", "paused", "stopped", "completed", "failed")
-
-CONTINUE, PAUSE, STOP, COMPLETE, RETRY = range(5)
-VERDICTS: Final = (Verdict.CONTINUE, Verdict.PAUSE, Verdict.STOP, Verdict.COMPLETE, Verdict.RETRY)
-ROOM: Final = 4096  # trials
 new: Final = tuple.__new__  # of a NamedTuple: a third of the time of calling it
 ENDED: Final = {PAUSE: PAUSED, STOP: STOPPED, COMPLETE: COMPLETED}
 
 
-class Scheduler(ABC):
+class Scheduler(Trials):
     """A state machine that says which trial trains next, and how far.
 
     It has no clock, no files and no threads, and knows no configurations: whoever drives it asks for
@@ -71,27 +68,14 @@ class Scheduler(ABC):
     """
 
     def __init__(self, options: Options, geometry: Levels, brackets: int = 1) -> None:
+        super().__init__(geometry, options.mode)
         self.options = options
         self.type = options.type
-        self.mode: Mode = options.mode
-        self.levels = geometry.levels
-        self.geometry = geometry
         self.brackets = brackets
-        self.started = 0
-        self.running = 0
         self.n_before = 0
         self.cutoff: float | None = None
         self._limit = inf if options.num_trials is None else options.num_trials
-        self._sign = 1.0 if options.mode == "max" else -1.0
         self._top = len(geometry.levels) - 1
-        # Columns, an entry a trial, and room for more. `_at` is the index in `levels` of its next milestone,
-        # `_position` its place among the values of the rung that recorded it last.
-        self._bracket = array("H")
-        self._status = bytearray()
-        self._at = array("H")
-        self._position = array("q")
-        self._code = bytearray()  # the verdict at its last milestone
-        self._cutoff = array("d")  # what its value was held against there; NaN for nothing
         self._attempts: dict[int, int] = {}
         self._reported: dict[int, float] = {}  # the last resource told, of running jobs
         self._retries: deque[int] = deque()
@@ -130,25 +114,6 @@ class Scheduler(ABC):
     def _has_work(self) -> bool:
         """Return whether `_choose` would return a trial."""
 
-    def _start(self, bracket: int) -> int:
-        """Enter a new trial that starts in `bracket`."""
-        trial = self.started
-        if trial == len(self._status):
-            self._make_room()
-        self._bracket[trial] = bracket
-        self._at[trial] = self.geometry.first[bracket]
-        self.started = trial + 1
-        return trial
-
-    def _make_room(self) -> None:
-        """Lengthen the columns: quicker than to append a trial at a time."""
-        self._bracket.frombytes(bytes(ROOM * self._bracket.itemsize))
-        self._at.frombytes(bytes(ROOM * self._at.itemsize))
-        self._status.extend(bytes(ROOM))
-        self._code.extend(bytes(ROOM))
-        self._position.extend(array("q", [-1]) * ROOM)
-        self._cutoff.extend(array("d", [nan]) * ROOM)
-
     # Telling
 
     def tell(self, event: Report | Failure) -> Decision:
@@ -176,7 +141,7 @@ class Scheduler(ABC):
     def _report(self, report: Report) -> Decision:
         trial = self._running(report.trial, "a report")
         resource = self._resource(trial, report.resource, "a report")
-        value = _number(trial, report.value)
+        value = metric(trial, report.value)
         at = self._at[trial]
         if at < self._top and resource >= self.levels[at + 1]:
             self._warn_skipped(trial, resource)
@@ -226,7 +191,7 @@ class Scheduler(ABC):
         self._lose(trial, self._at[trial])
         return STOP
 
-    def _lose(self, trial: int, at: int) -> None:  # noqa: B027 - most schedulers need do nothing
+    def _lose(self, trial: int, at: int) -> None:
         """Take note that a trial has failed for good on its way to level `at`."""
 
     def _running(self, trial: int, what: str) -> int:
@@ -240,7 +205,7 @@ class Scheduler(ABC):
         return trial
 
     def _resource(self, trial: int, resource: float, what: str) -> float:
-        number = _finite(resource)
+        number = finite(resource)
         if number is None:
             raise ProtocolError(trial, f"{what} at resource {resource!r}", "a finite number")
         last = self._reported.get(trial)
@@ -248,17 +213,6 @@ class Scheduler(ABC):
             raise ProtocolError(
                 trial, f"{what} at resource {resource}", f"at least {last}, as reported before"
             )
-        return number
-
-    def _known(self, trial: int) -> int:
-        """Return the number of a trial that has started, as a plain integer."""
-        try:
-            number = -1 if isinstance(trial, bool) else index(trial)
-        except TypeError:
-            number = -1
-        if not 0 <= number < self.started:
-            known = f"0 ... {self.started - 1}" if self.started else "none yet"
-            raise ProtocolError(trial, "an unknown trial", f"one of the trials started: {known}")
         return number
 
     def _warn_skipped(self, trial: int, resource: float) -> None:
@@ -270,43 +224,6 @@ class Scheduler(ABC):
             warnings.warn(HbsimWarning(text), stacklevel=4)
 
     # Looking
-
-    def status(self, trial: int) -> str:
-        """Return ``"running"``, ``"paused"``, ``"stopped"``, ``"completed"`` or ``"failed"``.
-
-        Raises
-        ------
-        ProtocolError
-            If there is no such trial.
-        """
-        return STATUSES[self._status[self._known(trial)]]
-
-    def bracket_of(self, trial: int) -> int:
-        """Return the bracket in which a trial started."""
-        return self._bracket[self._known(trial)]
-
-    def trial_brackets(self) -> array[int]:
-        """Return the brackets in which the trials started, in the order of trials."""
-        return self._bracket[: self.started]
-
-    def trial_statuses(self) -> list[str]:
-        """Return what `status` says of every trial, in the order of trials."""
-        return [STATUSES[status] for status in self._status[: self.started]]
-
-    def status_counts(self) -> dict[str, int]:
-        """Return how many trials are running, paused, stopped, completed, failed."""
-        statuses = self._status[: self.started]
-        counts = dict.fromkeys(STATUSES, 0)
-        for status, name in enumerate(STATUSES):
-            counts[name] += statuses.count(status)
-        return counts
-
-    def trial_levels(self) -> list[float]:
-        """Return the milestone at which each trial stands, 0 before the first, in the order of trials."""
-        stands = (0.0, *self.levels)
-        first = self.geometry.first
-        columns = zip(self._at[: self.started], self._bracket, strict=False)
-        return [stands[at] if at > first[b] else 0.0 for at, b in columns]
 
     def dropped(self) -> list[int]:
         """Return the paused trials that can never go on and were not named before, in ascending order.
@@ -328,45 +245,6 @@ class Scheduler(ABC):
         from hbsim.core.explain import explain
 
         return explain(self, self._known(trial))
-
-    # What `explain` asks
-
-    def last_verdict(self, trial: int) -> Verdict | None:
-        """Return what was decided at a trial's last milestone, None before the first."""
-        return VERDICTS[self._code[trial]] if self._position[trial] >= 0 else None
-
-    def last_level(self, trial: int) -> float:
-        """Return a trial's last milestone."""
-        return self.levels[self._at[trial] - 1]
-
-    def standing(self, trial: int) -> tuple[float | None, int, int, float | None]:
-        """Return a trial's last value, n, its rank and the cutoff, as they were when it was decided."""
-        order = self._position[trial]
-        values = self._rung_values(trial)
-        value = values[order]
-        rank = 1 + sum(other >= value for other in values[:order])
-        cutoff = self._cutoff[trial]
-        return self._shown(value), order + 1, rank, None if cutoff != cutoff else cutoff
-
-    def standing_since(self, trial: int) -> str:
-        """Return what became of a trial since its last milestone, in a sentence; empty if nothing did."""
-        status = self._status[trial]
-        if status == FAILED:
-            return "It has failed for good since."
-        if status == WAITING:
-            return "It has failed since and waits for a retry."
-        return self._since(trial) if self._code[trial] == PAUSE else ""
-
-    def _since(self, trial: int) -> str:
-        """Return the same for a trial that paused at its last milestone."""
-        return ""
-
-    def _shown(self, value: float) -> float | None:
-        return None if value == -inf else value * self._sign + 0.0
-
-    @abstractmethod
-    def _rung_values(self, trial: int) -> list[float]:
-        """Return the signed values of the rung that recorded `trial` last."""
 
     # Keeping
 
@@ -422,35 +300,3 @@ class PausingScheduler(Scheduler):
     @abstractmethod
     def _decide(self, trial: int, at: int, value: float) -> int:
         """Record a signed value at level `at`, set `n_before` and `cutoff`, return CONTINUE ... COMPLETE."""
-
-
-def _finite(value: object) -> float | None:
-    """Return a number that is finite, whole ones as they are; None for anything else."""
-    kind = type(value)
-    if (kind is int or kind is float) and -1e300 < value < 1e300:  # type: ignore[operator]
-        return value  # type: ignore[return-value]
-    if isinstance(value, (bool, str, bytes)):
-        return None
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return None
-    if not isfinite(number):
-        return None
-    return value if isinstance(value, int) else number
-
-
-def _number(trial: int, value: float | None) -> float:
-    """Return a reported value as a float; NaN for None."""
-    if type(value) is float:
-        return value
-    if value is None:
-        return nan
-    if isinstance(value, (bool, str, bytes)):
-        raise ProtocolError(trial, f"the value {value!r}", "a number or None")
-    try:
-        return float(value)
-    except OverflowError:
-        return nan
-    except (TypeError, ValueError):
-        raise ProtocolError(trial, f"the value {value!r}", "a number or None") from None

@@ -63,7 +63,7 @@ def load(scheduler: Scheduler, state: dict[str, object]) -> None:
 
 
 def _fill(scheduler: Scheduler, state: dict[str, object]) -> None:
-    from hbsim.core.scheduler import RUNNING
+    from hbsim.core.trials import RUNNING
 
     scheduler._bracket = array("H", integers(state["bracket"]))
     scheduler._status = bytearray(integers(state["status"]))
@@ -84,7 +84,7 @@ def _fill(scheduler: Scheduler, state: dict[str, object]) -> None:
 
 def _check(scheduler: Scheduler, state: dict[str, object]) -> None:
     """Hold the columns against each other."""
-    from hbsim.core.scheduler import STATUSES, VERDICTS, WAITING
+    from hbsim.core.trials import STATUSES, VERDICTS, WAITING
 
     count = scheduler.started
     for name in ("bracket", "at", "position", "code", "cutoff"):

@@ -13,7 +13,8 @@ from hbsim.core.cuts import Cut, make_cut
 from hbsim.core.levels import Levels
 from hbsim.core.options import Options
 from hbsim.core.packing import pack_values, unpack_values
-from hbsim.core.scheduler import COMPLETE, CONTINUE, ENDED, STOP, Scheduler
+from hbsim.core.scheduler import ENDED, Scheduler
+from hbsim.core.trials import COMPLETE, CONTINUE, STOP
 
 __all__ = ["Fifo", "Stopping"]
 

@@ -15,7 +15,8 @@ from hbsim.core.halving import HalvingRung
 from hbsim.core.levels import Levels, hyperband_size
 from hbsim.core.options import Options
 from hbsim.core.packing import integers, pack_rungs, unpack_rungs
-from hbsim.core.scheduler import COMPLETE, PAUSE, PAUSED, PausingScheduler
+from hbsim.core.scheduler import PausingScheduler
+from hbsim.core.trials import COMPLETE, PAUSE, PAUSED
 from hbsim.errors import HbsimWarning
 
 __all__ = ["Synchronous"]

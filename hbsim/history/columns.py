@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 __all__ = ["CENSORED", "FAILED", "numbers", "verdicts"]
 
-# After the indices in `hbsim.core.scheduler.VERDICTS`: what jobs may also end in.
+# After the indices in `hbsim.core.trials.VERDICTS`: what jobs may also end in.
 FAILED: Final = 5
 CENSORED: Final = 6
 NAMES: Final = ("continue", "pause", "stop", "complete", "retry", "failed", "censored")

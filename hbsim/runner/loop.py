@@ -6,7 +6,8 @@ from enum import IntEnum
 from math import inf
 from typing import Protocol
 
-from hbsim.core.scheduler import STOP, Scheduler
+from hbsim.core.scheduler import Scheduler
+from hbsim.core.trials import STOP
 from hbsim.core.types import Job
 from hbsim.history import Decisions
 from hbsim.searchers import Searcher

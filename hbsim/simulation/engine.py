@@ -9,7 +9,7 @@ import simpy
 from simpy.events import EventCallbacks, EventPriority
 
 from hbsim.core.levels import Levels
-from hbsim.core.scheduler import CONTINUE, PAUSE
+from hbsim.core.trials import CONTINUE, PAUSE
 from hbsim.core.types import Job
 from hbsim.history import JobRow, Jobs
 from hbsim.history.columns import CENSORED, FAILED

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from hbsim.core.scheduler import COMPLETE, CONTINUE, PAUSE, STOP
+from hbsim.core.trials import COMPLETE, CONTINUE, PAUSE, STOP
 from hbsim.core.types import Mode
 from hbsim.history import Jobs
 from hbsim.history.columns import CENSORED, numbers
