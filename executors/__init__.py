@@ -1,1 +1,1 @@
-"""Running training functions for real, and recording them as learning curves."""
+"""Running training functions, and recording them as learning curves."""

@@ -210,6 +210,8 @@ def _check_out(out: Path, force: bool) -> None:
         raise OutputError(str(out), f"there is no folder {out.parent}")
     if out.is_dir():
         raise OutputError(str(out), "is a folder; name a file in it")
+    if out.suffix != ".parquet":
+        raise ParameterError("out", str(out), "must end in .parquet: curves are recorded as Parquet")
     if out.exists() and not force:
         raise OutputError(str(out), "exists; choose another file, or force=True, which replaces it")
 

@@ -1,4 +1,4 @@
-"""Asynchronous Hyperband: simulate it, compare its variants, then run the winner for real.
+"""Asynchronous Hyperband: simulate it and compare its variants before you spend GPU hours.
 
 Names are loaded when they are first used, so that ``import hbsim`` is quick.
 """

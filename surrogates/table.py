@@ -205,6 +205,7 @@ def _read(
 def _metric(recorded: Recorded, metric: str | None) -> str:
     metric = metric or recorded.metadata.get("metric")
     if metric is not None:
+        recorded.column("metric", metric)  # an error that suggests the near name, before other questions
         return metric
     if len(recorded.metrics) == 1:
         return recorded.metrics[0]

@@ -19,6 +19,7 @@ def notes(comparison: Comparison) -> list[str]:
         *_unfinished(comparison),
         *_unscored(comparison),
         *_ended_early(comparison),
+        *_cut_short(comparison),
         *(note for variant in comparison.plan.variants for note in variant.notes),
         *_unknown_optimum(comparison),
         *_few_seeds(comparison),
@@ -61,6 +62,19 @@ def _ended_early(comparison: Comparison) -> list[str]:
     return [
         f"{which} ran out of trials before the time was up: the last incumbents stand, and the workers stood "
         "idle; give more trials"
+    ]
+
+
+def _cut_short(comparison: Comparison) -> list[str]:
+    if comparison.plan.max_time is not None or not comparison.seeds:
+        return []
+    cells = [cell for cells in comparison.variants for cell in cells]
+    running = sum(cell.end_time > comparison.time.value for cell in cells)
+    if 2 * running <= len(cells):
+        return []
+    return [
+        f"at equal time {running} of {len(cells)} studies were still running: with --max-time all are scored "
+        "at a time that you choose, whichever variants take part"
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from hbsim.core.factory import build
 from hbsim.core.levels import make_levels
-from hbsim.core.options import TYPES, Options, make_options
+from hbsim.core.options import TYPES, Options, make_options, meant
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError, nearest
@@ -128,13 +128,14 @@ def make_variants(
 def _parse_variant(text: str) -> tuple[str, dict[str, Value]]:
     type, *items = (part.strip() for part in text.split(","))
     if type not in TYPES:
-        rule = f"must start with a type of scheduler: {', '.join(TYPES)}.{nearest(type, TYPES)}"
+        rule = f"must start with a type of scheduler: {', '.join(TYPES)}.{meant(type)}"
         raise ParameterError("variant", text, rule)
     options: dict[str, Value] = {}
     for item in items:
         name, equals, value = (part.strip() for part in item.partition("="))
         if not equals or not name or not value:
             raise ParameterError("variant", text, f"{item!r} must be OPTION=VALUE")
+        name = _spelled(name)
         if name in options:
             raise ParameterError("variant", text, f"{name} must not be given twice")
         _check_own("variant", text, name)
@@ -152,6 +153,7 @@ def _parse_grid(vary: Iterable[str]) -> dict[str, list[Value]]:
         parts = [part.strip() for part in values.split(",")]
         if not equals or not name or not all(parts):
             raise ParameterError("vary", text, "must be OPTION=VALUE,VALUE,...")
+        name = _spelled(name)
         if name in grid:
             raise ParameterError("vary", text, f"{name} must not be given twice")
         if len(set(parts)) < len(parts):
@@ -162,6 +164,11 @@ def _parse_grid(vary: Iterable[str]) -> dict[str, list[Value]]:
             raise ParameterError("vary", text, f"{name!r} is no option of a scheduler.{nearest(name, names)}")
         grid[name] = [_typed(part) for part in parts]
     return grid
+
+
+def _spelled(name: str) -> str:
+    """Take the command line's spellings too: ``eta``, and hyphens."""
+    return "reduction_factor" if name == "eta" else name.replace("-", "_")
 
 
 def _check_own(field: str, text: str, name: str) -> None:

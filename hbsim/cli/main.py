@@ -99,4 +99,5 @@ def _usage(error: Any) -> str:
     near = nearest(error.option_name, possible) if possible else ""
     text = f"{error.message}.{near}" if near else error.format_message()
     ctx = getattr(error, "ctx", None)
-    return f"{text.rstrip('.')}. See {ctx.command_path} --help." if ctx else text
+    end = "" if text.endswith("?") else "."
+    return f"{text.rstrip('.')}{end} See {ctx.command_path} --help." if ctx else text

@@ -124,8 +124,8 @@ def _fact_lines(result: Result, summary: dict[str, object]) -> list[tuple[str, s
         ("trials", f"{summary['trials']:,}: {counts}"),
         ("jobs", f"{summary['jobs']:,}"),
         ("simulated time", _duration(result.end_time)),
-        ("workers busy", f"{summary['busy_share']:.1%}"),
-        ("trained", f"{summary['trained_resource']:,.10g} units of the resource{_wasted(summary)}"),
+        ("workers busy", f"{summary['busy_share']:.1%}, training {summary['training_share']:.1%}"),
+        ("trained", f"{summary['trained_resource']:,.0f} units of the resource{_wasted(summary)}"),
         (f"best {metric}", _incumbent(_last(result, "any"))),
         ("best completed", _incumbent(_last(result, "max_t"))),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hbsim.core.types import Explanation
+from hbsim.core.types import Explanation, Verdict
 
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
@@ -24,10 +24,12 @@ def explain(scheduler: Scheduler, trial: int) -> Explanation:
     value, n, rank, cutoff = scheduler.standing(trial)
     level = scheduler.last_level(trial)
     shown = "no number" if value is None else f"{value:g}"
-    held = "with nothing to hold it against" if cutoff is None else f"against a cutoff of {cutoff:g}"
+    held = ", with no cutoff yet" if cutoff is None else f", against a cutoff of {cutoff:g}"
+    if verdict is Verdict.COMPLETE:
+        held = ""
     text = (
         f"Trial {trial} (bracket {bracket}) came to level {level} with {shown}, "
-        f"rank {rank} of {n} there, {held}: {verdict.value}."
+        f"rank {rank} of {n} there{held}: {verdict.value}."
     )
     return Explanation(trial, bracket, level, n, rank, cutoff, verdict, _join(text, since))
 

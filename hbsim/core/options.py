@@ -15,7 +15,7 @@ from hbsim.core.sampling import SAMPLINGS
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError, nearest
 
-__all__ = ["TYPES", "UNSET", "Options", "Unset", "make_options"]
+__all__ = ["TYPES", "UNSET", "Options", "Unset", "make_options", "meant"]
 
 
 class Unset(Enum):
@@ -84,7 +84,7 @@ def make_options(type: str, given: Mapping[str, Given]) -> Options:
         For an unknown type, an option of another type whatever its value, or a value out of range.
     """
     if not isinstance(type, str) or type not in TYPES:
-        raise ParameterError("type", type, f"must be one of {', '.join(TYPES)}.{nearest(str(type), TYPES)}")
+        raise ParameterError("type", type, f"must be one of {', '.join(TYPES)}.{meant(type)}")
     given = {name: value for name, value in given.items() if value is not UNSET}
     for name, value in given.items():
         if name not in TYPES[type]:
@@ -94,6 +94,13 @@ def make_options(type: str, given: Mapping[str, Given]) -> Options:
             raise ParameterError(name, None, f"is required for type {type!r}")
     checked = {name: CHECKS[name](name, value) for name, value in given.items()}
     return Options(type=type, **checked)  # type: ignore[arg-type]
+
+
+def meant(type: object) -> str:
+    """Say which type was probably meant."""
+    if isinstance(type, str) and type.lower() == "asha":
+        return " ASHA is 'promotion'; 'stopping' is its variant that never pauses."
+    return nearest(str(type), TYPES)
 
 
 def _not_taken(name: str, type: str) -> str:

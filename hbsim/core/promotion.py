@@ -165,6 +165,8 @@ class Promotion(PausingScheduler):
         rungs, at = self._rungs[self._bracket[trial]], self._at[trial] - 1
         rung = rungs[at]
         rank, n, places = rung.rank(self._position[trial]), len(rung.values), rung.places()
+        if not places:
+            return f"Now it is rank {rank} of {n}, too few for any to go on."
         text = f"Now it is rank {rank} of {n}, and the best {places} go on"
         if rung.is_top(trial) and not self._ratio_allows(rung, rungs[at + 1]):
             return f"{text}; it waits for keep_size_ratios, since {rungs[at + 1].targeted} went up already."

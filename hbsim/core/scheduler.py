@@ -95,6 +95,13 @@ class Scheduler(Trials):
                 return None
         self._status[trial] = RUNNING
         self.running += 1
+        return self._job(trial)
+
+    def running_jobs(self) -> list[Job]:
+        """Return the jobs under way, in the order of trials; after a restart these are whose to tell of."""
+        return [self._job(t) for t in range(self.started) if self._status[t] == RUNNING]
+
+    def _job(self, trial: int) -> Job:
         bracket = self._bracket[trial]
         at = self._at[trial]
         start = self.levels[at - 1] if at > self.geometry.first[bracket] else 0

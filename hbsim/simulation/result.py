@@ -142,8 +142,9 @@ class Result:
         """Return the study in a few numbers, plain types.
 
         Keys: trials, jobs, completed, stopped, paused, failed, running; simulated_seconds; busy_share
-        (worker seconds occupied over workers times the last end); trained_resource and, of it,
-        wasted_resource (trained again, lost in failures, overrun); best (the incumbent's value),
+        (worker seconds occupied over workers times the last end) and training_share (seconds of training
+        over the same: the rest of what is occupied is start-up, checkpoints and waits); trained_resource
+        and, of it, wasted_resource (trained again, lost in failures, overrun); best (the incumbent's value),
         regret (distance at R between the incumbent and the best of the surrogate's space, null where
         unknown), test (the incumbent's held-out value at R, null where there is none), and how it was
         made: scheduler, surrogate, metric, mode, workers, replace, interrupted.

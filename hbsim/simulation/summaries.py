@@ -104,6 +104,7 @@ def summary(result: Result, jobs: Jobs) -> dict[str, object]:
         **{name: counts[name] for name in ("completed", "stopped", "paused", "failed", "running")},
         "simulated_seconds": result.end_time,
         "busy_share": occupied / capacity if capacity else 0.0,
+        "training_share": math.fsum(rows["trained"]) / capacity if capacity else 0.0,
         "trained_resource": trained,
         "wasted_resource": wasted,
         **score(result),

@@ -201,3 +201,20 @@ def test_half_a_state_is_refused():
         del state[name]
         with pytest.raises(ParameterError):
             scheduler.load_state_dict(state)
+
+
+def test_what_ran_at_a_restart_is_listed_and_can_be_offered_again():
+    scheduler = make_scheduler("promotion", max_t=9, num_trials=4, retries=1)
+    jobs = [scheduler.ask() for _ in range(3)]
+    scheduler.tell(Report(1, 1, 0.5))
+    again = make_scheduler("promotion", max_t=9, num_trials=4, retries=1)
+    again.load_state_dict(scheduler.state_dict())
+    assert again.running_jobs() == [jobs[0], jobs[2]]
+    for job in again.running_jobs():
+        assert again.tell(Failure(job.trial, job.start, "lost")).verdict is Verdict.RETRY
+    assert [again.ask() for _ in range(2)] == [jobs[0]._replace(attempt=1), jobs[2]._replace(attempt=1)]
+
+
+def test_asha_is_told_its_name_here():
+    with pytest.raises(ParameterError, match="ASHA is 'promotion'"):
+        make_scheduler("asha", max_t=9)

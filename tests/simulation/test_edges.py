@@ -114,3 +114,12 @@ def test_a_callers_frozen_objects_stay_frozen():
         assert gc.isenabled()
     finally:
         gc.unfreeze()
+
+
+def test_what_a_pause_costs_is_not_training():
+    cluster = hbsim.Cluster(workers=2, startup=3, save=2, load=1)
+    scheduler = make_scheduler("promotion", max_t=9, num_trials=20, straight_on=False)
+    summary = hbsim.simulate(scheduler, Ideal(9), cluster=cluster).summary()
+    trained = summary["trained_resource"]  # a second a unit
+    assert summary["training_share"] == pytest.approx(trained / (2 * summary["simulated_seconds"]))
+    assert summary["training_share"] < summary["busy_share"] <= 1
