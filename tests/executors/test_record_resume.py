@@ -82,7 +82,8 @@ def test_workers_end_with_the_recorder(train, tmp_path):
         reporter(epoch=epoch, loss=0.0)
         time.sleep(0.01)
 """
-    code = f"from hbsim.executors.record import record; record({train(body)!r}, 1, {str(tmp_path / 'c.parquet')!r})"
+    out = str(tmp_path / "c.parquet")
+    code = f"from hbsim.executors.record import record; record({train(body)!r}, 1, {out!r})"
     with subprocess.Popen([sys.executable, "-c", code]) as process:
         wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
         process.kill()
