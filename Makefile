@@ -10,7 +10,7 @@ BIN = $(VENV)/bin
 
 demo: $(VENV)/.base
 	$(BIN)/hbsim compare --variant stopping --variant promotion --variant hyperband --variant fifo \
-	  --vary brackets=1,3,5 --surrogate digits --workers 32 --trials 500 --seeds 20 \
+	  --vary brackets=1,3,5 --surrogate digits --workers 32 --trials 1000 --max-time 5 --seeds 20 \
 	  --out demo-results --force
 
 test: $(VENV)/.$(EXTRAS)
