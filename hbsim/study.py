@@ -150,8 +150,12 @@ def _searcher(
     if not isinstance(replace, bool):
         raise ParameterError("replace", replace, "must be True or False")
     if searcher is not None and not isinstance(searcher, str):
-        if not hasattr(searcher, "suggest"):
-            raise ParameterError("searcher", searcher, "must be a name, or an object with suggest(n)")
+        needed = ["suggest", "model_based"]
+        if getattr(searcher, "listens", True):
+            needed += ["on_start", "on_report", "on_end"]
+        if missing := [name for name in needed if not hasattr(searcher, name)]:
+            rule = f"must be a name, or a Searcher; it has no {', '.join(missing)}"
+            raise ParameterError("searcher", searcher, rule)
         return searcher
     trials = scheduler.options.num_trials
     if surrogate.rows is not None and trials is not None and trials > surrogate.rows and not replace:

@@ -40,7 +40,8 @@ class HalvingRung(TopRung):
             heappush(self._by_number, trial)
         return is_top
 
-    def _enter(self, signed: float, order: int) -> None:
+    def enter(self, order: int) -> None:
+        """Enter a trial that is among the best; `order` is its place in `trials`."""
         heappush(self._by_number, self.trials[order])
 
     @property

@@ -9,14 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
-from typing import Final, Literal
+from typing import Final
 
 from hbsim.core.exact import exact
 from hbsim.errors import ParameterError
 
 __all__ = ["Levels", "hyperband_size", "make_levels"]
 
-ResourceType = Literal["int", "float"]
 MOST_DIGITS: Final = 10**15
 MOST_LEVELS: Final = 5000
 

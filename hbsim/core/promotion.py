@@ -102,7 +102,7 @@ class Promotion(PausingScheduler):
             if self._straight_on and self._ratio_allows(rung, rungs[at + 1]):
                 rungs[at + 1].targeted += 1
                 return CONTINUE
-            rung.make_eligible(self.n_before)
+            rung.enter(self.n_before)
         rung.paused += 1
         if value == -inf:
             self._hopeless.append(trial)
@@ -204,5 +204,5 @@ class Promotion(PausingScheduler):
                 rung.pass_over(trial)
             elif self._is_waiting(trial, at):
                 rung.paused += 1
-                rung.make_eligible(order)
+                rung.enter(order)
         return rung

@@ -55,7 +55,7 @@ class TopRung:
         self.targeted = 0
         self.paused = 0
         # Heaps hold (value, order) so that the worst of the top and the best of the rest come first.
-        # A trial that moved or was passed over leaves its old entry behind; `_place` tells which count.
+        # A trial that was passed over or handed out leaves its entry behind; `_place` tells which count.
         self._top: list[tuple[float, int]] = []
         self._rest: list[tuple[float, int]] = []
         self._top_size = 0
@@ -112,7 +112,7 @@ class TopRung:
                 place[trial] = TOP
                 self._top_size += 1
                 heappush(top, (-value, -order))
-                self._enter(value, order)
+                self.enter(order)
 
     def pass_over(self, trial: int) -> None:
         """Give the place of a trial that has failed for good to the next best, if it has one."""
@@ -150,12 +150,8 @@ class TopRung:
     # Those among the best that wait for their promotion. Entries may be out of date: the scheduler,
     # which knows who is paused, looks at the first and drops it if so.
 
-    def _enter(self, signed: float, order: int) -> None:
-        """Enter a trial that has just come among the best; `signed` is its value, negated."""
-        heappush(self.eligible, (signed, order))
-
-    def make_eligible(self, order: int) -> None:
-        """Enter a trial among the best that has paused; `order` is its place in `trials`."""
+    def enter(self, order: int) -> None:
+        """Enter a trial that is among the best; `order` is its place in `trials`."""
         heappush(self.eligible, (-self.values[order], order))
 
     def first_eligible(self) -> int:

@@ -92,7 +92,25 @@ class Short:
         return np.full((n - 1, 1), 0.5)
 
 
-@pytest.mark.parametrize("searcher", [5, object(), Short()])
+class Deaf:
+    """A searcher that would be told of everything, and cannot be."""
+
+    model_based = False
+
+    def suggest(self, n):
+        return np.full((n, 1), 0.5)
+
+
+class Vague:
+    """A searcher that does not say whether it learns."""
+
+    listens = False
+
+    def suggest(self, n):
+        return np.full((n, 1), 0.5)
+
+
+@pytest.mark.parametrize("searcher", [5, object(), Short(), Deaf(), Vague()])
 def test_what_is_no_searcher(searcher):
     with pytest.raises(ParameterError) as caught:
         hbsim.simulate(make_scheduler("fifo", max_t=9, num_trials=5), Ideal(9), searcher=searcher)
