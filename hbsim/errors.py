@@ -6,6 +6,7 @@
     ├── ParameterError   (ValueError)    a parameter, option or field breaks a rule
     ├── ProtocolError    (RuntimeError)  a report or failure that cannot be
     ├── SurrogateError   (ValueError)    learning curves that cannot be used
+    ├── JournalError     (ValueError)    a study's journal that is damaged, or not one
     └── OutputError      (OSError)       results that cannot be written or read
     HbsimWarning         (UserWarning)   something was done that the user may not expect
 """
@@ -18,6 +19,7 @@ from collections.abc import Iterable
 __all__ = [
     "HbsimError",
     "HbsimWarning",
+    "JournalError",
     "OutputError",
     "ParameterError",
     "ProtocolError",
@@ -100,6 +102,29 @@ class SurrogateError(HbsimError, ValueError):
 
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
         return type(self), (self.source, self.problem)
+
+
+class JournalError(HbsimError, ValueError):
+    """A study's journal that is damaged, or that is not one this version can read.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    line : int
+        The first line that is not whole, counted from 1 as editors do.
+    problem : str
+        What is wrong with it and where it begins, and what can be done.
+    """
+
+    def __init__(self, path: str, line: int, problem: str) -> None:
+        self.path = path
+        self.line = line
+        self.problem = problem
+        super().__init__(f"{path}, line {line}: {problem}")
+
+    def __reduce__(self) -> tuple[type, tuple[str, int, str]]:
+        return type(self), (self.path, self.line, self.problem)
 
 
 class OutputError(HbsimError, OSError):
