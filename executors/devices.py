@@ -1,0 +1,180 @@
+"""What this machine has for trials: CPU cores and GPUs."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from hbsim.errors import ParameterError
+from hbsim.executors import nvml as _nvml
+from hbsim.executors.nvml import Board, Device, Nvml
+
+__all__ = ["Gpu", "cpu_limit", "cpus", "gpus", "memory_used", "processes_on"]
+
+_VARIABLE = "CUDA_VISIBLE_DEVICES"
+_ROOT = Path("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A GPU, or an instance of one in MIG mode, that trials may use.
+
+    Attributes
+    ----------
+    visible : str
+        What to write into a process's ``CUDA_VISIBLE_DEVICES`` to give it this GPU: the entry of this
+        process's own ``CUDA_VISIBLE_DEVICES`` where it has one, else the UUID.
+    name : str
+        The model.
+    memory : int or None
+        Bytes of memory in all; None where the driver does not say.
+    uuid : str
+        The UUID.
+    """
+
+    visible: str
+    name: str
+    memory: int | None
+    uuid: str
+
+
+def cpus() -> list[int]:
+    """Return the ids of the CPU cores that this process may run on, in order.
+
+    A quota on CPU time, as containers have, hides no cores: see `cpu_limit`.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def cpu_limit(root: Path = _ROOT) -> float | None:
+    """Return how many cores' worth of time a control group of Linux leaves this process.
+
+    Returns
+    -------
+    float or None
+        The smallest quota of the process's group and those around it, 2.5 for two and a half cores. None if
+        there is no quota.
+    """
+    limits = []
+    for folder in _groups(root):
+        with suppress(OSError, ValueError, ZeroDivisionError):
+            quota, period = _quota(folder)
+            if quota > 0:
+                limits.append(quota / period)
+    return min(limits, default=None)
+
+
+def gpus(environ: Mapping[str, str], nvml: Nvml | None = None) -> list[Gpu]:
+    """Return the GPUs that CUDA would show a process with this environment, in its order.
+
+    The driver is asked through NVML, so that CUDA is not started in this process. Without an NVIDIA driver
+    there are no GPUs.
+
+    ``CUDA_VISIBLE_DEVICES`` holds as for CUDA: absent, all are visible; empty, none; else those that it
+    lists, by index, by UUID or the beginning of one (``GPU-...``), or by the name of a MIG instance
+    (``MIG-...``), all of the kind of the first. An entry that names nothing, -1 say, ends the list. An index
+    or UUID of a GPU in MIG mode stands for its first instance. Where the variable is absent, all instances
+    are offered.
+
+    An index is passed on to trials as it is, and means there what it means here. CUDA counts the fastest GPU
+    first unless ``CUDA_DEVICE_ORDER`` is PCI_BUS_ID, NVML along the PCI bus: among GPUs of different models
+    `name`, `memory` and `uuid` may be those of another. UUIDs leave no doubt.
+
+    Parameters
+    ----------
+    environ : mapping
+        Environment variables, ``os.environ``.
+    nvml : Nvml, optional
+        Answers instead of the driver.
+
+    Raises
+    ------
+    ParameterError
+        ``CUDA_VISIBLE_DEVICES`` names a GPU twice. CUDA shows none then, and a study would train on the CPU.
+    """
+    module = _nvml.opened(nvml)
+    if module is None:
+        return []
+    found = _nvml.boards(module)
+    wanted = environ.get(_VARIABLE)
+    if wanted is None:
+        return [_gpu(device.uuid, device) for board in found for device in board.devices]
+    return _visible(wanted, found)
+
+
+def processes_on(gpu: Gpu, nvml: Nvml | None = None) -> set[int]:
+    """Return the process ids that compute on a GPU; empty where the driver does not say.
+
+    Inside a container the ids may be those of the host.
+    """
+    return _nvml.processes_on(gpu.uuid, nvml)
+
+
+def memory_used(gpu: Gpu, nvml: Nvml | None = None) -> int | None:
+    """Return the bytes of a GPU's memory that are in use; None where the driver does not say."""
+    return _nvml.memory_used(gpu.uuid, nvml)
+
+
+def _visible(wanted: str, found: Sequence[Board]) -> list[Gpu]:
+    entries = [entry.strip() for entry in wanted.split(",")]
+    kind = next((prefix for prefix in ("GPU-", "MIG-") if entries[0].startswith(prefix)), "")
+    chosen: list[Gpu] = []
+    for entry in entries:
+        device = _named(entry, kind, found)
+        if device is None:
+            break
+        if any(device.uuid == gpu.uuid for gpu in chosen):
+            raise ParameterError(
+                _VARIABLE, wanted, f"{entry} is there twice, and CUDA shows no GPU then; name each GPU once"
+            )
+        chosen.append(_gpu(entry, device))
+    return chosen
+
+
+def _named(entry: str, kind: str, found: Sequence[Board]) -> Device | None:
+    if kind == "MIG-":
+        instances = (device for board in found for device in board.devices if device.alias)
+        return next((device for device in instances if entry in (device.uuid, device.alias)), None)
+    board: Board | None = None
+    if kind == "GPU-":
+        alike = [one for one in found if entry.startswith(kind) and one.uuid.startswith(entry)]
+        board = alike[0] if len(alike) == 1 else None
+    elif number := re.match(r"\+?([0-9]+)", entry):  # CUDA reads digits as far as they go
+        index = int(number[1])
+        board = found[index] if index < len(found) else None
+    return board.devices[0] if board and board.devices else None
+
+
+def _gpu(visible: str, device: Device) -> Gpu:
+    return Gpu(visible, device.name, device.memory, device.uuid)
+
+
+def _groups(root: Path) -> Iterator[Path]:
+    """Yield the folders of the control groups around this process, of both versions."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    mounted = root / "sys/fs/cgroup"
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = mounted / "cpu" if controllers else mounted
+        group = Path(path.lstrip("/"))
+        yield from (top / part for part in (group, *group.parents))
+
+
+def _quota(folder: Path) -> tuple[int, int]:
+    """Return the microseconds of CPU time a period, and the period's; ValueError if there is no limit."""
+    if (folder / "cpu.max").exists():
+        quota, period = (folder / "cpu.max").read_text().split()
+        return int(quota), int(period)
+    return int((folder / "cpu.cfs_quota_us").read_text()), int((folder / "cpu.cfs_period_us").read_text())

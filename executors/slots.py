@@ -1,0 +1,203 @@
+"""Workers' shares of a machine: which CPU cores and which GPUs each one's trials get."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import floor
+from typing import Final
+
+from hbsim.errors import ParameterError
+from hbsim.executors.devices import Gpu
+from hbsim.executors.resource import Need, read_resource
+
+__all__ = ["THREAD_VARIABLES", "Slot", "describe", "make_slots"]
+
+THREAD_VARIABLES: Final = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+_PARTS = {2: "half", 3: "a third", 4: "a quarter"}
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A worker's share of the machine.
+
+    Attributes
+    ----------
+    worker : int
+        Whose it is.
+    cpus : tuple of int or None
+        The ids of the CPU cores that its trials may run on; None: all that there are.
+    threads : int
+        How many threads a trial should compute with.
+    gpus : tuple of Gpu
+        The GPUs that its trials see.
+    env : dict
+        Environment variables of its trials; None removes one.
+    sharing : int
+        How many workers may share each of its GPUs, itself included. Nothing divides a GPU's
+        memory among them.
+    """
+
+    worker: int
+    cpus: tuple[int, ...] | None
+    threads: int
+    gpus: tuple[Gpu, ...]
+    env: dict[str, str | None]
+    sharing: int = 1
+
+
+def make_slots(
+    workers: int | None,
+    resource: Mapping[str, object] | None,
+    cpus: Sequence[int],
+    gpus: Sequence[Gpu],
+    cpu_limit: float | None = None,
+) -> list[Slot]:
+    """Divide a machine among workers.
+
+    What `resource` does not say is chosen:
+
+    - `num_gpus`: a GPU each while there are enough; with more workers than GPUs, they share them evenly. Only
+      ``num_gpus=0`` hides the GPUs from trials. On a machine without GPUs ``CUDA_VISIBLE_DEVICES`` stays
+      as it is.
+    - `num_cpus`: the cores are divided evenly, without a rest. With more workers than cores, all share all
+      cores, with one thread each.
+
+    Parameters
+    ----------
+    workers : int or None
+        How many; at least 1. None: as many as fit. Where `resource` has no `num_cpus`, that is at most one a
+        core, or one a GPU if that is more.
+    resource : mapping or None
+        What a trial needs: `num_cpus`, a whole number of at least 1; `num_gpus`, a whole number, or a part of
+        one GPU such as 0.5, which floor(1 / part) trials share then.
+    cpus : sequence of int
+        The ids of the cores to use; at least one.
+    gpus : sequence of Gpu
+        The GPUs to use.
+    cpu_limit : float, optional
+        How many cores' worth of time there is. Where it is less than the cores, it counts in their place, and
+        no worker is bound to cores: those beside us on the machine would be bound to the same.
+
+    Returns
+    -------
+    list of Slot
+        One a worker; no two share a core, unless they share all, or a GPU beyond what its part allows.
+
+    Raises
+    ------
+    ParameterError
+        A value that cannot be, or more than the machine has.
+    """
+    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
+        raise ParameterError("workers", workers, "is a whole number, at least 1; None for as many as fit")
+    cores = len(cpus) if cpu_limit is None else max(1, min(len(cpus), floor(cpu_limit)))
+    machine = _Machine(sorted(cpus), cores, gpus)
+    asked = read_resource(resource)
+    need = asked.settled(workers, len(gpus))
+    count = _how_many(workers, need, machine)
+    set_visible = bool(gpus) or asked.gpus is not None
+    return [_slot(worker, count, need, machine, set_visible) for worker in range(count)]
+
+
+def describe(slots: Sequence[Slot]) -> str:
+    """Say in a line what the workers get.
+
+    ``"4 workers: 2 CPU cores and half of a GPU each (2 x NVIDIA A100)"``
+    """
+    first = slots[0]
+    if first.cpus is None:
+        share = _count(first.threads, "thread") + " on shared CPU cores"
+    else:
+        share = _count(len(first.cpus), "CPU core")
+    if first.gpus:
+        share += f" and {_share_of_gpus(first)}"
+    elif first.env.get(_VISIBLE) == "":
+        share += " and no GPU"
+    models = _models({gpu.uuid: gpu for slot in slots for gpu in slot.gpus}.values())
+    return (
+        f"{_count(len(slots), 'worker')}: {share}"
+        f"{' each' if len(slots) > 1 else ''}{f' ({models})' if models else ''}"
+    )
+
+
+def _slot(worker: int, count: int, need: Need, machine: _Machine, set_visible: bool) -> Slot:
+    threads = need.cpus or max(1, machine.cores // count)
+    bound = len(machine.cpus) == machine.cores >= threads * count
+    own = tuple(machine.cpus[worker * threads : (worker + 1) * threads]) if bound else None
+    seen = _gpus_of(worker, machine.gpus, need)
+    env: dict[str, str | None] = dict.fromkeys(THREAD_VARIABLES, str(threads))
+    if set_visible:
+        env[_VISIBLE] = ",".join(gpu.visible for gpu in seen)
+    return Slot(worker, own, threads, seen, env, need.sharing)
+
+
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    cpus: Sequence[int]
+    cores: int  # how many of them there is time for
+    gpus: Sequence[Gpu]
+
+    def cpus_in_words(self) -> str:
+        words = _count(len(self.cpus), "CPU core")
+        return words if self.cores == len(self.cpus) else f"{words} (a quota allows {self.cores})"
+
+    def gpus_in_words(self) -> str:
+        if not self.gpus:
+            return "no visible GPU"
+        return f"{_count(len(self.gpus), 'GPU')} ({_models(self.gpus)})"
+
+
+def _how_many(workers: int | None, need: Need, machine: _Machine) -> int:
+    """Return how many workers there will be, if they fit."""
+    cpus, gpus = machine.cpus_in_words(), machine.gpus_in_words()
+    for needed, thing, there, words in (
+        (need.cpus or 0, "CPU core", machine.cores, cpus),
+        (need.gpus or 0, "GPU", len(machine.gpus), gpus),
+    ):
+        if needed > there:
+            rule = f"a trial needs {_count(needed, thing)}; this machine has {words}"
+            raise ParameterError("resource", need.given, rule)
+    fits = []
+    if need.cpus:
+        fits.append(machine.cores // need.cpus)
+    if need.gpus:
+        fits.append(len(machine.gpus) // need.gpus * need.sharing)
+    if workers is None:
+        return min([*fits, max(machine.cores, len(machine.gpus))])
+    if fits and workers > min(fits):
+        rule = (
+            f"no more than {min(fits)} fit with resource={need.given!r}; this machine has {cpus} and {gpus}"
+        )
+        raise ParameterError("workers", workers, rule)
+    return workers
+
+
+def _gpus_of(worker: int, gpus: Sequence[Gpu], need: Need) -> tuple[Gpu, ...]:
+    each = need.gpus or 0
+    if need.sharing > 1:
+        return (gpus[worker % len(gpus)],)  # spread them: a GPU that nobody else uses is faster
+    return tuple(gpus[worker * each : (worker + 1) * each])
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def _share_of_gpus(slot: Slot) -> str:
+    if slot.sharing == 1:
+        return _count(len(slot.gpus), "GPU")
+    return f"{_PARTS.get(slot.sharing, f'1/{slot.sharing}')} of a GPU"
+
+
+def _models(gpus: Iterable[Gpu]) -> str:
+    names = Counter(gpu.name for gpu in gpus)
+    return ", ".join(name if number == 1 else f"{number} x {name}" for name, number in names.items())
