@@ -119,7 +119,7 @@ def describe(slots: Sequence[Slot]) -> str:
     else:
         share = _count(len(first.cpus), "CPU core")
     if first.gpus:
-        share += f" and {_share_of_gpus(first)}"
+        share += f" and {_gpus_in_words(len(first.gpus), first.sharing)}"
     elif first.env.get(_VISIBLE) == "":
         share += " and no GPU"
     models = _models({gpu.uuid: gpu for slot in slots for gpu in slot.gpus}.values())
@@ -159,13 +159,12 @@ class _Machine:
 def _how_many(workers: int | None, need: Need, machine: _Machine) -> int:
     """Return how many workers there will be, if they fit."""
     cpus, gpus = machine.cpus_in_words(), machine.gpus_in_words()
-    for needed, thing, there, words in (
-        (need.cpus or 0, "CPU core", machine.cores, cpus),
-        (need.gpus or 0, "GPU", len(machine.gpus), gpus),
+    for needed, there, needs, has in (
+        (need.cpus or 0, machine.cores, _count(need.cpus or 0, "CPU core"), cpus),
+        (need.gpus or 0, len(machine.gpus), _gpus_in_words(need.gpus or 0, need.sharing), gpus),
     ):
         if needed > there:
-            rule = f"a trial needs {_count(needed, thing)}; this machine has {words}"
-            raise ParameterError("resource", need.given, rule)
+            raise ParameterError("resource", need.given, f"a trial needs {needs}; this machine has {has}")
     fits = []
     if need.cpus:
         fits.append(machine.cores // need.cpus)
@@ -192,10 +191,10 @@ def _count(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
-def _share_of_gpus(slot: Slot) -> str:
-    if slot.sharing == 1:
-        return _count(len(slot.gpus), "GPU")
-    return f"{_PARTS.get(slot.sharing, f'1/{slot.sharing}')} of a GPU"
+def _gpus_in_words(number: int, sharing: int) -> str:
+    if sharing == 1:
+        return _count(number, "GPU")
+    return f"{_PARTS.get(sharing, f'1/{sharing}')} of a GPU"
 
 
 def _models(gpus: Iterable[Gpu]) -> str:
