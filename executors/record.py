@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hbsim.core.streams import trial_seed
 from hbsim.core.types import Mode
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.executors.record_load import Train, load_train
@@ -180,8 +181,7 @@ def _warn(errors: Mapping[int, str], trials: int) -> None:
 
 def _tasks(train: Train, trials: int, seed: int) -> list[Task]:
     points = RandomSearcher(train.space, seed).suggest(trials)
-    seeds = [np.random.SeedSequence(entropy=seed, spawn_key=(trial,)) for trial in range(trials)]
-    return [Task(i, int(seeds[i].generate_state(1)[0]), point) for i, point in enumerate(points.tolist())]
+    return [Task(i, trial_seed(seed, i), point) for i, point in enumerate(points.tolist())]
 
 
 def _check_counts(**counts: int) -> None:

@@ -20,6 +20,7 @@ from hbsim.core.trials import (
     PAUSE,
     PAUSED,
     RETRY,
+    RETURNED,
     RUNNING,
     STATUSES,
     STOP,
@@ -198,8 +199,28 @@ class Scheduler(Trials):
         self._lose(trial, self._at[trial])
         return STOP
 
+    def end(self, trial: int) -> None:
+        """Record that the training of a running trial came to an end of its own, below R.
+
+        The trial counts as completed. What it recorded stays, its place in a rung included; a
+        synchronous rung no longer waits for it.
+
+        Raises
+        ------
+        ProtocolError
+            If the trial is not running.
+        """
+        trial = self._running(trial, "the end")
+        self._status[trial] = RETURNED
+        self._reported.pop(trial, None)
+        self.running -= 1
+        self._leave(trial, self._at[trial])
+
     def _lose(self, trial: int, at: int) -> None:
         """Take note that a trial has failed for good on its way to level `at`."""
+
+    def _leave(self, trial: int, at: int) -> None:
+        """Take note that a trial came to an end of its own on its way to level `at`."""
 
     def _running(self, trial: int, what: str) -> int:
         if type(trial) is int and 0 <= trial < self.started and self._status[trial] == RUNNING:

@@ -8,7 +8,7 @@ import numpy as np
 
 from hbsim.core.exact import whole
 
-__all__ = ["BLOCK", "Purpose", "block_generator", "check_count", "check_seed"]
+__all__ = ["BLOCK", "Purpose", "block_generator", "check_count", "check_seed", "trial_seed"]
 
 BLOCK = 4096  # trials in a block of numbers; part of the meaning of a seed
 
@@ -39,6 +39,11 @@ def block_generator(seed: int, purpose: Purpose, block: int, part: int = 0) -> n
     where = (purpose, block, part) if part else (purpose, block)
     key = np.random.SeedSequence(seed, spawn_key=where)
     return np.random.Generator(np.random.Philox(key))
+
+
+def trial_seed(seed: int, trial: int) -> int:
+    """Return the seed that a trial's training function gets: 32 bits, the same in every study of `seed`."""
+    return int(np.random.SeedSequence(entropy=seed, spawn_key=(trial,)).generate_state(1)[0])
 
 
 def check_seed(seed: int) -> int:

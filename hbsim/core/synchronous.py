@@ -160,6 +160,9 @@ class Synchronous(PausingScheduler):
         index = self._opening[trial]
         self._one_in(index, self._openings[index])
 
+    def _leave(self, trial: int, at: int) -> None:
+        self._lose(trial, at)
+
     def _one_in(self, index: int, opening: Opening) -> None:
         """One trial less to wait for; when none is left the best go on together."""
         opening.out -= 1

@@ -14,8 +14,9 @@ from hbsim.errors import ProtocolError
 
 __all__ = ["STATUSES", "VERDICTS", "Trials"]
 
-RUNNING, WAITING, PAUSED, STOPPED, COMPLETED, FAILED = range(6)
-STATUSES: Final = ("running", "running", "paused", "stopped", "completed", "failed")
+# RETURNED: its training came to an end of its own below R.
+RUNNING, WAITING, PAUSED, STOPPED, COMPLETED, FAILED, RETURNED = range(7)
+STATUSES: Final = ("running", "running", "paused", "stopped", "completed", "failed", "completed")
 
 CONTINUE, PAUSE, STOP, COMPLETE, RETRY = range(5)
 VERDICTS: Final = (Verdict.CONTINUE, Verdict.PAUSE, Verdict.STOP, Verdict.COMPLETE, Verdict.RETRY)
@@ -142,6 +143,8 @@ class Trials(ABC):
         status = self._status[trial]
         if status == FAILED:
             return "It has failed for good since."
+        if status == RETURNED:
+            return "Its training came to an end of its own since."
         if status == WAITING:
             return "It has failed since and waits for a retry."
         return self._since(trial) if self._code[trial] == PAUSE else ""

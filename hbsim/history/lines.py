@@ -7,8 +7,8 @@ import os
 import re
 import shlex
 import warnings
-from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO, Final, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, TypeAlias
 from zlib import crc32
 
 from hbsim.errors import HbsimWarning, JournalError, OutputError, ParameterError
@@ -71,8 +71,8 @@ class Lines:
 
     Parameters
     ----------
-    file : binary file
-        At its beginning.
+    file : iterable of bytes
+        The lines with their ends, as of a binary file at its beginning.
     path : str
         Its name, for errors.
 
@@ -93,7 +93,7 @@ class Lines:
 
     __slots__ = ("_file", "_path", "count", "cut", "end")
 
-    def __init__(self, file: BinaryIO, path: str) -> None:
+    def __init__(self, file: Iterable[bytes], path: str) -> None:
         self._file = file
         self._path = path
         self.count = self.end = self.cut = 0

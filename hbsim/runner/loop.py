@@ -7,12 +7,12 @@ from math import inf
 from typing import Protocol
 
 from hbsim.core.scheduler import Scheduler
-from hbsim.core.trials import STOP
+from hbsim.core.trials import COMPLETE, STOP
 from hbsim.core.types import Job
 from hbsim.history import Decisions
 from hbsim.searchers import Searcher
 
-__all__ = ["FAILURE", "FREE", "MILESTONE", "NOTHING", "Event", "Executor", "drive"]
+__all__ = ["END", "FAILURE", "FREE", "MILESTONE", "NOTHING", "Event", "Executor", "drive"]
 
 
 class Event(IntEnum):
@@ -22,10 +22,11 @@ class Event(IntEnum):
     FREE = 1  # a worker is free, and there is nothing to tell
     MILESTONE = 2  # a trial stands at its next milestone
     FAILURE = 3  # a trial has failed
+    END = 4  # a trial's training came to an end of its own, below R
 
 
 # As plain names: an attribute of an enum takes longer than what the loop does with it.
-NOTHING, FREE, MILESTONE, FAILURE = Event
+NOTHING, FREE, MILESTONE, FAILURE, END = Event
 
 
 class Executor(Protocol):
@@ -52,6 +53,10 @@ class Executor(Protocol):
 
     def start(self, worker: int, job: Job) -> None:
         """Run a job on an idle worker."""
+        ...
+
+    def no_job(self, worker: int) -> None:
+        """Take note that the scheduler had no job for an idle worker, until the next event."""
         ...
 
     def wait(self) -> Event:
@@ -95,6 +100,7 @@ def drive(  # noqa: C901 - the loop stands here whole
         if worker >= 0:
             job = ask()
             if job is None:
+                executor.no_job(worker)
                 asked_in_vain = True
                 continue
             executor.start(worker, job)
@@ -118,6 +124,12 @@ def drive(  # noqa: C901 - the loop stands here whole
             answer(code)
             asked_in_vain = False
             if searcher is not None and code == STOP:
+                searcher.on_end(executor.trial)
+        elif event is END:
+            scheduler.end(executor.trial)
+            answer(COMPLETE)
+            asked_in_vain = False
+            if searcher is not None:
                 searcher.on_end(executor.trial)
         elif event is NOTHING:
             return False

@@ -46,6 +46,13 @@ class Searcher(Protocol):
         """
         ...
 
+    def resume(self, configurations: NDArray[np.float64] | NDArray[np.int64]) -> None:
+        """Go on after these configurations, in this order: it suggested them before a restart.
+
+        What was observed of them is told by `on_start`, `on_report` and `on_end`, before or after.
+        """
+        ...
+
     def on_start(self, trial: int, level: float) -> None:
         """Trial `trial` trains towards `level`: a pending evaluation."""
         ...

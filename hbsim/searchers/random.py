@@ -71,6 +71,10 @@ class RandomSearcher:
         self._next += done
         return points
 
+    def resume(self, configurations: NDArray[np.float64] | NDArray[np.int64]) -> None:
+        """Go on after configurations that were suggested before a restart."""
+        self._next += len(configurations)
+
     def on_start(self, trial: int, level: float) -> None:
         """Take no notice."""
 

@@ -85,6 +85,10 @@ class RowSearcher:
         self._next = needed
         return rows
 
+    def resume(self, configurations: NDArray[np.float64] | NDArray[np.int64]) -> None:
+        """Go on after rows that were suggested before a restart."""
+        self._next += len(configurations)
+
     def on_start(self, trial: int, level: float) -> None:
         """Take no notice."""
 

@@ -132,6 +132,9 @@ class Engine:
         """Return the lowest idle worker once all that ends at this time has been told, else -1."""
         return self._free[0] if self._free and self._peek() > self.now else -1
 
+    def no_job(self, worker: int) -> None:
+        """Nothing is done: the worker stays idle."""
+
     def wait(self) -> Event:
         """Go to the next event; NOTHING if there is none until `max_time`."""
         soonest = self._peek()

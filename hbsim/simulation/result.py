@@ -11,8 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from hbsim.errors import ParameterError
-from hbsim.history import Decisions, Jobs
-from hbsim.simulation import summaries
+from hbsim.history import Decisions, Jobs, summaries
+from hbsim.simulation.summaries import summary
 
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
@@ -149,4 +149,4 @@ class Result:
         unknown), test (the incumbent's held-out value at R, null where there is none), and how it was
         made: scheduler, surrogate, metric, mode, workers, replace, interrupted.
         """
-        return summaries.summary(self, self._jobs)
+        return summary(self, self._jobs)

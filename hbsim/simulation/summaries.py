@@ -1,92 +1,18 @@
-"""From a study's columns to its trials, incumbents, counts and summary."""
+"""A simulated study in a few numbers."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-import polars as pl
-from numpy.typing import NDArray
-
-from hbsim.core.trials import COMPLETE, CONTINUE, PAUSE, STOP
-from hbsim.core.types import Mode
 from hbsim.history import Jobs
-from hbsim.history.columns import CENSORED, numbers
+from hbsim.history.columns import numbers
+from hbsim.history.summaries import resources
 
 if TYPE_CHECKING:
-    from hbsim.core.scheduler import Scheduler
     from hbsim.simulation.result import Result
 
-__all__ = ["incumbent", "rungs", "summary", "trials"]
-
-
-def trials(scheduler: Scheduler, jobs: Jobs, decisions: pl.DataFrame) -> pl.DataFrame:
-    """Return a row a trial: trial, bracket, status, resource, best, final, trained_seconds."""
-    count = scheduler.started
-    rows = jobs.ended()
-    seconds = np.bincount(rows["trial"], weights=rows["trained"], minlength=count)
-    frame = pl.DataFrame(
-        {
-            "trial": np.arange(count, dtype=np.int64),
-            "bracket": np.array(scheduler.trial_brackets(), dtype=np.int64),
-            "status": pl.Series(scheduler.trial_statuses(), dtype=pl.String),
-            "resource": np.array(scheduler.trial_levels(), dtype=np.float64),
-            "trained_seconds": seconds[:count],
-        }
-    )
-    finite = pl.col("value").filter(pl.col("value").is_finite())
-    best = finite.max() if scheduler.mode == "max" else finite.min()
-    values = decisions.group_by("trial").agg(best=best, final=pl.col("value").last())
-    frame = frame.join(values, on="trial", how="left", maintain_order="left")
-    return frame.select("trial", "bracket", "status", "resource", "best", "final", "trained_seconds")
-
-
-def incumbent(rows: NDArray[np.void], levels: Sequence[float], mode: Mode, at_max: bool) -> pl.DataFrame:
-    """Return the decisions that improve strictly on all before: time, trial, resource, value."""
-    counts = np.isfinite(rows["value"])
-    if at_max:
-        counts &= rows["at"] == len(levels) - 1
-    seen = np.flatnonzero(counts)
-    signed = rows["value"][seen] * (1.0 if mode == "max" else -1.0)
-    best = np.maximum.accumulate(signed) if len(seen) else signed
-    better = rows[seen[np.diff(best, prepend=-np.inf) > 0]]
-    return pl.DataFrame(
-        {
-            "time": better["time"],
-            "trial": better["trial"].astype(np.int64),
-            "resource": np.array(levels, dtype=np.float64)[better["at"]],
-            "value": better["value"],
-        }
-    )
-
-
-def rungs(
-    rows: NDArray[np.void], jobs: NDArray[np.void], levels: Sequence[float], brackets: Sequence[int]
-) -> pl.DataFrame:
-    """Return counts by bracket and level: recorded, continue, pause, stop, complete, promoted."""
-    decided = pl.DataFrame({name: rows[name] for name in ("trial", "at", "verdict")})
-    decided = decided.with_columns(bracket=np.array(brackets, dtype=np.int64)[rows["trial"]])
-    verdict = pl.col("verdict")
-    kinds = {"continue": CONTINUE, "pause": PAUSE, "stop": STOP, "complete": COMPLETE}
-    counts = [(verdict == code).sum().cast(pl.Int64).alias(name) for name, code in kinds.items()]
-    table = decided.group_by("bracket", "at").agg(pl.len().cast(pl.Int64).alias("recorded"), *counts)
-    # Who paused at a level and has a job that starts there was promoted.
-    later = jobs[jobs["stood"] > 0]
-    place = np.searchsorted(np.array(levels, dtype=np.float64), later["stood"]).astype(np.uint16)
-    resumed = pl.DataFrame({"trial": later["trial"], "at": place}).unique()
-    promoted = decided.filter(verdict == PAUSE).join(resumed, on=["trial", "at"], how="semi")
-    promoted = promoted.group_by("bracket", "at").agg(pl.len().cast(pl.Int64).alias("promoted"))
-    return (
-        table.join(promoted, on=["bracket", "at"], how="left")
-        .sort("bracket", "at")
-        .with_columns(
-            level=pl.col("at").replace_strict(dict(enumerate(levels)), return_dtype=pl.Float64),
-            promoted=pl.col("promoted").fill_null(0),
-        )
-        .select("bracket", "level", "recorded", *kinds, "promoted")
-    )
+__all__ = ["summary"]
 
 
 def summary(result: Result, jobs: Jobs) -> dict[str, object]:
@@ -116,19 +42,6 @@ def summary(result: Result, jobs: Jobs) -> dict[str, object]:
         "replace": result.replace,
         "interrupted": result.interrupted,
     }
-
-
-def resources(rows: NDArray[np.void]) -> tuple[float, float]:
-    """Return the resource trained in all jobs, and what of it was wasted.
-
-    Wasted is what was trained again (below where the trial stood), lost in failures, and overrun
-    after a milestone whose decision was to end. What is cut at the end of the study is not.
-    """
-    start, reached = rows["start_resource"], rows["stop_resource"]
-    again = np.minimum(reached, rows["stood"]) - start
-    beyond = np.where(rows["verdict"] == CENSORED, 0.0, reached - np.maximum(rows["milestone"], start))
-    wasted = np.maximum(again, 0.0) + np.maximum(beyond, 0.0)
-    return math.fsum(reached - start), math.fsum(wasted)
 
 
 def score(result: Result) -> dict[str, object]:

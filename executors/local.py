@@ -1,0 +1,274 @@
+"""The local executor's workers: a process a trial, from a warm server, each with its own CPUs and GPUs."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from hbsim.executors.server_client import Server
+
+from hbsim.errors import ParameterError
+from hbsim.executors.oom import OomWatch
+from hbsim.executors.slots import Slot
+from hbsim.runner.workers import Ended, Message, Row, Said, Task
+
+__all__ = ["LocalWorkers", "trial_folder"]
+
+CHUNK: Final = 1 << 18
+
+
+def trial_folder(trials: Path, trial: int) -> Path:
+    """Return where a trial's log, checkpoint and files are, below the folder of all trials."""
+    return trials / f"{trial:06d}"
+
+
+@dataclass(slots=True)
+class _Child:
+    """A job's process as the controller knows it."""
+
+    task: Task
+    socket: socket.socket
+    ordered: float  # when its process was asked for
+    buffer: bytes = b""
+    said: int = 0
+    begun: float | None = None
+    end: Mapping[str, Any] | None = None
+    ended_at: float | None = None
+    killed: str | None = None
+    unsent: list[Row] = field(default_factory=list)  # came with the end
+
+
+class LocalWorkers:
+    """Runs each job in a process of its own on this machine (see `hbsim.runner.workers.Workers`).
+
+    Parameters
+    ----------
+    train : dict
+        Where the training function is, of `hbsim.executors.target.make_target`.
+    slots : sequence of Slot
+        The CPUs and GPUs of each worker.
+    trials : Path
+        The folder of the trials' folders.
+    setup : mapping
+        What every trial's reporter has to know: time_attr, reward_attr, constants.
+    start : "fork" or "spawn"
+        Whether trials are forked from the warm server, or load everything themselves.
+    grace : float
+        Seconds between SIGTERM and SIGKILL.
+
+    Raises
+    ------
+    ParameterError
+        The training function cannot be loaded there; from `prepare`.
+    """
+
+    def __init__(
+        self,
+        train: Mapping[str, object],
+        slots: Sequence[Slot],
+        trials: Path,
+        setup: Mapping[str, object],
+        start: str,
+        grace: float,
+    ) -> None:
+        self.count = len(slots)
+        self._train, self._start, self._grace = dict(train), start, grace
+        self._slots, self._trials, self._setup = slots, trials, dict(setup)
+        self._children: dict[int, _Child] = {}
+        self._messages: list[Message] = []
+        self._oom = OomWatch()
+        self._selector = selectors.DefaultSelector()
+        self._wake_out, self._wake_in = os.pipe()
+        os.set_blocking(self._wake_in, False)
+        os.set_blocking(self._wake_out, False)
+        self._selector.register(self._wake_out, selectors.EVENT_READ, None)
+        self._server: Server | None = None
+        self._closed = False
+
+    def prepare(self) -> None:
+        """Start the warm server, and wait until it has loaded the training function."""
+        server = self._server = Server(self._train, self._start, self._grace)
+        server.wait_ready()
+        self._selector.register(server, selectors.EVENT_READ, server)
+
+    # What the runner calls
+
+    def start(self, worker: int, task: Task) -> None:
+        """Start a job's process."""
+        if self._server is None:
+            self.prepare()
+        assert self._server is not None
+        ours, theirs = socket.socketpair()
+        child = self._children[task.job] = _Child(task, ours, time.monotonic())
+        folder = trial_folder(self._trials, task.trial)
+        folder.mkdir(parents=True, exist_ok=True)
+        slot = self._slots[worker]
+        stop = task.stop if math.isfinite(task.stop) else None
+        setup = {**self._setup, "folder": str(folder)}
+        self._send(child, {"task": {**asdict(task), "stop": stop}, "setup": setup})
+        ours.setblocking(False)
+        self._selector.register(ours, selectors.EVENT_READ, child)
+        with theirs:
+            self._server.run(task.job, theirs, slot.env, slot.cpus, slot.threads, str(folder / "log.txt"))
+
+    def wait(self, timeout: float | None) -> Sequence[Message]:
+        """Return what has been said since the last time; see `Workers.wait`."""
+        for key, _ in self._selector.select(timeout):
+            if isinstance(key.data, _Child):
+                self._listen(key.data)
+            elif isinstance(key.data, Server):
+                self._hear_server(key.data)
+            else:
+                with suppress(BlockingIOError):
+                    os.read(self._wake_out, CHUNK)
+        messages, self._messages = self._messages, []
+        return messages
+
+    def wake(self) -> None:
+        """Let `wait` return at once."""
+        with suppress(BlockingIOError):
+            os.write(self._wake_in, b"!")
+
+    def go_on(self, job: int, stop: float) -> None:
+        """Answer a job that waits at a milestone: train to `stop`."""
+        self._order(job, {"go": stop})
+
+    def leave(self, job: int, save: bool) -> None:
+        """Have a job leave its function; with `save` it makes a checkpoint first."""
+        self._order(job, {"leave": "pause" if save else "stop"})
+
+    def kill(self, job: int, reason: str = "") -> None:
+        """End a job's processes: SIGTERM, and after the grace SIGKILL."""
+        child = self._children.get(job)
+        if child is not None and self._server is not None:
+            child.killed = child.killed or reason or "it was killed"
+            self._server.kill(job)
+
+    def close(self) -> None:
+        """Kill what is left and free everything."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._server is not None:
+            self._server.close()
+        for child in self._children.values():
+            child.socket.close()
+        self._children.clear()
+        self._selector.close()
+        os.close(self._wake_in)
+        os.close(self._wake_out)
+
+    # Children
+
+    def _order(self, job: int, order: Mapping[str, object]) -> None:
+        child = self._children.get(job)
+        if child is not None:
+            self._send(child, order)
+
+    def _send(self, child: _Child, line: Mapping[str, object]) -> None:
+        # A few bytes into an empty buffer; if the child is gone, the server says so.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            child.socket.sendall(json.dumps(line).encode() + b"\n")
+
+    def _listen(self, child: _Child) -> None:
+        """Take in what a child has said by now."""
+        if not self._read(child):
+            self._selector.unregister(child.socket)  # its end of the line is closed: it ends
+
+    def _read(self, child: _Child) -> bool:
+        try:
+            data = child.socket.recv(CHUNK)
+        except BlockingIOError:
+            return True
+        except ConnectionResetError:
+            data = b""
+        *lines, child.buffer = (child.buffer + data).split(b"\n")
+        for line in lines:
+            self._hear(child, json.loads(line))
+        return bool(data)
+
+    def _hear(self, child: _Child, said: Mapping[str, Any]) -> None:
+        if "fatal" in said:
+            field_, value, rule = said["fatal"]
+            raise ParameterError(field_, value, rule)
+        if "begin" in said:
+            child.begun = said["begin"]
+            return
+        rows = [Row(*row) for row in said.get("rows", ())]
+        if "end" in said:
+            child.end, child.unsent, child.ended_at = said["end"], rows, time.monotonic()
+            return
+        self._messages.append(Said(child.task.job, rows, child.said, bool(said.get("wait"))))
+        child.said += len(rows)
+
+    # The server
+
+    def _hear_server(self, server: Server) -> None:
+        for message in server.receive():
+            if "exited" in message:
+                self._exited(message["exited"], message["status"])
+        if server.dead:
+            self._lose_server(server)
+
+    def _exited(self, job: int, status: int) -> None:
+        child = self._children.pop(job, None)
+        if child is None:
+            return
+        while self._read(child) and self._has_more(child):
+            pass
+        with suppress(KeyError, ValueError):
+            self._selector.unregister(child.socket)
+        child.socket.close()
+        kind, reason = self._fate(child, status)
+        seconds: dict[str, float] = dict((child.end or {}).get("seconds", {}))
+        if child.begun is not None:
+            seconds["start"] = child.begun - child.ordered
+        if child.ended_at is not None:
+            seconds["exit"] = time.monotonic() - child.ended_at
+        left = bool((child.end or {}).get("left"))
+        ended = Ended(
+            job, child.unsent, child.said, kind, reason, child.begun, seconds, left and kind is None
+        )
+        self._messages.append(ended)
+
+    def _has_more(self, child: _Child) -> bool:
+        try:
+            return bool(child.socket.recv(1, socket.MSG_PEEK))
+        except (BlockingIOError, ConnectionResetError):
+            return False
+
+    def _fate(self, child: _Child, status: int) -> tuple[str | None, str]:
+        """Return the kind of failure and its line; None where the job ended as it should."""
+        if child.killed is not None:
+            return "lost", child.killed
+        if child.end is not None:
+            return child.end["kind"], child.end["reason"]
+        if status >= 0:
+            return "error", f"its process ended with exit status {status}"
+        if status == -signal.SIGKILL and self._oom.happened():
+            return "oom", "its process was killed by the system, which ran out of memory"
+        name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
+        return "lost" if -status in (
+            signal.SIGKILL,
+            signal.SIGTERM,
+        ) else "error", f"its process was ended by {name}"
+
+    def _lose_server(self, server: Server) -> None:
+        """End what the dead server has left; the next job gets a new one."""
+        self._selector.unregister(server)
+        server.kill_all()
+        server.close()
+        self._server = None
+        for job, child in list(self._children.items()):
+            child.killed = child.killed or "the server that trials are forked from has died"
+            self._exited(job, -signal.SIGKILL)

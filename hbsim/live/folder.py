@@ -1,0 +1,101 @@
+"""The folder of a real study: journal, description, logs, checkpoints, results."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from hbsim.errors import OutputError, ParameterError
+from hbsim.history.journal import Journal
+from hbsim.history.lock import StudyLock
+
+__all__ = ["StudyFolder"]
+
+JOURNAL: Final = "journal.jsonl"
+
+
+class StudyFolder:
+    """Where everything about a study is.
+
+    ::
+
+        journal.jsonl      every event and every answer: the truth
+        study.json         what the study is
+        environment.json   versions, git revision, hardware, of each time it was run
+        lock               keeps a second process out
+        trials/000012/     log.txt, checkpoint/, files/
+        *.parquet, summary.json    results, written at the end
+
+    Parameters
+    ----------
+    path : Path
+        The folder; it need not exist yet.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(os.path.abspath(Path(path).expanduser()))
+        self.journal = self.path / JOURNAL
+        self.trials = self.path / "trials"
+
+    @property
+    def holds_study(self) -> bool:
+        """Whether there is a journal."""
+        return self.journal.is_file()
+
+    def check(self, resume: bool, field: str = "folder") -> None:
+        """Check that a study can begin here, or go on; before any work.
+
+        Raises
+        ------
+        ParameterError
+            There is a study although `resume` is False, or something that is no study; or there is none
+            to go on with.
+        """
+        shown = str(self.path)
+        if self.path.exists() and not self.path.is_dir():
+            raise ParameterError(field, shown, "is a file; give a folder")
+        if resume and not self.holds_study:
+            raise ParameterError(field, shown, f"there is no study to resume: it has no {JOURNAL}")
+        if resume or not self.path.is_dir():
+            return
+        if self.holds_study:
+            raise ParameterError(field, shown, "holds a study already; resume=True goes on with it")
+        if any(entry.name != "lock" for entry in self.path.iterdir()):
+            raise ParameterError(field, shown, "is a folder with other files; choose another name")
+
+    def lock(self) -> StudyLock:
+        """Make the folder if need be, and keep others out of it."""
+        try:
+            self.trials.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(str(self.path), f"cannot be made: {error.strerror or error}") from error
+        return StudyLock(self.path)
+
+    def create(self, spec: Mapping[str, object], fsync: str) -> Journal:
+        """Begin a study's journal."""
+        self.write("study.json", {"schema": 1, **spec})
+        return Journal.create(self.journal, dict(spec), fsync)
+
+    def note_environment(self, environment: Mapping[str, object]) -> None:
+        """Add the environment of this run to those of earlier ones."""
+        path = self.path / "environment.json"
+        try:
+            runs = json.loads(path.read_text("utf-8"))["runs"]
+        except (OSError, ValueError, KeyError, TypeError):
+            runs = []
+        self.write("environment.json", {"schema": 1, "runs": [*runs, environment]})
+
+    def write(self, name: str, content: Mapping[str, object]) -> None:
+        """Write a JSON file, whole or not at all."""
+        temporary = self.path / f".{name}.new"
+        try:
+            temporary.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+            os.replace(temporary, self.path / name)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise OutputError(
+                str(self.path / name), f"cannot be written: {error.strerror or error}"
+            ) from error

@@ -1,0 +1,44 @@
+"""Ctrl-C and SIGTERM in a real study: once, finish cleanly; twice, end at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+__all__ = ["interruptible"]
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def interruptible(interrupt: Callable[[], None]) -> Iterator[None]:
+    """Call `interrupt` at the first of the signals; raise KeyboardInterrupt at the second.
+
+    Only in the main thread, the only one that may set signal handlers; elsewhere nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual = {number: signal.getsignal(number) for number in SIGNALS}
+    count = 0
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal count
+        count += 1
+        if count > 1:
+            raise KeyboardInterrupt
+        interrupt()
+
+    # A signal that is ignored stays so: nohup ignores SIGHUP, and a shell the SIGINT of its background jobs.
+    ours = [number for number, handler in usual.items() if handler != signal.SIG_IGN]
+    for number in ours:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, usual[number])

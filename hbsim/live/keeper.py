@@ -1,0 +1,97 @@
+"""Whose checkpoints are kept, and whose can go."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from hbsim.core.scheduler import Scheduler
+from hbsim.errors import ParameterError
+from hbsim.executors.local import trial_folder
+from hbsim.runner.ledger import Ledger, Record
+
+__all__ = ["KEEP", "Keeper"]
+
+KEEP: Final = ("best", "completed", "all", "none")
+
+
+class Keeper:
+    """Removes the checkpoints and files of trials that cannot go on; an `Observer` of the runner.
+
+    A trial's files go when it has stopped, completed or failed for good, or is paused and named by
+    ``scheduler.dropped()``, and its process is gone. Logs stay.
+
+    Parameters
+    ----------
+    keep : str
+        Of which trials they stay all the same: ``"best"``, of the incumbent; ``"completed"``, of these and
+        of the incumbent; ``"all"``; ``"none"``.
+    trials : Path
+        The folder of the trials' folders.
+
+    Raises
+    ------
+    ParameterError
+        `keep` is none of these.
+    """
+
+    def __init__(self, keep: str, trials: Path, scheduler: Scheduler, ledger: Ledger) -> None:
+        check_keep(keep)
+        self._keep, self._trials = keep, trials
+        self._scheduler, self._ledger = scheduler, ledger
+        self._over: set[int] = set()  # their files are to go
+        self._best = -1
+
+    def catch_up(self) -> None:
+        """Look at all trials, after a study has been read again."""
+        if self._keep == "all":
+            return
+        statuses = self._scheduler.trial_statuses()
+        self._over = {trial for trial, status in enumerate(statuses) if status not in ("running", "paused")}
+        self._best = -1 if self._ledger.best is None else self._ledger.best.trial
+        self._sweep()
+
+    def record(self, record: Record) -> None:
+        """Take note of a record."""
+        if self._keep == "all" or record["e"] not in ("gone", "reach", "fail", "rows"):
+            return
+        best = self._ledger.best
+        if best is not None and best.trial != self._best:
+            self._best = best.trial
+        if record["e"] != "rows":
+            self._sweep(record)
+
+    def tick(self) -> None:
+        """Nothing is done by the clock."""
+
+    def _sweep(self, record: Record | None = None) -> None:
+        self._over.update(self._scheduler.dropped())
+        if record is not None and record["e"] == "gone":
+            trial = self._ledger.gone
+            if self._scheduler.status(trial) not in ("running", "paused"):
+                self._over.add(trial)
+        if not self._over:
+            return
+        busy = {stay.trial for stay in self._ledger.stays.values()}
+        for trial in [trial for trial in self._over if trial not in busy and not self._kept(trial)]:
+            self._over.remove(trial)
+            self._remove(trial)
+
+    def _kept(self, trial: int) -> bool:
+        if self._keep == "none":
+            return False
+        if trial == self._best:
+            return True
+        return self._keep == "completed" and self._scheduler.status(trial) == "completed"
+
+    def _remove(self, trial: int) -> None:
+        folder = trial_folder(self._trials, trial)
+        for name in ("checkpoint", "files"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def check_keep(keep: str) -> None:
+    """Raise a `ParameterError` if `keep` is none of `KEEP`."""
+    if keep not in KEEP:
+        raise ParameterError("keep", keep, f"must be one of {', '.join(KEEP)}")

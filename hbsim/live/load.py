@@ -1,0 +1,92 @@
+"""Read a study's journal: where scheduler, searcher and ledger stood at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hbsim.history import Decisions
+from hbsim.history.journal import read_journal
+from hbsim.live.folder import StudyFolder
+from hbsim.live.spec import Spec
+from hbsim.runner import drive
+from hbsim.runner.ledger import Ledger, Record
+from hbsim.runner.replay import Replay
+
+if TYPE_CHECKING:
+    from hbsim.core.scheduler import Scheduler
+    from hbsim.live.result import RunResult
+    from hbsim.searchers import Searcher
+
+__all__ = ["Standing", "load", "replay", "stand"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a study stands: new, or read again from its journal."""
+
+    scheduler: Scheduler
+    ledger: Ledger
+    decisions: Decisions
+
+
+def stand(spec: Spec, scheduler: Scheduler) -> Standing:
+    """Return where a new study stands."""
+    ledger = Ledger(scheduler.levels, scheduler.mode, spec.reward_attr)
+    return Standing(scheduler, ledger, Decisions())
+
+
+def replay(
+    standing: Standing, records: Sequence[Record], path: str, searcher: Searcher | None = None
+) -> None:
+    """Bring a new study to where its journal's records leave it.
+
+    The scheduler must answer as it did. The searcher is not asked for anything: it is given the
+    configurations that it suggested, and told what was observed.
+
+    Raises
+    ------
+    JournalError
+        The scheduler answers something else; names the line.
+    """
+    if searcher is not None:
+        points = [record["point"] for record in records if "point" in record]
+        searcher.resume(np.array(points, dtype=np.float64).reshape(len(points), -1))
+    told = searcher if getattr(searcher, "listens", True) else None
+    drive(standing.scheduler, Replay(records, standing.ledger, path), standing.decisions, told)
+
+
+def load(folder: Path | str) -> RunResult:
+    """Read a study that was run, whether it is over or not.
+
+    Parameters
+    ----------
+    folder : path
+        The study's.
+
+    Returns
+    -------
+    RunResult
+        As it stands in the journal.
+
+    Raises
+    ------
+    ParameterError
+        There is no study.
+    JournalError
+        The journal is damaged, or made by another version.
+    """
+    from hbsim.live.result import RunResult
+
+    place = StudyFolder(folder)
+    place.check(resume=True)
+    records = list(read_journal(place.journal))
+    spec = Spec.from_dict(records[0]["spec"], str(place.journal))
+    standing = stand(spec, spec.make_scheduler())
+    replay(standing, records, str(place.journal))
+    workers = 1 + max((record["worker"] for record in records if "worker" in record), default=0)
+    return RunResult(place, spec, standing.scheduler, standing.ledger, standing.decisions, workers)

@@ -1,0 +1,236 @@
+"""What came out of a real study."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import polars as pl
+
+from hbsim.errors import ParameterError
+from hbsim.history import Decisions, summaries
+from hbsim.history.columns import numbers
+from hbsim.history.journal import read_journal
+from hbsim.live.folder import StudyFolder
+from hbsim.live.spec import Spec
+from hbsim.runner.ledger import Ledger, value_of
+
+if TYPE_CHECKING:
+    from hbsim.core.scheduler import Scheduler
+
+__all__ = ["RunResult"]
+
+
+class RunResult:
+    """Columns of a study that was run: as a simulated one has them, and every report.
+
+    Attributes
+    ----------
+    folder : Path
+        The study's.
+    spec : Spec
+        What the study was.
+    scheduler : Scheduler
+        As it stands at the end; `scheduler.explain(trial)` says why a trial was stopped.
+    workers : int
+        How many there were, the last time.
+    why : str or None
+        Why it ended: done, max_reward, time_out, interrupted; None if its process was killed.
+    """
+
+    def __init__(
+        self,
+        folder: StudyFolder,
+        spec: Spec,
+        scheduler: Scheduler,
+        ledger: Ledger,
+        decisions: Decisions,
+        workers: int,
+    ) -> None:
+        self.folder = folder.path
+        self.spec = spec
+        self.scheduler = scheduler
+        self.workers = workers
+        self.why = ledger.why
+        self._ledger = ledger
+        self._decisions = decisions
+        self._journal = folder.journal
+
+    @cached_property
+    def end_time(self) -> float:
+        """Study seconds at which the last job ended."""
+        return float(self._ledger.jobs.ended()["end_time"].max(initial=0.0))
+
+    @cached_property
+    def jobs(self) -> pl.DataFrame:
+        """A row an uninterrupted stay on a worker; columns as `hbsim.Result.jobs`.
+
+        Times are study seconds: without the time between an interruption and the resumption. `value` is
+        the job's last report. A stay that was interrupted is censored.
+        """
+        return self._ledger.jobs.frame(self.scheduler.trial_brackets())
+
+    @cached_property
+    def decisions(self) -> pl.DataFrame:
+        """A row a milestone, in the order of time; columns as `hbsim.Result.decisions`."""
+        return self._decisions.frame(self.scheduler.levels, self.scheduler.trial_brackets())
+
+    @cached_property
+    def reports(self) -> pl.DataFrame:
+        """A row a report, in the order in which they were heard of.
+
+        Columns: job, trial, time (study seconds), trained (seconds of training in this job until then),
+        resource, value (null where it is no number), and a struct `metrics` of all that was reported.
+        """
+        columns: dict[str, list[Any]] = {
+            n: [] for n in ("job", "trial", "time", "trained", "resource", "metrics")
+        }
+        for job, trial, row in self._rows():
+            for name, value in zip(columns, (job, trial, *row), strict=True):
+                columns[name].append(value)
+        metrics = columns.pop("metrics")
+        names = list(dict.fromkeys(name for row in metrics for name in row))
+        values = [value_of(row, self.spec.reward_attr) for row in metrics]
+        fields = {name: pl.Series([row.get(name) for row in metrics], dtype=pl.Float64) for name in names}
+        struct = (
+            pl.DataFrame(fields).to_struct("metrics") if fields else pl.Series("metrics", [], pl.Struct({}))
+        )
+        whole = {"job": pl.Int64, "trial": pl.Int64}
+        frame = pl.DataFrame(columns, schema={n: whole.get(n, pl.Float64) for n in columns})
+        return frame.with_columns(value=numbers(values), metrics=struct)
+
+    def _rows(self) -> Iterator[tuple[int, int, Sequence[Any]]]:
+        trials: dict[int, int] = {}
+        for record in read_journal(self._journal):
+            if "trial" in record:
+                trials[record["job"]] = record["trial"]
+            for row in record.get("rows", ()):
+                yield record["job"], trials[record["job"]], row
+
+    @cached_property
+    def trials(self) -> pl.DataFrame:
+        """A row a trial.
+
+        Columns as `hbsim.Result.trials`: trial, bracket, status, resource (the last milestone counted), best
+        and final (of all reports), trained_seconds; then reached, the last resource reported.
+        """
+        frame = summaries.trials(self.scheduler, self._ledger.jobs, self.decisions)
+        value = pl.col("value").filter(pl.col("value").is_finite())
+        best = value.max() if self.scheduler.mode == "max" else value.min()
+        last = self.reports.group_by("trial").agg(
+            best=best, final=pl.col("value").last(), reached=pl.col("resource").last()
+        )
+        frame = frame.drop("best", "final").join(last, on="trial", how="left", maintain_order="left")
+        names = ("trial", "bracket", "status", "resource", "best", "final", "trained_seconds", "reached")
+        return frame.select(names)
+
+    @cached_property
+    def configurations(self) -> pl.DataFrame:
+        """A row a trial: trial, then a column a parameter. Choices that are no plain values are text."""
+        points = np.array(self._ledger.points, dtype=np.float64).reshape(-1, self.spec.space.dimension)
+        columns = self.spec.space.decode(points)
+        plain = {
+            name: [v if isinstance(v, int | float | str | bool | None) else repr(v) for v in column]
+            if isinstance(column, list)
+            else column
+            for name, column in columns.items()
+        }
+        series = [pl.Series(name, values, strict=False) for name, values in plain.items()]
+        return pl.DataFrame([pl.Series("trial", range(len(points)), dtype=pl.Int64), *series])
+
+    def configuration(self, trial: int) -> dict[str, object]:
+        """Return a trial's configuration as the training function got it."""
+        count = len(self._ledger.points)
+        if not 0 <= trial < count:
+            raise ParameterError("trial", trial, f"must be one of the trials 0 ... {count - 1}")
+        return self.spec.space.mapping(np.array(self._ledger.points[trial]))
+
+    def incumbent(self, at: Literal["any", "max_t"] = "any") -> pl.DataFrame:
+        """Return the strict improvements of the best value so far, by the time of reports.
+
+        Parameters
+        ----------
+        at : "any" or "max_t"
+            Values of all reports, or of completed trials at R only.
+
+        Returns
+        -------
+        polars.DataFrame
+            Columns time, trial, resource, value.
+        """
+        if at not in ("any", "max_t"):
+            raise ParameterError("at", at, "must be 'any' or 'max_t'")
+        if at == "max_t":
+            rows, levels = self._decisions.rows(), self.scheduler.levels
+            return summaries.incumbent(rows, levels, self.scheduler.mode, at_max=True)
+        rows_ = self.reports.filter(pl.col("value").is_finite()).sort("time", maintain_order=True)
+        signed = rows_["value"].to_numpy() * (1.0 if self.scheduler.mode == "max" else -1.0)
+        best = np.maximum.accumulate(signed) if len(signed) else signed
+        better = np.diff(best, prepend=-np.inf) > 0
+        return rows_.filter(pl.Series(better, dtype=pl.Boolean)).select("time", "trial", "resource", "value")
+
+    def rungs(self) -> pl.DataFrame:
+        """Return counts by bracket and level; columns as `hbsim.Result.rungs`."""
+        brackets = self.scheduler.trial_brackets()
+        levels = self.scheduler.levels
+        return summaries.rungs(self._decisions.rows(), self._ledger.jobs.ended(), levels, brackets)
+
+    def failures(self) -> pl.DataFrame:
+        """Return a row a failure, in order: trial, kind, reason."""
+        schema = {"trial": pl.Int64, "kind": pl.String, "reason": pl.String}
+        return pl.DataFrame(self._ledger.failures, schema=schema, orient="row")
+
+    def summary(self) -> dict[str, object]:
+        """Return the study in a few numbers, plain types.
+
+        Keys: trials, jobs, completed, stopped, paused, failed, running; returned (completed below R: their
+        function returned); seconds (study seconds at the last end); busy_share and training_share (of worker
+        seconds); trained_resource and wasted_resource (trained again, or lost); best (the incumbent's value),
+        best_trial; late_reports (dropped); why it ended; scheduler, train, metric, mode, workers.
+        """
+        counts = self.scheduler.status_counts()
+        rows = self._ledger.jobs.ended()
+        capacity = self.workers * self.end_time
+        trained, wasted = summaries.resources(rows)
+        best = self._ledger.best
+        occupied = math.fsum(rows["end_time"] - rows["start_time"])
+        return {
+            "trials": self.scheduler.started,
+            "jobs": len(self._ledger.jobs),
+            **{name: counts[name] for name in ("completed", "stopped", "paused", "failed", "running")},
+            "returned": len(self._ledger.returned),
+            "seconds": self.end_time,
+            "busy_share": occupied / capacity if capacity else 0.0,
+            "training_share": math.fsum(rows["trained"]) / capacity if capacity else 0.0,
+            "trained_resource": trained,
+            "wasted_resource": wasted,
+            "best": None if best is None else best.value,
+            "best_trial": None if best is None else best.trial,
+            "late_reports": self._ledger.late,
+            "why": self.why,
+            "scheduler": self.scheduler.options.as_dict(),
+            "train": self.spec.train,
+            "metric": self.spec.reward_attr,
+            "mode": self.scheduler.mode,
+            "workers": self.workers,
+        }
+
+    def write(self) -> None:
+        """Write the columns as Parquet files and the summary into the study's folder."""
+        import json
+
+        frames = {
+            "jobs": self.jobs,
+            "trials": self.trials,
+            "decisions": self.decisions,
+            "reports": self.reports,
+            "configurations": self.configurations,
+            "incumbent": self.incumbent(),
+        }
+        for name, frame in frames.items():
+            frame.write_parquet(self.folder / f"{name}.parquet")
+        content = {"schema": 1, "summary": self.summary(), "rungs": self.rungs().to_dicts()}
+        (self.folder / "summary.json").write_text(json.dumps(content, indent=2) + "\n", "utf-8")

@@ -1,0 +1,207 @@
+"""Run a study for real: the same scheduler and the same loop as in simulation."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Literal
+
+from hbsim.core.exact import exact
+from hbsim.core.factory import named_options
+from hbsim.core.scheduler import Scheduler
+from hbsim.core.streams import check_seed
+from hbsim.errors import ParameterError
+from hbsim.executors.devices import cpu_limit, cpus, gpus
+from hbsim.executors.local import LocalWorkers
+from hbsim.executors.slots import Slot, make_slots
+from hbsim.executors.target import default_start, stop_if_loading
+from hbsim.live.folder import StudyFolder
+from hbsim.live.keeper import Keeper, check_keep
+from hbsim.live.load import Standing
+from hbsim.live.result import RunResult
+from hbsim.live.spec import Spec
+from hbsim.live.study import Interrupted, Study
+from hbsim.runner.real import Limits, Observer
+from hbsim.searchers import Searcher
+
+__all__ = ["Interrupted", "run"]
+
+
+@named_options
+def run(
+    train: str | Callable[..., object],
+    scheduler: Scheduler,
+    *,
+    workers: int | None = None,
+    resource: Mapping[str, object] | None = None,
+    folder: Path | str = "exp",
+    resume: bool = False,
+    seed: int = 0,
+    searcher: str | Searcher | None = None,
+    time_attr: str = "epoch",
+    reward_attr: str = "accuracy",
+    args: Mapping[str, object] | None = None,
+    time_out: float | None = None,
+    max_reward: float | None = None,
+    hang_timeout: float | None = None,
+    grace: float = 5.0,
+    keep: Literal["best", "completed", "all", "none"] = "best",
+    fsync: Literal["second", "always", "never"] = "second",
+    start: Literal["fork", "spawn"] | None = None,
+    until_return: bool = False,
+    visualizer: Literal["none", "tensorboard"] = "none",
+    progress: Literal["auto", "table", "lines", "none"] = "auto",
+) -> RunResult:
+    """Run a study on this machine's CPUs and GPUs, a process a trial.
+
+    Everything that happens is written down in the study's folder before it is acted on: a study whose
+    process is killed at any moment goes on with `resume`.
+
+    Parameters
+    ----------
+    train : str or callable
+        The training function, decorated with `hbsim.args`: itself, or ``"FILE.py:NAME"``.
+    scheduler : Scheduler
+        A new one, of `make_scheduler`. To resume, one of the same options.
+    workers : int, optional
+        How many trials run at the same time; by default as many as `resource` lets.
+    resource : mapping, optional
+        What a trial needs: ``{"num_cpus": 2, "num_gpus": 0.5}``; see `hbsim.executors.slots.make_slots`.
+    folder : path
+        The study's; it holds none yet, unless to resume.
+    resume : bool
+        Go on with the study in the folder. What ran when it ended starts again from its last checkpoint.
+    seed : int
+        Of configurations and of the seeds that trials are given.
+    searcher : str or Searcher, optional
+        Chooses configurations; by default ``"random"``.
+    time_attr, reward_attr : str
+        The reported names of the resource, and of the metric that decides.
+    args : mapping, optional
+        Constants of the training function, in place of those of its decorator, or new ones; plain JSON types.
+    time_out : float, optional
+        Study seconds after which everything ends.
+    max_reward : float, optional
+        The study ends at a report at least as good.
+    hang_timeout : float, optional
+        Seconds without a report after which a trial has hung: it is killed, and has failed.
+    grace : float
+        Seconds that a trial has to end once it was told to, before SIGTERM, and again before SIGKILL.
+    keep : str
+        Whose checkpoints stay at the end of a trial: the incumbent's (``"best"``), those of
+        ``"completed"`` trials too, ``"all"`` or ``"none"``.
+    fsync : str
+        When the journal is forced to the disk: at most once a ``"second"``, ``"always"``, ``"never"``.
+        It only matters when the machine itself fails.
+    start : str, optional
+        ``"fork"`` each trial from a warm server (default on Linux), or ``"spawn"`` a new Python.
+    until_return : bool
+        A trial is complete when its function returns, and is never interrupted: for fifo without max_t.
+    visualizer : str
+        ``"tensorboard"`` writes event files into the folder (extra ``tensorboard``).
+    progress : str
+        What is shown on stderr: a live ``"table"``, ``"lines"``, ``"none"``; by default a table on a
+        terminal, else lines.
+
+    Returns
+    -------
+    RunResult
+        Its jobs, trials, decisions, reports, incumbents and summary; also written into the folder.
+
+    Raises
+    ------
+    Interrupted
+        At the first Ctrl-C or SIGTERM, once what runs has come to its next report and saved its checkpoint.
+        The second one kills everything; the study can be resumed either way.
+    ParameterError
+        Something in the request breaks a rule; before any work starts. Or a trial does not report
+        `time_attr` or `reward_attr`.
+    OutputError
+        The folder is in use by another process, or cannot be written.
+    JournalError
+        The journal is damaged, or the scheduler does not answer as it did.
+    """
+    stop_if_loading()
+    limits = _limits(time_out, max_reward, hang_timeout, grace)
+    _check(scheduler, limits, time_attr, reward_attr)
+    check_keep(keep)
+    place = StudyFolder(folder)
+    place.check(resume)
+    study = Study(train, scheduler, check_seed(seed), searcher, time_attr, reward_attr, until_return)
+    setup = {"time_attr": time_attr, "reward_attr": reward_attr, "constants": _constants(args)}
+    slots = _slots(workers, resource)
+    crew = LocalWorkers(study.target, slots, place.trials, setup, start or default_start(), grace)
+    with ExitStack() as stack:
+        stack.callback(crew.close)
+        crew.prepare()
+        stack.enter_context(place.lock())
+        journal, standing = study.open(place, resume, fsync)
+        stack.enter_context(journal)
+        observers: list[Observer] = [Keeper(keep, place.trials, scheduler, standing.ledger)]
+        observers += _shown(stack, study.spec, standing, place, visualizer, progress, slots)
+        return study.drive(place, journal, standing, crew, limits, observers)
+
+
+def _limits(
+    time_out: float | None, max_reward: float | None, hang_timeout: float | None, grace: float
+) -> Limits:
+    for name, value in (("time_out", time_out), ("hang_timeout", hang_timeout)):
+        if value is not None and exact(name, value) <= 0:
+            raise ParameterError(name, value, "must be above 0, in seconds")
+    if exact("grace", grace) < 0:
+        raise ParameterError("grace", grace, "must be 0 or more, in seconds")
+    if max_reward is not None:
+        exact("max_reward", max_reward)
+    ends = math.inf if time_out is None else float(time_out)
+    hangs = math.inf if hang_timeout is None else float(hang_timeout)
+    return Limits(ends, None if max_reward is None else float(max_reward), hangs, float(grace))
+
+
+def _check(scheduler: Scheduler, limits: Limits, time_attr: str, reward_attr: str) -> None:
+    if not isinstance(scheduler, Scheduler):
+        raise ParameterError("scheduler", scheduler, "must be made by hbsim.make_scheduler")
+    if scheduler.started:
+        raise ParameterError("scheduler", scheduler, "must be new: it has started trials")
+    for name, value in (("time_attr", time_attr), ("reward_attr", reward_attr)):
+        if not isinstance(value, str) or not value:
+            raise ParameterError(name, value, "must be a name that the training function reports")
+    if time_attr == reward_attr:
+        raise ParameterError("reward_attr", reward_attr, "must differ from time_attr")
+    ends = limits.time_out < math.inf or limits.max_reward is not None
+    if scheduler.options.num_trials is None and not ends:
+        rule = "without it the study has no end: give num_trials, time_out or max_reward"
+        raise ParameterError("num_trials", None, rule)
+
+
+def _constants(args: Mapping[str, object] | None) -> dict[str, object]:
+    constants = dict(args or {})
+    try:
+        same = json.loads(json.dumps(constants, allow_nan=False)) == constants
+    except (TypeError, ValueError):
+        same = False
+    if not same:
+        raise ParameterError(
+            "args", args, "must be a mapping of names to plain values: numbers, texts, lists"
+        )
+    return constants
+
+
+def _slots(workers: int | None, resource: Mapping[str, object] | None) -> list[Slot]:
+    return make_slots(workers, resource, cpus(), gpus(os.environ), cpu_limit())
+
+
+def _shown(
+    stack: ExitStack,
+    spec: Spec,
+    standing: Standing,
+    place: StudyFolder,
+    visualizer: str,
+    progress: str,
+    slots: Sequence[Slot],
+) -> list[Observer]:
+    """Return what shows the study while it runs; `stack` ends it."""
+    return []

@@ -1,0 +1,108 @@
+"""What a real study is, apart from how it is run: the first line of its journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from hbsim.core.factory import make_scheduler
+from hbsim.core.space import Space
+from hbsim.errors import JournalError, ParameterError
+
+if TYPE_CHECKING:
+    from hbsim.core.scheduler import Scheduler
+
+__all__ = ["Spec"]
+
+# What has to be the same when a study goes on, and how people know it.
+SAME: Final = ("scheduler", "space", "seed", "searcher", "time_attr", "reward_attr", "until_return")
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A study's description.
+
+    Attributes
+    ----------
+    train : str
+        The training function, for people: ``train.py:train_fn``.
+    digest : str or None
+        SHA-256 of its file, where it has one.
+    space : Space
+        The search space.
+    scheduler : dict
+        The scheduler's options.
+    seed : int
+        Of configurations and trials.
+    searcher : str
+        The searcher's name.
+    time_attr, reward_attr : str
+        The reported names of the resource and of the metric that decides.
+    until_return : bool
+        Whether a trial is complete when its function returns, wherever that is.
+    """
+
+    train: str
+    digest: str | None
+    space: Space
+    scheduler: Mapping[str, Any]
+    seed: int
+    searcher: str
+    time_attr: str
+    reward_attr: str
+    until_return: bool
+
+    def as_dict(self) -> dict[str, object]:
+        """Return it in plain JSON types."""
+        return {
+            "train": self.train,
+            "sha256": self.digest,
+            "space": self.space.to_json(),
+            "scheduler": dict(self.scheduler),
+            "seed": self.seed,
+            "searcher": self.searcher,
+            "time_attr": self.time_attr,
+            "reward_attr": self.reward_attr,
+            "until_return": self.until_return,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], path: str) -> Spec:
+        """Read what `as_dict` returned.
+
+        Raises
+        ------
+        JournalError
+            It is none; `path` is the journal's file.
+        """
+        try:
+            space = Space.from_json(data["space"])
+            names = ("scheduler", "seed", "searcher", "time_attr", "reward_attr", "until_return")
+            return cls(data["train"], data["sha256"], space, *(data[name] for name in names))
+        except (KeyError, TypeError, ParameterError) as error:
+            raise JournalError(path, 1, f"it does not describe a study: {error}") from None
+
+    def make_scheduler(self) -> Scheduler:
+        """Return a new scheduler of the same options."""
+        options = dict(self.scheduler)
+        return make_scheduler(options.pop("type"), **options)
+
+    def check_same(self, new: Spec) -> None:
+        """Hold against it what a study is to go on with.
+
+        Raises
+        ------
+        ParameterError
+            Something differs that decides about the study.
+        """
+        ours, theirs = self.as_dict(), new.as_dict()
+        for name in SAME:
+            if name != "scheduler" and ours[name] != theirs[name]:
+                rule = f"the study began with {ours[name]!r}; it goes on with the same, or in another folder"
+                raise ParameterError(name, theirs[name], rule)
+        for name in sorted({*self.scheduler, *new.scheduler}):
+            was, now = self.scheduler.get(name), new.scheduler.get(name)
+            if was != now:
+                rule = f"the study began with {was!r}; it goes on with the same, or in another folder"
+                raise ParameterError(name, now, rule)

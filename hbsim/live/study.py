@@ -1,0 +1,167 @@
+"""A study that is about to run: where it begins or goes on, and its loop."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hbsim.core.scheduler import Scheduler
+from hbsim.core.space import space_of
+from hbsim.errors import HbsimWarning
+from hbsim.executors.target import load_target, make_target
+from hbsim.history.journal import Journal
+from hbsim.live.environment import environment
+from hbsim.live.folder import StudyFolder
+from hbsim.live.interrupts import interruptible
+from hbsim.live.load import Standing, replay, stand
+from hbsim.live.result import RunResult
+from hbsim.live.spec import Spec
+from hbsim.runner import drive
+from hbsim.runner.real import Limits, Observer, Real
+from hbsim.runner.workers import Workers
+from hbsim.searchers import Searcher, make_searcher
+
+__all__ = ["Interrupted", "Study"]
+
+
+class Interrupted(KeyboardInterrupt):
+    """A study was interrupted; what ran has left at its next report, and the study can be resumed.
+
+    Attributes
+    ----------
+    result : RunResult
+        The study until then.
+    """
+
+    def __init__(self, result: RunResult) -> None:
+        self.result = result
+        super().__init__(f"interrupted after {result.end_time:.4g} s; resume=True goes on in {result.folder}")
+
+
+class Study:
+    """A training function, a scheduler and a searcher that are about to run.
+
+    Attributes
+    ----------
+    spec : Spec
+        What the study is.
+    target : dict
+        Where the training function is, for other processes.
+    """
+
+    def __init__(
+        self,
+        train: str | Callable[..., object],
+        scheduler: Scheduler,
+        seed: int,
+        searcher: str | Searcher | None,
+        time_attr: str,
+        reward_attr: str,
+        until_return: bool,
+    ) -> None:
+        self.target = make_target(train)
+        function = train if callable(train) else load_target(self.target)
+        space = space_of(function)
+        name = (
+            searcher
+            if isinstance(searcher, str)
+            else "random"
+            if searcher is None
+            else type(searcher).__name__
+        )
+        named = isinstance(searcher, str) or searcher is None
+        self.searcher = make_searcher(name, space, None, seed) if named else searcher
+        options = scheduler.options.as_dict()
+        label, digest = describe(function)
+        self.spec = Spec(label, digest, space, options, seed, name, time_attr, reward_attr, until_return)
+        self.scheduler = scheduler
+
+    def open(self, place: StudyFolder, resume: bool, fsync: str) -> tuple[Journal, Standing]:
+        """Begin the journal, or read it and stand where it ends."""
+        standing = stand(self.spec, self.scheduler)
+        if not resume:
+            journal = place.create(self.spec.as_dict(), fsync)
+        else:
+            journal, records_ = Journal.open(place.journal, fsync)
+            records = list(records_)
+            before = Spec.from_dict(records[0]["spec"], str(place.journal))
+            before.check_same(self.spec)
+            if before.digest != self.spec.digest:
+                text = (
+                    f"{self.spec.train} is not the file that the study began with; its trials may not compare"
+                )
+                warnings.warn(HbsimWarning(text), stacklevel=5)
+            replay(standing, records, str(place.journal), self.searcher)
+        place.note_environment(environment())
+        return journal, standing
+
+    def drive(
+        self,
+        place: StudyFolder,
+        journal: Journal,
+        standing: Standing,
+        crew: Workers,
+        limits: Limits,
+        observers: Sequence[Observer],
+    ) -> RunResult:
+        """Run until nothing is under way any more."""
+        scheduler, ledger = self.scheduler, standing.ledger
+        real = Real(
+            crew,
+            journal,
+            ledger,
+            scheduler.geometry,
+            self._suggest,
+            self.spec.seed,
+            scheduler.mode,
+            time.monotonic,
+            limits,
+            self.spec.until_return,
+            observers,
+        )
+        if journal.count > 1:
+            real.resume(scheduler.running_jobs())
+        told = self.searcher if getattr(self.searcher, "listens", True) else None
+        with interruptible(lambda: _interrupt(real)):
+            drive(scheduler, real, standing.decisions, told)
+            crew.close()
+        real.finish(_why(real, scheduler))
+        result = RunResult(place, self.spec, scheduler, ledger, standing.decisions, crew.count)
+        result.write()
+        if real.interrupted:
+            raise Interrupted(result)
+        return result
+
+    def _suggest(self) -> list[float]:
+        point: list[float] = self.searcher.suggest(1).tolist()[0]
+        return point
+
+
+def _interrupt(real: Real) -> None:
+    text = "finishing: each trial leaves at its next report and keeps its checkpoint; Ctrl-C again kills them"
+    print(f"hbsim: {text}", file=sys.stderr, flush=True)
+    real.interrupt()
+
+
+def _why(real: Real, scheduler: Scheduler) -> str:
+    if scheduler.done:
+        return "done"
+    if real.interrupted:
+        return "interrupted"
+    return "max_reward" if real.enough else "time_out"
+
+
+def describe(function: Callable[..., object]) -> tuple[str, str | None]:
+    """Return a function as ``FILE.py:NAME`` without its folder, and the SHA-256 of its file if it has one."""
+    name = getattr(function, "__qualname__", type(function).__name__)
+    try:
+        file = inspect.getsourcefile(inspect.unwrap(function))
+        content = Path(str(file)).read_bytes()
+    except (TypeError, OSError):
+        return name, None
+    return f"{Path(str(file)).name}:{name}", hashlib.sha256(content).hexdigest()

@@ -1,0 +1,217 @@
+"""Where a real study stands: what its journal's records add up to, live and when it is read again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, nan
+from typing import Any, Final, TypeAlias
+
+from hbsim.core.trials import VERDICTS
+from hbsim.history import JobRow, Jobs
+from hbsim.history.columns import CENSORED, FAILED
+
+__all__ = ["CODES", "Best", "Ledger", "Record", "Stay", "value_of"]
+
+Record: TypeAlias = Mapping[str, Any]  # a journal's: JSON has no narrower type
+
+CODES: Final = {verdict.value: code for code, verdict in enumerate(VERDICTS)}
+
+
+class Stay(JobRow):
+    """A job on a worker.
+
+    Attributes
+    ----------
+    bracket : int
+        The trial's.
+    stop : float
+        Its next milestone.
+    resource : float
+        The last resource reported; where it started before.
+    rows : int
+        How many reports have come.
+    ended : int or None
+        The index of the verdict that ended it, or FAILED or CENSORED; None while it trains.
+    """
+
+    __slots__ = ("bracket", "ended", "resource", "rows", "stop")
+
+    bracket: int
+    stop: float
+    resource: float
+    rows: int
+    ended: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The incumbent: the best value reported so far, and where it was."""
+
+    time: float
+    trial: int
+    resource: float
+    value: float
+
+
+class Ledger:
+    """The sum of a study's records; `apply` adds one.
+
+    Parameters
+    ----------
+    levels : sequence of float
+        The scheduler's.
+    mode : "max" or "min"
+        What is better.
+    reward_attr : str
+        The metric that decides.
+
+    Attributes
+    ----------
+    now : float
+        Study seconds of the last record.
+    jobs : Jobs
+        A row a stay that is over.
+    stays : dict of int to Stay
+        The jobs on workers, by number, those that are about to leave included.
+    workers : dict of int to Stay
+        The same by worker.
+    points : list of list of float
+        The configuration of each trial.
+    best : Best or None
+        The incumbent.
+    late, lost_rows : int
+        How many late reports were dropped; how many never came.
+    gone : int
+        The trial of the last job that left its worker.
+    returned : dict of int to float
+        The trials whose function returned below R, and the last resource of each.
+    failures : list of (trial, kind, reason)
+        In order.
+    why : str or None
+        Why the study is over: done, max_reward, time_out or interrupted. None while it runs.
+    """
+
+    def __init__(self, levels: Sequence[float], mode: str, reward_attr: str) -> None:
+        self.reward_attr = reward_attr
+        self.now = 0.0
+        self.jobs = Jobs()
+        self.stays: dict[int, Stay] = {}
+        self.workers: dict[int, Stay] = {}
+        self.points: list[list[float]] = []
+        self.best: Best | None = None
+        self.late = 0
+        self.lost_rows = 0
+        self.gone = -1
+        self.returned: dict[int, float] = {}
+        self.failures: list[tuple[int, str, str]] = []
+        self.why: str | None = None
+        self._levels = tuple(levels)
+        self._sign = 1.0 if mode == "max" else -1.0
+
+    def apply(self, record: Record) -> None:
+        """Add a record."""
+        self.now = record.get("t", self.now)
+        kind = record["e"]
+        if kind != "study":
+            getattr(self, f"_{kind}")(record)
+
+    # One method a kind of record
+
+    def _start(self, record: Record) -> None:
+        if "point" in record:
+            self.points.append(record["point"])
+        self._begin(record)
+
+    def _restart(self, record: Record) -> None:
+        was = self.stays.pop(record["was"], None)
+        if was is not None:
+            if self.workers.get(was.worker) is was:
+                del self.workers[was.worker]
+            self._end(was, CENSORED)
+        self._begin(record)
+
+    def _begin(self, record: Record) -> None:
+        stay = Stay()
+        stay.job, stay.worker, stay.trial = record["job"], record["worker"], record["trial"]
+        stay.bracket, stay.attempt = record["bracket"], record["attempt"]
+        stay.stood = stay.milestone = stay.start_resource = stay.resource = record["start"]
+        stay.stop = inf if record["stop"] is None else record["stop"]
+        stay.start_time = self.now
+        stay.train_start = inf
+        stay.trained, stay.value = 0.0, nan
+        stay.rows = 0
+        stay.ended = None
+        self.jobs.started = max(self.jobs.started, stay.job + 1)
+        self.stays[stay.job] = self.workers[stay.worker] = stay
+        self.why = None
+
+    def _rows(self, record: Record) -> None:
+        self._take(self.stays[record["job"]], record["rows"])
+
+    def _take(self, stay: Stay, rows: Sequence[Sequence[Any]]) -> None:
+        for at, trained, resource, metrics in rows:
+            if not stay.rows:
+                stay.train_start = at - trained
+                if resource <= stay.stood:  # it trains again what it had
+                    stay.start_resource = 0.0
+            stay.rows += 1
+            stay.trained, stay.resource = trained, resource
+            value = stay.value = value_of(metrics, self.reward_attr)
+            better = self.best is None or self._sign * value > self._sign * self.best.value
+            if better and value == value:
+                self.best = Best(at, stay.trial, resource, value)
+
+    def _reach(self, record: Record) -> None:
+        stay = self.stays[record["job"]]
+        self._take(stay, record["rows"])
+        at, code = record["at"], CODES[record["verdict"]]
+        stay.milestone = self._levels[at]
+        if code:
+            stay.ended = code
+        else:
+            stay.stop = self._levels[at + 1]
+
+    def _fail(self, record: Record) -> None:
+        stay = self.stays[record["job"]]
+        stay.ended = FAILED
+        self.failures.append((stay.trial, record["kind"], record["reason"]))
+
+    def _return(self, record: Record) -> None:
+        stay = self.stays[record["job"]]
+        stay.ended = CODES["complete"]
+        self.returned[stay.trial] = stay.resource
+
+    def _gone(self, record: Record) -> None:
+        stay = self.stays.pop(record["job"])
+        if self.workers.get(stay.worker) is stay:
+            del self.workers[stay.worker]
+        self.gone = stay.trial
+        if record["begun"] is not None:
+            stay.train_start = record["begun"]
+        self._end(stay, CENSORED if stay.ended is None else stay.ended)
+
+    def _end(self, stay: Stay, verdict: int) -> None:
+        reached = max(stay.resource, stay.start_resource) if stay.rows else stay.start_resource
+        self.jobs.end(stay, reached, self.now, verdict)
+
+    def _late(self, record: Record) -> None:
+        self.late += record["count"]
+
+    def _missing(self, record: Record) -> None:
+        self.lost_rows += record["count"]
+
+    def _none(self, record: Record) -> None:
+        """The scheduler had no job: nothing changes."""
+
+    def _resume(self, record: Record) -> None:
+        """The study goes on in a new process: what was under way starts again by `restart`."""
+
+    def _close(self, record: Record) -> None:
+        self.why = record["why"]
+
+
+def value_of(metrics: Mapping[str, float | None], name: str) -> float:
+    """Return a metric, NaN where it was no number."""
+    value = metrics.get(name)
+    return nan if value is None else value

@@ -1,0 +1,425 @@
+"""Real workers as the loop sees them: everything that happens is in the journal before it is acted on."""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Final, Protocol
+
+from hbsim.core.levels import Levels
+from hbsim.core.streams import trial_seed
+from hbsim.core.trials import CONTINUE, PAUSE, VERDICTS
+from hbsim.core.types import Job
+from hbsim.errors import HbsimWarning
+from hbsim.runner.ledger import Ledger, Record, Stay, value_of
+from hbsim.runner.loop import END, FAILURE, FREE, MILESTONE, NOTHING, Event
+from hbsim.runner.workers import NEVER, Ended, Message, Row, Said, Task, Workers
+
+__all__ = ["Limits", "Observer", "Real"]
+
+TICK: Final = 0.25  # seconds between two looks at the clock
+STEP: Final = 6  # digits of seconds in the journal
+
+
+class Appender(Protocol):
+    """Where records go: a journal."""
+
+    def append(self, record: Record) -> int:
+        """Write a record down for good."""
+        ...
+
+
+class Observer(Protocol):
+    """Looks on: a table, a log, whoever tidies up checkpoints."""
+
+    def record(self, record: Record) -> None:
+        """Take note of a record that has been written and applied."""
+        ...
+
+    def tick(self) -> None:
+        """Take note of the time; called a few times a second."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a study ends, and how long a trial may be silent; in seconds of the study.
+
+    Attributes
+    ----------
+    time_out : float
+        Study seconds after which everything is cut.
+    max_reward : float or None
+        The study ends at a report at least as good.
+    hang_timeout : float
+        A trial that says nothing for so long has hung, and is killed.
+    grace : float
+        A trial that was told to end at a milestone and has not is killed after this.
+    """
+
+    time_out: float = inf
+    max_reward: float | None = None
+    hang_timeout: float = inf
+    grace: float = 5.0
+
+
+@dataclass(slots=True)
+class Due:
+    """What the loop is told next."""
+
+    event: Event
+    stay: Stay
+    at: int = -1
+    rows: Sequence[Row] = ()
+    ended: Ended | None = None
+
+
+class Real:
+    """The `Executor` of the runner's loop on real workers.
+
+    Parameters
+    ----------
+    workers : Workers
+        Who runs the jobs.
+    journal : Appender
+        Gets every record before it is acted on.
+    ledger : Ledger
+        Where the study stands; of a new study, or of one that goes on.
+    geometry : Levels
+        The scheduler's.
+    suggest : callable
+        Returns the configuration of the next trial.
+    seed : int
+        Of the study.
+    mode : "max" or "min"
+        What is better.
+    clock : callable
+        Seconds; the one that `Row.at` is read from.
+    limits : Limits
+        When it ends.
+    until_return : bool
+        Whether a trial is complete when its function returns, wherever that is: no milestones are waited for.
+    observers : sequence of Observer
+        Told of every record.
+    """
+
+    def __init__(
+        self,
+        workers: Workers,
+        journal: Appender,
+        ledger: Ledger,
+        geometry: Levels,
+        suggest: Callable[[], list[float]],
+        seed: int,
+        mode: str,
+        clock: Callable[[], float],
+        limits: Limits,
+        until_return: bool = False,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.now, self.trial, self.at, self.value = ledger.now, -1, 0, 0.0
+        self.ledger = ledger
+        self.interrupted = False
+        self.enough = False  # a report was as good as max_reward
+        self.closing = False  # what is under way has been told to leave
+        self._workers, self._journal = workers, journal
+        self._levels = geometry.levels
+        self._index = {level: at for at, level in enumerate(geometry.levels)}
+        self._suggest, self._seed = suggest, seed
+        self._sign = 1.0 if mode == "max" else -1.0
+        self._clock, self._limits = clock, limits
+        self._until_return = until_return
+        self._observers = observers
+        self._begun = clock() - ledger.now  # study seconds go on where they stopped
+        self._free = sorted(set(range(workers.count)) - set(ledger.workers))
+        self._due: deque[Due] = deque()
+        self._now = Due(NOTHING, Stay())
+        self._restarts: deque[tuple[int, Job]] = deque()
+        self._held: dict[int, Task] = {}  # by worker: waits until the trial's last process is gone
+        self._heard: dict[int, float] = {}  # by job: when it last said something
+        self._leaving: dict[int, float] = {}  # by job: when it is killed
+        self._cut: set[int] = set()  # jobs that were killed since they did not leave
+        self._warned = False
+        self._ticked = -inf
+
+    # What the loop calls
+
+    def idle(self) -> int:
+        """Return the lowest idle worker, or -1 while none is or something has happened first."""
+        if self._due or self._over():
+            return -1
+        while self._restarts and self._free:
+            self._restart(*self._restarts.popleft())
+        return self._free[0] if self._free else -1
+
+    def no_job(self, worker: int) -> None:
+        """Write down that there was no job."""
+        self._write({"e": "none", "worker": worker})
+
+    def start(self, worker: int, job: Job) -> None:
+        """Start a job; a trial whose last process is still saving waits for it."""
+        record = {"e": "start", "worker": worker, **self._described(job)}
+        if job.trial == len(self.ledger.points):
+            record["point"] = self._suggest()
+        self._launch(worker, job, record)
+
+    def wait(self) -> Event:
+        """Return the next event; NOTHING when nothing is under way any more."""
+        while True:
+            while not self._due:
+                if self._over() and not self.closing:
+                    self._close()
+                if not (self._heard or (self._restarts and not self.closing)):
+                    return NOTHING
+                self._listen(self._timeout())
+            due = self._now = self._due.popleft()
+            stay = due.stay
+            if due.ended is not None and (stay.ended is not None or due.event is FREE):
+                self._gone(due.ended)  # it was decided before the end was heard of
+                return FREE
+            self.trial, self.at = stay.trial, due.at
+            if due.event is MILESTONE:
+                rows = due.rows
+                self.value = value_of(rows[-1].metrics, self.ledger.reward_attr) if rows else stay.value
+            self.now = self._time()
+            return due.event
+
+    def answer(self, code: int) -> None:
+        """Write down what was decided, then do it."""
+        due = self._now
+        if due.event is MILESTONE:
+            self._decided(due, code)
+            return
+        job, ended = due.stay.job, due.ended
+        assert ended is not None
+        if due.event is FAILURE:
+            verdict = {"kind": ended.kind, "reason": ended.reason, "verdict": VERDICTS[code].value}
+            self._write({"e": "fail", "job": job, "resource": due.stay.resource, **verdict})
+        else:
+            self._write({"e": "return", "job": job})
+        self._gone(ended)
+
+    # From outside
+
+    def interrupt(self) -> None:
+        """End the study at the next event; may be called by a signal handler."""
+        self.interrupted = True
+        self._workers.wake()
+
+    def resume(self, jobs: Sequence[Job]) -> None:
+        """Start again what ran when the study's last process ended.
+
+        Parameters
+        ----------
+        jobs : sequence of Job
+            The scheduler's `running_jobs()`.
+        """
+        self._write({"e": "resume"})
+        stays = list(self.ledger.stays.values())
+        for stay in stays:
+            if stay.ended is not None:  # it had been told to leave: there is nothing to start again
+                self._write({"e": "gone", "job": stay.job, "begun": None, "seconds": {}})
+        known = {stay.trial: stay for stay in stays if stay.ended is None}
+        self._free = list(range(self._workers.count))
+        for job in jobs:
+            self._restarts.append((known[job.trial].job if job.trial in known else -1, job))
+
+    def finish(self, why: str) -> None:
+        """Write down why the study, or this part of it, is over.
+
+        Parameters
+        ----------
+        why : str
+            done, max_reward, time_out or interrupted.
+        """
+        self._write({"e": "close", "why": why})
+
+    # How it is done
+
+    def _over(self) -> bool:
+        return self.interrupted or self.enough or self._time() >= self._limits.time_out
+
+    def _close(self) -> None:
+        """Have everything leave at its next report: nothing starts any more, but what comes is decided."""
+        self.closing = True
+        for task in list(self._held.values()):
+            self._gone(Ended(task.job))
+        deadline = inf if self.interrupted else self._clock() + self._limits.grace
+        for stay in list(self.ledger.stays.values()):
+            if stay.ended is None and stay.job in self._heard:
+                self._leaving[stay.job] = deadline
+                self._workers.leave(stay.job, save=True)
+
+    def _time(self) -> float:
+        """Return the study seconds, never less than what has been written."""
+        return max(round(self._clock() - self._begun, STEP), self.ledger.now)
+
+    def _write(self, record: dict[str, object], time: float | None = None) -> None:
+        record = {"e": record.pop("e"), "t": self._time() if time is None else time, **record}
+        self._journal.append(record)
+        self.ledger.apply(record)
+        for observer in self._observers:
+            observer.record(record)
+
+    def _described(self, job: Job) -> dict[str, object]:
+        stop = None if self._until_return else job.stop
+        fields = {"trial": job.trial, "bracket": job.bracket, "start": job.start, "stop": stop}
+        return {"job": self.ledger.jobs.started, **fields, "attempt": job.attempt}
+
+    def _restart(self, was: int, job: Job) -> None:
+        before = self.ledger.stays.get(was)
+        worker = before.worker if before is not None and before.worker in self._free else self._free[0]
+        self._launch(worker, job, {"e": "restart", "worker": worker, "was": was, **self._described(job)})
+
+    def _launch(self, worker: int, job: Job, record: dict[str, object]) -> None:
+        self._free.remove(worker)
+        number = self.ledger.jobs.started
+        again = bool(job.start or job.attempt or record["e"] == "restart")
+        self._write(record)
+        point, seed = self.ledger.points[job.trial], trial_seed(self._seed, job.trial)
+        stop = NEVER if self._until_return else job.stop
+        task = Task(number, job.trial, job.attempt, job.start, stop, again, point, seed)
+        if any(s.trial == job.trial and s.job != number for s in self.ledger.stays.values()):
+            self._held[worker] = task
+        else:
+            self._begin(worker, task)
+
+    def _begin(self, worker: int, task: Task) -> None:
+        self._heard[task.job] = self._clock()
+        self._workers.start(worker, task)
+
+    def _decided(self, due: Due, code: int) -> None:
+        stay = due.stay
+        packed = self._packed(due.rows)
+        value = self.value if self.value == self.value else None
+        decided = {"at": due.at, "value": value, "verdict": VERDICTS[code].value}
+        self._write({"e": "reach", "job": stay.job, "rows": packed, **decided}, self.now)
+        self._look_at_value(self.value)
+        if due.ended is not None:  # the function had returned
+            self._gone(due.ended)
+        elif code != CONTINUE:
+            self._leaving[stay.job] = inf if code == PAUSE else self._clock() + self._limits.grace
+            self._workers.leave(stay.job, save=code == PAUSE)
+        elif stay.resource >= stay.stop:
+            self._warn_skipped(stay)
+            self._due.appendleft(Due(MILESTONE, stay, due.at + 1))
+        elif self.closing:
+            self._workers.leave(stay.job, save=True)
+        else:
+            self._workers.go_on(stay.job, stay.stop)
+
+    def _packed(self, rows: Sequence[Row]) -> list[list[object]]:
+        def seconds(value: float) -> float:
+            return round(value, STEP)
+
+        begun = self._begun
+        return [[seconds(row.at - begun), seconds(row.trained), row.resource, row.metrics] for row in rows]
+
+    def _warn_skipped(self, stay: Stay) -> None:
+        if not self._warned:
+            self._warned = True
+            text = f"trial {stay.trial} reported at {stay.resource:g}, past several milestones; "
+            warnings.warn(HbsimWarning(f"{text}it counts at each in order"), stacklevel=2)
+
+    def _look_at_value(self, value: float) -> None:
+        target = self._limits.max_reward
+        if target is not None and self._sign * target <= self._sign * value < inf:
+            self.enough = True
+
+    # Listening
+
+    def _timeout(self) -> float:
+        return max(0.0, min(TICK, self._limits.time_out - self._time()))
+
+    def _listen(self, timeout: float) -> None:
+        for message in self._workers.wait(timeout):
+            self._hear(message)
+        clock = self._clock()
+        if clock >= self._ticked + TICK:
+            self._ticked = clock
+            self._look_for_silence(clock)
+            for observer in self._observers:
+                observer.tick()
+
+    def _look_for_silence(self, clock: float) -> None:
+        limit = self._limits.hang_timeout
+        for job, heard in list(self._heard.items()):
+            if clock - heard > limit:
+                self._heard[job] = clock
+                self._workers.kill(job, f"nothing was reported for {limit:g} s (hang_timeout)")
+            elif self._leaving.get(job, inf) <= clock:
+                self._leaving[job] = inf
+                self._cut.add(job)
+                self._workers.kill(job, "it was told to leave and did not")
+
+    def _hear(self, message: Message) -> None:
+        stay = self.ledger.stays.get(message.job)
+        if stay is None or message.job not in self._heard:
+            self._drop(message.job, len(message.rows))
+            return
+        self._heard[message.job] = self._clock()
+        rows = self._new(stay, message)
+        waits = isinstance(message, Said) and message.waits and bool(rows)
+        if rows and stay.ended is None and not waits:
+            self._write({"e": "rows", "job": stay.job, "rows": self._packed(rows)})
+            for row in rows:
+                self._look_at_value(value_of(row.metrics, self.ledger.reward_attr))
+        if waits and stay.ended is None:
+            self._due.append(Due(MILESTONE, stay, self._index[stay.stop], rows))
+        if isinstance(message, Ended):
+            self._end(stay, message)
+
+    def _new(self, stay: Stay, message: Message) -> Sequence[Row]:
+        """Return the reports of a message that are new; write down what came late and what never came."""
+        known = stay.rows + sum(len(due.rows) for due in self._due if due.stay is stay)
+        late = min(len(message.rows), max(0, known - message.first))
+        if stay.ended is not None:
+            late = len(message.rows)
+        self._drop(stay.job, late)
+        if message.first > known and message.rows and stay.ended is None:
+            self._write({"e": "missing", "job": stay.job, "count": message.first - known})
+        return message.rows[late:]
+
+    def _drop(self, job: int, count: int) -> None:
+        if count:
+            self._write({"e": "late", "job": job, "count": count})
+
+    def _end(self, stay: Stay, ended: Ended) -> None:
+        del self._heard[stay.job]
+        pending = any(due.stay is stay for due in self._due)
+        left = stay.job in self._cut or (ended.left and ended.kind is None)
+        if stay.ended is not None or (left and self.closing and not pending):
+            self._gone(ended)
+            self._due.append(Due(FREE, stay))
+        elif left and self.closing:
+            self._due.append(Due(FREE, stay, ended=ended))  # after what is still to be decided
+        elif ended.kind is not None or left or not (stay.rows or pending):
+            if ended.kind is None:
+                why = (
+                    "something else ended it by SIGTERM" if left else "the function returned without a report"
+                )
+                ended = replace(ended, kind="lost" if left else "error", reason=why)
+            self._due.append(Due(FAILURE, stay, ended=ended))
+        elif self._until_return:
+            self._due.append(Due(MILESTONE, stay, len(self._levels) - 1, ended=ended))
+        else:
+            self._due.append(Due(END, stay, ended=ended))
+
+    def _gone(self, ended: Ended) -> None:
+        begun = None if ended.begun is None else round(ended.begun - self._begun, STEP)
+        seconds = {name: round(value, STEP) for name, value in ended.seconds.items()}
+        stay = self.ledger.stays[ended.job]
+        self._write({"e": "gone", "job": ended.job, "begun": begun, "seconds": seconds})
+        self._leaving.pop(ended.job, None)
+        self._heard.pop(ended.job, None)
+        self._held.pop(stay.worker, None)
+        if stay.worker < self._workers.count:
+            self._free.append(stay.worker)
+            self._free.sort()
+        for worker, task in list(self._held.items()):
+            if task.trial == stay.trial:
+                del self._held[worker]
+                self._begin(worker, task)

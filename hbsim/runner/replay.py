@@ -1,0 +1,113 @@
+"""A journal as the loop sees it: the core must answer the same again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import nan
+from typing import Final
+
+from hbsim.core.trials import VERDICTS
+from hbsim.core.types import Job
+from hbsim.errors import JournalError
+from hbsim.runner.ledger import Ledger, Record
+from hbsim.runner.loop import END, FAILURE, MILESTONE, NOTHING, Event
+
+__all__ = ["Replay"]
+
+ASKED: Final = ("start", "none")
+TOLD: Final = {"reach": MILESTONE, "fail": FAILURE, "return": END}
+
+
+class Replay:
+    """The `Executor` of the runner's loop that says again what a journal holds.
+
+    When the loop has ended, scheduler, searcher and ledger stand where they stood when the last record
+    was written.
+
+    Parameters
+    ----------
+    records : sequence of dict
+        The journal's, in order.
+    ledger : Ledger
+        A new one.
+    path : str
+        The journal's file, for errors.
+
+    Raises
+    ------
+    JournalError
+        From the loop, where the scheduler does not answer as it did; names the line.
+    """
+
+    def __init__(self, records: Sequence[Record], ledger: Ledger, path: str) -> None:
+        self.now, self.trial, self.at, self.value = 0.0, -1, 0, 0.0
+        self.ledger = ledger
+        self._records = records
+        self._path = path
+        self._next = 0
+
+    def idle(self) -> int:
+        """Return the worker that was idle where the scheduler was asked next, else -1."""
+        record = self._peek()
+        return record["worker"] if record is not None and record["e"] in ASKED else -1
+
+    def start(self, worker: int, job: Job) -> None:
+        """Hold a job against the one that was started."""
+        record = self._take()
+        names = ("trial", "bracket", "start", "attempt")
+        same = record["e"] == "start" and all(record[name] == getattr(job, name) for name in names)
+        if not same or record["stop"] not in (job.stop, None):
+            self._differs(record, f"trial {job.trial} from {job.start:g} to {job.stop:g}")
+        self.ledger.apply(record)
+
+    def no_job(self, worker: int) -> None:
+        """Hold the answer that there is no job against the one then."""
+        record = self._take()
+        if record["e"] != "none":
+            self._differs(record, "no job")
+        self.ledger.apply(record)
+
+    def wait(self) -> Event:
+        """Return the next event; NOTHING at the end of the journal."""
+        while (record := self._peek()) is not None:
+            event = TOLD.get(record["e"])
+            if event is None:
+                if record["e"] == "start":
+                    self._differs(self._take(), "no job")
+                self.ledger.apply(self._take())
+                continue
+            self.now = record["t"]
+            self.trial = self.ledger.stays[record["job"]].trial
+            if event is MILESTONE:
+                self.at = record["at"]
+                self.value = nan if record["value"] is None else record["value"]
+            return event
+        return NOTHING
+
+    def answer(self, code: int) -> None:
+        """Hold a decision against the one then."""
+        record = self._take()
+        verdict = VERDICTS[code].value
+        if record.get("verdict", verdict) != verdict:
+            self._differs(record, f"{verdict} for trial {self.trial}")
+        self.ledger.apply(record)
+
+    def _peek(self) -> Record | None:
+        return self._records[self._next] if self._next < len(self._records) else None
+
+    def _take(self) -> Record:
+        record = self._records[self._next]
+        self._next += 1
+        return record
+
+    def _differs(self, record: Record, now: str) -> None:
+        if record["e"] == "none":
+            then = "no job"
+        elif record["e"] == "start":
+            stop = "its return" if record["stop"] is None else f"{record['stop']:g}"
+            then = f"trial {record['trial']} from {record['start']:g} to {stop}"
+        else:
+            then = f"{record.get('verdict')} for trial {self.trial}"
+        problem = f"the scheduler answers {now}, where it answered {then}: "
+        problem += "the journal was made with another version or other options"
+        raise JournalError(self._path, int(record.get("n", self._next - 1)) + 1, problem)

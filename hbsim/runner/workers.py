@@ -1,0 +1,170 @@
+"""Real workers: what starts jobs, hears of them and ends them. The local executor is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, Protocol, TypeAlias
+
+__all__ = ["NEVER", "Ended", "Message", "Row", "Said", "Task", "Workers"]
+
+NEVER: Final = float("inf")  # a milestone that no report reaches
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a worker has to know to run a job.
+
+    Attributes
+    ----------
+    job : int
+        The number of the stay; whatever is said about it carries the number.
+    trial, attempt : int
+        The trial, and how often it has failed so far.
+    start, stop : float
+        The milestone where the trial stands, 0 if it is new; its next one, where training waits. `NEVER`
+        if it trains until the function returns.
+    again : bool
+        Whether the trial has trained before, in another job: there may be a checkpoint.
+    point : list of float
+        The configuration, a point of the unit cube of the search space.
+    seed : int
+        The trial's own.
+    """
+
+    job: int
+    trial: int
+    attempt: int
+    start: float
+    stop: float
+    again: bool
+    point: list[float]
+    seed: int
+
+
+class Row(NamedTuple):
+    """One report.
+
+    Attributes
+    ----------
+    at : float
+        When it was made: seconds on the monotonic clock of the machine that drives the study.
+    trained : float
+        Seconds of training in this job until then, without the waits at milestones and without what
+        saving and loading checkpoints took.
+    resource : float
+        The resource reached; never below the one before in the same job.
+    metrics : dict
+        All numbers that were reported, the one that decides among them; None where it was no finite number.
+    """
+
+    at: float
+    trained: float
+    resource: float
+    metrics: dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A job has reported.
+
+    Attributes
+    ----------
+    job : int
+        Which one.
+    rows : list of Row
+        Its reports since the last time.
+    first : int
+        The number of the first of these among the reports of the job, from 0: what comes twice, or out of
+        order, is known by it.
+    waits : bool
+        Whether training stands at the last row, at or past its milestone, and waits for an answer.
+    """
+
+    job: int
+    rows: list[Row]
+    first: int
+    waits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A job's process is gone, with all that it started; its worker and its GPU memory are free.
+
+    Attributes
+    ----------
+    job : int
+        Which one.
+    rows, first : list of Row, int
+        Reports that were not said yet; as in `Said`.
+    kind : str or None
+        None if the function returned, or left as it was told to. Else what kind of `Failure` it was.
+    reason : str
+        The failure in one line, for people.
+    begun : float or None
+        When the function was called, on the same clock as `Row.at`; None if it never was.
+    seconds : dict
+        What was measured of it: ``load`` and ``save``, seconds of loading and saving checkpoints;
+        ``start``, seconds from the order until the function was called; ``wait``, seconds at milestones;
+        ``exit``, seconds from the end of the function until the process was gone. What is unknown is absent.
+    left : bool
+        Whether the function was told to leave, and did.
+    """
+
+    job: int
+    rows: list[Row] = field(default_factory=list)
+    first: int = 0
+    kind: str | None = None
+    reason: str = ""
+    begun: float | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    left: bool = False
+
+
+Message: TypeAlias = Said | Ended
+
+
+class Workers(Protocol):
+    """Runs each job in a process of its own, one job a worker at a time.
+
+    Attributes
+    ----------
+    count : int
+        How many workers: 0 ... count - 1.
+    """
+
+    count: int
+
+    def start(self, worker: int, task: Task) -> None:
+        """Start a job on an idle worker. Returns at once; a failure to start comes as `Ended`."""
+        ...
+
+    def wait(self, timeout: float | None) -> Sequence[Message]:
+        """Return what has been said since the last time; waits `timeout` seconds for it, None for ever.
+
+        Returns an empty sequence when the time is over, or after `wake`.
+        """
+        ...
+
+    def wake(self) -> None:
+        """Let `wait` return at once. May be called by a signal handler."""
+        ...
+
+    def go_on(self, job: int, stop: float) -> None:
+        """Answer a job that waits at a milestone: train to `stop`."""
+        ...
+
+    def leave(self, job: int, save: bool) -> None:
+        """Have a job leave its function, where it waits, or else at its next report; then it is `Ended`.
+
+        With `save` the function given to ``reporter.on_pause`` makes a checkpoint first.
+        """
+        ...
+
+    def kill(self, job: int, reason: str = "") -> None:
+        """End a job's process group: SIGTERM, and after a grace SIGKILL. Then it is `Ended`, as lost."""
+        ...
+
+    def close(self) -> None:
+        """Kill what is left, at once, and free everything. May be called twice."""
+        ...
