@@ -1,0 +1,170 @@
+"""Checkpoints on disk: at any instant the newest one is whole, whatever was killed while it was written.
+
+A checkpoint is a numbered folder below the trial's ``checkpoint`` folder; the highest number counts. It is
+written under another name, brought to the disk, and renamed when it is whole; then the one before goes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from hbsim.errors import HbsimError, OutputError
+from hbsim.executors import checkpoint_kinds as kinds
+
+__all__ = ["NAME", "describe", "exists", "load", "remove", "save"]
+
+NAME: Final = "checkpoint"  # the folder's name in the trial's folder
+_VERSION: Final = 1
+_META: Final = "meta.json"
+_DAMAGED: Final = (ValueError, KeyError, TypeError, kinds.Unreadable)
+
+
+def save(
+    folder: os.PathLike[str] | str, obj: object, *, resource: float | None = None, job: int | None = None
+) -> None:
+    """Save a checkpoint in place of the one before.
+
+    Parameters
+    ----------
+    folder : path
+        The trial's ``checkpoint`` folder; made if it is not there.
+    obj : object
+        What JSON gives back as it was; or what ``torch.load(weights_only=True)`` reads; or the path of a
+        folder, whose content is copied.
+    resource : float, optional
+        What the trial had reported last, and
+    job : int, optional
+        in which job: kept beside it.
+
+    Raises
+    ------
+    ParameterError
+        It could not be loaded again.
+    OutputError
+        It cannot be written; the one before is still there.
+    """
+    folder = Path(folder)
+    kinds.check(obj, folder)
+    with _failing_clearly(folder, "cannot be written, the one before stays"):
+        folder.mkdir(parents=True, exist_ok=True)
+        number = 1 + max(_sweep(folder), default=0)
+        temporary = folder / f".{number}"
+        try:
+            temporary.mkdir()
+            _write(temporary, obj, {"version": _VERSION, "resource": resource, "job": job})
+            os.rename(temporary, folder / str(number))
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        kinds.sync(folder)
+        _sweep(folder)
+
+
+def load(folder: os.PathLike[str] | str) -> Any:
+    """Return what was saved last, None if nothing was. Tensors are on the CPU.
+
+    Raises
+    ------
+    OutputError
+        It is damaged, or of a later version.
+    """
+    folder = Path(folder)
+    numbers = _numbers(folder)
+    if not numbers:
+        return None
+    newest = folder / str(max(numbers))
+    kind = _meta(newest)["kind"]
+    with _failing_clearly(newest, "is damaged", *_DAMAGED):
+        return kinds.read(newest, kind)
+
+
+def exists(folder: os.PathLike[str] | str) -> bool:
+    """Return whether there is a checkpoint."""
+    return bool(_numbers(Path(folder)))
+
+
+def describe(folder: os.PathLike[str] | str) -> dict[str, Any] | None:
+    """Return what is known of the newest checkpoint without loading it; None if there is none.
+
+    Returns
+    -------
+    description : dict or None
+        ``version``; ``kind``, one of json, torch, folder; ``resource``, what the trial had reported last
+        when it was made, and ``job``, by which job: both may be None.
+
+    Raises
+    ------
+    OutputError
+        It is damaged, or of a later version.
+    """
+    folder = Path(folder)
+    numbers = _numbers(folder)
+    return _meta(folder / str(max(numbers))) if numbers else None
+
+
+def remove(folder: os.PathLike[str] | str) -> None:
+    """Remove the trial's ``checkpoint`` folder, if it is there.
+
+    A removal that is interrupted leaves no torn checkpoint.
+
+    Raises
+    ------
+    OutputError
+        It cannot be removed.
+    """
+    folder = Path(folder)
+    with _failing_clearly(folder, "cannot be removed"):
+        for number in sorted(_numbers(folder)):  # the newest last: until then it counts
+            os.rename(folder / str(number), folder / f".{number}.old")
+        if folder.is_dir():
+            shutil.rmtree(folder)
+
+
+def _write(folder: Path, obj: object, meta: dict[str, object]) -> None:
+    kind = kinds.write(folder, obj)
+    kinds.write_file(folder / _META, json.dumps({**meta, "kind": kind}).encode())
+    kinds.sync(folder)
+
+
+def _numbers(folder: Path) -> list[int]:
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [int(name) for name in names if name.isascii() and name.isdigit()]
+
+
+def _sweep(folder: Path) -> list[int]:
+    """Remove all but the newest checkpoint; return its number, if there is one."""
+    newest = max(_numbers(folder), default=None)
+    for entry in folder.iterdir():
+        if entry.name != str(newest):
+            shutil.rmtree(entry, ignore_errors=True)
+    return [] if newest is None else [newest]
+
+
+def _meta(checkpoint: Path) -> dict[str, Any]:
+    with _failing_clearly(checkpoint, "is damaged", *_DAMAGED):
+        meta: dict[str, Any] = json.loads((checkpoint / _META).read_bytes())
+        version, _ = meta["version"], meta["kind"]
+    if version != _VERSION:
+        raise OutputError(str(checkpoint), f"is of version {version}; this hbsim reads version {_VERSION}")
+    return meta
+
+
+@contextmanager
+def _failing_clearly(path: Path, problem: str, *also: type[Exception]) -> Iterator[None]:
+    kinds_of_error: tuple[type[Exception], ...] = (OSError, *also)
+    try:
+        yield
+    except HbsimError:
+        raise
+    except kinds_of_error as error:
+        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+        raise OutputError(str(path), f"the checkpoint {problem}: {reason}") from error

@@ -1,0 +1,207 @@
+"""What a training function reports to, and makes its checkpoints with."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from hbsim.errors import ParameterError, ProtocolError
+from hbsim.executors import checkpoint
+from hbsim.executors.trial_talk import Talk, TrialEnd
+
+__all__ = ["Reporter", "TrialEnd"]
+
+_NEEDED = "every report must have it"
+Function = TypeVar("Function", bound=Callable[[], object])
+
+
+class Reporter:
+    """Called by the training function after each epoch: ``reporter(epoch=3, accuracy=0.9)``.
+
+    Between milestones a call returns at once. At a milestone it returns when the trial may go on. Else it
+    raises `TrialEnd`, which leaves the function.
+
+    Parameters
+    ----------
+    talk : Talk
+        With the controller.
+    task : mapping
+        The fields of a `Task`.
+    setup : mapping
+        ``time_attr`` and ``reward_attr``, the names of the resource and of the metric that decides;
+        ``folder``, the trial's.
+    parameters : sequence of str
+        The names of the search space: reported again, they are no metrics.
+
+    Attributes
+    ----------
+    trial : int
+        The trial's number.
+    """
+
+    def __init__(
+        self, talk: Talk, task: Mapping[str, Any], setup: Mapping[str, Any], parameters: tuple[str, ...]
+    ) -> None:
+        self.trial: int = task["trial"]
+        self._job: int = task["job"]
+        self._talk = talk
+        self._time: str = setup["time_attr"]
+        self._reward: str = setup["reward_attr"]
+        self._hidden = (frozenset(parameters) | {self._time}) - {self._reward}
+        self._folder = Path(setup["folder"]).absolute()  # the function may change the working directory
+        self._home = (os.getpid(), threading.get_ident())
+        self._on_pause: Callable[[], object] | None = None
+        talk.pause = self._pause
+
+    @property
+    def milestone(self) -> float | None:
+        """The resource at which the trial waits for the next decision; None if there is none."""
+        stop = self._talk.milestone
+        if stop == math.inf:
+            return None
+        return int(stop) if stop == int(stop) else stop
+
+    @property
+    def folder(self) -> Path:
+        """A folder for the function's own files: one a trial, kept while it is paused."""
+        folder = self._folder / "files"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def __call__(self, **report: object) -> None:
+        """Report the resource, the metric that decides, and any other numbers, by name.
+
+        Parameters
+        ----------
+        **report
+            The resource must be a finite number, not below the one reported last. The metric that decides
+            must be there; NaN, infinity or None mean that it is unknown. What is no number is left out.
+
+        Raises
+        ------
+        ValueError
+            The resource went back.
+        ProtocolError
+            It was called in another process or thread than the function.
+        TrialEnd
+            The trial was paused or stopped, or the report is of no use to the study. Let it pass.
+        """
+        self._talk.check()
+        if (os.getpid(), threading.get_ident()) != self._home:
+            here = "reports from the process and the thread in which the function was called"
+            raise ProtocolError(self.trial, "a report from elsewhere", here)
+        resource = self._resource(report)
+        self._talk.report(resource, self._metrics(report))
+
+    def save(self, obj: object) -> None:
+        """Make a checkpoint of `obj`; it takes the place of the one before, whole or not at all.
+
+        Parameters
+        ----------
+        obj : object
+            Plain values in lists and dicts; or anything that ``torch.load(weights_only=True)`` reads back,
+            as a dict of state dicts; or the `Path` of a folder, whose content is copied.
+
+        Raises
+        ------
+        ParameterError
+            It could not be loaded again.
+        OutputError
+            It cannot be written. The checkpoint before is still there.
+        """
+        with self._talk.measure("save"):
+            self._save(obj)
+
+    def load(self) -> Any:
+        """Return what the trial saved last, also in an earlier job; None if it saved nothing.
+
+        Tensors are on the CPU. Of a folder the `Path` of its copy is returned: read from it only, and before
+        the next checkpoint is made.
+
+        Raises
+        ------
+        OutputError
+            The checkpoint is damaged.
+        """
+        with self._talk.measure("load"):
+            return checkpoint.load(self._folder / checkpoint.NAME)
+
+    def on_pause(self, function: Function) -> Function:
+        """Have `function` called just before the trial is paused or the study is interrupted.
+
+        What it returns is saved, unless it is None. A trial that is stopped saves nothing. May be used as a
+        decorator.
+        """
+        if not callable(function):
+            raise ParameterError("on_pause", function, "must be a function without arguments")
+        self._on_pause = function
+        return function
+
+    def _pause(self) -> None:
+        if self._on_pause is not None:
+            with self._talk.measure("save"):
+                obj = self._on_pause()
+                if obj is not None:
+                    self._save(obj)
+
+    def _save(self, obj: object) -> None:
+        last = self._talk.last if math.isfinite(self._talk.last) else None
+        checkpoint.save(self._folder / checkpoint.NAME, obj, resource=last, job=self._job)
+
+    def _resource(self, report: Mapping[str, object]) -> float:
+        name = self._time
+        resource = _number(report.get(name))
+        if resource is None or not math.isfinite(resource):
+            self._talk.fatal("time_attr", name, f"{_NEEDED}, as a finite number; got {_shown(report, name)}")
+        if resource < self._talk.last:
+            raise ValueError(f"{name}={resource:g} was reported after {name}={self._talk.last:g}")
+        return resource
+
+    def _metrics(self, report: Mapping[str, object]) -> dict[str, float | None]:
+        metrics: dict[str, float | None] = {}
+        hidden = self._hidden
+        for name, value in report.items():
+            if name in hidden:
+                continue
+            number = value if type(value) is float else _number(value)
+            if number is not None:
+                metrics[name] = number if math.isfinite(number) else None
+        if self._reward not in metrics:
+            if report.get(self._reward, "") is not None:
+                self._no_reward(report)
+            metrics[self._reward] = None
+        return metrics
+
+    def _no_reward(self, report: Mapping[str, object]) -> NoReturn:
+        name = self._reward
+        self._talk.fatal("reward_attr", name, f"{_NEEDED}, as a number; got {_shown(report, name)}")
+
+
+def _number(value: object) -> float | None:
+    """Read a number of any library; NaN if it is too large for a float, None if it is no number."""
+    if not hasattr(value, "__float__"):
+        return None
+    shape = getattr(value, "shape", None)
+    if shape is not None and hasattr(value, "item"):  # an array or a tensor
+        if math.prod(shape) != 1:
+            return None
+        value = value.item()
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
+    except (TypeError, ValueError):
+        return None
+
+
+def _shown(report: Mapping[str, object], name: str) -> str:
+    if name not in report:
+        return ", ".join(report) or "nothing"
+    try:
+        return f"{name}={report[name]!r}"[:200].replace("\n", " ")
+    except Exception:  # a broken __repr__
+        return f"{name}, a {type(report[name]).__name__}"

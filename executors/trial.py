@@ -1,0 +1,192 @@
+"""The process of one job: calls the training function, and tells the controller how it ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from math import inf
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from hbsim.core.space import Args, arguments, space_of
+from hbsim.errors import ParameterError
+from hbsim.executors.reporter import Reporter
+from hbsim.executors.trial_channel import Channel, Gone
+from hbsim.executors.trial_talk import Talk, TrialEnd
+
+__all__ = ["run"]
+
+_NO_MEMORY = ("out of memory", "can't allocate memory")  # how PyTorch says it in a plain RuntimeError
+
+
+def run(function: Callable[..., object], connection: socket.socket) -> int:
+    """Run one job of a training function, in the process that was started for it.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(args, reporter)``, decorated with `hbsim.args`.
+    connection : socket.socket
+        Connected to the controller, which sends the task and the setup in the first line. Closed at the end.
+
+    Returns
+    -------
+    code : int
+        The process's exit code: 0 if the function returned or left as it was told to, else 1, with the
+        traceback on stderr.
+    """
+    started = time.monotonic()
+    channel = Channel(connection)
+    try:
+        order = channel.receive(wait=True)
+        assert order is not None
+        return _run(function, order["task"], order["setup"], channel, started)
+    except Gone:
+        return 1
+    finally:
+        connection.close()
+
+
+def _run(
+    function: Callable[..., object],
+    task: Mapping[str, Any],
+    setup: Mapping[str, Any],
+    channel: Channel,
+    started: float,
+) -> int:
+    talk = Talk(channel, inf if task["stop"] is None else task["stop"])
+    with _sigterm(talk):
+        error = _call(function, task, setup, talk, started)
+        kind, reason = (None, "") if error is None else _failure(error)
+        if error is not None and kind is not None:
+            _print_traceback(error)
+        talk.finish(kind, reason)
+    return 0 if talk.left or (kind is None and talk.told != "fatal") else 1
+
+
+def _call(
+    function: Callable[..., object],
+    task: Mapping[str, Any],
+    setup: Mapping[str, Any],
+    talk: Talk,
+    started: float,
+) -> BaseException | None:
+    """Call the function; return the error that ended it."""
+    try:
+        try:
+            args, reporter = _given(function, task, setup, talk)
+            talk.begin()
+            talk.seconds["start"] = time.monotonic() - started
+            function(args, reporter)
+        finally:
+            talk.close()
+    except Gone:
+        raise
+    except TrialEnd:
+        return None
+    except BaseException as error:  # whatever it is, it is told
+        return error
+    return None
+
+
+def _given(
+    function: Callable[..., object], task: Mapping[str, Any], setup: Mapping[str, Any], talk: Talk
+) -> tuple[Args, Reporter]:
+    try:
+        return _arguments(function, task, setup), Reporter(talk, task, setup, space_of(function).names)
+    except ParameterError as error:  # it would be the same for every trial
+        value = error.value if isinstance(error.value, str | int | None) else repr(error.value)
+        talk.fatal(error.field, value, error.rule)
+
+
+def _arguments(function: Callable[..., object], task: Mapping[str, Any], setup: Mapping[str, Any]) -> Args:
+    space = space_of(function)
+    point = np.asarray(task["point"], dtype=np.float64)
+    args = arguments(function, {**space.mapping(point), **(setup.get("constants") or {})})
+    more = {"trial": task["trial"], "seed": task["seed"]}
+    start = task["start"]
+    if start > 0:
+        more["resume_from"] = int(start) if start == int(start) else start
+    for name, value in more.items():
+        if name not in space:
+            args[name] = value
+    return args
+
+
+@contextmanager
+def _sigterm(talk: Talk) -> Iterator[None]:
+    """Let SIGTERM end the function by `TrialEnd`."""
+    owner = os.getpid()
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == owner:
+            talk.terminate()
+        else:  # a process that the function forked
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
+def _failure(error: BaseException) -> tuple[str | None, str]:
+    """Return the kind of a failure, None if it is none, and the reason in one line."""
+    if isinstance(error, SystemExit):
+        if error.code is None or error.code == 0:
+            return None, ""
+        return "error", _exit_status(error)
+    return ("oom" if _is_out_of_memory(error) else "error"), _reason(error)
+
+
+def _exit_status(error: SystemExit) -> str:
+    return f"exit status {error.code}" if isinstance(error.code, int) else f"exit status 1: {_text(error)}"
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return False
+    kinds = (getattr(torch, "OutOfMemoryError", None), getattr(torch.cuda, "OutOfMemoryError", None))
+    if isinstance(error, tuple(kind for kind in kinds if kind is not None)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in _text(error) for words in _NO_MEMORY)
+
+
+def _reason(error: BaseException) -> str:
+    """One line: the error, and the line of the innermost frame."""
+    text = _text(error)
+    reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    with suppress(Exception):
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        reason += f" ({Path(frame.filename).name}:{frame.lineno})"
+    return reason
+
+
+def _text(error: BaseException) -> str:
+    """Return the first line of what the error says, if it can say anything."""
+    try:
+        return str(error).strip().partition("\n")[0][:300]
+    except BaseException:  # its __str__ is the user's
+        return "its text cannot be shown"
+
+
+def _print_traceback(error: BaseException) -> None:
+    with suppress(Exception):  # stderr may be closed, its disk may be full
+        text = "".join(traceback.format_exception(error))
+        encoding = sys.stderr.encoding or "utf-8"
+        sys.stderr.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        sys.stderr.flush()

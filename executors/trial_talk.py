@@ -1,0 +1,207 @@
+"""What a trial and the controller say to each other while the training function runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from math import inf
+from typing import Any, NoReturn
+
+from hbsim.executors.trial_channel import Channel, Gone, nothing
+
+__all__ = ["Talk", "TrialEnd", "leave_process"]
+
+_INTERVAL = 0.05  # seconds between two sendings
+_MANY = 1000  # rows that are sent before that
+_RAISES = 3  # how often a function may catch what ends it
+_LEFT = ("pause", "stop", "terminated")
+
+Row = tuple[float, float, float, dict[str, float | None]]
+
+
+class TrialEnd(BaseException):
+    """Raised in the training function when the trial has to end; let it pass.
+
+    No `Exception`, so that ``except Exception`` does not catch it. ``finally`` blocks run.
+    """
+
+
+def leave_process(code: int) -> NoReturn:
+    """End this process at once; only what was printed is written out."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(code)
+
+
+class Talk:
+    """Reports go out in batches; at a milestone the trial waits for an answer.
+
+    Parameters
+    ----------
+    channel : Channel
+        To the controller.
+    milestone : float
+        The first resource at which training waits; infinite for never.
+
+    Attributes
+    ----------
+    milestone : float
+        The next one.
+    last : float
+        The resource that was reported last; minus infinity before the first report.
+    seconds : dict
+        What was no training: ``load``, ``save``, ``wait``.
+    told : str or None
+        Why the function has to end: ``stop``, ``pause``, ``terminated``, ``fatal``; ``returned`` if it ended
+        by itself.
+    pause : callable
+        Called before the function leaves for a pause.
+    """
+
+    def __init__(self, channel: Channel, milestone: float) -> None:
+        self._channel = channel
+        self.milestone = milestone
+        self.last = -inf
+        self.seconds = {"load": 0.0, "save": 0.0, "wait": 0.0}
+        self.told: str | None = None
+        self.pause: Callable[[], None] = nothing
+        self._rows: list[Row] = []
+        self._begun = time.monotonic()
+        self._lost = 0.0  # seconds since then without training
+        self._sent = -inf
+        self._raised = 0
+        self._problem = ""
+        channel.check = self.check
+
+    @property
+    def left(self) -> bool:
+        """Whether the function was told to leave."""
+        return self.told in _LEFT
+
+    def begin(self) -> None:
+        """Say that the function is called now."""
+        self._begun = time.monotonic()
+        self._channel.put({"begin": round(self._begun, 6)})
+        self._channel.push()
+
+    def check(self) -> None:
+        """Raise `TrialEnd` if the function has to end, and end the process where it was caught too often."""
+        if self.told is not None:
+            self._insist()
+
+    def report(self, resource: float, metrics: dict[str, float | None]) -> None:
+        """Take a report. Returns at once, except at or past the milestone.
+
+        Raises
+        ------
+        TrialEnd
+            The function has to end.
+        """
+        now = time.monotonic()
+        trained = now - self._begun - self._lost
+        self._rows.append((round(now, 6), round(trained, 6), resource, metrics))
+        self.last = resource
+        if resource >= self.milestone:
+            self._say(wait=True)
+        elif now - self._sent >= _INTERVAL or len(self._rows) >= _MANY:
+            self._sent = now
+            self._say()
+
+    def fatal(self, field: str, value: object, rule: str) -> NoReturn:
+        """Say that the study has to end with a `ParameterError`, and leave."""
+        try:
+            with self._channel.whole():
+                if self._rows:
+                    self._put_rows()
+                self._channel.put({"fatal": [field, value, rule]})
+            self._channel.push(wait=True)
+        except Gone:
+            leave_process(1)
+        self.told, self._problem = "fatal", f"{field}={value!r}: {rule}"
+        self._insist()
+
+    def terminate(self) -> None:
+        """Leave as soon as no line is torn by it: what the handler of SIGTERM calls."""
+        if self.told is None:
+            self.told = "terminated"
+            if not self._channel.busy:
+                self._insist()
+
+    def close(self) -> None:
+        """Say nothing more but the end; nothing is raised from now on."""
+        self._channel.check = nothing
+        self.told = self.told or "returned"
+
+    def finish(self, kind: str | None, reason: str) -> None:
+        """Send the last line.
+
+        Parameters
+        ----------
+        kind : str or None
+            The kind of failure. A function that was told to leave has left, whatever it raised then.
+        reason : str
+            One line.
+        """
+        self.close()
+        if self.told == "fatal":
+            kind, reason = "error", self._problem
+        end = {"kind": None if self.left else kind, "reason": reason, "left": self.left}
+        seconds = {name: round(value, 6) for name, value in self.seconds.items()}
+        self._channel.put({"end": {**end, "seconds": seconds}, "rows": self._rows})
+        self._rows = []
+        self._channel.push(wait=True)
+
+    @contextmanager
+    def measure(self, what: str) -> Iterator[None]:
+        """Count the seconds of this block as `what`, and not as training."""
+        before = time.monotonic()
+        try:
+            yield
+        finally:
+            spent = time.monotonic() - before
+            self.seconds[what] += spent
+            self._lost += spent
+
+    def _say(self, wait: bool = False) -> None:
+        with self.measure("wait"):  # a controller that does not read makes this long
+            message = self._exchange(wait)
+        if message is None:
+            return
+        if "leave" in message:
+            self._leave(message["leave"])
+        self.milestone = inf if message["go"] is None else message["go"]
+
+    def _exchange(self, wait: bool) -> dict[str, Any] | None:
+        try:
+            with self._channel.whole():
+                self._put_rows(wait)
+            self._channel.push(wait)
+            return self._channel.receive(wait)
+        except Gone:
+            leave_process(1)
+
+    def _put_rows(self, wait: bool = False) -> None:
+        self._channel.put({"rows": self._rows, "wait": True} if wait else {"rows": self._rows})
+        self._rows = []
+
+    def _leave(self, how: str) -> NoReturn:
+        self.told = how
+        if how == "pause":
+            self.pause()
+        self._insist()
+
+    def _insist(self) -> NoReturn:
+        self._raised += 1
+        if self._raised > _RAISES:
+            print("hbsim: the function caught TrialEnd and went on; its process ends here", file=sys.stderr)
+            self._finish_and_leave()
+        raise TrialEnd(self._problem or f"told to leave: {self.told}")
+
+    def _finish_and_leave(self) -> NoReturn:
+        with suppress(Gone):
+            self.finish(None, "")
+        leave_process(0 if self.left else 1)

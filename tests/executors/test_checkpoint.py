@@ -1,0 +1,313 @@
+"""Checkpoints: what they give back, and that at any instant one is whole."""
+
+import os
+import resource as limits
+import shutil
+import signal
+import warnings
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hbsim.errors import OutputError, ParameterError
+from hbsim.executors import checkpoint, checkpoint_kinds
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=15,
+)
+
+
+def typed(obj):
+    """Return what makes 1, 1.0 and True different, and -0.0 and 0.0."""
+    if isinstance(obj, list | tuple):
+        return type(obj), [typed(item) for item in obj]
+    if isinstance(obj, dict):
+        return dict, [(typed(key), typed(value)) for key, value in obj.items()]
+    return type(obj), repr(obj)
+
+
+@given(obj=PLAIN.filter(lambda obj: obj is not None))
+@settings(max_examples=60, deadline=None)
+def test_json_values_come_back_as_they_were(tmp_path_factory, obj):
+    folder = tmp_path_factory.mktemp("trial") / "checkpoint"
+    checkpoint.save(folder, obj)
+    assert checkpoint.describe(folder)["kind"] == "json"
+    assert typed(checkpoint.load(folder)) == typed(obj)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "trial" / "checkpoint"
+
+
+def test_without_a_checkpoint_there_is_none(folder):
+    assert checkpoint.load(folder) is None
+    assert not checkpoint.exists(folder)
+    assert checkpoint.describe(folder) is None
+    checkpoint.remove(folder)
+
+
+def test_the_last_one_counts_and_is_the_only_one(folder):
+    for epoch in range(12):
+        checkpoint.save(folder, {"epoch": epoch}, resource=epoch, job=2)
+        assert checkpoint.load(folder) == {"epoch": epoch}
+        assert len(list(folder.iterdir())) == 1
+    assert checkpoint.describe(folder) == {"version": 1, "kind": "json", "resource": 11, "job": 2}
+    assert checkpoint.exists(folder)
+    checkpoint.remove(folder)
+    assert not folder.exists()
+
+
+# PyTorch
+
+
+@pytest.mark.parametrize(
+    "obj", [(1, 2), {1: "a"}, {"a": [float("nan")]}, {2, 3}, b"raw", ["\ud83d\ude00"]], ids=repr
+)
+def test_what_json_does_not_give_back_is_left_to_pytorch(folder, obj):
+    pytest.importorskip("torch")
+    checkpoint.save(folder, obj)
+    assert checkpoint.describe(folder)["kind"] == "torch"
+    assert typed(checkpoint.load(folder)) == typed(obj)
+
+
+def test_a_model_and_its_optimizer_come_back(folder):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    model = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rng": torch.get_rng_state()}
+    checkpoint.save(folder, {**state, "epoch": 3})
+    back = checkpoint.load(folder)
+    assert back["epoch"] == 3
+    assert torch.equal(back["model"]["weight"], model.weight)
+    assert torch.equal(back["rng"], state["rng"])
+    fresh = torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9)
+    fresh.load_state_dict(back["optimizer"])
+    assert fresh.param_groups[0]["lr"] == 0.1
+
+
+class Mine:
+    pass
+
+
+def bad_objects():
+    import numpy as np
+
+    return [
+        ({"best": np.float64(0.5)}, "checkpoint['best']", "numpy.float64"),
+        ([1, {"a": Mine()}], "checkpoint[1]['a']", f"{__name__}.Mine"),
+        ({"f": lambda: None}, "checkpoint['f']", "function"),
+    ]
+
+
+@pytest.mark.parametrize(("obj", "where", "kind"), bad_objects(), ids=lambda value: "")
+def test_what_could_not_be_loaded_is_an_error_at_once(folder, obj, where, kind):
+    torch = pytest.importorskip("torch")
+    checkpoint.save(folder, {"weights": torch.ones(2)})  # whatever was saved before
+    with pytest.raises(ParameterError) as caught:
+        checkpoint.save(folder, obj)
+    assert (caught.value.field, caught.value.value) == (where, kind)
+    assert torch.equal(checkpoint.load(folder)["weights"], torch.ones(2))
+    assert len(list(folder.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("obj", "where", "kind"),
+    [
+        ({"a": [1, (2, 3)]}, "checkpoint['a'][1]", "tuple"),
+        ({"a": {1: 2}}, "checkpoint['a'], a key", "int"),
+        ([float("nan")], "checkpoint[0]", "float"),
+        (Mine(), "checkpoint", f"{__name__}.Mine"),
+    ],
+    ids=repr,
+)
+def test_without_pytorch_the_error_says_so(folder, monkeypatch, obj, where, kind):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ParameterError, match="without PyTorch") as caught:
+        checkpoint.save(folder, obj)
+    assert (caught.value.field, caught.value.value) == (where, kind)
+    assert not checkpoint.exists(folder)
+
+
+# Folders
+
+
+@pytest.fixture
+def source(tmp_path):
+    source = tmp_path / "model"
+    (source / "deep").mkdir(parents=True)
+    (source / "deep" / "weights").write_bytes(b"123")
+    (source / "last").symlink_to("deep/weights")
+    return source
+
+
+def test_the_content_of_a_folder_is_copied(folder, source):
+    checkpoint.save(folder, source)
+    shutil.rmtree(source)
+    back = checkpoint.load(folder)
+    assert (back / "deep" / "weights").read_bytes() == b"123"
+    assert (back / "last").read_bytes() == b"123"
+    checkpoint.save(folder, back)  # the copy itself
+    assert (checkpoint.load(folder) / "last").read_bytes() == b"123"
+
+
+def test_what_cannot_be_a_checkpoint(folder, source):
+    checkpoint.save(folder, 1)
+    for bad, rule in [
+        (None, "means that there is none"),
+        (source / "last", "must be a folder that exists"),
+        (source / "missing", "must be a folder that exists"),
+        (folder.parent, "is where checkpoints lie"),
+        (folder, "is where checkpoints lie"),
+    ]:
+        with pytest.raises(ParameterError, match=rule):
+            checkpoint.save(folder, bad)
+    (source / "broken").symlink_to("nowhere")
+    with pytest.raises(OutputError, match="the one before stays"):
+        checkpoint.save(folder, source)
+    assert checkpoint.load(folder) == 1
+
+
+# Damage
+
+
+@pytest.mark.parametrize(
+    ("meta", "problem"),
+    [
+        (b"{", "is damaged"),
+        (b"[]", "is damaged"),
+        (b'{"version": 1}', "is damaged"),
+        (b'{"version": 1, "kind": "odd"}', "is damaged"),
+        (b'{"version": 2, "kind": "json"}', "is of version 2"),
+    ],
+)
+def test_damage_is_told(folder, meta, problem):
+    checkpoint.save(folder, [1])
+    (folder / "1" / "meta.json").write_bytes(meta)
+    with pytest.raises(OutputError, match=problem):
+        checkpoint.load(folder)
+
+
+def test_a_file_cut_short_is_told(folder):
+    checkpoint.save(folder, [1, 2, 3])
+    os.truncate(folder / "1" / "value.json", 4)
+    with pytest.raises(OutputError, match="is damaged"):
+        checkpoint.load(folder)
+
+
+def test_a_pytorch_file_cut_short_is_told(folder):
+    pytest.importorskip("torch")
+    checkpoint.save(folder, (1, 2, 3))
+    os.truncate(folder / "1" / "value.pt", 100)
+    with pytest.raises(OutputError, match="is damaged"):
+        checkpoint.load(folder)
+
+
+# Killed at any point
+
+
+POINTS = [(os, "rename"), (os, "fsync"), (os, "mkdir"), (os, "open"), (os, "rmdir"), (os, "unlink")]
+
+
+def killed_at(point, work):
+    """Do `work` in a process that is killed at this call of the file system; return whether it was."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        try:
+            seen = 0
+
+            def watched(real):
+                def call(*args, **options):
+                    nonlocal seen
+                    seen += 1
+                    if seen == point:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    return real(*args, **options)
+
+                return call
+
+            for module, name in POINTS:
+                setattr(module, name, watched(getattr(module, name)))
+            work()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+
+
+def test_killed_at_any_point_of_a_save_the_old_or_the_new_one_is_whole(folder, source):
+    seen, point = set(), 0
+    while True:
+        checkpoint.remove(folder)
+        checkpoint.save(folder, "old")
+        point += 1
+        if not killed_at(point, lambda: checkpoint.save(folder, source)):
+            break
+        back = checkpoint.load(folder)
+        assert back == "old" or (back / "deep" / "weights").read_bytes() == b"123"
+        seen.add("old" if back == "old" else "new")
+        checkpoint.save(folder, "next")  # and what was left behind is gone
+        assert checkpoint.load(folder) == "next"
+        assert len(list(folder.iterdir())) == 1
+    assert seen == {"old", "new"}
+    assert point > 12
+
+
+def test_killed_at_any_point_of_a_removal_no_torn_one_is_left(folder, source):
+    point = 0
+    while True:
+        checkpoint.save(folder, source)
+        point += 1
+        if not killed_at(point, lambda: checkpoint.remove(folder)):
+            break
+        assert checkpoint.load(folder) is None or (checkpoint.load(folder) / "deep" / "weights").exists()
+    assert point > 3
+    assert not folder.exists()
+
+
+# A full disk
+
+
+@pytest.mark.parametrize("kind", ["json", "torch", "folder"])
+def test_on_a_full_disk_the_one_before_stays(folder, source, kind):
+    if kind == "torch":
+        torch = pytest.importorskip("torch")
+        obj = {"weights": torch.ones(100_000)}
+    elif kind == "json":
+        obj = list(range(100_000))
+    else:
+        obj = source
+        (source / "large").write_bytes(bytes(100_000))
+    checkpoint.save(folder, "old")
+    before = limits.getrlimit(limits.RLIMIT_FSIZE)
+    limits.setrlimit(limits.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(OutputError, match=r"cannot be written, the one before stays: .*File too large"):
+            checkpoint.save(folder, obj)
+    finally:
+        limits.setrlimit(limits.RLIMIT_FSIZE, before)
+    assert checkpoint.load(folder) == "old"
+    assert len(list(folder.iterdir())) == 1
+    checkpoint.save(folder, obj)
+    assert checkpoint.describe(folder)["kind"] == kind
+
+
+def test_a_list_in_itself_is_no_json(folder, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    endless: list[object] = []
+    endless.append(endless)
+    with pytest.raises(ParameterError, match="without PyTorch"):
+        checkpoint.save(folder, endless)
+
+
+def test_kinds_that_are_unknown_are_an_error(tmp_path):
+    with pytest.raises(ValueError, match="no kind 'odd'"):
+        checkpoint_kinds.read(tmp_path, "odd")

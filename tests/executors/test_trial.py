@@ -1,0 +1,324 @@
+"""The process of one job: what the function is given, and how its end is told."""
+
+import os
+import signal
+import sys
+
+import pytest
+
+import hbsim
+from hbsim.executors.reporter import TrialEnd
+from tests.executors.child import Child
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start training functions; nothing of them is left after the test."""
+    children = []
+
+    def start(function, **options):
+        children.append(Child(function, tmp_path, **options))
+        return children[-1]
+
+    yield start
+    for child in children:
+        child.close()
+
+
+def outcome(child):
+    """Return kind, reason, left and the exit code."""
+    end = child.ended()
+    return end["kind"], end["reason"], end["left"], child.code
+
+
+RETURNED = (None, "", False, 0)
+LEFT = (None, "", True, 0)
+
+
+def failing(error):
+    """Return a training function that raises this."""
+
+    def train(args, reporter):
+        reporter(epoch=1, accuracy=0.5)
+        raise error
+
+    return train
+
+
+# What the function is given
+
+
+def test_the_function_gets_its_configuration_and_what_belongs_to_the_trial(start):
+    def train(args, reporter):
+        assert not hasattr(args, "resume_from")
+        reporter(epoch=1, accuracy=args.lr, deep=args.depth, width=args.width, seed=args.seed, no=args.trial)
+        reporter(epoch=2, accuracy=0, trial=reporter.trial, milestone=reporter.milestone)
+
+    child = start(train, space={"lr": hbsim.Real(0.0, 1.0), "depth": hbsim.Int(1, 4), "width": 5})
+    assert outcome(child) == RETURNED
+    first, second = (row[3] for row in child.rows)
+    assert first == {"accuracy": 0.25, "deep": 1, "width": 5, "seed": 11, "no": 3}
+    assert second == {"accuracy": 0, "trial": 3, "milestone": 9}
+
+
+def test_constants_of_the_study_take_the_place_of_the_functions_own(start):
+    def train(args, reporter):
+        reporter(epoch=1, accuracy=args.width)
+
+    child = start(train, constants={"width": 8}, space={"lr": hbsim.Real(0.0, 1.0), "width": 5}, point=[0.5])
+    assert outcome(child) == RETURNED
+    assert child.rows[0][3] == {"accuracy": 8}
+
+
+@pytest.mark.parametrize(("start_at", "given"), [(9.0, 9), (4.5, 4.5)])
+def test_a_promotion_says_from_which_milestone(start, start_at, given):
+    def train(args, reporter):
+        value = args.resume_from
+        reporter(epoch=10, accuracy=value, whole=isinstance(value, int))
+
+    child = start(train, start=start_at, stop=27, again=True)
+    assert outcome(child) == RETURNED
+    assert child.rows[0][3] == {"accuracy": given, "whole": float(given == 9)}
+
+
+def test_parameters_keep_their_names(start):
+    def train(args, reporter):
+        reporter(epoch=1, accuracy=args.seed, second=args.resume_from)
+
+    space = {"seed": hbsim.Real(0.0, 1.0), "resume_from": hbsim.Int(0, 2)}
+    child = start(train, space=space, point=[0.5, 0.0], start=3)
+    assert outcome(child) == RETURNED
+    assert child.rows[0][3] == {"accuracy": 0.5, "second": 0}
+
+
+def test_a_constant_that_is_no_argument_ends_the_study(start):
+    child = start(lambda args, reporter: None, constants={"widht": 8})
+    field, value, rule = child.until("fatal")["fatal"]
+    assert (field, value) == ("widht", 8)
+    assert "is no argument of the function" in rule
+    assert outcome(child)[0::3] == ("error", 1)
+
+
+# How it ends
+
+
+def test_the_last_lines_of_a_function_that_returns(start):
+    def train(args, reporter):
+        for epoch in range(1, 4):
+            reporter(epoch=epoch, accuracy=epoch / 10)
+
+    child = start(train)
+    assert list(child.hear()) == ["begin"]
+    end = child.ended()
+    assert set(end["seconds"]) == {"start", "load", "save", "wait"}
+    assert all(seconds >= 0 for seconds in end["seconds"].values())
+    assert [row[2:] for row in child.rows] == [[e, {"accuracy": e / 10}] for e in (1, 2, 3)]
+
+
+class Unspeakable(Exception):
+    def __init__(self):
+        super().__init__(lambda: None)  # cannot be pickled
+
+    def __str__(self):
+        raise SystemExit(5)
+
+
+class Silent(Exception):
+    def __str__(self):
+        return None  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "reason"),
+    [
+        (ValueError("bad\nvery bad"), "error", "ValueError: bad (test_trial.py:{line})"),
+        (KeyError(), "error", "KeyError (test_trial.py:{line})"),
+        (MemoryError("too much"), "oom", "MemoryError: too much (test_trial.py:{line})"),
+        (KeyboardInterrupt(), "error", "KeyboardInterrupt (test_trial.py:{line})"),
+        (GeneratorExit(), "error", "GeneratorExit (test_trial.py:{line})"),
+        (Unspeakable(), "error", "Unspeakable: its text cannot be shown (test_trial.py:{line})"),
+        (Silent(), "error", "Silent: its text cannot be shown (test_trial.py:{line})"),
+        (UnicodeError("\ud800 ü"), "error", "UnicodeError: \ud800 ü (test_trial.py:{line})"),
+        (SystemExit(3), "error", "exit status 3"),
+        (SystemExit("no data"), "error", "exit status 1: no data"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_an_error_is_told_in_one_line_and_its_traceback_is_in_the_log(start, error, kind, reason):
+    train = failing(error)
+    child = start(train)
+    line = train.__code__.co_firstlineno + 2
+    assert outcome(child) == (kind, reason.format(line=line), False, 1)
+    assert len(child.rows) == 1
+    assert "Traceback" in child.log.read_text()
+    assert "raise error" in child.log.read_text()
+
+
+@pytest.mark.parametrize("code", [None, 0])
+def test_an_exit_without_a_status_is_a_return(start, code):
+    child = start(failing(SystemExit(code)))
+    assert outcome(child) == RETURNED
+    assert child.log.read_text() == ""
+
+
+def test_an_error_is_told_though_nothing_can_be_printed(start):
+    def train(args, reporter):
+        sys.stderr.close()
+        raise ValueError("unseen")
+
+    assert outcome(start(train))[1].startswith("ValueError: unseen")
+
+
+def test_gpu_and_cpu_memory_of_pytorch(start):
+    torch = pytest.importorskip("torch")
+    assert outcome(start(failing(torch.cuda.OutOfMemoryError("CUDA out of memory"))))[0] == "oom"
+    assert outcome(start(failing(RuntimeError("CUDA error: out of memory"))))[0] == "oom"
+    assert outcome(start(failing(RuntimeError("shapes do not fit"))))[0] == "error"
+
+    def train(args, reporter):
+        torch.empty(1 << 60)
+
+    kind, reason, _, _ = outcome(start(train))
+    assert kind == "oom"
+    assert reason.startswith("RuntimeError: ")
+
+
+def test_a_function_that_ends_its_process_says_nothing_more(start):
+    def train(args, reporter):
+        reporter(epoch=1, accuracy=0.5)
+        os._exit(4)
+
+    child = start(train)
+    assert child.wait() == 4
+    child.until("begin")
+    while child.hear() is not None:
+        pass
+    assert [row[2] for row in child.rows] == [1]
+
+
+# SIGTERM
+
+
+def endless(reporter):
+    """Report until something ends it."""
+    for epoch in range(1, 10**9):
+        reporter(epoch=epoch, accuracy=0.5)
+
+
+def test_sigterm_leaves_the_function_through_finally(start, tmp_path):
+    def train(args, reporter):
+        reporter.on_pause(lambda: 5)
+        try:
+            reporter(epoch=1, accuracy=0.5)
+            while True:
+                signal.pause()
+        except Exception:
+            (tmp_path / "wrong").touch()
+        finally:
+            (tmp_path / "finally").touch()
+
+    child = start(train)
+    child.until("rows")
+    os.kill(child.pid, signal.SIGTERM)
+    assert outcome(child) == LEFT
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["finally", "log"]  # and no checkpoint
+
+
+def test_sigterm_tears_no_line_and_loses_no_report(start):
+    for _ in range(20):
+        child = start(lambda args, reporter: endless(reporter), stop=None)
+        child.until("rows")
+        os.kill(child.pid, signal.SIGTERM)
+        assert outcome(child) == LEFT
+        assert [row[2] for row in child.rows] == list(range(1, len(child.rows) + 1))
+
+
+def test_sigterm_ends_a_wait_at_a_milestone(start):
+    child = start(lambda args, reporter: endless(reporter), stop=1)
+    child.until("wait")
+    os.kill(child.pid, signal.SIGTERM)
+    assert outcome(child) == LEFT
+
+
+def test_sigterm_that_is_swallowed_comes_again_with_the_next_report(start):
+    def train(args, reporter):
+        reporter(epoch=1, accuracy=0.5)
+        try:
+            while True:
+                signal.pause()
+        except TrialEnd:
+            sys.stderr.write("swallowed")
+        for epoch in range(2, 10**9):
+            reporter(epoch=epoch, accuracy=0.5)
+
+    child = start(train)
+    child.until("rows")
+    os.kill(child.pid, signal.SIGTERM)
+    assert outcome(child) == LEFT
+    assert child.log.read_text() == "swallowed"
+    assert [row[2] for row in child.rows] == [1]
+
+
+def test_sigterm_kills_what_the_function_has_forked(start):
+    def train(args, reporter):
+        pid = os.fork()
+        if pid == 0:
+            while True:
+                signal.pause()
+        reporter(epoch=1, accuracy=pid)
+        _, status = os.waitpid(pid, 0)
+        reporter(epoch=2, accuracy=os.waitstatus_to_exitcode(status))
+
+    child = start(train)
+    child.until("rows")
+    os.kill(int(child.rows[0][3]["accuracy"]), signal.SIGTERM)
+    assert outcome(child) == RETURNED
+    assert child.rows[-1][3]["accuracy"] == -signal.SIGTERM
+
+
+def test_an_error_after_it_was_told_to_leave_is_no_failure(start):
+    def train(args, reporter):
+        try:
+            reporter(epoch=9, accuracy=0.5)
+        finally:
+            raise ValueError("cleaning up")
+
+    child = start(train)
+    child.until("wait")
+    child.tell({"leave": "stop"})
+    kind, reason, left, code = outcome(child)
+    assert (kind, left, code) == (None, True, 0)
+    assert reason.startswith("ValueError: cleaning up")
+    assert "cleaning up" in child.log.read_text()
+
+
+# A controller that is not there
+
+
+def test_without_a_controller_it_ends(start):
+    child = start(lambda args, reporter: endless(reporter), stop=None)
+    child.until("rows")
+    child.socket.close()
+    assert child.wait() == 1
+
+
+def test_without_a_controller_at_a_milestone_it_ends(start):
+    child = start(lambda args, reporter: endless(reporter), stop=1)
+    child.until("wait")
+    child.socket.close()
+    assert child.wait() == 1
+
+
+def test_without_a_controller_when_it_returns(start):
+    def train(args, reporter):
+        signal.sigwait([signal.SIGUSR1])
+
+    child = start(train, before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1]))
+    child.until("begin")
+    child.socket.close()
+    os.kill(child.pid, signal.SIGUSR1)
+    assert child.wait() == 1
+
+
+def test_trial_end_is_no_exception():
+    assert not issubclass(TrialEnd, Exception)
