@@ -94,7 +94,6 @@ class Journal:
         _check_policy(fsync)
         path = os.fspath(path)
         header = {"e": "study", "version": VERSION, "spec": spec}
-        encode(0, header)  # refuse it before there is a file
         journal = cls(path, _open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL), fsync, clock)
         try:
             journal.append(header)

@@ -1,0 +1,69 @@
+"""Suites for pytest-benchmark: `make bench`. Nothing here asserts on a time.
+
+A record is a report of one metric, some 120 bytes.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.test_simulator_speed import note
+from hbsim.history.journal import FSYNC, Journal, read_journal
+
+LINES = 100_000
+SYNCED = 200  # where each append waits for the disk
+
+
+@pytest.mark.benchmark(group="journal: append a report")
+@pytest.mark.parametrize("fsync", FSYNC)
+def test_append(benchmark, tmp_path, fsync):
+    records = reports(SYNCED if fsync == "always" else LINES // 5)
+    path = tmp_path / "journal.jsonl"
+
+    def start():
+        path.unlink(missing_ok=True)
+        return (Journal.create(path, {}, fsync=fsync), records), {}
+
+    benchmark.pedantic(append_all, setup=start, rounds=5)
+    note(benchmark, "append", len(records))
+    assert sum(1 for _ in read_journal(path)) == 1 + len(records)
+
+
+@pytest.mark.benchmark(group="journal: read and verify 100,000 reports")
+@pytest.mark.parametrize("how", ["read", "open"])
+def test_read(benchmark, tmp_path, how):
+    path = tmp_path / "journal.jsonl"
+    append_all(Journal.create(path, {}, fsync="never"), reports(LINES))
+    count = benchmark.pedantic(read_all if how == "read" else open_all, (path,), rounds=5, warmup_rounds=1)
+    note(benchmark, "line", LINES)
+    assert count == 1 + LINES
+
+
+def reports(count):
+    """Return records of reports, no two alike."""
+    return [
+        {
+            "e": "rows",
+            "t": 12.3 + 0.37 * i,
+            "job": i // 9,
+            "rows": [[12.3 + 0.37 * i, 4.5 + 0.11 * i, i % 81, {"accuracy": i / count}]],
+        }
+        for i in range(count)
+    ]
+
+
+def append_all(journal, records):
+    with journal:
+        for record in records:
+            journal.append(record)
+
+
+def read_all(path):
+    return sum(1 for _ in read_journal(path))
+
+
+def open_all(path):
+    """Verify the whole file, then read it again, as a study that is resumed does."""
+    journal, records = Journal.open(path, fsync="never")
+    with journal:
+        return sum(1 for _ in records)
