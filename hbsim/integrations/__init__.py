@@ -1,0 +1,1 @@
+"""Callbacks that report from the training loops of other libraries."""

@@ -1,0 +1,130 @@
+"""Lightning: a callback that reports after validation and saves the trainer when the trial pauses."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from hbsim.integrations.reports import check_options, check_processes, report, saved_folder
+
+if TYPE_CHECKING:
+    from hbsim.executors.reporter import Reporter
+
+__all__ = ["ReporterCallback", "ckpt_path"]
+
+_FILE: Final = "trainer.ckpt"
+
+
+# A Checkpoint, because Lightning calls these last: what other callbacks do at an epoch's end is saved too.
+class ReporterCallback(Checkpoint):  # type: ignore[misc, unused-ignore]
+    """Report ``trainer.callback_metrics`` at the end of each training epoch that was validated.
+
+    ::
+
+        trainer = Trainer(callbacks=[ReporterCallback(reporter, "val_acc")], ...)
+        trainer.fit(model, data, ckpt_path=ckpt_path(reporter))
+
+    When the trial pauses the trainer is saved: the model, the optimizers, the schedulers, the loops, the
+    other callbacks, and the state of the random number generators. Leave `enable_checkpointing` as it is:
+    with this callback Lightning makes no checkpoints of its own.
+
+    Parameters
+    ----------
+    reporter : Reporter
+        The training function's.
+    metric : str
+        The logged metric that decides.
+    resource : {"epoch", "step"}, default "epoch"
+        What is reported, under this name: finished epochs, or ``trainer.global_step``.
+    reward_attr : str, optional
+        A second name under which `metric` is reported: the study's, where it is another one.
+
+    Raises
+    ------
+    ParameterError
+        An option breaks a rule; or, when training begins, the trainer uses several processes.
+    """
+
+    def __init__(
+        self, reporter: Reporter, metric: str, resource: str = "epoch", reward_attr: str | None = None
+    ) -> None:
+        check_options(metric, resource, reward_attr)
+        self._reporter = reporter
+        self._decides = (metric, reward_attr)
+        self._resource = resource
+        self._validated = False
+        self._random: dict[str, Any] | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse several processes."""
+        check_processes(trainer.world_size)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Go on with the random numbers of the checkpoint, before anything is drawn."""
+        if self._random is not None:
+            _set_random_state(self._random)
+            self._random = None
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that there is something to report."""
+        self._validated = not trainer.sanity_checking
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Report."""
+        if not self._validated and trainer.enable_validation:
+            return
+        self._validated = False
+        reached = trainer.current_epoch + 1 if self._resource == "epoch" else trainer.global_step
+
+        def save(folder: Path) -> Path:
+            trainer.save_checkpoint(folder / _FILE)
+            return folder
+
+        report(self._reporter, trainer.callback_metrics, self._decides, (self._resource, reached), save)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps of the callback: the states of the random number generators."""
+        return _random_state()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what a checkpoint kept."""
+        self._random = state_dict
+
+
+def ckpt_path(reporter: Reporter) -> str | None:
+    """Return what ``trainer.fit(ckpt_path=...)`` takes to go on; None if the trial has no checkpoint.
+
+    Raises
+    ------
+    ParameterError
+        The trial saved something else.
+    """
+    folder = saved_folder(reporter)
+    return None if folder is None else str(folder / _FILE)
+
+
+def _random_state() -> dict[str, Any]:
+    """Return the states of the generators that Lightning seeds, as plain values and tensors."""
+    kind, keys, *rest = np.random.get_state()  # noqa: NPY002  # the user's data code draws from it
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+        "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), *rest],
+        "python": random.getstate(),
+    }
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["torch"].cpu())
+    if len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all([part.cpu() for part in state["cuda"]])
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    version, inner, gauss = state["python"]
+    random.setstate((version, tuple(inner), gauss))

@@ -1,0 +1,74 @@
+"""A trial in this process: the real reporter and real checkpoints, without a controller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from hbsim.core.space import arguments
+from hbsim.errors import ParameterError
+from hbsim.executors.reporter import Reporter, TrialEnd
+
+__all__ = ["Talk", "reporter", "train"]
+
+
+class Talk:
+    """Takes reports; at the milestone the trial pauses, or is stopped."""
+
+    def __init__(self, milestone: float, pauses: bool) -> None:
+        self.milestone = milestone
+        self.last = -inf
+        self.rows: list[tuple[float, dict[str, float | None]]] = []
+        self.pause: Callable[[], None] = lambda: None
+        self._pauses = pauses
+
+    def check(self) -> None:
+        pass
+
+    def report(self, resource: float, metrics: dict[str, float | None]) -> None:
+        self.rows.append((resource, metrics))
+        self.last = resource
+        if resource >= self.milestone:
+            if self._pauses:
+                self.pause()
+            raise TrialEnd
+
+    def fatal(self, field: str, value: object, rule: str) -> None:
+        raise ParameterError(field, value, rule)
+
+    @contextmanager
+    def measure(self, what: str) -> Iterator[None]:
+        yield
+
+
+def reporter(
+    folder: Path,
+    milestone: float = inf,
+    pauses: bool = True,
+    time_attr: str = "epoch",
+    reward_attr: str = "accuracy",
+) -> tuple[Reporter, Talk]:
+    """Return the reporter of a trial with this folder, and what it reported."""
+    talk = Talk(milestone, pauses)
+    setup = {"time_attr": time_attr, "reward_attr": reward_attr, "folder": str(folder)}
+    task = {"trial": 0, "job": 0}
+    return Reporter(talk, task, setup, ()), talk  # type: ignore[arg-type]
+
+
+def train(
+    function: Callable[..., object],
+    configuration: dict[str, Any],
+    folder: Path,
+    milestone: float = inf,
+    pauses: bool = True,
+) -> list[tuple[float, dict[str, float | None]]]:
+    """Train until the function returns or the milestone comes; return the reports."""
+    report, talk = reporter(folder, milestone, pauses)
+    args = arguments(function, configuration)
+    args["seed"], args["trial"] = 5, 0
+    with suppress(TrialEnd):
+        function(args, report)
+    return talk.rows

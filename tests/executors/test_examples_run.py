@@ -1,0 +1,57 @@
+"""The examples with checkpoints: a trial that paused goes on as if it had not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hbsim.executors import checkpoint
+from hbsim.executors.record_load import load_train
+from tests.doubles.trial import train
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+CNN = {"lr": 0.1, "momentum": 0.5, "weight_decay": 1e-4, "channels": 8, "dropout": 0.3, "batch_size": 64}
+CASES = {
+    "cnn_promotion": CNN,
+    "lightning_mlp": {"lr": 0.01, "width": 32, "dropout": 0.3, "batch_size": 64},
+    "hf_trainer": {"lr": 0.01, "warmup": 5, "dropout": 0.1, "batch_size": 32},
+}
+NEEDED = {
+    "cnn_promotion": ("torch", "sklearn"),
+    "lightning_mlp": ("torch", "sklearn", "lightning"),
+    "hf_trainer": ("torch", "transformers", "accelerate"),
+}
+pytestmark = pytest.mark.filterwarnings("ignore")  # what other libraries warn of
+
+
+@pytest.fixture(params=CASES)
+def example(request) -> Iterator[tuple]:
+    for package in NEEDED[request.param]:
+        pytest.importorskip(package, reason="the example trains with it")
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as many as a trial has
+    yield load_train(f"{EXAMPLES / request.param}.py:train_fn").function, CASES[request.param]
+    torch.set_num_threads(threads)
+
+
+def test_a_pause_changes_no_number(example, tmp_path):
+    function, configuration = example
+    whole = train(function, configuration, tmp_path / "whole", milestone=9, pauses=False)
+    assert [resource for resource, _ in whole] == list(range(1, 10))
+    parts = []
+    for milestone in (1, 3, 9):
+        parts += train(function, configuration, tmp_path / "parts", milestone=milestone)
+    assert parts == whole
+    assert whole[-1][1]["accuracy"] > max(0.8, whole[0][1]["accuracy"])  # it learns
+
+
+def test_only_a_pause_makes_a_checkpoint(example, tmp_path):
+    function, configuration = example
+    train(function, configuration, tmp_path, milestone=1, pauses=False)
+    assert not checkpoint.exists(tmp_path / checkpoint.NAME)
+    train(function, configuration, tmp_path, milestone=1)
+    assert checkpoint.describe(tmp_path / checkpoint.NAME)["resource"] == 1
