@@ -111,20 +111,20 @@ def ckpt_path(reporter: Reporter) -> str | None:
 
 def _random_state() -> dict[str, Any]:
     """Return the states of the generators that Lightning seeds, as plain values and tensors."""
-    kind, keys, *rest = np.random.get_state()  # noqa: NPY002  # the user's data code draws from it
+    numpy: dict[str, Any] = np.random.get_state(legacy=False)  # noqa: NPY002  # the user's data code draws from it
+    numpy["state"]["key"] = numpy["state"]["key"].tolist()
+    used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call, unused-ignore]
     return {
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
-        "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), *rest],
+        "cuda": torch.cuda.get_rng_state_all() if used else [],
+        "numpy": numpy,
         "python": random.getstate(),
     }
 
 
 def _set_random_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["torch"].cpu())
-    if len(state["cuda"]) == torch.cuda.device_count():
+    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all([part.cpu() for part in state["cuda"]])
-    kind, keys, *rest = state["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
-    version, inner, gauss = state["python"]
-    random.setstate((version, tuple(inner), gauss))
+    np.random.set_state(state["numpy"])  # noqa: NPY002
+    random.setstate(state["python"])
