@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from types import ModuleType
 
 from hbsim.core.space import Space, space_of
 from hbsim.errors import HbsimError, ParameterError, nearest
+from hbsim.executors.definitions import execute, file_spec
 
 __all__ = ["Train", "load_train"]
 
@@ -80,17 +80,8 @@ def split_target(target: str) -> tuple[Path, str]:
 
 def _execute(target: str, path: Path) -> ModuleType:
     name = target.rpartition(":")[2]
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None  # it ends in .py
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # dataclasses and pickling look a module up by its name
     sys.path.insert(0, str(path.parent))
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        problem = f"{type(error).__name__}: {error}"
-        raise ParameterError("train", target, f"the file must load without an error; {problem}") from error
+    module = execute(file_spec(path), target).module
     if not hasattr(module, name):
         names = [key for key, value in vars(module).items() if callable(value)]
         raise ParameterError("train", target, f"there is no {name!r} in {path.name}.{nearest(name, names)}")

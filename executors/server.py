@@ -1,0 +1,185 @@
+"""The warm server: imports the training function once, then starts, watches and ends a process a job.
+
+It speaks JSON lines over the socket whose file descriptor it is started with. In come ``setup`` first, then
+``run``, with the socket of the job's process beside it, ``kill``, and the end of file, upon which everything
+that was started is killed. Out go ``ready`` or ``fatal`` once, ``forked`` and ``exited`` once a job.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+import traceback
+from contextlib import suppress
+from types import FrameType
+from typing import Any, Final, NoReturn
+
+from hbsim.errors import ParameterError
+from hbsim.executors import proc, warm
+from hbsim.executors.job_processes import JobProcesses
+from hbsim.executors.offspring import Order, find_entry, live
+from hbsim.executors.server_lines import Lines, fatal
+from hbsim.executors.spawned import spawn
+from hbsim.executors.target import label_of, load_target, source_of
+from hbsim.executors.threads import limit_threads
+
+__all__ = ["main"]
+
+_HANDLED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
+
+
+def main() -> NoReturn:
+    """Serve the controller that the command line names, until it is gone."""
+    number, parent = (int(word) for word in sys.argv[-2:])
+    proc.die_with_parent(parent)  # while it imports, it does not listen
+    with suppress(OSError):
+        os.dup2(2, 1)  # what the training function's file prints is no result of the controller's
+    lines = Lines(socket.socket(fileno=number))
+    while not lines.closed:
+        for line in lines.receive():
+            _Server(lines, line["setup"], parent).serve()
+    os._exit(0)
+
+
+class _Server:
+    def __init__(self, lines: Lines, setup: dict[str, Any], parent: int) -> None:
+        self._lines = lines
+        self._setup = setup
+        self._parent = parent
+        self._selector = selectors.DefaultSelector()
+        self._descriptors: list[int] = []
+        self._processes = JobProcesses()
+        self._pid = os.getpid()
+
+    def serve(self) -> NoReturn:
+        """Load the function, and run jobs until the controller is gone."""
+        proc.adopt_orphans()
+        # Ctrl-C is the controller's. Handlers, for what is ignored stays so in every process that is started.
+        for number in _HANDLED:
+            signal.signal(number, _nothing)
+        try:
+            if self._load():
+                self._processes.keep_children()
+                self._listen()
+        except BaseException:
+            traceback.print_exc()
+        self._processes.kill_all()
+        os._exit(0)
+
+    def _load(self) -> bool:
+        before = time.monotonic()
+        try:
+            if self._setup["start"] == "fork":
+                self._warm_up()
+        except ParameterError as error:
+            self._lines.say(fatal(error))
+            return False
+        for name in self._setup["unset"]:  # they were for the import
+            os.environ.pop(name, None)
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()  # else every trial would print it again
+        proc.outlive_parent()
+        self._lines.say({"ready": time.monotonic() - before})
+        return True
+
+    def _warm_up(self) -> None:
+        target = self._setup["train"]
+        self._entry = find_entry(self._setup["entry"])
+        self._function = load_target(target)
+        warm.warm_up(self._function, source_of(target))
+        obstacle = warm.obstacle()
+        if obstacle is not None:
+            text = (
+                f'hbsim: importing {label_of(target)} {obstacle}; if trials hang or fail, use start="spawn"'
+            )
+            print(text, file=sys.stderr)
+
+    def _listen(self) -> None:
+        out, into = os.pipe()
+        os.set_blocking(into, False)
+        self._descriptors += [out, into]
+        signal.signal(signal.SIGCHLD, _nothing)  # the function's file may have changed it
+        signal.set_wakeup_fd(into, warn_on_full_buffer=False)
+        self._selector.register(self._lines.connection, selectors.EVENT_READ, self._obey)
+        self._selector.register(out, selectors.EVENT_READ, lambda: os.read(out, 1 << 12))
+        self._watch_parent()
+        while not self._lines.closed:
+            for key, _ in self._selector.select(self._processes.timeout()):
+                key.data()
+            self._processes.kill_overdue()
+            for job, status in self._processes.reap():
+                self._lines.say({"exited": job, "status": status})
+
+    def _watch_parent(self) -> None:
+        """Notice the controller's death even if a process that it forked keeps the socket open."""
+        if hasattr(os, "pidfd_open"):
+            with suppress(OSError):
+                descriptor = os.pidfd_open(self._parent)
+                self._descriptors.append(descriptor)
+                self._selector.register(descriptor, selectors.EVENT_READ, self._lines.close)
+        if os.getppid() != self._parent:
+            self._lines.close()
+
+    def _obey(self) -> None:
+        for line in self._lines.receive():
+            if "run" in line:
+                order = Order(line["run"], line["env"], line["cpus"], line["threads"], line["log"])
+                self._run(order)
+            else:
+                self._processes.kill(line["kill"], self._setup["grace"])
+
+    def _run(self, order: Order) -> None:
+        start = self._fork if self._setup["start"] == "fork" else self._spawn
+        with socket.socket(fileno=self._lines.descriptor()) as connection:
+            try:
+                pid = start(order, connection)
+            except OSError as error:
+                print(f"hbsim: a trial's process cannot be started: {error}", file=sys.stderr)
+                self._lines.say({"exited": order.job, "status": 1})
+                return
+        self._processes.add(order.job, pid)
+        self._lines.say({"forked": order.job, "pid": pid})
+
+    def _spawn(self, order: Order, connection: socket.socket) -> int:
+        return spawn(self._setup, order, connection)
+
+    def _fork(self, order: Order, connection: socket.socket) -> int:
+        # A signal that comes early is kept until the child can take it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+        pid = os.fork()
+        if not pid:
+            self._become_trial(order, connection, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return pid
+
+    def _become_trial(
+        self, order: Order, connection: socket.socket, mask: set[int | signal.Signals]
+    ) -> NoReturn:
+        try:
+            os.setsid()
+            signal.set_wakeup_fd(-1)
+            for number in _HANDLED:
+                signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            self._selector.close()
+            self._lines.connection.close()
+            for descriptor in self._descriptors:
+                os.close(descriptor)
+
+            def load() -> tuple[Any, Any]:
+                limit_threads(order.threads)
+                return self._entry, self._function
+
+            live(order, self._pid, connection, load)
+        except BaseException:
+            traceback.print_exc()
+        os._exit(1)
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    """Let a signal pass; it wakes the server."""

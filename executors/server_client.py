@@ -1,0 +1,253 @@
+"""The controller's handle on the warm server."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from hbsim.errors import OutputError, ParameterError
+from hbsim.executors import proc
+from hbsim.executors.threads import thread_variables
+
+__all__ = ["ENTRY", "Server"]
+
+ENTRY: Final = "hbsim.executors.trial:run"
+_CHUNK: Final = 1 << 16
+_CLOSE_SECONDS: Final = 10.0  # longer than the server takes to give up
+_POLL: Final = 0.01
+_CODE: Final = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from hbsim.executors.server import main; main()"
+)
+
+
+class Server:
+    """A process that has loaded a training function and starts a process a job.
+
+    Parameters
+    ----------
+    train : mapping
+        Of `hbsim.executors.target.make_target`.
+    start : "fork" or "spawn"
+        Whether jobs are forked from the server, or load everything themselves.
+    grace : float
+        Seconds between SIGTERM and SIGKILL.
+    env : mapping, optional
+        Environment variables of the server and of all jobs, beside this process's own; None removes one.
+    entry : str, optional
+        What a job's process calls, ``module:function``, with the function and its socket.
+
+    Attributes
+    ----------
+    pid : int
+        The server's process id.
+    dead : bool
+        Whether the server has closed the line: it has ended.
+
+    Raises
+    ------
+    OutputError
+        The server cannot be started.
+    """
+
+    def __init__(
+        self,
+        train: Mapping[str, Any],
+        start: str,
+        grace: float,
+        env: Mapping[str, str | None] | None = None,
+        entry: str = ENTRY,
+    ) -> None:
+        self.dead = False
+        self._label = f"{train.get('file', train.get('module', ''))}:{train['name']}".lstrip(":")
+        self._pids: dict[int, int] = {}
+        self._buffer = b""
+        self._ready = self._closed = False
+        environment, unset = _environment(env or {})
+        self._socket, theirs = socket.socketpair()
+        try:
+            with theirs:
+                self._process = _start(train["path"], theirs, environment)
+        except OutputError:
+            self._socket.close()
+            raise
+        self.pid = self._process.pid
+        setup = {"train": train, "start": start, "grace": grace, "entry": entry, "unset": unset}
+        self._send({"setup": setup})
+
+    def fileno(self) -> int:
+        """Return the file descriptor that is readable when `receive` has something."""
+        return self._socket.fileno()
+
+    def wait_ready(self) -> float:
+        """Wait until the server has loaded the function; return the seconds that it took.
+
+        To be called once, before anything is run.
+
+        Raises
+        ------
+        ParameterError
+            It cannot be loaded.
+        """
+        while not self.dead:
+            self._socket.settimeout(None)
+            for message in self._take():
+                if "ready" in message:
+                    return float(message["ready"])
+        self.close()
+        code = self._process.returncode
+        how = f"signal {-code}" if code < 0 else f"exit status {code}"
+        raise ParameterError(
+            "train", self._label, f"must load in a process of its own; that ended with {how}"
+        )
+
+    def run(
+        self,
+        job: int,
+        child_socket: socket.socket,
+        env: Mapping[str, str | None],
+        cpus: Sequence[int] | None,
+        threads: int,
+        log: str,
+    ) -> None:
+        """Start a job's process.
+
+        Parameters
+        ----------
+        job : int
+            Its number.
+        child_socket : socket.socket
+            The process's own connection. It is passed on: close it here.
+        env : mapping
+            Environment variables; None removes one.
+        cpus : sequence of int or None
+            The cores that it may run on; None for all.
+        threads : int
+            How many threads numerical libraries may compute with.
+        log : str
+            The file to which what it prints is appended.
+        """
+        order = {"run": job, "env": dict(env), "threads": threads, "log": os.path.abspath(log)}
+        order["cpus"] = None if cpus is None else list(cpus)
+        self._send(order, child_socket)
+
+    def kill(self, job: int) -> None:
+        """Send a job's process group SIGTERM, and SIGKILL after the grace."""
+        self._send({"kill": job})
+
+    def receive(self) -> list[dict[str, Any]]:
+        """Return the messages that have come whole by now, ``forked`` and ``exited``; sets `dead` at the end.
+
+        Raises
+        ------
+        ParameterError
+            The function cannot be loaded.
+        """
+        self._socket.settimeout(0)
+        messages: list[dict[str, Any]] = []
+        while more := self._take():
+            messages += more
+        return messages
+
+    def kill_all(self) -> None:
+        """Kill the server and the processes of all jobs, and wait until they are gone.
+
+        For a server that has died, or does not answer. Only what left its job's session may stay behind.
+        """
+        proc.kill_group(self.pid)
+        self._process.kill()
+        self._process.wait()
+        if not self._closed:
+            with suppress(ParameterError):
+                self.receive()  # there may be processes that are not known yet
+        leaders, self._pids = set(self._pids.values()), {}
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        for leader in leaders:
+            proc.kill_group(leader)
+        while leaders and time.monotonic() < deadline and (left := proc.in_session(leaders)):
+            for pid in left:
+                proc.kill(pid)
+            time.sleep(_POLL)
+
+    def close(self) -> None:
+        """End the server, and with it all that it has started. May be called twice."""
+        if self._closed:
+            return
+        try:
+            if self._ready:  # else it does not listen yet
+                with suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_WR)
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_CLOSE_SECONDS)
+        finally:  # Ctrl-C may have ended the wait
+            if self._process.poll() is None:
+                self.kill_all()
+            self._closed = True
+            self._socket.close()
+
+    def _send(self, message: Mapping[str, object], passed: socket.socket | None = None) -> None:
+        data = json.dumps(message).encode() + b"\n"
+        self._socket.settimeout(None)
+        with suppress(BrokenPipeError, ConnectionResetError):  # `receive` says so
+            if passed is not None:
+                sent = socket.send_fds(self._socket, [data], [passed.fileno()])
+                data = data[sent:]
+            self._socket.sendall(data)
+
+    def _take(self) -> list[dict[str, Any]]:
+        """Return the lines of one reading."""
+        try:
+            data = self._socket.recv(_CHUNK)
+        except BlockingIOError:
+            return []
+        except OSError:
+            data = b""
+        self.dead = self.dead or not data
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        messages: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        for message in messages:
+            self._note(message)
+        return messages
+
+    def _note(self, message: Mapping[str, Any]) -> None:
+        if "fatal" in message:
+            raise ParameterError(*message["fatal"])
+        if "forked" in message:
+            self._pids[message["forked"]] = message["pid"]
+        elif "exited" in message:
+            self._pids.pop(message["exited"], None)
+        elif "ready" in message:
+            self._ready = True
+
+
+def _environment(changes: Mapping[str, str | None]) -> tuple[dict[str, str], list[str]]:
+    """Return the server's environment, and the variables that are not for its jobs."""
+    given = {**os.environ, **changes}
+    variables = {**given, **thread_variables(1)}  # libraries must start no threads before the fork
+    # Where a file asks for CUDA at its top, PyTorch then asks the driver alone: CUDA survives no fork.
+    ours = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+    unset = [name for name in ours if given.get(name) is None]
+    variables |= {name: ours[name] for name in unset}
+    return {name: value for name, value in variables.items() if value is not None}, unset
+
+
+def _start(
+    path: Sequence[str], connection: socket.socket, environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    number, parent = str(connection.fileno()), str(os.getpid())
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-c", _CODE, json.dumps(list(path)), number, parent],
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            pass_fds=[connection.fileno()],
+            start_new_session=True,  # Ctrl-C is the controller's
+        )
+    except OSError as error:
+        raise OutputError(sys.executable, f"a process cannot be started: {error}") from error

@@ -1,0 +1,69 @@
+"""The warm server's end of the line to the controller."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final
+
+from hbsim.errors import ParameterError
+
+__all__ = ["Lines", "fatal"]
+
+_CHUNK: Final = 1 << 16
+
+
+class Lines:
+    """JSON lines over a connected socket; file descriptors may come beside them.
+
+    Attributes
+    ----------
+    connection : socket.socket
+        Blocking.
+    closed : bool
+        Whether the other end is gone.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.set_inheritable(False)
+        self.connection = connection
+        self.closed = False
+        self._buffer = b""
+        self._descriptors: deque[int] = deque()
+
+    def receive(self) -> list[dict[str, Any]]:
+        """Return the lines that are complete by now; waits while nothing comes."""
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self.connection, _CHUNK, 16)
+        except OSError:
+            data, descriptors = b"", []
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
+        self._descriptors.extend(descriptors)
+        self.closed = self.closed or not data
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def descriptor(self) -> int:
+        """Return the next file descriptor that has come; it comes no later than the line it belongs to."""
+        return self._descriptors.popleft()
+
+    def say(self, line: Mapping[str, object]) -> None:
+        """Send a line."""
+        try:
+            self.connection.sendall(json.dumps(line).encode() + b"\n")
+        except OSError:
+            self.closed = True
+
+    def close(self) -> None:
+        """Take the other end for gone."""
+        self.closed = True
+
+
+def fatal(error: ParameterError) -> dict[str, object]:
+    """Return the line that ends the study with this error."""
+    value = error.value if isinstance(error.value, str | int | float | None) else repr(error.value)
+    return {"fatal": [error.field, value, error.rule]}

@@ -1,0 +1,274 @@
+"""How a training function gets into other processes: by its module, by its file, or as code."""
+
+from __future__ import annotations
+
+import base64
+import importlib.machinery
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from operator import attrgetter
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from hbsim.core.space import space_of
+from hbsim.errors import HbsimError, ParameterError, nearest
+from hbsim.executors.definitions import (
+    Definitions,
+    DefinitionsOnly,
+    definitions_only,
+    execute,
+    file_spec,
+    loading,
+    stop_if_loading,
+)
+from hbsim.executors.record_load import split_target
+
+__all__ = [
+    "DefinitionsOnly",
+    "default_start",
+    "label_of",
+    "load_target",
+    "loading",
+    "make_target",
+    "source_of",
+    "stop_if_loading",
+]
+
+Function = Callable[..., object]
+
+
+def default_start() -> str:
+    """Return how trials' processes are started here unless told otherwise: ``"fork"`` or ``"spawn"``.
+
+    Forking is safe on Linux only: the system libraries of macOS may start threads at any time.
+    """
+    return "fork" if sys.platform == "linux" else "spawn"
+
+
+def make_target(train: Function | str) -> dict[str, Any]:
+    """Describe a training function so that another process can load it.
+
+    Parameters
+    ----------
+    train : callable or str
+        A function decorated with `hbsim.args`, or ``FILE.py:NAME``.
+
+    Returns
+    -------
+    target : dict
+        Plain JSON types. ``name`` with one of ``module``, if it can be imported by name; ``file``, if it is
+        defined at the top of a file, a script for instance; ``pickled``, the function by value: closures,
+        notebooks. Beside it ``path`` and ``argv``, this process's `sys.path` and `sys.argv`, and ``main``,
+        whether it is of the script that runs.
+
+    Raises
+    ------
+    ParameterError
+        There is no such file, the function has no search space, or it can be described in none of the ways.
+    """
+    if isinstance(train, str):
+        file, name = split_target(train)
+        where: dict[str, Any] = {"file": str(file), "name": name}
+    elif callable(train):
+        _space(train, label_of({"name": _name(train)}))
+        where = _by_name(train) or _by_value(train)
+    else:
+        raise ParameterError("train", train, "must be a function decorated with @hbsim.args, or FILE.py:NAME")
+    main = getattr(train, "__module__", None) == "__main__"
+    return {**where, "path": _absolute(sys.path), "argv": list(sys.argv), "main": main}
+
+
+def load_target(target: Mapping[str, Any]) -> Function:
+    """Load the function that `make_target` has described.
+
+    `sys.path` and `sys.argv` become those of the process that described it, with the file's folder in front.
+    A file is executed under its own name, never as ``__main__``, and only until it starts a study.
+
+    Raises
+    ------
+    ParameterError
+        The file raises, or does not define the function, or the function has no search space.
+    """
+    if _absolute(sys.path) != target["path"]:
+        sys.path[:] = target["path"]
+    sys.argv[:] = target["argv"]
+    label = label_of(target)
+    if "pickled" in target:
+        function = _unpickle(target["pickled"], label)
+    else:
+        function = _find(_definitions(target, label), target, label)
+    _space(function, label)
+    return function
+
+
+def label_of(target: Mapping[str, Any]) -> str:
+    """Return a target's name for people: ``FILE.py:NAME``, ``MODULE:NAME`` or ``NAME``."""
+    home = target.get("file", target.get("module"))
+    return str(target["name"] if home is None else f"{home}:{target['name']}")
+
+
+def source_of(target: Mapping[str, Any]) -> Path | None:
+    """Return the file with the function's source, None if it has none. Call it after `load_target`."""
+    if "file" in target:
+        return Path(target["file"])
+    origin = getattr(sys.modules.get(target.get("module", "")), "__file__", None)
+    return Path(origin) if origin else None
+
+
+# Describing
+
+
+def _by_name(function: Function) -> dict[str, Any] | None:
+    """Return the form with a module or file, if the function is what its name stands for there."""
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
+    name = _name(function)
+    file = _file(module)
+    if module is None or file is None or not _is_at(module, name, function):
+        return None
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is not None and not _same(code.co_filename, file):
+        return None  # typed in after the file was executed
+    dotted = module.__name__
+    if dotted == "__main__":
+        dotted = module.__spec__.name if module.__spec__ is not None else ""
+    spec = _search(dotted)
+    if spec is not None and spec.origin is not None and _same(spec.origin, file):
+        return {"module": dotted, "name": name}
+    return {"file": str(Path(file).resolve()), "name": name}
+
+
+def _by_value(function: Function) -> dict[str, Any]:
+    import cloudpickle
+
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
+    try:
+        with _whole(module):
+            data = cloudpickle.dumps(function)
+    except Exception as error:  # whatever the objects that it refers to raise
+        rule = f"must be a function in a file, or refer to nothing that cannot be pickled; {error}"
+        raise ParameterError("train", _name(function), rule) from error
+    return {"pickled": base64.b64encode(data).decode("ascii"), "name": _name(function)}
+
+
+@contextmanager
+def _whole(module: ModuleType | None) -> Iterator[None]:
+    """Pickle what the function uses of its module by value too, if nobody else can import that."""
+    import cloudpickle
+
+    if module is None or module.__name__ == "__main__" or _search(module.__name__) is not None:
+        yield
+        return
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
+
+
+def _name(function: Function) -> str:
+    return str(getattr(function, "__qualname__", None) or type(function).__qualname__)
+
+
+def _file(module: ModuleType | None) -> str | None:
+    file = getattr(module, "__file__", None)
+    return file if file is not None and file.endswith(".py") and os.path.isfile(file) else None
+
+
+def _is_at(module: ModuleType, name: str, function: Function) -> bool:
+    try:
+        return attrgetter(name)(module) is function
+    except AttributeError:
+        return False
+
+
+def _search(name: str) -> importlib.machinery.ModuleSpec | None:
+    """Find a module as a new process would, whatever is loaded here."""
+    parent, _, _ = name.rpartition(".")
+    path = None
+    if parent:
+        package = _search(parent)
+        if package is None or package.submodule_search_locations is None:
+            return None
+        path = list(package.submodule_search_locations)
+    for finder in sys.meta_path if name else ():
+        spec = finder.find_spec(name, path)
+        if spec is not None:
+            return spec
+    return None
+
+
+def _same(one: str, other: str) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _absolute(path: list[str]) -> list[str]:
+    return [os.path.abspath(entry) for entry in path]  # "" is the working directory
+
+
+# Loading
+
+
+def _definitions(target: Mapping[str, Any], label: str) -> Definitions:
+    if "file" in target:
+        path = Path(target["file"])
+        if not path.is_file():
+            raise ParameterError("train", label, f"there is no file {path}")
+        if str(path.parent) not in sys.path[:1]:
+            sys.path.insert(0, str(path.parent))
+        return execute(file_spec(path), label)
+    dotted = target["module"]
+    loaded = sys.modules.get(dotted)
+    if loaded is not None:
+        return Definitions(loaded, stopped=False)
+    try:
+        with definitions_only():
+            spec = importlib.util.find_spec(dotted)
+    except (Exception, DefinitionsOnly) as error:  # the packages around it are imported
+        rule = f"its package must load without an error; {type(error).__name__}: {error}"
+        raise ParameterError("train", label, rule) from error
+    if spec is None:
+        raise ParameterError("train", label, f"there is no module {dotted} on the module path")
+    return execute(spec, label)
+
+
+def _find(definitions: Definitions, target: Mapping[str, Any], label: str) -> Function:
+    module, name = definitions.module, target["name"]
+    try:
+        function: Function = attrgetter(name)(module)
+    except AttributeError:
+        file = Path(module.__file__ or module.__name__).name
+        names = [key for key, value in vars(module).items() if callable(value)]
+        rule = f"there is no {name!r} in {file}.{nearest(name, names)}"
+        if definitions.stopped:
+            rule = f"{file} starts a study before {name!r} is defined; define it further up"
+        elif target.get("main"):
+            rule = f"there is no {name!r} in {file} when it is imported; define it at the top, under no `if`"
+        raise ParameterError("train", label, rule) from None
+    if not callable(function):
+        raise ParameterError("train", label, f"{name} is no function")
+    return function
+
+
+def _unpickle(pickled: str, label: str) -> Function:
+    import cloudpickle
+
+    try:
+        with definitions_only():
+            function: Function = cloudpickle.loads(base64.b64decode(pickled))
+    except (Exception, DefinitionsOnly) as error:  # whatever the objects that it refers to raise
+        rule = f"cannot be loaded in another process; {type(error).__name__}: {error}"
+        raise ParameterError("train", label, rule) from error
+    return function
+
+
+def _space(function: Function, label: str) -> None:
+    try:
+        space_of(function)
+    except HbsimError as error:
+        rule = f"{_name(function)} needs a search space: decorate it with @hbsim.args"
+        raise ParameterError("train", label, rule) from error
