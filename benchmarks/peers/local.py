@@ -14,6 +14,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Final
 
 from benchmarks.measure import ROOT, describe_machine, run, say, write_json
@@ -88,8 +89,9 @@ def study_costs(outcome: Outcome, trials: int, workers: int) -> Outcome:
     if len(begun) != trials:
         raise RuntimeError(f"{len(begun)} trials reported instead of {trials}")
     steady = begun[max(2, trials // 10) :]
-    between = (steady[-1]["began"] - steady[0]["began"]) / (len(steady) - 1)
-    trained = sum(trial["trained"] for trial in steady[:-1]) / (len(steady) - 1)
+    first, last = (fmean(trial["began"] for trial in part) for part in (steady[:workers], steady[-workers:]))
+    between = (last - first) / (len(steady) - workers)  # whether they start together or in turn
+    trained = fmean(trial["trained"] for trial in steady[:-workers])
     return {
         "beyond_ms": 1e3 * (workers * between - trained),
         "trained_ms": 1e3 * trained,
