@@ -1,4 +1,4 @@
-"""Asynchronous Hyperband: simulate it and compare its variants before you spend GPU hours.
+"""Asynchronous Hyperband: simulate it, compare its variants before you spend GPU hours, then run it.
 
 Names are loaded when they are first used, so that ``import hbsim`` is quick.
 """
@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from hbsim.core import make_scheduler
     from hbsim.core.space import Bool, Choice, Int, Real, Space, args
+    from hbsim.live.load import load
+    from hbsim.live.result import RunResult
+    from hbsim.live.run import run
     from hbsim.simulation import Cluster, Result
     from hbsim.study import simulate
 
@@ -23,9 +26,12 @@ __all__ = [
     "Int",
     "Real",
     "Result",
+    "RunResult",
     "Space",
     "args",
+    "load",
     "make_scheduler",
+    "run",
     "simulate",
 ]
 
@@ -36,9 +42,12 @@ _HOMES: Final = {
     "Int": "hbsim.core.space",
     "Real": "hbsim.core.space",
     "Result": "hbsim.simulation",
+    "RunResult": "hbsim.live.result",
     "Space": "hbsim.core.space",
     "args": "hbsim.core.space",
+    "load": "hbsim.live.load",
     "make_scheduler": "hbsim.core",
+    "run": "hbsim.live.run",
     "simulate": "hbsim.study",
 }
 

@@ -82,7 +82,7 @@ def run(
     time_attr, reward_attr : str
         The reported names of the resource, and of the metric that decides.
     args : mapping, optional
-        Constants of the training function, in place of those of its decorator, or new ones; plain JSON types.
+        Constants of the training function, in place of those of its decorator; plain JSON types.
     time_out : float, optional
         Study seconds after which everything ends.
     max_reward : float, optional
@@ -131,8 +131,10 @@ def run(
     check_keep(keep)
     place = StudyFolder(folder)
     place.check(resume)
-    study = Study(train, scheduler, check_seed(seed), searcher, time_attr, reward_attr, until_return)
-    setup = {"time_attr": time_attr, "reward_attr": reward_attr, "constants": _constants(args)}
+    constants = _constants(args)
+    seed = check_seed(seed)
+    study = Study(train, scheduler, seed, searcher, time_attr, reward_attr, until_return, constants)
+    setup = {"time_attr": time_attr, "reward_attr": reward_attr, "constants": constants}
     slots = _slots(workers, resource)
     crew = LocalWorkers(study.target, slots, place.trials, setup, start or default_start(), grace)
     with ExitStack() as stack:

@@ -7,12 +7,12 @@ import inspect
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from hbsim.core.scheduler import Scheduler
-from hbsim.core.space import space_of
-from hbsim.errors import HbsimWarning
+from hbsim.core.space import arguments, space_of
+from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.target import load_target, make_target
 from hbsim.history.journal import Journal
 from hbsim.live.environment import environment
@@ -63,19 +63,18 @@ class Study:
         time_attr: str,
         reward_attr: str,
         until_return: bool,
+        constants: Mapping[str, object],
     ) -> None:
         self.target = make_target(train)
         function = train if callable(train) else load_target(self.target)
         space = space_of(function)
-        name = (
-            searcher
-            if isinstance(searcher, str)
-            else "random"
-            if searcher is None
-            else type(searcher).__name__
-        )
-        named = isinstance(searcher, str) or searcher is None
-        self.searcher = make_searcher(name, space, None, seed) if named else searcher
+        check_constants(function, constants)
+        if searcher is None or isinstance(searcher, str):
+            name = searcher or "random"
+            self.searcher: Searcher = make_searcher(name, space, None, seed)
+        else:
+            name = type(searcher).__name__
+            self.searcher = searcher
         options = scheduler.options.as_dict()
         label, digest = describe(function)
         self.spec = Spec(label, digest, space, options, seed, name, time_attr, reward_attr, until_return)
@@ -92,9 +91,7 @@ class Study:
             before = Spec.from_dict(records[0]["spec"], str(place.journal))
             before.check_same(self.spec)
             if before.digest != self.spec.digest:
-                text = (
-                    f"{self.spec.train} is not the file that the study began with; its trials may not compare"
-                )
+                text = f"{self.spec.train} has changed since the study began: its trials may not compare"
                 warnings.warn(HbsimWarning(text), stacklevel=5)
             replay(standing, records, str(place.journal), self.searcher)
         place.note_environment(environment())
@@ -165,3 +162,11 @@ def describe(function: Callable[..., object]) -> tuple[str, str | None]:
     except (TypeError, OSError):
         return name, None
     return f"{Path(str(file)).name}:{name}", hashlib.sha256(content).hexdigest()
+
+
+def check_constants(function: Callable[..., object], constants: Mapping[str, object]) -> None:
+    """Check that `constants` are arguments of the function, and no parameters of its space."""
+    for name, value in constants.items():
+        if name in space_of(function):
+            raise ParameterError(name, value, "is searched over: the searcher sets it")
+    arguments(function, constants)

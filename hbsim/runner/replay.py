@@ -16,6 +16,7 @@ __all__ = ["Replay"]
 
 ASKED: Final = ("start", "none")
 TOLD: Final = {"reach": MILESTONE, "fail": FAILURE, "return": END}
+ANSWERED: Final = (*ASKED, *TOLD)  # the others only add to the ledger
 
 
 class Replay:
@@ -48,7 +49,8 @@ class Replay:
 
     def idle(self) -> int:
         """Return the worker that was idle where the scheduler was asked next, else -1."""
-        record = self._peek()
+        while (record := self._peek()) is not None and record["e"] not in ANSWERED:
+            self.ledger.apply(self._take())
         return record["worker"] if record is not None and record["e"] in ASKED else -1
 
     def start(self, worker: int, job: Job) -> None:

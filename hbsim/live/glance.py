@@ -1,0 +1,240 @@
+"""What people want to know of a study while it runs, for all that shows it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf, isfinite
+from typing import Final
+
+from hbsim.core.trials import COMPLETE, PAUSE, STOP
+from hbsim.live.folder import StudyFolder
+from hbsim.live.load import Standing
+from hbsim.live.spec import Spec
+from hbsim.live.words import amount, hms, number, plain
+from hbsim.runner.ledger import Record, Stay
+
+__all__ = ["Glance", "Mishap"]
+
+SILENT: Final = 60.0  # seconds without a report before it is mentioned
+TOLD: Final = ("reach", "fail", "return")  # after these the scheduler is asked again
+WHY: Final = {
+    None: "",
+    "done": "done",
+    "max_reward": "ended: max_reward is reached",
+    "time_out": "ended by time_out",
+    "interrupted": "interrupted",
+}
+LEAVING: Final = {PAUSE: "paused, saves its checkpoint", STOP: "stopped, leaves", COMPLETE: "completed, leaves"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mishap:
+    """A failure.
+
+    Attributes
+    ----------
+    time : float
+        Study seconds.
+    trial : int
+        Whose.
+    resource : float
+        What it had reported last.
+    kind, reason : str
+        As in the journal.
+    again : bool
+        Whether the trial is tried again.
+    """
+
+    time: float
+    trial: int
+    resource: float
+    kind: str
+    reason: str
+    again: bool
+
+
+class Glance:
+    """Where a study stands at this moment: an `Observer` that others ask.
+
+    Parameters
+    ----------
+    spec : Spec
+        What the study is.
+    standing : Standing
+        Its scheduler and ledger.
+    place : StudyFolder
+        Its folder.
+    workers : int
+        How many there are.
+    clock : callable
+        Seconds; it only has to go forwards.
+
+    Attributes
+    ----------
+    last_failure : Mishap or None
+        Since this process began.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        standing: Standing,
+        place: StudyFolder,
+        workers: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.spec, self.place, self.workers = spec, place, workers
+        self.scheduler, self.ledger = standing.scheduler, standing.ledger
+        self.last_failure: Mishap | None = None
+        self._clock = clock
+        self._began = self.ledger.now
+        self._seen = clock()  # when the ledger was at its `now`
+        self._in_vain = False  # the scheduler has had no job since it was told something
+        self._starts: dict[int, float] = {}  # by job on a worker
+        self._said: dict[int, float] = {}  # by job: study seconds of its last report
+        self._busy = 0.0  # worker seconds of jobs that are over
+
+    def record(self, record: Record) -> None:
+        """Take note of a record that the ledger has."""
+        self._seen = self._clock()
+        kind, job = record["e"], record.get("job", -1)
+        if kind in ("start", "restart"):
+            self._starts[job] = record["t"]
+        elif kind in ("rows", "reach"):
+            self._said[job] = record["t"]
+        elif kind == "gone":
+            self._busy += record["t"] - self._starts.pop(job, record["t"])
+            self._said.pop(job, None)
+        elif kind == "fail":
+            self._fail(record)
+        if kind in TOLD:
+            self._in_vain = False
+        elif kind == "none":
+            self._in_vain = True
+
+    def _fail(self, record: Record) -> None:
+        trial = self.ledger.stays[record["job"]].trial
+        reason, again = plain(record["reason"]), record["verdict"] == "retry"
+        self.last_failure = Mishap(record["t"], trial, record["resource"], record["kind"], reason, again)
+
+    # Of the study
+
+    @property
+    def elapsed(self) -> float:
+        """Study seconds by now."""
+        if self.ledger.why is not None:
+            return self.ledger.now
+        return self.ledger.now + self._clock() - self._seen
+
+    @property
+    def busy_share(self) -> float:
+        """The share of worker seconds that were occupied, since this process began."""
+        now = self.elapsed
+        busy = self._busy + sum(now - start for start in self._starts.values())
+        capacity = self.workers * (now - self._began)
+        return min(1.0, busy / capacity) if capacity > 0 else 0.0
+
+    @property
+    def ending(self) -> bool:
+        """Whether nothing starts any more although there might be jobs; only right between two events."""
+        idle = len(self.ledger.workers) < self.workers
+        return idle and bool(self._starts) and not self._in_vain and self.ledger.why is None
+
+    def name(self) -> str:
+        """Say what runs."""
+        return f"{self.scheduler.type} of {plain(self.spec.train)}"
+
+    def trials(self) -> str:
+        """Count trials: ``"37 of 100 started: 4 running, 8 paused, 20 stopped, 3 completed, 2 failed"``."""
+        limit, counts = self.scheduler.options.num_trials, self.scheduler.status_counts()
+        of = "" if limit is None else f" of {limit:,}"
+        names = ("running", "paused", "stopped", "completed", "failed")
+        parts = [f"{counts[name]:,} {name}" for name in names if counts[name]]
+        return f"{self.scheduler.started:,}{of} started{': ' if parts else ''}{', '.join(parts)}"
+
+    def best(self) -> str:
+        """Say what the incumbent is, and where; empty before there is one."""
+        best = self.ledger.best
+        if best is None:
+            return ""
+        at = f"{plain(self.spec.time_attr)} {amount(best.resource)}"
+        return f"{self.metric} {number(best.value)}: trial {best.trial} at {at}, after {hms(best.time)}"
+
+    @property
+    def metric(self) -> str:
+        """The name of the metric that decides."""
+        return plain(self.spec.reward_attr)
+
+    def state(self) -> str:
+        """Say how busy the workers are, or why it is over."""
+        why = WHY.get(self.ledger.why, self.ledger.why)
+        return why or f"workers {self.busy_share:.0%} busy"
+
+    def failure(self) -> str:
+        """Say what failed last, and how often something has; empty before."""
+        last, count = self.last_failure, len(self.ledger.failures)
+        if not count:
+            return ""
+        times = f"{count:,} time{'' if count == 1 else 's'}"
+        return times if last is None else f"{times}; last {self.mishap(last)}"
+
+    def mishap(self, mishap: Mishap) -> str:
+        """Say what happened to whom."""
+        at = f" at {plain(self.spec.time_attr)} {amount(mishap.resource)}" if mishap.resource else ""
+        again = ", tried again" if mishap.again else ""
+        return f"trial {mishap.trial}{at} ({mishap.kind}{again}): {mishap.reason}"
+
+    # Of workers
+
+    def rung(self, stay: Stay) -> str:
+        """Say to which of its rungs a trial trains: ``"2/4"``."""
+        levels = self.scheduler.geometry.of_bracket(stay.bracket)
+        if stay.stop not in levels:
+            return "-"
+        return f"{levels.index(stay.stop) + 1}/{len(levels)}"
+
+    def far(self, stay: Stay) -> str:
+        """Say how far a trial is, and where its next milestone is: ``"5/27"``."""
+        done = amount(stay.resource)
+        return f"{done}/{amount(stay.stop)}" if isfinite(stay.stop) else done
+
+    def doing(self, stay: Stay) -> str:
+        """Say what a job is doing."""
+        before = self._before(stay)
+        if before is not None:
+            saving = "saving its checkpoint" if before.ended == PAUSE else "leaving"
+            return f"waits: trial {stay.trial} is still {saving} on worker {before.worker}"
+        if stay.ended is not None:
+            return LEAVING.get(stay.ended, "failed")
+        again = f", attempt {stay.attempt + 1}" if stay.attempt else ""
+        if not stay.rows:
+            return f"no report yet{again}"
+        if self.ending:
+            return "leaves at its next report"
+        if stay.resource <= stay.stood:
+            return f"trains again up to {amount(stay.stood)}{again}"
+        return f"training{again}{self._silence(stay)}"
+
+    def _before(self, stay: Stay) -> Stay | None:
+        """Return the job of the same trial that has to be gone before this one begins."""
+        if stay.rows or stay.ended is not None:
+            return None
+        others = self.ledger.stays.values()
+        return next((s for s in others if s.trial == stay.trial and s.job < stay.job), None)
+
+    def _silence(self, stay: Stay) -> str:
+        silent = self.elapsed - self._said.get(stay.job, inf)
+        usual = stay.trained / stay.rows
+        return f", silent for {hms(silent)}" if silent > max(SILENT, 5 * usual) else ""
+
+    def idle(self) -> str:
+        """Say why a worker has no job."""
+        if not self._in_vain:
+            return "" if not self._starts and self.ledger.why is None else "no job: the study ends"
+        limit = self.scheduler.options.num_trials
+        if limit is None or self.scheduler.started < limit:
+            return "no job: the rung waits for the rest of its trials"
+        rest = {"promotion": ", nothing promotable", "sha": ", the rung is not in", "hyperband": ", the rung is not in"}
+        return f"no job: num_trials reached{rest.get(self.scheduler.type, '')}"

@@ -1,0 +1,106 @@
+"""A real study in plain lines on stderr, for logs: bounded, however much happens."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Final
+
+from hbsim.executors.local import trial_folder
+from hbsim.live.glance import Glance, Mishap
+from hbsim.live.words import hms, near
+from hbsim.runner.ledger import Record
+
+__all__ = ["PlainLines"]
+
+EVERY: Final = 10.0  # seconds between two summaries
+QUIET: Final = 600.0  # the same while nothing changes
+APART: Final = 1.0  # seconds between two lines about the incumbent
+FAILURES: Final = 5  # that are told one by one between two summaries
+
+
+class PlainLines:
+    """An `Observer` that writes a line when the incumbent improves and when a trial fails, and summaries.
+
+    A summary comes at most every ten seconds, and every ten minutes while nothing changes. The incumbent
+    has at most a line a second, and of many failures the first five between two summaries have one each.
+
+    Parameters
+    ----------
+    glance : Glance
+        Told of each record before.
+    about : str
+        What there is to say about the workers, in a line.
+    clock : callable
+        Seconds.
+    """
+
+    def __init__(self, glance: Glance, about: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._glance, self._about, self._clock = glance, about, clock
+        self._best = glance.ledger.best
+        self._begun = self._off = False
+        self._told_best = self._summed = clock()
+        self._trials = ""  # the last summary's
+        self._told = 0  # failures since the last summary
+        self._untold = 0
+
+    def record(self, record: Record) -> None:
+        """Take note of a record."""
+        self._begin()
+        self._glance.record(record)
+        if record["e"] == "fail" and self._glance.last_failure is not None:
+            self._fail(self._glance.last_failure)
+        elif record["e"] == "close":
+            self._improve(now=True)
+            self._sum_up()
+
+    def tick(self) -> None:
+        """Write what is due."""
+        self._begin()
+        self._improve()
+        since = self._clock() - self._summed
+        if since >= QUIET or (since >= EVERY and (self._untold or self._glance.trials() != self._trials)):
+            self._improve(now=True)
+            self._sum_up()
+
+    def close(self) -> None:
+        """Nothing is left to write."""
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            glance = self._glance
+            again = "goes on" if glance.ledger.now else "starts"
+            self._write(f"{glance.name()} {again}, {self._about}, in {near(glance.place.path)}")
+
+    def _improve(self, now: bool = False) -> None:
+        best, time = self._glance.ledger.best, self._clock()
+        if best is not self._best and (now or time - self._told_best >= APART):
+            self._best, self._told_best = best, time
+            self._write(f"best {self._glance.best()}")
+
+    def _fail(self, mishap: Mishap) -> None:
+        if self._told == FAILURES:
+            self._untold += 1
+            return
+        self._told += 1
+        log = near(trial_folder(self._glance.place.trials, mishap.trial) / "log.txt")
+        self._write(f"failed {self._glance.mishap(mishap)}; see {log}")
+
+    def _sum_up(self) -> None:
+        glance, self._trials = self._glance, self._glance.trials()
+        more = f"; {self._untold:,} more failures" if self._untold else ""
+        self._told = self._untold = 0
+        self._summed = self._clock()
+        best = glance.ledger.best
+        best_ = "" if best is None else f"; best {glance.metric} {best.value:.5g} (trial {best.trial})"
+        self._write(f"{self._trials}{best_}; {glance.state()}{more}")
+
+    def _write(self, line: str) -> None:
+        if self._off:
+            return
+        try:
+            print(f"[{hms(self._glance.elapsed)}] {line}", file=sys.stderr, flush=True)
+        except (OSError, ValueError):
+            self._off = True  # nobody reads it: the study goes on

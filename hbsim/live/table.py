@@ -1,0 +1,249 @@
+"""A real study as a live table on a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from math import inf, isfinite
+from typing import TYPE_CHECKING, Final
+
+from hbsim.live.glance import Glance
+from hbsim.live.words import hms, near, number, plain, span
+from hbsim.runner.ledger import Record, Stay
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+    from hbsim.executors.slots import Slot
+
+__all__ = ["LiveTable"]
+
+EVERY: Final = 0.25  # seconds between two pictures
+SHARE: Final = 0.05  # of the time is spent on them, at most
+WIDE: Final = 110  # columns from which on there is room for bars
+COLOURS: Final = {"training": "green", "no job": "dim", "waits": "yellow", "failed": "red", "leaves": "yellow"}
+SILENT: Final = "yellow"
+
+
+class LiveTable:
+    """An `Observer` that shows a row a worker, and the study as a whole, on stderr.
+
+    It has no thread: it is drawn at `tick`, at most four times a second, and less often where that would
+    take more than a twentieth of the time.
+
+    Parameters
+    ----------
+    glance : Glance
+        Told of each record before.
+    slots : sequence of Slot
+        The workers' shares of the machine.
+    about : str
+        What there is to say about the workers, in a line.
+    console : Console, optional
+        Where to draw; by default stderr.
+    clock : callable
+        Seconds.
+    """
+
+    def __init__(
+        self,
+        glance: Glance,
+        slots: Sequence[Slot],
+        about: str,
+        console: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._glance, self._about, self._clock = glance, about, clock
+        self._gpus = gpu_labels(slots)
+        self._console = console or Console(stderr=True, highlight=False)
+        # What is printed meanwhile goes above the table, unless it goes into a file.
+        prints = sys.stdout is not None and sys.stdout.isatty()
+        self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=prints)
+        self._next = -inf
+        self._off = False
+
+    def record(self, record: Record) -> None:
+        """Take note of a record."""
+        self._glance.record(record)
+
+    def tick(self) -> None:
+        """Draw, if it is time."""
+        begin = self._clock()
+        if begin >= self._next:
+            self._draw()
+            self._next = begin + max(EVERY, (self._clock() - begin) / SHARE)
+
+    def close(self) -> None:
+        """Draw for the last time, and give the terminal back."""
+        if self._live.is_started:
+            self._draw()
+            self._safely(self._live.stop)
+
+    def _draw(self) -> None:
+        def draw() -> None:
+            self._live.start()
+            self._live.update(self.picture(), refresh=True)
+
+        self._safely(draw)
+
+    def _safely(self, action: Callable[[], None]) -> None:
+        """Do without a terminal that is gone: the study goes on."""
+        if self._off:
+            return
+        try:
+            action()
+        except (OSError, ValueError):
+            self._off = True
+
+    # The picture
+
+    def picture(self) -> RenderableType:
+        """Return what is to be seen now; once the study is over, it is without its workers."""
+        from rich.console import Group
+        from rich.text import Text
+
+        head = self._head()
+        if self._glance.ledger.why is not None:
+            return head
+        room = self._console.size.height - head.row_count - 4  # its title, a rule, a blank line, the last line
+        shown = self._glance.workers
+        if shown > room:
+            shown = max(1, room - 1)
+        parts: list[RenderableType] = [head, Text(), self._workers(shown)]
+        if shown < self._glance.workers:
+            parts.append(Text(f" ... and {self._rest(shown)}", style="dim"))
+        return Group(*parts)
+
+    def _head(self) -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
+        glance = self._glance
+        table = Table.grid(padding=(0, 2), pad_edge=False)
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(no_wrap=True, overflow="ellipsis")
+        lines = {
+            "study": (f"{glance.name()}, {self._about}", ""),
+            "time": (f"{hms(glance.elapsed)}, {glance.state()}", ""),
+            "trials": (glance.trials(), ""),
+            "best": (glance.best(), "bold"),
+            "failed": (glance.failure(), "red"),
+            "folder": (near(glance.place.path), ""),
+        }
+        for name, (text, style) in lines.items():
+            if text:
+                table.add_row(f" {name}", Text(text, style))
+        return table
+
+    def _workers(self, count: int) -> Table:
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table
+
+        table = Table(box=SIMPLE_HEAD, expand=True, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+        for name, width in self._columns():
+            right = name not in ("", "state")
+            side = "right" if right else "left"
+            ratio = 1 if name == "state" else None
+            table.add_column(
+                _escaped(name), justify=side, no_wrap=True, overflow="ellipsis", max_width=width, ratio=ratio
+            )
+        for worker in range(count):
+            table.add_row(*self._row(worker))
+        return table
+
+    def _columns(self) -> Iterator[tuple[str, int | None]]:
+        """Return each column's name, and how wide it may become."""
+        spec = self._glance.spec
+        yield " worker", None
+        yield "trial", None
+        if self._glance.scheduler.brackets > 1:
+            yield "bracket", None
+        yield "rung", None
+        yield plain(spec.time_attr), 16
+        if self._wide:
+            yield "", None
+        yield self._glance.metric, 12
+        yield "time", None
+        if self._gpus:
+            yield "GPU", 9
+        yield "state", None
+
+    @property
+    def _wide(self) -> bool:
+        return self._console.size.width >= WIDE
+
+    def _row(self, worker: int) -> Iterator[RenderableType]:
+        from rich.text import Text
+
+        glance = self._glance
+        stay = glance.ledger.workers.get(worker)
+        yield str(worker)
+        yield from self._trial(stay)
+        if self._gpus:
+            yield Text(self._gpus[worker])
+        state = glance.idle() if stay is None else glance.doing(stay)
+        yield Text(state, _style(state))
+
+    def _trial(self, stay: Stay | None) -> Iterator[RenderableType]:
+        """Return the cells between the worker and its GPU."""
+        from rich.text import Text
+
+        glance = self._glance
+        several = glance.scheduler.brackets > 1
+        if stay is None:
+            yield from [""] * (5 + several + self._wide)
+            return
+        best = glance.ledger.best
+        incumbent = best is not None and best.trial == stay.trial
+        yield Text(f"{'*' if incumbent else ''}{stay.trial}", "bold" if incumbent else "")
+        if several:
+            yield str(stay.bracket)
+        yield glance.rung(stay)
+        yield glance.far(stay)
+        if self._wide:
+            yield _bar(stay)
+        yield number(stay.value) if stay.rows else ""
+        yield span(glance.elapsed - stay.start_time)
+
+    def _rest(self, shown: int) -> str:
+        """Say what the workers do that there is no room for."""
+        rest = range(shown, self._glance.workers)
+        busy = sum(worker in self._glance.ledger.workers for worker in rest)
+        return f"{len(rest)} more workers: {busy} with a trial, {len(rest) - busy} without"
+
+
+def _bar(stay: Stay) -> RenderableType:
+    from rich.progress_bar import ProgressBar
+
+    if not isfinite(stay.stop):
+        return ""
+    return ProgressBar(total=stay.stop, completed=stay.resource, width=12, finished_style="bar.complete")
+
+
+def _style(state: str) -> str:
+    if "silent" in state:
+        return SILENT
+    return next((style for word, style in COLOURS.items() if word in state), "")
+
+
+def _escaped(name: str) -> RenderableType:
+    from rich.text import Text
+
+    return Text(name)
+
+
+def gpu_labels(slots: Sequence[Slot]) -> list[str]:
+    """Return the numbers of each worker's GPUs, as ``"0,1"``; an empty list where there are none.
+
+    Those in ``CUDA_VISIBLE_DEVICES`` where it has numbers, else they are counted from 0.
+    """
+    visible = list(dict.fromkeys(gpu.visible for slot in slots for gpu in slot.gpus))
+    if not visible:
+        return []
+    numbers = {name: name if name.isdigit() else str(place) for place, name in enumerate(visible)}
+    return [",".join(numbers[gpu.visible] for gpu in slot.gpus) for slot in slots]
