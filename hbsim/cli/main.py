@@ -14,6 +14,7 @@ import hbsim
 from hbsim.cli.command import Command, Group, say
 from hbsim.cli.compare import compare
 from hbsim.cli.record import record
+from hbsim.cli.run import run
 from hbsim.cli.simulate import simulate
 from hbsim.cli.surrogates import surrogates
 from hbsim.errors import nearest
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.command(cls=Command, short_help="Simulate one study.")(simulate)
 app.command(cls=Command, short_help="Compare variants of schedulers over seeds.")(compare)
+app.command(cls=Command, short_help="Run a study for real.")(run)
 app.command(cls=Command, short_help="Record learning curves for the simulator.")(record)
 app.command(cls=Command, short_help="List learning curves.")(surrogates)
 

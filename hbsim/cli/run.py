@@ -1,0 +1,188 @@
+"""``hbsim run``: a study for real, or the same one simulated."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from hbsim.cli.command import command_line, grouped, say
+from hbsim.cli.fields import given, word
+from hbsim.cli.run_local_options import FUNCTION, RunLocalOptions
+from hbsim.cli.run_options import (
+    CURVES,
+    RunClusterOptions,
+    RunCurveOptions,
+    RunOutputOptions,
+    RunSchedulerOptions,
+    RunStudyOptions,
+    check_executor,
+    check_words,
+)
+from hbsim.cli.run_plan import Asked, Plan, constants_of, is_given, new_plan, resumed_plan
+from hbsim.cli.simulate import _check_trials, simulate
+from hbsim.errors import ParameterError
+
+if TYPE_CHECKING:
+    from hbsim.live.folder import StudyFolder
+    from hbsim.live.result import RunResult
+
+__all__ = ["run"]
+
+FOLDER: Final = Path("exp")
+
+
+@grouped
+def run(
+    ctx: typer.Context,
+    *,
+    train: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FILE.py:NAME", rich_help_panel=FUNCTION, help="Needed, unless with --resume or sim."
+        ),
+    ] = None,
+    executor: Annotated[
+        str, word("--executor", panel=FUNCTION, metavar="local|sim", help="For real, or simulated.")
+    ] = "local",
+    scheduler: RunSchedulerOptions,
+    study: RunStudyOptions,
+    local: RunLocalOptions,
+    surrogate: Annotated[
+        str | None,
+        word(
+            "--surrogate",
+            panel=CURVES,
+            metavar="NAME|FILE|FILE.py:NAME",
+            help="Needed with --executor sim; `hbsim surrogates` lists the names.",
+        ),
+    ] = None,
+    curves: RunCurveOptions,
+    cluster: RunClusterOptions,
+    output: RunOutputOptions,
+) -> None:
+    r"""Run a study for real on this machine: a process a trial, on its CPUs and GPUs.
+
+    The training function is train_fn(args, reporter), decorated with @hbsim.args(...). Everything that
+    happens is kept in the study's folder: after Ctrl-C, a crash or a power cut, --resume goes on from there.
+    With --executor sim and --surrogate the same study is simulated, as `hbsim simulate` does.
+
+    For example:
+      hbsim run train.py:train_fn --scheduler promotion --max-t 81 --trials 200 --num-gpus 1
+      hbsim run train.py:train_fn --scheduler stopping --max-t 27 --max-time 3600 --metric loss --mode min
+      hbsim run --resume --out exp
+      hbsim run train.py:train_fn --scheduler promotion --max-t 81 --trials 200 --executor sim \
+        --surrogate synthetic --workers 8
+    """
+    named = [name for name in ctx.params if is_given(ctx, name)]
+    check_executor(executor, named, ctx.params)
+    if executor == "local":
+        groups = {**given(study), **given(curves), **given(local), **given(cluster), "train": train}
+        values = {name: value for name, value in groups.items() if name in named}
+        _run(Asked(ctx, scheduler.chosen(), values), local, output)
+        return
+    if surrogate is None:
+        ctx.fail("Missing option '--surrogate': --executor sim needs learning curves.")
+    if not scheduler.type:
+        ctx.fail("Missing option '--scheduler'.")
+    _check_file(train)
+    options = {"scheduler": scheduler, "study": study, "files": curves, "cluster": cluster}
+    inspect.unwrap(simulate)(ctx, **options, surrogate=surrogate, output=output)
+
+
+def _check_file(train: str | None) -> None:
+    """Check that a training function that is not needed is there all the same: its user means to run it."""
+    if train is not None:
+        from hbsim.executors.record_load import split_target
+
+        split_target(train)
+
+
+# For real
+
+
+def _run(asked: Asked, local: RunLocalOptions, output: RunOutputOptions) -> None:
+    from hbsim.cli.output import print_json
+    from hbsim.cli.run_report import as_json, show
+    from hbsim.live.folder import StudyFolder
+
+    folder = output.out or FOLDER
+    explain = output.explain or []
+    check_words(asked.values)
+    _check_trials(explain, asked.values.get("trials"))
+    with _in_options(asked.values):
+        place = StudyFolder(folder)
+        place.check(local.go_on)
+        plan = resumed_plan(asked, place) if local.go_on else new_plan(asked)
+        result = _finished(plan, place, folder, local.progress)
+    explain = [trial for trial in explain if trial < result.scheduler.started]
+    if output.as_json:
+        left_out = {field.name for field in fields(output)} | {"progress"}
+        print_json(as_json(result, command_line(asked.ctx, left_out - {"out"}), explain, folder))
+    else:
+        show(result, explain, folder)
+    _end(result, folder)
+
+
+def _finished(plan: Plan, place: StudyFolder, folder: Path, progress: str | None) -> RunResult:
+    """Run the study to its end, or until it is interrupted."""
+    from hbsim.cli.run_report import resume_command
+    from hbsim.live.run import Interrupted, run
+
+    options = {**plan.options, "progress": progress or "auto"}
+    try:
+        return run(plan.train, plan.scheduler, folder=folder, **options)
+    except Interrupted as interrupted:
+        return interrupted.result
+    except KeyboardInterrupt:
+        if not place.holds_study:
+            raise  # while the training function was loaded: there is nothing to go on with
+        say("error", f"interrupted: what ran was ended at once; to go on: {resume_command(folder)}")
+        raise typer.Exit(1) from None
+
+
+def _end(result: RunResult, folder: Path) -> None:
+    """Say what went wrong, with exit code 1, if anything did."""
+    from hbsim.cli.run_report import resume_command
+
+    summary = result.summary()
+    if result.why == "interrupted":
+        say("error", f"interrupted after {result.end_time:.4g} s; to go on: {resume_command(folder)}")
+        raise typer.Exit(1)
+    if summary["trials"] and summary["failed"] == summary["trials"]:
+        reason = result.failures()["reason"][0]
+        say("error", f"all {summary['trials']} trials failed, the first of them since: {reason}")
+        raise typer.Exit(1)
+
+
+# What parameters of `hbsim.run` are called here.
+NAMES: Final = {"reward_attr": "metric", "time_out": "max_time", "folder": "out"}
+
+
+@contextmanager
+def _in_options(values: Mapping[str, Any]) -> Iterator[None]:
+    """Raise errors of `hbsim.run` in the words of this command's options."""
+    try:
+        yield
+    except ParameterError as error:
+        rule = re.sub(r"\b(reward_attr|time_out)\b", lambda match: NAMES[match[0]], error.rule)
+        rule = rule.replace("resume=True", "--resume")
+        raise _translated(error, rule, values) from error
+
+
+def _translated(error: ParameterError, rule: str, values: Mapping[str, Any]) -> ParameterError:
+    if error.field == "resource":
+        name = "num_gpus" if "GPU" in rule.partition(";")[0] or "num_gpus" in rule else "num_cpus"
+        return ParameterError(name, values.get(name), rule)
+    if error.field == "space":
+        rule = "its search space is not the one that the study began with; go on with the same function"
+        return ParameterError("train", values.get("train"), rule)
+    if error.field in constants_of(values.get("set_") or ()):
+        return ParameterError("set_", f"{error.field}={error.value}", rule)
+    return ParameterError(NAMES.get(error.field, error.field), error.value, rule)

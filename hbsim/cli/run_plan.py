@@ -1,0 +1,220 @@
+"""What ``hbsim run`` hands to `hbsim.run`: of a new study, or of one that goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+
+from hbsim.errors import ParameterError
+
+if TYPE_CHECKING:
+    from hbsim.core.scheduler import Scheduler
+    from hbsim.live.folder import StudyFolder
+    from hbsim.live.spec import Spec
+
+__all__ = ["Asked", "Plan", "constants_of", "is_given", "new_plan", "resumed_plan"]
+
+# How a study is run, as opposed to what it is: these may change from one command to the next.
+HOW: Final = ("hang_timeout", "grace", "keep", "fsync", "start", "visualizer")
+KEPT: Final = (*HOW, "workers", "max_time", "max_reward", "num_cpus", "num_gpus", "set_", "train")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was given on the command line, by the names of the command's parameters.
+
+    Attributes
+    ----------
+    ctx : typer.Context
+        The command's.
+    scheduler : dict
+        Options of the scheduler; its type is "type".
+    values : dict
+        All others that were given.
+    """
+
+    ctx: typer.Context
+    scheduler: Mapping[str, Any]
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The arguments of `hbsim.run`.
+
+    Attributes
+    ----------
+    train : str
+        The training function, ``FILE.py:NAME``.
+    scheduler : Scheduler
+        A new one.
+    options : dict
+        Its keyword arguments.
+    """
+
+    train: str
+    scheduler: Scheduler
+    options: Mapping[str, Any]
+
+
+def new_plan(asked: Asked) -> Plan:
+    """Return the plan of a new study.
+
+    Raises
+    ------
+    ParameterError
+        As `hbsim.make_scheduler`.
+    """
+    from hbsim.core.factory import build
+    from hbsim.core.options import make_options
+
+    values, options = asked.values, dict(asked.scheduler)
+    if "train" not in values:
+        asked.ctx.fail("Missing argument 'FILE.py:NAME'.")
+    if "type" not in options:
+        asked.ctx.fail("Missing option '--scheduler'.")
+    type_ = options.pop("type")
+    until_return = type_ == "fifo" and "max_t" not in options
+    if until_return:
+        options["max_t"] = 1  # no level is waited for
+    options |= {"num_trials": values.get("trials"), "seed": values.get("seed", 0)}
+    options["mode"] = values.get("mode", "max")
+    named = {
+        "seed": values.get("seed", 0),
+        "searcher": values.get("searcher"),
+        "reward_attr": values.get("metric", "accuracy"),
+        "time_attr": values.get("time_attr", "epoch"),
+        "until_return": until_return,
+    }
+    return Plan(values["train"], build(make_options(type_, options)), {**named, **_how(values)})
+
+
+def resumed_plan(asked: Asked, place: StudyFolder) -> Plan:
+    """Return the plan of a study that goes on: what is not given is as it was.
+
+    Raises
+    ------
+    ParameterError
+        Something was given that differs from what the study is.
+    JournalError, OutputError
+        The journal cannot be read.
+    """
+    spec = _read_spec(place)
+    _check_same(spec, asked)
+    values = {**_earlier(asked.ctx, place), **asked.values}
+    both = (_earlier(asked.ctx, place), asked.values)
+    values["set_"] = [text for given in both for text in given.get("set_", ())]
+    if "train" not in values:
+        asked.ctx.fail("Missing argument 'FILE.py:NAME': the study was not begun by this command.")
+    named = {
+        "seed": spec.seed,
+        "searcher": spec.searcher,
+        "reward_attr": spec.reward_attr,
+        "time_attr": spec.time_attr,
+        "until_return": spec.until_return,
+        "resume": True,
+    }
+    return Plan(values["train"], spec.make_scheduler(), {**named, **_how(values)})
+
+
+def constants_of(texts: Sequence[str]) -> dict[str, object]:
+    """Read ``NAME=VALUE``, each a JSON value or a text; the last of a name counts.
+
+    Raises
+    ------
+    ParameterError
+        There is no name, or no ``=``.
+    """
+    constants: dict[str, object] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise ParameterError("set_", text, "must be NAME=VALUE")
+        try:
+            constants[name] = json.loads(value, parse_constant=_no_number)
+        except ValueError:
+            constants[name] = value
+    return constants
+
+
+def _no_number(text: str) -> object:
+    raise ValueError(f"{text} is no JSON")
+
+
+def _how(values: Mapping[str, Any]) -> dict[str, Any]:
+    options = {name: values[name] for name in (*HOW, "workers", "max_reward") if name in values}
+    if "max_time" in values:
+        options["time_out"] = values["max_time"]
+    resource = {name: values[name] for name in ("num_cpus", "num_gpus") if name in values}
+    return {**options, "resource": resource or None, "args": constants_of(values.get("set_") or ())}
+
+
+# A study that goes on
+
+
+def _read_spec(place: StudyFolder) -> Spec:
+    from hbsim.history.journal import read_journal
+    from hbsim.live.spec import Spec
+
+    first = next(iter(read_journal(place.journal)))
+    return Spec.from_dict(first["spec"], str(place.journal))
+
+
+def _check_same(spec: Spec, asked: Asked) -> None:
+    """Check what was given again: before anything is loaded."""
+    values = asked.values
+    type_, was = asked.scheduler.get("type"), spec.scheduler["type"]
+    if type_ not in (None, was):
+        rule = f"the study began with {was!r}; it goes on with the same, or in another folder"
+        raise ParameterError("type", type_, rule)
+    scheduler = {**spec.scheduler, **asked.scheduler}
+    for name, option in (("num_trials", "trials"), ("seed", "seed"), ("mode", "mode")):
+        if option in values:
+            scheduler[name] = values[option]
+    now = dataclasses.replace(
+        spec,
+        scheduler=scheduler,
+        seed=values.get("seed", spec.seed),
+        searcher=values.get("searcher", spec.searcher),
+        time_attr=values.get("time_attr", spec.time_attr),
+        reward_attr=values.get("metric", spec.reward_attr),
+    )
+    spec.check_same(now)
+
+
+def _earlier(ctx: typer.Context, place: StudyFolder) -> dict[str, Any]:
+    """Return how the study was run by earlier commands: what they gave; later ones count."""
+    given: dict[str, Any] = {}
+    for run in _runs(place):
+        argv = run.get("argv") or [""]
+        program = Path(argv[0])
+        ours = program.stem == "hbsim" or program.parts[-2:] == ("hbsim", "__main__.py")
+        if not ours or argv[1:2] != [ctx.info_name]:
+            continue
+        earlier = ctx.command.make_context(str(ctx.info_name), list(argv[2:]), resilient_parsing=True)
+        values = {name: earlier.params[name] for name in KEPT if is_given(earlier, name)}
+        if "train" in values:
+            values["train"] = str(Path(run.get("cwd", "."), values["train"]))
+        sets = [*given.get("set_", ()), *values.get("set_", ())]
+        given |= {**values, "set_": sets}
+    return given
+
+
+def is_given(ctx: Any, name: str) -> bool:
+    """Return whether a parameter of a command was given on the command line."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _runs(place: StudyFolder) -> Sequence[Mapping[str, Any]]:
+    try:
+        runs = json.loads((place.path / "environment.json").read_text("utf-8"))["runs"]
+        return [run for run in runs if isinstance(run, dict)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
