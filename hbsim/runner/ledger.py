@@ -31,16 +31,19 @@ class Stay(JobRow):
         The last resource reported; where it started before.
     rows : int
         How many reports have come.
+    heard : int
+        The number of the next report of the job; above `rows` where some never came.
     ended : int or None
         The index of the verdict that ended it, or FAILED or CENSORED; None while it trains.
     """
 
-    __slots__ = ("bracket", "ended", "resource", "rows", "stop")
+    __slots__ = ("bracket", "ended", "heard", "resource", "rows", "stop")
 
     bracket: int
     stop: float
     resource: float
     rows: int
+    heard: int
     ended: int | None
 
 
@@ -80,8 +83,10 @@ class Ledger:
         The configuration of each trial.
     best : Best or None
         The incumbent.
+    reached : dict of int to float
+        The highest resource that each trial has reported in jobs that are over.
     late, lost_rows : int
-        How many late reports were dropped; how many never came.
+        How many late reports were dropped; how many had not come when later ones did.
     gone : int
         The trial of the last job that left its worker.
     returned : dict of int to float
@@ -100,6 +105,7 @@ class Ledger:
         self.workers: dict[int, Stay] = {}
         self.points: list[list[float]] = []
         self.best: Best | None = None
+        self.reached: dict[int, float] = {}
         self.late = 0
         self.lost_rows = 0
         self.gone = -1
@@ -140,7 +146,7 @@ class Ledger:
         stay.start_time = self.now
         stay.train_start = inf
         stay.trained, stay.value = 0.0, nan
-        stay.rows = 0
+        stay.rows = stay.heard = 0
         stay.ended = None
         self.jobs.started = max(self.jobs.started, stay.job + 1)
         self.stays[stay.job] = self.workers[stay.worker] = stay
@@ -153,14 +159,21 @@ class Ledger:
         for at, trained, resource, metrics in rows:
             if not stay.rows:
                 stay.train_start = at - trained
-                if resource <= stay.stood:  # it trains again what it had
-                    stay.start_resource = 0.0
+                stay.start_resource = self._started_at(stay, resource)
             stay.rows += 1
+            stay.heard += 1
             stay.trained, stay.resource = trained, resource
             value = stay.value = value_of(metrics, self.reward_attr)
             better = self.best is None or self._sign * value > self._sign * self.best.value
             if better and value == value:
                 self.best = Best(at, stay.trial, resource, value)
+
+    def _started_at(self, stay: Stay, first: float) -> float:
+        """Return from where a job trains, by its first report: a checkpoint, its milestone, or zero."""
+        known = self.reached.get(stay.trial, 0.0)
+        if first > known:
+            return max(known, stay.stood)
+        return stay.stood if first > stay.stood else 0.0
 
     def _reach(self, record: Record) -> None:
         stay = self.stays[record["job"]]
@@ -192,6 +205,7 @@ class Ledger:
         self._end(stay, CENSORED if stay.ended is None else stay.ended)
 
     def _end(self, stay: Stay, verdict: int) -> None:
+        self.reached[stay.trial] = max(stay.resource, self.reached.get(stay.trial, 0.0))
         reached = max(stay.resource, stay.start_resource) if stay.rows else stay.start_resource
         self.jobs.end(stay, reached, self.now, verdict)
 
@@ -199,6 +213,7 @@ class Ledger:
         self.late += record["count"]
 
     def _missing(self, record: Record) -> None:
+        self.stays[record["job"]].heard += record["count"]
         self.lost_rows += record["count"]
 
     def _none(self, record: Record) -> None:

@@ -374,12 +374,12 @@ class Real:
 
     def _new(self, stay: Stay, message: Message) -> Sequence[Row]:
         """Return the reports of a message that are new; write down what came late and what never came."""
-        known = stay.rows + sum(len(due.rows) for due in self._due if due.stay is stay)
+        known = stay.heard + sum(len(due.rows) for due in self._due if due.stay is stay)
         late = min(len(message.rows), max(0, known - message.first))
         if stay.ended is not None:
             late = len(message.rows)
         self._drop(stay.job, late)
-        if message.first > known and message.rows and stay.ended is None:
+        if message.first > known and stay.ended is None:
             self._write({"e": "missing", "job": stay.job, "count": message.first - known})
         return message.rows[late:]
 
@@ -396,7 +396,7 @@ class Real:
             self._due.append(Due(FREE, stay))
         elif left and self.closing:
             self._due.append(Due(FREE, stay, ended=ended))  # after what is still to be decided
-        elif ended.kind is not None or left or not (stay.rows or pending):
+        elif ended.kind is not None or left or not (stay.heard or pending):
             if ended.kind is None:
                 why = (
                     "something else ended it by SIGTERM" if left else "the function returned without a report"

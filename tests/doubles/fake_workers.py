@@ -1,0 +1,320 @@
+"""Workers that only pretend: trials train along a formula, on a virtual clock, and go wrong as told."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from math import floor, inf
+
+from hbsim.runner.workers import Ended, Message, Row, Said, Task
+
+# What can go wrong. `at` is the number of a report of the job for the first, of a message for the second.
+AT_REPORT = ("error", "oom", "lost", "hang", "return", "silent", "terminated", "dies waiting")
+AT_MESSAGE = ("drop", "twice", "delay")
+ALWAYS = ("deaf", "slow save", "slow start", "slow kill")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that goes wrong in the n-th job that is begun.
+
+    ``error``, ``oom``, ``lost``: it fails instead of its report number `at`; ``dies waiting``: just after
+    it, if it waits there; ``hang``: it never comes to that report; ``return``: it returns after it;
+    ``silent``: it returns instead of its first; ``terminated``: somebody else sends it SIGTERM. ``drop``,
+    ``twice``, ``delay``: message number `at`. ``deaf``: it does not leave. `seconds` is how long whatever is
+    late takes.
+    """
+
+    job: int
+    kind: str
+    at: int = 0
+    seconds: float = 1.0
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What trials report, and when: a pure function of the trial and the resource.
+
+    Attributes
+    ----------
+    most : float
+        R, where every trial reports last.
+    paces : tuple of float
+        Resource between two reports, by trial in turn.
+    seconds : float
+        What a unit of resource takes.
+    batch : int
+        Reports a message, between milestones.
+    values : int
+        How many different values there are.
+    odd : bool
+        Whether some values are no numbers.
+    resume : bool
+        Whether trials go on from a checkpoint at their last milestone, or train again from zero.
+    """
+
+    most: float
+    paces: tuple[float, ...] = (1,)
+    seconds: float = 1.0
+    batch: int = 1
+    values: int = 1009
+    odd: bool = False
+    resume: bool = True
+
+    def after(self, trial: int, resource: float) -> float:
+        """Return the resource of the first report beyond `resource`; infinite if there is none."""
+        pace = self.paces[trial % len(self.paces)]
+        count = floor(resource / pace)
+        while count * pace <= resource:
+            count += 1
+        return inf if resource >= self.most else min(count * pace, self.most)
+
+    def at(self, trial: int, level: float) -> float:
+        """Return the resource of the first report at or beyond `level`."""
+        resource = self.after(trial, 0)
+        while resource < level:
+            resource = self.after(trial, resource)
+        return resource
+
+    def value(self, trial: int, resource: float) -> float | None:
+        """Return what is reported; None for no number."""
+        mixed = (trial + 1) * 2654435761 + floor(resource * 1024) * 40503
+        mixed ^= mixed >> 13
+        if self.odd and mixed % 7 == 0:
+            return None
+        return mixed % self.values / self.values
+
+
+@dataclass
+class Process:
+    """A job's process."""
+
+    task: Task
+    worker: int
+    resource: float
+    stop: float
+    faults: dict[str, Fault]
+    messages: dict[int, Fault]
+    begun: float | None = None
+    trained: float = 0.0
+    reports: int = 0
+    said: int = 0
+    sent: int = 0
+    unsent: list[Row] = field(default_factory=list)
+    waits: bool = False
+    leave: bool = False
+    save: bool = False
+    saving: bool = False
+
+    def fault(self, kind: str) -> Fault | None:
+        """Return the fault of a kind if it happens at the present report, or always."""
+        fault = self.faults.get(kind)
+        return fault if fault is not None and (kind in ALWAYS or fault.at == self.reports) else None
+
+    def late(self, kind: str) -> float:
+        """Return the seconds of a fault that makes something slow."""
+        fault = self.fault(kind)
+        return 0.0 if fault is None else fault.seconds
+
+
+class FakeWorkers:
+    """The protocol `hbsim.runner.workers.Workers` on a virtual clock, in this process.
+
+    It holds that no worker is given two jobs, that no trial runs twice at the same time, and that
+    answers make sense.
+
+    Attributes
+    ----------
+    now : float
+        The clock; starts anywhere.
+    begun : list of Task
+        All jobs, in the order of their starts.
+    processes : dict of int to Process
+        Those that are alive, by job.
+    delivered : int
+        Reports in all messages that were heard, repeated ones too.
+    """
+
+    def __init__(
+        self, count: int, curve: Curve, faults: Sequence[Fault] = (), now: float = 0.0, latency: float = 0.0
+    ) -> None:
+        self.count, self.curve, self.now = count, curve, now
+        self.begun: list[Task] = []
+        self.processes: dict[int, Process] = {}
+        self.delivered = 0
+        self.killed: list[tuple[int, str]] = []
+        self._faults, self._latency = faults, latency
+        self._busy: dict[int, int] = {}  # the job of each worker until its end has been heard
+        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = 0
+        self._inbox: list[Message] = []
+        self._awake = False
+
+    def clock(self) -> float:
+        return self.now
+
+    def at(self, time: float, action: Callable[[], None]) -> None:
+        """Do something at a time of the clock."""
+        self._order += 1
+        heapq.heappush(self._queue, (time, self._order, action))
+
+    # The protocol
+
+    def start(self, worker: int, task: Task) -> None:
+        assert 0 <= worker < self.count
+        assert worker not in self._busy, f"worker {worker} has job {self._busy[worker]}"
+        assert all(p.task.trial != task.trial for p in self.processes.values()), "the trial runs twice"
+        assert task.job not in {known.job for known in self.begun}
+        mine = [fault for fault in self._faults if fault.job == len(self.begun)]
+        self.begun.append(task)
+        process = self.processes[task.job] = Process(
+            task,
+            worker,
+            task.start if self.curve.resume else 0.0,
+            task.stop,
+            {fault.kind: fault for fault in mine if fault.kind not in AT_MESSAGE},
+            {fault.at: fault for fault in mine if fault.kind in AT_MESSAGE},
+        )
+        self._busy[worker] = task.job
+        self.at(self.now + process.late("slow start"), partial(self._begin, process))
+
+    def wait(self, timeout: float | None) -> Sequence[Message]:
+        until = inf if timeout is None else self.now + timeout
+        while not self._inbox and not self._awake and self._queue and self._queue[0][0] <= until:
+            self._step()
+        while self._queue and self._queue[0][0] <= self.now:  # what happens at the same moment
+            self._step()
+        if not self._inbox and not self._awake:
+            assert until < inf, "this would wait for ever"
+            self.now = until
+        self._awake = False
+        messages, self._inbox = self._inbox, []
+        return messages
+
+    def wake(self) -> None:
+        self._awake = True
+
+    def go_on(self, job: int, stop: float) -> None:
+        process = self.processes.get(job)
+        if process is None:
+            return
+        assert process.waits
+        assert not process.leave, "it was told to leave"
+        assert stop > process.resource
+        process.waits, process.stop = False, stop
+        self._train(process)
+
+    def leave(self, job: int, save: bool) -> None:
+        process = self.processes.get(job)
+        if process is not None:
+            process.leave, process.save = True, save
+            if process.waits:
+                self._leave(process)
+
+    def kill(self, job: int, reason: str = "") -> None:
+        self.killed.append((job, reason))
+        process = self.processes.get(job)
+        if process is not None:
+            end = partial(self._exit, process, "lost", reason)
+            self.at(self.now + process.late("slow kill"), end)
+
+    def close(self) -> None:
+        self.processes.clear()
+
+    # A process
+
+    def _step(self) -> None:
+        time, _, action = heapq.heappop(self._queue)
+        self.now = max(self.now, time)
+        action()
+
+    def _begin(self, process: Process) -> None:
+        if self._lives(process):
+            process.begun = self.now
+            self._train(process)
+
+    def _lives(self, process: Process) -> bool:
+        return process.task.job in self.processes
+
+    def _train(self, process: Process) -> None:
+        resource = self.curve.after(process.task.trial, process.resource)
+        if resource == inf or process.faults.get("silent"):
+            self._exit(process)
+        elif not process.fault("hang"):
+            took = (resource - process.resource) * self.curve.seconds
+            self.at(self.now + took, partial(self._report, process, resource, took))
+
+    def _report(self, process: Process, resource: float, took: float) -> None:
+        if not self._lives(process):
+            return
+        for kind in ("error", "oom", "lost"):
+            if process.fault(kind):
+                self._exit(process, kind, "as it was told")
+                return
+        if process.fault("terminated"):
+            self._exit(process, left=True)
+            return
+        process.resource = resource
+        process.trained += took
+        number = process.said + len(process.unsent)
+        value = self.curve.value(process.task.trial, resource)
+        metrics = {"value": value, "number": float(number)}
+        process.unsent.append(Row(self.now, process.trained, resource, metrics))
+        self._after_report(process)
+
+    def _after_report(self, process: Process) -> None:
+        ends, dies = process.fault("return"), process.fault("dies waiting")
+        process.reports += 1
+        process.waits = process.resource >= process.stop
+        if process.waits or process.leave or len(process.unsent) >= self.curve.batch:
+            self._say(process)
+        if process.waits and dies:
+            self._exit(process, "lost", "it died while it waited")
+        elif process.leave and not process.faults.get("deaf"):
+            self._leave(process)
+        elif ends and not process.waits:
+            self._exit(process)
+        elif not process.waits:
+            self._train(process)
+
+    def _leave(self, process: Process) -> None:
+        if process.saving or process.faults.get("deaf"):
+            return
+        process.saving = True
+        seconds = process.late("slow save") if process.save else 0.0
+        self.at(self.now + seconds, partial(self._exit, process, left=True))
+
+    def _exit(self, process: Process, kind: str | None = None, reason: str = "", left: bool = False) -> None:
+        if self._lives(process):
+            del self.processes[process.task.job]
+            rows, first, seconds = process.unsent, process.said, {"save": process.late("slow save")}
+            ended = Ended(process.task.job, rows, first, kind, reason, process.begun, seconds, left)
+            self._send(process, ended)
+
+    # Messages
+
+    def _say(self, process: Process) -> None:
+        rows, process.unsent = process.unsent, []
+        said = Said(process.task.job, rows, process.said, process.waits)
+        process.said += len(rows)
+        self._send(process, said)
+
+    def _send(self, process: Process, message: Message) -> None:
+        fault = process.messages.get(process.sent)
+        process.sent += 1
+        deliver = partial(self._deliver, process, message)
+        kind = None if fault is None else fault.kind
+        late = 0.0 if fault is None else fault.seconds
+        if kind == "drop" and isinstance(message, Said):
+            return
+        self.at(self.now + self._latency + (late if kind == "delay" else 0.0), deliver)
+        if kind == "twice":
+            self.at(self.now + self._latency + late, deliver)
+
+    def _deliver(self, process: Process, message: Message) -> None:
+        self._inbox.append(message)
+        self.delivered += len(message.rows)
+        if isinstance(message, Ended) and self._busy.get(process.worker) == message.job:
+            del self._busy[process.worker]

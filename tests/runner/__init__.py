@@ -1,0 +1,1 @@
+"""The runner on pretended workers, on a virtual clock."""

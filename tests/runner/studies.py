@@ -1,0 +1,256 @@
+"""Studies on pretended workers, and what it takes to end and resume them at any moment."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from hbsim.errors import HbsimWarning
+from hbsim.history import Decisions
+from hbsim.live.load import Standing, replay
+from hbsim.runner import drive
+from hbsim.runner.ledger import Ledger
+from hbsim.runner.real import Limits, Real
+from tests.doubles.fake_workers import ALWAYS, AT_MESSAGE, AT_REPORT, Curve, FakeWorkers, Fault
+from tests.doubles.pair import make_real
+from tests.doubles.traces import TYPES, scheduler_options
+
+Records = list[dict[str, Any]]
+
+HEADER: dict[str, Any] = {"e": "study", "version": 1, "spec": {}, "n": 0}
+HANGS = 200.0  # seconds; longer than anything that is only slow
+
+
+class Notes:
+    """A journal in memory, of plain JSON types; notes the scheduler's state at each record.
+
+    `hooks` are called when a record of that number has been written, as a signal handler may be.
+    """
+
+    def __init__(self, records: Sequence[dict[str, Any]], scheduler: Any, states: bool = False) -> None:
+        self.records = [*records] or [HEADER]
+        self.states: dict[int, Any] = {}
+        self.hooks: dict[int, Callable[[], None]] = {}
+        self._scheduler, self._wanted = scheduler, states
+
+    def append(self, record: Any) -> int:
+        number = len(self.records)
+        self.records.append(json.loads(json.dumps({"n": number, **record}, allow_nan=False)))
+        if self._wanted:
+            self.states[number] = self._scheduler.state_dict()
+        if number in self.hooks:
+            self.hooks[number]()
+        return number
+
+
+class Listener:
+    """A searcher that notes what it is told. Configuration i is (i,); what is pending is pending once."""
+
+    model_based = True
+    listens = True
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.asked = 0
+        self.pending: dict[int, float] = {}
+
+    def suggest(self, n: int) -> Any:
+        self.asked += n
+        return np.arange(self.asked - n, self.asked, dtype=np.float64)[:, None]
+
+    def resume(self, configurations: Any) -> None:
+        assert not self.asked
+        self.asked = len(configurations)
+        assert configurations[:, 0].tolist() == list(range(self.asked))
+
+    def on_start(self, trial: int, level: float) -> None:
+        assert trial < self.asked
+        self.calls.append(("start", trial, level))
+        self.pending[trial] = level
+
+    def on_report(self, trial: int, level: float, value: float | None) -> None:
+        assert self.pending.pop(trial) == level
+        self.calls.append(("report", trial, level, None if value != value else value))
+
+    def on_end(self, trial: int) -> None:
+        self.calls.append(("end", trial))
+        self.pending.pop(trial, None)
+
+
+@dataclass
+class Study:
+    """What a study is, and what goes wrong in it; `run` it, or go on from records."""
+
+    type: str
+    options: dict[str, Any]
+    curve: Curve
+    workers: int = 1
+    faults: Sequence[Fault] = ()
+    limits: Limits = field(default_factory=lambda: Limits(hang_timeout=HANGS))
+    until_return: bool = False
+    latency: float = 0.0
+
+    def run(self, records: Sequence[dict[str, Any]] = (), **changes: Any) -> Run:
+        """Run to the end."""
+        return Run(self, records, **changes).go()
+
+
+class Run:
+    """One process of a study: from its beginning, or on from what is written."""
+
+    def __init__(
+        self,
+        study: Study,
+        records: Sequence[dict[str, Any]] = (),
+        workers: int | None = None,
+        faults: Sequence[Fault] | None = None,
+        limits: Limits | None = None,
+        states: bool = False,
+        now: float = 5.0,
+    ) -> None:
+        self.study = study
+        self.scheduler = make_real(study.type, study.options)
+        self.searcher = Listener()
+        self.standing = stand(self.scheduler)
+        self.ledger, self.decisions = self.standing.ledger, self.standing.decisions
+        if records:
+            replay(self.standing, records, "journal", self.searcher)
+        faults = study.faults if faults is None else faults
+        self.crew = FakeWorkers(workers or study.workers, study.curve, faults, now, study.latency)
+        self.notes = Notes(records, self.scheduler, states)
+        self.accepted_before = accepted(records)
+        self.late_before = self.ledger.late
+        self.real = Real(
+            self.crew,
+            self.notes,
+            self.ledger,
+            self.scheduler.geometry,
+            lambda: self.searcher.suggest(1).tolist()[0],
+            seed=3,
+            mode=self.scheduler.mode,
+            clock=self.crew.clock,
+            limits=limits or study.limits,
+            until_return=study.until_return,
+        )
+        self._resumes = len(records) > 1
+
+    @property
+    def records(self) -> Records:
+        return self.notes.records
+
+    def go(self) -> Run:
+        """Run until nothing is under way any more."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", HbsimWarning)
+            if self._resumes:
+                self.real.resume(self.scheduler.running_jobs())
+            drive(self.scheduler, self.real, self.decisions, self.searcher)
+        why = "interrupted" if self.real.interrupted else "max_reward" if self.real.enough else "time_out"
+        self.real.finish("done" if self.scheduler.done else why)
+        return self
+
+    def decided(self) -> list[tuple[Any, ...]]:
+        """Return trial, bracket, level, value, n_before, cutoff and verdict of each decision."""
+        brackets = self.scheduler.trial_brackets()
+        return self.decisions.frame(self.scheduler.levels, brackets).drop("time").rows()
+
+    def jobs(self) -> Any:
+        """Return the table of jobs; nothing can be added after that."""
+        return self.ledger.jobs.frame(self.scheduler.trial_brackets())
+
+
+def stand(scheduler: Any) -> Standing:
+    """Return where a new study stands."""
+    return Standing(scheduler, Ledger(scheduler.levels, scheduler.mode, "value"), Decisions())
+
+
+def replayed(study: Study, records: Sequence[dict[str, Any]]) -> Standing:
+    """Return where the records leave the study."""
+    standing = stand(make_real(study.type, study.options))
+    replay(standing, records, "journal")
+    return standing
+
+
+def accepted(records: Sequence[dict[str, Any]]) -> int:
+    """Return how many reports were written down as such."""
+    return sum(len(record["rows"]) for record in records if record["e"] in ("rows", "reach"))
+
+
+def picture(ledger: Ledger) -> dict[str, Any]:
+    """Return everything in a ledger; floats as text, since NaN is not itself."""
+
+    def of(stay: Any) -> dict[str, str]:
+        names = {name for kind in type(stay).__mro__ for name in getattr(kind, "__slots__", ())}
+        return {name: repr(getattr(stay, name)) for name in sorted(names)}
+
+    plain = ("now", "points", "late", "lost_rows", "gone", "returned", "failures", "why", "best")
+    return {
+        **{name: repr(getattr(ledger, name)) for name in plain},
+        "jobs": bytes(ledger.jobs._rows),
+        "started": ledger.jobs.started,
+        "stays": {job: of(stay) for job, stay in ledger.stays.items()},
+        "workers": {worker: stay.job for worker, stay in ledger.workers.items()},
+    }
+
+
+# Strategies
+
+
+@st.composite
+def faults(draw: Any, most: int = 6) -> list[Fault]:
+    """Draw what goes wrong: in few jobs, so that several things go wrong in the same."""
+    kinds = st.sampled_from((*AT_REPORT, *AT_MESSAGE, *AT_MESSAGE, *ALWAYS))
+    seconds = st.sampled_from([0.0, 0.5, 2.0, 7.5, 30.0])
+    jobs = st.sampled_from(draw(st.sampled_from([(0, 1), (0, 3, 4), range(20)])))
+    fault = st.builds(Fault, jobs, kinds, st.integers(0, 4), seconds)
+    return list(draw(st.lists(fault, max_size=most)))
+
+
+@st.composite
+def curves(draw: Any, least: float, most: float, resume: bool | None = None) -> Curve:
+    """Draw how trials report: at every level, more often, or past several."""
+    steps = sorted({least / 2, least, 2 * least, most / 3, most} - {0.0})
+    paces = [step for step in steps if step >= most / 60]
+    return Curve(
+        most,
+        tuple(draw(st.lists(st.sampled_from(paces), min_size=1, max_size=3))),
+        seconds=draw(st.sampled_from([0.25, 1.0, 1.5])) * min(1.0, 30 / most),
+        batch=draw(st.sampled_from([1, 1, 2, 5])),
+        values=draw(st.sampled_from([1009, 1009, 5])),
+        odd=draw(st.sampled_from([False, False, True])),
+        resume=draw(st.booleans()) if resume is None else resume,
+    )
+
+
+@st.composite
+def studies(draw: Any, faulty: bool = True, workers: int = 4, types: tuple[str, ...] = TYPES) -> Study:
+    """Draw a study that ends."""
+    type, options = draw(scheduler_options(types))
+    options["num_trials"] = draw(st.integers(1, 30))
+    least = options.get("grace_period", options["max_t"] / 9)
+    return Study(
+        type,
+        options,
+        draw(curves(least, options["max_t"])),
+        draw(st.integers(1, workers)),
+        draw(faults()) if faulty else (),
+        latency=draw(st.sampled_from([0.0, 0.0, 0.125])),
+    )
+
+
+def small(type: str = "promotion", trials: int = 9, workers: int = 1, **changes: Any) -> Study:
+    """Return a study of nine trials and three levels, 1, 3 and 9, a second an epoch, that goes well."""
+    options = {"max_t": 9, "num_trials": trials, "retries": changes.pop("retries", 0)}
+    options |= {"n": 9} if type == "sha" else {}
+    curve = Curve(9, **changes.pop("curve", {}))
+    return Study(type, options, curve, workers, **changes)
+
+
+NEVER_HANGS = Limits(hang_timeout=inf)
