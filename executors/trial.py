@@ -21,7 +21,7 @@ from hbsim.core.space import Args, arguments, space_of
 from hbsim.errors import ParameterError
 from hbsim.executors.reporter import Reporter
 from hbsim.executors.trial_channel import Channel, Gone
-from hbsim.executors.trial_talk import Talk, TrialEnd
+from hbsim.executors.trial_talk import Talk, TrialEnd, leave_process, write_out
 
 __all__ = ["run"]
 
@@ -64,11 +64,15 @@ def _run(
     started: float,
 ) -> int:
     talk = Talk(channel, inf if task["stop"] is None else task["stop"])
+    owner = os.getpid()
     with _sigterm(talk):
         error = _call(function, task, setup, talk, started)
         kind, reason = (None, "") if error is None else _failure(error)
         if error is not None and kind is not None:
             _print_traceback(error)
+        if os.getpid() != owner:  # forked by the function, which it has left: it does not speak for the trial
+            leave_process(0 if kind is None else 1)
+        write_out()  # the log is whole before the end is told
         talk.finish(kind, reason)
     return 0 if talk.left or (kind is None and talk.told != "fatal") else 1
 
@@ -124,16 +128,16 @@ def _arguments(function: Callable[..., object], task: Mapping[str, Any], setup: 
 
 @contextmanager
 def _sigterm(talk: Talk) -> Iterator[None]:
-    """Let SIGTERM end the function by `TrialEnd`."""
-    owner = os.getpid()
+    """Let SIGTERM end the function by `TrialEnd`, and what it forks as usual."""
 
     def leave(number: int, frame: FrameType | None) -> None:
-        if os.getpid() == owner:
-            talk.terminate()
-        else:  # a process that the function forked
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+        talk.terminate()
 
+    def forked() -> None:
+        if signal.getsignal(signal.SIGTERM) is leave:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    os.register_at_fork(after_in_child=forked)
     before = signal.signal(signal.SIGTERM, leave)
     try:
         yield
@@ -189,4 +193,3 @@ def _print_traceback(error: BaseException) -> None:
         text = "".join(traceback.format_exception(error))
         encoding = sys.stderr.encoding or "utf-8"
         sys.stderr.write(text.encode(encoding, "backslashreplace").decode(encoding))
-        sys.stderr.flush()

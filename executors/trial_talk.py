@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from hbsim.executors.trial_channel import Channel, Gone, nothing
 
-__all__ = ["Talk", "TrialEnd", "leave_process"]
+__all__ = ["Talk", "TrialEnd", "leave_process", "write_out"]
 
 _INTERVAL = 0.05  # seconds between two sendings
 _MANY = 1000  # rows that are sent before that
@@ -31,10 +31,15 @@ class TrialEnd(BaseException):
 
 def leave_process(code: int) -> NoReturn:
     """End this process at once; only what was printed is written out."""
+    write_out()
+    os._exit(code)
+
+
+def write_out() -> None:
+    """Write out what was printed, if that can be."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()
-    os._exit(code)
 
 
 class Talk:

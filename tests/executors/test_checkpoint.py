@@ -125,7 +125,7 @@ def test_what_could_not_be_loaded_is_an_error_at_once(folder, obj, where, kind):
         ([float("nan")], "checkpoint[0]", "float"),
         (Mine(), "checkpoint", f"{__name__}.Mine"),
     ],
-    ids=repr,
+    ids=["tuple", "key", "nan", "object"],
 )
 def test_without_pytorch_the_error_says_so(folder, monkeypatch, obj, where, kind):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

@@ -1,7 +1,6 @@
 """The reporter: what a report may be, that it does not wait, and that it waits where it has to."""
 
 import os
-import signal
 import threading
 import time
 from fractions import Fraction
@@ -12,7 +11,7 @@ import pytest
 
 import hbsim
 from hbsim.executors import checkpoint, trial_channel
-from tests.executors.test_trial import LEFT, RETURNED, endless, outcome, start
+from tests.executors.test_trial import LEFT, RETURNED, endless, linger, outcome, start
 
 __all__ = ["start"]  # the fixture
 
@@ -155,7 +154,7 @@ def test_reports_from_elsewhere_are_refused(start):
 def test_the_first_report_is_sent_at_once(start):
     def train(args, reporter):
         reporter(epoch=1, accuracy=0.5)
-        signal.pause()
+        linger()
 
     child = start(train)
     child.until("rows")

@@ -3,12 +3,13 @@
 import os
 import signal
 import sys
+import time
 
 import pytest
 
 import hbsim
 from hbsim.executors.reporter import TrialEnd
-from tests.executors.child import Child
+from tests.executors.child import PATIENCE, Child
 
 
 @pytest.fixture
@@ -199,6 +200,13 @@ def test_a_function_that_ends_its_process_says_nothing_more(start):
 # SIGTERM
 
 
+def linger():
+    """Wait for a signal, but not for ever."""
+    end = time.monotonic() + 2 * PATIENCE
+    while time.monotonic() < end:
+        time.sleep(0.01)
+
+
 def endless(reporter):
     """Report until something ends it."""
     for epoch in range(1, 10**9):
@@ -210,8 +218,7 @@ def test_sigterm_leaves_the_function_through_finally(start, tmp_path):
         reporter.on_pause(lambda: 5)
         try:
             reporter(epoch=1, accuracy=0.5)
-            while True:
-                signal.pause()
+            linger()
         except Exception:
             (tmp_path / "wrong").touch()
         finally:
@@ -244,8 +251,7 @@ def test_sigterm_that_is_swallowed_comes_again_with_the_next_report(start):
     def train(args, reporter):
         reporter(epoch=1, accuracy=0.5)
         try:
-            while True:
-                signal.pause()
+            linger()
         except TrialEnd:
             sys.stderr.write("swallowed")
         for epoch in range(2, 10**9):
@@ -263,8 +269,8 @@ def test_sigterm_kills_what_the_function_has_forked(start):
     def train(args, reporter):
         pid = os.fork()
         if pid == 0:
-            while True:
-                signal.pause()
+            linger()
+            os._exit(0)
         reporter(epoch=1, accuracy=pid)
         _, status = os.waitpid(pid, 0)
         reporter(epoch=2, accuracy=os.waitstatus_to_exitcode(status))
@@ -274,6 +280,20 @@ def test_sigterm_kills_what_the_function_has_forked(start):
     os.kill(int(child.rows[0][3]["accuracy"]), signal.SIGTERM)
     assert outcome(child) == RETURNED
     assert child.rows[-1][3]["accuracy"] == -signal.SIGTERM
+
+
+def test_what_the_function_has_forked_never_speaks_for_the_trial(start):
+    def train(args, reporter):
+        pid = os.fork()
+        if pid == 0:
+            raise ValueError("in the forked process")
+        _, status = os.waitpid(pid, 0)
+        reporter(epoch=1, accuracy=os.waitstatus_to_exitcode(status))
+
+    child = start(train)
+    assert outcome(child) == RETURNED
+    assert child.rows[0][3]["accuracy"] == 1
+    assert "in the forked process" in child.log.read_text()
 
 
 def test_an_error_after_it_was_told_to_leave_is_no_failure(start):
