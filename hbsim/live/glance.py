@@ -12,7 +12,7 @@ from hbsim.core.trials import COMPLETE, PAUSE, STOP
 from hbsim.live.folder import StudyFolder
 from hbsim.live.load import Standing
 from hbsim.live.spec import Spec
-from hbsim.live.words import amount, hms, number, plain
+from hbsim.live.words import amount, hms, number, plain, span
 from hbsim.runner.ledger import Record, Stay
 
 __all__ = ["Glance", "Mishap"]
@@ -20,13 +20,14 @@ __all__ = ["Glance", "Mishap"]
 SILENT: Final = 60.0  # seconds without a report before it is mentioned
 TOLD: Final = ("reach", "fail", "return")  # after these the scheduler is asked again
 WHY: Final = {
-    None: "",
     "done": "done",
     "max_reward": "ended: max_reward is reached",
     "time_out": "ended by time_out",
     "interrupted": "interrupted",
 }
-LEAVING: Final = {PAUSE: "paused, saves its checkpoint", STOP: "stopped, leaves", COMPLETE: "completed, leaves"}
+RUNG: Final = "the rung waits for its last trials"
+REST: Final = {"promotion": ", nothing promotable", "sha": f", {RUNG}", "hyperband": f", {RUNG}"}
+LEAVING: Final = {PAUSE: "paused, saving", STOP: "stopped, leaving", COMPLETE: "completed, leaving"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +170,11 @@ class Glance:
 
     def state(self) -> str:
         """Say how busy the workers are, or why it is over."""
-        why = WHY.get(self.ledger.why, self.ledger.why)
-        return why or f"workers {self.busy_share:.0%} busy"
+        if self.ledger.why is not None:
+            return WHY.get(self.ledger.why, self.ledger.why)
+        idle, why = self.workers - len(self.ledger.workers), self.idle()
+        more = f"; {idle:,} idle: {why}" if idle and why else ""
+        return f"workers busy {self.busy_share:.0%}{more}"
 
     def failure(self) -> str:
         """Say what failed last, and how often something has; empty before."""
@@ -204,18 +208,18 @@ class Glance:
         """Say what a job is doing."""
         before = self._before(stay)
         if before is not None:
-            saving = "saving its checkpoint" if before.ended == PAUSE else "leaving"
-            return f"waits: trial {stay.trial} is still {saving} on worker {before.worker}"
+            does = "saves" if before.ended == PAUSE else "ends"
+            return f"waits: worker {before.worker} still {does} trial {stay.trial}"
         if stay.ended is not None:
             return LEAVING.get(stay.ended, "failed")
         again = f", attempt {stay.attempt + 1}" if stay.attempt else ""
         if not stay.rows:
             return f"no report yet{again}"
         if self.ending:
-            return "leaves at its next report"
+            return "leaves at next report"
         if stay.resource <= stay.stood:
             return f"trains again up to {amount(stay.stood)}{again}"
-        return f"training{again}{self._silence(stay)}"
+        return self._silence(stay) or f"training{again}"
 
     def _before(self, stay: Stay) -> Stay | None:
         """Return the job of the same trial that has to be gone before this one begins."""
@@ -227,14 +231,15 @@ class Glance:
     def _silence(self, stay: Stay) -> str:
         silent = self.elapsed - self._said.get(stay.job, inf)
         usual = stay.trained / stay.rows
-        return f", silent for {hms(silent)}" if silent > max(SILENT, 5 * usual) else ""
+        return f"silent for {span(silent)}" if silent > max(SILENT, 5 * usual) else ""
 
     def idle(self) -> str:
-        """Say why a worker has no job."""
+        """Say why workers without a job have none; empty where that is not known yet."""
+        if self.ending:
+            return "the study ends"
         if not self._in_vain:
-            return "" if not self._starts and self.ledger.why is None else "no job: the study ends"
-        limit = self.scheduler.options.num_trials
-        if limit is None or self.scheduler.started < limit:
-            return "no job: the rung waits for the rest of its trials"
-        rest = {"promotion": ", nothing promotable", "sha": ", the rung is not in", "hyperband": ", the rung is not in"}
-        return f"no job: num_trials reached{rest.get(self.scheduler.type, '')}"
+            return ""
+        options, kind = self.scheduler.options, self.scheduler.type
+        if options.num_trials is None or self.scheduler.started < options.num_trials:
+            return RUNG
+        return f"num_trials reached{REST.get(kind, '')}"

@@ -38,6 +38,7 @@ class PlainLines:
 
     def __init__(self, glance: Glance, about: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._glance, self._about, self._clock = glance, about, clock
+        self._begins = "goes on" if glance.ledger.now else "starts"
         self._best = glance.ledger.best
         self._begun = self._off = False
         self._told_best = self._summed = clock()
@@ -71,8 +72,7 @@ class PlainLines:
         if not self._begun:
             self._begun = True
             glance = self._glance
-            again = "goes on" if glance.ledger.now else "starts"
-            self._write(f"{glance.name()} {again}, {self._about}, in {near(glance.place.path)}")
+            self._write(f"{glance.name()} {self._begins}, {self._about}, in {near(glance.place.path)}")
 
     def _improve(self, now: bool = False) -> None:
         best, time = self._glance.ledger.best, self._clock()

@@ -23,6 +23,7 @@ from hbsim.live.folder import StudyFolder
 from hbsim.live.keeper import Keeper, check_keep
 from hbsim.live.load import Standing
 from hbsim.live.result import RunResult
+from hbsim.live.shown import check_shown, shown
 from hbsim.live.spec import Spec
 from hbsim.live.study import Interrupted, Study
 from hbsim.runner.real import Limits, Observer
@@ -129,6 +130,7 @@ def run(
     limits = _limits(time_out, max_reward, hang_timeout, grace)
     _check(scheduler, limits, time_attr, reward_attr)
     check_keep(keep)
+    check_shown(visualizer, progress)
     place = StudyFolder(folder)
     place.check(resume)
     constants = _constants(args)
@@ -206,4 +208,4 @@ def _shown(
     slots: Sequence[Slot],
 ) -> list[Observer]:
     """Return what shows the study while it runs; `stack` ends it."""
-    return []
+    return shown(stack, spec, standing, place, visualizer, progress, slots)

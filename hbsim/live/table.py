@@ -23,7 +23,7 @@ __all__ = ["LiveTable"]
 EVERY: Final = 0.25  # seconds between two pictures
 SHARE: Final = 0.05  # of the time is spent on them, at most
 WIDE: Final = 110  # columns from which on there is room for bars
-COLOURS: Final = {"training": "green", "no job": "dim", "waits": "yellow", "failed": "red", "leaves": "yellow"}
+COLOURS: Final = {"training": "green", "idle": "dim", "waits": "yellow", "failed": "red", "leaves": "yellow"}
 SILENT: Final = "yellow"
 
 
@@ -110,11 +110,11 @@ class LiveTable:
         head = self._head()
         if self._glance.ledger.why is not None:
             return head
-        room = self._console.size.height - head.row_count - 4  # its title, a rule, a blank line, the last line
-        shown = self._glance.workers
+        # Besides: two blank lines, the names of the columns, a rule, and the line of the cursor.
+        room, shown = self._console.size.height - head.row_count - 5, self._glance.workers
         if shown > room:
             shown = max(1, room - 1)
-        parts: list[RenderableType] = [head, Text(), self._workers(shown)]
+        parts: list[RenderableType] = [head, self._workers(shown)]
         if shown < self._glance.workers:
             parts.append(Text(f" ... and {self._rest(shown)}", style="dim"))
         return Group(*parts)
@@ -124,9 +124,9 @@ class LiveTable:
         from rich.text import Text
 
         glance = self._glance
-        table = Table.grid(padding=(0, 2), pad_edge=False)
+        table = Table.grid(padding=(0, 2, 0, 0), expand=True)
         table.add_column(style="dim", no_wrap=True)
-        table.add_column(no_wrap=True, overflow="ellipsis")
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         lines = {
             "study": (f"{glance.name()}, {self._about}", ""),
             "time": (f"{hms(glance.elapsed)}, {glance.state()}", ""),
@@ -143,14 +143,23 @@ class LiveTable:
     def _workers(self, count: int) -> Table:
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
+        from rich.text import Text
 
-        table = Table(box=SIMPLE_HEAD, expand=True, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+        table = Table(
+            box=SIMPLE_HEAD,
+            expand=True,
+            padding=(0, 1, 0, 0),
+            pad_edge=False,
+            header_style="dim",
+            border_style="dim",
+        )
         for name, width in self._columns():
-            right = name not in ("", "state")
-            side = "right" if right else "left"
-            ratio = 1 if name == "state" else None
             table.add_column(
-                _escaped(name), justify=side, no_wrap=True, overflow="ellipsis", max_width=width, ratio=ratio
+                Text(name),
+                justify="left" if name in ("", "state") else "right",
+                no_wrap=True,
+                max_width=width,
+                ratio=1 if name == "state" else None,
             )
         for worker in range(count):
             table.add_row(*self._row(worker))
@@ -186,7 +195,8 @@ class LiveTable:
         yield from self._trial(stay)
         if self._gpus:
             yield Text(self._gpus[worker])
-        state = glance.idle() if stay is None else glance.doing(stay)
+        why = glance.idle()
+        state = glance.doing(stay) if stay is not None else f"idle: {why}" if why else "idle"
         yield Text(state, _style(state))
 
     def _trial(self, stay: Stay | None) -> Iterator[RenderableType]:
@@ -222,19 +232,20 @@ def _bar(stay: Stay) -> RenderableType:
 
     if not isfinite(stay.stop):
         return ""
-    return ProgressBar(total=stay.stop, completed=stay.resource, width=12, finished_style="bar.complete")
+    return ProgressBar(
+        total=stay.stop,
+        completed=stay.resource,
+        width=12,
+        style="bright_black",
+        complete_style="cyan",
+        finished_style="cyan",
+    )
 
 
 def _style(state: str) -> str:
     if "silent" in state:
         return SILENT
     return next((style for word, style in COLOURS.items() if word in state), "")
-
-
-def _escaped(name: str) -> RenderableType:
-    from rich.text import Text
-
-    return Text(name)
 
 
 def gpu_labels(slots: Sequence[Slot]) -> list[str]:
