@@ -15,16 +15,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from hbsim.executors.server_client import Server
-
 from hbsim.errors import ParameterError
+from hbsim.executors.logs import trim
 from hbsim.executors.oom import OomWatch
+from hbsim.executors.server_client import Server
 from hbsim.executors.slots import Slot
 from hbsim.runner.workers import Ended, Message, Row, Said, Task
 
 __all__ = ["LocalWorkers", "trial_folder"]
 
 CHUNK: Final = 1 << 18
+LOG: Final = "log.txt"
+LOOK: Final = 1.0  # seconds between two looks at the logs
 
 
 def trial_folder(trials: Path, trial: int) -> Path:
@@ -94,6 +96,7 @@ class LocalWorkers:
         self._selector.register(self._wake_out, selectors.EVENT_READ, None)
         self._server: Server | None = None
         self._closed = False
+        self._looked = time.monotonic()
 
     def prepare(self) -> None:
         """Start the warm server, and wait until it has loaded the training function."""
@@ -119,18 +122,20 @@ class LocalWorkers:
         ours.setblocking(False)
         self._selector.register(ours, selectors.EVENT_READ, child)
         with theirs:
-            self._server.run(task.job, theirs, slot.env, slot.cpus, slot.threads, str(folder / "log.txt"))
+            self._server.run(task.job, theirs, slot.env, slot.cpus, slot.threads, str(folder / LOG))
 
     def wait(self, timeout: float | None) -> Sequence[Message]:
         """Return what has been said since the last time; see `Workers.wait`."""
         for key, _ in self._selector.select(timeout):
             if isinstance(key.data, _Child):
-                self._listen(key.data)
+                if key.data.task.job in self._children:  # else the server has just said that it is gone
+                    self._listen(key.data)
             elif isinstance(key.data, Server):
                 self._hear_server(key.data)
             else:
                 with suppress(BlockingIOError):
                     os.read(self._wake_out, CHUNK)
+        self._look_at_logs()
         messages, self._messages = self._messages, []
         return messages
 
@@ -167,6 +172,13 @@ class LocalWorkers:
         self._selector.close()
         os.close(self._wake_in)
         os.close(self._wake_out)
+
+    def _look_at_logs(self) -> None:
+        now = time.monotonic()
+        if now >= self._looked + LOOK:
+            self._looked = now
+            for child in self._children.values():
+                trim(trial_folder(self._trials, child.task.trial) / LOG)
 
     # Children
 

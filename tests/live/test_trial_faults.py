@@ -1,0 +1,157 @@
+"""What trials can do to a study: it goes on, says what happened in one line, and leaves no process behind."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+import hbsim
+from hbsim.errors import HbsimWarning, OutputError, ParameterError
+
+TRAIN = f"{Path(__file__).parent / 'training.py'}:train_fn"
+LIMIT = 60.0  # seconds
+
+
+@pytest.fixture(autouse=True)
+def _inside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HBSIM_TEST", str(tmp_path))
+    yield
+    deadline = time.monotonic() + LIMIT
+    while left := [p for p in psutil.process_iter() if _is_of(p, str(tmp_path))]:
+        assert time.monotonic() < deadline, f"left running: {left}"
+        time.sleep(0.02)
+
+
+def _is_of(process: psutil.Process, tag: str) -> bool:
+    if process.pid == os.getpid():
+        return False
+    try:
+        return process.environ().get("HBSIM_TEST") == tag and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def run(how: str, trials: int = 3, retries: int = 0, workers: int = 2, **options: object):
+    scheduler = hbsim.make_scheduler("stopping", max_t=9, num_trials=trials, retries=retries)
+    constants = {"how": how, **options.pop("args", {})}
+    return hbsim.run(TRAIN, scheduler, workers=workers, args=constants, progress="none", **options)
+
+
+KINDS = {
+    "killed": ("lost", "SIGKILL"),
+    "exit": ("error", "exit status 3"),
+    "hard exit": ("error", "exit status 4"),
+    "segfault": ("error", "SIGSEGV"),
+    "raise": ("error", "ValueError: the learning rate is wrong (training.py:"),
+    "unprintable": ("error", "Unprintable"),
+    "memory": ("oom", "MemoryError: no more"),
+    "backwards": ("error", "epoch=1 was reported after epoch=2"),
+}
+
+
+@pytest.mark.parametrize("how", KINDS)
+def test_a_trial_that_fails_is_a_failure_with_its_reason(how, tmp_path):
+    result = run(how)
+    failures = result.failures().to_dicts()
+    kind, reason = KINDS[how]
+    assert [failure["kind"] for failure in failures] == [kind] * len(failures)
+    assert all(reason in failure["reason"] for failure in failures)
+    assert len(failures) == result.summary()["failed"] >= 1
+    assert result.why == "done"
+    if how == "raise":
+        log = (tmp_path / "exp" / "trials" / f"{failures[0]['trial']:06d}" / "log.txt").read_text()
+        assert "Traceback" in log
+        assert "the learning rate is wrong" in log
+
+
+def test_retries_go_on_from_the_checkpoint(tmp_path):
+    result = run("killed", trials=1, retries=2)
+    assert result.summary()["failed"] == 1
+    assert result.jobs["attempt"].to_list() == [0, 1, 2]
+    trained = (tmp_path / "trained.txt").read_text().split("\n")[:-1]
+    assert trained == ["0 1", "0 2", "0 3", "0 3", "0 3"]  # the third epoch again, not the first
+
+
+def test_a_hanging_trial_is_killed_though_it_ignores_sigterm():
+    result = run("hang", trials=2, hang_timeout=0.5, grace=0.1)
+    reasons = result.failures()["reason"].to_list()
+    assert reasons
+    assert all("hang_timeout" in reason for reason in reasons)
+
+
+def test_processes_that_a_trial_leaves_behind_are_ended():
+    assert run("children").summary()["failed"] == 0  # the fixture looks for them
+
+
+def test_a_trial_that_prints_without_end_fills_neither_pipe_nor_disk(monkeypatch):
+    from hbsim.executors import local
+
+    monkeypatch.setattr(local, "LOOK", 0.0)
+    result = run("print", trials=1, args={"epochs": 9, "seconds": 0.05})
+    assert result.summary()["failed"] == 0
+    log = Path("exp/trials/000000/log.txt")
+    assert log.stat().st_size < 8 << 20
+    assert b"bytes were cut here" in log.read_bytes()
+
+
+def test_a_value_that_is_no_number_counts_and_is_worse_than_any():
+    result = run("nan", trials=2, args={"only": 1}, workers=1)
+    assert result.trials["status"].to_list() == ["completed", "stopped"]
+    assert result.reports.filter(trial=1, resource=3)["value"].to_list() == [None]
+    assert result.decisions.filter(trial=1)["value"].to_list()[-1] is None
+
+
+def test_reports_by_the_thousand_all_arrive():
+    result = run("often", trials=1)
+    assert len(result.reports) == 20_000 + 9
+    assert result.trials["status"].to_list() == ["completed"]
+
+
+def test_a_report_without_its_metric_ends_the_study_with_one_error():
+    with pytest.raises(ParameterError, match="reward_attr='accuracy'"):
+        run("missing")
+
+
+def test_a_function_that_swallows_the_end_is_ended_all_the_same():
+    with pytest.warns(HbsimWarning, match="past several milestones"):
+        assert run("swallow", trials=2, grace=0.2).why == "done"
+
+
+def test_a_function_that_returns_early_has_completed():
+    result = run("well", trials=4, args={"epochs": 4})
+    summary = result.summary()
+    assert summary["failed"] == 0
+    assert summary["returned"] == summary["completed"] >= 1
+    assert result.trials["reached"].max() == 4
+
+
+def test_without_checkpoints_a_promoted_trial_trains_again_and_old_reports_are_ignored():
+    scheduler = hbsim.make_scheduler("promotion", max_t=9, num_trials=9, straight_on=False)
+    target = TRAIN.replace("train_fn", "from_zero")
+    result = hbsim.run(target, scheduler, workers=1, progress="none")
+    promoted = result.jobs.filter(result.jobs["stop_resource"] > 1)
+    assert len(promoted) == 4
+    assert promoted["start_resource"].to_list() == [0, 0, 0, 0]
+    assert result.summary()["wasted_resource"] == 3 * 1 + 3
+    assert len(result.decisions) == 13
+
+
+def test_a_full_disk_is_one_error_and_the_study_goes_on_later():
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6000, hard))
+    try:
+        with pytest.raises(OutputError, match="then resume"):
+            run("well", trials=20)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    before = hbsim.load("exp")
+    result = run("well", trials=20, resume=True)
+    assert result.why == "done"
+    kept = before.decisions.rows()
+    assert result.decisions.rows()[: len(kept)] == kept

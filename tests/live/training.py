@@ -1,0 +1,92 @@
+"""A training function for tests: its values follow from its arguments, and it misbehaves on request."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import hbsim
+
+
+class Unprintable(Exception):
+    """Cannot be pickled, and cannot say what it is."""
+
+    def __init__(self, handle):
+        super().__init__(handle)
+        self.handle = open(os.devnull)  # noqa: SIM115 - what cannot be pickled
+
+    def __str__(self):
+        raise RuntimeError("no")
+
+
+def misbehave(how, epoch, reporter):  # noqa: C901 - one case a line
+    """Do what `how` says, in the third epoch."""
+    if epoch != 3:
+        return
+    if how == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif how == "exit":
+        sys.exit(3)
+    elif how == "hard exit":
+        os._exit(4)
+    elif how == "segfault":
+        ctypes.string_at(0)
+    elif how == "raise":
+        raise ValueError("the learning rate is wrong")
+    elif how == "unprintable":
+        raise Unprintable(3)
+    elif how == "memory":
+        raise MemoryError("no more")
+    elif how == "hang":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True:
+            time.sleep(60)
+    elif how == "children":
+        subprocess.Popen(["sleep", "1000"])
+        if os.fork() == 0:
+            os.setsid()
+            time.sleep(1000)
+    elif how == "print":
+        line = "x" * 99 + "\n"
+        for _ in range(1000):
+            sys.stdout.write(line * 1000)
+    elif how == "nan":
+        reporter(epoch=3, accuracy=float("nan"))
+    elif how == "backwards":
+        reporter(epoch=1, accuracy=0.5)
+    elif how == "often":
+        for i in range(20_000):
+            reporter(epoch=2 + i / 20_001, accuracy=0.5)
+    elif how == "missing":
+        reporter(epoch=3, loss=0.5)
+    elif how == "swallow":
+        for _ in range(10):
+            with contextlib.suppress(BaseException):
+                reporter(epoch=9, accuracy=0.5)
+
+
+@hbsim.args(
+    lr=hbsim.Real(1e-3, 1.0, log=True), wd=hbsim.Real(0, 1), how="well", epochs=9, seconds=0.0, only=-1
+)
+def train_fn(args, reporter):
+    """Train `epochs` epochs, with a checkpoint after each."""
+    state = reporter.load()
+    first = 1 if state is None else state["epoch"] + 1
+    for epoch in range(first, args.epochs + 1):
+        time.sleep(args.seconds)
+        with open("trained.txt", "a") as file:
+            file.write(f"{args.trial} {epoch}\n")
+        if args.only in (-1, args.trial):
+            misbehave(args.how, epoch, reporter)
+        reporter(epoch=epoch, accuracy=1 - args.lr - args.wd / (epoch + 1))
+        reporter.save({"epoch": epoch})
+
+
+@hbsim.args(lr=hbsim.Real(1e-3, 1.0, log=True), wd=hbsim.Real(0, 1), epochs=9)
+def from_zero(args, reporter):
+    """Train without checkpoints."""
+    for epoch in range(1, args.epochs + 1):
+        reporter(epoch=epoch, accuracy=1 - args.lr - args.wd / (epoch + 1))
