@@ -23,13 +23,14 @@ def thread_variables(threads: int) -> dict[str, str]:
 
 
 def limit_threads(threads: int) -> None:
-    """Let the libraries that are loaded already compute with so many threads."""
+    """Let the libraries that were loaded for one thread compute with so many."""
+    if threads == 1:
+        return
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(threads)
-    if threads > 1:  # they were loaded for one
-        try:
-            import threadpoolctl
-        except ImportError:
-            return
-        threadpoolctl.threadpool_limits(threads)
+    try:
+        import threadpoolctl
+    except ImportError:
+        return
+    threadpoolctl.threadpool_limits(threads)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import CodeType
 
-from hbsim.executors import proc
+from hbsim.executors import huge_pages, proc
 
 __all__ = ["obstacle", "uses", "warm_up"]
 
@@ -33,6 +33,7 @@ def warm_up(function: Callable[..., object], source: Path | None) -> None:
             _warm_torch()
     gc.collect()
     gc.freeze()  # collections in a trial would touch, and so copy, every page
+    huge_pages.collapse()
 
 
 def uses(library: str, function: Callable[..., object], source: Path | None) -> bool:
@@ -61,7 +62,7 @@ def _warm_torch() -> None:
 
     torch.set_num_threads(1)
     # The first optimizer of a process imports torch._dynamo and sympy, which takes most of a second.
-    torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1).zero_grad()
 
 
 def _imported_by_file(source: Path) -> Iterator[str]:
