@@ -1,0 +1,1 @@
+"""AutoTorch's scheduler classes, by its names and with its parameters."""

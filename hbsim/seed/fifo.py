@@ -1,0 +1,151 @@
+"""The seed's FIFOScheduler: every trial runs until its function returns."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from hbsim.core.factory import named_options
+from hbsim.core.types import Mode
+from hbsim.executors.definitions import stop_if_loading
+from hbsim.seed import checks
+from hbsim.seed.base import TaskScheduler
+from hbsim.seed.checks import MAX_REWARD
+from hbsim.seed.setting import EXECUTORS, Keep, Progress, Setting, Start, TrainFunction, Visualizer
+
+if TYPE_CHECKING:
+    from hbsim.searchers import Searcher
+    from hbsim.simulation import Cluster
+    from hbsim.surrogates import Surrogate
+
+__all__ = ["FIFOScheduler"]
+
+
+class FIFOScheduler(TaskScheduler):
+    """Runs trials in the order of their numbers, each until its function returns.
+
+    Nothing starts before `run` or `join_jobs`; everything is checked at once.
+
+    Parameters
+    ----------
+    train_fn : callable
+        ``train_fn(args, reporter)``, decorated with `hbsim.args`; or ``"FILE.py:NAME"``.
+    args : mapping or argparse.Namespace, optional
+        Constants of `train_fn`, in place of those of its decorator.
+    resource : dict, optional
+        What a trial needs: ``{"num_cpus": 2, "num_gpus": 1}``. As many trials run at the same time as
+        fit.
+    searcher : str or Searcher, optional
+        Chooses configurations; by default ``"random"``.
+    search_options : dict, optional
+        Of a searcher by name; ``"random"`` takes none.
+    checkpoint : path or None
+        The study's folder: journal, logs, checkpoints, results. An earlier study there is moved to the
+        next free name (``exp.1``). None: a temporary folder.
+    resume : bool
+        Go on with the study in the folder. If there is none, a new one begins, with a warning.
+    num_trials : int, optional
+        How many trials are started. This or `time_out` is needed.
+    time_out : float, optional
+        Seconds after which the study ends.
+    max_reward : float, optional
+        The study ends at a reward at least as good. With ``mode="min"`` there is no such end unless it
+        is given.
+    time_attr, reward_attr : str
+        The reported names of the resource, and of the metric that decides.
+    visualizer : "none" or "tensorboard"
+        Whether TensorBoard event files are written into the folder.
+    dist_ip_addrs : list of str, optional
+        Must be empty: this version runs on one machine.
+    executor : "local" or "sim"
+        Run for real, or simulate: then `surrogate` stands for `train_fn`, `time_out` is in simulated
+        seconds, and nothing is written.
+    mode : "max" or "min"
+        Whether the metric is maximised or minimised.
+    seed : int
+        Of everything that is random.
+    workers : int, optional
+        How many trials run at the same time; by default as many as fit, 32 in simulation.
+    retries : int
+        How often a trial may fail and be tried again.
+    hang_timeout : float, optional
+        Seconds without a report after which a trial has failed.
+    keep : str
+        Whose checkpoints stay: ``"best"``, ``"completed"``, ``"all"`` or ``"none"``.
+    surrogate : str or Surrogate, optional
+        Learning curves for ``executor="sim"``; see `hbsim.simulate`.
+    cluster : Cluster, optional
+        The simulated cluster.
+    progress : str
+        What is shown on stderr: ``"auto"``, ``"table"``, ``"lines"`` or ``"none"``.
+    start : "fork" or "spawn", optional
+        How trials' processes are started; see `hbsim.run`.
+
+    Raises
+    ------
+    ParameterError
+        Names the parameter, its value and the rule.
+    """
+
+    @named_options
+    def __init__(
+        self,
+        train_fn: TrainFunction,
+        args: object = None,
+        resource: Mapping[str, object] | None = None,
+        searcher: str | Searcher | None = None,
+        search_options: Mapping[str, object] | None = None,
+        checkpoint: str | os.PathLike[str] | None = "./exp/",
+        resume: bool = False,
+        num_trials: int | None = None,
+        time_out: float | None = None,
+        max_reward: float | None = MAX_REWARD,
+        time_attr: str = "epoch",
+        reward_attr: str = "accuracy",
+        visualizer: Visualizer = "none",
+        dist_ip_addrs: Sequence[str] | None = None,
+        executor: Literal["local", "sim"] = "local",
+        *,
+        mode: Mode = "max",
+        seed: int = 0,
+        workers: int | None = None,
+        retries: int = 0,
+        hang_timeout: float | None = None,
+        keep: Keep = "best",
+        surrogate: str | Surrogate | None = None,
+        cluster: Cluster | None = None,
+        progress: Progress = "auto",
+        start: Start | None = None,
+    ) -> None:
+        stop_if_loading()
+        checks.one_of("executor", executor, EXECUTORS)
+        checks.check_searcher(searcher)
+        checks.check_search_options(searcher, search_options)
+        checks.check_addresses(dist_ip_addrs)
+        setting = Setting(
+            **self._rungs(),
+            train_fn=train_fn,
+            constants=checks.constants(args),
+            resource=resource,
+            searcher=searcher,
+            num_trials=num_trials,
+            time_out=time_out,
+            max_reward=checks.reward(max_reward, mode),
+            time_attr=time_attr,
+            reward_attr=reward_attr,
+            mode=mode,
+            seed=seed,
+            workers=workers,
+            retries=retries,
+            hang_timeout=hang_timeout,
+            keep=keep,
+            visualizer=visualizer,
+            progress=progress,
+            start=start,
+        )
+        self._prepare(setting, executor, surrogate, cluster, checkpoint, resume)
+
+    def _rungs(self) -> dict[str, Any]:
+        """Return the fields of `Setting` that say which scheduler it is."""
+        return {"type": "fifo", "rungs": {"max_t": 1}, "maxt_pending": False}

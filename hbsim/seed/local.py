@@ -1,0 +1,127 @@
+"""A study of the classes that runs for real, on this machine."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from hbsim.core.space import Space, space_of
+from hbsim.errors import HbsimWarning, ParameterError
+from hbsim.executors.devices import cpu_limit, cpus, gpus
+from hbsim.executors.slots import make_slots
+from hbsim.executors.target import load_target, make_target
+from hbsim.live.load import load
+from hbsim.live.run import run
+from hbsim.live.shown import check_shown
+from hbsim.live.study import check_constants
+from hbsim.seed.place import Place
+from hbsim.seed.queued import QueuedSearcher
+from hbsim.seed.setting import Setting
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from hbsim.core.scheduler import Scheduler
+    from hbsim.live.result import RunResult
+    from hbsim.searchers import Searcher
+
+__all__ = ["LocalStudy"]
+
+
+class LocalStudy:
+    """Runs `hbsim.run`.
+
+    Attributes
+    ----------
+    space : Space
+        Of the training function.
+    surrogate : None
+        There is none.
+    """
+
+    surrogate: str | None = None
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        self._max_t = setting.make_scheduler().options.max_t
+        self.space: Space | None = _space(setting)
+        check_shown(setting.visualizer, setting.progress)
+        make_slots(setting.workers, setting.resource, cpus(), gpus(os.environ), cpu_limit())
+
+    def fresh(self) -> Scheduler:
+        """Return a new core scheduler."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", HbsimWarning)  # said when the object was made
+            return self._setting.make_scheduler()
+
+    def run(
+        self, points: Sequence[Sequence[float]], place: Place, resume: bool, time_out: float | None
+    ) -> RunResult:
+        """Run the study, or go on with it."""
+        setting = self._setting
+        return run(
+            setting.train_fn,
+            self.fresh(),
+            workers=setting.workers,
+            resource=setting.resource,
+            folder=place.path,
+            resume=resume,
+            seed=setting.seed,
+            searcher=self._searcher(points),
+            time_attr=setting.time_attr,
+            reward_attr=setting.reward_attr,
+            args=setting.constants,
+            time_out=time_out,
+            max_reward=setting.max_reward,
+            hang_timeout=setting.hang_timeout,
+            keep=setting.keep,
+            start=setting.start,
+            until_return=setting.type == "fifo",
+            visualizer=setting.visualizer,
+            progress=setting.progress,
+        )
+
+    def load(self, place: Place) -> RunResult:
+        """Return the study as it stands in its folder."""
+        return load(place.path)
+
+    def configuration(self, result: RunResult, trial: int) -> dict[str, object]:
+        """Return a trial's configuration."""
+        return result.configuration(trial)
+
+    def reports(self, result: RunResult) -> pl.DataFrame:
+        """Return columns trial, resource, value, a row a report."""
+        return result.reports.select("trial", "resource", "value")
+
+    def _searcher(self, points: Sequence[Sequence[float]]) -> str | Searcher | None:
+        setting = self._setting
+        return queued(setting, points, self.space, self._max_t)
+
+
+def queued(
+    setting: Setting, points: Sequence[Sequence[float]], space: Space | None, max_t: float
+) -> str | Searcher | None:
+    """Return the searcher of a study, behind a queue where one is needed."""
+    from hbsim.searchers import make_searcher
+
+    given = setting.searcher
+    pending = max_t if setting.maxt_pending and getattr(given, "model_based", False) else None
+    if not points and pending is None:
+        return given
+    if given is None or isinstance(given, str):
+        given = make_searcher(given or "random", space, None, setting.seed)
+    return QueuedSearcher(given, points, pending)
+
+
+def _space(setting: Setting) -> Space:
+    try:
+        target = make_target(setting.train_fn)
+        function = setting.train_fn if callable(setting.train_fn) else load_target(target)
+        space = space_of(function)
+    except ParameterError as error:
+        raise ParameterError("train_fn", error.value, error.rule) from None
+    check_constants(function, setting.constants)
+    space.to_json()  # the journal will hold it
+    return space

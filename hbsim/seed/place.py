@@ -1,0 +1,107 @@
+"""Where a study of the classes is kept: an earlier one there is moved aside, never written over."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Final
+
+from hbsim.errors import HbsimWarning, OutputError, ParameterError
+from hbsim.history.lock import StudyLock
+from hbsim.live.folder import StudyFolder
+
+__all__ = ["CURVES", "STATE", "Place"]
+
+STATE: Final = "scheduler.json"
+CURVES: Final = "curves.png"
+# What there may be without a journal: written by `save` or a picture, or left by a start that failed.
+_LEFT: Final = {"lock", "trials", "study.json", STATE, CURVES}
+
+
+class Place:
+    """The folder that `checkpoint` names; a temporary one for None, removed when Python ends.
+
+    Parameters
+    ----------
+    checkpoint : path or None
+        The folder; it need not exist yet.
+    """
+
+    def __init__(self, checkpoint: str | os.PathLike[str] | None) -> None:
+        self.lasting = checkpoint is not None
+        if checkpoint is None:
+            checkpoint = tempfile.mkdtemp(prefix="hbsim-")
+            atexit.register(self._remove)
+        elif not isinstance(checkpoint, str | os.PathLike) or not os.fspath(checkpoint):
+            raise ParameterError("checkpoint", checkpoint, "must be a folder, or None for a temporary one")
+        self.folder = StudyFolder(Path(os.fspath(checkpoint)))
+        self.path = self.folder.path
+
+    def check(self) -> None:
+        """Check that a study could be here.
+
+        Raises
+        ------
+        ParameterError
+            It is a file, or a folder of something else.
+        """
+        if not self._is_ours():
+            self.folder.check(resume=False, field="checkpoint")
+
+    def open(self, resume: bool) -> bool:
+        """Make room for a study, or find the one to go on with: whether there is one.
+
+        Raises
+        ------
+        OutputError
+            Another process runs the study that is there, or it cannot be moved.
+        """
+        if resume and self.folder.holds_study:
+            return True
+        if resume:
+            warn(f"there is no study to resume in {self.path}: a new one begins")
+        self.check()
+        if self._is_ours():
+            self._move_aside()
+        return False
+
+    def keep(self) -> None:
+        """Let a temporary folder last: its study can be resumed."""
+        self.lasting = True
+
+    def _is_ours(self) -> bool:
+        if self.folder.holds_study:
+            return True
+        names = {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else set()
+        return bool(names - {"lock"}) and names <= _LEFT
+
+    def _move_aside(self) -> None:
+        with StudyLock(self.path):  # nobody runs it
+            aside = self._free_name()
+            try:
+                os.rename(self.path, aside)
+            except OSError as error:
+                problem = f"cannot be moved to {aside}: {error.strerror}"
+                raise OutputError(str(self.path), problem) from error
+        warn(f"the earlier study in {self.path} is in {aside} now; resume=True would have gone on with it")
+
+    def _free_name(self) -> Path:
+        number = 1
+        while True:
+            aside = self.path.with_name(f"{self.path.name}.{number}")
+            if not os.path.lexists(aside):
+                return aside
+            number += 1
+
+    def _remove(self) -> None:
+        if not self.lasting:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+def warn(text: str) -> None:
+    """Warn of something that happens when a study begins."""
+    warnings.warn(HbsimWarning(text), stacklevel=5)
