@@ -249,8 +249,8 @@ def test_sigterm_ends_a_wait_at_a_milestone(start):
 
 def test_sigterm_that_is_swallowed_comes_again_with_the_next_report(start):
     def train(args, reporter):
-        reporter(epoch=1, accuracy=0.5)
         try:
+            reporter(epoch=1, accuracy=0.5)
             linger()
         except TrialEnd:
             sys.stderr.write("swallowed")
@@ -267,10 +267,13 @@ def test_sigterm_that_is_swallowed_comes_again_with_the_next_report(start):
 
 def test_sigterm_kills_what_the_function_has_forked(start):
     def train(args, reporter):
+        ready, tell = os.pipe()
         pid = os.fork()
         if pid == 0:
+            os.write(tell, b"!")
             linger()
             os._exit(0)
+        os.read(ready, 1)
         reporter(epoch=1, accuracy=pid)
         _, status = os.waitpid(pid, 0)
         reporter(epoch=2, accuracy=os.waitstatus_to_exitcode(status))
