@@ -32,6 +32,7 @@ def main() -> None:
             f"{__file__}:train",
             scheduler,
             workers=chosen.workers,
+            resource={"num_cpus": 1},  # a lone trial would get all cores, and as many threads
             folder=Path(folder) / "study",
             seed=chosen.seed,
             args={"reports": chosen.reports},

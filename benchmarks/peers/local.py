@@ -14,11 +14,11 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
-from typing import Any, Final
+from typing import Final
 
 from benchmarks.measure import ROOT, describe_machine, run, say, write_json
 from benchmarks.peers.environments import environment, versions
+from benchmarks.peers.local_costs import Outcome, report_costs, study_costs
 from benchmarks.peers.local_report import render
 
 HERE: Final = Path(__file__).resolve().parent
@@ -29,8 +29,6 @@ PACKAGES: Final = {
     "syne-local": ("syne-tune", "torch"),
 }
 MOST_REPORTS: Final = 20_000
-
-Outcome = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,10 @@ class Contender:
     reports: bool = True
 
 
+# Its epochs are the warm ones; it runs first.
+WARM: Final = Contender("no tuner, one process", "hbsim", ("bare_local.py",), 200, workers=(1,))
 CONTENDERS: Final = (
+    WARM,
     Contender("hbsim", "hbsim", ("hbsim_local.py",), 200),
     Contender("Ray Tune, a process a trial", "ray", ("ray_local.py",), 20),
     Contender("Ray Tune, reuse_actors", "ray", ("ray_local.py", "--reuse-actors"), 200),
@@ -70,56 +71,13 @@ CONTENDERS: Final = (
     ),
     Contender("Syne Tune, LocalBackend", "syne-local", ("syne_local.py",), 20),
     Contender("no tuner, a new Python a trial", "hbsim", ("bare_local.py", "--processes"), 20, reports=False),
-    Contender("no tuner, one process", "hbsim", ("bare_local.py",), 200, workers=(1,)),
 )
 
 
-def study_costs(outcome: Outcome, trials: int, workers: int) -> Outcome:
-    """Return what a study's trials cost.
-
-    The first tenth, or the first two, are left out of what a trial costs: there are imports that only the
-    first trial of a process pays for.
-
-    Raises
-    ------
-    RuntimeError
-        Not all trials reported.
-    """
-    begun = sorted(outcome["trials"], key=lambda trial: trial["began"])
-    if len(begun) != trials:
-        raise RuntimeError(f"{len(begun)} trials reported instead of {trials}")
-    steady = begun[max(2, trials // 10) :]
-    first, last = (fmean(trial["began"] for trial in part) for part in (steady[:workers], steady[-workers:]))
-    between = (last - first) / (len(steady) - workers)  # whether they start together or in turn
-    trained = fmean(trial["trained"] for trial in steady[:-workers])
-    return {
-        "beyond_ms": 1e3 * (workers * between - trained),
-        "trained_ms": 1e3 * trained,
-        "reports_a_trial": outcome["seen"] / trials,
-        "startup": begun[0]["began"] - outcome["called"],
-        "seconds": outcome["ended"] - outcome["called"],
-    }
-
-
-def report_costs(outcome: Outcome, reports: int) -> Outcome:
-    """Return what a trial's reports cost.
-
-    Raises
-    ------
-    RuntimeError
-        Not all reports were seen.
-    """
-    if outcome["seen"] != reports:
-        raise RuntimeError(f"{outcome['seen']} reports were seen instead of {reports}")
-    (trial,) = outcome["trials"]
-    return {
-        "report_us": 1e6 * trial["spent"] / (reports - 1),  # the last row was made before its own report
-        "reports_a_second": reports / (outcome["ended"] - trial["began"]),
-    }
-
-
-def measure(contender: Contender, python: Path, options: argparse.Namespace, seed: int) -> Outcome:
-    """Run all studies of a contender once."""
+def measure(
+    contender: Contender, python: Path, options: argparse.Namespace, seed: int, warm: float | None
+) -> Outcome:
+    """Run all studies of a contender once; `warm` is as in `study_costs`."""
     driver, *own = contender.command
     command = [str(python), str(HERE / driver), *own, "--seed", str(seed)]
 
@@ -132,12 +90,25 @@ def measure(contender: Contender, python: Path, options: argparse.Namespace, see
     costs: Outcome = {}
     for workers in contender.workers:
         told = outcome("--trials", trials, "--workers", workers)
-        costs[f"workers_{workers}"] = study_costs(told, trials, workers)
-        beyond = costs[f"workers_{workers}"]["beyond_ms"]
-        say(f"{contender.name}, {workers} at a time: {beyond:.1f} ms a trial")
+        costs[f"workers_{workers}"] = study_costs(told, trials, workers, warm)
+        beyond = costs[f"workers_{workers}"]["beyond_warm_ms"]
+        say(f"{contender.name}, {workers} at a time: {beyond:.1f} ms a trial beyond training")
     if contender.reports:
         costs["reports"] = report_costs(outcome("--reports", options.reports), options.reports)
         say(f"{contender.name}: {costs['reports']['reports_a_second']:,.0f} reports a second")
+    return costs
+
+
+def one_round(
+    contenders: list[Contender], pythons: dict[str, Path], options: argparse.Namespace, seed: int
+) -> list[Outcome]:
+    """Run every contender once."""
+    costs: list[Outcome] = []
+    warm = None
+    for contender in contenders:
+        costs.append(measure(contender, pythons[contender.peer], options, seed, warm))
+        if contender is WARM:
+            warm = costs[-1]["workers_1"]["own_ms"] / costs[-1]["workers_1"]["epochs"]
     return costs
 
 
@@ -170,23 +141,21 @@ def main() -> None:
     options = parse()
     load_at_start = os.getloadavg()[0]
     peers = options.peer or list(PACKAGES)
-    pythons = {p: Path(sys.executable) if p == "hbsim" else environment(p, options.envs) for p in peers}
-    contenders = [contender for contender in CONTENDERS if contender.peer in peers]
-    runs: list[list[Outcome]] = [[] for _ in contenders]
-    for seed in range(options.repeat):
-        for contender, done in zip(contenders, runs, strict=True):
-            done.append(measure(contender, pythons[contender.peer], options, seed))
+    pythons = {"hbsim": Path(sys.executable)}
+    pythons |= {peer: environment(peer, options.envs) for peer in peers if peer != "hbsim"}
+    contenders = [c for c in CONTENDERS if c.peer in peers or c is WARM]
+    rounds = [one_round(contenders, pythons, options, seed) for seed in range(options.repeat)]
     content = {
         "schema": 1,
         "command": described(options),
         "machine": describe_machine(),
         "load_at_start": load_at_start,
-        "versions": {peer: versions(pythons[peer], PACKAGES[peer]) for peer in peers},
+        "versions": {peer: versions(pythons[peer], PACKAGES[peer]) for peer in pythons},
         "reports": options.reports,
         "repeat": options.repeat,
         "contenders": [
-            {"name": contender.name, "trials": min(contender.trials, options.trials), "runs": done}
-            for contender, done in zip(contenders, runs, strict=True)
+            {"name": c.name, "trials": min(c.trials, options.trials), "runs": list(runs)}
+            for c, runs in zip(contenders, zip(*rounds, strict=True), strict=True)
         ],
     }
     write_json(options.out / "local.json", content)

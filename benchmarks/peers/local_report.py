@@ -13,8 +13,8 @@ __all__ = ["render"]
 Row = dict[str, Any]
 
 TRIALS: Final = (
-    "tuner", "trials", "ms a trial beyond its training, 1 at a time", "2 at a time",
-    "ms of training subtracted, 1 and 2", "reports a trial", "s until the first trial", "s in all, 1 and 2",
+    "tuner", "trials", "at a time", "ms a trial", "its SGD steps", "beyond them", "such steps, warm",
+    "beyond those", "reports a trial", "s until the first trial", "s in all",
 )  # fmt: skip
 REPORTS: Final = ("tuner", "us a report costs the trial", "reports a second")
 
@@ -26,16 +26,21 @@ but each tuner draws learning rates in its own way, and has its own rule for tie
 epochs a trial trains differs a little, as the reports a trial show."""
 
 SUBTRACTED: Final = """
-What a trial takes: the time from the start of one trial's function to the start of the next, in a steady
-study: the first tenth of the trials, or the first two, are left out. It is multiplied by how many run at
-a time (so it is a worker's time, not the study's), and the seconds that the trials themselves measured
-around their SGD steps are subtracted. What stays is all that comes with a trial: starting and ending its
-process, imports, building model and optimizer, its reports and the decisions. Starting up the tuner
-itself is not in it, nor closing the study: the last columns say how long the tuner took until the first
-trial ran, and all in all."""
+A trial takes the time from the start of its function to the start of the next one's, in a steady study:
+the first tenth of the trials, or the first two, are left out. It is multiplied by how many run at a time:
+a worker's time, not the study's. Starting up the tuner is not in it, nor closing the study: the last
+columns say how long it was until the first trial ran, and in all.
+
+Training is subtracted in two ways. Its SGD steps: the seconds that trials measured around their steps.
+Such steps, warm: as many epochs as they trained, each as long as in a process that has trained many
+trials before ("no tuner, one process", in the same round). The two differ where the first step in a new
+process is slow, as it is in a forked one, which copies the memory that it writes to: the first way calls
+that training, the second overhead. What stays is all that comes with a trial: starting and ending its
+process, imports, building model and optimizer, its reports and the decisions."""
 
 NOTES: Final = """
-- hbsim: its local executor, a process a trial; its journal is kept and its tables are written.
+- hbsim: its local executor, a process a trial, one core each (`resource={"num_cpus": 1}`: a trial that
+  runs alone would get all of them); its journal is kept and its tables are written.
 - Ray Tune: `tune.Tuner` with a function, as its documentation does it, files of its loggers included. By
   default every trial gets a process of its own; with `reuse_actors=True` trials share one, so a trial that
   leaks or crashes takes more than itself with it. A report waits until it was taken.
@@ -61,7 +66,7 @@ def render(content: Row) -> str:
         WHAT.strip(),
         "## Overhead a trial",
         SUBTRACTED.strip(),
-        table(TRIALS, (_trials(row) for row in content["contenders"])),
+        table(TRIALS, (row for contender in content["contenders"] for row in _trials(contender))),
         "## Reports",
         FLOOD.strip().format(reports=content["reports"]),
         table(REPORTS, _reports(content)),
@@ -77,23 +82,15 @@ def _versions(content: Row) -> Iterator[str]:
         yield f"- {where} " + ", ".join(f"{name} {v}" for name, v in found.items())
 
 
-def _trials(contender: Row) -> list[str]:
-    ways = [way for way in ("workers_1", "workers_2") if way in contender["runs"][0]]
-    beyond = [_spread(contender, way, "beyond_ms") for way in ways] + ["-"] * (2 - len(ways))
-
-    def both(name: str, form: str) -> str:
-        return " / ".join(format(median(_values(contender, way, name)), form) for way in ways)
-
-    first, reports = _values(contender, "workers_1", "startup"), both("reports_a_trial", ".1f")
-    return [
-        contender["name"],
-        str(contender["trials"]),
-        *beyond,
-        both("trained_ms", ".1f"),
-        reports,
-        f"{median(first):.1f}",
-        both("seconds", ".1f"),
-    ]
+def _trials(contender: Row) -> Iterator[list[str]]:
+    for workers in ("1", "2"):
+        way = f"workers_{workers}"
+        if way in contender["runs"][0]:
+            spreads = ("trial_ms", "own_ms", "beyond_own_ms", "warm_ms", "beyond_warm_ms")
+            cells = [_spread(contender, way, name) for name in spreads]
+            plain = ("reports_a_trial", "startup", "seconds")
+            cells += [f"{median(_values(contender, way, name)):.1f}" for name in plain]
+            yield [contender["name"], str(contender["trials"]), workers, *cells]
 
 
 def _reports(content: Row) -> Iterator[list[str]]:
