@@ -13,6 +13,8 @@ import warnings
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 import hbsim
 from hbsim.executors import trial
 
@@ -132,3 +134,40 @@ class Child:
                 os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
             self.code = -signal.SIGKILL
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start training functions; nothing of them is left after the test."""
+    children = []
+
+    def start(function, **options):
+        children.append(Child(function, tmp_path, **options))
+        return children[-1]
+
+    yield start
+    for child in children:
+        child.close()
+
+
+def outcome(child):
+    """Return kind, reason, left and the exit code."""
+    end = child.ended()
+    return end["kind"], end["reason"], end["left"], child.code
+
+
+RETURNED = (None, "", False, 0)
+LEFT = (None, "", True, 0)
+
+
+def linger():
+    """Wait for a signal, but not for ever."""
+    end = time.monotonic() + 2 * PATIENCE
+    while time.monotonic() < end:
+        time.sleep(0.01)
+
+
+def endless(reporter):
+    """Report until something ends it."""
+    for epoch in range(1, 10**9):
+        reporter(epoch=epoch, accuracy=0.5)

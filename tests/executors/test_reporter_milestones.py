@@ -1,0 +1,189 @@
+"""The reporter at milestones: it waits, and the trial goes on, leaves or is paused; what it saves."""
+
+import os
+import threading
+
+import pytest
+
+from hbsim.executors import checkpoint
+from tests.executors.child import LEFT, RETURNED, endless, outcome, start
+from tests.executors.test_reporter import reports
+
+__all__ = ["start"]  # the fixture
+
+
+def test_at_a_milestone_it_waits_for_the_answer(start):
+    def train(args, reporter):
+        for epoch in range(1, 9):
+            reporter(epoch=epoch, accuracy=0.5, milestone=reporter.milestone)
+
+    child = start(train, stop=2)
+    for reached, milestone in ((2, 4), (4, 7.5)):
+        child.until("wait")
+        assert child.rows[-1][2] == reached
+        assert not child.has_line()
+        child.tell({"go": milestone})
+    child.until("wait")
+    assert child.rows[-1][2] == 8
+    child.tell({"go": None})
+    assert outcome(child) == RETURNED
+    assert [row[3].get("milestone") for row in child.rows] == [2, 2, 4, 4, 7.5, 7.5, 7.5, 7.5]
+
+
+def test_never_is_no_milestone(start):
+    def train(args, reporter):
+        reporter(epoch=1e300, accuracy=0.5, never=reporter.milestone is None)
+
+    child = start(train, stop=None)
+    assert outcome(child) == RETURNED
+    assert child.rows[0][3] == {"accuracy": 0.5, "never": 1}
+
+
+def test_waiting_is_no_training(start):
+    child = start(reports(*({"epoch": epoch, "accuracy": 1} for epoch in (1, 2, 3))), stop=2)
+    child.until("wait")
+    threading.Event().wait(0.3)
+    child.tell({"go": 9})
+    end = child.ended()
+    assert end["seconds"]["wait"] > 0.29
+    (_, *_), (at, trained, *_), (later, later_trained, *_) = child.rows
+    assert later - at > 0.29
+    assert later_trained - trained <= later - at - 0.29
+
+
+@pytest.mark.parametrize("how", ["stop", "pause"])
+def test_stop_and_pause_leave_the_function_through_finally(start, tmp_path, how):
+    def train(args, reporter):
+        @reporter.on_pause
+        def state():
+            return {"epoch": 9}
+
+        try:
+            try:
+                reporter(epoch=9, accuracy=0.5)
+            except Exception:
+                (tmp_path / "wrong").touch()
+        finally:
+            (tmp_path / "finally").touch()
+
+    child = start(train)
+    child.until("wait")
+    child.tell({"leave": how})
+    assert outcome(child) == LEFT
+    assert (tmp_path / "finally").exists()
+    assert not (tmp_path / "wrong").exists()
+    assert checkpoint.load(tmp_path / "checkpoint") == ({"epoch": 9} if how == "pause" else None)
+
+
+def test_a_function_that_catches_everything_is_ended_after_three_times(start, tmp_path):
+    def train(args, reporter):
+        with open(tmp_path / "caught", "a") as file:
+            for epoch in range(9, 100):
+                try:
+                    reporter(epoch=epoch, accuracy=0.5)
+                except:  # noqa: E722
+                    print("caught", file=file, flush=True)
+
+    child = start(train)
+    child.until("wait")
+    child.tell({"leave": "stop"})
+    assert outcome(child) == LEFT
+    assert (tmp_path / "caught").read_text() == "caught\n" * 3
+    assert "caught TrialEnd" in child.log.read_text()
+    assert [row[2] for row in child.rows] == [9]
+
+
+# Checkpoints
+
+
+def counting(args, reporter):
+    """Count epochs, from the checkpoint on."""
+    state = reporter.load() or {"epoch": 0}
+    reporter.on_pause(lambda: state)
+    for epoch in range(state["epoch"] + 1, 28):
+        state["epoch"] = epoch
+        reporter(epoch=epoch, accuracy=epoch, resumed=getattr(args, "resume_from", 0))
+
+
+def test_a_promoted_trial_goes_on_from_its_checkpoint(start, tmp_path):
+    first = start(counting, stop=3)
+    first.until("wait")
+    first.tell({"leave": "pause"})
+    assert outcome(first) == LEFT
+    meta = checkpoint.describe(tmp_path / "checkpoint")
+    assert meta == {"version": 1, "kind": "json", "resource": 3, "job": 7}
+    second = start(counting, start=3, stop=9, again=True, job=8)
+    second.until("wait")
+    second.tell({"leave": "pause"})
+    end = second.ended()
+    assert [row[2] for row in second.rows] == list(range(4, 10))
+    assert {row[3]["resumed"] for row in second.rows} == {3}
+    assert end["seconds"]["save"] > 0
+    assert end["seconds"]["load"] > 0
+    assert checkpoint.load(tmp_path / "checkpoint") == {"epoch": 9}
+
+
+def test_interrupted_between_milestones_it_saves_first(start, tmp_path):
+    child = start(lambda args, reporter: [reporter.on_pause(lambda: 5), endless(reporter)], stop=None)
+    child.until("rows")
+    child.tell({"leave": "pause"})
+    assert outcome(child) == LEFT
+    assert checkpoint.load(tmp_path / "checkpoint") == 5
+    assert checkpoint.describe(tmp_path / "checkpoint")["resource"] == child.rows[-1][2]
+
+
+def test_on_pause_may_keep_its_own_files(start, tmp_path):
+    def train(args, reporter):
+        os.chdir("/")
+        reporter.on_pause(lambda: (reporter.folder / "mine").write_text("epoch 9") and None)
+        reporter(epoch=9, accuracy=0.5)
+
+    child = start(train)
+    child.until("wait")
+    assert not (tmp_path / "files").exists()  # made when it is used
+    child.tell({"leave": "pause"})
+    assert outcome(child) == LEFT
+    assert (tmp_path / "files" / "mine").read_text() == "epoch 9"
+    assert not checkpoint.exists(tmp_path / "checkpoint")
+
+
+def test_a_checkpoint_that_cannot_be_made_is_told_and_the_trial_leaves(start, tmp_path):
+    def train(args, reporter):
+        reporter.save("before")
+        reporter.on_pause(lambda: 1 / 0)
+        try:
+            reporter(epoch=9, accuracy=0.5)
+        except Exception:
+            reporter(epoch=10, accuracy=0.5)
+
+    child = start(train)
+    child.until("wait")
+    child.tell({"leave": "pause"})
+    assert outcome(child) == LEFT
+    assert checkpoint.load(tmp_path / "checkpoint") == "before"
+
+    child = start(lambda args, reporter: [reporter.on_pause(lambda: 1 / 0), reporter(epoch=9, accuracy=0.5)])
+    child.until("wait")
+    child.tell({"leave": "pause"})
+    kind, reason, left, _ = outcome(child)
+    assert (kind, left) == (None, True)
+    assert reason.startswith("ZeroDivisionError")
+
+
+def test_on_pause_wants_a_function(start):
+    kind, reason, _, _ = outcome(start(lambda args, reporter: reporter.on_pause({"epoch": 1})))
+    assert kind == "error"
+    assert reason.startswith("ParameterError: on_pause={'epoch': 1}: must be a function without arguments")
+
+
+def test_saving_is_no_training(start):
+    def train(args, reporter):
+        reporter(epoch=1, accuracy=0.5)
+        reporter.save(list(range(300_000)))
+        reporter(epoch=2, accuracy=0.5)
+
+    child = start(train)
+    saved = child.ended()["seconds"]["save"]
+    (at, trained, *_), (later, later_trained, *_) = child.rows
+    assert 0 < saved <= later - at + 1e-5
+    assert later_trained - trained <= later - at - saved + 1e-5
