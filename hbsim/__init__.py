@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from hbsim.live.load import load
     from hbsim.live.result import RunResult
     from hbsim.live.run import run
+    from hbsim.seed.fifo import FIFOScheduler
+    from hbsim.seed.hyperband import HyperbandScheduler
     from hbsim.simulation import Cluster, Result
     from hbsim.study import simulate
 
@@ -23,6 +25,8 @@ __all__ = [
     "Bool",
     "Choice",
     "Cluster",
+    "FIFOScheduler",
+    "HyperbandScheduler",
     "Int",
     "Real",
     "Result",
@@ -39,6 +43,8 @@ _HOMES: Final = {
     "Bool": "hbsim.core.space",
     "Choice": "hbsim.core.space",
     "Cluster": "hbsim.simulation",
+    "FIFOScheduler": "hbsim.seed.fifo",
+    "HyperbandScheduler": "hbsim.seed.hyperband",
     "Int": "hbsim.core.space",
     "Real": "hbsim.core.space",
     "Result": "hbsim.simulation",

@@ -11,7 +11,19 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LINKS = ("executors", "surrogates")
-HEAVY = ("matplotlib", "polars", "rich", "scipy", "simpy", "torch", "typer", "sklearn")
+HEAVY = (
+    "cloudpickle",
+    "matplotlib",
+    "polars",
+    "psutil",
+    "pynvml",
+    "rich",
+    "scipy",
+    "simpy",
+    "sklearn",
+    "torch",
+    "typer",
+)
 
 
 def _on_disk() -> set[str]:

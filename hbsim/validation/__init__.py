@@ -1,0 +1,1 @@
+"""Is the simulator true: its predictions held against real runs."""
