@@ -112,12 +112,10 @@ class LiveTable:
             return head
         # Besides: two blank lines, the names of the columns, a rule, and the line of the cursor.
         room, shown = self._console.size.height - head.row_count - 5, self._glance.workers
-        if shown > room:
-            shown = max(1, room - 1)
-        parts: list[RenderableType] = [head, self._workers(shown)]
-        if shown < self._glance.workers:
-            parts.append(Text(f" ... and {self._rest(shown)}", style="dim"))
-        return Group(*parts)
+        shown = min(shown, max(1, room))
+        more = f" ... and {self._rest(shown)}" if shown < self._glance.workers else ""
+        # The last line is never full: what a terminal writes there at Ctrl-C would begin another.
+        return Group(head, Text(), self._workers(shown), Text(more, "dim", overflow="ellipsis", no_wrap=True))
 
     def _head(self) -> Table:
         from rich.table import Table
@@ -150,6 +148,7 @@ class LiveTable:
             expand=True,
             padding=(0, 1, 0, 0),
             pad_edge=False,
+            show_edge=False,
             header_style="dim",
             border_style="dim",
         )
