@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import hbsim
 from hbsim.executors import checkpoint
 from hbsim.executors.record_load import load_train
 from tests.doubles.trial import train
@@ -55,3 +56,17 @@ def test_only_a_pause_makes_a_checkpoint(example, tmp_path):
     assert not checkpoint.exists(tmp_path / checkpoint.NAME)
     train(function, configuration, tmp_path, milestone=1)
     assert checkpoint.describe(tmp_path / checkpoint.NAME)["resource"] == 1
+
+
+def test_promoted_trials_of_a_real_study_go_on_from_their_checkpoints(example, tmp_path):
+    function, _ = example
+    scheduler = hbsim.make_scheduler("promotion", max_t=3, grace_period=1, reduction_factor=3, num_trials=6)
+    file = function.__code__.co_filename
+    options = {"workers": 1, "resource": {"num_cpus": 1}, "progress": "none"}
+    result = hbsim.run(f"{file}:train_fn", scheduler, folder=tmp_path / "study", **options)
+    summary = result.summary()
+    assert (summary["trials"], summary["failed"], summary["why"]) == (6, 0, "done")
+    assert (result.jobs["start_resource"] == 1).any()
+    assert summary["wasted_resource"] == 0
+    once = result.reports.select("trial", "resource")
+    assert once.unique().height == once.height
