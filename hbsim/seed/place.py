@@ -63,7 +63,7 @@ class Place:
         if resume and self.folder.holds_study:
             return True
         if resume:
-            warn(f"there is no study to resume in {self.path}: a new one begins")
+            warn(f"there is no study to resume in {self.path}: a new one begins", 6)
         self.check()
         if self._is_ours():
             self._move_aside()
@@ -87,7 +87,7 @@ class Place:
             except OSError as error:
                 problem = f"cannot be moved to {aside}: {error.strerror}"
                 raise OutputError(str(self.path), problem) from error
-        warn(f"the earlier study in {self.path} is in {aside} now; resume=True would have gone on with it")
+        warn(f"the earlier study in {self.path} is in {aside} now; resume=True would have gone on with it", 7)
 
     def _free_name(self) -> Path:
         number = 1
@@ -102,6 +102,6 @@ class Place:
             shutil.rmtree(self.path, ignore_errors=True)
 
 
-def warn(text: str) -> None:
+def warn(text: str, level: int) -> None:
     """Warn of something that happens when a study begins."""
-    warnings.warn(HbsimWarning(text), stacklevel=5)
+    warnings.warn(HbsimWarning(text), stacklevel=level)

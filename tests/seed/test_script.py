@@ -12,33 +12,17 @@ import pytest
 
 from hbsim.executors.devices import cpu_limit, cpus
 
-# No `if __name__ == "__main__":` on purpose.
-SCRIPT = """
-import numpy as np
-import hbsim as at
-
-@at.args(
-    lr=at.Real(1e-3, 1e-2, log=True),
-    wd=at.Real(1e-3, 1e-2))
-def train_fn(args, reporter):
-    print('lr: {}, wd: {}'.format(args.lr, args.wd))
-    for e in range(10):
-        dummy_accuracy = 1 - np.power(1.8, -np.random.uniform(e, 2*e))
-        reporter(epoch=e, accuracy=dummy_accuracy, lr=args.lr, wd=args.wd)
-
-scheduler = at.HyperbandScheduler(train_fn,
-                                  resource={'num_cpus': CORES, 'num_gpus': 0},
-                                  num_trials=20,
-                                  reward_attr='accuracy',
-                                  time_attr='epoch',
-                                  grace_period=1)
-
-scheduler.join_jobs()
-scheduler.get_training_curves(plot=True)
-print(scheduler.get_best_task_id(), scheduler.get_best_config()['lr'])
-"""
+# The example of the page: the seed's own. No `if __name__ == "__main__":` on purpose.
+PAGE = (Path(__file__).parents[2] / "docs" / "from-autotorch.md").read_text("utf-8")
+SCRIPT = PAGE.split("```python\n")[1].split("```")[0]
+SCRIPT += "print(scheduler.get_best_task_id(), scheduler.get_best_config()['lr'])\n"
 
 cores = min(len(cpus()), int(cpu_limit() or 10**6))
+
+
+def with_cores(count: int) -> str:
+    assert "'num_cpus': 2" in SCRIPT
+    return SCRIPT.replace("'num_cpus': 2", f"'num_cpus': {count}")
 
 
 def run_script(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
@@ -52,7 +36,7 @@ def run_script(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
 def test_the_seeds_example(count: int, tmp_path: Path) -> None:
     if count > cores:
         pytest.skip(f"this machine has {cores} CPU core")
-    done = run_script(tmp_path, SCRIPT.replace("CORES", str(count)))
+    done = run_script(tmp_path, with_cores(count))
     assert done.returncode == 0, done.stderr
     assert "Error" not in done.stderr
     assert "set max_t to what train_fn trains" in done.stderr
@@ -72,7 +56,7 @@ def test_the_seeds_example(count: int, tmp_path: Path) -> None:
 
 
 def test_it_can_be_run_again(tmp_path: Path) -> None:
-    text = SCRIPT.replace("CORES", "1").replace("num_trials=20", "num_trials=2")
+    text = with_cores(1).replace("num_trials=20", "num_trials=2")
     text = text.replace("import hbsim as at", "import warnings\nimport hbsim as at")
     text = text.replace("scheduler.join_jobs()", "warnings.simplefilter('default'); scheduler.join_jobs()")
     for _ in range(2):
