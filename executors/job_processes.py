@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 from typing import Final
@@ -82,14 +81,15 @@ class JobProcesses:
 
         The status is the exit code, or the negative number of the signal.
         """
-        for pid, status in _ended():
+        ended, more = _ended()
+        for pid, status in ended:
             self._stuck.discard(pid)
             self._kept.discard(pid)
             process = self._alive.pop(pid, None)
             if process is not None:
                 process.status, process.ended = status, time.monotonic()
                 self._ending.append(process)
-        if not self._ending or self._kill_left():
+        if not self._ending or self._kill_left(more):
             return []
         done, self._ending = self._ending, []
         return [(process.job, process.status) for process in done]
@@ -102,16 +102,17 @@ class JobProcesses:
             groups = [pid for pid in leaders if proc.kill_group(pid)]
             for pid in proc.children() | self._alive.keys():
                 proc.kill(pid)
-            for pid, _ in _ended():
+            ended, more = _ended()
+            for pid, _ in ended:
                 self._alive.pop(pid, None)
-            if not groups and _childless():
+            if not groups and not more:
                 return
             time.sleep(_POLL)
 
-    def _kill_left(self) -> bool:
+    def _kill_left(self, children: bool) -> bool:
         """Kill what the jobs that have ended have left; whether there is anything."""
         groups = [process for process in self._ending if proc.kill_group(process.pid)]
-        orphans = self._orphans()
+        orphans = self._orphans() if children else set()
         for pid in orphans:
             proc.kill(pid)
         if not groups and not orphans:
@@ -123,30 +124,20 @@ class JobProcesses:
         return False
 
     def _orphans(self) -> set[int]:
-        if not self._alive and _childless():
-            return set()
         oldest = min(self._ending, key=lambda process: process.started)
         lived = time.monotonic() - oldest.started
         found = proc.children(since=oldest.pid if lived < _LONG else 0)
         return found - self._alive.keys() - self._kept - self._stuck
 
 
-def _ended() -> Iterator[tuple[int, int]]:
-    """Yield the children that have ended, with their status."""
+def _ended() -> tuple[list[tuple[int, int]], bool]:
+    """Return the children that have ended, with their status, and whether there are others."""
+    ended: list[tuple[int, int]] = []
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
-            return
+            return ended, False
         if not pid:
-            return
-        yield pid, os.waitstatus_to_exitcode(status)
-
-
-def _childless() -> bool:
-    """Whether this process has no children at all, ended ones included."""
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return True
-    return False
+            return ended, True
+        ended.append((pid, os.waitstatus_to_exitcode(status)))

@@ -149,8 +149,9 @@ def test_a_job_that_prints_a_lot(serve):
     assert serving.log.stat().st_size == 20_000_000
 
 
-def test_a_job_that_cannot_be_set_up_ends(serve, capfd):
-    serving = serve()
+@pytest.mark.parametrize("start", STARTS)
+def test_a_job_that_cannot_be_set_up_ends(serve, capfd, start):
+    serving = serve(start=start)
     serving.log = serving.folder / "missing" / "log.txt"
     job = serving.run("pass")
     assert serving.ended(job) == 1
