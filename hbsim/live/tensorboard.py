@@ -31,7 +31,7 @@ class TensorBoard:
     hyperparameters, and ``best/METRIC`` at the end of each of its jobs. The run ``study`` has the incumbent
     and counts of trials; its step is the study second.
 
-    A study that goes on appends: reports that were written are not written again, nor are those of a trial
+    A study that goes on adds files: reports that were written are not written again, nor are those of a trial
     that trains again what it had. When the process is killed, the last two seconds may be missing.
 
     A file that cannot be written ends it, with a warning, and the study goes on.
