@@ -81,17 +81,12 @@ class ReporterCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
         self._training = False
 
     def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        metrics: dict[str, float],
-        **kwargs: Any,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Report, when the last one of the evaluation sets is through."""
         if not self._training or state.global_step == 0:  # Trainer can evaluate before the first step
             return
-        self._parts.append(metrics)
+        self._parts.append(kwargs["metrics"])
         sets = self._trainer.eval_dataset
         if len(self._parts) < (len(sets) if isinstance(sets, dict) else 1):
             return
@@ -104,6 +99,7 @@ class ReporterCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
 
     def _save(self, folder: Path) -> Path:
         """Let the trainer write a whole checkpoint below `folder`, as where its own strategy asks for one."""
+        model: Any = self._trainer.model
         args = self._trainer.args
         self._trainer.args = copy.copy(args)
         self._trainer.args.output_dir = str(folder)
@@ -111,7 +107,7 @@ class ReporterCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
         self._trainer.args.push_to_hub = False
         self._trainer.args.save_total_limit = None
         try:
-            self._trainer._save_checkpoint(self._trainer.model, trial=None)
+            self._trainer._save_checkpoint(model, trial=None)
         finally:
             self._trainer.args = args
         return next(folder.iterdir())
