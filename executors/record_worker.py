@@ -21,6 +21,7 @@ import numpy as np
 from hbsim.core.space import arguments
 from hbsim.errors import ParameterError
 from hbsim.executors.record_load import Train, load_train
+from hbsim.executors.seeding import seed_everything
 
 __all__ = ["RESERVED", "Setup", "main"]
 
@@ -143,6 +144,7 @@ def _train(train: Train, setup: Setup, task: Mapping[str, object], out: TextIO) 
     for name in ("trial", "seed"):
         if name not in train.space:
             args[name] = task[name]
+    seed_everything(int(str(task["seed"])))
     reporter = _Reporter(setup, tuple(train.space.names), out)
     try:
         train.function(args, reporter)

@@ -20,6 +20,7 @@ import numpy as np
 from hbsim.core.space import Args, arguments, space_of
 from hbsim.errors import ParameterError
 from hbsim.executors.reporter import Reporter
+from hbsim.executors.seeding import seed_everything
 from hbsim.executors.trial_channel import Channel, Gone
 from hbsim.executors.trial_talk import Talk, TrialEnd, leave_process, write_out
 
@@ -88,6 +89,7 @@ def _call(
     try:
         try:
             args, reporter = _given(function, task, setup, talk)
+            seed_everything(task["seed"], task["start"], task["attempt"])
             talk.begin()
             talk.seconds["start"] = time.monotonic() - started
             function(args, reporter)

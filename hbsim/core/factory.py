@@ -31,7 +31,8 @@ def named_options(function: Callable[P, T]) -> Callable[P, T]:
     def checked(*args: P.args, **kwargs: P.kwargs) -> T:
         for name, value in kwargs.items():
             if name not in names:
-                rule = f"is no option of {function.__name__}.{nearest(name, names)}"
+                of = function.__qualname__.removesuffix(".__init__")
+                rule = f"is no option of {of}.{nearest(name, names)}"
                 raise ParameterError(name, value, rule)
         return function(*args, **kwargs)
 

@@ -15,6 +15,8 @@ from hbsim.history.lock import StudyLock
 __all__ = ["StudyFolder"]
 
 JOURNAL: Final = "journal.jsonl"
+# What may be there before a study begins: of one that ended before its journal did, or of its scheduler.
+OURS: Final = frozenset({"lock", "study.json", "environment.json", "scheduler.json", "curves.png", "trials"})
 
 
 class StudyFolder:
@@ -63,7 +65,7 @@ class StudyFolder:
             return
         if self.holds_study:
             raise ParameterError(field, shown, "holds a study already; resume=True goes on with it")
-        if any(entry.name != "lock" for entry in self.path.iterdir()):
+        if any(entry.name not in OURS for entry in self.path.iterdir()):
             raise ParameterError(field, shown, "is a folder with other files; choose another name")
 
     def lock(self) -> StudyLock:

@@ -53,9 +53,9 @@ def replay(
     JournalError
         The scheduler answers something else; names the line.
     """
-    if searcher is not None:
-        points = [record["point"] for record in records if "point" in record]
-        searcher.resume(np.array(points, dtype=np.float64).reshape(len(points), -1))
+    points = [record["point"] for record in records if "point" in record]
+    if searcher is not None and points:
+        searcher.resume(np.array(points, dtype=np.float64))
     told = searcher if getattr(searcher, "listens", True) else None
     drive(standing.scheduler, Replay(records, standing.ledger, path), standing.decisions, told)
 

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,7 @@ from hbsim.executors.devices import cpu_limit, cpus, gpus
 from hbsim.executors.local import LocalWorkers
 from hbsim.executors.slots import Slot, make_slots
 from hbsim.executors.target import default_start, stop_if_loading
+from hbsim.executors.threads import thread_variables
 from hbsim.live.folder import StudyFolder
 from hbsim.live.keeper import Keeper, check_keep
 from hbsim.live.load import Standing
@@ -195,7 +197,13 @@ def _constants(args: Mapping[str, object] | None) -> dict[str, object]:
 
 
 def _slots(workers: int | None, resource: Mapping[str, object] | None) -> list[Slot]:
-    return make_slots(workers, resource, cpus(), gpus(os.environ), cpu_limit())
+    slots = make_slots(workers, resource, cpus(), gpus(os.environ), cpu_limit())
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if "num_cpus" in (resource or {}) or not asked.isdigit() or asked == "0":
+        return slots
+    # Nobody said how many cores a trial needs, but how many threads it should have.
+    threads = thread_variables(int(asked))
+    return [replace(slot, threads=int(asked), env={**slot.env, **threads}) for slot in slots]
 
 
 def _shown(

@@ -126,18 +126,20 @@ class Real:
         self.enough = False  # a report was as good as max_reward
         self.closing = False  # what is under way has been told to leave
         self._workers, self._journal = workers, journal
+        self._sign = 1.0 if mode == "max" else -1.0
+        self._clock, self._limits = clock, limits
+        if ledger.best is not None:
+            self._look_at_value(ledger.best.value)
         self._levels = geometry.levels
         self._index = {level: at for at, level in enumerate(geometry.levels)}
         self._suggest, self._seed = suggest, seed
-        self._sign = 1.0 if mode == "max" else -1.0
-        self._clock, self._limits = clock, limits
         self._until_return = until_return
         self._observers = observers
         self._begun = clock() - ledger.now  # study seconds go on where they stopped
-        self._free = sorted(set(range(workers.count)) - set(ledger.workers))
+        self._free = list(range(workers.count))
         self._due: deque[Due] = deque()
         self._now = Due(NOTHING, Stay())
-        self._restarts: deque[tuple[int, Job]] = deque()
+        self._restarts: deque[tuple[Stay | None, Job]] = deque()  # with their last stays
         self._held: dict[int, Task] = {}  # by worker: waits until the trial's last process is gone
         self._heard: dict[int, float] = {}  # by job: when it last said something
         self._leaving: dict[int, float] = {}  # by job: when it is killed
@@ -217,15 +219,9 @@ class Real:
         jobs : sequence of Job
             The scheduler's `running_jobs()`.
         """
+        stays = {stay.trial: stay for stay in self.ledger.stays.values() if stay.ended is None}
         self._write({"e": "resume"})
-        stays = list(self.ledger.stays.values())
-        for stay in stays:
-            if stay.ended is not None:  # it had been told to leave: there is nothing to start again
-                self._write({"e": "gone", "job": stay.job, "begun": None, "seconds": {}})
-        known = {stay.trial: stay for stay in stays if stay.ended is None}
-        self._free = list(range(self._workers.count))
-        for job in jobs:
-            self._restarts.append((known[job.trial].job if job.trial in known else -1, job))
+        self._restarts.extend((stays.get(job.trial), job) for job in jobs)
 
     def finish(self, why: str) -> None:
         """Write down why the study, or this part of it, is over.
@@ -269,9 +265,9 @@ class Real:
         fields = {"trial": job.trial, "bracket": job.bracket, "start": job.start, "stop": stop}
         return {"job": self.ledger.jobs.started, **fields, "attempt": job.attempt}
 
-    def _restart(self, was: int, job: Job) -> None:
-        before = self.ledger.stays.get(was)
+    def _restart(self, before: Stay | None, job: Job) -> None:
         worker = before.worker if before is not None and before.worker in self._free else self._free[0]
+        was = -1 if before is None else before.job
         self._launch(worker, job, {"e": "restart", "worker": worker, "was": was, **self._described(job)})
 
     def _launch(self, worker: int, job: Job, record: dict[str, object]) -> None:
@@ -416,9 +412,8 @@ class Real:
         self._leaving.pop(ended.job, None)
         self._heard.pop(ended.job, None)
         self._held.pop(stay.worker, None)
-        if stay.worker < self._workers.count:
-            self._free.append(stay.worker)
-            self._free.sort()
+        self._free.append(stay.worker)
+        self._free.sort()
         for worker, task in list(self._held.items()):
             if task.trial == stay.trial:
                 del self._held[worker]

@@ -49,7 +49,7 @@ def draw(
     show, legend : bool
         Whether to show it, and whether it has a legend.
     """
-    from hbsim.live.curves import plot_curves
+    from hbsim.bench.training_curves import plot_curves
 
     seen = result if isinstance(result, RunResult) else cast(RunResult, _seen(result, reports))
     figure = plot_curves(seen)

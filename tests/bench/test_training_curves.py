@@ -7,7 +7,7 @@ import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 
-from hbsim.live.curves import COLOURS, FEW, curves_of, plot_curves
+from hbsim.bench.training_curves import COLOURS, FEW, curves_of, plot_curves
 
 from .made import Made
 
