@@ -140,14 +140,15 @@ def test_idle_workers_say_why(tmp_path, kind, options, why):
 
 
 def test_the_end_of_a_study_shows_before_its_workers_are_idle(tmp_path):
-    made = Made(tmp_path / "exp", "stopping")
-    table = shown(made, 2)
+    made = Made(tmp_path / "exp", "stopping", num_trials=2)
+    table = shown(made, 3)
     first = made.start(0)
     made.start(1)
-    made.reach(first, 0.5, 1.0)
-    made.fail(1, "it ends", 2.0)  # and nobody asks for another job
+    made.start(2)
+    assert row(table, 2) == "2 idle: num_trials reached"
+    made.reach(first, 0.5, 1.0)  # and nobody asks for another job
     assert row(table, 0).endswith("leaves at next report")
-    assert row(table, 1) == "1 idle: the study ends"
+    assert row(table, 2) == "2 idle: the study ends"
 
 
 def test_the_head_says_where_the_study_stands(made, monkeypatch):
