@@ -8,8 +8,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 
 from hbsim.bench.training_curves import COLOURS, FEW, curves_of, plot_curves
-
-from .made import Made
+from tests.live.made import Made
 
 
 def rising(trial, resource):
