@@ -17,6 +17,7 @@ from hbsim.cli.record import record
 from hbsim.cli.run import run
 from hbsim.cli.simulate import simulate
 from hbsim.cli.surrogates import surrogates
+from hbsim.cli.validate import validate
 from hbsim.errors import nearest
 
 __all__ = ["app", "main"]
@@ -38,6 +39,7 @@ app.command(cls=Command, short_help="Simulate one study.")(simulate)
 app.command(cls=Command, short_help="Compare variants of schedulers over seeds.")(compare)
 app.command(cls=Command, short_help="Run a study for real.")(run)
 app.command(cls=Command, short_help="Record learning curves for the simulator.")(record)
+app.command(cls=Command, short_help="Hold the simulator against real runs.")(validate)
 app.command(cls=Command, short_help="List learning curves.")(surrogates)
 
 

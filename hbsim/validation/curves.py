@@ -1,0 +1,183 @@
+"""The learning curves of a real run, as the simulator reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import nan
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hbsim.surrogates.protocol import Floats, Ints
+from hbsim.validation.reading import Recorded, Stay
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from hbsim.core.space import Space
+    from hbsim.core.types import Mode
+
+__all__ = ["InOrder", "RunCurves"]
+
+
+class InOrder:
+    """The searcher of recorded trials: row i for trial i."""
+
+    model_based = False
+    listens = False
+
+    def __init__(self) -> None:
+        self._next = 0
+
+    def suggest(self, n: int) -> Ints:
+        """Return the next n rows."""
+        self._next += n
+        return np.arange(self._next - n, self._next, dtype=np.int64)
+
+    def resume(self, configurations: Floats | Ints) -> None:
+        """Go on after these rows."""
+        self._next += len(configurations)
+
+    def on_start(self, trial: int, level: float) -> None:
+        """Take no notice."""
+
+    def on_report(self, trial: int, level: float, value: float | None) -> None:
+        """Take no notice."""
+
+    def on_end(self, trial: int) -> None:
+        """Take no notice."""
+
+
+class RunCurves:
+    """A surrogate with a row a trial of a run, at the scheduler's levels.
+
+    Values are those that were decided on; seconds are those of training. Beyond what a trial has trained, its
+    last value is held, and its seconds go on at its own rate.
+
+    Parameters
+    ----------
+    run : Recorded
+        The run.
+
+    Attributes
+    ----------
+    values, seconds : array, shape (trials, levels)
+        The metric; cumulative seconds of training.
+    observed : bool array, shape (trials, levels)
+        Whether the trial came so far in the run.
+    """
+
+    def __init__(self, run: Recorded) -> None:
+        scheduler = run.result.scheduler
+        self.name = run.name
+        self.metric = run.result.spec.reward_attr
+        self.mode: Mode = scheduler.mode
+        self.resources: tuple[float, ...] | None = tuple(map(float, scheduler.levels))
+        self.max_resource = self.resources[-1]
+        self.rows: int | None = scheduler.started
+        self.space: Space | None = None
+        self._levels = np.array(self.resources)
+        shape = (scheduler.started, len(self.resources))
+        self.values = np.full(shape, nan)
+        self.seconds = np.full(shape, nan)
+        self.observed: NDArray[np.bool_] = np.zeros(shape, dtype=bool)
+        by_trial: dict[int, list[Stay]] = {}
+        for stay in run.stays:
+            by_trial.setdefault(stay.trial, []).append(stay)
+        for trial, stays in by_trial.items():
+            self._read(trial, stays)
+        self._fill_unknown()
+
+    def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
+        """Return values and cumulative seconds of these rows at these levels."""
+        rows = np.asarray(configurations, dtype=np.int64)
+        columns = np.searchsorted(self._levels, levels)
+        return self.values[np.ix_(rows, columns)], self.seconds[np.ix_(rows, columns)]
+
+    def optimum(self, level: float) -> float | None:
+        """Return None: nobody knows it."""
+        return None
+
+    def test_values(self, configurations: Floats | Ints, level: float) -> Floats | None:
+        """Return None: there are none."""
+        return None
+
+    def take_seconds(self, other: RunCurves) -> None:
+        """Take the seconds of the same trials in another run.
+
+        Where the other trained less far, the seconds of this one go on, in proportion; so do those of trials
+        that the other did not run.
+        """
+        columns = [place for place, level in enumerate(self._levels) if level in other._levels]
+        theirs = np.searchsorted(other._levels, self._levels[columns])
+        count = min(len(self.seconds), len(other.seconds))
+        usual = self._ratio(other, columns, theirs, count)
+        taken = self.seconds * usual
+        for trial in range(count):
+            known = [(c, t) for c, t in zip(columns, theirs, strict=True) if other.observed[trial, t]]
+            if not known:
+                continue
+            last, at = known[-1]
+            own = self.seconds[trial]
+            ratio = other.seconds[trial, at] / own[last] if own[last] > 0 else 1.0
+            row = other.seconds[trial, at] + (own - own[last]) * ratio
+            for column, t in known:
+                row[column] = other.seconds[trial, t]
+            taken[trial] = np.maximum.accumulate(np.maximum(row, 0.0))
+        self.seconds = taken
+
+    def _ratio(self, other: RunCurves, columns: list[int], theirs: Ints, count: int) -> float:
+        """Return how many times as long the other usually took for what both have done."""
+        both = self.observed[:count, columns] & other.observed[:count, theirs]
+        ours = self.seconds[:count, columns][both]
+        return float(other.seconds[:count, theirs][both].sum() / ours.sum()) if ours.sum() > 0 else 1.0
+
+    def _read(self, trial: int, stays: Sequence[Stay]) -> None:
+        points = {0.0: 0.0}  # by resource: cumulative seconds
+        values: dict[float, float] = {}
+        decided: dict[int, tuple[float, float]] = {}
+        for stay in stays:
+            base = _at(points, stay.start_resource)
+            for report in stay.reports:
+                points[report.resource] = base + report.trained
+                values[report.resource] = report.value
+            for at, milestone in stay.decided.items():
+                decided[at] = (milestone.value, base + milestone.trained)
+        if not values:
+            return
+        last = max(values)
+        rate = _rate(points)
+        for at, level in enumerate(self._levels):
+            self.observed[trial, at] = level <= last
+            if at in decided:
+                self.values[trial, at], self.seconds[trial, at] = decided[at]
+            elif level <= last:
+                self.values[trial, at] = values[min(r for r in values if r >= level)]
+                self.seconds[trial, at] = _at(points, level)
+            else:
+                self.values[trial, at] = values[last]
+                self.seconds[trial, at] = points[last] + rate * (level - last)
+        self.seconds[trial] = np.maximum.accumulate(self.seconds[trial])
+
+    def _fill_unknown(self) -> None:
+        """Give trials that never reported the mean seconds of all others."""
+        unknown = np.isnan(self.seconds[:, 0])
+        if unknown.any():
+            known = self.seconds[~unknown]
+            self.seconds[unknown] = known.mean(axis=0) if len(known) else self._levels
+
+
+def _at(points: dict[float, float], resource: float) -> float:
+    """Return the cumulative seconds at a resource, linear between reports."""
+    places = sorted(points)
+    heights = np.maximum.accumulate([points[place] for place in places])
+    return float(np.interp(resource, places, heights))
+
+
+def _rate(points: dict[float, float]) -> float:
+    """Return the seconds a unit, without those before the first report where there are others."""
+    places = sorted(points)[1:]
+    first, last = places[0], places[-1]
+    if last > first and points[last] > points[first]:
+        return (points[last] - points[first]) / (last - first)
+    return points[last] / last if last > 0 else 0.0
