@@ -130,11 +130,6 @@ class Ledger:
         self._begin(record)
 
     def _restart(self, record: Record) -> None:
-        was = self.stays.pop(record["was"], None)
-        if was is not None:
-            if self.workers.get(was.worker) is was:
-                del self.workers[was.worker]
-            self._end(was, CENSORED)
         self._begin(record)
 
     def _begin(self, record: Record) -> None:
@@ -220,7 +215,12 @@ class Ledger:
         """The scheduler had no job: nothing changes."""
 
     def _resume(self, record: Record) -> None:
-        """The study goes on in a new process: what was under way starts again by `restart`."""
+        """The study goes on in a new process: what was under way is gone, and starts again by `restart`."""
+        for stay in self.stays.values():
+            self._end(stay, CENSORED if stay.ended is None else stay.ended)
+        self.stays.clear()
+        self.workers.clear()
+        self.why = None
 
     def _close(self, record: Record) -> None:
         self.why = record["why"]

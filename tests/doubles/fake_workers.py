@@ -53,6 +53,10 @@ class Curve:
         Whether some values are no numbers.
     resume : bool
         Whether trials go on from a checkpoint at their last milestone, or train again from zero.
+    breaks : tuple of (trial, attempt, resource)
+        Fails instead of the first report at or beyond the resource.
+    ends : tuple of (trial, resource)
+        The function returns after the first report at or beyond the resource, unless that is a milestone.
     """
 
     most: float
@@ -62,6 +66,8 @@ class Curve:
     values: int = 1009
     odd: bool = False
     resume: bool = True
+    breaks: tuple[tuple[int, int, float], ...] = ()
+    ends: tuple[tuple[int, float], ...] = ()
 
     def after(self, trial: int, resource: float) -> float:
         """Return the resource of the first report beyond `resource`; infinite if there is none."""
@@ -77,6 +83,15 @@ class Curve:
         while resource < level:
             resource = self.after(trial, resource)
         return resource
+
+    def fails(self, task: Task, resource: float) -> bool:
+        """Return whether an attempt fails instead of a report."""
+        where = (task.trial, task.attempt)
+        return any((trial, attempt) == where and resource >= r for trial, attempt, r in self.breaks)
+
+    def returns(self, trial: int, resource: float) -> bool:
+        """Return whether the function returns after a report."""
+        return any(who == trial and resource >= r for who, r in self.ends)
 
     def value(self, trial: int, resource: float) -> float | None:
         """Return what is reported; None for no number."""
@@ -250,7 +265,8 @@ class FakeWorkers:
         if not self._lives(process):
             return
         for kind in ("error", "oom", "lost"):
-            if process.fault(kind):
+            fails = kind == "error" and self.curve.fails(process.task, resource)
+            if fails or process.fault(kind):
                 self._exit(process, kind, "as it was told")
                 return
         if process.fault("terminated"):
@@ -265,7 +281,8 @@ class FakeWorkers:
         self._after_report(process)
 
     def _after_report(self, process: Process) -> None:
-        ends, dies = process.fault("return"), process.fault("dies waiting")
+        ends = process.fault("return") or self.curve.returns(process.task.trial, process.resource)
+        dies = process.fault("dies waiting")
         process.reports += 1
         process.waits = process.resource >= process.stop
         if process.waits or process.leave or len(process.unsent) >= self.curve.batch:

@@ -6,7 +6,6 @@ import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import inf
 from typing import Any
 
 import numpy as np
@@ -31,23 +30,40 @@ HANGS = 200.0  # seconds; longer than anything that is only slow
 class Notes:
     """A journal in memory, of plain JSON types; notes the scheduler's state at each record.
 
-    `hooks` are called when a record of that number has been written, as a signal handler may be.
+    `hooks` are called when a record of that number has been written, as a signal handler may be; `first`
+    before any.
     """
 
     def __init__(self, records: Sequence[dict[str, Any]], scheduler: Any, states: bool = False) -> None:
         self.records = [*records] or [HEADER]
         self.states: dict[int, Any] = {}
         self.hooks: dict[int, Callable[[], None]] = {}
+        self.first: Callable[[Any], None] | None = None
         self._scheduler, self._wanted = scheduler, states
 
     def append(self, record: Any) -> int:
         number = len(self.records)
+        if self.first is not None:
+            self.first(record)
         self.records.append(json.loads(json.dumps({"n": number, **record}, allow_nan=False)))
         if self._wanted:
             self.states[number] = self._scheduler.state_dict()
         if number in self.hooks:
             self.hooks[number]()
         return number
+
+
+class Pictures:
+    """An observer that keeps a picture of the ledger after each record, by the record's number."""
+
+    def __init__(self, ledger: Ledger, notes: Notes) -> None:
+        self.taken: dict[int, dict[str, Any]] = {}
+        self._ledger, self._notes = ledger, notes
+
+    def record(self, record: Any) -> None:
+        self.taken[len(self._notes.records) - 1] = picture(self._ledger)
+
+    def tick(self) -> None: ...
 
 
 class Listener:
@@ -72,6 +88,7 @@ class Listener:
 
     def on_start(self, trial: int, level: float) -> None:
         assert trial < self.asked
+        assert self.pending.get(trial, level) == level  # pending twice only where it is tried again
         self.calls.append(("start", trial, level))
         self.pending[trial] = level
 
@@ -103,7 +120,10 @@ class Study:
 
 
 class Run:
-    """One process of a study: from its beginning, or on from what is written."""
+    """One process of a study: from its beginning, or on from what is written.
+
+    With `states`, the scheduler's state and a picture of the ledger are kept after each record.
+    """
 
     def __init__(
         self,
@@ -125,6 +145,7 @@ class Run:
         faults = study.faults if faults is None else faults
         self.crew = FakeWorkers(workers or study.workers, study.curve, faults, now, study.latency)
         self.notes = Notes(records, self.scheduler, states)
+        self.pictures = Pictures(self.ledger, self.notes)
         self.accepted_before = accepted(records)
         self.late_before = self.ledger.late
         self.real = Real(
@@ -138,6 +159,7 @@ class Run:
             clock=self.crew.clock,
             limits=limits or study.limits,
             until_return=study.until_return,
+            observers=(self.pictures,) if states else (),
         )
         self._resumes = len(records) > 1
 
@@ -214,10 +236,16 @@ def faults(draw: Any, most: int = 6) -> list[Fault]:
 
 
 @st.composite
-def curves(draw: Any, least: float, most: float, resume: bool | None = None) -> Curve:
+def curves(draw: Any, least: float, most: float) -> Curve:
     """Draw how trials report: at every level, more often, or past several."""
     steps = sorted({least / 2, least, 2 * least, most / 3, most} - {0.0})
     paces = [step for step in steps if step >= most / 60]
+    trials, resources = st.integers(0, 9), st.sampled_from([least, most / 2, most])
+    broken = st.tuples(trials, st.integers(0, 2), resources)
+    luck = {
+        "breaks": tuple(draw(st.lists(broken, max_size=4))),
+        "ends": tuple(draw(st.lists(st.tuples(trials, resources), max_size=2))),
+    }
     return Curve(
         most,
         tuple(draw(st.lists(st.sampled_from(paces), min_size=1, max_size=3))),
@@ -225,7 +253,8 @@ def curves(draw: Any, least: float, most: float, resume: bool | None = None) -> 
         batch=draw(st.sampled_from([1, 1, 2, 5])),
         values=draw(st.sampled_from([1009, 1009, 5])),
         odd=draw(st.sampled_from([False, False, True])),
-        resume=draw(st.booleans()) if resume is None else resume,
+        resume=draw(st.booleans()),
+        **luck,
     )
 
 
@@ -235,12 +264,14 @@ def studies(draw: Any, faulty: bool = True, workers: int = 4, types: tuple[str, 
     type, options = draw(scheduler_options(types))
     options["num_trials"] = draw(st.integers(1, 30))
     least = options.get("grace_period", options["max_t"] / 9)
+    curve = draw(curves(least, options["max_t"]))
     return Study(
         type,
         options,
-        draw(curves(least, options["max_t"])),
+        curve,
         draw(st.integers(1, workers)),
         draw(faults()) if faulty else (),
+        until_return=type == "fifo" and draw(st.booleans()),
         latency=draw(st.sampled_from([0.0, 0.0, 0.125])),
     )
 
@@ -251,6 +282,3 @@ def small(type: str = "promotion", trials: int = 9, workers: int = 1, **changes:
     options |= {"n": 9} if type == "sha" else {}
     curve = Curve(9, **changes.pop("curve", {}))
     return Study(type, options, curve, workers, **changes)
-
-
-NEVER_HANGS = Limits(hang_timeout=inf)

@@ -2,89 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
-
 import pytest
 from hypothesis import given, settings
 
-from hbsim.core import Failure, Report
-from hbsim.errors import HbsimWarning
 from tests.doubles.fake_workers import Curve, Fault
-from tests.doubles.pair import make_real
 
+from .checks import check_end, check_reports, tell_again
 from .studies import Run, Study, small, studies
-
-
-def check_end(run: Run) -> None:
-    """The study is over: nothing runs, nothing waits, each job ended once."""
-    assert run.scheduler.done
-    assert not run.ledger.stays
-    assert not run.ledger.workers
-    assert not run.crew.processes
-    assert run.records[-1]["why"] == "done"
-    jobs = run.jobs()
-    assert jobs["job"].to_list() == list(range(run.ledger.jobs.started))
-    for _, stays in jobs.sort("start_time", "end_time").group_by("worker"):
-        starts, ends = stays["start_time"].to_list(), stays["end_time"].to_list()
-        assert all(end <= start for end, start in zip(ends, starts[1:], strict=False))
-
-
-def check_reports(run: Run) -> None:
-    """Every report was told once, in order, or counted as late."""
-    last: dict[int, float] = {}
-    count = 0
-    for record in run.records:
-        for *_, metrics in record.get("rows", ()) if record["e"] != "late" else ():
-            assert last.get(record["job"], -1) < metrics["number"], "told twice, or out of order"
-            last[record["job"]] = metrics["number"]
-            count += 1
-    assert run.ledger.late - run.late_before == run.crew.delivered - (count - run.accepted_before)
-
-
-def tell_again(run: Run) -> None:
-    """A new scheduler that is asked and told by the public calls answers the same."""
-    fresh = make_real(run.study.type, run.study.options)
-    trials: dict[int, int] = {}
-    reached: dict[int, float] = {}
-    records = iter(enumerate(run.records))
-    for place, record in records:
-        kind = record["e"]
-        if kind == "none":
-            assert fresh.ask() is None
-        elif kind == "start":
-            job = fresh.ask()
-            names = ("trial", "bracket", "start", "stop", "attempt")
-            assert {name: getattr(job, name) for name in names} == {name: record[name] for name in names}
-            trials[record["job"]], reached[record["trial"]] = record["trial"], job.start
-        elif kind == "reach":
-            told = [record, *skipped(run.records[place + 1 :])]
-            trial, resource = trials[record["job"]], record["rows"][-1][2]
-            reached[trial] = resource
-            decision = fresh.tell(Report(trial, resource, record["value"]))
-            expected = [(run.scheduler.levels[r["at"]], r["verdict"]) for r in told]
-            assert [(m.level, m.verdict) for m in decision.milestones] == expected
-            for _ in told[1:]:
-                next(records)
-        elif kind == "fail":
-            trial = trials[record["job"]]
-            decision = fresh.tell(Failure(trial, max(reached[trial], record["resource"]), record["kind"]))
-            assert decision.verdict == record["verdict"]
-        elif kind == "return":
-            fresh.end(trials[record["job"]])
-    unlike = {"warned", "reported"}
-    states = [s.state_dict() for s in (fresh, run.scheduler)]
-    assert {k: v for k, v in states[0].items() if k not in unlike} == {
-        k: v for k, v in states[1].items() if k not in unlike
-    }
-
-
-def skipped(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the milestones that the same report passed."""
-    count = 0
-    while records[count]["e"] == "reach" and not records[count]["rows"]:
-        count += 1
-    return records[:count]
 
 
 @settings(max_examples=300)
@@ -93,9 +17,7 @@ def test_whatever_goes_wrong(study: Study) -> None:
     run = study.run()
     check_end(run)
     check_reports(run)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", HbsimWarning)
-        tell_again(run)
+    tell_again(run)
     assert not run.searcher.pending
 
 

@@ -1,0 +1,114 @@
+"""What holds of every run."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from hbsim.core import Failure, Report
+from hbsim.errors import HbsimWarning
+from tests.doubles.pair import make_real
+
+from .studies import Run
+
+Records = list[dict[str, Any]]
+
+
+def check_end(run: Run) -> None:
+    """The study is over: nothing runs, nothing waits, each job ended once."""
+    assert run.scheduler.done
+    assert not run.searcher.pending
+    assert run.records[-1]["why"] == "done"
+    check_left(run)
+
+
+def check_left(run: Run) -> None:
+    """Nothing is on the workers any more, and they never had two jobs at once."""
+    assert not run.ledger.stays
+    assert not run.ledger.workers
+    assert not run.crew.processes
+    jobs = run.jobs()
+    assert jobs["job"].to_list() == list(range(run.ledger.jobs.started))
+    for _, stays in jobs.sort("start_time", "end_time").group_by("worker"):
+        starts, ends = stays["start_time"].to_list(), stays["end_time"].to_list()
+        assert all(end <= start for end, start in zip(ends, starts[1:], strict=False))
+
+
+def check_reports(run: Run) -> None:
+    """Every report was told once, in order, or counted as late."""
+    last: dict[int, float] = {}
+    count = 0
+    for record in run.records:
+        for *_, metrics in record.get("rows", ()):
+            assert last.get(record["job"], -1) < metrics["number"], "told twice, or out of order"
+            last[record["job"]] = metrics["number"]
+            count += 1
+    assert run.ledger.late - run.late_before == run.crew.delivered - (count - run.accepted_before)
+
+
+def tell_again(run: Run) -> None:
+    """A new scheduler that is asked and told by the public calls answers the same."""
+    fresh = make_real(run.study.type, run.study.options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HbsimWarning)
+        Again(fresh, run.records).tell()
+    states = [scheduler.state_dict() for scheduler in (fresh, run.scheduler)]
+    for state in states:
+        del state["warned"], state["reported"]  # only `tell` has these
+    assert states[0] == states[1]
+
+
+class Again:
+    """Asks and tells a scheduler what is written."""
+
+    def __init__(self, scheduler: Any, records: Records) -> None:
+        self.scheduler, self.records = scheduler, records
+        self.trials: dict[int, int] = {}  # by job
+        self.reached: dict[int, float] = {}  # the last resource told, by trial
+
+    def tell(self) -> None:
+        for place, record in enumerate(self.records):
+            if hasattr(self, f"on_{record['e']}"):
+                getattr(self, f"on_{record['e']}")(record, place)
+
+    def on_none(self, record: dict[str, Any], place: int) -> None:
+        assert self.scheduler.ask() is None
+
+    def on_start(self, record: dict[str, Any], place: int) -> None:
+        job = self.scheduler.ask()
+        names = ("trial", "bracket", "start", "attempt")
+        assert [getattr(job, name) for name in names] == [record[name] for name in names]
+        assert record["stop"] in (job.stop, None)
+        self.trials[record["job"]], self.reached[job.trial] = job.trial, job.start
+
+    def on_restart(self, record: dict[str, Any], place: int) -> None:
+        self.trials[record["job"]] = record["trial"]
+
+    def on_reach(self, record: dict[str, Any], place: int) -> None:
+        """Tell of a report once, with the resource that it was made at; it may pass several milestones."""
+        levels, trial = self.scheduler.levels, self.trials[record["job"]]
+        if place and self.passes(self.records[place - 1], record):
+            return
+        passed = [record]
+        while self.passes(passed[-1], following := self.records[place + len(passed)]):
+            passed.append(following)
+        at, resource = passed[-1]["at"], record["rows"][-1][2] if record["rows"] else levels[-1]
+        if passed[-1]["verdict"] == "continue" and resource >= levels[at + 1]:
+            resource = levels[at]  # the study was cut before all were decided
+        self.reached[trial] = resource
+        decision = self.scheduler.tell(Report(trial, resource, record["value"]))
+        expected = [(levels[each["at"]], each["verdict"]) for each in passed]
+        assert [(m.level, m.verdict) for m in decision.milestones] == expected
+
+    def passes(self, one: dict[str, Any], other: dict[str, Any]) -> bool:
+        """Return whether two records are of the same report."""
+        both = one["e"] == other["e"] == "reach" and one["job"] == other["job"]
+        return both and not other["rows"] and one["verdict"] == "continue"
+
+    def on_fail(self, record: dict[str, Any], place: int) -> None:
+        trial = self.trials[record["job"]]
+        resource = max(self.reached[trial], record["resource"])
+        assert self.scheduler.tell(Failure(trial, resource, record["kind"])).verdict == record["verdict"]
+
+    def on_return(self, record: dict[str, Any], place: int) -> None:
+        self.scheduler.end(self.trials[record["job"]])
