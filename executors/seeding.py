@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 import sys
 
 import numpy as np
@@ -26,7 +27,7 @@ def seed_everything(seed: int, start: float = 0.0, attempt: int = 0) -> None:
         How often the trial has failed. A job that goes on does not draw again what the first one drew.
     """
     if start or attempt:
-        entropy = [seed, attempt, *np.float64(start).view(np.uint32).reshape(-1).tolist()]
+        entropy = [seed, attempt, *struct.unpack("<II", struct.pack("<d", start))]
         seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
     random.seed(seed)  # noqa: TID251
     np.random.seed(seed)  # noqa: NPY002, TID251
