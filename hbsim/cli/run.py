@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
@@ -25,7 +26,7 @@ from hbsim.cli.run_options import (
     check_executor,
     check_words,
 )
-from hbsim.cli.run_plan import Asked, Plan, constants_of, is_given, new_plan, resumed_plan
+from hbsim.cli.run_plan import Asked, Plan, is_given, new_plan, resumed_plan
 from hbsim.cli.simulate import _check_trials, simulate
 from hbsim.errors import ParameterError
 
@@ -116,10 +117,11 @@ def _run(asked: Asked, local: RunLocalOptions, output: RunOutputOptions) -> None
     explain = output.explain or []
     check_words(asked.values)
     _check_trials(explain, asked.values.get("trials"))
-    with _in_options(asked.values):
-        place = StudyFolder(folder)
+    place = StudyFolder(folder)
+    with _in_options(asked.values, {}):
         place.check(local.go_on)
         plan = resumed_plan(asked, place) if local.go_on else new_plan(asked)
+    with _in_options(asked.values, plan.options["args"]):
         result = _finished(plan, place, folder, local.progress)
     explain = [trial for trial in explain if trial < result.scheduler.started]
     if output.as_json:
@@ -135,6 +137,8 @@ def _finished(plan: Plan, place: StudyFolder, folder: Path, progress: str | None
     from hbsim.cli.run_report import resume_command
     from hbsim.live.run import Interrupted, run
 
+    # Polars has system calls go on after Ctrl-C, so that waiting for the warm server would not end.
+    signal.siginterrupt(signal.SIGINT, True)
     options = {**plan.options, "progress": progress or "auto"}
     try:
         return run(plan.train, plan.scheduler, folder=folder, **options)
@@ -157,7 +161,7 @@ def _end(result: RunResult, folder: Path) -> None:
         raise typer.Exit(1)
     if summary["trials"] and summary["failed"] == summary["trials"]:
         reason = result.failures()["reason"][0]
-        say("error", f"all {summary['trials']} trials failed, the first of them since: {reason}")
+        say("error", f"all {summary['trials']} trials failed; the first: {reason}")
         raise typer.Exit(1)
 
 
@@ -166,23 +170,21 @@ NAMES: Final = {"reward_attr": "metric", "time_out": "max_time", "folder": "out"
 
 
 @contextmanager
-def _in_options(values: Mapping[str, Any]) -> Iterator[None]:
+def _in_options(values: Mapping[str, Any], constants: Mapping[str, object]) -> Iterator[None]:
     """Raise errors of `hbsim.run` in the words of this command's options."""
     try:
         yield
     except ParameterError as error:
         rule = re.sub(r"\b(reward_attr|time_out)\b", lambda match: NAMES[match[0]], error.rule)
         rule = rule.replace("resume=True", "--resume")
-        raise _translated(error, rule, values) from error
-
-
-def _translated(error: ParameterError, rule: str, values: Mapping[str, Any]) -> ParameterError:
-    if error.field == "resource":
-        name = "num_gpus" if "GPU" in rule.partition(";")[0] or "num_gpus" in rule else "num_cpus"
-        return ParameterError(name, values.get(name), rule)
-    if error.field == "space":
-        rule = "its search space is not the one that the study began with; go on with the same function"
-        return ParameterError("train", values.get("train"), rule)
-    if error.field in constants_of(values.get("set_") or ()):
-        return ParameterError("set_", f"{error.field}={error.value}", rule)
-    return ParameterError(NAMES.get(error.field, error.field), error.value, rule)
+        if error.field in constants:
+            raise ParameterError("set_", f"{error.field}={error.value}", rule) from error
+        name = NAMES.get(error.field, error.field)
+        value = error.value
+        if error.field == "resource":
+            name = "num_gpus" if "GPU" in rule.partition(";")[0] or "num_gpus" in rule else "num_cpus"
+            value = values.get(name)
+        elif error.field == "space":
+            name, value = "train", values.get("train")
+            rule = "its search space is not the one that the study began with; go on with the same function"
+        raise ParameterError(name, value, rule) from error

@@ -69,12 +69,10 @@ def show(result: RunResult, explain: Sequence[int], folder: Path) -> None:
 
     console = Console(highlight=False)
     summary = result.summary()
-    title = _title(cast(Any, result), {**summary, "surrogate": summary["train"]})
-    console.print(title, style="bold", soft_wrap=True, markup=False)
+    console.print(_heading(result, summary), style="bold", soft_wrap=True, markup=False)
     console.print()
     console.print(_facts(result, summary))
-    rungs = result.rungs()
-    if len(rungs):
+    if len(result.rungs()) and not result.spec.until_return:
         console.print()
         console.print(_rungs(cast(Any, result)))
     for line in _failure_lines(result, folder):
@@ -84,6 +82,12 @@ def show(result: RunResult, explain: Sequence[int], folder: Path) -> None:
         console.print(result.scheduler.explain(trial).text, markup=False)
     names = ", ".join(sorted(path.name for path in folder.iterdir() if path.name != "lock"))
     console.print(f"\n{folder}: {names}", markup=False, soft_wrap=True)
+
+
+def _heading(result: RunResult, summary: Mapping[str, object]) -> str:
+    if result.spec.until_return:
+        return f"fifo until each returns on {summary['train']}, {summary['workers']} workers"
+    return _title(cast(Any, result), {**summary, "surrogate": summary["train"]})
 
 
 def _facts(result: RunResult, summary: Mapping[str, object]) -> Any:
@@ -101,17 +105,19 @@ def _facts(result: RunResult, summary: Mapping[str, object]) -> Any:
 def _fact_lines(result: RunResult, summary: dict[str, Any]) -> list[tuple[str, str]]:
     statuses = ("completed", "stopped", "paused", "failed", "running")
     counts = ", ".join(f"{summary[name]:,} {name}" for name in statuses if summary[name])
-    best = _best_trial(result)
+    best, has_rungs = _best_trial(result), not result.spec.until_return
+    wasted = _wasted(summary) if has_rungs else ""
     lines = [
         ("trials", f"{summary['trials']:,}{': ' if counts else ''}{counts}"),
         ("jobs", f"{summary['jobs']:,}"),
         ("time", _duration(result.end_time) + ENDED.get(str(result.why), "")),
         ("workers busy", f"{summary['busy_share']:.1%}, training {summary['training_share']:.1%}"),
-        ("trained", f"{summary['trained_resource']:,.0f} units of the resource{_wasted(summary)}"),
+        ("trained", f"{summary['trained_resource']:,.0f} units of the resource{wasted}"),
         (f"best {summary['metric']} ({summary['mode']})", _incumbent(_last(cast(Any, result), "any"))),
     ]
     if best is not None:
         lines.append(("its configuration", _in_words(result.configuration(best))))
+    if best is not None and has_rungs:
         lines.append(("best completed", _incumbent(_last(cast(Any, result), "max_t"))))
     return lines
 

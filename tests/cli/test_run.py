@@ -1,0 +1,226 @@
+"""``hbsim run``: studies in real processes, interrupted and gone on with."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hbsim.live.load import load
+from tests.cli.run_studies import TRAIN, TWELVE, make_whole, told
+
+LIMIT = 60  # seconds: what is waited for comes much sooner
+
+
+@pytest.fixture(autouse=True)
+def train(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAIN)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of TWELVE, run without a disturbance."""
+    return make_whole(tmp_path_factory.mktemp("whole"))
+
+
+def decided(folder: Path) -> list[tuple[object, ...]]:
+    """Return a study's decisions without their times."""
+    return load(folder).decisions.drop("time").rows()
+
+
+class Started:
+    """A command in a session of its own, whose processes carry a mark."""
+
+    def __init__(self, folder: Path, *words: str) -> None:
+        self._mark = uuid.uuid4().hex
+        self._err = folder / "stderr"
+        with self._err.open("w") as err:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "hbsim", *words],
+                cwd=folder,
+                env={**os.environ, "HBSIM_TEST_MARK": self._mark},
+                stdout=subprocess.PIPE,
+                stderr=err,
+                text=True,
+                start_new_session=True,
+            )
+
+    @property
+    def err(self) -> str:
+        return self._err.read_text()
+
+    def when(self, condition: Callable[[], bool]) -> None:
+        """Wait for something."""
+        end = time.monotonic() + LIMIT
+        while not condition():
+            assert self._process.poll() is None, self.err
+            assert time.monotonic() < end
+            time.sleep(0.02)
+
+    def signal(self, number: int) -> None:
+        """Send a signal as a terminal does: to the whole group."""
+        os.killpg(self._process.pid, number)
+
+    def end(self) -> tuple[int, str, str]:
+        """Return exit code and output; nothing it started is left."""
+        out, _ = self._process.communicate(timeout=LIMIT)
+        end = time.monotonic() + LIMIT
+        while list(self._left()):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        return self._process.returncode, out, self.err
+
+    def kill(self) -> None:
+        """Kill what is left, without a word."""
+        for pid in self._left():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.communicate()
+
+    def _left(self) -> Iterator[int]:
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.environ().get("HBSIM_TEST_MARK") == self._mark:
+                    yield process.pid
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
+    """Start commands; whatever is left of them at the end of a failed test is killed."""
+    studies: list[Started] = []
+
+    def begin(*words: str) -> Started:
+        studies.append(Started(tmp_path, *words))
+        return studies[-1]
+
+    yield begin
+    for study in studies:
+        study.kill()
+
+
+def reached(folder: Path, count: int) -> Callable[[], bool]:
+    """Return whether so many decisions are written down."""
+    journal = folder / "journal.jsonl"
+    return lambda: journal.exists() and journal.read_text().count('"e":"reach"') >= count
+
+
+def test_a_study_for_people(hbsim, tmp_path):
+    code, out, _ = hbsim(*TWELVE, "--set", "fail=3", "--explain", "2", COLUMNS="80")
+    assert code == 0
+    result = load(tmp_path / "exp")
+    lines = " ".join(out.split())
+    assert "promotion max_t=9 grace_period=1 reduction_factor=3 brackets=1 on train.py:train_fn" in lines
+    assert "trials 12: " in lines
+    assert "1 failed" in lines
+    best = result.summary()
+    assert f"best accuracy (max) {best['best']:.6g} at " in lines
+    configuration = result.configuration(best["best_trial"])
+    assert f"its configuration x={configuration['x']:.6g}, kind={configuration['kind']}" in lines
+    assert f"0 9 {result.rungs().filter(level=9)['recorded'][0]} " in lines
+    assert "trial 3, error: ValueError: no luck today (train.py:14) exp/trials/000003/log.txt" in lines
+    assert result.scheduler.explain(2).text in lines
+    assert max(len(line) for line in out.splitlines()[2:-2]) <= 80
+    assert "no luck today" in (tmp_path / "exp/trials/000003/log.txt").read_text()
+
+
+def test_a_study_for_programs(hbsim, tmp_path):
+    options = "--metric loss --mode min --set pause=0.001 --keep all --retries 1 --set fail=1 --out a/b"
+    code, out, _ = hbsim(*TWELVE, *options.split(), "--json", "--explain", "0")
+    content = told(out)
+    result = load(tmp_path / "a" / "b")
+    assert code == 0
+    assert content["summary"] == result.summary()
+    assert content["summary"]["mode"] == "min"
+    assert content["rungs"] == result.rungs().to_dicts()
+    assert content["incumbent"]["any"] == result.incumbent().to_dicts()[-1]
+    assert content["incumbent"]["max_t"] == result.incumbent("max_t").to_dicts()[-1]
+    assert content["configuration"] == result.configuration(content["summary"]["best_trial"])
+    assert [(row["trial"], row["kind"]) for row in content["failures"]] == [(1, "error"), (1, "error")]
+    assert (tmp_path / content["failures"][0]["log"]).is_file()
+    assert content["explain"][0]["trial"] == 0
+    assert content["folder"] == "a/b"
+    assert content["resume"] is None
+    assert shlex.split(content["command"])[:3] == ["hbsim", "run", "train.py:train_fn"]
+    assert content["command"].count("--set") == 2
+    assert all((tmp_path / "a/b/trials" / f"{n:06d}" / "checkpoint").exists() for n in range(12) if n != 1)
+
+
+def test_all_trials_failed(hbsim):
+    code, out, err = hbsim(*TWELVE, "--set", "fail=all", "--grace-period", "3")
+    assert code == 1
+    assert "12 trials failed at some time:" in out
+    assert "and 9 more: see exp/trials" in out
+    reason = "ValueError: no luck today (train.py:20)"
+    assert err.splitlines()[-1] == f"hbsim: error: all 12 trials failed; the first: {reason}"
+
+
+# Interrupted
+
+
+def test_interrupted_studies_go_on_as_if_nothing_had_been(hbsim, start, tmp_path, whole):
+    folder = tmp_path / "my study"
+    words: list[str] = [*TWELVE, "--set", "pause=0.05", "--out", "my study"]
+    for number, count in ((signal.SIGINT, 3), (signal.SIGTERM, 6)):
+        study = start(*words)
+        study.when(reached(folder, count))
+        study.signal(number)
+        code, out, err = study.end()
+        assert code == 1
+        assert ", interrupted" in out
+        last = err.splitlines()[-1]
+        assert last.startswith("hbsim: error: interrupted after ")
+        program, *words = shlex.split(last.partition("to go on: ")[2])
+        assert (program, words) == ("hbsim", ["run", "--resume", "--out", "my study"])
+    code, out, _ = hbsim(*words, "--set", "pause=0", "--json")
+    assert code == 0
+    assert told(out)["summary"]["why"] == "done"
+    assert decided(folder) == decided(whole)
+
+
+def test_twice_interrupted_is_over_at_once_and_goes_on_all_the_same(hbsim, start, tmp_path, whole):
+    study = start(*TWELVE, "--set", "hang=5")
+    study.when((tmp_path / "exp/trials/000005").exists)
+    study.signal(signal.SIGINT)
+    study.when(lambda: "finishing" in study.err)
+    study.signal(signal.SIGINT)
+    code, out, err = study.end()
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1].endswith("to go on: hbsim run --resume --out exp")
+    assert hbsim("run", "--resume", "--set", "hang=-1").code == 0
+    assert decided(tmp_path / "exp") == decided(whole)
+
+
+def test_killed_studies_go_on(hbsim, start, tmp_path, whole):
+    study = start(*TWELVE, "--set", "hang=5")
+    study.when((tmp_path / "exp/trials/000005").exists)
+    study.signal(signal.SIGKILL)
+    assert study.end()[0] == -signal.SIGKILL
+    assert hbsim("run", "--resume", "--set", "hang=-1").code == 0
+    assert decided(tmp_path / "exp") == decided(whole)
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_interrupted_while_the_function_is_loaded(start, tmp_path, whole, resumed):
+    if resumed:
+        shutil.copytree(whole, tmp_path / "exp")
+    (tmp_path / "slow-to-load").touch()
+    study = start(*(("run", "--resume") if resumed else TWELVE))
+    study.when((tmp_path / "loading").exists)
+    study.signal(signal.SIGINT)
+    code, out, err = study.end()
+    assert (code, out) == (1, "")
+    assert err.count("\n") == 1
+    assert err.startswith("hbsim: error: interrupted: ")
+    assert ("--resume" in err) == resumed
+    assert (tmp_path / "exp").exists() == resumed

@@ -1,0 +1,294 @@
+"""``hbsim run``: what it asks the library for, what it refuses, and the same study simulated."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hbsim.live.run
+from hbsim.core import make_scheduler
+from hbsim.errors import ParameterError
+from hbsim.history.journal import read_journal
+from hbsim.live.load import load
+from tests.cli.run_studies import START, TRAIN, TWELVE, make_whole, told
+
+
+@pytest.fixture(autouse=True)
+def train(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAIN)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of TWELVE, run without a disturbance."""
+    return make_whole(tmp_path_factory.mktemp("whole"))
+
+
+# What the library is asked for
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return what `hbsim.run` is called with, once it is; nothing is run."""
+    called: dict[str, Any] = {}
+
+    def run(train: str, scheduler: object, **options: object) -> None:
+        called.update(train=train, scheduler=scheduler, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(hbsim.live.run, "run", run)
+    return called
+
+
+def test_every_option_comes_to_the_library(inside, asked):
+    words = (
+        "--brackets 2 --retries 1 --seed 5 --max-time 9.5 --max-reward 0.75 --searcher random --metric f1"
+        " --mode min --time-attr step --workers 2 --num-cpus 1 --num-gpus 0.5 --hang-timeout 60 --grace 1.5"
+        " --keep none --fsync always --start spawn --visualizer tensorboard --progress lines --out x"
+        " --set a=1 --set b=text --set c='[1, null]' --set a=2.5 --set d=NaN --set e=x=y"
+    )
+    inside(*START.split(), "12", *shlex.split(words))
+    scheduler = asked.pop("scheduler")
+    options = {"max_t": 9, "num_trials": 12, "seed": 5, "brackets": 2, "retries": 1, "mode": "min"}
+    assert scheduler.options == make_scheduler("promotion", **options).options
+    assert asked == {
+        "train": "train.py:train_fn",
+        "workers": 2,
+        "resource": {"num_cpus": 1, "num_gpus": 0.5},
+        "folder": Path("x"),
+        "seed": 5,
+        "searcher": "random",
+        "time_attr": "step",
+        "reward_attr": "f1",
+        "args": {"a": 2.5, "b": "text", "c": [1, None], "d": "NaN", "e": "x=y"},
+        "time_out": 9.5,
+        "max_reward": 0.75,
+        "hang_timeout": 60,
+        "grace": 1.5,
+        "keep": "none",
+        "fsync": "always",
+        "start": "spawn",
+        "until_return": False,
+        "visualizer": "tensorboard",
+        "progress": "lines",
+    }
+
+
+def test_fifo_without_max_t_runs_until_the_function_returns(inside, asked):
+    inside("run", "train.py:train_fn", "--scheduler", "fifo", "--trials", "3")
+    assert asked["until_return"] is True
+    assert asked["folder"] == Path("exp")
+    inside("run", "train.py:train_fn", "--scheduler", "fifo", "--trials", "3", "--max-t", "5")
+    assert asked["until_return"] is False
+    assert asked["scheduler"].levels == (5,)
+
+
+def test_what_is_not_given_again_is_as_before(inside, asked, whole):
+    ran = inside("run", "--resume", "--out", str(whole), "--grace", "1", "--set", "pause=0.5")
+    assert ran.err.endswith(f"to go on: hbsim run --resume --out {whole}\n")
+    spec = load(whole).spec
+    assert asked.pop("scheduler").options == spec.make_scheduler().options
+    assert asked == {
+        "train": f"{whole.parent}/train.py:train_fn",
+        "workers": 1,
+        "resource": None,
+        "folder": whole,
+        "resume": True,
+        "seed": 4,
+        "searcher": "random",
+        "time_attr": "epoch",
+        "reward_attr": "accuracy",
+        "args": {"pause": 0.5, "fail": "none"},
+        "hang_timeout": 500,
+        "grace": 1,
+        "keep": "all",
+        "until_return": False,
+        "progress": "auto",
+    }
+    inside("run", "other.py:f", "--resume", "--out", str(whole), "--scheduler", "promotion", "--eta", "3")
+    assert asked["train"] == "other.py:f"
+
+
+# Wrong requests
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    return tuple(shlex.split(text))
+
+
+THREE = f"{START} 3"
+WRONG = {
+    "run --scheduler fifo --trials 3": "Missing argument 'FILE.py:NAME'. See hbsim run --help.",
+    "run train.py:train_fn": "Missing option '--scheduler'. See hbsim run --help.",
+    "run train.py:train_fn --scheduler promotion --trials 3": "--max-t: is required for type 'promotion'",
+    "run train.py:train_fn --scheduler fifo": "--trials: without it the study has no end: give --trials,"
+    " --max-time or --max-reward",
+    "run no.py:f --scheduler fifo --trials 3": "no.py:f: there is no file no.py",
+    "run --resume": "exp: there is no study to resume: it has no journal.jsonl",
+    "run --executor sim --scheduler fifo": "Missing option '--surrogate': --executor sim needs",
+    "run --executor sim --surrogate digits": "Missing option '--scheduler'.",
+    "run no.py:f --executor sim --surrogate digits --scheduler fifo": "no.py:f: there is no file no.py",
+    f"{THREE} --executor dask": "--executor dask: must be one of local, sim.",
+    f"{THREE} --save 3": "--save 3: is for --executor sim; --executor local does not take it",
+    f"{THREE} --no-checkpoints": "--checkpoints: is for --executor sim; --executor local does",
+    f"{THREE} --surrogate digits": "--surrogate digits: is for --executor sim",
+    f"{THREE} --executor sim --surrogate digits --num-gpus 1": "--num-gpus 1: is for --executor local",
+    f"{THREE} --executor sim --surrogate digits --resume": "--resume: is for --executor local",
+    f"{THREE} --executor sim --surrogate digits --mode max": "--mode max: digits decides on val_error,"
+    " where min is better",
+    f"{THREE} --executor sim --surrogate synthetic --metric loss": "--metric loss: synthetic decides on",
+    f"{THREE} --explain 3": "--explain 3: must be one of the trials 0 ... 2",
+    f"{THREE} --keep bst": "--keep bst: must be one of best, completed, all, none. Did you mean 'best'?",
+    f"{THREE} --fsync never --start x": "--start x: must be one of fork, spawn.",
+    f"{THREE} --mode up": "--mode up: must be one of max, min.",
+    f"{THREE} --set 3=4": "--set 3=4: must be NAME=VALUE",
+    f"{THREE} --max-time -1": "--max-time -1: must be above 0, in seconds",
+    f"{THREE} --out train.py": "train.py: is a file; give a folder",
+    f"{THREE} --metric epoch": "--metric epoch: must differ from --time-attr",
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_wrong_requests_are_one_line_before_any_work(inside, tmp_path, text):
+    code, out, err = inside(*words_of(text))
+    assert (code, out) == (2, "")
+    assert err.startswith("hbsim: error: ")
+    assert err.count("\n") == 1
+    assert WRONG[text] in err
+    assert not (tmp_path / "exp").exists()
+    assert not (tmp_path / "loaded").exists()
+
+
+LOADED = {
+    f"{THREE} --num-gpus 999": "--num-gpus 999: a trial needs 999 GPUs; this machine has ",
+    f"{THREE} --num-cpus 0": "--num-cpus 0: --num-cpus is a whole number, at least 1",
+    f"{THREE} --set nothing=3": "--set nothing=3: is no argument of the function",
+    f"{THREE} --set x=3": "--set x=3: is searched over",
+    "run train.py:nobody --scheduler fifo --trials 3": "train.py:nobody: there is no 'nobody' in train.py",
+}
+
+
+@pytest.fixture
+def loading(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let a command load the training function in this process."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    sys.modules.pop("train", None)
+
+
+@pytest.mark.usefixtures("loading")
+@pytest.mark.parametrize("text", LOADED)
+def test_what_does_not_fit_the_function_or_the_machine(inside, tmp_path, text):
+    code, out, err = inside(*words_of(text))
+    assert (code, out) == (2, "")
+    assert err.startswith("hbsim: error: ")
+    assert err.count("\n") == 1
+    assert LOADED[text] in err
+    assert not (tmp_path / "exp").exists()
+
+
+def test_a_metric_that_is_not_reported(hbsim):
+    code, out, err = hbsim(*words_of(THREE), "--metric", "acc", "--progress", "none")
+    assert (code, out) == (2, "")
+    assert err.startswith("hbsim: error: --metric acc: every report must have it")
+    assert err.count("\n") == 1
+
+
+DIFFERS = {
+    "--eta 4": "--eta 4: the study began with 3; it goes on with the same, or in another folder",
+    "--scheduler stopping --rule rank": "--scheduler stopping: the study began with 'promotion'",
+    "--trials 99": "--trials 99: the study began with 12",
+    "--metric loss": "--metric loss: the study began with 'accuracy'",
+    "--mode min": "--mode min: the study began with 'max'",
+    "--time-attr step": "--time-attr step: the study began with 'epoch'",
+    "--seed 1": "--seed 1: the study began with ",
+}
+
+
+@pytest.mark.usefixtures("loading")
+def test_what_differs_from_the_study(inside, whole):
+    journal = whole / "journal.jsonl"
+    lines = sum(1 for _ in read_journal(journal))
+    for text, expected in DIFFERS.items():
+        code, out, err = inside("run", *words_of(text), "--resume", "--out", str(whole))
+        assert (code, out) == (2, "")
+        assert err.count("\n") == 1
+        assert expected in err
+    err = inside(*TWELVE, "--out", str(whole)).err
+    assert err.endswith("exp: holds a study already; --resume goes on with it\n")
+    assert sum(1 for _ in read_journal(journal)) == lines
+
+
+def test_errors_of_the_library_in_the_words_of_options(inside, monkeypatch):
+    resource = {"num_cpus": 1, "num_gpus": 0.5}
+    cases = [
+        (
+            ("space", "{...}", "the study began with ..."),
+            "train.py:train_fn: its search space is not the one",
+        ),
+        (("resource", resource, "a trial needs half of a GPU; there is no GPU"), "--num-gpus 0.5: a trial"),
+        (("resource", resource, "a trial needs 1 CPU core; there is no GPU"), "--num-cpus 1: a trial needs"),
+        (("lr", 3, "is no argument of the function (x)."), "--set lr=3: is no argument of the function (x)."),
+        (("time_out", 0, "must be above max_t"), "--max-time 0: must be above --max-t"),
+        (("folder", "exp", "resume=True goes on"), "--out exp: --resume goes on"),
+    ]
+    words = ("--num-cpus", "1", "--num-gpus", "0.5", "--set", "lr=3")
+    for raised, expected in cases:
+
+        def run(*given: object, raised: tuple[str, object, str] = raised, **options: object) -> None:
+            raise ParameterError(*raised)
+
+        monkeypatch.setattr(hbsim.live.run, "run", run)
+        code, _, err = inside(*words_of(THREE), *words)
+        assert code == 2
+        assert err.startswith(f"hbsim: error: {expected}")
+
+
+# Simulated
+
+
+def test_one_flag_simulates_the_same_study(inside):
+    options = words_of("--scheduler promotion --max-t 27 --trials 30 --seed 2 --workers 3 --surrogate digits")
+    ours = told(inside("run", "train.py:train_fn", "--executor", "sim", *options, "--json").out)
+    theirs = told(inside("simulate", *options, "--json").out)
+    assert ours.pop("command").startswith("hbsim run train.py:train_fn --executor sim ")
+    assert theirs.pop("command").startswith("hbsim simulate ")
+    assert ours == theirs
+
+
+def test_simulated_with_the_options_of_both(inside, tmp_path):
+    words = "--metric val_error --mode min --time-attr step --no-checkpoints --save 2 --out x --plot"
+    sim = ("--executor", "sim", "--surrogate", "digits", "--force")
+    assert inside(*TWELVE, *sim, *words_of(words)).code == 0
+    options = json.loads((tmp_path / "x" / "summary.json").read_text())["options"]
+    assert options["cluster"]["resume"] is False
+    assert options["cluster"]["save"] == 2
+    assert options["scheduler"]["mode"] == "min"
+    assert (tmp_path / "x" / "timeline.png").is_file()
+    program, *again = shlex.split(json.loads((tmp_path / "x" / "summary.json").read_text())["command"])
+    assert program == "hbsim"
+    assert inside(*again, "--out", "y").code == 0
+
+
+def test_other_metrics_of_curves(inside, tmp_path):
+    words = ("--executor", "sim", "--surrogate", "digits", "--json")
+    other = told(inside(*TWELVE, *words, "--metric", "val_cross_entropy", "--mode", "min").out)
+    assert other["summary"]["metric"] == "val_cross_entropy"
+    (tmp_path / "c.csv").write_text("config,epoch,loss,seconds\n0,1,3,1\n0,2,2,2\n1,1,1,1\n1,2,0.5,2\n")
+    words = "run --scheduler fifo --trials 2 --executor sim --surrogate c.csv --json"
+    summary = told(inside(*words_of(words), "--metric", "loss", "--mode", "min").out)["summary"]
+    assert (summary["metric"], summary["mode"], summary["best"]) == ("loss", "min", 0.5)
+
+
+def test_help(inside):
+    code, out, _ = inside("run", "--help")
+    assert code == 0
+    assert out.index("Training function:") < out.index("Real study") < out.index("Learning curves:")
+    assert "--checkpoints / --no-checkpoints" in out
+    assert "\n  run " in inside().out
