@@ -29,6 +29,7 @@ class StudyFolder:
         environment.json   versions, git revision, hardware, of each time it was run
         lock               keeps a second process out
         trials/000012/     log.txt, checkpoint/, files/
+        tensorboard/       event files, if they were asked for
         *.parquet, summary.json    results, written at the end
 
     Parameters
