@@ -293,7 +293,7 @@ class Real:
         value = self.value if self.value == self.value else None
         decided = {"at": due.at, "value": value, "verdict": VERDICTS[code].value}
         self._write({"e": "reach", "job": stay.job, "rows": packed, **decided}, self.now)
-        self._look_at_value(self.value)
+        self._look_at(due.rows)
         if due.ended is not None:  # the function had returned
             self._gone(due.ended)
         elif code != CONTINUE:
@@ -320,6 +320,10 @@ class Real:
             text = f"trial {stay.trial} reported at {stay.resource:g}, past several milestones; "
             warnings.warn(HbsimWarning(f"{text}it counts at each in order"), stacklevel=2)
 
+    def _look_at(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            self._look_at_value(value_of(row.metrics, self.ledger.reward_attr))
+
     def _look_at_value(self, value: float) -> None:
         target = self._limits.max_reward
         if target is not None and self._sign * target <= self._sign * value < inf:
@@ -328,7 +332,7 @@ class Real:
     # Listening
 
     def _timeout(self) -> float:
-        return max(0.0, min(TICK, self._limits.time_out - self._time()))
+        return TICK if self.closing else max(0.0, min(TICK, self._limits.time_out - self._time()))
 
     def _listen(self, timeout: float) -> None:
         for message in self._workers.wait(timeout):
@@ -361,8 +365,7 @@ class Real:
         waits = isinstance(message, Said) and message.waits and bool(rows)
         if rows and stay.ended is None and not waits:
             self._write({"e": "rows", "job": stay.job, "rows": self._packed(rows)})
-            for row in rows:
-                self._look_at_value(value_of(row.metrics, self.ledger.reward_attr))
+            self._look_at(rows)
         if waits and stay.ended is None:
             self._due.append(Due(MILESTONE, stay, self._index[stay.stop], rows))
         if isinstance(message, Ended):

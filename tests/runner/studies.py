@@ -212,9 +212,8 @@ def picture(ledger: Ledger) -> dict[str, Any]:
         names = {name for kind in type(stay).__mro__ for name in getattr(kind, "__slots__", ())}
         return {name: repr(getattr(stay, name)) for name in sorted(names)}
 
-    plain = ("now", "points", "late", "lost_rows", "gone", "returned", "failures", "why", "best")
     return {
-        **{name: repr(getattr(ledger, name)) for name in plain},
+        **{name: repr(value) for name, value in vars(ledger).items()},
         "jobs": bytes(ledger.jobs._rows),
         "started": ledger.jobs.started,
         "stays": {job: of(stay) for job, stay in ledger.stays.items()},
