@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -22,6 +23,7 @@ ENTRY: Final = "hbsim.executors.trial:run"
 _CHUNK: Final = 1 << 16
 _CLOSE_SECONDS: Final = 10.0  # longer than the server takes to give up
 _POLL: Final = 0.01
+_LOOK: Final = 0.2
 _CODE: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from hbsim.executors.server import main; main()"
 )
@@ -96,6 +98,9 @@ class Server:
             It cannot be loaded.
         """
         while not self.dead:
+            # A look now and then: not every library lets Ctrl-C end a system call that waits.
+            if not select.select([self._socket], [], [], _LOOK)[0]:
+                continue
             self._socket.settimeout(None)
             for message in self._take():
                 if "ready" in message:

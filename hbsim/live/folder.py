@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -90,6 +92,14 @@ class StudyFolder:
         except (OSError, ValueError, KeyError, TypeError):
             runs = []
         self.write("environment.json", {"schema": 1, "runs": [*runs, environment]})
+
+    def discard(self) -> None:
+        """Remove a study that came to nothing, and its folder if nothing else is in it."""
+        shutil.rmtree(self.trials, ignore_errors=True)
+        for path in (self.journal, *(self.path / name for name in OURS - {"trials"})):
+            path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.rmdir()
 
     def write(self, name: str, content: Mapping[str, object]) -> None:
         """Write a JSON file, whole or not at all."""

@@ -92,12 +92,10 @@ class RunResult:
             for name, value in zip(columns, (job, trial, *row), strict=True):
                 columns[name].append(value)
         metrics = columns.pop("metrics")
-        names = list(dict.fromkeys(name for row in metrics for name in row))
+        names = list(dict.fromkeys(name for row in metrics for name in row)) or [self.spec.reward_attr]
         values = [value_of(row, self.spec.reward_attr) for row in metrics]
         fields = {name: pl.Series([row.get(name) for row in metrics], dtype=pl.Float64) for name in names}
-        struct = (
-            pl.DataFrame(fields).to_struct("metrics") if fields else pl.Series("metrics", [], pl.Struct({}))
-        )
+        struct = pl.DataFrame(fields).to_struct("metrics")
         whole = {"job": pl.Int64, "trial": pl.Int64}
         frame = pl.DataFrame(columns, schema={n: whole.get(n, pl.Float64) for n in columns})
         return frame.with_columns(value=numbers(values), metrics=struct)

@@ -147,9 +147,17 @@ def run(
         stack.enter_context(place.lock())
         journal, standing = study.open(place, resume, fsync)
         stack.enter_context(journal)
-        observers: list[Observer] = [Keeper(keep, place.trials, scheduler, standing.ledger)]
+        keeper = Keeper(keep, place.trials, scheduler, standing.ledger)
+        if resume:
+            keeper.catch_up()
+        observers: list[Observer] = [keeper]
         observers += _shown(stack, study.spec, standing, place, visualizer, progress, slots)
-        return study.drive(place, journal, standing, crew, limits, observers)
+        try:
+            return study.drive(place, journal, standing, crew, limits, observers)
+        except ParameterError:
+            if not resume and not standing.ledger.reports:
+                stack.callback(place.discard)  # what was asked for cannot be: nothing has been learnt
+            raise
 
 
 def _limits(

@@ -41,6 +41,8 @@ class Spec:
         The reported names of the resource and of the metric that decides.
     until_return : bool
         Whether a trial is complete when its function returns, wherever that is.
+    constants : mapping
+        What was given for constants of the training function. They may change when a study goes on.
     """
 
     train: str
@@ -52,6 +54,7 @@ class Spec:
     time_attr: str
     reward_attr: str
     until_return: bool
+    constants: Mapping[str, object]
 
     def as_dict(self) -> dict[str, object]:
         """Return it in plain JSON types."""
@@ -65,6 +68,7 @@ class Spec:
             "time_attr": self.time_attr,
             "reward_attr": self.reward_attr,
             "until_return": self.until_return,
+            "constants": dict(self.constants),
         }
 
     @classmethod
@@ -79,7 +83,8 @@ class Spec:
         try:
             space = Space.from_json(data["space"])
             names = ("scheduler", "seed", "searcher", "time_attr", "reward_attr", "until_return")
-            return cls(data["train"], data["sha256"], space, *(data[name] for name in names))
+            values = [data[name] for name in names]
+            return cls(data["train"], data["sha256"], space, *values, constants=data.get("constants", {}))
         except (KeyError, TypeError, ParameterError) as error:
             raise JournalError(path, 1, f"it does not describe a study: {error}") from None
 
@@ -100,6 +105,9 @@ class Spec:
         for name in SAME:
             if name != "scheduler" and ours[name] != theirs[name]:
                 rule = f"the study began with {ours[name]!r}; it goes on with the same, or in another folder"
+                if name == "space":  # too long to be shown twice
+                    rule = "the study began with another search space; begin a new study in another folder"
+                    raise ParameterError(name, list(new.space), rule)
                 raise ParameterError(name, theirs[name], rule)
         for name in sorted({*self.scheduler, *new.scheduler}):
             was, now = self.scheduler.get(name), new.scheduler.get(name)

@@ -77,7 +77,8 @@ class Study:
             self.searcher = searcher
         options = scheduler.options.as_dict()
         label, digest = describe(function)
-        self.spec = Spec(label, digest, space, options, seed, name, time_attr, reward_attr, until_return)
+        reported = (time_attr, reward_attr, until_return)
+        self.spec = Spec(label, digest, space, options, seed, name, *reported, dict(constants))
         self.scheduler = scheduler
 
     def open(self, place: StudyFolder, resume: bool, fsync: str) -> tuple[Journal, Standing]:

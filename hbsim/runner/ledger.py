@@ -85,8 +85,9 @@ class Ledger:
         The incumbent.
     reached : dict of int to float
         The highest resource that each trial has reported in jobs that are over.
-    late, lost_rows : int
-        How many late reports were dropped; how many had not come when later ones did.
+    reports, late, lost_rows : int
+        How many reports there were; how many late ones were dropped; how many had not come when later
+        ones did.
     gone : int
         The trial of the last job that left its worker.
     returned : dict of int to float
@@ -106,6 +107,7 @@ class Ledger:
         self.points: list[list[float]] = []
         self.best: Best | None = None
         self.reached: dict[int, float] = {}
+        self.reports = 0
         self.late = 0
         self.lost_rows = 0
         self.gone = -1
@@ -156,6 +158,7 @@ class Ledger:
                 stay.train_start = at - trained
                 stay.start_resource = self._started_at(stay, resource)
             stay.rows += 1
+            self.reports += 1
             stay.heard += 1
             stay.trained, stay.resource = trained, resource
             value = stay.value = value_of(metrics, self.reward_attr)
@@ -174,7 +177,7 @@ class Ledger:
         stay = self.stays[record["job"]]
         self._take(stay, record["rows"])
         at, code = record["at"], CODES[record["verdict"]]
-        stay.milestone = self._levels[at]
+        stay.milestone = self._levels[at] if stay.stop < inf else stay.resource
         if code:
             stay.ended = code
         else:

@@ -25,7 +25,7 @@ def test_version(hbsim):
 def test_help_of_all_commands(inside):
     code, out, err = inside()
     assert (code, err) == (0, "")
-    for command in ("simulate", "compare", "record", "surrogates"):
+    for command in ("simulate", "compare", "run", "validate", "record", "surrogates"):
         assert f"\n  {command} " in out
         ran = inside(command, "--help")
         assert ran.code == 0

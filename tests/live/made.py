@@ -33,7 +33,7 @@ class Made:
         options = {"max_t": 27, "num_trials": 20, **options}
         self.scheduler = make_scheduler(kind, **options)
         as_dict = self.scheduler.options.as_dict()
-        self.spec = Spec("train.py:train_fn", None, SPACE, as_dict, 0, "random", time, reward, False)
+        self.spec = Spec("train.py:train_fn", None, SPACE, as_dict, 0, "random", time, reward, False, {})
         self.ledger = Ledger(self.scheduler.levels, self.scheduler.mode, reward)
         self.standing = Standing(self.scheduler, self.ledger, Decisions())
         self.place = StudyFolder(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import time
 from pathlib import Path
 
@@ -116,6 +117,58 @@ def test_reports_by_the_thousand_all_arrive():
 def test_a_report_without_its_metric_ends_the_study_with_one_error():
     with pytest.raises(ParameterError, match="reward_attr='accuracy'"):
         run("missing")
+    with pytest.raises(ParameterError, match="time_attr='step'"):
+        run("well", time_attr="step", folder="other")
+    assert not Path("other").exists(), "the same command, corrected, may use the same folder"
+
+
+def test_a_study_in_which_nothing_is_ever_reported_has_failed_trials_and_empty_columns():
+    result = run("well", args={"epochs": 0}, trials=3)
+    assert result.failures()["reason"].to_list() == ["the function returned without a report"] * 3
+    assert result.reports.is_empty()
+    assert result.summary()["best"] is None
+    assert Path("exp/reports.parquet").exists()
+
+
+def test_until_return_a_trial_is_complete_where_its_function_returns():
+    scheduler = hbsim.make_scheduler("fifo", max_t=1, num_trials=3)
+    result = hbsim.run(TRAIN, scheduler, until_return=True, args={"epochs": 5}, workers=2, progress="none")
+    summary = result.summary()
+    assert (summary["completed"], summary["trained_resource"], summary["wasted_resource"]) == (3, 15.0, 0.0)
+    assert result.trials["reached"].to_list() == [5.0] * 3
+
+
+def test_checkpoints_go_with_their_trials_but_the_incumbents():
+    def kept():
+        return sorted(path.parent.name for path in Path("exp/trials").glob("*/checkpoint"))
+
+    result = run("well", trials=6)
+    assert kept() == [f"{result.summary()['best_trial']:06d}"]
+    shutil.rmtree("exp")
+    run("well", trials=6, keep="none")
+    assert kept() == []
+    shutil.rmtree("exp")
+    result = run("well", trials=6, keep="completed")
+    completed = result.trials.filter(status="completed")["trial"].to_list()
+    assert kept() == [f"{trial:06d}" for trial in sorted({*completed, result.summary()["best_trial"]})]
+    shutil.rmtree("exp")
+    result = run("well", trials=6, keep="all")
+    saved = result.trials.filter(result.trials["reached"] > 1)["trial"].to_list()
+    assert kept() == [f"{trial:06d}" for trial in saved]
+
+
+def test_limits_end_a_study_and_it_goes_on_with_wider_ones():
+    slow = {"seconds": 0.02}
+    first = run("well", trials=20, args=slow, time_out=0.5, grace=5.0)
+    assert first.why == "time_out"
+    assert first.summary()["running"] > 0
+    assert first.summary()["failed"] == 0
+    second = run("well", trials=20, args=slow, max_reward=0.5, resume=True)
+    assert second.why == "max_reward"
+    assert second.summary()["best"] >= 0.5
+    third = run("well", trials=20, args=slow, max_reward=0.5, resume=True)
+    assert third.summary()["trials"] == second.summary()["trials"], "it was good enough already"
+    assert run("well", trials=20, resume=True).why == "done"
 
 
 def test_a_function_that_swallows_the_end_is_ended_all_the_same():
