@@ -83,8 +83,9 @@ class Spec:
         try:
             space = Space.from_json(data["space"])
             names = ("scheduler", "seed", "searcher", "time_attr", "reward_attr", "until_return")
-            values = [data[name] for name in names]
-            return cls(data["train"], data["sha256"], space, *values, constants=data.get("constants", {}))
+            values = {name: data[name] for name in names}
+            constants = data.get("constants", {})
+            return cls(train=data["train"], digest=data["sha256"], space=space, constants=constants, **values)
         except (KeyError, TypeError, ParameterError) as error:
             raise JournalError(path, 1, f"it does not describe a study: {error}") from None
 
