@@ -73,6 +73,8 @@ def order_lines(validation: Validation) -> list[str]:
         agree = f"{count:,} of {count:,} decisions agree in the recorded order"
         lines.append(f"{part.run.name}: {what}, {scale}; {agree}")
         lines += [f"{part.run.name}: {note}" for note in part.notes]
+    if len({part.run.result.spec.train for part in validation.runs}) > 1:
+        lines.append("these are different training functions: the cluster of all runs is a mixture")
     return lines
 
 

@@ -59,7 +59,11 @@ def real_segments(run: Recorded) -> Segments:
     """Split the jobs of a real run at their milestones; after the last one a process saves, and exits."""
     result = run.result
     cut = pl.col("verdict").is_in(KEPT)
-    jobs = result.jobs.with_columns(verdict=pl.when(cut).then("verdict").otherwise(pl.lit("pause")))
+    loads = pl.Series([stay.load for stay in run.stays], dtype=pl.Float64)  # within the function
+    jobs = result.jobs.with_columns(
+        train_start=pl.col("train_start") + loads,
+        verdict=pl.when(cut).then("verdict").otherwise(pl.lit("pause")),
+    )
     shown = SimpleNamespace(
         scheduler=result.scheduler,
         jobs=jobs,

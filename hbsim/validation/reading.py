@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from math import nan
+from math import isnan, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -147,10 +147,11 @@ class Recorded:
         return self.result.why == "done"
 
     def same_trials(self, other: Recorded) -> bool:
-        """Whether trial i is the same in both: training function, space, seed and searcher."""
-        names = ("sha256", "train", "space", "seed", "searcher", "time_attr", "reward_attr")
+        """Whether trial i is the same in both: all but the scheduler is."""
         ours, theirs = self.result.spec.as_dict(), other.result.spec.as_dict()
-        return ours["sha256"] is not None and all(ours[name] == theirs[name] for name in names)
+        return self.result.spec.digest is not None and all(
+            ours[name] == theirs[name] for name in ours if name != "scheduler"
+        )
 
 
 def read(folder: Path | str) -> Recorded:
@@ -211,6 +212,8 @@ class _Reading:
             kind = record["e"]
             if kind in ("none", "resume"):
                 self._free.clear()
+            if kind == "resume":
+                self._end_all()
             elif kind == "gone":
                 self._end(record)
             elif kind in ("start", "restart"):
@@ -222,20 +225,22 @@ class _Reading:
                 self._stays[record["job"]].verdict = "failed"
             elif kind == "return":
                 self._stays[record["job"]].verdict = "complete"
-        for stay in self._stays.values():
-            if stay.end_time != stay.end_time:
-                stay.end_time = self._ledger.now
+        self._end_all()
         return list(self._stays.values())
+
+    def _end_all(self) -> None:
+        """End what was under way: the process that ran the study is gone, and its jobs with it."""
+        for stay in self._stays.values():
+            if isnan(stay.end_time):
+                stay.end_time = self._ledger.now
 
     def _begin(self, record: Record) -> None:
         worker, time = record["worker"], record["t"]
         since = self._free.pop(worker, None)
         gap = None if since is None else max(0.0, time - since)
-        job, trial, was = record["job"], record["trial"], record.get("was", -1)
-        held = any(stay.trial == trial and stay.job != was for stay in self._ledger.stays.values())
+        job, trial = record["job"], record["trial"]
+        held = any(stay.trial == trial for stay in self._ledger.stays.values())
         self._stays[job] = Stay(job, trial, worker, time, float(record["start"]), gap, held)
-        if was in self._stays:  # it ended with the process that ran the study
-            self._stays[was].end_time = time
 
     def _hear(self, record: Record) -> None:
         stay = self._stays[record["job"]]

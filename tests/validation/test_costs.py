@@ -1,0 +1,78 @@
+"""The cluster's parameters, measured from journals with known seconds."""
+
+import numpy as np
+import pytest
+
+from hbsim.validation.costs import Figure, measure, straggler_std
+from hbsim.validation.reading import Decided, Report, Stay, read
+from tests.validation import made
+
+
+def test_parameters_and_how_many_observations_each_has(tmp_path):
+    run = read(made.write(tmp_path / "run", made.promoted(), "promotion", **made.ETA_TWO))
+    costs = measure([run.stays])
+    assert costs.startup == Figure(4.0, 3)  # 2 to start, 1 to exit, 1 between jobs
+    assert costs.report_delay == Figure(0.5, 3)
+    assert (costs.save, costs.load) == (Figure(3.0, 3), Figure(4.0, 1))
+    assert costs.drop_rate == costs.straggler_std == Figure(0.0, 0)
+    assert costs.resume == Figure(1.0, 1)
+
+
+def test_trials_that_train_from_zero_have_no_checkpoints(tmp_path):
+    run = read(made.write(tmp_path / "run", made.trained_again(), "promotion", **made.ETA_TWO))
+    costs = measure([run.stays])
+    assert costs.resume == Figure(0.0, 1)
+    assert costs.options()["resume"] is False
+
+
+def test_several_runs_count_together(tmp_path):
+    one = read(made.write(tmp_path / "one", made.promoted(), "promotion", **made.ETA_TWO))
+    other = read(made.write(tmp_path / "other", made.trained_again(), "promotion", **made.ETA_TWO))
+    costs = measure([one.stays, other.stays])
+    assert costs.startup.observations == 6
+    assert costs.resume == Figure(1.0, 2)
+
+
+def test_failures_are_counted_by_exposed_second(tmp_path):
+    records = [
+        made.start(0, 0),
+        ("fail", 100.0, {"job": 0, "kind": "lost", "reason": "", "resource": 0, "verdict": "stop"}),
+        made.gone(0, 100.0, 2.0),
+        made.start(1, 1, at=100.0),
+        made.reach(1, 122.0, 0, "continue", made.rows(102.0, (20.0, 1.0, 0.2))),
+    ]
+    run = read(made.write(tmp_path / "run", records))
+    assert measure([run.stays]).drop_rate == Figure(pytest.approx(1 - np.exp(-1 / 122)), 1)
+
+
+@pytest.mark.parametrize("std", [0.1, 0.4])
+def test_noise_of_the_model_is_found_again(std):
+    draws = np.random.default_rng(0).standard_normal((500, 3))
+    found = straggler_std([_noisy(1 + std * np.abs(draws))])
+    assert found.value == pytest.approx(std, rel=0.1)
+    assert found.observations == 1500
+
+
+def test_trials_that_differ_among_themselves_have_no_noise():
+    factors = np.repeat(np.linspace(1, 9, 20)[:, None], 3, axis=1)
+    assert straggler_std([_noisy(factors)]) == Figure(0.0, 60)
+
+
+def test_a_few_stretches_are_no_fit():
+    assert straggler_std([_noisy(np.array([[1.0, 2.0, 3.0]]))]) == Figure(0.0, 3)
+
+
+def _noisy(factors):
+    """Return a stay a trial, whose first unit also builds the model; then stretches of 2, 6 and 18 units."""
+    stays = []
+    for trial, row in enumerate(factors):
+        stay = Stay(trial, trial, 0, 0.0, 0.0, None)
+        trained = 50.0
+        stay.reports.append(Report(1.0, trained, 0.5))
+        stay.decided[0] = Decided(0.5, trained)
+        for at, (units, factor) in enumerate(zip((2, 6, 18), row, strict=True), start=1):
+            trained += units * factor
+            stay.reports.append(Report(stay.reports[-1].resource + units, trained, 0.5))
+            stay.decided[at] = Decided(0.5, trained)
+        stays.append(stay)
+    return stays
