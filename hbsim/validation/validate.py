@@ -175,6 +175,6 @@ def _notes(run: Recorded) -> list[str]:
         notes.append(f"{len(failures)} jobs failed: simulated failures strike other trials, at the same rate")
     if returned := result.summary()["returned"]:
         notes.append(f"{returned} trials returned below R: simulated ones train on, at their own rate")
-    if any(stay.save and stay.verdict != "pause" for stay in run.stays):
+    if any(stay.save and stay.verdict not in ("pause", None) for stay in run.stays):
         notes.append("jobs that did not pause saved checkpoints too: the simulator saves at pauses only")
     return notes

@@ -27,5 +27,6 @@ def runs(tmp_path_factory):
         "from zero": run_study(folder / "from_zero", "from_zero", "promotion", 1, brackets=2),
         "promotion": run_study(folder / "promotion", "resumes", "promotion", 1, trials=20),
         "pauses": run_study(folder / "pauses", "resumes", "promotion", 1, straight_on=False),
+        "failures": run_study(folder / "failures", "fails", "stopping", 1),
         "two workers": run_study(folder / "two", "resumes", "promotion", 2, trials=20),
     }

@@ -46,6 +46,14 @@ def test_whether_there_are_checkpoints_is_found(runs):
     assert resumed.load.observations == resumed.resume.observations > 0
 
 
+def test_failures_are_measured_and_noted(runs):
+    part = validate([runs["failures"]]).runs[0]
+    failures = len(part.run.result.failures())
+    assert part.costs.drop_rate.observations == failures > 0
+    assert 0 < part.costs.drop_rate.value < 1
+    assert f"{failures} jobs failed" in part.notes[0]
+
+
 def test_two_workers_are_reported_as_they_are(runs):
     part = validate([runs["two workers"]]).runs[0]
     agreement = part.calibrated.agreement
