@@ -57,7 +57,9 @@ def others(folder: Path) -> list[psutil.Process]:
 
 
 @pytest.mark.parametrize("kind", ["stopping", "promotion"])
-def test_killed_again_and_again_it_comes_to_the_same_decisions(kind, tmp_path):
+def test_killed_again_and_again_it_comes_to_the_same_decisions(kind, tmp_path, monkeypatch):
+    (tmp_path / "plain").mkdir()
+    monkeypatch.chdir(tmp_path / "plain")
     chance = random.Random(kind)
     folder = tmp_path / "exp"
     journal = folder / "journal.jsonl"
