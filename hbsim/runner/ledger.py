@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, nan
@@ -116,6 +117,10 @@ class Ledger:
         self.why: str | None = None
         self._levels = tuple(levels)
         self._sign = 1.0 if mode == "max" else -1.0
+
+    def milestone(self, stay: Stay) -> int:
+        """Return the index in the levels of a stay's next milestone: the last, if it waits at none."""
+        return min(bisect_left(self._levels, stay.stop), len(self._levels) - 1)
 
     def apply(self, record: Record) -> None:
         """Add a record."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import nan
-from typing import Final
+from typing import Final, NoReturn
 
 from hbsim.core.trials import VERDICTS
 from hbsim.core.types import Job
 from hbsim.errors import JournalError
-from hbsim.runner.ledger import Ledger, Record
+from hbsim.runner.ledger import Ledger, Record, Stay
 from hbsim.runner.loop import END, FAILURE, MILESTONE, NOTHING, Event
 
 __all__ = ["Replay"]
@@ -37,7 +37,8 @@ class Replay:
     Raises
     ------
     JournalError
-        From the loop, where the scheduler does not answer as it did; names the line.
+        From the loop, where the scheduler does not answer as it did, or a record does not fit what came
+        before; names the line.
     """
 
     def __init__(self, records: Sequence[Record], ledger: Ledger, path: str) -> None:
@@ -50,7 +51,7 @@ class Replay:
     def idle(self) -> int:
         """Return the worker that was idle where the scheduler was asked next, else -1."""
         while (record := self._peek()) is not None and record["e"] not in ANSWERED:
-            self.ledger.apply(self._take())
+            self._apply(self._take())
         return record["worker"] if record is not None and record["e"] in ASKED else -1
 
     def start(self, worker: int, job: Job) -> None:
@@ -60,14 +61,14 @@ class Replay:
         same = record["e"] == "start" and all(record[name] == getattr(job, name) for name in names)
         if not same or record["stop"] not in (job.stop, None):
             self._differs(record, f"trial {job.trial} from {job.start:g} to {job.stop:g}")
-        self.ledger.apply(record)
+        self._apply(record)
 
     def no_job(self, worker: int) -> None:
         """Hold the answer that there is no job against the one then."""
         record = self._take()
         if record["e"] != "none":
             self._differs(record, "no job")
-        self.ledger.apply(record)
+        self._apply(record)
 
     def wait(self) -> Event:
         """Return the next event; NOTHING at the end of the journal."""
@@ -76,12 +77,12 @@ class Replay:
             if event is None:
                 if record["e"] == "start":
                     self._differs(self._take(), "no job")
-                self.ledger.apply(self._take())
+                self._apply(self._take())
                 continue
-            self.now = record["t"]
-            self.trial = self.ledger.stays[record["job"]].trial
+            stay = self._running(record)
+            self.now, self.trial = record["t"], stay.trial
             if event is MILESTONE:
-                self.at = record["at"]
+                self.at = self._milestone(record, stay)
                 self.value = nan if record["value"] is None else record["value"]
             return event
         return NOTHING
@@ -90,9 +91,9 @@ class Replay:
         """Hold a decision against the one then."""
         record = self._take()
         verdict = VERDICTS[code].value
-        if record.get("verdict", verdict) != verdict:
+        if record["e"] != "return" and record.get("verdict") != verdict:
             self._differs(record, f"{verdict} for trial {self.trial}")
-        self.ledger.apply(record)
+        self._apply(record)
 
     def _peek(self) -> Record | None:
         return self._records[self._next] if self._next < len(self._records) else None
@@ -102,7 +103,33 @@ class Replay:
         self._next += 1
         return record
 
-    def _differs(self, record: Record, now: str) -> None:
+    def _running(self, record: Record) -> Stay:
+        stay = self.ledger.stays.get(record["job"])
+        if stay is None or stay.ended is not None:
+            self._wrong(self._take(), f"job {record['job']} is not running")
+        return stay
+
+    def _milestone(self, record: Record, stay: Stay) -> int:
+        at: int = record["at"]
+        if self.ledger.milestone(stay) != at:
+            self._wrong(self._take(), f"job {record['job']} is not at milestone number {at}")
+        return at
+
+    def _apply(self, record: Record) -> None:
+        """Let the ledger have a record, if it fits what came before."""
+        expected = self.ledger.jobs.started
+        if record["e"] in ("start", "restart") and record["job"] != expected:
+            self._wrong(record, f"job {record['job']} starts, where job {expected} is the next")
+        try:
+            self.ledger.apply(record)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            self._wrong(record, f"{record['e']} does not fit what came before: {error!r}")
+
+    def _wrong(self, record: Record, problem: str) -> NoReturn:
+        problem += "; the journal was made with another version, or changed by hand"
+        raise JournalError(self._path, int(record.get("n", self._next - 1)) + 1, problem)
+
+    def _differs(self, record: Record, now: str) -> NoReturn:
         if record["e"] == "none":
             then = "no job"
         elif record["e"] == "start":
@@ -110,6 +137,4 @@ class Replay:
             then = f"trial {record['trial']} from {record['start']:g} to {stop}"
         else:
             then = f"{record.get('verdict')} for trial {self.trial}"
-        problem = f"the scheduler answers {now}, where it answered {then}: "
-        problem += "the journal was made with another version or other options"
-        raise JournalError(self._path, int(record.get("n", self._next - 1)) + 1, problem)
+        self._wrong(record, f"the scheduler answers {now}, where it answered {then}")
