@@ -27,11 +27,25 @@ def check_left(run: Run) -> None:
     assert not run.ledger.stays
     assert not run.ledger.workers
     assert not run.crew.processes
+    check_times(run)
     jobs = run.jobs()
     assert jobs["job"].to_list() == list(range(run.ledger.jobs.started))
     for _, stays in jobs.sort("start_time", "end_time").group_by("worker"):
         starts, ends = stays["start_time"].to_list(), stays["end_time"].to_list()
         assert all(end <= start for end, start in zip(ends, starts[1:], strict=False))
+
+
+def check_times(run: Run) -> None:
+    """Nothing is written before it happened, or before what was written earlier."""
+    times = [record["t"] for record in run.records if "t" in record]
+    assert times == sorted(times)
+    started = {record["job"]: record["t"] for record in run.records if record["e"] in ("start", "restart")}
+    for record in run.records:
+        for at, trained, *_ in record.get("rows", ()):
+            assert started[record["job"]] - 1e-5 <= at - trained <= at <= record["t"] + 1e-5
+    for job in run.jobs().rows(named=True):
+        begun = job["start_time"] if job["train_start"] is None else job["train_start"]
+        assert job["start_time"] - 1e-5 <= begun <= job["end_time"] + 1e-5
 
 
 def check_reports(run: Run) -> None:

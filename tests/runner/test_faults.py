@@ -159,6 +159,15 @@ def test_a_stopped_trial_that_does_not_leave() -> None:
     assert 14.0 <= job["end_time"] <= 14.5
 
 
+def test_a_paused_trial_that_does_not_leave() -> None:
+    """It may be saving, which takes as long as it takes: only `hang_timeout` ends it."""
+    run = small(trials=3, faults=[Fault(0, "deaf")]).run()
+    check_end(run)
+    assert run.crew.killed == [(0, "nothing was reported for 200 s (hang_timeout)")]
+    assert run.ledger.failures == []
+    assert run.jobs().row(0, named=True)["verdict"] == "pause"
+
+
 def test_a_trial_that_hangs() -> None:
     run = small("fifo", trials=1, faults=[Fault(0, "hang", 2)]).run()
     check_end(run)

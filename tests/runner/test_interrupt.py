@@ -168,6 +168,16 @@ def test_a_trial_that_does_not_leave_in_time() -> None:
     assert run.ledger.failures == []
 
 
+def test_out_of_time_before_it_was_resumed() -> None:
+    """The clock of the study goes on where it stopped: there is no time left."""
+    study = small("fifo", trials=3, limits=Limits(time_out=4.0))
+    first = study.run()
+    again = study.run(first.records, now=1e6)
+    assert [record["e"] for record in again.records[len(first.records) :]] == ["resume", "close"]
+    assert again.records[-1]["why"] == "time_out"
+    assert again.jobs()["end_time"].to_list() == [5.0]
+
+
 def test_a_good_report_between_milestones() -> None:
     study = small("fifo", trials=3)
     values = [study.curve.value(0, epoch) for epoch in range(1, 10)]
