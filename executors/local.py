@@ -118,11 +118,12 @@ class LocalWorkers:
         slot = self._slots[worker]
         stop = task.stop if math.isfinite(task.stop) else None
         setup = {**self._setup, "folder": str(folder)}
+        with theirs:
+            self._server.run(task.job, theirs, slot.env, slot.cpus, slot.threads, str(folder / LOG))
+        # Constants may be more than the socket takes: somebody has to be there who reads them.
         self._send(child, {"task": {**asdict(task), "stop": stop}, "setup": setup})
         ours.setblocking(False)
         self._selector.register(ours, selectors.EVENT_READ, child)
-        with theirs:
-            self._server.run(task.job, theirs, slot.env, slot.cpus, slot.threads, str(folder / LOG))
 
     def wait(self, timeout: float | None) -> Sequence[Message]:
         """Return what has been said since the last time; see `Workers.wait`."""
@@ -141,8 +142,9 @@ class LocalWorkers:
 
     def wake(self) -> None:
         """Let `wait` return at once."""
-        with suppress(BlockingIOError):
-            os.write(self._wake_in, b"!")
+        if not self._closed:  # a signal may come late
+            with suppress(BlockingIOError):
+                os.write(self._wake_in, b"!")
 
     def go_on(self, job: int, stop: float) -> None:
         """Answer a job that waits at a milestone: train to `stop`."""

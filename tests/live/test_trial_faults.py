@@ -208,3 +208,7 @@ def test_a_full_disk_is_one_error_and_the_study_goes_on_later():
     assert result.why == "done"
     kept = before.decisions.rows()
     assert result.decisions.rows()[: len(kept)] == kept
+
+
+def test_constants_that_are_more_than_a_socket_takes():
+    assert run("well" * 200_000, trials=1).why == "done"
