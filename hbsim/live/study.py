@@ -8,6 +8,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from hbsim.core.scheduler import Scheduler
@@ -141,9 +142,11 @@ class Study:
 
 
 def _interrupt(real: Real) -> None:
-    text = "finishing: each trial leaves at its next report and keeps its checkpoint; Ctrl-C again kills them"
-    print(f"hbsim: {text}", file=sys.stderr, flush=True)
     real.interrupt()
+    text = "finishing: each trial leaves at its next report and keeps its checkpoint; Ctrl-C again kills them"
+    # The terminal may be gone, or in the middle of a line: what a handler raises would end the study.
+    with suppress(OSError, ValueError, RuntimeError):
+        print(f"hbsim: {text}", file=sys.stderr, flush=True)
 
 
 def _why(real: Real, scheduler: Scheduler) -> str:

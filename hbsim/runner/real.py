@@ -390,10 +390,13 @@ class Real:
         del self._heard[stay.job]
         pending = any(due.stay is stay for due in self._due)
         left = stay.job in self._cut or (ended.left and ended.kind is None)
-        if stay.ended is not None or (left and self.closing and not pending):
+        # Whoever ends a study by a signal to all its processes may end trials before they are told to leave.
+        left = left or (self.interrupted and ended.kind == "lost")
+        closing = self.closing or self.interrupted
+        if stay.ended is not None or (left and closing and not pending):
             self._gone(ended)
             self._due.append(Due(FREE, stay))
-        elif left and self.closing:
+        elif left and closing:
             self._due.append(Due(FREE, stay, ended=ended))  # after what is still to be decided
         elif ended.kind is not None or left or not (stay.heard or pending):
             if ended.kind is None:

@@ -143,6 +143,17 @@ def test_a_failure_meanwhile_counts() -> None:
     assert run.records[-1]["why"] == "done"
 
 
+@pytest.mark.parametrize("kind", ["lost", "terminated"])
+def test_a_trial_that_the_same_signal_ends_has_not_failed(kind: str) -> None:
+    run = Run(small("fifo", trials=1, faults=[Fault(0, kind, 3)]))
+    run.crew.at(5.0 + 3.5, run.real.interrupt)
+    run.go()
+    check_cut(run)
+    assert run.scheduler.trial_statuses() == ["running"]
+    assert run.records[-1]["why"] == "interrupted"
+    check_end(run.study.run(run.records, faults=()))
+
+
 def test_what_waits_for_a_trial_that_saves() -> None:
     """The promoted trial had not begun: its job ends with nothing trained, and it goes on later."""
     study = small(trials=3, workers=2)
