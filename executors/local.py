@@ -27,6 +27,7 @@ __all__ = ["LocalWorkers", "trial_folder"]
 CHUNK: Final = 1 << 18
 LOG: Final = "log.txt"
 LOOK: Final = 1.0  # seconds between two looks at the logs
+HOLD: Final = 0.25  # seconds in which a signal to all processes of a study reaches this one, too
 
 
 def trial_folder(trials: Path, trial: int) -> Path:
@@ -47,6 +48,7 @@ class _Child:
     end: Mapping[str, Any] | None = None
     ended_at: float | None = None
     killed: str | None = None
+    leaves: bool = False  # it was told to
     unsent: list[Row] = field(default_factory=list)  # came with the end
 
 
@@ -88,6 +90,7 @@ class LocalWorkers:
         self._slots, self._trials, self._setup = slots, trials, dict(setup)
         self._children: dict[int, _Child] = {}
         self._messages: list[Message] = []
+        self._held: list[tuple[float, Ended]] = []  # not to be said before
         self._oom = OomWatch()
         self._selector = selectors.DefaultSelector()
         self._wake_out, self._wake_in = os.pipe()
@@ -127,6 +130,8 @@ class LocalWorkers:
 
     def wait(self, timeout: float | None) -> Sequence[Message]:
         """Return what has been said since the last time; see `Workers.wait`."""
+        if self._held:
+            timeout = HOLD if timeout is None else min(timeout, HOLD)
         for key, _ in self._selector.select(timeout):
             if isinstance(key.data, _Child):
                 if key.data.task.job in self._children:  # else the server has just said that it is gone
@@ -137,6 +142,8 @@ class LocalWorkers:
                 with suppress(BlockingIOError):
                     os.read(self._wake_out, CHUNK)
         self._look_at_logs()
+        while self._held and self._held[0][0] <= time.monotonic():
+            self._messages.append(self._held.pop(0)[1])
         messages, self._messages = self._messages, []
         return messages
 
@@ -152,6 +159,8 @@ class LocalWorkers:
 
     def leave(self, job: int, save: bool) -> None:
         """Have a job leave its function; with `save` it makes a checkpoint first."""
+        if job in self._children:
+            self._children[job].leaves = True
         self._order(job, {"leave": "pause" if save else "stop"})
 
     def kill(self, job: int, reason: str = "") -> None:
@@ -253,7 +262,10 @@ class LocalWorkers:
         ended = Ended(
             job, child.unsent, child.said, kind, reason, child.begun, seconds, left and kind is None
         )
-        self._messages.append(ended)
+        if child.killed is None and not child.leaves and (left or status == -signal.SIGTERM):
+            self._held.append((time.monotonic() + HOLD, ended))  # is the study ended by the same signal?
+        else:
+            self._messages.append(ended)
 
     def _has_more(self, child: _Child) -> bool:
         try:
