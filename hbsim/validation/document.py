@@ -169,5 +169,5 @@ def markdown(validation: Validation) -> str:
             f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows
         )
         parts.append(f"## {table.title}\n\n{text}")
-    parts.append(f"```python\n{cluster_call(validation)}\n```")
+    parts.append(f"```text\n{cluster_call(validation)}\n```")
     return "\n\n".join(parts) + "\n"

@@ -56,7 +56,7 @@ class Curve:
     breaks : tuple of (trial, attempt, resource)
         Fails instead of the first report at or beyond the resource.
     ends : tuple of (trial, resource)
-        The function returns after the first report at or beyond the resource, unless that is a milestone.
+        The function returns after the first report at or beyond the resource, once it may go on.
     """
 
     most: float
@@ -219,7 +219,10 @@ class FakeWorkers:
         assert not process.leave, "it was told to leave"
         assert stop > process.resource
         process.waits, process.stop = False, stop
-        self._train(process)
+        if self.curve.returns(process.task.trial, process.resource):
+            self._exit(process)
+        else:
+            self._train(process)
 
     def leave(self, job: int, save: bool) -> None:
         process = self.processes.get(job)
