@@ -167,7 +167,8 @@ class LocalWorkers:
         """End a job's processes: SIGTERM, and after the grace SIGKILL."""
         child = self._children.get(job)
         if child is not None and self._server is not None:
-            child.killed = child.killed or reason or "it was killed"
+            if child.end is None:  # else the function has ended as it says, and only what it left runs on
+                child.killed = child.killed or reason or "it was killed"
             self._server.kill(job)
 
     def close(self) -> None:

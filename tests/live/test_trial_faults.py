@@ -184,6 +184,12 @@ def test_a_function_that_returns_early_has_completed():
     assert result.trials["reached"].max() == 4
 
 
+def test_what_runs_on_after_the_function_is_killed_and_the_trial_has_not_failed():
+    result = run("lingers", trials=1, args={"epochs": 3}, hang_timeout=4.0)
+    assert result.failures().is_empty()
+    assert result.summary()["returned"] == 1
+
+
 def test_without_checkpoints_a_promoted_trial_trains_again_and_old_reports_are_ignored():
     scheduler = hbsim.make_scheduler("promotion", max_t=9, num_trials=9, straight_on=False)
     target = TRAIN.replace("train_fn", "from_zero")

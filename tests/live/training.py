@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import hbsim
@@ -60,6 +61,8 @@ def misbehave(how, epoch, reporter):  # noqa: C901 - one case a line
     elif how == "often":
         for i in range(20_000):
             reporter(epoch=2 + i / 20_001, accuracy=0.5)
+    elif how == "lingers":
+        threading.Thread(target=time.sleep, args=(60,)).start()
     elif how == "missing":
         reporter(epoch=3, loss=0.5)
     elif how == "swallow":
