@@ -59,6 +59,8 @@ _HOMES: Final = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "scheduler":  # a module, as AutoTorch has it
+        return import_module("hbsim.scheduler")
     if name not in _HOMES:
         raise AttributeError(f"module 'hbsim' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

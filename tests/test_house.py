@@ -80,6 +80,13 @@ def test_the_wheel_holds_the_packages_their_data_and_the_licence(tmp_path):
     assert any(name.endswith("LICENSE") for name in names)
 
 
+def test_the_seeds_module_of_schedulers():
+    import hbsim
+
+    assert hbsim.scheduler.HyperbandScheduler is hbsim.HyperbandScheduler
+    assert hbsim.scheduler.FIFOScheduler is hbsim.FIFOScheduler
+
+
 def test_version_is_stated_once():
     import hbsim
 

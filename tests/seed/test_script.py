@@ -21,8 +21,8 @@ cores = min(len(cpus()), int(cpu_limit() or 10**6))
 
 
 def with_cores(count: int) -> str:
-    assert "'num_cpus': 2" in SCRIPT
-    return SCRIPT.replace("'num_cpus': 2", f"'num_cpus': {count}")
+    assert '"num_cpus": 2' in SCRIPT
+    return SCRIPT.replace('"num_cpus": 2', f'"num_cpus": {count}')
 
 
 def run_script(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
