@@ -7,7 +7,7 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -107,7 +107,7 @@ def execute(spec: importlib.machinery.ModuleSpec, label: str) -> Definitions:
     before, stopped = sys.modules.get(spec.name), False
     sys.modules[spec.name] = module  # dataclasses and pickling look a module up by its name
     try:
-        with definitions_only():
+        with definitions_only(), redirect_stdout(sys.stderr):  # stdout is for results
             spec.loader.exec_module(module)
     except DefinitionsOnly:
         stopped = True

@@ -100,6 +100,7 @@ class LocalWorkers:
         self._server: Server | None = None
         self._closed = False
         self._looked = time.monotonic()
+        self._reported = False  # whether any trial has reported as it should
 
     def prepare(self) -> None:
         """Start the warm server, and wait until it has loaded the training function."""
@@ -223,12 +224,15 @@ class LocalWorkers:
 
     def _hear(self, child: _Child, said: Mapping[str, Any]) -> None:
         if "fatal" in said:
+            if self._reported:  # others have done what it did not: only this trial fails, as its end says
+                return
             field_, value, rule = said["fatal"]
             raise ParameterError(field_, value, rule)
         if "begin" in said:
             child.begun = said["begin"]
             return
         rows = [Row(*row) for row in said.get("rows", ())]
+        self._reported = self._reported or bool(rows)
         if "end" in said:
             child.end, child.unsent, child.ended_at = said["end"], rows, time.monotonic()
             return

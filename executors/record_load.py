@@ -56,7 +56,9 @@ def load_train(target: str) -> Train:
         space = space_of(function)
     except HbsimError as error:
         raise ParameterError(
-            "train", target, f"{name} needs a search space: decorate it with @hbsim.args"
+            "train",
+            target,
+            f"{name} needs a search space: put @hbsim.args(lr=hbsim.Real(1e-4, 1), ...) above it",
         ) from error
     return Train(function, space, f"{path.name}:{name}", hashlib.sha256(path.read_bytes()).hexdigest())
 

@@ -270,5 +270,7 @@ def _space(function: Function, label: str) -> None:
     try:
         space_of(function)
     except HbsimError as error:
-        rule = f"{_name(function)} needs a search space: decorate it with @hbsim.args"
+        rule = (
+            f"{_name(function)} needs a search space: put @hbsim.args(lr=hbsim.Real(1e-4, 1), ...) above it"
+        )
         raise ParameterError("train", label, rule) from error

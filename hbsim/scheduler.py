@@ -1,4 +1,4 @@
-"""AutoTorch's place of its scheduler classes: ``at.scheduler.HyperbandScheduler`` after ``import hbsim as at``."""
+"""AutoTorch's place of its scheduler classes: ``import hbsim as at``, ``at.scheduler.HyperbandScheduler``."""
 
 from hbsim.seed.fifo import FIFOScheduler
 from hbsim.seed.hyperband import HyperbandScheduler

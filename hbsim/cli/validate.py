@@ -36,7 +36,7 @@ def validate(
     other one of them, with one in the first half of its jobs.
 
     For example:
-      hbsim run train.py:train_fn --scheduler promotion --trials 50 --workers 2 --out real
+      hbsim run train.py:train_fn --scheduler promotion --max-t 27 --trials 50 --workers 2 --out real
       hbsim validate real --out validation
     """
     from hbsim.cli.output import output_folder

@@ -81,8 +81,9 @@ class StudyFolder:
 
     def create(self, spec: Mapping[str, object], fsync: str) -> Journal:
         """Begin a study's journal."""
+        journal = Journal.create(self.journal, dict(spec), fsync)
         self.write("study.json", {"schema": 1, **spec})
-        return Journal.create(self.journal, dict(spec), fsync)
+        return journal
 
     def note_environment(self, environment: Mapping[str, object]) -> None:
         """Add the environment of this run to those of earlier ones."""

@@ -88,5 +88,5 @@ def load(folder: Path | str) -> RunResult:
     spec = Spec.from_dict(records[0]["spec"], str(place.journal))
     standing = stand(spec, spec.make_scheduler())
     replay(standing, records, str(place.journal))
-    workers = 1 + max((record["worker"] for record in records if "worker" in record), default=0)
+    workers = max(1, standing.ledger.workers_seen)
     return RunResult(place, spec, standing.scheduler, standing.ledger, standing.decisions, workers)

@@ -36,7 +36,7 @@ class RunResult:
     scheduler : Scheduler
         As it stands at the end; `scheduler.explain(trial)` says why a trial was stopped.
     workers : int
-        How many there were, the last time.
+        How many there were, at most.
     why : str or None
         Why it ended: done, max_reward, time_out, interrupted; None if its process was killed.
     """
@@ -138,6 +138,18 @@ class RunResult:
         }
         series = [pl.Series(name, values, strict=False) for name, values in plain.items()]
         return pl.DataFrame([pl.Series("trial", range(len(points)), dtype=pl.Int64), *series])
+
+    @property
+    def best_config(self) -> dict[str, object] | None:
+        """The incumbent's configuration; None if nothing was reported."""
+        best = self._ledger.best
+        return None if best is None else self.configuration(best.trial)
+
+    def __repr__(self) -> str:
+        best = self._ledger.best
+        found = "nothing reported" if best is None else f"best {self.spec.reward_attr} {best.value:g}"
+        trials, why = self.scheduler.started, self.why or "not over"
+        return f"<RunResult in {self.folder}: {trials} trials, {found}, {why}>"
 
     def configuration(self, trial: int) -> dict[str, object]:
         """Return a trial's configuration as the training function got it."""

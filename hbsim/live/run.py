@@ -96,7 +96,8 @@ def run(
         Seconds that a trial has to end once it was told to, before SIGTERM, and again before SIGKILL.
     keep : str
         Whose checkpoints stay at the end of a trial: the incumbent's (``"best"``), those of
-        ``"completed"`` trials too, ``"all"`` or ``"none"``.
+        ``"completed"`` trials too, ``"all"`` or ``"none"``. With ``"completed"`` and ``"all"`` a trial that reaches R
+        makes one, as a trial that pauses does.
     fsync : str
         When the journal is forced to the disk: at most once a ``"second"``, ``"always"``, ``"never"``.
         It only matters when the machine itself fails.
@@ -153,10 +154,14 @@ def run(
         observers: list[Observer] = [keeper]
         observers += _shown(stack, study.spec, standing, place, visualizer, progress, slots)
         try:
-            return study.drive(place, journal, standing, crew, limits, observers)
+            return study.drive(
+                place, journal, standing, crew, limits, observers, keep in ("completed", "all")
+            )
         except ParameterError:
             if not resume and not standing.ledger.reports:
-                stack.callback(place.discard)  # what was asked for cannot be: nothing has been learnt
+                crew.close()
+                journal.close()
+                place.discard()  # what was asked for cannot be: nothing has been learnt
             raise
 
 

@@ -107,6 +107,7 @@ class Study:
         crew: Workers,
         limits: Limits,
         observers: Sequence[Observer],
+        save_completed: bool,
     ) -> RunResult:
         """Run until nothing is under way any more."""
         scheduler, ledger = self.scheduler, standing.ledger
@@ -122,6 +123,7 @@ class Study:
             limits,
             self.spec.until_return,
             observers,
+            save_completed,
         )
         if journal.count > 1:
             real.resume(scheduler.running_jobs())
@@ -130,7 +132,8 @@ class Study:
             drive(scheduler, real, standing.decisions, told)
             crew.close()
         real.finish(_why(real, scheduler))
-        result = RunResult(place, self.spec, scheduler, ledger, standing.decisions, crew.count)
+        workers = max(crew.count, ledger.workers_seen)
+        result = RunResult(place, self.spec, scheduler, ledger, standing.decisions, workers)
         result.write()
         if real.interrupted:
             raise Interrupted(result)
@@ -154,6 +157,8 @@ def _why(real: Real, scheduler: Scheduler) -> str:
         return "done"
     if real.interrupted:
         return "interrupted"
+    if real.failing:
+        return "failures"
     return "max_reward" if real.enough else "time_out"
 
 

@@ -80,6 +80,8 @@ class Ledger:
         The jobs on workers, by number, those that are about to leave included.
     workers : dict of int to Stay
         The same by worker.
+    workers_seen : int
+        The most workers that have had jobs, over all sessions.
     points : list of list of float
         The configuration of each trial.
     best : Best or None
@@ -109,6 +111,7 @@ class Ledger:
         self.best: Best | None = None
         self.reached: dict[int, float] = {}
         self.reports = 0
+        self.workers_seen = 0
         self.late = 0
         self.lost_rows = 0
         self.gone = -1
@@ -143,6 +146,7 @@ class Ledger:
         stay = Stay()
         stay.job, stay.worker, stay.trial = record["job"], record["worker"], record["trial"]
         stay.bracket, stay.attempt = record["bracket"], record["attempt"]
+        self.workers_seen = max(self.workers_seen, stay.worker + 1)
         stay.stood = stay.milestone = stay.start_resource = stay.resource = record["start"]
         stay.stop = inf if record["stop"] is None else record["stop"]
         stay.start_time = self.now

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from hbsim.core.levels import Levels
 from hbsim.core.streams import trial_seed
-from hbsim.core.trials import CONTINUE, PAUSE, VERDICTS
+from hbsim.core.trials import COMPLETE, CONTINUE, PAUSE, VERDICTS
 from hbsim.core.types import Job
 from hbsim.errors import HbsimWarning
 from hbsim.runner.ledger import Ledger, Record, Stay, value_of
@@ -21,6 +21,7 @@ from hbsim.runner.workers import NEVER, Ended, Message, Row, Said, Task, Workers
 __all__ = ["Limits", "Observer", "Real"]
 
 TICK: Final = 0.25  # seconds between two looks at the clock
+BARREN: Final = 10  # failures in a row without a report
 STEP: Final = 6  # digits of seconds in the journal
 
 
@@ -104,6 +105,8 @@ class Real:
         Whether a trial is complete when its function returns, wherever that is: no milestones are waited for.
     observers : sequence of Observer
         Told of every record.
+    save_completed : bool
+        Whether a trial that reaches R makes a checkpoint, as one that pauses does.
     """
 
     def __init__(
@@ -119,11 +122,14 @@ class Real:
         limits: Limits,
         until_return: bool = False,
         observers: Sequence[Observer] = (),
+        save_completed: bool = False,
     ) -> None:
         self.now, self.trial, self.at, self.value = ledger.now, -1, 0, 0.0
         self.ledger = ledger
         self.interrupted = False
         self.enough = False  # a report was as good as max_reward
+        self.failing = False  # one trial after the other failed, and nothing was reported
+        self._barren = (0, ledger.reports)  # failures in a row, and how many reports there were then
         self.closing = False  # what is under way has been told to leave
         self._workers, self._journal = workers, journal
         self._sign = 1.0 if mode == "max" else -1.0
@@ -134,6 +140,7 @@ class Real:
         self._index = {level: at for at, level in enumerate(geometry.levels)}
         self._suggest, self._seed = suggest, seed
         self._until_return = until_return
+        self._save_completed = save_completed
         self._observers = observers
         self._begun = clock() - ledger.now  # study seconds go on where they stopped
         self._free = list(range(workers.count))
@@ -200,6 +207,7 @@ class Real:
         if due.event is FAILURE:
             verdict = {"kind": ended.kind, "reason": ended.reason, "verdict": VERDICTS[code].value}
             self._write({"e": "fail", "job": job, "resource": due.stay.resource, **verdict})
+            self._look_at_failures(ended.reason)
         else:
             self._write({"e": "return", "job": job})
         self._gone(ended)
@@ -236,7 +244,7 @@ class Real:
     # How it is done
 
     def _over(self) -> bool:
-        return self.interrupted or self.enough or self._time() >= self._limits.time_out
+        return self.interrupted or self.enough or self.failing or self._time() >= self._limits.time_out
 
     def _close(self) -> None:
         """Have everything leave at its next report: nothing starts any more, but what comes is decided."""
@@ -297,8 +305,9 @@ class Real:
         if due.ended is not None:  # the function had returned
             self._gone(due.ended)
         elif code != CONTINUE:
-            self._leaving[stay.job] = inf if code == PAUSE else self._clock() + self._limits.grace
-            self._workers.leave(stay.job, save=code == PAUSE)
+            save = code == PAUSE or (code == COMPLETE and self._save_completed)
+            self._leaving[stay.job] = inf if save else self._clock() + self._limits.grace
+            self._workers.leave(stay.job, save=save)
         elif stay.resource >= stay.stop:
             self._warn_skipped(stay)
             self._due.appendleft(Due(MILESTONE, stay, due.at + 1))
@@ -323,6 +332,17 @@ class Real:
     def _look_at(self, rows: Sequence[Row]) -> None:
         for row in rows:
             self._look_at_value(value_of(row.metrics, self.ledger.reward_attr))
+
+    def _look_at_failures(self, reason: str) -> None:
+        """End a study in which nothing but failures happens: a broken GPU would use up all its trials."""
+        count, reports = self._barren
+        self._barren = (count + 1 if reports == self.ledger.reports else 1, self.ledger.reports)
+        if self._barren[0] == BARREN:
+            self.failing = True
+            text = (
+                f"{BARREN} failures in a row and no report between: the study ends here; the last: {reason}"
+            )
+            warnings.warn(HbsimWarning(text), stacklevel=2)
 
     def _look_at_value(self, value: float) -> None:
         target = self._limits.max_reward
@@ -414,7 +434,12 @@ class Real:
         begun = None if ended.begun is None else round(ended.begun - self._begun, STEP)
         seconds = {name: round(value, STEP) for name, value in ended.seconds.items()}
         stay = self.ledger.stays[ended.job]
-        self._write({"e": "gone", "job": ended.job, "begun": begun, "seconds": seconds})
+        record = {"e": "gone", "job": ended.job, "begun": begun, "seconds": seconds}
+        if ended.kind is None and ended.reason:
+            record["note"] = ended.reason
+            text = f"trial {stay.trial} left with an error, and may have no checkpoint: {ended.reason}"
+            warnings.warn(HbsimWarning(text), stacklevel=2)
+        self._write(record)
         self._leaving.pop(ended.job, None)
         self._heard.pop(ended.job, None)
         self._held.pop(stay.worker, None)

@@ -242,7 +242,7 @@ def test_function_that_loads_here_and_not_in_a_worker(train, tmp_path):
         ("train.py:f", "def f(:", "SyntaxError"),
         ("train.py:trian", "def train(args, reporter): ...", "Did you mean 'train'"),
         ("train.py:f", "f = 3", "f is no function"),
-        ("train.py:f", "def f(args, reporter): ...", "decorate it with @hbsim.args"),
+        ("train.py:f", "def f(args, reporter): ...", "put @hbsim.args"),
     ],
 )
 def test_function_that_cannot_be_loaded(tmp_path, target, content, rule):

@@ -115,11 +115,45 @@ def test_reports_by_the_thousand_all_arrive():
 
 
 def test_a_report_without_its_metric_ends_the_study_with_one_error():
-    with pytest.raises(ParameterError, match="reward_attr='accuracy'"):
-        run("missing")
+    with pytest.raises(ParameterError, match="reward_attr='loss'"):
+        run("well", reward_attr="loss", folder="other")
+    assert not Path("other").exists(), "the same command, corrected, may use the same folder"
     with pytest.raises(ParameterError, match="time_attr='step'"):
         run("well", time_attr="step", folder="other")
-    assert not Path("other").exists(), "the same command, corrected, may use the same folder"
+    assert not Path("other").exists()
+
+
+def test_a_metric_that_is_missing_later_fails_the_trial_alone():
+    result = run("missing", args={"only": 1})
+    assert result.failures()["trial"].to_list() == [1]
+    assert "accuracy" in result.failures()["reason"][0]
+    assert result.why == "done"
+
+
+def test_nothing_but_failures_ends_a_study():
+    with pytest.warns(HbsimWarning, match="10 failures in a row"):
+        result = run("well", args={"epochs": 0}, trials=100)
+    assert result.why == "failures"
+    assert 10 <= result.summary()["failed"] <= 12
+    assert result.best_config is None
+
+
+def test_a_checkpoint_that_cannot_be_made_is_told(tmp_path):
+    target = TRAIN.replace("train_fn", "cannot_save")
+    scheduler = hbsim.make_scheduler("promotion", max_t=9, num_trials=1)
+    with pytest.warns(HbsimWarning, match="may have no checkpoint: .*no room"):
+        result = hbsim.run(target, scheduler, workers=1, progress="none")
+    assert result.trials["status"].to_list() == ["paused"]
+
+
+def test_a_completed_trial_leaves_its_model(tmp_path):
+    target = TRAIN.replace("train_fn", "saves_at_the_end")
+    scheduler = hbsim.make_scheduler("fifo", max_t=3, num_trials=2)
+    result = hbsim.run(target, scheduler, workers=1, keep="completed", progress="none")
+    saved = Path("exp/trials").glob("*/checkpoint/**/*")
+    assert {path.parts[2] for path in saved} == {"000000", "000001"}
+    assert set(result.best_config) == {"lr"}
+    assert "best accuracy" in repr(result)
 
 
 def test_a_study_in_which_nothing_is_ever_reported_has_failed_trials_and_empty_columns():

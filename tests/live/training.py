@@ -93,3 +93,23 @@ def from_zero(args, reporter):
     """Train without checkpoints."""
     for epoch in range(1, args.epochs + 1):
         reporter(epoch=epoch, accuracy=1 - args.lr - args.wd / (epoch + 1))
+
+
+@hbsim.args(lr=hbsim.Real(1e-3, 1.0, log=True))
+def cannot_save(args, reporter):
+    """Pause without a checkpoint, since it cannot be made."""
+
+    @reporter.on_pause
+    def checkpoint():
+        raise OSError("no room")
+
+    for epoch in range(1, 10):
+        reporter(epoch=epoch, accuracy=args.lr)
+
+
+@hbsim.args(lr=hbsim.Real(1e-3, 1.0, log=True))
+def saves_at_the_end(args, reporter):
+    """Save when the trial has to leave."""
+    reporter.on_pause(lambda: {"lr": args.lr})
+    for epoch in range(1, 4):
+        reporter(epoch=epoch, accuracy=args.lr)

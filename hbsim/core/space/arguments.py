@@ -62,7 +62,7 @@ class Args(Mapping[str, object]):
 
 
 # **values, alone in this package: the names are the user's own, the arguments of the function below it.
-def args(**values: object) -> Callable[[Function], Function]:
+def args(*misused: object, **values: object) -> Callable[[Function], Function]:
     """Give a training function its search space and its constants.
 
     ::
@@ -88,6 +88,9 @@ def args(**values: object) -> Callable[[Function], Function]:
         A name is a method of `Args`, a parameter was given as a class, or what is decorated cannot
         hold attributes.
     """
+    if misused:
+        rule = "needs its parameters: @hbsim.args(lr=hbsim.Real(1e-3, 1e-1, log=True), ...)"
+        raise ParameterError("args", misused[0], rule)
     for name, value in values.items():
         _check_name(name, value)
         if isinstance(value, type) and issubclass(value, Parameter):
