@@ -96,8 +96,8 @@ def run(
         Seconds that a trial has to end once it was told to, before SIGTERM, and again before SIGKILL.
     keep : str
         Whose checkpoints stay at the end of a trial: the incumbent's (``"best"``), those of
-        ``"completed"`` trials too, ``"all"`` or ``"none"``. With ``"completed"`` and ``"all"`` a trial that reaches R
-        makes one, as a trial that pauses does.
+        ``"completed"`` trials too, ``"all"`` or ``"none"``. With ``"completed"`` and ``"all"`` a trial that
+        reaches R makes one, as a trial that pauses does.
     fsync : str
         When the journal is forced to the disk: at most once a ``"second"``, ``"always"``, ``"never"``.
         It only matters when the machine itself fails.

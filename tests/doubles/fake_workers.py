@@ -13,7 +13,7 @@ from hbsim.runner.workers import Ended, Message, Row, Said, Task
 # What can go wrong. `at` is the number of a report of the job for the first, of a message for the second.
 AT_REPORT = ("error", "oom", "lost", "hang", "return", "silent", "terminated", "dies waiting")
 AT_MESSAGE = ("drop", "twice", "delay")
-ALWAYS = ("deaf", "slow save", "slow start", "slow kill")
+ALWAYS = ("deaf", "stubborn", "slow save", "slow start", "slow kill")
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Fault:
     ``error``, ``oom``, ``lost``: it fails instead of its report number `at`; ``dies waiting``: just after
     it, if it waits there; ``hang``: it never comes to that report; ``return``: it returns after it;
     ``silent``: it returns instead of its first; ``terminated``: somebody else sends it SIGTERM. ``drop``,
-    ``twice``, ``delay``: message number `at`. ``deaf``: it does not leave. `seconds` is how long whatever is
-    late takes.
+    ``twice``, ``delay``: message number `at`. ``deaf``: it does not leave; ``stubborn``: it reports once more
+    before it does. `seconds` is how long whatever is late takes.
     """
 
     job: int
@@ -277,11 +277,14 @@ class FakeWorkers:
             return
         process.resource = resource
         process.trained += took
-        number = process.said + len(process.unsent)
-        value = self.curve.value(process.task.trial, resource)
-        metrics = {"value": value, "number": float(number)}
-        process.unsent.append(Row(self.now, process.trained, resource, metrics))
+        self._note(process)
         self._after_report(process)
+
+    def _note(self, process: Process) -> None:
+        number = process.said + len(process.unsent)
+        value = self.curve.value(process.task.trial, process.resource)
+        metrics = {"value": value, "number": float(number)}
+        process.unsent.append(Row(self.now, process.trained, process.resource, metrics))
 
     def _after_report(self, process: Process) -> None:
         ends = process.fault("return") or self.curve.returns(process.task.trial, process.resource)
@@ -303,6 +306,8 @@ class FakeWorkers:
         if process.saving or process.faults.get("deaf"):
             return
         process.saving = True
+        if process.faults.get("stubborn"):
+            self._note(process)
         seconds = process.late("slow save") if process.save else 0.0
         self.at(self.now + seconds, partial(self._exit, process, left=True))
 

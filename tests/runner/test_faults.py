@@ -159,6 +159,14 @@ def test_a_stopped_trial_that_does_not_leave() -> None:
     assert 14.0 <= job["end_time"] <= 14.5
 
 
+def test_a_stopped_trial_that_reports_once_more() -> None:
+    """It counts as late: it was decided that the trial is complete."""
+    run = small("fifo", trials=1, faults=[Fault(0, "stubborn")]).run()
+    check_end(run)
+    assert run.ledger.late == 1
+    assert [record["e"] for record in run.records[-5:]] == ["reach", "late", "gone", "none", "close"]
+
+
 def test_a_paused_trial_that_does_not_leave() -> None:
     """It may be saving, which takes as long as it takes: only `hang_timeout` ends it."""
     run = small(trials=3, faults=[Fault(0, "deaf")]).run()

@@ -124,9 +124,11 @@ def test_a_trial_leaves_at_its_next_report() -> None:
     assert again.records[-1]["why"] == "done"
 
 
-def test_a_milestone_that_was_under_way_counts() -> None:
-    """It was reported at 3.5 s, and is heard of at 4 s; the trial has left by then."""
-    run = Run(small("stopping", trials=1, latency=0.5))
+@pytest.mark.parametrize("seconds", [0.0, 2.0])
+def test_a_milestone_that_was_under_way_counts(seconds: float) -> None:
+    """It was reported at 3.5 s, and is heard of at 4 s; by then the trial has left or is about to."""
+    faults = [Fault(0, "slow save", seconds=seconds)]
+    run = Run(small("stopping", trials=1, latency=0.5, faults=faults))
     run.crew.at(5.0 + 3.75, run.real.interrupt)
     run.go()
     check_cut(run)
