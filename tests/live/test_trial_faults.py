@@ -138,6 +138,19 @@ def test_nothing_but_failures_ends_a_study():
     assert result.best_config is None
 
 
+def test_forked_trials_draw_their_own_numbers_and_the_same_again():
+    def drawn(folder):
+        scheduler = hbsim.make_scheduler("fifo", max_t=1, num_trials=5)
+        target = TRAIN.replace("train_fn", "draws")
+        result = hbsim.run(target, scheduler, workers=2, folder=folder, progress="none")
+        rows = result.reports.sort("trial").select("value", "metrics").rows()
+        return [(value, metrics["numpy"]) for value, metrics in rows]
+
+    first = drawn("one")
+    assert len({value for pair in first for value in pair}) == 10
+    assert drawn("two") == first
+
+
 def test_a_checkpoint_that_cannot_be_made_is_told(tmp_path):
     target = TRAIN.replace("train_fn", "cannot_save")
     scheduler = hbsim.make_scheduler("promotion", max_t=9, num_trials=1)

@@ -3,11 +3,14 @@
 import contextlib
 import ctypes
 import os
+import random
 import signal
 import subprocess
 import sys
 import threading
 import time
+
+import numpy as np
 
 import hbsim
 
@@ -113,3 +116,9 @@ def saves_at_the_end(args, reporter):
     reporter.on_pause(lambda: {"lr": args.lr})
     for epoch in range(1, 4):
         reporter(epoch=epoch, accuracy=args.lr)
+
+
+@hbsim.args(lr=hbsim.Real(1e-3, 1.0, log=True))
+def draws(args, reporter):
+    """Report what the global random states give."""
+    reporter(epoch=1, accuracy=random.random(), numpy=np.random.uniform())  # noqa: NPY002, TID251
