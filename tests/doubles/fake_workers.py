@@ -148,6 +148,8 @@ class FakeWorkers:
         All jobs, in the order of their starts.
     processes : dict of int to Process
         Those that are alive, by job.
+    left, killed : list
+        Whom it told to leave, and whether to save first; whom it killed, and why.
     delivered : int
         Reports in all messages that were heard, repeated ones too.
     """
@@ -159,6 +161,7 @@ class FakeWorkers:
         self.begun: list[Task] = []
         self.processes: dict[int, Process] = {}
         self.delivered = 0
+        self.left: list[tuple[int, bool]] = []
         self.killed: list[tuple[int, str]] = []
         self._faults, self._latency = faults, latency
         self._busy: dict[int, int] = {}  # the job of each worker until its end has been heard
@@ -225,6 +228,7 @@ class FakeWorkers:
             self._train(process)
 
     def leave(self, job: int, save: bool) -> None:
+        self.left.append((job, save))
         process = self.processes.get(job)
         if process is not None:
             process.leave, process.save = True, save

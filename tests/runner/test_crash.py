@@ -124,6 +124,7 @@ def test_the_time_between_does_not_count() -> None:
     study = small("fifo", trials=1)
     run = study.run(study.run().records[:6], now=1e6)
     assert run.jobs()["end_time"].to_list() == [4.0, 13.0]
+    assert run.crew.begun[0].again  # though it stands at no milestone: it may have a checkpoint
 
 
 def test_fewer_workers_start_again_one_after_the_other() -> None:

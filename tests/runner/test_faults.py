@@ -159,6 +159,21 @@ def test_a_stopped_trial_that_does_not_leave() -> None:
     assert 14.0 <= job["end_time"] <= 14.5
 
 
+def test_who_saves_before_it_leaves() -> None:
+    """Who pauses does, and nobody else: the trial would never need it."""
+    run = small(trials=3).run()
+    verdicts = dict(run.jobs().select("job", "verdict").rows())
+    assert {"pause", "complete"} <= set(verdicts.values())
+    assert run.crew.left == [(job, verdict == "pause") for job, verdict in verdicts.items()]
+
+
+def test_what_has_happened_is_told_before_anything_is_asked() -> None:
+    """Both workers' trials fail at the same moment."""
+    run = small("fifo", trials=4, workers=2, faults=[Fault(0, "error", 3), Fault(1, "error", 3)]).run()
+    records = [record["e"] for record in run.records if record.get("t") == 4.0]
+    assert records == ["fail", "gone", "fail", "gone", "start", "start"]
+
+
 def test_a_stopped_trial_that_reports_once_more() -> None:
     """It counts as late: it was decided that the trial is complete."""
     run = small("fifo", trials=1, faults=[Fault(0, "stubborn")]).run()
