@@ -65,8 +65,11 @@ def test_whether_code_without_a_file_uses_a_library():
     assert not warm.uses("torch", print, None)
 
 
-def test_pytorch_is_ready_in_a_forked_job(tmp_path, capfd):
+def test_pytorch_is_ready_in_a_forked_job(tmp_path, capfd, monkeypatch):
     pytest.importorskip("torch", exc_type=ImportError)
+    monkeypatch.delenv(
+        "PYTORCH_NVML_BASED_CUDA_CHECK", raising=False
+    )  # Lightning sets it when it is imported
     serving = Serving(tmp_path, TORCH)
     try:
         serving.server.wait_ready()
