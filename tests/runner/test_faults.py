@@ -161,7 +161,7 @@ def test_a_stopped_trial_that_does_not_leave() -> None:
 
 def test_who_saves_before_it_leaves() -> None:
     """Who pauses does, and nobody else: the trial would never need it."""
-    run = small(trials=3).run()
+    run = small(trials=9).run()
     verdicts = dict(run.jobs().select("job", "verdict").rows())
     assert {"pause", "complete"} <= set(verdicts.values())
     assert run.crew.left == [(job, verdict == "pause") for job, verdict in verdicts.items()]
