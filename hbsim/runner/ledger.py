@@ -88,6 +88,8 @@ class Ledger:
         The incumbent.
     reached : dict of int to float
         The highest resource that each trial has reported in jobs that are over.
+    values : dict of int to float
+        The last value that each trial has reported in jobs that are over.
     reports, late, lost_rows : int
         How many reports there were; how many late ones were dropped; how many had not come when later
         ones did.
@@ -110,6 +112,7 @@ class Ledger:
         self.points: list[list[float]] = []
         self.best: Best | None = None
         self.reached: dict[int, float] = {}
+        self.values: dict[int, float] = {}
         self.reports = 0
         self.workers_seen = 0
         self.late = 0
@@ -200,7 +203,7 @@ class Ledger:
     def _return(self, record: Record) -> None:
         stay = self.stays[record["job"]]
         stay.ended = CODES["complete"]
-        self.returned[stay.trial] = stay.resource
+        self.returned[stay.trial] = stay.resource if stay.rows else self.reached.get(stay.trial, 0.0)
 
     def _gone(self, record: Record) -> None:
         stay = self.stays.pop(record["job"])
@@ -213,6 +216,8 @@ class Ledger:
 
     def _end(self, stay: Stay, verdict: int) -> None:
         self.reached[stay.trial] = max(stay.resource, self.reached.get(stay.trial, 0.0))
+        if stay.rows:
+            self.values[stay.trial] = stay.value
         reached = max(stay.resource, stay.start_resource) if stay.rows else stay.start_resource
         self.jobs.end(stay, reached, self.now, verdict)
 

@@ -6,7 +6,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import inf
+from math import inf, nan
 from typing import Final, Protocol
 
 from hbsim.core.levels import Levels
@@ -191,8 +191,7 @@ class Real:
                 return FREE
             self.trial, self.at = stay.trial, due.at
             if due.event is MILESTONE:
-                rows = due.rows
-                self.value = value_of(rows[-1].metrics, self.ledger.reward_attr) if rows else stay.value
+                self.value = self._value(due)
             self.now = self._time()
             return due.event
 
@@ -211,6 +210,11 @@ class Real:
         else:
             self._write({"e": "return", "job": job})
         self._gone(ended)
+
+    def _value(self, due: Due) -> float:
+        if due.rows:
+            return value_of(due.rows[-1].metrics, self.ledger.reward_attr)
+        return due.stay.value if due.stay.rows else self.ledger.values.get(due.stay.trial, nan)
 
     # From outside
 
@@ -393,14 +397,17 @@ class Real:
 
     def _new(self, stay: Stay, message: Message) -> Sequence[Row]:
         """Return the reports of a message that are new; write down what came late and what never came."""
-        known = stay.heard + sum(len(due.rows) for due in self._due if due.stay is stay)
-        late = min(len(message.rows), max(0, known - message.first))
-        if stay.ended is not None:
+        if stay.ended is not None or self._is_due(stay):  # nobody trains on before the answer
             late = len(message.rows)
+        else:
+            late = min(len(message.rows), max(0, stay.heard - message.first))
+            if message.first > stay.heard:
+                self._write({"e": "missing", "job": stay.job, "count": message.first - stay.heard})
         self._drop(stay.job, late)
-        if message.first > known and stay.ended is None:
-            self._write({"e": "missing", "job": stay.job, "count": message.first - known})
         return message.rows[late:]
+
+    def _is_due(self, stay: Stay) -> bool:
+        return any(due.stay is stay for due in self._due)
 
     def _drop(self, job: int, count: int) -> None:
         if count:
@@ -408,7 +415,9 @@ class Real:
 
     def _end(self, stay: Stay, ended: Ended) -> None:
         del self._heard[stay.job]
-        pending = any(due.stay is stay for due in self._due)
+        pending = self._is_due(stay)
+        # A function that goes on from its last checkpoint may have nothing left to do.
+        reported = stay.heard or pending or self.ledger.reached.get(stay.trial, 0.0)
         left = stay.job in self._cut or (ended.left and ended.kind is None)
         # Whoever ends a study by a signal to all its processes may end trials before they are told to leave.
         left = left or (self.interrupted and ended.kind == "lost")
@@ -418,7 +427,7 @@ class Real:
             self._due.append(Due(FREE, stay))
         elif left and closing:
             self._due.append(Due(FREE, stay, ended=ended))  # after what is still to be decided
-        elif ended.kind is not None or left or not (stay.heard or pending):
+        elif ended.kind is not None or left or not reported:
             if ended.kind is None:
                 why = (
                     "something else ended it by SIGTERM" if left else "the function returned without a report"

@@ -3,103 +3,13 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from math import floor, inf
+from math import inf
 
 from hbsim.runner.workers import Ended, Message, Row, Said, Task
-
-# What can go wrong. `at` is the number of a report of the job for the first, of a message for the second.
-AT_REPORT = ("error", "oom", "lost", "hang", "return", "silent", "terminated", "dies waiting")
-AT_MESSAGE = ("drop", "twice", "delay")
-ALWAYS = ("deaf", "stubborn", "slow save", "slow start", "slow kill")
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Something that goes wrong in the n-th job that is begun.
-
-    ``error``, ``oom``, ``lost``: it fails instead of its report number `at`; ``dies waiting``: just after
-    it, if it waits there; ``hang``: it never comes to that report; ``return``: it returns after it;
-    ``silent``: it returns instead of its first; ``terminated``: somebody else sends it SIGTERM. ``drop``,
-    ``twice``, ``delay``: message number `at`. ``deaf``: it does not leave; ``stubborn``: it reports once more
-    before it does. `seconds` is how long whatever is late takes.
-    """
-
-    job: int
-    kind: str
-    at: int = 0
-    seconds: float = 1.0
-
-
-@dataclass(frozen=True)
-class Curve:
-    """What trials report, and when: a pure function of the trial and the resource.
-
-    Attributes
-    ----------
-    most : float
-        R, where every trial reports last.
-    paces : tuple of float
-        Resource between two reports, by trial in turn.
-    seconds : float
-        What a unit of resource takes.
-    batch : int
-        Reports a message, between milestones.
-    values : int
-        How many different values there are.
-    odd : bool
-        Whether some values are no numbers.
-    resume : bool
-        Whether trials go on from a checkpoint at their last milestone, or train again from zero.
-    breaks : tuple of (trial, attempt, resource)
-        Fails instead of the first report at or beyond the resource.
-    ends : tuple of (trial, resource)
-        The function returns after the first report at or beyond the resource, once it may go on.
-    """
-
-    most: float
-    paces: tuple[float, ...] = (1,)
-    seconds: float = 1.0
-    batch: int = 1
-    values: int = 1009
-    odd: bool = False
-    resume: bool = True
-    breaks: tuple[tuple[int, int, float], ...] = ()
-    ends: tuple[tuple[int, float], ...] = ()
-
-    def after(self, trial: int, resource: float) -> float:
-        """Return the resource of the first report beyond `resource`; infinite if there is none."""
-        pace = self.paces[trial % len(self.paces)]
-        count = floor(resource / pace)
-        while count * pace <= resource:
-            count += 1
-        return inf if resource >= self.most else min(count * pace, self.most)
-
-    def at(self, trial: int, level: float) -> float:
-        """Return the resource of the first report at or beyond `level`."""
-        resource = self.after(trial, 0)
-        while resource < level:
-            resource = self.after(trial, resource)
-        return resource
-
-    def fails(self, task: Task, resource: float) -> bool:
-        """Return whether an attempt fails instead of a report."""
-        where = (task.trial, task.attempt)
-        return any((trial, attempt) == where and resource >= r for trial, attempt, r in self.breaks)
-
-    def returns(self, trial: int, resource: float) -> bool:
-        """Return whether the function returns after a report."""
-        return any(who == trial and resource >= r for who, r in self.ends)
-
-    def value(self, trial: int, resource: float) -> float | None:
-        """Return what is reported; None for no number."""
-        mixed = (trial + 1) * 2654435761 + floor(resource * 1024) * 40503
-        mixed ^= mixed >> 13
-        if self.odd and mixed % 7 == 0:
-            return None
-        return mixed % self.values / self.values
+from tests.doubles.fake_trials import ALWAYS, AT_MESSAGE, Curve, Fault
 
 
 @dataclass
@@ -138,7 +48,7 @@ class FakeWorkers:
     """The protocol `hbsim.runner.workers.Workers` on a virtual clock, in this process.
 
     It holds that no worker is given two jobs, that no trial runs twice at the same time, and that
-    answers make sense.
+    answers make sense. `saved` are checkpoints beyond milestones, by trial.
 
     Attributes
     ----------
@@ -155,7 +65,13 @@ class FakeWorkers:
     """
 
     def __init__(
-        self, count: int, curve: Curve, faults: Sequence[Fault] = (), now: float = 0.0, latency: float = 0.0
+        self,
+        count: int,
+        curve: Curve,
+        faults: Sequence[Fault] = (),
+        now: float = 0.0,
+        latency: float = 0.0,
+        saved: Mapping[int, float] | None = None,
     ) -> None:
         self.count, self.curve, self.now = count, curve, now
         self.begun: list[Task] = []
@@ -163,7 +79,7 @@ class FakeWorkers:
         self.delivered = 0
         self.left: list[tuple[int, bool]] = []
         self.killed: list[tuple[int, str]] = []
-        self._faults, self._latency = faults, latency
+        self._faults, self._latency, self._saved = faults, latency, saved or {}
         self._busy: dict[int, int] = {}  # the job of each worker until its end has been heard
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0
@@ -190,7 +106,7 @@ class FakeWorkers:
         process = self.processes[task.job] = Process(
             task,
             worker,
-            task.start if self.curve.resume else 0.0,
+            max(task.start, self._saved.get(task.trial, 0.0)) if self.curve.resume else 0.0,
             task.stop,
             {fault.kind: fault for fault in mine if fault.kind not in AT_MESSAGE},
             {fault.at: fault for fault in mine if fault.kind in AT_MESSAGE},
@@ -222,10 +138,7 @@ class FakeWorkers:
         assert not process.leave, "it was told to leave"
         assert stop > process.resource
         process.waits, process.stop = False, stop
-        if self.curve.returns(process.task.trial, process.resource):
-            self._exit(process)
-        else:
-            self._train(process)
+        self._train_on(process)
 
     def leave(self, job: int, save: bool) -> None:
         self.left.append((job, save))
@@ -255,10 +168,16 @@ class FakeWorkers:
     def _begin(self, process: Process) -> None:
         if self._lives(process):
             process.begun = self.now
-            self._train(process)
+            self._train_on(process)
 
     def _lives(self, process: Process) -> bool:
         return process.task.job in self.processes
+
+    def _train_on(self, process: Process) -> None:
+        if self.curve.returns(process.task.trial, process.resource):
+            self._exit(process)
+        else:
+            self._train(process)
 
     def _train(self, process: Process) -> None:
         resource = self.curve.after(process.task.trial, process.resource)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,8 @@ from hbsim.live.load import Standing, replay
 from hbsim.runner import drive
 from hbsim.runner.ledger import Ledger
 from hbsim.runner.real import Limits, Real
-from tests.doubles.fake_workers import ALWAYS, AT_MESSAGE, AT_REPORT, Curve, FakeWorkers, Fault
+from tests.doubles.fake_trials import ALWAYS, AT_MESSAGE, AT_REPORT, Curve, Fault
+from tests.doubles.fake_workers import FakeWorkers
 from tests.doubles.pair import make_real
 from tests.doubles.traces import TYPES, scheduler_options
 
@@ -134,6 +135,7 @@ class Run:
         limits: Limits | None = None,
         states: bool = False,
         now: float = 5.0,
+        saved: Mapping[int, float] | None = None,
     ) -> None:
         self.study = study
         self.scheduler = make_real(study.type, study.options)
@@ -143,7 +145,7 @@ class Run:
         if records:
             replay(self.standing, records, "journal", self.searcher)
         faults = study.faults if faults is None else faults
-        self.crew = FakeWorkers(workers or study.workers, study.curve, faults, now, study.latency)
+        self.crew = FakeWorkers(workers or study.workers, study.curve, faults, now, study.latency, saved)
         self.notes = Notes(records, self.scheduler, states)
         self.pictures = Pictures(self.ledger, self.notes)
         self.accepted_before = accepted(records)
@@ -225,13 +227,16 @@ def picture(ledger: Ledger) -> dict[str, Any]:
 
 
 @st.composite
-def faults(draw: Any, most: int = 6) -> list[Fault]:
-    """Draw what goes wrong: in few jobs, so that several things go wrong in the same."""
+def faults(draw: Any) -> list[Fault]:
+    """Draw what goes wrong: in few jobs, so that several things go wrong in the same.
+
+    With what breaks by itself it is too little to end a study for its failures.
+    """
     kinds = st.sampled_from((*AT_REPORT, *AT_MESSAGE, *AT_MESSAGE, *ALWAYS))
     seconds = st.sampled_from([0.0, 0.5, 2.0, 7.5, 30.0])
     jobs = st.sampled_from(draw(st.sampled_from([(0, 1), (0, 3, 4), range(20)])))
     fault = st.builds(Fault, jobs, kinds, st.integers(0, 4), seconds)
-    return list(draw(st.lists(fault, max_size=most)))
+    return list(draw(st.lists(fault, max_size=5)))
 
 
 @st.composite

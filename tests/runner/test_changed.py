@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hbsim.errors import JournalError
-from tests.doubles.fake_workers import Fault
+from tests.doubles.fake_trials import Fault
 
 from .studies import Study, replayed, small, studies
 

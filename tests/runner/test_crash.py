@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hbsim.errors import HbsimWarning
 from hbsim.history.journal import Journal, read_journal
-from tests.doubles.fake_workers import Fault
+from tests.doubles.fake_trials import Fault
 from tests.doubles.pair import round_trip
 
 from .checks import check_end, check_reports, tell_again
@@ -148,6 +148,36 @@ def test_what_had_been_decided_is_not_run_again() -> None:
     check_end(run)
     assert run.jobs().row(0, named=True)["verdict"] == "pause"
     assert "restart" not in {record["e"] for record in run.records}
+
+
+def test_a_function_that_had_nothing_left_to_do() -> None:
+    """It ends at 3, a milestone where it may go on; the process died before its end was written."""
+    study = small("stopping", trials=1, curve={"ends": ((0, 3),)})
+    undisturbed = study.run()
+    kinds = [record["e"] for record in undisturbed.records]
+    run = study.run(undisturbed.records[: kinds.index("return")])
+    check_end(run)
+    assert run.ledger.failures == []
+    assert run.ledger.returned == undisturbed.ledger.returned == {0: 3}
+
+
+def test_a_function_that_had_nothing_left_to_do_between_milestones() -> None:
+    """Its checkpoint is that of the fifth epoch, its last."""
+    study = small("fifo", trials=1, curve={"ends": ((0, 5),)})
+    run = study.run(study.run().records[:7], saved={0: 5})
+    check_end(run)
+    assert run.ledger.failures == []
+    assert run.ledger.returned == {0: 5}
+
+
+def test_a_function_that_had_returned_without_milestones() -> None:
+    """The value that counts is the last that was reported, though another job did."""
+    study = small("fifo", trials=1, until_return=True, curve={"ends": ((0, 5),)})
+    undisturbed = study.run()
+    run = study.run(undisturbed.records[:7], saved={0: 5})
+    check_end(run)
+    assert run.decided() == undisturbed.decided()
+    assert run.decided()[0][3] == study.curve.value(0, 5)
 
 
 def test_a_study_that_is_over() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 
-from tests.doubles.fake_workers import Curve, Fault
+from tests.doubles.fake_trials import Curve, Fault
 
 from .checks import check_end, check_reports, tell_again
 from .studies import Run, Study, small, studies
@@ -128,6 +128,15 @@ def test_a_function_that_returns_early() -> None:
     assert told(run, 0) == [(1, "continue"), (3, "continue")]
     assert run.ledger.returned == {0: 5}
     assert run.scheduler.trial_statuses() == ["completed"]
+
+
+def test_a_function_that_returns_at_once_when_it_is_promoted() -> None:
+    """It had trained to 1, and has only one epoch: that is the end of its own, and no failure."""
+    run = small("promotion", trials=3, curve={"ends": tuple((trial, 1) for trial in range(3))}).run()
+    check_end(run)
+    assert run.ledger.failures == []
+    assert list(run.ledger.returned.values()) == [1]
+    assert sorted(run.scheduler.trial_statuses()) == ["completed", "paused", "paused"]
 
 
 def test_a_function_that_returns_without_a_report() -> None:

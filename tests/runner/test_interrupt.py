@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.runner.real import Limits
-from tests.doubles.fake_workers import Curve, Fault
+from tests.doubles.fake_trials import Curve, Fault
 
 from .checks import check_end, check_left, check_reports, tell_again
 from .studies import HANGS, Run, Study, small, studies
@@ -135,6 +135,16 @@ def test_a_milestone_that_was_under_way_counts(seconds: float) -> None:
     assert [(row[2], row[6]) for row in run.decided()] == [(1, "continue"), (3, "continue")]
     restart = next(r for r in run.study.run(run.records).records if r["e"] == "restart")
     assert (restart["start"], restart["stop"]) == (3, 9)
+
+
+def test_what_is_reported_after_a_milestone_and_before_its_answer() -> None:
+    """By a function that was told to leave there, and reports once more: that is late."""
+    run = Run(small("stopping", trials=1, faults=[Fault(0, "stubborn")]))
+    run.notes.hooks[1] = run.real.interrupt
+    run.go()
+    check_cut(run)
+    assert run.ledger.late == 1
+    assert [record["e"] for record in run.records[1:]] == ["start", "late", "reach", "gone", "close"]
 
 
 def test_a_failure_meanwhile_counts() -> None:

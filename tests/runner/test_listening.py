@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.live.load import replay
-from tests.doubles.fake_workers import Fault
+from tests.doubles.fake_trials import Fault
 from tests.doubles.pair import make_real
 
 from .studies import Listener, Run, Study, small, stand, studies

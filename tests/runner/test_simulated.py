@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import hbsim
 from hbsim.errors import HbsimWarning
-from tests.doubles.fake_workers import Curve
+from tests.doubles.fake_trials import Curve
 from tests.doubles.pair import make_real
 from tests.simulation.surrogates import Rows
 
