@@ -17,7 +17,7 @@ from typing import Any, Final
 from hbsim.errors import HbsimError, OutputError
 from hbsim.executors import checkpoint_kinds as kinds
 
-__all__ = ["NAME", "describe", "exists", "load", "remove", "save"]
+__all__ = ["NAME", "describe", "load", "remove", "save"]
 
 NAME: Final = "checkpoint"  # the folder's name in the trial's folder
 _VERSION: Final = 1
@@ -82,11 +82,6 @@ def load(folder: os.PathLike[str] | str) -> Any:
     kind = _meta(newest)["kind"]
     with _failing_clearly(newest, "is damaged", *_DAMAGED):
         return kinds.read(newest, kind)
-
-
-def exists(folder: os.PathLike[str] | str) -> bool:
-    """Return whether there is a checkpoint."""
-    return bool(_numbers(Path(folder)))
 
 
 def describe(folder: os.PathLike[str] | str) -> dict[str, Any] | None:

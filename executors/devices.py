@@ -13,7 +13,7 @@ from hbsim.errors import ParameterError
 from hbsim.executors import nvml as _nvml
 from hbsim.executors.nvml import Board, Device, Nvml
 
-__all__ = ["Gpu", "cpu_limit", "cpus", "gpus", "memory_used", "processes_on"]
+__all__ = ["Gpu", "cpu_limit", "cpus", "gpus"]
 
 _VARIABLE = "CUDA_VISIBLE_DEVICES"
 _ROOT = Path("/")
@@ -106,19 +106,6 @@ def gpus(environ: Mapping[str, str], nvml: Nvml | None = None) -> list[Gpu]:
     if wanted is None:
         return [_gpu(device.uuid, device) for board in found for device in board.devices]
     return _visible(wanted, found)
-
-
-def processes_on(gpu: Gpu, nvml: Nvml | None = None) -> set[int]:
-    """Return the process ids that compute on a GPU; empty where the driver does not say.
-
-    Inside a container the ids may be those of the host.
-    """
-    return _nvml.processes_on(gpu.uuid, nvml)
-
-
-def memory_used(gpu: Gpu, nvml: Nvml | None = None) -> int | None:
-    """Return the bytes of a GPU's memory that are in use; None where the driver does not say."""
-    return _nvml.memory_used(gpu.uuid, nvml)
 
 
 def _visible(wanted: str, found: Sequence[Board]) -> list[Gpu]:

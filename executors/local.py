@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from hbsim.errors import ParameterError
+from hbsim.errors import OutputError, ParameterError
 from hbsim.executors.logs import trim
 from hbsim.executors.oom import OomWatch
 from hbsim.executors.server_client import Server
@@ -102,11 +102,17 @@ class LocalWorkers:
         self._looked = time.monotonic()
         self._reported = False  # whether any trial has reported as it should
 
+    def launch(self) -> None:
+        """Start the warm server; it loads the training function meanwhile."""
+        self._server = Server(self._train, self._start, self._grace)
+
     def prepare(self) -> None:
-        """Start the warm server, and wait until it has loaded the training function."""
-        server = self._server = Server(self._train, self._start, self._grace)
-        server.wait_ready()
-        self._selector.register(server, selectors.EVENT_READ, server)
+        """Wait until the warm server has loaded the training function."""
+        if self._server is None:
+            self.launch()
+        assert self._server is not None
+        self._server.wait_ready()
+        self._selector.register(self._server, selectors.EVENT_READ, self._server)
 
     # What the runner calls
 
@@ -115,10 +121,13 @@ class LocalWorkers:
         if self._server is None:
             self.prepare()
         assert self._server is not None
-        ours, theirs = socket.socketpair()
-        child = self._children[task.job] = _Child(task, ours, time.monotonic())
         folder = trial_folder(self._trials, task.trial)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise OutputError(str(folder), f"trial {task.trial} cannot be started: {error}") from error
+        child = self._children[task.job] = _Child(task, ours, time.monotonic())
         slot = self._slots[worker]
         stop = task.stop if math.isfinite(task.stop) else None
         setup = {**self._setup, "folder": str(folder)}
@@ -289,10 +298,8 @@ class LocalWorkers:
         if status == -signal.SIGKILL and self._oom.happened():
             return "oom", "its process was killed by the system, which ran out of memory"
         name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
-        return "lost" if -status in (
-            signal.SIGKILL,
-            signal.SIGTERM,
-        ) else "error", f"its process was ended by {name}"
+        kind = "lost" if -status in (signal.SIGKILL, signal.SIGTERM) else "error"
+        return kind, f"its process was ended by {name}"
 
     def _lose_server(self, server: Server) -> None:
         """End what the dead server has left; the next job gets a new one."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol, cast
 
-__all__ = ["Board", "Device", "Nvml", "boards", "driver_version", "memory_used", "opened", "processes_on"]
+__all__ = ["Board", "Device", "Nvml", "boards", "driver_version", "opened"]
 
 
 class Nvml(Protocol):
@@ -22,11 +22,9 @@ class Nvml(Protocol):
     def nvmlSystemGetDriverVersion(self) -> str: ...
     def nvmlDeviceGetCount(self) -> int: ...
     def nvmlDeviceGetHandleByIndex(self, index: int, /) -> Any: ...
-    def nvmlDeviceGetHandleByUUID(self, uuid: str, /) -> Any: ...
     def nvmlDeviceGetUUID(self, handle: Any, /) -> str: ...
     def nvmlDeviceGetName(self, handle: Any, /) -> str: ...
     def nvmlDeviceGetMemoryInfo(self, handle: Any, /) -> Any: ...
-    def nvmlDeviceGetComputeRunningProcesses(self, handle: Any, /) -> Sequence[Any]: ...
     def nvmlDeviceGetMigMode(self, handle: Any, /) -> Sequence[int]: ...
     def nvmlDeviceGetMaxMigDeviceCount(self, handle: Any, /) -> int: ...
     def nvmlDeviceGetMigDeviceHandleByIndex(self, handle: Any, index: int, /) -> Any: ...
@@ -104,32 +102,6 @@ def driver_version(nvml: Nvml | None = None) -> str | None:
         return None
     try:
         return module.nvmlSystemGetDriverVersion()
-    except module.NVMLError:
-        return None
-
-
-def processes_on(uuid: str, nvml: Nvml | None = None) -> set[int]:
-    """Return the process ids that compute on a GPU or MIG instance; empty where NVML does not say.
-
-    Inside a container the ids may be those of the host.
-    """
-    module = opened(nvml)
-    if module is None:
-        return set()
-    try:
-        handle = module.nvmlDeviceGetHandleByUUID(uuid)
-        return {process.pid for process in module.nvmlDeviceGetComputeRunningProcesses(handle)}
-    except module.NVMLError:
-        return set()
-
-
-def memory_used(uuid: str, nvml: Nvml | None = None) -> int | None:
-    """Return the bytes in use on a GPU or MIG instance; None where NVML does not say."""
-    module = opened(nvml)
-    if module is None:
-        return None
-    try:
-        return int(module.nvmlDeviceGetMemoryInfo(module.nvmlDeviceGetHandleByUUID(uuid)).used)
     except module.NVMLError:
         return None
 

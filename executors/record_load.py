@@ -1,17 +1,13 @@
-"""Load a training function from ``FILE.py:NAME``, with its search space."""
+"""A training function from ``FILE.py:NAME``, as a recording keeps it."""
 
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
 
 from hbsim.core.space import Space, space_of
-from hbsim.errors import HbsimError, ParameterError, nearest
-from hbsim.executors.definitions import execute, file_spec
+from hbsim.executors.target import load_target, make_target, split_target
 
 __all__ = ["Train", "load_train"]
 
@@ -49,42 +45,7 @@ def load_train(target: str) -> Train:
         If there is no such file or name, the file raises, or the function has no search space.
     """
     path, name = split_target(target)
-    function = getattr(_execute(target, path), name)
-    if not callable(function):
-        raise ParameterError("train", target, f"{name} is no function")
-    try:
-        space = space_of(function)
-    except HbsimError as error:
-        raise ParameterError(
-            "train",
-            target,
-            f"{name} needs a search space: put @hbsim.args(lr=hbsim.Real(1e-4, 1), ...) above it",
-        ) from error
-    return Train(function, space, f"{path.name}:{name}", hashlib.sha256(path.read_bytes()).hexdigest())
-
-
-def split_target(target: str) -> tuple[Path, str]:
-    """Split ``FILE.py:NAME`` into an existing file and a name.
-
-    Raises
-    ------
-    ParameterError
-        If it is not of that form, or there is no such file.
-    """
-    file, colon, name = target.rpartition(":")
-    if not colon or not file.endswith(".py") or not name.isidentifier():
-        raise ParameterError("train", target, "must be FILE.py:NAME, a Python file and a function in it")
-    path = Path(file)
-    if not path.is_file():
-        raise ParameterError("train", target, f"there is no file {file}")
-    return path.resolve(), name
-
-
-def _execute(target: str, path: Path) -> ModuleType:
-    name = target.rpartition(":")[2]
-    sys.path.insert(0, str(path.parent))
-    module = execute(file_spec(path), target).module
-    if not hasattr(module, name):
-        names = [key for key, value in vars(module).items() if callable(value)]
-        raise ParameterError("train", target, f"there is no {name!r} in {path.name}.{nearest(name, names)}")
-    return module
+    function = load_target(make_target(target))
+    return Train(
+        function, space_of(function), f"{path.name}:{name}", hashlib.sha256(path.read_bytes()).hexdigest()
+    )

@@ -16,16 +16,10 @@ from dataclasses import asdict, dataclass
 from hbsim.errors import OutputError, ParameterError
 from hbsim.executors.record_part import Cell, Curve
 from hbsim.executors.record_worker import Setup
+from hbsim.executors.threads import thread_variables
 
 __all__ = ["Task", "record_trials"]
 
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 _LOOK_AFTER_SECONDS = 1.0
 _MAIN = "from hbsim.executors.record_worker import main; main()"
 
@@ -99,7 +93,7 @@ class _Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=0,  # nothing is left to be written when a process has died
-                env=os.environ | {name: str(threads) for name in _THREAD_VARIABLES},
+                env=os.environ | thread_variables(threads),
                 start_new_session=True,  # Ctrl-C is the recorder's; a trial's processes end with it
             )
         except OSError as error:

@@ -6,21 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import floor
-from typing import Final
 
 from hbsim.errors import ParameterError
 from hbsim.executors.devices import Gpu
 from hbsim.executors.resource import Need, read_resource
+from hbsim.executors.threads import thread_variables
 
-__all__ = ["THREAD_VARIABLES", "Slot", "describe", "make_slots"]
+__all__ = ["Slot", "describe", "make_slots"]
 
-THREAD_VARIABLES: Final = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _PARTS = {2: "half", 3: "a third", 4: "a quarter"}
 
@@ -134,7 +127,7 @@ def _slot(worker: int, count: int, need: Need, machine: _Machine, set_visible: b
     bound = len(machine.cpus) == machine.cores >= threads * count
     own = tuple(machine.cpus[worker * threads : (worker + 1) * threads]) if bound else None
     seen = _gpus_of(worker, machine.gpus, need)
-    env: dict[str, str | None] = dict.fromkeys(THREAD_VARIABLES, str(threads))
+    env: dict[str, str | None] = {**thread_variables(threads)}
     if set_visible:
         env[_VISIBLE] = ",".join(gpu.visible for gpu in seen)
     return Slot(worker, own, threads, seen, env, need.sharing)

@@ -26,7 +26,6 @@ from hbsim.executors.definitions import (
     loading,
     stop_if_loading,
 )
-from hbsim.executors.record_load import split_target
 
 __all__ = [
     "DefinitionsOnly",
@@ -36,6 +35,7 @@ __all__ = [
     "loading",
     "make_target",
     "source_of",
+    "split_target",
     "stop_if_loading",
 ]
 
@@ -73,7 +73,7 @@ def make_target(train: Function | str) -> dict[str, Any]:
     """
     if isinstance(train, str):
         file, name = split_target(train)
-        where: dict[str, Any] = {"file": str(file), "name": name}
+        where: dict[str, Any] = {"file": str(file), "name": name, "label": train}
     elif callable(train):
         _space(train, label_of({"name": _name(train)}))
         where = _by_name(train) or _by_value(train)
@@ -107,7 +107,9 @@ def load_target(target: Mapping[str, Any]) -> Function:
 
 
 def label_of(target: Mapping[str, Any]) -> str:
-    """Return a target's name for people: ``FILE.py:NAME``, ``MODULE:NAME`` or ``NAME``."""
+    """Return a target's name for people: as they gave it, or ``FILE.py:NAME``, ``MODULE:NAME``, ``NAME``."""
+    if "label" in target:
+        return str(target["label"])
     home = target.get("file", target.get("module"))
     return str(target["name"] if home is None else f"{home}:{target['name']}")
 
@@ -118,6 +120,23 @@ def source_of(target: Mapping[str, Any]) -> Path | None:
         return Path(target["file"])
     origin = getattr(sys.modules.get(target.get("module", "")), "__file__", None)
     return Path(origin) if origin else None
+
+
+def split_target(target: str) -> tuple[Path, str]:
+    """Split ``FILE.py:NAME`` into an existing file and a name.
+
+    Raises
+    ------
+    ParameterError
+        If it is not of that form, or there is no such file.
+    """
+    file, colon, name = target.rpartition(":")
+    if not colon or not file.endswith(".py") or not name.isidentifier():
+        raise ParameterError("train", target, "must be FILE.py:NAME, a Python file and a function in it")
+    path = Path(file)
+    if not path.is_file():
+        raise ParameterError("train", target, f"there is no file {file}")
+    return path.resolve(), name
 
 
 # Describing

@@ -145,17 +145,12 @@ def _check_scheduler(scheduler: Scheduler, max_time: float | None, max_reward: f
 def _searcher(
     searcher: str | Searcher | None, surrogate: Surrogate, seed: int, replace: bool, scheduler: Scheduler
 ) -> Searcher:
-    from hbsim.searchers import make_searcher
+    from hbsim.searchers import check_searcher, make_searcher
 
     if not isinstance(replace, bool):
         raise ParameterError("replace", replace, "must be True or False")
+    check_searcher(searcher)
     if searcher is not None and not isinstance(searcher, str):
-        needed = ["suggest", "model_based"]
-        if getattr(searcher, "listens", True):
-            needed += ["on_start", "on_report", "on_end"]
-        if missing := [name for name in needed if not hasattr(searcher, name)]:
-            rule = f"must be a name, or a Searcher; it has no {', '.join(missing)}"
-            raise ParameterError("searcher", searcher, rule)
         return searcher
     trials = scheduler.options.num_trials
     if surrogate.rows is not None and trials is not None and trials > surrogate.rows and not replace:

@@ -10,16 +10,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import venv
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from benchmarks.measure import ROOT, describe_machine, run, say, write_json, yardstick
+from benchmarks.peers.environments import environment, versions
 from benchmarks.peers.report import render
 from hbsim.searchers import make_searcher
 from hbsim.surrogates import load
@@ -45,29 +44,6 @@ OURS: Final = {
     "syne": ["--scheduler", "stopping", "--rule", "rank"],
     "mfhpo": ["--scheduler", "promotion", "--always-pause"],
 }
-
-
-def environment(peer: str, envs: Path) -> Path:
-    """Return the interpreter of a peer's environment; make it if it is not there, or another one."""
-    folder = envs / f".venv-{peer}"
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    requirements = HERE / f"requirements-{peer}.txt"
-    marker = folder / "installed.txt"
-    if not (marker.is_file() and marker.read_text() == requirements.read_text()):
-        say(f"making the environment of {PEERS[peer]}")
-        venv.create(folder, clear=True, with_pip=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-r", str(requirements)], check=True)
-        marker.write_text(requirements.read_text())
-    return python
-
-
-def versions(python: Path, peer: str) -> dict[str, str]:
-    """Return the versions in an environment that matter."""
-    source = "import json, sys; from importlib.metadata import version as v; "
-    source += "print(json.dumps({name: v(name) for name in sys.argv[1:]}))"
-    found: dict[str, str] = json.loads(run([str(python), "-c", source, PEERS[peer], "numpy"]).output)
-    return found
 
 
 def write_curves(path: Path, trials: int) -> None:
@@ -134,7 +110,7 @@ def main() -> None:
         "command": f"python -m benchmarks.peers.run{''.join(chosen)}{size}",
         "machine": describe_machine(),
         "load_at_start": load_at_start,
-        "versions": {peer: versions(pythons[peer], peer) for peer in peers},
+        "versions": {peer: versions(pythons[peer], (PEERS[peer], "numpy")) for peer in peers},
         "surrogate": SURROGATE,
         "trials": options.trials,
         "studies": studies,

@@ -46,16 +46,16 @@ def timeline_figure(segments: Segments, study: str) -> Figure:
     figure = new_figure(11, height)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(height - 1.9, 1.3))
     if len(segments.start) <= BARS:
-        _bars(above, segments)
+        bars(above, segments)
     else:
-        _image(above, segments)
-    _marks(above, segments)
+        image(above, segments)
+    marks(above, segments)
     above.set(ylabel="worker", ylim=(segments.workers - 0.5, -0.5), xlim=(0, segments.end_time or 1))
     above.yaxis.get_major_locator().set_params(integer=True, nbins=8 if segments.workers > 12 else 12)
     above.spines[["top", "right"]].set_visible(False)
     title(above, "Workers over time, by the level they train towards", study)
     _shares(below, segments)
-    _legend(figure, segments)
+    legend(figure, segments)
     return figure
 
 
@@ -64,7 +64,7 @@ def _colours(segments: Segments) -> list[Colour]:
     return [*level_colours(len(segments.levels)), OVERHEAD_COLOUR]
 
 
-def _bars(axes: Axes, segments: Segments) -> None:
+def bars(axes: Axes, segments: Segments) -> None:
     """Draw a rectangle a segment, at least a pixel wide where there is room, and gaps between long jobs."""
     from matplotlib.collections import LineCollection, PolyCollection
 
@@ -90,7 +90,7 @@ def _boxes(
     return np.stack([np.stack([x, y + side], axis=1) for x, side in corners], axis=1)
 
 
-def _image(axes: Axes, segments: Segments) -> None:
+def image(axes: Axes, segments: Segments) -> None:
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
     count = len(segments.levels)
@@ -125,7 +125,7 @@ def raster(segments: Segments, columns: int) -> NDArray[np.int64]:
     return picture
 
 
-def _marks(axes: Axes, segments: Segments) -> None:
+def marks(axes: Axes, segments: Segments) -> None:
     """Mark where jobs were lost, and where they were cut at the end of the study."""
     size = float(np.clip(400 / segments.workers, 4, 40))
     lost = segments.lost[:: max(1, -(-len(segments.lost) // MARKS))]
@@ -182,7 +182,7 @@ def _until(times: NDArray[np.float64], columns: int) -> NDArray[np.float64]:
     return np.asarray(beyond + parts, dtype=np.float64)[:columns]
 
 
-def _legend(figure: Figure, segments: Segments) -> None:
+def legend(figure: Figure, segments: Segments) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 

@@ -65,11 +65,11 @@ def _content(result: Result) -> dict[str, object]:
     return {
         "summary": result.summary(),
         "rungs": result.rungs().to_dicts(),
-        "incumbent": {at: _last(result, at) for at in ("any", "max_t")},
+        "incumbent": {at: last_incumbent(result, at) for at in ("any", "max_t")},
     }
 
 
-def _last(result: Result, at: str) -> dict[str, object] | None:
+def last_incumbent(result: Result, at: str) -> dict[str, object] | None:
     rows = result.incumbent("max_t" if at == "max_t" else "any").tail(1).to_dicts()
     return rows[0] if rows else None
 
@@ -83,11 +83,11 @@ def show(result: Result, explain: list[int], folder: Path | None) -> None:
 
     console = Console(highlight=False)
     summary = result.summary()
-    console.print(_title(result, summary), style="bold", soft_wrap=True)
+    console.print(title(result, summary), style="bold", soft_wrap=True)
     console.print()
     console.print(_facts(result, summary))
     console.print()
-    console.print(_rungs(result))
+    console.print(rung_table(result))
     for trial in explain:
         console.print()
         console.print(result.scheduler.explain(trial).text, markup=False)
@@ -96,7 +96,7 @@ def show(result: Result, explain: list[int], folder: Path | None) -> None:
         console.print(f"\n{folder}: {names}", markup=False, soft_wrap=True)
 
 
-def _title(result: Result, summary: dict[str, object]) -> str:
+def title(result: Result, summary: dict[str, object]) -> str:
     options = result.scheduler.options.as_dict()
     if "brackets" in options:
         options["brackets"] = result.scheduler.brackets  # there may be fewer than were asked for
@@ -123,11 +123,11 @@ def _fact_lines(result: Result, summary: dict[str, object]) -> list[tuple[str, s
     lines = [
         ("trials", f"{summary['trials']:,}: {counts}"),
         ("jobs", f"{summary['jobs']:,}"),
-        ("simulated time", _duration(result.end_time)),
+        ("simulated time", duration(result.end_time)),
         ("workers busy", f"{summary['busy_share']:.1%}, training {summary['training_share']:.1%}"),
-        ("trained", f"{summary['trained_resource']:,.0f} units of the resource{_wasted(summary)}"),
-        (f"best {metric}", _incumbent(_last(result, "any"))),
-        ("best completed", _incumbent(_last(result, "max_t"))),
+        ("trained", f"{summary['trained_resource']:,.0f} units of the resource{wasted_text(summary)}"),
+        (f"best {metric}", incumbent_text(last_incumbent(result, "any"))),
+        ("best completed", incumbent_text(last_incumbent(result, "max_t"))),
     ]
     if summary["regret"] is not None:
         lines.append(("regret at R", f"{summary['regret']:.4g}"))
@@ -136,18 +136,18 @@ def _fact_lines(result: Result, summary: dict[str, object]) -> list[tuple[str, s
     return lines
 
 
-def _wasted(summary: dict[str, object]) -> str:
+def wasted_text(summary: dict[str, object]) -> str:
     wasted = summary["wasted_resource"]
     return f", {wasted:,.10g} of them wasted" if wasted else ""
 
 
-def _incumbent(row: dict[str, object] | None) -> str:
+def incumbent_text(row: dict[str, object] | None) -> str:
     if row is None:
         return "none"
-    return f"{row['value']:.6g} at {row['resource']:g}, trial {row['trial']}, after {_duration(row['time'])}"
+    return f"{row['value']:.6g} at {row['resource']:g}, trial {row['trial']}, after {duration(row['time'])}"
 
 
-def _duration(seconds: object) -> str:
+def duration(seconds: object) -> str:
     """Return seconds as people read them: ``5,432 s (1.5 h)``."""
     assert isinstance(seconds, float)
     for unit, length in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
@@ -156,7 +156,7 @@ def _duration(seconds: object) -> str:
     return f"{seconds:.4g} s"
 
 
-def _rungs(result: Result) -> RenderableType:
+def rung_table(result: Result) -> RenderableType:
     """Return how many trials of each bracket reached each level, and what became of them there."""
     from rich.table import Table
 

@@ -27,7 +27,7 @@ from hbsim.cli.run_options import (
     check_words,
 )
 from hbsim.cli.run_plan import Asked, Plan, is_given, new_plan, resumed_plan
-from hbsim.cli.simulate import _check_trials, simulate
+from hbsim.cli.simulate import check_trials, simulate
 from hbsim.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def run(
 def _check_file(train: str | None) -> None:
     """Check that a training function that is not needed is there all the same: its user means to run it."""
     if train is not None:
-        from hbsim.executors.record_load import split_target
+        from hbsim.executors.target import split_target
 
         split_target(train)
 
@@ -116,7 +116,7 @@ def _run(asked: Asked, local: RunLocalOptions, output: RunOutputOptions) -> None
     folder = output.out or FOLDER
     explain = output.explain or []
     check_words(asked.values)
-    _check_trials(explain, asked.values.get("trials"))
+    check_trials(explain, asked.values.get("trials"))
     place = StudyFolder(folder)
     with _in_options(asked.values, {}):
         place.check(local.go_on)

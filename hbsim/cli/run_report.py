@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from hbsim.cli.report import _duration, _incumbent, _last, _rungs, _title, _wasted
+from hbsim.cli.report import duration, incumbent_text, last_incumbent, rung_table, title, wasted_text
 
 if TYPE_CHECKING:
     from hbsim.live.result import RunResult
@@ -31,7 +31,7 @@ def as_json(result: RunResult, command: str, explain: Sequence[int], folder: Pat
         "command": command,
         "summary": result.summary(),
         "rungs": result.rungs().to_dicts(),
-        "incumbent": {at: _last(cast(Any, result), at) for at in ("any", "max_t")},
+        "incumbent": {at: last_incumbent(cast(Any, result), at) for at in ("any", "max_t")},
         "configuration": None if best is None else _plain(result.configuration(best)),
         "failures": failures,
         "explain": [asdict(result.scheduler.explain(trial)) for trial in explain],
@@ -50,7 +50,7 @@ def _plain(value: object) -> object:
 
 
 def _best_trial(result: RunResult) -> int | None:
-    row = _last(cast(Any, result), "any")
+    row = last_incumbent(cast(Any, result), "any")
     return None if row is None else cast(int, row["trial"])
 
 
@@ -74,7 +74,7 @@ def show(result: RunResult, explain: Sequence[int], folder: Path) -> None:
     console.print(_facts(result, summary))
     if len(result.rungs()) and not result.spec.until_return:
         console.print()
-        console.print(_rungs(cast(Any, result)))
+        console.print(rung_table(cast(Any, result)))
     for line in _failure_lines(result, folder):
         console.print(line, markup=False, soft_wrap=True)
     for trial in explain:
@@ -87,7 +87,7 @@ def show(result: RunResult, explain: Sequence[int], folder: Path) -> None:
 def _heading(result: RunResult, summary: Mapping[str, object]) -> str:
     if result.spec.until_return:
         return f"fifo until each returns on {summary['train']}, {summary['workers']} workers"
-    return _title(cast(Any, result), {**summary, "surrogate": summary["train"]})
+    return title(cast(Any, result), {**summary, "surrogate": summary["train"]})
 
 
 def _facts(result: RunResult, summary: Mapping[str, object]) -> Any:
@@ -106,19 +106,22 @@ def _fact_lines(result: RunResult, summary: dict[str, Any]) -> list[tuple[str, s
     statuses = ("completed", "stopped", "paused", "failed", "running")
     counts = ", ".join(f"{summary[name]:,} {name}" for name in statuses if summary[name])
     best, has_rungs = _best_trial(result), not result.spec.until_return
-    wasted = _wasted(summary) if has_rungs else ""
+    wasted = wasted_text(summary) if has_rungs else ""
     lines = [
         ("trials", f"{summary['trials']:,}{': ' if counts else ''}{counts}"),
         ("jobs", f"{summary['jobs']:,}"),
-        ("time", _duration(result.end_time) + ENDED.get(str(result.why), "")),
+        ("time", duration(result.end_time) + ENDED.get(str(result.why), "")),
         ("workers busy", f"{summary['busy_share']:.1%}, training {summary['training_share']:.1%}"),
         ("trained", f"{summary['trained_resource']:,.0f} units of the resource{wasted}"),
-        (f"best {summary['metric']} ({summary['mode']})", _incumbent(_last(cast(Any, result), "any"))),
+        (
+            f"best {summary['metric']} ({summary['mode']})",
+            incumbent_text(last_incumbent(cast(Any, result), "any")),
+        ),
     ]
     if best is not None:
         lines.append(("its configuration", _in_words(result.configuration(best))))
     if best is not None and has_rungs:
-        lines.append(("best completed", _incumbent(_last(cast(Any, result), "max_t"))))
+        lines.append(("best completed", incumbent_text(last_incumbent(cast(Any, result), "max_t"))))
     return lines
 
 

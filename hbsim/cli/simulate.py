@@ -78,7 +78,7 @@ def simulate(
     from hbsim.cli.report import Request, as_json, show
 
     asked = output.explain or []
-    _check_trials(asked, study.trials)
+    check_trials(asked, study.trials)
     options = {"study": asdict(study), "surrogate": {"surrogate": surrogate, **asdict(files)}}
     request = Request(command_line(ctx, {field.name for field in fields(output)}), options)
     with _written(output, request) as written:
@@ -86,7 +86,7 @@ def simulate(
         made = scheduler.make(curves, study.trials, study.seed)
         result = _simulate(made, curves, study, cluster.make())
         if not result.interrupted:
-            _check_trials(asked, result.scheduler.started)
+            check_trials(asked, result.scheduler.started)
         written.append(result)
     asked = [trial for trial in asked if trial < result.scheduler.started]
     if output.as_json:
@@ -102,7 +102,7 @@ def simulate(
         raise typer.Exit(1)
 
 
-def _check_trials(asked: list[int], count: int | None) -> None:
+def check_trials(asked: list[int], count: int | None) -> None:
     for trial in asked:
         if trial < 0 or (count is not None and trial >= count):
             among = "at least 0" if count is None else f"one of the trials 0 ... {count - 1}"

@@ -78,9 +78,9 @@ class Journal:
         spec : dict
             What describes the study, in plain JSON types; ``spec`` of the first line.
         fsync : {"second", "always", "never"}
-            When lines are forced to the disk, so that they survive a power failure: after each one, at most
-            once a second (as lines are appended, and at the end), or when the system sees fit. A crash of the
-            process alone never loses a line.
+            When lines are forced to the disk, so that they survive a power failure: after each one, once a
+            second (as lines are appended, at `tick`, and at the end), or when the system sees fit. A crash
+            of the process alone never loses a line.
         clock : callable
             Seconds, monotonic.
 
@@ -198,21 +198,24 @@ class Journal:
             raise
         return number
 
-    def sync(self) -> None:
-        """Force to the disk now what is not there yet, unless the policy is "never"; for a quiet moment.
+    def tick(self) -> None:
+        """Sync what the policy "second" owes the disk, when nothing is appended for a while.
 
         Raises
         ------
         OutputError
             If the disk fails. The journal then takes no more records.
         """
+        if self._dirty and self._fsync == "second" and self._clock() - self._synced >= SECOND:
+            self._sync_or_explain()
+
+    def _sync_or_explain(self) -> None:
         self._check_usable()
-        if self._dirty and self._fsync != "never":
-            try:
-                self._sync()
-            except OSError as error:
-                _explain(self.path, error)
-                raise
+        try:
+            self._sync()
+        except OSError as error:
+            _explain(self.path, error)
+            raise
 
     def close(self) -> None:
         """Sync what is not on the disk yet, and close the file. May be called twice.
@@ -225,8 +228,8 @@ class Journal:
         if self._fd < 0:
             return
         try:
-            if not self._broken:
-                self.sync()
+            if self._dirty and self._fsync != "never" and not self._broken:
+                self._sync_or_explain()
         finally:
             fd, self._fd = self._fd, -1
             os.close(fd)

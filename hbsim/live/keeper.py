@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from hbsim.core.scheduler import Scheduler
-from hbsim.errors import ParameterError
+from hbsim.errors import OutputError, ParameterError
+from hbsim.executors import checkpoint
 from hbsim.executors.local import trial_folder
 from hbsim.runner.ledger import Ledger, Record
 
@@ -41,7 +43,6 @@ class Keeper:
         self._keep, self._trials = keep, trials
         self._scheduler, self._ledger = scheduler, ledger
         self._over: set[int] = set()  # their files are to go
-        self._best = -1
 
     def catch_up(self) -> None:
         """Look at all trials, after a study has been read again."""
@@ -49,17 +50,11 @@ class Keeper:
             return
         statuses = self._scheduler.trial_statuses()
         self._over = {trial for trial, status in enumerate(statuses) if status not in ("running", "paused")}
-        self._best = -1 if self._ledger.best is None else self._ledger.best.trial
         self._sweep()
 
     def record(self, record: Record) -> None:
         """Take note of a record."""
-        if self._keep == "all" or record["e"] not in ("gone", "reach", "fail", "rows"):
-            return
-        best = self._ledger.best
-        if best is not None and best.trial != self._best:
-            self._best = best.trial
-        if record["e"] != "rows":
+        if self._keep != "all" and record["e"] in ("gone", "reach", "fail"):
             self._sweep(record)
 
     def tick(self) -> None:
@@ -74,21 +69,18 @@ class Keeper:
         if not self._over:
             return
         busy = {stay.trial for stay in self._ledger.stays.values()}
-        for trial in [trial for trial in self._over if trial not in busy and not self._kept(trial)]:
+        best = self._ledger.best
+        kept = busy if best is None or self._keep == "none" else {*busy, best.trial}
+        for trial in self._over - kept:
             self._over.remove(trial)
-            self._remove(trial)
-
-    def _kept(self, trial: int) -> bool:
-        if self._keep == "none":
-            return False
-        if trial == self._best:
-            return True
-        return self._keep == "completed" and self._scheduler.status(trial) == "completed"
+            if self._keep != "completed" or self._scheduler.status(trial) != "completed":
+                self._remove(trial)
 
     def _remove(self, trial: int) -> None:
         folder = trial_folder(self._trials, trial)
-        for name in ("checkpoint", "files"):
-            shutil.rmtree(folder / name, ignore_errors=True)
+        with suppress(OutputError):  # no reason to end a study
+            checkpoint.remove(folder / checkpoint.NAME)
+        shutil.rmtree(folder / "files", ignore_errors=True)
 
 
 def check_keep(keep: str) -> None:

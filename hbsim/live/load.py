@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from hbsim.history import Decisions
 from hbsim.history.journal import read_journal
@@ -41,7 +39,7 @@ def stand(spec: Spec, scheduler: Scheduler) -> Standing:
 
 
 def replay(
-    standing: Standing, records: Sequence[Record], path: str, searcher: Searcher | None = None
+    standing: Standing, records: Iterable[Record], path: str, searcher: Searcher | None = None
 ) -> None:
     """Bring a new study to where its journal's records leave it.
 
@@ -53,11 +51,8 @@ def replay(
     JournalError
         The scheduler answers something else; names the line.
     """
-    points = [record["point"] for record in records if "point" in record]
-    if searcher is not None and points:
-        searcher.resume(np.array(points, dtype=np.float64))
     told = searcher if getattr(searcher, "listens", True) else None
-    drive(standing.scheduler, Replay(records, standing.ledger, path), standing.decisions, told)
+    drive(standing.scheduler, Replay(records, standing.ledger, path, searcher), standing.decisions, told)
 
 
 def load(folder: Path | str) -> RunResult:
@@ -84,8 +79,8 @@ def load(folder: Path | str) -> RunResult:
 
     place = StudyFolder(folder)
     place.check(resume=True)
-    records = list(read_journal(place.journal))
-    spec = Spec.from_dict(records[0]["spec"], str(place.journal))
+    records = read_journal(place.journal)
+    spec = Spec.from_dict(next(records)["spec"], str(place.journal))
     standing = stand(spec, spec.make_scheduler())
     replay(standing, records, str(place.journal))
     workers = max(1, standing.ledger.workers_seen)

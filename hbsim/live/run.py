@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -19,16 +18,16 @@ from hbsim.errors import ParameterError
 from hbsim.executors.devices import cpu_limit, cpus, gpus
 from hbsim.executors.local import LocalWorkers
 from hbsim.executors.slots import Slot, make_slots
-from hbsim.executors.target import default_start, stop_if_loading
+from hbsim.executors.target import default_start, make_target, stop_if_loading
 from hbsim.executors.threads import thread_variables
+from hbsim.live.checks import check_names, constants, seconds
 from hbsim.live.folder import StudyFolder
 from hbsim.live.keeper import Keeper, check_keep
-from hbsim.live.load import Standing
 from hbsim.live.result import RunResult
 from hbsim.live.shown import check_shown, shown
-from hbsim.live.spec import Spec
 from hbsim.live.study import Interrupted, Study
-from hbsim.runner.real import Limits, Observer
+from hbsim.runner.ends import Limits
+from hbsim.runner.real import Observer
 from hbsim.searchers import Searcher
 
 __all__ = ["Interrupted", "run"]
@@ -136,14 +135,17 @@ def run(
     check_shown(visualizer, progress)
     place = StudyFolder(folder)
     place.check(resume)
-    constants = _constants(args)
+    given = constants(args)
     seed = check_seed(seed)
-    study = Study(train, scheduler, seed, searcher, time_attr, reward_attr, until_return, constants)
-    setup = {"time_attr": time_attr, "reward_attr": reward_attr, "constants": constants}
+    target = make_target(train)
+    setup = {"time_attr": time_attr, "reward_attr": reward_attr, "constants": given}
     slots = _slots(workers, resource)
-    crew = LocalWorkers(study.target, slots, place.trials, setup, start or default_start(), grace)
+    crew = LocalWorkers(target, slots, place.trials, setup, start or default_start(), grace)
     with ExitStack() as stack:
         stack.callback(crew.close)
+        crew.launch()  # it loads the function while this process loads it, too, for its search space
+        reported = (time_attr, reward_attr, until_return)
+        study = Study(train, target, scheduler, seed, searcher, *reported, given)
         crew.prepare()
         stack.enter_context(place.lock())
         journal, standing = study.open(place, resume, fsync)
@@ -152,7 +154,7 @@ def run(
         if resume:
             keeper.catch_up()
         observers: list[Observer] = [keeper]
-        observers += _shown(stack, study.spec, standing, place, visualizer, progress, slots)
+        observers += shown(stack, study.spec, standing, place, visualizer, progress, slots)
         try:
             return study.drive(
                 place, journal, standing, crew, limits, observers, keep in ("completed", "all")
@@ -168,16 +170,11 @@ def run(
 def _limits(
     time_out: float | None, max_reward: float | None, hang_timeout: float | None, grace: float
 ) -> Limits:
-    for name, value in (("time_out", time_out), ("hang_timeout", hang_timeout)):
-        if value is not None and exact(name, value) <= 0:
-            raise ParameterError(name, value, "must be above 0, in seconds")
     if exact("grace", grace) < 0:
         raise ParameterError("grace", grace, "must be 0 or more, in seconds")
-    if max_reward is not None:
-        exact("max_reward", max_reward)
-    ends = math.inf if time_out is None else float(time_out)
-    hangs = math.inf if hang_timeout is None else float(hang_timeout)
-    return Limits(ends, None if max_reward is None else float(max_reward), hangs, float(grace))
+    ends, hangs = seconds("time_out", time_out), seconds("hang_timeout", hang_timeout)
+    good = None if max_reward is None else float(exact("max_reward", max_reward))
+    return Limits(ends or math.inf, good, hangs or math.inf, float(grace))
 
 
 def _check(scheduler: Scheduler, limits: Limits, time_attr: str, reward_attr: str) -> None:
@@ -185,28 +182,11 @@ def _check(scheduler: Scheduler, limits: Limits, time_attr: str, reward_attr: st
         raise ParameterError("scheduler", scheduler, "must be made by hbsim.make_scheduler")
     if scheduler.started:
         raise ParameterError("scheduler", scheduler, "must be new: it has started trials")
-    for name, value in (("time_attr", time_attr), ("reward_attr", reward_attr)):
-        if not isinstance(value, str) or not value:
-            raise ParameterError(name, value, "must be a name that the training function reports")
-    if time_attr == reward_attr:
-        raise ParameterError("reward_attr", reward_attr, "must differ from time_attr")
+    check_names(time_attr, reward_attr)
     ends = limits.time_out < math.inf or limits.max_reward is not None
     if scheduler.options.num_trials is None and not ends:
         rule = "without it the study has no end: give num_trials, time_out or max_reward"
         raise ParameterError("num_trials", None, rule)
-
-
-def _constants(args: Mapping[str, object] | None) -> dict[str, object]:
-    constants = dict(args or {})
-    try:
-        same = json.loads(json.dumps(constants, allow_nan=False)) == constants
-    except (TypeError, ValueError):
-        same = False
-    if not same:
-        raise ParameterError(
-            "args", args, "must be a mapping of names to plain values: numbers, texts, lists"
-        )
-    return constants
 
 
 def _slots(workers: int | None, resource: Mapping[str, object] | None) -> list[Slot]:
@@ -217,16 +197,3 @@ def _slots(workers: int | None, resource: Mapping[str, object] | None) -> list[S
     # Nobody said how many cores a trial needs, but how many threads it should have.
     threads = thread_variables(int(asked))
     return [replace(slot, threads=int(asked), env={**slot.env, **threads}) for slot in slots]
-
-
-def _shown(
-    stack: ExitStack,
-    spec: Spec,
-    standing: Standing,
-    place: StudyFolder,
-    visualizer: str,
-    progress: str,
-    slots: Sequence[Slot],
-) -> list[Observer]:
-    """Return what shows the study while it runs; `stack` ends it."""
-    return shown(stack, spec, standing, place, visualizer, progress, slots)

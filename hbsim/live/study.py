@@ -10,11 +10,12 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.space import arguments, space_of
 from hbsim.errors import HbsimWarning, ParameterError
-from hbsim.executors.target import load_target, make_target
+from hbsim.executors.target import load_target
 from hbsim.history.journal import Journal
 from hbsim.live.environment import environment
 from hbsim.live.folder import StudyFolder
@@ -23,9 +24,10 @@ from hbsim.live.load import Standing, replay, stand
 from hbsim.live.result import RunResult
 from hbsim.live.spec import Spec
 from hbsim.runner import drive
-from hbsim.runner.real import Limits, Observer, Real
+from hbsim.runner.ends import Limits
+from hbsim.runner.real import Observer, Real
 from hbsim.runner.workers import Workers
-from hbsim.searchers import Searcher, make_searcher
+from hbsim.searchers import Searcher, check_searcher, make_searcher
 
 __all__ = ["Interrupted", "Study"]
 
@@ -51,13 +53,12 @@ class Study:
     ----------
     spec : Spec
         What the study is.
-    target : dict
-        Where the training function is, for other processes.
     """
 
     def __init__(
         self,
         train: str | Callable[..., object],
+        target: Mapping[str, Any],
         scheduler: Scheduler,
         seed: int,
         searcher: str | Searcher | None,
@@ -66,10 +67,10 @@ class Study:
         until_return: bool,
         constants: Mapping[str, object],
     ) -> None:
-        self.target = make_target(train)
-        function = train if callable(train) else load_target(self.target)
+        function = train if callable(train) else load_target(target)
         space = space_of(function)
         check_constants(function, constants)
+        check_searcher(searcher, resumes=True)
         if searcher is None or isinstance(searcher, str):
             name = searcher or "random"
             self.searcher: Searcher = make_searcher(name, space, None, seed)
@@ -88,9 +89,8 @@ class Study:
         if not resume:
             journal = place.create(self.spec.as_dict(), fsync)
         else:
-            journal, records_ = Journal.open(place.journal, fsync)
-            records = list(records_)
-            before = Spec.from_dict(records[0]["spec"], str(place.journal))
+            journal, records = Journal.open(place.journal, fsync)
+            before = Spec.from_dict(next(records)["spec"], str(place.journal))
             before.check_same(self.spec)
             if before.digest != self.spec.digest:
                 text = f"{self.spec.train} has changed since the study began: its trials may not compare"
@@ -131,11 +131,11 @@ class Study:
         with interruptible(lambda: _interrupt(real)):
             drive(scheduler, real, standing.decisions, told)
             crew.close()
-        real.finish(_why(real, scheduler))
+        real.finish(scheduler.done)
         workers = max(crew.count, ledger.workers_seen)
         result = RunResult(place, self.spec, scheduler, ledger, standing.decisions, workers)
         result.write()
-        if real.interrupted:
+        if real.ends.interrupted:
             raise Interrupted(result)
         return result
 
@@ -150,16 +150,6 @@ def _interrupt(real: Real) -> None:
     # The terminal may be gone, or in the middle of a line: what a handler raises would end the study.
     with suppress(OSError, ValueError, RuntimeError):
         print(f"hbsim: {text}", file=sys.stderr, flush=True)
-
-
-def _why(real: Real, scheduler: Scheduler) -> str:
-    if scheduler.done:
-        return "done"
-    if real.interrupted:
-        return "interrupted"
-    if real.failing:
-        return "failures"
-    return "max_reward" if real.enough else "time_out"
 
 
 def describe(function: Callable[..., object]) -> tuple[str, str | None]:

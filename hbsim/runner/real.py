@@ -14,14 +14,14 @@ from hbsim.core.streams import trial_seed
 from hbsim.core.trials import COMPLETE, CONTINUE, PAUSE, VERDICTS
 from hbsim.core.types import Job
 from hbsim.errors import HbsimWarning
+from hbsim.runner.ends import Ends, Limits
 from hbsim.runner.ledger import Ledger, Record, Stay, value_of
 from hbsim.runner.loop import END, FAILURE, FREE, MILESTONE, NOTHING, Event
 from hbsim.runner.workers import NEVER, Ended, Message, Row, Said, Task, Workers
 
-__all__ = ["Limits", "Observer", "Real"]
+__all__ = ["Observer", "Real"]
 
 TICK: Final = 0.25  # seconds between two looks at the clock
-BARREN: Final = 10  # failures in a row without a report
 STEP: Final = 6  # digits of seconds in the journal
 
 
@@ -30,6 +30,10 @@ class Appender(Protocol):
 
     def append(self, record: Record) -> int:
         """Write a record down for good."""
+        ...
+
+    def tick(self) -> None:
+        """Take note of the time; called a few times a second."""
         ...
 
 
@@ -43,28 +47,6 @@ class Observer(Protocol):
     def tick(self) -> None:
         """Take note of the time; called a few times a second."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """When a study ends, and how long a trial may be silent; in seconds of the study.
-
-    Attributes
-    ----------
-    time_out : float
-        Study seconds after which everything is cut.
-    max_reward : float or None
-        The study ends at a report at least as good.
-    hang_timeout : float
-        A trial that says nothing for so long has hung, and is killed.
-    grace : float
-        A trial that was told to end at a milestone and has not is killed after this.
-    """
-
-    time_out: float = inf
-    max_reward: float | None = None
-    hang_timeout: float = inf
-    grace: float = 5.0
 
 
 @dataclass(slots=True)
@@ -126,16 +108,10 @@ class Real:
     ) -> None:
         self.now, self.trial, self.at, self.value = ledger.now, -1, 0, 0.0
         self.ledger = ledger
-        self.interrupted = False
-        self.enough = False  # a report was as good as max_reward
-        self.failing = False  # one trial after the other failed, and nothing was reported
-        self._barren = (0, ledger.reports)  # failures in a row, and how many reports there were then
+        self.ends = Ends(limits, mode, ledger)
         self.closing = False  # what is under way has been told to leave
         self._workers, self._journal = workers, journal
-        self._sign = 1.0 if mode == "max" else -1.0
         self._clock, self._limits = clock, limits
-        if ledger.best is not None:
-            self._look_at_value(ledger.best.value)
         self._levels = geometry.levels
         self._index = {level: at for at, level in enumerate(geometry.levels)}
         self._suggest, self._seed = suggest, seed
@@ -206,7 +182,7 @@ class Real:
         if due.event is FAILURE:
             verdict = {"kind": ended.kind, "reason": ended.reason, "verdict": VERDICTS[code].value}
             self._write({"e": "fail", "job": job, "resource": due.stay.resource, **verdict})
-            self._look_at_failures(ended.reason)
+            self.ends.failed(ended.reason)
         else:
             self._write({"e": "return", "job": job})
         self._gone(ended)
@@ -220,7 +196,7 @@ class Real:
 
     def interrupt(self) -> None:
         """End the study at the next event; may be called by a signal handler."""
-        self.interrupted = True
+        self.ends.interrupted = True
         self._workers.wake()
 
     def resume(self, jobs: Sequence[Job]) -> None:
@@ -235,27 +211,21 @@ class Real:
         self._write({"e": "resume"})
         self._restarts.extend((stays.get(job.trial), job) for job in jobs)
 
-    def finish(self, why: str) -> None:
-        """Write down why the study, or this part of it, is over.
-
-        Parameters
-        ----------
-        why : str
-            done, max_reward, time_out or interrupted.
-        """
-        self._write({"e": "close", "why": why})
+    def finish(self, done: bool) -> None:
+        """Write down why the study, or this part of it, is over; `done` is the scheduler's."""
+        self._write({"e": "close", "why": self.ends.why(done)})
 
     # How it is done
 
     def _over(self) -> bool:
-        return self.interrupted or self.enough or self.failing or self._time() >= self._limits.time_out
+        return self.ends.over(self._time())
 
     def _close(self) -> None:
         """Have everything leave at its next report: nothing starts any more, but what comes is decided."""
         self.closing = True
         for task in list(self._held.values()):
             self._gone(Ended(task.job))
-        deadline = inf if self.interrupted else self._clock() + self._limits.grace
+        deadline = inf if self.ends.interrupted else self._clock() + self._limits.grace
         for stay in list(self.ledger.stays.values()):
             if stay.ended is None and stay.job in self._heard:
                 self._leaving[stay.job] = deadline
@@ -285,11 +255,10 @@ class Real:
     def _launch(self, worker: int, job: Job, record: dict[str, object]) -> None:
         self._free.remove(worker)
         number = self.ledger.jobs.started
-        again = bool(job.start or job.attempt or record["e"] == "restart")
         self._write(record)
         point, seed = self.ledger.points[job.trial], trial_seed(self._seed, job.trial)
         stop = NEVER if self._until_return else job.stop
-        task = Task(number, job.trial, job.attempt, job.start, stop, again, point, seed)
+        task = Task(number, job.trial, job.attempt, job.start, stop, point, seed)
         if any(s.trial == job.trial and s.job != number for s in self.ledger.stays.values()):
             self._held[worker] = task
         else:
@@ -305,7 +274,7 @@ class Real:
         value = self.value if self.value == self.value else None
         decided = {"at": due.at, "value": value, "verdict": VERDICTS[code].value}
         self._write({"e": "reach", "job": stay.job, "rows": packed, **decided}, self.now)
-        self._look_at(due.rows)
+        self.ends.reported(due.rows)
         if due.ended is not None:  # the function had returned
             self._gone(due.ended)
         elif code != CONTINUE:
@@ -333,26 +302,6 @@ class Real:
             text = f"trial {stay.trial} reported at {stay.resource:g}, past several milestones; "
             warnings.warn(HbsimWarning(f"{text}it counts at each in order"), stacklevel=2)
 
-    def _look_at(self, rows: Sequence[Row]) -> None:
-        for row in rows:
-            self._look_at_value(value_of(row.metrics, self.ledger.reward_attr))
-
-    def _look_at_failures(self, reason: str) -> None:
-        """End a study in which nothing but failures happens: a broken GPU would use up all its trials."""
-        count, reports = self._barren
-        self._barren = (count + 1 if reports == self.ledger.reports else 1, self.ledger.reports)
-        if self._barren[0] == BARREN:
-            self.failing = True
-            text = (
-                f"{BARREN} failures in a row and no report between: the study ends here; the last: {reason}"
-            )
-            warnings.warn(HbsimWarning(text), stacklevel=2)
-
-    def _look_at_value(self, value: float) -> None:
-        target = self._limits.max_reward
-        if target is not None and self._sign * target <= self._sign * value < inf:
-            self.enough = True
-
     # Listening
 
     def _timeout(self) -> float:
@@ -365,6 +314,7 @@ class Real:
         if clock >= self._ticked + TICK:
             self._ticked = clock
             self._look_for_silence(clock)
+            self._journal.tick()
             for observer in self._observers:
                 observer.tick()
 
@@ -389,7 +339,7 @@ class Real:
         waits = isinstance(message, Said) and message.waits and bool(rows)
         if rows and stay.ended is None and not waits:
             self._write({"e": "rows", "job": stay.job, "rows": self._packed(rows)})
-            self._look_at(rows)
+            self.ends.reported(rows)
         if waits and stay.ended is None:
             self._due.append(Due(MILESTONE, stay, self._index[stay.stop], rows))
         if isinstance(message, Ended):
@@ -420,8 +370,8 @@ class Real:
         reported = stay.heard or pending or self.ledger.reached.get(stay.trial, 0.0)
         left = stay.job in self._cut or (ended.left and ended.kind is None)
         # Whoever ends a study by a signal to all its processes may end trials before they are told to leave.
-        left = left or (self.interrupted and ended.kind == "lost")
-        closing = self.closing or self.interrupted
+        left = left or (self.ends.interrupted and ended.kind == "lost")
+        closing = self.closing or self.ends.interrupted
         if stay.ended is not None or (left and closing and not pending):
             self._gone(ended)
             self._due.append(Due(FREE, stay))

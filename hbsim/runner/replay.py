@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from math import nan
 from typing import Final, NoReturn
+
+import numpy as np
 
 from hbsim.core.trials import VERDICTS
 from hbsim.core.types import Job
 from hbsim.errors import JournalError
 from hbsim.runner.ledger import Ledger, Record, Stay
 from hbsim.runner.loop import END, FAILURE, MILESTONE, NOTHING, Event
+from hbsim.searchers import Searcher
 
 __all__ = ["Replay"]
 
@@ -27,12 +30,14 @@ class Replay:
 
     Parameters
     ----------
-    records : sequence of dict
-        The journal's, in order.
+    records : iterable of dict
+        The journal's, in order; read one ahead.
     ledger : Ledger
         A new one.
     path : str
         The journal's file, for errors.
+    searcher : Searcher, optional
+        Given each configuration as its trial starts.
 
     Raises
     ------
@@ -41,12 +46,15 @@ class Replay:
         before; names the line.
     """
 
-    def __init__(self, records: Sequence[Record], ledger: Ledger, path: str) -> None:
+    def __init__(
+        self, records: Iterable[Record], ledger: Ledger, path: str, searcher: Searcher | None = None
+    ) -> None:
         self.now, self.trial, self.at, self.value = 0.0, -1, 0, 0.0
         self.ledger = ledger
-        self._records = records
+        self._records = iter(records)
+        self._ahead = next(self._records, None)
         self._path = path
-        self._next = 0
+        self._searcher = searcher
 
     def idle(self) -> int:
         """Return the worker that was idle where the scheduler was asked next, else -1."""
@@ -61,6 +69,8 @@ class Replay:
         same = record["e"] == "start" and all(record[name] == getattr(job, name) for name in names)
         if not same or record["stop"] not in (job.stop, None):
             self._differs(record, f"trial {job.trial} from {job.start:g} to {job.stop:g}")
+        if self._searcher is not None and "point" in record:
+            self._searcher.resume(np.array([record["point"]], dtype=np.float64))
         self._apply(record)
 
     def no_job(self, worker: int) -> None:
@@ -96,11 +106,12 @@ class Replay:
         self._apply(record)
 
     def _peek(self) -> Record | None:
-        return self._records[self._next] if self._next < len(self._records) else None
+        return self._ahead
 
     def _take(self) -> Record:
-        record = self._records[self._next]
-        self._next += 1
+        record = self._ahead
+        assert record is not None  # the loop calls only what the next record allows
+        self._ahead = next(self._records, None)
         return record
 
     def _running(self, record: Record) -> Stay:
@@ -127,7 +138,7 @@ class Replay:
 
     def _wrong(self, record: Record, problem: str) -> NoReturn:
         problem += "; the journal was made with another version, or changed by hand"
-        raise JournalError(self._path, int(record.get("n", self._next - 1)) + 1, problem)
+        raise JournalError(self._path, int(record["n"]) + 1, problem)
 
     def _differs(self, record: Record, now: str) -> NoReturn:
         if record["e"] == "none":

@@ -24,8 +24,6 @@ class Task:
     start, stop : float
         The milestone where the trial stands, 0 if it is new; its next one, where training waits. `NEVER`
         if it trains until the function returns.
-    again : bool
-        Whether the trial has trained before, in another job: there may be a checkpoint.
     point : list of float
         The configuration, a point of the unit cube of the search space.
     seed : int
@@ -37,7 +35,6 @@ class Task:
     attempt: int
     start: float
     stop: float
-    again: bool
     point: list[float]
     seed: int
 

@@ -49,7 +49,8 @@ class Searcher(Protocol):
     def resume(self, configurations: NDArray[np.float64] | NDArray[np.int64]) -> None:
         """Go on after these configurations, in this order: it suggested them before a restart.
 
-        What was observed of them is told by `on_start`, `on_report` and `on_end`, before or after.
+        Called as often as there is something to go on after; what was observed of the trials is told between,
+        by `on_start`, `on_report` and `on_end`, in the order in which it happened.
         """
         ...
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hbsim.errors import HbsimError
 from hbsim.executors.definitions import stop_if_loading
+from hbsim.live.checks import seconds
 from hbsim.seed import checks
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class TaskScheduler:
         Interrupted, ParameterError, OutputError
             As in `run`.
         """
-        self._running.run(self._queue, checks.seconds("timeout", timeout))
+        self._running.run(self._queue, seconds("timeout", timeout))
 
     def add_job(self, task: object) -> None:
         """Queue a configuration: the next new trials take these before the searcher is asked.

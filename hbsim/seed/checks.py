@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -13,18 +11,11 @@ from hbsim.errors import ParameterError, nearest
 __all__ = [
     "MAX_REWARD",
     "check_addresses",
-    "check_names",
     "check_search_options",
-    "check_searcher",
-    "constants",
     "flag",
     "one_of",
     "reward",
-    "seconds",
 ]
-
-_METHODS: Final = ("suggest", "resume", "model_based", "listens")
-_TOLD: Final = ("on_start", "on_report", "on_end")
 
 
 class _Default(float):
@@ -51,67 +42,11 @@ def one_of(name: str, value: object, choices: Sequence[str]) -> str:
     return value
 
 
-def seconds(name: str, value: object) -> float | None:
-    """Return seconds above 0, or None."""
-    if value is None:
-        return None
-    number = exact(name, value)
-    if number <= 0:
-        raise ParameterError(name, value, "must be above 0, in seconds")
-    return float(number)
-
-
 def reward(value: object, mode: str) -> float | None:
     """Return the reward that ends a study, or None."""
     if value is None or (value is MAX_REWARD and mode == "min"):
         return None
     return float(exact("max_reward", value))
-
-
-def check_names(time_attr: object, reward_attr: object) -> None:
-    """Check the names of the resource and of the metric."""
-    for name, value in (("time_attr", time_attr), ("reward_attr", reward_attr)):
-        if not isinstance(value, str) or not value:
-            raise ParameterError(name, value, "must be a name that train_fn reports")
-    if time_attr == reward_attr:
-        raise ParameterError("reward_attr", reward_attr, "must differ from time_attr")
-
-
-def constants(args: object) -> dict[str, object]:
-    """Return the constants in a mapping or an `argparse.Namespace`."""
-    if args is None:
-        return {}
-    given = vars(args) if isinstance(args, argparse.Namespace) else args
-    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
-        raise ParameterError("args", args, "must be a mapping of names to values, or an argparse.Namespace")
-    values = dict(given)
-    for name, value in values.items():
-        if not _is_plain(value):
-            rule = f"{name}={value!r} is no plain value: numbers, texts, True, False, None, lists of them"
-            raise ParameterError("args", args, rule)
-    return values
-
-
-def _is_plain(value: object) -> bool:
-    try:
-        return bool(json.loads(json.dumps(value, allow_nan=False)) == value)
-    except (TypeError, ValueError):
-        return False
-
-
-def check_searcher(searcher: object) -> None:
-    """Check a searcher: None, a name, or an object."""
-    from hbsim.searchers import SEARCHERS
-
-    if searcher is None or isinstance(searcher, str):
-        one_of("searcher", searcher or "random", SEARCHERS)
-        return
-    if isinstance(searcher, type):
-        raise ParameterError("searcher", searcher, f"is a class; give an object, {searcher.__name__}(...)")
-    needed = [*_METHODS, *(_TOLD if getattr(searcher, "listens", True) else ())]
-    if missing := [name for name in needed if not hasattr(searcher, name)]:
-        rule = f"must be a name, or a Searcher; it has no {', '.join(missing)}"
-        raise ParameterError("searcher", searcher, rule)
 
 
 def check_search_options(searcher: object, options: object) -> None:

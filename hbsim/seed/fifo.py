@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from hbsim.core.factory import named_options
 from hbsim.core.types import Mode
 from hbsim.executors.definitions import stop_if_loading
+from hbsim.live.checks import constants
+from hbsim.searchers import check_searcher
 from hbsim.seed import checks
 from hbsim.seed.base import TaskScheduler
 from hbsim.seed.checks import MAX_REWARD
@@ -120,13 +122,13 @@ class FIFOScheduler(TaskScheduler):
     ) -> None:
         stop_if_loading()
         checks.one_of("executor", executor, EXECUTORS)
-        checks.check_searcher(searcher)
+        check_searcher(searcher, resumes=executor == "local")
         checks.check_search_options(searcher, search_options)
         checks.check_addresses(dist_ip_addrs)
         setting = Setting(
             **self._rungs(),
             train_fn=train_fn,
-            constants=checks.constants(args),
+            constants=constants(args),
             resource=resource,
             searcher=searcher,
             num_trials=num_trials,

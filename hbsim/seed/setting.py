@@ -11,6 +11,7 @@ from hbsim.core.space import space_of
 from hbsim.core.streams import check_seed
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError
+from hbsim.live.checks import check_names, seconds
 from hbsim.seed import checks
 
 if TYPE_CHECKING:
@@ -78,9 +79,9 @@ class Setting:
             checks.one_of(name, getattr(self, name), choices)
         if self.start is not None:
             checks.one_of("start", self.start, ("fork", "spawn"))
-        checks.check_names(self.time_attr, self.reward_attr)
-        checks.seconds("time_out", self.time_out)
-        checks.seconds("hang_timeout", self.hang_timeout)
+        check_names(self.time_attr, self.reward_attr)
+        seconds("time_out", self.time_out)
+        seconds("hang_timeout", self.hang_timeout)
         checks.flag("maxt_pending", self.maxt_pending)
         check_seed(self.seed)
         if self.num_trials is None and self.time_out is None:

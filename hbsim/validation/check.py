@@ -49,11 +49,6 @@ class Agreement:
     first: str | None
 
     @property
-    def all_agree(self) -> bool:
-        """Whether both made the same decisions."""
-        return self.same == self.real == self.simulated
-
-    @property
     def share(self) -> float:
         """Return the share of common decisions with the same verdict."""
         return self.same / self.common if self.common else math.nan

@@ -11,7 +11,7 @@ import polars as pl
 
 from hbsim.bench.study_segments import Segments, segments
 from hbsim.bench.study_style import INK, new_figure
-from hbsim.bench.study_timeline import BARS, _bars, _image, _legend, _marks
+from hbsim.bench.study_timeline import BARS, bars, image, legend, marks
 from hbsim.validation.check import Check
 from hbsim.validation.reading import Recorded
 
@@ -51,7 +51,7 @@ def timelines(run: Recorded, check: Check) -> Figure:
         _line(run, check), (0, 1), (0, 20), xycoords="axes fraction", textcoords="offset points",
         fontsize=9, color="#666666", va="bottom",
     )  # fmt: skip
-    _legend(figure, _both(real, simulated))
+    legend(figure, _both(real, simulated))
     return figure
 
 
@@ -76,10 +76,10 @@ def real_segments(run: Recorded) -> Segments:
 
 def _draw(axes: Axes, parts: Segments, what: str) -> None:
     if len(parts.start) <= BARS:
-        _bars(axes, parts)
+        bars(axes, parts)
     else:
-        _image(axes, parts)
-    _marks(axes, parts)
+        image(axes, parts)
+    marks(axes, parts)
     axes.axvline(parts.end_time, color=INK, linewidth=1, linestyle=":")
     axes.set(ylabel="worker", ylim=(parts.workers - 0.5, -0.5))
     axes.set_yticks(range(0, parts.workers, 1 + parts.workers // FEW))

@@ -21,8 +21,6 @@ class FakeGpu:
     uuid: str
     name: str = "NVIDIA A100"
     memory: int = 80 * GIB
-    used: int = 0
-    pids: Sequence[int] = ()
     instances: Mapping[int, FakeGpu] | None = None
     ids: tuple[int, int] = (0, 0)
     knows_mig: bool = True
@@ -59,14 +57,6 @@ class FakeNvml:
         self._may("handle", self.gpus[index])
         return self.gpus[index]
 
-    def nvmlDeviceGetHandleByUUID(self, uuid: str, /) -> FakeGpu:
-        self._may("handle")
-        for gpu in self.gpus:
-            for one in (gpu, *(gpu.instances or {}).values()):
-                if one.uuid == uuid:
-                    return one
-        raise FakeError("not found")
-
     def nvmlDeviceGetUUID(self, handle: FakeGpu, /) -> str:
         self._may("uuid", handle)
         return handle.uuid
@@ -77,11 +67,7 @@ class FakeNvml:
 
     def nvmlDeviceGetMemoryInfo(self, handle: FakeGpu, /) -> Any:
         self._may("memory", handle)
-        return SimpleNamespace(total=handle.memory, used=handle.used)
-
-    def nvmlDeviceGetComputeRunningProcesses(self, handle: FakeGpu, /) -> list[Any]:
-        self._may("processes", handle)
-        return [SimpleNamespace(pid=pid) for pid in handle.pids]
+        return SimpleNamespace(total=handle.memory)
 
     def nvmlDeviceGetMigMode(self, handle: FakeGpu, /) -> list[int]:
         if not handle.knows_mig:

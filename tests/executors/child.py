@@ -26,7 +26,6 @@ TASK = {
     "attempt": 0,
     "start": 0,
     "stop": 9,
-    "again": False,
     "point": [0.25, 0.0],
     "seed": 11,
 }

@@ -45,7 +45,7 @@ def folder(tmp_path):
 
 def test_without_a_checkpoint_there_is_none(folder):
     assert checkpoint.load(folder) is None
-    assert not checkpoint.exists(folder)
+    assert checkpoint.describe(folder) is None
     assert checkpoint.describe(folder) is None
     checkpoint.remove(folder)
 
@@ -56,7 +56,7 @@ def test_the_last_one_counts_and_is_the_only_one(folder):
         assert checkpoint.load(folder) == {"epoch": epoch}
         assert len(list(folder.iterdir())) == 1
     assert checkpoint.describe(folder) == {"version": 1, "kind": "json", "resource": 11, "job": 2}
-    assert checkpoint.exists(folder)
+    assert checkpoint.describe(folder) is not None
     checkpoint.remove(folder)
     assert not folder.exists()
 
@@ -132,7 +132,7 @@ def test_without_pytorch_the_error_says_so(folder, monkeypatch, obj, where, kind
     with pytest.raises(ParameterError, match="without PyTorch") as caught:
         checkpoint.save(folder, obj)
     assert (caught.value.field, caught.value.value) == (where, kind)
-    assert not checkpoint.exists(folder)
+    assert checkpoint.describe(folder) is None
 
 
 # Folders

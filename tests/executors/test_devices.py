@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hbsim.errors import ParameterError
-from hbsim.executors.devices import Gpu, cpu_limit, cpus, gpus, memory_used, processes_on
+from hbsim.executors.devices import Gpu, cpu_limit, cpus, gpus
 from hbsim.executors.nvml import Nvml
 from tests.doubles.nvml import GIB, FakeGpu, FakeNvml
 
@@ -18,7 +18,7 @@ MIG = FakeGpu(
     "GPU-dd50",
     instances={
         0: FakeGpu("MIG-1111", "NVIDIA A100 MIG 3g.40gb", 40 * GIB, ids=(2, 0)),
-        3: FakeGpu("MIG-2222", "NVIDIA A100 MIG 3g.40gb", 40 * GIB, ids=(5, 1), pids=[7], used=3 * GIB),
+        3: FakeGpu("MIG-2222", "NVIDIA A100 MIG 3g.40gb", 40 * GIB, ids=(5, 1)),
     },
 )
 
@@ -168,33 +168,6 @@ def test_a_gpu_of_others_is_passed_over_and_has_no_index():
 def test_memory_that_is_not_told_is_unknown():
     nvml = FakeNvml([FakeGpu("GPU-aa10", fails=["memory"])])
     assert gpus({}, nvml) == [Gpu("GPU-aa10", "NVIDIA A100", None, "GPU-aa10")]
-
-
-def test_who_computes_on_a_gpu_and_with_how_much():
-    nvml = FakeNvml([FakeGpu("GPU-aa10", pids=[11, 12], used=GIB), MIG])
-    first, _, instance = gpus({}, nvml)
-    assert processes_on(first, nvml) == {11, 12}
-    assert memory_used(first, nvml) == GIB
-    assert processes_on(instance, nvml) == {7}
-    assert memory_used(instance, nvml) == 3 * GIB
-
-
-def test_a_gpu_of_ones_own_variable_is_asked_for_by_its_uuid():
-    nvml = FakeNvml([FakeGpu("GPU-aa10"), FakeGpu("GPU-aa20", pids=[5])])
-    (gpu,) = gpus({"CUDA_VISIBLE_DEVICES": "1"}, nvml)
-    assert processes_on(gpu, nvml) == {5}
-
-
-@pytest.mark.parametrize("fails", ["init", "handle", "processes"])
-def test_processes_that_are_not_told_are_none(fails):
-    nvml = FakeNvml([FakeGpu("GPU-aa10", pids=[11])], fails=[fails])
-    assert processes_on(Gpu("0", "A100", 1, "GPU-aa10"), nvml) == set()
-
-
-@pytest.mark.parametrize("fails", ["init", "handle", "memory"])
-def test_memory_in_use_that_is_not_told_is_unknown(fails):
-    nvml = FakeNvml([FakeGpu("GPU-aa10", used=1)], fails=[fails])
-    assert memory_used(Gpu("0", "A100", 1, "GPU-aa10"), nvml) is None
 
 
 def test_the_real_nvml_has_what_is_asked_of_it():

@@ -53,7 +53,7 @@ def test_a_pause_changes_no_number(example, tmp_path):
 def test_only_a_pause_makes_a_checkpoint(example, tmp_path):
     function, configuration = example
     train(function, configuration, tmp_path, milestone=1, pauses=False)
-    assert not checkpoint.exists(tmp_path / checkpoint.NAME)
+    assert checkpoint.describe(tmp_path / checkpoint.NAME) is None
     train(function, configuration, tmp_path, milestone=1)
     assert checkpoint.describe(tmp_path / checkpoint.NAME)["resource"] == 1
 

@@ -112,7 +112,7 @@ def test_a_promoted_trial_goes_on_from_its_checkpoint(start, tmp_path):
     assert outcome(first) == LEFT
     meta = checkpoint.describe(tmp_path / "checkpoint")
     assert meta == {"version": 1, "kind": "json", "resource": 3, "job": 7}
-    second = start(counting, start=3, stop=9, again=True, job=8)
+    second = start(counting, start=3, stop=9, job=8)
     second.until("wait")
     second.tell({"leave": "pause"})
     end = second.ended()
@@ -144,7 +144,7 @@ def test_on_pause_may_keep_its_own_files(start, tmp_path):
     child.tell({"leave": "pause"})
     assert outcome(child) == LEFT
     assert (tmp_path / "files" / "mine").read_text() == "epoch 9"
-    assert not checkpoint.exists(tmp_path / "checkpoint")
+    assert checkpoint.describe(tmp_path / "checkpoint") is None
 
 
 def test_a_checkpoint_that_cannot_be_made_is_told_and_the_trial_leaves(start, tmp_path):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from hbsim.errors import ParameterError
 from hbsim.executors.devices import Gpu
-from hbsim.executors.slots import THREAD_VARIABLES, Slot, describe, make_slots
+from hbsim.executors.slots import Slot, describe, make_slots
+from hbsim.executors.threads import THREAD_VARIABLES
 
 
 def a100s(count: int) -> list[Gpu]:

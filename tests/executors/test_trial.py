@@ -53,7 +53,7 @@ def test_a_promotion_says_from_which_milestone(start, start_at, given):
         value = args.resume_from
         reporter(epoch=10, accuracy=value, whole=isinstance(value, int))
 
-    child = start(train, start=start_at, stop=27, again=True)
+    child = start(train, start=start_at, stop=27)
     assert outcome(child) == RETURNED
     assert child.rows[0][3] == {"accuracy": given, "whole": float(given == 9)}
 

@@ -61,10 +61,21 @@ def test_it_is_synced_at_the_end_only_if_something_is_new(path, synced):
     with Journal.create(path, SPEC, clock=clock) as journal:
         synced.clear()
         journal.append(RECORDS[0])
-        assert synced == []
-        journal.sync()
-        journal.sync()
     assert synced == ["file"]
+
+
+@pytest.mark.parametrize(("fsync", "times"), [("second", 1), ("never", 0), ("always", 1)])
+def test_the_disk_has_everything_a_second_later_though_nothing_more_is_appended(path, synced, fsync, times):
+    clock = Clock()
+    with Journal.create(path, SPEC, fsync=fsync, clock=clock) as journal:
+        synced.clear()
+        journal.append(RECORDS[0])
+        journal.tick()
+        assert len(synced) == (fsync == "always")
+        clock.now += 1
+        journal.tick()
+        journal.tick()
+        assert len(synced) == times
 
 
 def test_what_an_earlier_process_wrote_is_synced_too(path, synced):
@@ -199,9 +210,8 @@ def test_after_a_failed_sync_nothing_is_taken(path, monkeypatch):
         patched.setattr(os, "fsync", fail)
         with pytest.raises(OutputError, match="the disk is failing"):
             journal.append(RECORDS[0])
-    for act in (lambda: journal.append(RECORDS[0]), journal.sync):
-        with pytest.raises(OutputError, match="the disk failed before"):
-            act()
+    with pytest.raises(OutputError, match="the disk failed before"):
+        journal.append(RECORDS[0])
     journal.close()
     assert read(path) == ALL[:1]
 

@@ -15,8 +15,9 @@ from hbsim.errors import HbsimWarning
 from hbsim.history import Decisions
 from hbsim.live.load import Standing, replay
 from hbsim.runner import drive
+from hbsim.runner.ends import Limits
 from hbsim.runner.ledger import Ledger
-from hbsim.runner.real import Limits, Real
+from hbsim.runner.real import Real
 from tests.doubles.fake_trials import ALWAYS, AT_MESSAGE, AT_REPORT, Curve, Fault
 from tests.doubles.fake_workers import FakeWorkers
 from tests.doubles.pair import make_real
@@ -41,6 +42,9 @@ class Notes:
         self.hooks: dict[int, Callable[[], None]] = {}
         self.first: Callable[[Any], None] | None = None
         self._scheduler, self._wanted = scheduler, states
+
+    def tick(self) -> None:
+        """There is no disk."""
 
     def append(self, record: Any) -> int:
         number = len(self.records)
@@ -83,9 +87,8 @@ class Listener:
         return np.arange(self.asked - n, self.asked, dtype=np.float64)[:, None]
 
     def resume(self, configurations: Any) -> None:
-        assert not self.asked
-        self.asked = len(configurations)
-        assert configurations[:, 0].tolist() == list(range(self.asked))
+        first, self.asked = self.asked, self.asked + len(configurations)
+        assert configurations[:, 0].tolist() == list(range(first, self.asked))
 
     def on_start(self, trial: int, level: float) -> None:
         assert trial < self.asked
@@ -176,8 +179,7 @@ class Run:
             if self._resumes:
                 self.real.resume(self.scheduler.running_jobs())
             drive(self.scheduler, self.real, self.decisions, self.searcher)
-        why = "interrupted" if self.real.interrupted else "max_reward" if self.real.enough else "time_out"
-        self.real.finish("done" if self.scheduler.done else why)
+        self.real.finish(self.scheduler.done)
         return self
 
     def decided(self) -> list[tuple[Any, ...]]:

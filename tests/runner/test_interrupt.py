@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hbsim.runner.real import Limits
+from hbsim.runner.ends import Limits
 from tests.doubles.fake_trials import Curve, Fault
 
 from .checks import check_end, check_left, check_reports, tell_again
@@ -71,7 +71,7 @@ def test_good_enough(study: Study, tenths: int) -> None:
     check_cut(run)
     sign = 1 if run.scheduler.mode == "max" else -1
     good = next((r["n"] for r in run.records if is_good(r, sign, tenths / 10)), None)
-    assert run.real.enough == (good is not None)
+    assert run.real.ends.enough == (good is not None)
     if good is not None:
         assert not [r for r in run.records[good:] if r["e"] in ("start", "restart")]
     else:
