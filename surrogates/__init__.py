@@ -1,4 +1,4 @@
-"""Learning curves: synthetic families, recorded tables, and users' own."""
+"""Learning curves: synthetic families, recorded tables, predicted ones, and users' own."""
 
 from hbsim.surrogates.checked import Checked
 from hbsim.surrogates.describe import Description, describe, rank_correlation, spread_levels
@@ -8,6 +8,7 @@ from hbsim.surrogates.registry import available, load
 from hbsim.surrogates.simple import Ideal
 from hbsim.surrogates.synthetic import Synthetic
 from hbsim.surrogates.table import Table
+from hbsim.surrogates.yahpo import Yahpo
 
 __all__ = [
     "Checked",
@@ -16,6 +17,7 @@ __all__ = [
     "Surrogate",
     "Synthetic",
     "Table",
+    "Yahpo",
     "available",
     "check_levels",
     "describe",

@@ -19,10 +19,12 @@ from hbsim.surrogates.simple import Ideal
 from hbsim.surrogates.synthetic import Synthetic
 from hbsim.surrogates.table import SUFFIXES, Table
 from hbsim.surrogates.userfile import load_file
+from hbsim.surrogates.yahpo import PREFIX, Yahpo
 
 __all__ = ["available", "load"]
 
 _SHIPPED: Final = ("digits", "ideal", "synthetic")
+_YAHPO: Final = ("metric", "mode", "test_metric")  # what it takes of the options of recorded curves
 
 
 def available() -> list[str]:
@@ -40,6 +42,7 @@ def load(
     censored: Censored | None = None,
     test_metric: str | None = None,
     first_level: int | None = None,
+    yahpo_data: str | os.PathLike[str] | None = None,
 ) -> Surrogate:
     """Return a surrogate.
 
@@ -48,10 +51,12 @@ def load(
     surrogate : str, path or object
         One of `available()`, ``synthetic`` and ``ideal`` with options if wanted
         (``"synthetic:noise=0.1,seed=3"``); a path to a ``.npz``, ``.csv`` or ``.parquet`` file of
-        recorded curves; ``FILE.py:NAME``, a class (made without arguments) or an object in a file;
-        or an object with `evaluate`.
+        recorded curves; ``yahpo:SCENARIO/INSTANCE`` (``"yahpo:lcbench/167168"``); ``FILE.py:NAME``, a
+        class (made without arguments) or an object in a file; or an object with `evaluate`.
     metric, mode, time, seconds_per_unit, censored, test_metric, first_level
-        For recorded curves only, as in `Table.load`.
+        For recorded curves only, as in `Table.load`; `metric`, `mode` and `test_metric` for yahpo too.
+    yahpo_data : path, optional
+        For yahpo only: the folder of its files, as in `Yahpo`.
 
     Returns
     -------
@@ -76,6 +81,9 @@ def load(
         test_metric=test_metric,
         first_level=first_level,
     )
+    yahpo = isinstance(surrogate, str) and surrogate.startswith(PREFIX)
+    if yahpo_data is not None and not yahpo:
+        raise ParameterError("yahpo_data", os.fspath(yahpo_data), f"is for {PREFIX}SCENARIO/INSTANCE")
     if surrogate == "digits":
         return _digits(table, metric, mode)
     if isinstance(surrogate, str) and Path(surrogate).suffix in SUFFIXES:
@@ -90,9 +98,12 @@ def load(
         "first_level": first_level,
     }
     for field, value in options.items():
-        if value is not None:
+        if value is not None and not (yahpo and field in _YAHPO):
             name = surrogate if isinstance(surrogate, str) else type(surrogate).__name__
             raise ParameterError(field, value, f"is for recorded curves; {name} is none")
+    if yahpo:
+        text = str(surrogate).removeprefix(PREFIX)
+        return Yahpo(text, data=yahpo_data, metric=metric, mode=mode, test_metric=test_metric)
     return _named(surrogate) if isinstance(surrogate, str) else _object(surrogate)
 
 
@@ -107,12 +118,13 @@ def _named(text: str) -> Surrogate:
         return load_file(text)
     if Path(text).suffix == ".py":
         raise ParameterError("surrogate", text, "needs the name of a class or object: FILE.py:NAME")
-    kinds = f"one of {', '.join(_SHIPPED)}; a {', '.join(SUFFIXES)} file; or FILE.py:NAME."
-    raise ParameterError("surrogate", text, f"is no surrogate: {kinds}{nearest(name, _SHIPPED)}")
+    kinds = f"one of {', '.join(_SHIPPED)}; a {', '.join(SUFFIXES)} file; {PREFIX}SCENARIO/INSTANCE"
+    near = nearest(name, _SHIPPED)
+    raise ParameterError("surrogate", text, f"is no surrogate: {kinds}; or FILE.py:NAME.{near}")
 
 
 def _object(surrogate: object) -> Surrogate:
-    if isinstance(surrogate, Synthetic | Ideal | Table | Checked):
+    if isinstance(surrogate, Synthetic | Ideal | Table | Yahpo | Checked):
         return surrogate
     return Checked(surrogate)
 

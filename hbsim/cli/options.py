@@ -30,7 +30,7 @@ SurrogateName: TypeAlias = Annotated[
         "--surrogate",
         panel=CURVES,
         metavar="NAME|FILE|FILE.py:NAME",
-        help="Learning curves; `hbsim surrogates` lists the names.",
+        help="Learning curves; `hbsim surrogates` lists the names. Or yahpo:lcbench/167168.",
     ),
 ]
 
@@ -76,6 +76,10 @@ class FileOptions:
     first_level: Annotated[
         int | None,
         whole("--first-level", panel=CURVES, help="Files (.npz): the level of the first column, 0 or 1."),
+    ] = None
+    yahpo_data: Annotated[
+        str | None,
+        word("--yahpo-data", panel=CURVES, metavar="DIR", help="yahpo: the folder of its files."),
     ] = None
 
     def load(self, surrogate: str) -> Surrogate:
