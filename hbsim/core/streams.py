@@ -20,6 +20,12 @@ class Purpose(IntEnum):
     ROWS = 0x9A10
     SLOWNESS = 0x9A11
     FAILURE = 0x9A12
+    STARTUP = 0x9A13
+    REPORT = 0x9A14
+    DECISION = 0x9A15
+    CHECKPOINT = 0x9A16
+    OUTAGE = 0x9A17
+    PREEMPTION = 0x9A18
 
 
 def block_generator(seed: int, purpose: Purpose, block: int, part: int = 0) -> np.random.Generator:
