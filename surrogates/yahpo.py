@@ -21,6 +21,7 @@ from hbsim.surrogates.yahpo_space import SCENARIOS, Domain, Scenario, read_domai
 __all__ = ["PREFIX", "Yahpo"]
 
 PREFIX: Final = "yahpo:"
+_DIRECTION: Final = {"max": "higher", "min": "lower"}
 _KEPT: Final = 16384  # curves, some 15 MB: variants that are compared ask for the same ones
 
 
@@ -134,7 +135,9 @@ class Yahpo:
         """Return metric, seconds and test metric of configurations, shape (n, 3, T)."""
         columns = self._space.decode(check_points(configurations, self._space.dimension))
         inputs = [name for name in self._scenario.inputs if name != self._scenario.fidelity]
-        rows = np.stack([columns[name] for name in inputs], axis=1).astype(np.float32)
+        rows = np.empty((len(configurations), len(inputs)), dtype=np.float32)
+        for place, name in enumerate(inputs):
+            rows[:, place] = np.asarray(columns[name], dtype=np.float64)
         curves = np.empty((len(rows), 3, len(self._levels)), dtype=np.float32)
         for place, row in enumerate(rows):
             curves[place] = self._curve(row.tobytes())
@@ -159,7 +162,9 @@ def _remake(text: str, folder: str, metric: str, test_metric: str | None) -> Yah
 def _parse(text: str) -> tuple[Scenario, str]:
     name, _, instance = text.partition("/")
     if name not in SCENARIOS:
-        rule = f"is no scenario that hbsim has: {', '.join(SCENARIOS)}, as {PREFIX}lcbench/167168."
+        rule = (
+            f"the scenario {name!r} is not supported: {', '.join(SCENARIOS)} is, as {PREFIX}lcbench/167168."
+        )
         raise ParameterError("surrogate", PREFIX + text, rule + nearest(name, SCENARIOS))
     return SCENARIOS[name], instance
 
@@ -178,9 +183,6 @@ def _mode(metric: str, mode: Mode | None, scenario: Scenario) -> Mode:
     return known
 
 
-_DIRECTION: Final = {"max": "higher", "min": "lower"}
-
-
 def _twin(metric: str, test_metric: str | None, scenario: Scenario) -> str | None:
     if test_metric is not None:
         return _output("test_metric", test_metric, scenario)
@@ -196,9 +198,8 @@ def _domain(folder: Path, scenario: Scenario) -> Domain:
 def _code(folder: Path, domain: Domain, scenario: Scenario, instance: str) -> int:
     """Return what stands for an instance in the network."""
     if instance not in domain.instances:
-        rule = f"must name an instance of {scenario.name}: {', '.join(domain.instances)}."
-        text = f"{PREFIX}{scenario.name}/{instance}"
-        raise ParameterError("surrogate", text, rule + nearest(instance, domain.instances))
+        rule = f"must be {PREFIX}{scenario.name}/INSTANCE, an instance one of {', '.join(domain.instances)}"
+        raise ParameterError("surrogate", f"{PREFIX}{scenario.name}/{instance}".rstrip("/"), rule)
     path = folder / "encoding.json"
     codes = read_json(path).get(scenario.instance)
     code = codes.get(instance) if isinstance(codes, dict) else None

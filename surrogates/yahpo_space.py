@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -79,6 +79,7 @@ _LCBENCH: Final = Scenario(
     },
 )
 SCENARIOS: Final[Mapping[str, Scenario]] = {_LCBENCH.name: _LCBENCH}
+_KINDS: Final[Mapping[str, Callable[..., Real | Int]]] = {"uniform_float": Real, "uniform_int": Int}
 
 
 @dataclass(frozen=True)
@@ -145,16 +146,15 @@ def _entries(source: Path, data: Mapping[str, object], wanted: set[str]) -> dict
 
 
 def _parameter(source: Path, entry: Mapping[str, object]) -> Real | Int:
-    kinds = {"uniform_float": Real, "uniform_int": Int}
-    kind = kinds.get(str(entry.get("type")))
+    kind = _KINDS.get(str(entry.get("type")))
     if kind is None or entry.get("q") is not None:
         steps = "" if kind is None else f" in steps of {entry['q']}"
-        problem = f"{entry['name']} is {entry.get('type')}{steps}; {' and '.join(kinds)} can be read"
+        problem = f"{entry['name']} is {entry.get('type')}{steps}; {' and '.join(_KINDS)} can be read"
         raise SurrogateError(str(source), problem)
     low, high = (_field(source, entry, field) for field in ("lower", "upper"))
     default = entry.get("default", entry.get("default_value"))  # the latter since ConfigSpace 1.0
     try:
-        return kind(low, high, log=bool(entry.get("log", False)), default=default)  # type: ignore[arg-type]
+        return kind(low, high, log=bool(entry.get("log", False)), default=default)
     except ParameterError as error:
         raise SurrogateError(str(source), f"{entry['name']}: {error}") from None
 
