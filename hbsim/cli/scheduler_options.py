@@ -85,6 +85,15 @@ class SchedulerOptions:
             help="promotion: none while the next rung has more than 1/eta of the jobs.",
         ),
     ] = None
+    failed_places: Annotated[
+        str | None,
+        word(
+            "--failed-places",
+            panel=SCHEDULER,
+            metavar="passed-on|held",
+            help="promotion: places of trials that failed go to the next best (default), or stay taken.",
+        ),
+    ] = None
     n: Annotated[int | None, whole("--n", panel=SCHEDULER, help="sha: trials in the lowest rung.")] = None
     quota: Annotated[
         str | None,

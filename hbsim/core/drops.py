@@ -2,9 +2,10 @@
 
 A paused trial can go on only while its rung may still have a place for it. A rung has at most
 floor(n / eta) places, n being all values that may still be recorded there. A better trial holds its
-place for good once it cannot fail any more: it has completed, or can never go on itself. So a trial
-is lost when at least as many better ones hold theirs as there can ever be places. Only heaps are
-kept, O(log n) an event; nothing is kept at all until `Promotion.dropped` is called.
+place for good once it cannot fail any more: it has completed, or can never go on itself. Where the
+places of failed trials are held, it does so from the first. So a trial is lost when at least as many
+better ones hold theirs as there can ever be places. Only heaps are kept, O(log n) an event; nothing is
+kept at all until `Promotion.dropped` is called.
 """
 
 from __future__ import annotations
@@ -43,14 +44,21 @@ class Drops:
         The reduction factor.
     is_paused : callable
         Whether a trial is paused at the level of this index, and was not named yet.
+    passes_on : bool
+        Whether trials that fail for good leave their places to others.
     """
 
     def __init__(
-        self, groups: Sequence[Sequence[TopRung]], eta: Fraction, is_paused: Callable[[int, int], bool]
+        self,
+        groups: Sequence[Sequence[TopRung]],
+        eta: Fraction,
+        is_paused: Callable[[int, int], bool],
+        passes_on: bool = True,
     ) -> None:
         self._shelves = [[Shelf(rung) for rung in rungs] for rungs in groups]
         self._eta = eta
         self._is_paused = is_paused
+        self._passes_on = passes_on
         self._keys: dict[int, dict[int, Key]] = {}  # trial -> level index -> key
 
     def update(self, to_start: int) -> list[int]:
@@ -72,14 +80,17 @@ class Drops:
             rung = shelf.rung
             for order in range(shelf.seen, len(rung.values)):
                 trial, key = rung.trials[order], (rung.values[order], -order)
-                self._keys.setdefault(trial, {})[at] = key
                 heappush(shelf.paused, key)
+                if not self._passes_on:
+                    heappush(shelf.held, key)
+                    continue
+                self._keys.setdefault(trial, {})[at] = key
                 if at == len(shelves) - 1:
                     self._hold(shelves, trial, at)
             shelf.seen = len(rung.values)
 
     def _hold(self, shelves: Sequence[Shelf], trial: int, at: int) -> None:
-        for level, key in self._keys[trial].items():
+        for level, key in self._keys.get(trial, {}).items():
             if level < at:
                 heappush(shelves[level].held, key)
 
@@ -107,7 +118,7 @@ class Drops:
             key = shelf.paused[0]
             trial = shelf.rung.trials[-key[1]]
             if self._is_paused(trial, at):
-                if not full or (worst_held is not None and key > worst_held):
+                if not full or (worst_held is not None and key >= worst_held):
                     break
                 lost.append(trial)
             heappop(shelf.paused)

@@ -57,6 +57,7 @@ def make_scheduler(
     rule: Literal["quantile", "quantile-inclusive", "rank", "top-k"] | Unset = UNSET,
     straight_on: bool | Unset = UNSET,
     keep_size_ratios: bool | Unset = UNSET,
+    failed_places: Literal["passed-on", "held"] | Unset = UNSET,
     n: int | Unset = UNSET,
     quota: Literal["actual", "nominal"] | Unset = UNSET,
     overlap: bool | Unset = UNSET,
@@ -97,6 +98,9 @@ def make_scheduler(
         Promotion: a trial that is promotable when it is recorded goes on in the same job; default True.
     keep_size_ratios : bool
         Promotion: none while the next rung has more than 1/eta of this one's jobs; default False.
+    failed_places : "passed-on" or "held"
+        Promotion: a trial that failed for good leaves its place among the best floor(n / eta) to the next
+        best (default), or holds it for ever, as in AutoTorch, where a failed promotion is lost.
     n : int
         Successive halving: trials in the lowest rung. Required there.
     quota : "actual" or "nominal"
@@ -126,6 +130,7 @@ def make_scheduler(
         "rule": rule,
         "straight_on": straight_on,
         "keep_size_ratios": keep_size_ratios,
+        "failed_places": failed_places,
         "n": n,
         "quota": quota,
         "overlap": overlap,

@@ -15,7 +15,7 @@ from hbsim.core.sampling import SAMPLINGS
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError, nearest
 
-__all__ = ["TYPES", "UNSET", "Options", "Unset", "make_options", "meant"]
+__all__ = ["TYPES", "UNSET", "Options", "Unset", "completed", "make_options", "meant"]
 
 
 class Unset(Enum):
@@ -35,11 +35,12 @@ RUNGS: Final = (*COMMON, "grace_period", "reduction_factor")
 BRACKETS: Final = (*RUNGS, "brackets", "bracket_sampling", "shared_rungs")
 TYPES: Final[dict[str, tuple[str, ...]]] = {
     "stopping": (*BRACKETS, "rule"),
-    "promotion": (*BRACKETS, "straight_on", "keep_size_ratios"),
+    "promotion": (*BRACKETS, "straight_on", "keep_size_ratios", "failed_places"),
     "sha": (*RUNGS, "n", "quota", "overlap"),
     "hyperband": (*RUNGS, "n_formula", "quota", "overlap"),
     "fifo": COMMON,
 }
+LATER: Final[dict[str, Given]] = {"failed_places": "passed-on"}  # not in what 0.1 kept: what it did
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Options:
     rule: str = "quantile"
     straight_on: bool = True
     keep_size_ratios: bool = False
+    failed_places: str = "passed-on"
     n: int = 0
     quota: str = "actual"
     overlap: bool = False
@@ -94,6 +96,16 @@ def make_options(type: str, given: Mapping[str, Given]) -> Options:
             raise ParameterError(name, None, f"is required for type {type!r}")
     checked = {name: CHECKS[name](name, value) for name, value in given.items()}
     return Options(type=type, **checked)  # type: ignore[arg-type]
+
+
+def completed(kept: Mapping[str, Given]) -> dict[str, Given]:
+    """Return options as `Options.as_dict` gave them, with those at their defaults that came later.
+
+    So what an older version kept, which lacks them, still names the same scheduler.
+    """
+    options = dict(kept)
+    taken = TYPES.get(str(options.get("type")), ())
+    return {**{name: value for name, value in LATER.items() if name in taken}, **options}
 
 
 def meant(type: object) -> str:
@@ -159,6 +171,7 @@ CHECKS: Final[dict[str, Callable[[str, Given], object]]] = {
     "rule": _one_of(*RULES),
     "straight_on": _flag,
     "keep_size_ratios": _flag,
+    "failed_places": _one_of("passed-on", "held"),
     "n": _at_least(1),
     "quota": _one_of("actual", "nominal"),
     "overlap": _flag,

@@ -29,6 +29,7 @@ class Promotion(PausingScheduler):
         self._rungs = [self._groups[self._group(bracket)] for bracket in range(brackets)]
         self._straight_on = options.straight_on
         self._ratios = options.keep_size_ratios
+        self._passes_on = options.failed_places == "passed-on"
         self._drops: Drops | None = None
         self._named: set[int] = set()
         self._hopeless: list[int] = []  # paused without a number: never promoted
@@ -112,8 +113,9 @@ class Promotion(PausingScheduler):
         bracket = self._bracket[trial]
         rungs = self._rungs[bracket]
         rungs[at].targeted -= 1
-        for rung in rungs[self.geometry.first[bracket] : at]:
-            rung.pass_over(trial)
+        if self._passes_on:
+            for rung in rungs[self.geometry.first[bracket] : at]:
+                rung.pass_over(trial)
 
     # Dropping
 
@@ -130,7 +132,7 @@ class Promotion(PausingScheduler):
         if self.options.num_trials is None:
             return lost
         if self._drops is None:
-            self._drops = Drops(self._groups, self.geometry.eta, self._is_waiting)
+            self._drops = Drops(self._groups, self.geometry.eta, self._is_waiting, self._passes_on)
             known = sorted(self._named)
         else:
             known = lost
@@ -159,6 +161,12 @@ class Promotion(PausingScheduler):
     def _rung_values(self, trial: int) -> list[float]:
         return self._rungs[self._bracket[trial]][self._at[trial] - 1].values
 
+    def standing_since(self, trial: int) -> str:
+        """Return what became of a trial since its last milestone; see `Trials.standing_since`."""
+        if self._status[trial] == FAILED and self._position[trial] >= 0 and not self._passes_on:
+            return "It has failed for good since, and keeps its rank."
+        return super().standing_since(trial)
+
     def _since(self, trial: int) -> str:
         if self._status[trial] != PAUSED:
             return "It was promoted later."
@@ -168,6 +176,9 @@ class Promotion(PausingScheduler):
         if not places:
             return f"Now it is rank {rank} of {n}, too few for any to go on."
         text = f"Now it is rank {rank} of {n}, and the best {places} go on"
+        failed = sum(rung.is_top(other) and self._status[other] == FAILED for other in rung.trials)
+        if failed:
+            text += f", with {failed} of these places kept by trials that failed for good"
         if rung.is_top(trial) and not self._ratio_allows(rung, rungs[at + 1]):
             return f"{text}; it waits for keep_size_ratios, since {rungs[at + 1].targeted} went up already."
         return f"{text}."
@@ -200,7 +211,7 @@ class Promotion(PausingScheduler):
             else:
                 rung.record(trial, value)
         for order, trial in enumerate(trials):
-            if self._status[trial] == FAILED:
+            if self._status[trial] == FAILED and self._passes_on:
                 rung.pass_over(trial)
             elif self._is_waiting(trial, at):
                 rung.paused += 1

@@ -8,6 +8,7 @@ from collections import deque
 from math import nan
 from typing import TYPE_CHECKING, Final, cast
 
+from hbsim.core.options import completed
 from hbsim.core.packing import integers
 from hbsim.errors import HbsimWarning, ParameterError
 
@@ -108,8 +109,8 @@ def _check(scheduler: Scheduler, state: dict[str, object]) -> None:
 
 
 def _same_options(scheduler: Scheduler, theirs: dict[str, object]) -> None:
-    ours = scheduler.options.as_dict()
-    for name in sorted({*ours, *theirs}):
+    ours, theirs = scheduler.options.as_dict(), completed(theirs)
+    for name in sorted({*ours, *theirs}, key=lambda name: (name != "type", name)):
         if ours.get(name) != theirs.get(name):
             rule = (
                 f"the state is of a scheduler with {name}={theirs.get(name)!r}; the options must be the same"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hbsim.core.factory import make_scheduler
+from hbsim.core.options import completed
 from hbsim.core.space import Space
 from hbsim.errors import JournalError, ParameterError
 
@@ -84,9 +85,10 @@ class Spec:
             space = Space.from_json(data["space"])
             names = ("scheduler", "seed", "searcher", "time_attr", "reward_attr", "until_return")
             values = {name: data[name] for name in names}
+            values["scheduler"] = completed(values["scheduler"])
             constants = data.get("constants", {})
             return cls(train=data["train"], digest=data["sha256"], space=space, constants=constants, **values)
-        except (KeyError, TypeError, ParameterError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise JournalError(path, 1, f"it does not describe a study: {error}") from None
 
     def make_scheduler(self) -> Scheduler:

@@ -52,7 +52,8 @@ def test_every_option_comes_to_the_scheduler_and_the_cluster(inside, tmp_path):
     words = (
         "simulate --scheduler promotion --max-t 27.5 --grace-period 1.5 --reduction-factor 2.5 --brackets 2"
         " --bracket-sampling hyperband --shared-rungs --no-straight-on --keep-size-ratios --retries 2"
-        " --resource-type float --trials 30 --seed 5 --max-time 400 --surrogate synthetic:seed=2 --workers 3"
+        " --failed-places held --resource-type float --trials 30 --seed 5 --max-time 400"
+        " --surrogate synthetic:seed=2 --workers 3"
         " --speed 1,2,0.5 --startup 1 --report-delay 2 --save 3 --load 4 --straggler-std 0.5 --drop-rate 0.01"
         " --no-resume --report async --out x"
     )
@@ -73,6 +74,7 @@ def test_every_option_comes_to_the_scheduler_and_the_cluster(inside, tmp_path):
         "shared_rungs": True,
         "straight_on": False,
         "keep_size_ratios": True,
+        "failed_places": "held",
     }
     assert options["cluster"] == {
         "workers": 3,

@@ -71,6 +71,10 @@ LONG: list[tuple[str, dict[str, Any]]] = [
     ("promotion", BASE | {"brackets": 4, "shared_rungs": True, "keep_size_ratios": True}),
     ("promotion", BASE | {"brackets": 4, "straight_on": False, "num_trials": 40, "retries": 1}),
     ("promotion", BASE | {"brackets": 2, "shared_rungs": True, "straight_on": False}),
+    ("promotion", BASE | {"failed_places": "held"}),
+    ("promotion", BASE | {"failed_places": "held", "straight_on": False, "brackets": 3, "mode": "min"}),
+    ("promotion", BASE | {"failed_places": "held", "shared_rungs": True, "brackets": 3, "retries": 1}),
+    ("promotion", BASE | {"failed_places": "held", "keep_size_ratios": True, "reduction_factor": 2.2}),
     ("promotion", BASE | {"reduction_factor": 2.2, "num_trials": None}),
     ("promotion", BASE | {"reduction_factor": 1.2, "max_t": 6, "num_trials": 60}),
 ]

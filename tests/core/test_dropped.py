@@ -108,6 +108,34 @@ def test_a_failed_trial_takes_no_place() -> None:
     assert named(scheduler) == [2]
 
 
+def test_a_failed_trial_that_holds_its_place() -> None:
+    """Only one place can come, and the best has it from the moment it is recorded, failed or not."""
+    scheduler = make_scheduler("promotion", **THREE, num_trials=3, failed_places="held")
+    for _ in range(3):
+        scheduler.ask()
+    tell_all(scheduler, {0: 3.0, 1: 2.0})
+    assert named(scheduler) == [1]  # at the best it is the second of three
+    tell_all(scheduler, {2: 1.0})
+    assert named(scheduler) == [2]
+    assert scheduler.ask().trial == 0
+    assert named(scheduler) == []
+    scheduler.tell(Failure(0, 2))
+    assert scheduler.ask() is None
+    assert named(scheduler) == []
+    assert scheduler.done
+
+
+def test_a_place_may_still_come_beside_one_that_is_held() -> None:
+    scheduler = make_scheduler("promotion", **THREE, num_trials=6, failed_places="held")
+    for _ in range(4):
+        scheduler.ask()
+    tell_all(scheduler, {0: 3.0, 1: 2.0, 2: 1.0})
+    scheduler.tell(Failure(scheduler.ask().trial, 2))
+    assert named(scheduler) == [2]  # two places in the end: of 0, and of 1 unless a better one comes
+    scheduler.tell(Failure(3, 0.5))
+    assert named(scheduler) == [1]  # five values: no second place
+
+
 def test_nothing_while_trials_have_no_end() -> None:
     scheduler = make_scheduler("promotion", **THREE)
     for trial in range(30):

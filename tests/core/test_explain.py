@@ -127,6 +127,25 @@ def test_complete() -> None:
     assert explanation.cutoff is None
 
 
+@pytest.mark.parametrize(
+    ("places", "own", "next_best"),
+    [
+        ("passed-on", "It has failed for good since.", "Now it is rank 1 of 3, and the best 1 go on."),
+        (
+            "held",
+            "It has failed for good since, and keeps its rank.",
+            "Now it is rank 2 of 3, and the best 1 go on, "
+            "with 1 of these places kept by trials that failed for good.",
+        ),
+    ],
+)
+def test_who_has_the_place_of_a_trial_that_failed(places: str, own: str, next_best: str) -> None:
+    scheduler = told("promotion", [3.0, 2.0, 1.0], failed_places=places)
+    scheduler.tell(Failure(scheduler.ask().trial, 2))
+    assert scheduler.explain(0).text.endswith(f": pause. {own}")
+    assert scheduler.explain(1).text.endswith(f": pause. {next_best}")
+
+
 def test_after_a_failure_the_last_milestone_is_still_told() -> None:
     scheduler = told("stopping", [1.0])
     scheduler.tell(Failure(0, 2, "oom"))

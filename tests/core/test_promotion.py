@@ -73,6 +73,65 @@ def test_a_failed_trial_is_passed_over_at_every_rung(make: Make) -> None:
     assert scheduler.ask() is None
 
 
+def test_a_failed_promotion_may_hold_its_place(make: Make) -> None:
+    """The best fails for good: nobody follows until six values make a second place."""
+    scheduler = make("promotion", **NINE, num_trials=6, failed_places="held")
+    started(scheduler, 3)
+    tell_all(scheduler, {0: 3.0, 1: 2.0, 2: 1.0})
+    assert scheduler.ask() == Job(0, 0, 1, 3, 0)
+    scheduler.tell(Failure(0, 2))
+    assert [job.trial for job in started(scheduler, 3)] == [3, 4, 5]
+    assert tell_all(scheduler, {3: 0.0, 4: 0.0}) == [Verdict.PAUSE] * 2
+    scheduler.tell(Failure(5, 0.5))  # it never came to level 1: it holds no place, and makes none
+    assert scheduler.ask() is None
+    assert scheduler.done
+
+    scheduler = make("promotion", **NINE, num_trials=6, failed_places="held")
+    started(scheduler, 6)
+    tell_all(scheduler, {0: 3.0, 1: 2.0, 2: 1.0})
+    scheduler.tell(Failure(scheduler.ask().trial, 2))
+    assert scheduler.ask() is None
+    tell_all(scheduler, {3: 0.0, 4: 0.0, 5: 0.0})
+    assert scheduler.ask() == Job(1, 0, 1, 3, 0)
+
+
+def test_a_failed_trial_may_hold_its_places_at_every_rung(make: Make) -> None:
+    """It fails beyond level 3; better ones that come later take the place, and give it back to nobody."""
+    scheduler = make("promotion", **NINE, num_trials=9, straight_on=False, failed_places="held")
+    started(scheduler, 9)
+    tell_all(scheduler, {trial: 9.0 - trial for trial in range(9)})
+    assert [job.trial for job in started(scheduler, 3)] == [0, 1, 2]
+    tell_all(scheduler, {0: 9.0, 1: 8.0, 2: 7.0}, level=3)
+    assert scheduler.ask() == Job(0, 0, 3, 9, 0)
+    scheduler.tell(Failure(0, 5))
+    assert scheduler.ask() is None
+    assert scheduler.done
+
+
+def test_better_ones_take_a_place_that_is_held(make: Make) -> None:
+    scheduler = make("promotion", **NINE, straight_on=False, failed_places="held")
+    started(scheduler, 4)
+    tell_all(scheduler, {0: 1.0, 1: 0.0, 2: 0.0})
+    scheduler.tell(Failure(scheduler.ask().trial, 2))
+    tell_all(scheduler, {3: 2.0})
+    assert scheduler.ask() == Job(3, 0, 1, 3, 0)
+
+
+@pytest.mark.parametrize(("places", "next_one"), [("held", 5), ("passed-on", 4)])
+def test_the_count_is_given_back_wherever_the_place_goes(make: Make, places: str, next_one: int) -> None:
+    """As in `test_a_failure_gives_its_count_back`: 4 was held back by size ratios, and may go on now."""
+    scheduler = make("promotion", **NINE, keep_size_ratios=True, failed_places=places)
+    started(scheduler, 2)
+    tell_all(scheduler, {0: 0.0, 1: 1.0})
+    for trial in (2, 3):
+        scheduler.ask()
+        assert goes_on(scheduler, trial, straight_on=True)
+    scheduler.ask()
+    scheduler.tell(Report(4, 1, 2.5))  # the only place is that of 3
+    scheduler.tell(Failure(3, 2))
+    assert scheduler.ask().trial == next_one
+
+
 def test_a_retry_keeps_place_start_and_stop(make: Make) -> None:
     scheduler = make("promotion", **NINE, retries=1, straight_on=False)
     started(scheduler, 3)

@@ -133,7 +133,13 @@ def test_the_warning_of_skipped_milestones_is_remembered(type: str) -> None:
 
 CHANGES: dict[str, dict[str, Any]] = {
     "stopping": {"rule": "rank", "brackets": 1, "bracket_sampling": "hyperband", "shared_rungs": True},
-    "promotion": {"straight_on": False, "keep_size_ratios": True, "brackets": 1, "shared_rungs": True},
+    "promotion": {
+        "straight_on": False,
+        "keep_size_ratios": True,
+        "failed_places": "held",
+        "brackets": 1,
+        "shared_rungs": True,
+    },
     "sha": {"n": 28, "quota": "nominal", "overlap": True},
     "hyperband": {"n_formula": "floor", "quota": "nominal", "overlap": True},
     "fifo": {},
@@ -167,6 +173,21 @@ def test_the_same_options_written_otherwise_are_the_same() -> None:
     other = make_scheduler("stopping", **options)
     other.load_state_dict(state)
     assert other.ask() == make_scheduler("stopping", **GOOD["stopping"]).ask()
+
+
+def test_a_state_from_before_failed_places_is_of_their_default() -> None:
+    scheduler = make_scheduler("promotion", **GOOD["promotion"])
+    scheduler.ask()
+    state = scheduler.state_dict()
+    del state["options"]["failed_places"]
+    for places in ("passed-on", "held"):
+        other = make_scheduler("promotion", **GOOD["promotion"], failed_places=places)
+        if places == "held":
+            with pytest.raises(ParameterError, match="failed_places"):
+                other.load_state_dict(state)
+        else:
+            other.load_state_dict(state)
+            assert other.state_dict() == scheduler.state_dict()
 
 
 @pytest.mark.parametrize("state", [{}, {"options": {}}])

@@ -27,6 +27,7 @@ def make_naive(
     rule: str = "quantile",
     straight_on: bool = True,
     keep_size_ratios: bool = False,
+    failed_places: str = "passed-on",
     n: int = 0,
     quota: str = "actual",
     overlap: bool = False,
@@ -57,6 +58,7 @@ def make_naive(
     else:
         scheduler.straight_on = straight_on
         scheduler.keep_size_ratios = keep_size_ratios
+        scheduler.failed_places = failed_places
     return scheduler
 
 

@@ -95,6 +95,7 @@ class NaivePromotion(NaiveBrackets):
 
     straight_on = True
     keep_size_ratios = False
+    failed_places = "passed-on"
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
@@ -122,8 +123,10 @@ class NaivePromotion(NaiveBrackets):
         if self.blocked(bracket, level):
             return []
         rung = self.rung_at(bracket, level)
-        alive = [(s, t) for s, t in rung.ranked() if self.trials[t].status != "failed"]
-        best = alive[: math.floor(len(rung.records) / self.eta)]
+        ranked = rung.ranked()
+        if self.failed_places == "passed-on":
+            ranked = [(s, t) for s, t in ranked if self.trials[t].status != "failed"]
+        best = ranked[: math.floor(len(rung.records) / self.eta)]
         return [t for s, t in best if s is not None and t not in rung.promoted]
 
     def first_promotable(self, bracket: int) -> Trial | None:
@@ -184,8 +187,11 @@ class NaivePromotion(NaiveBrackets):
             return True
         if self.num_trials is None:
             return False
-        surely_there = [t for _, t in ranked[:place] if not self.may_fail(self.trials[t])]
+        surely_there = [t for _, t in ranked[:place] if self.keeps_its_place(self.trials[t])]
         return len(surely_there) >= math.floor(self.most(trial, rung) / self.eta)
+
+    def keeps_its_place(self, better: Trial) -> bool:
+        return self.failed_places == "held" or not self.may_fail(better)
 
     def may_fail(self, trial: Trial) -> bool:
         if trial.status == "paused":

@@ -120,7 +120,8 @@ class Pair:
 
     def report_below(self, trial: Trial, value: float | None) -> None:
         low = max(trial.previous, 0.0)
-        decision = self.tell(Report(trial.number, low + (trial.stop - low) / 2, value))
+        below = min(low + (trial.stop - low) / 2, math.nextafter(trial.stop, 0))  # levels may be neighbours
+        decision = self.tell(Report(trial.number, below, value))
         assert decision.verdict is Verdict.CONTINUE
         assert decision.milestones == ()
 

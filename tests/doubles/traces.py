@@ -63,6 +63,7 @@ def draw_bracket_options(draw: Any, type: str, options: dict[str, Any]) -> None:
     else:
         options["straight_on"] = flag(draw)
         options["keep_size_ratios"] = flag(draw)
+        options["failed_places"] = draw(st.sampled_from(["passed-on", "held"]))
 
 
 actions = st.lists(
