@@ -8,12 +8,22 @@ from hbsim.surrogates.registry import available, load
 from hbsim.surrogates.simple import Ideal
 from hbsim.surrogates.synthetic import Synthetic
 from hbsim.surrogates.table import Table
+from hbsim.surrogates.wrap_corrupted import Corrupted
+from hbsim.surrogates.wrap_cost import ScaledCost
+from hbsim.surrogates.wrap_delayed import Delayed
+from hbsim.surrogates.wrap_negated import Negated
+from hbsim.surrogates.wrap_noise import Noisy
 from hbsim.surrogates.yahpo import Yahpo
 
 __all__ = [
     "Checked",
+    "Corrupted",
+    "Delayed",
     "Description",
     "Ideal",
+    "Negated",
+    "Noisy",
+    "ScaledCost",
     "Surrogate",
     "Synthetic",
     "Table",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -19,6 +19,8 @@ from hbsim.surrogates.simple import Ideal
 from hbsim.surrogates.synthetic import Synthetic
 from hbsim.surrogates.table import SUFFIXES, Table
 from hbsim.surrogates.userfile import load_file
+from hbsim.surrogates.wrap_text import wrap_all
+from hbsim.surrogates.wrapper import Wrapper
 from hbsim.surrogates.yahpo import PREFIX, Yahpo
 
 __all__ = ["available", "load"]
@@ -43,6 +45,7 @@ def load(
     test_metric: str | None = None,
     first_level: int | None = None,
     yahpo_data: str | os.PathLike[str] | None = None,
+    wrap: str | Sequence[str] | None = None,
 ) -> Surrogate:
     """Return a surrogate.
 
@@ -57,6 +60,8 @@ def load(
         For recorded curves only, as in `Table.load`; `metric`, `mode` and `test_metric` for yahpo too.
     yahpo_data : path, optional
         For yahpo only: the folder of its files, as in `Yahpo`.
+    wrap : sequence of str, optional
+        Wrappers to put around it, in this order, as in `wrap_all`: ``["noise:std=0.02", "negate"]``.
 
     Returns
     -------
@@ -81,13 +86,14 @@ def load(
         test_metric=test_metric,
         first_level=first_level,
     )
+    wrapped = partial(wrap_all, texts=() if wrap is None else wrap)
     yahpo = isinstance(surrogate, str) and surrogate.startswith(PREFIX)
     if yahpo_data is not None and not yahpo:
         raise ParameterError("yahpo_data", os.fspath(yahpo_data), f"is for {PREFIX}SCENARIO/INSTANCE")
     if surrogate == "digits":
-        return _digits(table, metric, mode)
+        return wrapped(_digits(table, metric, mode))
     if isinstance(surrogate, str) and Path(surrogate).suffix in SUFFIXES:
-        return table(surrogate, metric=metric, mode=mode)
+        return wrapped(table(surrogate, metric=metric, mode=mode))
     options = {
         "metric": metric,
         "mode": mode,
@@ -103,8 +109,8 @@ def load(
             raise ParameterError(field, value, f"is for recorded curves; {name} is none")
     if yahpo:
         text = str(surrogate).removeprefix(PREFIX)
-        return Yahpo(text, data=yahpo_data, metric=metric, mode=mode, test_metric=test_metric)
-    return _named(surrogate) if isinstance(surrogate, str) else _object(surrogate)
+        return wrapped(Yahpo(text, data=yahpo_data, metric=metric, mode=mode, test_metric=test_metric))
+    return wrapped(_named(surrogate) if isinstance(surrogate, str) else _object(surrogate))
 
 
 def _named(text: str) -> Surrogate:
@@ -124,7 +130,7 @@ def _named(text: str) -> Surrogate:
 
 
 def _object(surrogate: object) -> Surrogate:
-    if isinstance(surrogate, Synthetic | Ideal | Table | Yahpo | Checked):
+    if isinstance(surrogate, Synthetic | Ideal | Table | Yahpo | Checked | Wrapper):
         return surrogate
     return Checked(surrogate)
 

@@ -10,7 +10,7 @@ from hbsim.errors import ParameterError, nearest
 from hbsim.surrogates.simple import Ideal
 from hbsim.surrogates.synthetic import Family, Synthetic
 
-__all__ = ["ideal", "synthetic"]
+__all__ = ["Parsers", "ideal", "parse_options", "synthetic"]
 
 Value: TypeAlias = str | int | float
 Parsers: TypeAlias = Mapping[str, Callable[[str], Value]]
@@ -37,7 +37,7 @@ def synthetic(text: str) -> Synthetic:
     ParameterError
         An option is unknown, given twice, or breaks its rule.
     """
-    o = _parse("synthetic", text, _SYNTHETIC)
+    o = parse_options("synthetic", text, _SYNTHETIC)
     d = Synthetic()  # its defaults stand for what the text leaves out
     return Synthetic(
         family=cast(Family, o.get("family", d.family)),
@@ -60,7 +60,7 @@ def ideal(text: str) -> Ideal:
     ParameterError
         An option is unknown, given twice, or breaks its rule.
     """
-    o, d = _parse("ideal", text, _IDEAL), Ideal()
+    o, d = parse_options("ideal", text, _IDEAL), Ideal()
     return Ideal(
         cast(float, o.get("max_resource", d.max_resource)),
         mode=cast(Mode, o.get("mode", d.mode)),
@@ -68,13 +68,21 @@ def ideal(text: str) -> Ideal:
     )
 
 
-def _parse(name: str, text: str, parsers: Parsers) -> dict[str, Value]:
+def parse_options(name: str, text: str, parsers: Parsers) -> dict[str, Value]:
+    """Read the options ``key=value,...`` of what is called `name`; `parsers` says which there are.
+
+    Raises
+    ------
+    ParameterError
+        An option is unknown or given twice (field ``surrogate``), or its value cannot be read.
+    """
     options: dict[str, Value] = {}
     for item in text.split(",") if text else []:
         key, equals, value = (part.strip() for part in item.partition("="))
         spec = f"{name}:{text}"
         if key not in parsers:
-            rule = f"{key!r} is no option of {name}: {', '.join(parsers)}.{nearest(key, parsers)}"
+            known = ", ".join(parsers) or "it has none"
+            rule = f"{key!r} is no option of {name}: {known}.{nearest(key, parsers)}"
             raise ParameterError("surrogate", spec, rule)
         if not equals or not value:
             raise ParameterError("surrogate", spec, f"{key} needs a value: {key}=...")
@@ -88,5 +96,5 @@ def _number(key: str, text: str, parser: Callable[[str], Value]) -> Value:
     try:
         return parser(text)
     except ValueError:
-        kind = "a whole number" if parser is int else "a number"
+        kind = "a whole number" if parser is int else "a number" if parser is float else "true or false"
         raise ParameterError(key, text, f"must be {kind}") from None
