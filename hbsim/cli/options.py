@@ -37,7 +37,7 @@ SurrogateName: TypeAlias = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class FileOptions:
-    """How files of recorded curves are read; the fields are the parameters of `hbsim.surrogates.load`."""
+    """How files are read, and what is put around curves; the fields are those of `hbsim.surrogates.load`."""
 
     metric: Annotated[
         str | None,
@@ -76,6 +76,15 @@ class FileOptions:
     first_level: Annotated[
         int | None,
         whole("--first-level", panel=CURVES, help="Files (.npz): the level of the first column, 0 or 1."),
+    ] = None
+    wrap: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--wrap",
+            metavar="NAME[:KEY=VALUE,...]",
+            rich_help_panel=CURVES,
+            help="noise, negate, cost, corrupt or delay the curves; once for each wrapper, in this order.",
+        ),
     ] = None
     yahpo_data: Annotated[
         str | None,

@@ -115,7 +115,7 @@ class RunCurveOptions(FileOptions):
     ] = None
 
     def load(self, surrogate: str) -> Surrogate:
-        """Load learning curves: a file's decide as asked; those of a name have to agree.
+        """Load learning curves: a file's decide as asked; those of a name have to agree, before any wrapper.
 
         Raises
         ------
@@ -127,7 +127,7 @@ class RunCurveOptions(FileOptions):
 
         if Path(surrogate).suffix in SUFFIXES or (self.metric or self.mode) is None:
             return load(surrogate, **given(self))
-        curves = load(surrogate, **given(replace(self, metric=None, mode=None)))
+        curves = load(surrogate, **given(replace(self, metric=None, mode=None, wrap=None)))
         if surrogate == "digits" and self.metric not in (None, curves.metric):
             return load(surrogate, **given(self))  # it has other metrics
         for name in ("metric", "mode"):
@@ -135,7 +135,7 @@ class RunCurveOptions(FileOptions):
             if asked not in (None, has):
                 rule = f"{surrogate} decides on {curves.metric}, where {curves.mode} is better"
                 raise ParameterError(name, asked, rule)
-        return curves
+        return load(curves, wrap=self.wrap)
 
 
 @dataclass(frozen=True, slots=True)

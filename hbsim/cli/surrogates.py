@@ -39,7 +39,7 @@ def surrogates(
     """
     from hbsim.cli.output import print_json
 
-    found = _one(surrogate, files) if surrogate else _shipped()
+    found = _one(surrogate, files) if surrogate else _shipped(files.wrap)
     if as_json:
         print_json({"surrogates": [_content(one, size) for one, size in found]})
     elif surrogate:
@@ -54,13 +54,13 @@ def _one(name: str, files: FileOptions) -> list[tuple[Description, int | None]]:
     return [(describe(files.load(name)), _size(name))]
 
 
-def _shipped() -> list[tuple[Description, int | None]]:
+def _shipped(wrap: list[str] | None) -> list[tuple[Description, int | None]]:
     from hbsim.surrogates import available, describe, load
 
     found = []
     for name in available():
         try:
-            found.append((describe(load(name)), _size(name)))
+            found.append((describe(load(name, wrap=wrap)), _size(name)))
         except SurrogateError as error:
             say("warning", str(error))
     return found
@@ -88,7 +88,7 @@ def _show_all(found: list[tuple[Description, int | None]]) -> None:
     levels = sorted({level for one, _ in found for level in one.levels[:-1]})
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for heading in ("name", "metric", "mode", "rows", "levels", "R", "size"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for level in levels:
         table.add_column(f"@{level:g}", justify="right")
     for one, size in found:
