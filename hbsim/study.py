@@ -85,7 +85,7 @@ def simulate(
     from hbsim.runner import drive
     from hbsim.simulation.curves import Curves
     from hbsim.simulation.engine import Engine
-    from hbsim.simulation.result import Result
+    from hbsim.simulation.result import Result, Simulated
     from hbsim.surrogates import check_levels, load
 
     seed = check_seed(seed)
@@ -100,14 +100,16 @@ def simulate(
     trials, high = scheduler.options.num_trials, any(scheduler.geometry.first[: scheduler.brackets])
     curves = Curves(loaded, chosen, scheduler.levels, cluster, seed, trials, high)
     jobs, decisions = Jobs(), Decisions()
-    engine = Engine(cluster, curves, scheduler.geometry, jobs, inf if max_time is None else float(max_time))
+    end = inf if max_time is None else float(max_time)
+    engine = Engine(cluster, curves, scheduler.geometry, jobs, end, seed, scheduler.dropped)
     told = chosen if getattr(chosen, "listens", True) else None
     good = None if max_reward is None else float(max_reward)
     with _without_collector(), _interruptible(engine):
         reached = drive(scheduler, engine, decisions, told, good)
         engine.cut(engine.now if reached or engine.interrupted else engine.max_time)
     again = replace and loaded.rows is not None and scheduler.started > loaded.rows
-    result = Result(scheduler, curves, cluster, jobs, decisions, again, engine.interrupted)
+    simulated = Simulated(cluster, seed, engine.luck, jobs, decisions, engine.failures, engine.disk)
+    result = Result(scheduler, curves, simulated, again, engine.interrupted)
     if engine.interrupted:
         raise Interrupted(result)
     return result

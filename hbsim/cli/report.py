@@ -42,7 +42,7 @@ def write(result: Result, request: Request, folder: Path) -> None:
         "options": {
             **request.options,
             "scheduler": result.scheduler.options.as_dict(),
-            "cluster": asdict(result.cluster),
+            "cluster": result.cluster.as_dict(),
         },
         "versions": versions(),
         **_content(result),

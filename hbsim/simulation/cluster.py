@@ -1,14 +1,17 @@
-"""The simulated cluster: how many workers, and what everything costs in simulated time."""
+"""The simulated cluster: which workers there are, and what everything costs in simulated time."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Final, Literal
 
-from hbsim.core.exact import exact, whole
-from hbsim.errors import ParameterError
+from hbsim.simulation import cluster_checks as check
+from hbsim.simulation.distributions import Distribution
+from hbsim.simulation.machines import Machines, workers_of
+from hbsim.simulation.trace import Trace
 
 __all__ = ["DEFAULT_WORKERS", "Cluster"]
 
@@ -22,26 +25,29 @@ DEFAULT_WORKERS: Final = _Default(32)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """A cluster of workers, each of which runs one job at a time.
+    """A cluster of workers, each of which runs one job at a time; `docs/cluster.md` says it exactly.
 
     A job occupies its worker from its start to its last decision, or to the end of the checkpoint
-    that it saves. All times are simulated seconds.
+    that it saves. All times are simulated seconds. Where a distribution may stand, a number is always
+    the same, and a text is read by `hbsim.simulation.distributions.parse`: ``"lognormal:mean=5,std=2"``.
 
     Parameters
     ----------
     workers : int
-        How many workers; at least 1, by default 32.
+        How many workers; at least 1, by default 32, or as many as the machines or the trace have.
     speed : float or sequence of float
         Training speed, of all workers or of each; 2 halves the seconds of the curves.
-    startup : float
+    startup : float or distribution
         From a job's start until it trains, or loads.
-    report_delay : float
-        From a milestone until its decision arrives.
+    report_delay : float or distribution
+        From a milestone until the scheduler has the report and decides.
+    decision_delay : float or distribution
+        From a decision until the worker has the answer.
     save : float
-        Saving a checkpoint, when a trial pauses. The worker is occupied, and nobody loads it before.
+        Saving a checkpoint, when a trial pauses, beside its transfer. The worker is occupied, and nobody
+        loads it before.
     load : float
-        Loading it, when a trial goes on in a new job. A trial that is retried loads what it had at its
-        last milestone: that this was kept, without a pause, costs nothing.
+        Loading it, when a trial goes on in a new job, beside its transfer.
     straggler_std : float
         Each stretch between two levels takes 1 + |z| times as long, z ~ Normal(0, straggler_std).
     drop_rate : float
@@ -52,6 +58,34 @@ class Cluster:
     report : "blocking" or "async"
         Whether training waits for a decision, or runs on until a stop arrives. What runs on can be
         lost too, and then the report that was under way is dropped.
+    mtbf, mttr : float or distribution
+        A machine breaks after a time, and is repaired after another; a number is the mean of an
+        exponential distribution. None: it never breaks.
+    preempted_every, preempted_for : float or distribution
+        The same for machines that are taken away, as spot machines are.
+    notice : float
+        How long before a machine is taken away its workers are told.
+    schedule : sequence of (float, int)
+        From each of these times on so many machines are there, those with the lowest numbers.
+    trace : path or Trace, optional
+        A CSV file of when each worker was there; see `hbsim.simulation.trace`.
+    retry_from : "milestone", "checkpoint" or "zero"
+        From where a trial goes on that is retried after a failure: its last milestone, which costs
+        nothing to keep; its last saved checkpoint; or zero.
+    checkpoint_size : float or distribution
+        GB of a trial's checkpoint.
+    save_bandwidth, load_bandwidth : float, optional
+        GB a second that one worker can save and load; None: a transfer takes no time.
+    store_bandwidth : float, optional
+        GB a second of the store that all workers share; None: no limit.
+    machines : sequence of Machines
+        Kinds of machines, with their GPUs, speeds and prices. Without them each worker is a machine.
+    gpus_per_trial : float
+        GPUs of a machine that a trial takes: whole, or below 1 where trials share a GPU.
+    slowdown : float
+        How many times as long training takes where trials share a GPU; at least 1.
+    price : float
+        Money for an hour of a worker, without `machines`.
 
     Raises
     ------
@@ -61,46 +95,75 @@ class Cluster:
 
     workers: int = DEFAULT_WORKERS
     speed: float | Sequence[float] = 1.0
-    startup: float = 0.0
-    report_delay: float = 0.0
+    startup: float | str | Distribution = 0.0
+    report_delay: float | str | Distribution = 0.0
+    decision_delay: float | str | Distribution = 0.0
     save: float = 0.0
     load: float = 0.0
     straggler_std: float = 0.0
     drop_rate: float = 0.0
     resume: bool = True
     report: Literal["blocking", "async"] = "blocking"
+    mtbf: float | str | Distribution | None = None
+    mttr: float | str | Distribution = 0.0
+    preempted_every: float | str | Distribution | None = None
+    preempted_for: float | str | Distribution = 0.0
+    notice: float = 0.0
+    schedule: Sequence[tuple[float, int]] = ()
+    trace: str | os.PathLike[str] | Trace | None = None
+    retry_from: Literal["milestone", "checkpoint", "zero"] = "milestone"
+    checkpoint_size: float | str | Distribution = 0.0
+    save_bandwidth: float | None = None
+    load_bandwidth: float | None = None
+    store_bandwidth: float | None = None
+    machines: Sequence[Machines] = ()
+    gpus_per_trial: float = 1
+    slowdown: float = 1.0
+    price: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.names_workers:
-            self._set("workers", whole("workers", self.workers, 1))
-        for name in ("startup", "report_delay", "save", "load", "straggler_std", "drop_rate"):
-            number = exact(name, getattr(self, name))
-            if number < 0:
-                raise ParameterError(name, getattr(self, name), "must be at least 0")
-            self._set(name, float(number))
-        if self.drop_rate >= 1:
-            raise ParameterError("drop_rate", self.drop_rate, "must be below 1: a probability per second")
-        if not isinstance(self.resume, bool):
-            raise ParameterError("resume", self.resume, "must be True or False")
-        if self.report not in ("blocking", "async"):
-            raise ParameterError("report", self.report, "must be 'blocking' or 'async'")
-        self._set("speed", self._checked_speed())
+        for name in ("startup", "report_delay", "decision_delay", "checkpoint_size"):
+            self._set(name, check.distribution(name, getattr(self, name)))
+        for name in ("save", "load", "straggler_std", "drop_rate", "notice", "price"):
+            self._set(name, check.number(name, getattr(self, name)))
+        for name in ("save_bandwidth", "load_bandwidth", "store_bandwidth"):
+            self._set(name, check.bandwidth(name, getattr(self, name)))
+        for time, back in (("mtbf", "mttr"), ("preempted_every", "preempted_for")):
+            pair = check.renewal(time, getattr(self, time), back, getattr(self, back))
+            self._set(time, pair[0])
+            self._set(back, pair[1])
+        check.flags(self.drop_rate, self.resume, self.report, self.retry_from)
+        self._set("trace", check.trace(self.trace))
+        self._set("machines", check.machines(self.machines))
+        self._set("gpus_per_trial", check.gpus_per_trial(self.gpus_per_trial, self.machines))
+        self._set("slowdown", check.slowdown(self.slowdown, self.gpus_per_trial))
+        self._set("schedule", check.schedule(self.schedule))
+        check.together(self)
+        self._set("workers", check.workers(self.names_workers, self.workers, self._counted()))
+        self._set("speed", check.speed(self.speed, self.workers))
+        check.enough_machines(self.schedule, self.count_machines)
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)  # the class is frozen
 
-    def _checked_speed(self) -> float | tuple[float, ...]:
-        if isinstance(self.speed, str) or not isinstance(self.speed, Iterable):
-            speeds = [self.speed]
-        else:
-            speeds = list(self.speed)
-            if len(speeds) != self.workers:
-                rule = f"must be one number, or {self.workers}, one a worker"
-                raise ParameterError("speed", self.speed, rule)
-        numbers = tuple(float(exact("speed", speed)) for speed in speeds)
-        if min(numbers) <= 0:
-            raise ParameterError("speed", self.speed, "must be above 0")
-        return numbers if isinstance(self.speed, Iterable) else numbers[0]
+    def _counted(self) -> int | None:
+        """Return how many workers the machines, the trace or the schedule have; None if nothing says it."""
+        if self.machines:
+            return len(self._workers_by_machine())
+        if isinstance(self.trace, Trace):
+            return len(self.trace.workers)
+        if self.schedule and not self.names_workers:
+            return max(1, max(count for _, count in self.schedule))
+        return None
+
+    def _workers_by_machine(self) -> list[tuple[int, Machines]]:
+        """Return for each worker its machine's number and kind."""
+        share, number, workers = check.share(self.gpus_per_trial), 0, []
+        for kind in self.machines:
+            for _ in range(kind.count):
+                workers += [(number, kind)] * workers_of(kind, share)
+                number += 1
+        return workers
 
     @property
     def names_workers(self) -> bool:
@@ -110,9 +173,56 @@ class Cluster:
     @property
     def speeds(self) -> tuple[float, ...]:
         """The training speed of each worker."""
-        return (self.speed,) * self.workers if isinstance(self.speed, float) else tuple(self.speed)
+        if self.machines:
+            return tuple(kind.speed / self.slowdown for _, kind in self._workers_by_machine())
+        return (self.speed,) * self.workers if isinstance(self.speed, float) else tuple(self.speed)  # type: ignore[arg-type]
+
+    @property
+    def machine_of(self) -> tuple[int, ...]:
+        """The number of each worker's machine."""
+        if self.machines:
+            return tuple(number for number, _ in self._workers_by_machine())
+        return tuple(range(self.workers))
+
+    @property
+    def count_machines(self) -> int:
+        """How many machines there are."""
+        return sum(kind.count for kind in self.machines) if self.machines else self.workers
+
+    @property
+    def prices(self) -> tuple[float, ...]:
+        """What an hour of each machine costs."""
+        if self.machines:
+            return tuple(kind.price for kind in self.machines for _ in range(kind.count))
+        return (self.price,) * self.workers
+
+    @property
+    def is_priced(self) -> bool:
+        """Whether anything costs money."""
+        return any(self.prices)
+
+    @property
+    def has_absences(self) -> bool:
+        """Whether machines come and go."""
+        return bool(self.mtbf is not None or self.preempted_every is not None or self.schedule or self.trace)
 
     @property
     def hazard(self) -> float:
         """The rate of the exponential law that loses a job with `drop_rate` a second."""
         return -math.log1p(-self.drop_rate)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return all parameters in plain JSON types, as a cluster file has them."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Machines):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, Trace):
+        return value.source
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if is_dataclass(value):
+        return getattr(value, "text")  # noqa: B009 - a distribution
+    return int(value) if isinstance(value, _Default) else value

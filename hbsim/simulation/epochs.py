@@ -79,17 +79,19 @@ def _one_job(
     start, stop, trial = float(row["start_resource"]), float(row["stop_resource"]), int(row["trial"])
     mask = (units > start) & (units <= stop)
     when = np.empty(len(units))
-    delay = result.cluster.report_delay
-    waits = result.cluster.report == "blocking"
+    luck = result.simulated.luck
+    waits = result.cluster.report == "blocking" and not luck.no_delays
     clock = float(row["train_start"])
-    for below, level, factor in _stretches(result, trial, speed, start):
+    for at, below, level, factor in _stretches(result, trial, speed, start):
         inside = (units > below) & (units <= level)
         base = np.interp(below, units, seconds) if below else 0.0
-        when[inside] = clock + (seconds[inside] - base) * factor
+        if start > below:  # a checkpoint within the stretch
+            base += (np.interp(level, units, seconds) - base) * (start - below) / (level - below)
+        when[inside] = np.maximum(clock, clock + (seconds[inside] - base) * factor)
         last = float(when[inside][-1])
         decided = times.get((trial, level))
         told = level > float(row["stood"]) and decided is not None
-        clock = decided if waits and decided is not None and told and delay else last
+        clock = decided + luck.decision_delay(trial, at) if waits and decided is not None and told else last
         if level >= stop:
             break
     return mask, when[mask]
@@ -97,8 +99,11 @@ def _one_job(
 
 def _stretches(
     result: Result, trial: int, speed: float, start: float
-) -> Iterator[tuple[float, float, float]]:
-    """Yield (below, level, seconds per second of the curve) for each stretch of a trial above `start`."""
+) -> Iterator[tuple[int, float, float, float]]:
+    """Yield the stretches of a trial that end above `start`.
+
+    As (index of the level, level below, level, seconds per second of the curve).
+    """
     scheduler, curves = result.scheduler, result.curves
     first = scheduler.geometry.first[scheduler.bracket_of(trial)]
     width = len(scheduler.levels)
@@ -107,5 +112,5 @@ def _stretches(
         level = scheduler.levels[at]
         if level > start:
             factor = curves.slowness(trial, at) / speed
-            yield below, level, factor
+            yield at, below, level, factor
         below = level

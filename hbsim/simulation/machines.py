@@ -60,7 +60,7 @@ class Machines:
 
 
 def share(gpus_per_trial: object) -> Fraction:
-    """Return the GPUs of a trial: a whole number, or exactly 1/k, of which a hundredth may be missing.
+    """Return the GPUs of a trial: a whole number, or 1/k where it is that to a hundredth (0.33 is a third).
 
     Raises
     ------
@@ -72,7 +72,7 @@ def share(gpus_per_trial: object) -> Fraction:
         return number
     if 0 < number < 1:
         trials = round(1 / number)
-        if abs(number * trials - 1) <= _ROUNDING:
+        if trials > 1 and abs(number * trials - 1) <= _ROUNDING:
             return Fraction(1, trials)
     rule = "must be a whole number, or a share that k trials use up: 0.5, 0.33, 0.25 and so on"
     raise ParameterError("gpus_per_trial", gpus_per_trial, rule)

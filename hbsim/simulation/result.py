@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -18,12 +19,28 @@ if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
     from hbsim.simulation.cluster import Cluster
     from hbsim.simulation.curves import Curves
+    from hbsim.simulation.disk import Disk
+    from hbsim.simulation.failures import Failures
+    from hbsim.simulation.luck import Luck
 
-__all__ = ["Result"]
+__all__ = ["Result", "Simulated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """What the simulator leaves of a study: where it ran, and its rows."""
+
+    cluster: Cluster
+    seed: int
+    luck: Luck
+    jobs: Jobs
+    decisions: Decisions
+    failures: Failures
+    disk: Disk | None
 
 
 class Result:
-    """Columns of a study: its jobs, its trials, its decisions.
+    """Columns of a study: its jobs, its trials, its decisions, its failures.
 
     Attributes
     ----------
@@ -33,6 +50,8 @@ class Result:
         What the study read of each trial, and whence.
     cluster : Cluster
         Where it ran.
+    simulated : Simulated
+        What the simulator left of it.
     replace : bool
         Whether rows of a table came more than once.
     interrupted : bool
@@ -43,19 +62,18 @@ class Result:
         self,
         scheduler: Scheduler,
         curves: Curves,
-        cluster: Cluster,
-        jobs: Jobs,
-        decisions: Decisions,
+        simulated: Simulated,
         replace: bool = False,
         interrupted: bool = False,
     ) -> None:
         self.scheduler = scheduler
         self.curves = curves
-        self.cluster = cluster
+        self.cluster = simulated.cluster
+        self.simulated = simulated
         self.replace = replace
         self.interrupted = interrupted
-        self._jobs = jobs
-        self._decisions = decisions
+        self._jobs = simulated.jobs
+        self._decisions = simulated.decisions
 
     @cached_property
     def end_time(self) -> float:
@@ -80,6 +98,26 @@ class Result:
         (continue, pause, stop or complete).
         """
         return self._decisions.frame(self.scheduler.levels, self.scheduler.trial_brackets())
+
+    @cached_property
+    def failures(self) -> pl.DataFrame:
+        """A row a job that was lost, in the order of time.
+
+        Columns: time, trial, attempt, job, worker, resource (reached by then), kind (lost or preempted)
+        and kept (the resource from which the trial can go on).
+        """
+        return self.simulated.failures.frame(self._jobs.rows())
+
+    def disk(self) -> pl.DataFrame:
+        """Return what checkpoints hold, in GB, a row whenever it changes.
+
+        Columns: time, held (of all trials that may be needed) and collected (the same without paused
+        trials that can never go on). Empty where checkpoints have no size.
+        """
+        disk = self.simulated.disk
+        if disk is None:
+            return pl.DataFrame(schema=dict.fromkeys(("time", "held", "collected"), pl.Float64))
+        return disk.frame(self.end_time)
 
     @cached_property
     def trials(self) -> pl.DataFrame:
@@ -146,7 +184,9 @@ class Result:
         over the same: the rest of what is occupied is start-up, checkpoints and waits); trained_resource
         and, of it, wasted_resource (trained again, lost in failures, overrun); best (the incumbent's value),
         regret (distance at R between the incumbent and the best of the surrogate's space, null where
-        unknown), test (the incumbent's held-out value at R, null where there is none), and how it was
-        made: scheduler, surrogate, metric, mode, workers, replace, interrupted.
+        unknown), test (the incumbent's held-out value at R, null where there is none); cost (money for
+        the hours that machines were there, null where nothing has a price), absent_share (of the workers'
+        time, when they were not there), lost and preempted (jobs), disk_peak and disk_peak_collected (GB,
+        null where checkpoints have no size); and how it was made: scheduler, surrogate, metric, mode, workers, replace, interrupted.
         """
-        return summary(self, self._jobs)
+        return summary(self, self.simulated)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from hbsim.history import Jobs
 from hbsim.history.columns import numbers
 from hbsim.history.summaries import resources
+from hbsim.simulation.failures import LOST, PREEMPTED
+from hbsim.simulation.presence import Presence
 
 if TYPE_CHECKING:
-    from hbsim.simulation.result import Result
+    from hbsim.simulation.result import Result, Simulated
 
 __all__ = ["summary"]
 
+HOUR: Final = 3600.0
 
-def summary(result: Result, jobs: Jobs) -> dict[str, object]:
+
+def summary(result: Result, simulated: Simulated) -> dict[str, object]:
     """Return the study in a few numbers."""
-    scheduler, cluster = result.scheduler, result.cluster
+    scheduler, cluster, jobs = result.scheduler, result.cluster, simulated.jobs
     counts = scheduler.status_counts()
     rows = jobs.ended()
     occupied = math.fsum(rows["end_time"] - rows["start_time"])
@@ -34,6 +37,10 @@ def summary(result: Result, jobs: Jobs) -> dict[str, object]:
         "trained_resource": trained,
         "wasted_resource": wasted,
         **score(result),
+        **presence(result, simulated),
+        "lost": simulated.failures.count(LOST),
+        "preempted": simulated.failures.count(PREEMPTED),
+        **disk(result),
         "scheduler": scheduler.options.as_dict(),
         "surrogate": surrogate.name,
         "metric": surrogate.metric,
@@ -42,6 +49,30 @@ def summary(result: Result, jobs: Jobs) -> dict[str, object]:
         "replace": result.replace,
         "interrupted": result.interrupted,
     }
+
+
+def presence(result: Result, simulated: Simulated) -> dict[str, object]:
+    """Return what machines cost, and the share of the workers' time that they were not there."""
+    cluster, end = result.cluster, result.end_time
+    there = [end] * cluster.count_machines
+    if cluster.has_absences:
+        machines = Presence(cluster, simulated.seed)
+        there = [machines.there(machine, end) for machine in range(cluster.count_machines)]
+    money = math.fsum(price * seconds for price, seconds in zip(cluster.prices, there, strict=True))
+    worked = math.fsum(there[machine] for machine in cluster.machine_of)
+    capacity = cluster.workers * end
+    return {
+        "cost": money / HOUR if cluster.is_priced else None,
+        "absent_share": 1.0 - worked / capacity if capacity and cluster.has_absences else 0.0,
+    }
+
+
+def disk(result: Result) -> dict[str, object]:
+    """Return the most that checkpoints held, in GB."""
+    if result.simulated.disk is None:
+        return {"disk_peak": None, "disk_peak_collected": None}
+    rows = result.disk().max().row(0)
+    return {"disk_peak": rows[1] or 0.0, "disk_peak_collected": rows[2] or 0.0}
 
 
 def score(result: Result) -> dict[str, object]:

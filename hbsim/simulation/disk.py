@@ -1,0 +1,74 @@
+"""How much the checkpoints of a study hold over time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Disk"]
+
+
+class Disk:
+    """Takes note of checkpoints: saved, needed no more, or never needed again.
+
+    Parameters
+    ----------
+    size : callable
+        The GB of a trial's checkpoint.
+    dropped : callable
+        Names the paused trials that can never go on, each once (`Scheduler.dropped`).
+    """
+
+    def __init__(self, size: Callable[[int], float], dropped: Callable[[], list[int]]) -> None:
+        self._size = size
+        self._dropped = dropped
+        self._saved: dict[int, float] = {}
+        self._ended: dict[int, float] = {}
+        self._hopeless: dict[int, float] = {}
+
+    def save(self, trial: int, time: float) -> None:
+        """Take note of a checkpoint that is saved at `time`; it takes the place of the one before."""
+        self._saved.setdefault(trial, time)
+
+    def end(self, trial: int, time: float) -> None:
+        """Take note that a trial stopped, completed or has failed for good."""
+        if trial in self._saved:
+            self._ended[trial] = time
+
+    def collect(self, time: float) -> None:
+        """Ask which trials can never go on."""
+        for trial in self._dropped():
+            self._hopeless[trial] = time
+
+    def frame(self, until: float) -> pl.DataFrame:
+        """Return time, held and collected (GB), a row whenever one of them changes, until a time.
+
+        `held` is what the checkpoints of all trials that may be needed hold; `collected` the same without
+        those of paused trials that can never go on.
+        """
+        import numpy as np
+        import polars as pl
+
+        trials = [trial for trial, time in self._saved.items() if time <= until]
+        begin = np.array([self._saved[trial] for trial in trials], dtype=np.float64)
+        end = np.array([self._ended.get(trial, inf) for trial in trials], dtype=np.float64)
+        lost = np.array([self._hopeless.get(trial, inf) for trial in trials], dtype=np.float64)
+        size = np.array([self._size(trial) for trial in trials], dtype=np.float64)
+        end, lost = np.maximum(begin, end), np.maximum(begin, np.minimum(end, lost))
+        none = np.zeros(len(trials))
+        changes = pl.DataFrame(
+            {
+                "time": np.concatenate([begin, end, lost]),
+                "held": np.concatenate([size, -size, none]),
+                "collected": np.concatenate([size, none, -size]),
+            }
+        )
+        changes = changes.filter(pl.col("time") <= until).sort("time", maintain_order=True)
+        sums = changes.with_columns(pl.col("held").cum_sum(), pl.col("collected").cum_sum())
+        rows = sums.group_by("time", maintain_order=True).last()
+        changed = (pl.col("held").diff().fill_null(1) != 0) | (pl.col("collected").diff().fill_null(1) != 0)
+        return rows.filter(changed)
