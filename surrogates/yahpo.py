@@ -162,10 +162,8 @@ def _remake(text: str, folder: str, metric: str, test_metric: str | None) -> Yah
 def _parse(text: str) -> tuple[Scenario, str]:
     name, _, instance = text.partition("/")
     if name not in SCENARIOS:
-        rule = (
-            f"the scenario {name!r} is not supported: {', '.join(SCENARIOS)} is, as {PREFIX}lcbench/167168."
-        )
-        raise ParameterError("surrogate", PREFIX + text, rule + nearest(name, SCENARIOS))
+        known = f"{', '.join(SCENARIOS)} is, as in {PREFIX}lcbench/167168.{nearest(name, SCENARIOS)}"
+        raise ParameterError("surrogate", PREFIX + text, f"the scenario {name!r} is not supported; {known}")
     return SCENARIOS[name], instance
 
 

@@ -98,7 +98,10 @@ def _data_path(settings: Path) -> str:
         return ""
     except (OSError, ValueError) as error:
         raise SurrogateError(str(settings), f"yahpo-gym's settings cannot be read: {error}") from None
-    return _unquoted(re.sub(r"\s*\n\s+", " ", found[1])) if found else ""
+    text = found[1] if found else ""
+    if text.startswith('"'):
+        text = re.sub(r"\\\n[ \t]+", "", text)  # a line that ends in a backslash goes on without a space
+    return _unquoted(re.sub(r"\s*\n\s+", " ", text))
 
 
 def _unquoted(text: str) -> str:
