@@ -40,9 +40,10 @@ class Delayed(Wrapper):
         self._first = min(1.0, self.max_resource) if self.resources is None else self.resources[0]
         span = self.max_resource - self._first
         if self.units and self.units >= span:
+            limit = f"below {span:g}" if span > 0.0 else "0"
             ends = f"{self._first:g} to {self.max_resource:g}"
             raise ParameterError(
-                "units", units, f"must be below {span:g}: {self.wrapped.name} learns from level {ends}"
+                "units", units, f"must be {limit}: {self.wrapped.name} learns from level {ends}"
             )
         if self.units:
             self.best_configuration = None

@@ -81,8 +81,15 @@ class Wrapper:
     def _text(self, word: str, options: Mapping[str, object]) -> str:
         defaults = type(self).__init__.__kwdefaults__ or {}
         changed = {name: value for name, value in options.items() if value != defaults[name]}
-        items = [f"{n}={str(v).lower() if isinstance(v, bool) else v}" for n, v in changed.items()]
+        items = [f"{name}={_shown(value)}" for name, value in changed.items()]
         return word + (":" + ",".join(items) if items else "")
+
+
+def _shown(value: object) -> str:
+    """Return an option as it is written: ``true``, and ``3`` for 3.0."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value).removesuffix(".0")
 
 
 def check_seed(seed: int) -> int:
