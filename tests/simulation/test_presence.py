@@ -23,7 +23,13 @@ HORIZON = 100.0
 
 # Dyadic times, so that sources tie and touch; and others, whose sums are rounded.
 THERE = st.sampled_from(
-    [4.0, Empirical((0.5, 1.0, 2.0)), Empirical((0.0, 0.0, 8.0)), "weibull:mean=9,shape=0.6"]
+    [
+        4.0,
+        Empirical((0.25, 0.5)),
+        Empirical((0.5, 1.0, 2.0)),
+        Empirical((0.0, 0.0, 8.0)),
+        "weibull:mean=9,shape=0.6",
+    ]
 )
 AWAY = st.sampled_from([0.0, 0.7, Empirical((0.0, 0.5, 1.0)), Empirical((2.0,)), "lognormal:mean=1,std=3"])
 TIMES = st.lists(st.integers(1, 100).map(lambda n: n / 2), unique=True, max_size=6).map(sorted)
@@ -149,6 +155,13 @@ def test_a_schedule() -> None:
 def test_notice_is_cut_to_when_it_is_there() -> None:
     pairs = ((0, 2), (10, 1), (14, 2), (16, 1))
     assert schedule(*pairs, machine=1, notice=3) == [Absence(10, 14, True, 3), Absence(16, inf, True, 2)]
+
+
+def test_notice_does_not_reach_into_the_absence_before_by_a_rounding() -> None:
+    back, start = 1.8, 60.099999999999994
+    assert start - (start - back) < back
+    _, later = schedule((0, 1), (back, 2), (start, 1), machine=1, notice=1e9)
+    assert back <= start - later.notice < back + 1e-9
 
 
 def absences(**sources: Any) -> list[Absence]:
