@@ -41,7 +41,7 @@ class FileOptions:
 
     metric: Annotated[
         str | None,
-        word("--metric", panel=CURVES, metavar="NAME", help="Files: the metric that decides."),
+        word("--metric", panel=CURVES, metavar="NAME", help="Files, yahpo: the metric that decides."),
     ] = None
     mode: Annotated[
         str | None, word("--mode", panel=CURVES, metavar="max|min", help="Files: what is better.")

@@ -124,11 +124,13 @@ class RunCurveOptions(FileOptions):
         """
         from hbsim.surrogates import load
         from hbsim.surrogates.table import SUFFIXES
+        from hbsim.surrogates.yahpo import PREFIX
 
         if Path(surrogate).suffix in SUFFIXES or (self.metric or self.mode) is None:
             return load(surrogate, **given(self))
         curves = load(surrogate, **given(replace(self, metric=None, mode=None, wrap=None)))
-        if surrogate == "digits" and self.metric not in (None, curves.metric):
+        several = surrogate == "digits" or surrogate.startswith(PREFIX)
+        if several and self.metric not in (None, curves.metric):
             return load(surrogate, **given(self))  # it has other metrics
         for name in ("metric", "mode"):
             asked, has = getattr(self, name), getattr(curves, name)

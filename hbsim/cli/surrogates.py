@@ -36,6 +36,7 @@ def surrogates(
       hbsim surrogates
       hbsim surrogates synthetic:noise=0.1,early_rank=0.9
       hbsim surrogates curves.csv --metric loss --mode min --censored fail
+      hbsim surrogates yahpo:lcbench/167168 --yahpo-data yahpo_data
     """
     from hbsim.cli.output import print_json
 
