@@ -47,6 +47,11 @@ class Yahpo:
         The output to judge the best trial by. Unless given, ``test_x`` where the metric is ``val_x``, if
         there is one; ``val_accuracy`` has none.
 
+    Attributes
+    ----------
+    instances : tuple of str
+        All instances of the scenario.
+
     Raises
     ------
     ParameterError
@@ -77,6 +82,7 @@ class Yahpo:
         self.resources: tuple[float, ...] | None = domain.levels
         self.max_resource = domain.levels[-1]
         self.rows: int | None = None
+        self.instances = domain.instances
         self._space = domain.space
         self._levels = np.array(domain.levels)
         self._network = Network(
