@@ -86,6 +86,7 @@ def simulate(
     from hbsim.simulation.curves import Curves
     from hbsim.simulation.engine import Engine
     from hbsim.simulation.result import Result, Simulated
+    from hbsim.simulation.store_engine import StoreEngine
     from hbsim.surrogates import check_levels, load
 
     seed = check_seed(seed)
@@ -101,7 +102,8 @@ def simulate(
     curves = Curves(loaded, chosen, scheduler.levels, cluster, seed, trials, high)
     jobs, decisions = Jobs(), Decisions()
     end = inf if max_time is None else float(max_time)
-    engine = Engine(cluster, curves, scheduler.geometry, jobs, end, seed, scheduler.dropped)
+    make = StoreEngine if cluster.shares_store else Engine
+    engine = make(cluster, curves, scheduler.geometry, jobs, end, seed, scheduler.dropped)
     told = chosen if getattr(chosen, "listens", True) else None
     good = None if max_reward is None else float(max_reward)
     with _without_collector(), _interruptible(engine):

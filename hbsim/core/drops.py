@@ -69,6 +69,22 @@ class Drops:
             lost += self._sweep(shelves, to_start)
         return lost
 
+    def slack(self, to_start: int, named: int) -> int:
+        """Return how many places the fullest rung has left at least; above 0 no trial is lost.
+
+        Only completed trials and the `named` can hold places; others hold theirs once they have failed.
+        """
+        least = 1 << 62
+        for shelves in self._shelves:
+            ended, coming = named + len(shelves[-1].rung.values), to_start
+            for shelf in shelves[:-1]:
+                rung = shelf.rung
+                recorded = len(rung.values)
+                places = (rung.targeted + coming) * self._eta.denominator // self._eta.numerator
+                least = min(least, places - (ended if self._passes_on else recorded))
+                coming += rung.paused + rung.targeted - recorded
+        return least
+
     def hold(self, trial: int, at: int, group: int) -> None:
         """Take note that `trial`, of the rungs of this index, can never go on from level `at`."""
         self._read(self._shelves[group])

@@ -33,6 +33,8 @@ class Promotion(PausingScheduler):
         self._drops: Drops | None = None
         self._named: set[int] = set()
         self._hopeless: list[int] = []  # paused without a number: never promoted
+        self._changes = 0  # asks, milestones and failures so far
+        self._quiet_until = 0  # changes before which no trial can be lost
 
     def _group(self, bracket: int) -> int:
         return 0 if self.options.shared_rungs else bracket
@@ -43,6 +45,7 @@ class Promotion(PausingScheduler):
         return self.started < self._limit or any(self._find(b) for b in range(self.brackets))
 
     def _choose(self) -> int:
+        self._changes += 1
         bracket = self._sampler.peek()
         found = self._find(bracket)
         if found is None:
@@ -89,6 +92,7 @@ class Promotion(PausingScheduler):
     # Deciding
 
     def _decide(self, trial: int, at: int, value: float) -> int:
+        self._changes += 1
         rungs = self._rungs[self._bracket[trial]]
         rung = rungs[at]
         self.n_before = self._position[trial] = len(rung.values)
@@ -110,6 +114,7 @@ class Promotion(PausingScheduler):
         return PAUSE
 
     def _lose(self, trial: int, at: int) -> None:
+        self._changes += 1
         bracket = self._bracket[trial]
         rungs = self._rungs[bracket]
         rungs[at].targeted -= 1
@@ -128,8 +133,8 @@ class Promotion(PausingScheduler):
         if self.done:
             paused = sum(rung.paused for rungs in self._groups for rung in rungs)
             return self._name(self._all_paused()) if paused else []
-        lost = self._name(self._hopeless)
-        if self.options.num_trials is None:
+        lost = self._name(self._hopeless) if self._hopeless else []
+        if self.options.num_trials is None or (not lost and self._changes < self._quiet_until):
             return lost
         if self._drops is None:
             self._drops = Drops(self._groups, self.geometry.eta, self._is_waiting, self._passes_on)
@@ -138,8 +143,12 @@ class Promotion(PausingScheduler):
             known = lost
         for trial in known:
             self._drops.hold(trial, self._at[trial] - 1, self._group(self._bracket[trial]))
-        while found := self._drops.update(self.options.num_trials - self.started):
+        to_start = self.options.num_trials - self.started
+        slack = self._drops.slack(to_start, len(self._named))
+        while slack <= 0 and (found := self._drops.update(to_start)):
             lost += self._name(found)
+        # A change takes a place away, or fills one: at most.
+        self._quiet_until = self._changes + max(0, slack // 2)
         return sorted(lost)
 
     def _is_waiting(self, trial: int, at: int) -> bool:
@@ -194,6 +203,7 @@ class Promotion(PausingScheduler):
 
     def _load_extra(self, state: dict[str, object]) -> None:
         self._drops = None
+        self._quiet_until = 0
         self._named = set(integers(state["named"]))
         self._hopeless = integers(state["hopeless"])
         packed = iter(zip(unpack_rungs(state["rungs"]), integers(state["targeted"]), strict=True))

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from hbsim.simulation import cluster_checks as check
 from hbsim.simulation.distributions import Distribution
-from hbsim.simulation.machines import Machines, workers_of
+from hbsim.simulation.machines import Machines, share, workers_of
 from hbsim.simulation.trace import Trace
 
 __all__ = ["DEFAULT_WORKERS", "Cluster"]
@@ -158,10 +158,10 @@ class Cluster:
 
     def _workers_by_machine(self) -> list[tuple[int, Machines]]:
         """Return for each worker its machine's number and kind."""
-        share, number, workers = check.share(self.gpus_per_trial), 0, []
+        of_trial, number, workers = share(self.gpus_per_trial), 0, []
         for kind in self.machines:
             for _ in range(kind.count):
-                workers += [(number, kind)] * workers_of(kind, share)
+                workers += [(number, kind)] * workers_of(kind, of_trial)
                 number += 1
         return workers
 
@@ -175,7 +175,7 @@ class Cluster:
         """The training speed of each worker."""
         if self.machines:
             return tuple(kind.speed / self.slowdown for _, kind in self._workers_by_machine())
-        return (self.speed,) * self.workers if isinstance(self.speed, float) else tuple(self.speed)  # type: ignore[arg-type]
+        return (self.speed,) * self.workers if isinstance(self.speed, float) else tuple(self.speed)
 
     @property
     def machine_of(self) -> tuple[int, ...]:
@@ -205,6 +205,11 @@ class Cluster:
     def has_absences(self) -> bool:
         """Whether machines come and go."""
         return bool(self.mtbf is not None or self.preempted_every is not None or self.schedule or self.trace)
+
+    @property
+    def shares_store(self) -> bool:
+        """Whether checkpoints go through a store that limits them."""
+        return bool(self.resume and self.checkpoint_size and self.store_bandwidth is not None)
 
     @property
     def hazard(self) -> float:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from hbsim.core.exact import exact, whole
 from hbsim.errors import ParameterError, nearest
 from hbsim.simulation.distributions import Distribution, Exponential, parse
-from hbsim.simulation.machines import Machines
+from hbsim.simulation.machines import Machines, share
 from hbsim.simulation.trace import Trace, read_trace
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
 REPORTS = ("blocking", "async")
 RETRIES = ("milestone", "checkpoint", "zero")
+SHORTEST = 1e-3  # seconds: machines that come and go faster would hold the clock
 
 
 def number(field: str, value: object) -> float:
@@ -51,13 +51,9 @@ def renewal(
         if time:
             raise ParameterError(back, time, f"is for {field}, which is not given")
         return None, 0.0
-    there = parse(field, value)
+    there = parse(field, value, least=SHORTEST)
     if isinstance(there, float | int):
-        if there <= 0:
-            raise ParameterError(field, value, "must be above 0")
         there = Exponential(float(there))
-    elif there.mean <= 0:
-        raise ParameterError(field, value, "must have a mean above 0")
     gone = parse(back, time)
     if isinstance(gone, float | int):
         gone = Exponential(float(gone)) if gone else 0.0
@@ -91,22 +87,15 @@ def machines(value: object) -> tuple[Machines, ...]:
     for kind in kinds:
         if not isinstance(kind, Machines):
             raise ParameterError("machines", kind, "must be hbsim.simulation.Machines")
-    return kinds  # type: ignore[return-value]
+    return kinds
 
 
 def gpus_per_trial(value: object, kinds: Sequence[Machines]) -> float:
-    """Return how many GPUs a trial takes: whole, or below 1."""
-    checked = exact("gpus_per_trial", value)
-    if checked <= 0 or (checked > 1 and checked.denominator != 1):
-        raise ParameterError("gpus_per_trial", value, "must be a whole number, or in (0, 1)")
+    """Return how many GPUs a trial takes: whole, or about 1/k."""
+    checked = share(value)
     if checked != 1 and not kinds:
         raise ParameterError("gpus_per_trial", value, "is for machines, which are not given")
-    return int(checked) if checked >= 1 else float(checked)
-
-
-def share(gpus: float) -> Fraction:
-    """Return the GPUs of a trial as a fraction: below 1, that of the most trials that fit."""
-    return Fraction(int(gpus)) if gpus >= 1 else Fraction(1, int(1 / exact("gpus_per_trial", gpus)))
+    return int(checked) if checked >= 1 else float(exact("gpus_per_trial", value))
 
 
 def slowdown(value: object, gpus: float) -> float:

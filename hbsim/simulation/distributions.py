@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 from hbsim.core.exact import exact
 from hbsim.errors import ParameterError, nearest
@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 
+@runtime_checkable
 class Distribution(Protocol):
     """Numbers of 0 or more.
 
@@ -46,6 +47,8 @@ class Distribution(Protocol):
 
     @property
     def text(self) -> str: ...  # noqa: D102
+
+    def __hash__(self) -> int: ...
 
     def quantile(self, u: Floats) -> Floats:
         """Return a draw, finite, for each of the uniform numbers `u` in [0, 1), shape (n,)."""

@@ -1,4 +1,4 @@
-"""What a trial meets on the cluster, where its parameters are distributions; drawn a block of trials at a time.
+"""What trials meet on the cluster where its parameters are distributions; drawn a block of trials at a time.
 
 Everything is keyed by what it is for (a trial, a level, an attempt), never by the order of events, so
 that it is the same under every scheduler.
@@ -6,38 +6,81 @@ that it is the same under every scheduler.
 
 from __future__ import annotations
 
+from array import array
+from functools import lru_cache
+from math import nan
+from typing import Final
+
+import numpy as np
+
 from hbsim.core.streams import BLOCK, Purpose, block_generator
 from hbsim.simulation.cluster import Cluster
 from hbsim.simulation.distributions import Distribution
+from hbsim.surrogates.protocol import Floats
 
-__all__ = ["Luck"]
+__all__ = ["Drawn", "Luck"]
+
+PLACES: Final = 1 << 16
 
 
 class Drawn:
-    """One parameter: a number, or a draw for each (trial, part).
+    """One parameter: a number, or a draw for each trial and part.
 
     Attributes
     ----------
     constant : float
         The number; NaN where it is drawn.
+    is_drawn : bool
+        Whether it is.
+    width : int
+        How many parts the first draws of a trial have: levels.
+    first : array of float
+        Flat, trial * width + part: these draws, of whole blocks; empty where nothing is drawn.
     """
 
-    def __init__(self, parameter: float | Distribution, seed: int, purpose: Purpose) -> None:
-        self.drawn = None if isinstance(parameter, float | int) else parameter
-        self.constant = float("nan") if self.drawn is not None else float(parameter)  # type: ignore[arg-type]
+    def __init__(
+        self, parameter: float | str | Distribution, seed: int, purpose: Purpose, width: int
+    ) -> None:
+        self._distribution = parameter if isinstance(parameter, Distribution) else None
+        self.is_drawn = self._distribution is not None
+        self.constant = float(parameter) if isinstance(parameter, float | int) else nan
+        self.width = width
+        self.first = array("d")
         self._seed = seed
         self._purpose = purpose
-        self._blocks: dict[tuple[int, int], list[float]] = {}
+        self._later: dict[tuple[int, int], list[float]] = {}
 
     def __call__(self, trial: int, part: int = 0) -> float:
-        if self.drawn is None:
+        """Return the number for a trial's part."""
+        if not self.is_drawn:
             return self.constant
+        if part < self.width:
+            self.grow(trial)
+            return self.first[trial * self.width + part]
         place = (trial // BLOCK, part)
-        block = self._blocks.get(place)
+        block = self._later.get(place)
         if block is None:
-            uniform = block_generator(self._seed, self._purpose, *place).random(BLOCK)
-            block = self._blocks[place] = self.drawn.quantile(uniform).tolist()
+            block = self._later[place] = self._draw(*place).tolist()
         return block[trial % BLOCK]
+
+    def grow(self, trial: int) -> None:
+        """Make sure that `first` holds a trial."""
+        if self.is_drawn:
+            while trial * self.width >= len(self.first):
+                block = len(self.first) // (self.width * BLOCK)
+                parts = [self._draw(block, part) for part in range(self.width)]
+                self.first.frombytes(np.stack(parts, axis=1).tobytes())
+
+    def _draw(self, block: int, part: int) -> Floats:
+        assert self._distribution is not None
+        places = block_generator(self._seed, self._purpose, block, part).integers(0, PLACES, BLOCK)
+        return quantiles(self._distribution)[places]
+
+
+@lru_cache(maxsize=64)
+def quantiles(distribution: Distribution) -> Floats:
+    """Return the quantiles in the middle of `PLACES` equal parts: millions of draws out of them are quick."""
+    return distribution.quantile((np.arange(PLACES) + 0.5) / PLACES)
 
 
 class Luck:
@@ -46,28 +89,37 @@ class Luck:
     Parameters
     ----------
     cluster : Cluster
-        Its cluster.
+        Its parameters.
     seed : int
         Of the study.
     width : int
         How many levels the scheduler has.
+
+    Attributes
+    ----------
+    first_startup : Drawn
+        Of a trial's first attempt, by the level (an index) of the job's first milestone.
+    report_delay, decision_delay : Drawn
+        By the milestone's level.
+    size : Drawn
+        GB of a checkpoint.
     """
 
     def __init__(self, cluster: Cluster, seed: int, width: int) -> None:
         self._width = width
-        self._startup = Drawn(cluster.startup, seed, Purpose.STARTUP)  # type: ignore[arg-type]
-        self.report_delay = Drawn(cluster.report_delay, seed, Purpose.REPORT)  # type: ignore[arg-type]
-        self.decision_delay = Drawn(cluster.decision_delay, seed, Purpose.DECISION)  # type: ignore[arg-type]
-        self.size = Drawn(cluster.checkpoint_size, seed, Purpose.CHECKPOINT)  # type: ignore[arg-type]
+        self.first_startup = Drawn(cluster.startup, seed, Purpose.STARTUP, width)
+        self.report_delay = Drawn(cluster.report_delay, seed, Purpose.REPORT, width)
+        self.decision_delay = Drawn(cluster.decision_delay, seed, Purpose.DECISION, width)
+        self.size = Drawn(cluster.checkpoint_size, seed, Purpose.CHECKPOINT, 1)
 
     def startup(self, trial: int, at: int, attempt: int) -> float:
         """Return the seconds of start-up of the job whose first milestone is the level of index `at`."""
-        return self._startup(trial, attempt * self._width + at)
+        return self.first_startup(trial, attempt * self._width + at)
 
-    @property
-    def constant_startup(self) -> float:
-        """The seconds of every start-up; NaN where they are drawn."""
-        return self._startup.constant
+    def grow(self, count: int) -> None:
+        """Draw what the first `count` trials need."""
+        for drawn in (self.first_startup, self.report_delay, self.decision_delay, self.size):
+            drawn.grow(count - 1)
 
     @property
     def no_delays(self) -> bool:

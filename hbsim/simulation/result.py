@@ -187,6 +187,7 @@ class Result:
         unknown), test (the incumbent's held-out value at R, null where there is none); cost (money for
         the hours that machines were there, null where nothing has a price), absent_share (of the workers'
         time, when they were not there), lost and preempted (jobs), disk_peak and disk_peak_collected (GB,
-        null where checkpoints have no size); and how it was made: scheduler, surrogate, metric, mode, workers, replace, interrupted.
+        null where checkpoints have no size); and how it was made: scheduler, surrogate, metric, mode,
+        workers, replace, interrupted.
         """
         return summary(self, self.simulated)

@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 from math import inf
 
 import simpy
-from simpy.events import EventCallbacks, EventPriority
+from simpy.events import EventPriority
 
 __all__ = ["Store"]
 
@@ -42,6 +42,8 @@ class Store:
         GB a second of all transfers together.
     alone : sequence of float
         GB a second that one transfer can have, for each lane; inf for no limit.
+    workers : int
+        How many there are: no more transfers can be under way.
     finished : callable
         Told of a worker whose transfer is done.
     """
@@ -51,17 +53,23 @@ class Store:
         env: simpy.Environment,
         bandwidth: float,
         alone: tuple[float, ...],
+        workers: int,
         finished: Callable[[int], None],
     ) -> None:
         self._env = env
         self._bandwidth = bandwidth
         self._lanes = [Lane(speed) for speed in alone]
+        self._slowest = [min(speed, bandwidth / workers) for speed in alone]
         self._finished = finished
         self._serial = 0
-        self._active: dict[int, tuple[int, int]] = {}  # worker -> serial, lane
+        self._active: dict[int, tuple[int, Lane]] = {}  # worker -> serial, lane
         self._since = 0.0
         self._wakes_at = inf
         self._wake: simpy.Event | None = None
+
+    def longest(self, size: float, lane: int) -> float:
+        """Return the seconds that a transfer takes at most, whatever the others do."""
+        return size / self._slowest[lane]
 
     def join(self, worker: int, size: float, lane: int) -> None:
         """Begin a worker's transfer of `size` GB."""
@@ -70,7 +78,7 @@ class Store:
         one = self._lanes[lane]
         heappush(one.done, (one.progress + size, self._serial, worker))
         one.count += 1
-        self._active[worker] = (self._serial, lane)
+        self._active[worker] = (self._serial, one)
         self._share()
 
     def leave(self, worker: int) -> None:
@@ -84,11 +92,10 @@ class Store:
 
     def _drop(self, worker: int) -> None:
         _, lane = self._active.pop(worker)
-        one = self._lanes[lane]
-        one.count -= 1
-        if not one.count:  # nothing runs: no rounding is carried on
-            one.done.clear()
-            one.progress = 0.0
+        lane.count -= 1
+        if not lane.count:  # nothing runs: no rounding is carried on
+            lane.done.clear()
+            lane.progress = 0.0
 
     def _advance(self) -> None:
         now = self._env.now
@@ -101,52 +108,55 @@ class Store:
 
     def _share(self) -> None:
         """Work out the rates, and when the next transfer is done."""
-        n = len(self._active)
-        soonest = inf
+        active = self._active
+        if not active:
+            return
+        share, soonest = self._bandwidth / len(active), inf
         for lane in self._lanes:
             if not lane.count:
                 continue
-            lane.rate = min(lane.alone, self._bandwidth / n)
+            lane.rate = rate = share if share < lane.alone else lane.alone
             done = lane.done
-            while not self._runs(done[0]):
+            end, serial, worker = done[0]
+            while worker not in active or active[worker][0] != serial:  # it was broken off
                 heappop(done)
-            soonest = min(soonest, (done[0][0] - lane.progress) / lane.rate)
-        time = self._env.now + max(0.0, soonest)
+                end, serial, worker = done[0]
+            left = (end - lane.progress) / rate
+            if left < soonest:
+                soonest = left
+        if soonest < 0.0:
+            soonest = 0.0
+        time = self._env.now + soonest
         if time < self._wakes_at:  # else the next wake-up comes early, and looks again
             self._wakes_at = time
-            self._schedule(max(0.0, soonest))
-
-    def _runs(self, entry: tuple[float, int, int]) -> bool:
-        active = self._active.get(entry[2])
-        return active is not None and active[0] == entry[1]
-
-    def _schedule(self, delay: float) -> None:
-        self._wake = wake = simpy.Event(self._env)
-        wake._ok, wake._value = True, None
-        wake.callbacks = self._listeners()
-        self._env.schedule(wake, FIRST, delay)
-
-    def _listeners(self) -> EventCallbacks:
-        return [self._ring]
+            wake = self._wake
+            if wake is None or wake.callbacks is not None:
+                self._wake = wake = simpy.Event(self._env)
+                wake._ok, wake._value = True, None
+            wake.callbacks = [self._ring]
+            self._env.schedule(wake, FIRST, soonest)
 
     def _ring(self, wake: simpy.Event) -> None:
         if wake is not self._wake:
             return
         self._wakes_at = inf
         self._advance()
+        now, active = self._env.now, self._active
         over: list[tuple[int, int]] = []
         for lane in self._lanes:
-            # What is left is less than time can tell.
-            while lane.count and lane.done:
-                end, serial, worker = lane.done[0]
-                if not self._runs(lane.done[0]):
-                    heappop(lane.done)
-                    continue
-                if self._env.now + (end - lane.progress) / lane.rate > self._env.now:
-                    break
-                heappop(lane.done)
-                over.append((serial, worker))
-                self._drop(worker)
+            done = lane.done
+            while lane.count:
+                end, serial, worker = done[0]
+                if worker in active and active[worker][0] == serial:
+                    if now + (end - lane.progress) / lane.rate > now:  # what is left, time can tell
+                        break
+                    over.append((serial, worker))
+                    self._drop(worker)
+                    if not lane.count:
+                        break
+                heappop(done)
         self._share()
-        for _, worker in sorted(over):
+        if len(over) > 1:
+            over.sort()
+        for _, worker in over:
             self._finished(worker)

@@ -1,0 +1,237 @@
+"""What the simulated cluster knows of its jobs, and what everything costs there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from math import inf
+
+import simpy
+
+from hbsim.core.levels import Levels
+from hbsim.core.types import Job
+from hbsim.history import Jobs
+from hbsim.runner import END, FAILURE, FREE
+from hbsim.simulation.attendance import Attendance
+from hbsim.simulation.cluster import Cluster
+from hbsim.simulation.curves import Curves
+from hbsim.simulation.disk import Disk
+from hbsim.simulation.failures import Failures
+from hbsim.simulation.luck import Luck
+from hbsim.simulation.progress import Progress
+from hbsim.simulation.stay import LEAVING, Due, Stay
+
+__all__ = ["GONE", "LEFT", "LOAD", "NOTICE", "SAVE", "WAKE", "State"]
+
+
+class Inner(IntEnum):
+    """What happens on a worker, and the loop need not know, or knows as a FAILURE."""
+
+    GONE = END + 1  # the worker goes, and its job with it
+    LEFT = END + 2  # a job that was told to go has saved
+    NOTICE = END + 3  # the worker is told that it goes
+    LOAD = END + 4  # start-up is over, and a checkpoint is needed
+    SAVE = END + 5  # a checkpoint is ready to be sent
+    WAKE = END + 6  # nothing on a worker: transfers have come to their end
+
+
+GONE, LEFT, NOTICE, LOAD, SAVE, WAKE = Inner
+
+
+class State:
+    """The workers, their jobs, and the events that are due on them.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        The workers, and what everything costs.
+    curves : Curves
+        What each trial shows at each level, and how long it takes.
+    geometry : Levels
+        The scheduler's.
+    jobs : Jobs
+        Gets a row a job.
+    max_time : float
+        Simulated seconds at which everything is cut.
+    seed : int
+        Of the study.
+    dropped : callable
+        Names the paused trials that can never go on, each once (`Scheduler.dropped`).
+
+    Attributes
+    ----------
+    luck : Luck
+        What trials meet where parameters are distributions.
+    failures : Failures
+        A row a job that was lost.
+    disk : Disk or None
+        What checkpoints hold, if they have a size.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        curves: Curves,
+        geometry: Levels,
+        jobs: Jobs,
+        max_time: float,
+        seed: int,
+        dropped: Callable[[], list[int]],
+    ) -> None:
+        self.now = 0.0
+        self.trial = -1
+        self.at = 0
+        self.value = 0.0
+        self.jobs = jobs
+        self.failures = Failures()
+        self.max_time = max_time
+        self.interrupted = False
+        self.curves = curves
+        self._values, self._seconds = curves.values, curves.seconds
+        self._from_zero = curves.from_zero if curves.high_brackets else curves.seconds
+        self._levels = geometry.levels
+        self._index = {level: at for at, level in enumerate(geometry.levels)}
+        self._first = geometry.first
+        self._width = len(geometry.levels)
+        self._speeds = cluster.speeds
+        self._async = cluster.report == "async"
+        self._progress = Progress(curves, geometry, self._speeds, self._async)
+        self.luck = self._luck = Luck(cluster, seed, self._width)
+        self._here = Attendance(cluster, seed) if cluster.has_absences else None
+        self._sized = cluster.resume and self._luck.size.constant != 0.0
+        self.disk = self._disk = Disk(self._luck.size, dropped) if self._sized else None
+        self._env = simpy.Environment()
+        self._peek, self._step = self._env.peek, self._env.step
+        self._nobody = Due(self._env, -1, [])  # whose event it is that is due on no worker
+        self._nobody.event = WAKE
+        self._fired = self._nobody
+        self._due = [Due(self._env, worker, [self._fire]) for worker in range(cluster.workers)]
+        self._stays = [Stay() for _ in range(cluster.workers)]
+        for worker, stay in enumerate(self._stays):
+            stay.worker = worker
+            stay.busy = False
+        self._free = list(range(cluster.workers))  # a heap
+        self._budgets: dict[int, tuple[int, float]] = {}  # attempt, exposed seconds left
+        self._shares = False  # whether a store is shared, see `StoreEngine`
+        self._set_costs(cluster)
+
+    def _set_costs(self, cluster: Cluster) -> None:
+        luck, here = self._luck, self._here
+        self._startup, self._startups = luck.first_startup.constant, luck.first_startup.first
+        self._delay, self._delays = luck.report_delay.constant, luck.report_delay.first
+        self._draws_startup, self._draws_delay = luck.first_startup.is_drawn, luck.report_delay.is_drawn
+        self._answer, self._answer_times = luck.decision_delay.constant, luck.decision_delay.first
+        self._answers, self._draws_answer = self._answer != 0.0, luck.decision_delay.is_drawn
+        self._size, self._sizes = luck.size.constant, luck.size.first
+        self._draws_size = luck.size.is_drawn
+        self._drops = cluster.drop_rate > 0
+        self._risky = self._drops or here is not None
+        self._resume, self._retry_from = cluster.resume, cluster.retry_from
+        self._save, self._load = cluster.save, cluster.load
+        self._save_speed = inf if cluster.save_bandwidth is None else cluster.save_bandwidth
+        self._load_speed = inf if cluster.load_bandwidth is None else cluster.load_bandwidth
+        self._saves = cluster.resume and (self._save > 0 or self._sized or self._answers)
+        # Where trials stand with their checkpoints, if it is not always their last milestone.
+        self._tracks = cluster.resume and (here is not None or self._retry_from != "milestone")
+        self._kept: dict[int, tuple[int, float]] = {}  # a level's index, and seconds of the curve beyond it
+        self._saved: dict[int, float] = {}  # when each paused trial's checkpoint is saved
+        self._saving: dict[
+            int, int
+        ] = {}  # trials whose checkpoint is on its way, and who waits for it, or -1
+        self._plain = not (self._async or self._risky or self._saves or self._answers or self._tracks)
+
+    def _fire(self, due: simpy.Event) -> None:
+        self._fired = due  # type: ignore[assignment]
+
+    # Where a job trains from
+
+    def _place(self, stay: Stay) -> bool:
+        """Put a job where it trains from; return whether that is a checkpoint."""
+        if not stay.stood and stay.at == stay.first and stay.trial not in self._kept:  # new: from zero
+            stay.base_at, stay.done, stay.start_resource = -1, 0.0, 0.0
+            stay.seconds = self._from_zero[stay.row + stay.at] / self._speeds[stay.worker]
+            return False
+        below = stay.at - 1 if stay.stood else -1
+        if self._tracks:
+            stay.base_at, stay.done = self._position(stay.trial, below)
+        else:
+            stay.base_at, stay.done = below if self._resume else -1, 0.0
+        stay.seconds = self._progress.stretch(stay)
+        has_checkpoint = stay.base_at >= 0 or stay.done > 0.0
+        stay.start_resource = self._progress.resource(stay, 0.0) if has_checkpoint else 0.0
+        return has_checkpoint
+
+    def _position(self, trial: int, below: int) -> tuple[int, float]:
+        """Return the level (an index, -1 for zero) and the seconds beyond it from which a trial goes on."""
+        kept = self._kept.get(trial, (-1, 0.0))
+        if self._retry_from == "milestone" or trial in self._saving:
+            return max(kept, (below, 0.0))
+        return kept
+
+    def _budget_left(self, job: Job) -> float:
+        attempt, left = self._budgets.get(job.trial, (-1, 0.0))
+        return left if attempt == job.attempt else self.curves.budget(job.trial, job.attempt)
+
+    def _can_save(self, stay: Stay, seconds: float) -> bool:
+        """Return whether a trial's checkpoint can be saved in so many seconds, and is any good."""
+        if not self._resume or self._retry_from == "zero":
+            return False
+        return self._save + self._alone(stay.trial) <= seconds
+
+    def _alone(self, trial: int) -> float:
+        """Return the seconds that the transfer of a saved checkpoint takes at a worker's full bandwidth."""
+        return (
+            (self._sizes[trial] if self._draws_size else self._size) / self._save_speed
+            if self._sized
+            else 0.0
+        )
+
+    # What becomes of workers and checkpoints
+
+    def _watch(self, worker: int, delay: float, event: int, exposed: float = inf) -> None:
+        """Let an event happen in `delay` seconds, or a loss that comes before."""
+        if exposed < delay:
+            delay, event = exposed, FAILURE
+        if self._here is not None:
+            gone = self._here.gone[worker] - self.now
+            if gone < delay:
+                delay, event = max(0.0, gone), GONE
+        if delay < inf:
+            self._due[worker].after(delay, event)
+
+    def _leave(self, worker: int) -> None:
+        """Let a worker go; it is free when it is back."""
+        assert self._here is not None
+        back = self._here.back[worker]
+        self._here.advance(worker)
+        if back < inf:
+            self._due[worker].after(max(0.0, back - self.now), FREE)
+
+    def _close(self, stay: Stay, verdict: int, extra: float, end: float) -> None:
+        """Write a job's row; it trained `extra` seconds since `base`, none if that is below 0."""
+        stay.busy = False
+        if extra <= 0.0 and not stay.done:
+            reached = self._levels[stay.base_at] if stay.base_at >= 0 else 0.0
+        else:
+            stay.trained += max(0.0, extra)
+            there = extra == stay.seconds and not self._async and stay.base_at < stay.at  # no rounding
+            reached = self._levels[stay.at] if there else self._progress.resource(stay, max(0.0, extra))
+        self.jobs.end(stay, reached, end, verdict)
+
+    def _keep(self, stay: Stay, time: float) -> None:
+        """Take note of a checkpoint that is saved at `time`."""
+        assert stay.kept is not None
+        if self._tracks and (self._retry_from != "milestone" or stay.phase == LEAVING):
+            self._kept[stay.trial] = stay.kept
+        if self._disk is not None:
+            self._disk.save(stay.trial, time)
+
+    def _forget(self, trial: int) -> None:
+        """Take note that a trial needs no checkpoint any more."""
+        self._kept.pop(trial, None)
+        self._saved.pop(trial, None)
+        if self._disk is not None:
+            self._disk.end(trial, self.now)
+
+    def _break_off(self, worker: int, stay: Stay) -> None:
+        """Break off a transfer of a job that is lost; here none takes events of its own."""
