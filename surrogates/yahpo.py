@@ -22,7 +22,7 @@ __all__ = ["PREFIX", "Yahpo"]
 
 PREFIX: Final = "yahpo:"
 _DIRECTION: Final = {"max": "higher", "min": "lower"}
-_KEPT: Final = 16384  # curves, some 15 MB: variants that are compared ask for the same ones
+_KEPT: Final = 16384  # curves, some 16 MB: variants that are compared ask for the same ones
 
 
 class Yahpo:
