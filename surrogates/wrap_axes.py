@@ -114,8 +114,8 @@ def _column(surrogate: Surrogate, name: str) -> Floats:
     frame = _configurations(surrogate)
     if frame is None:
         raise ParameterError("parameter", name, f"the rows of {surrogate.name} have no named hyperparameters")
-    dtypes = zip(frame.columns, frame.dtypes, strict=True)
-    numeric = [column for column, dtype in dtypes if dtype.is_numeric() or str(dtype) == "Boolean"]
+    columns = list(zip(frame.columns, frame.dtypes, strict=True))[1:]  # the first is what rows are called
+    numeric = [column for column, dtype in columns if dtype.is_numeric() or str(dtype) == "Boolean"]
     _check_name(surrogate, name, numeric)
     numbers: Floats = frame[name].cast(float).to_numpy()
     if not np.isfinite(numbers).all():

@@ -89,6 +89,6 @@ class Delayed(Wrapper):
 
 
 def _between(lower: Floats, upper: Floats, weight: Floats) -> Floats:
-    """Return what lies between two values, `weight` of the way up; the lower one itself at 0."""
+    """Return what lies between two values, `weight` of the way up; where they are one, that one itself."""
     with np.errstate(invalid="ignore", over="ignore"):
-        return np.where((weight == 0.0) | (lower == upper), lower, lower + (upper - lower) * weight)
+        return np.where(lower == upper, lower, lower + (upper - lower) * weight)

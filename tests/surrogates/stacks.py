@@ -23,11 +23,11 @@ DEFAULTS = {
 
 
 def table(seed: int = 0, rows: int = 9) -> Table:
-    """Return a table with NaN, an infinite value, equal hyperparameters, and a held-out metric."""
+    """Return a table with NaN, infinite values, equal hyperparameters, and a held-out metric."""
     rng = np.random.default_rng(seed)
     values = rng.random((rows, 4))
     values[0, 2:] = np.nan
-    values[1, 1] = np.inf
+    values[1, 1:3] = np.inf
     columns = {
         "val_loss": values,
         "test_loss": values + 1.0,

@@ -71,6 +71,25 @@ def test_the_same_configurations_fail_under_every_scheduler(base):
     assert all(one == failed[0] for one in failed)
 
 
+def test_a_space_with_few_levels(yahpo_data):
+    wraps = ["delay:units=2.5", "corrupt:share=0.4,parameter=num_layers", "cost:spread=5,parameter=max_units"]
+    plain, made = (load("yahpo:lcbench/33", yahpo_data=yahpo_data, wrap=some) for some in ((), wraps))
+    points = plain.space.sample(50, np.random.default_rng(0))
+    levels = np.array([1.0, 3.0, 7.0])
+    values, seconds = made.evaluate(points, levels)
+    before = plain.evaluate(points, np.array([1.0, 4.0, 5.0]))[0]
+    expected = np.stack([before[:, 0], before[:, 0], (before[:, 1] + before[:, 2]) / 2], axis=1)
+    deep = plain.space.decode(points)["num_layers"] >= 4
+    assert 0 < deep.sum() < 50
+    assert np.isnan(values[deep]).all()
+    np.testing.assert_allclose(values[~deep], expected[~deep])
+    units, range_ = plain.space.decode(points)["max_units"], plain.space["max_units"]
+    low, high = np.log([range_.low - 0.5, range_.high + 0.5])  # it is a whole number on a logarithmic scale
+    factors = 2 / 6 * (1 + 4 * (np.log(units) - low) / (high - low))
+    np.testing.assert_allclose(seconds, plain.evaluate(points, levels)[1] * factors[:, None])
+    assert made.optimum(7.0) is None
+
+
 def test_a_study_on_text_is_the_study_on_objects():
     texts = ["delay:units=2", "cost:factor=3,spread=4", "noise:std=0.1,seed=5", "corrupt:share=0.2", "negate"]
     made = Negated(

@@ -297,6 +297,7 @@ def test_the_optimum_of_a_space_is_known_where_it_lies_outside():
         assert Negated(corrupted).optimum(81.0) == (None if inside else -plain.optimum(81.0))
         known.add(inside)
     assert known == {True, False}
+    assert Noisy(plain).best_configuration is Delayed(plain).best_configuration is None
 
 
 # Delay
@@ -310,6 +311,8 @@ def test_levels_between_those_of_a_table_are_on_the_straight_line():
         np.testing.assert_array_equal(late[:, column], values[:, 0])
     np.testing.assert_allclose(late[2:, 3], (values[2:, 1] + values[2:, 2]) / 2)
     assert np.isnan(late[0, 3])  # one neighbour is no number
+    assert late[1, 3] == np.inf  # both are infinite
+    assert Delayed(plain, units=5).optimum(8.0) == late[2:, 3].min()
     tests = Delayed(plain, units=5).test_values(ROWS, 8.0)
     np.testing.assert_allclose(tests[2:], 1 + late[2:, 3])
 
@@ -344,6 +347,7 @@ def test_a_space_learns_later_and_takes_its_time():
         (lambda: Corrupted("ideal", from_level=82), "from_level", r"\[0, 81\]"),
         (lambda: Corrupted("ideal", end="hihg"), "end", "Did you mean 'high'"),
         (lambda: Corrupted(table(), parameter="depht"), "parameter", "Did you mean 'depth'"),
+        (lambda: Corrupted(table(), parameter="config"), "parameter", "of curves: lr, depth"),
         (lambda: Corrupted(Ideal(qualities=[0, 1]), parameter="x"), "parameter", "no named hyperparameters"),
         (lambda: Delayed("ideal", units=-1), "units", "at least 0"),
         (lambda: Delayed("ideal", units=80), "units", "below 80: ideal learns from level 1 to 81"),
