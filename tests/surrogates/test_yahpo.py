@@ -147,7 +147,7 @@ def test_the_page_runs_and_says_what_it_prints(yahpo_published, monkeypatch, cap
         exec(compile(block, "docs/yahpo.md", "exec"), {"__name__": "docs"})
     printed = capsys.readouterr().out.splitlines()[-3:]
     median = [float(r) for r in printed[1].split()[1:]]
-    assert median == pytest.approx([0.03, 0.69, 0.85, 0.96, 1.0], abs=0.05)  # measured elsewhere, on other configurations
+    assert median == pytest.approx([0.03, 0.69, 0.85, 0.96, 1.0], abs=0.05)  # by other draws
     for line in printed:
         name, *ranks = line.split()
         (row,) = re.findall(rf"^\| {name} \| (.*) \|$", page, re.MULTILINE)
