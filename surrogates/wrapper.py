@@ -1,4 +1,8 @@
-"""What all wrappers share: a surrogate around another one."""
+"""What all wrappers share: a surrogate around another one.
+
+After the experimenters of Open Source Vizier's benchmarks (Song and others, AutoML 2022), which wrap each
+other: noise, a sign flip, and failures that are drawn from the parameters and a seed.
+"""
 
 from __future__ import annotations
 
