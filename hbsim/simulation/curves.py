@@ -47,6 +47,8 @@ class Curves:
     from_zero : array of float
         Likewise: the seconds of a stretch from zero to the level; empty without `high_brackets`, since
         the first stretch is the same in both.
+    first_budgets : array of float
+        The exposed seconds after which the first attempt of each trial is lost; empty if none is.
     count : int
         Trials known so far.
     """
@@ -75,6 +77,7 @@ class Curves:
         self.values = array("d")
         self.seconds = array("d")
         self.from_zero = array("d")
+        self.first_budgets = array("d")
         self.count = 0
 
     def grow(self) -> None:
@@ -96,6 +99,8 @@ class Curves:
             raise SurrogateError(self.surrogate.name, problem)
         self._configurations.append(configurations)
         self._extend(values, seconds, first)
+        if self._cluster.drop_rate:
+            self.first_budgets.extend(self.budget(trial, 0) for trial in range(first, first + count))
         self.count += count
 
     def _extend(self, values: Floats, seconds: Floats, first: int) -> None:

@@ -95,7 +95,7 @@ class Engine(State):
         delay = startup
         has_checkpoint = self._place(stay)
         if self._drops:
-            stay.exposed = self._budget_left(job)
+            stay.exposed = self._budget_left(trial, attempt)
         if self._shares and (has_checkpoint or trial in self._saving):
             stay.phase = LOADING
             stay.base = stay.train_start = inf
@@ -195,7 +195,7 @@ class Engine(State):
         answered = now
         if self._answers:
             answered += self._answer_times[stay.row + stay.at] if self._draws_answer else self._answer
-        if self._drops:
+        if self._drops and code == PAUSE:
             ran = self._progress.free_run(stay, now) if self._async else 0.0
             self._budgets[stay.trial] = (stay.attempt, stay.exposed - ran)
         gone = inf if here is None else here.gone[worker]

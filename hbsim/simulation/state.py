@@ -9,7 +9,6 @@ from math import inf
 import simpy
 
 from hbsim.core.levels import Levels
-from hbsim.core.types import Job
 from hbsim.history import Jobs
 from hbsim.runner import END, FAILURE, FREE
 from hbsim.simulation.attendance import Attendance
@@ -111,7 +110,8 @@ class State:
             stay.worker = worker
             stay.busy = False
         self._free = list(range(cluster.workers))  # a heap
-        self._budgets: dict[int, tuple[int, float]] = {}  # attempt, exposed seconds left
+        self._first_budgets = curves.first_budgets
+        self._budgets: dict[int, tuple[int, float]] = {}  # of paused trials: attempt, exposed seconds left
         self._shares = False  # whether a store is shared, see `StoreEngine`
         self._set_costs(cluster)
 
@@ -168,9 +168,12 @@ class State:
             return max(kept, (below, 0.0))
         return kept
 
-    def _budget_left(self, job: Job) -> float:
-        attempt, left = self._budgets.get(job.trial, (-1, 0.0))
-        return left if attempt == job.attempt else self.curves.budget(job.trial, job.attempt)
+    def _budget_left(self, trial: int, attempt: int) -> float:
+        """Return the exposed seconds that a job has until it is lost."""
+        paused = self._budgets.pop(trial, None)
+        if paused is not None and paused[0] == attempt:
+            return paused[1]
+        return self.curves.budget(trial, attempt) if attempt else self._first_budgets[trial]
 
     def _can_save(self, stay: Stay, seconds: float) -> bool:
         """Return whether a trial's checkpoint can be saved in so many seconds, and is any good."""
@@ -228,8 +231,8 @@ class State:
 
     def _forget(self, trial: int) -> None:
         """Take note that a trial needs no checkpoint any more."""
-        self._kept.pop(trial, None)
-        self._saved.pop(trial, None)
+        if self._tracks:
+            self._kept.pop(trial, None)
         if self._disk is not None:
             self._disk.end(trial, self.now)
 

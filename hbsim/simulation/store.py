@@ -60,6 +60,7 @@ class Store:
         self._bandwidth = bandwidth
         self._lanes = [Lane(speed) for speed in alone]
         self._slowest = [min(speed, bandwidth / workers) for speed in alone]
+        self._unhindered = int(bandwidth / max(alone)) if max(alone) < inf else 0  # transfers that fit
         self._finished = finished
         self._serial = 0
         self._active: dict[int, tuple[int, Lane]] = {}  # worker -> serial, lane
@@ -75,11 +76,15 @@ class Store:
         """Begin a worker's transfer of `size` GB."""
         self._advance()
         self._serial += 1
-        one = self._lanes[lane]
+        one, active = self._lanes[lane], self._active
         heappush(one.done, (one.progress + size, self._serial, worker))
         one.count += 1
-        self._active[worker] = (self._serial, one)
-        self._share()
+        active[worker] = (self._serial, one)
+        if len(active) <= self._unhindered:  # all others go on as they did
+            one.rate = one.alone
+            self._wake_in(size / one.alone)
+        else:
+            self._share()
 
     def leave(self, worker: int) -> None:
         """Break off a worker's transfer."""
@@ -124,17 +129,19 @@ class Store:
             left = (end - lane.progress) / rate
             if left < soonest:
                 soonest = left
-        if soonest < 0.0:
-            soonest = 0.0
-        time = self._env.now + soonest
-        if time < self._wakes_at:  # else the next wake-up comes early, and looks again
+        self._wake_in(soonest if soonest > 0.0 else 0.0)
+
+    def _wake_in(self, seconds: float) -> None:
+        """Look at what is done in so many seconds; if that is later than planned, look then again."""
+        time = self._env.now + seconds
+        if time < self._wakes_at:
             self._wakes_at = time
             wake = self._wake
             if wake is None or wake.callbacks is not None:
                 self._wake = wake = simpy.Event(self._env)
                 wake._ok, wake._value = True, None
             wake.callbacks = [self._ring]
-            self._env.schedule(wake, FIRST, soonest)
+            self._env.schedule(wake, FIRST, seconds)
 
     def _ring(self, wake: simpy.Event) -> None:
         if wake is not self._wake:
