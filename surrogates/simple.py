@@ -36,6 +36,11 @@ class Ideal:
     seconds : float
         Seconds per unit; level l takes exactly ``l * seconds``.
 
+    Attributes
+    ----------
+    best_configuration : array, shape (1,)
+        The point of the unit interval where the optimum is attained; without `qualities` only.
+
     Raises
     ------
     ParameterError
@@ -65,6 +70,8 @@ class Ideal:
             if self._qualities.ndim != 1 or not np.isfinite(self._qualities).any():
                 raise ParameterError("qualities", qualities, "must be numbers, one a row")
             self.rows, self.space = len(self._qualities), None
+        else:
+            self.best_configuration: Floats = np.array([1.0 if mode == "max" else 0.0])
 
     def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
         """Return qualities and ``level * seconds``, shapes (n, m).
