@@ -22,7 +22,6 @@ HEAVY = (
     "pynvml",
     "rich",
     "scipy",
-    "sklearn",
     "simpy",
     "sklearn",
     "torch",
