@@ -149,7 +149,8 @@ class Cluster:
     def _counted(self) -> int | None:
         """Return how many workers the machines, the trace or the schedule have; None if nothing says it."""
         if self.machines:
-            return len(self._workers_by_machine())
+            of_trial = share(self.gpus_per_trial)
+            return sum(kind.count * workers_of(kind, of_trial) for kind in self.machines)
         if isinstance(self.trace, Trace):
             return len(self.trace.workers)
         if self.schedule and not self.names_workers:
@@ -215,6 +216,24 @@ class Cluster:
     def hazard(self) -> float:
         """The rate of the exponential law that loses a job with `drop_rate` a second."""
         return -math.log1p(-self.drop_rate)
+
+    @classmethod
+    def from_file(cls, source: str | os.PathLike[str]) -> Cluster:
+        """Read a cluster from a TOML file, whose fields have the names of the parameters.
+
+        Parameters
+        ----------
+        source : path or str
+            The file, or the name of a preset; ``hbsim clusters`` lists them.
+
+        Raises
+        ------
+        ParameterError
+            It is neither, or cannot be used (field ``cluster``): names the file's field, value and rule.
+        """
+        from hbsim.simulation.cluster_file import read  # takes pydantic to read it
+
+        return read(source).make()
 
     def as_dict(self) -> dict[str, object]:
         """Return all parameters in plain JSON types, as a cluster file has them."""

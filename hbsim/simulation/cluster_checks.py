@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 REPORTS = ("blocking", "async")
 RETRIES = ("milestone", "checkpoint", "zero")
 SHORTEST = 1e-3  # seconds: machines that come and go faster would hold the clock
+MOST = 1_000_000  # workers: more would not fit into memory
 
 
 def number(field: str, value: object) -> float:
@@ -142,9 +143,13 @@ def together(cluster: Cluster) -> None:
 
 def workers(is_named: bool, value: int, counted: int | None) -> int:
     """Return how many workers there are, as they were named or as the machines or the trace have them."""
+    if counted is not None and counted > MOST:
+        raise ParameterError("workers", counted, f"must be at most {MOST:,}, which the machines exceed")
     if not is_named:
         return value if counted is None else counted
     checked = whole("workers", value, 1)
+    if checked > MOST:
+        raise ParameterError("workers", value, f"must be at most {MOST:,}")
     if counted is not None and counted != checked:
         raise ParameterError("workers", value, f"the machines or the trace have {counted}; leave it out")
     return checked

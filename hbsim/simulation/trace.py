@@ -6,7 +6,7 @@ import csv
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, NamedTuple, NoReturn, Protocol
 
@@ -27,14 +27,14 @@ class Trace:
     Attributes
     ----------
     source : str
-        The file.
+        The file; does not count where two are compared.
     workers : tuple of str
         Their names, in the order of the file.
     absences : tuple of tuple of Absence
         Of each worker: ascending, apart from each other, without notice.
     """
 
-    source: str
+    source: str = field(compare=False)
     workers: tuple[str, ...]
     absences: tuple[tuple[Absence, ...], ...]
 
