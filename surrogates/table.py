@@ -38,10 +38,14 @@ class Table:
 
     Attributes
     ----------
+    source : str
+        The file.
     configurations : polars.DataFrame
         A line a row: the configuration's name in the file, its hyperparameters, and what else is known.
     censored_rows : int
         How many of the rows end before the last level and were kept.
+    ends : array of int, shape (rows,)
+        How many levels each row was recorded at: all, or those before its early end.
     """
 
     def __init__(
@@ -55,7 +59,8 @@ class Table:
         censored: Censored | None = None,
         test_metric: str | None = None,
     ) -> None:
-        self.name = Path(recorded.source).name
+        self.source = recorded.source
+        self.name = Path(self.source).name
         self.metric = _metric(recorded, metric)
         # What a file says of its metric holds for no other one.
         said = recorded.metadata if recorded.metadata.get("metric") == self.metric else {}
@@ -73,7 +78,8 @@ class Table:
         tests = _tests(recorded, self.metric, test_metric or said.get("test_metric"))
         self._tests = None if tests is None else settle_values(tests, ends, censored)[keep]
         self._levels = recorded.levels
-        self.censored_rows = int((ends[keep] < len(recorded.levels)).sum())
+        self.ends: Ints = ends[keep]
+        self.censored_rows = int((self.ends < len(recorded.levels)).sum())
         self.configurations: polars.DataFrame = recorded.configurations[keep]
         self.resources: tuple[float, ...] | None = tuple(recorded.levels.tolist())
         self.max_resource = float(recorded.levels[-1])
