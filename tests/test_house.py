@@ -77,6 +77,7 @@ def test_the_wheel_holds_the_packages_their_data_and_the_licence(tmp_path):
         "hbsim/py.typed",
         "hbsim/core/factory.py",
         "hbsim/executors/__init__.py",
+        "hbsim/simulation/presets/aws-spot.toml",
         "hbsim/surrogates/digits.parquet",
     ):
         assert wanted in names

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, get_type_hints
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from hbsim.cli.fields import Step
 from hbsim.errors import HbsimError, HbsimWarning, OutputError, ParameterError
 
 if TYPE_CHECKING:
@@ -156,7 +157,9 @@ def spelled(error: HbsimError, spelling: Mapping[str, str]) -> str:
     if not isinstance(error, ParameterError) or option is None:
         return in_options(str(error), spelling)
     value = "" if error.value is None or error.value is True else _shown(error.value)
-    return f"{f'{option} {value}'.strip()}: {in_options(error.rule, spelling)}"
+    # A cluster's file has no options, but fields.
+    rule = error.rule if error.field == "cluster" else in_options(error.rule, spelling)
+    return f"{f'{option} {value}'.strip()}: {rule}"
 
 
 def in_options(text: str, spelling: Mapping[str, str]) -> str:
@@ -179,7 +182,7 @@ PARAMETER: Final = re.compile(
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, tuple | list):
+    if isinstance(value, tuple | list) and not isinstance(value, Step):
         return ",".join(map(str, value))
     return shlex.quote(value) if isinstance(value, str) else str(value)
 

@@ -54,13 +54,11 @@ def compare(
     from hbsim.cli.compare_report import show, write
     from hbsim.cli.output import print_json
 
-    request: dict[str, object] = {
-        "command": command_line(ctx, NOT_THE_COMPARISON),
-        "cluster": asdict(cluster),
-    }
+    request: dict[str, object] = {"command": command_line(ctx, NOT_THE_COMPARISON)}
     with _folder(out, force) as folder:
         curves = files.load(surrogate)
         plan = _plan(shared, grid, partial(files.load, surrogate), cluster, curves)
+        request["cluster"] = plan.cluster.as_dict()
         comparison = _run(plan, curves, grid.jobs)
         if folder is not None:
             write(comparison, request, folder)

@@ -3,14 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import typer
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["flag", "given", "number", "parse_number", "parse_speeds", "parse_whole", "whole", "word"]
+__all__ = [
+    "NONE",
+    "Step",
+    "amount",
+    "flag",
+    "given",
+    "number",
+    "parse_amount",
+    "parse_number",
+    "parse_schedule",
+    "parse_speeds",
+    "parse_whole",
+    "whole",
+    "word",
+]
+
+NONE: Final = "none"  # what an option is given to take away what a file has
+
+
+class Step(NamedTuple):
+    """A step of a schedule, which prints as its user wrote it."""
+
+    time: float
+    machines: int
+
+    def __str__(self) -> str:
+        """Return ``TIME:MACHINES``."""
+        return f"{self.time:.15g}:{self.machines}"
 
 
 def parse_number(text: str) -> float:
@@ -35,6 +62,29 @@ def parse_speeds(text: str) -> float | tuple[float, ...]:
     """Read one number, or one for each worker: ``1,1,0.5``."""
     numbers = tuple(parse_number(part) for part in text.split(","))
     return numbers[0] if len(numbers) == 1 else numbers
+
+
+def parse_amount(text: str) -> float | str:
+    """Read a number, or leave the text of a distribution as it is."""
+    try:
+        return parse_number(text)
+    except typer.BadParameter:
+        return text
+
+
+def parse_schedule(text: str) -> tuple[Step, ...] | str:
+    """Read ``TIME:MACHINES,...``."""
+    if text == NONE:
+        return text
+    steps = [part.split(":") for part in text.split(",")]
+    if any(len(step) != 2 for step in steps):
+        raise typer.BadParameter(f"{text!r} is no schedule, which is TIME:MACHINES,... as in 0:4,3600:16.")
+    return tuple(Step(parse_number(time), parse_whole(machines)) for time, machines in steps)
+
+
+def amount(*names: str, panel: str, help: str, unit: str = "DIST") -> Any:
+    """Return an option that takes a number, or a text that stands for one."""
+    return typer.Option(*names, parser=parse_amount, metavar=unit, rich_help_panel=panel, help=help)
 
 
 def number(*names: str, panel: str, help: str) -> Any:

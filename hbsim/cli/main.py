@@ -11,6 +11,7 @@ import typer
 from typer.main import get_command
 
 import hbsim
+from hbsim.cli.clusters import clusters
 from hbsim.cli.command import Command, Group, say
 from hbsim.cli.compare import compare
 from hbsim.cli.record import record
@@ -41,6 +42,7 @@ app.command(cls=Command, short_help="Run a study for real.")(run)
 app.command(cls=Command, short_help="Record learning curves for the simulator.")(record)
 app.command(cls=Command, short_help="Hold the simulator against real runs.")(validate)
 app.command(cls=Command, short_help="List learning curves.")(surrogates)
+app.command(cls=Command, short_help="List simulated clusters.")(clusters)
 
 
 def _version(wanted: bool) -> None:

@@ -5,23 +5,22 @@ None stands for "not given", so that the core can tell an option of another sche
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
-from hbsim.cli.fields import flag, given, number, parse_speeds, whole, word
+from hbsim.cli.cluster_options import ClusterOptions
+from hbsim.cli.fields import flag, given, number, whole, word
 from hbsim.cli.scheduler_options import SchedulerOptions
 
 if TYPE_CHECKING:
-    from hbsim.simulation import Cluster
     from hbsim.surrogates import Surrogate
 
 __all__ = ["ClusterOptions", "FileOptions", "SchedulerOptions", "StudyOptions", "SurrogateName"]
 
 CURVES: Final = "Learning curves"
 STUDY: Final = "Study"
-CLUSTER: Final = "Simulated cluster, in simulated seconds"
 
 
 SurrogateName: TypeAlias = Annotated[
@@ -132,73 +131,3 @@ class StudyOptions:
         str | None,
         word("--searcher", panel=STUDY, metavar="NAME", help="Chooses configurations (default: random)."),
     ] = None
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterOptions:
-    """The simulated cluster; the fields are the parameters of `hbsim.Cluster`."""
-
-    workers: Annotated[
-        int | None, whole("--workers", panel=CLUSTER, help="How many workers (default: 32).")
-    ] = None
-    speed: Annotated[
-        Any,
-        typer.Option(
-            "--speed",
-            parser=parse_speeds,
-            metavar="NUMBER[,NUMBER...]",
-            rich_help_panel=CLUSTER,
-            help="Training speed of all workers, or of each (default: 1).",
-        ),
-    ] = None
-    startup: Annotated[
-        float | None,
-        number("--startup", panel=CLUSTER, help="From a job's start until it trains or loads."),
-    ] = None
-    report_delay: Annotated[
-        float | None,
-        number("--report-delay", panel=CLUSTER, help="From a milestone until its decision arrives."),
-    ] = None
-    save: Annotated[
-        float | None, number("--save", panel=CLUSTER, help="Saving a checkpoint when a trial pauses.")
-    ] = None
-    load: Annotated[
-        float | None, number("--load", panel=CLUSTER, help="Loading it when the trial goes on.")
-    ] = None
-    straggler_std: Annotated[
-        float | None,
-        number("--straggler-std", panel=CLUSTER, help="Stretches take 1 + |z| times as long, z ~ N(0, std)."),
-    ] = None
-    drop_rate: Annotated[
-        float | None,
-        number("--drop-rate", panel=CLUSTER, help="Probability a second that a job is lost."),
-    ] = None
-    resume: Annotated[
-        bool | None,
-        flag(
-            "--resume/--no-resume",
-            panel=CLUSTER,
-            help="Go on from checkpoints (default), or train from zero.",
-        ),
-    ] = None
-    report: Annotated[
-        str | None,
-        word(
-            "--report",
-            panel=CLUSTER,
-            metavar="blocking|async",
-            help="Training waits for decisions, or runs on until a stop arrives (default: blocking).",
-        ),
-    ] = None
-
-    def make(self) -> Cluster:
-        """Make the cluster.
-
-        Raises
-        ------
-        ParameterError
-            As `hbsim.Cluster`.
-        """
-        from hbsim.simulation import Cluster
-
-        return replace(Cluster(), **given(self))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from hbsim.cli.cluster_options import CHECKPOINTS
 from hbsim.cli.fields import flag, given, number, whole, word
 from hbsim.cli.options import ClusterOptions, FileOptions, SchedulerOptions, StudyOptions
 from hbsim.cli.run_local_options import FUNCTION, RunLocalOptions
@@ -34,7 +35,6 @@ EXECUTORS: Final = ("local", "sim")
 SCHEDULER: Final = "Scheduler"
 STUDY: Final = "Study"
 CURVES: Final = "Learning curves"
-CLUSTER: Final = "Simulated cluster, in simulated seconds"
 
 WORDS: Final = {
     "executor": EXECUTORS,
@@ -156,7 +156,7 @@ class RunClusterOptions(ClusterOptions):
         bool | None,
         flag(
             "--checkpoints/--no-checkpoints",
-            panel=CLUSTER,
+            panel=CHECKPOINTS,
             help="Go on from checkpoints (default), or train from zero.",
         ),
     ] = None

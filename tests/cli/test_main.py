@@ -25,7 +25,7 @@ def test_version(hbsim):
 def test_help_of_all_commands(inside):
     code, out, err = inside()
     assert (code, err) == (0, "")
-    for command in ("simulate", "compare", "run", "validate", "record", "surrogates"):
+    for command in ("simulate", "compare", "run", "validate", "record", "surrogates", "clusters"):
         assert f"\n  {command} " in out
         ran = inside(command, "--help")
         assert ran.code == 0
@@ -34,7 +34,7 @@ def test_help_of_all_commands(inside):
 
 def test_no_heavy_imports_for_help():
     code = "import sys, hbsim.cli.main; print([m for m in sys.modules if m in sys.argv])"
-    heavy = ["numpy", "polars", "scipy", "matplotlib", "simpy", "rich", "torch", "rich.console"]
+    heavy = ["numpy", "polars", "scipy", "matplotlib", "simpy", "pydantic", "rich", "torch", "rich.console"]
     ran = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
 
@@ -128,7 +128,7 @@ def test_a_surrogate_that_raises_is_one_line(hbsim, tmp_path):
 
 
 def test_unexpected_errors_keep_their_traceback(tmp_path):
-    code = "import hbsim.cli.main as m, hbsim.cli.surrogates as s; s._shipped = lambda: 1 / 0; m.main()"
+    code = "import hbsim.cli.main as m, hbsim.cli.surrogates as s; s._shipped = lambda *_: 1 / 0; m.main()"
     command = [sys.executable, "-c", code, "surrogates"]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode == 1
@@ -180,7 +180,7 @@ def test_ctrl_c_is_one_line_and_exit_1(tmp_path):
 
 def test_a_command_that_was_stopped_itself_exits_1_too():
     code = "import typer, hbsim.cli.main as m, hbsim.cli.surrogates as s\n"
-    code += "def stop(): raise typer.Exit(130)\n"
+    code += "def stop(*_): raise typer.Exit(130)\n"
     code += "s._shipped = stop; m.main()"
     ran = subprocess.run([sys.executable, "-c", code, "surrogates"], capture_output=True, check=False)
     assert (ran.returncode, ran.stdout, ran.stderr) == (1, b"", b"")
@@ -211,7 +211,7 @@ def _examples(text: str) -> list[str]:
     return [line.strip() for line in block.replace("\\\n", "").splitlines()]
 
 
-@pytest.mark.parametrize("command", ["", "simulate", "surrogates"])
+@pytest.mark.parametrize("command", ["", "simulate", "surrogates", "clusters"])
 def test_examples_in_help_run(inside, tmp_path, command):
     (tmp_path / "curves.csv").write_text(
         "config,step,seconds,loss\n"
@@ -220,6 +220,8 @@ def test_examples_in_help_run(inside, tmp_path, command):
     examples = _examples(inside(*filter(None, [command]), "--help").out)
     assert examples
     for example in examples:
+        if "yahpo" in example:
+            continue  # its files are not ours to ship
         program, *words = example.split()
         assert program == "hbsim"
         assert inside(*words)[::2] == (0, "")

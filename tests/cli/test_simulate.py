@@ -54,8 +54,12 @@ def test_every_option_comes_to_the_scheduler_and_the_cluster(inside, tmp_path):
         " --bracket-sampling hyperband --shared-rungs --no-straight-on --keep-size-ratios --retries 2"
         " --failed-places held --resource-type float --trials 30 --seed 5 --max-time 400"
         " --surrogate synthetic:seed=2 --workers 3"
-        " --speed 1,2,0.5 --startup 1 --report-delay 2 --save 3 --load 4 --straggler-std 0.5 --drop-rate 0.01"
-        " --no-resume --report async --out x"
+        " --speed 1,2,0.5 --startup lognormal:mean=1,std=2 --report-delay 2 --decision-delay 0.5 --save 3"
+        " --load 4 --straggler-std 0.5 --drop-rate 0.01 --no-resume --report async"
+        " --mtbf 50 --mttr uniform:low=1,high=2 --preempted-every weibull:mean=90,shape=0.7 --preempted-for 5"
+        " --notice 1.5 --schedule 0:2,100.5:3"
+        " --retry-from zero --checkpoint-size 0.25 --save-bandwidth 2 --load-bandwidth 4 --store-bandwidth 1"
+        " --price 2.5 --out x"
     )
     assert inside(*words.split()).code == 0
     options = json.loads((tmp_path / "x" / "summary.json").read_text())["options"]
@@ -79,14 +83,31 @@ def test_every_option_comes_to_the_scheduler_and_the_cluster(inside, tmp_path):
     assert options["cluster"] == {
         "workers": 3,
         "speed": [1, 2, 0.5],
-        "startup": 1,
+        "startup": "lognormal:mean=1,std=2",
         "report_delay": 2,
+        "decision_delay": 0.5,
         "save": 3,
         "load": 4,
         "straggler_std": 0.5,
         "drop_rate": 0.01,
         "resume": False,
         "report": "async",
+        "mtbf": "exponential:mean=50",
+        "mttr": "uniform:low=1,high=2",
+        "preempted_every": "weibull:mean=90,shape=0.7",
+        "preempted_for": "exponential:mean=5",
+        "notice": 1.5,
+        "schedule": [[0, 2], [100.5, 3]],
+        "trace": None,
+        "retry_from": "zero",
+        "checkpoint_size": 0.25,
+        "save_bandwidth": 2,
+        "load_bandwidth": 4,
+        "store_bandwidth": 1,
+        "machines": [],
+        "gpus_per_trial": 1,
+        "slowdown": 1,
+        "price": 2.5,
     }
     assert options["study"]["max_time"] == 400
 
