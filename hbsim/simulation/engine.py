@@ -67,6 +67,8 @@ class Engine(State):
             told = self._inner(due.worker, event)
             if told is not NOTHING:
                 return told
+            if self._free:  # who was idle before can be asked about again, now that this is over
+                return FREE
 
     def start(self, worker: int, job: Job) -> None:
         """Start a job on the lowest idle worker."""

@@ -10,7 +10,7 @@ from typing import Final
 from hbsim.core.levels import Levels
 from hbsim.core.trials import PAUSE
 from hbsim.history import Jobs
-from hbsim.runner import FAILURE, FREE, NOTHING, Event
+from hbsim.runner import FAILURE, NOTHING, Event
 from hbsim.simulation.cluster import Cluster
 from hbsim.simulation.curves import Curves
 from hbsim.simulation.engine import Engine
@@ -42,12 +42,10 @@ class StoreEngine(Engine):
         alone = (self._save_speed, self._load_speed)
         self._shares = True
         self._store = Store(self._env, cluster.store_bandwidth, alone, cluster.workers, self._transferred)
-        self._is_freed = False
 
     def _inner(self, worker: int, event: int) -> Event:
         if event is WAKE:
-            freed, self._is_freed = self._is_freed, False
-            return FREE if freed else NOTHING
+            return NOTHING
         stay = self._stays[worker]
         if event is SAVE:
             self._send(worker, stay, SAVES, inf)
@@ -94,7 +92,6 @@ class StoreEngine(Engine):
             self._keep(stay, self.now)
             self._close(stay, PAUSE, stay.extra, self.now)
             heappush(self._free, worker)
-            self._is_freed = True
             self._release(stay.trial)
         elif stay.phase == LEAVING:
             self._due[worker].after(0.0, LEFT)
