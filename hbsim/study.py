@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import signal
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import inf
@@ -16,7 +17,7 @@ from hbsim.core.exact import exact
 from hbsim.core.factory import named_options
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.streams import check_seed
-from hbsim.errors import ParameterError
+from hbsim.errors import HbsimWarning, ParameterError
 
 if TYPE_CHECKING:
     from hbsim.searchers import Searcher
@@ -72,6 +73,11 @@ def simulate(
     Result
         Its jobs, trials, decisions, incumbents and summary.
 
+    Warns
+    -----
+    HbsimWarning
+        All workers went, and were not there again, while there was work.
+
     Raises
     ------
     Interrupted
@@ -83,6 +89,7 @@ def simulate(
     """
     from hbsim.history import Decisions, Jobs
     from hbsim.runner import drive
+    from hbsim.simulation.cluster_checks import time_to_work
     from hbsim.simulation.curves import Curves
     from hbsim.simulation.engine import Engine
     from hbsim.simulation.result import Result, Simulated
@@ -91,6 +98,8 @@ def simulate(
 
     seed = check_seed(seed)
     cluster = _cluster(workers, cluster)
+    if max_time is None:
+        time_to_work(cluster)  # or the study had no end
     _check_scheduler(scheduler, max_time, max_reward)
     loaded = load(surrogate)
     if loaded.mode != scheduler.mode:
@@ -114,7 +123,31 @@ def simulate(
     result = Result(scheduler, curves, simulated, again, engine.interrupted)
     if engine.interrupted:
         raise Interrupted(result)
+    if not (reached or scheduler.done) and result.end_time < end and (end == inf or _gone(cluster) <= end):
+        result.no_worker_after = result.end_time
+        warnings.warn(HbsimWarning(_no_worker(result)), stacklevel=3)
     return result
+
+
+def _gone(cluster: Cluster) -> float:
+    """Return when the last machine has gone for good; inf if never."""
+    from hbsim.simulation.trace import Trace
+
+    if isinstance(cluster.trace, Trace):
+        lasts = [absences[-1] if absences else None for absences in cluster.trace.absences]
+        return max(inf if last is None or last.end < inf else last.start for last in lasts)
+    last, machines = cluster.schedule[-1] if cluster.schedule else (inf, 0)
+    return inf if machines else last
+
+
+def _no_worker(result: Result) -> str:
+    """Say that workers went before the work was done, and how much of it there is."""
+    scheduler = result.scheduler
+    text = f"no worker is left after {result.end_time:.6g} s, and there is work: "
+    limit = scheduler.options.num_trials
+    of = "" if limit is None else f" of {limit:,}"
+    waiting = scheduler.status_counts()["running"]
+    return f"{text}{scheduler.started:,}{of} trials have started, {waiting:,} wait to be tried again"
 
 
 def _cluster(workers: int | None, cluster: Cluster | None) -> Cluster:

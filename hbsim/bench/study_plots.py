@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from hbsim.bench.study_segments import segments
@@ -13,7 +14,6 @@ from hbsim.bench.study_style import INK, Colour, clean, level_colours, new_figur
 from hbsim.bench.study_timeline import timeline_figure
 
 if TYPE_CHECKING:
-    import polars as pl
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -119,7 +119,7 @@ def survival_figure(result: Result, study: str) -> Figure:
     figure = new_figure(7.5, 4.5)
     axes = figure.subplots()
     axes.margins(x=0.08)
-    rungs = result.rungs()
+    rungs = result.rungs().filter(pl.col("recorded") > 0)
     brackets = rungs["bracket"].unique(maintain_order=True).to_list()
     colours = level_colours(len(brackets))[::-1]
     started = np.bincount(np.array(result.scheduler.trial_brackets()), minlength=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hbsim.cli.output import versions, write_frame, write_json
 
@@ -27,13 +27,16 @@ class Request:
 
 
 def write(result: Result, request: Request, folder: Path) -> None:
-    """Write jobs, trials, decisions and incumbents as Parquet, and summary.json; no clock, so same bytes."""
+    """Write the study's tables as Parquet, and summary.json; no clock, so same bytes."""
     frames = {
         "jobs": result.jobs,
         "trials": result.trials,
         "decisions": result.decisions,
+        "failures": result.failures,
         "incumbent": result.incumbent(),
     }
+    if result.simulated.disk is not None:
+        frames["disk"] = result.disk()
     for name, frame in frames.items():
         write_frame(frame, folder / f"{name}.parquet")
     content = {
@@ -123,8 +126,9 @@ def _fact_lines(result: Result, summary: dict[str, object]) -> list[tuple[str, s
     lines = [
         ("trials", f"{summary['trials']:,}: {counts}"),
         ("jobs", f"{summary['jobs']:,}"),
-        ("simulated time", duration(result.end_time)),
+        ("simulated time", duration(result.end_time) + gone_text(summary)),
         ("workers busy", f"{summary['busy_share']:.1%}, training {summary['training_share']:.1%}"),
+        *_cluster_lines(summary),
         ("trained", f"{summary['trained_resource']:,.0f} units of the resource{wasted_text(summary)}"),
         (f"best {metric}", incumbent_text(last_incumbent(result, "any"))),
         ("best completed", incumbent_text(last_incumbent(result, "max_t"))),
@@ -133,6 +137,29 @@ def _fact_lines(result: Result, summary: dict[str, object]) -> list[tuple[str, s
         lines.append(("regret at R", f"{summary['regret']:.4g}"))
     if summary["test"] is not None:
         lines.append(("its test value", f"{summary['test']:.6g}"))
+    return lines
+
+
+def gone_text(summary: dict[str, object]) -> str:
+    """Say if the study ended since no worker was left."""
+    return "" if summary["no_worker_after"] is None else ", when the last worker went: there was work"
+
+
+def _cluster_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return who was not there, what was lost, what it cost and what it took on disks; nothing if nothing."""
+    lines = []
+    if summary["absent_share"]:
+        lines.append(("workers absent", f"{summary['absent_share']:.1%}"))
+    kinds = ", ".join(f"{summary[kind]:,} {kind}" for kind in ("lost", "preempted") if summary[kind])
+    if kinds:
+        lines.append(("jobs that failed", kinds))
+    if summary["cost"] is not None:
+        idle = summary["idle_cost"] / summary["cost"] if summary["cost"] else 0.0
+        lines.append(("cost", f"{summary['cost']:,.2f}, {idle:.1%} of it for idle workers"))
+    if summary["disk_peak"] is not None:
+        held, collected = summary["disk_peak"], summary["disk_peak_collected"]
+        rest = f"{collected:,.4g} GB where those that can never go on are deleted"
+        lines.append(("checkpoints", f"at most {held:,.4g} GB; {rest}"))
     return lines
 
 
@@ -168,7 +195,7 @@ def rung_table(result: Result) -> RenderableType:
         table.add_column(COLUMNS[column], justify="right")
     for row in rows:
         row["pause"] -= row["promoted"]  # so that what became of the trials adds up
-        row["share"] = row["recorded"] / first[row["bracket"]]
+        row["share"] = row["recorded"] / max(1, first[row["bracket"]])
         table.add_row(*(FORMATS.get(column, "{:,}").format(row[column]) for column in columns))
     return table
 
@@ -184,5 +211,6 @@ COLUMNS: Final = {
     "pause": "paused",
     "stop": "stopped",
     "complete": "completed",
+    "failed": "failed",
 }
 FORMATS: Final = {"level": "{:g}", "share": "{:.1%}"}

@@ -61,12 +61,11 @@ def incumbent(rows: NDArray[np.void], levels: Sequence[float], mode: Mode, at_ma
     )
 
 
-def rungs(
-    rows: NDArray[np.void], jobs: NDArray[np.void], levels: Sequence[float], brackets: Sequence[int]
-) -> pl.DataFrame:
-    """Return counts by bracket and level: recorded, continue, pause, stop, complete, promoted."""
+def rungs(scheduler: Scheduler, rows: NDArray[np.void], jobs: NDArray[np.void]) -> pl.DataFrame:
+    """Return counts by bracket and level: recorded, continue, pause, stop, complete, promoted, failed."""
+    levels, brackets = scheduler.levels, np.array(scheduler.trial_brackets(), dtype=np.int64)
     decided = pl.DataFrame({name: rows[name] for name in ("trial", "at", "verdict")})
-    decided = decided.with_columns(bracket=np.array(brackets, dtype=np.int64)[rows["trial"]])
+    decided = decided.with_columns(bracket=brackets[rows["trial"]])
     verdict = pl.col("verdict")
     kinds = {"continue": CONTINUE, "pause": PAUSE, "stop": STOP, "complete": COMPLETE}
     counts = [(verdict == code).sum().cast(pl.Int64).alias(name) for name, code in kinds.items()]
@@ -79,12 +78,27 @@ def rungs(
     promoted = promoted.group_by("bracket", "at").agg(pl.len().cast(pl.Int64).alias("promoted"))
     return (
         table.join(promoted, on=["bracket", "at"], how="left")
+        .join(_failed(scheduler), on=["bracket", "at"], how="full", coalesce=True)
+        .fill_null(0)
         .sort("bracket", "at")
-        .with_columns(
-            level=pl.col("at").replace_strict(dict(enumerate(levels)), return_dtype=pl.Float64),
-            promoted=pl.col("promoted").fill_null(0),
-        )
-        .select("bracket", "level", "recorded", *kinds, "promoted")
+        .with_columns(level=pl.col("at").replace_strict(dict(enumerate(levels)), return_dtype=pl.Float64))
+        .select("bracket", "level", "recorded", *kinds, "promoted", "failed")
+    )
+
+
+def _failed(scheduler: Scheduler) -> pl.DataFrame:
+    """Return how many trials failed for good on their way to each level: bracket, at, failed."""
+    if not scheduler.status_counts()["failed"]:
+        return pl.DataFrame(schema={"bracket": pl.Int64, "at": pl.UInt16, "failed": pl.Int64})
+    trials = np.flatnonzero([status == "failed" for status in scheduler.trial_statuses()])
+    brackets = np.array(scheduler.trial_brackets(), dtype=np.int64)[trials]
+    stood = np.array(scheduler.trial_levels(), dtype=np.float64)[trials]
+    above = np.searchsorted(np.array(scheduler.levels, dtype=np.float64), stood, side="right")
+    at = np.maximum(above, np.array(scheduler.geometry.first)[brackets]).astype(np.uint16)
+    return (
+        pl.DataFrame({"bracket": brackets, "at": at})
+        .group_by("bracket", "at")
+        .agg(pl.len().cast(pl.Int64).alias("failed"))
     )
 
 

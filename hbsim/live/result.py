@@ -184,9 +184,7 @@ class RunResult:
 
     def rungs(self) -> pl.DataFrame:
         """Return counts by bracket and level; columns as `hbsim.Result.rungs`."""
-        brackets = self.scheduler.trial_brackets()
-        levels = self.scheduler.levels
-        return summaries.rungs(self._decisions.rows(), self._ledger.jobs.ended(), levels, brackets)
+        return summaries.rungs(self.scheduler, self._decisions.rows(), self._ledger.jobs.ended())
 
     def failures(self) -> pl.DataFrame:
         """Return a row a failure, in order: trial, kind, reason."""

@@ -6,8 +6,11 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hbsim.core.exact import exact, whole
 from hbsim.errors import ParameterError, nearest
+from hbsim.simulation.distribution_kinds import plain
 from hbsim.simulation.distributions import Distribution, Exponential, parse
 from hbsim.simulation.machines import Machines, share
 from hbsim.simulation.trace import Trace, read_trace
@@ -19,6 +22,7 @@ REPORTS = ("blocking", "async")
 RETRIES = ("milestone", "checkpoint", "zero")
 SHORTEST = 1e-3  # seconds: machines that come and go faster would hold the clock
 MOST = 1_000_000  # workers: more would not fit into memory
+SELDOM = 1e-3  # how often machines must at least be there for longer than the notice
 
 
 def number(field: str, value: object) -> float:
@@ -139,6 +143,18 @@ def together(cluster: Cluster) -> None:
             value = getattr(cluster, field)
             if value is not None and value != ():
                 raise ParameterError(field, value, "must not be given with a trace, which says who was there")
+
+
+def time_to_work(cluster: Cluster) -> None:
+    """Check that machines are there at times at which they are not told yet that they go."""
+    every = cluster.preempted_every
+    if cluster.notice and isinstance(every, Distribution):
+        longest = float(every.quantile(np.array([1.0 - SELDOM]))[0])
+        if longest <= cluster.notice:
+            rule = (
+                f"leaves no time to work: {plain(longest)} s is about the longest that preempted_every gives"
+            )
+            raise ParameterError("notice", cluster.notice, rule)
 
 
 def workers(is_named: bool, value: int, counted: int | None) -> int:

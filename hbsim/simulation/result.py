@@ -56,6 +56,8 @@ class Result:
         Whether rows of a table came more than once.
     interrupted : bool
         Whether the study was ended by Ctrl-C.
+    no_worker_after : float or None
+        Simulated seconds after which there was work, and no worker any more; None if there was no such time.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Result:
         self.simulated = simulated
         self.replace = replace
         self.interrupted = interrupted
+        self.no_worker_after: float | None = None
         self._jobs = simulated.jobs
         self._decisions = simulated.decisions
 
@@ -171,10 +174,10 @@ class Result:
         """Return counts by bracket and level.
 
         Columns: bracket, level, recorded, then how many of these went on at once (continue), paused,
-        stopped, completed there, and went on later (promoted).
+        stopped, completed there, and went on later (promoted); and failed: how many more failed for good
+        on their way there.
         """
-        brackets = self.scheduler.trial_brackets()
-        return summaries.rungs(self._decisions.rows(), self._jobs.ended(), self.scheduler.levels, brackets)
+        return summaries.rungs(self.scheduler, self._decisions.rows(), self._jobs.ended())
 
     def summary(self) -> dict[str, object]:
         """Return the study in a few numbers, plain types.
@@ -185,9 +188,11 @@ class Result:
         and, of it, wasted_resource (trained again, lost in failures, overrun); best (the incumbent's value),
         regret (distance at R between the incumbent and the best of the surrogate's space, null where
         unknown), test (the incumbent's held-out value at R, null where there is none); cost (money for
-        the hours that machines were there, null where nothing has a price), absent_share (of the workers'
+        the hours that machines were there, null where nothing has a price) and, of it, idle_cost (for those
+        in which their workers had no job), absent_share (of the workers'
         time, when they were not there), lost and preempted (jobs), disk_peak and disk_peak_collected (GB,
         null where checkpoints have no size); and how it was made: scheduler, surrogate, metric, mode,
-        workers, replace, interrupted.
+        workers, replace, interrupted, no_worker_after (seconds; null but where all workers went before the
+        work was done).
         """
         return summary(self, self.simulated)

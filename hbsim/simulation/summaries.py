@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from hbsim.history.columns import numbers
 from hbsim.history.summaries import resources
 from hbsim.simulation.failures import LOST, PREEMPTED
 from hbsim.simulation.presence import Presence
 
 if TYPE_CHECKING:
+    from hbsim.history import Jobs
+    from hbsim.simulation.cluster import Cluster
     from hbsim.simulation.result import Result, Simulated
 
 __all__ = ["summary"]
@@ -48,6 +52,7 @@ def summary(result: Result, simulated: Simulated) -> dict[str, object]:
         "workers": cluster.workers,
         "replace": result.replace,
         "interrupted": result.interrupted,
+        "no_worker_after": result.no_worker_after,
     }
 
 
@@ -58,13 +63,24 @@ def presence(result: Result, simulated: Simulated) -> dict[str, object]:
     if cluster.has_absences:
         machines = Presence(cluster, simulated.seed)
         there = [machines.there(machine, end) for machine in range(cluster.count_machines)]
-    money = math.fsum(price * seconds for price, seconds in zip(cluster.prices, there, strict=True))
+    paid = math.fsum(price * seconds for price, seconds in zip(cluster.prices, there, strict=True))
     worked = math.fsum(there[machine] for machine in cluster.machine_of)
     capacity = cluster.workers * end
+    idle = max(0.0, paid - occupied(cluster, simulated.jobs))
     return {
-        "cost": money / HOUR if cluster.is_priced else None,
+        "cost": paid / HOUR if cluster.is_priced else None,
+        "idle_cost": idle / HOUR if cluster.is_priced else None,
         "absent_share": 1.0 - worked / capacity if capacity and cluster.has_absences else 0.0,
     }
+
+
+def occupied(cluster: Cluster, jobs: Jobs) -> float:
+    """Return the money for the seconds in which jobs occupied workers: each has its share of its machine."""
+    if not cluster.is_priced:
+        return 0.0
+    machines, rows = np.array(cluster.machine_of), jobs.ended()
+    shares = np.array(cluster.prices)[machines] / np.bincount(machines)[machines]
+    return math.fsum((rows["end_time"] - rows["start_time"]) * shares[rows["worker"]])
 
 
 def disk(result: Result) -> dict[str, object]:

@@ -132,6 +132,7 @@ def test_files_of_a_study(inside, tmp_path):
         "jobs.parquet",
         "trials.parquet",
         "decisions.parquet",
+        "failures.parquet",
         "incumbent.parquet",
         "summary.json",
         "hbsim.json",
@@ -140,12 +141,45 @@ def test_files_of_a_study(inside, tmp_path):
     result = package.simulate(
         make_scheduler("promotion", max_t=81, num_trials=200, seed=3), "synthetic", seed=3
     )
-    for name in ("jobs", "trials", "decisions"):
+    for name in ("jobs", "trials", "decisions", "failures"):
         assert pl.read_parquet(tmp_path / "x" / f"{name}.parquet").equals(getattr(result, name))
     assert pl.read_parquet(tmp_path / "x" / "incumbent.parquet").equals(result.incumbent())
     summary = json.loads((tmp_path / "x" / "summary.json").read_text())
     assert summary["schema"] == 1
     assert summary["versions"]["hbsim"] == package.__version__
+
+
+FAILING = "--workers 4 --mtbf 60 --mttr 15 --drop-rate 0.002 --price 9000 --checkpoint-size 0.5 --retries 1"
+
+
+def test_what_failed_and_what_it_cost(inside, tmp_path):
+    out = inside(*PROMOTION, *FAILING.split(), "--out", "x").out
+    scheduler = make_scheduler("promotion", max_t=81, num_trials=200, seed=3, retries=1)
+    options = {"mtbf": 60, "mttr": 15, "drop_rate": 0.002, "price": 9000, "checkpoint_size": 0.5}
+    cluster = package.Cluster(workers=4, **options)
+    result = package.simulate(scheduler, "synthetic", seed=3, cluster=cluster)
+    summary = result.summary()
+    facts = {line[:18].strip(): line[18:].strip() for line in out.splitlines()}
+    idle = summary["idle_cost"] / summary["cost"]
+    assert facts["cost"] == f"{summary['cost']:,.2f}, {idle:.1%} of it for idle workers"
+    assert facts["workers absent"] == f"{summary['absent_share']:.1%}"
+    assert facts["jobs that failed"] == f"{summary['lost']} lost"
+    peaks = f"at most {summary['disk_peak']:.4g} GB; {summary['disk_peak_collected']:.4g} GB where those"
+    assert f"{facts['checkpoints']} ".startswith(peaks)
+    table = out[out.index("bracket ") :].splitlines()
+    assert table[0].endswith("failed")
+    assert [int(line.split()[-1]) for line in table[1:6]] == result.rungs()["failed"].to_list()
+    assert sum(result.rungs()["failed"]) > 0
+    assert pl.read_parquet(tmp_path / "x" / "failures.parquet").equals(result.failures)
+    assert pl.read_parquet(tmp_path / "x" / "disk.parquet").equals(result.disk())
+
+
+def test_a_study_whose_workers_all_go(inside):
+    code, out, err = inside(*PROMOTION, "--schedule", "0:2,7:0")
+    assert code == 0
+    assert "s, when the last worker went: there was work" in out
+    assert err.startswith("hbsim: warning: no worker is left after 7 s, and there is work: ")
+    assert err.count("\n") == 1
 
 
 def test_the_command_in_the_summary_gives_the_same_files(inside, tmp_path):
@@ -171,7 +205,7 @@ def test_the_command_in_the_summary_gives_the_same_files(inside, tmp_path):
 def test_the_same_bytes_whatever_python_hashes(hbsim, tmp_path):
     for name, seed in (("x", "0"), ("y", "12345")):
         assert hbsim(*PROMOTION, "--brackets", "3", "--out", name, "--plot", PYTHONHASHSEED=seed).code == 0
-    assert len(contents(tmp_path / "x")) == 9
+    assert len(contents(tmp_path / "x")) == 10
     assert contents(tmp_path / "x") == contents(tmp_path / "y")
 
 

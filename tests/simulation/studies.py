@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -57,17 +58,19 @@ class Study:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def simulate(self) -> hbsim.Result:
-        """Run the engine."""
-        return hbsim.simulate(
-            make_real(self.type, self.options),
-            self.surrogate,
-            seed=self.seed,
-            cluster=self.cluster,
-            max_time=self.max_time,
-            max_reward=self.max_reward,
-            replace=self.replace,
-            **self.extra,
-        )
+        """Run the engine; whether a worker is left does not matter."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="no worker is left")
+            return hbsim.simulate(
+                make_real(self.type, self.options),
+                self.surrogate,
+                seed=self.seed,
+                cluster=self.cluster,
+                max_time=self.max_time,
+                max_reward=self.max_reward,
+                replace=self.replace,
+                **self.extra,
+            )
 
     def naive(self, curves: type[Curves] = Curves) -> NaiveSimulator:
         """Run the naive simulator."""
