@@ -1,0 +1,108 @@
+"""The sweeps behind the pictures of docs/choosing.md: the same studies as on the page, at more places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hbsim.bench import Comparison, Plan, compare, make_variants
+from hbsim.bench.scores import column
+from hbsim.bench.statistics import Interval, mean_interval
+from hbsim.simulation import Cluster
+from hbsim.surrogates import load
+
+__all__ = ["early_ranks", "pauses", "workers"]
+
+Row: TypeAlias = dict[str, Any]
+
+SEEDS: Final = range(20)  # as on the page
+MORE_SEEDS: Final = range(50)  # where differences are small
+SHARED: Final = {"max_t": 81, "reduction_factor": 3}
+WORKERS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+KINDS: Final = (
+    "promotion",
+    "stopping",
+    "sha,n=81",
+    "sha,n=81,overlap=true",
+    "hyperband",
+    "hyperband,overlap=true",
+)
+STARTUPS: Final = (0, 30, 60, 120, 300, 600)
+PAUSING: Final = ("promotion", "promotion,straight_on=false", "stopping")
+EARLY: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+STARTS: Final = (
+    "promotion",
+    "promotion,grace_period=3",
+    "promotion,grace_period=9",
+    "promotion,brackets=3",
+    "promotion,brackets=5",
+)
+
+
+def _compare(
+    variants: Sequence[str],
+    surrogate: str,
+    cluster: Cluster,
+    max_time: float | None = None,
+    trials: int | None = None,
+    seeds: range = SEEDS,
+) -> Comparison:
+    made = make_variants(variants, (), {**SHARED, "num_trials": trials})
+    return compare(Plan(made, partial(load, surrogate), seeds, cluster, max_time), jobs=1)
+
+
+def _rows(comparison: Comparison) -> Iterator[Row]:
+    """Give a row a variant, in their order: means of the counts, and regret at equal time."""
+    ranked = {row.label: row for row in comparison.rows}
+    for variant in comparison.plan.variants:
+        row = ranked[variant.label]
+        yield {"variant": variant.label, **row.means, "regret": _plain(row.at_time.interval)}
+
+
+def _plain(found: Interval) -> dict[str, float]:
+    return {"mean": found.mean, "low": found.low, "high": found.high}
+
+
+def workers() -> list[Row]:
+    """Return how busy workers are, and how long 400 trials take, by how many workers there are."""
+    return [
+        {"workers": count, **row}
+        for count in WORKERS
+        for row in _rows(_compare(KINDS, "synthetic", Cluster(workers=count), trials=400))
+    ]
+
+
+def pauses() -> list[Row]:
+    """Return what studies of four hours train and find, by what a start costs."""
+    return [
+        {"startup": startup, **row}
+        for startup in STARTUPS
+        for row in _rows(_compare(PAUSING, "synthetic:seconds=60", _costly(startup), max_time=14_400))
+    ]
+
+
+def _costly(startup: float) -> Cluster:
+    return Cluster(workers=16, startup=startup, save=startup / 5, load=startup / 5)
+
+
+def early_ranks() -> list[Row]:
+    """Return by how much later starts differ from r = 1 in one bracket, by what early ranks say."""
+    rows = []
+    for family in ("power", "exponential"):
+        for early in EARLY:
+            surrogate = f"synthetic:family={family},early_rank={early:g}"
+            comparison = _compare(STARTS, surrogate, Cluster(workers=16), max_time=300, seeds=MORE_SEEDS)
+            scores = [column(cells, comparison.time, "regret") for cells in comparison.variants]
+            for label, score in zip(STARTS, scores, strict=True):
+                rows.append(
+                    {"family": family, "early_rank": early, "variant": label, **_beside(score, scores[0])}
+                )
+    return rows
+
+
+def _beside(score: NDArray[np.float64], base: NDArray[np.float64]) -> Row:
+    return {"regret": float(score.mean()), "difference": _plain(mean_interval(score - base))}
