@@ -75,10 +75,11 @@ def _costs(axes: Axes, curves: list[Row]) -> None:
 def _regrets(axes: Axes, sets: list[Row | None], title: str) -> None:
     """Draw differences of regret with their intervals; None is a set of curves that has too few rows."""
     for row, rules in enumerate(sets):
-        if rules is None:
-            axes.annotate("too few rows", (0, row), (6, 0), textcoords="offset points", va="center")
+        base = 0.0 if rules is None else rules[BASE]["regret"]
+        if rules is None or not base:
+            why = "too few rows" if rules is None else f"{BASE} misses nothing"
+            axes.annotate(why, (0, row), (6, 0), textcoords="offset points", va="center")
             continue
-        base = rules[BASE]["regret"]
         for place, rule in OTHERS:
             mean, low, high = (
                 100 * rules[rule]["difference"][name] / base for name in ("mean", "low", "high")
