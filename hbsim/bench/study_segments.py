@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+
+from hbsim.bench.study_absences import absences
 
 if TYPE_CHECKING:
     from hbsim.simulation import Result
@@ -41,6 +43,8 @@ class Segments:
         How many there were.
     end_time : float
         When the last job ended.
+    absent : array, shape (m, 3)
+        Worker, start and end of each time at which a worker was not there; ordered by worker and start.
     """
 
     worker: NDArray[np.int64]
@@ -53,6 +57,7 @@ class Segments:
     cut: NDArray[np.float64]
     workers: int
     end_time: float
+    absent: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
 
 
 def segments(result: Result) -> Segments:
@@ -73,6 +78,7 @@ def segments(result: Result) -> Segments:
         cut=_ends(jobs, "censored"),
         workers=result.cluster.workers,
         end_time=result.end_time,
+        absent=absences(result),
     )
 
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = [
+    "ABSENT_COLOUR",
     "IDLE",
     "INK",
     "MARK",
     "OVERHEAD_COLOUR",
     "Colour",
+    "boxes",
     "clean",
     "level_colours",
     "new_figure",
@@ -28,6 +33,7 @@ INK: Final = "#333333"
 MARK: Final = "#d55e00"  # the vermillion of Okabe and Ito
 IDLE: Final = "#ffffff"
 OVERHEAD_COLOUR: Final = "#d9d9d9"
+ABSENT_COLOUR: Final = "#a6a6a6"  # of stripes on white
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -64,3 +70,11 @@ def title(axes: Axes, what: str, study: str) -> None:
     """Say what is shown, and of which study."""
     axes.set_title(what, loc="left", fontsize=12, fontweight="bold", color=INK, pad=22)
     axes.text(0, 1.02, study, transform=axes.transAxes, fontsize=9, color="#666666", va="bottom")
+
+
+def boxes(
+    left: NDArray[np.float64], right: NDArray[np.float64], y: NDArray[np.integer | np.floating], half: float
+) -> NDArray[np.float64]:
+    """Return the corners of boxes around the heights `y`, shape (n, 4, 2)."""
+    corners = ((left, -half), (right, -half), (right, half), (left, half))
+    return np.stack([np.stack([x, y + side], axis=1) for x, side in corners], axis=1)

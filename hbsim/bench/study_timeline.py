@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hbsim.bench.study_absences import PATTERN, absent_shares, hatch, hatched_patch, striped, until
 from hbsim.bench.study_segments import OVERHEAD, Segments
 from hbsim.bench.study_style import (
+    ABSENT_COLOUR,
     IDLE,
     INK,
     MARK,
     OVERHEAD_COLOUR,
     Colour,
+    boxes,
     clean,
     level_colours,
     new_figure,
@@ -45,7 +48,7 @@ def timeline_figure(segments: Segments, study: str) -> Figure:
     height = min(9.0, 3.4 + 0.16 * segments.workers)
     figure = new_figure(11, height)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(height - 1.9, 1.3))
-    if len(segments.start) <= BARS:
+    if len(segments.start) + len(segments.absent) <= BARS:
         bars(above, segments)
     else:
         image(above, segments)
@@ -76,29 +79,25 @@ def bars(axes: Axes, segments: Segments) -> None:
     right = np.maximum(segments.end, np.minimum(left + pixel, room))
     colours = _colours(segments)
     faces = [colours[level] for level in segments.level]
-    axes.add_collection(PolyCollection(list(_boxes(left, right, y, half)), facecolors=faces, linewidths=0))
+    axes.add_collection(PolyCollection(list(boxes(left, right, y, half)), facecolors=faces, linewidths=0))
     new = np.append(True, segments.job[1:] != segments.job[:-1]) & (right - left > 4 * pixel)
     gaps = [[(x, worker - half), (x, worker + half)] for x, worker in zip(left[new], y[new], strict=True)]
     axes.add_collection(LineCollection(gaps, colors=IDLE, linewidths=0.8))
-
-
-def _boxes(
-    left: NDArray[np.float64], right: NDArray[np.float64], y: NDArray[np.int64], half: float
-) -> NDArray[np.float64]:
-    """Return the corners of boxes, shape (n, 4, 2)."""
-    corners = ((left, -half), (right, -half), (right, half), (left, half))
-    return np.stack([np.stack([x, y + side], axis=1) for x, side in corners], axis=1)
+    if len(segments.absent):
+        hatch(axes, segments.absent, half)
 
 
 def image(axes: Axes, segments: Segments) -> None:
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
     count = len(segments.levels)
-    colours = ListedColormap([IDLE, OVERHEAD_COLOUR, *level_colours(count)])
-    norm = BoundaryNorm(np.arange(count + 3) - 2.5, colours.N)
+    colours = ListedColormap([IDLE, OVERHEAD_COLOUR, *level_colours(count), ABSENT_COLOUR])
+    norm = BoundaryNorm(np.arange(count + 4) - 2.5, colours.N)
     extent = (0, segments.end_time, segments.workers - 0.5, -0.5)
+    picture = raster(segments, COLUMNS)
+    picture[striped(segments.absent, segments.workers, segments.end_time, COLUMNS)] = count
     axes.imshow(
-        raster(segments, COLUMNS),
+        picture,
         cmap=colours,
         norm=norm,
         extent=extent,
@@ -151,6 +150,19 @@ def _shares(axes: Axes, segments: Segments) -> None:
         top = bottom + 100 * steps[level]
         axes.fill_between(edges, bottom, top, step="post", color=colours[level], linewidth=0)
         bottom = top
+    if len(segments.absent):
+        absent = absent_shares(segments.absent, segments.workers, segments.end_time, columns)
+        top = 100 * (1 - np.append(absent, absent[-1:]))
+        axes.fill_between(
+            edges,
+            top,
+            100,
+            step="post",
+            hatch=PATTERN,
+            facecolor=IDLE,
+            edgecolor=ABSENT_COLOUR,
+            linewidth=0,
+        )
     axes.xaxis.set_major_formatter("{x:,.10g}")
     axes.set(ylim=(0, 100), ylabel="workers, %", xlabel="simulated seconds")
     clean(axes)
@@ -168,18 +180,9 @@ def busy_shares(segments: Segments, columns: int) -> NDArray[np.float64]:
     shares = np.zeros((len(segments.levels) + 1, columns))
     for level in range(OVERHEAD, len(segments.levels)):
         mine = segments.level == level
-        busy = _until(segments.end[mine] * scale, columns) - _until(segments.start[mine] * scale, columns)
+        busy = until(segments.end[mine] * scale, columns) - until(segments.start[mine] * scale, columns)
         shares[level] = busy / segments.workers
     return shares
-
-
-def _until(times: NDArray[np.float64], columns: int) -> NDArray[np.float64]:
-    """Return how much of each column lies before each time, summed over times; in columns."""
-    whole = np.minimum(times.astype(np.int64), columns)
-    counts = np.bincount(whole, minlength=columns + 1)
-    parts = np.bincount(whole, weights=times - whole, minlength=columns + 1)
-    beyond = np.cumsum(counts[::-1])[::-1] - counts  # how many times lie in later columns
-    return np.asarray(beyond + parts, dtype=np.float64)[:columns]
 
 
 def legend(figure: Figure, segments: Segments) -> None:
@@ -192,6 +195,8 @@ def legend(figure: Figure, segments: Segments) -> None:
     ]
     if (segments.level == OVERHEAD).any():
         handles.append(Patch(color=OVERHEAD_COLOUR, label="start-up, load, save"))
+    if len(segments.absent):
+        handles.append(hatched_patch())
     if len(segments.lost):
         handles.append(
             Line2D([], [], color=MARK, marker="x", linestyle="", label=f"lost ({len(segments.lost):,})")

@@ -68,7 +68,7 @@ def real_segments(run: Recorded) -> Segments:
         scheduler=result.scheduler,
         jobs=jobs,
         decisions=result.decisions,
-        cluster=SimpleNamespace(workers=result.workers),
+        cluster=SimpleNamespace(workers=result.workers, has_absences=False),
         end_time=result.end_time,
     )
     return segments(cast(Any, shown))  # what it reads of a simulated study, a real one has too

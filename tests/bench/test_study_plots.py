@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hbsim
+from hbsim.bench.study_absences import absent_shares, striped
 from hbsim.bench.study_plots import incumbent_figure, plot_study, survival_figure
 from hbsim.bench.study_segments import OVERHEAD, Segments, segments
 from hbsim.bench.study_style import level_colours
 from hbsim.bench.study_timeline import busy_shares, raster, timeline_figure
 from hbsim.core import make_scheduler
+from hbsim.simulation.machines import Machines
 
 OPTIONS = {
     "stopping": {"brackets": 3},
@@ -28,6 +30,13 @@ CLUSTERS = {
     "lossy": {"drop_rate": 0.02, "straggler_std": 0.5, "startup": 0.5},
     "from-zero": {"resume": False, "drop_rate": 0.01},
     "async": {"report": "async", "report_delay": 2.0, "save": 0.5},
+    "absent": {
+        "mtbf": 12.0,
+        "mttr": 3.0,
+        "preempted_every": 30.0,
+        "notice": 1.0,
+        "schedule": [(0, 3), (9, 5)],
+    },
 }
 
 
@@ -145,6 +154,49 @@ def test_shares_of_a_study_are_its_busy_share():
     assert shares.sum() / 37 == pytest.approx(result.summary()["busy_share"])
 
 
+# Absences
+
+
+@pytest.mark.parametrize("max_time", [None, 40.0])
+def test_absences_are_where_no_job_is(max_time):
+    result = simulated("promotion", "absent", max_time=max_time)
+    parts = segments(result)
+    assert len(parts.absent) > 10
+    worker, start, end = parts.absent.T
+    assert (start <= end).all()
+    assert end.max() <= result.end_time
+    same = worker[1:] == worker[:-1]
+    assert (start[1:] >= end[:-1])[same].all()
+    lost = (end - start).sum() / (5 * result.end_time)
+    assert lost == pytest.approx(result.summary()["absent_share"])
+    for mine, since, until in parts.absent:
+        jobs = result.jobs.filter(worker=int(mine))
+        assert not ((jobs["start_time"] < until) & (jobs["end_time"] > since)).any()
+    shares = absent_shares(parts.absent, 5, result.end_time, 37)
+    assert shares.mean() == pytest.approx(lost)
+    assert (shares + busy_shares(parts, 37).sum(axis=0)).max() <= 1 + 1e-9
+
+
+@settings(deadline=None)
+@given(made_up(), st.integers(1, 40))
+def test_stripes_are_within_absences(parts, columns):
+    absent = np.column_stack([parts.worker, parts.start, parts.end])
+    found = striped(absent, parts.workers, 16.0, columns)
+    there = raster(parts, columns) == -2
+    assert not (found & there).any()
+    for worker in range(parts.workers):
+        runs = "".join("#" if pixel else "." for pixel in found[worker] | there[worker])
+        assert "...." not in runs  # no absence of four columns is without a stripe
+
+
+def test_machines_take_all_their_workers_along():
+    machines = [Machines(kind="A100", count=2, gpus=3)]
+    cluster = hbsim.Cluster(machines=machines, schedule=[(0, 2), (5, 1), (11, 2)])
+    scheduler = make_scheduler("stopping", max_t=27, num_trials=60, retries=9)
+    parts = segments(hbsim.simulate(scheduler, "synthetic", cluster=cluster))
+    assert parts.absent.tolist() == [[worker, 5.0, 11.0] for worker in (3, 4, 5)]
+
+
 @pytest.mark.parametrize("count", range(1, 12))
 def test_colours_of_levels_darken(count):
     light = [0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b, _ in level_colours(count)]
@@ -158,6 +210,8 @@ STUDIES = {
     "nothing-decided": lambda: simulated("stopping", "free", max_time=0.001),
     "all-start-up": lambda: simulated("stopping", "dear", max_time=0.1),
     "many-workers": lambda: simulated("stopping", "free", workers=1000, trials=5000),
+    "absent": lambda: simulated("stopping", "absent"),
+    "many-absences": lambda: simulated("promotion", "absent", workers=40, trials=3000),
     "one-trial": lambda: hbsim.simulate(make_scheduler("fifo", max_t=81, num_trials=1), "synthetic"),
     "no-time": lambda: hbsim.simulate(
         make_scheduler("stopping", max_t=81, num_trials=9), "ideal:seconds=1e-300"
