@@ -2,6 +2,8 @@
 
 from hbsim.surrogates.checked import Checked
 from hbsim.surrogates.describe import Description, describe, rank_correlation, spread_levels
+from hbsim.surrogates.fit_report import FitReport
+from hbsim.surrogates.fitted import Fitted, fit
 from hbsim.surrogates.options import check_levels
 from hbsim.surrogates.protocol import Surrogate
 from hbsim.surrogates.registry import available, load
@@ -20,6 +22,8 @@ __all__ = [
     "Corrupted",
     "Delayed",
     "Description",
+    "FitReport",
+    "Fitted",
     "Ideal",
     "Negated",
     "Noisy",
@@ -31,6 +35,7 @@ __all__ = [
     "available",
     "check_levels",
     "describe",
+    "fit",
     "load",
     "rank_correlation",
     "spread_levels",

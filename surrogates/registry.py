@@ -11,7 +11,7 @@ from typing import Final
 
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError, SurrogateError, nearest
-from hbsim.surrogates import spec
+from hbsim.surrogates import fitted, spec
 from hbsim.surrogates.censoring import Censored
 from hbsim.surrogates.checked import Checked
 from hbsim.surrogates.protocol import Surrogate
@@ -54,10 +54,12 @@ def load(
     surrogate : str, path or object
         One of `available()`, ``synthetic`` and ``ideal`` with options if wanted
         (``"synthetic:noise=0.1,seed=3"``); a path to a ``.npz``, ``.csv`` or ``.parquet`` file of
-        recorded curves; ``yahpo:SCENARIO/INSTANCE`` (``"yahpo:lcbench/167168"``); ``FILE.py:NAME``, a
+        recorded curves; ``fit:FILE``, a model of such a file (``"fit:pilot.parquet,seed=1"``), as in
+        `fit`; ``yahpo:SCENARIO/INSTANCE`` (``"yahpo:lcbench/167168"``); ``FILE.py:NAME``, a
         class (made without arguments) or an object in a file; or an object with `evaluate`.
     metric, mode, time, seconds_per_unit, censored, test_metric, first_level
-        For recorded curves only, as in `Table.load`; `metric`, `mode` and `test_metric` for yahpo too.
+        For recorded curves only, as in `Table.load` (and `fit`, which needs no `censored` and has no
+        `test_metric`); `metric`, `mode` and `test_metric` for yahpo too.
     yahpo_data : path, optional
         For yahpo only: the folder of its files, as in `Yahpo`.
     wrap : sequence of str, optional
@@ -90,6 +92,22 @@ def load(
     yahpo = isinstance(surrogate, str) and surrogate.startswith(PREFIX)
     if yahpo_data is not None and not yahpo:
         raise ParameterError("yahpo_data", os.fspath(yahpo_data), f"is for {PREFIX}SCENARIO/INSTANCE")
+    if isinstance(surrogate, str) and surrogate.startswith(fitted.PREFIX):
+        name, seed = fitted.split_name(surrogate.removeprefix(fitted.PREFIX))
+        if test_metric is not None:
+            raise ParameterError("test_metric", test_metric, "is not fitted: a fit is of one metric")
+        return wrapped(
+            fitted.fit(
+                name,
+                seed=seed,
+                metric=metric,
+                mode=mode,
+                time=time,
+                seconds_per_unit=seconds_per_unit,
+                censored=censored,
+                first_level=first_level,
+            )
+        )
     if surrogate == "digits":
         return wrapped(_digits(table, metric, mode))
     if isinstance(surrogate, str) and Path(surrogate).suffix in SUFFIXES:
@@ -124,13 +142,14 @@ def _named(text: str) -> Surrogate:
         return load_file(text)
     if Path(text).suffix == ".py":
         raise ParameterError("surrogate", text, "needs the name of a class or object: FILE.py:NAME")
-    kinds = f"one of {', '.join(_SHIPPED)}; a {', '.join(SUFFIXES)} file; {PREFIX}SCENARIO/INSTANCE"
+    kinds = f"one of {', '.join(_SHIPPED)}; a {', '.join(SUFFIXES)} file; {fitted.PREFIX}FILE"
+    kinds += f"; {PREFIX}SCENARIO/INSTANCE"
     near = nearest(name, _SHIPPED)
     raise ParameterError("surrogate", text, f"is no surrogate: {kinds}; or FILE.py:NAME.{near}")
 
 
 def _object(surrogate: object) -> Surrogate:
-    if isinstance(surrogate, Synthetic | Ideal | Table | Yahpo | Checked | Wrapper):
+    if isinstance(surrogate, Synthetic | Ideal | Table | fitted.Fitted | Yahpo | Checked | Wrapper):
         return surrogate
     return Checked(surrogate)
 

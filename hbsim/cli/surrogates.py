@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hbsim.cli.command import grouped, say
+from hbsim.cli.fit_report import show_fit
 from hbsim.cli.options import FileOptions
 from hbsim.errors import SurrogateError
 
 if TYPE_CHECKING:
-    from hbsim.surrogates import Description
+    from hbsim.surrogates import Description, FitReport
 
 __all__ = ["surrogates"]
 
@@ -37,22 +38,35 @@ def surrogates(
       hbsim surrogates synthetic:noise=0.1,early_rank=0.9
       hbsim surrogates curves.csv --metric loss --mode min --censored fail
       hbsim surrogates yahpo:lcbench/167168 --yahpo-data yahpo_data
+      hbsim surrogates fit:pilot.parquet
     """
     from hbsim.cli.output import print_json
 
-    found = _one(surrogate, files) if surrogate else _shipped(files.wrap)
+    if surrogate:
+        one, size, report = _one(surrogate, files)
+        if as_json:
+            fit = {} if report is None else {"fit": asdict(report)}
+            print_json({"surrogates": [_content(one, size) | fit]})
+            return
+        _show_one(one, size)
+        if report is not None:
+            show_fit(report)
+        return
+    found = _shipped(files.wrap)
     if as_json:
         print_json({"surrogates": [_content(one, size) for one, size in found]})
-    elif surrogate:
-        _show_one(*found[0])
     else:
         _show_all(found)
 
 
-def _one(name: str, files: FileOptions) -> list[tuple[Description, int | None]]:
-    from hbsim.surrogates import describe
+def _one(name: str, files: FileOptions) -> tuple[Description, int | None, FitReport | None]:
+    from hbsim.surrogates import Fitted, describe
 
-    return [(describe(files.load(name)), _size(name))]
+    loaded = files.load(name)
+    within = loaded
+    while hasattr(within, "wrapped"):  # a fit in wrappers is still a fit
+        within = within.wrapped
+    return describe(loaded), _size(name), within.report if isinstance(within, Fitted) else None
 
 
 def _shipped(wrap: list[str] | None) -> list[tuple[Description, int | None]]:

@@ -1,0 +1,219 @@
+"""The fitted model: what is expected of a configuration, and curves drawn around it."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from hbsim.surrogates import hashing
+from hbsim.surrogates.fit_data import COMPLETE, FitData
+from hbsim.surrogates.fit_failure import Failures, fit_failures
+from hbsim.surrogates.fit_levels import between, choose_levels
+from hbsim.surrogates.fit_regression import Regression, fit_regression
+from hbsim.surrogates.fit_shapes import Posterior, Shapes, fit_shapes
+from hbsim.surrogates.fit_space import features
+from hbsim.surrogates.fit_time import Clock, fit_clock
+from hbsim.surrogates.fit_warp import Warp, fit_warp, single
+from hbsim.surrogates.protocol import Floats, Ints
+
+__all__ = ["Expected", "Model", "fit_model"]
+
+ROUNDS: Final = 10
+DONORS: Final = 30  # at least so many rows, or a fifth of them, lend their distance from what was expected
+CERTAIN: Final = 0.999  # how much of a coefficient may be unknown before a row says nothing of it
+PLACES: Final = 9  # decimals of what is expected: no more are the same on every machine
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is expected of q configurations, before anything is drawn.
+
+    Attributes
+    ----------
+    coefficients : array, shape (q, k)
+        Of the shapes.
+    rate : array, shape (q,)
+        The logarithm of seconds per unit.
+    divergence : array, shape (q,)
+        The probability of having no number at the last level.
+    """
+
+    coefficients: Floats
+    rate: Floats
+    divergence: Floats
+
+    def take(self, rows: Ints) -> Expected:
+        """Return the same of these configurations, in this order."""
+        return Expected(self.coefficients[rows], self.rate[rows], self.divergence[rows])
+
+
+@dataclass(frozen=True)
+class Model:
+    """Curves of any configuration; made by `fit_model`.
+
+    A curve is what is expected plus the distance that a row of the table had from what the others make
+    one expect of it: a row for which about the same was expected. What is not known of that row's curve
+    is drawn, and so is each level's noise.
+
+    Attributes
+    ----------
+    data : FitData
+        What it is made from.
+    warp, shapes : Warp, Shapes
+        The scale of curves, and the curves at the levels `fitted`.
+    fitted : array, shape (m,)
+        Those levels.
+    regression, clock, failures : Regression, Clock, Failures
+        From features to coefficients, to time and to divergence.
+    covariance : array, shape (k, k)
+        How far coefficients are from what is expected.
+    """
+
+    data: FitData
+    warp: Warp
+    shapes: Shapes
+    fitted: Floats
+    regression: Regression
+    clock: Clock
+    failures: Failures
+    covariance: Floats
+    _order: Floats  # the donors' expected height, ascending
+    _distance: Floats  # (n, k) of the donors from what was expected
+    _unknown: Floats  # (n, k, k) roots of what is not known of that
+    _delay: Floats  # (n,) the donors' residuals of time
+
+    def expect(self, points: Floats) -> Expected:
+        """Return what is expected at points (q, d) of the unit cube, already in their places."""
+        seen = features(self.data.space, points)
+        found = self.regression.predict(seen), self.clock.predict(seen), self.failures.predict(seen)
+        return Expected(*(np.round(one, PLACES) for one in found))
+
+    def median(self, expected: Expected, levels: Floats) -> Floats:
+        """Return the values that are expected at levels (m,), shape (q, m)."""
+        return self.warp.to_values(self._scores(expected.coefficients, levels))
+
+    def draw(self, expected: Expected, keys: hashing.Keys, levels: Floats) -> tuple[Floats, Floats]:
+        """Return values and seconds at levels (m,), shapes (q, m); keys (q,) decide about chance.
+
+        Values are finite: `lost` says which are no numbers.
+        """
+        donors = self._donors(expected, keys)
+        around = Expected(
+            expected.coefficients + self._distance[donors],
+            expected.rate + self._delay[donors],
+            expected.divergence,
+        )
+        values = self.draw_around(around, self._unknown[donors], keys, levels)
+        units = np.interp(levels, np.concatenate([[0.0], self.data.levels]), [0.0, *self.clock.shape])
+        return values, single(np.exp(around.rate)[:, None] * units)
+
+    def draw_around(self, expected: Expected, roots: Floats, keys: hashing.Keys, levels: Floats) -> Floats:
+        """Return values at levels (m,), shape (q, m); roots (q, k, k) are of coefficients' covariances."""
+        coefficients = np.array(expected.coefficients)
+        for column in range(coefficients.shape[1]):
+            chance = hashing.normal(_fork(keys, 2, column))
+            coefficients += roots[:, :, column] * chance[:, None]
+        scores = self._scores(coefficients, levels)
+        noise = np.sqrt(between(self.fitted, levels).mix(self.shapes.noise))
+        scores += noise * hashing.normal(hashing.combine(keys, levels, hashing.scalar_key(3)))
+        return self.warp.to_values(scores)
+
+    def lost(self, expected: Expected, keys: hashing.Keys, levels: Floats) -> np.ndarray:
+        """Return which values are no numbers, shape (q, m)."""
+        share = np.interp(levels, self.data.levels, self.failures.by_level)
+        chance = hashing.uniform(_fork(keys, 4))
+        return chance[:, None] < expected.divergence[:, None] * share
+
+    def posterior(self, expected: Expected, scores: Floats) -> Posterior:
+        """Return what is known of coefficients where scores (q, m) are known at the fitted levels."""
+        return self.shapes.posterior(scores, expected.coefficients, self.covariance)
+
+    def _scores(self, coefficients: Floats, levels: Floats) -> Floats:
+        place = between(self.fitted, levels)
+        scores = np.tile(place.mix(self.shapes.mean), (len(coefficients), 1))
+        for column, loading in enumerate(place.mix(self.shapes.loadings).T):
+            scores += coefficients[:, column, None] * loading
+        return scores
+
+    def _donors(self, expected: Expected, keys: hashing.Keys) -> Ints:
+        """Return a row each, of those for which about the same height was expected."""
+        n = len(self._order)
+        count = n if self.regression.kind == "mean" else min(n, max(DONORS, n // 5))
+        height = _height(expected.coefficients, self.shapes)
+        first = np.clip(np.searchsorted(self._order, height) - count // 2, 0, n - count)
+        return first + (hashing.uniform(_fork(keys, 1)) * count).astype(np.int64)
+
+
+def _fork(keys: hashing.Keys, *purpose: int) -> hashing.Keys:
+    return hashing.mix(keys + hashing.scalar_key(*purpose))
+
+
+def _height(coefficients: Floats, shapes: Shapes) -> Floats:
+    """Return the mean score over the fitted levels, less the mean curve's; a sum in a fixed order."""
+    heights: Floats = (coefficients * shapes.loadings.mean(axis=0)).sum(axis=1)
+    return heights
+
+
+def fit_model(data: FitData, seed: int) -> Model:
+    """Fit a model; the same data and seed give the same one on any number of cores.
+
+    Raises
+    ------
+    SurrogateError
+        No row takes any time.
+    """
+    with threadpool_limits(1):
+        return _fit(data, seed)
+
+
+def _fit(data: FitData, seed: int) -> Model:
+    seen = features(data.space, data.points)
+    counts = np.isfinite(data.values).sum(axis=0)
+    usable = np.flatnonzero(counts >= min(COMPLETE, int(counts[-1])))  # the last level always
+    places = choose_levels(data.levels, data.ends, usable)
+    with_curve = np.flatnonzero(np.isfinite(data.values[:, places]).any(axis=1))
+    values = data.values[np.ix_(with_curve, places)]
+    warp = fit_warp(values)
+    scores = warp.to_scores(values)
+    shapes = fit_shapes(scores)
+    regression, found, covariance = _regress(seen[with_curve], scores, shapes, seed)
+    clock = fit_clock(data.source, seen, data.seconds, data.levels, seed)
+    order = np.argsort(_height(regression.held_out, shapes), kind="stable")
+    return Model(
+        data=data,
+        warp=warp,
+        shapes=shapes,
+        fitted=data.levels[places],
+        regression=regression,
+        clock=clock,
+        failures=fit_failures(seen, data.diverged, data.ends, len(data.levels), seed),
+        covariance=covariance,
+        _order=_height(regression.held_out, shapes)[order],
+        _distance=(found.mean - regression.held_out)[order],
+        _unknown=found.roots[order],
+        _delay=clock.residuals[with_curve][order],
+    )
+
+
+def _regress(seen: Floats, scores: Floats, shapes: Shapes, seed: int) -> tuple[Regression, Posterior, Floats]:
+    """Return the regression of coefficients, what is known of each row's, and their distance from it.
+
+    A row of which little is known says little: its coefficients are taken for what its own curve says
+    (the posterior without the prior), with the uncertainty of that.
+    """
+    n, count = len(scores), shapes.count
+    found = shapes.posterior(scores, np.zeros((n, count)), np.eye(count))
+    unknown = np.clip(np.einsum("nkk->nk", found.covariance), 0.0, CERTAIN)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        regression = fit_regression(seen, found.mean / (1.0 - unknown), unknown / (1.0 - unknown), seed)
+    covariance = np.eye(count)
+    for _ in range(ROUNDS):
+        found = shapes.posterior(scores, regression.held_out, covariance)
+        distance = found.mean - regression.held_out
+        covariance = distance.T @ distance / n + found.covariance.mean(axis=0)
+    return regression, found, covariance

@@ -1,0 +1,212 @@
+"""A surrogate that is fitted to recorded curves, so that a pilot of some 100 trials stands for thousands."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from hbsim.core.space import Space
+from hbsim.core.types import Mode
+from hbsim.errors import HbsimWarning, ParameterError, SurrogateError
+from hbsim.surrogates import hashing
+from hbsim.surrogates.censoring import Censored
+from hbsim.surrogates.describe import spread_levels
+from hbsim.surrogates.fit_data import FitData, collect
+from hbsim.surrogates.fit_model import fit_model
+from hbsim.surrogates.fit_report import FitReport, cross_validate
+from hbsim.surrogates.fit_space import snap
+from hbsim.surrogates.options import check_levels, check_number, check_points
+from hbsim.surrogates.protocol import Floats, Ints
+from hbsim.surrogates.spec import parse_options
+from hbsim.surrogates.table import SUFFIXES, Table
+
+__all__ = ["PREFIX", "Fitted", "fit", "split_name"]
+
+PREFIX: Final = "fit:"
+SAMPLE: Final = 1000  # new configurations, for the best value that is drawn
+
+
+class Fitted:
+    """Curves of any configuration, drawn from a model of recorded ones; made by `fit`.
+
+    A curve is what is expected of its configuration, plus a distance from that, drawn from those of
+    recorded rows by a hash of the configuration: thousands of curves spread and cross as the recorded ones
+    do. `docs/fit.md` says how, and when not to trust it.
+
+    Attributes
+    ----------
+    report : FitReport
+        What cross-validation says of it; worked out when it is first asked for, in seconds.
+    notes : tuple of str
+        What was decided about the table.
+    """
+
+    def __init__(self, table: Table, *, settled: bool = True, seed: int = 0) -> None:
+        self._seed = int(check_number("seed", seed, low=0, high=2**53, whole=True))
+        _require_scikit_learn(table.source)
+        data = collect(table, settled)
+        self._model = fit_model(data, self._seed)
+        self._key = hashing.scalar_key(self._seed, 0)
+        self._space = data.space
+        self.name = f"{PREFIX}{table.name}" + (f",seed={seed}" if seed else "")
+        self.metric = table.metric
+        self.mode: Mode = table.mode
+        self.max_resource = table.max_resource
+        self.resources: tuple[float, ...] | None = table.resources
+        self.rows: int | None = None
+        self.space: Space | None = data.space
+        self.notes = (*data.notes, *_early(data))
+        self._warn()
+
+    def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
+        """Return the metric and cumulative seconds, shapes (n, m), in single precision.
+
+        Parameters
+        ----------
+        configurations : array, shape (n, d)
+            Points of the unit cube of `space`.
+        levels : array, shape (m,)
+            Levels out of `resources`.
+
+        Raises
+        ------
+        ParameterError
+            The shape is another, a coordinate lies outside [0, 1], or there is no such level.
+        """
+        points = self._points(configurations)
+        levels = np.asarray(levels, dtype=np.float64)
+        check_levels(self, levels.tolist())
+        expected = self._model.expect(points)
+        keys = hashing.float_keys(points, self._key)
+        values, seconds = self._model.draw(expected, keys, levels)
+        values[self._model.lost(expected, keys, levels)] = np.nan
+        return values, seconds
+
+    def optimum(self, level: float) -> float | None:
+        """Return None: the best of the whole space is not known."""
+        return None
+
+    def test_values(self, configurations: Floats | Ints, level: float) -> Floats | None:
+        """Return None: there is no held-out metric."""
+        return None
+
+    @cached_property
+    def report(self) -> FitReport:
+        """What cross-validation over the recorded configurations says."""
+        points = self._space.sample(SAMPLE, np.random.default_rng(self._seed))
+        values, _ = self.evaluate(points, np.array([self.max_resource]))
+        best = np.nanmax(values) if self.mode == "max" else np.nanmin(values)
+        levels = spread_levels(self)
+        return cross_validate(self._model, self.mode, levels, float(best), self._seed, self.notes)
+
+    def _points(self, configurations: Floats | Ints) -> Floats:
+        points = check_points(configurations, self._space.dimension)
+        outside = ~((points >= 0.0) & (points <= 1.0))
+        if outside.any():
+            row, column = np.argwhere(outside)[0]
+            name = self._space.names[column]
+            raise ParameterError(name, float(points[row, column]), "coordinates lie in [0, 1]")
+        return snap(self._space, points)
+
+    def _warn(self) -> None:
+        data = self._model.data
+        if self._model.regression.kind == "mean":
+            text = "the hyperparameters predict its curves no better than their mean does"
+            warnings.warn(f"{self.name}: {text}", HbsimWarning, stacklevel=4)
+        if data.ended_early and data.complete < 20:
+            text = f"{data.complete} of {len(data.points)} rows reach level {self.max_resource:g}"
+            warnings.warn(f"{self.name}: {text}; late curves rest on these", HbsimWarning, stacklevel=4)
+
+
+def fit(
+    table: str | os.PathLike[str] | Table,
+    *,
+    seed: int = 0,
+    metric: str | None = None,
+    mode: Mode | None = None,
+    time: str | None = None,
+    seconds_per_unit: float | None = None,
+    censored: Censored | None = None,
+    first_level: int | None = None,
+) -> Fitted:
+    """Fit a surrogate to recorded curves.
+
+    Parameters
+    ----------
+    table : path or Table
+        A ``.npz``, ``.csv`` or ``.parquet`` file, or ``"digits"``. A `Table` is fitted as it is: what
+        becomes of rows that end early was said when it was loaded.
+    seed : int
+        Of what is drawn, and of the folds of the report.
+    metric, mode, time, seconds_per_unit, first_level
+        Of a file, as in `Table.load`.
+    censored : "fail", "exclude" or "extrapolate", optional
+        What becomes of rows of a file that end early, as in `Table.load`. Unless given, what would have
+        come is worked out from what they showed until then.
+
+    Returns
+    -------
+    fitted : Fitted
+        The surrogate; `fitted.report` says how good it is.
+
+    Raises
+    ------
+    ParameterError
+        An option is missing or breaks its rule.
+    SurrogateError
+        The file cannot be used, there is too little in it, or scikit-learn is not installed.
+    """
+    if isinstance(table, Table):
+        return Fitted(table, seed=seed)
+    from hbsim.surrogates.registry import load  # which knows the shipped table
+
+    found = load(
+        table,
+        metric=metric,
+        mode=mode,
+        time=time,
+        seconds_per_unit=seconds_per_unit,
+        censored=censored or "fail",
+        first_level=first_level,
+    )
+    if not isinstance(found, Table):
+        raise ParameterError("surrogate", str(table), "a fit needs a table of recorded curves")
+    return Fitted(found, settled=censored is not None, seed=seed)
+
+
+def split_name(text: str) -> tuple[str, int]:
+    """Return table and seed of ``TABLE`` or ``TABLE,seed=3``; the part before ``,`` may hold commas.
+
+    Raises
+    ------
+    ParameterError
+        There is no table, or an option is unknown or breaks its rule.
+    """
+    endings = "|".join(re.escape(suffix) for suffix in SUFFIXES)
+    found = re.fullmatch(rf"(?P<table>.*(?:{endings})|digits)(?:,(?P<options>.*))?", text)
+    if found is None:
+        rule = f"needs a table of recorded curves: {PREFIX}FILE, a {', '.join(SUFFIXES)} file"
+        raise ParameterError("surrogate", PREFIX + text, rule)
+    options = parse_options("fit", found["options"] or "", {"seed": int})
+    return found["table"], int(options.get("seed", 0))
+
+
+def _early(data: FitData) -> tuple[str, ...]:
+    """Say how rows that end early were taken."""
+    if not data.ended_early:
+        return ()
+    count = f"{data.ended_early} of {len(data.points)} rows end early"
+    return (f"{count}: how they go on is worked out; if they diverged, say censored='fail'",)
+
+
+def _require_scikit_learn(source: str) -> None:
+    try:
+        import sklearn  # noqa: F401
+    except ImportError:
+        problem = 'a fit needs scikit-learn: pip install "hbsim[fit]"'
+        raise SurrogateError(source, problem) from None
