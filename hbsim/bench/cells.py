@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -27,6 +28,7 @@ SUMMARY: Final = (
     "busy_share",
     "trained_resource",
     "wasted_resource",
+    "cost",
 )
 
 
@@ -44,7 +46,7 @@ class Cell:
     seed : int
         Of the study and of its scheduler.
     summary : dict
-        The numbers of `Result.summary` that `SUMMARY` names.
+        The numbers of `Result.summary` that `SUMMARY` names; NaN for none.
     time, resource : array, shape (k,)
         When each of the k incumbents was reported: simulated seconds, and the resource that all jobs
         had trained until then. Both ascend.
@@ -56,6 +58,8 @@ class Cell:
         How much worse that is than the best of the surrogate's space; NaN where unknown.
     test : array, shape (k,)
         Their held-out values at R; NaN where there are none.
+    is_deserted : bool
+        Whether all workers went before the work was done.
     """
 
     variant: int
@@ -67,6 +71,7 @@ class Cell:
     value: Floats
     regret: Floats
     test: Floats
+    is_deserted: bool = False
 
     @property
     def total_resource(self) -> float:
@@ -91,10 +96,13 @@ def run_cell(plan: Plan, surrogate: Surrogate, variant: int, seed: int) -> Cell:
     time = incumbents["time"].to_numpy()
     trained = resource_at(result.jobs, np.append(time, result.end_time))
     summary = result.summary()
-    numbers: dict[str, float] = {name: summary[name] for name in SUMMARY}  # type: ignore[misc]
+    numbers: dict[str, Any] = {name: summary[name] for name in SUMMARY}
+    if numbers["cost"] is None:
+        numbers["cost"] = math.nan
     numbers["trained_resource"] = float(trained[-1])
     value, regret, test = _scores(result, trials)
-    return Cell(variant, seed, numbers, time, trained[:-1], trials, value, regret, test)
+    is_deserted = result.no_worker_after is not None
+    return Cell(variant, seed, numbers, time, trained[:-1], trials, value, regret, test, is_deserted)
 
 
 def _scores(result: Result, trials: Ints) -> tuple[Floats, Floats, Floats]:

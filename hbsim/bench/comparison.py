@@ -35,7 +35,7 @@ class Row:
         The mean at equal time, over seeds, of the incumbent's value at R, and of its held-out value; NaN
         where a seed has none.
     means : dict
-        The mean over seeds of each number of `SUMMARY`.
+        The mean over seeds of each number of `SUMMARY`; NaN for none.
     """
 
     label: str

@@ -31,8 +31,9 @@ def cells(comparison: Comparison) -> pl.DataFrame:
         "seed": pl.Series([cell.seed for cell in comparison.cells], dtype=pl.Int64),
     }
     for name in SUMMARY:
-        numbers = [cell.summary[name] for cell in comparison.cells]
-        frame[name] = pl.Series(numbers, dtype=pl.Int64 if name in COUNTS else pl.Float64)
+        numbers = np.array([cell.summary[name] for cell in comparison.cells], dtype=np.float64)
+        found = pl.Series(numbers, nan_to_null=True)
+        frame[name] = found.cast(pl.Int64) if name in COUNTS else found
     for budget in (comparison.time, comparison.resource):
         for name in ("trial", "value", "regret", "test"):
             found = pl.Series(column(comparison.cells, budget, name), nan_to_null=True)
@@ -101,7 +102,7 @@ def _row(comparison: Comparison, row: Row) -> dict[str, object]:
         **_score(comparison.what, comparison.resource, row.at_resource),
         "time_mean_value": _plain(row.value),
         "time_mean_test": _plain(row.test),
-        **row.means,
+        **{name: _plain(mean) for name, mean in row.means.items()},
     }
 
 

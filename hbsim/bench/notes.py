@@ -18,6 +18,7 @@ def notes(comparison: Comparison) -> list[str]:
     said = [
         *_unfinished(comparison),
         *_unscored(comparison),
+        *_deserted(comparison),
         *_ended_early(comparison),
         *_cut_short(comparison),
         *(note for variant in comparison.plan.variants for note in variant.notes),
@@ -47,11 +48,20 @@ def _unscored(comparison: Comparison) -> list[str]:
     return said
 
 
+def _deserted(comparison: Comparison) -> list[str]:
+    counts = [sum(cell.is_deserted for cell in cells) for cells in comparison.variants]
+    if not any(counts):
+        return []
+    labels = [v.label for v, count in zip(comparison.plan.variants, counts, strict=True) if count]
+    which = _listed(labels, len(counts))
+    return [f"{which}: in {sum(counts)} studies no worker was left before the work was done"]
+
+
 def _ended_early(comparison: Comparison) -> list[str]:
     if comparison.plan.max_time is None:
         return []
     early = {
-        variant.label: sum(cell.end_time < comparison.time.value for cell in cells)
+        variant.label: sum(cell.end_time < comparison.time.value and not cell.is_deserted for cell in cells)
         for variant, cells in zip(comparison.plan.variants, comparison.variants, strict=True)
     }
     labels = [label for label, count in early.items() if count]

@@ -112,12 +112,15 @@ def _cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
         "rank\nthere": [str(row.at_resource.rank) for row in rows],
         "test\nat R": [_number(row.test, digits) for row in rows],
         f"simulated\n{unit}": [f"{row.means['simulated_seconds'] / length:,.3g}" for row in rows],
+        "cost": [f"{row.means['cost']:,.2f}" for row in rows],
         "trials": [_count(row, "trials") for row in rows],
         "completed": [_count(row, "completed") for row in rows],
         "busy": [f"{row.means['busy_share']:.0%}" for row in rows],
     }
     if all(math.isnan(row.test) for row in rows):
         del columns["test\nat R"]
+    if all(math.isnan(row.means["cost"]) for row in rows):
+        del columns["cost"]
     return list(columns), [list(line) for line in zip(*columns.values(), strict=True)]
 
 

@@ -17,6 +17,7 @@ from hbsim.bench.styles import styles
 from hbsim.bench.tables import captions, duration, markdown, rich_table
 from hbsim.cli.output import plain
 from hbsim.errors import HbsimWarning
+from hbsim.simulation import Cluster
 from tests.bench.grids import plan_of
 
 
@@ -131,6 +132,30 @@ def test_notes_say_what_happened():
     assert "ran out of trials" in notes
     assert "2 seeds" in notes
     assert "sha: no n was given; n=9" in notes
+
+
+def test_money_is_in_the_tables_of_a_cluster_with_prices(small: Comparison):
+    plan, _ = plan_of("stopping", "fifo", cluster=Cluster(workers=4, price=3600.0, startup=1.0))
+    comparison = compare(plan, jobs=1)
+    cells = frames.cells(comparison)
+    for row in comparison.table.iter_rows(named=True):
+        mine = cells.filter(variant=row["variant"])
+        assert mine["cost"].to_list() == pytest.approx((4 * mine["simulated_seconds"]).to_list())
+        assert row["cost"] == pytest.approx(mine["cost"].mean())
+    titles, _, *lines = (line.split("|") for line in markdown(comparison).splitlines()[:4])
+    at = [title.strip() for title in titles].index("cost")
+    assert [line[at].strip() for line in lines] == [f"{cost:,.2f}" for cost in comparison.table["cost"]]
+    assert "cost" not in markdown(small)
+    assert small.table["cost"].to_list() == [None] * 6
+    assert frames.cells(small)["cost"].null_count() == 24
+
+
+def test_studies_that_no_worker_is_left_for_are_noted():
+    cluster = Cluster(schedule=[(0, 4), (3, 0)])
+    plan, _ = plan_of("stopping", "fifo", seeds=2, cluster=cluster, max_time=100.0)
+    notes = compare(plan, jobs=1).notes
+    assert "stopping and fifo: in 4 studies no worker was left before the work was done" in notes
+    assert "ran out of trials" not in "".join(notes)
 
 
 def test_no_score_is_said_and_ranked_last():
