@@ -25,7 +25,7 @@ def validate(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Write cluster.json, tables and timelines here."),
+        typer.Option("--out", metavar="DIR", help="Write the cluster, tables and timelines here."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace earlier results in --out.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -38,6 +38,7 @@ def validate(
     For example:
       hbsim run train.py:train_fn --scheduler promotion --max-t 27 --trials 50 --workers 2 --out real
       hbsim validate real --out validation
+      hbsim simulate --scheduler promotion --max-t 27 --trials 500 --cluster validation/cluster.toml
     """
     from hbsim.cli.output import output_folder
     from hbsim.validation import validate as hold

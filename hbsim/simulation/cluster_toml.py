@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from hbsim.simulation.cluster import Cluster
@@ -28,36 +28,32 @@ def write(cluster: Cluster, path: str | os.PathLike[str]) -> None:
     Path(path).write_text(to_toml(changed), "utf-8")
 
 
-def to_toml(
-    fields: Mapping[str, object], comments: Mapping[str, str] | None = None, head: Sequence[str] = ()
-) -> str:
+def to_toml(fields: Mapping[str, object], comments: Mapping[str, str] | None = None) -> str:
     """Return the text of a file.
 
     Parameters
     ----------
     fields : mapping
-        As in `Cluster.as_dict`, all of them or some; None is left out.
+        As in `Cluster.as_dict`, all of them or some, and `about`, a mapping. None is left out.
     comments : mapping, optional
         A line above a field.
-    head : sequence of str, optional
-        Lines above everything.
     """
     comments = comments or {}
-    lines = [f"# {line}" for line in head]
-    if head:
-        lines.append("")
-    tables: list[Mapping[str, object]] = []  # the last: a table takes all that follows
+    lines: list[str] = []
+    tables: list[str] = []  # the last: a table takes all that follows
     for name, value in fields.items():
-        if name == "machines" and isinstance(value, list) and value:
-            tables = value
+        if isinstance(value, Mapping):
+            tables += ["", f"[{name}]", *_lines(value)]
+        elif name == "machines" and isinstance(value, list) and value:
+            for kind in value:
+                tables += ["", "[[machines]]", *_lines(kind)]
         elif value is not None:
             lines += [f"# {comments[name]}"] if name in comments else []
-            lines.append(f"{name} = {_value(value)}")
-    for table in tables:
-        lines += ["", "[[machines]]", *(f"{name} = {_value(value)}" for name, value in table.items())]
-    return "\n".join(lines).lstrip("\n") + "\n"
+            lines += _lines({name: value})
+    return "\n".join([*lines, *tables]).lstrip("\n") + "\n"
 
 
-def _value(value: object) -> str:
-    """Return a value; JSON is written the same, but for one character."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")
+def _lines(fields: Mapping[str, object]) -> list[str]:
+    """Return a line a field; JSON is written the same, but for one character."""
+    values = {name: json.dumps(value, ensure_ascii=False, allow_nan=False) for name, value in fields.items()}
+    return [f"{name} = {value}".replace("\x7f", "\\u007f") for name, value in values.items()]

@@ -9,7 +9,7 @@ from typing import Final
 from hbsim.validation.check import PARTS, Check
 from hbsim.validation.validate import OTHER_RUN, Validated, Validation
 
-__all__ = ["Table", "as_dict", "cluster_call", "markdown", "order_lines", "tables"]
+__all__ = ["Table", "as_dict", "cluster_call", "cluster_toml", "markdown", "order_lines", "tables"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,23 @@ def cluster_call(validation: Validation) -> str:
     return f"hbsim.Cluster({options})"
 
 
+def cluster_toml(validation: Validation) -> str:
+    """Return the measured cluster as a file of `hbsim.Cluster.from_file`, with a comment a parameter."""
+    from hbsim.simulation.cluster_toml import to_toml
+
+    counts, comments = validation.costs.observations(), {}
+    for name, (_, what) in MEANING.items():
+        said = f"from {counts[name]:,} {what}"
+        comments[name] = said if counts[name] else f"{said}: the default"
+    if validation.costs.straggler_std.value:
+        comments["straggler_std"] += "; curves recorded in these runs have it in their seconds: 0 for them"
+    about = {
+        "description": "Measured by hbsim validate from real runs",
+        "source": [_run_line(part) for part in validation.runs],
+    }
+    return to_toml({**validation.cluster(), "about": about}, comments)
+
+
 def order_lines(validation: Validation) -> list[str]:
     """Return a line a run: what it was, how its decisions agree in the recorded order, and its notes.
 
@@ -66,16 +83,19 @@ def order_lines(validation: Validation) -> list[str]:
     """
     lines = []
     for part in validation.runs:
-        result = part.run.result
-        count = len(result.decisions)
-        what = f"{result.spec.scheduler['type']} of {result.spec.train}"
-        scale = f"{_count(result.workers, 'worker')}, {_count(result.scheduler.started, 'trial')}"
-        agree = f"{count:,} of {count:,} decisions agree in the recorded order"
-        lines.append(f"{part.run.name}: {what}, {scale}; {agree}")
+        count = len(part.run.result.decisions)
+        lines.append(f"{_run_line(part)}; {count:,} of {count:,} decisions agree in the recorded order")
         lines += [f"{part.run.name}: {note}" for note in part.notes]
     if len({part.run.result.spec.train for part in validation.runs}) > 1:
         lines.append("these are different training functions: the cluster of all runs is a mixture")
     return lines
+
+
+def _run_line(part: Validated) -> str:
+    result = part.run.result
+    what = f"{result.spec.scheduler['type']} of {result.spec.train}"
+    scale = f"{_count(result.workers, 'worker')}, {_count(result.scheduler.started, 'trial')}"
+    return f"{part.run.name}: {what}, {scale}"
 
 
 def _count(number: int, thing: str) -> str:

@@ -7,25 +7,26 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hbsim.validation.document import as_dict, markdown
+from hbsim.validation.document import as_dict, cluster_toml, markdown
 from hbsim.validation.validate import Validation
 
 __all__ = ["draw", "write"]
 
 
 def write(validation: Validation, folder: Path, head: Mapping[str, object] | None = None) -> None:
-    """Write cluster.json, validation.json, validation.md and a timeline a run into a folder that exists.
+    """Write the cluster, twice, and validation.json, validation.md and a timeline a run.
 
     Parameters
     ----------
     validation : Validation
         What was found.
     folder : path
-        Where.
+        Where; it exists.
     head : mapping, optional
         What else is in validation.json: how it was made.
     """
     _write_json(folder / "cluster.json", validation.cluster())
+    (folder / "cluster.toml").write_text(cluster_toml(validation), "utf-8")
     content = {"schema": 1, **(head or {}), **as_dict(validation)}
     _write_json(folder / "validation.json", content)
     (folder / "validation.md").write_text(markdown(validation), "utf-8")

@@ -55,8 +55,11 @@ def test_any_name_and_number(folder: Path, kind: str, at: float, count: int, **n
 
 def test_all_parameters_can_be_written() -> None:
     fields = hbsim.Cluster().as_dict()
-    content = tomllib.loads(to_toml(fields, {"save": "seconds"}, ["Made up."]))
-    assert content == {name: value for name, value in fields.items() if value is not None}
+    about = {"description": '"Mine"\n', "source": ["a", "b"]}
+    text = to_toml({"about": about, **fields}, {"save": "of 3 jobs"})
+    content = tomllib.loads(text)
+    assert content == {"about": about, **{name: value for name, value in fields.items() if value is not None}}
+    assert "# of 3 jobs\nsave = 0.0\n" in text
 
 
 def test_a_trace_is_relative_to_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

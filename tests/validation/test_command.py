@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tomllib
 
 import numpy as np
 import polars as pl
@@ -57,11 +58,28 @@ def test_files(command, folder, tmp_path):
     code, out, _ = command(folder, "--out", tmp_path / "out")
     files = {path.name for path in (tmp_path / "out").iterdir()}
     assert code == 0
-    assert files == {"cluster.json", "hbsim.json", "timeline.png", "validation.json", "validation.md"}
+    names = {"cluster.json", "cluster.toml", "hbsim.json", "timeline.png", "validation.json", "validation.md"}
+    assert files == names
     assert all(name in out for name in files)
     options = json.loads((tmp_path / "out" / "cluster.json").read_text())
     assert hbsim.Cluster(**options) == hbsim.Cluster(workers=1, startup=4, report_delay=0.5, save=3, load=4)
     assert json.loads((tmp_path / "out" / "validation.json").read_text())["cluster"] == options
+
+
+def test_the_measured_cluster_is_one_that_can_be_simulated(command, folder, tmp_path):
+    command(folder, "--out", tmp_path / "out")
+    text = (tmp_path / "out" / "cluster.toml").read_text()
+    assert "# from 3 jobs\nstartup = 4.0\n" in text
+    assert "# from 0 failures: the default\ndrop_rate = 0.0\n" in text
+    assert 'source = ["real: promotion of train.py:train_fn, 1 worker, 2 trials"]' in text
+    options = json.loads((tmp_path / "out" / "cluster.json").read_text())
+    assert hbsim.Cluster.from_file(tmp_path / "out" / "cluster.toml") == hbsim.Cluster(**options)
+
+
+def test_runs_with_other_numbers_of_workers_leave_it_open(command, folder, tmp_path):
+    other = made.write(tmp_path / "other", made.late_start())  # on two
+    command(folder, other, "--out", tmp_path / "out")
+    assert "workers" not in tomllib.loads((tmp_path / "out" / "cluster.toml").read_text())
 
 
 def test_a_timeline_a_run(command, folder, tmp_path):
