@@ -1,6 +1,18 @@
 """The simulator: a cluster model on a SimPy environment, driven by the runner's loop."""
 
 from hbsim.simulation.cluster import Cluster
+from hbsim.simulation.distributions import Empirical, Exponential, Gamma, LogNormal, Uniform, Weibull
+from hbsim.simulation.machines import Machines
 from hbsim.simulation.result import Result
 
-__all__ = ["Cluster", "Result"]
+__all__ = [
+    "Cluster",
+    "Empirical",
+    "Exponential",
+    "Gamma",
+    "LogNormal",
+    "Machines",
+    "Result",
+    "Uniform",
+    "Weibull",
+]
