@@ -117,6 +117,10 @@ class Result:
         Columns: time, held (of all trials that may be needed) and collected (the same without paused
         trials that can never go on). Empty where checkpoints have no size.
         """
+        return self._disk
+
+    @cached_property
+    def _disk(self) -> pl.DataFrame:
         disk = self.simulated.disk
         if disk is None:
             return pl.DataFrame(schema=dict.fromkeys(("time", "held", "collected"), pl.Float64))
