@@ -34,9 +34,9 @@ class Disk:
         """Take note of a checkpoint that is saved at `time`; it takes the place of the one before."""
         self._saved.setdefault(trial, time)
 
-    def end(self, trial: int, time: float) -> None:
-        """Take note that a trial stopped, completed or has failed for good."""
-        if trial in self._saved:
+    def end(self, trial: int, time: float, is_saving: bool) -> None:
+        """Take note that a trial stopped, completed or has failed for good, maybe while it is saved."""
+        if is_saving or trial in self._saved:
             self._ended[trial] = time
 
     def collect(self, time: float) -> None:

@@ -11,8 +11,8 @@ from hbsim.core.types import Job
 from hbsim.history.columns import CENSORED, FAILED
 from hbsim.runner import FAILURE, FREE, MILESTONE, NOTHING, Event
 from hbsim.simulation.failures import LOST, PREEMPTED
-from hbsim.simulation.state import GONE, LEFT, LOAD, NOTICE, SAVE, State
-from hbsim.simulation.stay import LEAVING, LOADING, PAUSING, TRAINING, Stay
+from hbsim.simulation.state import GONE, LEFT, LOAD, NOTICE, OVER, SAVE, State
+from hbsim.simulation.stay import HEARING, LEAVING, LOADING, PAUSING, TRAINING, Stay
 
 __all__ = ["Engine"]
 
@@ -91,6 +91,8 @@ class Engine(State):
         stay.value = nan
         stay.busy = True
         stay.phase = TRAINING
+        if self._disk is not None:
+            self._disk.collect(now)
         startup = self._startup
         if self._draws_startup:
             startup = self._luck.startup(trial, at, attempt) if attempt else self._startups[stay.row + at]
@@ -127,6 +129,8 @@ class Engine(State):
         stay = self._stays[worker]
         if due.event is not MILESTONE:
             self._fail(worker, stay, due.event, code == RETRY)
+            if self._disk is not None:
+                self._disk.collect(self.now)
             return
         at = stay.at
         stay.value = self.value
@@ -193,37 +197,55 @@ class Engine(State):
 
     def _end(self, worker: int, stay: Stay, code: int) -> None:
         """End a job that was decided now."""
-        now, here = self.now, self._here
+        now, gone = self.now, self._gone(worker)
         answered = now
         if self._answers:
             answered += self._answer_times[stay.row + stay.at] if self._draws_answer else self._answer
-        if self._drops and code == PAUSE:
-            ran = self._progress.free_run(stay, now) if self._async else 0.0
-            self._budgets[stay.trial] = (stay.attempt, stay.exposed - ran)
-        gone = inf if here is None else here.gone[worker]
-        extra = self._progress.free_run(stay, min(answered, gone)) if self._async else 0.0
-        end = answered
+        stay.heard = min(answered, gone)
+        stay.verdict = code
         if code != PAUSE:
             self._forget(stay.trial)
-        elif self._resume:
+            self._finish(worker, stay, answered, gone)
+            return
+        if self._drops:
+            ran = self._progress.free_run(stay, now) if self._async else 0.0
+            self._budgets[stay.trial] = (stay.attempt, stay.exposed - ran)
+        if self._resume and answered <= gone:
             stay.kept = (stay.at, 0.0)
-            if self._shares and answered <= gone:
-                stay.phase, stay.extra = PAUSING, extra
+            if self._shares:
+                stay.phase = PAUSING
                 self._saving[stay.trial] = -1
                 self._watch(worker, answered - now + self._save, SAVE)
                 return
-            if self._saves:
-                end += self._save + self._alone(stay.trial)
-                self._saved[stay.trial] = min(end, gone)
-            if end <= gone:
-                self._keep(stay, end)
-        self._close(stay, code, extra, min(end, gone))
+            answered += self._save + self._alone(stay.trial)
+            if answered <= gone:
+                self._keep(stay, answered)
+        if self._saves:
+            self._saved[stay.trial] = min(answered, gone)
+        self._finish(worker, stay, answered, gone)
+
+    def _finish(self, worker: int, stay: Stay, end: float, gone: float) -> None:
+        """End a job that was decided at a time that is known, or as its worker goes."""
         if gone < end:
+            end = gone
+        if self._async and end > self.now:  # what it trains until then may still be cut
+            stay.phase, stay.end = HEARING, end
+            self._due[worker].after(end - self.now, OVER)
+            return
+        self._close(stay, stay.verdict, self._ran(stay, end), end)
+        self._release_worker(worker, end, gone)
+
+    def _release_worker(self, worker: int, end: float, gone: float) -> None:
+        if gone <= end:
             self._leave(worker)
-        elif end > now:
-            self._due[worker].after(end - now, FREE)
+        elif end > self.now:
+            self._due[worker].after(end - self.now, FREE)
         else:
             heappush(self._free, worker)
+
+    def _ran(self, stay: Stay, time: float) -> float:
+        """Return the seconds trained after the last decision, until a job heard of it or a time."""
+        return self._progress.free_run(stay, min(time, stay.heard)) if self._async else 0.0
 
     def _fail(self, worker: int, stay: Stay, event: int, is_retried: bool) -> None:
         """End a job that was lost."""
@@ -257,6 +279,10 @@ class Engine(State):
         if event is NOTICE:
             self._give_notice(worker, stay)
             return NOTHING
+        if event is OVER:
+            self._close(stay, stay.verdict, self._ran(stay, stay.end), stay.end)
+            self._release_worker(worker, self.now, self._gone(worker))
+            return NOTHING
         self.trial = stay.trial
         return FAILURE
 
@@ -286,8 +312,8 @@ class Engine(State):
         for stay in self._stays:
             if not stay.busy:
                 continue
-            if stay.phase == PAUSING:
-                self._close(stay, PAUSE, stay.extra, time)
+            if stay.phase in (PAUSING, HEARING):
+                self._close(stay, stay.verdict, self._ran(stay, time), time)
             elif stay.phase == LEAVING:
                 self._close(stay, CENSORED, stay.extra, time)
             else:

@@ -20,7 +20,7 @@ from hbsim.simulation.luck import Luck
 from hbsim.simulation.progress import Progress
 from hbsim.simulation.stay import LEAVING, Due, Stay
 
-__all__ = ["GONE", "LEFT", "LOAD", "NOTICE", "SAVE", "WAKE", "State"]
+__all__ = ["GONE", "LEFT", "LOAD", "NOTICE", "OVER", "SAVE", "WAKE", "State"]
 
 
 class Inner(IntEnum):
@@ -31,10 +31,11 @@ class Inner(IntEnum):
     NOTICE = END + 3  # the worker is told that it goes
     LOAD = END + 4  # start-up is over, and a checkpoint is needed
     SAVE = END + 5  # a checkpoint is ready to be sent
-    WAKE = END + 6  # nothing on a worker: transfers have come to their end
+    OVER = END + 6  # a job that ran on has heard of its end
+    WAKE = END + 7  # nothing on a worker: transfers have come to their end
 
 
-GONE, LEFT, NOTICE, LOAD, SAVE, WAKE = Inner
+GONE, LEFT, NOTICE, LOAD, SAVE, OVER, WAKE = Inner
 
 
 class State:
@@ -128,8 +129,9 @@ class State:
         self._risky = self._drops or here is not None
         self._resume, self._retry_from = cluster.resume, cluster.retry_from
         self._save, self._load = cluster.save, cluster.load
-        self._save_speed = inf if cluster.save_bandwidth is None else cluster.save_bandwidth
-        self._load_speed = inf if cluster.load_bandwidth is None else cluster.load_bandwidth
+        store = inf if cluster.store_bandwidth is None else cluster.store_bandwidth
+        self._save_speed = min(store, inf if cluster.save_bandwidth is None else cluster.save_bandwidth)
+        self._load_speed = min(store, inf if cluster.load_bandwidth is None else cluster.load_bandwidth)
         self._saves = cluster.resume and (self._save > 0 or self._sized or self._answers)
         # Where trials stand with their checkpoints, if it is not always their last milestone.
         self._tracks = cluster.resume and (here is not None or self._retry_from != "milestone")
@@ -202,6 +204,10 @@ class State:
         if delay < inf:
             self._due[worker].after(delay, event)
 
+    def _gone(self, worker: int) -> float:
+        """Return when a worker goes next; inf for never."""
+        return inf if self._here is None else self._here.gone[worker]
+
     def _leave(self, worker: int) -> None:
         """Let a worker go; it is free when it is back."""
         assert self._here is not None
@@ -234,7 +240,7 @@ class State:
         if self._tracks:
             self._kept.pop(trial, None)
         if self._disk is not None:
-            self._disk.end(trial, self.now)
+            self._disk.end(trial, self.now, trial in self._saving)
 
     def _break_off(self, worker: int, stay: Stay) -> None:
         """Break off a transfer of a job that is lost; here none takes events of its own."""

@@ -35,13 +35,19 @@ class Stay(JobRow):
         When a transfer of its checkpoint began.
     extra : float
         Seconds trained since `base` when it stopped upon a notice, or after its last decision.
+    heard : float
+        When it hears of its last decision, or its worker goes: it trains no more.
+    end : float
+        When it ends, known beforehand.
+    verdict : int
+        What that decision was.
     kept : tuple of (int, float), or None
         What it saves: a level's index, and seconds of the curve beyond it.
     """
 
     __slots__ = (
-        "at", "base", "base_at", "busy", "done", "exposed", "extra", "first", "kept", "phase", "row",
-        "seconds", "since",
+        "at", "base", "base_at", "busy", "done", "end", "exposed", "extra", "first", "heard", "kept", "phase",
+        "row", "seconds", "since", "verdict",
     )  # fmt: skip
 
     row: int
@@ -56,10 +62,13 @@ class Stay(JobRow):
     phase: int
     since: float
     extra: float
+    heard: float
+    end: float
+    verdict: int
     kept: tuple[int, float] | None
 
 
-TRAINING, LOADING, PAUSING, LEAVING = range(4)
+TRAINING, LOADING, PAUSING, LEAVING, HEARING = range(5)
 
 
 class Due(simpy.Event):

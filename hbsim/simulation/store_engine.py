@@ -80,8 +80,7 @@ class StoreEngine(Engine):
         self._store.join(worker, size, lane)
         # Only a loss that can come before the transfer's end is worth an event.
         longest = self._store.longest(size, lane)
-        gone = inf if self._here is None else self._here.gone[worker] - self.now
-        if exposed <= longest or gone <= longest:
+        if exposed <= longest or self._gone(worker) - self.now <= longest:
             self._watch(worker, inf, WAKE, exposed)
 
     def _transferred(self, worker: int) -> None:
@@ -90,7 +89,7 @@ class StoreEngine(Engine):
         stay = self._stays[worker]
         if stay.phase == PAUSING:
             self._keep(stay, self.now)
-            self._close(stay, PAUSE, stay.extra, self.now)
+            self._close(stay, PAUSE, self._ran(stay, self.now), self.now)
             heappush(self._free, worker)
             self._release(stay.trial)
         elif stay.phase == LEAVING:
@@ -115,7 +114,7 @@ class StoreEngine(Engine):
     def _unsaved(self, worker: int, stay: Stay) -> None:
         """Let a worker go that saves a paused trial: there is no checkpoint."""
         self._break_off(worker, stay)
-        self._close(stay, PAUSE, stay.extra, self.now)
+        self._close(stay, PAUSE, self._ran(stay, self.now), self.now)
         self._leave(worker)
         self._release(stay.trial)
 
