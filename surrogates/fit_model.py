@@ -23,7 +23,10 @@ from hbsim.surrogates.protocol import Floats, Ints
 __all__ = ["Expected", "Model", "fit_model"]
 
 ROUNDS: Final = 10
-DONORS: Final = 30  # at least so many rows, or a fifth of them, lend their distance from what was expected
+# So many rows, or a fifth of them, lend their distance from what was expected of them. At both ends only
+# twice EDGE do: the luck of a worse row would carry the best ones beyond anything recorded.
+DONORS: Final = 30
+EDGE: Final = 5
 CERTAIN: Final = 0.999  # how much of a coefficient may be unknown before a row says nothing of it
 PLACES: Final = 9  # decimals of what is expected: no more are the same on every machine
 
@@ -45,10 +48,6 @@ class Expected:
     coefficients: Floats
     rate: Floats
     divergence: Floats
-
-    def take(self, rows: Ints) -> Expected:
-        """Return the same of these configurations, in this order."""
-        return Expected(self.coefficients[rows], self.rate[rows], self.divergence[rows])
 
 
 @dataclass(frozen=True)
@@ -142,10 +141,13 @@ class Model:
     def _donors(self, expected: Expected, keys: hashing.Keys) -> Ints:
         """Return a row each, of those for which about the same height was expected."""
         n = len(self._order)
-        count = n if self.regression.kind == "mean" else min(n, max(DONORS, n // 5))
-        height = _height(expected.coefficients, self.shapes)
-        first = np.clip(np.searchsorted(self._order, height) - count // 2, 0, n - count)
-        return first + (hashing.uniform(_fork(keys, 1)) * count).astype(np.int64)
+        chance = hashing.uniform(_fork(keys, 1))
+        if self.regression.kind == "mean":
+            return (chance * n).astype(np.int64)
+        place = np.searchsorted(self._order, _height(expected.coefficients, self.shapes))
+        side = np.clip(np.minimum(place, n - place), EDGE, min(n, max(DONORS, n // 5)) // 2)
+        donors: Ints = np.clip(place - side, 0, n - 2 * side) + (chance * 2 * side).astype(np.int64)
+        return donors
 
 
 def _fork(keys: hashing.Keys, *purpose: int) -> hashing.Keys:

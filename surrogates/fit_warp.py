@@ -19,7 +19,8 @@ __all__ = ["Warp", "fit_warp"]
 Base: TypeAlias = Literal["odds", "log", "plain"]
 
 QUANTILES: Final = 65
-TAIL: Final = 6  # quantiles whose slope goes on beyond the last one
+TAIL: Final = 6  # quantiles whose slope goes on beyond the last one,
+FLATTER: Final = 0.7  # so much flatter: errors have a floor, and the best of thousands is near it
 BEYOND: Final = 1.5  # how far a score may lie beyond the outermost quantile
 NEAREST: Final = 1e-3  # a share is not taken for nearer to 0 or 1 than this, unless the table has nearer ones
 LARGEST: Final = 3e38  # values are single precision
@@ -95,8 +96,8 @@ def fit_warp(values: Floats) -> Warp:
 
 def _with_tails(heights: Floats, scores: Floats) -> tuple[Floats, Floats]:
     last = min(TAIL, len(heights)) - 1
-    below = BEYOND * (heights[last] - heights[0]) / (scores[last] - scores[0])
-    above = BEYOND * (heights[-1] - heights[-1 - last]) / (scores[-1] - scores[-1 - last])
+    below = FLATTER * BEYOND * (heights[last] - heights[0]) / (scores[last] - scores[0])
+    above = FLATTER * BEYOND * (heights[-1] - heights[-1 - last]) / (scores[-1] - scores[-1 - last])
     heights = np.concatenate([[heights[0] - below], heights, [heights[-1] + above]])
     return heights, np.concatenate([[scores[0] - BEYOND], scores, [scores[-1] + BEYOND]])
 

@@ -78,14 +78,17 @@ class Fitted:
         ParameterError
             The shape is another, a coordinate lies outside [0, 1], or there is no such level.
         """
-        points = self._points(configurations)
-        levels = np.asarray(levels, dtype=np.float64)
-        check_levels(self, levels.tolist())
-        expected = self._model.expect(points)
-        keys = hashing.float_keys(points, self._key)
-        values, seconds = self._model.draw(expected, keys, levels)
-        values[self._model.lost(expected, keys, levels)] = np.nan
-        return values, seconds
+        return self._drawn(configurations, levels, self._key)
+
+    def again(self, configurations: Floats | Ints, levels: Floats, number: int) -> tuple[Floats, Floats]:
+        """Return other curves that the same configurations could have, as `evaluate`; numbered from 0."""
+        number = int(check_number("number", number, low=0, high=2**53, whole=True))
+        return self._drawn(configurations, levels, hashing.scalar_key(self._seed, 1, number))
+
+    def expected(self, configurations: Floats | Ints, levels: Floats) -> Floats:
+        """Return the values that are expected, shape (n, m): the median if nothing diverges."""
+        points, levels = self._points(configurations), self._levels(levels)
+        return self._model.median(self._model.expect(points), levels)
 
     def optimum(self, level: float) -> float | None:
         """Return None: the best of the whole space is not known."""
@@ -103,6 +106,18 @@ class Fitted:
         best = np.nanmax(values) if self.mode == "max" else np.nanmin(values)
         levels = spread_levels(self)
         return cross_validate(self._model, self.mode, levels, float(best), self._seed, self.notes)
+
+    def _drawn(self, configurations: Floats | Ints, levels: Floats, key: np.uint64) -> tuple[Floats, Floats]:
+        points, levels = self._points(configurations), self._levels(levels)
+        expected, keys = self._model.expect(points), hashing.float_keys(points, key)
+        values, seconds = self._model.draw(expected, keys, levels)
+        values[self._model.lost(expected, keys, levels)] = np.nan
+        return values, seconds
+
+    def _levels(self, levels: Floats) -> Floats:
+        levels = np.asarray(levels, dtype=np.float64)
+        check_levels(self, levels.tolist())
+        return levels
 
     def _points(self, configurations: Floats | Ints) -> Floats:
         points = check_points(configurations, self._space.dimension)
