@@ -19,7 +19,7 @@ from hbsim.core.cuts import RULES
 from hbsim.surrogates import load
 from tests.doubles.naive_rules import goes_on
 
-RESULTS = Path(__file__).parents[1] / "results" / "stopping_rules"
+RESULTS = Path(__file__).parents[2] / "results" / "stopping_rules"
 # Independent figures, of 9, 27 and 256 different values at eta = 3.
 EXPECTED = {
     "quantile": (4.28, 10.63, 87.71),
@@ -135,6 +135,20 @@ def test_the_same_bytes_again(monkeypatch, tmp_path):
         written.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
     assert written[0] == written[1]
     assert set(written[0]) == {f"stopping_rules.{end}" for end in ("md", "json", "png")}
+
+
+def test_public_curves_are_there_to_their_end():
+    folder = Path(__file__).parents[3] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no folder of public recorded curves")
+    sets = stopping_rules.public(folder)
+    assert sets
+    for curves in sets:
+        surrogate = curves.load()
+        assert surrogate.max_resource == curves.max_t
+        assert surrogate.rows in (None, curves.trials)
+        assert "Apache-2.0" in curves.source
+        assert str(folder) not in curves.title + curves.source
 
 
 def test_a_folder_without_curves_is_refused(tmp_path, capsys):

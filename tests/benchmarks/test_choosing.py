@@ -11,7 +11,7 @@ from benchmarks.choosing import PAGES
 from benchmarks.page_blocks import PageError, commands, filled, loose_figures
 from benchmarks.page_output import printed, show
 
-FIGURES = Path(__file__).parents[1] / "results" / "choosing" / "choosing.json"
+FIGURES = Path(__file__).parents[2] / "results" / "choosing" / "choosing.json"
 CHOOSING = PAGES[0].read_text("utf-8")
 PAGE = """\
 ## A question
