@@ -70,5 +70,7 @@ class Disk:
         changes = changes.filter(pl.col("time") <= until).sort("time", maintain_order=True)
         sums = changes.with_columns(pl.col("held").cum_sum(), pl.col("collected").cum_sum())
         rows = sums.group_by("time", maintain_order=True).last()
-        changed = (pl.col("held").diff().fill_null(1) != 0) | (pl.col("collected").diff().fill_null(1) != 0)
-        return rows.filter(changed)
+        held, collected = pl.col("held"), pl.col("collected")
+        return rows.filter(
+            (held != held.shift(1, fill_value=0.0)) | (collected != collected.shift(1, fill_value=0.0))
+        )

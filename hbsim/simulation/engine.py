@@ -91,6 +91,9 @@ class Engine(State):
         stay.value = nan
         stay.busy = True
         stay.phase = TRAINING
+        if self._starts_over:
+            stay.starts_over = trial in self._over
+            self._over.discard(trial)
         if self._disk is not None:
             self._disk.collect(now)
         startup = self._startup
@@ -100,7 +103,7 @@ class Engine(State):
         has_checkpoint = self._place(stay)
         if self._drops:
             stay.exposed = self._budget_left(trial, attempt)
-        if self._shares and (has_checkpoint or trial in self._saving):
+        if self._shares and (has_checkpoint or (trial in self._saving and not stay.starts_over)):
             stay.phase = LOADING
             stay.base = stay.train_start = inf
             stay.since = now
@@ -108,10 +111,7 @@ class Engine(State):
             return
         wait = load = 0.0
         if has_checkpoint:
-            load = self._load
-            if self._sized:
-                load += (self._sizes[trial] if self._draws_size else self._size) / self._load_speed
-            wait = max(0.0, self._saved.get(trial, 0.0) - now - delay)
+            wait, load = self._loading(trial, startup)
             delay += wait + load
         stay.base = stay.train_start = now + delay
         if self._drops:
@@ -157,6 +157,13 @@ class Engine(State):
             self._disk.collect(self.now)
 
     # Training
+
+    def _loading(self, trial: int, startup: float) -> tuple[float, float]:
+        """Return the seconds until a trial's checkpoint is saved, after start-up, and those of loading it."""
+        load = self._load
+        if self._sized:
+            load += (self._sizes[trial] if self._draws_size else self._size) / self._load_speed
+        return max(0.0, self._saved.get(trial, 0.0) - self.now - startup), load
 
     def _train(self, worker: int, stay: Stay, delay: float) -> None:
         """Train the present stretch from `delay` seconds from now; before now, if training ran on."""
@@ -214,7 +221,7 @@ class Engine(State):
             stay.kept = (stay.at, 0.0)
             if self._shares:
                 stay.phase = PAUSING
-                self._saving[stay.trial] = -1
+                self._saving[stay.trial] = worker
                 self._watch(worker, answered - now + self._save, SAVE)
                 return
             answered += self._save + self._alone(stay.trial)
@@ -257,10 +264,12 @@ class Engine(State):
             self._keep(stay, self.now)
             assert stay.kept is not None
             stay.milestone = max(stay.milestone, self._progress.at(stay, *stay.kept))
-        elif self._retry_from == "zero":
-            self._kept.pop(trial, None)
         self._break_off(worker, stay)
-        kept = self._progress.at(stay, *self._position(trial, below)) if self._resume else 0.0
+        kept = 0.0
+        if self._starts_over:
+            self._over.add(trial)
+        elif self._resume:
+            kept = self._progress.at(stay, *self._position(trial, below))
         taken = event == LEFT or (is_gone and self._here is not None and self._here.preempted[worker])
         self.failures.add(stay.job, self.now, PREEMPTED if taken else LOST, kept)
         if not is_retried:

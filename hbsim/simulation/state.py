@@ -109,7 +109,7 @@ class State:
         self._stays = [Stay() for _ in range(cluster.workers)]
         for worker, stay in enumerate(self._stays):
             stay.worker = worker
-            stay.busy = False
+            stay.busy = stay.starts_over = False
         self._free = list(range(cluster.workers))  # a heap
         self._first_budgets = curves.first_budgets
         self._budgets: dict[int, tuple[int, float]] = {}  # of paused trials: attempt, exposed seconds left
@@ -132,9 +132,11 @@ class State:
         store = inf if cluster.store_bandwidth is None else cluster.store_bandwidth
         self._save_speed = min(store, inf if cluster.save_bandwidth is None else cluster.save_bandwidth)
         self._load_speed = min(store, inf if cluster.load_bandwidth is None else cluster.load_bandwidth)
+        self._starts_over = cluster.resume and cluster.retry_from == "zero"
         self._saves = cluster.resume and (self._save > 0 or self._sized or self._answers)
         # Where trials stand with their checkpoints, if it is not always their last milestone.
         self._tracks = cluster.resume and (here is not None or self._retry_from != "milestone")
+        self._over: set[int] = set()  # trials that start over in their next job, from zero
         self._kept: dict[int, tuple[int, float]] = {}  # a level's index, and seconds of the curve beyond it
         self._saved: dict[int, float] = {}  # when each paused trial's checkpoint is saved
         self._saving: dict[
@@ -149,9 +151,10 @@ class State:
 
     def _place(self, stay: Stay) -> bool:
         """Put a job where it trains from; return whether that is a checkpoint."""
-        if not stay.stood and stay.at == stay.first and stay.trial not in self._kept:  # new: from zero
+        is_new = not stay.stood and stay.trial not in self._kept
+        if stay.starts_over or (is_new and stay.at == stay.first):
             stay.base_at, stay.done, stay.start_resource = -1, 0.0, 0.0
-            stay.seconds = self._from_zero[stay.row + stay.at] / self._speeds[stay.worker]
+            stay.seconds = self._progress.stretch(stay)
             return False
         below = stay.at - 1 if stay.stood else -1
         if self._tracks:
@@ -230,13 +233,14 @@ class State:
     def _keep(self, stay: Stay, time: float) -> None:
         """Take note of a checkpoint that is saved at `time`."""
         assert stay.kept is not None
-        if self._tracks and (self._retry_from != "milestone" or stay.phase == LEAVING):
-            self._kept[stay.trial] = stay.kept
+        trial = stay.trial
+        if stay.phase == LEAVING or (self._tracks and self._retry_from != "milestone"):
+            self._kept[trial] = max(stay.kept, self._kept.get(trial, stay.kept))
         if self._disk is not None:
-            self._disk.save(stay.trial, time)
+            self._disk.save(trial, time)
 
     def _forget(self, trial: int) -> None:
-        """Take note that a trial needs no checkpoint any more."""
+        """Take note that a trial needs no checkpoint any more, maybe while one is saved."""
         if self._tracks:
             self._kept.pop(trial, None)
         if self._disk is not None:

@@ -33,6 +33,8 @@ class Stay(JobRow):
         TRAINING, or what else it does that takes events of its own.
     since : float
         When a transfer of its checkpoint began.
+    starts_over : bool
+        Whether it trains from zero, whatever is saved.
     extra : float
         Seconds trained since `base` when it stopped upon a notice, or after its last decision.
     heard : float
@@ -47,7 +49,7 @@ class Stay(JobRow):
 
     __slots__ = (
         "at", "base", "base_at", "busy", "done", "end", "exposed", "extra", "first", "heard", "kept", "phase",
-        "row", "seconds", "since", "verdict",
+        "row", "seconds", "since", "starts_over", "verdict",
     )  # fmt: skip
 
     row: int
@@ -61,6 +63,7 @@ class Stay(JobRow):
     busy: bool
     phase: int
     since: float
+    starts_over: bool
     extra: float
     heard: float
     end: float

@@ -41,6 +41,9 @@ class StoreEngine(Engine):
         assert cluster.store_bandwidth is not None
         alone = (self._save_speed, self._load_speed)
         self._shares = True
+        self._waiting: dict[
+            int, int
+        ] = {}  # trials whose checkpoint is on its way, and the worker that needs it
         self._store = Store(self._env, cluster.store_bandwidth, alone, cluster.workers, self._transferred)
 
     def _inner(self, worker: int, event: int) -> Event:
@@ -62,7 +65,7 @@ class StoreEngine(Engine):
         if self._drops:
             stay.exposed -= self.now - stay.since
         if stay.trial in self._saving:
-            self._saving[stay.trial] = worker
+            self._waiting[stay.trial] = worker
             self._watch(worker, inf, WAKE)
         else:
             self._fetch(worker, stay)
@@ -91,7 +94,7 @@ class StoreEngine(Engine):
             self._keep(stay, self.now)
             self._close(stay, PAUSE, self._ran(stay, self.now), self.now)
             heappush(self._free, worker)
-            self._release(stay.trial)
+            self._release(worker, stay.trial)
         elif stay.phase == LEAVING:
             self._due[worker].after(0.0, LEFT)
         else:
@@ -116,20 +119,22 @@ class StoreEngine(Engine):
         self._break_off(worker, stay)
         self._close(stay, PAUSE, self._ran(stay, self.now), self.now)
         self._leave(worker)
-        self._release(stay.trial)
+        self._release(worker, stay.trial)
 
     def _break_off(self, worker: int, stay: Stay) -> None:
         if worker in self._store:
             self._store.leave(worker)
-        if self._saving.get(stay.trial) == worker:
-            self._saving[stay.trial] = -1  # it waits no more
+        if self._waiting.get(stay.trial) == worker:
+            del self._waiting[stay.trial]
 
-    def _release(self, trial: int) -> None:
-        """Let the job go on that waited for a checkpoint, saved or not."""
-        waiting = self._saving.pop(trial)
-        if waiting >= 0:
-            self._cancel(waiting)
-            self._fetch(waiting, self._stays[waiting])
+    def _release(self, worker: int, trial: int) -> None:
+        """Let the job go on that waited for a checkpoint which this worker sent, saved or not."""
+        if self._saving.get(trial) == worker:
+            del self._saving[trial]
+            waiting = self._waiting.pop(trial, -1)
+            if waiting >= 0:
+                self._cancel(waiting)
+                self._fetch(waiting, self._stays[waiting])
 
     def _cancel(self, worker: int) -> None:
         """Forget what was due on a worker."""
