@@ -20,7 +20,7 @@ __all__ = ["Posterior", "Shapes", "fit_shapes"]
 ROUNDS: Final = 60
 COMPLETE: Final = (20, 40)  # complete curves from which on there are two shapes, and three
 # How many rows' weight it has that a level resembles the one before: with all rows, and with none.
-KEPT: Final = (2.0, 22.0)
+KEPT: Final = (2.0, 12.0)
 LEAST_NOISE: Final = 1e-4
 
 
@@ -105,13 +105,15 @@ def fit_shapes(scores: Floats) -> Shapes:
 
 
 def _first(scores: Floats, count: int) -> Shapes:
-    """Return the principal components of curves that keep their last distance from the mean."""
-    mean = np.nanmean(scores, axis=0)
-    there = np.isfinite(scores)
-    last = scores.shape[1] - 1 - np.argmax(there[:, ::-1], axis=1)
-    distance = scores - mean
-    held = np.take_along_axis(distance, last[:, None], axis=1)
-    filled = np.where(there, distance, held)
+    """Return the principal components of curves that go on as the others did from level to level."""
+    filled = np.array(scores)
+    for level in [*range(1, scores.shape[1]), *range(scores.shape[1] - 2, -1, -1)]:
+        missing = np.isnan(filled[:, level])
+        side = level - 1 if level and np.isfinite(filled[missing, level - 1]).all() else level + 1
+        if missing.any():
+            filled[missing, level] = filled[missing, side] + np.nanmean(filled[:, level] - filled[:, side])
+    mean = filled.mean(axis=0)
+    filled -= mean
     _, sizes, turns = np.linalg.svd(filled, full_matrices=False)
     loadings = turns[:count].T * sizes[:count] / np.sqrt(len(scores))
     rest = (filled**2).mean() - (loadings**2).sum() / len(mean)
@@ -121,25 +123,24 @@ def _first(scores: Floats, count: int) -> Shapes:
 def _maximised(scores: Floats, found: Posterior, before: Shapes) -> Shapes:
     """Return the shapes under which the curves are likeliest, given their coefficients.
 
-    A level with few rows is drawn towards the one before: its few rows are chosen ones, and a line
-    through them would be extrapolated to all others.
+    A level with few rows has loadings drawn towards those of the one before: its few rows are chosen ones,
+    and a line through them is extrapolated to all others. Its mean is free: curves may fall.
     """
     n, levels, count = *scores.shape, before.count
     there = np.isfinite(scores)
     known = np.column_stack([found.mean, np.ones(n)])
     products = known[:, :, None] * known[:, None, :]
     products[:, :count, :count] += found.covariance
-    lines: Floats = np.empty((levels, count + 1))
+    lines: Floats = np.zeros((levels, count + 1))
     noise: Floats = np.empty(levels)
     for level in range(levels):
         rows = there[:, level]
         of_rows, at = known[rows], scores[rows, level]
         left, right = products[rows].sum(axis=0), of_rows.T @ at
         kept = KEPT[0] + (KEPT[1] - KEPT[0]) * (1.0 - rows.mean())
-        if level:
-            left, right = left + kept * np.eye(count + 1), right + kept * lines[level - 1]
-        else:
-            left = left + 1e-6 * np.eye(count + 1)
+        slopes = np.append(np.full(count, kept if level else 0.0), 0.0)
+        left = left + np.diag(slopes + 1e-6)
+        right = right + slopes * lines[level - 1]
         line: Floats = np.linalg.solve(left, right)
         lines[level] = line
         squares = (at - of_rows @ line) ** 2 + np.einsum(

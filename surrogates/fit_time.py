@@ -13,7 +13,7 @@ from hbsim.surrogates.protocol import Floats, Ints
 
 __all__ = ["Clock", "fit_clock"]
 
-ROUNDS: Final = 10
+ROUNDS: Final = 30
 SAME: Final = 1e-6  # rates that differ by less are one rate
 
 
@@ -77,10 +77,12 @@ def fit_clock(source: str, features: Floats, seconds: Floats, levels: Floats, se
     per_unit, there = per_unit[known], there[known]
     last = there.shape[1] - 1 - np.argmax(there[:, ::-1], axis=1)
     at_end = np.take_along_axis(per_unit, last[:, None], axis=1)[:, 0]
+    seen = np.flatnonzero(there.any(axis=0))
     bend = np.zeros(len(levels))
     for _ in range(ROUNDS):  # a row that ends early has its rate from the shape of the others
         rates = at_end - bend[last]
-        bend = _medians(per_unit - rates[:, None])
+        bends = np.nanmedian(per_unit[:, seen] - rates[:, None], axis=0)
+        bend = np.interp(levels, levels[seen], bends)
         bend -= bend[-1]
     rates = at_end - bend[last]
     residuals = np.zeros(len(seconds))
@@ -91,12 +93,3 @@ def fit_clock(source: str, features: Floats, seconds: Floats, levels: Floats, se
     found = fit_regression(features[known], rates[:, None], np.zeros((len(rates), 1)), seed)
     residuals[known] = rates - found.held_out[:, 0]
     return Clock(found, usual, residuals, known, shape)
-
-
-def _medians(columns: Floats) -> Floats:
-    """Return the median of each column's numbers; of one without any, that of the column before."""
-    found = np.zeros(columns.shape[1])
-    for place, column in enumerate(columns.T):
-        there = column[~np.isnan(column)]
-        found[place] = np.median(there) if there.size else found[max(place - 1, 0)]
-    return found

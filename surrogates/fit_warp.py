@@ -54,7 +54,7 @@ class Warp:
         """Return the metric values of scores, any shape, in single precision."""
         heights = np.interp(scores, self.scores, self.heights)
         if self.base == "odds":
-            heights = 1.0 / (1.0 + np.exp(-heights))
+            heights = 1.0 / (1.0 + np.exp(np.clip(-heights, -700.0, 700.0)))
         elif self.base == "log":
             heights = np.exp(np.minimum(heights, 88.0))
         return single(heights)
