@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
+from hbsim.surrogates.fit_warp import rounded
 from hbsim.surrogates.protocol import Floats, Ints
 
 __all__ = ["Failures", "fit_failures"]
@@ -46,7 +47,7 @@ class Failures:
         """Return the probability of divergence by the last level at features (q, d), shape (q,)."""
         if self.kind == "rate":
             return np.full(len(features), self.rate)
-        return _probabilities(self._classifier, self.kind, features)
+        return rounded(_probabilities(self._classifier, self.kind, features))
 
 
 def fit_failures(features: Floats, diverged: Ints, ends: Ints, count: int, seed: int) -> Failures:

@@ -17,7 +17,7 @@ from hbsim.surrogates.fit_regression import Regression, fit_regression
 from hbsim.surrogates.fit_shapes import Posterior, Shapes, fit_shapes
 from hbsim.surrogates.fit_space import features
 from hbsim.surrogates.fit_time import Clock, fit_clock
-from hbsim.surrogates.fit_warp import Warp, fit_warp, single
+from hbsim.surrogates.fit_warp import Warp, fit_warp, rounded, single
 from hbsim.surrogates.protocol import Floats, Ints
 
 __all__ = ["Expected", "Model", "fit_model"]
@@ -28,7 +28,6 @@ ROUNDS: Final = 10
 DONORS: Final = 30
 EDGE: Final = 5
 CERTAIN: Final = 0.999  # how much of a coefficient may be unknown before a row says nothing of it
-PLACES: Final = 9  # decimals of what is expected: no more are the same on every machine
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,9 @@ class Model:
     def expect(self, points: Floats) -> Expected:
         """Return what is expected at points (q, d) of the unit cube, already in their places."""
         seen = features(self.data.space, points)
-        found = self.regression.predict(seen), self.clock.predict(seen), self.failures.predict(seen)
-        return Expected(*(np.round(one, PLACES) for one in found))
+        if not len(points):
+            return Expected(np.empty((0, self.shapes.count)), np.empty(0), np.empty(0))
+        return Expected(self.regression.predict(seen), self.clock.predict(seen), self.failures.predict(seen))
 
     def median(self, expected: Expected, levels: Floats) -> Floats:
         """Return the values that are expected at levels (m,), shape (q, m)."""
@@ -142,7 +142,7 @@ class Model:
         """Return a row each, of those for which about the same height was expected."""
         n = len(self._order)
         chance = hashing.uniform(_fork(keys, 1))
-        if self.regression.kind == "mean":
+        if set(self.regression.kinds) == {"mean"}:
             return (chance * n).astype(np.int64)
         place = np.searchsorted(self._order, _height(expected.coefficients, self.shapes))
         side = np.clip(np.minimum(place, n - place), EDGE, min(n, max(DONORS, n // 5)) // 2)
@@ -168,6 +168,11 @@ def fit_model(data: FitData, seed: int) -> Model:
     SurrogateError
         No row takes any time.
     """
+    # Imported first: only libraries that are there already are held to one thread.
+    import sklearn.ensemble
+    import sklearn.gaussian_process
+    import sklearn.linear_model  # noqa: F401
+
     with threadpool_limits(1):
         return _fit(data, seed)
 
@@ -195,8 +200,8 @@ def _fit(data: FitData, seed: int) -> Model:
         failures=fit_failures(seen, data.diverged, data.ends, len(data.levels), seed),
         covariance=covariance,
         _order=_height(regression.held_out, shapes)[order],
-        _distance=(found.mean - regression.held_out)[order],
-        _unknown=found.roots[order],
+        _distance=rounded(found.mean - regression.held_out)[order],
+        _unknown=rounded(found.roots)[order],
         _delay=clock.residuals[with_curve][order],
     )
 

@@ -24,7 +24,7 @@ KEPT: Final = 600  # rows that predictions are made from
 STEPS: Final = 20
 FOLDS: Final = 5
 FOLD_STEPS: Final = 5  # from the parameters of all rows
-DIGITS: Final = 3  # of the parameters' logarithms: the optimiser's last ones mean nothing
+DIGITS: Final = 2  # of the parameters' logarithms: further ones depend on the machine, and mean nothing
 # Where the logarithms of amplitude, scales and noise are expected, and how far from it: with ten scales
 # and 50 rows, the likeliest ones without this see much in chance.
 PRIOR_MEAN: Final = (0.0, 1.0, math.log(0.2))

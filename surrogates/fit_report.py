@@ -74,8 +74,9 @@ class FitReport:
         those without numbers from some level on.
     folds : int
         How many times a part of the rows was predicted from the others.
-    regression : "mean", "process" or "trees"
-        What predicts curves: the mean, a Gaussian process, or extremely randomised trees.
+    regression : tuple of "mean", "process" or "trees"
+        What predicts each shape of the curves, the most important one first: the mean, a Gaussian process,
+        or extremely randomised trees.
     given_curve : bool
         Whether predictions at a level know the row's own curve until the level before, since rows ended
         early: those that came further were chosen by it. Else they know the configuration only.
@@ -101,7 +102,7 @@ class FitReport:
     ended_early: int
     diverged: int
     folds: int
-    regression: Kind
+    regression: tuple[Kind, ...]
     given_curve: bool
     levels: tuple[LevelReport, ...]
     log_seconds_error: float
@@ -147,7 +148,7 @@ def cross_validate(
         ended_early=data.ended_early,
         diverged=int(failed.sum()),
         folds=held.folds,
-        regression=model.regression.kind,
+        regression=model.regression.kinds,
         given_curve=held.given_curve,
         levels=found,
         log_seconds_error=_root_mean_square(held.log_seconds_error),

@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from hbsim.surrogates.fit_warp import rounded
 from hbsim.surrogates.protocol import Floats
 
 __all__ = ["Posterior", "Shapes", "fit_shapes"]
@@ -101,7 +102,8 @@ def fit_shapes(scores: Floats) -> Shapes:
     nothing, unit = np.zeros((len(scores), count)), np.eye(count)
     for _ in range(ROUNDS):
         shapes = _maximised(scores, shapes.posterior(scores, nothing, unit), shapes)
-    return _turned(shapes)
+    shapes = _turned(shapes)
+    return Shapes(rounded(shapes.mean), rounded(shapes.loadings), rounded(shapes.noise))
 
 
 def _first(scores: Floats, count: int) -> Shapes:

@@ -14,7 +14,7 @@ import numpy as np
 
 from hbsim.surrogates.protocol import Floats
 
-__all__ = ["Warp", "fit_warp"]
+__all__ = ["Warp", "fit_warp", "rounded", "single"]
 
 Base: TypeAlias = Literal["odds", "log", "plain"]
 
@@ -23,7 +23,9 @@ TAIL: Final = 6  # quantiles whose slope goes on beyond the last one,
 FLATTER: Final = 0.7  # so much flatter: errors have a floor, and the best of thousands is near it
 BEYOND: Final = 1.5  # how far a score may lie beyond the outermost quantile
 NEAREST: Final = 1e-3  # a share is not taken for nearer to 0 or 1 than this, unless the table has nearer ones
+LEAST: Final = 1e-15  # what 1 can be told from
 LARGEST: Final = 3e38  # values are single precision
+DECIMALS: Final = 6  # of scores and coefficients: further ones depend on the machine
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,15 @@ def single(numbers: Floats) -> Floats:
     return kept
 
 
+def rounded(numbers: Floats) -> Floats:
+    """Return numbers on the scale of scores without what differs from machine to machine.
+
+    Matrix products and logarithms differ in their last bits; whatever decides between two ways (a tree's
+    split, a donor) would carry such a bit on into another curve.
+    """
+    return np.round(numbers, DECIMALS)
+
+
 def fit_warp(values: Floats) -> Warp:
     """Return the scale that makes the finite ones of `values` nearly normal.
 
@@ -83,8 +94,10 @@ def fit_warp(values: Floats) -> Warp:
     elif values.min() > 0:
         base = "log"
     inside = values[(values > 0) & (values < 1)]
-    edge = min([NEAREST, *(0.5 * np.minimum(inside, 1 - inside)).tolist()]) if base == "odds" else 0.0
+    edge = max(min([NEAREST, *(0.5 * np.minimum(inside, 1 - inside)).tolist()]), LEAST)
     raised = _raise(values, base, edge)
+    if np.ptp(raised) == 0:  # they differ by less than a logarithm knows
+        base, raised = "plain", values
     at = (np.arange(QUANTILES) + 0.5) / QUANTILES
     heights, groups = np.unique(np.quantile(raised, at), return_inverse=True)
     if len(heights) == 1:  # almost all the same

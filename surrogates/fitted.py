@@ -130,7 +130,7 @@ class Fitted:
 
     def _warn(self) -> None:
         data = self._model.data
-        if self._model.regression.kind == "mean":
+        if set(self._model.regression.kinds) == {"mean"}:
             text = "the hyperparameters predict its curves no better than their mean does"
             warnings.warn(f"{self.name}: {text}", HbsimWarning, stacklevel=4)
         if data.ended_early and data.complete < 20:

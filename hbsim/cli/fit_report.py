@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 __all__ = ["show_fit"]
 
 WORDS: Final = {
-    "mean": "their mean: hyperparameters say nothing",
-    "process": "Gaussian processes",
+    "mean": "the mean",
+    "process": "a Gaussian process",
     "trees": "extremely randomised trees",
     "rate": "its share",
     "logistic": "logistic regression",
@@ -46,7 +46,7 @@ def _lines(report: FitReport) -> dict[str, str]:
     seconds = f"{report.log_seconds_error:.2f} (spread {report.log_seconds_spread:.2f})"
     found = {
         "fitted to": f"{report.rows:,} rows, {report.complete:,} of them to the end",
-        "predicted by": WORDS[report.regression],
+        "shapes by": "; ".join(WORDS[kind] for kind in report.regression),
         "log seconds": f"error {seconds}",
         "best at the end": f"{report.best_table:.6g} in the table, {report.best_drawn:.6g} of 1,000 drawn",
     }

@@ -22,7 +22,7 @@ VALUES = arrays(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(VALUES)
 def test_a_warp_keeps_the_order_and_comes_back(values):
     finite = np.unique(values[np.isfinite(values)])
@@ -38,8 +38,9 @@ def test_a_warp_keeps_the_order_and_comes_back(values):
     back = warp.to_values(grid)
     assert np.isfinite(back).all()
     assert (np.diff(back) >= 0).all()
-    if finite[0] >= 0 and finite[-1] <= 1:
+    if warp.base != "plain":
         assert back[0] >= 0
+    if warp.base == "odds":
         assert back[-1] <= 1
 
 
@@ -106,13 +107,13 @@ def test_a_process_has_the_same_bytes_in_any_block():
 def test_the_regression_that_predicts_best_is_taken():
     x, y = smooth(80)
     noise = np.zeros((80, 1))
-    assert fit_regression(x, y[:, None], noise, 0).kind == "process"
+    assert fit_regression(x, y[:, None], noise, 0).kinds == ("process",)
     chance = np.random.default_rng(3).normal(size=(80, 1))
     found = fit_regression(x, chance, noise, 0)
-    assert found.kind == "mean"
-    np.testing.assert_allclose(found.held_out[0, 0], np.delete(chance, 0).mean(), rtol=1e-9)
+    assert found.kinds == ("mean",)
+    np.testing.assert_allclose(found.held_out[0, 0], np.delete(chance, 0).mean(), atol=1e-6)
     steps = (np.floor(x[:, :1] * 20) % 2) * 4 + chance * 0.01
-    assert fit_regression(x[:, :1], steps, noise, 0).kind == "trees"
+    assert fit_regression(x[:, :1], steps, noise, 0).kinds == ("trees",)
 
 
 @settings(max_examples=50, deadline=None)
