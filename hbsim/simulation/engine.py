@@ -103,15 +103,11 @@ class Engine(State):
         has_checkpoint = self._place(stay)
         if self._drops:
             stay.exposed = self._budget_left(trial, attempt)
-        if self._shares and (has_checkpoint or (trial in self._saving and not stay.starts_over)):
-            stay.phase = LOADING
-            stay.base = stay.train_start = inf
-            stay.since = now
-            self._watch(worker, startup, LOAD, stay.exposed if self._drops else inf)
+        if self._shares and self._loads_first(worker, stay, startup, has_checkpoint):
             return
         wait = load = 0.0
-        if has_checkpoint:
-            wait, load = self._loading(trial, startup)
+        if has_checkpoint or (start and not stay.starts_over):
+            wait, load = self._loading(trial, startup, has_checkpoint)
             delay += wait + load
         stay.base = stay.train_start = now + delay
         if self._drops:
@@ -158,12 +154,26 @@ class Engine(State):
 
     # Training
 
-    def _loading(self, trial: int, startup: float) -> tuple[float, float]:
-        """Return the seconds until a trial's checkpoint is saved, after start-up, and those of loading it."""
-        load = self._load
-        if self._sized:
-            load += (self._sizes[trial] if self._draws_size else self._size) / self._load_speed
-        return max(0.0, self._saved.get(trial, 0.0) - self.now - startup), load
+    def _loads_first(self, worker: int, stay: Stay, startup: float, has_checkpoint: bool) -> bool:
+        """Begin a job that needs a checkpoint of the shared store, if it does."""
+        is_saving = stay.trial in self._saving and not stay.starts_over
+        if is_saving or has_checkpoint:
+            stay.phase = LOADING
+            stay.base = stay.train_start = inf
+            stay.since = self.now
+            if is_saving:
+                self._waiting[stay.trial] = worker
+            self._watch(worker, startup, LOAD, stay.exposed if self._drops else inf)
+        return is_saving or has_checkpoint
+
+    def _loading(self, trial: int, startup: float, has_checkpoint: bool) -> tuple[float, float]:
+        """Return the seconds after start-up until a checkpoint is saved, or is not, and those of loading."""
+        wait = max(0.0, self._saved.get(trial, 0.0) - self.now - startup)
+        if not has_checkpoint:
+            return wait, 0.0
+        if not self._sized:
+            return wait, self._load
+        return wait, self._load + (self._sizes[trial] if self._draws_size else self._size) / self._load_speed
 
     def _train(self, worker: int, stay: Stay, delay: float) -> None:
         """Train the present stretch from `delay` seconds from now; before now, if training ran on."""
@@ -195,9 +205,8 @@ class Engine(State):
                 and self._can_save(stay, end - told)
             ):
                 end, leaves = told, NOTICE
-            end -= self.now
-            if end < span and end < loss:
-                return end, leaves
+            if end - self.now < span and end - self.now < loss:
+                return end - self.now, leaves
         return loss, event
 
     # Ends
@@ -257,6 +266,7 @@ class Engine(State):
     def _fail(self, worker: int, stay: Stay, event: int, is_retried: bool) -> None:
         """End a job that was lost."""
         is_gone = event == GONE
+        end = min(self.now, self._gone(worker)) if is_gone else self.now  # a sum of floats may be later
         extra = stay.extra if stay.phase == LEAVING else self._progress.until(stay, self.now)
         below = self._index[stay.milestone] if stay.milestone else -1
         trial = stay.trial
@@ -271,10 +281,10 @@ class Engine(State):
         elif self._resume:
             kept = self._progress.at(stay, *self._position(trial, below))
         taken = event == LEFT or (is_gone and self._here is not None and self._here.preempted[worker])
-        self.failures.add(stay.job, self.now, PREEMPTED if taken else LOST, kept)
+        self.failures.add(stay.job, end, PREEMPTED if taken else LOST, kept)
         if not is_retried:
             self._forget(trial)
-        self._close(stay, FAILED, extra, self.now)
+        self._close(stay, FAILED, extra, end)
         if is_gone:
             self._leave(worker)
         else:

@@ -139,6 +139,9 @@ class State:
         self._over: set[int] = set()  # trials that start over in their next job, from zero
         self._kept: dict[int, tuple[int, float]] = {}  # a level's index, and seconds of the curve beyond it
         self._saved: dict[int, float] = {}  # when each paused trial's checkpoint is saved
+        self._waiting: dict[
+            int, int
+        ] = {}  # trials whose checkpoint is on its way, and the worker that needs it
         self._saving: dict[
             int, int
         ] = {}  # trials whose checkpoint is on its way, and who waits for it, or -1
@@ -201,9 +204,9 @@ class State:
         if exposed < delay:
             delay, event = exposed, FAILURE
         if self._here is not None:
-            gone = self._here.gone[worker] - self.now
-            if gone < delay:
-                delay, event = max(0.0, gone), GONE
+            gone = self._here.gone[worker]
+            if gone - self.now < delay:
+                delay, event = max(0.0, gone - self.now), GONE
         if delay < inf:
             self._due[worker].after(delay, event)
 
@@ -222,7 +225,10 @@ class State:
     def _close(self, stay: Stay, verdict: int, extra: float, end: float) -> None:
         """Write a job's row; it trained `extra` seconds since `base`, none if that is below 0."""
         stay.busy = False
-        if extra <= 0.0 and not stay.done:
+        if end < stay.train_start and end < self._saved.get(stay.trial, 0.0) and not stay.starts_over:
+            # It waited for a checkpoint on its way, which nobody knew then not to come.
+            reached = stay.start_resource = stay.stood
+        elif extra <= 0.0 and not stay.done:
             reached = self._levels[stay.base_at] if stay.base_at >= 0 else 0.0
         else:
             stay.trained += max(0.0, extra)

@@ -71,7 +71,7 @@ class Stay(JobRow):
     kept: tuple[int, float] | None
 
 
-TRAINING, LOADING, PAUSING, LEAVING, HEARING = range(5)
+TRAINING, LOADING, WAITING, PAUSING, LEAVING, HEARING = range(6)
 
 
 class Due(simpy.Event):

@@ -15,7 +15,7 @@ from hbsim.simulation.cluster import Cluster
 from hbsim.simulation.curves import Curves
 from hbsim.simulation.engine import Engine
 from hbsim.simulation.state import GONE, LEFT, LOAD, SAVE, WAKE
-from hbsim.simulation.stay import LEAVING, PAUSING, TRAINING, Due, Stay
+from hbsim.simulation.stay import LEAVING, PAUSING, TRAINING, WAITING, Due, Stay
 from hbsim.simulation.store import Store
 
 __all__ = ["StoreEngine"]
@@ -65,7 +65,7 @@ class StoreEngine(Engine):
         if self._drops:
             stay.exposed -= self.now - stay.since
         if stay.trial in self._saving:
-            self._waiting[stay.trial] = worker
+            stay.phase = WAITING
             self._watch(worker, inf, WAKE)
         else:
             self._fetch(worker, stay)
@@ -117,7 +117,7 @@ class StoreEngine(Engine):
     def _unsaved(self, worker: int, stay: Stay) -> None:
         """Let a worker go that saves a paused trial: there is no checkpoint."""
         self._break_off(worker, stay)
-        self._close(stay, PAUSE, self._ran(stay, self.now), self.now)
+        self._close(stay, PAUSE, self._ran(stay, self.now), min(self.now, self._gone(worker)))
         self._leave(worker)
         self._release(worker, stay.trial)
 
@@ -133,8 +133,12 @@ class StoreEngine(Engine):
             del self._saving[trial]
             waiting = self._waiting.pop(trial, -1)
             if waiting >= 0:
-                self._cancel(waiting)
-                self._fetch(waiting, self._stays[waiting])
+                stay = self._stays[waiting]
+                if stay.phase == WAITING:
+                    self._cancel(waiting)
+                    self._fetch(waiting, stay)
+                else:  # it starts up
+                    self._place(stay)
 
     def _cancel(self, worker: int) -> None:
         """Forget what was due on a worker."""
