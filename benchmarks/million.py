@@ -23,6 +23,7 @@ SMALL: Final = 10_000
 LARGEST: Final = {"stopping": (5.0, 10.0, 1.0), "promotion": (8.0, 15.0, 1.0)}  # aim, accept (s), GB
 KINDS: Final = ("stopping", "promotion")
 WORKERS: Final = (32, 1000)
+FULL: Final = "benchmarks/clusters/full.toml"  # 32 workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,12 @@ def simulate(kind: str, workers: int, trials: int) -> str:
     return f"hbsim simulate {study} --surrogate synthetic"
 
 
+def on_full_cluster(kind: str, trials: int) -> str:
+    """Return the command where every part of the cluster model is on."""
+    study = f"--scheduler {kind} --max-t 81 --eta 3 --retries 3 --trials {trials}"
+    return f"hbsim simulate {study} --surrogate synthetic --cluster {FULL}"
+
+
 def commands(scale: float, ten_million: bool) -> list[Whole]:
     """Return the simulations to time."""
     wholes = [
@@ -62,6 +69,7 @@ def commands(scale: float, ten_million: bool) -> list[Whole]:
         for kind in KINDS
         for workers in WORKERS
     ]
+    wholes += [Whole(on_full_cluster(kind, int(MILLION * scale)), None, None, None) for kind in KINDS]
     if ten_million:
         wholes.append(Whole(simulate("stopping", 32, int(10 * MILLION * scale)), 60.0, None, 8.0))
     return wholes
@@ -153,6 +161,7 @@ def main() -> None:
         "machine": describe_machine(),
         "load_at_start": load,
         "commands": [asdict(row) for row in (*map(measure, commands(options.scale, options.ten_million)),)],
+        "full": FULL,
         "starts": [asdict(row) for row in starts(11)],
         "in_process": [
             within(kind, workers, trials, repeats)

@@ -22,6 +22,7 @@ COMMANDS: Final = (
     "peak MB",
     "at most",
 )
+FULL: Final = ("scheduler", "plain: cpu s", "every part: cpu s", "every part / plain")
 STARTS: Final = ("command", "wall s", "accept", "cpu s", "ratio")
 TRIALS: Final = ("scheduler", "workers", "small: us", "large: us", "large / small", "by the yardsticks")
 TELLS: Final = ("scheduler", "values recorded", "us")
@@ -43,6 +44,10 @@ def render(content: Row) -> str:
         "before and after each command. The ratio is cpu over yardstick: it is what another machine can be\n"
         "held against.",
         table(COMMANDS, map(_command, content["commands"])),
+        "## Every part of the cluster",
+        f"Beside the plain cluster of as many workers; the parts are those of `{content['full']}`. The last\n"
+        "column divides the ratios to the yardsticks. Accepted: 2.",
+        table(FULL, _full(content["commands"])),
         "## Start",
         "Medians of 11.",
         table(STARTS, map(_start, content["starts"])),
@@ -76,6 +81,17 @@ def _command(row: Row) -> list[str]:
         f"{row['megabytes']:.0f}",
         memory,
     ]
+
+
+def _full(rows: list[Row]) -> Iterable[list[str]]:
+    for row in rows:
+        if "--cluster" in row["command"]:
+            kind = row["command"].split("--scheduler ")[1].split()[0]
+            plain = next(
+                other for other in rows if f"{kind} --max-t 81 --eta 3 --workers 32 " in other["command"]
+            )
+            ratio = row["cpu"] / row["yardstick"] / (plain["cpu"] / plain["yardstick"])
+            yield [kind, f"{plain['cpu']:.2f}", f"{row['cpu']:.2f}", f"{ratio:.2f}"]
 
 
 def _start(row: Row) -> list[str]:

@@ -158,9 +158,14 @@ def _cluster_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("cost", f"{summary['cost']:,.2f}, {idle:.1%} of it for idle workers"))
     if summary["disk_peak"] is not None:
         held, collected = summary["disk_peak"], summary["disk_peak_collected"]
-        rest = f"{collected:,.4g} GB where those that can never go on are deleted"
-        lines.append(("checkpoints", f"at most {held:,.4g} GB; {rest}"))
+        rest = f"{gigabytes(collected)} where those that can never go on are deleted"
+        lines.append(("checkpoints", f"at most {gigabytes(held)}; {rest}"))
     return lines
+
+
+def gigabytes(amount: float) -> str:
+    """Return GB as people read them."""
+    return f"{amount:,.0f} GB" if amount >= 100 else f"{amount:.3g} GB"
 
 
 def wasted_text(summary: dict[str, object]) -> str:
