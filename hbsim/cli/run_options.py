@@ -123,10 +123,12 @@ class RunCurveOptions(FileOptions):
             As `hbsim.surrogates.load`, and where the curves decide on something else.
         """
         from hbsim.surrogates import load
+        from hbsim.surrogates.fitted import PREFIX as FITTED
         from hbsim.surrogates.table import SUFFIXES
         from hbsim.surrogates.yahpo import PREFIX
 
-        if Path(surrogate).suffix in SUFFIXES or (self.metric or self.mode) is None:
+        file = Path(surrogate).suffix in SUFFIXES or surrogate.startswith(FITTED)
+        if file or (self.metric or self.mode) is None:
             return load(surrogate, **given(self))
         curves = load(surrogate, **given(replace(self, metric=None, mode=None, wrap=None)))
         several = surrogate == "digits" or surrogate.startswith(PREFIX)
