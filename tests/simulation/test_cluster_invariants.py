@@ -89,7 +89,7 @@ def check_losses(jobs: Rows, failures: Rows, retries: int) -> None:
         if later:
             assert (later[0]["attempt"], job["attempt"] < retries) == (job["attempt"] + 1, True)
             assert later[0]["start_time"] >= job["end_time"]
-            assert later[0]["start_resource"] == row["kept"]
+            assert later[0]["start_resource"] <= row["kept"]  # less if what was being saved is cut
 
 
 def check_resource(result: hbsim.Result, jobs: Rows, failures: Rows) -> None:
@@ -153,18 +153,19 @@ def close(value: float) -> Any:
 @pytest.mark.parametrize("store", [None, 1.0])
 def test_workers_go_and_are_back_at_their_very_times(store: float | None) -> None:
     """Whatever a sum of floats makes of them: not a bit sooner, and not a bit later."""
-    times = sorted(np.random.default_rng(3).uniform(0, 40, 24).tolist())
-    absences = tuple(Absence(start, end, True) for start, end in zip(times[::2], times[1::2], strict=True))
-    cluster = hbsim.Cluster(trace=Trace("random", ("0",), (absences,)), store_bandwidth=store)
-    options = {"max_t": 9, "num_trials": 12, "retries": 12}
-    result = Study("fifo", options, Ideal(9), cluster).simulate()
-    assert result.failures["time"].to_list() == [
-        absence.start for absence in absences[: len(result.failures)]
-    ]
-    assert len(result.failures) > 5
-    free = {0.0, *(absence.end for absence in absences), *result.jobs["end_time"]}
+    drawn = np.random.default_rng(3).uniform((0, 3), (3, 9), (2000, 2)).tolist()
+    missed = [(gone, back) for gone, back in drawn if gone + (back - gone) != back][:12]
+    absences = [(Absence(gone, back, True),) for gone, back in missed]
+    names = tuple(map(str, range(12)))
+    cluster = hbsim.Cluster(trace=Trace("random", names, tuple(absences)), store_bandwidth=store)
+    study = Study("fifo", {"max_t": 9, "num_trials": 40, "retries": 9}, Ideal(9), cluster)
+    result = study.simulate()
+    assert len(result.failures) == 12
+    starts = {absence.start for worker in absences for absence in worker}
+    assert starts.issuperset(result.failures["time"])
+    free = {0.0, *result.jobs["end_time"], *(absence.end for worker in absences for absence in worker)}
     assert free.issuperset(result.jobs["start_time"])
-    check_presence(result.jobs.to_dicts(), Study("fifo", options, Ideal(9), cluster))
+    check_presence(result.jobs.to_dicts(), study)
 
 
 NEVER = Empirical((2.0**60,))
