@@ -23,8 +23,9 @@ from hbsim.surrogates.protocol import Floats, Ints
 __all__ = ["Expected", "Model", "fit_model"]
 
 ROUNDS: Final = 10
-# So many rows, or a fifth of them, lend their distance from what was expected of them. At both ends only
-# twice EDGE do: the luck of a worse row would carry the best ones beyond anything recorded.
+# At least so many rows, and as large a share as what hyperparameters do not explain, lend their distance from
+# what was expected of them. At both ends fewer do, down to twice EDGE: the luck of a worse row would carry
+# the best ones beyond anything recorded.
 DONORS: Final = 30
 EDGE: Final = 5
 CERTAIN: Final = 0.999  # how much of a coefficient may be unknown before a row says nothing of it
@@ -79,6 +80,7 @@ class Model:
     clock: Clock
     failures: Failures
     covariance: Floats
+    _unexplained: float  # share of the variance of heights
     _order: Floats  # the donors' expected height, ascending
     _distance: Floats  # (n, k) of the donors from what was expected
     _unknown: Floats  # (n, k, k) roots of what is not known of that
@@ -142,10 +144,10 @@ class Model:
         """Return a row each, of those for which about the same height was expected."""
         n = len(self._order)
         chance = hashing.uniform(_fork(keys, 1))
-        if set(self.regression.kinds) == {"mean"}:
-            return (chance * n).astype(np.int64)
+        most = min(n, max(DONORS, int(n * self._unexplained))) // 2
+        least = min(most, max(EDGE, int(most * self._unexplained)))
         place = np.searchsorted(self._order, _height(expected.coefficients, self.shapes))
-        side = np.clip(np.minimum(place, n - place), EDGE, min(n, max(DONORS, n // 5)) // 2)
+        side = np.clip(np.minimum(place, n - place), least, most)
         donors: Ints = np.clip(place - side, 0, n - 2 * side) + (chance * 2 * side).astype(np.int64)
         return donors
 
@@ -189,7 +191,8 @@ def _fit(data: FitData, seed: int) -> Model:
     shapes = fit_shapes(scores)
     regression, found, covariance = _regress(seen[with_curve], scores, shapes, seed)
     clock = fit_clock(data.source, seen, data.seconds, data.levels, seed)
-    order = np.argsort(_height(regression.held_out, shapes), kind="stable")
+    height, expected = _height(found.mean, shapes), _height(regression.held_out, shapes)
+    order = np.argsort(expected, kind="stable")
     return Model(
         data=data,
         warp=warp,
@@ -199,7 +202,8 @@ def _fit(data: FitData, seed: int) -> Model:
         clock=clock,
         failures=fit_failures(seen, data.diverged, data.ends, len(data.levels), seed),
         covariance=covariance,
-        _order=_height(regression.held_out, shapes)[order],
+        _unexplained=float(np.clip(((height - expected) ** 2).mean() / max(height.var(), 1e-12), 0.0, 1.0)),
+        _order=expected[order],
         _distance=rounded(found.mean - regression.held_out)[order],
         _unknown=rounded(found.roots)[order],
         _delay=clock.residuals[with_curve][order],
