@@ -30,6 +30,7 @@ class Unset(Enum):
 UNSET: Final = Unset.UNSET
 Given: TypeAlias = object
 
+MOST_RETRIES: Final = 65_535  # an attempt's number is kept in two bytes
 COMMON: Final = ("max_t", "mode", "num_trials", "retries", "seed", "resource_type")
 RUNGS: Final = (*COMMON, "grace_period", "reduction_factor")
 BRACKETS: Final = (*RUNGS, "brackets", "bracket_sampling", "shared_rungs")
@@ -135,6 +136,13 @@ def _at_least(least: int) -> Callable[[str, Given], int]:
     return lambda field, value: whole(field, value, least)
 
 
+def _retries(field: str, value: Given) -> int:
+    checked = whole(field, value, 0)
+    if checked > MOST_RETRIES:
+        raise ParameterError(field, value, f"must be at most {MOST_RETRIES:,}")
+    return checked
+
+
 def _num_trials(field: str, value: Given) -> int | None:
     return None if value is None else whole(field, value, 1)
 
@@ -160,7 +168,7 @@ CHECKS: Final[dict[str, Callable[[str, Given], object]]] = {
     "max_t": _plain,
     "mode": _one_of("max", "min"),
     "num_trials": _num_trials,
-    "retries": _at_least(0),
+    "retries": _retries,
     "seed": _at_least(0),
     "resource_type": _one_of("int", "float"),
     "grace_period": _plain,

@@ -22,7 +22,7 @@ REPORTS = ("blocking", "async")
 RETRIES = ("milestone", "checkpoint", "zero")
 SHORTEST = 1e-3  # seconds: machines that come and go faster would hold the clock
 MOST = 1_000_000  # workers: more would not fit into memory
-SELDOM = 1e-3  # how often machines must at least be there for longer than the notice
+SELDOM = 1e-3  # how often machines must at least be there for longer than the notice, or than SHORTEST
 
 
 def number(field: str, value: object) -> float:
@@ -59,6 +59,8 @@ def renewal(
     there = parse(field, value, least=SHORTEST)
     if isinstance(there, float | int):
         there = Exponential(float(there))
+    if float(there.quantile(np.array([1.0 - SELDOM]))[0]) < SHORTEST:
+        raise ParameterError(field, value, f"is nearly always shorter than {SHORTEST:g} s")
     gone = parse(back, time)
     if isinstance(gone, float | int):
         gone = Exponential(float(gone)) if gone else 0.0

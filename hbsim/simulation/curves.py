@@ -15,6 +15,7 @@ from hbsim.core.streams import BLOCK, Purpose, block_generator
 from hbsim.errors import ParameterError, SurrogateError
 from hbsim.searchers import Searcher
 from hbsim.simulation.cluster import Cluster
+from hbsim.simulation.luck import remember
 from hbsim.surrogates.protocol import Floats, Ints, Surrogate
 
 __all__ = ["Curves"]
@@ -72,7 +73,7 @@ class Curves:
         self.high_brackets = high_brackets
         self._factors: Floats = np.empty((0, len(levels)))
         self._kept: dict[int, Floats] = {}
-        self._budgets: dict[tuple[int, int], list[float]] = {}
+        self._budgets: dict[tuple[int, int], array[float]] = {}
         self._configurations: list[Floats | Ints] = []
         self.values = array("d")
         self.seconds = array("d")
@@ -144,7 +145,8 @@ class Curves:
         budgets = self._budgets.get((block, attempt))
         if budgets is None:
             draws = block_generator(self._seed, Purpose.FAILURE, block, attempt).standard_exponential(BLOCK)
-            budgets = self._budgets[block, attempt] = (draws / self._cluster.hazard).tolist()
+            budgets = array("d", (draws / self._cluster.hazard).tobytes())
+            remember(self._budgets, (block, attempt), budgets)
         return budgets[place]
 
     def configurations(self) -> Floats | Ints:

@@ -22,7 +22,8 @@ def expand(result: Result, trials: Sequence[int]) -> pl.DataFrame:
     """Return a row a unit of training: job, trial, worker, resource, time, value.
 
     Units are the surrogate's levels, or whole numbers up to R where it takes any level. `time` is when
-    the worker was done with the unit: at a milestone the time of the report, before any delay.
+    the worker was done with the unit: at a milestone the time of the report, before any delay. A milestone
+    that was saved before its report arrived is a row of the job that trained it, not of the one that reports.
     """
     wanted = np.unique(np.array(trials, dtype=np.int64))
     units = _units(result)
@@ -82,7 +83,7 @@ def _one_job(
     luck = result.simulated.luck
     waits = result.cluster.report == "blocking" and not luck.no_delays
     clock = float(row["train_start"])
-    for at, below, level, factor in _stretches(result, trial, speed, start):
+    for at, below, level, factor in _stretches(result, trial, speed, start, float(row["stood"])):
         inside = (units > below) & (units <= level)
         base = np.interp(below, units, seconds) if below else 0.0
         if start > below:  # a checkpoint within the stretch
@@ -98,9 +99,9 @@ def _one_job(
 
 
 def _stretches(
-    result: Result, trial: int, speed: float, start: float
+    result: Result, trial: int, speed: float, start: float, stood: float
 ) -> Iterator[tuple[int, float, float, float]]:
-    """Yield the stretches of a trial that end above `start`.
+    """Yield the stretches of a trial that end above `start`, or there if that is still to be reported.
 
     As (index of the level, level below, level, seconds per second of the curve).
     """
@@ -110,7 +111,7 @@ def _stretches(
     below = 0.0
     for at in range(first, width):
         level = scheduler.levels[at]
-        if level > start:
+        if level > start or level == start > stood:  # saved at a milestone, before its report
             factor = curves.slowness(trial, at) / speed
             yield at, below, level, factor
         below = level

@@ -18,9 +18,10 @@ from hbsim.simulation.cluster import Cluster
 from hbsim.simulation.distributions import Distribution
 from hbsim.surrogates.protocol import Floats
 
-__all__ = ["Drawn", "Luck"]
+__all__ = ["Drawn", "Luck", "remember"]
 
 PLACES: Final = 1 << 16
+KEPT: Final = 1024  # blocks of draws for retries, of 32 KiB each; others are drawn again
 
 
 class Drawn:
@@ -48,7 +49,7 @@ class Drawn:
         self.first = array("d")
         self._seed = seed
         self._purpose = purpose
-        self._later: dict[tuple[int, int], list[float]] = {}
+        self._later: dict[tuple[int, int], array[float]] = {}
 
     def __call__(self, trial: int, part: int = 0) -> float:
         """Return the number for a trial's part."""
@@ -60,7 +61,8 @@ class Drawn:
         place = (trial // BLOCK, part)
         block = self._later.get(place)
         if block is None:
-            block = self._later[place] = self._draw(*place).tolist()
+            block = array("d", self._draw(*place).tobytes())
+            remember(self._later, place, block)
         return block[trial % BLOCK]
 
     def grow(self, trial: int) -> None:
@@ -75,6 +77,15 @@ class Drawn:
         assert self._distribution is not None
         places = block_generator(self._seed, self._purpose, block, part).integers(0, PLACES, BLOCK)
         return quantiles(self._distribution)[places]
+
+
+def remember(
+    blocks: dict[tuple[int, int], array[float]], place: tuple[int, int], block: array[float]
+) -> None:
+    """Keep a block of draws, and no more than `KEPT`: the oldest goes."""
+    if len(blocks) >= KEPT:
+        del blocks[next(iter(blocks))]
+    blocks[place] = block
 
 
 @lru_cache(maxsize=64)

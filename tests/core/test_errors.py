@@ -94,6 +94,7 @@ def test_fifo_max_t(value: object) -> None:
         ("retries", -1),
         ("retries", 0.5),
         ("retries", None),
+        ("retries", 65_536),
         ("seed", -1),
         ("seed", 1.5),
         ("seed", "0"),

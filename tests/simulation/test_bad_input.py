@@ -286,3 +286,11 @@ def test_the_collector_is_as_it_was_after_an_error() -> None:
             assert gc.get_freeze_count() == 0
         finally:
             gc.enable()
+
+
+@pytest.mark.parametrize("field", ["mtbf", "preempted_every"])
+@pytest.mark.parametrize("text", ["weibull:mean=86400,shape=0.01", "empirical:86400" + "|0" * 2000])
+def test_machines_that_come_and_go_too_fast_for_the_clock(field: str, text: str) -> None:
+    with pytest.raises(ParameterError, match=r"nearly always shorter than 0\.001 s") as caught:
+        hbsim.Cluster(**{field: text})
+    assert caught.value.field == field

@@ -156,3 +156,18 @@ def test_failures_come_at_the_stated_rate() -> None:
     assert result.summary()["failed"] == pytest.approx(
         4000 * share, abs=3 * (4000 * share * (1 - share)) ** 0.5
     )
+
+
+def test_draws_for_retries_that_were_forgotten_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = hbsim.Cluster(workers=7, startup="exponential:mean=1", drop_rate=0.2)
+
+    def retried() -> hbsim.Result:
+        scheduler = make_scheduler("promotion", max_t=27, num_trials=60, retries=9)
+        return hbsim.simulate(scheduler, Synthetic(max_resource=27), cluster=cluster)
+
+    expected = retried()
+    assert expected.jobs["attempt"].max() == 9
+    monkeypatch.setattr("hbsim.simulation.luck.KEPT", 2)
+    scarce = retried()
+    assert scarce.jobs.equals(expected.jobs)
+    assert len(scarce.curves._budgets) == len(scarce.simulated.luck.first_startup._later) == 2

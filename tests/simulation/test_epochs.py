@@ -6,6 +6,7 @@ import pytest
 
 import hbsim
 from hbsim.core import make_scheduler
+from hbsim.surrogates import Ideal
 
 DELAY = 0.5
 
@@ -50,3 +51,17 @@ def test_a_few_trials_only():
     assert sorted(set(epochs["trial"])) == [1, 3]
     assert epochs.height == 18
     assert result.epochs([]).height == 0
+
+
+def test_a_job_that_starts_at_a_milestone_waits_for_the_decision(tmp_path):
+    trace = tmp_path / "trace.csv"
+    trace.write_text("worker,start,end,state\na,0,8,up\na,8,10,preempted\na,10,,up\n")
+    # Told at 7 that it goes, while its report at 3 units is under way: it is saved, and reports again.
+    cluster = hbsim.Cluster(trace=str(trace), notice=1, report_delay=2, decision_delay=1)
+    scheduler = make_scheduler("stopping", max_t=9, num_trials=1, retries=1)
+    result = hbsim.simulate(scheduler, Ideal(9), cluster=cluster)
+    assert result.jobs["start_resource"].to_list() == [0, 3]
+    assert result.decisions["time"].to_list() == [3, 12, 21]
+    epochs = result.epochs()
+    assert epochs["job"].to_list() == [0] * 3 + [1] * 6
+    assert epochs["time"].to_list() == [1, 5, 6, 14, 15, 16, 17, 18, 19]
