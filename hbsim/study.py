@@ -118,6 +118,7 @@ def simulate(
     with _without_collector(), _interruptible(engine):
         reached = drive(scheduler, engine, decisions, told, good)
         engine.cut(engine.now if reached or engine.interrupted else engine.max_time)
+        engine.close()
     again = replace and loaded.rows is not None and scheduler.started > loaded.rows
     simulated = Simulated(cluster, seed, engine.luck, jobs, decisions, engine.failures, engine.disk)
     result = Result(scheduler, curves, simulated, again, engine.interrupted)

@@ -42,8 +42,6 @@ class Drops:
         The rungs of each bracket, or of all where they are shared; lowest level first, the last is R's.
     eta : Fraction
         The reduction factor.
-    is_paused : callable
-        Whether a trial is paused at the level of this index, and was not named yet.
     passes_on : bool
         Whether trials that fail for good leave their places to others.
     """
@@ -52,21 +50,27 @@ class Drops:
         self,
         groups: Sequence[Sequence[TopRung]],
         eta: Fraction,
-        is_paused: Callable[[int, int], bool],
         passes_on: bool = True,
     ) -> None:
         self._shelves = [[Shelf(rung) for rung in rungs] for rungs in groups]
         self._eta = eta
-        self._is_paused = is_paused
         self._passes_on = passes_on
         self._keys: dict[int, dict[int, Key]] = {}  # trial -> level index -> key
 
-    def update(self, to_start: int) -> list[int]:
-        """Return trials that are lost now; `to_start` new ones may still start. Call again until none is."""
+    def update(self, to_start: int, is_paused: Callable[[int, int], bool]) -> list[int]:
+        """Return trials that are lost now; call again until none is.
+
+        Parameters
+        ----------
+        to_start : int
+            How many new ones may still start.
+        is_paused : callable
+            Whether a trial is paused at the level of this index, and was not named yet.
+        """
         lost: list[int] = []
         for shelves in self._shelves:
             self._read(shelves)
-            lost += self._sweep(shelves, to_start)
+            lost += self._sweep(shelves, to_start, is_paused)
         return lost
 
     def slack(self, to_start: int, named: int) -> int:
@@ -110,21 +114,25 @@ class Drops:
             if level < at:
                 heappush(shelves[level].held, key)
 
-    def _sweep(self, shelves: Sequence[Shelf], to_start: int) -> list[int]:
+    def _sweep(
+        self, shelves: Sequence[Shelf], to_start: int, is_paused: Callable[[int, int], bool]
+    ) -> list[int]:
         """Go over the rungs once, from the lowest."""
         lost = []
         coming = to_start
         for at, shelf in enumerate(shelves[:-1]):
             rung = shelf.rung
             places = (rung.targeted + coming) * self._eta.denominator // self._eta.numerator
-            worse = self._worse_than_held(shelf, at, places)
+            worse = self._worse_than_held(shelf, at, places, is_paused)
             for trial in worse:
                 self._hold(shelves, trial, at)
             lost += worse
             coming += rung.paused - len(worse) + rung.targeted - len(rung.values)
         return lost
 
-    def _worse_than_held(self, shelf: Shelf, at: int, places: int) -> list[int]:
+    def _worse_than_held(
+        self, shelf: Shelf, at: int, places: int, is_paused: Callable[[int, int], bool]
+    ) -> list[int]:
         while len(shelf.held) > places:
             heappop(shelf.held)
         full = len(shelf.held) == places
@@ -133,7 +141,7 @@ class Drops:
         while shelf.paused:
             key = shelf.paused[0]
             trial = shelf.rung.trials[-key[1]]
-            if self._is_paused(trial, at):
+            if is_paused(trial, at):
                 if not full or (worst_held is not None and key >= worst_held):
                     break
                 lost.append(trial)

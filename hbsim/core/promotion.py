@@ -137,7 +137,7 @@ class Promotion(PausingScheduler):
         if self.options.num_trials is None or (not lost and self._changes < self._quiet_until):
             return lost
         if self._drops is None:
-            self._drops = Drops(self._groups, self.geometry.eta, self._is_waiting, self._passes_on)
+            self._drops = Drops(self._groups, self.geometry.eta, self._passes_on)
             known = sorted(self._named)
         else:
             known = lost
@@ -145,7 +145,7 @@ class Promotion(PausingScheduler):
             self._drops.hold(trial, self._at[trial] - 1, self._group(self._bracket[trial]))
         to_start = self.options.num_trials - self.started
         slack = self._drops.slack(to_start, len(self._named))
-        while slack <= 0 and (found := self._drops.update(to_start)):
+        while slack <= 0 and (found := self._drops.update(to_start, self._is_waiting)):
             lost += self._name(found)
         # A change takes a place away, or fills one: at most.
         self._quiet_until = self._changes + max(0, slack // 2)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
 from heapq import heappop, heappush
 from math import inf, nan
+from typing import Final
 
 from hbsim.core.trials import CONTINUE, PAUSE, RETRY
 from hbsim.core.types import Job
@@ -15,6 +15,8 @@ from hbsim.simulation.state import GONE, LEFT, LOAD, NOTICE, OVER, SAVE, State
 from hbsim.simulation.stay import HEARING, LEAVING, LOADING, PAUSING, TRAINING, Stay
 
 __all__ = ["Engine"]
+
+TIMED: Final = frozenset((GONE, NOTICE, OVER))  # what happens at a time of its own: see `Due.at`
 
 
 class Engine(State):
@@ -48,7 +50,7 @@ class Engine(State):
             if soonest > self.max_time or soonest == inf:
                 return NOTHING
             self._fired = self._nobody
-            self.now = soonest
+            before, self.now = self.now, soonest
             self._step()
             due = self._fired
             event = due.event
@@ -59,11 +61,14 @@ class Engine(State):
                 self.value = self._values[stay.row + at]
                 return MILESTONE
             if event is FREE:
+                self.now = max(before, due.time)
                 heappush(self._free, due.worker)
                 return FREE
             if event is FAILURE:
                 self.trial = self._stays[due.worker].trial
                 return FAILURE
+            if event in TIMED:
+                self.now = max(before, due.time)
             told = self._inner(due.worker, event)
             if told is not NOTHING:
                 return told
@@ -179,35 +184,31 @@ class Engine(State):
         """Train the present stretch from `delay` seconds from now; before now, if training ran on."""
         report = self._delays[stay.row + stay.at] if self._draws_delay else self._delay
         span = delay + stay.seconds + report
-        if self._risky:
-            loss, event = self._loss(worker, stay, delay, span)
-            if loss < inf:
-                self._due[worker].after(loss if loss > 0.0 else 0.0, event)
-                return
+        if self._risky and self._is_lost(worker, stay, delay, span):
+            return
         self._due[worker].after(span if span > 0.0 else 0.0, MILESTONE)
 
-    def _loss(self, worker: int, stay: Stay, delay: float, span: float) -> tuple[float, IntEnum]:
-        """Return in how many seconds a job that trains is lost or told to go, and how; inf: not in `span`."""
-        loss, event = inf, FAILURE
+    def _is_lost(self, worker: int, stay: Stay, delay: float, span: float) -> bool:
+        """Plan how a job that trains is lost, or told to go, if that comes before `span` is over."""
+        loss = inf
         # Training that runs on can be lost before the report arrives, which is dropped then.
         if self._drops and stay.exposed < (
             self._progress.free_run(stay, self.now + span) if self._async else stay.seconds
         ):
-            loss, event = delay + stay.exposed, FAILURE
+            loss = delay + stay.exposed
         here = self._here
         if here is not None:
             end, leaves = here.gone[worker], GONE
             told = here.told[worker]
-            if (
-                told < end
-                and told >= self.now
-                and told >= stay.train_start
-                and self._can_save(stay, end - told)
-            ):
+            begun = told >= self.now and told >= stay.train_start
+            if told < end and begun and self._can_save(stay, end - told):
                 end, leaves = told, NOTICE
             if end - self.now < span and end - self.now < loss:
-                return end - self.now, leaves
-        return loss, event
+                self._due[worker].at(end, leaves)
+                return True
+        if loss < inf:
+            self._due[worker].after(max(0.0, loss), FAILURE)
+        return loss < inf
 
     # Ends
 
@@ -246,7 +247,7 @@ class Engine(State):
             end = gone
         if self._async and end > self.now:  # what it trains until then may still be cut
             stay.phase, stay.end = HEARING, end
-            self._due[worker].after(end - self.now, OVER)
+            self._due[worker].at(end, OVER)
             return
         self._close(stay, stay.verdict, self._ran(stay, end), end)
         self._release_worker(worker, end, gone)
@@ -255,7 +256,7 @@ class Engine(State):
         if gone <= end:
             self._leave(worker)
         elif end > self.now:
-            self._due[worker].after(end - self.now, FREE)
+            self._due[worker].at(end, FREE)
         else:
             heappush(self._free, worker)
 
@@ -280,6 +281,8 @@ class Engine(State):
             self._over.add(trial)
         elif self._resume:
             kept = self._progress.at(stay, *self._position(trial, below))
+            if end < self._saved.get(trial, 0.0):  # on its way, as far as anybody knows
+                kept = max(kept, stay.stood)
         taken = event == LEFT or (is_gone and self._here is not None and self._here.preempted[worker])
         self.failures.add(stay.job, end, PREEMPTED if taken else LOST, kept)
         if not is_retried:
@@ -320,6 +323,12 @@ class Engine(State):
             self._due[worker].after(self._save + self._alone(stay.trial), LEFT)
 
     # The end of the study
+
+    def close(self) -> None:
+        """Let go of the events: they hold the engine, and the collector may not look at them for long."""
+        for due in self._due:
+            due.listeners.clear()
+            due.callbacks = None  # type: ignore[assignment]
 
     def interrupt(self) -> None:
         """End the study at the next event, as if `max_time` were now."""

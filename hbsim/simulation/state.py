@@ -206,7 +206,8 @@ class State:
         if self._here is not None:
             gone = self._here.gone[worker]
             if gone - self.now < delay:
-                delay, event = max(0.0, gone - self.now), GONE
+                self._due[worker].at(gone, GONE)
+                return
         if delay < inf:
             self._due[worker].after(delay, event)
 
@@ -220,7 +221,7 @@ class State:
         back = self._here.back[worker]
         self._here.advance(worker)
         if back < inf:
-            self._due[worker].after(max(0.0, back - self.now), FREE)
+            self._due[worker].at(back, FREE)
 
     def _close(self, stay: Stay, verdict: int, extra: float, end: float) -> None:
         """Write a job's row; it trained `extra` seconds since `base`, none if that is below 0."""

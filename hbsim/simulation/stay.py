@@ -84,6 +84,7 @@ class Due(simpy.Event):
         self.listeners = listeners
         self.callbacks = None  # type: ignore[assignment] # nothing is due
         self.event = 0
+        self.time = 0.0
         self._ok = True
         self._value = None
 
@@ -92,3 +93,8 @@ class Due(simpy.Event):
         self.event = event
         self.callbacks = self.listeners
         self.env.schedule(self, self.priority, delay)
+
+    def at(self, time: float, event: int) -> None:
+        """Let `event` happen at this very time, which a sum of floats may miss by its last bit."""
+        self.time = time
+        self.after(max(0.0, time - self.env.now), event)

@@ -146,3 +146,8 @@ class StoreEngine(Engine):
         if due.callbacks is not None:
             due.callbacks = []
             self._due[worker] = Due(self._env, worker, [self._fire])
+
+    def close(self) -> None:
+        """As in `Engine`, and let go of the store."""
+        super().close()
+        del self._store
