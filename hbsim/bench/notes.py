@@ -11,6 +11,7 @@ __all__ = ["notes"]
 
 FEW_SEEDS: Final = 10
 MANY: Final = 3  # variants that a note lists by name
+MANY_FAILED: Final = 0.1  # of the trials: so many may be why a study ran out of them
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -19,6 +20,7 @@ def notes(comparison: Comparison) -> list[str]:
         *_unfinished(comparison),
         *_unscored(comparison),
         *_deserted(comparison),
+        *_failed(comparison),
         *_ended_early(comparison),
         *_cut_short(comparison),
         *(note for variant in comparison.plan.variants for note in variant.notes),
@@ -57,6 +59,22 @@ def _deserted(comparison: Comparison) -> list[str]:
     return [f"{which}: in {sum(counts)} studies no worker was left before the work was done"]
 
 
+def _failed(comparison: Comparison) -> list[str]:
+    shares = {label: share for label, share in _failed_shares(comparison).items() if share}
+    if not shares:
+        return []
+    worst = max(shares.values())
+    most = f"{worst:.0%}" if worst >= 0.1 else f"{worst:.1%}" if worst >= 0.001 else "less than 0.1%"
+    most = f"up to {most}" if len(shares) > 1 and worst >= 0.001 else most
+    which = _listed(list(shares), len(comparison.rows))
+    return [f"{which}: {most} of the trials failed for good; more --retries have them tried again"]
+
+
+def _failed_shares(comparison: Comparison) -> dict[str, float]:
+    """Return which share of each variant's trials failed for good."""
+    return {row.label: row.means["failed"] / max(1.0, row.means["trials"]) for row in comparison.rows}
+
+
 def _ended_early(comparison: Comparison) -> list[str]:
     if comparison.plan.max_time is None:
         return []
@@ -68,10 +86,16 @@ def _ended_early(comparison: Comparison) -> list[str]:
     if not labels:
         return []
     whole = all(early[label] == len(comparison.seeds) for label in labels)
+    shares = _failed_shares(comparison)
+    broken = [label for label in labels if shares[label] >= MANY_FAILED]
+    advice = "give more trials"
+    if broken:
+        mixed = len(broken) < len(labels)
+        advice = f"many of {_listed(broken, len(early)) if mixed else 'these'} failed: give more --retries"
     which = f"{'every study' if whole else 'studies'} of {_listed(labels, len(early))}"
     return [
         f"{which} ran out of trials before the time was up: the last incumbents stand, and the workers stood "
-        "idle; give more trials"
+        f"idle; {advice}"
     ]
 
 

@@ -115,12 +115,15 @@ def _cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
         "cost": [f"{row.means['cost']:,.2f}" for row in rows],
         "trials": [_count(row, "trials") for row in rows],
         "completed": [_count(row, "completed") for row in rows],
+        "failed": [_count(row, "failed") for row in rows],
         "busy": [f"{row.means['busy_share']:.0%}" for row in rows],
     }
     if all(math.isnan(row.test) for row in rows):
         del columns["test\nat R"]
     if all(math.isnan(row.means["cost"]) for row in rows):
         del columns["cost"]
+    if not any(row.means["failed"] for row in rows):
+        del columns["failed"]
     return list(columns), [list(line) for line in zip(*columns.values(), strict=True)]
 
 

@@ -74,6 +74,7 @@ def simulate(
       hbsim simulate --scheduler promotion --trials 300 --surrogate synthetic --workers 8 --startup 5 \
         --save 2 --load 2 --out study --plot
     """
+    from hbsim.cli.hints import warnings_of
     from hbsim.cli.output import print_json
     from hbsim.cli.report import Request, as_json, show
 
@@ -93,6 +94,8 @@ def simulate(
         print_json(as_json(result, request, asked, output.folder))
     else:
         show(result, asked, output.folder)
+    for text in warnings_of(result):
+        say("warning", text)
     if result.interrupted:
         kept = f"in {output.folder}" if output.folder else "above"
         say(

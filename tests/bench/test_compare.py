@@ -4,6 +4,7 @@ import io
 import json
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -129,7 +130,8 @@ def test_an_interrupt_before_anything_is_finished_goes_on():
 def test_notes_say_what_happened():
     plan, _ = plan_of("stopping", "fifo", "sha", seeds=2, max_time=400.0)
     notes = "\n".join(compare(plan, jobs=1).notes)
-    assert "ran out of trials" in notes
+    assert "ran out of trials before the time was up" in notes
+    assert "idle; give more trials" in notes
     assert "2 seeds" in notes
     assert "sha: no n was given; n=9" in notes
 
@@ -156,6 +158,22 @@ def test_studies_that_no_worker_is_left_for_are_noted():
     notes = compare(plan, jobs=1).notes
     assert "stopping and fifo: in 4 studies no worker was left before the work was done" in notes
     assert "ran out of trials" not in "".join(notes)
+
+
+def test_failures_are_in_the_table_and_its_notes(small: Comparison):
+    plan, _ = plan_of("stopping", "stopping,retries=500", seeds=2, cluster=Cluster(workers=4, drop_rate=0.2))
+    plan = replace(plan, max_time=2000.0)
+    comparison = compare(plan, jobs=1)
+    notes = "\n".join(comparison.notes)
+    mean = {row.label: row.means["failed"] for row in comparison.rows}
+    assert mean["stopping"] > 4 > mean["stopping,retries=500"] == 0
+    assert f"stopping: {mean['stopping'] / 40:.0%} of the trials failed for good; more --retries" in notes
+    assert "ran out of trials" in notes
+    assert "many of stopping failed: give more --retries" in notes
+    titles, _, *lines = (line.split("|") for line in markdown(comparison).splitlines()[:4])
+    at = [title.strip() for title in titles].index("failed")
+    assert {line[2].strip(): float(line[at]) for line in lines} == pytest.approx(mean, abs=0.5)
+    assert "failed" not in markdown(small)
 
 
 def test_no_score_is_said_and_ranked_last():

@@ -174,6 +174,15 @@ def test_what_failed_and_what_it_cost(inside, tmp_path):
     assert pl.read_parquet(tmp_path / "x" / "disk.parquet").equals(result.disk())
 
 
+@pytest.mark.parametrize(("retries", "warns"), [("0", True), ("50", False)])
+def test_many_trials_that_fail_for_good_are_warned_of(inside, retries, warns):
+    out, err = inside(*PROMOTION, "--drop-rate", "0.02", "--retries", retries, "--json")[1:]
+    failed = json.loads(out)["summary"]["failed"]
+    assert warns == (failed >= 20)
+    line = f"hbsim: warning: {failed} of 200 trials failed for good: give more --retries (now {retries})\n"
+    assert err == (line if warns else "")
+
+
 def test_a_study_whose_workers_all_go(inside):
     code, out, err = inside(*PROMOTION, "--schedule", "0:2,7:0")
     assert code == 0
