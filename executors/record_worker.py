@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, TypeVar
 
 import numpy as np
 
@@ -22,11 +23,13 @@ from hbsim.core.space import arguments
 from hbsim.errors import ParameterError
 from hbsim.executors.record_load import Train, load_train
 from hbsim.executors.seeding import seed_everything
+from hbsim.executors.trial_talk import TrialEnd
 
 __all__ = ["RESERVED", "Setup", "main"]
 
 RESERVED = ("config", "seconds", "process_seconds")
 _NEEDED = "every report must have it, as a number"
+Function = TypeVar("Function", bound=Callable[[], object])
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,8 @@ class Setup:
     max_t: float | None
 
 
-class _Enough(BaseException):
-    """Ends a trial at `max_t`; no Exception, so that training code does not catch it by the way."""
+class _Enough(TrialEnd):
+    """Ends a trial at `max_t`, as the reporter of a study ends one."""
 
 
 class _Unusable(BaseException):
@@ -65,9 +68,14 @@ class _Unusable(BaseException):
 
 
 class _Reporter:
-    """Called by the training function: ``reporter(epoch=3, val_error=0.1)``."""
+    """Called by the training function: ``reporter(epoch=3, val_error=0.1)``.
 
-    def __init__(self, setup: Setup, hyperparameters: tuple[str, ...], out: TextIO) -> None:
+    It has all that `hbsim.executors.reporter.Reporter` has. No trial ever pauses, so nothing is saved.
+    """
+
+    def __init__(self, trial: int, setup: Setup, hyperparameters: tuple[str, ...], out: TextIO) -> None:
+        self.trial = trial
+        self._files: tempfile.TemporaryDirectory[str] | None = None
         self._setup = setup
         self._hyperparameters = hyperparameters
         self._out = out
@@ -82,6 +90,36 @@ class _Reporter:
         _say(self._out, {"report": row})
         if self._setup.max_t is not None and self._last >= self._setup.max_t:
             raise _Enough
+
+    @property
+    def milestone(self) -> float | None:
+        """The resource at which the trial ends; None if that is up to the function."""
+        stop = self._setup.max_t
+        return stop if stop is None or stop != int(stop) else int(stop)
+
+    @property
+    def folder(self) -> Path:
+        """A folder for the function's own files, until the trial ends."""
+        if self._files is None:
+            self._files = tempfile.TemporaryDirectory(prefix="hbsim-record-")
+        return Path(self._files.name)
+
+    def save(self, obj: object) -> None:
+        """Do nothing."""
+
+    def load(self) -> None:
+        """Return None: every trial starts from zero."""
+
+    def on_pause(self, function: Function) -> Function:
+        """Return `function`, which is never called."""
+        if not callable(function):
+            raise ParameterError("on_pause", function, "must be a function without arguments")
+        return function
+
+    def close(self) -> None:
+        """Remove the function's own files."""
+        if self._files is not None:
+            self._files.cleanup()
 
     def _row(self, report: Mapping[str, object]) -> dict[str, int | float | None]:
         resource = self._resource(report)
@@ -145,7 +183,7 @@ def _train(train: Train, setup: Setup, task: Mapping[str, object], out: TextIO) 
         if name not in train.space:
             args[name] = task[name]
     seed_everything(int(str(task["seed"])))
-    reporter = _Reporter(setup, tuple(train.space.names), out)
+    reporter = _Reporter(int(str(task["trial"])), setup, tuple(train.space.names), out)
     try:
         train.function(args, reporter)
     except _Enough:
@@ -155,6 +193,8 @@ def _train(train: Train, setup: Setup, task: Mapping[str, object], out: TextIO) 
     except BaseException as error:
         _say(out, {"end": _reason(error)})
         return
+    finally:
+        reporter.close()
     _say(out, {"end": None})
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.executors.record import RecordProgress, record
 from hbsim.executors.record_part import part_path
+from hbsim.executors.reporter import Reporter
 
 TIMES = ("seconds", "process_seconds")
 
@@ -137,6 +140,56 @@ def test_max_t_ends_a_trial_even_where_exceptions_are_caught(train, tmp_path):
 """
     table = pl.read_parquet(record(train(body), 2, tmp_path / "c.parquet", time_attr="step", max_t=4))
     assert table["step"].to_list() == [1.5, 3.0, 4.5] * 2
+
+
+def test_the_function_of_the_readme_is_recorded(tmp_path):
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(import hbsim\n\n\n@.*?)\n\n\nscheduler = ", text, flags=re.DOTALL)
+    (tmp_path / "train.py").write_text(block)
+    out = record(
+        f"{tmp_path / 'train.py'}:train_fn", 2, tmp_path / "c.parquet", metric="accuracy", mode="max"
+    )
+    table = pl.read_parquet(out)
+    assert table["epoch"].to_list() == [*range(1, 28)] * 2
+    assert table["accuracy"].is_between(0, 1).all()
+
+
+def test_the_example_with_checkpoints_is_recorded(tmp_path):
+    pytest.importorskip("torch")
+    pytest.importorskip("sklearn")
+    target = Path(__file__).parents[2] / "examples" / "cnn_promotion.py"
+    table = pl.read_parquet(record(f"{target}:train_fn", 1, tmp_path / "c.parquet", max_t=2))
+    assert table["epoch"].to_list() == [1, 2]
+
+
+def test_the_reporter_has_all_that_a_studys_has(train, tmp_path):
+    public = [name for name in vars(Reporter) if not name.startswith("_")]
+    body = f"""
+    from hbsim.executors.reporter import TrialEnd
+
+    @reporter.on_pause
+    def checkpoint():
+        raise AssertionError
+
+    assert checkpoint and reporter.trial == args.trial
+    assert all(hasattr(reporter, name) for name in {public})
+    assert reporter.load() is None and reporter.milestone == 4
+    (HERE / str(args.trial)).write_text(str(reporter.folder))
+    (reporter.folder / "own").touch()
+    for epoch in range(1, 9):
+        try:
+            reporter.save({{"epoch": epoch}})
+            reporter(epoch=epoch, loss=0.0)
+        except TrialEnd:
+            reporter.folder.joinpath("own").unlink()
+            raise
+"""
+    assert {"load", "save", "on_pause", "folder", "milestone"} <= set(public)
+    table = pl.read_parquet(record(train(body), 2, tmp_path / "c.parquet", max_t=4))
+    assert table["epoch"].to_list() == [1, 2, 3, 4] * 2
+    folders = {(tmp_path / str(trial)).read_text() for trial in range(2)}
+    assert len(folders) == 2
+    assert not any(Path(folder).exists() for folder in folders)
 
 
 def test_what_training_prints_does_not_matter(train, tmp_path, capfd):
