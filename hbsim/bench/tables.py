@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from hbsim.bench.comparison import Comparison, Row
     from hbsim.bench.scores import Score
 
-__all__ = ["captions", "duration", "markdown", "rich_table"]
+__all__ = ["captions", "duration", "markdown", "not_shown", "rich_table"]
 
 NONE: Final = "–"
 CLOSE: Final = "≈"
 AGAINST: Final = "paired difference\nfrom the best"
+IMPORTANT: Final = ("cost", "failed")  # the first, after four, to get room in a terminal
 LEFT: Final = ("variant", AGAINST)
 GAP: Final = 2  # columns of the terminal between two of the table
 UNITS: Final = (("d", 86400.0), ("h", 3600.0), ("min", 60.0))
@@ -32,20 +33,33 @@ def rich_table(comparison: Comparison, width: int) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
+    headers, lines, least, shown = _fitting(comparison, width)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
+    for number in shown:
+        justify: JustifyMethod = "left" if headers[number] in LEFT else "right"
+        table.add_column(headers[number], justify=justify, no_wrap=number != 1, min_width=least[number])
+    for row, line in zip(comparison.rows, lines, strict=True):
+        style = "bold" if row.at_time.call == "best" else None
+        table.add_row(*(escape(line[number]) for number in shown), style=style)
+    return table
+
+
+def not_shown(comparison: Comparison, width: int) -> list[str]:
+    """Return the headers that `rich_table` leaves out at this width."""
+    headers, _, _, shown = _fitting(comparison, width)
+    return [header.replace("\n", " ") for number, header in enumerate(headers) if number not in shown]
+
+
+def _fitting(comparison: Comparison, width: int) -> tuple[list[str], list[list[str]], list[int], list[int]]:
+    """Return headers, rows, the least width of each column, and which columns have room."""
     headers, lines = _cells(comparison)
     for line in lines:
         line[1] = line[1].replace(",", ", ")  # so that a narrow terminal can wrap it
     least = [_least(column, number == 1) for number, column in enumerate(zip(headers, *lines, strict=True))]
-    room = [sum(least[:count]) + GAP * (count - 1) <= width for count in range(1, len(headers) + 1)]
-    columns = max(4, sum(room))
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
-    for number, header in enumerate(headers[:columns]):
-        justify: JustifyMethod = "left" if header in LEFT else "right"
-        table.add_column(header, justify=justify, no_wrap=number != 1, min_width=least[number])
-    for row, line in zip(comparison.rows, lines, strict=True):
-        style = "bold" if row.at_time.call == "best" else None
-        table.add_row(*map(escape, line[:columns]), style=style)
-    return table
+    further = sorted(range(4, len(headers)), key=lambda number: headers[number] not in IMPORTANT)
+    order = [*range(4), *further]
+    room = [sum(least[n] + GAP for n in order[:count]) - GAP <= width for count in range(1, len(order) + 1)]
+    return headers, lines, least, sorted(order[: max(4, sum(room))])
 
 
 def _least(column: Sequence[str], wraps: bool) -> int:

@@ -20,12 +20,22 @@ def show(comparison: Comparison, out: Path | None) -> None:
     """Print the ranking on stdout, and what to know about it."""
     from rich.console import Console
 
-    from hbsim.bench.tables import captions, rich_table
+    from hbsim.bench.tables import captions, not_shown, rich_table
 
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDE)
     console.print(rich_table(comparison, console.width))
+    hidden = not_shown(comparison, console.width)
+    if hidden:
+        where = (
+            "--out or a wider terminal has"
+            if out is None
+            else f"{out / 'table.md'} and a wider terminal have"
+        )
+        console.print(
+            f"not shown at this width: {', '.join(hidden)}; {where} them", style="dim", markup=False
+        )
     console.print()
     for text in captions(comparison):
         console.print(text, markup=False, soft_wrap=not console.is_terminal)

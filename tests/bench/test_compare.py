@@ -4,6 +4,7 @@ import io
 import json
 import math
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from hbsim.bench.compare import run
 from hbsim.bench.document import as_dict
 from hbsim.bench.plot import anytime_figure, save_anytime
 from hbsim.bench.styles import styles
-from hbsim.bench.tables import captions, duration, markdown, rich_table
+from hbsim.bench.tables import captions, duration, markdown, not_shown, rich_table
+from hbsim.cli.compare_report import show
 from hbsim.cli.output import plain
 from hbsim.errors import HbsimWarning
 from hbsim.simulation import Cluster
@@ -206,6 +208,32 @@ def test_the_table_fits_its_terminal(small: Comparison, width: int):
     assert "fifo" in text
     assert ("busy" in text) == (width == 200)
     assert "…" not in text
+    assert set(not_shown(small, width)) == {
+        title for title in titles(small) if title.split()[-1] not in text.split()
+    }
+
+
+def titles(comparison: Comparison) -> list[str]:
+    return [title.strip() for title in markdown(comparison).splitlines()[0].split("|")[1:-1]]
+
+
+def test_a_narrow_terminal_has_the_cost_and_the_failures_and_says_what_it_lacks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    plan, _ = plan_of("stopping", "fifo", cluster=Cluster(workers=4, price=3600.0, drop_rate=0.01))
+    comparison = compare(plan, jobs=1)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as in a terminal
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    show(comparison, None)
+    text = re.sub("\x1b[^m]*m", "", capsys.readouterr().out)
+    table, below = text[: text.index("not shown")], " ".join(text[text.index("not shown") :].split())
+    assert {"cost", "failed"} <= set(table.split())
+    hidden = not_shown(comparison, 100)
+    assert "completed" in hidden
+    line = f"not shown at this width: {', '.join(hidden)}; --out or a wider terminal has them"
+    assert below.startswith(line)
+    assert not_shown(comparison, 300) == []
 
 
 def test_captions_say_where_and_what(small: Comparison):
