@@ -120,7 +120,8 @@ def simulate(
         engine.cut(engine.now if reached or engine.interrupted else engine.max_time)
         engine.close()
     again = replace and loaded.rows is not None and scheduler.started > loaded.rows
-    simulated = Simulated(cluster, seed, engine.luck, jobs, decisions, engine.failures, engine.disk)
+    lost = (engine.failures, engine.lost_saves)
+    simulated = Simulated(cluster, seed, engine.luck, jobs, decisions, *lost, engine.disk)
     result = Result(scheduler, curves, simulated, again, engine.interrupted)
     if engine.interrupted:
         raise Interrupted(result)

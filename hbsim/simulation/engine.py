@@ -239,6 +239,8 @@ class Engine(State):
                 self._keep(stay, answered)
         if self._saves:
             self._saved[stay.trial] = min(answered, gone)
+            if gone < answered:
+                self.lost_saves.append(gone)
         self._finish(worker, stay, answered, gone)
 
     def _finish(self, worker: int, stay: Stay, end: float, gone: float) -> None:

@@ -36,6 +36,7 @@ class Simulated:
     jobs: Jobs
     decisions: Decisions
     failures: Failures
+    lost_saves: Sequence[float]
     disk: Disk | None
 
 
@@ -186,17 +187,25 @@ class Result:
     def summary(self) -> dict[str, object]:
         """Return the study in a few numbers, plain types.
 
-        Keys: trials, jobs, completed, stopped, paused, failed, running; simulated_seconds; busy_share
-        (worker seconds occupied over workers times the last end) and training_share (seconds of training
-        over the same: the rest of what is occupied is start-up, checkpoints and waits); trained_resource
-        and, of it, wasted_resource (trained again, lost in failures, overrun); best (the incumbent's value),
-        regret (distance at R between the incumbent and the best of the surrogate's space, null where
-        unknown), test (the incumbent's held-out value at R, null where there is none); cost (money for
-        the hours that machines were there, null where nothing has a price) and, of it, idle_cost (for those
-        in which their workers had no job), absent_share (of the workers'
-        time, when they were not there), lost and preempted (jobs), disk_peak and disk_peak_collected (GB,
-        null where checkpoints have no size); and how it was made: scheduler, surrogate, metric, mode,
-        workers, replace, interrupted, no_worker_after (seconds; null but where all workers went before the
-        work was done).
+        Trials: trials, completed, stopped, paused, failed, running. Jobs: jobs, and of these lost and
+        preempted; lost_saves: checkpoints not saved at a pause, since the worker went.
+
+        Time: simulated_seconds; busy_share (worker seconds occupied over workers times the last end),
+        training_share (seconds of training over the same: the rest of what is occupied is start-up,
+        checkpoints and waits), absent_share (when workers were not there); no_worker_after (when the last
+        worker left with work to do, null if none did so).
+
+        Resource: trained_resource; of it wasted_resource (trained again, lost in failures, overrun) and
+        failed_resource (up to the last milestones of trials that failed for good).
+
+        Money: cost (of the hours that machines were there) and idle_cost (of those without a job), null
+        where nothing has a price. Disks: disk_peak and disk_peak_collected (GB), null where checkpoints
+        have no size.
+
+        Value: best (the incumbent's value), regret (distance at R between the incumbent and the best of
+        the surrogate's space, null where unknown), test (the incumbent's held-out value at R, null where
+        there is none).
+
+        How it was made: scheduler, surrogate, metric, mode, workers, replace, interrupted.
         """
         return summary(self, self.simulated)

@@ -64,6 +64,8 @@ class State:
         What trials meet where parameters are distributions.
     failures : Failures
         A row a job that was lost.
+    lost_saves : list of float
+        When checkpoints were not saved at a pause, since the worker went.
     disk : Disk or None
         What checkpoints hold, if they have a size.
     """
@@ -84,6 +86,7 @@ class State:
         self.value = 0.0
         self.jobs = jobs
         self.failures = Failures()
+        self.lost_saves: list[float] = []
         self.max_time = max_time
         self.interrupted = False
         self.curves = curves
@@ -139,12 +142,9 @@ class State:
         self._over: set[int] = set()  # trials that start over in their next job, from zero
         self._kept: dict[int, tuple[int, float]] = {}  # a level's index, and seconds of the curve beyond it
         self._saved: dict[int, float] = {}  # when each paused trial's checkpoint is saved
-        self._waiting: dict[
-            int, int
-        ] = {}  # trials whose checkpoint is on its way, and the worker that needs it
-        self._saving: dict[
-            int, int
-        ] = {}  # trials whose checkpoint is on its way, and who waits for it, or -1
+        # Trials whose checkpoint is on its way: the worker that sends it, and the one that waits for it.
+        self._saving: dict[int, int] = {}
+        self._waiting: dict[int, int] = {}
         self._plain = not (self._async or self._risky or self._saves or self._answers or self._tracks)
 
     def _fire(self, due: simpy.Event) -> None:

@@ -117,6 +117,7 @@ class StoreEngine(Engine):
     def _unsaved(self, worker: int, stay: Stay) -> None:
         """Let a worker go that saves a paused trial: there is no checkpoint."""
         self._break_off(worker, stay)
+        self.lost_saves.append(self.now)
         self._close(stay, PAUSE, self._ran(stay, self.now), min(self.now, self._gone(worker)))
         self._leave(worker)
         self._release(worker, stay.trial)

@@ -13,6 +13,7 @@ from hbsim.simulation.failures import LOST, PREEMPTED
 from hbsim.simulation.presence import Presence
 
 if TYPE_CHECKING:
+    from hbsim.core.scheduler import Scheduler
     from hbsim.history import Jobs
     from hbsim.simulation.cluster import Cluster
     from hbsim.simulation.result import Result, Simulated
@@ -40,10 +41,12 @@ def summary(result: Result, simulated: Simulated) -> dict[str, object]:
         "training_share": math.fsum(rows["trained"]) / capacity if capacity else 0.0,
         "trained_resource": trained,
         "wasted_resource": wasted,
+        "failed_resource": failed_resource(scheduler) if counts["failed"] else 0.0,
         **score(result),
         **presence(result, simulated),
         "lost": simulated.failures.count(LOST),
         "preempted": simulated.failures.count(PREEMPTED),
+        "lost_saves": sum(time <= result.end_time for time in simulated.lost_saves),
         **disk(result),
         "scheduler": scheduler.options.as_dict(),
         "surrogate": surrogate.name,
@@ -54,6 +57,12 @@ def summary(result: Result, simulated: Simulated) -> dict[str, object]:
         "interrupted": result.interrupted,
         "no_worker_after": result.no_worker_after,
     }
+
+
+def failed_resource(scheduler: Scheduler) -> float:
+    """Return what trials that failed for good had reached: it was paid for, and came to nothing."""
+    trials = zip(scheduler.trial_statuses(), scheduler.trial_levels(), strict=True)
+    return math.fsum(level for status, level in trials if status == "failed")
 
 
 def presence(result: Result, simulated: Simulated) -> dict[str, object]:

@@ -9,6 +9,9 @@ import pytest
 
 import hbsim
 from hbsim.core import make_scheduler
+from hbsim.simulation.absence import Absence
+from hbsim.simulation.trace import Trace
+from hbsim.surrogates import Ideal
 
 from .surrogates import Formula, Rows
 
@@ -189,3 +192,15 @@ def test_promotions_drain_after_the_last_trial() -> None:
     assert result.summary()["completed"] == 1
     assert result.summary()["paused"] == 8
     assert result.scheduler.done
+
+
+def test_what_failed_trials_had_reached_and_saves_that_never_came() -> None:
+    """Trial 0 reaches level 1 at 1: what it pauses with is cut off at 1.5, or what it trains on is lost."""
+    absences = ((Absence(1.5, 9.0, True),), (Absence(2.0, 9.0, True),))
+    cluster = hbsim.Cluster(trace=Trace("made", ("0", "1"), absences), save=1.0)
+    scheduler = make_scheduler("promotion", max_t=9, num_trials=2, straight_on=False)
+    summary = hbsim.simulate(scheduler, Ideal(9), cluster=cluster, max_time=5).summary()
+    assert (summary["lost_saves"], summary["failed_resource"]) == (1, 0.0)
+    stopping = make_scheduler("stopping", max_t=9, num_trials=2)
+    summary = hbsim.simulate(stopping, Ideal(9), cluster=cluster, max_time=5).summary()
+    assert (summary["failed"], summary["failed_resource"], summary["lost_saves"]) == (1, 1.0, 0)
