@@ -100,6 +100,8 @@ def captions(comparison: Comparison) -> list[str]:
     ]
     if any(row.at_time.call == "too close to call" for row in comparison.rows):
         said.append(f"{CLOSE} too close to call: the interval of the paired difference includes 0.")
+    if not all(math.isnan(row.means["cost"]) for row in comparison.rows):
+        said.append(f"Cost, completed and busy are to each study's own end, {comparison.what} at equal time.")
     return said
 
 

@@ -152,14 +152,14 @@ def _cluster_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("workers absent", f"{summary['absent_share']:.1%}"))
     kinds = ", ".join(f"{summary[kind]:,} {kind}" for kind in ("lost", "preempted") if summary[kind])
     if kinds:
-        lines.append(("jobs that failed", kinds))
+        lines.append(("jobs cut short", kinds))
     if summary["cost"] is not None:
         idle = summary["idle_cost"] / summary["cost"] if summary["cost"] else 0.0
         lines.append(("cost", f"{summary['cost']:,.2f}, {idle:.1%} of it for idle workers"))
     if summary["disk_peak"] is not None:
-        held, collected = summary["disk_peak"], summary["disk_peak_collected"]
-        rest = f"{gigabytes(collected)} where those that can never go on are deleted"
-        lines.append(("checkpoints", f"at most {gigabytes(held)}; {rest}"))
+        held, collected = gigabytes(summary["disk_peak"]), gigabytes(summary["disk_peak_collected"])
+        rest = "" if collected == held else f"; {collected} where those that can never go on are deleted"
+        lines.append(("checkpoints", f"at most {held}{rest}"))
     return lines
 
 
@@ -168,9 +168,12 @@ def gigabytes(amount: float) -> str:
     return f"{amount:,.0f} GB" if amount >= 100 else f"{amount:.3g} GB"
 
 
-def wasted_text(summary: dict[str, object]) -> str:
+def wasted_text(summary: dict[str, Any]) -> str:
+    """Return what was trained for nothing: four digits, or whole units where there are more."""
     wasted = summary["wasted_resource"]
-    return f", {wasted:,.10g} of them wasted" if wasted else ""
+    if not wasted:
+        return ""
+    return f", {f'{wasted:,.0f}' if wasted >= 1000 else f'{wasted:.4g}'} of them wasted"
 
 
 def incumbent_text(row: dict[str, object] | None) -> str:

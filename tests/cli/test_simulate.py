@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import polars as pl
 import pytest
 
 import hbsim as package
+from hbsim.cli.report import wasted_text
 from hbsim.core import make_scheduler
 
 WORDS = "simulate --surrogate synthetic --scheduler promotion --trials 200 --seed 3"
@@ -163,7 +165,7 @@ def test_what_failed_and_what_it_cost(inside, tmp_path):
     idle = summary["idle_cost"] / summary["cost"]
     assert facts["cost"] == f"{summary['cost']:,.2f}, {idle:.1%} of it for idle workers"
     assert facts["workers absent"] == f"{summary['absent_share']:.1%}"
-    assert facts["jobs that failed"] == f"{summary['lost']} lost"
+    assert facts["jobs cut short"] == f"{summary['lost']} lost"
     peaks = f"at most {summary['disk_peak']:.4g} GB; {summary['disk_peak_collected']:.4g} GB where those"
     assert f"{facts['checkpoints']} ".startswith(peaks)
     table = out[out.index("bracket ") :].splitlines()
@@ -172,6 +174,20 @@ def test_what_failed_and_what_it_cost(inside, tmp_path):
     assert sum(result.rungs()["failed"]) > 0
     assert pl.read_parquet(tmp_path / "x" / "failures.parquet").equals(result.failures)
     assert pl.read_parquet(tmp_path / "x" / "disk.parquet").equals(result.disk())
+
+
+def test_checkpoints_that_are_all_needed_are_said_once(inside):
+    out = inside(*PROMOTION, "--max-time", "9", "--checkpoint-size", "0.5").out
+    (line,) = (line for line in out.splitlines() if line.startswith("checkpoints"))
+    assert re.fullmatch(r"checkpoints +at most [\d.]+ GB *", line)
+
+
+@pytest.mark.parametrize(
+    ("wasted", "text"),
+    [(0.7966225443, ", 0.7966 of them wasted"), (1234567.25, ", 1,234,567 of them wasted"), (0, "")],
+)
+def test_what_was_wasted_has_few_digits(wasted, text):
+    assert wasted_text({"wasted_resource": wasted}) == text
 
 
 @pytest.mark.parametrize(("retries", "warns"), [("0", True), ("50", False)])
