@@ -145,6 +145,9 @@ def together(cluster: Cluster) -> None:
             value = getattr(cluster, field)
             if value is not None and value != ():
                 raise ParameterError(field, value, "must not be given with a trace, which says who was there")
+    if cluster.notice and not (cluster.preempted_every or cluster.schedule or cluster.trace):
+        rule = "is for preempted_every, schedule or trace, none of which is given"
+        raise ParameterError("notice", cluster.notice, rule)
 
 
 def time_to_work(cluster: Cluster) -> None:

@@ -21,6 +21,7 @@ __all__ = ["ClusterFile", "presets", "read"]
 SUFFIX: Final = ".toml"
 FIELD: Final = "cluster"  # what errors name
 BACK: Final = {"mtbf": "mttr", "preempted_every": "preempted_for"}
+NOTICED: Final = ("preempted_every", "schedule", "trace")  # who goes by these is told before
 
 
 def presets() -> list[str]:
@@ -67,8 +68,11 @@ class ClusterFile:
         options = options or {}
         without = {BACK.get(name) for name, value in options.items() if value is None}
         fields = {name: value for name, value in self.fields.items() if name not in without}
+        merged = {**fields, **options}
+        if not options.keys().isdisjoint(NOTICED) and not any(merged.get(name) for name in NOTICED):
+            merged["notice"] = options.get("notice", 0.0)
         try:
-            return Cluster(**{**fields, **options})
+            return Cluster(**merged)
         except ParameterError as error:
             if error.field in options:
                 raise

@@ -23,6 +23,7 @@ notice = 30
 startup = "exponential:mean=2"
 mtbf = 500
 mttr = 10
+preempted_every = 5000
 
 [[machines]]
 kind = "T4"
@@ -51,7 +52,8 @@ def test_options_override_a_file(inside, tmp_path, name):
     words = "--cluster mine.toml --gpus-per-trial 0.5 --slowdown 1.5 --startup 3 --mtbf none --out x"
     assert inside(*COMMANDS[name].split(), *words.split()).code == 0
     [machines] = package.Cluster.from_file("mine.toml").machines
-    made = package.Cluster(machines=[machines], gpus_per_trial=0.5, slowdown=1.5, startup=3, notice=30)
+    options = {"startup": 3, "preempted_every": 5000, "notice": 30}
+    made = package.Cluster(machines=[machines], gpus_per_trial=0.5, slowdown=1.5, **options)
     assert cluster_of(tmp_path / "x", name) == made.as_dict()
     assert made.workers == 12
 
@@ -91,6 +93,7 @@ WRONG = {
     "--mtbf -1": "--mtbf -1: must be at least 0.001",
     "--mtbf exponental:mean=3": "Did you mean 'exponential'?",
     "--mttr 3": "--mttr 3: is for mtbf, which is not given",
+    "--notice 3": "--notice 3.0: is for --preempted-every, schedule or trace, none of which is given",
     "--preempted-every 0": "--preempted-every 0: must be at least 0.001",
     "--drop-rate -0.1": "--drop-rate -0.1: must be at least 0",
     "--startup gamma:mean=-3,std=1": "--startup gamma:mean=-3,std=1: mean=-3 must be at least 0",

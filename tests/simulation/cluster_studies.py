@@ -106,7 +106,7 @@ def absences(draw: Any, place: dict[str, Any]) -> dict[str, Any]:
     """Draw who comes and goes; every time is dyadic."""
     there = empirical(0.5, 2.0, 5.25, 12.0, 30.0)
     away = maybe(empirical(0.0, 0.25, 1.0, 4.0), 0.0)
-    found: dict[str, Any] = {"notice": draw(st.sampled_from([0.0, 0.0, 0.25, 1.0, 3.0]))}
+    found: dict[str, Any] = {}
     if draw(st.booleans()):
         found |= {"mtbf": draw(there), "mttr": draw(away)}
     if draw(st.booleans()):
@@ -116,6 +116,8 @@ def absences(draw: Any, place: dict[str, Any]) -> dict[str, Any]:
         steps = draw(st.lists(st.sampled_from([1.0, 2.5, 8.0]), max_size=6))
         at = [sum(steps[:number]) for number in range(len(steps) + 1)]
         found["schedule"] = [(time, draw(st.integers(0, count))) for time in at[:-1]] + [(at[-1], count)]
+    if not found.keys().isdisjoint({"preempted_every", "schedule"}):
+        found["notice"] = draw(st.sampled_from([0.0, 0.0, 0.25, 1.0, 3.0]))
     return found
 
 
@@ -158,6 +160,7 @@ def clusters_with_a_store(draw: Any) -> hbsim.Cluster:
         }
     if draw(st.booleans()):
         renewals |= {"preempted_every": Weibull(17.3, 0.7), "preempted_for": Uniform(0.1, 2.3)}
+        renewals["notice"] = draw(st.sampled_from([0.0, 0.9, 4.1]))
     bandwidth = maybe(st.sampled_from([0.31, 1.7]))
     return hbsim.Cluster(
         workers=workers,
@@ -171,7 +174,6 @@ def clusters_with_a_store(draw: Any) -> hbsim.Cluster:
         drop_rate=draw(st.sampled_from([0, 0.02])),
         report=draw(st.sampled_from(["blocking", "async"])),
         retry_from=draw(st.sampled_from(["milestone", "checkpoint", "zero"])),
-        notice=draw(st.sampled_from([0.0, 0.9, 4.1])),
         checkpoint_size=draw(st.just(0.77) | st.just(LogNormal(0.8, 0.5))),
         save_bandwidth=draw(bandwidth),
         load_bandwidth=draw(bandwidth),

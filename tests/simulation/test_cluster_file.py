@@ -112,7 +112,7 @@ def test_options_in_place_of_a_files() -> None:
         found.make({"workers": 4})
     assert caught.value.field == "workers"
     calm = found.make({"preempted_every": None})
-    assert (calm.preempted_every, calm.preempted_for, calm.notice) == (None, 0, 120)
+    assert (calm.preempted_every, calm.preempted_for, calm.notice) == (None, 0, 0)
     with pytest.raises(ParameterError, match=r"price = 0\.68: must not be given with machines") as caught:
         ClusterFile("mine.toml", "", found.about, {**found.fields, "price": 0.68}).make({"notice": 30})
     assert caught.value.field == "cluster"
@@ -135,6 +135,7 @@ WRONG = {
     "drop_rate = inf": "drop_rate = inf: must be finite",
     "drop_rate = -0.5": "drop_rate = -0.5: must be at least 0",
     "mttr = 3": "mttr = 3: is for mtbf, which is not given",
+    "notice = 3": "notice = 3: is for preempted_every, schedule or trace, none of which is given",
     "retry_from = 'zeor'": "Did you mean 'zero'?",
     "resume = 1": "resume = 1: must be true or false",
     "store_bandwidth = 0": "store_bandwidth = 0: must be above 0; leave it out for no limit",

@@ -38,10 +38,11 @@ TIMES = st.lists(st.integers(1, 100).map(lambda n: n / 2), unique=True, max_size
 @st.composite
 def clusters(draw: Any) -> hbsim.Cluster:
     """Draw a cluster whose machines come and go, or do not."""
-    sources: dict[str, Any] = {"notice": draw(st.sampled_from([0.0, 0.0, 0.25, 0.3, 2.0, 1e9]))}
+    notice = draw(st.sampled_from([0.0, 0.0, 0.25, 0.3, 2.0, 1e9]))
+    sources: dict[str, Any] = {}
     if draw(st.integers(0, 3)) == 0:
         absences = tuple(draw(recorded()) for _ in range(MACHINES))
-        return hbsim.Cluster(trace=Trace("made", ("a", "b", "c"), absences), **sources)
+        return hbsim.Cluster(trace=Trace("made", ("a", "b", "c"), absences), notice=notice)
     if draw(st.booleans()):
         sources |= {"mtbf": draw(THERE), "mttr": draw(AWAY)}
     if draw(st.booleans()):
@@ -52,6 +53,8 @@ def clusters(draw: Any) -> hbsim.Cluster:
             (0.0, draw(st.integers(1, MACHINES))),
             *((t, draw(counts)) for t in draw(TIMES)),
         ]
+    if not sources.keys().isdisjoint({"preempted_every", "schedule"}):
+        sources["notice"] = notice
     return hbsim.Cluster(workers=MACHINES, **sources)
 
 
