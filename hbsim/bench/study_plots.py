@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from hbsim.bench.study_segments import segments
-from hbsim.bench.study_style import INK, Colour, clean, level_colours, new_figure, save, title
+from hbsim.bench.study_style import INK, Colour, clean, level_colours, new_figure, save, time_unit, title
 from hbsim.bench.study_timeline import timeline_figure
 
 if TYPE_CHECKING:
@@ -65,16 +65,18 @@ def incumbent_figure(result: Result, study: str) -> Figure:
     """Draw the best value so far over simulated time: at any level, and of completed trials."""
     figure = new_figure(7.5, 4.5)
     axes = figure.subplots()
-    any_level, completed = result.incumbent(), result.incumbent("max_t")
-    _steps(axes, any_level, result.end_time, "at any level", "#0072b2", "-")
-    _steps(axes, completed, result.end_time, "of completed trials", "#d55e00", "--")
+    unit, length = time_unit(result.end_time)
+    end, in_units = result.end_time / length, pl.col("time") / length
+    any_level, completed = (result.incumbent(at).with_columns(in_units) for at in ("any", "max_t"))
+    _steps(axes, any_level, end, "at any level", "#0072b2", "-")
+    _steps(axes, completed, end, "of completed trials", "#d55e00", "--")
     surrogate = result.curves.surrogate
     optimum = surrogate.optimum(result.scheduler.levels[-1])
     if optimum is not None:
         axes.axhline(optimum, color=INK, linewidth=1, linestyle=":", label="best of the space at R")
     shown = [*any_level["value"], *completed["value"], *([] if optimum is None else [optimum])]
-    _scales(axes, any_level["time"].to_numpy(), shown, result.end_time)
-    axes.set(xlabel="simulated seconds", ylabel=f"{surrogate.metric} ({surrogate.mode})")
+    _scales(axes, any_level["time"].to_numpy(), shown, end)
+    axes.set(xlabel=f"simulated {unit}", ylabel=f"{surrogate.metric} ({surrogate.mode})")
     clean(axes)
     title(axes, "Best value so far", study)
     if axes.lines:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -58,6 +58,18 @@ class Segments:
     workers: int
     end_time: float
     absent: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
+
+    def in_units(self, seconds: float) -> Segments:
+        """Return the same with times in units of so many seconds."""
+        return replace(
+            self,
+            start=self.start / seconds,
+            end=self.end / seconds,
+            lost=self.lost / (1.0, seconds),
+            cut=self.cut / (1.0, seconds),
+            end_time=self.end_time / seconds,
+            absent=self.absent / (1.0, seconds, seconds),
+        )
 
 
 def segments(result: Result) -> Segments:

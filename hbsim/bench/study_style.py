@@ -24,6 +24,7 @@ __all__ = [
     "level_colours",
     "new_figure",
     "save",
+    "time_unit",
     "title",
 ]
 
@@ -49,6 +50,14 @@ def new_figure(width: float, height: float) -> Figure:
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG; the same figure gives the same bytes."""
     figure.savefig(path, dpi=150, metadata={"Software": None})
+
+
+UNITS: Final = (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0))
+
+
+def time_unit(end: float) -> tuple[str, float]:
+    """Return the unit of an axis from 0 to `end` seconds, and how many seconds it has."""
+    return next(((name, length) for name, length in UNITS if end >= 5 * length), ("seconds", 1.0))
 
 
 def level_colours(count: int) -> list[Colour]:

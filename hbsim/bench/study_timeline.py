@@ -21,6 +21,7 @@ from hbsim.bench.study_style import (
     clean,
     level_colours,
     new_figure,
+    time_unit,
     title,
 )
 
@@ -45,6 +46,8 @@ def timeline_figure(segments: Segments, study: str) -> Figure:
     study : str
         A line that names it.
     """
+    unit, length = time_unit(segments.end_time)
+    segments = segments.in_units(length)
     height = min(9.0, 3.4 + 0.16 * segments.workers)
     figure = new_figure(11, height)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(height - 1.9, 1.3))
@@ -58,6 +61,7 @@ def timeline_figure(segments: Segments, study: str) -> Figure:
     above.spines[["top", "right"]].set_visible(False)
     title(above, "Workers over time, by the level they train towards", study)
     _shares(below, segments)
+    below.set_xlabel(f"simulated {unit}")
     legend(figure, segments)
     return figure
 
@@ -125,7 +129,7 @@ def raster(segments: Segments, columns: int) -> NDArray[np.int64]:
 
 
 def marks(axes: Axes, segments: Segments) -> None:
-    """Mark where jobs were lost, and where they were cut at the end of the study."""
+    """Mark where jobs were cut short by failures, and where they were cut at the end of the study."""
     size = float(np.clip(400 / segments.workers, 4, 40))
     lost = segments.lost[:: max(1, -(-len(segments.lost) // MARKS))]
     if len(lost):
@@ -164,7 +168,7 @@ def _shares(axes: Axes, segments: Segments) -> None:
             linewidth=0,
         )
     axes.xaxis.set_major_formatter("{x:,.10g}")
-    axes.set(ylim=(0, 100), ylabel="workers, %", xlabel="simulated seconds")
+    axes.set(ylim=(0, 100), ylabel="workers, %")
     clean(axes)
 
 
@@ -199,8 +203,8 @@ def legend(figure: Figure, segments: Segments) -> None:
         handles.append(hatched_patch())
     if len(segments.lost):
         handles.append(
-            Line2D([], [], color=MARK, marker="x", linestyle="", label=f"lost ({len(segments.lost):,})")
+            Line2D([], [], color=MARK, marker="x", linestyle="", label=f"cut short ({len(segments.lost):,})")
         )
     if len(segments.cut):
-        handles.append(Line2D([], [], color=INK, marker="|", linestyle="", label="cut"))
+        handles.append(Line2D([], [], color=INK, marker="|", linestyle="", label="under way at the end"))
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 10), frameon=False)

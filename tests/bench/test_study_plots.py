@@ -257,4 +257,26 @@ def test_timelines_of_many_jobs_are_rasters(trials, images):
     above, below = figure.axes
     assert len(above.images) == images
     assert bool(above.collections) != bool(images)
-    assert below.get_xlabel() == "simulated seconds"
+    assert below.get_xlabel() == ("simulated minutes" if images else "simulated seconds")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "unit", "length"), [(1, "seconds", 1), (300, "hours", 3600), (8000, "days", 86400)]
+)
+def test_long_studies_are_drawn_in_hours_or_days(seconds, unit, length):
+    cluster = hbsim.Cluster(workers=5, mtbf=200 * seconds, mttr=9 * seconds)
+    scheduler = make_scheduler("promotion", max_t=27, num_trials=60)
+    result = hbsim.simulate(scheduler, f"synthetic:seconds={seconds}", cluster=cluster)
+    figure = timeline_figure(segments(result), "a study")
+    above, below = figure.axes
+    [axes] = incumbent_figure(result, "a study").axes
+    assert below.get_xlabel() == axes.get_xlabel() == f"simulated {unit}"
+    assert above.get_xlim()[1] * length == pytest.approx(result.end_time)
+    assert max(axes.lines[0].get_xdata()) * length == pytest.approx(result.end_time)
+    ends = result.jobs.filter(verdict="failed")["end_time"]
+    drawn = [
+        collection.get_offsets() for collection in above.collections if len(collection.get_offsets()) > 1
+    ]
+    np.testing.assert_allclose(np.sort(drawn[-1][:, 0]) * length, np.sort(ends.to_numpy()))
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert f"cut short ({len(ends)})" in labels
