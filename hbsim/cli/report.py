@@ -153,6 +153,11 @@ def _cluster_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
     kinds = ", ".join(f"{summary[kind]:,} {kind}" for kind in ("lost", "preempted") if summary[kind])
     if kinds:
         lines.append(("jobs cut short", kinds))
+    if summary["lost_saves"]:
+        lines.append(("checkpoints lost", f"{summary['lost_saves']:,}, not saved in time at a pause"))
+    if summary["failed_resource"]:
+        text = f"had reached {summary['failed_resource']:,.0f} units of the resource"
+        lines.append(("failed trials", text))
     if summary["cost"] is not None:
         idle = summary["idle_cost"] / summary["cost"] if summary["cost"] else 0.0
         lines.append(("cost", f"{summary['cost']:,.2f}, {idle:.1%} of it for idle workers"))

@@ -199,6 +199,19 @@ def test_many_trials_that_fail_for_good_are_warned_of(inside, retries, warns):
     assert err == (line if warns else "")
 
 
+@pytest.mark.parametrize(("surrogate", "own"), [("synthetic", "synthetic:seconds=..., "), ("digits", "")])
+def test_curves_that_hardly_train_are_noted(inside, surrogate, own):
+    words = ("simulate", "--scheduler", "fifo", "--trials", "9", "--surrogate", surrogate, "--workers", "3")
+    assert inside(*words, "--startup", "1").err == ""
+    out, err = inside(*words, "--startup", "9000", "--json")[1:]
+    summary = json.loads(out)["summary"]
+    trained = summary["training_share"] * 3 * summary["simulated_seconds"] / 9
+    assert err == (
+        f"hbsim: note: a trial of these curves trains for {trained:.3g} s on average, and start-up, loading, "
+        f"saving and waiting take 9e+03 s a job: give the curves' real cost ({own}--wrap cost:factor=...)\n"
+    )
+
+
 def test_a_study_whose_workers_all_go(inside):
     code, out, err = inside(*PROMOTION, "--schedule", "0:2,7:0")
     assert code == 0
@@ -290,3 +303,15 @@ def test_nothing_came_to_a_milestone(inside):
     code, out, err = inside(*PROMOTION, "--max-time", "0.001", "--plot")
     assert (code, err) == (0, "")
     assert "32 running" in out
+
+
+def test_facts_name_what_failed_trials_had_reached_and_checkpoints_that_were_lost(inside, tmp_path):
+    (tmp_path / "trace.csv").write_text(
+        "worker,start,end,state\n0,0,1.5,up\n0,1.5,9,preempted\n1,0,2,up\n1,2,9,down\n"
+    )
+    cluster = ["--surrogate", "ideal:max_resource=9", "--max-t", "9", "--trials", "2", "--max-time", "5"]
+    cluster += ["--cluster-trace", "trace.csv", "--save", "1"]
+    paused = inside("simulate", "--scheduler", "promotion", "--no-straight-on", *cluster).out
+    assert "1, not saved in time at a pause" in paused
+    stopped = inside("simulate", "--scheduler", "stopping", *cluster).out
+    assert "had reached 1 units of the resource" in stopped
