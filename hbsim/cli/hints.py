@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
+
+from hbsim.cli.report import duration
 
 if TYPE_CHECKING:
     from hbsim.simulation import Result
 
-__all__ = ["warnings_of"]
+__all__ = ["notes_of", "warnings_of"]
 
 MANY_FAILED: Final = 0.1  # of the trials
+LITTLE: Final = 0.05  # of the busy time
 
 
 def warnings_of(result: Result) -> list[str]:
@@ -24,3 +28,22 @@ def _failed(result: Result) -> str:
         return ""
     retries = scheduler.options.as_dict()["retries"]
     return f"{failed:,} of {trials:,} trials failed for good: give more --retries (now {retries})"
+
+
+def notes_of(result: Result) -> list[str]:
+    """Return what may have been forgotten, in a line each."""
+    return [text for text in (_hardly_trains(result),) if text]
+
+
+def _hardly_trains(result: Result) -> str:
+    """Say it where workers do nearly all their time something else than training."""
+    rows = result.simulated.jobs.ended()
+    busy, trained = math.fsum(rows["end_time"] - rows["start_time"]), math.fsum(rows["trained"])
+    if not trained or trained >= LITTLE * busy:
+        return ""
+    trial, besides = trained / result.scheduler.started, (busy - trained) / len(rows)
+    own = "synthetic:seconds=..., " if result.curves.surrogate.name.startswith("synthetic") else ""
+    return (
+        f"a trial of these curves trains for {duration(trial)} on average, and start-up, loading, saving and "
+        f"waiting take {duration(besides)} a job: give the curves' real cost ({own}--wrap cost:factor=...)"
+    )

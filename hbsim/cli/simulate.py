@@ -74,7 +74,7 @@ def simulate(
       hbsim simulate --scheduler promotion --trials 300 --surrogate synthetic --workers 8 --startup 5 \
         --save 2 --load 2 --out study --plot
     """
-    from hbsim.cli.hints import warnings_of
+    from hbsim.cli.hints import notes_of, warnings_of
     from hbsim.cli.output import print_json
     from hbsim.cli.report import Request, as_json, show
 
@@ -96,6 +96,8 @@ def simulate(
         show(result, asked, output.folder)
     for text in warnings_of(result):
         say("warning", text)
+    for text in notes_of(result):
+        say("note", text)
     if result.interrupted:
         kept = f"in {output.folder}" if output.folder else "above"
         say(

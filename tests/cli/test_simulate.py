@@ -207,8 +207,8 @@ def test_curves_that_hardly_train_are_noted(inside, surrogate, own):
     summary = json.loads(out)["summary"]
     trained = summary["training_share"] * 3 * summary["simulated_seconds"] / 9
     assert err == (
-        f"hbsim: note: a trial of these curves trains for {trained:.3g} s on average, and start-up, loading, "
-        f"saving and waiting take 9e+03 s a job: give the curves' real cost ({own}--wrap cost:factor=...)\n"
+        f"hbsim: note: a trial of these curves trains for {trained:.4g} s on average, and start-up, loading, "
+        f"saving and waiting take 9,000 s (2.5 h) a job: give the curves' real cost ({own}--wrap cost:factor=...)\n"
     )
 
 
