@@ -208,7 +208,8 @@ def test_curves_that_hardly_train_are_noted(inside, surrogate, own):
     trained = summary["training_share"] * 3 * summary["simulated_seconds"] / 9
     assert err == (
         f"hbsim: note: a trial of these curves trains for {trained:.4g} s on average, and start-up, loading, "
-        f"saving and waiting take 9,000 s (2.5 h) a job: give the curves' real cost ({own}--wrap cost:factor=...)\n"
+        "saving and waiting take 9,000 s (2.5 h) a job: give the curves' real cost "
+        f"({own}--wrap cost:factor=...)\n"
     )
 
 
