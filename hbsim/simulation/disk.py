@@ -68,7 +68,8 @@ class Disk:
             }
         )
         changes = changes.filter(pl.col("time") <= until).sort("time", maintain_order=True)
-        sums = changes.with_columns(pl.col("held").cum_sum(), pl.col("collected").cum_sum())
+        # Rounded to bytes, so that sums of floats come back to 0.
+        sums = changes.with_columns(pl.col("held", "collected").cum_sum().round(9))
         rows = sums.group_by("time", maintain_order=True).last()
         held, collected = pl.col("held"), pl.col("collected")
         return rows.filter(
