@@ -39,7 +39,7 @@ never enough complete rows; in brackets, how many pilots had them, if not all.""
 SPEED = """\
 ## Seconds
 
-A fit; its report; and 4,096 configurations at 6 levels (best of five)."""
+A fit (best of three); its report; and 4,096 configurations at 6 levels (best of five)."""
 
 
 def render(content: dict[str, Any]) -> str:

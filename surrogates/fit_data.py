@@ -12,6 +12,7 @@ import numpy as np
 from hbsim.core.space import Space
 from hbsim.errors import SurrogateError
 from hbsim.surrogates.fit_space import derive_space, encode_columns
+from hbsim.surrogates.fit_warp import single
 from hbsim.surrogates.protocol import Floats, Ints
 from hbsim.surrogates.table import Table
 
@@ -141,7 +142,7 @@ def _refuse_too_little(source: str, metric: str, values: Floats, finite: np.ndar
         problem = f"{complete} of {n} rows have a value at the last level, {levels[-1]:g}"
         rule = f"a fit needs at least {COMPLETE} that were trained to the end: late curves are not guessed"
         raise SurrogateError(source, f"{problem}; {rule}")
-    if np.ptp(values[finite]) == 0:
+    if np.ptp(single(values[finite])) == 0:
         raise SurrogateError(source, f"metric {metric!r} is the same everywhere; there is nothing to fit")
 
 

@@ -21,6 +21,7 @@ Base: TypeAlias = Literal["odds", "log", "plain"]
 QUANTILES: Final = 65
 TAIL: Final = 6  # quantiles whose slope goes on beyond the last one,
 FLATTER: Final = 0.7  # so much flatter: errors have a floor, and the best of thousands is near it
+PLACES: Final = 12  # of a height within the range of all
 BEYOND: Final = 1.5  # how far a score may lie beyond the outermost quantile
 NEAREST: Final = 1e-3  # a share is not taken for nearer to 0 or 1 than this, unless the table has nearer ones
 LEAST: Final = 1e-15  # what 1 can be told from
@@ -83,7 +84,7 @@ def fit_warp(values: Floats) -> Warp:
     Parameters
     ----------
     values : array, any shape
-        At least two different finite ones.
+        At least two finite ones that differ in single precision.
     """
     from scipy.special import ndtri
 
@@ -99,7 +100,9 @@ def fit_warp(values: Floats) -> Warp:
     if np.ptp(raised) == 0:  # they differ by less than a logarithm knows
         base, raised = "plain", values
     at = (np.arange(QUANTILES) + 0.5) / QUANTILES
-    heights, groups = np.unique(np.quantile(raised, at), return_inverse=True)
+    low, span = raised.min(), np.ptp(raised)
+    parts = np.round((np.quantile(raised, at) - low) / span, PLACES)  # none so near that slopes overflow
+    heights, groups = np.unique(low + span * parts, return_inverse=True)
     if len(heights) == 1:  # almost all the same
         heights, groups = np.unique(raised, return_inverse=True)
         at = (np.argsort(np.argsort(groups, kind="stable"), kind="stable") + 0.5) / len(raised)

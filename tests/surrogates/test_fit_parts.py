@@ -26,13 +26,13 @@ VALUES = arrays(
 @given(VALUES)
 def test_a_warp_keeps_the_order_and_comes_back(values):
     finite = np.unique(values[np.isfinite(values)])
-    if len(finite) < 2 or not np.ptp(finite) > 1e-6 * np.abs(finite).max():
+    if len(finite) < 2 or np.ptp(finite.astype(np.float32)) == 0:
         return
     warp = fit_warp(values)
     scores = warp.to_scores(values)
     assert np.array_equal(np.isnan(scores), np.isnan(values))
     ordered = warp.to_scores(finite)
-    assert (np.diff(ordered) >= 0).all()
+    assert (np.diff(ordered) >= -1e-9).all()  # scores have six decimals
     assert ordered[0] < ordered[-1]
     grid = np.linspace(-6, 6, 200)
     back = warp.to_values(grid)
