@@ -117,7 +117,9 @@ def _for_children() -> Iterator[None]:
 
 def _prepare(plan: Plan) -> None:
     global _work
-    _work = (plan, plan.surrogate())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HbsimWarning)  # the first process has shown them
+        _work = (plan, plan.surrogate())
 
 
 def _run_here(cells: Sequence[tuple[int, int]]) -> list[Cell]:
