@@ -28,7 +28,7 @@ SurrogateName: TypeAlias = Annotated[
     word(
         "--surrogate",
         panel=CURVES,
-        metavar="NAME|FILE|FILE.py:NAME",
+        metavar="NAME|FILE|fit:FILE|FILE.py:NAME",
         help="Learning curves; `hbsim surrogates` lists the names. Or yahpo:lcbench/167168.",
     ),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -82,7 +83,8 @@ class Serving:
         job = Job(len(self.jobs), ours)
         with theirs:
             self.server.run(job.number, theirs, env or {}, cpus, threads, str(self.log))
-        ours.sendall(json.dumps(textwrap.dedent(code)).encode() + b"\n")
+        with contextlib.suppress(BrokenPipeError):  # what cannot be set up may have ended already
+            ours.sendall(json.dumps(textwrap.dedent(code)).encode() + b"\n")
         self.jobs[job.number] = job
         return job
 
