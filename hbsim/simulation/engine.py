@@ -80,7 +80,7 @@ class Engine(State):
         heappop(self._free)
         while job.trial >= self.curves.count:
             self.curves.grow()
-            self._luck.grow(self.curves.count)
+            self.luck.grow(self.curves.count)
         stay, now, jobs = self._stays[worker], self.now, self.jobs
         trial, bracket, start, stop, attempt = job
         stay.job = jobs.started
@@ -99,11 +99,11 @@ class Engine(State):
         if self._starts_over:
             stay.starts_over = trial in self._over
             self._over.discard(trial)
-        if self._disk is not None:
-            self._disk.collect(now)
+        if self.disk is not None:
+            self.disk.collect(now)
         startup = self._startup
         if self._draws_startup:
-            startup = self._luck.startup(trial, at, attempt) if attempt else self._startups[stay.row + at]
+            startup = self.luck.startup(trial, at, attempt) if attempt else self._startups[stay.row + at]
         delay = startup
         has_checkpoint = self._place(stay)
         if self._drops:
@@ -130,8 +130,8 @@ class Engine(State):
         stay = self._stays[worker]
         if due.event is not MILESTONE:
             self._fail(worker, stay, due.event, code == RETRY)
-            if self._disk is not None:
-                self._disk.collect(self.now)
+            if self.disk is not None:
+                self.disk.collect(self.now)
             return
         at = stay.at
         stay.value = self.value
@@ -154,8 +154,8 @@ class Engine(State):
             heappush(self._free, worker)
         else:
             self._end(worker, stay, code)
-        if self._disk is not None:
-            self._disk.collect(self.now)
+        if self.disk is not None:
+            self.disk.collect(self.now)
 
     # Training
 

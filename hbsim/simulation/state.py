@@ -99,10 +99,10 @@ class State:
         self._speeds = cluster.speeds
         self._async = cluster.report == "async"
         self._progress = Progress(curves, geometry, self._speeds, self._async)
-        self.luck = self._luck = Luck(cluster, seed, self._width)
+        self.luck = Luck(cluster, seed, self._width)
         self._here = Attendance(cluster, seed) if cluster.has_absences else None
-        self._sized = cluster.resume and self._luck.size.constant != 0.0
-        self.disk = self._disk = Disk(self._luck.size, dropped) if self._sized else None
+        self._sized = cluster.resume and self.luck.size.constant != 0.0
+        self.disk = Disk(self.luck.size, dropped) if self._sized else None
         self._env = simpy.Environment()
         self._peek, self._step = self._env.peek, self._env.step
         self._nobody = Due(self._env, -1, [])  # whose event it is that is due on no worker
@@ -116,11 +116,11 @@ class State:
         self._free = list(range(cluster.workers))  # a heap
         self._first_budgets = curves.first_budgets
         self._budgets: dict[int, tuple[int, float]] = {}  # of paused trials: attempt, exposed seconds left
-        self._shares = False  # whether a store is shared, see `StoreEngine`
+        self._shares = cluster.shares_store  # then it is a `StoreEngine`
         self._set_costs(cluster)
 
     def _set_costs(self, cluster: Cluster) -> None:
-        luck, here = self._luck, self._here
+        luck, here = self.luck, self._here
         self._startup, self._startups = luck.first_startup.constant, luck.first_startup.first
         self._delay, self._delays = luck.report_delay.constant, luck.report_delay.first
         self._draws_startup, self._draws_delay = luck.first_startup.is_drawn, luck.report_delay.is_drawn
@@ -243,15 +243,15 @@ class State:
         trial = stay.trial
         if stay.phase == LEAVING or (self._tracks and self._retry_from != "milestone"):
             self._kept[trial] = max(stay.kept, self._kept.get(trial, stay.kept))
-        if self._disk is not None:
-            self._disk.save(trial, time)
+        if self.disk is not None:
+            self.disk.save(trial, time)
 
     def _forget(self, trial: int) -> None:
         """Take note that a trial needs no checkpoint any more, maybe while one is saved."""
         if self._tracks:
             self._kept.pop(trial, None)
-        if self._disk is not None:
-            self._disk.end(trial, self.now, trial in self._saving)
+        if self.disk is not None:
+            self.disk.end(trial, self.now, trial in self._saving)
 
     def _break_off(self, worker: int, stay: Stay) -> None:
         """Break off a transfer of a job that is lost; here none takes events of its own."""

@@ -36,7 +36,7 @@ class Stay(JobRow):
     starts_over : bool
         Whether it trains from zero, whatever is saved.
     extra : float
-        Seconds trained since `base` when it stopped upon a notice, or after its last decision.
+        Seconds trained since `base` when it stopped upon a notice.
     heard : float
         When it hears of its last decision, or its worker goes: it trains no more.
     end : float

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from heapq import heappush
 from math import inf
 from typing import Final
 
-from hbsim.core.levels import Levels
 from hbsim.core.trials import PAUSE
-from hbsim.history import Jobs
 from hbsim.runner import FAILURE, NOTHING, Event
 from hbsim.simulation.cluster import Cluster
-from hbsim.simulation.curves import Curves
 from hbsim.simulation.engine import Engine
 from hbsim.simulation.state import GONE, LEFT, LOAD, SAVE, WAKE
 from hbsim.simulation.stay import LEAVING, PAUSING, TRAINING, WAITING, Due, Stay
@@ -27,23 +23,10 @@ LOADS: Final = 1
 class StoreEngine(Engine):
     """An engine in which nobody knows beforehand when a transfer ends: its parts are events of their own."""
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        curves: Curves,
-        geometry: Levels,
-        jobs: Jobs,
-        max_time: float,
-        seed: int,
-        dropped: Callable[[], list[int]],
-    ) -> None:
-        super().__init__(cluster, curves, geometry, jobs, max_time, seed, dropped)
+    def _set_costs(self, cluster: Cluster) -> None:
+        super()._set_costs(cluster)
         assert cluster.store_bandwidth is not None
         alone = (self._save_speed, self._load_speed)
-        self._shares = True
-        self._waiting: dict[
-            int, int
-        ] = {}  # trials whose checkpoint is on its way, and the worker that needs it
         self._store = Store(self._env, cluster.store_bandwidth, alone, cluster.workers, self._transferred)
 
     def _inner(self, worker: int, event: int) -> Event:
