@@ -11,7 +11,7 @@ import numpy as np
 
 from hbsim.surrogates.protocol import Floats
 
-__all__ = ["CONFIDENCE", "Interval", "mean_band", "mean_interval"]
+__all__ = ["CONFIDENCE", "MISSING", "Interval", "mean_band", "mean_interval"]
 
 CONFIDENCE: Final = 0.95
 MISSING: Final = 0.1  # of the seeds may lack a score where a mean is still drawn

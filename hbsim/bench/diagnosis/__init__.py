@@ -1,0 +1,1 @@
+"""What decisions cost, exactly: the simulator knows how every trial would have ended."""

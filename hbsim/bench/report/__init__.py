@@ -1,0 +1,1 @@
+"""A sweep as a page, as figures and as tables."""

@@ -1,0 +1,432 @@
+"""What a report says, in numbers and words: one object that the page, the figures and the tables all read.
+
+Scores are *normalised regrets*: the regret at R of the incumbent over that of a configuration drawn at random
+(their median), so that 0 is the best there is and 1 is no better than a guess; see docs/statistics.md. NaN
+stands for what there is none of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hbsim.bench.statistics import Interval
+
+__all__ = [
+    "Across",
+    "BracketRow",
+    "Duel",
+    "Heatmap",
+    "Line",
+    "Missing",
+    "Regrets",
+    "Report",
+    "RungRow",
+    "Segment",
+    "Shares",
+    "Task",
+    "TaskRow",
+    "Timeline",
+    "VariantInfo",
+]
+
+
+@dataclass(frozen=True)
+class VariantInfo:
+    """A variant.
+
+    Attributes
+    ----------
+    name : str
+        As the sweep's file calls it: any text.
+    type : str
+        Of its scheduler.
+    options : mapping
+        What was set, for it or for all.
+    """
+
+    name: str
+    type: str
+    options: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve in steps: `mean[i]` holds from `x[i]` until `x[i + 1]`; with a pointwise 95 % band.
+
+    All have the same length, at most 200. `low` and `high` are empty where there is no band.
+    """
+
+    variant: str
+    x: tuple[float, ...]
+    mean: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """A variant on one task, over the seeds.
+
+    Attributes
+    ----------
+    variant : str
+        Its name.
+    rank : int
+        1 is the best: fewest seeds without a score, then the least mean score.
+    score : Interval
+        Normalised regret at equal time: mean over seeds, 95 % bootstrap interval.
+    regret : Interval
+        The same in the metric's unit.
+    area : Interval
+        Normalised regret averaged over the time until then (area under the anytime curve).
+    to_target : Interval
+        Mean simulated seconds until the target, those that do not reach it counted as the whole time.
+    reached : float
+        The share of seeds that reached the target.
+    missing : int
+        Seeds without a score.
+    difference : Interval
+        This score less the best variant's with the same seed.
+    p : float
+        Wilcoxon's signed-rank test of that, Holm-corrected over the task's variants; NaN for the best.
+    effect : float
+        Matched-pairs rank-biserial correlation with the best, in [-1, 1]; above 0: worse than it.
+    call : str
+        "best", "worse", "too close to call" or "no score".
+    seeds_needed : int or None
+        About how many seeds would settle it, where it is too close to call; None where no number would.
+    completed, busy_share, simulated_seconds, cost : float
+        Means over seeds of what `Result.summary` calls so; cost NaN where nothing has a price.
+    """
+
+    variant: str
+    rank: int
+    score: Interval
+    regret: Interval
+    area: Interval
+    to_target: Interval
+    reached: float
+    missing: int
+    difference: Interval
+    p: float
+    effect: float
+    call: str
+    seeds_needed: int | None
+    completed: float
+    busy_share: float
+    simulated_seconds: float
+    cost: float
+
+
+@dataclass(frozen=True)
+class RungRow:
+    """What was decided at a rung, summed over seeds; docs/diagnosis.md defines the terms.
+
+    Attributes
+    ----------
+    variant : str
+        Whose.
+    bracket : int
+        The bracket; 0 starts at the lowest level.
+    level : float
+        The rung's level.
+    recorded, stopped : int
+        Trials that had a value there, and those of them that did not go on.
+    better : int
+        Of those that did not go on, how many would have ended better at R than the best that did.
+    false_promotions : int
+        Those that went on without being among as many of the rung's best at R.
+    loss : float
+        Mean over seeds of the normalised regret that this rung's decisions cost: the best of those recorded
+        against the best of those that went on.
+    """
+
+    variant: str
+    bracket: int
+    level: float
+    recorded: int
+    stopped: int
+    better: int
+    false_promotions: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Regrets:
+    """Where the final regret of a variant came from: four parts, means over seeds, normalised.
+
+    Attributes
+    ----------
+    variant : str
+        Whose.
+    sampling : float
+        The best of the space against the best trial that was started.
+    decisions : float
+        That one against the best that early decisions let through.
+    unfinished : float
+        What failures and the end of the study took on top.
+    choice : float
+        What was left, against the incumbent that was chosen; can be negative, where a trial that was stopped
+        is the incumbent.
+    """
+
+    variant: str
+    sampling: float
+    decisions: float
+    unfinished: float
+    choice: float
+
+
+@dataclass(frozen=True)
+class BracketRow:
+    """A bracket of a variant: its share of trials, of trained resource, and of the winners, over seeds."""
+
+    variant: str
+    bracket: int
+    trials: float
+    resource: float
+    winners: float
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How the workers of a variant spent their time: shares of all of it, means over seeds.
+
+    `training` (for the first time) and `retrained`, `overhead` (start-up, checkpoints, waits), `idle` and
+    `absent` sum to 1. `saved` is the training that resuming saved, over that which was done.
+    """
+
+    variant: str
+    training: float
+    retrained: float
+    overhead: float
+    idle: float
+    absent: float
+    saved: float
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of time on a worker; `level` is what was trained towards, None for start-up and checkpoints."""
+
+    worker: int
+    start: float
+    end: float
+    level: float | None
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What workers did in one study of a variant: the first seed; of many workers the first few.
+
+    `cut` is the time at which it is cut off for being long, None where it is whole.
+    """
+
+    variant: str
+    seed: int
+    workers: int
+    levels: tuple[float, ...]
+    segments: tuple[Segment, ...]
+    cut: float | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """A surrogate on a cluster with a number of workers: what seeds are paired within.
+
+    Attributes
+    ----------
+    surrogate, cluster : str
+        Their names in the sweep's file.
+    workers : int
+        How many.
+    group : str
+        Tasks of one group are not independent of each other; the surrogate's name, unless the file says so.
+    metric, mode : str
+        What decides.
+    max_t : float
+        R.
+    seeds : int
+        Those finished for all variants.
+    budget : float
+        Simulated seconds at which the variants are scored.
+    budget_text : str
+        Who set it: "as given", or the study that ended first.
+    optimum : float
+        The best there is at R, or the best that was seen.
+    is_optimum_known : bool
+        Which of them.
+    guess : float
+        What a configuration drawn at random shows at R: the median.
+    target : float
+        The normalised regret that counts as the target.
+    rows : tuple of TaskRow
+        By rank.
+    anytime : tuple of Line
+        Normalised regret over simulated seconds.
+    reached : tuple of Line
+        The share of seeds that have reached the target (Kaplan-Meier), no band.
+    rungs, regrets, brackets, shares, timelines : tuples
+        The diagnosis, a row or more a variant.
+    notes : tuple of str
+        What a reader should know.
+    """
+
+    surrogate: str
+    cluster: str
+    workers: int
+    group: str
+    metric: str
+    mode: str
+    max_t: float
+    seeds: int
+    budget: float
+    budget_text: str
+    optimum: float
+    is_optimum_known: bool
+    guess: float
+    target: float
+    rows: tuple[TaskRow, ...]
+    anytime: tuple[Line, ...] = ()
+    reached: tuple[Line, ...] = ()
+    rungs: tuple[RungRow, ...] = ()
+    regrets: tuple[Regrets, ...] = ()
+    brackets: tuple[BracketRow, ...] = ()
+    shares: tuple[Shares, ...] = ()
+    timelines: tuple[Timeline, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What it is called on the page."""
+        return f"{self.surrogate} · {self.setting}"
+
+    @property
+    def setting(self) -> str:
+        """Its cluster and number of workers."""
+        return f"{self.cluster}, {self.workers} workers"
+
+
+@dataclass(frozen=True)
+class Duel:
+    """Two variants over independent tasks: how often the first is ahead, and Wilcoxon's p, Holm-corrected."""
+
+    first: str
+    second: str
+    wins: int
+    ties: int
+    losses: int
+    p: float
+    p_nemenyi: float
+
+
+@dataclass(frozen=True)
+class Across:
+    """All variants in one setting, over its independent groups of tasks.
+
+    Attributes
+    ----------
+    setting : str
+        A cluster and a number of workers.
+    measure : str
+        "score" or "area", as in `TaskRow`.
+    groups : tuple of str
+        The g groups of tasks, the blocks of the tests.
+    variants : tuple of str
+        The k variants, by mean rank.
+    scores : tuple of tuples, (g, k)
+        Means over seeds, then over the tasks of a group; NaN for none.
+    means : tuple of Interval
+        A variant each: mean over groups, and its bootstrap interval over groups.
+    ranks : tuple of float
+        Mean rank of each variant.
+    p_friedman : float
+        That all are the same (Iman and Davenport's F); NaN where there are too few groups or variants.
+    critical_difference : float
+        Nemenyi's: mean ranks closer than that are not told apart; NaN likewise.
+    cliques : tuple of tuples of str
+        Variants that are not told apart, for the diagram.
+    duels : tuple of Duel
+        Every pair.
+    """
+
+    setting: str
+    measure: str
+    groups: tuple[str, ...]
+    variants: tuple[str, ...]
+    scores: tuple[tuple[float, ...], ...]
+    means: tuple[Interval, ...]
+    ranks: tuple[float, ...]
+    p_friedman: float
+    critical_difference: float
+    cliques: tuple[tuple[str, ...], ...]
+    duels: tuple[Duel, ...]
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """Mean normalised regret over two options: `values[row][column]`, rows are `brackets`; NaN for none."""
+
+    title: str
+    setting: str
+    brackets: tuple[float, ...]
+    etas: tuple[float, ...]
+    values: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Cells without a result: why, how many, and one of them."""
+
+    reason: str
+    cells: int
+    example: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """All of it.
+
+    Attributes
+    ----------
+    title, description : str
+        As in the sweep's file.
+    summary : tuple of str
+        What came out, in plain sentences.
+    notes : tuple of str
+        What to keep in mind.
+    cells, finished : int
+        How many studies there were to be, and are.
+    variants : tuple of VariantInfo
+        In the file's order, which gives each its colour.
+    tasks : tuple of Task
+        In the file's order.
+    across : tuple of Across
+        A setting each, and both measures.
+    heatmaps : tuple of Heatmap
+        Where variants differ in brackets and reduction factor.
+    missing : tuple of Missing
+        What failed.
+    commands : mapping
+        From what it does to the command that does it.
+    versions : mapping
+        Of Python, hbsim and the libraries that decide about bytes.
+    spec : str
+        The sweep's file.
+    """
+
+    title: str
+    description: str
+    summary: tuple[str, ...]
+    notes: tuple[str, ...]
+    cells: int
+    finished: int
+    variants: tuple[VariantInfo, ...]
+    tasks: tuple[Task, ...]
+    across: tuple[Across, ...] = ()
+    heatmaps: tuple[Heatmap, ...] = ()
+    missing: tuple[Missing, ...] = ()
+    commands: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    spec: str = ""

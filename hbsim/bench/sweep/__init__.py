@@ -1,0 +1,1 @@
+"""Many studies: variants, surrogates, clusters, workers and seeds, from a file."""
