@@ -2,6 +2,7 @@
 
 from hbsim.surrogates.checked import Checked
 from hbsim.surrogates.describe import Description, describe, rank_correlation, spread_levels
+from hbsim.surrogates.fingerprint import fingerprint
 from hbsim.surrogates.fit_report import FitReport
 from hbsim.surrogates.fitted import Fitted, fit
 from hbsim.surrogates.options import check_levels
@@ -35,6 +36,7 @@ __all__ = [
     "available",
     "check_levels",
     "describe",
+    "fingerprint",
     "fit",
     "load",
     "rank_correlation",
