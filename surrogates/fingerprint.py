@@ -149,7 +149,8 @@ def _probe(surrogate: Checked) -> Iterator[object]:
     levels = surrogate.resources
     if levels is None:
         levels = tuple(surrogate.max_resource * (k / LEVELS) for k in range(1, LEVELS + 1))
-    if surrogate.space is not None and surrogate.rows is None:
+    if surrogate.rows is None:
+        assert surrogate.space is not None  # `Checked` has asked for one of the two
         points = surrogate.space.sample(POINTS, np.random.default_rng(0))
         yield from _curves(surrogate, points, _spread(levels, LEVELS))
         return
