@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hbsim.simulation.engine import Engine
     from hbsim.surrogates import Surrogate
 
-__all__ = ["Interrupted", "simulate"]
+__all__ = ["Interrupted", "check_study", "simulate"]
 
 
 @named_options
@@ -89,24 +89,15 @@ def simulate(
     """
     from hbsim.history import Decisions, Jobs
     from hbsim.runner import drive
-    from hbsim.simulation.cluster_checks import time_to_work
     from hbsim.simulation.curves import Curves
     from hbsim.simulation.engine import Engine
     from hbsim.simulation.result import Result, Simulated
     from hbsim.simulation.store_engine import StoreEngine
-    from hbsim.surrogates import check_levels, load
 
     seed = check_seed(seed)
-    cluster = _cluster(workers, cluster)
-    if max_time is None:
-        time_to_work(cluster)  # or the study had no end
-    _check_scheduler(scheduler, max_time, max_reward)
-    loaded = load(surrogate)
-    if loaded.mode != scheduler.mode:
-        rule = f"the surrogate {loaded.name} decides on {loaded.metric}, mode={loaded.mode!r}"
-        raise ParameterError("mode", scheduler.mode, rule)
-    check_levels(loaded, scheduler.levels)
-    chosen = _searcher(searcher, loaded, seed, replace, scheduler)
+    loaded, cluster, chosen = check_study(
+        scheduler, surrogate, workers, seed, cluster, searcher, max_time, max_reward, replace
+    )
     trials, high = scheduler.options.num_trials, any(scheduler.geometry.first[: scheduler.brackets])
     curves = Curves(loaded, chosen, scheduler.levels, cluster, seed, trials, high)
     jobs, decisions = Jobs(), Decisions()
@@ -129,6 +120,44 @@ def simulate(
         result.no_worker_after = result.end_time
         warnings.warn(HbsimWarning(_no_worker(result)), stacklevel=3)
     return result
+
+
+def check_study(
+    scheduler: Scheduler,
+    surrogate: str | Surrogate,
+    workers: int | None,
+    seed: int,
+    cluster: Cluster | None,
+    searcher: str | Searcher | None,
+    max_time: float | None,
+    max_reward: float | None,
+    replace: bool,
+) -> tuple[Surrogate, Cluster, Searcher]:
+    """Check what `simulate` is asked for, without doing any of it; the parameters are the same.
+
+    Returns
+    -------
+    Surrogate, Cluster, Searcher
+        What the study runs on.
+
+    Raises
+    ------
+    ParameterError, SurrogateError
+        As `simulate`.
+    """
+    from hbsim.simulation.cluster_checks import time_to_work
+    from hbsim.surrogates import check_levels, load
+
+    cluster = _cluster(workers, cluster)
+    if max_time is None:
+        time_to_work(cluster)  # or the study had no end
+    _check_scheduler(scheduler, max_time, max_reward)
+    loaded = load(surrogate)
+    if loaded.mode != scheduler.mode:
+        rule = f"the surrogate {loaded.name} decides on {loaded.metric}, mode={loaded.mode!r}"
+        raise ParameterError("mode", scheduler.mode, rule)
+    check_levels(loaded, scheduler.levels)
+    return loaded, cluster, _searcher(searcher, loaded, seed, replace, scheduler)
 
 
 def _gone(cluster: Cluster) -> float:

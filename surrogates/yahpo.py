@@ -18,7 +18,7 @@ from hbsim.surrogates.yahpo_files import MODEL, find_folder, read_json
 from hbsim.surrogates.yahpo_network import Float32s, Network
 from hbsim.surrogates.yahpo_space import SCENARIOS, Domain, Scenario, read_domain
 
-__all__ = ["PREFIX", "Yahpo"]
+__all__ = ["PREFIX", "Yahpo", "instances"]
 
 PREFIX: Final = "yahpo:"
 _DIRECTION: Final = {"max": "higher", "min": "lower"}
@@ -159,6 +159,27 @@ class Yahpo:
         seconds = np.maximum.accumulate(np.maximum(time, np.float32(0.0)))
         value = outputs[:, where(self.metric)]
         return np.stack([value, seconds, value if self._test is None else outputs[:, where(self._test)]])
+
+
+def instances(scenario: str, data: str | os.PathLike[str] | None = None) -> tuple[str, ...]:
+    """Return the names of all instances of a scenario.
+
+    Parameters
+    ----------
+    scenario : str
+        As ``lcbench``.
+    data : path, optional
+        The folder of its files, as in `Yahpo`.
+
+    Raises
+    ------
+    ParameterError
+        There is no such scenario.
+    SurrogateError
+        The files are not there or cannot be used.
+    """
+    known, _ = _parse(scenario)
+    return _domain(find_folder(known.name, data), known).instances
 
 
 def _remake(text: str, folder: str, metric: str, test_metric: str | None) -> Yahpo:

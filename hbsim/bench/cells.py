@@ -14,7 +14,7 @@ from hbsim.simulation import Result
 from hbsim.surrogates import Surrogate
 from hbsim.surrogates.protocol import Floats, Ints
 
-__all__ = ["SUMMARY", "Cell", "resource_at", "run_cell"]
+__all__ = ["SUMMARY", "Cell", "cell_of", "resource_at", "run_cell"]
 
 SUMMARY: Final = (
     "trials",
@@ -90,7 +90,11 @@ class Cell:
 
 def run_cell(plan: Plan, surrogate: Surrogate, variant: int, seed: int) -> Cell:
     """Simulate one study, and keep a few numbers of it."""
-    result = plan.run(surrogate, variant, seed)
+    return cell_of(plan.run(surrogate, variant, seed), variant, seed)
+
+
+def cell_of(result: Result, variant: int, seed: int) -> Cell:
+    """Return a few numbers of a study."""
     incumbents = result.incumbent()
     trials = incumbents["trial"].to_numpy()
     time = incumbents["time"].to_numpy()

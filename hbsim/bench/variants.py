@@ -15,7 +15,7 @@ from hbsim.core.scheduler import Scheduler
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError, nearest
 
-__all__ = ["Value", "Variant", "make_variants"]
+__all__ = ["Value", "Variant", "complete", "label", "make_variants"]
 
 Value: TypeAlias = int | float | bool | str
 
@@ -120,7 +120,11 @@ def make_variants(
     given = {name: value for name, value in (shared or {}).items() if value is not None}
     parsed = [_parse_variant(text) for text in variants]
     _check_used(grid, parsed)
-    made = [_complete(type, own, given) for type, first in parsed for own in _combinations(type, first, grid)]
+    made = [
+        complete(label(type, own), type, own, given)
+        for type, first in parsed
+        for own in _combinations(type, first, grid)
+    ]
     _check_different(made)
     return tuple(made)
 
@@ -202,8 +206,21 @@ def _combinations(
     return [{**own, **dict(zip(open_, values, strict=True))} for values in products]
 
 
-def _complete(type: str, own: dict[str, Value], given: Mapping[str, Value]) -> Variant:
-    label = ",".join([type, *(f"{name}={_written(value)}" for name, value in own.items())])
+def label(first: str, own: Mapping[str, Value]) -> str:
+    """Return what a variant is called: its type or another name, and options."""
+    return ",".join([first, *(f"{name}={_written(value)}" for name, value in own.items())])
+
+
+def complete(label: str, type: str, own: Mapping[str, Value], given: Mapping[str, Value]) -> Variant:
+    """Make a variant of its own options, and of those of `given` that its type takes and it does not set.
+
+    Successive halving without `n` gets one, and a note that says so.
+
+    Raises
+    ------
+    ParameterError
+        An option breaks its rule.
+    """
     shared = {name: value for name, value in given.items() if name in TYPES[type] and name not in own}
     variant = Variant(label, type, own, shared)
     if type == "sha" and "n" not in own:

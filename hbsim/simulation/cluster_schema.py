@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from hbsim.errors import nearest
 from hbsim.simulation.distribution_kinds import plain
 
-__all__ = ["About", "ClusterSchema", "MachinesSchema", "problem", "shown"]
+__all__ = ["About", "ClusterSchema", "MachinesSchema", "Place", "first_problem", "problem", "shown"]
 
+Place: TypeAlias = tuple[int | str, ...]
 Amount: TypeAlias = float | str  # a number, or the text of a distribution
 
 KINDS: Final = {
@@ -81,24 +82,42 @@ class ClusterSchema(_Table):
 
 
 def problem(error: ValidationError, content: Mapping[str, object]) -> str:
-    """Return what is wrong with a file's content, in a line: field, value and rule.
+    """Return what is wrong with a cluster's file, in a line: field, value and rule."""
+    place, text = first_problem(error, content, _names)
+    lists = {("machines",): "a list: a table [[machines]] for each kind"}
+    if place in lists and text.endswith("must be a list"):
+        return text.removesuffix("a list") + lists[place]
+    return text
+
+
+def first_problem(
+    error: ValidationError, content: Mapping[str, object], names: Callable[[Place], list[str]]
+) -> tuple[Place, str]:
+    """Return where a file's content is wrong, and how, in a line: field, value and rule.
 
     A field that is unknown comes first: it is why another one is missing.
+
+    Parameters
+    ----------
+    error : ValidationError
+        What pydantic found.
+    content : mapping
+        The file's.
+    names : callable
+        Returns the fields of the table at a place.
     """
     errors = error.errors(include_url=False)
     errors.sort(key=lambda one: one["type"] != "extra_forbidden")
     first = errors[0]
     place, value = _found(first["loc"], content)
     if first["type"] == "missing":
-        return f"{_dotted((*place, first['loc'][-1]))} is missing"
+        return place, f"{_dotted((*place, first['loc'][-1]))} is missing"
     if first["type"] == "extra_forbidden":
-        names = _names(place[:-1])
-        return f"{_dotted(place)} = {shown(value)}: is no field here.{nearest(str(place[-1]), names)}"
+        near = nearest(str(place[-1]), names(place[:-1]))
+        return place, f"{_dotted(place)} = {shown(value)}: is no field here.{near}"
     kinds = [KINDS.get(one["type"]) for one in errors if _found(one["loc"], content)[0] == place]
     wanted = " or ".join(dict.fromkeys(kind for kind in kinds if kind)) or "of another type"
-    if place == ("machines",):
-        wanted = "a list: a table [[machines]] for each kind"
-    return f"{_dotted(place)} = {shown(value)}: must be {wanted}"
+    return place, f"{_dotted(place)} = {shown(value)}: must be {wanted}"
 
 
 def shown(value: object) -> str:
@@ -113,7 +132,7 @@ def shown(value: object) -> str:
         return str(value)
 
 
-def _found(loc: tuple[int | str, ...], content: object) -> tuple[tuple[int | str, ...], object]:
+def _found(loc: Place, content: object) -> tuple[Place, object]:
     """Return the part of an error's place that is in the file, and the value there.
 
     The rest of it names a member of a union, or what is missing.
@@ -126,7 +145,7 @@ def _found(loc: tuple[int | str, ...], content: object) -> tuple[tuple[int | str
     return loc, content
 
 
-def _names(table: tuple[int | str, ...]) -> list[str]:
+def _names(table: Place) -> list[str]:
     """Return the fields of the table at a place."""
     schema: type[BaseModel] = ClusterSchema
     if table:
@@ -134,5 +153,5 @@ def _names(table: tuple[int | str, ...]) -> list[str]:
     return list(schema.model_fields)
 
 
-def _dotted(place: tuple[int | str, ...]) -> str:
+def _dotted(place: Place) -> str:
     return ".".join(map(str, place))

@@ -1,0 +1,81 @@
+"""What a sweep has to know of its learning curves before anything runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from hbsim.bench.sweep.study import load_curves
+from hbsim.surrogates import Surrogate, fingerprint
+from hbsim.surrogates.describe import sample
+
+__all__ = ["Known", "Levels", "at_level", "know"]
+
+SAMPLE: Final = 1000  # configurations drawn at random
+SEED: Final = 0
+
+
+@dataclass(frozen=True)
+class Known:
+    """Learning curves, loaded, and what their content hashes to."""
+
+    surrogate: Surrogate
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What there is at R.
+
+    Attributes
+    ----------
+    optimum : float or None
+        The best of the space, None where it is unknown.
+    guess : float
+        The median of 1,000 configurations drawn at random, NaN among them counted as the worst.
+    full_run : float
+        Mean seconds that they take to get there.
+    """
+
+    optimum: float | None
+    guess: float
+    full_run: float
+
+
+def know(load: Mapping[str, Any]) -> Known:
+    """Load learning curves.
+
+    Raises
+    ------
+    ParameterError, SurrogateError
+        As `hbsim.surrogates.load`.
+    """
+    surrogate = load_curves(load)
+    return Known(surrogate, fingerprint(surrogate))
+
+
+def at_level(surrogate: Surrogate, max_t: float) -> Levels:
+    """Return what there is at a level.
+
+    Raises
+    ------
+    ParameterError
+        The curves do not go there.
+    """
+    from hbsim.surrogates.options import check_levels
+
+    check_levels(surrogate, [max_t])
+    values, seconds = surrogate.evaluate(sample(surrogate, SAMPLE, SEED), np.array([max_t], dtype=np.float64))
+    worst = -math.inf if surrogate.mode == "max" else math.inf
+    counted = np.where(np.isfinite(values[:, 0]), values[:, 0], worst)
+    guess = float(np.quantile(counted, 0.5, method="inverted_cdf"))
+    if not math.isfinite(guess):  # most of them diverge: the worst that does not
+        finite = counted[np.isfinite(counted)]
+        pick = np.min if surrogate.mode == "max" else np.max
+        guess = float(pick(finite)) if finite.size else math.nan
+    reached = seconds[:, 0][np.isfinite(seconds[:, 0])]
+    return Levels(surrogate.optimum(max_t), guess, math.fsum(reached) / max(1, len(reached)))

@@ -1,0 +1,168 @@
+"""Run a sweep: what is not finished yet, in parallel; whatever ends it, nothing finished is lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import polars as pl
+
+from hbsim.bench.pool import run_in_turn
+from hbsim.bench.sweep.outcome import DONE, FAILED, failed, run_studies
+from hbsim.bench.sweep.scored import anytime
+from hbsim.bench.sweep.store import MAIN, TABLES, Store
+from hbsim.bench.sweep.study import Study
+from hbsim.bench.sweep.sweep import Sweep
+
+__all__ = ["Counts", "finish", "run_cells"]
+
+FLUSH: Final = 1.0  # seconds between two parts on the disk
+LARGEST: Final = 8  # cells in a chunk, so that progress is seen
+CHUNKS: Final = 8  # a process: enough that all end at about the same time
+
+Item: TypeAlias = tuple[Study, bool]
+Chunk: TypeAlias = tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Cells of a sweep: all, those that are done, failed, and those that were done before it ran."""
+
+    cells: int
+    done: int
+    failed: int
+    before: int
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is a result for every cell."""
+        return self.done == self.cells
+
+
+def run_cells(
+    sweep: Sweep,
+    store: Store,
+    jobs: int,
+    scheduler_address: str | None = None,
+    is_retrying: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Counts:
+    """Run what is not there yet.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        What is wanted.
+    store : Store
+        What there is; outcomes are added to it about once a second.
+    jobs : int
+        How many processes of this machine; 1 runs all in this one.
+    scheduler_address : str, optional
+        Of a Dask cluster that runs them in place of these.
+    is_retrying : bool
+        Whether cells that failed are run again.
+    progress : callable, optional
+        Called with the number of cells that are there.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After Ctrl-C, once what was finished is on the disk.
+    """
+    grid = sweep.grid
+    wanted = {study.key: study for study in reversed(grid.studies)}
+    skipped = {DONE} if is_retrying else {DONE, FAILED}
+    todo = [s for s in dict.fromkeys(wanted[s.key] for s in grid.studies) if store.status.get(s.key) not in skipped]
+    before = len(wanted) - len(todo)
+    drawn = _drawn(sweep)
+    chunks = _chunks([(study, study.key in drawn) for study in todo], jobs)
+    adder = _Adder(store, before, progress)
+    try:
+        again = _run(chunks, jobs, scheduler_address, adder)
+        _run([(item,) for item in again], jobs, scheduler_address, adder)
+    finally:
+        adder.flush()
+    return counts(sweep, store, before)
+
+
+def counts(sweep: Sweep, store: Store, before: int = 0) -> Counts:
+    """Count the cells that there are."""
+    found = [store.status.get(study.key) for study in sweep.grid.studies]
+    return Counts(len(found), found.count(DONE), found.count(FAILED), before)
+
+
+def finish(sweep: Sweep, store: Store) -> None:
+    """Write one file a table, in the order of the sweep's cells: the same bytes however it was run."""
+    plan = sweep.plan
+    tables = store.tables(plan["key"])
+    names = plan.join(tables[MAIN], on="key", how="inner", maintain_order="left")
+    final = {**tables, MAIN: names, "anytime": anytime(names, tables["incumbents"], sweep.manifest())}
+    store.close(final, store.others(plan["key"]))
+
+
+def _drawn(sweep: Sweep) -> set[str]:
+    """Return the keys of the studies whose timeline is kept: of each variant and task the first seed."""
+    first: dict[tuple[str, object], str] = {}
+    for study in sweep.grid.studies:
+        first.setdefault((study.of.variant.label, study.of.task), study.key)
+    return set(first.values())
+
+
+def _chunks(items: Sequence[Item], jobs: int) -> list[Chunk]:
+    size = max(1, min(LARGEST, len(items) // (jobs * CHUNKS)))
+    return [tuple(items[at : at + size]) for at in range(0, len(items), size)]
+
+
+def _run(chunks: Sequence[Chunk], jobs: int, address: str | None, adder: _Adder) -> list[Item]:
+    """Run chunks; return the items of those that took their process with them, to be tried one by one."""
+    again: list[Item] = []
+    for chunk, outcome in _outcomes(chunks, jobs, address):
+        if not isinstance(outcome, BaseException):
+            adder.add(outcome, len(chunk))
+        elif len(chunk) > 1:
+            again += chunk
+        else:
+            adder.add(failed(chunk[0][0], _said(outcome)), 1)
+    return again
+
+
+def _outcomes(
+    chunks: Sequence[Chunk], jobs: int, address: str | None
+) -> Iterator[tuple[Chunk, dict[str, pl.DataFrame] | BaseException]]:
+    yield from run_in_turn(run_studies, chunks, jobs, address)
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, BrokenProcessPool):
+        return "its process ended without a result, for want of memory perhaps"
+    return f"{type(error).__name__}: {error}"
+
+
+class _Adder:
+    """Gathers outcomes, and adds them to the store about once a second."""
+
+    def __init__(self, store: Store, before: int, progress: Callable[[int], None] | None) -> None:
+        self._store, self._count, self._progress = store, before, progress
+        self._waiting: list[dict[str, pl.DataFrame]] = []
+        self._last = time.monotonic()
+
+    def add(self, outcome: dict[str, pl.DataFrame], cells: int) -> None:
+        """Take the outcome of some cells."""
+        self._waiting.append(outcome)
+        self._count += cells
+        if time.monotonic() - self._last >= FLUSH:
+            self.flush()
+        if self._progress is not None:
+            self._progress(self._count)
+
+    def flush(self) -> None:
+        """Have all of them on the disk."""
+        if self._waiting:
+            merged = {name: pl.concat([frames[name] for frames in self._waiting]) for name in TABLES}
+            self._store.add(merged)
+            self._waiting = []
+        self._last = time.monotonic()

@@ -1,0 +1,142 @@
+"""One study of a sweep: what it is, and its name, a hash of all that its outcome depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from hbsim.bench.variants import Variant
+from hbsim.simulation import Cluster, Result
+from hbsim.simulation.trace import Trace
+from hbsim.study import simulate
+from hbsim.surrogates import Surrogate
+
+__all__ = ["FORMAT", "Combination", "Study", "load_curves"]
+
+FORMAT: Final = 1  # of what is kept of a study: another one does not mix with it
+DIGITS: Final = 32  # of the hash
+
+
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """A variant on learning curves and a cluster, with all seeds.
+
+    Attributes
+    ----------
+    variant : Variant
+        Its `label` is its name in the file; `max_t` and `num_trials` are among its shared options.
+    surrogate, cluster_name : str
+        Names in the file.
+    load : mapping
+        Keywords of `hbsim.surrogates.load`.
+    mode : "max" or "min"
+        The surrogate's.
+    fingerprint : str
+        Of the surrogate's content.
+    cluster : Cluster
+        With its number of workers.
+    max_time : float or None
+        Simulated seconds at which studies are cut.
+    is_replacing : bool
+        Whether rows of a table may come again.
+    searcher : str or None
+        Who chooses configurations.
+    """
+
+    variant: Variant
+    surrogate: str
+    cluster_name: str
+    load: Mapping[str, Any]
+    mode: str
+    fingerprint: str
+    cluster: Cluster
+    max_time: float | None
+    is_replacing: bool
+    searcher: str | None
+
+    @property
+    def workers(self) -> int:
+        """How many workers the cluster has."""
+        return self.cluster.workers
+
+    @property
+    def task(self) -> tuple[str, str, int]:
+        """What variants are compared on: surrogate, cluster, workers."""
+        return self.surrogate, self.cluster_name, self.workers
+
+    def with_seed(self, seed: int) -> Study:
+        """Return the study with a seed."""
+        return Study(self, seed, self._key(seed))
+
+    def _key(self, seed: int) -> str:
+        inputs = {
+            "format": FORMAT,
+            "scheduler": self.variant.checked(self.mode, seed).as_dict(),  # type: ignore[arg-type]
+            "surrogate": self.fingerprint,
+            "cluster": _content(self.cluster),
+            "seed": seed,
+            "max_time": self.max_time,
+            "replace": self.is_replacing,
+            "searcher": self.searcher or "random",
+        }
+        text = json.dumps(inputs, sort_keys=True, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A combination with a seed: a cell of the sweep.
+
+    Attributes
+    ----------
+    of : Combination
+        All but the seed.
+    seed : int
+        Of the study and of its scheduler.
+    key : str
+        The hash of all that the outcome depends on; names are not part of it.
+    """
+
+    of: Combination
+    seed: int
+    key: str
+
+    def run(self, surrogate: Surrogate) -> Result:
+        """Simulate it."""
+        c = self.of
+        scheduler = c.variant.make(surrogate.mode, self.seed)
+        return simulate(
+            scheduler,
+            surrogate,
+            seed=self.seed,
+            cluster=c.cluster,
+            searcher=c.searcher,
+            max_time=c.max_time,
+            replace=c.is_replacing,
+        )
+
+
+def load_curves(load: Mapping[str, Any]) -> Surrogate:
+    """Return learning curves, those of a description once in each process."""
+    return _loaded(json.dumps(load, sort_keys=True))
+
+
+@lru_cache(maxsize=64)
+def _loaded(text: str) -> Surrogate:
+    from hbsim.surrogates import load
+
+    options = json.loads(text)
+    return load(options.pop("surrogate"), **options)
+
+
+def _content(cluster: Cluster) -> dict[str, object]:
+    """Return what a cluster is: of a recorded one what was read, not the file's name."""
+    content = cluster.as_dict()
+    if isinstance(cluster.trace, Trace):
+        absences = [[(a.start, str(a.end)) for a in worker] for worker in cluster.trace.absences]
+        content["trace"] = [list(cluster.trace.workers), absences]
+    return content
