@@ -2,6 +2,7 @@
 
 from hbsim.bench.statistics.across import AcrossTasks, Duel, across_tasks, group_means, seed_means
 from hbsim.bench.statistics.area import area_under, at, normalise, on_grid
+from hbsim.bench.statistics.family import holm_pairs
 from hbsim.bench.statistics.holm import holm
 from hbsim.bench.statistics.intervals import CONFIDENCE, MISSING, Interval, mean_band, mean_interval
 from hbsim.bench.statistics.paired import Call, Pair, compare_pairs, paired_differences, verdict
@@ -38,6 +39,7 @@ __all__ = [
     "friedman",
     "group_means",
     "holm",
+    "holm_pairs",
     "least_pairs",
     "logrank",
     "mean_band",

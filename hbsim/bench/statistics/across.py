@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
 from hbsim.bench.statistics.checks import check_share
-from hbsim.bench.statistics.holm import holm
+from hbsim.bench.statistics.family import holm_pairs
 from hbsim.bench.statistics.intervals import MISSING, Interval, mean_interval
 from hbsim.bench.statistics.paired import paired_differences
 from hbsim.bench.statistics.ranks import block_ranks, cliques, critical_difference, friedman, nemenyi
-from hbsim.bench.statistics.signed_rank import signed_rank
 from hbsim.errors import ParameterError
 from hbsim.surrogates.protocol import Floats
 
@@ -31,7 +29,7 @@ class Duel:
     wins, ties, losses : int
         Blocks in which the first is better, the same, and worse.
     p : float
-        Of `signed_rank` over blocks, Holm-corrected over all pairs; NaN for fewer than two blocks.
+        As `holm_pairs` returns it; NaN for fewer than two blocks.
     p_nemenyi : float
         Of `nemenyi`, which is corrected as well; NaN for fewer than two blocks.
     """
@@ -138,22 +136,14 @@ def across_tasks(scores: Floats, alpha: float = 0.05) -> AcrossTasks:
 
 
 def _duels(scores: Floats, pairwise: Floats) -> tuple[Duel, ...]:
-    pairs = list(combinations(range(scores.shape[1]), 2))
-    differences = [paired_differences(scores[:, i], scores[:, j]) for i, j in pairs]
-    tests = [signed_rank(one).p if len(one) > 1 else math.nan for one in differences]
-    corrected = holm(np.array(tests, dtype=np.float64))
-    return tuple(
-        Duel(
-            first,
-            second,
-            int((one < 0).sum()),
-            int((one == 0).sum()),
-            int((one > 0).sum()),
-            float(p),
-            float(pairwise[first, second]),
-        )
-        for (first, second), one, p in zip(pairs, differences, corrected, strict=True)
-    )
+    corrected = holm_pairs(scores)
+    duels = []
+    for first, second in combinations(range(scores.shape[1]), 2):
+        difference = paired_differences(scores[:, first], scores[:, second])
+        wins, losses = int((difference < 0).sum()), int((difference > 0).sum())
+        p, p_nemenyi = float(corrected[first, second]), float(pairwise[first, second])
+        duels.append(Duel(first, second, wins, len(difference) - wins - losses, losses, p, p_nemenyi))
+    return tuple(duels)
 
 
 def seed_means(scores: Floats) -> Floats:

@@ -138,7 +138,7 @@ def verdict(pair: Pair, p_adjusted: float, alpha: float = 0.05) -> Call:
     pair : Pair
         As `compare_pairs` returns it.
     p_adjusted : float
-        Its p, corrected for all comparisons that were made; see `holm`.
+        Its p, corrected for all comparisons that were made; see `holm_pairs`.
     alpha : float
         The level.
 

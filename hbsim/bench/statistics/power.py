@@ -34,7 +34,7 @@ def seeds_needed(
     differences : array, shape (n,)
         Between two variants with the same seeds; those that are not finite are left out.
     alpha : float
-        The two-sided level; that of the whole family over its size, if Holm corrects it.
+        The two-sided level; that of the family over its size, k(k - 1)/2 for `holm_pairs`, to be safe.
     power : float
         How likely the difference is to be found.
     most : int
