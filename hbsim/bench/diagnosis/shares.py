@@ -42,8 +42,8 @@ def worker_shares(result: Result) -> dict[str, float]:
 
         - saved_resource, saved_seconds: what they would have had to train again from zero. The seconds are
           those of the trials' own curves, stragglers' slowness included, on a worker of speed 1. A job that
-          was lost before it came to a milestone or saved upon a notice saved nothing; nor did one that never
-          trained.
+          was lost before it brought its trial further, to a milestone or to what it saved upon a notice,
+          saved nothing; nor did one that never trained.
         - saved: saved_resource over all that was trained; 0 if nothing was.
     """
     jobs = result.job_rows()
@@ -100,12 +100,12 @@ def _wasted_seconds(result: Result, jobs: NDArray[np.void], clock: _Clock) -> Fl
     kept = np.minimum(kept, reached)
     curve = clock.seconds(again) - clock.seconds(start) + clock.seconds(reached) - clock.seconds(kept)
     speeds = np.array(result.cluster.speeds, dtype=np.float64)[jobs["worker"]]
-    return np.minimum(np.maximum(curve, 0.0) / speeds, jobs["trained"])
+    return np.asarray(np.minimum(np.maximum(curve, 0.0) / speeds, jobs["trained"]), dtype=np.float64)
 
 
 def _saved(jobs: NDArray[np.void], clock: _Clock) -> dict[str, float]:
-    went_on = jobs["train_start"] <= jobs["end_time"]
-    went_on &= (jobs["verdict"] != FAILED) | (jobs["milestone"] > jobs["stood"])
+    got_further = jobs["milestone"] > np.maximum(jobs["stood"], jobs["start_resource"])
+    went_on = (jobs["train_start"] <= jobs["end_time"]) & ((jobs["verdict"] != FAILED) | got_further)
     start = np.where(went_on, jobs["start_resource"], 0.0)
     trained = math.fsum(jobs["stop_resource"] - jobs["start_resource"])
     resource = math.fsum(start)
