@@ -1,0 +1,134 @@
+// Charts of parts: where regret and time went, brackets; and heatmaps.
+
+// Okabe and Ito's colours; pale ones for what is usually small.
+const PARTS = {
+  regrets: [["sampling", "#56B4E9", "/"], ["decisions", "#D55E00", ""], ["unfinished", "#999999", "x"], ["choice", "#009E73", "\\"]],
+  shares: [["training", "#0072B2", ""], ["retrained", "#D55E00", "/"], ["overhead", "#E69F00", "\\"], ["idle", "#cfd4da", ""], ["absent", "#8b939c", "x"]],
+};
+const TITLES = { trials: "Trials", resource: "Trained resource", winners: "Winners" };
+
+function barPart(rows, values, [label, color, shape], text, more) {
+  const { paper } = theme();
+  return {
+    type: "bar",
+    orientation: "h",
+    y: rows.map((_, i) => i),
+    x: values,
+    name: label,
+    marker: { color, line: { color: paper, width: 1 }, pattern: { shape, size: 6, solidity: 0.25, fgcolor: paper, fillmode: "overlay" } },
+    hoverinfo: "text",
+    hovertext: rows.map((row, i) => `${safe(nameOf(row.variant))}<br>${label}: ${text(values[i])}`),
+    textposition: "none",
+    ...more,
+  };
+}
+
+function partsChart(kind, title, text, axisMore) {
+  const task = theTask();
+  const rows = inRankOrder(shownRows(task[kind]));
+  fillKey(`${kind}-key`, rows.length ? PARTS[kind].map(([label, colour]) => [colour, label]) : []);
+  if (!rows.length) return "There is nothing of this for what is chosen.";
+  return {
+    traces: PARTS[kind].map((part) => barPart(rows, rows.map((row) => row[part[0]]), part, text)),
+    layout: {
+      barmode: "relative",
+      bargap: 0.3,
+      xaxis: axis(title, { zeroline: true, zerolinecolor: theme().muted, ...axisMore }),
+      yaxis: namesAxis(shortNames(rows)),
+      margin: { l: 20, r: 16, t: 8, b: 48 },
+    },
+    height: rowsHeight(rows.length),
+    label: `${title}, ${task.surrogate}, ${task.setting}`,
+  };
+}
+
+// The order of the task's table, so that charts and table can be read together.
+function inRankOrder(rows) {
+  const place = new Map(byMeasure(rowsOf(theTask().rows)).map((row, i) => [row.variant, i]));
+  return rows.sort((a, b) => (place.get(a.variant) ?? 1e9) - (place.get(b.variant) ?? 1e9));
+}
+
+function regretsChart() {
+  return partsChart("regrets", "Normalised regret", (value) => fixed(value, 4), {});
+}
+
+function sharesChart() {
+  return partsChart("shares", "Share of the workers’ time", precisePercent, { range: [0, 1], tickformat: ".0%" });
+}
+
+// Viridis, from dark to light: an order that eyes without red or green see too.
+const VIRIDIS = ["#440154", "#482878", "#3e4a89", "#31688e", "#26838f", "#1f9d8a", "#6cce5a", "#b6de2b", "#fee825"];
+
+function shade(index, count) {
+  return VIRIDIS[count > 1 ? Math.round(8 - (7 * index) / (count - 1)) : 4];
+}
+
+function bracketsChart() {
+  const task = theTask();
+  const rows = shownRows(task.brackets);
+  const count = 1 + Math.max(-1, ...rows.map((row) => row.bracket));
+  const brackets = Array.from({ length: count }, (_, i) => i);
+  fillKey("brackets-key", brackets.map((bracket) => [shade(bracket, count), `bracket ${bracket}`]));
+  if (!count) return "There are no brackets for what is chosen.";
+  const variants = inRankOrder([...new Set(rows.map((row) => row.variant))].map((variant) => ({ variant })));
+  const share = new Map(rows.map((row) => [`${row.variant} ${row.bracket}`, row]));
+  const kinds = Object.keys(TITLES);
+  const traces = kinds.flatMap((kind, k) => brackets.map((bracket) => {
+    const values = variants.map(({ variant }) => (share.get(`${variant} ${bracket}`) || {})[kind] ?? null);
+    const at = k ? { xaxis: `x${k + 1}`, ...(isNarrow() ? { yaxis: `y${k + 1}` } : {}) } : {};
+    const words = (value) => `${percent(value)} of ${TITLES[kind].toLowerCase()}`;
+    return barPart(variants, values, [`bracket ${bracket}`, shade(bracket, count), ""], words, at);
+  }));
+  return {
+    traces,
+    layout: { barmode: "stack", bargap: 0.3, margin: { l: 20, r: 20, t: 8, b: 48 }, ...threeParts(shortNames(variants)) },
+    height: isNarrow() ? 60 + 3 * rowsHeight(variants.length) : rowsHeight(variants.length),
+    label: `Shares of each bracket in trials, resource and winners, ${task.surrogate}, ${task.setting}`,
+  };
+}
+
+// Side by side, or on a narrow screen one below the other.
+function threeParts(names) {
+  const axes = {};
+  Object.values(TITLES).forEach((title, k) => {
+    const key = k ? k + 1 : "";
+    const domain = isNarrow() ? [0, 1] : [k * 0.345, k * 0.345 + 0.31];
+    axes[`xaxis${key}`] = axis(title, { range: [0, 1], tickformat: ".0%", dtick: isNarrow() ? 0.25 : 0.5, domain, anchor: isNarrow() ? `y${key}` : "y" });
+    if (k && !isNarrow()) return;
+    const height = isNarrow() ? { domain: [(2 - k) * 0.345 + 0.03, (2 - k) * 0.345 + 0.31] } : {};
+    axes[`yaxis${key}`] = namesAxis(names, { anchor: `x${key}`, ...height });
+  });
+  return axes;
+}
+
+function heatmapChart(heatmap) {
+  const { ink, line } = theme();
+  const values = heatmap.values;
+  if (!values.flat().some(isNumber)) return "There is no score for these.";
+  const places = decimals(values.flat());
+  return {
+    traces: [{
+      type: "heatmap",
+      x: heatmap.etas.map((_, i) => i),
+      y: heatmap.brackets.map((_, i) => i),
+      z: values,
+      colorscale: VIRIDIS.map((colour, i) => [i / 8, colour]),
+      colorbar: { title: { text: "Normalised regret", side: "right" }, outlinewidth: 0, thickness: 12 },
+      text: values.map((row) => row.map((value) => (isNumber(value) ? fixed(value, places) : ""))),
+      texttemplate: "%{text}",
+      hoverinfo: "text",
+      hovertext: values.map((row, i) => row.map((value, j) => `${plain(heatmap.brackets[i])} brackets, η = ${plain(heatmap.etas[j])}<br>${fixed(value, places)}`)),
+      xgap: 2,
+      ygap: 2,
+      showscale: !isNarrow(),
+    }],
+    layout: {
+      xaxis: axis("Reduction factor η", { tickvals: heatmap.etas.map((_, i) => i), ticktext: heatmap.etas.map(plain), showgrid: false, ticks: "" }),
+      yaxis: axis("Brackets", { tickvals: heatmap.brackets.map((_, i) => i), ticktext: heatmap.brackets.map(plain), showgrid: false, ticks: "" }),
+      plot_bgcolor: line,
+      font: { color: ink, size: 12, family: getComputedStyle(document.body).fontFamily },
+    },
+    height: 110 + 48 * heatmap.brackets.length,
+    label: `Mean normalised regret by brackets and reduction factor, ${heatmap.title}, ${heatmap.setting}`,
+  };
+}

@@ -1,0 +1,138 @@
+// Charts: one look, drawn one after the other, redrawn for the dark and for paper.
+
+const LIGHT = { ink: "#1d2126", muted: "#59616b", line: "#d9dde2", paper: "#ffffff", hover: "#f4f6f8" };
+const DARK = { ink: "#e6e9ed", muted: "#a3abb5", line: "#353b43", paper: "#15181c", hover: "#1f242a" };
+const PAPER_WIDTH = 690;
+const CHARTS = []; // {id, make}: make() returns {traces, layout, height, label}, or why there is nothing
+const darkness = matchMedia("(prefers-color-scheme: dark)");
+const view = { printing: false, queue: [] };
+
+function isDark() {
+  return darkness.matches && !view.printing;
+}
+
+function theme() {
+  return isDark() ? DARK : LIGHT;
+}
+
+function colourOf(variant) {
+  const style = DATA.styles[variant];
+  return isDark() ? style.dark : style.colour;
+}
+
+function translucent(colour, share) {
+  const [r, g, b] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+  return `rgba(${r},${g},${b},${share})`;
+}
+
+function isNarrow() {
+  return !view.printing && document.documentElement.clientWidth < 640;
+}
+
+function axis(title, more) {
+  const { ink, muted, line } = theme();
+  return {
+    title: { text: title, font: { size: 13, color: ink }, standoff: 8 },
+    gridcolor: line,
+    linecolor: muted,
+    tickfont: { color: ink },
+    zeroline: false,
+    showline: true,
+    ticks: "outside",
+    tickcolor: muted,
+    ticklen: 4,
+    automargin: true,
+    ...more,
+  };
+}
+
+function logOrLinear(type, title, more) {
+  // Whole powers only, where there are some: 1, 10, 100.
+  const ticks = type === "log" ? { dtick: isNarrow() ? 1 : "D2", exponentformat: "power" } : {};
+  return axis(title, { type, ...ticks, ...more });
+}
+
+// An axis of names: places are numbers, so that no name is taken for a number, a date or HTML.
+function namesAxis(names, more) {
+  const width = isNarrow() ? 14 : 40;
+  return axis("", {
+    tickvals: names.map((_, i) => i),
+    ticktext: names.map((name) => wrapped(name, width)),
+    range: [names.length - 0.5, -0.5],
+    showgrid: false,
+    ticks: "",
+    showline: false,
+    ...more,
+  });
+}
+
+function shortNames(rows) {
+  return rows.map((row) => DATA.variants[row.variant].short);
+}
+
+function rowsHeight(count) {
+  return 90 + count * (isNarrow() ? 40 : 26);
+}
+
+function fullLayout({ layout, height, label }) {
+  const { ink, muted, hover } = theme();
+  return {
+    font: { family: getComputedStyle(document.body).fontFamily, size: isNarrow() ? 11 : 12, color: ink },
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    margin: { l: 56, r: 16, t: 12, b: 48 },
+    showlegend: false,
+    hovermode: "closest",
+    hoverlabel: { bgcolor: hover, bordercolor: muted, font: { color: ink }, align: "left", namelength: -1 },
+    dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
+    meta: label,
+    ...layout,
+    height,
+    autosize: !view.printing,
+    ...(view.printing ? { width: PAPER_WIDTH } : {}),
+  };
+}
+
+function drawChart({ id, make }) {
+  const box = byId(id);
+  const made = make();
+  if (typeof made === "string") {
+    Plotly.purge(box);
+    box.replaceChildren(made);
+    box.classList.add("empty");
+    box.removeAttribute("role");
+    return;
+  }
+  if (box.classList.contains("empty")) {
+    box.replaceChildren();
+    box.classList.remove("empty");
+  }
+  box.setAttribute("role", "group");
+  box.setAttribute("aria-label", made.label);
+  Plotly.react(box, made.traces, fullLayout(made), { displayModeBar: false, responsive: true });
+}
+
+// One chart a turn, so that the page can be used meanwhile.
+function drawCharts() {
+  const isIdle = view.queue.length === 0;
+  view.queue = CHARTS.slice();
+  document.documentElement.removeAttribute("data-drawn");
+  if (isIdle) setTimeout(drawNext, 0);
+}
+
+function drawNext() {
+  const chart = view.queue.shift();
+  if (chart) drawChart(chart);
+  if (view.queue.length) setTimeout(drawNext, 0);
+  else document.documentElement.setAttribute("data-drawn", "");
+}
+
+function drawAllNow() {
+  view.queue = [];
+  CHARTS.forEach(drawChart);
+}
+
+function print(isPrinting) {
+  view.printing = isPrinting;
+  drawAllNow();
+}

@@ -1,0 +1,69 @@
+// Numbers and texts as people read them.
+
+const DASH = "–";
+
+function isNumber(value) {
+  return typeof value === "number" && isFinite(value);
+}
+
+// The decimals that show the largest of `values` with four digits: 0 to 6, the same for a column.
+function decimals(values) {
+  const largest = Math.max(0, ...values.filter(isNumber).map(Math.abs));
+  return largest > 0 ? Math.min(6, Math.max(0, 3 - Math.floor(Math.log10(largest)))) : 3;
+}
+
+function fixed(value, places) {
+  if (!isNumber(value)) return DASH;
+  const [whole, rest] = Math.abs(value).toFixed(places).split(".");
+  const text = whole.replace(/\B(?=(\d{3})+$)/g, "\u202f") + (rest ? "." + rest : "");
+  return value < 0 && /[1-9]/.test(text) ? "−" + text : text;
+}
+
+// A number on its own, with four digits.
+function plain(value) {
+  return isNumber(value) ? String(+value.toPrecision(4)).replace("-", "−") : DASH;
+}
+
+function whole(value) {
+  return fixed(value, 0);
+}
+
+function pValue(value) {
+  return isNumber(value) && value < 0.001 ? "< 0.001" : fixed(value, 3);
+}
+
+function percent(value) {
+  return isNumber(value) ? fixed(100 * value, 0) + " %" : DASH;
+}
+
+function precisePercent(value) {
+  return isNumber(value) ? fixed(100 * value, 1) + " %" : DASH;
+}
+
+function interval(mean, low, high, places) {
+  const ends = isNumber(low) && isNumber(high) ? ` [${fixed(low, places)}, ${fixed(high, places)}]` : "";
+  return fixed(mean, places) + ends;
+}
+
+// The unit of an axis from 0 to `end` seconds, and how many seconds it has.
+function timeUnit(end) {
+  const units = [["days", 86400], ["hours", 3600], ["minutes", 60]];
+  const [name, length] = units.find((unit) => end >= 5 * unit[1]) || ["seconds", 1];
+  return { name, length };
+}
+
+// Any text for Plotly, which reads a little HTML.
+function safe(text) {
+  const entities = { "&": "&amp;", "<": "&lt;", ">": "&gt;" };
+  return String(text).replace(/[&<>]/g, (one) => entities[one]);
+}
+
+// A label beside an axis: on a narrow screen in lines of at most about `width` characters.
+function wrapped(text, width) {
+  const lines = [""];
+  for (const part of text.match(/[^,;\s]*[,;\s]?/g)) {
+    if (lines[lines.length - 1] && (lines[lines.length - 1] + part).length > width) lines.push("");
+    lines[lines.length - 1] += part;
+  }
+  return lines.map(safe).join("<br>");
+}

@@ -1,0 +1,82 @@
+"""The ranking over all tasks: a block for each setting and measure, tables and diagram without a script."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from hbsim.bench.report.chart_ranks import can_be_drawn, ranks_diagram
+from hbsim.bench.report.model import Across, Report
+from hbsim.bench.report.page_tables import interval_cell, table, variant_cell
+from hbsim.bench.report.page_text import decimals, escape, fixed, p_value
+
+__all__ = ["across_blocks"]
+
+MEASURES = {"score": "normalised regret at equal time", "area": "normalised regret averaged over time"}
+
+_READ_RANKS = (
+    "How to read it: further left is better. A thick bar joins variants whose mean ranks are less than the "
+    "critical difference apart (Nemenyi's test): they are not told apart."
+)
+
+
+def across_blocks(report: Report) -> str:
+    """Return all blocks; the script shows the one that is chosen."""
+    if not report.across:
+        return "<p>There are too few tasks to rank variants over them.</p>"
+    number = {variant.name: index for index, variant in enumerate(report.variants)}
+    return "".join(_block(index, across, number) for index, across in enumerate(report.across))
+
+
+def _block(index: int, across: Across, number: Mapping[str, int]) -> str:
+    measure = MEASURES.get(across.measure, across.measure)
+    diagram = ""
+    if can_be_drawn(across):
+        label = f"Mean ranks of {len(across.variants)} variants in {across.setting}, by {measure}"
+        drawn = ranks_diagram(across, number, label)
+        diagram = (
+            f"<figure><h4>Mean ranks, and what is not told apart</h4>"
+            f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">{drawn}</div>'
+            f"<figcaption>{_READ_RANKS}</figcaption></figure>"
+        )
+    return (
+        f'<div class="across" data-across="{index}"><h3>{escape(across.setting)}: {escape(measure)}</h3>'
+        f"<p>{_friedman(across)}</p>{_ranking(across, number, measure)}{diagram}</div>"
+    )
+
+
+def _friedman(across: Across) -> str:
+    groups = f"{len(across.groups)} independent group{'s' if len(across.groups) != 1 else ''} of tasks"
+    if math.isnan(across.p_friedman):
+        return f"Over {groups}; too few groups or variants for a test over all of them."
+    verdict = "differ" if across.p_friedman < 0.05 else "are not shown to differ"
+    p = p_value(across.p_friedman)
+    p = escape(p if p.startswith("<") else f"= {p}")
+    return f"Over {groups}. Taken together, the variants {verdict} (Friedman’s test, Iman and Davenport’s F: p {p})."
+
+
+def _ranking(across: Across, number: Mapping[str, int], measure: str) -> str:
+    places = decimals(interval.mean for interval in across.means)
+    heads = [
+        ("Variant", False),
+        ("Mean rank", True),
+        ("Mean score, 95 % interval", True),
+        ("Groups won", True),
+    ]
+    wins = _wins(across)
+    rows = [
+        f"<tr data-variant={number[name]}>{variant_cell(name, number)}"
+        f'<td class="number">{fixed(rank, 2)}</td>{interval_cell(mean, places)}<td class="number">{won}</td></tr>'
+        for name, rank, mean, won in zip(across.variants, across.ranks, across.means, wins, strict=True)
+    ]
+    caption = f"Over all tasks in {across.setting}: {measure}; lower is better"
+    return table(caption, heads, rows)
+
+
+def _wins(across: Across) -> list[int]:
+    """Return in how many groups each variant has the least score; ties count for all of them."""
+    wins = [0] * len(across.variants)
+    for row in across.scores:
+        best = min((score for score in row if math.isfinite(score)), default=math.nan)
+        wins = [won + (score == best) for won, score in zip(wins, row, strict=True)]
+    return wins

@@ -1,0 +1,50 @@
+"""Texts and numbers as they stand in the page: escaped, rounded, aligned."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Iterable
+
+__all__ = ["blob", "decimals", "escape", "fixed", "p_value", "rounded"]
+
+DASH = "–"  # for what there is none of
+
+
+def escape(text: str) -> str:
+    """Return any text as HTML, fit for an element or a quoted attribute."""
+    return html.escape(text, quote=True)
+
+
+def decimals(values: Iterable[float]) -> int:
+    """Return the decimals that show the largest of `values` with four digits: 0 to 6, the same for a column."""
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    return min(6, max(0, 3 - math.floor(math.log10(largest)))) if largest > 0.0 else 3
+
+
+def fixed(value: float, places: int) -> str:
+    """Return a number with `places` decimals and a true minus; a dash for NaN."""
+    if not math.isfinite(value):
+        return DASH if math.isnan(value) else ("∞" if value > 0 else "−∞")
+    text = f"{abs(value):,.{places}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return f"−{text}" if value < 0.0 and float(f"{value:.{places}f}") != 0.0 else text
+
+
+def p_value(value: float) -> str:
+    """Return a probability as it is read: three decimals, or below 0.001."""
+    return "< 0.001" if value < 0.001 else fixed(value, 3)
+
+
+def rounded(value: float | None, digits: int) -> float | int | None:
+    """Return `value` to so many significant digits, whole numbers without a point; None for what is not finite."""
+    if value is None or not math.isfinite(value):
+        return None
+    near = float(f"{value:.{digits}g}")
+    return int(near) if near.is_integer() and abs(near) < 1e15 else near
+
+
+def blob(data: object) -> str:
+    """Return `data` as JSON that can stand in a <script>: no text in it can end the element or open another."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
