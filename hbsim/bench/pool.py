@@ -1,44 +1,193 @@
-"""Many studies in parallel processes; the same numbers for any number of them."""
+"""Many studies in parallel processes, here or on a Dask cluster; the same numbers for any number of them."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 import warnings
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
-from itertools import islice
-from typing import Final
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain, count, islice
+from queue import SimpleQueue
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from hbsim.bench.cells import Cell, run_cell
 from hbsim.bench.plan import Plan
+from hbsim.bench.pool_local import Places, Processes, ThisProcess
 from hbsim.errors import HbsimWarning
 from hbsim.surrogates import Surrogate
 
-__all__ = ["default_jobs", "run_cells"]
+__all__ = ["MakeExecutor", "default_jobs", "make_executor", "run_cells", "run_in_turn"]
 
-# Each process has one thread: the processes are the parallelism.
-_THREADS: Final = (
-    "POLARS_MAX_THREADS",
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+MakeExecutor: TypeAlias = Callable[[], AbstractContextManager[Places]]
+
 _CHUNKS: Final = 8  # a process: few enough to send little, enough that all end at about the same time
 _LARGEST: Final = 8  # cells in a chunk, so that progress is seen
-_AHEAD: Final = 3  # chunks a process that are handed out, so that none waits for its next one
 
-_work: tuple[Plan, Surrogate] | None = None  # what a worker process works on
+_numbers = count()
+_kept: tuple[str, Surrogate] | None = None  # the curves of the run that this process works for
 
 
 def default_jobs(cells: int) -> int:
     """Return how many processes serve `cells` studies: one a core, and no more than studies."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, cells))
+
+
+@contextmanager
+def make_executor(jobs: int, scheduler_address: str | None = None) -> Iterator[Places]:
+    """Give an executor for functions of a module, whose arguments and results can be pickled.
+
+    Nothing that it runs outlives it: if the block is left by an exception, its processes are ended. Of
+    what runs on a Dask cluster only the results are dropped.
+
+    Parameters
+    ----------
+    jobs : int
+        How many processes of this machine; 1 runs everything in this one, while it is submitted.
+    scheduler_address : str, optional
+        Of a Dask scheduler, ``tcp://HOST:8786``, whose workers run it in place of these. They need hbsim;
+        one thread each (``--nthreads 1``) is best.
+
+    Raises
+    ------
+    ParameterError
+        Field ``scheduler_address``: Dask is not installed, or no scheduler answers there in 10 seconds.
+    """
+    if scheduler_address is not None:
+        from hbsim.bench.pool_dask import connected
+
+        with connected(scheduler_address) as cluster:
+            yield cluster
+        return
+    if jobs == 1:
+        yield ThisProcess()
+        return
+    pool = Processes(jobs)
+    try:
+        yield pool
+    except BaseException:
+        pool.end()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def run_in_turn(
+    make: MakeExecutor,
+    function: Callable[[Item], Found],
+    items: Iterable[Item],
+    ahead: int | None = None,
+) -> Iterator[tuple[Item, Found | BaseException]]:
+    """Call a function with every item.
+
+    When a process dies, all that had been handed out is run again, each item alone; so an item that takes
+    its process with it costs the others nothing but time.
+
+    Parameters
+    ----------
+    make : callable
+        Makes an executor, as ``partial(make_executor, jobs)``; again after a process has died.
+    function : callable
+        Called with one item; a function of a module, or a `partial` of one.
+    items : iterable
+        Read as they are handed out.
+    ahead : int, optional
+        How many are handed out at a time, at most; by default three for each that can run.
+
+    Yields
+    ------
+    item, found
+        As they are finished: what the function returned, or the exception that it raised; for an item
+        whose process died though it ran alone, a BrokenProcessPool that says how.
+
+    Raises
+    ------
+    ParameterError
+        As `make_executor`; also later, when the Dask scheduler is gone.
+    """
+    rest = iter(items)
+    while broken := (yield from _until_broken(make, function, rest, ahead)):
+        rest = chain(broken.not_begun, rest)
+        alone = iter(broken.in_flight)
+        while broken := (yield from _until_broken(make, function, alone, 1)):
+            yield from ((item, broken.error) for item in broken.in_flight)
+            alone = chain(broken.not_begun, alone)
+
+
+@dataclass
+class _Broken(Generic[Item]):
+    """A process has died: what had been handed out then, what was about to be, and how it was."""
+
+    in_flight: list[Item] = field(default_factory=list)
+    not_begun: list[Item] = field(default_factory=list)
+    cause: BrokenExecutor = field(default_factory=BrokenExecutor)
+    how: str = ""
+
+    @property
+    def error(self) -> BrokenProcessPool:
+        """What is told of an item that was alone."""
+        return BrokenProcessPool("its process ended without a result" + (self.how and f" ({self.how})"))
+
+
+def _until_broken(
+    make: MakeExecutor, function: Callable[[Item], Found], items: Iterator[Item], ahead: int | None
+) -> Generator[tuple[Item, Found | BaseException], None, _Broken[Item] | None]:
+    """Give what `run_in_turn` gives; return None when all is done, or what is not when a process has died."""
+    broken: _Broken[Item] = _Broken()
+    is_broken = False
+    with make() as executor:
+        handed = _Handed(executor, function)
+        while True:
+            if not is_broken:
+                broken.not_begun = handed.fill(items, _most(executor, ahead))
+                is_broken = bool(broken.not_begun)
+            if not handed.running:
+                break
+            item, found = handed.next()
+            if isinstance(found, BrokenExecutor):
+                is_broken, broken.cause = True, found
+                broken.in_flight.append(item)
+            else:
+                yield item, found
+    broken.how = executor.ending(broken.cause)
+    return broken if is_broken else None
+
+
+def _most(executor: Places, ahead: int | None) -> int:
+    # In this process all that is handed out is done before any of it is seen.
+    return executor.ahead() if ahead is None or isinstance(executor, ThisProcess) else ahead
+
+
+class _Handed(Generic[Item, Found]):
+    """What an executor has been given and has not given back."""
+
+    def __init__(self, executor: Places, function: Callable[[Item], Found]) -> None:
+        self.running: dict[Future[Found], Item] = {}
+        self._executor, self._function = executor, function
+        self._done: SimpleQueue[Future[Found]] = SimpleQueue()
+
+    def fill(self, items: Iterator[Item], most: int) -> list[Item]:
+        """Hand out items while there are fewer than `most`; return what a broken executor refused."""
+        for item in islice(items, max(0, most - len(self.running))):
+            try:
+                future = self._executor.submit(self._function, item)
+            except BrokenExecutor:
+                return [item]
+            self.running[future] = item
+            future.add_done_callback(self._done.put)
+        return []
+
+    def next(self) -> tuple[Item, Found | BaseException]:
+        """Wait for the next one to be finished; those that are finished come in that order."""
+        future = self._done.get()
+        error = future.exception()
+        return self.running.pop(future), future.result() if error is None else error
 
 
 def run_cells(plan: Plan, surrogate: Surrogate, jobs: int) -> Iterator[Cell]:
@@ -57,79 +206,33 @@ def run_cells(plan: Plan, surrogate: Surrogate, jobs: int) -> Iterator[Cell]:
     ------
     Cell
         As they are finished. If the iteration is ended early, so are the processes.
+
+    Raises
+    ------
+    BrokenProcessPool
+        A process died, and another one of the same studies when nothing ran beside it.
     """
-    cells = plan.cells
-    if jobs == 1:
-        yield from _run_chunk(plan, surrogate, cells)
-        return
-    size = max(1, min(_LARGEST, len(cells) // (jobs * _CHUNKS)))
-    chunks = [cells[at : at + size] for at in range(0, len(cells), size)]
-    before = set(multiprocessing.active_children())
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(jobs, len(chunks)), context, initializer=_prepare, initargs=(plan,))
-    try:
-        for found in _in_turn(pool, iter(chunks), jobs * _AHEAD):
-            yield from found
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in set(multiprocessing.active_children()) - before:
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    size = 1 if jobs == 1 else max(1, min(_LARGEST, len(plan.cells) // (jobs * _CHUNKS)))
+    chunks = [plan.cells[at : at + size] for at in range(0, len(plan.cells), size)]
+    run = f"{os.getpid()}.{next(_numbers)}"
+    work = partial(_run_here, plan, surrogate) if jobs == 1 else partial(_run_there, plan, run)
+    for _, found in run_in_turn(partial(make_executor, jobs), work, chunks):
+        if isinstance(found, BaseException):
+            raise found
+        yield from found
 
 
-def _in_turn(
-    pool: ProcessPoolExecutor, chunks: Iterator[Sequence[tuple[int, int]]], ahead: int
-) -> Iterator[list[Cell]]:
-    """Give each chunk's cells as it is finished; no more than `ahead` are handed out at a time."""
-    pending: set[Future[list[Cell]]] = set()
-    more = ahead
-    while True:
-        with _for_children():
-            pending.update(pool.submit(_run_here, chunk) for chunk in islice(chunks, more))
-        if not pending:
-            return
-        done, pending = wait(pending, return_when=FIRST_COMPLETED)
-        more = len(done)
-        for future in done:
-            yield future.result()
-
-
-@contextmanager
-def _for_children() -> Iterator[None]:
-    """Start processes that have one thread each, and leave Ctrl-C to this one."""
-    kept = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
-    blockable = hasattr(signal, "pthread_sigmask")
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blockable else set()
-    try:
-        yield
-    finally:
-        for name, value in kept.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-        if blockable:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
-def _prepare(plan: Plan) -> None:
-    global _work
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", HbsimWarning)  # the first process has shown them
-        _work = (plan, plan.surrogate())
-
-
-def _run_here(cells: Sequence[tuple[int, int]]) -> list[Cell]:
-    assert _work is not None
-    return list(_run_chunk(*_work, cells))
-
-
-def _run_chunk(plan: Plan, surrogate: Surrogate, cells: Sequence[tuple[int, int]]) -> Iterator[Cell]:
-    for variant, seed in cells:
+def _run_there(plan: Plan, run: str, cells: Sequence[tuple[int, int]]) -> list[Cell]:
+    """Run cells in a process that makes the curves once for all the cells of a run that it is given."""
+    global _kept
+    if _kept is None or _kept[0] != run:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", HbsimWarning)  # the check of the plan has shown them once
-            cell = run_cell(plan, surrogate, variant, seed)
-        yield cell
+            warnings.simplefilter("ignore", HbsimWarning)  # the first process has shown them
+            _kept = (run, plan.surrogate())
+    return _run_here(plan, _kept[1], cells)
+
+
+def _run_here(plan: Plan, surrogate: Surrogate, cells: Sequence[tuple[int, int]]) -> list[Cell]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HbsimWarning)  # the check of the plan has shown them once
+        return [run_cell(plan, surrogate, variant, seed) for variant, seed in cells]

@@ -119,8 +119,9 @@ def _run(plan: Plan, curves: Surrogate, jobs: int | None) -> Comparison:
     with progress(lambda: done[0], len(plan.cells), "studies"):
         try:
             comparison = run(plan, curves, jobs, partial(done.__setitem__, 0))
-        except BrokenProcessPool:
-            say("error", "a process ended without a result, for want of memory perhaps: try fewer --jobs")
+        except BrokenProcessPool as error:
+            text = f"a study cannot be run: {error}, though no other ran beside it"
+            say("error", f"{text}; for want of memory perhaps")
             raise typer.Exit(1) from None
         comparison.table  # noqa: B018 - cached
     return comparison
