@@ -114,11 +114,18 @@ def _rungs(groups: Sequence[str], parts: Sequence[tuple[RungRow, ...]]) -> tuple
     made = []
     for rows in _collected(groups, parts, lambda row: (row.variant, row.bracket, row.level)):
         first = rows[0][1]
-        counts = [
-            sum(getattr(row, name) for _, row in rows)
-            for name in ("recorded", "stopped", "better", "false_promotions")
-        ]
-        made.append(RungRow(first.variant, first.bracket, first.level, *counts, _mean(rows, "loss")))
+        made.append(
+            RungRow(
+                variant=first.variant,
+                bracket=first.bracket,
+                level=first.level,
+                recorded=sum(row.recorded for _, row in rows),
+                stopped=sum(row.stopped for _, row in rows),
+                better=sum(row.better for _, row in rows),
+                false_promotions=sum(row.false_promotions for _, row in rows),
+                loss=_mean(rows, "loss"),
+            )
+        )
     return tuple(made)
 
 
