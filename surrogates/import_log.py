@@ -1,0 +1,157 @@
+"""What an importer reads before anything is decided: reports line by line, and each trial's settings."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import polars as pl
+
+from hbsim.core.space import Space
+from hbsim.errors import SurrogateError
+
+__all__ = ["Label", "Log", "Wanted", "begins_again", "counted", "labels_of", "read_csv", "read_text", "typed"]
+
+Label: TypeAlias = int | str
+
+_WORDS = {"nan": "NaN", "inf": "inf", "+inf": "inf", "-inf": "-inf"} | {
+    "infinity": "inf",
+    "+infinity": "inf",
+    "-infinity": "-inf",
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user said; None where nothing: `import_runs` describes the fields."""
+
+    metric: str | None = None
+    mode: str | None = None
+    resource: str | None = None
+    time: str | None = None
+    study: str | None = None
+    params: Path | None = None
+
+
+@dataclass(frozen=True)
+class Log:
+    """Reports as they were logged.
+
+    Attributes
+    ----------
+    source, kind : str
+        Where they are from.
+    trials : sequence of int or str
+        The trial of each row of `rows`.
+    rows : polars.DataFrame
+        A row a report, a column whatever was reported. Null: not reported. NaN: no number.
+    settings : mapping
+        By trial, its hyperparameters. A trial that reported nothing may be in it.
+    resources, times : tuple of str
+        Columns that may be the resource and the seconds of training, the likeliest first.
+    refused : mapping of str to str
+        Columns that are no training time, and why.
+    hidden : frozenset of str
+        Columns that the tool adds: never metrics.
+    fresh : polars.Series or None
+        Whether a row is the first of another job, in which its trial goes on.
+    restarts : bool
+        Whether `times` count from the start of a job, not of the trial.
+    ordered : bool
+        Whether rows are in the order in which they were reported: one that goes back is a restart.
+    starts : mapping of label to float, or None
+        Given where times are dates, in seconds: when each trial began, as far as it is known.
+    durations : mapping of label to float
+        Seconds from begin to end, where only these are known.
+    metric, mode : str or None
+        What decides, as far as the source says it.
+    space : Space or None
+        The search space, as far as the source says it.
+    notes : tuple of str
+        What there is to say.
+    """
+
+    source: str
+    kind: str
+    trials: Sequence[Label]
+    rows: pl.DataFrame
+    settings: Mapping[Label, Mapping[str, object]]
+    resources: tuple[str, ...]
+    times: tuple[str, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()
+    fresh: pl.Series | None = None
+    restarts: bool = False
+    ordered: bool = False
+    starts: Mapping[Label, float] | None = None
+    durations: Mapping[Label, float] = field(default_factory=dict)
+    metric: str | None = None
+    mode: str | None = None
+    space: Space | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read_text(path: Path, source: str) -> str:
+    """Return a file's text; a file that is none is one clear error."""
+    try:
+        return path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise SurrogateError(source, f"cannot be read: {reason}") from error
+
+
+def read_csv(text: str, source: str) -> pl.DataFrame:
+    """Return a table whose columns are all text, empty cells null.
+
+    Raises
+    ------
+    SurrogateError
+        It is no CSV, or has no rows.
+    """
+    if not text.strip():
+        raise SurrogateError(source, "is empty")
+    try:
+        frame = pl.read_csv(io.StringIO(text), infer_schema=False)
+    except pl.exceptions.PolarsError as error:
+        problem = " ".join(str(error).split(".")[0].split())
+        raise SurrogateError(source, f"cannot be read as CSV: {problem}") from error
+    if frame.height == 0:
+        raise SurrogateError(source, "has a header, but no rows")
+    return frame
+
+
+def typed(column: pl.Series) -> pl.Series:
+    """Return a column of text as whole numbers, numbers, bools, or the text it is."""
+    if column.dtype != pl.String:
+        return column
+    text = column.str.strip_chars()
+    words = text.str.to_lowercase()
+    numbers = words.replace(_WORDS).cast(pl.Float64, strict=False)
+    if numbers.null_count() == text.null_count():
+        whole = text.cast(pl.Int64, strict=False)
+        return whole if whole.null_count() == text.null_count() else numbers
+    if set(words.unique().drop_nulls()) <= {"true", "false"}:
+        return words == "true"
+    return column
+
+
+def labels_of(column: pl.Series) -> list[Label]:
+    """Return trials as whole numbers, where all are, or as text."""
+    whole = column.cast(pl.Int64, strict=False)
+    plain = whole.null_count() == 0 and bool((whole.cast(pl.String) == column.cast(pl.String)).all())
+    return list(whole if plain else column.cast(pl.String))
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number and its noun: ``1 trial``, ``2 trials``."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def begins_again(trials: Sequence[Label], counter: pl.Series) -> pl.Series:
+    """Return where a trial's counter of reports does not go on: another job has begun, shape (rows,)."""
+    frame = pl.DataFrame({"trial": list(map(str, trials)), "counter": counter})
+    before = pl.col("counter").shift(1).over("trial")
+    return frame.select((pl.col("counter") <= before).fill_null(False))["counter"]

@@ -1,0 +1,193 @@
+"""Reports of a Ray Tune experiment: a folder a trial, with ``result.json`` or ``progress.csv``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from hbsim.errors import SurrogateError
+from hbsim.surrogates.import_log import Label, Log, Wanted, begins_again, counted, read_csv, read_text, typed
+
+__all__ = ["read_ray", "trial_folders"]
+
+_HIDDEN: Final = frozenset(
+    {
+        "timestamp",
+        "checkpoint_dir_name",
+        "should_checkpoint",
+        "done",
+        "training_iteration",
+        "trial_id",
+        "date",
+        "time_this_iter_s",
+        "time_total_s",
+        "pid",
+        "hostname",
+        "node_ip",
+        "time_since_restore",
+        "iterations_since_restore",
+        "timesteps_total",
+        "timesteps_since_restore",
+        "episodes_total",
+        "experiment_id",
+        "experiment_tag",
+        "trial_name",
+        "warmup_time",
+        "config",
+        "trial_index",
+    }
+)
+_REFUSED: Final = {
+    "timestamp": "is a date, not a duration",
+    "time_this_iter_s": "is the time of one iteration; time_total_s is its sum",
+    "time_since_restore": "begins again when a trial is resumed; time_total_s goes on",
+}
+
+
+def read_ray(path: Path, wanted: Wanted) -> Log:
+    """Read an experiment's folder.
+
+    Raises
+    ------
+    SurrogateError
+        It holds no trials, or a file in it cannot be read.
+    """
+    if not path.is_dir():
+        problem = "is one trial's file; give the experiment's folder, which has a folder a trial"
+        raise SurrogateError(str(path), problem)
+    folders = trial_folders(path)
+    if not folders:
+        problem = "holds no folders with result.json or progress.csv, as an experiment of Ray Tune does"
+        raise SurrogateError(str(path), problem)
+    reports: list[dict[str, object]] = []
+    trials: list[Label] = []
+    settings: dict[Label, Mapping[str, object]] = {}
+    silent, torn = 0, 0
+    for folder in folders:
+        found, config, lost = _trial(folder)
+        label = str(found[0].get("trial_id") or folder.name) if found else folder.name
+        if label in settings:
+            label = folder.name
+        settings[label] = config
+        torn += lost
+        silent += not found
+        reports += found
+        trials += [label] * len(found)
+    if not reports:
+        raise SurrogateError(str(path), f"none of its {len(folders)} trials reported anything")
+    rows = pl.DataFrame([_column(reports, name) for name in dict.fromkeys(n for r in reports for n in r)])
+    notes = [f"left out {counted(silent, 'trial')} that reported nothing"] * bool(silent)
+    notes += [f"left out {counted(torn, 'line')} not written to the end"] * bool(torn)
+    return Log(
+        source=str(path),
+        kind="Ray Tune",
+        trials=trials,
+        rows=rows,
+        settings=settings,
+        resources=("training_iteration",),
+        times=("time_total_s",) if "time_total_s" in rows.columns else (),
+        refused=_REFUSED,
+        hidden=_HIDDEN,
+        fresh=_fresh(rows, trials),
+        ordered=True,
+        metric=_metric(path),
+        notes=tuple(notes),
+    )
+
+
+def trial_folders(path: Path) -> list[Path]:
+    """Return the folders below an experiment's that hold a trial's reports, in order."""
+    try:
+        return sorted(
+            folder
+            for folder in path.iterdir()
+            if folder.is_dir() and any((folder / name).is_file() for name in ("result.json", "progress.csv"))
+        )
+    except OSError as error:
+        raise SurrogateError(str(path), f"cannot be read: {error.strerror}") from error
+
+
+def _trial(folder: Path) -> tuple[list[dict[str, object]], dict[str, object], int]:
+    """Return a trial's reports and settings, and how many lines are torn."""
+    lines = folder / "result.json"
+    if lines.is_file() and lines.stat().st_size:
+        found, torn = _json_lines(lines)
+        config = found[-1].get("config") if found else None
+        flat = [_flat({k: v for k, v in report.items() if k != "config"}) for report in found]
+    else:
+        flat, torn, config = _csv_lines(folder / "progress.csv"), 0, None
+    if not isinstance(config, dict):
+        config = _params(folder / "params.json")
+    return flat, _flat(config), torn
+
+
+def _json_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
+    found: list[dict[str, Any]] = []
+    lines = read_text(path, str(path)).splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            report = json.loads(line) if line.strip() else {}
+        except json.JSONDecodeError as error:
+            if number == len(lines):  # the trial was killed while it wrote
+                return found, 1
+            raise SurrogateError(f"{path}, line {number}", f"is no JSON: {error.msg}") from error
+        if not isinstance(report, dict):
+            raise SurrogateError(f"{path}, line {number}", "must be a JSON object")
+        found += [report] * bool(report)
+    return found, 0
+
+
+def _csv_lines(path: Path) -> list[dict[str, object]]:
+    if not path.is_file() or not path.stat().st_size:
+        return []
+    frame = read_csv(read_text(path, str(path)), str(path))
+    frame = frame.select(pl.exclude("^config/.*$"))
+    return pl.DataFrame([typed(column) for column in frame]).to_dicts()
+
+
+def _params(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(read_text(path, str(path)))
+    except json.JSONDecodeError as error:
+        raise SurrogateError(str(path), f"is no JSON: {error.msg} (line {error.lineno})") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    """Return nested names joined by a slash, as Ray does it itself."""
+    flat: dict[str, object] = {}
+    for name, value in nested.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}/")
+        else:
+            flat[f"{prefix}{name}"] = json.dumps(value) if isinstance(value, list) else value
+    return flat
+
+
+def _column(reports: list[dict[str, object]], name: str) -> pl.Series:
+    values = [report.get(name) for report in reports]
+    if all(value is None or isinstance(value, int | float) for value in values):
+        return pl.Series(name, [None if v is None else float(v) for v in values], dtype=pl.Float64)  # type: ignore[arg-type]
+    return pl.Series(name, [None if v is None else str(v) for v in values], dtype=pl.String)
+
+
+def _fresh(rows: pl.DataFrame, trials: list[Label]) -> pl.Series | None:
+    name = "iterations_since_restore"
+    return begins_again(trials, rows[name]) if name in rows.columns else None
+
+
+def _metric(path: Path) -> str | None:
+    """Return what the experiment's state says; which way is better stands only in a pickle."""
+    for state in sorted(path.glob("experiment_state-*.json"))[-1:]:
+        try:
+            metric = json.loads(read_text(state, str(state)))["runner_data"]["_metric"]
+        except (ValueError, KeyError, TypeError):
+            return None
+        return metric if isinstance(metric, str) else None
+    return None

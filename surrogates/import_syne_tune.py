@@ -1,0 +1,141 @@
+"""Reports of a Syne Tune experiment: ``results.csv.zip`` and ``metadata.json``."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from hbsim.errors import SurrogateError
+from hbsim.surrogates.import_log import (
+    Label,
+    Log,
+    Wanted,
+    begins_again,
+    labels_of,
+    read_csv,
+    read_text,
+    typed,
+)
+from hbsim.surrogates.import_space import syne_tune_space
+
+__all__ = ["read_syne_tune"]
+
+_RESULTS: Final = ("results.csv.zip", "results.csv")
+_EXPERIMENT: Final = "counts from the start of the experiment, waiting and other trials included"
+_TIMES: Final = ("elapsed_time", "st_worker_time")
+
+
+def read_syne_tune(path: Path, wanted: Wanted) -> Log:
+    """Read an experiment's folder, or the results in it.
+
+    Raises
+    ------
+    SurrogateError
+        There are no results, or they are none of Syne Tune's.
+    """
+    results = _results(path)
+    frame = read_csv(_unzipped(results), str(results))
+    if "trial_id" not in frame.columns:
+        there = ", ".join(frame.columns)
+        raise SurrogateError(str(results), f"has no column trial_id, as Syne Tune's have; columns: {there}")
+    said = _metadata(results.with_name("metadata.json"))
+    frame = frame.filter(pl.col("trial_id").is_not_null())
+    trials = labels_of(frame["trial_id"])
+    rows = pl.DataFrame([typed(c) for c in frame if not c.name.startswith("config_")])
+    metric, mode = _objective(said, wanted.metric)
+    attribute = said.get("scheduler_kwargs", {}).get("time_attr")
+    first = (attribute,) if isinstance(attribute, str) else ()
+    return Log(
+        source=str(path),
+        kind="Syne Tune",
+        trials=trials,
+        rows=_no_number_where_empty(rows, wanted.metric or metric),
+        settings=_settings(frame, trials),
+        resources=(*first, "epoch", "training_iteration", "resource", "step", "hp_epoch"),
+        times=tuple(name for name in _TIMES if name in rows.columns),
+        refused={"st_tuner_time": _EXPERIMENT, "st_worker_timestamp": "is a date, not a duration"},
+        hidden=frozenset({"trial_id", *_TIMES, *(c for c in rows.columns if c.startswith("st_"))}),
+        fresh=_fresh(rows, trials),
+        restarts=True,
+        ordered=True,
+        metric=metric,
+        mode=mode,
+        space=syne_tune_space(said.get("config_space")),
+        notes=()
+        if said
+        else ("there is no metadata.json beside the results: metric and mode are not known",),
+    )
+
+
+def _results(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    for name in _RESULTS:
+        if (path / name).is_file():
+            return path / name
+    raise SurrogateError(str(path), f"holds no {' or '.join(_RESULTS)}, in which Syne Tune keeps reports")
+
+
+def _unzipped(path: Path) -> str:
+    if path.suffix != ".zip":
+        return read_text(path, str(path))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".csv")]
+            if len(names) != 1:
+                raise SurrogateError(str(path), f"must hold one .csv file; it holds {len(names)}")
+            return archive.read(names[0]).decode("utf-8-sig")
+    except (zipfile.BadZipFile, UnicodeDecodeError, OSError) as error:
+        raise SurrogateError(str(path), f"cannot be read as a zip file with a CSV: {error}") from error
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        said = json.loads(read_text(path, str(path)))
+    except json.JSONDecodeError as error:
+        raise SurrogateError(str(path), f"is no JSON: {error.msg} (line {error.lineno})") from error
+    return said if isinstance(said, dict) else {}
+
+
+def _objective(said: Mapping[str, Any], wanted: str | None) -> tuple[str | None, str | None]:
+    """Return the metric, where there is one or it was named, and its mode."""
+    names = [str(name) for name in said.get("metric_names") or []]
+    modes = said.get("metric_mode") or said.get("metric_modes")
+    modes = [modes] * len(names) if isinstance(modes, str) else list(modes or [])
+    metric = wanted if wanted in names else names[0] if len(names) == 1 else None
+    if metric is None or len(modes) != len(names):
+        return metric, None
+    mode = modes[names.index(metric)]
+    return metric, mode if mode in ("min", "max") else None
+
+
+def _no_number_where_empty(rows: pl.DataFrame, metric: str | None) -> pl.DataFrame:
+    """Every report has the metric, and pandas writes NaN as an empty cell."""
+    if metric not in rows.columns or not rows[metric].dtype.is_numeric():
+        return rows
+    return rows.with_columns(pl.col(str(metric)).cast(pl.Float64).fill_null(float("nan")))
+
+
+def _settings(frame: pl.DataFrame, trials: list[Label]) -> dict[Label, dict[str, object]]:
+    names = [name for name in frame.columns if name.startswith("config_")]
+    columns = [typed(frame[name]).to_list() for name in names]
+    short = [name.removeprefix("config_") for name in names]
+    return {trial: dict(zip(short, row, strict=True)) for trial, *row in zip(trials, *columns, strict=True)}
+
+
+def _fresh(rows: pl.DataFrame, trials: list[Label]) -> pl.Series | None:
+    """Tell where a paused trial goes on: by the count of reports, or the decision before."""
+    if "st_worker_iter" in rows.columns and rows["st_worker_iter"].dtype.is_numeric():
+        return begins_again(trials, rows["st_worker_iter"])
+    if "st_decision" not in rows.columns:
+        return None
+    frame = rows.select((pl.col("st_decision").cast(pl.String) == "PAUSE").alias("pause"))
+    frame = frame.with_columns(pl.Series("trial", list(map(str, trials))))
+    return frame.select(pl.col("pause").shift(1).over("trial").fill_null(False))["pause"]
