@@ -18,6 +18,7 @@ from hbsim.cli.record import record
 from hbsim.cli.run import run
 from hbsim.cli.simulate import simulate
 from hbsim.cli.surrogates import surrogates
+from hbsim.cli.sweep import sweep
 from hbsim.cli.validate import validate
 from hbsim.errors import nearest
 
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 app.command(cls=Command, short_help="Simulate one study.")(simulate)
 app.command(cls=Command, short_help="Compare variants of schedulers over seeds.")(compare)
+app.command(cls=Command, short_help="Run many studies from a file.")(sweep)
 app.command(cls=Command, short_help="Run a study for real.")(run)
 app.command(cls=Command, short_help="Record learning curves for the simulator.")(record)
 app.command(cls=Command, short_help="Hold the simulator against real runs.")(validate)

@@ -15,14 +15,20 @@ from hbsim.bench.sweep.schema import STUDY, Matches
 from hbsim.bench.sweep.source import Source
 from hbsim.bench.sweep.study import Combination, Study
 from hbsim.bench.variants import Value, Variant, complete
-from hbsim.errors import HbsimError, HbsimWarning, ParameterError
+from hbsim.errors import HbsimError, HbsimWarning
 from hbsim.simulation import Cluster
 from hbsim.simulation.cluster_schema import Place
 from hbsim.study import check_study
 
 __all__ = ["Grid", "Task", "make_grid"]
 
-_SHARED: Final = ("trials", "max_t", "max_time", "max_full_runs", "replace")  # one value for a task's variants
+_SHARED: Final = (
+    "trials",
+    "max_t",
+    "max_time",
+    "max_full_runs",
+    "replace",
+)  # one value for a task's variants
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,14 @@ class Grid:
     tasks: tuple[Task, ...]
     studies: tuple[Study, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def different(self) -> list[Study]:
+        """The studies with different inputs: cells under two names share one."""
+        found: dict[str, Study] = {}
+        for study in self.studies:
+            found.setdefault(study.key, study)
+        return list(found.values())
 
 
 def make_grid(source: Source) -> Grid:
@@ -183,7 +197,9 @@ class _Builder:
                 self.tasks.append(self._task(names, surrogate, known, settings, place))
             elif shared != first:
                 name = next(name for name in _SHARED if shared[name] != first[name])
-                rule = f"{name} = {shared[name]}: must be {first[name]}, as for the other variants of the task"
+                rule = (
+                    f"{name} = {shared[name]}: must be {first[name]}, as for the other variants of the task"
+                )
                 raise self.source.wrong(place, f"{'.'.join(map(str, place))}: {rule}")
             yield self._combination(variant, surrogate, known, cluster, made, settings, self.tasks[-1])
 
@@ -277,9 +293,7 @@ class _Builder:
         searcher: str | None,
     ) -> None:
         scheduler = variant.make(known.surrogate.mode, 0)
-        check_study(
-            scheduler, known.surrogate, None, 0, cluster, searcher, max_time, None, is_replacing
-        )
+        check_study(scheduler, known.surrogate, None, 0, cluster, searcher, max_time, None, is_replacing)
 
     def _noting(self, name: str) -> _Noting:
         return _Noting(self._said, name)
@@ -289,7 +303,9 @@ class _Builder:
         lines = []
         for text, names in self._said.items():
             different = list(dict.fromkeys(names))
-            which = "; ".join(different[:3]) + (f" and {len(different) - 3} more" if len(different) > 3 else "")
+            which = "; ".join(different[:3]) + (
+                f" and {len(different) - 3} more" if len(different) > 3 else ""
+            )
             lines.append(f"{which}: {text}" if which else text)
         return tuple(lines)
 

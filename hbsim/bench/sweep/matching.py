@@ -30,7 +30,11 @@ def matches(table: Matches, names: Names) -> bool:
 
     A table that names seeds does not match a combination without one.
     """
-    texts = ((table.variant, names.variant), (table.surrogate, names.surrogate), (table.cluster, names.cluster))
+    texts = (
+        (table.variant, names.variant),
+        (table.surrogate, names.surrogate),
+        (table.cluster, names.cluster),
+    )
     numbers = ((table.workers, names.workers), (table.seed, names.seed))
     return all(
         wanted is None or any(name == one or fnmatchcase(name, _plain(one)) for one in _several(wanted))

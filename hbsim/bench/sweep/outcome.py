@@ -14,7 +14,6 @@ import polars as pl
 
 from hbsim.bench.cells import SUMMARY, Cell, cell_of
 from hbsim.bench.diagnosis import diagnose, timeline
-from hbsim.bench.sweep.store import Frames
 from hbsim.bench.sweep.study import Study, load_curves
 from hbsim.errors import HbsimError, HbsimWarning
 from hbsim.simulation import Result
@@ -69,7 +68,7 @@ def run_studies(studies: Sequence[tuple[Study, bool]]) -> dict[str, pl.DataFrame
 
 def failed(study: Study, error: str, seconds: float = 0.0) -> dict[str, pl.DataFrame]:
     """Return the outcome of a study that came to nothing."""
-    cell = {name: None for name in CELL} | {"key": study.key, "status": FAILED, "error": error}
+    cell = dict.fromkeys(CELL) | {"key": study.key, "status": FAILED, "error": error}
     return {
         "cells": pl.DataFrame([cell], schema=CELL),
         "incumbents": pl.DataFrame(schema=INCUMBENT),
@@ -102,7 +101,10 @@ def _measured(study: Study, result: Result, is_drawn: bool) -> dict[str, pl.Data
         "key": study.key,
         "status": DONE,
         "error": None,
-        **{name: int(cell.summary[name]) if name in COUNTS else _known(cell.summary[name]) for name in SUMMARY},
+        **{
+            name: int(cell.summary[name]) if name in COUNTS else _known(cell.summary[name])
+            for name in SUMMARY
+        },
         "is_deserted": cell.is_deserted,
         **{name: _last(cell, name) for name in ("value", "regret", "test")},
         **{f"{name}_share": _known(found.shares[name]) for name in SHARES},

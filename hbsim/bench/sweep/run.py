@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Final, TypeAlias
 
 import polars as pl
 
-from hbsim.bench.pool import run_in_turn
+from hbsim.bench.pool import make_executor, run_in_turn
 from hbsim.bench.sweep.outcome import DONE, FAILED, failed, run_studies
 from hbsim.bench.sweep.scored import anytime
 from hbsim.bench.sweep.store import MAIN, TABLES, Store
@@ -73,10 +73,9 @@ def run_cells(
     KeyboardInterrupt
         After Ctrl-C, once what was finished is on the disk.
     """
-    grid = sweep.grid
-    wanted = {study.key: study for study in reversed(grid.studies)}
+    wanted = sweep.grid.different
     skipped = {DONE} if is_retrying else {DONE, FAILED}
-    todo = [s for s in dict.fromkeys(wanted[s.key] for s in grid.studies) if store.status.get(s.key) not in skipped]
+    todo = [study for study in wanted if store.status.get(study.key) not in skipped]
     before = len(wanted) - len(todo)
     drawn = _drawn(sweep)
     chunks = _chunks([(study, study.key in drawn) for study in todo], jobs)
@@ -133,7 +132,7 @@ def _run(chunks: Sequence[Chunk], jobs: int, address: str | None, adder: _Adder)
 def _outcomes(
     chunks: Sequence[Chunk], jobs: int, address: str | None
 ) -> Iterator[tuple[Chunk, dict[str, pl.DataFrame] | BaseException]]:
-    yield from run_in_turn(run_studies, chunks, jobs, address)
+    yield from run_in_turn(partial(make_executor, jobs, address), run_studies, chunks)
 
 
 def _said(error: BaseException) -> str:

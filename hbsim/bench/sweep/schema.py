@@ -31,13 +31,12 @@ Numbers: TypeAlias = int | list[int]
 # What the sweep sets itself, for the variants of a task alike.
 _OWN: Final = ("mode", "seed", "num_trials", "max_t")
 # Options of schedulers; which type takes which is checked with the variant.
-OPTIONS: Final = tuple(
-    dict.fromkeys(name for names in TYPES.values() for name in names if name not in _OWN)
-)
+OPTIONS: Final = tuple(dict.fromkeys(name for names in TYPES.values() for name in names if name not in _OWN))
 STUDY: Final = ("trials", "max_t", "max_time", "max_full_runs", "replace", "searcher")
 # How files of learning curves are read: keywords of `hbsim.surrogates.load`.
 LOADED: Final = (
-    "metric", "mode", "time", "seconds_per_unit", "censored", "test_metric", "first_level", "yahpo_data", "wrap",
+    "metric", "mode", "time", "seconds_per_unit", "censored", "test_metric", "first_level",
+    "yahpo_data", "wrap",
 )  # fmt: skip
 
 

@@ -107,14 +107,18 @@ class Store:
             kept = self._tables[name]
             keys = frames[MAIN][KEY].to_list()
             kept = kept.filter(~pl.col(KEY).is_in(keys)) if not kept.is_empty() else kept
-            self._tables[name] = frame if kept.is_empty() else pl.concat([kept, frame], how="vertical_relaxed")
+            self._tables[name] = (
+                frame if kept.is_empty() else pl.concat([kept, frame], how="vertical_relaxed")
+            )
         self.status.update(zip(frames[MAIN][KEY], frames[MAIN]["status"], strict=True))
 
     def tables(self, keys: Iterable[str]) -> dict[str, pl.DataFrame]:
         """Return the rows of these studies, in this order."""
         order = pl.DataFrame({KEY: list(dict.fromkeys(keys))}, schema={KEY: pl.String})
         return {
-            name: table if table.is_empty() else order.join(table, on=KEY, how="inner", maintain_order="left_right")
+            name: table
+            if table.is_empty()
+            else order.join(table, on=KEY, how="inner", maintain_order="left_right")
             for name, table in self._tables.items()
         }
 

@@ -1,0 +1,100 @@
+"""From a sweep's results to a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+
+from hbsim.bench.report.build_across import across_settings, heatmaps
+from hbsim.bench.report.build_diagnosis import Diagnosed, diagnosis
+from hbsim.bench.report.build_task import make_task
+from hbsim.bench.report.model import Missing, Report, Task, VariantInfo
+from hbsim.bench.report.pairs import TaskScores, task_scores
+from hbsim.bench.report.words import notes, summary
+from hbsim.bench.sweep.results import SweepResults
+from hbsim.bench.sweep.scored import TaskKey
+
+__all__ = ["build"]
+
+
+def build(results: SweepResults, command: str) -> Report:
+    """Work out all that a report says.
+
+    Parameters
+    ----------
+    results : SweepResults
+        Of a sweep, finished or not.
+    command : str
+        The one that makes this report.
+
+    Raises
+    ------
+    ParameterError
+        The extra ``report`` is not installed.
+    """
+    manifest = results.manifest
+    found = diagnosis(results)
+    tasks: list[Task] = []
+    scored: list[TaskScores] = []
+    by_task = _by_task(results.done)
+    for task in manifest["tasks"]:
+        key = (task["surrogate"], task["cluster"], task["workers"])
+        if key not in by_task:
+            continue
+        scores = task_scores(results, key, by_task[key])
+        scored.append(scores)
+        tasks.append(_diagnosed(make_task(task, scores, results, by_task[key]), key, found))
+    groups = {(t["surrogate"], t["cluster"], t["workers"]): t["group"] for t in manifest["tasks"]}
+    names = [variant["name"] for variant in manifest["variants"]]
+    report = Report(
+        title=manifest["title"],
+        description=manifest["description"],
+        summary=(),
+        notes=(),
+        cells=len(results.cells),
+        finished=len(results.done),
+        variants=tuple(VariantInfo(v["name"], v["type"], v["options"]) for v in manifest["variants"]),
+        tasks=tuple(tasks),
+        across=across_settings(scored, groups, names),
+        heatmaps=heatmaps(scored, groups, manifest["variants"]),
+        missing=tuple(_missing(results.cells)),
+        commands=_commands(manifest, command),
+        versions=manifest["versions"],
+        spec=results.spec,
+    )
+    return replace(report, summary=tuple(summary(report)), notes=tuple(notes(report, manifest["warnings"])))
+
+
+def _by_task(done: pl.DataFrame) -> dict[TaskKey, pl.DataFrame]:
+    groups = done.group_by("surrogate", "cluster", "workers", maintain_order=True)
+    return {(str(names[0]), str(names[1]), int(names[2])): group for names, group in groups}  # type: ignore[call-overload]
+
+
+def _diagnosed(task: Task, key: TaskKey, found: Diagnosed) -> Task:
+    return replace(
+        task,
+        rungs=found.rungs.get(key, ()),
+        regrets=found.regrets.get(key, ()),
+        brackets=found.brackets.get(key, ()),
+        shares=found.shares.get(key, ()),
+        timelines=found.timelines.get(key, ()),
+    )
+
+
+def _missing(cells: pl.DataFrame) -> list[Missing]:
+    """Return why cells have no result, the most frequent reason first."""
+    without = cells.filter(pl.col("status").is_null() | (pl.col("status") != "done"))
+    reasons: dict[str, list[str]] = {}
+    for row in without.iter_rows(named=True):
+        reason = "not run yet" if row["status"] is None else str(row["error"])
+        name = f"{row['variant']} on {row['surrogate']}, {row['cluster']}, {row['workers']} workers"
+        reasons.setdefault(reason, []).append(f"{name}, seed {row['seed']}")
+    found = [Missing(reason, len(names), names[0]) for reason, names in reasons.items()]
+    return sorted(found, key=lambda missing: -missing.cells)
+
+
+def _commands(manifest: Mapping[str, Any], command: str) -> dict[str, str]:
+    return {"the studies": manifest["command"], "this report": command}

@@ -1,0 +1,88 @@
+"""What a sweep's folder holds, for those who read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from hbsim.bench.sweep.folder import PLAN, SPEC, read_manifest
+from hbsim.bench.sweep.scored import Budget, Scale, Steps, TaskKey, budgets, scales, steps
+from hbsim.bench.sweep.store import MAIN, Store, read_table
+from hbsim.errors import OutputError
+
+__all__ = ["SweepResults", "read_results"]
+
+
+@dataclass(frozen=True)
+class SweepResults:
+    """The results of a sweep, finished or not.
+
+    Attributes
+    ----------
+    manifest : mapping
+        What the sweep wrote about itself.
+    spec : str
+        Its file.
+    cells : polars.DataFrame
+        A row a cell, in the sweep's order: key, variant, surrogate, cluster, workers, seed, status ("done",
+        "failed", or null: not run), error, then numbers, null where there are none.
+    tables : mapping
+        Frames by name: incumbents, rungs, brackets, timelines, timings; `key` says of which study.
+    """
+
+    manifest: Mapping[str, Any]
+    spec: str
+    cells: pl.DataFrame
+    tables: Mapping[str, pl.DataFrame]
+
+    @cached_property
+    def done(self) -> pl.DataFrame:
+        """The cells with a result."""
+        return self.cells.filter(pl.col("status") == "done")
+
+    @cached_property
+    def scales(self) -> dict[TaskKey, Scale]:
+        """What scores are held against, of each task."""
+        return scales(self.manifest, self.done, self.tables["incumbents"])
+
+    @cached_property
+    def budgets(self) -> dict[TaskKey, Budget]:
+        """Where the variants of each task are scored."""
+        return budgets(self.manifest, self.done)
+
+    @cached_property
+    def steps(self) -> dict[str, Steps]:
+        """The incumbents of each study that has any, by its key."""
+        return steps(self.tables["incumbents"])
+
+    def rows(self, table: str) -> pl.DataFrame:
+        """Return a table with the names of the cells that its rows are of."""
+        names = self.done.select("key", "variant", "surrogate", "cluster", "workers", "seed")
+        return names.join(self.tables[table], on="key", how="inner", maintain_order="left_right")
+
+
+def read_results(folder: Path) -> SweepResults:
+    """Read a sweep's folder.
+
+    Raises
+    ------
+    OutputError
+        It is none, of another version, damaged, or empty.
+    """
+    manifest = read_manifest(folder)
+    store = Store(folder)
+    if not store.status:
+        raise OutputError(str(folder), "has no result yet: hbsim sweep has not finished a cell there")
+    plan = read_table(folder / PLAN)
+    tables = store.tables(plan["key"])
+    cells = plan.join(tables.pop(MAIN), on="key", how="left", maintain_order="left")
+    try:
+        spec = (folder / SPEC).read_text("utf-8")
+    except OSError as error:
+        raise OutputError(str(folder / SPEC), f"cannot be read: {error.strerror}") from error
+    return SweepResults(manifest, spec, cells, tables)

@@ -1,0 +1,207 @@
+"""What scores are held against: the best and a guess at R, and the time at which variants are scored."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import polars as pl
+
+from hbsim.bench.statistics import normalise, on_grid
+from hbsim.surrogates.protocol import Floats
+
+__all__ = ["Budget", "Scale", "Steps", "TaskKey", "anytime", "budgets", "grid_of", "scales", "steps"]
+
+POINTS: Final = 64  # of the grid of each task
+TaskKey: TypeAlias = tuple[str, str, int]  # surrogate, cluster, workers
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What makes a regret of a value at R, and a score of a regret.
+
+    Attributes
+    ----------
+    mode : "max" or "min"
+        Which values are better.
+    best : float
+        The best of the space at R; where that is unknown, the best that any study of the sweep has started.
+    is_known : bool
+        Which of them.
+    guess : float
+        What a configuration drawn at random shows at R: the median.
+    """
+
+    mode: str
+    best: float
+    is_known: bool
+    guess: float
+
+    @property
+    def unit(self) -> float:
+        """The regret of a guess; 1, the metric's own unit, where a guess is as good as the best."""
+        distance = float(self.regret(np.array([self.guess]))[0])
+        return distance if distance > 0 else 1.0
+
+    def regret(self, values: Floats) -> Floats:
+        """Return the distance of values at R from the best, at least 0; NaN stays."""
+        signed = self.best - values if self.mode == "max" else values - self.best
+        return np.maximum(signed, 0.0)
+
+    def score(self, values: Floats) -> Floats:
+        """Return the normalised regret of values at R: 0 is the best there is, 1 no better than a guess."""
+        return normalise(self.regret(values), self.unit)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Simulated seconds at which a task's variants are scored, and who set them."""
+
+    value: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The incumbents of a study: when each was reported, and what it shows at R; shapes (n,)."""
+
+    time: Floats
+    value: Floats
+
+
+def scales(
+    manifest: Mapping[str, Any], cells: pl.DataFrame, incumbents: pl.DataFrame
+) -> dict[TaskKey, Scale]:
+    """Return the scale of each task.
+
+    Parameters
+    ----------
+    manifest : mapping
+        As the sweep wrote it.
+    cells : polars.DataFrame
+        With the names of cells, and `best_started_part`.
+    incumbents : polars.DataFrame
+        With key and value.
+    """
+    seen = _seen(manifest, cells, incumbents)
+    found = {}
+    for task in manifest["tasks"]:
+        known = task["optimum"] is not None
+        best = task["optimum"] if known else seen.get((task["surrogate"], task["max_t"]), math.nan)
+        guess = math.nan if task["guess"] is None else task["guess"]
+        found[_key(task)] = Scale(task["mode"], best, known, guess)
+    return found
+
+
+def _seen(
+    manifest: Mapping[str, Any], cells: pl.DataFrame, incumbents: pl.DataFrame
+) -> dict[tuple[str, float], float]:
+    """Return the best value at R that was seen, of learning curves whose best is unknown."""
+    tasks = pl.DataFrame(
+        [(*_key(t), float(t["max_t"]), t["mode"]) for t in manifest["tasks"] if t["optimum"] is None],
+        schema={"surrogate": pl.String, "cluster": pl.String, "workers": pl.Int64, "max_t": pl.Float64,
+                "mode": pl.String},
+        orient="row",
+    )  # fmt: skip
+    if tasks.is_empty() or cells.is_empty():
+        return {}
+    of = cells.join(tasks, on=["surrogate", "cluster", "workers"], how="inner")
+    shown = incumbents.join(of.select("key", "surrogate", "max_t", "mode").unique(), on="key", how="inner")
+    values = pl.concat(
+        [
+            of.select("surrogate", "max_t", "mode", value="best_started_part"),
+            shown.select("surrogate", "max_t", "mode", "value"),
+        ]
+    ).drop_nulls("value")
+    best = values.group_by("surrogate", "max_t", "mode").agg(
+        low=pl.col("value").min(), high=pl.col("value").max()
+    )
+    return {
+        (row["surrogate"], row["max_t"]): row["high"] if row["mode"] == "max" else row["low"]
+        for row in best.iter_rows(named=True)
+    }
+
+
+def budgets(manifest: Mapping[str, Any], cells: pl.DataFrame) -> dict[TaskKey, Budget]:
+    """Return where each task's variants are scored: its max_time, or where the first of its studies ended."""
+    done = cells.filter(pl.col("status") == "done")
+    soonest = {
+        tuple(names): (group["simulated_seconds"].min(), group)
+        for names, group in done.group_by("surrogate", "cluster", "workers", maintain_order=True)
+    }
+    found = {}
+    for task in manifest["tasks"]:
+        key = _key(task)
+        if task["max_time"] is not None:
+            found[key] = Budget(task["max_time"], "as given")
+        elif key in soonest:
+            end, group = soonest[key]
+            first = group.filter(pl.col("simulated_seconds") == end).row(0, named=True)
+            text = f"the earliest end of any study: {first['variant']}, seed {first['seed']}"
+            found[key] = Budget(float(end), text)
+        else:
+            found[key] = Budget(math.nan, "no study is finished")
+    return found
+
+
+def steps(incumbents: pl.DataFrame) -> dict[str, Steps]:
+    """Return the incumbents of each study that has any, by its key."""
+    ordered = incumbents.select("key", "time", pl.col("value").fill_null(math.nan))
+    keys, time, value = (ordered[name] for name in ("key", "time", "value"))
+    if not len(keys):
+        return {}
+    names, firsts = np.unique(keys.rle_id().to_numpy(), return_index=True)
+    ends = np.append(firsts[1:], len(keys))
+    times, values = time.to_numpy(), value.to_numpy()
+    return {
+        keys[int(first)]: Steps(times[first:end], values[first:end])
+        for _, first, end in zip(names, firsts, ends, strict=True)
+    }
+
+
+def anytime(cells: pl.DataFrame, incumbents: pl.DataFrame, manifest: Mapping[str, Any]) -> pl.DataFrame:
+    """Return each study's normalised regret over time, on a grid that all of its task share.
+
+    Columns: key, time (simulated seconds), score (null before the first incumbent, and where it has none).
+    The 64 points have equal ratios, from the first incumbent of the task to where it is scored.
+    """
+    scale, budget, found = scales(manifest, cells, incumbents), budgets(manifest, cells), steps(incumbents)
+    columns: tuple[list[str], list[Floats], list[Floats]] = ([], [], [])
+    taken: set[str] = set()
+    done = cells.filter(pl.col("status") == "done")
+    for names, group in done.group_by("surrogate", "cluster", "workers", maintain_order=True):
+        task = (str(names[0]), str(names[1]), int(names[2]))
+        keys = [key for key in dict.fromkeys(group["key"]) if key in found and key not in taken]
+        if not keys:
+            continue
+        taken.update(keys)
+        grid = grid_of([found[key] for key in keys], budget[task].value)
+        for key in keys:
+            columns[0].extend([key] * len(grid))
+            columns[1].append(grid)
+            columns[2].append(on_grid(found[key].time, scale[task].score(found[key].value), grid))
+    joined = [np.concatenate(parts) if parts else np.empty(0) for parts in columns[1:]]
+    return pl.DataFrame(
+        {
+            "key": pl.Series(columns[0], dtype=pl.String),
+            "time": pl.Series(joined[0], dtype=pl.Float64),
+            "score": pl.Series(joined[1], dtype=pl.Float64, nan_to_null=True),
+        }
+    )
+
+
+def grid_of(studies: list[Steps], budget: float, points: int = POINTS) -> Floats:
+    """Return points of time from the first incumbent to the budget, with equal ratios where it is above 0."""
+    first = min(float(study.time[0]) for study in studies)
+    if not first < budget:
+        return np.array([budget])
+    grid = np.geomspace(first, budget, points) if first > 0 else np.linspace(first, budget, points)
+    grid[0], grid[-1] = first, budget
+    return grid
+
+
+def _key(task: Mapping[str, Any]) -> TaskKey:
+    return task["surrogate"], task["cluster"], task["workers"]
