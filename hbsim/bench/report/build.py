@@ -70,7 +70,7 @@ def build(results: SweepResults, command: str) -> Report:
 
 def _by_task(done: pl.DataFrame) -> dict[TaskKey, pl.DataFrame]:
     groups = done.group_by("surrogate", "cluster", "workers", maintain_order=True)
-    return {(str(names[0]), str(names[1]), int(names[2])): group for names, group in groups}  # type: ignore[call-overload]
+    return {(str(names[0]), str(names[1]), int(names[2])): group for names, group in groups}
 
 
 def _diagnosed(task: Task, key: TaskKey, found: Diagnosed) -> Task:

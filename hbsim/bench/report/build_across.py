@@ -58,7 +58,7 @@ def _across(
     means = np.array([_means(task, measure, everywhere) for task in tasks])
     names, blocks = group_means(means, [groups[task.key] for task in tasks])
     found = across_tasks(blocks)
-    order = sorted(range(len(everywhere)), key=lambda v: (_last_if_nan(found.mean_ranks[v]), v))
+    order = sorted(range(len(everywhere)), key=lambda v: (_last_if_nan(float(found.mean_ranks[v])), v))
     return Across(
         setting=setting,
         measure=measure,

@@ -110,6 +110,6 @@ def _timelines(results: SweepResults) -> dict[TaskKey, tuple[Timeline, ...]]:
         )
         shown = int(group["worker"].max()) + 1  # type: ignore[arg-type]
         levels = tuple(level.drop_nulls().unique().sort().to_list())
-        line = Timeline(str(variant), int(seed), shown, levels, segments, group["cut"][0])  # type: ignore[call-overload]
-        found.setdefault((str(surrogate), str(cluster), int(workers)), []).append(line)  # type: ignore[call-overload]
+        line = Timeline(str(variant), int(seed), shown, levels, segments, group["cut"][0])
+        found.setdefault((str(surrogate), str(cluster), int(workers)), []).append(line)
     return {task: tuple(lines) for task, lines in found.items()}

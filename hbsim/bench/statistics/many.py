@@ -35,10 +35,9 @@ def mean_intervals(data: Floats) -> list[Interval]:
     """
     data = np.asarray(data, dtype=np.float64)
     found: list[Interval | None] = [None] * len(data)
-    regular = np.isfinite(data).all(axis=1) & (
-        np.ptp(data, axis=1, initial=-np.inf) > 0.0 if data.size else False
-    )
-    regular &= data.shape[1] > 1
+    regular = np.isfinite(data).all(axis=1) & (data.shape[1] > 1)
+    if data.shape[1] > 1:
+        regular &= data.max(axis=1) > data.min(axis=1)
     places = np.flatnonzero(regular)
     for first in range(0, len(places), _ROWS):
         block = places[first : first + _ROWS]

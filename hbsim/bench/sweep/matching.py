@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TypeVar
 
 from hbsim.bench.sweep.schema import Matches
 
 __all__ = ["Names", "matches"]
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +32,20 @@ def matches(table: Matches, names: Names) -> bool:
         (table.cluster, names.cluster),
     )
     numbers = ((table.workers, names.workers), (table.seed, names.seed))
-    return all(
-        wanted is None or any(name == one or fnmatchcase(name, _plain(one)) for one in _several(wanted))
-        for wanted, name in texts
-    ) and all(wanted is None or number in _several(wanted) for wanted, number in numbers)
+    return all(wanted is None or _is_text(name, wanted) for wanted, name in texts) and all(
+        wanted is None or _is_number(number, wanted) for wanted, number in numbers
+    )
+
+
+def _is_text(name: str, wanted: str | list[str]) -> bool:
+    patterns = wanted if isinstance(wanted, list) else [wanted]
+    return any(name == pattern or fnmatchcase(name, _plain(pattern)) for pattern in patterns)
+
+
+def _is_number(number: int | None, wanted: int | list[int]) -> bool:
+    return number in (wanted if isinstance(wanted, list) else [wanted])
 
 
 def _plain(pattern: str) -> str:
     """Return the pattern with brackets as themselves: only * and ? stand for others."""
     return pattern.replace("[", "[[]")
-
-
-def _several(value: T | list[T]) -> Iterable[T]:
-    return value if isinstance(value, list) else [value]

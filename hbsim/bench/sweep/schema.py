@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from hbsim.bench.variants import Value
 from hbsim.core.options import TYPES
@@ -128,7 +128,7 @@ class SweepTable(_Table):
     seeds: int | list[int] | Seeds = 20
     workers: int | list[int] = 32
     target: float = 0.1
-    defaults: Settings = Settings()
+    defaults: Settings = Field(default_factory=Settings.model_construct)
     variants: list[VariantTable]
     surrogates: list[SurrogateTable]
     clusters: list[ClusterTable] = []

@@ -141,7 +141,7 @@ def budgets(manifest: Mapping[str, Any], cells: pl.DataFrame) -> dict[TaskKey, B
             end, group = soonest[key]
             first = group.filter(pl.col("simulated_seconds") == end).row(0, named=True)
             text = f"the earliest end of any study: {first['variant']}, seed {first['seed']}"
-            found[key] = Budget(float(end), text)
+            found[key] = Budget(float(first["simulated_seconds"]), text)
         else:
             found[key] = Budget(math.nan, "no study is finished")
     return found
