@@ -30,11 +30,6 @@ def holm_pairs(scores: Floats) -> Floats:
     -------
     array, shape (k, k)
         Symmetric; NaN on the diagonal, and everywhere for fewer than two rows.
-
-    Raises
-    ------
-    ParameterError
-        The extra ``report`` is not installed.
     """
     scores = np.asarray(scores, dtype=np.float64)
     n, k = scores.shape
