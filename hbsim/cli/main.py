@@ -15,9 +15,11 @@ from hbsim.cli.clusters import clusters
 from hbsim.cli.command import Command, Group, say
 from hbsim.cli.compare import compare
 from hbsim.cli.record import record
+from hbsim.cli.report_page import report
 from hbsim.cli.run import run
 from hbsim.cli.simulate import simulate
 from hbsim.cli.surrogates import surrogates
+from hbsim.cli.surrogates_import import WithImport
 from hbsim.cli.sweep import sweep
 from hbsim.cli.validate import validate
 from hbsim.errors import nearest
@@ -40,10 +42,11 @@ app = typer.Typer(
 app.command(cls=Command, short_help="Simulate one study.")(simulate)
 app.command(cls=Command, short_help="Compare variants of schedulers over seeds.")(compare)
 app.command(cls=Command, short_help="Run many studies from a file.")(sweep)
+app.command(cls=Command, short_help="Say what came out of a sweep: a page, figures, tables.")(report)
 app.command(cls=Command, short_help="Run a study for real.")(run)
 app.command(cls=Command, short_help="Record learning curves for the simulator.")(record)
 app.command(cls=Command, short_help="Hold the simulator against real runs.")(validate)
-app.command(cls=Command, short_help="List learning curves.")(surrogates)
+app.command(cls=WithImport, short_help="List learning curves, or import them.")(surrogates)
 app.command(cls=Command, short_help="List simulated clusters.")(clusters)
 
 

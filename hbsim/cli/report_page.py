@@ -1,0 +1,127 @@
+"""``hbsim report``: a sweep's results as a page, as figures and as tables."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hbsim.cli.command import command_line, say
+
+if TYPE_CHECKING:
+    from hbsim.bench.report.model import Report
+
+__all__ = ["report"]
+
+
+def report(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The results of hbsim sweep.")],
+    *,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE.html", help="Write the page here.")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option("--figures", metavar="DIR", help="Write figures here, as PNG and SVG.")
+    ] = None,
+    tables: Annotated[
+        Path | None, typer.Option("--tables", metavar="DIR", help="Write tables here, as Markdown and LaTeX.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what an earlier report wrote.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object: all numbers.")] = False,
+) -> None:
+    """Say what came out of a sweep: who leads, how sure that is, and what early decisions cost.
+
+    The page is one file that needs no network: rankings, anytime curves, a critical-difference diagram,
+    heatmaps, timelines, and the regret of early decisions. Results of a sweep that is not finished yet, or of
+    which cells failed, are reported as far as they go.
+
+    For example:
+      hbsim report study
+      hbsim report study --out study.html --figures figures --tables tables
+    """
+    from hbsim.bench.report.build import build
+    from hbsim.bench.sweep import read_results
+    from hbsim.cli.output import output_folder, print_json
+
+    _check_page(out, force)
+    with ExitStack() as held:
+        # What cannot be written is said before any work.
+        folders = {
+            kind: held.enter_context(output_folder(path, force))
+            for kind, path in (("figures", figures), ("tables", tables))
+            if path is not None
+        }
+        made = build(read_results(folder), command_line(ctx, ("force", "as_json")))
+        files = _write(made, folders)
+        if out is not None:
+            _write_page(made, out)
+    if made.missing:
+        missing = sum(one.cells for one in made.missing)
+        say("warning", f"{missing:,} of {made.cells:,} cells have no result: {made.missing[0].reason}")
+    written = {str(out): [out.name]} if out is not None else {}
+    written |= {str(figures): files.get("figures", [])} if figures is not None else {}
+    written |= {str(tables): files.get("tables", [])} if tables is not None else {}
+    if as_json:
+        from dataclasses import asdict
+
+        print_json({"report": asdict(made), "files": written})
+        return
+    _show(made, written)
+
+
+def _check_page(out: Path | None, force: bool) -> None:
+    from hbsim.errors import ParameterError
+
+    if out is None:
+        return
+    if out.is_dir():
+        raise ParameterError("out", str(out), "is a folder; give a file, as report.html")
+    if out.exists() and not force:
+        raise ParameterError("out", str(out), "is there already; --force replaces it")
+    if not out.parent.is_dir():
+        raise ParameterError("out", str(out), f"there is no folder {out.parent}")
+
+
+def _write(made: Report, folders: dict[str, Path]) -> dict[str, list[str]]:
+    written: dict[str, list[str]] = {}
+    if "figures" in folders:
+        from hbsim.bench.report.figures import write_figures
+
+        written["figures"] = [path.name for path in write_figures(made, folders["figures"])]
+    if "tables" in folders:
+        from hbsim.bench.report.tables import write_tables
+
+        written["tables"] = [path.name for path in write_tables(made, folders["tables"])]
+    return written
+
+
+def _write_page(made: Report, out: Path) -> None:
+    """Write the page, or leave what is there."""
+    from hbsim.bench.report.page import render
+    from hbsim.errors import OutputError
+
+    temporary = out.with_name(f".{out.name}.hbsim")
+    try:
+        temporary.write_text(render(made), "utf-8")
+        os.replace(temporary, out)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(str(out), f"cannot be written: {error.strerror or error}") from error
+
+
+def _show(made: Report, written: dict[str, list[str]]) -> None:
+    from rich.console import Console
+
+    from hbsim.bench.report.terminal import show
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=100)
+    show(made, console)
+    for place, names in written.items():
+        count = f" ({len(names)} files)" if len(names) > 1 else ""
+        console.print(f"{place}{count}", markup=False, soft_wrap=True)
