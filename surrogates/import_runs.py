@@ -203,9 +203,7 @@ def _described(log: Log, chosen: Chosen, made: Made, mode: Mode | None, notes: t
     top = float(cast("float", ends.max()))
     said = log.mode if chosen.metric == log.metric else None
     timed = "seconds" in frame.columns and "seconds" not in (*made.metrics, *made.hyperparameters)
-    more = [] if mode or said else ["nothing says what is better: loading needs mode='max' or mode='min'"]
-    if not made.hyperparameters:
-        more.append("there are no hyperparameters: curves can be replayed, but not fitted")
+    bare = () if made.hyperparameters else ("no hyperparameters: curves can be replayed, but not fitted",)
     return Imported(
         source=log.source,
         kind=log.kind,
@@ -222,7 +220,7 @@ def _described(log: Log, chosen: Chosen, made: Made, mode: Mode | None, notes: t
         max_resource=top,
         early=int((ends < top).sum()),
         no_number=int(frame[metric].is_nan().sum()),
-        notes=(*notes, *made.notes, *more),
+        notes=(*notes, *made.notes, *bare),
     )
 
 

@@ -46,6 +46,7 @@ def read_syne_tune(path: Path, wanted: Wanted) -> Log:
     said = _metadata(results.with_name("metadata.json"))
     frame = frame.filter(pl.col("trial_id").is_not_null())
     trials = labels_of(frame["trial_id"])
+    settings, changing = _settings(frame, trials)
     rows = pl.DataFrame([typed(c) for c in frame if not c.name.startswith("config_")])
     metric, mode = _objective(said, wanted.metric)
     attribute = said.get("scheduler_kwargs", {}).get("time_attr")
@@ -55,7 +56,7 @@ def read_syne_tune(path: Path, wanted: Wanted) -> Log:
         kind="Syne Tune",
         trials=trials,
         rows=_no_number_where_empty(rows, wanted.metric or metric),
-        settings=_settings(frame, trials),
+        settings=settings,
         resources=(*first, "epoch", "training_iteration", "resource", "step", "hp_epoch"),
         times=tuple(name for name in _TIMES if name in rows.columns),
         refused={"st_tuner_time": _EXPERIMENT, "st_worker_timestamp": "is a date, not a duration"},
@@ -66,10 +67,13 @@ def read_syne_tune(path: Path, wanted: Wanted) -> Log:
         metric=metric,
         mode=mode,
         space=syne_tune_space(said.get("config_space")),
-        notes=()
-        if said
-        else ("there is no metadata.json beside the results: metric and mode are not known",),
+        notes=tuple(_notes(said, changing)),
     )
+
+
+def _notes(said: Mapping[str, Any], changing: list[str]) -> list[str]:
+    notes = [] if said else ["there is no metadata.json beside the results: metric and mode are not known"]
+    return notes + [f"{name} is no hyperparameter: it changes within a trial" for name in changing]
 
 
 def _results(path: Path) -> Path:
@@ -123,11 +127,22 @@ def _no_number_where_empty(rows: pl.DataFrame, metric: str | None) -> pl.DataFra
     return rows.with_columns(pl.col(str(metric)).cast(pl.Float64).fill_null(float("nan")))
 
 
-def _settings(frame: pl.DataFrame, trials: list[Label]) -> dict[Label, dict[str, object]]:
+def _settings(frame: pl.DataFrame, trials: list[Label]) -> tuple[dict[Label, dict[str, object]], list[str]]:
+    """Return each trial's hyperparameters, and the names of those that change while it is trained.
+
+    With ``max_resource_attr`` a promotion writes the next milestone into the configuration.
+    """
     names = [name for name in frame.columns if name.startswith("config_")]
-    columns = [typed(frame[name]).to_list() for name in names]
-    short = [name.removeprefix("config_") for name in names]
-    return {trial: dict(zip(short, row, strict=True)) for trial, *row in zip(trials, *columns, strict=True)}
+    names = [name for name in names if not name.startswith("config_st_")]
+    columns = {name.removeprefix("config_"): typed(frame[name]).to_list() for name in names}
+    settings: dict[Label, dict[str, object]] = {}
+    changing: dict[str, None] = {}
+    for row, trial in enumerate(trials):
+        values = {name: column[row] for name, column in columns.items()}
+        known = settings.setdefault(trial, values)
+        changing |= dict.fromkeys(name for name, value in values.items() if value != known[name])
+    kept = {t: {n: v for n, v in values.items() if n not in changing} for t, values in settings.items()}
+    return kept, list(changing)
 
 
 def _fresh(rows: pl.DataFrame, trials: list[Label]) -> pl.Series | None:

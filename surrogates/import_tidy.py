@@ -87,16 +87,16 @@ def tidy(log: Log, chosen: Chosen, first_level: int | None) -> Curves:
 
 def _kept(log: Log, chosen: Chosen) -> tuple[Ints, list[str]]:
     levels = _numbers(log, chosen.resource)
-    counted = np.isfinite(levels)
+    level_there = np.isfinite(levels)
     told = log.rows[chosen.metric].is_not_null().to_numpy()
-    kept = np.flatnonzero(counted & told)
+    kept = np.flatnonzero(level_there & told)
     if not kept.size:
         raise SurrogateError(log.source, f"no row has both {chosen.resource} and {chosen.metric}")
     if (levels[kept] < 0).any():
         low = levels[kept].min()
         raise SurrogateError(log.source, f"a level is negative: {chosen.resource} is {low:g}")
     notes = []
-    for name, lost in ((chosen.resource, ~counted), (chosen.metric, counted & ~told)):
+    for name, lost in ((chosen.resource, ~level_there), (chosen.metric, level_there & ~told)):
         if count := int(lost.sum()):
             notes.append(f"left out {counted(count, 'row')} without {name}")
     return kept, notes

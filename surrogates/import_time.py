@@ -33,7 +33,7 @@ def seconds_of(
     """
     if time is None:
         if not any(value == value for value in log.durations.values()):
-            return None, ["there is no time of training: loading needs seconds_per_unit"]
+            return None, []
         note = "time is spread evenly over each trial, from its begin to its end"
         return _spread(trials, levels, log.durations), [note]
     clock = log.rows[time].cast(pl.Float64).fill_null(float("nan")).to_numpy()[rows]

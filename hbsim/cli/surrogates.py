@@ -33,6 +33,9 @@ def surrogates(
     Without a name, those that ship with hbsim. Ranks are Spearman's correlation between the trials' values
     at a level and at the last one: 1 says that the order at this level is the final order.
 
+    `hbsim surrogates import` makes curves of runs that Syne Tune, Ray Tune, Optuna, W&B or MLflow logged; its
+    --help says how. (A file called import is ./import.)
+
     For example:
       hbsim surrogates
       hbsim surrogates synthetic:noise=0.1,early_rank=0.9
