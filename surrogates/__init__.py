@@ -5,6 +5,7 @@ from hbsim.surrogates.describe import Description, describe, rank_correlation, s
 from hbsim.surrogates.fingerprint import fingerprint
 from hbsim.surrogates.fit_report import FitReport
 from hbsim.surrogates.fitted import Fitted, fit
+from hbsim.surrogates.import_runs import Imported, import_runs
 from hbsim.surrogates.options import check_levels
 from hbsim.surrogates.protocol import Surrogate
 from hbsim.surrogates.registry import available, load
@@ -26,6 +27,7 @@ __all__ = [
     "FitReport",
     "Fitted",
     "Ideal",
+    "Imported",
     "Negated",
     "Noisy",
     "ScaledCost",
@@ -38,6 +40,7 @@ __all__ = [
     "describe",
     "fingerprint",
     "fit",
+    "import_runs",
     "load",
     "rank_correlation",
     "spread_levels",
