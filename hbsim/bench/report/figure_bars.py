@@ -61,7 +61,7 @@ def regrets_figure(view: View, looks: Looks) -> Figure | None:
     if not names:
         return None
     values = np.nan_to_num(np.array([rows[name] for name in names]))
-    figure, axes = _figure(len(names), looks, names, list(_REGRETS))
+    figure, axes = _figure(len(names), looks, names, [*_REGRETS, "sum"])
     _stack(axes, values, list(_REGRETS.values()))
     totals = values.sum(axis=1)
     axes.plot(totals, range(len(names)), "D", color=INK, markersize=3.5, markeredgecolor="white", zorder=5)
@@ -69,7 +69,7 @@ def regrets_figure(view: View, looks: Looks) -> Figure | None:
     digits = decimals(Interval(float(total), np.nan, np.nan) for total in totals)
     _right(axes, [number(float(total), digits) for total in totals])
     axes.set_xlabel("normalised regret at the end")
-    return _finish(figure, axes, view, _REGRETS)
+    return _finish(figure, view, [*_patches(_REGRETS), _diamond()])
 
 
 def shares_figure(view: View, looks: Looks) -> Figure | None:
@@ -85,7 +85,7 @@ def shares_figure(view: View, looks: Looks) -> Figure | None:
     _stack(axes, values, list(_SHARES.values()))
     _right(axes, [f"saved {percent(rows[name].saved)}" for name in names])
     axes.set(xlim=(0, 100), xlabel="share of the workers' time, %")
-    return _finish(figure, axes, view, used)
+    return _finish(figure, view, _patches(used))
 
 
 def brackets_figure(view: View, looks: Looks) -> Figure | None:
@@ -153,11 +153,19 @@ def _right(axes: Axes, texts: Sequence[str]) -> None:
         )
 
 
-def _finish(figure: Figure, axes: Axes, view: View, parts: Mapping[str, tuple[str, str]]) -> Figure:
+def _finish(figure: Figure, view: View, handles: Sequence[Artist]) -> Figure:
     letters = int(figure.get_figwidth() / LETTER * 0.85)
     figure.suptitle(shortened(view.title, letters), fontsize=8, x=0.01, ha="left")
-    put_legend(figure, _patches(parts))
+    put_legend(figure, handles)
     return figure
+
+
+def _diamond() -> Artist:
+    from matplotlib.lines import Line2D
+
+    return Line2D(
+        [], [], color=INK, marker="D", markersize=3.5, markeredgecolor="white", linestyle="", label="sum"
+    )
 
 
 def _patches(parts: Mapping[str, tuple[Colour, str]]) -> list[Artist]:

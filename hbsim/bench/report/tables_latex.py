@@ -29,7 +29,7 @@ _CHARACTERS: Final = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     "`": r"\`{}",
-    '"': "''",
+    '"': "{''}",
     "≈": r"$\approx$",
     "≤": r"$\leq$",
     "∞": r"$\infty$",
@@ -42,8 +42,8 @@ _CHARACTERS: Final = {
 
 def escaped(text: str) -> str:
     """Return `text` as LaTeX that prints it."""
-    made = "".join(_CHARACTERS.get(character, character) for character in clean(text).replace("--", "-\0-"))
-    made = made.replace("-\0-", "-{}-")
+    apart = re.sub(r"(-|–)(?=-|–)|(')(?=')|(,)(?=,)", "\\g<0>\0", clean(text))  # else they are joined
+    made = "".join(_CHARACTERS.get(character, character) for character in apart).replace("\0", "{}")
     return re.sub(r"(?<![\w\]{}-])-(?=[\d$])", "$-$", made)  # a minus, not a hyphen
 
 
