@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import f as f_distribution
 from scipy.stats import friedmanchisquare, wilcoxon
 
 from hbsim.bench.statistics import (
@@ -112,6 +113,30 @@ def test_friedman_is_scipys(seed: int, g: int, k: int, values: int):
     assert chi_square == pytest.approx(friedmanchisquare(*scores.T).statistic, abs=1e-9)
     assert f >= 0.0
     assert 0.0 <= p <= 1.0
+
+
+@pytest.mark.parametrize(
+    "ranks",
+    [
+        [[1.0, 2.0, 3.0], [1.0, 3.0, 2.0], [1.0, 2.0, 3.0]],
+        [[1.5, 1.5, 3.0], [2.0, 1.0, 3.0], [2.0, 2.0, 2.0], [1.0, 3.0, 2.0]],
+    ],
+)
+def test_few_blocks_are_held_against_all_orders(ranks: list[list[float]]):
+    uneven = [sum(sum(column) ** 2 for column in zip(*rows, strict=True)) for rows in itertools.product(
+        *(itertools.permutations(row) for row in ranks))]  # fmt: skip
+    seen = sum(sum(column) ** 2 for column in zip(*ranks, strict=True))
+    expected = sum(one >= seen for one in uneven) / len(uneven)
+    assert friedman(np.array(ranks))[2] == pytest.approx(expected, abs=0.015)
+
+
+def test_few_and_many_blocks_agree():
+    scores = np.random.default_rng(3).normal(size=(10, 4)) + np.arange(4) / 3
+    ranks = block_ranks(scores)
+    few, many = friedman(ranks[:9]), friedman(ranks)
+    assert few[2] == pytest.approx(f_distribution.sf(few[1], 3, 24), rel=0.2)
+    assert many[2] == f_distribution.sf(many[1], 3, 27)
+    assert friedman(ranks[:9]) == few
 
 
 def test_blocks_of_one_order():

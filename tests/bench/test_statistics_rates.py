@@ -15,6 +15,7 @@ from hbsim.bench.statistics import (
     across_tasks,
     block_ranks,
     compare_pairs,
+    critical_difference,
     friedman,
     holm,
     holm_pairs,
@@ -167,6 +168,17 @@ def test_seeds_are_no_tasks():
         by_seed += friedman(block_ranks(scores.reshape(-1, 4)))[2] <= 0.05
     assert max(by_task, pairs_by_task) <= at_most(0.05, REPEATS)
     assert by_seed >= 0.6 * REPEATS
+
+
+@pytest.mark.parametrize(("blocks", "variants"), [(3, 3), (5, 3), (4, 6), (12, 5)])
+def test_of_few_tasks_none_are_called_too_often(blocks: int, variants: int):
+    random = np.random.default_rng(17)
+    false = false_nemenyi = 0
+    for _ in range(REPEATS):
+        ranks = block_ranks(random.normal(size=(blocks, variants)))
+        false += friedman(ranks)[2] <= 0.05
+        false_nemenyi += np.ptp(ranks.mean(axis=0)) >= critical_difference(blocks, variants)
+    assert max(false, false_nemenyi) <= at_most(0.05, REPEATS)
 
 
 def test_a_difference_on_all_tasks_is_found():

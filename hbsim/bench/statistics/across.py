@@ -95,8 +95,8 @@ def across_tasks(scores: Floats, alpha: float = 0.05) -> AcrossTasks:
 
     A block is one number a variant: seeds of one task are no blocks (see `seed_means`), and tasks that
     depend on each other are one (see `group_means`). Fewer than 2 blocks have no test. Wilcoxon's test of
-    fewer than 6 cannot be significant at 0.05, and with more variants it takes more; see `least_pairs`. The F
-    and the studentized range are approximations for many blocks: think little of them below 10.
+    fewer than 6 cannot be significant at 0.05, and with more variants it takes more; see `least_pairs`.
+    Nemenyi's is an approximation for many blocks; with few it rejects less often than it may.
 
     Parameters
     ----------
