@@ -124,6 +124,29 @@ def test_stopping_saves_nothing():
     assert (shares["saved"], shares["retrained"], shares["overhead"]) == (0, 0, 0)
 
 
+def test_shares_where_a_worker_is_taken_away_twice():
+    """Told at 3 it saves 1.5 units. Back at 5 it trains from 6.5, too late for the notice, and is gone at 7.
+
+    From 8 on it starts again, and trains from 9.5 to 17 what is left. Only that job saved anything.
+    """
+    cluster = {"schedule": [(0, 1), (4, 0), (5, 1), (7, 0), (8, 1)], "notice": 1.0, "startup": 1.5}
+    shares = dict(diagnose(study("fifo", {"num_trials": 1, "retries": 2}, cluster)).shares)
+    seconds = {"training": 9, "retrained": 0.5, "overhead": 4.5, "idle": 1, "absent": 2}
+    expected = {name: part / 17 for name, part in seconds.items()}
+    expected |= {"saved": 1.5 / 9.5, "saved_resource": 1.5, "saved_seconds": 1.5}
+    assert shares == pytest.approx(expected)
+
+
+def test_shares_where_nothing_but_a_report_is_left():
+    """At 9.5 it saves all of its nine units; back at 11 it is told to go at 11.5; from 13 on it waits."""
+    cluster = {"schedule": [(0, 1), (10.5, 0), (11, 1), (12.5, 0), (13, 1)], "notice": 1.0}
+    cluster["report_delay"] = 2.0
+    shares = dict(diagnose(study("fifo", {"num_trials": 1, "retries": 2}, cluster)).shares)
+    seconds = {"training": 9, "retrained": 0, "overhead": 3, "idle": 2, "absent": 1}
+    expected = {name: part / 15 for name, part in seconds.items()}
+    assert shares == pytest.approx({**expected, "saved": 1.0, "saved_resource": 9.0, "saved_seconds": 9.0})
+
+
 def test_what_the_end_of_the_study_took():
     """Four trials of nine seconds have ended by 40 s, the best of them shows 0.7; trial 4 is under way."""
     parts = diagnose(study("fifo", {}, {}, max_time=40.0)).regrets
