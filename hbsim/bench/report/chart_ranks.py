@@ -15,8 +15,8 @@ from hbsim.bench.report.page_text import escape, fixed
 
 __all__ = ["can_be_drawn", "ranks_diagram", "rows_of_bars"]
 
-WIDTH: Final = 760
-SIDE: Final = 210  # left and right of the axis, for the names
+WIDTH: Final = 900
+SIDE: Final = 255  # left and right of the axis, for the names
 ROW: Final = 20
 AXIS: Final = 52  # the axis is so far below the top
 BAR: Final = 9

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from string import Template
 from typing import Final
@@ -15,7 +15,7 @@ from hbsim.bench.report.page_data import encoded
 from hbsim.bench.report.page_marks import colour_rules, marks, plotly_styles
 from hbsim.bench.report.page_tables import missing_table, pairs, tasks_table, variants_table
 from hbsim.bench.report.page_text import blob, escape
-from hbsim.bench.report.page_thin import LADDER, Limits, size, thinned
+from hbsim.bench.report.page_thin import LADDER, size, thinned
 from hbsim.bench.statistics.checks import need_report
 
 __all__ = ["LIMIT", "render"]
@@ -54,7 +54,7 @@ def render(report: Report, *, limit: int = LIMIT) -> str:
     return Template(_asset("template.html")).substitute(
         fixed,
         policy=escape(_policy(plotly, script)),
-        notes=_items((*report.notes, *notes)),
+        notes=_notes((*report.notes, *notes)),
         data=data,
         plotly=plotly,
         script=script,
@@ -104,6 +104,10 @@ def _items(sentences: Iterable[str]) -> str:
     return f"<ul>{items}</ul>" if items else ""
 
 
+def _notes(sentences: Sequence[str]) -> str:
+    return f"<h3>To keep in mind</h3>{_items(sentences)}" if sentences else ""
+
+
 def _counts(report: Report) -> str:
     def many(count: int, what: str) -> str:
         return f"{count:,} {what}{'' if count == 1 else 's'}".replace(",", "\N{NARROW NO-BREAK SPACE}")
@@ -130,15 +134,10 @@ def _fitting(report: Report, room: int) -> tuple[str, tuple[str, ...]]:
     styles = plotly_styles(report.variants)
     data, notes = "", ()
     for limits in LADDER:
-        small, notes = thinned(report, limits)
-        if _is_hopeless(small, limits, room):
-            continue
-        data = blob(encoded(small, styles))
-        if len(data) <= room:
-            break
+        # To make the data takes long where there is much of it: only where it may fit.
+        if limits is LADDER[-1] or 0.9 * sum(size(task, limits) for task in report.tasks) <= room:
+            small, notes = thinned(report, limits)
+            data = blob(encoded(small, styles))
+            if len(data) <= room:
+                break
     return data, notes
-
-
-def _is_hopeless(report: Report, limits: Limits, room: int) -> bool:
-    """Return whether to go on without making the data, which takes long where there is much of it."""
-    return limits is not LADDER[-1] and 0.9 * sum(size(task) for task in report.tasks) > room

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from hbsim.bench.report.model import VariantInfo
+from hbsim.bench.report.page_text import escape
 from hbsim.bench.styles import Style, styles
 from hbsim.bench.variants import Variant
 
-__all__ = ["colour_rules", "marks", "plotly_styles", "swatch"]
+__all__ = ["colour_rules", "marks", "marked", "plotly_styles"]
 
 WIDTH: Final = 2.0  # of a line in pixels, the unit of dashes
+
+SHORT: Final = 34  # characters of a name that stays in one line where there is room
 
 # What matplotlib calls a marker: what Plotly does, and its outline as corners (radius, degrees from the top).
 MARKERS: Final = {
@@ -85,6 +88,8 @@ def _shape(index: int, style: Style) -> str:
     return f'<polygon points="{points}" fill="var(--v{index})"/>'
 
 
-def swatch(index: int) -> str:
-    """Return the picture of a variant beside its name."""
-    return f'<svg class="swatch" aria-hidden="true"><use href="#mark-{index}"/></svg>'
+def marked(name: str, index: int) -> str:
+    """Return a variant's picture and name; a long name may break after a comma."""
+    picture = f'<svg class="swatch" aria-hidden="true"><use href="#mark-{index}"/></svg>'
+    text = escape(name).replace(",", ",<wbr>")
+    return f'<span class="{"variant" if len(name) > SHORT else "variant short"}">{picture}<span>{text}</span></span>'

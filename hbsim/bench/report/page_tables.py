@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from hbsim.bench.report.model import Report, Task
-from hbsim.bench.report.page_marks import swatch
+from hbsim.bench.report.page_marks import marked
 from hbsim.bench.report.page_text import DASH, decimals, escape, fixed
 from hbsim.bench.statistics import Interval
 
@@ -28,14 +28,14 @@ def table(caption: str, heads: Sequence[tuple[str, bool]], rows: Iterable[str], 
     )
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table{more}>'
-        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>"
+        f"<caption><span>{escape(caption)}</span></caption><thead><tr>{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
 def variant_cell(name: str, number: Mapping[str, int]) -> str:
     """Return the head of a row: the variant's mark and its name."""
-    return f'<th scope="row" class="name">{swatch(number[name])}{escape(name)}</th>'
+    return f'<th scope="row" class="name">{marked(name, number[name])}</th>'
 
 
 def interval_cell(interval: Interval, places: int) -> str:
@@ -74,7 +74,7 @@ def tasks_table(report: Report) -> str:
 def _task_row(index: int, task: Task, number: Mapping[str, int], places: int) -> str:
     best = next((row for row in task.rows if row.call == "best"), None)
     close = sum(row.call == "too close to call" for row in task.rows)
-    who = f"{swatch(number[best.variant])}{escape(best.variant)}" if best else DASH
+    who = marked(best.variant, number[best.variant]) if best else DASH
     score = interval_cell(best.score, places) if best else f'<td class="number">{DASH}</td>'
     return (
         f'<tr><th scope="row" class="name"><a href="#task={index}">{escape(task.surrogate)}</a></th>'

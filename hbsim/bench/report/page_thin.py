@@ -42,14 +42,16 @@ LADDER: Final = (
 )
 
 
-def size(task: Task) -> int:
-    """Return about how many bytes a task takes in the page's data."""
-    lines = [*task.anytime, *task.reached]
-    packed = sum(3 * (len(line.mean) + len(line.low) + len(line.high)) + 16 for line in lines)
-    grids = sum(7 * len(grid) for grid in {line.x for line in lines})
-    segments = sum(20 * len(timeline.segments) + 80 for timeline in task.timelines)
-    rows = 200 * len(task.rows) + 28 * len(task.rungs) + 34 * len(task.regrets)
-    return 1500 + packed + grids + segments + rows + 26 * len(task.brackets) + 46 * len(task.shares)
+def size(task: Task, limits: Limits) -> int:
+    """Return about how many bytes a task takes in the page's data with these limits."""
+    anytime = [min(limits.points, len(line.x)) for line in task.anytime]
+    reached = [min(limits.points, len(line.x)) for line in task.reached]
+    banded = sum(sorted(anytime)[-limits.bands :]) if limits.bands else 0
+    curves = 3 * (sum(anytime) + 2 * banded + sum(reached)) + 16 * (len(anytime) + len(reached))
+    grids = sum(7 * min(limits.points, len(x)) for x in {line.x for line in (*task.anytime, *task.reached)})
+    segments = sum(20 * min(limits.segments, len(one.segments)) + 80 for one in task.timelines[: limits.timelines])
+    rows = 200 * len(task.rows) + 26 * len(task.rungs) + 34 * len(task.regrets)
+    return 1500 + curves + grids + segments + rows + 26 * len(task.brackets) + 46 * len(task.shares)
 
 
 def thinned(report: Report, limits: Limits) -> tuple[Report, tuple[str, ...]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+
 import numpy as np
 
 from hbsim.bench.report.model import (
@@ -273,3 +276,74 @@ def _heatmap(rng: np.random.Generator, setting: str) -> Heatmap:
     values = rng.uniform(0.02, 0.3, (4, 3)).tolist()
     values[3][2] = NAN
     return Heatmap("stopping", setting, (1.0, 2.0, 3.0, 5.0), (2.0, 3.0, 4.0), tuple(map(tuple, values)))
+
+
+def poisoned(report: Report, text: str) -> Report:
+    """Return `report` with `text` in front of every text of people's; what has a fixed set of values stays."""
+    kept = {"mode", "call", "measure"}
+
+    def changed(value: object, name: str = "") -> object:
+        if isinstance(value, str):
+            return value if name in kept else text + value
+        if isinstance(value, Mapping):
+            return {changed(key): changed(item) for key, item in value.items()}
+        if isinstance(value, tuple):
+            return tuple(changed(item) for item in value)
+        if is_dataclass(value) and not isinstance(value, type):
+            new = {one.name: changed(getattr(value, one.name), one.name) for one in fields(value)}
+            return replace(value, **new)
+        return value
+
+    made = changed(report)
+    assert isinstance(made, Report)
+    return made
+
+
+def without_results(report: Report) -> Report:
+    """Return a report of a sweep none of whose studies has a score."""
+    none = Interval(NAN, NAN, NAN)
+    tasks = []
+    for task in report.tasks:
+        rows = tuple(
+            TaskRow(
+                row.variant,
+                rank,
+                none,
+                none,
+                none,
+                none,
+                NAN,
+                20,
+                none,
+                NAN,
+                NAN,
+                "no score",
+                None,
+                NAN,
+                NAN,
+                NAN,
+                NAN,
+            )
+            for rank, row in enumerate(task.rows, 1)
+        )
+        small = replace(
+            task, seeds=0, budget=NAN, optimum=NAN, guess=NAN, target=NAN, rows=rows, anytime=(), reached=()
+        )
+        tasks.append(replace(small, rungs=(), regrets=(), brackets=(), shares=(), timelines=()))
+    across = tuple(
+        replace(
+            one,
+            scores=tuple((NAN,) * len(one.variants) for _ in one.groups),
+            means=(none,) * len(one.variants),
+            ranks=(NAN,) * len(one.variants),
+            p_friedman=NAN,
+            critical_difference=NAN,
+            cliques=(),
+            duels=tuple(replace(duel, wins=0, ties=0, losses=0, p=NAN, p_nemenyi=NAN) for duel in one.duels),
+        )
+        for one in report.across
+    )
+    empty = tuple(
+        replace(one, values=tuple((NAN,) * len(one.etas) for _ in one.brackets)) for one in report.heatmaps
+    )
+    return replace(report, finished=0, tasks=tuple(tasks), across=across, heatmaps=empty)

@@ -56,11 +56,15 @@ function sharesChart() {
   return partsChart("shares", "Share of the workers’ time", precisePercent, { range: [0, 1], tickformat: ".0%" });
 }
 
-// Viridis, from dark to light: an order that eyes without red or green see too.
+// Viridis, for heatmaps: an order that eyes without red or green see too; as are the greens and blues of levels.
+const LEVELS = [[211, 238, 188], [143, 212, 184], [79, 185, 195], [47, 147, 193], [42, 95, 176]];
 const VIRIDIS = ["#440154", "#482878", "#3e4a89", "#31688e", "#26838f", "#1f9d8a", "#6cce5a", "#b6de2b", "#fee825"];
 
 function shade(index, count) {
-  return VIRIDIS[count > 1 ? Math.round(8 - (7 * index) / (count - 1)) : 4];
+  const place = count > 1 ? (4 * index) / (count - 1) : 2;
+  const [one, next] = [LEVELS[Math.floor(place)], LEVELS[Math.ceil(place)]];
+  const mixed = one.map((part, i) => Math.round(part + (next[i] - part) * (place % 1)));
+  return "#" + mixed.map((part) => part.toString(16).padStart(2, "0")).join("");
 }
 
 function bracketsChart() {
@@ -92,7 +96,7 @@ function threeParts(names) {
   const axes = {};
   Object.values(TITLES).forEach((title, k) => {
     const key = k ? k + 1 : "";
-    const domain = isNarrow() ? [0, 1] : [k * 0.345, k * 0.345 + 0.31];
+    const domain = isNarrow() ? [0, 1] : [k * 0.355, k * 0.355 + 0.29];
     axes[`xaxis${key}`] = axis(title, { range: [0, 1], tickformat: ".0%", dtick: isNarrow() ? 0.25 : 0.5, domain, anchor: isNarrow() ? `y${key}` : "y" });
     if (k && !isNarrow()) return;
     const height = isNarrow() ? { domain: [(2 - k) * 0.345 + 0.03, (2 - k) * 0.345 + 0.31] } : {};
@@ -101,8 +105,21 @@ function threeParts(names) {
   return axes;
 }
 
+// White on the dark half of the colours, black on the light one.
+function cellTexts(values, places) {
+  const known = values.flat().filter(isNumber);
+  const [low, high] = [Math.min(...known), Math.max(...known)];
+  return values.flatMap((row, y) => row.map((value, x) => ({
+    x,
+    y,
+    text: fixed(value, places),
+    showarrow: false,
+    font: { color: !isNumber(value) ? theme().ink : value < low + 0.55 * (high - low) ? "#ffffff" : "#000000" },
+  })));
+}
+
 function heatmapChart(heatmap) {
-  const { ink, line } = theme();
+  const { line } = theme();
   const values = heatmap.values;
   if (!values.flat().some(isNumber)) return "There is no score for these.";
   const places = decimals(values.flat());
@@ -114,8 +131,6 @@ function heatmapChart(heatmap) {
       z: values,
       colorscale: VIRIDIS.map((colour, i) => [i / 8, colour]),
       colorbar: { title: { text: "Normalised regret", side: "right" }, outlinewidth: 0, thickness: 12 },
-      text: values.map((row) => row.map((value) => (isNumber(value) ? fixed(value, places) : ""))),
-      texttemplate: "%{text}",
       hoverinfo: "text",
       hovertext: values.map((row, i) => row.map((value, j) => `${plain(heatmap.brackets[i])} brackets, η = ${plain(heatmap.etas[j])}<br>${fixed(value, places)}`)),
       xgap: 2,
@@ -126,7 +141,7 @@ function heatmapChart(heatmap) {
       xaxis: axis("Reduction factor η", { tickvals: heatmap.etas.map((_, i) => i), ticktext: heatmap.etas.map(plain), showgrid: false, ticks: "" }),
       yaxis: axis("Brackets", { tickvals: heatmap.brackets.map((_, i) => i), ticktext: heatmap.brackets.map(plain), showgrid: false, ticks: "" }),
       plot_bgcolor: line,
-      font: { color: ink, size: 12, family: getComputedStyle(document.body).fontFamily },
+      annotations: cellTexts(values, places),
     },
     height: 110 + 48 * heatmap.brackets.length,
     label: `Mean normalised regret by brackets and reduction factor, ${heatmap.title}, ${heatmap.setting}`,

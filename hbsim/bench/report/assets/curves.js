@@ -53,18 +53,34 @@ function anytimeChart() {
   const lines = shownLines(task.anytime);
   if (!lines.some((line) => line.x.some((x) => x > 0))) return NO_CURVES;
   const unit = timeUnit(task.budget);
-  const { muted } = theme();
   const text = (line, i) => (line.low ? interval(line.mean[i], line.low[i], line.high[i], 4) : fixed(line.mean[i], 4));
-  const y = state.y === "log" ? {} : { rangemode: "tozero" };
+  const y = state.y === "log" ? { range: logRange(lines) } : { rangemode: "tozero" };
   return {
     traces: curveTraces(lines, unit, bandedVariants(task), text),
     layout: {
       xaxis: timeAxis(unit, lines),
       yaxis: logOrLinear(state.y, "Normalised regret", y),
-      shapes: isNumber(task.target) ? [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: task.target, y1: task.target, line: { color: muted, dash: "dot", width: 1.5 } }] : [],
+      ...(isNumber(task.target) ? targetLine(task.target) : {}),
     },
     height: isNarrow() ? 340 : 460,
     label: `Normalised regret over simulated time, ${task.surrogate}, ${task.setting}`,
+  };
+}
+
+// Of means and bands, a little more than what is above 0.
+function logRange(lines) {
+  const above = lines.flatMap((line) => [...line.mean, ...(line.low || []), ...(line.high || [])]).filter((y) => y > 0);
+  if (!above.length) return [-3, 0];
+  const [low, high] = [Math.min(...above), Math.max(...above)].map(Math.log10);
+  return [Math.max(low, high - 6) - 0.05, high + 0.05];
+}
+
+function targetLine(target) {
+  const { muted, ink } = theme();
+  const y = state.y === "log" ? Math.log10(target) : target;
+  return {
+    shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: target, y1: target, line: { color: muted, dash: "dot", width: 1.5 } }],
+    annotations: [{ xref: "paper", x: 0, xanchor: "left", y, yanchor: "bottom", text: "target", showarrow: false, font: { size: 11, color: ink } }],
   };
 }
 

@@ -2,7 +2,7 @@
 
 const LIGHT = { ink: "#1d2126", muted: "#59616b", line: "#d9dde2", paper: "#ffffff", hover: "#f4f6f8" };
 const DARK = { ink: "#e6e9ed", muted: "#a3abb5", line: "#353b43", paper: "#15181c", hover: "#1f242a" };
-const PAPER_WIDTH = 690;
+const PAPER_WIDTH = 680;
 const CHARTS = []; // {id, make}: make() returns {traces, layout, height, label}, or why there is nothing
 const darkness = matchMedia("(prefers-color-scheme: dark)");
 const view = { printing: false, queue: [] };
@@ -47,9 +47,15 @@ function axis(title, more) {
 }
 
 function logOrLinear(type, title, more) {
-  // Whole powers only, where there are some: 1, 10, 100.
-  const ticks = type === "log" ? { dtick: isNarrow() ? 1 : "D2", exponentformat: "power" } : {};
-  return axis(title, { type, ...ticks, ...more });
+  return axis(title, { type, ...more, ...(type === "log" ? logTicks(more.range) : {}) });
+}
+
+// 1, 2, 5, 10 and so on; over many powers of ten only these.
+function logTicks([low, high]) {
+  const steps = high - low > (isNarrow() ? 2 : 4) ? [1] : [1, 2, 5];
+  const powers = Array.from({ length: Math.ceil(high) - Math.floor(low) + 1 }, (_, i) => Math.floor(low) + i);
+  const tickvals = powers.flatMap((power) => steps.map((step) => Number(`${step}e${power}`)));
+  return { tickvals, ticktext: tickvals.map(plain) };
 }
 
 // An axis of names: places are numbers, so that no name is taken for a number, a date or HTML.
@@ -60,7 +66,7 @@ function namesAxis(names, more) {
     ticktext: names.map((name) => wrapped(name, width)),
     range: [names.length - 0.5, -0.5],
     showgrid: false,
-    ticks: "",
+    tickcolor: "rgba(0,0,0,0)",
     showline: false,
     ...more,
   });
@@ -80,7 +86,7 @@ function fullLayout({ layout, height, label }) {
     font: { family: getComputedStyle(document.body).fontFamily, size: isNarrow() ? 11 : 12, color: ink },
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
-    margin: { l: 56, r: 16, t: 12, b: 48 },
+    margin: { l: isNarrow() ? 52 : 68, r: 16, t: 12, b: 48 },
     showlegend: false,
     hovermode: "closest",
     hoverlabel: { bgcolor: hover, bordercolor: muted, font: { color: ink }, align: "left", namelength: -1 },

@@ -188,7 +188,7 @@ function listenToSurroundings() {
   });
   const closed = [];
   addEventListener("beforeprint", () => {
-    closed.push(...document.querySelectorAll("main details:not([open]):not(.drop)"));
+    closed.push(...document.querySelectorAll("main details:not([open]):not(.drop):not(.wide)"));
     closed.forEach((one) => (one.open = true));
     print(true);
   });

@@ -25,6 +25,14 @@ function swatch(variant) {
   return made;
 }
 
+// The mark and the name; a long name may break after a comma. page_marks.py makes the same.
+function marked(variant) {
+  const name = nameOf(variant);
+  const parts = name.split(",").flatMap((part, i) => (i ? [",", element("wbr"), part] : [part]));
+  const style = [...name].length > 34 ? "variant" : "variant short";
+  return element("span", { class: style }, swatch(variant), element("span", {}, ...parts));
+}
+
 // Options of a select: [value, label] each.
 function fillSelect(select, options, chosen) {
   select.replaceChildren(...options.map(([value, label]) => element("option", { value }, label)));

@@ -8,7 +8,7 @@ function drawTable(box, { caption, columns, rows, tall }) {
   const sorted = sort && columns[sort.column] ? rows.slice().sort(order(columns[sort.column], sort.down)) : rows;
   const head = element("tr", {}, ...columns.map((column, i) => headCell(column, i, sort, () => drawAgain(i))));
   const body = sorted.map((row) => bodyRow(columns, row));
-  const table = element("table", {}, element("caption", {}, caption), element("thead", {}, head), element("tbody", {}, ...body));
+  const table = element("table", {}, element("caption", {}, element("span", {}, caption)), element("thead", {}, head), element("tbody", {}, ...body));
   const scroll = element("div", { class: tall && rows.length > 16 ? "scroll tall" : "scroll", tabindex: 0, role: "region", "aria-label": caption }, table);
   box.replaceChildren(rows.length ? scroll : element("p", { class: "remark" }, "No rows for what is chosen."));
 
@@ -52,7 +52,7 @@ function variantColumn(label = "Variant", field = "variant") {
     head: field === "variant" || field === "first",
     kind: () => "name",
     value: (row) => nameOf(row[field]),
-    node: (row) => [swatch(row[field]), nameOf(row[field])],
+    node: (row) => [marked(row[field])],
   };
 }
 

@@ -5,7 +5,6 @@ const CALLS = { best: "call-best", worse: "call-worse" };
 function taskColumns(task, rows) {
   const unit = timeUnit(task.budget);
   const per = (label, get, help) => intervalColumn(label, rows, get, help, unit.length);
-  const count = (get) => decimals(rows.map(get)) && 0;
   return [
     numberColumn("Rank", (row) => row.rank, whole, "By score; 1 is the best"),
     variantColumn(),
@@ -19,7 +18,7 @@ function taskColumns(task, rows) {
     numberColumn("p", (row) => row.p, pValue, "Wilcoxon’s signed-rank test of that difference, Holm-corrected over the variants of the task"),
     numberColumn("Effect", (row) => row.effect, (value) => fixed(value, 2), "Matched-pairs rank-biserial correlation with the best, from −1 to 1; above 0 is worse than it"),
     numberColumn("Seeds to settle", (row) => row.seeds_needed, (value) => (isNumber(value) ? "≈ " + whole(value) : DASH), "About how many seeds would settle what is too close to call"),
-    numberColumn("Completed trials", (row) => row.completed, (value) => fixed(value, count((row) => row.completed)), "Trials that were trained to R, mean over seeds"),
+    numberColumn("Completed trials", (row) => row.completed, whole, "Trials that were trained to R, mean over seeds"),
     numberColumn("Busy", (row) => row.busy_share, precisePercent, "Share of the workers’ time in which they had work"),
     per(`Study, ${unit.name}`, (row) => [row.simulated_seconds, null, null], "Simulated time of the whole study"),
     ...(rows.some((row) => isNumber(row.cost)) ? [intervalColumn("Cost", rows, (row) => [row.cost, null, null], "Mean cost of a study, in the unit of the cluster’s price")] : []),
@@ -80,7 +79,7 @@ function drawAcross() {
 }
 
 function duelOptions(across) {
-  const names = across.variants.filter(isShown).map((variant) => [String(variant), `${nameOf(variant)} and each other`]);
+  const names = across.variants.filter(isShown).map((variant) => [String(variant), `all pairs with ${nameOf(variant)}`]);
   return [["all", "all pairs"], ...names];
 }
 
@@ -121,6 +120,7 @@ function drawGroups(across) {
       kind: (row) => (row.scores[place] === least(row) ? "best" : ""),
     })),
   ];
+  byId("groups").classList.toggle("wide", shown.length > 8); // too wide for paper
   drawTable(byId("groups-table"), { caption: `Mean scores of each group of tasks, ${across.setting}; the best in bold`, columns, rows });
 }
 
@@ -130,7 +130,7 @@ function measureWords(measure) {
 
 function drawRungsTable() {
   const task = theTask();
-  const rows = shownRows(task.rungs);
+  const rows = inRankOrder(shownRows(task.rungs));
   const places = decimals(rows.map((row) => row.loss));
   const share = (part, all) => (all > 0 ? part / all : null);
   const columns = [
@@ -148,7 +148,7 @@ function drawRungsTable() {
 }
 
 function drawSharesTable() {
-  const rows = shownRows(theTask().shares);
+  const rows = inRankOrder(shownRows(theTask().shares));
   const part = (label, name, help) => numberColumn(label, (row) => row[name], precisePercent, help);
   const columns = [
     variantColumn(),

@@ -1,0 +1,280 @@
+"""The page in a browser: drawn without a complaint or a request, filters, names, phones, paper, no script."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hbsim.bench.report.page import render
+from tests.bench.report.browser import Browser
+from tests.bench.report.example import LEVELS, example, poisoned, without_results
+
+EVIL = (
+    "</script><img src=x onerror=alert(1)>",
+    "<b>bold</b> & <a href='javascript:alert(1)'>x</a>",
+    "a_b $x$ %{y} &lt;i&gt;",
+)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return example()
+
+
+@pytest.fixture(scope="module")
+def url(browser: Browser, small) -> str:
+    return browser.write(render(small))
+
+
+def test_charts_are_drawn_without_a_complaint_or_a_request(browser, url):
+    browser.open(url)
+    charts = browser.run("""return [...document.querySelectorAll('.plot')].map((box) =>
+        [box.id, box.querySelectorAll('.main-svg').length, (box.data || []).length])""")
+    assert len(charts) == 9  # eight, and a heatmap
+    assert all(pictures > 0 and traces > 0 for _, pictures, traces in charts)
+    assert browser.complaints() == []
+    assert {request.partition(":")[0] for request in browser.requests()} <= {"file", "data"}
+
+
+def test_curves_show_the_report(browser, url, small):
+    browser.open(url + "#x=linear")
+    task = small.tasks[0]
+    shown = {trace["name"]: trace for trace in browser.traces("anytime-chart")}
+    for line in task.anytime:
+        trace = shown[line.variant]
+        np.testing.assert_allclose(trace["y"], line.mean, rtol=1e-3)
+        np.testing.assert_allclose(trace["x"], np.array(line.x) / 60, rtol=1e-3)
+    banded = {row.variant for row in task.rows if row.call in ("best", "too close to call")}
+    assert len([name for name in shown if name == "band"]) == 1
+    assert len(browser.traces("anytime-chart")) == len(task.anytime) + 2 * len(banded)
+
+
+def test_tables_show_the_report(browser, url, small):
+    browser.open(url)
+    task = small.tasks[0]
+    assert browser.column("#task-table", 1) == [row.variant for row in task.rows]
+    assert browser.column("#task-table", 2) == [row.call for row in task.rows]
+    best = task.rows[0].score
+    assert browser.column("#task-table", 3)[0] == f"{best.mean:.4f} [{best.low:.4f}, {best.high:.4f}]"
+    recorded = {(row.variant, f"{row.level:g}"): row.recorded for row in task.rungs if row.bracket == 0}
+    rows = zip(*(browser.column("#rungs-table", i) for i in range(4)), strict=True)
+    shown = {
+        (name, level): int(count.replace("\u202f", ""))
+        for name, bracket, level, count in rows
+        if bracket == "0"
+    }
+    assert shown == recorded
+    segments = sum(len(trace["base"]) for trace in browser.traces("timeline-chart"))
+    assert segments == len(task.timelines[0].segments)
+    assert browser.traces("losses-chart")[0]["x"] == list(range(len(LEVELS) - 1))
+
+
+def test_another_task_changes_tables_and_charts_and_the_address(browser, url, small):
+    browser.open(url)
+    browser.choose("#pick-surrogate", "lcbench/adult")
+    browser.choose("#pick-workers", "32")
+    wanted = next(t for t in small.tasks if (t.surrogate, t.workers) == ("lcbench/adult", 32))
+    assert browser.text("#task-name") == wanted.name
+    assert browser.column("#task-table", 1) == [row.variant for row in wanted.rows]
+    means = [trace["x"][0] for trace in browser.traces("intervals-chart")]
+    np.testing.assert_allclose(means, [row.score.mean for row in wanted.rows], rtol=1e-3)
+    assert wanted.setting in browser.text(".across:not([hidden]) h3")
+    browser.choose("#pick-measure", "Regret averaged over time")
+    address = browser.driver.current_url
+    browser.open(address)
+    assert browser.text("#task-name") == wanted.name
+    areas = [trace["x"][0] for trace in browser.traces("intervals-chart")]
+    np.testing.assert_allclose(areas, sorted(row.area.mean for row in wanted.rows), rtol=1e-3)
+    across = next(a for a in small.across if (a.setting, a.measure) == (wanted.setting, "area"))
+    assert browser.column(".across:not([hidden])", 0) == list(across.variants)
+
+
+def test_variants_are_hidden_and_shown_by_keyboard(browser, url, small):
+    browser.open(url)
+    names = [variant.name for variant in small.variants]
+    gone = names[1]
+    browser.press("#pick-variants summary", " ")
+    browser.press("#variant-boxes input[value='1']", " ")
+    assert browser.text("#variants-count") == "4 of 5"
+    boxes = ("#task-table", "#duels-table", "#rungs-table", "#shares-table", ".across:not([hidden])")
+    for box, column in zip(boxes, (1, 0, 0, 0, 0), strict=True):
+        assert gone not in browser.column(box, column)
+    for chart in ("anytime", "reached", "losses", "intervals"):
+        assert gone not in [trace["name"] for trace in browser.traces(f"{chart}-chart")]
+    assert (
+        browser.run(
+            "return getComputedStyle(document.querySelector('.across svg [data-variant=\"1\"]')).display"
+        )
+        == "none"
+    )
+    assert "hide=1" in browser.driver.current_url
+    browser.press("#curves .toggles button[value='1']", "\ue007")  # Enter
+    assert browser.text("#variants-count") == "all 5"
+    assert gone in browser.column("#task-table", 1)
+    browser.press("#pick-variants summary", " ")  # it closed with the click elsewhere
+    browser.press("#find-variant", "PROMOTION")
+    assert browser.column("#task-table", 1) == [name for name in names if "promotion" in name]
+
+
+def test_columns_sort_and_contents_keep_what_is_chosen(browser, url, small):
+    browser.open(url + "#task=1")
+    browser.press("#task-table thead th:nth-child(2) button", "\ue007")
+    assert browser.column("#task-table", 1) == sorted(variant.name for variant in small.variants)
+    assert browser.run("return document.activeElement.textContent") == "Variant"
+    browser.press("#contents a[href='#time']", "\ue007")
+    assert "task=1" in browser.driver.current_url
+    assert 0 <= browser.run("return document.getElementById('time').getBoundingClientRect().top") < 200
+
+
+def test_names_are_shown_as_they_are_and_do_nothing(browser):
+    report = example(names=EVIL)
+    browser.open(browser.write(render(poisoned(report, EVIL[0])), "evil.html"))
+    assert browser.complaints() == []  # an alert would have stopped the wait
+    assert browser.run("return document.querySelectorAll('img, .plot a, b').length") == 0
+    shown = [row.variant for row in poisoned(report, EVIL[0]).tasks[0].rows]
+    assert browser.column("#task-table", 1) == shown
+    browser.open(browser.write(render(report), "evil.html"))
+    ticks = browser.run("""return [...document.querySelectorAll('#regrets-chart .ytick text')]
+        .map((text) => text.textContent)""")
+    assert EVIL[2] in ticks
+    assert any(tick.startswith("</script>") for tick in ticks)
+
+
+@pytest.mark.parametrize("width", [360, 390, 820])
+def test_a_narrow_screen_scrolls_only_down(browser, url, width):
+    browser.size(width)
+    try:
+        browser.open(url)
+        assert browser.run("return document.scrollingElement.scrollWidth - innerWidth") <= 0
+        assert browser.run("return innerWidth") == width
+        wide = browser.run("""return [...document.querySelectorAll('.plot .main-svg')]
+            .filter((one) => one.getBoundingClientRect().right > innerWidth).length""")
+        assert wide == 0
+    finally:
+        browser.size(1280)
+
+
+def test_paper(browser, url):
+    browser.open(url)
+    pdf = base64.b64decode(
+        browser.driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})["data"]
+    )
+    assert pdf.startswith(b"%PDF")
+    assert pdf.count(b"/Type /Page\n") > 5
+    browser.run("dispatchEvent(new Event('beforeprint'))")
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        widths = browser.run(
+            "return [...document.querySelectorAll('.plot')].map((box) => box._fullLayout.width)"
+        )
+        assert set(widths) == {680}
+        assert (
+            browser.run("return [...document.querySelectorAll('main details:not(.drop):not([open])')].length")
+            == 0
+        )
+        assert browser.run("return getComputedStyle(document.getElementById('filters')).display") == "none"
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    browser.run("dispatchEvent(new Event('afterprint'))")
+    assert browser.run("return document.getElementById('groups').open") is False
+    assert browser.complaints() == []
+
+
+def test_dark(browser, url):
+    dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    browser.open(url)
+    ink = "return document.querySelector('#anytime-chart .xtitle').style.fill"
+    light = browser.run(ink)
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+    try:
+        browser.open(url)
+        assert browser.run(ink) != light
+        assert browser.run("return getComputedStyle(document.body).backgroundColor") == "rgb(21, 24, 28)"
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_without_a_script_what_came_out_can_be_read(browser, url, small):
+    browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.open(url, is_drawn=False)
+        text = browser.find("body").text
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+    assert "Early decisions" not in text
+    for wanted in (small.summary[0], "critical difference", "Mean rank", *small.commands.values()):
+        assert wanted in text
+    assert text.count("Groups won") == len(small.across)
+
+
+def test_it_can_be_used_with_a_screen_reader(browser, url):
+    browser.open(url)
+    assert browser.run("return document.documentElement.lang") == "en"
+    faults = browser.run("""
+        const all = (selector) => [...document.querySelectorAll(selector)];
+        const ids = all('[id]').map((one) => one.id).filter((id) => !id.includes('clip') && id);
+        return [
+            all('main th:not([scope])').length,
+            all('main table').filter((one) => !one.caption || !one.caption.textContent).length,
+            all('main select, main input').filter((one) => !one.labels.length).length,
+            all('.plot:not(.empty), .scroll, svg[role=img], form').filter((one) => !one.ariaLabel).length,
+            all('svg:not(.plot svg)').filter((one) => !one.ariaHidden && !one.ariaLabel).length,
+            all('section').filter((one) => !document.getElementById(one.getAttribute('aria-labelledby'))).length,
+            all('a[href^="#"]').filter((one) => !one.hash.includes('=') && !document.querySelector(one.hash)).length,
+            all('h1').length - 1,
+            ids.length - new Set(ids).size,
+        ]""")
+    assert faults == [0] * len(faults)
+
+
+EDGES = {
+    "one task and one variant": lambda: replace(example(1, (1,), variants=1), heatmaps=()),
+    "no results": lambda: without_results(example(2)),
+    "no diagnosis": lambda: replace(
+        example(1),
+        tasks=(
+            replace(
+                example(1).tasks[0],
+                anytime=(),
+                reached=(),
+                rungs=(),
+                regrets=(),
+                brackets=(),
+                shares=(),
+                timelines=(),
+            ),
+        ),
+    ),
+    "awkward numbers": lambda: example(
+        2, (1000,), variants=12, names=("x" * 300, "3", "2020-01-01", "", "\u202eabc")
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_edges(browser, name):
+    browser.open(browser.write(render(EDGES[name]()), "edge.html"))
+    assert browser.complaints() == []
+    assert "NaN" not in browser.find("main").text
+    assert "undefined" not in browser.find("main").text
+    assert browser.run("return document.scrollingElement.scrollWidth - innerWidth") <= 0
+
+
+def test_nothing_to_show(browser):
+    nothing = replace(example(1, variants=1), tasks=(), across=(), heatmaps=(), variants=(), finished=0)
+    browser.open(browser.write(render(nothing), "nothing.html"), is_drawn=False)
+    assert browser.complaints() == []
+    assert nothing.summary[0] in browser.find("main").text
+
+
+def test_a_huge_report_opens(browser):
+    page = render(example(34, (1, 4, 8, 16, 32, 64), variants=24, points=120, segments=60))
+    assert len(page.encode()) < 10_000_000
+    browser.open(browser.write(page, "huge.html") + "#task=203&bands=all")
+    assert browser.complaints() == []
+    assert len(browser.column("#task-table", 1)) == 24
+    assert len([trace for trace in browser.traces("anytime-chart") if trace["mode"] == "lines+markers"]) == 24
+    assert "To keep this page small" in browser.text(".notes")
