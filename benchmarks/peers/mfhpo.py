@@ -18,6 +18,7 @@ import numpy as np
 from benchmark_simulator import AbstractAskTellOptimizer, ObjectiveFuncWrapper
 
 from hbsim.core import Job, Report, make_scheduler
+from hbsim.core.types import Mode
 
 R = 81
 
@@ -25,8 +26,11 @@ R = 81
 class Halving(AbstractAskTellOptimizer):
     """The promotion type. A configuration is a row of the table; its identity is the trial."""
 
-    def __init__(self, rows: int, plain: bool) -> None:
-        self.scheduler = make_scheduler("promotion", max_t=R, reduction_factor=3, straight_on=False)
+    def __init__(self, rows: int, plain: bool, metric: str = "accuracy", mode: Mode = "max") -> None:
+        self.scheduler = make_scheduler(
+            "promotion", max_t=R, reduction_factor=3, straight_on=False, mode=mode
+        )
+        self.metric = metric
         self.rows = rows
         self.plain = plain
         self.reached: Counter[float] = Counter()
@@ -42,36 +46,40 @@ class Halving(AbstractAskTellOptimizer):
         trial = eval_config["trial"] if self.plain else config_id
         stop = eval_config["stop"] if self.plain else fidels["epoch"]
         self.reached[stop] += 1
-        self.scheduler.tell(Report(trial, stop, results["accuracy"]))
+        self.scheduler.tell(Report(trial, stop, results[self.metric]))
 
 
 class Curves:
     """The table; seconds since the start of the run, or, if plain, since the last milestone."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, metric: str = "accuracy") -> None:
+        self.metric = metric
         with np.load(path) as table:
-            self.accuracy = table["accuracy"].tolist()
+            self.values = table[metric].tolist()
             self.seconds = np.insert(table["t"], 0, 0.0, axis=1).tolist()
 
     def __call__(self, eval_config, *, fidels=None, seed=None, **data_to_scatter):
         row = eval_config["row"]
         stop = fidels["epoch"] if fidels else int(eval_config["stop"])
         before = self.seconds[row][int(eval_config.get("start", 0))]
-        return {"accuracy": self.accuracy[row][stop - 1], "runtime": self.seconds[row][stop] - before}
+        return {self.metric: self.values[row][stop - 1], "runtime": self.seconds[row][stop] - before}
 
 
-def simulator(options: argparse.Namespace, curves: Curves, folder: str) -> ObjectiveFuncWrapper:
+def simulator(
+    options: argparse.Namespace, curves: Curves, folder: str, keep: bool = False
+) -> ObjectiveFuncWrapper:
     """Make it as its documentation does for runs that go on, or without identities and fidelities."""
     identity = {} if options.plain else {"fidel_keys": ["epoch"], "continual_max_fidel": R}
     return ObjectiveFuncWrapper(
         curves,
-        obj_keys=["accuracy"],
+        obj_keys=[curves.metric],
         n_workers=options.workers,
         n_evals=options.evaluations,
         n_actual_evals_in_opt=options.evaluations + options.workers,
         ask_and_tell=True,
         expensive_sampler=True,
         tmp_dir=folder,
+        store_config=keep,
         seed=0,
         **identity,
     )
@@ -86,7 +94,7 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     curves = Curves(options.curves)
-    optimizer = Halving(len(curves.accuracy), options.plain)
+    optimizer = Halving(len(curves.values), options.plain)
     with tempfile.TemporaryDirectory() as folder:
         made = simulator(options, curves, folder)
         start = time.process_time()

@@ -32,16 +32,16 @@ RUNGS = (1, 3, 9, 27, 81)
 class Curves(Blackbox):
     """The rows of the table; a result at each of `levels`."""
 
-    def __init__(self, path: Path, levels: list[int]) -> None:
+    def __init__(self, path: Path, levels: list[int], metric: str = "accuracy") -> None:
         with np.load(path) as table:
             columns = np.searchsorted(table["levels"], levels)
-            curves = np.stack([table["accuracy"], table["t"]], axis=2)[:, columns]
+            curves = np.stack([table[metric], table["t"]], axis=2)[:, columns]
         self.curves = curves
         self.levels = np.array(levels)
         super().__init__(
             configuration_space={"row": randint(0, len(curves) - 1)},
             fidelity_space={"epoch": randint(1, RUNGS[-1])},
-            objectives_names=["accuracy", "seconds"],
+            objectives_names=[metric, "seconds"],
         )
 
     def _objective_function(self, configuration, fidelity=None, seed=None):
