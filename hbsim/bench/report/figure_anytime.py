@@ -99,8 +99,8 @@ def mean_figure(tasks: Sequence[Task], setting: str, looks: Looks) -> Figure | N
     axes.set_xticks([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0], ["1", "2", "5", "10", "20", "50", "100"])
     axes.minorticks_off()
     _regret_axis(axes, lines)
-    axes.set(xlabel="simulated time, % of the task's budget", ylabel=f"{REGRET}, mean of {groups} groups")
-    axes.set_title(_title(setting, SINGLE))
+    axes.set(xlabel="simulated time, % of the task's budget", ylabel=REGRET)
+    axes.set_title(_title(setting, SINGLE - 1.1) + f": mean of {groups} groups")
     return figure
 
 

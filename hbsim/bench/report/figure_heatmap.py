@@ -12,7 +12,7 @@ from hbsim.bench.report.figures_style import DOUBLE, LETTER, SINGLE, new_figure
 from hbsim.bench.report.model import Heatmap
 from hbsim.bench.report.tables_numbers import NONE, decimals, number
 from hbsim.bench.statistics import Interval
-from hbsim.bench.study_style import INK, MARK
+from hbsim.bench.study_style import MARK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ def heatmap_figure(heatmap: Heatmap) -> Figure | None:
     if not np.isfinite(values).any():
         return None
     width = SINGLE if len(heatmap.etas) <= WIDEST else DOUBLE
-    figure = new_figure(width, 0.85 + CELL * len(heatmap.brackets))
+    figure = new_figure(width, 0.85 + CELL * max(3, len(heatmap.brackets)))
     axes = figure.subplots()
     picture = axes.pcolormesh(np.ma.masked_invalid(values), cmap=COLOURS, edgecolors="white", linewidth=1.0)
     _numbers(axes, values, np.asarray(picture.to_rgba(values)))
@@ -65,6 +65,6 @@ def _numbers(axes: Axes, values: NDArray[np.float64], colours: NDArray[np.float6
             va="center",
             fontsize=7,
             weight="bold" if (row, column) == best else "normal",
-            color="white" if there and bright < DARK else INK,
+            color="white" if there and bright < DARK else "black",
         )
     axes.add_patch(Rectangle((best[1], best[0]), 1, 1, fill=False, edgecolor=MARK, linewidth=1.6, zorder=4))

@@ -26,7 +26,7 @@ __all__ = ["rank_figure", "stacked"]
 SIDE: Final = 0.06
 ROW: Final = 0.17  # of a label
 BAR: Final = 0.09  # between two bars
-HEAD: Final = 0.5  # title and ticks
+HEAD: Final = 0.62  # two lines of title, and ticks
 BRACKET: Final = 0.3
 FOOT: Final = 0.3
 AXIS: Final = 1.3  # the least length of the axis
@@ -160,10 +160,12 @@ def _elbows(axes: Axes, scale: _Scale, ranks: dict[str, float], looks: Looks, to
 
 
 def _texts(axes: Axes, across: Across, width: float) -> None:
-    letters = int((width - 2 * SIDE) / LETTER)
-    what = f"Mean rank, {MEASURES[across.measure]}: "
-    title = what + shortened(across.setting, max(12, int(letters * 0.88) - len(what)))
-    axes.text(SIDE, axes.get_ylim()[1] - 0.06, title, va="top", fontsize=8)
+    top = axes.get_ylim()[1] - 0.06
+    axes.text(
+        SIDE, top, shortened(across.setting, int((width - 2 * SIDE) / LETTER * 0.88)), va="top", fontsize=8
+    )
+    what = f"mean rank by {MEASURES[across.measure]}"
+    axes.text(SIDE, top - 0.14, what, va="top", fontsize=7, color=GREY)
     groups = f"{len(across.groups)} groups of tasks"
     if math.isnan(across.critical_difference):
         foot = f"{groups}: no test"
