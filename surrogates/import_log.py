@@ -120,19 +120,19 @@ def read_csv(text: str, source: str) -> pl.DataFrame:
         raise SurrogateError(source, f"cannot be read as CSV: {problem}") from error
     if frame.height == 0:
         raise SurrogateError(source, "has a header, but no rows")
-    return frame
+    stripped = pl.all().str.strip_chars()
+    return frame.with_columns(pl.when(stripped != "").then(stripped).name.keep())
 
 
 def typed(column: pl.Series) -> pl.Series:
     """Return a column of text as whole numbers, numbers, bools, or the text it is."""
     if column.dtype != pl.String:
         return column
-    text = column.str.strip_chars()
-    words = text.str.to_lowercase()
+    words = column.str.to_lowercase()
     numbers = words.replace(_WORDS).cast(pl.Float64, strict=False)
-    if numbers.null_count() == text.null_count():
-        whole = text.cast(pl.Int64, strict=False)
-        return whole if whole.null_count() == text.null_count() else numbers
+    if numbers.null_count() == column.null_count():
+        whole = column.cast(pl.Int64, strict=False)
+        return whole if whole.null_count() == column.null_count() else numbers
     if set(words.unique().drop_nulls()) <= {"true", "false"}:
         return words == "true"
     return column

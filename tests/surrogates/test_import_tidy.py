@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hbsim.surrogates import import_runs, load
+from hbsim.surrogates import fit, import_runs, load
 from hbsim.surrogates.import_levels import shifted, whole_curves
 
 
@@ -197,3 +197,22 @@ def test_the_same_file_twice_is_the_same_bytes(tmp_path):
     for name in ("a.parquet", "b.parquet"):
         import_runs(folder, metric="loss", mode="min").write(tmp_path / name)
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+def test_a_fit_takes_what_was_imported(tmp_path):
+    pytest.importorskip("sklearn")
+    config = [{"lr": 10 ** -(1 + t / 10), "act": "ab"[t % 2]} for t in range(24)]
+    trials = [
+        [
+            {"training_iteration": e, "loss": abs(c["lr"] - 0.02) + 1 / e, "time_total_s": 2.0 * e}
+            for e in (1, 2, 3)
+        ]
+        for c in config
+    ]
+    import_runs(ray(tmp_path / "ray", trials, config), metric="loss", mode="min").write(
+        tmp_path / "c.parquet"
+    )
+    fitted = fit(tmp_path / "c.parquet")
+    assert fitted.space.names == ("lr", "act")
+    _, seconds = fitted.evaluate(fitted.space.sample(3, np.random.default_rng(0)), np.array([3.0]))
+    np.testing.assert_allclose(seconds, 6.0, rtol=0.01)

@@ -21,11 +21,11 @@ HERE = Path(__file__).parent / "imports"
 LAST_OF_MLFLOW = "6bd5e6b6fc534647adb9d1f6048702b7"  # reports NaN from its third epoch on
 
 
-@pytest.fixture
-def optuna(tmp_path):
-    path = tmp_path / "optuna.db"
+@pytest.fixture(scope="session")
+def optuna(tmp_path_factory):
+    path = tmp_path_factory.mktemp("optuna") / "optuna.db"
     with closing(sqlite3.connect(path)) as file:
-        file.executescript((HERE / "optuna.sql").read_text())
+        file.executescript(f"BEGIN; {(HERE / 'optuna.sql').read_text()} COMMIT;")
     return path
 
 

@@ -1,0 +1,156 @@
+"""``hbsim surrogates import``: from a tool's files to a simulation, and what is printed on the way."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hbsim.surrogates import load
+
+IMPORTS = Path(__file__).parents[1] / "surrogates" / "imports"
+STOPPED = str(IMPORTS / "syne_tune_stopping")
+PROMOTED = str(IMPORTS / "syne_tune_promotion")
+JOURNAL = str(IMPORTS / "optuna_journal.log")
+MLFLOW = str(IMPORTS / "mlflow_metrics.csv")
+
+
+def test_from_a_folder_to_a_simulation(inside, tmp_path):
+    code, out, err = inside("surrogates", "import", PROMOTED, "--out", "curves.parquet")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        f"from            Syne Tune, {PROMOTED}",
+        "trials          8: 7 that end early (--censored says what they are)",
+        "levels          9 of epoch, up to 9",
+        "metric          loss (min)",
+        "other metrics   acc",
+        "time            from st_worker_time",
+        "hyperparameters lr, layers, act",
+        "- epochs is no hyperparameter: it changes within a trial",
+        "- added up the time of jobs: it began again in 4 resumed jobs",
+        "curves.parquet: `hbsim surrogates curves.parquet --censored ...` describes it",
+    ]
+    simulate = "simulate --scheduler promotion --trials 8 --max-t 9 --eta 3 --workers 2 --json"
+    curves = "--surrogate curves.parquet --censored extrapolate"
+    told = json.loads(inside(*simulate.split(), *curves.split()).out)
+    assert told["summary"]["trials"] == 8
+    assert told["summary"]["best"] == pytest.approx(0.2 + 1 / 3)  # of trial 0 at epoch 3
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_what_loading_needs_is_what_is_said(inside, tmp_path, suffix):
+    words = (
+        "surrogates",
+        "import",
+        MLFLOW,
+        "--metric",
+        "loss",
+        "--mode",
+        "min",
+        "--out",
+        f"c.{suffix}",
+        "--json",
+    )
+    told = json.loads(inside(*words).out)
+    assert told["needs"] == (["--censored"] if suffix == "parquet" else ["--metric", "--mode", "--censored"])
+    assert (told["kind"], told["trials"], told["early"], told["time"]) == ("MLflow", 5, 1, "timestamp")
+    options = {"metric": "loss", "mode": "min"} if suffix == "csv" else {}
+    assert load(tmp_path / f"c.{suffix}", censored="fail", **options).rows == 5
+    assert inside("surrogates", f"c.{suffix}").code == 2
+
+
+def test_notes_are_in_the_words_of_the_command_line(inside):
+    out = inside("surrogates", "import", JOURNAL, "--study", "digits", "--out", "c.parquet").out
+    assert "- steps are counted from 0: step 0 is level 1 (--first-level 0: it is untrained)\n" in out
+    assert "metric          value (min), no number in 4 rows\n" in out
+
+
+def test_without_a_mode_or_a_time(inside, tmp_path):
+    lines = [f"{run},{step},{0.5 / step},{run}" for run in (1, 2) for step in (1, 2)]
+    (tmp_path / "h.csv").write_text("\n".join(["run_id,_step,loss,lr", *lines]))
+    out = inside("surrogates", "import", "h.csv", "--metric", "loss", "--out", "my curves.parquet").out
+    assert "trials          2: all complete\n" in out
+    assert "metric          loss (max or min: not known)\n" in out
+    assert "time            none: loading needs --seconds-per-unit\n" in out
+    assert "`hbsim surrogates 'my curves.parquet' --mode ... --seconds-per-unit ...`" in out
+    words = ("surrogates", "my curves.parquet", "--mode", "min", "--seconds-per-unit", "2")
+    assert inside(*words).code == 0
+
+
+WRONG = {
+    (STOPPED,): "Missing option '--out'. See hbsim surrogates import --help.",
+    ("--out", "c.csv"): "Missing argument 'FILE|FOLDER|sqlite:///FILE'. See hbsim surrogates import --help.",
+    (STOPPED, "--out", "c.txt"): "--out c.txt: must end in .parquet or .csv",
+    (STOPPED, "--out", "there.csv"): "--out there.csv: is there already; --force replaces it",
+    (STOPPED, "--out", "c.csv", "--frm", "ray"): "No such option: --frm. Did you mean '--from'?",
+    (STOPPED, "--out", "c.csv", "--from", "rai"): "--from rai: must be one of",
+    ("no.csv", "--out", "c.csv"): "no.csv: no such file or folder",
+    (JOURNAL, "--out", "c.csv"): f"--study: is needed: {JOURNAL} has 2: digits, other",
+    (MLFLOW, "--out", "c.csv"): f"--metric: is needed for {MLFLOW}: one of acc, loss",
+    (
+        MLFLOW,
+        "--out",
+        "c.csv",
+        "--metric",
+        "loos",
+    ): "--metric loos is not in it; there are: acc, loss. Did you mean",
+    (
+        STOPPED,
+        "--out",
+        "c.csv",
+        "--time",
+        "st_tuner_time",
+    ): "--time st_tuner_time: counts from the start of the",
+    (STOPPED, "--out", "c.csv", "--mode", "low"): "--mode low: must be one of",
+    (STOPPED, "--out", "c.csv", "--first-level", "0.5"): "'0.5' is not a whole number.",
+    ("mysql://me:pw@host/x", "--out", "c.csv"): "host/x: is a server's",
+}
+
+
+@pytest.mark.parametrize("words", WRONG, ids=range(len(WRONG)))
+def test_wrong_requests_are_one_line_and_write_nothing(inside, tmp_path, words):
+    (tmp_path / "there.csv").write_text("mine")
+    code, out, err = inside("surrogates", "import", *words)
+    assert (code, out) == (2, "")
+    assert err.startswith("hbsim: error: ")
+    assert err.count("\n") == 1
+    assert WRONG[words] in err
+    assert [path.name for path in tmp_path.iterdir()] == ["there.csv"]
+    assert (tmp_path / "there.csv").read_text() == "mine"
+
+
+def test_a_disk_that_takes_nothing_leaves_what_was_there(inside, tmp_path):
+    (tmp_path / "file").write_text("")
+    ran = inside("surrogates", "import", STOPPED, "--out", "file/c.csv")
+    assert ran.code == 1
+    assert ran.err.startswith("hbsim: error: file/c.csv: cannot be written: ")
+    assert ran.err.count("\n") == 1
+
+
+def test_force_replaces(inside, tmp_path):
+    (tmp_path / "c.csv").write_text("mine")
+    assert inside("surrogates", "import", STOPPED, "--out", "c.csv", "--force").code == 0
+    assert (tmp_path / "c.csv").read_text().startswith("trial,epoch,loss,acc,seconds,lr,layers,act,epochs\n")
+
+
+def test_a_file_called_import_and_the_list(inside, tmp_path):
+    assert "`hbsim surrogates import`" in inside("surrogates", "--help").out
+    shown = inside("surrogates", "import", "--help")
+    assert shown.code == 0
+    assert shown.out.startswith("Usage: hbsim surrogates import [OPTIONS] ")
+    assert "digits" in inside("surrogates").out
+    shutil.copytree(STOPPED, tmp_path / "import")
+    assert inside("surrogates", "./import").err.startswith("hbsim: error: ./import: is no surrogate")
+    assert inside("surrogates", "import", "import", "--out", "c.csv").code == 0
+
+
+def test_examples_in_the_help_can_be_parsed(inside, tmp_path):
+    text = inside("surrogates", "import", "--help").out
+    examples = [line.split() for line in text.splitlines() if line.strip().startswith("hbsim ")]
+    assert len(examples) == 4
+    for example in examples:
+        ran = inside(*example[1:])
+        assert ran.code == 2
+        assert ran.err.endswith("no such file or folder\n")
