@@ -70,9 +70,9 @@ def _bullets(notes: Sequence[str]) -> list[RenderableType]:
 
 
 def _tables(report: Report) -> list[tuple[str, Table, str]]:
-    """Return title, table and foot of each ranking: over tasks if there are several."""
+    """Return title, table and foot of each ranking: over groups of tasks if there are several."""
     ranked = [a for a in report.across if a.measure == "score" and any(map(math.isfinite, a.ranks))]
-    if len(report.tasks) > 1 and ranked:
+    if any(len(across.groups) > 1 for across in ranked):
         return [_of_setting(across) for across in ranked]
     return [_of_task(task) for task in report.tasks]
 

@@ -22,13 +22,14 @@ def summary(report: Report) -> list[str]:
         return [f"None of the {report.cells:,} cells has a result yet."]
     said = [_size(report)]
     overall = _overall(report)
+    settings = [across for across in report.across if across.measure == "score" and across.setting != ALL]
     if overall is not None:
         said += _across(overall)
-    settings = [across for across in report.across if across.measure == "score" and across.setting != ALL]
-    if overall is None or len(report.tasks) == 1:
+        said += _by_setting(settings) if len(settings) > 1 else []
+    elif len(report.tasks) == 1:
         said += _task(report.tasks[0])
-    elif len(settings) > 1:
-        said += _by_setting(settings)
+    else:
+        said += _tasks(report.tasks)
     said += _losses(report)
     return said
 
@@ -52,7 +53,8 @@ def _overall(report: Report) -> Across | None:
 
 def _across(across: Across) -> list[str]:
     best, groups = across.variants[0], len(across.groups)
-    lead = f"Over {groups} independent groups of tasks {quoted(best)} has the best mean rank, "
+    first = [v for v, rank in zip(across.variants, across.ranks, strict=True) if rank == across.ranks[0]]
+    lead = f"Over {groups} independent groups of tasks {_listed(first)} {_has(first)} the best mean rank, "
     said = [f"{lead}{across.ranks[0]:.2f} of {len(across.variants)}."]
     if groups < FEW_GROUPS:
         least = least_pairs(ALPHA)
@@ -75,6 +77,23 @@ def _across(across: Across) -> list[str]:
     if close:
         said.append(f"Too close to call against it: {_listed(close)}.")
     return said
+
+
+def _tasks(tasks: Sequence[Task]) -> list[str]:
+    """Say who leads where, of tasks that are all of one group."""
+    leaders: dict[str, list[str]] = {}
+    close = pairs = 0
+    for task in tasks:
+        if len(task.rows) < 2 or not math.isfinite(task.rows[0].score.mean):
+            continue
+        leaders.setdefault(task.rows[0].variant, []).append(task.name)
+        close += sum(row.call == "too close to call" for row in task.rows)
+        pairs += len(task.rows) - 1
+    if not leaders:
+        return []
+    parts = [f"{quoted(name)} on {_listed(where, quote=False)}" for name, where in leaders.items()]
+    said = [f"In front are {'; '.join(parts)}." if len(parts) > 1 else f"In front is {parts[0]}."]
+    return [*said, f"Of {pairs} variants beside them {close} are too close to call, seed by seed."]
 
 
 def _task(task: Task) -> list[str]:
@@ -113,7 +132,7 @@ def _by_setting(settings: Sequence[Across]) -> list[str]:
         if across.variants and math.isfinite(across.ranks[0]):
             leaders.setdefault(across.variants[0], []).append(across.setting)
     if len(leaders) < 2:
-        return ["It leads in every setting."] if leaders else []
+        return [f"{quoted(next(iter(leaders)))} leads in every setting."] if leaders else []
     parts = [f"{quoted(name)} with {_listed(where, quote=False)}" for name, where in leaders.items()]
     return [f"Who leads depends on the setting: {'; '.join(parts)}."]
 
@@ -167,6 +186,10 @@ def _listed(names: Sequence[str], quote: bool = True) -> str:
     if len(names) > MANY:
         return f"{', '.join(shown)} and {len(names) - MANY} more"
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def _has(names: Sequence[str]) -> str:
+    return "has" if len(names) == 1 else "share"
 
 
 def _count(number: int, what: str) -> str:
