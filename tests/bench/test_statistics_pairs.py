@@ -89,6 +89,7 @@ def test_infinite_differences_beyond_fifty():
 
 @given(n=st.integers(1, 5), zeros=st.integers(0, 60))
 @settings(max_examples=20, deadline=None)
+@example(n=5, zeros=60)
 def test_five_differences_are_never_significant_whatever_ties(n: int, zeros: int):
     values = np.append(np.arange(1.0, n + 1), np.zeros(zeros))
     assert signed_rank(values).p == pytest.approx(2 / 2**n)
