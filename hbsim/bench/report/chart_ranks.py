@@ -45,8 +45,8 @@ def ranks_diagram(across: Across, number: Mapping[str, int], label: str) -> str:
     for row, ends in enumerate(bars):
         parts += [_bar(_x(low, count), _x(high, count), AXIS + 16 + BAR * row) for low, high in ends]
     height = first + ROW * half
-    body = "".join(parts)
-    return f'<svg class="ranks" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(label)}">{body}</svg>'
+    head = f'class="ranks" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(label)}"'
+    return f"<svg {head}>{''.join(parts)}</svg>"
 
 
 def rows_of_bars(bars: Sequence[tuple[float, float]]) -> list[list[tuple[float, float]]]:

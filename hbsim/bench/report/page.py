@@ -21,6 +21,7 @@ from hbsim.bench.statistics.checks import need_report
 __all__ = ["LIMIT", "render"]
 
 LIMIT: Final = 9_700_000  # bytes
+ROOM: Final = 2000  # of them for the policy and for notes on what is left out
 SCRIPTS: Final = ("format", "state", "marks", "table", "draw", "tables", "curves", "bars", "timeline", "main")
 
 
@@ -36,8 +37,8 @@ def render(report: Report, *, limit: int = LIMIT) -> str:
     report : Report
         What it says. All its texts may be anything; they are escaped.
     limit : int
-        Bytes that the page should not exceed. Of a report that is too large for that, curves are thinned, then
-        bands and timelines left out, and the page says so. What remains may exceed a very small limit.
+        Bytes that the page should not exceed. Of a report that is too large for that, curves are thinned and
+        then bands and timelines left out, and the page says so. What remains may exceed a very small limit.
 
     Raises
     ------
@@ -47,10 +48,13 @@ def render(report: Report, *, limit: int = LIMIT) -> str:
     need_report("plotly")
     plotly = _plotly()
     fixed = _fixed_parts(report)
-    used = sum(len(part.encode()) for part in (plotly, *fixed.values()))
-    data, notes = _fitting(report, limit - used - len(_asset("template.html")) - 2000)
     script = "\n".join(_asset(f"{name}.js") for name in SCRIPTS)
     script = f'(function () {{\n"use strict";\n{script}\n}})();'
+    used = sum(
+        len(part.encode())
+        for part in (plotly, script, _asset("template.html"), _notes(report.notes), *fixed.values())
+    )
+    data, notes = _fitting(report, limit - used - ROOM)
     return Template(_asset("template.html")).substitute(
         fixed,
         policy=escape(_policy(plotly, script)),
@@ -120,7 +124,7 @@ def _counts(report: Report) -> str:
 
 
 def _policy(*scripts: str) -> str:
-    """Return the content security policy: these scripts, the page's own styles, pictures made in it; no network."""
+    """Return the content security policy: these scripts, the page's own styles and pictures; no network."""
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     allowed = " ".join(f"'sha256-{one}'" for one in hashes)
     return (
@@ -132,7 +136,8 @@ def _policy(*scripts: str) -> str:
 def _fitting(report: Report, room: int) -> tuple[str, tuple[str, ...]]:
     """Return the data, in at most `room` bytes if that can be, and what was left out for it."""
     styles = plotly_styles(report.variants)
-    data, notes = "", ()
+    data = ""
+    notes: tuple[str, ...] = ()
     for limits in LADDER:
         # To make the data takes long where there is much of it: only where it may fit.
         if limits is LADDER[-1] or 0.9 * sum(size(task, limits) for task in report.tasks) <= room:

@@ -52,7 +52,8 @@ def _friedman(across: Across) -> str:
     verdict = "differ" if across.p_friedman < 0.05 else "are not shown to differ"
     p = p_value(across.p_friedman)
     p = escape(p if p.startswith("<") else f"= {p}")
-    return f"Over {groups}. Taken together, the variants {verdict} (Friedman’s test, Iman and Davenport’s F: p {p})."
+    test = f"Friedman’s test, Iman and Davenport’s F: p {p}"
+    return f"Over {groups}. Taken together, the variants {verdict} ({test})."
 
 
 def _ranking(across: Across, number: Mapping[str, int], measure: str) -> str:
@@ -63,12 +64,11 @@ def _ranking(across: Across, number: Mapping[str, int], measure: str) -> str:
         ("Mean score, 95 % interval", True),
         ("Groups won", True),
     ]
-    wins = _wins(across)
-    rows = [
-        f"<tr data-variant={number[name]}>{variant_cell(name, number)}"
-        f'<td class="number">{fixed(rank, 2)}</td>{interval_cell(mean, places)}<td class="number">{won}</td></tr>'
-        for name, rank, mean, won in zip(across.variants, across.ranks, across.means, wins, strict=True)
-    ]
+    rows = []
+    for name, rank, mean, won in zip(across.variants, across.ranks, across.means, _wins(across), strict=True):
+        cells = f'<td class="number">{fixed(rank, 2)}</td>{interval_cell(mean, places)}'
+        cells += f'<td class="number">{won}</td>'
+        rows.append(f"<tr data-variant={number[name]}>{variant_cell(name, number)}{cells}</tr>")
     caption = f"Over all tasks in {across.setting}: {measure}; lower is better"
     return table(caption, heads, rows)
 

@@ -83,7 +83,7 @@ def _task(task: Task, number: Mapping[str, int]) -> dict[str, Json]:
 
 
 def packed_lines(lines: Sequence[Line], number: Mapping[str, int]) -> dict[str, Json]:
-    """Return curves with each grid of times once: `grids`, and of each line its variant, grid and packed values."""
+    """Return curves with each grid of times once: `grids`, and of a line its variant, grid, packed values."""
     grids = {grid: index for index, grid in enumerate(dict.fromkeys(line.x for line in lines))}
     return {
         "grids": [[rounded(x, 5) for x in grid] for grid in grids],
@@ -95,7 +95,7 @@ def packed_lines(lines: Sequence[Line], number: Mapping[str, int]) -> dict[str, 
 
 
 def pack(values: Sequence[float]) -> list[Json]:
-    """Return `[low, high, text]`: three characters a value, even steps from low to high, 1 / 262142 of that apart."""
+    """Return `[low, high, text]`: three letters of ALPHABET a value, 262143 even steps from low to high."""
     data = np.asarray(values, dtype=np.float64)
     finite = np.isfinite(data)
     low, high = (float(data[finite].min()), float(data[finite].max())) if finite.any() else (0.0, 0.0)

@@ -11,7 +11,7 @@ from hbsim.bench.report.page_text import escape
 from hbsim.bench.styles import Style, styles
 from hbsim.bench.variants import Variant
 
-__all__ = ["colour_rules", "marks", "marked", "plotly_styles"]
+__all__ = ["colour_rules", "marked", "marks", "plotly_styles"]
 
 WIDTH: Final = 2.0  # of a line in pixels, the unit of dashes
 
@@ -92,4 +92,5 @@ def marked(name: str, index: int) -> str:
     """Return a variant's picture and name; a long name may break after a comma."""
     picture = f'<svg class="swatch" aria-hidden="true"><use href="#mark-{index}"/></svg>'
     text = escape(name).replace(",", ",<wbr>")
-    return f'<span class="{"variant" if len(name) > SHORT else "variant short"}">{picture}<span>{text}</span></span>'
+    style = "variant" if len(name) > SHORT else "variant short"
+    return f'<span class="{style}">{picture}<span>{text}</span></span>'

@@ -18,7 +18,7 @@ def escape(text: str) -> str:
 
 
 def decimals(values: Iterable[float]) -> int:
-    """Return the decimals that show the largest of `values` with four digits: 0 to 6, the same for a column."""
+    """Return the decimals that show the largest of `values` with four digits: 0 to 6, one number a column."""
     largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
     return min(6, max(0, 3 - math.floor(math.log10(largest)))) if largest > 0.0 else 3
 
@@ -37,7 +37,7 @@ def p_value(value: float) -> str:
 
 
 def rounded(value: float | None, digits: int) -> float | int | None:
-    """Return `value` to so many significant digits, whole numbers without a point; None for what is not finite."""
+    """Return `value` to so many significant digits, whole numbers without a point; None if not finite."""
     if value is None or not math.isfinite(value):
         return None
     near = float(f"{value:.{digits}g}")
@@ -45,6 +45,6 @@ def rounded(value: float | None, digits: int) -> float | int | None:
 
 
 def blob(data: object) -> str:
-    """Return `data` as JSON that can stand in a <script>: no text in it can end the element or open another."""
+    """Return `data` as JSON that can stand in a <script>: no text in it can end that or open another."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

@@ -1,4 +1,4 @@
-"""What a page leaves out of a huge report, so that it can still be opened and sent: curves, bands, timelines."""
+"""What a page leaves out of a huge report, so that it still opens: curves, bands, timelines."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class Limits:
 
 
 ALL: Final = 10**9
+SMALL: Final = "To keep this page small,"
 
 # From everything to next to nothing; the first that fits is taken.
 LADDER: Final = (
@@ -49,7 +50,8 @@ def size(task: Task, limits: Limits) -> int:
     banded = sum(sorted(anytime)[-limits.bands :]) if limits.bands else 0
     curves = 3 * (sum(anytime) + 2 * banded + sum(reached)) + 16 * (len(anytime) + len(reached))
     grids = sum(7 * min(limits.points, len(x)) for x in {line.x for line in (*task.anytime, *task.reached)})
-    segments = sum(20 * min(limits.segments, len(one.segments)) + 80 for one in task.timelines[: limits.timelines])
+    drawn = task.timelines[: limits.timelines]
+    segments = sum(20 * min(limits.segments, len(one.segments)) + 80 for one in drawn)
     rows = 200 * len(task.rows) + 26 * len(task.rungs) + 34 * len(task.regrets)
     return 1500 + curves + grids + segments + rows + 26 * len(task.brackets) + 46 * len(task.shares)
 
@@ -122,15 +124,15 @@ def _notes(full: Report, small: Report, limits: Limits) -> Iterable[str]:
         return sum(len(line.low if what == "bands" else line.x) for line in lines)
 
     if not limits.points and count(full, "points"):
-        yield "To keep this page small, it holds no curves over time; the results themselves have them."
+        yield f"{SMALL} it holds no curves over time; the results themselves have them."
     elif count(small, "points") < count(full, "points"):
-        yield f"To keep this page small, curves over time have at most {limits.points} points each."
+        yield f"{SMALL} curves over time have at most {limits.points} points each."
     if count(small, "bands") < count(full, "bands") and limits.points:
         kept = (
             f"those of the best {limits.bands} variants of a task" if limits.bands < ALL else "thinner ones"
         )
-        yield f"To keep this page small, of the bands around curves it holds {kept if limits.bands else 'none'}."
+        yield f"{SMALL} of the bands around curves it holds {kept if limits.bands else 'none'}."
     if count(small, "segments") < count(full, "segments"):
         most = f"the first {limits.segments} stretches of at most {limits.timelines} studies a task"
         most = most if limits.timelines < ALL else f"the first {limits.segments} stretches of a study"
-        yield f"To keep this page small, of the workers' timelines it holds {most if limits.timelines else 'none'}."
+        yield f"{SMALL} of the workers’ timelines it holds {most if limits.timelines else 'none'}."

@@ -46,10 +46,23 @@ class Browser:
         if is_drawn:
             self.wait()
 
+    def show(self, url: str) -> None:
+        """Go on with a page that is open, at another address; the whole page again only where it must be."""
+        page, _, address = url.partition("#")
+        if self.driver.current_url.partition("#")[0] != page:
+            return self.open(url)
+        self.run("location.hash = arguments[0]", address or "task=0")
+        self.run("return new Promise((done) => setTimeout(done, 0))")  # the page has been told
+        return self.wait()
+
     def wait(self) -> None:
+        self.wait_for(DRAWN)
+
+    def wait_for(self, script: str, *values: object) -> None:
         from selenium.webdriver.support.wait import WebDriverWait
 
-        WebDriverWait(self.driver, 60, poll_frequency=0.05).until(lambda driver: driver.execute_script(DRAWN))
+        wait = WebDriverWait(self.driver, 60, poll_frequency=0.05)
+        wait.until(lambda driver: driver.execute_script(script, *values))
 
     def run(self, script: str, *values: object) -> Any:
         return self.driver.execute_script(script, *values)

@@ -55,9 +55,9 @@ def example(
     best = infos[int(np.argmin(skills))].name
     return Report(
         title="Asynchronous Hyperband: which variant on which cluster",
-        description="Stopping and promotion, with few and many brackets, on learning curves of five benchmarks.",
+        description="Stopping and promotion, few and many brackets, on learning curves of five benchmarks.",
         summary=(
-            f"{best} is ahead over all tasks: the best mean rank in {len(settings)} of {len(settings)} settings.",
+            f"{best} has the best mean rank in {len(settings)} of {len(settings)} settings.",
             "Stopping and promotion are too close to call with 8 workers; about 60 seeds would settle it.",
             "FIFO needs 3.1 times as long to reach the target as the best.",
         ),
@@ -72,10 +72,10 @@ def example(
         commands={
             "All cells": "hbsim sweep sweep.toml --out results",
             "This page": "hbsim report results",
-            "One cell": "hbsim simulate --surrogate digits --workers 8 --variant stopping,brackets=3 --seed 4",
+            "One cell": "hbsim simulate --workers 8 --variant stopping,brackets=3 --seed 4",
         },
         versions={"python": "3.11.2", "hbsim": "0.1.0", "numpy": "2.1.0"},
-        spec='title = "Asynchronous Hyperband"\nseeds = 20\n\n[[variants]]\ntype = "stopping"\nbrackets = 3\n',
+        spec='title = "Which variant"\nseeds = 20\n\n[[variants]]\ntype = "stopping"\nbrackets = 3\n',
     )
 
 
@@ -279,7 +279,7 @@ def _heatmap(rng: np.random.Generator, setting: str) -> Heatmap:
 
 
 def poisoned(report: Report, text: str) -> Report:
-    """Return `report` with `text` in front of every text of people's; what has a fixed set of values stays."""
+    """Return `report` with `text` in front of every text but those with a fixed set of values."""
     kept = {"mode", "call", "measure"}
 
     def changed(value: object, name: str = "") -> object:
