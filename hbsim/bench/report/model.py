@@ -89,7 +89,8 @@ class TaskRow:
     difference : Interval
         This score less the best variant's with the same seed.
     p : float
-        Wilcoxon's signed-rank test of that, Holm-corrected over the task's variants; NaN for the best.
+        Wilcoxon's signed-rank test of that, Holm-corrected over all pairs of the task's variants; NaN for the
+        best.
     effect : float
         Matched-pairs rank-biserial correlation with the best, in [-1, 1]; above 0: worse than it.
     call : str
@@ -342,7 +343,8 @@ class Across:
     ranks : tuple of float
         Mean rank of each variant.
     p_friedman : float
-        That all are the same (Iman and Davenport's F); NaN where there are too few groups or variants.
+        That all are the same (Iman and Davenport's F; permutations below 10 groups); NaN where there are too
+        few groups or variants.
     critical_difference : float
         Nemenyi's: mean ranks closer than that are not told apart; NaN likewise.
     cliques : tuple of tuples of str
