@@ -89,7 +89,7 @@ def _add_trials(file: sqlite3.Connection, studies: dict[int, Study]) -> None:
 
 
 def _values(file: sqlite3.Connection) -> Iterator[tuple[int, int, float]]:
-    """Give trial, step and value; before Optuna 3 a value that is no number was null."""
+    """Give trial, step and value; before Optuna 3 there was no column for values that are no numbers."""
     kind = "intermediate_value_type"
     kind = kind if kind in _columns(file, "trial_intermediate_values") else "'FINITE'"
     for key, step, value, special in file.execute(

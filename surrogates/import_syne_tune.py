@@ -27,7 +27,7 @@ __all__ = ["read_syne_tune"]
 
 _RESULTS: Final = ("results.csv.zip", "results.csv")
 _EXPERIMENT: Final = "counts from the start of the experiment, waiting and other trials included"
-_TIMES: Final = ("elapsed_time", "st_worker_time")
+_TIMES: Final = ("st_worker_time", "elapsed_time")  # the simulator has the second one only
 
 
 def read_syne_tune(path: Path, wanted: Wanted) -> Log:

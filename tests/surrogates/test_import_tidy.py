@@ -191,6 +191,15 @@ def test_a_restart_from_scratch_replaces_what_it_trains_again(tmp_path):
     assert any(note.startswith("left out 3 rows: their level was reported again") for note in imported.notes)
 
 
+def test_the_state_of_a_ray_experiment_names_the_metric(tmp_path):
+    reports = [{"training_iteration": e, "loss": 1.0, "acc": 0.5, "time_total_s": e} for e in (1, 2)]
+    folder = ray(tmp_path / "ray", [reports, reports])
+    (folder / "experiment_state-2026-01-01.json").write_text(json.dumps({"runner_data": {"_metric": "acc"}}))
+    imported = import_runs(folder)
+    assert (imported.metric, imported.mode, imported.metrics) == ("acc", None, ("acc", "loss"))
+    assert import_runs(folder, metric="loss").metric == "loss"
+
+
 def test_the_same_file_twice_is_the_same_bytes(tmp_path):
     reports = [{"training_iteration": e, "loss": 1.0, "time_total_s": e} for e in (1, 2)]
     folder = ray(tmp_path / "ray", [reports] * 3)

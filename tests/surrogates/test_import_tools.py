@@ -108,6 +108,15 @@ def test_resumed_jobs_of_syne_tune_are_added_up():
     assert "epochs" in import_runs(HERE / "syne_tune_stopping").hyperparameters
 
 
+def test_the_simulator_of_syne_tune_counts_elapsed_time_from_the_start_of_a_job():
+    imported = import_runs(HERE / "syne_tune_simulated")
+    assert imported.time == "elapsed_time"
+    assert imported.hyperparameters == ("lr", "layers")
+    frame = imported.frame  # its blackbox says 10 s for a layer and epoch
+    np.testing.assert_allclose(frame["seconds"], 10.0 * frame["layers"] * frame["epoch"], rtol=1e-12)
+    assert frame.filter(pl.col("epoch") == 9).height == imported.trials - imported.early > 1
+
+
 def test_rays_total_goes_on_by_itself():
     imported = import_runs(HERE / "ray", metric="loss", mode="min")
     assert not any("added up" in note for note in imported.notes)
