@@ -9,13 +9,15 @@ import typer
 
 from hbsim.cli.command import command_line, say
 from hbsim.cli.fields import whole
+from hbsim.errors import ParameterError
 
 if TYPE_CHECKING:
     from hbsim.bench.sweep import Counts, Store, Sweep
 
 __all__ = ["sweep"]
 
-NOT_THE_SWEEP: Final = ("force", "as_json", "jobs", "dry_run", "retry_failed", "scheduler_address")
+# What results do not depend on.
+NOT_THE_SWEEP: Final = ("out", "force", "as_json", "jobs", "dry_run", "retry_failed", "scheduler_address")
 
 
 def sweep(
@@ -58,99 +60,129 @@ def sweep(
       hbsim sweep study.toml --out study
       hbsim report study --out study.html
     """
-    from hbsim.bench.sweep import open_folder, read_sweep, write_down
+    from hbsim.bench.pool import default_jobs
+    from hbsim.bench.sweep import read_sweep
+    from hbsim.core.exact import whole as check_whole
 
+    if out is None and not dry_run:
+        raise ParameterError("out", None, "is needed: a folder for the results (or --dry-run)")
+    processes = None if jobs is None else check_whole("jobs", jobs, 1)
     made = read_sweep(file, data)
     for text in made.grid.warnings:
         say("warning", text)
-    if dry_run:
-        _dry_run(made, out, jobs, as_json)
+    processes = processes or default_jobs(len(made.grid.different))
+    if out is None or dry_run:
+        _dry_run(made, out, processes, force, as_json)
         return
-    if out is None:
-        from hbsim.errors import ParameterError
+    _to_folder(
+        made,
+        out,
+        command_line(ctx, NOT_THE_SWEEP),
+        processes,
+        scheduler_address,
+        retry_failed,
+        force,
+        as_json,
+    )
 
-        raise ParameterError("out", None, "is needed: a folder for the results (or --dry-run)")
+
+def _to_folder(
+    made: Sweep,
+    out: Path,
+    command: str,
+    jobs: int,
+    address: str | None,
+    is_retrying: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    from hbsim.bench.sweep import open_folder, write_down
+
     with open_folder(out, made.plan, force) as store:
-        write_down(made, out, command_line(ctx, NOT_THE_SWEEP))
-        counts = _run(made, store, jobs, scheduler_address, retry_failed)
-    _tell(made, counts, out, as_json)
-    if not counts.is_complete:
+        write_down(made, out, command)
+        found = _run(made, store, jobs, address, is_retrying)
+        error = _first_error(made, store) if found.failed else ""
+    _tell(made, found, error, out, as_json)
+    if not found.is_complete:
         raise typer.Exit(1)
 
 
-def _run(made: Sweep, store: Store, jobs: int | None, address: str | None, is_retrying: bool) -> Counts:
-    from hbsim.bench.pool import default_jobs
+def _run(made: Sweep, store: Store, jobs: int, address: str | None, is_retrying: bool) -> Counts:
     from hbsim.bench.sweep import counts, finish, run_cells
     from hbsim.cli.progress import progress
-    from hbsim.core.exact import whole as check_whole
 
-    cells = len(made.grid.studies)
-    processes = default_jobs(cells) if jobs is None else check_whole("jobs", jobs, 1)
     done = [0]
 
     def count(number: int) -> None:
         done[0] = number
 
     try:
-        with progress(lambda: done[0], cells, "cells"):
-            found = run_cells(made, store, processes, address, is_retrying, count)
+        with progress(lambda: done[0], len(made.grid.different), "studies"):
+            found = run_cells(made, store, jobs, address, is_retrying, count)
             finish(made, store)
     except KeyboardInterrupt:
         there = counts(made, store)
         finished = there.done + there.failed
-        say("error", f"interrupted: {finished:,} of {cells:,} cells are finished; the same command goes on")
+        say(
+            "error",
+            f"interrupted: {finished:,} of {there.cells:,} cells are finished; the same command goes on",
+        )
         raise typer.Exit(1) from None
     return found
 
 
-def _dry_run(made: Sweep, out: Path | None, jobs: int | None, as_json: bool) -> None:
-    from hbsim.bench.pool import default_jobs
+def _dry_run(made: Sweep, out: Path | None, jobs: int, force: bool, as_json: bool) -> None:
     from hbsim.bench.sweep import estimate, look_into
-    from hbsim.cli.output import print_json
 
     grid = made.grid
-    found = estimate(made, None if out is None else look_into(out))
-    processes = default_jobs(len(grid.studies)) if jobs is None else jobs
-    seconds = found.seconds / max(1, min(processes, found.cells))
+    store = None if out is None else look_into(out, made.plan, force)
+    there = set() if store is None else store.status.keys()
+    finished = sum(study.key in there for study in grid.studies)
+    found = estimate(made, store)
     if as_json:
-        content = {"cells": len(grid.studies), "left": found.cells, "tasks": len(grid.tasks)}
-        print_json({**content, "variants": len(grid.variants), "seconds": seconds, "jobs": processes})
+        from hbsim.cli.output import print_json
+
+        content = {"cells": len(grid.studies), "finished": finished, "left": found.studies}
+        content |= {"variants": len(grid.variants), "tasks": len(grid.tasks), "jobs": jobs}
+        print_json({**content, "seconds": found.on(jobs)})
         return
+    of = f"{len(grid.variants)} variants on {len(grid.tasks)} tasks"
+    typer.echo(f"{made.title}: {len(grid.studies):,} cells: {of}")
+    if finished:
+        typer.echo(f"{finished:,} are finished")
+    shared = len(grid.studies) - len(grid.different)
+    if shared:
+        typer.echo(f"{shared:,} have the same inputs as others, and share their studies")
+    if found.known:
+        each = f"one takes {found.least:.2g} to {found.most:.2g} s, as {found.known} show"
+        typer.echo(
+            f"{found.studies:,} are to be run: about {_about(found.on(jobs))} on {jobs} processes ({each})"
+        )
+
+
+def _about(seconds: float) -> str:
     from hbsim.bench.tables import duration
 
-    typer.echo(
-        f"{made.title}: {len(grid.studies):,} cells: {len(grid.variants)} variants on {len(grid.tasks)} tasks"
-    )
-    if found.cells < len(grid.studies):
-        typer.echo(f"{len(grid.studies) - found.cells:,} are finished or shared, {found.cells:,} are left")
-    if found.tried:
-        each = f"one took {duration(found.least)} to {duration(found.most)}"
-        typer.echo(f"about {duration(seconds)} on {processes} processes ({found.tried} cells tell; {each})")
+    return duration(float(f"{seconds:.2g}"))
 
 
-def _tell(made: Sweep, counts: Counts, out: Path, as_json: bool) -> None:
-    from hbsim.cli.output import print_json
-
-    if counts.failed:
-        say(
-            "error",
-            f"{counts.failed:,} of {counts.cells:,} cells failed: {_first_error(out)}; --retry-failed",
-        )
+def _tell(made: Sweep, found: Counts, error: str, out: Path, as_json: bool) -> None:
+    if found.failed:
+        rest = f"{error}; --retry-failed runs them again"
+        say("error", f"{found.failed:,} of {found.cells:,} cells failed: {rest}")
     if as_json:
-        names = sorted(path.name for path in out.iterdir() if path.name != "lock")
-        content = {"cells": counts.cells, "done": counts.done, "failed": counts.failed}
-        print_json({**content, "before": counts.before, "out": str(out), "files": names})
+        from hbsim.cli.output import print_json
+
+        names = sorted(path.name for path in out.iterdir() if path.suffix in (".json", ".toml", ".parquet"))
+        content = {"cells": found.cells, "done": found.done, "failed": found.failed, "before": found.before}
+        print_json({**content, "out": str(out), "files": names})
         return
-    new = counts.done + counts.failed - counts.before
-    typer.echo(
-        f"{made.title}: {counts.done:,} of {counts.cells:,} cells are done, {max(0, new):,} of them now"
-    )
-    typer.echo(f"{out}: hbsim report {out} --out report.html")
+    new = found.done + found.failed - found.before
+    typer.echo(f"{made.title}: {found.done:,} of {found.cells:,} cells are done; {new:,} were run now")
+    typer.echo(f"hbsim report {out} --out report.html")
 
 
-def _first_error(out: Path) -> str:
-    from hbsim.bench.sweep import read_table
-
-    cells = read_table(out / "cells.parquet")
-    first = cells.filter(cells["status"] == "failed").row(0, named=True)
-    return f"{first['variant']} on {first['surrogate']}, seed {first['seed']}: {first['error']}"
+def _first_error(made: Sweep, store: Store) -> str:
+    first = next(study for study in made.grid.studies if store.status[study.key] == "failed")
+    error = store.tables([first.key])["cells"]["error"][0]
+    return f"{first.of.variant.label} on {first.of.surrogate}, seed {first.seed}: {error}"

@@ -1,10 +1,11 @@
 """Many studies: variants, surrogates, clusters, workers and seeds, from a file."""
 
 from hbsim.bench.sweep.estimate import Estimate, estimate
-from hbsim.bench.sweep.folder import look_into, open_folder, read_manifest, write_down
+from hbsim.bench.sweep.folder import look_into, open_folder, write_down
+from hbsim.bench.sweep.manifest import read_manifest
 from hbsim.bench.sweep.results import SweepResults, read_results
 from hbsim.bench.sweep.run import Counts, counts, finish, run_cells
-from hbsim.bench.sweep.store import Store, read_table
+from hbsim.bench.sweep.store import Store
 from hbsim.bench.sweep.study import Combination, Study
 from hbsim.bench.sweep.sweep import Sweep, read_sweep
 
@@ -24,7 +25,6 @@ __all__ = [
     "read_manifest",
     "read_results",
     "read_sweep",
-    "read_table",
     "run_cells",
     "write_down",
 ]

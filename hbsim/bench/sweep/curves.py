@@ -1,7 +1,8 @@
-"""What a sweep has to know of its learning curves before anything runs."""
+"""Learning curves: loaded once in each process, and what a sweep has to know of them before anything runs."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,11 +10,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from hbsim.bench.sweep.study import load_curves
-from hbsim.surrogates import Surrogate, fingerprint
+from hbsim.errors import SurrogateError
+from hbsim.surrogates import Surrogate, check_levels, fingerprint, load
 from hbsim.surrogates.describe import sample
 
-__all__ = ["Known", "Levels", "at_level", "know"]
+__all__ = ["Known", "Levels", "at_level", "know", "load_curves"]
 
 SAMPLE: Final = 1000  # configurations drawn at random
 SEED: Final = 0
@@ -46,16 +47,51 @@ class Levels:
     full_run: float
 
 
-def know(load: Mapping[str, Any]) -> Known:
-    """Load learning curves.
+_kept: dict[str, Known] = {}  # of this process, by their descriptions
+
+
+def know(description: Mapping[str, Any]) -> Known:
+    """Load learning curves as they are now.
+
+    Parameters
+    ----------
+    description : mapping
+        Keywords of `hbsim.surrogates.load`, plain JSON types.
 
     Raises
     ------
     ParameterError, SurrogateError
         As `hbsim.surrogates.load`.
     """
-    surrogate = load_curves(load)
-    return Known(surrogate, fingerprint(surrogate))
+    options = dict(description)
+    surrogate = load(options.pop("surrogate"), **options)
+    known = Known(surrogate, fingerprint(surrogate))
+    _kept[_text(description)] = known
+    return known
+
+
+def load_curves(description: Mapping[str, Any], content: str) -> Surrogate:
+    """Return learning curves that were checked before, here or elsewhere; loaded once in each process.
+
+    Parameters
+    ----------
+    description : mapping
+        As in `know`.
+    content : str
+        Their fingerprint.
+
+    Raises
+    ------
+    SurrogateError
+        They are others by now.
+    """
+    known = _kept.get(_text(description))
+    if known is None or known.fingerprint != content:
+        known = know(description)
+    if known.fingerprint != content:
+        problem = "are not the curves that were checked: changed since, or others each time they are read"
+        raise SurrogateError(str(description["surrogate"]), problem)
+    return known.surrogate
 
 
 def at_level(surrogate: Surrogate, max_t: float) -> Levels:
@@ -66,8 +102,6 @@ def at_level(surrogate: Surrogate, max_t: float) -> Levels:
     ParameterError
         The curves do not go there.
     """
-    from hbsim.surrogates.options import check_levels
-
     check_levels(surrogate, [max_t])
     values, seconds = surrogate.evaluate(sample(surrogate, SAMPLE, SEED), np.array([max_t], dtype=np.float64))
     worst = -math.inf if surrogate.mode == "max" else math.inf
@@ -79,3 +113,7 @@ def at_level(surrogate: Surrogate, max_t: float) -> Levels:
         guess = float(pick(finite)) if finite.size else math.nan
     reached = seconds[:, 0][np.isfinite(seconds[:, 0])]
     return Levels(surrogate.optimum(max_t), guess, math.fsum(reached) / max(1, len(reached)))
+
+
+def _text(description: Mapping[str, Any]) -> str:
+    return json.dumps(description, sort_keys=True)

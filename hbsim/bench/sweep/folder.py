@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
-import platform
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import polars as pl
 
-from hbsim.bench.sweep.store import PARTS, TABLES, Store
-from hbsim.bench.sweep.study import FORMAT
+from hbsim.bench.sweep.disk import recover, writing
+from hbsim.bench.sweep.manifest import MANIFEST, PLAN, SPEC, digest, read_manifest, written
+from hbsim.bench.sweep.parquet import parquet
+from hbsim.bench.sweep.store import OURS, Store
+from hbsim.bench.sweep.sweep import Sweep
 from hbsim.errors import OutputError, ParameterError
 from hbsim.history.lock import StudyLock
 
-if TYPE_CHECKING:
-    from hbsim.bench.sweep.sweep import Sweep
+__all__ = ["ANYTIME", "look_into", "open_folder", "write_down"]
 
-__all__ = ["ANYTIME", "MANIFEST", "PLAN", "SPEC", "look_into", "open_folder", "read_manifest", "write_down"]
-
-MANIFEST: Final = "sweep.json"
-SPEC: Final = "sweep.toml"
-PLAN: Final = "plan.parquet"
 ANYTIME: Final = "anytime"
-OURS: Final = frozenset(
-    {MANIFEST, SPEC, PLAN, PARTS, ".closing", *(f"{name}.parquet" for name in (*TABLES, ANYTIME))}
-)
+LOCK: Final = "lock"
+_WRITTEN: Final = (MANIFEST, SPEC, PLAN)
+_ALL: Final = OURS | {*_WRITTEN, *(f".{name}" for name in _WRITTEN), f"{ANYTIME}.parquet"}
 
 
 @contextmanager
@@ -45,7 +39,7 @@ def open_folder(out: Path, plan: pl.DataFrame, force: bool) -> Iterator[Store]:
     plan : polars.DataFrame
         The cells that are wanted.
     force : bool
-        Whether what a sweep left there may be replaced.
+        Whether what a sweep left there may be replaced. Other files stay.
 
     Raises
     ------
@@ -54,28 +48,35 @@ def open_folder(out: Path, plan: pl.DataFrame, force: bool) -> Iterator[Store]:
     OutputError
         It cannot be read or made, or another process is at it.
     """
-    there = _look(out)
-    if there and MANIFEST not in there:
-        raise ParameterError("out", str(out), "is a folder with files that hbsim sweep did not write")
-    try:
+    _look(out)  # before a lock is put into somebody's folder
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(str(out), f"cannot be made: {error.strerror or error}") from error
     with StudyLock(out):
+        there = _look(out)
         if there and force:
             _clear(out, there)
         elif there:
             _check_version(out)
+            recover(out)
         store = Store(out)
-        if store.status and not set(plan["key"]) & store.status.keys():
-            rule = f"holds another sweep, with {len(store.status):,} cells; --force replaces it"
-            raise ParameterError("out", str(out), rule)
+        _check_same(out, store, plan)
         yield store
 
 
-def look_into(out: Path) -> Store | None:
-    """Return what is finished in a folder, None if it is no sweep's; nothing is made."""
-    return Store(out) if MANIFEST in _look(out) else None
+def look_into(out: Path, plan: pl.DataFrame, force: bool) -> Store | None:
+    """Return what is finished in a folder, None if nothing is or it is to be replaced; nothing is made.
+
+    Raises
+    ------
+    ParameterError, OutputError
+        As `open_folder`.
+    """
+    if not _look(out) or force:
+        return None
+    _check_version(out)
+    store = Store(out)
+    _check_same(out, store, plan)
+    return store
 
 
 def write_down(sweep: Sweep, out: Path, command: str) -> None:
@@ -86,89 +87,52 @@ def write_down(sweep: Sweep, out: Path, command: str) -> None:
     OutputError
         It cannot be written.
     """
-    manifest = {**sweep.manifest(), "command": command, "versions": versions()}
-    try:
-        _replace(out / SPEC, sweep.source.text.encode())
-        _replace(out / PLAN, _parquet(sweep.plan))
-        _replace(out / MANIFEST, (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode())
-    except OSError as error:
-        raise OutputError(str(out), f"cannot be written: {error.strerror or error}") from error
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what decides about the bytes of results."""
-    libraries = ("hbsim", "numpy", "polars", "scipy", "simpy")
-    return {"python": platform.python_version(), **{name: version(name) for name in libraries}}
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file, or leave the one that is there."""
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
-
-
-def _parquet(frame: pl.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    frame.write_parquet(buffer)
-    return buffer.getvalue()
+    plan = parquet(sweep.plan)
+    manifest = written({**sweep.manifest(), "plan": digest(plan)}, command)
+    with writing(out):  # first what makes the folder a sweep's
+        for name, content in ((MANIFEST, manifest), (PLAN, plan), (SPEC, sweep.source.text.encode())):
+            temporary = out / f".{name}"
+            temporary.write_bytes(content)
+            os.replace(temporary, out / name)
 
 
 def _look(out: Path) -> set[str]:
     """Return the names of what is in a folder, the lock aside; empty if it is not there."""
     try:
-        return {path.name for path in out.iterdir()} - {"lock"}
+        there = {path.name for path in out.iterdir()} - {LOCK}
     except FileNotFoundError:
         return set()
     except NotADirectoryError:
         raise ParameterError("out", str(out), "is a file; give a folder") from None
     except OSError as error:
         raise OutputError(str(out), f"cannot be read: {error.strerror or error}") from error
+    there -= {f".{MANIFEST}"}  # all that there is where a sweep was ended as it began
+    if there and MANIFEST not in there:
+        raise ParameterError("out", str(out), "is a folder with files that hbsim sweep did not write")
+    return there
 
 
 def _clear(out: Path, there: set[str]) -> None:
-    if others := sorted(there - OURS):
-        rule = f"holds {others[0]}, which hbsim sweep did not write; move it away first"
-        raise ParameterError("out", str(out), rule)
-    for name in sorted(there):
-        path = out / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+    """Remove what a sweep left, last what makes the folder a sweep's."""
+    with writing(out):
+        for name in sorted(there & _ALL, key=lambda name: (name == MANIFEST, name)):
+            path = out / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def _check_version(out: Path) -> None:
-    manifest = read_manifest(out)
-    now = version("hbsim")
-    if manifest["versions"]["hbsim"] != now:
+    by, now = read_manifest(out)["versions"]["hbsim"], version("hbsim")
+    if by != now:
         rule = (
-            f"is of hbsim {manifest['versions']['hbsim']}, and this is {now}: studies of two versions do not "
+            f"is of hbsim {by}, and this is {now}: studies of two versions do not mix; --force runs all again"
         )
-        raise ParameterError("out", str(out), rule + "mix; --force runs all of them again")
+        raise ParameterError("out", str(out), rule)
 
 
-def read_manifest(folder: Path) -> Mapping[str, Any]:
-    """Return what a sweep wrote about itself.
-
-    Raises
-    ------
-    OutputError
-        There is none, or it is of another version.
-    """
-    path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text("utf-8"))
-        found = manifest["format"]
-        manifest["versions"]["hbsim"], manifest["tasks"], manifest["variants"]
-    except FileNotFoundError:
-        raise OutputError(str(folder), f"has no {MANIFEST}: it is no folder of hbsim sweep") from None
-    except OSError as error:
-        raise OutputError(str(path), f"cannot be read: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError):
-        raise OutputError(str(path), "is damaged, or none of hbsim sweep's") from None
-    if found != FORMAT:
-        by = manifest["versions"]["hbsim"]
-        problem = f"is of hbsim {by}, whose results have format {found}; this one reads {FORMAT}: sweep again"
-        raise OutputError(str(folder), problem)
-    return manifest  # type: ignore[no-any-return]
+def _check_same(out: Path, store: Store, plan: pl.DataFrame) -> None:
+    if store.status and not store.status.keys() & set(plan["key"]):
+        rule = f"holds another sweep, with {len(store.status):,} studies; --force replaces it"
+        raise ParameterError("out", str(out), rule)

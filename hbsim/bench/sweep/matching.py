@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
-from hbsim.bench.sweep.schema import Matches
+from hbsim.bench.sweep.schema import Matches, Where
+from hbsim.bench.sweep.source import Source, dotted
+from hbsim.errors import nearest
+from hbsim.simulation.cluster_schema import Place, shown
 
-__all__ = ["Names", "matches"]
+__all__ = ["Names", "could_match", "has_variant", "is_in", "matches", "unmatched"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,31 +28,100 @@ class Names:
     seed: int | None = None
 
 
-def matches(table: Matches, names: Names) -> bool:
-    """Return whether a cell has one of each: texts with ``*`` and ``?``, numbers exactly.
+def matches(table: Where, names: Names) -> bool:
+    """Return whether a cell has one of each: texts with ``*`` and ``?``, numbers exactly."""
+    return could_match(table, names) and _is_number(getattr(table, "seed", None), names.seed)
 
-    A table that names seeds does not match a combination without one.
+
+def could_match(table: Where, names: Names) -> bool:
+    """Return whether some seed of a combination may be one of these cells."""
+    return (
+        has_variant(table, names.variant)
+        and _is_text(table.surrogate, names.surrogate)
+        and _is_text(table.cluster, names.cluster)
+        and _is_number(table.workers, names.workers)
+    )
+
+
+def has_variant(table: Where, name: str) -> bool:
+    """Return whether it is about a variant, of some tasks."""
+    return _is_text(table.variant, name)
+
+
+def is_in(include: Sequence[Matches], exclude: Sequence[Matches], names: Names) -> bool:
+    """Return whether a cell is one of the sweep's; without a seed, whether some seed of it may be."""
+    if names.seed is None:
+        included = not include or any(could_match(one, names) for one in include)
+        return included and not any(one.seed is None and could_match(one, names) for one in exclude)
+    included = not include or any(matches(one, names) for one in include)
+    return included and not any(matches(one, names) for one in exclude)
+
+
+def unmatched(source: Source, cells: Sequence[Names], seeds: Sequence[int]) -> None:
+    """Check that each table is about some of all cells, and each name and number in it about one.
+
+    Parameters
+    ----------
+    source : Source
+        The file.
+    cells : sequence of Names
+        All that variants, surrogates, clusters and workers make together.
+    seeds : sequence of int
+        All of them.
+
+    Raises
+    ------
+    ParameterError
+        Something in a table is not there: it is a misprint, surely.
     """
-    texts = (
-        (table.variant, names.variant),
-        (table.surrogate, names.surrogate),
-        (table.cluster, names.cluster),
-    )
-    numbers = ((table.workers, names.workers), (table.seed, names.seed))
-    return all(wanted is None or _is_text(name, wanted) for wanted, name in texts) and all(
-        wanted is None or _is_number(number, wanted) for wanted, number in numbers
-    )
+    table = source.table
+    found: list[tuple[Place, Where]] = [(("include", at), one) for at, one in enumerate(table.include)]
+    found += [(("exclude", at), one) for at, one in enumerate(table.exclude)]
+    found += [(("override", at, "where"), one.where) for at, one in enumerate(table.override)]
+    for place, where in found:
+        for name in ("variant", "surrogate", "cluster"):
+            there = dict.fromkeys(getattr(one, name) for one in cells)
+            _check_texts(source, (*place, name), getattr(where, name), there)
+        _check_numbers(source, (*place, "workers"), where.workers, {one.workers for one in cells})
+        _check_numbers(source, (*place, "seed"), getattr(where, "seed", None), set(seeds))
+        if not any(could_match(where, one) for one in cells):
+            raise source.wrong(place, f"{dotted(place)}: there is no such cell, with one of each")
 
 
-def _is_text(name: str, wanted: str | list[str]) -> bool:
-    patterns = wanted if isinstance(wanted, list) else [wanted]
-    return any(name == pattern or fnmatchcase(name, _plain(pattern)) for pattern in patterns)
+def _check_texts(source: Source, place: Place, wanted: str | list[str] | None, there: Iterable[str]) -> None:
+    patterns = _listed(wanted)
+    if wanted is not None and not patterns:
+        raise source.broken(place, "must be at least one", [])
+    for pattern in patterns:
+        if not any(_is_like(name, pattern) for name in there):
+            rule = f"there is no {place[-1]} {shown(pattern)}.{nearest(pattern, there)}"
+            raise source.broken(place, rule)
 
 
-def _is_number(number: int | None, wanted: int | list[int]) -> bool:
-    return number in (wanted if isinstance(wanted, list) else [wanted])
+def _check_numbers(source: Source, place: Place, wanted: int | list[int] | None, there: set[int]) -> None:
+    numbers = _listed(wanted)
+    if wanted is not None and not numbers:
+        raise source.broken(place, "must be at least one", [])
+    for number in numbers:
+        if number not in there:
+            what = "seed" if place[-1] == "seed" else "number of workers"
+            raise source.broken(place, f"there is no {what} {number}")
 
 
-def _plain(pattern: str) -> str:
-    """Return the pattern with brackets as themselves: only * and ? stand for others."""
-    return pattern.replace("[", "[[]")
+def _is_text(wanted: str | list[str] | None, name: str) -> bool:
+    return wanted is None or any(_is_like(name, pattern) for pattern in _listed(wanted))
+
+
+def _is_number(wanted: int | list[int] | None, number: int | None) -> bool:
+    return wanted is None or number in _listed(wanted)
+
+
+def _is_like(name: str, pattern: str) -> bool:
+    # Brackets stand for themselves: only * and ? stand for others.
+    return name == pattern or fnmatchcase(name, pattern.replace("[", "[[]"))
+
+
+def _listed(wanted: T | list[T] | None) -> list[T]:
+    if wanted is None:
+        return []
+    return wanted if isinstance(wanted, list) else [wanted]

@@ -3,50 +3,24 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 import traceback
 import warnings
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 import polars as pl
 
 from hbsim.bench.cells import SUMMARY, Cell, cell_of
 from hbsim.bench.diagnosis import diagnose, timeline
-from hbsim.bench.sweep.study import Study, load_curves
+from hbsim.bench.sweep.curves import load_curves
+from hbsim.bench.sweep.study import Study
+from hbsim.bench.sweep.tables import COUNTS, DONE, FAILED, KEY, MAIN, PARTS, SHARES, TABLES, Frames, empty
 from hbsim.errors import HbsimError, HbsimWarning
 from hbsim.simulation import Result
 
-__all__ = ["DONE", "FAILED", "failed", "run_studies"]
-
-DONE, FAILED = "done", "failed"
-SHARES: Final = ("training", "retrained", "overhead", "idle", "absent", "saved")
-PARTS: Final = ("sampling", "decisions", "unfinished", "choice", "best_started")
-COUNTS: Final = SUMMARY[:7]
-
-CELL: Final[dict[str, pl.DataType]] = {
-    "key": pl.String(),
-    "status": pl.String(),
-    "error": pl.String(),
-    **{name: pl.Int64() if name in COUNTS else pl.Float64() for name in SUMMARY},
-    "is_deserted": pl.Boolean(),
-    "value": pl.Float64(),
-    "regret": pl.Float64(),
-    "test": pl.Float64(),
-    **{f"{name}_share": pl.Float64() for name in SHARES},
-    **{f"{name}_part": pl.Float64() for name in PARTS},
-}
-INCUMBENT: Final[dict[str, pl.DataType]] = {
-    "key": pl.String(),
-    "time": pl.Float64(),
-    "resource": pl.Float64(),
-    "trial": pl.Int64(),
-    "value": pl.Float64(),
-    "regret": pl.Float64(),
-    "test": pl.Float64(),
-}
-TIMING: Final[dict[str, pl.DataType]] = {"key": pl.String(), "seconds": pl.Float64()}
+__all__ = ["failed", "run_studies"]
 
 
 def run_studies(studies: Sequence[tuple[Study, bool]]) -> dict[str, pl.DataFrame]:
@@ -60,102 +34,85 @@ def run_studies(studies: Sequence[tuple[Study, bool]]) -> dict[str, pl.DataFrame
     Returns
     -------
     dict
-        A frame each of `hbsim.bench.sweep.store.TABLES`.
+        A frame each of `hbsim.bench.sweep.tables.TABLES`.
     """
     found = [_one(study, is_drawn) for study, is_drawn in studies]
-    return {name: pl.concat([frames[name] for frames in found]) for name in found[0]}
+    return {name: pl.concat([frames[name] for frames in found]) for name in TABLES}
 
 
-def failed(study: Study, error: str, seconds: float = 0.0) -> dict[str, pl.DataFrame]:
+def failed(study: Study, error: str, seconds: float = 0.0) -> Frames:
     """Return the outcome of a study that came to nothing."""
-    cell = dict.fromkeys(CELL) | {"key": study.key, "status": FAILED, "error": error}
-    return {
-        "cells": pl.DataFrame([cell], schema=CELL),
-        "incumbents": pl.DataFrame(schema=INCUMBENT),
-        "rungs": _rungs(study.key),
-        "brackets": _brackets(study.key),
-        "timelines": _timeline(study.key),
-        "timings": pl.DataFrame([{"key": study.key, "seconds": seconds}], schema=TIMING),
-    }
+    cell = dict.fromkeys(TABLES[MAIN]) | {KEY: study.key, "status": FAILED, "error": error}
+    main = pl.DataFrame([cell], schema=TABLES[MAIN])
+    return {**{name: empty(name) for name in TABLES}, MAIN: main, "timings": _timing(study, seconds)}
 
 
-def _one(study: Study, is_drawn: bool) -> dict[str, pl.DataFrame]:
+def _one(study: Study, is_drawn: bool) -> Frames:
     begin = time.process_time()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", HbsimWarning)  # what can be known before was said before
-            frames = _measured(study, study.run(load_curves(study.of.load)), is_drawn)
-    except HbsimError as error:
-        return failed(study, str(error), time.process_time() - begin)
+            result = study.run(load_curves(study.of.load, study.of.fingerprint))
+            frames = _measured(study.key, result, is_drawn)
     except Exception as error:
+        return failed(study, _said(error), time.process_time() - begin)
+    return {**frames, "timings": _timing(study, time.process_time() - begin)}
+
+
+def _said(error: Exception) -> str:
+    """Return what went wrong, the same in every process."""
+    if isinstance(error, HbsimError):
+        text = str(error)
+    else:
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{last.filename.rpartition('/')[2]}, line {last.lineno}"
-        return failed(study, f"{type(error).__name__}: {error} ({where})", time.process_time() - begin)
-    seconds = time.process_time() - begin
-    return {**frames, "timings": pl.DataFrame([{"key": study.key, "seconds": seconds}], schema=TIMING)}
+        text = f"{type(error).__name__}: {error} ({where})"
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
 
 
-def _measured(study: Study, result: Result, is_drawn: bool) -> dict[str, pl.DataFrame]:
-    cell, found = cell_of(result, 0, study.seed), diagnose(result)
+def _measured(key: str, result: Result, is_drawn: bool) -> Frames:
+    cell, found = cell_of(result, 0, result.simulated.seed), diagnose(result)
     numbers: dict[str, object] = {
-        "key": study.key,
+        KEY: key,
         "status": DONE,
         "error": None,
-        **{
-            name: int(cell.summary[name]) if name in COUNTS else _known(cell.summary[name])
-            for name in SUMMARY
-        },
+        **{name: _number(name, cell.summary[name]) for name in SUMMARY},
         "is_deserted": cell.is_deserted,
         **{name: _last(cell, name) for name in ("value", "regret", "test")},
         **{f"{name}_share": _known(found.shares[name]) for name in SHARES},
         **{f"{name}_part": _known(getattr(found.regrets, name)) for name in PARTS},
     }
+    drawn, cut = timeline(result) if is_drawn else (empty("timelines"), None)
     return {
-        "cells": pl.DataFrame([numbers], schema=CELL),
-        "incumbents": _incumbents(study.key, cell),
-        "rungs": _rungs(study.key, found.rungs),
-        "brackets": _brackets(study.key, found.brackets),
-        "timelines": _timeline(study.key, result if is_drawn else None),
+        MAIN: pl.DataFrame([numbers], schema=TABLES[MAIN]),
+        "incumbents": _keyed(key, "incumbents", _incumbents(cell)),
+        "rungs": _keyed(key, "rungs", found.rungs),
+        "brackets": _keyed(key, "brackets", found.brackets),
+        # `cut` is null in all rows of a study that is whole.
+        "timelines": _keyed(key, "timelines", drawn.with_columns(pl.lit(cut).alias("cut"))),
     }
 
 
-def _incumbents(key: str, cell: Cell) -> pl.DataFrame:
-    columns: dict[str, object] = {"key": [key] * len(cell.trial)}
-    for name in list(INCUMBENT)[1:]:
-        column = np.asarray(getattr(cell, name))
-        columns[name] = pl.Series(column, nan_to_null=name != "trial")
-    return pl.DataFrame(columns, schema=INCUMBENT)
+def _incumbents(cell: Cell) -> pl.DataFrame:
+    return pl.DataFrame({name: np.asarray(getattr(cell, name)) for name in list(TABLES["incumbents"])[1:]})
 
 
-def _rungs(key: str, frame: pl.DataFrame | None = None) -> pl.DataFrame:
-    from hbsim.bench.diagnosis.early import SCHEMA
-
-    return _keyed(key, pl.DataFrame(schema=SCHEMA) if frame is None else frame)
-
-
-def _brackets(key: str, frame: pl.DataFrame | None = None) -> pl.DataFrame:
-    schema = {
-        "bracket": pl.Int64,
-        "trials": pl.Int64,
-        "trained_resource": pl.Float64,
-        "best": pl.Float64,
-        "completed": pl.Int64,
-        "is_winner": pl.Boolean,
-    }
-    return _keyed(key, pl.DataFrame(schema=schema) if frame is None else frame.select(list(schema)))
+def _keyed(key: str, table: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of a table, with null for NaN."""
+    schema = TABLES[table]
+    columns: list[pl.Expr] = [pl.lit(key, schema[KEY]).alias(KEY)]
+    for name, kind in list(schema.items())[1:]:
+        column = pl.col(name).cast(kind)
+        columns.append(column.fill_nan(None) if kind == pl.Float64() else column)
+    return frame.select(columns)
 
 
-def _timeline(key: str, result: Result | None = None) -> pl.DataFrame:
-    """Return stretches of time on workers; `cut` is null in all rows of a study that is whole."""
-    schema = {"worker": pl.Int64, "start": pl.Float64, "end": pl.Float64, "level": pl.Float64}
-    frame, cut = (pl.DataFrame(schema=schema), None) if result is None else timeline(result)
-    return _keyed(key, frame.cast(schema).with_columns(cut=pl.lit(cut, pl.Float64)))  # type: ignore[arg-type]
+def _timing(study: Study, seconds: float) -> pl.DataFrame:
+    return pl.DataFrame([{KEY: study.key, "seconds": seconds}], schema=TABLES["timings"])
 
 
-def _keyed(key: str, frame: pl.DataFrame) -> pl.DataFrame:
-    floats = [name for name, kind in frame.schema.items() if kind == pl.Float64]
-    named = frame.with_columns(pl.col(floats).fill_nan(None))
-    return named.select(pl.lit(key, pl.String).alias("key"), *frame.columns)
+def _number(name: str, value: float) -> float | int | None:
+    return int(value) if name in COUNTS else _known(value)
 
 
 def _last(cell: Cell, name: str) -> float | None:

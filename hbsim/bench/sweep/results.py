@@ -10,9 +10,10 @@ from typing import Any
 
 import polars as pl
 
-from hbsim.bench.sweep.folder import PLAN, SPEC, read_manifest
+from hbsim.bench.sweep.manifest import SPEC, read_manifest, read_plan
 from hbsim.bench.sweep.scored import Budget, Scale, Steps, TaskKey, budgets, scales, steps
-from hbsim.bench.sweep.store import MAIN, Store, read_table
+from hbsim.bench.sweep.store import Store
+from hbsim.bench.sweep.tables import DONE, KEY, MAIN, NAMES
 from hbsim.errors import OutputError
 
 __all__ = ["SweepResults", "read_results"]
@@ -43,7 +44,7 @@ class SweepResults:
     @cached_property
     def done(self) -> pl.DataFrame:
         """The cells with a result."""
-        return self.cells.filter(pl.col("status") == "done")
+        return self.cells.filter(pl.col("status") == DONE)
 
     @cached_property
     def scales(self) -> dict[TaskKey, Scale]:
@@ -62,12 +63,12 @@ class SweepResults:
 
     def rows(self, table: str) -> pl.DataFrame:
         """Return a table with the names of the cells that its rows are of."""
-        names = self.done.select("key", "variant", "surrogate", "cluster", "workers", "seed")
-        return names.join(self.tables[table], on="key", how="inner", maintain_order="left_right")
+        names = self.done.select(KEY, *NAMES)
+        return names.join(self.tables[table], on=KEY, how="inner", maintain_order="left_right")
 
 
 def read_results(folder: Path) -> SweepResults:
-    """Read a sweep's folder.
+    """Read a sweep's folder, also of one that is running or was interrupted.
 
     Raises
     ------
@@ -75,14 +76,14 @@ def read_results(folder: Path) -> SweepResults:
         It is none, of another version, damaged, or empty.
     """
     manifest = read_manifest(folder)
+    plan = pl.read_parquet(read_plan(folder, manifest))
     store = Store(folder)
     if not store.status:
         raise OutputError(str(folder), "has no result yet: hbsim sweep has not finished a cell there")
-    plan = read_table(folder / PLAN)
-    tables = store.tables(plan["key"])
-    cells = plan.join(tables.pop(MAIN), on="key", how="left", maintain_order="left")
+    tables = store.tables(plan[KEY])
+    cells = plan.join(tables.pop(MAIN), on=KEY, how="left", maintain_order="left")
     try:
         spec = (folder / SPEC).read_text("utf-8")
-    except OSError as error:
-        raise OutputError(str(folder / SPEC), f"cannot be read: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise OutputError(str(folder / SPEC), f"cannot be read: {error}") from error
     return SweepResults(manifest, spec, cells, tables)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
@@ -12,13 +12,15 @@ from typing import Final, TypeAlias
 import polars as pl
 
 from hbsim.bench.pool import make_executor, run_in_turn
-from hbsim.bench.sweep.outcome import DONE, FAILED, failed, run_studies
+from hbsim.bench.sweep.folder import ANYTIME
+from hbsim.bench.sweep.outcome import failed, run_studies
 from hbsim.bench.sweep.scored import anytime
-from hbsim.bench.sweep.store import MAIN, TABLES, Store
+from hbsim.bench.sweep.store import Store
 from hbsim.bench.sweep.study import Study
 from hbsim.bench.sweep.sweep import Sweep
+from hbsim.bench.sweep.tables import DONE, FAILED, KEY, MAIN, TABLES, Frames
 
-__all__ = ["Counts", "finish", "run_cells"]
+__all__ = ["Counts", "counts", "finish", "run_cells"]
 
 FLUSH: Final = 1.0  # seconds between two parts on the disk
 LARGEST: Final = 8  # cells in a chunk, so that progress is seen
@@ -30,7 +32,7 @@ Chunk: TypeAlias = tuple[Item, ...]
 
 @dataclass(frozen=True)
 class Counts:
-    """Cells of a sweep: all, those that are done, failed, and those that were done before it ran."""
+    """Cells of a sweep: all, those that are done, failed, and there before it ran."""
 
     cells: int
     done: int
@@ -66,22 +68,20 @@ def run_cells(
     is_retrying : bool
         Whether cells that failed are run again.
     progress : callable, optional
-        Called with the number of cells that are there.
+        Called with the number of different studies that are there.
 
     Raises
     ------
     KeyboardInterrupt
         After Ctrl-C, once what was finished is on the disk.
     """
-    wanted = sweep.grid.different
     skipped = {DONE} if is_retrying else {DONE, FAILED}
-    todo = [study for study in wanted if store.status.get(study.key) not in skipped]
-    before = len(wanted) - len(todo)
-    drawn = _drawn(sweep)
-    chunks = _chunks([(study, study.key in drawn) for study in todo], jobs)
-    adder = _Adder(store, before, progress)
+    before = sum(store.status.get(study.key) in skipped for study in sweep.grid.studies)
+    todo = [study for study in sweep.grid.different if store.status.get(study.key) not in skipped]
+    items = [(study, study.key in sweep.drawn) for study in todo]
+    adder = _Adder(store, len(sweep.grid.different) - len(todo), progress)
     try:
-        again = _run(chunks, jobs, scheduler_address, adder)
+        again = _run(_chunks(items, jobs), jobs, scheduler_address, adder)
         _run([(item,) for item in again], jobs, scheduler_address, adder)
     finally:
         adder.flush()
@@ -97,18 +97,10 @@ def counts(sweep: Sweep, store: Store, before: int = 0) -> Counts:
 def finish(sweep: Sweep, store: Store) -> None:
     """Write one file a table, in the order of the sweep's cells: the same bytes however it was run."""
     plan = sweep.plan
-    tables = store.tables(plan["key"])
-    names = plan.join(tables[MAIN], on="key", how="inner", maintain_order="left")
-    final = {**tables, MAIN: names, "anytime": anytime(names, tables["incumbents"], sweep.manifest())}
-    store.close(final, store.others(plan["key"]))
-
-
-def _drawn(sweep: Sweep) -> set[str]:
-    """Return the keys of the studies whose timeline is kept: of each variant and task the first seed."""
-    first: dict[tuple[str, object], str] = {}
-    for study in sweep.grid.studies:
-        first.setdefault((study.of.variant.label, study.of.task), study.key)
-    return set(first.values())
+    tables = store.tables(plan[KEY])
+    cells = plan.join(tables[MAIN], on=KEY, how="inner", maintain_order="left")
+    curves = anytime(cells, tables["incumbents"], sweep.manifest())
+    store.close({**tables, MAIN: cells, ANYTIME: curves}, plan[KEY])
 
 
 def _chunks(items: Sequence[Item], jobs: int) -> list[Chunk]:
@@ -119,7 +111,7 @@ def _chunks(items: Sequence[Item], jobs: int) -> list[Chunk]:
 def _run(chunks: Sequence[Chunk], jobs: int, address: str | None, adder: _Adder) -> list[Item]:
     """Run chunks; return the items of those that took their process with them, to be tried one by one."""
     again: list[Item] = []
-    for chunk, outcome in _outcomes(chunks, jobs, address):
+    for chunk, outcome in run_in_turn(partial(make_executor, jobs, address), run_studies, chunks):
         if not isinstance(outcome, BaseException):
             adder.add(outcome, len(chunk))
         elif len(chunk) > 1:
@@ -129,16 +121,9 @@ def _run(chunks: Sequence[Chunk], jobs: int, address: str | None, adder: _Adder)
     return again
 
 
-def _outcomes(
-    chunks: Sequence[Chunk], jobs: int, address: str | None
-) -> Iterator[tuple[Chunk, dict[str, pl.DataFrame] | BaseException]]:
-    yield from run_in_turn(partial(make_executor, jobs, address), run_studies, chunks)
-
-
 def _said(error: BaseException) -> str:
-    if isinstance(error, BrokenProcessPool):
-        return "its process ended without a result, for want of memory perhaps"
-    return f"{type(error).__name__}: {error}"
+    text = str(error) if isinstance(error, BrokenExecutor) else f"{type(error).__name__}: {error}"
+    return f"{text}: too little memory, perhaps" if "SIGKILL" in text else text
 
 
 class _Adder:
@@ -146,11 +131,11 @@ class _Adder:
 
     def __init__(self, store: Store, before: int, progress: Callable[[int], None] | None) -> None:
         self._store, self._count, self._progress = store, before, progress
-        self._waiting: list[dict[str, pl.DataFrame]] = []
+        self._waiting: list[Frames] = []
         self._last = time.monotonic()
 
-    def add(self, outcome: dict[str, pl.DataFrame], cells: int) -> None:
-        """Take the outcome of some cells."""
+    def add(self, outcome: Frames, cells: int) -> None:
+        """Take the outcome of some studies."""
         self._waiting.append(outcome)
         self._count += cells
         if time.monotonic() - self._last >= FLUSH:

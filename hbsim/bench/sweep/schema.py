@@ -22,6 +22,7 @@ __all__ = [
     "SurrogateTable",
     "SweepTable",
     "VariantTable",
+    "Where",
     "fields_at",
 ]
 
@@ -103,20 +104,25 @@ class ClusterTable(ClusterFields):
     workers: int | list[int] | None = None  # type: ignore[assignment]
 
 
-class Matches(_Table):
-    """Some cells: those that have one of each: ``[[include]]``, ``[[exclude]]``, ``where``."""
+class Where(_Table):
+    """Some cells, of all seeds: those that have one of each; ``where`` of an override."""
 
     variant: Names | None = None
     surrogate: Names | None = None
     cluster: Names | None = None
     workers: Numbers | None = None
+
+
+class Matches(Where):
+    """The same, of some seeds: ``[[include]]``, ``[[exclude]]``."""
+
     seed: Numbers | None = None
 
 
 class Override(_Table):
     """Settings for some cells: ``[[override]]``."""
 
-    where: Matches
+    where: Where
     set: Settings
 
 
@@ -146,7 +152,7 @@ _TABLES: Final[dict[str, type[BaseModel]]] = {
     "include": Matches,
     "exclude": Matches,
     "override": Override,
-    "where": Matches,
+    "where": Where,
     "set": Settings,
 }
 

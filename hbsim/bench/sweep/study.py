@@ -6,22 +6,24 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 from typing import Any, Final
 
 from hbsim.bench.variants import Variant
+from hbsim.core.types import Mode
 from hbsim.simulation import Cluster, Result
 from hbsim.simulation.trace import Trace
 from hbsim.study import simulate
 from hbsim.surrogates import Surrogate
 
-__all__ = ["FORMAT", "Combination", "Study", "load_curves"]
+__all__ = ["FORMAT", "Combination", "Study"]
 
 FORMAT: Final = 1  # of what is kept of a study: another one does not mix with it
 DIGITS: Final = 32  # of the hash
+SEARCHER: Final = "random"  # where none is named
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Combination:
     """A variant on learning curves and a cluster, with all seeds.
 
@@ -51,7 +53,7 @@ class Combination:
     surrogate: str
     cluster_name: str
     load: Mapping[str, Any]
-    mode: str
+    mode: Mode
     fingerprint: str
     cluster: Cluster
     max_time: float | None
@@ -70,21 +72,25 @@ class Combination:
 
     def with_seed(self, seed: int) -> Study:
         """Return the study with a seed."""
-        return Study(self, seed, self._key(seed))
+        text = f"{self._digest}:{seed}"
+        return Study(self, seed, hashlib.sha256(text.encode()).hexdigest()[:DIGITS])
 
-    def _key(self, seed: int) -> str:
+    @cached_property
+    def _digest(self) -> str:
+        """The hash of all that an outcome depends on, but the seed; names are not part of it."""
+        scheduler = self.variant.checked(self.mode, 0).as_dict()
+        del scheduler["seed"]  # is the study's
         inputs = {
             "format": FORMAT,
-            "scheduler": self.variant.checked(self.mode, seed).as_dict(),  # type: ignore[arg-type]
+            "scheduler": scheduler,
             "surrogate": self.fingerprint,
             "cluster": _content(self.cluster),
-            "seed": seed,
             "max_time": self.max_time,
             "replace": self.is_replacing,
-            "searcher": self.searcher or "random",
+            "searcher": self.searcher or SEARCHER,
         }
-        text = json.dumps(inputs, sort_keys=True, allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+        text = json.dumps(_plain(inputs), sort_keys=True, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,23 +126,23 @@ class Study:
         )
 
 
-def load_curves(load: Mapping[str, Any]) -> Surrogate:
-    """Return learning curves, those of a description once in each process."""
-    return _loaded(json.dumps(load, sort_keys=True))
-
-
-@lru_cache(maxsize=64)
-def _loaded(text: str) -> Surrogate:
-    from hbsim.surrogates import load
-
-    options = json.loads(text)
-    return load(options.pop("surrogate"), **options)
-
-
 def _content(cluster: Cluster) -> dict[str, object]:
-    """Return what a cluster is: of a recorded one what was read, not the file's name."""
+    """Return what a cluster is: of a recorded one what was read, and no names."""
     content = cluster.as_dict()
     if isinstance(cluster.trace, Trace):
-        absences = [[(a.start, str(a.end)) for a in worker] for worker in cluster.trace.absences]
-        content["trace"] = [list(cluster.trace.workers), absences]
+        content["trace"] = [
+            [[float(a.start), str(float(a.end)), a.preempted, float(a.notice)] for a in worker]
+            for worker in cluster.trace.absences
+        ]
     return content
+
+
+def _plain(value: object) -> object:
+    """Return the same with 3 for 3.0: a number counts, not how it was written."""
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
+from functools import cached_property
 
 import polars as pl
 
-from hbsim.bench.sweep.grid import Grid, make_grid
+from hbsim.bench.sweep.grid import Grid, Task, make_grid
 from hbsim.bench.sweep.source import Source, read_source
-from hbsim.bench.sweep.store import NAMES
-from hbsim.bench.sweep.study import FORMAT
+from hbsim.bench.sweep.study import FORMAT, Combination
+from hbsim.bench.sweep.tables import PLANNED
+from hbsim.bench.variants import Value
 
 __all__ = ["Sweep", "read_sweep"]
 
@@ -35,22 +38,23 @@ class Sweep:
         """As the file has it, or the file's own name."""
         return self.source.table.title or os.path.basename(self.source.name).removesuffix(".toml")
 
-    @property
+    @cached_property
     def plan(self) -> pl.DataFrame:
         """A row a cell: key, variant, surrogate, cluster, workers, seed."""
         rows = [(s.key, s.of.variant.label, *s.of.task, s.seed) for s in self.grid.studies]
-        return pl.DataFrame(
-            rows,
-            schema={
-                "key": pl.String,
-                **dict.fromkeys(NAMES[:3], pl.String),
-                **dict.fromkeys(NAMES[3:], pl.Int64),
-            },
-            orient="row",
-        )
+        return pl.DataFrame(rows, schema=PLANNED, orient="row")
+
+    @cached_property
+    def drawn(self) -> frozenset[str]:
+        """The keys of the studies whose timelines are kept: of each variant and task the first seed."""
+        first: dict[tuple[object, ...], str] = {}
+        for study in self.grid.studies:
+            first.setdefault((study.of.variant.label, *study.of.task), study.key)
+        return frozenset(first.values())
 
     def manifest(self) -> dict[str, object]:
         """Return what a reader of the results needs beside them, plain JSON types; no clock."""
+        combinations = list({id(study.of): study.of for study in self.grid.studies}.values())
         return {
             "schema": 1,
             "format": FORMAT,
@@ -59,52 +63,57 @@ class Sweep:
             "file": os.path.basename(self.source.name),
             "target": self.source.table.target,
             "cells": len(self.grid.studies),
-            "variants": [self._variant(name) for name in self._names()],
-            "tasks": [
-                {
-                    "surrogate": task.surrogate,
-                    "cluster": task.cluster,
-                    "workers": task.workers,
-                    "group": task.group,
-                    "metric": task.known.surrogate.metric,
-                    "mode": task.known.surrogate.mode,
-                    "max_t": task.max_t,
-                    "max_time": task.max_time,
-                    "optimum": task.levels.optimum,
-                    "guess": task.levels.guess,
-                    "full_run": task.levels.full_run,
-                    "fingerprint": task.known.fingerprint,
-                }
-                for task in self.grid.tasks
-            ],
-            "clusters": self._clusters(),
+            "variants": self._variants(combinations),
+            "tasks": [_task(task) for task in self.grid.tasks],
+            "clusters": _clusters(combinations),
             "warnings": list(self.grid.warnings),
         }
 
-    def _names(self) -> list[str]:
-        return [variant.name for variant in self.grid.variants]
+    def _variants(self, combinations: list[Combination]) -> list[dict[str, object]]:
+        """Return each variant with the options that it has in every task."""
+        common: dict[str, dict[str, Value]] = {}
+        for combination in combinations:
+            options = combination.variant.options
+            earlier = common.setdefault(combination.variant.label, options)
+            kept = {name: value for name, value in earlier.items() if options.get(name) == value}
+            common[combination.variant.label] = kept
+        return [
+            {"name": axis.name, "type": axis.type, "own": dict(axis.own), "options": common[axis.name]}
+            for axis in self.grid.variants
+        ]
 
-    def _variant(self, name: str) -> dict[str, object]:
-        """Return a variant with the options that it has in every task."""
-        seen: dict[str, dict[str, object]] = {}
-        for study in self.grid.studies:
-            if study.of.variant.label == name:
-                options = dict(study.of.variant.options)
-                seen.setdefault(repr(options), options)  # type: ignore[arg-type]
-        first, *others = seen.values()
-        common = {k: v for k, v in first.items() if all(o.get(k) == v for o in others)}
-        axis = next(variant for variant in self.grid.variants if variant.name == name)
-        return {"name": name, "type": axis.type, "own": dict(axis.own), "options": common}
 
-    def _clusters(self) -> dict[str, object]:
-        """Return the clusters by their names, without what differs between numbers of workers."""
-        found: dict[str, object] = {}
-        for study in self.grid.studies:
-            if study.of.cluster_name not in found:
-                content = study.of.cluster.as_dict()
-                del content["workers"]
-                found[study.of.cluster_name] = content
-        return found
+def _task(task: Task) -> dict[str, object]:
+    surrogate, levels = task.known.surrogate, task.levels
+    return {
+        "surrogate": task.surrogate,
+        "cluster": task.cluster,
+        "workers": task.workers,
+        "group": task.group,
+        "metric": surrogate.metric,
+        "mode": surrogate.mode,
+        "max_t": task.max_t,
+        "max_time": task.max_time,
+        "optimum": _known(levels.optimum),
+        "guess": _known(levels.guess),
+        "full_run": levels.full_run,
+        "fingerprint": task.known.fingerprint,
+    }
+
+
+def _clusters(combinations: list[Combination]) -> dict[str, object]:
+    """Return the clusters by their names, without what differs between numbers of workers."""
+    found: dict[str, object] = {}
+    for combination in combinations:
+        if combination.cluster_name not in found:
+            content = combination.cluster.as_dict()
+            del content["workers"]
+            found[combination.cluster_name] = content
+    return found
+
+
+def _known(number: float | None) -> float | None:
+    return number if number is not None and math.isfinite(number) else None
 
 
 def read_sweep(path: str | os.PathLike[str], data: str | os.PathLike[str] | None = None) -> Sweep:

@@ -1,0 +1,221 @@
+"""The combinations of a sweep's tasks: what each variant runs with, checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+
+from hbsim.bench.sweep import curves
+from hbsim.bench.sweep.axes import ClusterAxis, SurrogateAxis, VariantAxis
+from hbsim.bench.sweep.curves import Known, Levels
+from hbsim.bench.sweep.matching import Names, has_variant
+from hbsim.bench.sweep.merged import Layers, Merged
+from hbsim.bench.sweep.noting import Notes
+from hbsim.bench.sweep.schema import OPTIONS, STUDY
+from hbsim.bench.sweep.source import Source
+from hbsim.bench.sweep.study import Combination
+from hbsim.bench.variants import Value, complete
+from hbsim.core.options import TYPES
+from hbsim.errors import HbsimError, ParameterError
+from hbsim.simulation import Cluster
+from hbsim.study import check_study
+
+__all__ = ["Builder", "Task"]
+
+# One value for a task's variants: they are scored at one level and one time.
+SHARED: Final = ("trials", "max_t", "max_time", "max_full_runs", "replace")
+RUNS: Final = "max_full_runs"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A surrogate on a cluster with a number of workers.
+
+    Attributes
+    ----------
+    surrogate, cluster : str
+        Names in the file.
+    workers : int
+        How many.
+    group : str
+        Tasks of one group are not independent.
+    max_t : float
+        R.
+    max_time : float or None
+        Simulated seconds at which its studies are cut.
+    levels : Levels
+        What there is at R.
+    known : Known
+        The learning curves.
+    """
+
+    surrogate: str
+    cluster: str
+    workers: int
+    group: str
+    max_t: float
+    max_time: float | None
+    levels: Levels
+    known: Known
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """Its names."""
+        return self.surrogate, self.cluster, self.workers
+
+
+class Builder:
+    """Makes the combinations of one task after the other.
+
+    Parameters
+    ----------
+    source : Source
+        The file.
+    variants : sequence of VariantAxis
+        All of them.
+    notes : Notes
+        Takes what is to be said before anything runs.
+
+    Attributes
+    ----------
+    tasks : list of Task
+        Those that were made.
+
+    Raises
+    ------
+    ParameterError
+        A table has what is no setting.
+    """
+
+    def __init__(self, source: Source, variants: Sequence[VariantAxis], notes: Notes) -> None:
+        self.tasks: list[Task] = []
+        self._source, self._notes = source, notes
+        self._layers = Layers(source)
+        self._known: dict[str, Known] = {}
+        self._levels: dict[tuple[str, float], Levels] = {}
+        self._say_unused(variants)
+
+    def task(
+        self, variants: Sequence[VariantAxis], surrogate: SurrogateAxis, axis: ClusterAxis, cluster: Cluster
+    ) -> Iterator[Combination]:
+        """Yield the combinations of a task, one for each variant.
+
+        Raises
+        ------
+        ParameterError
+            The curves cannot be loaded, variants do not have the same budget, or one cannot be run.
+        """
+        known = self._curves(surrogate)
+        task: Task | None = None
+        for variant in variants:
+            names = Names(variant.name, surrogate.name, axis.name, cluster.workers)
+            merged = self._layers.of(names, surrogate)
+            if task is None:
+                task, first = self._task(names, surrogate, known, merged), merged
+                self.tasks.append(task)
+            self._check_shared(first, merged, names)
+            yield self._combination(variant, surrogate, axis, cluster, merged, task)
+
+    def _curves(self, surrogate: SurrogateAxis) -> Known:
+        if surrogate.name not in self._known:
+            try:
+                with self._notes.about(surrogate.name):
+                    self._known[surrogate.name] = curves.know(surrogate.load)
+            except HbsimError as error:
+                raise self._source.of(surrogate.place, error) from None
+        return self._known[surrogate.name]
+
+    def _task(self, names: Names, surrogate: SurrogateAxis, known: Known, merged: Merged) -> Task:
+        top = known.surrogate.max_resource
+        max_t = cast(float, merged.values.get("max_t", int(top) if top == int(top) else top))
+        try:
+            levels = self._at_level(surrogate.name, known, max_t)
+        except HbsimError as error:
+            raise self._source.of(surrogate.place, error, merged.places) from None
+        max_time = cast("float | None", merged.get("max_time"))
+        runs = cast("float | None", merged.get(RUNS))
+        if runs is not None:
+            max_time = self._seconds(runs, levels, merged)
+        where = (names.surrogate, names.cluster, names.workers)
+        return Task(*where, surrogate.group, max_t, max_time, levels, known)
+
+    def _at_level(self, name: str, known: Known, max_t: float) -> Levels:
+        if (name, max_t) not in self._levels:
+            self._levels[name, max_t] = curves.at_level(known.surrogate, max_t)
+        return self._levels[name, max_t]
+
+    def _seconds(self, runs: float, levels: Levels, merged: Merged) -> float:
+        """Return how long so many full runs take."""
+        if not (runs > 0 and math.isfinite(runs)):
+            raise self._source.broken(merged.places[RUNS], "must be a number above 0", runs)
+        if not levels.full_run > 0:
+            rule = "needs curves that take time, and these take none: give max_time, or trials"
+            raise self._source.broken(merged.places[RUNS], rule, runs)
+        return runs * levels.full_run
+
+    def _check_shared(self, first: Merged, merged: Merged, names: Names) -> None:
+        for name in SHARED:
+            one, other = first.get(name), merged.get(name)
+            if one != other:
+                at = (merged if other is not None else first).places[name]
+                rule = (
+                    f"must be the same for all variants of a task: {names.variant} has {_said(other)}, and "
+                )
+                rule += f"others have {_said(one)}, on {names.surrogate}"
+                raise self._source.broken(at, rule)
+
+    def _combination(
+        self,
+        variant: VariantAxis,
+        surrogate: SurrogateAxis,
+        axis: ClusterAxis,
+        cluster: Cluster,
+        merged: Merged,
+        task: Task,
+    ) -> Combination:
+        own = merged.get("searcher") if variant.searcher is None else variant.searcher
+        searcher, known = cast("str | None", own), task.known
+        is_replacing = bool(merged.get("replace") or False)
+        options = {name: value for name, value in merged.values.items() if name not in STUDY}
+        options |= {"max_t": task.max_t}
+        trials = merged.get("trials")
+        if trials is not None:
+            options["num_trials"] = trials
+        try:
+            with self._notes.about(variant.name):
+                made = complete(variant.name, variant.type, variant.own, options)
+                scheduler = made.make(known.surrogate.mode, 0)
+                check_study(
+                    scheduler, known.surrogate, None, 0, cluster, searcher, task.max_time, None, is_replacing
+                )
+        except HbsimError as error:
+            about = f"{variant.name} on {surrogate.name}"
+            raise self._source.of(variant.place, _cause(error), merged.places, about) from None
+        for note in made.notes:
+            self._notes.add(note)
+        where = (surrogate.name, axis.name, surrogate.load, known.surrogate.mode)
+        return Combination(made, *where, known.fingerprint, cluster, task.max_time, is_replacing, searcher)
+
+    def _say_unused(self, variants: Sequence[VariantAxis]) -> None:
+        """Say which options no variant takes: each has its own, or is of a type without them."""
+        rule = "is taken by no variant: they are of other types, or set it themselves"
+        for where, place, own in self._layers.tables():
+            there = [one for one in variants if has_variant(where, one.name)]
+            for name in own:
+                if name in OPTIONS and not any(
+                    name in TYPES[one.type] and name not in one.own for one in there
+                ):
+                    self._notes.add(self._source.broken((*place, name), rule).rule)
+
+
+def _cause(error: HbsimError) -> HbsimError:
+    """Return the rule of an option itself, where a variant has made it one of its own."""
+    inner = error.__context__
+    is_own = isinstance(error, ParameterError) and error.field == "variant"
+    return inner if is_own and isinstance(inner, ParameterError) else error
+
+
+def _said(value: Value | None) -> str:
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value).lower()
