@@ -40,6 +40,8 @@ def read_log(source: str | os.PathLike[str], kind: str | None, wanted: Wanted) -
     text = os.fspath(source)
     if kind is not None:
         check_choice("kind", kind, KINDS)
+    if not text.strip():
+        raise ParameterError("source", text, "must name a file or folder")
     path = sqlite_path(text)
     if not path.exists():
         raise SurrogateError(text, "no such file or folder")

@@ -38,8 +38,13 @@ def read_sqlite(path: Path, source: str) -> Storage:
             studies = _studies(file, tables)
             _add_trials(file, studies)
             notes = _version(file, tables)
+    except SurrogateError:
+        raise
     except (sqlite3.Error, OSError) as error:
         raise SurrogateError(source, f"cannot be read as a SQLite file: {error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        problem = f"holds what Optuna does not write: {type(error).__name__}: {error}"
+        raise SurrogateError(source, problem) from error
     return Storage(list(studies.values()), notes)
 
 

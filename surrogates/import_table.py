@@ -67,6 +67,9 @@ def make(log: Log, chosen: Chosen, curves: Curves) -> Made:
             *(columns[n][of_trial].alias(new) for n, new in settings.items()),
         ]
     )
+    notes = _notes(renamed, mixed)
+    if resource != chosen.resource:
+        notes.insert(0, f"the resource {chosen.resource} is called {resource}")
     space = fitting(log.space, {n: column.to_list() for n, column in columns.items()})
     for part in space["parameters"] if space else ():  # type: ignore[attr-defined]
         part["name"] = settings[part["name"]]
@@ -76,7 +79,7 @@ def make(log: Log, chosen: Chosen, curves: Curves) -> Made:
         metrics=tuple(metrics.values()),
         hyperparameters=tuple(settings.values()),
         space=space,
-        notes=tuple(_notes(renamed, mixed)),
+        notes=tuple(notes),
     )
 
 

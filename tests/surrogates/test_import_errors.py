@@ -22,6 +22,7 @@ LONG = "run_id,_step,_runtime,loss,lr\na,1,1,0.5,0.1\na,2,2,0.4,0.1\nb,1,1,0.3,0
 LOSS = {"metric": "loss"}
 
 WRONG_OPTIONS = {
+    "nothing": (" ", {}, "source=' ': must name a file or folder"),
     "no file": ("nothing.csv", {}, "nothing.csv: no such file or folder"),
     "no tool": (ST, {"kind": "raytune"}, "kind='raytune': must be one of 'syne-tune', 'ray'"),
     "no mode": (ST, {"mode": "least"}, "mode='least': must be one of 'max', 'min'."),
@@ -162,6 +163,14 @@ def test_wrong_databases(tmp_path):
     _is_one_line(path, {}, "is MLflow's database; export its metrics as CSV")
     path.write_bytes(path.read_bytes()[:3000])
     _is_one_line(path, {}, "cannot be read as a SQLite file")
+
+
+def test_a_storage_whose_parts_do_not_fit(tmp_path):
+    path = tmp_path / "x.db"
+    with closing(sqlite3.connect(path)) as file:
+        script = (HERE / "optuna.sql").read_text().replace('"FloatDistribution"', "FloatDistribution")
+        file.executescript(f"BEGIN; {script} COMMIT;")
+    _is_one_line(path, {}, "holds what Optuna does not write: JSONDecodeError")
 
 
 def test_two_objectives(tmp_path):

@@ -151,6 +151,7 @@ def test_names_that_are_taken_are_changed(tmp_path):
     assert imported.metrics == ("loss", "metric_step")
     assert imported.hyperparameters == ("hp_epoch", "hp_loss", "hp_trial", "hp_seconds", "lr")
     assert "hyperparameter loss is called hp_loss, as its name is taken" in imported.notes
+    assert "the resource training_iteration is called resource" in imported.notes
     for name in ("c.parquet", "c.csv"):
         imported.write(tmp_path / name)
         table = load(tmp_path / name, metric="loss", mode="min")
