@@ -104,13 +104,12 @@ def at_level(surrogate: Surrogate, max_t: float) -> Levels:
     """
     check_levels(surrogate, [max_t])
     values, seconds = surrogate.evaluate(sample(surrogate, SAMPLE, SEED), np.array([max_t], dtype=np.float64))
-    worst = -math.inf if surrogate.mode == "max" else math.inf
-    counted = np.where(np.isfinite(values[:, 0]), values[:, 0], worst)
-    guess = float(np.quantile(counted, 0.5, method="inverted_cdf"))
-    if not math.isfinite(guess):  # most of them diverge: the worst that does not
-        finite = counted[np.isfinite(counted)]
-        pick = np.min if surrogate.mode == "max" else np.max
-        guess = float(pick(finite)) if finite.size else math.nan
+    sign = 1.0 if surrogate.mode == "min" else -1.0  # the mirror image: the same configuration
+    losses = np.sort(np.where(np.isfinite(values[:, 0]), sign * values[:, 0], math.inf))
+    finite = losses[np.isfinite(losses)]
+    # Where most of them diverge, the worst that does not.
+    middle = min((len(losses) - 1) // 2, len(finite) - 1)
+    guess = sign * float(finite[middle]) if finite.size else math.nan
     reached = seconds[:, 0][np.isfinite(seconds[:, 0])]
     return Levels(surrogate.optimum(max_t), guess, math.fsum(reached) / max(1, len(reached)))
 
