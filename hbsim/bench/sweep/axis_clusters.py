@@ -56,7 +56,9 @@ def _made(source: Source, table: ClusterTable) -> Cluster:
 
     fields: dict[str, Any] = table.model_dump(exclude_unset=True, exclude=set(TABLE))
     if isinstance(table.workers, int):
-        fields["workers"] = table.workers  # other fields may need it, as speeds do
+        fields["workers"] = table.workers
+    elif isinstance(table.speed, list):
+        fields["workers"] = len(table.speed)
     if "machines" in fields:
         fields["machines"] = [Machines(**kind) for kind in fields["machines"]]
     if "trace" in fields:

@@ -18,7 +18,7 @@ from hbsim.bench.sweep.source import Source
 from hbsim.bench.sweep.study import Combination
 from hbsim.bench.variants import Value, complete
 from hbsim.core.options import TYPES
-from hbsim.errors import HbsimError, ParameterError
+from hbsim.errors import HbsimError, ParameterError, SurrogateError
 from hbsim.simulation import Cluster
 from hbsim.study import check_study
 
@@ -123,6 +123,8 @@ class Builder:
             try:
                 with self._notes.about(surrogate.name):
                     self._known[surrogate.name] = curves.know(surrogate.load)
+            except SurrogateError as error:  # a file, or what is in it
+                raise self._source.of((*surrogate.place, "surrogate"), error) from None
             except HbsimError as error:
                 raise self._source.of(surrogate.place, error) from None
         return self._known[surrogate.name]
@@ -159,7 +161,8 @@ class Builder:
         for name in SHARED:
             one, other = first.get(name), merged.get(name)
             if one != other:
-                at = (merged if other is not None else first).places[name]
+                said = [each.places[name] for each in (merged, first) if name in each.places]
+                at = next((place for place in said if place[0] == "override"), said[0])
                 rule = (
                     f"must be the same for all variants of a task: {names.variant} has {_said(other)}, and "
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,6 +76,8 @@ def make_grid(source: Source) -> Grid:
         Names come twice, a variant cannot be built, learning curves or clusters cannot be used, options do
         not fit together, a table is about nothing, or no cell is left; names the line (field ``file``).
     """
+    if not (source.table.target > 0 and math.isfinite(source.table.target)):
+        raise source.broken(("target",), "must be a number above 0", source.table.target)
     schedulers, seeds = variants(source), axes.seeds(source)
     places = [
         _Place(surrogate, axis, cluster, workers)

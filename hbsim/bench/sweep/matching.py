@@ -14,6 +14,7 @@ from hbsim.simulation.cluster_schema import Place, shown
 
 __all__ = ["Names", "could_match", "has_variant", "is_in", "matches", "unmatched"]
 
+SAID = 5  # names in an error
 T = TypeVar("T")
 
 
@@ -92,10 +93,12 @@ def _check_texts(source: Source, place: Place, wanted: str | list[str] | None, t
     patterns = _listed(wanted)
     if wanted is not None and not patterns:
         raise source.broken(place, "must be at least one", [])
+    names = list(there)
     for pattern in patterns:
-        if not any(_is_like(name, pattern) for name in there):
-            rule = f"there is no {place[-1]} {shown(pattern)}.{nearest(pattern, there)}"
-            raise source.broken(place, rule)
+        if not any(_is_like(name, pattern) for name in names):
+            more = ", ..." if len(names) > SAID else ""
+            near = nearest(pattern, names) or f" There are {', '.join(names[:SAID])}{more}"
+            raise source.broken(place, f"there is no {place[-1]} {shown(pattern)}.{near}")
 
 
 def _check_numbers(source: Source, place: Place, wanted: int | list[int] | None, there: set[int]) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from hbsim.bench.variants import Value
 from hbsim.core.options import TYPES
@@ -57,6 +57,16 @@ class Seeds(_Table):
 
     first: int = 0
     count: int
+
+
+def _kind(seeds: object) -> str:
+    return "table" if isinstance(seeds, dict | Seeds) else "list" if isinstance(seeds, list) else "number"
+
+
+AnySeeds: TypeAlias = Annotated[
+    Annotated[int, Tag("number")] | Annotated[list[int], Tag("list")] | Annotated[Seeds, Tag("table")],
+    Discriminator(_kind),
+]
 
 
 class Settings(_Open):
@@ -131,7 +141,7 @@ class SweepTable(_Table):
 
     title: str = ""
     description: str = ""
-    seeds: int | list[int] | Seeds = 20
+    seeds: AnySeeds = 20
     workers: int | list[int] = 32
     target: float = 0.1
     defaults: Settings = Field(default_factory=Settings.model_construct)

@@ -11,10 +11,12 @@ import numpy as np
 import polars as pl
 
 from hbsim.bench.statistics import normalise, on_grid
+from hbsim.bench.sweep.tables import DONE, KEY, PLANNED
 from hbsim.surrogates.protocol import Floats
 
 __all__ = ["Budget", "Scale", "Steps", "TaskKey", "anytime", "budgets", "grid_of", "scales", "steps"]
 
+TASK: Final = ("surrogate", "cluster", "workers")
 POINTS: Final = 64  # of the grid of each task
 TaskKey: TypeAlias = tuple[str, str, int]  # surrogate, cluster, workers
 
@@ -127,10 +129,10 @@ def _seen(
 
 def budgets(manifest: Mapping[str, Any], cells: pl.DataFrame) -> dict[TaskKey, Budget]:
     """Return where each task's variants are scored: its max_time, or where the first of its studies ended."""
-    done = cells.filter(pl.col("status") == "done")
+    done = cells.filter(pl.col("status") == DONE)
     soonest = {
         tuple(names): (group["simulated_seconds"].min(), group)
-        for names, group in done.group_by("surrogate", "cluster", "workers", maintain_order=True)
+        for names, group in done.group_by(TASK, maintain_order=True)
     }
     found = {}
     for task in manifest["tasks"]:
@@ -163,34 +165,30 @@ def steps(incumbents: pl.DataFrame) -> dict[str, Steps]:
 
 
 def anytime(cells: pl.DataFrame, incumbents: pl.DataFrame, manifest: Mapping[str, Any]) -> pl.DataFrame:
-    """Return each study's normalised regret over time, on a grid that all of its task share.
+    """Return each cell's normalised regret over time, on a grid that all of its task share.
 
-    Columns: key, time (simulated seconds), score (null before the first incumbent, and where it has none).
-    The 64 points have equal ratios, from the first incumbent of the task to where it is scored.
+    Columns: key, the cell's names, time (simulated seconds), score (null before the first incumbent, and
+    where it has none). The 64 points have equal ratios, from the first incumbent of the task to where it is
+    scored. Cells without any incumbent are not there.
     """
     scale, budget, found = scales(manifest, cells, incumbents), budgets(manifest, cells), steps(incumbents)
-    columns: tuple[list[str], list[Floats], list[Floats]] = ([], [], [])
-    taken: set[str] = set()
-    done = cells.filter(pl.col("status") == "done")
-    for names, group in done.group_by("surrogate", "cluster", "workers", maintain_order=True):
+    schema = {**PLANNED, "time": pl.Float64(), "score": pl.Float64()}
+    frames = [pl.DataFrame(schema=schema)]
+    done = cells.filter((pl.col("status") == DONE) & pl.col(KEY).is_in(list(found)))
+    for names, group in done.group_by(TASK, maintain_order=True):
         task = (str(names[0]), str(names[1]), int(names[2]))
-        keys = [key for key in dict.fromkeys(group["key"]) if key in found and key not in taken]
-        if not keys:
-            continue
-        taken.update(keys)
-        grid = grid_of([found[key] for key in keys], budget[task].value)
-        for key in keys:
-            columns[0].extend([key] * len(grid))
-            columns[1].append(grid)
-            columns[2].append(on_grid(found[key].time, scale[task].score(found[key].value), grid))
-    joined = [np.concatenate(parts) if parts else np.empty(0) for parts in columns[1:]]
-    return pl.DataFrame(
-        {
-            "key": pl.Series(columns[0], dtype=pl.String),
-            "time": pl.Series(joined[0], dtype=pl.Float64),
-            "score": pl.Series(joined[1], dtype=pl.Float64, nan_to_null=True),
-        }
-    )
+        of = [found[key] for key in group[KEY]]
+        grid = grid_of(of, budget[task].value)
+        scores = [on_grid(study.time, scale[task].score(study.value), grid) for study in of]
+        points = pl.DataFrame(
+            {
+                "time": np.tile(grid, len(of)),
+                "score": pl.Series(np.concatenate(scores), dtype=pl.Float64, nan_to_null=True),
+            }
+        )
+        rows = group.select(list(PLANNED))[np.repeat(np.arange(len(of)), len(grid))]
+        frames.append(rows.hstack(points).cast(schema))  # type: ignore[arg-type]
+    return pl.concat(frames)
 
 
 def grid_of(studies: list[Steps], budget: float, points: int = POINTS) -> Floats:
