@@ -89,7 +89,7 @@ function fullLayout({ layout, height, label }) {
     margin: { l: isNarrow() ? 52 : 68, r: 16, t: 12, b: 48 },
     showlegend: false,
     hovermode: "closest",
-    hoverlabel: { bgcolor: hover, bordercolor: muted, font: { color: ink }, align: "left", namelength: -1 },
+    hoverlabel: { bgcolor: hover, bordercolor: muted, font: { color: ink, family: getComputedStyle(document.body).fontFamily }, align: "left", namelength: -1 },
     dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
     meta: label,
     ...layout,

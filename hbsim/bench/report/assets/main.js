@@ -58,12 +58,13 @@ function buildVariantPickers() {
   });
   byId("variant-boxes").replaceChildren(...boxes);
   for (const key of document.querySelectorAll(".toggles")) {
-    key.replaceChildren(...DATA.variants.map(({ name }, variant) => toggle(name, variant)));
+    key.replaceChildren(...DATA.variants.map((_, variant) => toggle(variant)));
   }
 }
 
-function toggle(name, variant) {
-  const button = element("button", { type: "button", value: variant }, swatch(variant), element("span", {}, name));
+function toggle(variant) {
+  const { name, short } = DATA.variants[variant];
+  const button = element("button", { type: "button", value: variant, title: name }, swatch(variant), element("span", {}, short));
   button.addEventListener("click", () => setHidden(variant, isShown(variant)));
   return button;
 }
@@ -149,7 +150,7 @@ function listen() {
   addEventListener("hashchange", () => {
     if (readAddress()) {
       show();
-      byId(state.at || "task").scrollIntoView();
+      (sectionAt() || byId("task")).scrollIntoView();
     }
   });
   listenToContents();
@@ -161,6 +162,12 @@ function listenTo(id, name, convert) {
     state[name] = convert(event.target.value);
     update();
   });
+}
+
+// The section that the address names.
+function sectionAt() {
+  const found = state.at && byId(state.at);
+  return found && found.matches("main > section") ? found : null;
 }
 
 // A link of the contents keeps what is chosen in the address.
@@ -207,7 +214,7 @@ function start() {
   buildVariantPickers();
   listen();
   show();
-  if (state.at && byId(state.at)) byId(state.at).scrollIntoView();
+  if (sectionAt()) sectionAt().scrollIntoView();
 }
 
 const MAKERS = {

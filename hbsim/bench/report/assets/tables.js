@@ -51,10 +51,10 @@ function drawFacts() {
   const facts = [
     ["Decides", `${task.metric} at R = ${plain(task.max_t)}, ${goal}`],
     ["Seeds", `${task.seeds}, finished for all variants`],
-    ["Scored at", `${plain(task.budget / unit.length)} ${unit.name} (${task.budget_text})`],
+    ["Scored at", isNumber(task.budget) ? `${plain(task.budget / unit.length)} ${unit.name} (${task.budget_text})` : DASH],
     [known, plain(task.optimum)],
-    ["A random configuration shows", `${plain(task.guess)} (median)`],
-    ["Target", `normalised regret ${plain(task.target)}`],
+    ["A random configuration shows", isNumber(task.guess) ? `${plain(task.guess)} (median)` : DASH],
+    ["Target", isNumber(task.target) ? `normalised regret ${plain(task.target)}` : DASH],
     ["Group of tasks", task.group],
   ];
   byId("task-facts").replaceChildren(...facts.map(([key, value]) => element("div", {}, element("dt", {}, key), element("dd", {}, value))));
