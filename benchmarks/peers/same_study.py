@@ -104,7 +104,11 @@ def peer_studies(peer: Peer, python: Path, setting: Setting, ours: Runs) -> list
             "hbsim_cpu": [one["cpu"] for one in ours.of(workers)],
             "overrun": [one.get("overrun") for one in theirs.of(workers)],
             **compare(
-                peer, setting.table.mode, *(logs(runs.of(workers), peer) for runs in (theirs, ours)), at_r
+                peer,
+                setting.table.mode,
+                logs(theirs.of(workers), peer),
+                logs(ours.of(workers), peer),
+                at_r,
             ),
         }
         for workers in WORKERS

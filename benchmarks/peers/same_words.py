@@ -172,9 +172,12 @@ def _better(studies: list[Row]) -> str:
     theirs = [study for study, side in zip(studies, sides, strict=True) if side < 0]
     quicker = [study for study in studies if _ratio(study) < 1 - SLIGHT]
     text = "**Where the others do better.** Regret over time differs by more than 1 %, with an interval that "
-    text += f"leaves out 0, in {sum(map(abs, sides))} of {len(studies)} lines; in {len(theirs) or 'none'} of these the "
-    text += f"other tool's is less{_where(theirs)}. Its study ends more than 1 % earlier in {len(quicker) or 'none'} "
-    text += f"of {len(studies)}{_where(quicker)}. Other orders of results make other trials survive; "
+    text += f"leaves out 0, in {sum(map(abs, sides))} of {len(studies)} lines; in {len(theirs) or 'none'} of "
+    text += f"these the other tool's is less{_where(theirs)}. Its study ends more than 1 % earlier in "
+    text += (
+        f"{len(quicker) or 'none'} of {len(studies)}{_where(quicker)}. Other orders of results make other "
+    )
+    text += "trials survive; "
     return text + "nothing here says that one tool searches better than another."
 
 
