@@ -15,12 +15,12 @@ from hbsim.bench.report.page_text import escape, fixed
 
 __all__ = ["can_be_drawn", "ranks_diagram", "rows_of_bars"]
 
-WIDTH: Final = 900
-SIDE: Final = 255  # left and right of the axis, for the names
+WIDTH: Final = 1000
+SIDE: Final = 320  # left and right of the axis, for the names
 ROW: Final = 20
 AXIS: Final = 52  # the axis is so far below the top
 BAR: Final = 9
-LABEL: Final = 26
+LABEL: Final = 44
 
 
 def can_be_drawn(across: Across) -> bool:

@@ -17,7 +17,7 @@ __all__ = ["encoded", "pack", "packed_lines"]
 
 Json: TypeAlias = Any
 DIGITS: Final = 4
-LABEL: Final = 26  # characters beside an axis
+LABEL: Final = 44  # characters beside an axis
 
 # 64 characters that need no escape; three of them make a number below 2 ** 18, the last is kept for NaN.
 ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"

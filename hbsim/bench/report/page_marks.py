@@ -15,7 +15,7 @@ __all__ = ["colour_rules", "marked", "marks", "plotly_styles"]
 
 WIDTH: Final = 2.0  # of a line in pixels, the unit of dashes
 
-SHORT: Final = 34  # characters of a name that stays in one line where there is room
+SHORT: Final = 44  # characters of a name that stays in one line where there is room
 
 # What matplotlib calls a marker: what Plotly does, and its outline as corners (radius, degrees from the top).
 MARKERS: Final = {

@@ -52,6 +52,14 @@ def test_curves_show_the_report(browser, url, small):
     assert len(browser.traces("anytime-chart")) == len(task.anytime) + 2 * len(banded)
 
 
+def test_on_a_logarithmic_axis_what_was_at_the_start_is_there_from_the_first_time_on(browser, url, small):
+    browser.show(url + "#x=log")
+    for chart, lines in (("anytime", small.tasks[0].anytime), ("reached", small.tasks[0].reached)):
+        first = min(x for x in lines[0].x if x > 0) / 60
+        for trace in browser.traces(f"{chart}-chart"):
+            np.testing.assert_allclose(trace["x"][:2], [first, first], rtol=1e-3)
+
+
 def test_tables_show_the_report(browser, url, small):
     browser.show(url)
     task = small.tasks[0]
@@ -69,7 +77,7 @@ def test_tables_show_the_report(browser, url, small):
     assert shown == recorded
     segments = sum(len(trace["base"]) for trace in browser.traces("timeline-chart"))
     assert segments == len(task.timelines[0].segments)
-    assert browser.traces("losses-chart")[0]["x"] == list(range(len(LEVELS) - 1))
+    assert browser.traces("losses-chart")[0]["x"] == list(LEVELS[:-1])
 
 
 def test_another_task_changes_tables_and_charts_and_the_address(browser, url, small):

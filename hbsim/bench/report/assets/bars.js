@@ -37,7 +37,7 @@ function partsChart(kind, title, text, axisMore) {
       yaxis: namesAxis(shortNames(rows)),
       margin: { l: 20, r: 16, t: 8, b: 48 },
     },
-    height: rowsHeight(rows.length),
+    height: rowsHeight(shortNames(rows)),
     label: `${title}, ${task.surrogate}, ${task.setting}`,
   };
 }
@@ -86,7 +86,7 @@ function bracketsChart() {
   return {
     traces,
     layout: { barmode: "stack", bargap: 0.3, margin: { l: 20, r: 20, t: 8, b: 48 }, ...threeParts(shortNames(variants)) },
-    height: isNarrow() ? 60 + 3 * rowsHeight(variants.length) : rowsHeight(variants.length),
+    height: isNarrow() ? 60 + 3 * rowsHeight(shortNames(variants)) : rowsHeight(shortNames(variants)),
     label: `Shares of each bracket in trials, resource and winners, ${task.surrogate}, ${task.setting}`,
   };
 }

@@ -9,15 +9,17 @@ function lineStyle(variant) {
 // Curves and, under them all, their bands.
 function curveTraces(lines, unit, banded, text) {
   const traces = [];
+  const [first] = timeEnds();
+  const times = (line) => line.x.map((x) => (state.x === "log" ? Math.max(x, first) : x) / unit.length);
   for (const line of lines) {
     if (!banded.has(line.variant) || !line.low) continue;
-    const edge = { x: line.x.map((x) => x / unit.length), mode: "lines", hoverinfo: "skip", line: { width: 0, shape: "hv", color: colourOf(line.variant) } };
+    const edge = { x: times(line), mode: "lines", hoverinfo: "skip", line: { width: 0, shape: "hv", color: colourOf(line.variant) } };
     traces.push({ ...edge, y: line.low, name: "low" });
     traces.push({ ...edge, y: line.high, name: "band", fill: "tonexty", fillcolor: translucent(colourOf(line.variant), 0.16) });
   }
   for (const line of lines) {
     traces.push({
-      x: line.x.map((x) => x / unit.length),
+      x: times(line),
       y: line.mean,
       mode: "lines+markers",
       ...lineStyle(line.variant),
@@ -39,9 +41,15 @@ function bandedVariants(task) {
   return new Set(task.rows.variant.filter((_, i) => wanted(task.rows.call[i])));
 }
 
-function timeAxis(unit, lines) {
-  const above = lines.flatMap((line) => line.x).filter((x) => x > 0);
-  const [low, high] = [Math.min(...above), Math.max(...above)].map((x) => x / unit.length);
+// The first time above 0 and the last one, the same for all charts of a task; what was at 0 starts at the first.
+function timeEnds() {
+  const { anytime, curves } = theTask();
+  const above = [...anytime.grids, ...curves.grids].flat().filter((x) => x > 0);
+  return [Math.min(...above), Math.max(...above)];
+}
+
+function timeAxis(unit) {
+  const [low, high] = timeEnds().map((x) => x / unit.length);
   const range = state.x === "log" ? [Math.log10(low), Math.log10(high) + 0.01] : [0, high * 1.005];
   return logOrLinear(state.x, `Simulated time (${unit.name})`, { range });
 }
@@ -58,7 +66,7 @@ function anytimeChart() {
   return {
     traces: curveTraces(lines, unit, bandedVariants(task), text),
     layout: {
-      xaxis: timeAxis(unit, lines),
+      xaxis: timeAxis(unit),
       yaxis: logOrLinear(state.y, "Normalised regret", y),
       ...(isNumber(task.target) ? targetLine(task.target) : {}),
     },
@@ -91,7 +99,7 @@ function reachedChart() {
   const unit = timeUnit(task.budget);
   return {
     traces: curveTraces(lines, unit, new Set(), (line, i) => percent(line.mean[i])),
-    layout: { xaxis: timeAxis(unit, lines), yaxis: axis("Seeds that reached the target", { range: [-0.02, 1.02], tickformat: ".0%" }) },
+    layout: { xaxis: timeAxis(unit), yaxis: axis("Seeds that reached the target", { range: [-0.02, 1.02], tickformat: ".0%" }) },
     height: isNarrow() ? 300 : 360,
     label: `Share of seeds that reached the target over simulated time, ${task.surrogate}, ${task.setting}`,
   };
@@ -118,7 +126,7 @@ function intervalsChart() {
   return {
     traces,
     layout: { xaxis: axis(words[0].toUpperCase() + words.slice(1), { rangemode: "tozero" }), yaxis: namesAxis(shortNames(known)), margin: { l: 20, r: 16, t: 8, b: 48 } },
-    height: rowsHeight(known.length),
+    height: rowsHeight(shortNames(known)),
     label: `${words} with 95 % intervals, ${task.surrogate}, ${task.setting}`,
   };
 }
@@ -137,7 +145,7 @@ function lossesChart() {
     const mine = rows.filter((row) => row.variant === variant).sort((a, b) => a.level - b.level);
     const style = lineStyle(variant);
     return {
-      x: mine.map((row) => levels.indexOf(row.level)),
+      x: mine.map((row) => row.level),
       y: mine.map((row) => row.loss),
       mode: "lines+markers",
       line: { ...style.line, shape: "linear" },
@@ -147,7 +155,9 @@ function lossesChart() {
       hovertext: mine.map((row) => `${safe(nameOf(variant))}<br>level ${plain(row.level)}: ${fixed(row.loss, 4)} lost<br>${whole(row.better)} of ${whole(row.stopped)} stopped would have ended better`),
     };
   });
-  const x = { tickvals: levels.map((_, i) => i), ticktext: levels.map(plain), range: [-0.2, Math.max(levels.length - 0.8, 0.2)] };
+  const ends = [levels[0], levels[levels.length - 1]].map(Math.log10);
+  const around = 0.03 * (ends[1] - ends[0]) || 0.3;
+  const x = { type: "log", tickvals: levels, ticktext: levels.map(plain), range: [ends[0] - around, ends[1] + around] };
   return {
     traces,
     layout: { xaxis: axis("Level of the rung", x), yaxis: axis("Normalised regret lost", { rangemode: "tozero" }) },

@@ -60,10 +60,9 @@ function logTicks([low, high]) {
 
 // An axis of names: places are numbers, so that no name is taken for a number, a date or HTML.
 function namesAxis(names, more) {
-  const width = isNarrow() ? 14 : 40;
   return axis("", {
     tickvals: names.map((_, i) => i),
-    ticktext: names.map((name) => wrapped(name, width)),
+    ticktext: names.map((name) => wrapped(name, labelWidth())),
     range: [names.length - 0.5, -0.5],
     showgrid: false,
     tickcolor: "rgba(0,0,0,0)",
@@ -76,8 +75,14 @@ function shortNames(rows) {
   return rows.map((row) => DATA.variants[row.variant].short);
 }
 
-function rowsHeight(count) {
-  return 90 + count * (isNarrow() ? 40 : 26);
+// Of a chart with a row for each name, some of them in two lines.
+function rowsHeight(names) {
+  const lines = Math.max(1, ...names.map((name) => wrapped(name, labelWidth()).split("<br>").length));
+  return 90 + names.length * Math.max(26, (isNarrow() ? 14 : 16) * lines + 4);
+}
+
+function labelWidth() {
+  return isNarrow() ? 15 : 30;
 }
 
 function fullLayout({ layout, height, label }) {

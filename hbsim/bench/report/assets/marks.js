@@ -29,7 +29,7 @@ function swatch(variant) {
 function marked(variant) {
   const name = nameOf(variant);
   const parts = name.split(",").flatMap((part, i) => (i ? [",", element("wbr"), part] : [part]));
-  const style = [...name].length > 34 ? "variant" : "variant short";
+  const style = [...name].length > 44 ? "variant" : "variant short";
   return element("span", { class: style }, swatch(variant), element("span", {}, ...parts));
 }
 

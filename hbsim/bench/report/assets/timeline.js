@@ -27,7 +27,7 @@ function timelineChart() {
       xaxis: axis(`Simulated time (${unit.name})`, { rangemode: "tozero" }),
       yaxis: axis("Worker", { range: [workers - 0.5, -0.5], dtick: Math.ceil(workers / 16), tick0: 0, showgrid: false, ticks: "" }),
     },
-    height: 90 + Math.min(workers * 24, 560),
+    height: 90 + Math.min(Math.max(workers * 24, 90), 560),
     label: `What each worker did, ${nameOf(timeline.variant)}, seed ${timeline.seed}`,
   };
 }
