@@ -76,7 +76,8 @@ def mean_bands(data: Floats) -> tuple[Floats, Floats, Floats]:
         with np.errstate(invalid="ignore"):  # a resample of missing scores only has no mean
             means = (counts @ kept) / (counts @ weights)
         ends = np.array([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-        low[shown], high[shown] = np.nanquantile(means, ends, axis=0)
+        quantile = np.quantile if np.isfinite(means).all() else np.nanquantile  # the former is far quicker
+        low[shown], high[shown] = quantile(means, ends, axis=0)
     return mean, low, high
 
 
