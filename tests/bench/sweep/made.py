@@ -1,0 +1,56 @@
+"""Small sweeps, run in this process, and what they leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from hbsim.bench.sweep import Counts, Sweep, finish, open_folder, read_sweep, run_cells, write_down
+
+SMALL = """\
+seeds = 3
+workers = [1, 4]
+[defaults]
+trials = 12
+[[variants]]
+type = "stopping"
+vary = {brackets = [1, 2]}
+[[variants]]
+type = "promotion"
+[[surrogates]]
+surrogate = "synthetic:mode=min,max_resource=9"
+name = "syn"
+"""
+
+
+def read(folder: Path, text: str, name: str = "study.toml") -> Sweep:
+    """Write a sweep's file, and read it."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    return read_sweep(path)
+
+
+def run(
+    sweep: Sweep,
+    out: Path,
+    jobs: int = 1,
+    force: bool = False,
+    retry: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Counts:
+    """Run a sweep as the command does."""
+    with open_folder(out, sweep.plan, force) as store:
+        write_down(sweep, out, "hbsim sweep study.toml")
+        found = run_cells(sweep, store, jobs, None, retry, progress)
+        finish(sweep, store)
+    return found
+
+
+def left(out: Path) -> dict[str, bytes]:
+    """Return all files of a sweep but what differs between runs: seconds, and the lock."""
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and path.name not in ("lock", "timings.parquet")
+    }

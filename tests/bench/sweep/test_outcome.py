@@ -1,0 +1,208 @@
+"""What a sweep keeps of a cell is what a study by hand, and `hbsim compare`, say of it."""
+
+from __future__ import annotations
+
+import math
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from typer.testing import CliRunner
+
+import hbsim
+from hbsim.bench.diagnosis import diagnose, timeline
+from hbsim.bench.sweep import read_results
+from hbsim.bench.sweep.outcome import run_studies
+from hbsim.bench.sweep.tables import DONE, FAILED, TABLES
+from hbsim.cli.main import app
+from hbsim.core import make_scheduler
+from hbsim.simulation import Cluster
+from tests.bench.sweep.made import SMALL, read, run
+
+STUDY = """\
+seeds = [4, 7]
+workers = 3
+[defaults]
+trials = 30
+max_time = 90.0
+[[variants]]
+type = "stopping"
+vary = {brackets = [1, 2]}
+[[variants]]
+type = "promotion"
+retries = 1
+[[surrogates]]
+surrogate = "synthetic:mode=min,max_resource=9,divergence=0.2"
+name = "syn"
+[[surrogates]]
+surrogate = "digits"
+max_t = 81
+[[clusters]]
+name = "rough"
+startup = "lognormal:mean=2,std=1"
+drop_rate = 0.01
+"""
+VARIANTS = {
+    "stopping,brackets=1": ("stopping", {"brackets": 1}),
+    "stopping,brackets=2": ("stopping", {"brackets": 2}),
+    "promotion,retries=1": ("promotion", {"retries": 1}),
+}
+CURVES = {"syn": "synthetic:mode=min,max_resource=9,divergence=0.2", "digits": "digits"}
+
+
+def by_hand(variant: str, surrogate: str, seed: int) -> hbsim.Result:
+    type, own = VARIANTS[variant]
+    max_t = {"syn": 9, "digits": 81}[surrogate]
+    scheduler = make_scheduler(type, max_t=max_t, mode="min", num_trials=30, seed=seed, **own)
+    cluster = Cluster(workers=3, startup="lognormal:mean=2,std=1", drop_rate=0.01)
+    return hbsim.simulate(scheduler, CURVES[surrogate], seed=seed, cluster=cluster, max_time=90.0)
+
+
+def known(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sweep")
+    run(read(folder, STUDY), folder / "out")
+    return read_results(folder / "out")
+
+
+def test_cells_are_those_of_simulate(results):
+    assert results.cells.height == 12
+    for row in results.cells.iter_rows(named=True):
+        result = by_hand(row["variant"], row["surrogate"], row["seed"])
+        summary, found = result.summary(), diagnose(result)
+        assert row["status"] == DONE
+        assert row["error"] is None
+        for name in ("trials", "jobs", "completed", "stopped", "paused", "failed", "running"):
+            assert row[name] == summary[name]
+        for name in ("simulated_seconds", "busy_share", "cost"):
+            assert row[name] == known(summary[name])
+        assert row["trained_resource"] == pytest.approx(summary["trained_resource"], rel=1e-12)
+        assert row["is_deserted"] is False
+        for name in ("training", "retrained", "overhead", "idle", "absent", "saved"):
+            assert row[f"{name}_share"] == known(found.shares[name])
+        for name in ("sampling", "decisions", "unfinished", "choice", "best_started"):
+            assert row[f"{name}_part"] == known(getattr(found.regrets, name))
+
+
+def test_incumbents_are_those_of_simulate(results):
+    for row in results.cells.iter_rows(named=True):
+        result = by_hand(row["variant"], row["surrogate"], row["seed"])
+        rows = results.tables["incumbents"].filter(pl.col("key") == row["key"])
+        incumbents = result.incumbent()
+        assert rows["time"].to_list() == incumbents["time"].to_list()
+        assert rows["trial"].to_list() == incumbents["trial"].to_list()
+        values = [known(value) for value in result.values_at_max(incumbents["trial"].to_list())]
+        assert rows["value"].to_list() == values
+        best = result.curves.surrogate.optimum(result.scheduler.levels[-1])
+        regrets = [None if value is None or best is None else max(0.0, value - best) for value in values]
+        assert rows["regret"].to_list() == regrets
+        assert row["value"] == (values[-1] if values else None)
+
+
+def test_rungs_brackets_and_timelines_are_the_diagnosis(results):
+    drawn = 0
+    for row in results.cells.iter_rows(named=True):
+        result = by_hand(row["variant"], row["surrogate"], row["seed"])
+        found, (stretches, cut) = diagnose(result), timeline(result)
+        tables = {name: frame.filter(pl.col("key") == row["key"]) for name, frame in results.tables.items()}
+        assert_frame_equal(tables["rungs"].drop("key"), found.rungs.fill_nan(None))
+        brackets = found.brackets.select(tables["brackets"].columns[1:]).fill_nan(None)
+        assert_frame_equal(tables["brackets"].drop("key"), brackets)
+        if row["seed"] == 4:  # the first of each variant and task
+            drawn += 1
+            assert_frame_equal(tables["timelines"].drop("key", "cut"), stretches.fill_nan(None))
+            assert set(tables["timelines"]["cut"]) == {cut}
+        else:
+            assert tables["timelines"].is_empty()
+    assert drawn == 6
+
+
+def test_the_numbers_are_those_of_compare(results, tmp_path):
+    words = [word for name in VARIANTS for word in ("--variant", name)]
+    words += [
+        "--surrogate",
+        "digits",
+        "--workers",
+        "3",
+        "--trials",
+        "30",
+        "--max-time",
+        "90",
+        "--max-t",
+        "81",
+    ]
+    words += ["--startup", "lognormal:mean=2,std=1", "--drop-rate", "0.01", "--seed", "4", "--seeds", "4"]
+    ran = CliRunner().invoke(app, ["compare", *words, "--jobs", "1", "--out", str(tmp_path / "out")])
+    assert ran.exit_code == 0, ran.stderr
+    names = ("trials", "jobs", "completed", "stopped", "paused", "failed", "running", "simulated_seconds")
+    names += ("busy_share", "trained_resource", "wasted_resource")
+    theirs = pl.read_parquet(tmp_path / "out" / "cells.parquet").filter(pl.col("seed").is_in([4, 7]))
+    ours = results.cells.filter(pl.col("surrogate") == "digits")
+    both = ours.join(theirs, on=["variant", "seed"], suffix="_there")
+    assert both.height == 6
+    for name in names:
+        assert both[name].to_list() == both[f"{name}_there"].to_list(), name
+    incumbents = pl.read_parquet(tmp_path / "out" / "incumbents.parquet").filter(pl.col("seed").is_in([4, 7]))
+    mine = results.rows("incumbents").filter(pl.col("surrogate") == "digits")
+    columns = ["variant", "seed", "time", "resource", "trial", "value", "regret", "test"]
+    order = ["variant", "seed", "time", "trial"]
+    assert_frame_equal(
+        mine.select(columns).sort(order),
+        incumbents.select(columns).fill_nan(None).sort(order),
+        check_dtypes=False,
+    )
+
+
+def test_what_a_study_raises_is_its_outcome(tmp_path, monkeypatch):
+    first, second, *_ = read(tmp_path, SMALL).grid.studies
+
+    def broken(study, surrogate):
+        if study.seed == second.seed and study.key == second.key:
+            raise OverflowError(f"too much of {object()}")
+        return runs(study, surrogate)
+
+    runs = type(first).run
+    monkeypatch.setattr(type(first), "run", broken)
+    found = run_studies([(first, True), (second, True)])
+    assert {name: dict(frame.schema) for name, frame in found.items()} == TABLES
+    assert found["cells"]["status"].to_list() == [DONE, FAILED]
+    assert (
+        found["cells"]["error"].to_list()[1].startswith("OverflowError: too much of <object object> (test_")
+    )
+    assert found["timings"]["key"].to_list() == [first.key, second.key]
+    for name in ("incumbents", "rungs", "brackets", "timelines"):
+        assert set(found[name]["key"]) == {first.key}
+
+
+def test_curves_that_have_changed_since_are_no_result(tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text(OWN.format(shift=0))
+    (study,) = read(tmp_path, ONE).grid.studies
+    own.write_text(OWN.format(shift=1))
+    (changed,) = read(tmp_path, ONE).grid.studies  # this process has the new ones now
+    found = run_studies([(study, False), (changed, False)])["cells"]
+    assert found["status"].to_list() == [FAILED, DONE]
+    assert "are not the curves that were checked" in found["error"][0]
+
+
+ONE = """\
+seeds = 1
+defaults = {trials = 5}
+variants = [{type = "fifo"}]
+surrogates = [{surrogate = "own.py:Own"}]
+"""
+OWN = """
+import numpy as np
+from hbsim import Real, Space
+
+class Own:
+    metric, mode, max_resource = "loss", "min", 9.0
+    space = Space({{"x": Real(0, 1)}})
+
+    def evaluate(self, points, levels):
+        return np.repeat(points, len(levels), 1) + {shift}, np.repeat(levels[None, :], len(points), 0)
+"""
