@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, count, islice
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Final, Generic, TypeAlias, TypeVar
 
 from hbsim.bench.cells import Cell, run_cell
@@ -28,6 +28,7 @@ MakeExecutor: TypeAlias = Callable[[], AbstractContextManager[Places]]
 
 _CHUNKS: Final = 8  # a process: few enough to send little, enough that all end at about the same time
 _LARGEST: Final = 8  # cells in a chunk, so that progress is seen
+_GLANCE: Final = 0.1  # seconds between two looks for Ctrl-C
 
 _numbers = count()
 _kept: tuple[str, Surrogate] | None = None  # the curves of the run that this process works for
@@ -185,9 +186,17 @@ class _Handed(Generic[Item, Found]):
 
     def next(self) -> tuple[Item, Found | BaseException]:
         """Wait for the next one to be finished; those that are finished come in that order."""
-        future = self._done.get()
+        future = self._finished()
         error = future.exception()
         return self.running.pop(future), future.result() if error is None else error
+
+    def _finished(self) -> Future[Found]:
+        # Not one wait without end: it would not see Ctrl-C, whose handler is Polars' (with SA_RESTART).
+        while True:
+            try:
+                return self._done.get(timeout=_GLANCE)
+            except Empty:
+                continue
 
 
 def run_cells(plan: Plan, surrogate: Surrogate, jobs: int) -> Iterator[Cell]:

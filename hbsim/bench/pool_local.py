@@ -100,6 +100,8 @@ class Processes(ProcessPoolExecutor, Places):
         self.shutdown(wait=False, cancel_futures=True)
         for process in self._children:
             process.terminate()
+        for process in self._children:
+            process.join()
 
     def ending(self, cause: BaseException) -> str:
         """Return the first process's signal or exit code that the pool itself has not caused."""

@@ -7,20 +7,14 @@ import signal
 import time
 from pathlib import Path
 
+STAY = 20.0  # seconds: longer than any test lets it
+
 
 class Unreadable(Exception):
     """An error that can be pickled, and cannot be read back."""
 
     def __init__(self, one: int, two: int) -> None:
         super().__init__(f"{one} {two}")
-
-
-def square(number: int) -> int:
-    return number * number
-
-
-def where(number: int) -> tuple[int, int, str | None]:
-    return number, os.getpid(), os.environ.get("OMP_NUM_THREADS")
 
 
 def picky(number: int) -> int:
@@ -35,29 +29,49 @@ def picky(number: int) -> int:
         raise Unreadable(1, 2)
     if number < 0:
         raise ValueError(f"no square of {number}")
-    return square(number)
+    return number * number
 
 
-def crowded(folder: str, number: int) -> int:
-    """Die unless nothing else runs; leave a note of every call."""
-    notes = Path(folder)
-    mine = notes / f"running-{number}"
-    mine.touch()
-    with (notes / "calls").open("a") as file:
-        file.write(f"{number}\n")
-    time.sleep(0.2)
-    if len(list(notes.glob("running-*"))) > 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    mine.unlink()
+def where(number: int) -> tuple[int, str | None]:
+    return os.getpid(), os.environ.get("OMP_NUM_THREADS")
+
+
+def once(folder: Path, number: int) -> int:
+    """Take all of the first three down, once all have begun; note when a call begins and ends after that."""
+    first = folder / f"first-{number}"
+    if number < 3 and not first.exists():
+        first.touch()
+        if number == 0:
+            wait_for(*(folder / f"first-{n}" for n in range(3)))
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(STAY)
+    for word in ("begins", "ends"):
+        with (folder / "notes").open("a") as file:
+            file.write(f"{number} {word}\n")
+        time.sleep(0.05)
     return number
 
 
-def sleep(seconds: float) -> float:
-    time.sleep(seconds)
-    return seconds
+def after(folder: Path, name: str) -> str:
+    """Return at once, or once there is a file."""
+    if name == "later":
+        wait_for(folder / "now")
+    return name
 
 
-def report(folder: str, number: int) -> None:
+def stay(folder: Path, number: int) -> None:
     """Say which process this is, and stay."""
-    (Path(folder) / str(os.getpid())).touch()
-    time.sleep(60)
+    (folder / f"{number}-{os.getpid()}").touch()
+    time.sleep(STAY)
+
+
+def interrupt(number: int) -> None:
+    raise KeyboardInterrupt
+
+
+def wait_for(*paths: Path) -> None:
+    for _ in range(int(STAY / 0.02)):
+        if all(path.exists() for path in paths):
+            return
+        time.sleep(0.02)
+    raise TimeoutError(f"none of {paths} has come")

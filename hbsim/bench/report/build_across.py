@@ -26,7 +26,7 @@ Groups = Mapping[TaskKey, str]
 def across_settings(
     scored: Sequence[TaskScores], groups: Groups, variants: Sequence[str]
 ) -> tuple[Across, ...]:
-    """Compare variants in each setting, and over all of them if there are several.
+    """Compare variants in each setting with several groups of tasks, and over all settings if there are several.
 
     Over all settings a group of tasks is still one block: its numbers are averaged.
     """
@@ -45,7 +45,8 @@ def _settings(scored: Sequence[TaskScores]) -> dict[str, list[TaskScores]]:
     settings: dict[str, list[TaskScores]] = {}
     for task in scored:
         _, cluster, workers = task.key
-        settings.setdefault(f"{cluster}, {workers} workers", []).append(task)
+        plural = "" if workers == 1 else "s"
+        settings.setdefault(f"{cluster}, {workers} worker{plural}", []).append(task)
     return settings
 
 
@@ -53,7 +54,7 @@ def _across(
     setting: str, measure: str, tasks: Sequence[TaskScores], groups: Groups, variants: Sequence[str]
 ) -> Across | None:
     everywhere = [name for name in variants if all(name in task.variants for task in tasks)]
-    if not everywhere:
+    if not everywhere or len({groups[task.key] for task in tasks}) < 2:
         return None
     means = np.array([_means(task, measure, everywhere) for task in tasks])
     names, blocks = group_means(means, [groups[task.key] for task in tasks])

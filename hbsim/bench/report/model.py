@@ -306,7 +306,7 @@ class Task:
     @property
     def setting(self) -> str:
         """Its cluster and number of workers."""
-        return f"{self.cluster}, {self.workers} workers"
+        return f"{self.cluster}, {self.workers} worker{'' if self.workers == 1 else 's'}"
 
 
 @dataclass(frozen=True)
@@ -405,7 +405,7 @@ class Report:
     tasks : tuple of Task
         In the file's order.
     across : tuple of Across
-        A setting each, and both measures.
+        A setting with at least two groups of tasks each, and both measures.
     heatmaps : tuple of Heatmap
         Where variants differ in brackets and reduction factor.
     missing : tuple of Missing
