@@ -26,7 +26,7 @@ Groups = Mapping[TaskKey, str]
 def across_settings(
     scored: Sequence[TaskScores], groups: Groups, variants: Sequence[str]
 ) -> tuple[Across, ...]:
-    """Compare variants in each setting with several groups of tasks, and over all settings if there are several.
+    """Compare variants in each setting with several groups of tasks; and over all settings, of several.
 
     Over all settings a group of tasks is still one block: its numbers are averaged.
     """

@@ -209,7 +209,7 @@ class Shares:
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of time on a worker; `level` is what was trained towards, None for start-up and checkpoints."""
+    """A stretch of time on a worker; `level` is what was trained towards, None for start-up, checkpoints."""
 
     worker: int
     start: float

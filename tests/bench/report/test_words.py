@@ -1,0 +1,101 @@
+"""The sentences of a report say what its numbers say."""
+
+import math
+from dataclasses import replace
+
+from hbsim.bench.report.model import Across, Duel, Regrets
+from hbsim.bench.report.words import notes, summary
+from hbsim.bench.statistics import Interval
+
+from .example import example
+
+POINT = Interval(0.1, 0.05, 0.2)
+
+
+def across(variants, p, groups=8, friedman=0.001, setting="plain, 4 workers", ranks=None):
+    ranks = ranks or tuple(float(place + 1) for place in range(len(variants)))
+    duels = tuple(
+        Duel(a, b, 5, 0, 3, p.get((a, b), 0.9), 0.5)
+        for place, a in enumerate(variants)
+        for b in variants[place + 1 :]
+    )
+    return Across(
+        setting, "score", tuple(f"g{n}" for n in range(groups)), variants, ((0.1,) * len(variants),) * groups,
+        (POINT,) * len(variants), ranks, friedman, 1.0, (), duels,
+    )  # fmt: skip
+
+
+def said(report):
+    return " ".join(summary(report))
+
+
+def test_who_is_ahead_and_who_is_too_close_over_tasks():
+    report = replace(example(), across=(across(("a", "b", "c"), {("a", "c"): 0.01}),))
+    text = said(report)
+    assert "8 independent groups of tasks “a” has the best mean rank, 1.00 of 3" in text
+    assert "ahead of “c”" in text
+    assert "Too close to call against it: “b”" in text
+
+
+def test_ranks_that_chance_would_have_are_no_lead():
+    text = said(replace(example(), across=(across(("a", "b"), {("a", "b"): 0.01}, friedman=0.3),)))
+    assert "too close to call" in text
+    assert "ahead of" not in text
+
+
+def test_too_few_groups_are_said_and_nothing_else_is_claimed():
+    text = said(replace(example(), across=(across(("a", "b"), {("a", "b"): 0.001}, groups=3),)))
+    assert "3 groups are too few for a test between tasks (Wilcoxon's needs 6)" in text
+    assert "ahead of" not in text
+
+
+def test_a_shared_lead_is_shared():
+    text = said(replace(example(), across=(across(("a", "b", "c"), {}, ranks=(1.5, 1.5, 3.0)),)))
+    assert "“a” and “b” share the best mean rank, 1.50 of 3" in text
+
+
+def test_leaders_that_depend_on_the_setting_are_named():
+    settings = (
+        across(("a", "b"), {}, setting="plain, 4 workers"),
+        across(("b", "a"), {}, setting="plain, 32 workers"),
+        across(("a", "b"), {}, setting="all settings"),
+    )
+    text = said(replace(example(), across=settings))
+    assert "Who leads depends on the setting: “a” with plain, 4 workers; “b” with plain, 32 workers." in text
+
+
+def test_a_single_task_is_told_seed_by_seed():
+    task = example().tasks[0]
+    best, *others = task.rows
+    rows = (
+        replace(best, variant="best <i>", rank=1, call="best", seeds_needed=None),
+        *(replace(row, call="worse", seeds_needed=None) for row in others[1:]),
+        replace(others[0], variant="near", call="too close to call", seeds_needed=123),
+    )
+    text = said(replace(example(), tasks=(replace(task, rows=rows),), across=()))
+    assert "“best <i>” leads after" in text
+    assert "Too close to call against it: “near”. About 123 seeds would settle “near”." in text
+
+
+def test_what_early_decisions_cost_is_a_mean_over_tasks_and_never_of_fifo():
+    report = example()
+    kinds = {variant.name: variant.type for variant in report.variants}
+    names = [name for name, kind in kinds.items() if kind != "fifo"][:2]
+    parts = tuple(
+        Regrets(name, 0.0, 0.5 if name == names[0] else 0.001 if name == names[1] else math.nan, 0.0, 0.0)
+        for name in kinds
+    )
+    text = said(replace(report, tasks=tuple(replace(task, regrets=parts) for task in report.tasks)))
+    assert f"cost “{names[0]}” most: 50.0% of a guess's regret; “{names[1]}” least, 0.1%." in text
+
+
+def test_nothing_finished_is_said():
+    assert summary(replace(example(), tasks=(), across=(), cells=12, finished=0)) == [
+        "None of the 12 cells has a result yet."
+    ]
+
+
+def test_missing_cells_and_warnings_are_told():
+    report = replace(example(), cells=100, finished=90)
+    assert "10 of 100 cells have no result." in said(report)
+    assert notes(report, ["brackets=5 is clipped"])[0] == "warned when the sweep began: brackets=5 is clipped"

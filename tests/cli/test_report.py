@@ -1,0 +1,89 @@
+"""``hbsim report``: what it prints, what it writes, and what it refuses."""
+
+import json
+import shutil
+
+import pytest
+
+from tests.bench.report.studies import SPEC, sweep
+
+pytest.importorskip("plotly", reason="needs plotly")
+pytest.importorskip("scikit_posthocs", reason="needs scikit-posthocs")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    sweep(folder, SPEC.replace("seeds = 4", "seeds = 2"))
+    return folder / "out"
+
+
+def test_it_prints_what_came_out_and_writes_nothing(inside, study, tmp_path):
+    done = inside("report", str(study))
+    assert done.code == 0
+    assert "48 of 48 cells finished" in done.out
+    assert "best mean rank" in done.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_it_writes_the_page_figures_and_tables_the_same_bytes_each_time(inside, study, tmp_path):
+    options = ("--out", "page.html", "--figures", "figures", "--tables", "tables")
+    assert inside("report", str(study), *options).code == 0
+    page = (tmp_path / "page.html").read_bytes()
+    files = {path.name: path.read_bytes() for path in (tmp_path / "tables").iterdir()}
+    assert page.startswith((b"<!DOCTYPE html>", b"<!doctype html>"))
+    assert any(name.endswith(".svg") for name in (p.name for p in (tmp_path / "figures").iterdir()))
+    assert {"tables.md", "hbsim.json"} <= files.keys()
+    assert inside("report", str(study), *options, "--force").code == 0
+    assert (tmp_path / "page.html").read_bytes() == page
+    assert {path.name: path.read_bytes() for path in (tmp_path / "tables").iterdir()} == files
+
+
+def test_json_is_one_object_with_all_numbers(inside, study):
+    done = inside("report", str(study), "--json")
+    content = json.loads(done.out)
+    assert content["schema"] == 1
+    assert content["report"]["cells"] == 48
+    assert len(content["report"]["tasks"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--out", "there.html"], "--out there.html: is there already; --force replaces it"),
+        (["--out", "."], "--out .: is a folder; give a file"),
+        (["--out", "no/page.html"], "--out no/page.html: there is no folder no"),
+        (["--tables", "mine"], "mine: is a folder with files that hbsim did not write"),
+    ],
+)
+def test_what_is_there_is_not_overwritten(inside, study, tmp_path, options, line):
+    (tmp_path / "there.html").write_text("mine")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").write_text("mine")
+    done = inside("report", str(study), *options)
+    assert done.code == 2
+    assert line in done.err
+    assert done.err.count("\n") == 1
+    assert (tmp_path / "there.html").read_text() == "mine"
+
+
+@pytest.mark.parametrize("damage", ["empty", "compare", "cut", "version", "gone"])
+def test_results_that_cannot_be_read_are_one_line(inside, study, tmp_path, damage):
+    folder = tmp_path / "study"
+    if damage in ("empty", "compare"):
+        folder.mkdir()
+        if damage == "compare":
+            (folder / "compare.json").write_text("{}")
+    elif damage != "gone":
+        shutil.copytree(study, folder)
+    if damage == "cut":
+        content = (folder / "cells.parquet").read_bytes()
+        (folder / "cells.parquet").write_bytes(content[: len(content) // 2])
+    if damage == "version":
+        manifest = json.loads((folder / "sweep.json").read_text())
+        (folder / "sweep.json").write_text(json.dumps({**manifest, "format": 99}))
+    done = inside("report", str(folder), "--out", "page.html")
+    assert done.code in (1, 2)
+    assert done.err.startswith("hbsim: error: ")
+    assert done.err.count("\n") == 1
+    assert not (tmp_path / "page.html").exists()
