@@ -1,0 +1,5 @@
+"""`python -m benchmarks.sweeps`."""
+
+from benchmarks.sweeps import main
+
+main()

@@ -1,0 +1,102 @@
+"""What is kept of a study: its page, tables, numbers and some figures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from benchmarks.measure import describe_machine, write_json
+from benchmarks.sweeps.numbers import numbers
+from benchmarks.sweeps.studies import commands
+from hbsim.bench.report.build import build
+from hbsim.bench.report.figures import write_figures
+from hbsim.bench.report.page import render
+from hbsim.bench.report.tables import markdown
+from hbsim.bench.sweep import read_results
+
+__all__ = ["FIGURES", "write_pages", "write_readme"]
+
+# Of each study, the figures that docs/studies.md shows: names of `hbsim report --figures`.
+FIGURES: Final[dict[str, tuple[str, ...]]] = {
+    "brackets-eta": ("ranks-score-all-settings",),
+    "failures": ("ranks-score-all-settings",),
+    "lcbench": ("ranks-score-all-settings",),
+    "pausing": ("ranks-score-all-settings",),
+    "small": ("anytime-formula-plain-4-workers",),
+    "tables": ("ranks-score-all-settings",),
+}
+KEPT: Final = ("cells.parquet", "sweep.json")
+TIMINGS: Final = "timings.json"
+README: Final = """\
+# hbsim's own studies
+
+Each folder is made by one command from a file in `benchmarks/sweeps/`. Run again, all but `timings.json` has the same
+bytes, with the same versions. DIR is a folder of public learning curves.
+
+{table}
+
+| file | contents |
+| --- | --- |
+| `report.html` | the page: one file that needs no network |
+| `report.md` | its tables |
+| `numbers.json` | its numbers, without curves |
+| `cells.parquet` | a row a study |
+| `sweep.json` | what was asked for, and what is known of the learning curves |
+
+Versions: {versions}. [What was found](../../docs/studies.md). `timings.json`: cpu seconds, and on what machine.
+"""
+
+
+def write_pages(name: str, work: Path, out: Path) -> None:
+    """Write all that is kept of a study whose results are in `work`."""
+    begin = time.process_time()
+    results = read_results(work)
+    report = build(results, commands(name, False)[1])
+    target = out / name
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "report.html").write_text(render(report), "utf-8")
+    (target / "report.md").write_text(markdown(report), "utf-8")
+    (target / "numbers.json").write_text(numbers(report), "utf-8")
+    for kept in KEPT:
+        shutil.copyfile(work / kept, target / kept)
+    with tempfile.TemporaryDirectory() as folder:
+        write_figures(report, Path(folder))
+        for figure in FIGURES[name]:
+            shutil.copyfile(Path(folder) / f"{figure}.png", target / f"{figure}.png")
+    _note_time(name, work, out, time.process_time() - begin)
+
+
+def _note_time(name: str, work: Path, out: Path, report: float) -> None:
+    path = out / TIMINGS
+    known: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    studies = float(pl.read_parquet(work / "timings.parquet")["seconds"].sum())
+    known[name] = {
+        "studies_cpu_seconds": round(studies, 1),
+        "report_cpu_seconds": round(report, 1),
+        "machine": describe_machine(),
+    }
+    write_json(path, dict(sorted(known.items())))
+
+
+def write_readme(out: Path) -> None:
+    """Write what is in the folder, from what its studies say of themselves."""
+    rows, versions = [], ""
+    for path in sorted(out.glob("*/sweep.json")):
+        manifest = json.loads(path.read_text("utf-8"))
+        data = " --data DIR" if "--data DIR" in manifest["command"] else ""
+        groups = {task["group"] for task in manifest["tasks"]}
+        rows.append(
+            f"| [{path.parent.name}]({path.parent.name}/report.md) | {manifest['cells']:,} | "
+            f"{len(manifest['variants'])} | {len(manifest['tasks'])} | {len(groups)} | "
+            f"`python -m benchmarks.sweeps {path.parent.name}{data}` |"
+        )
+        versions = ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
+    head = "| study | studies | variants | tasks | groups | command |\n| --- | --: | --: | --: | --: | --- |"
+    table = "\n".join([head, *rows])
+    (out / "README.md").write_text(README.format(table=table, versions=versions), "utf-8")

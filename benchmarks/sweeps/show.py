@@ -1,0 +1,193 @@
+"""Tables of what was found, out of ``numbers.json``: what docs/studies.md shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from benchmarks.report import table
+from benchmarks.sweeps.options import option_rows
+
+__all__ = ["SHOWN", "shown"]
+
+Content: TypeAlias = Mapping[str, Any]
+ALL: Final = "all settings"
+ALPHA: Final = 0.05
+CLOSE: Final = "≈ "  # not told apart from the best of its column
+
+
+def shown(out: Path, name: str, what: str) -> str:
+    """Return a table, Markdown.
+
+    Parameters
+    ----------
+    out : path
+        The folder of results.
+    name : str
+        The study.
+    what : str
+        One of `SHOWN`, after a colon an option's name or a cluster.
+
+    Raises
+    ------
+    SystemExit
+        It is none of them.
+    """
+    kind, _, detail = what.partition(":")
+    if kind not in SHOWN:
+        raise SystemExit(f"--show {what}: must be one of {', '.join(SHOWN)}")
+    content = json.loads((out / name / "numbers.json").read_text("utf-8"))
+    head, rows = SHOWN[kind](content, detail)
+    return table(head, rows)
+
+
+Rows: TypeAlias = tuple[Sequence[str], Iterable[Sequence[str]]]
+
+
+def _settings(content: Content, measure: str) -> list[Content]:
+    """Return the settings with a measure; the mean of all last, if there are several."""
+    found = [one for one in content["settings"] if one["measure"] == measure]
+    return sorted(found, key=lambda one: one["setting"] == ALL)
+
+
+def _called(content: Content, setting: str) -> str:
+    """Return a setting as a column is called: what all have in common is left out."""
+    names = {one["setting"] for one in content["settings"]} - {ALL}
+    ends = {name.rpartition(", ")[2] for name in names}
+    cluster, _, workers = setting.rpartition(", ")
+    return setting if setting == ALL else workers if len(ends) > 1 else cluster
+
+
+def _leaders(content: Content, detail: str) -> Rows:
+    head = ("setting", "groups", "best mean rank", "rank", "score", "Friedman p", "not told apart from it")
+    return head, [_leader(content, one) for one in _settings(content, detail or "score")]
+
+
+def _leader(content: Content, setting: Content) -> list[str]:
+    best, mean, k = setting["variants"][0], setting["means"][0], len(setting["variants"])
+    close = [name for name in setting["variants"][1:] if _is_close(setting, name)]
+    return [
+        _called(content, setting["setting"]),
+        str(len(setting["groups"])),
+        f"`{best}`",
+        f"{setting['ranks'][0]:.1f} of {k}",
+        f"{mean['mean']:.4f} [{mean['low']:.4f}, {mean['high']:.4f}]",
+        _p(setting["p_friedman"]),
+        f"{len(close)} of {k - 1}"
+        + (f": {', '.join(f'`{name}`' for name in close)}" if 0 < len(close) < 4 else ""),
+    ]
+
+
+def _is_close(setting: Content, name: str) -> bool:
+    """Return whether a variant is not told apart from the first: Wilcoxon over groups, Holm's correction."""
+    if name == setting["variants"][0]:
+        return False
+    (duel,) = (one for one in setting["duels"] if name in (one["first"], one["second"]))
+    return duel["p"] is None or not duel["p"] < ALPHA
+
+
+def _p(p: float | None) -> str:
+    return "–" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _scores(content: Content, detail: str) -> Rows:
+    """Mean scores: variants, and a column a setting; the best mean rank in bold."""
+    settings = _settings(content, detail or "score")
+    names = [variant["name"] for variant in content["variants"]]
+    rows = [[f"`{name}`", *(_score(one, name) for one in settings)] for name in names]
+    return ["variant", *(_called(content, one["setting"]) for one in settings)], rows
+
+
+def _score(setting: Content, name: str) -> str:
+    if name not in setting["variants"]:
+        return ""
+    text = f"{setting['means'][setting['variants'].index(name)]['mean']:.4f}"
+    if name == setting["variants"][0]:
+        return f"**{text}**"
+    return f"{CLOSE if _is_close(setting, name) else ''}{text}"
+
+
+def _options(content: Content, detail: str) -> Rows:
+    """An option's values against each other, all else alike: means over the variants that differ in it only."""
+    name, _, measure = detail.partition(",")
+    values, rows = option_rows(content["variants"], _settings(content, measure or "score"), name)
+    cells = [
+        [_called(content, row.setting), *_valued(row.means, row.best, row.close), _p(row.p)] for row in rows
+    ]
+    return ["setting", *(f"{name}={value}" for value in values), "Friedman p"], cells
+
+
+def _valued(means: Sequence[float], best: int, close: Sequence[bool]) -> list[str]:
+    texts = [f"{CLOSE if is_close else ''}{mean:.4f}" for mean, is_close in zip(means, close, strict=True)]
+    texts[best] = f"**{texts[best]}**"
+    return texts
+
+
+PARTS: Final = ("sampling", "decisions", "unfinished", "choice")
+SHARES: Final = ("training", "retrained", "overhead", "idle", "absent", "saved")
+
+
+def _parts(content: Content, detail: str) -> Rows:
+    """Where regret comes from: means over groups of the tasks of a setting."""
+    return _of_setting(content, "regrets", PARTS, "{:.4f}", detail)
+
+
+def _shares(content: Content, detail: str) -> Rows:
+    """What workers did: means over groups of the tasks of a setting."""
+    return _of_setting(content, "shares", SHARES, "{:.0%}", detail)
+
+
+def _of_setting(content: Content, kind: str, names: Sequence[str], form: str, detail: str) -> Rows:
+    rows = []
+    for (cluster, workers), tasks in _by_setting(content).items():
+        if detail and detail not in (cluster, f"{workers}"):
+            continue
+        for variant in content["variants"]:
+            means = [_mean(tasks, kind, variant["name"], part) for part in names]
+            rows.append(
+                [cluster, str(workers), f"`{variant['name']}`", *(form.format(mean) for mean in means)]
+            )
+    return ["cluster", "workers", "variant", *names], rows
+
+
+def _by_setting(content: Content) -> dict[tuple[str, int], list[Content]]:
+    found: dict[tuple[str, int], list[Content]] = {}
+    for task in content["tasks"]:
+        found.setdefault((task["cluster"], task["workers"]), []).append(task)
+    return found
+
+
+def _mean(tasks: Sequence[Content], kind: str, variant: str, part: str) -> float:
+    groups: dict[str, list[float]] = {}
+    for task in tasks:
+        (row,) = (one for one in task[kind] if one["variant"] == variant)
+        groups.setdefault(task["group"], []).append(row[part])
+    means = [sum(values) / len(values) for values in groups.values()]
+    return sum(means) / len(means)
+
+
+def _tasks(content: Content, detail: str) -> Rows:
+    """Who leads on each task, and who is not told apart from it seed by seed."""
+    rows = []
+    for task in content["tasks"]:
+        if detail and detail != str(task["workers"]):
+            continue
+        best = task["rows"][0]
+        close = [row["variant"] for row in task["rows"][1:] if row["call"] == "too close to call"]
+        score = best["score"]
+        text = f"{score['mean']:.4f} [{score['low']:.4f}, {score['high']:.4f}]"
+        names = ", ".join(f"`{name}`" for name in close) or "none"
+        rows.append([task["surrogate"], str(task["workers"]), f"`{best['variant']}`", text, names])
+    return ("curves", "workers", "best", "score", "too close to call"), rows
+
+
+SHOWN: Final[dict[str, Callable[[Content, str], Rows]]] = {
+    "leaders": _leaders,
+    "scores": _scores,
+    "option": _options,
+    "parts": _parts,
+    "shares": _shares,
+    "tasks": _tasks,
+}
