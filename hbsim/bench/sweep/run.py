@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 import polars as pl
 
 from hbsim.bench.pool import make_executor, run_in_turn
+from hbsim.bench.sweep.child import run_in_child
 from hbsim.bench.sweep.folder import ANYTIME
 from hbsim.bench.sweep.outcome import failed, run_studies
 from hbsim.bench.sweep.scored import anytime
@@ -22,7 +23,8 @@ from hbsim.bench.sweep.tables import DONE, FAILED, KEY, MAIN, TABLES, Frames
 
 __all__ = ["Counts", "counts", "finish", "run_cells"]
 
-FLUSH: Final = 1.0  # seconds between two parts on the disk
+SHARE: Final = 0.02  # of the time so far may be lost when all is killed, and is spent on writing
+LONGEST: Final = 5.0  # seconds, of what may be lost
 LARGEST: Final = 8  # cells in a chunk, so that progress is seen
 CHUNKS: Final = 8  # a process: enough that all end at about the same time
 
@@ -60,7 +62,7 @@ def run_cells(
     sweep : Sweep
         What is wanted.
     store : Store
-        What there is; outcomes are added to it about once a second.
+        What there is; outcomes are added to it as they come, in parts.
     jobs : int
         How many processes of this machine; 1 runs all in this one.
     scheduler_address : str, optional
@@ -111,7 +113,9 @@ def _chunks(items: Sequence[Item], jobs: int) -> list[Chunk]:
 def _run(chunks: Sequence[Chunk], jobs: int, address: str | None, adder: _Adder) -> list[Item]:
     """Run chunks; return the items of those that took their process with them, to be tried one by one."""
     again: list[Item] = []
-    for chunk, outcome in run_in_turn(partial(make_executor, jobs, address), run_studies, chunks):
+    is_here = jobs == 1 or address is not None  # or on a Dask worker, which is not this process's own
+    function = run_studies if is_here else run_in_child
+    for chunk, outcome in run_in_turn(partial(make_executor, jobs, address), function, chunks):
         if not isinstance(outcome, BaseException):
             adder.add(outcome, len(chunk))
         elif len(chunk) > 1:
@@ -127,26 +131,31 @@ def _said(error: BaseException) -> str:
 
 
 class _Adder:
-    """Gathers outcomes, and adds them to the store about once a second."""
+    """Gathers outcomes, and adds them to the store: often at first, more and more rarely later."""
 
     def __init__(self, store: Store, before: int, progress: Callable[[int], None] | None) -> None:
         self._store, self._count, self._progress = store, before, progress
         self._waiting: list[Frames] = []
-        self._last = time.monotonic()
+        self._begin = self._last = time.monotonic()
+        self._took = 0.0
 
     def add(self, outcome: Frames, cells: int) -> None:
         """Take the outcome of some studies."""
         self._waiting.append(outcome)
         self._count += cells
-        if time.monotonic() - self._last >= FLUSH:
+        now = time.monotonic()
+        pause = max(min(SHARE * (now - self._begin), LONGEST), self._took / SHARE)
+        if now - self._last >= pause:
             self.flush()
         if self._progress is not None:
             self._progress(self._count)
 
     def flush(self) -> None:
         """Have all of them on the disk."""
+        begin = time.monotonic()
         if self._waiting:
             merged = {name: pl.concat([frames[name] for frames in self._waiting]) for name in TABLES}
             self._store.add(merged)
             self._waiting = []
         self._last = time.monotonic()
+        self._took = self._last - begin

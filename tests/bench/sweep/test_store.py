@@ -134,7 +134,8 @@ def test_cells_with_the_same_inputs_share_a_study(tmp_path, ran):
 
 
 def test_what_is_finished_when_it_is_interrupted_is_there(tmp_path, ran, monkeypatch):
-    monkeypatch.setattr(run_module, "FLUSH", 0.0)
+    monkeypatch.setattr(run_module, "LONGEST", 0.0)
+    monkeypatch.setattr(run_module, "SHARE", 1e9)
     sweep, out = read(tmp_path, SMALL), tmp_path / "out"
 
     def stop(count: int) -> None:
@@ -161,7 +162,8 @@ STEPS = 90  # more than there are
 @pytest.fixture
 def begun(tmp_path, monkeypatch) -> tuple[Path, Sweep]:
     """A folder whose sweep had more seeds once, and then fewer; and a sweep with other ones."""
-    monkeypatch.setattr(run_module, "FLUSH", 0.0)
+    monkeypatch.setattr(run_module, "LONGEST", 0.0)
+    monkeypatch.setattr(run_module, "SHARE", 1e9)
     text = SMALL.replace("[1, 4]", "1").replace("vary = {brackets = [1, 2]}", "")
     for seeds in ("[0, 1, 2]", "[0]"):
         run(read(tmp_path, text.replace("seeds = 3", f"seeds = {seeds}")), tmp_path / "begun")

@@ -1,0 +1,208 @@
+"""Sweeps in processes of their own: killed, interrupted, in parallel, with curves that fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import psutil
+import pytest
+
+from hbsim.bench.sweep import read_results
+from tests.bench.sweep.made import left, read, run
+
+SLOW = """\
+seeds = 12
+workers = [1, 4]
+defaults = {trials = 60}
+variants = [{type = "stopping"}, {type = "promotion"}]
+surrogates = [{surrogate = "slow.py:Slow", name = "slow"}]
+"""
+# Each evaluation takes a while, so that there is something to be killed.
+CURVES = """
+import time
+import numpy as np
+from hbsim import Real, Space
+
+class Slow:
+    metric, mode, max_resource = "loss", "min", 9.0
+    space = Space({"x": Real(0, 1)})
+
+    def evaluate(self, points, levels):
+        time.sleep(0.04)
+        return np.repeat(points, len(levels), 1), np.repeat(levels[None, :], len(points), 0)
+"""
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Path:
+    """A folder with the file of a sweep that takes some seconds."""
+    (tmp_path / "slow.py").write_text(CURVES)
+    (tmp_path / "study.toml").write_text(SLOW)
+    return tmp_path
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "hbsim", "sweep", "study.toml", "--out", "out", *words]
+    return subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def finished(out: Path) -> int:
+    """Return how many parts there are."""
+    return len(list((out / "parts").glob("[0-9]*"))) if (out / "parts").is_dir() else 0
+
+
+def wait_for_parts(process: subprocess.Popen[str], out: Path, more: int) -> None:
+    before = finished(out)
+    while process.poll() is None and finished(out) < before + more:
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_it_comes_to_the_same_bytes(slow):
+    """Kill it at moments drawn at random, early ones among them; each round goes on from the last one."""
+    random = np.random.default_rng(0)
+    rounds = 0
+    for rounds in range(1, 5):
+        process = start(slow, "--jobs", "2")
+        children: list[psutil.Process] = []
+        if rounds > 1:
+            wait_for_parts(process, slow / "out", int(random.integers(1, 4)))
+        time.sleep(float(random.uniform(0, 0.4)))
+        if process.poll() is None:
+            children = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.communicate()
+        _, alive = psutil.wait_procs(children, timeout=20)
+        assert not alive, "processes outlive the sweep"
+        if process.returncode == 0:
+            break
+    process = start(slow, "--jobs", "2")
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    assert "48 of 48 cells are done" in out
+    run(read(slow, SLOW), slow / "fresh")
+    one, other = left(slow / "out"), left(slow / "fresh")
+    del one["sweep.json"], other["sweep.json"]  # they hold the command
+    assert one == other
+
+
+def test_ctrl_c_is_one_line_and_the_same_command_goes_on(slow):
+    process = start(slow, "--jobs", "2")
+    wait_for_parts(process, slow / "out", 2)
+    os.kill(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1, err
+    assert out == ""
+    assert err.startswith("hbsim: error: interrupted: ")
+    assert "of 48 cells are finished; the same command goes on" in err
+    assert err.count("\n") == 1
+    there = read_results(slow / "out").done.height
+    assert 0 < there < 48
+    assert f"interrupted: {there} of" in err
+    process = start(slow, "--jobs", "2", "--json")
+    out, err = process.communicate(timeout=100)
+    assert (process.returncode, err) == (0, "")
+    found = json.loads(out)
+    assert (found["cells"], found["done"], found["before"]) == (48, 48, there)
+
+
+def test_a_second_sweep_in_the_folder_is_turned_away(slow):
+    process = start(slow, "--jobs", "1")
+    try:
+        wait_for_parts(process, slow / "out", 1)
+        assert process.poll() is None
+        second = start(slow, "--jobs", "1")
+        _, err = second.communicate(timeout=60)
+        assert second.returncode == 1
+        assert err.count("\n") == 1
+        assert f"process {process.pid}" in err
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_any_number_of_processes_gives_the_same_bytes(tmp_path):
+    text = SLOW.replace("slow.py:Slow", "synthetic:mode=min,max_resource=9").replace(
+        "seeds = 12", "seeds = 9"
+    )
+    sweep = read(tmp_path, text)
+    for jobs in (1, 2, 4):
+        found = run(sweep, tmp_path / f"jobs-{jobs}", jobs)
+        assert (found.cells, found.done) == (36, 36)
+    assert left(tmp_path / "jobs-1") == left(tmp_path / "jobs-2") == left(tmp_path / "jobs-4")
+
+
+# Fails for a configuration that only one seed draws, and for another's kills its process.
+PICKY = """
+import os, signal
+import numpy as np
+from hbsim import Real, Space
+
+class Picky:
+    metric, mode, max_resource = "loss", "min", 9.0
+    space = Space({"x": Real(0, 1)})
+    raises, kills = np.array([RAISES]), np.array([KILLS])
+
+    def evaluate(self, points, levels):
+        if np.isin(points[:, 0], self.raises).any():
+            raise RuntimeError("no curve here")
+        if np.isin(points[:, 0], self.kills).any():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return np.repeat(points, len(levels), 1), np.repeat(levels[None, :], len(points), 0)
+"""
+
+
+def first_points(folder: Path, seed: int) -> str:
+    """Return where the first trial of a seed is, to the last digit."""
+    import hbsim
+    from hbsim.core import make_scheduler
+
+    scheduler = make_scheduler("fifo", max_t=9, mode="min", num_trials=1, seed=seed)
+    result = hbsim.simulate(scheduler, f"{folder / 'picky.py'}:Picky", workers=1, seed=seed)
+    return repr(float(result.curves.configurations()[0, 0]))
+
+
+def test_cells_that_fail_are_kept_and_cost_the_others_nothing(tmp_path):
+    picky = tmp_path / "picky.py"
+    picky.write_text(PICKY.replace("RAISES", "").replace("KILLS", ""))
+    raises, kills = first_points(tmp_path, 3), first_points(tmp_path, 6)
+    picky.write_text(PICKY.replace("RAISES", raises).replace("KILLS", kills))
+    text = SLOW.replace("slow.py:Slow", "picky.py:Picky").replace("trials = 60", "trials = 5")
+    text = text.replace("[1, 4]", "2")
+    (tmp_path / "study.toml").write_text(text)
+    process = start(tmp_path, "--jobs", "2")
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 1, err
+    assert "20 of 24 cells are done" in out
+    assert err.count("\n") == 1
+    assert err.startswith("hbsim: error: 4 of 24 cells failed: stopping on slow, seed 3: ")
+    assert "no curve here" in err
+    cells = pl.read_parquet(tmp_path / "out" / "cells.parquet")
+    failed = cells.filter(pl.col("status") == "failed")
+    assert sorted(failed["seed"]) == [3, 3, 6, 6]
+    errors = dict(failed.group_by("seed").agg(pl.col("error").unique()).iter_rows())
+    assert len(errors[3]) == len(errors[6]) == 1
+    assert "no curve here" in errors[3][0]
+    assert "SIGKILL" in errors[6][0]
+    assert failed["trials"].null_count() == 4
+
+    before = left(tmp_path / "out")
+    again = start(tmp_path, "--jobs", "2", "--json")
+    found = json.loads(again.communicate(timeout=100)[0])
+    assert again.returncode == 1
+    assert (found["done"], found["failed"], found["before"]) == (20, 4, 24)
+    retried = start(tmp_path, "--jobs", "2", "--json", "--retry-failed")
+    found = json.loads(retried.communicate(timeout=100)[0])
+    assert retried.returncode == 1
+    assert (found["done"], found["failed"], found["before"]) == (20, 4, 20)
+    assert left(tmp_path / "out") == before
