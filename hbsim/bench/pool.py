@@ -186,17 +186,17 @@ class _Handed(Generic[Item, Found]):
 
     def next(self) -> tuple[Item, Found | BaseException]:
         """Wait for the next one to be finished; those that are finished come in that order."""
-        future = self._finished()
-        error = future.exception()
-        return self.running.pop(future), future.result() if error is None else error
-
-    def _finished(self) -> Future[Found]:
         # Not one wait without end: it would not see Ctrl-C, whose handler is Polars' (with SA_RESTART).
         while True:
             try:
-                return self._done.get(timeout=_GLANCE)
+                future = self._done.get(timeout=_GLANCE)
             except Empty:
+                if self._executor.is_gone():
+                    return self.running.popitem()[1], BrokenExecutor()
                 continue
+            if future in self.running:
+                error = future.exception()
+                return self.running.pop(future), future.result() if error is None else error
 
 
 def run_cells(plan: Plan, surrogate: Surrogate, jobs: int) -> Iterator[Cell]:

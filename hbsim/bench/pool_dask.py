@@ -19,6 +19,7 @@ P = ParamSpec("P")
 Found = TypeVar("Found")
 
 PATIENCE: Final = 10.0  # seconds for an answer
+_GONE: Final = "the Dask scheduler has gone"
 
 
 class Cluster(Places):
@@ -38,8 +39,15 @@ class Cluster(Places):
         # Not pure: what is asked for twice, after a death, is to be run twice.
         self._executor = client.get_executor(pure=False)
 
+    def is_gone(self) -> bool:
+        """Return whether the scheduler has gone; Dask then cancels what it can, and forgets the rest."""
+        is_here: bool = self._client.status == "running"
+        return not is_here
+
     def ahead(self) -> int:
         """Return three for each thread that the workers have now."""
+        if self.is_gone():
+            return AHEAD
         threads: int = sum(self._client.nthreads().values())
         return AHEAD * max(1, threads)
 
@@ -48,7 +56,9 @@ class Cluster(Places):
         return str(cause)
 
     def submit(self, function: Callable[P, Found], /, *args: P.args, **kwargs: P.kwargs) -> Future[Found]:
-        """Hand something out."""
+        """Hand something out; raise a BrokenExecutor if the scheduler has gone."""
+        if self.is_gone():
+            raise BrokenExecutor(_GONE)
         theirs: Future[Found] = self._executor.submit(function, *args, **kwargs)
         ours: Future[Found] = Future()
         theirs.add_done_callback(lambda done: _pass_on(done, ours))
@@ -56,14 +66,15 @@ class Cluster(Places):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Wait for what was handed out, or cancel it: what runs already goes on, and is not looked at."""
-        self._executor.shutdown(wait=wait and not cancel_futures)
+        if not self.is_gone():
+            self._executor.shutdown(wait=wait and not cancel_futures)
 
 
 def _pass_on(theirs: Future[Found], ours: Future[Found]) -> None:
     from distributed.scheduler import KilledWorker
 
     if theirs.cancelled():  # by no one here: what is cancelled at the end is not looked at
-        ours.set_exception(BrokenExecutor("the Dask scheduler is gone"))
+        ours.set_exception(BrokenExecutor(_GONE))
     elif (error := theirs.exception()) is None:
         ours.set_result(theirs.result())
     elif isinstance(error, KilledWorker):

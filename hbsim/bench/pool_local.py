@@ -30,7 +30,11 @@ AHEAD: Final = 3  # calls for each that can run
 
 
 class Places(Executor):
-    """An executor that says how much it can do, and how it broke."""
+    """An executor that says how much it can do, whether it is there, and how it broke."""
+
+    def is_gone(self) -> bool:
+        """Return whether nothing will come back from it anymore, not even an error."""
+        return False
 
     @abstractmethod
     def ahead(self) -> int:
@@ -81,6 +85,10 @@ class Processes(ProcessPoolExecutor, Places):
         super().__init__(jobs, multiprocessing.get_context("spawn"))
         self._jobs = jobs
         self._children: set[BaseProcess] = set()
+
+    def is_gone(self) -> bool:
+        """Return whether a process has died: the pool itself sees a new one's death at the next result."""
+        return any(process.exitcode is not None for process in self._children)
 
     def ahead(self) -> int:
         """Return three for each process."""

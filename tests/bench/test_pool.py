@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from hbsim.bench import pool_dask
+from hbsim.bench.pool import make_executor, run_in_turn
+from hbsim.errors import ParameterError
+from tests.bench import pool_work
+
+ROOT = Path(__file__).parents[2]
+ITEMS = [1, -9, 2, -1, 3, 4, 5]
+
+
+def outcomes(function, items, jobs: int = 2, ahead: int | None = None, address: str | None = None) -> dict:
+    return dict(run_in_turn(partial(make_executor, jobs, address), function, items, ahead))
+
+
+def check(found: dict, killed: str):
+    """Check what `ITEMS` give: squares, one error, and one that took its process with it."""
+    assert {n: found[n] for n in ITEMS if n > 0} == {n: n * n for n in ITEMS if n > 0}
+    assert isinstance(found[-1], ValueError)
+    assert isinstance(found[-9], BrokenProcessPool)
+    assert str(found[-9]) == f"its process ended without a result ({killed})"
+    assert set(found) == set(ITEMS)
+
+
+def test_an_item_that_kills_its_process_costs_the_others_nothing():
+    check(outcomes(pool_work.picky, ITEMS), "signal 9, SIGKILL")
+
+
+@pytest.mark.parametrize(
+    ("item", "how"),
+    [
+        (-3, r"\(exit code 3\)"),
+        (-15, r"\(signal 15, SIGTERM\)"),
+        (-2, r"\(TypeError: Unreadable.* argument: 'two'\)"),
+    ],
+)
+def test_how_a_process_ended_is_said(item: int, how: str):
+    found = outcomes(pool_work.picky, [item, 2])
+    assert found[2] == 4
+    with pytest.raises(BrokenProcessPool, match=f"^its process ended without a result {how}$"):
+        raise found[item]
+
+
+def test_what_was_handed_out_when_a_process_died_runs_again_one_at_a_time(tmp_path: Path):
+    found = outcomes(partial(pool_work.once, tmp_path), range(8), jobs=3, ahead=3)
+    assert found == {n: n for n in range(8)}
+    notes = (tmp_path / "notes").read_text().splitlines()
+    alone = [line.split() for line in notes[:6]]
+    assert {number for number, _ in alone} == {"0", "1", "2"}
+    for (one, begins), (two, ends) in zip(alone[::2], alone[1::2], strict=True):
+        assert (one, begins, ends) == (two, "begins", "ends")
+    assert len(notes) == 2 * 8
+
+
+def test_they_come_in_the_order_in_which_they_are_finished(tmp_path: Path):
+    found = []
+    work = partial(pool_work.after, tmp_path)
+    for item, _ in run_in_turn(partial(make_executor, 2), work, ["later", "first", "second"]):
+        found.append(item)
+        if item == "second":
+            (tmp_path / "now").touch()
+    assert found == ["first", "second", "later"]
+
+
+@pytest.mark.parametrize(("jobs", "ahead", "most"), [(2, 3, 3), (2, None, 6), (1, 3, 1)])
+def test_no_more_are_handed_out_than_are_wanted(jobs: int, ahead: int | None, most: int):
+    read = []
+    items = (read.append(n) or n for n in range(9))
+    beyond = [
+        len(read) - done
+        for done, _ in enumerate(run_in_turn(partial(make_executor, jobs), pool_work.picky, items, ahead))
+    ]
+    assert max(beyond) == most
+
+
+def test_one_job_is_done_in_this_process():
+    found = outcomes(pool_work.where, range(2), jobs=1)
+    assert [pid for pid, _ in found.values()] == [os.getpid()] * 2
+    assert isinstance(outcomes(pool_work.picky, [-1], jobs=1)[-1], ValueError)
+    with pytest.raises(KeyboardInterrupt):
+        outcomes(pool_work.interrupt, [1], jobs=1)
+
+
+def test_processes_have_one_thread_each_and_this_one_keeps_its_own(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    ((pid, threads),) = outcomes(pool_work.where, [1]).values()
+    assert pid != os.getpid()
+    assert threads == "1"
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+def test_an_end_before_the_end_ends_the_processes(tmp_path: Path):
+    turn = run_in_turn(partial(make_executor, 2), partial(pool_work.stay, tmp_path), iter(stayers(tmp_path)))
+    with pytest.raises(LookupError, match="no more"):
+        next(turn)
+    assert not multiprocessing.active_children()
+    assert not any(is_alive(pid) for pid in pids(tmp_path))
+
+
+def stayers(folder: Path):
+    yield 0
+    yield 1
+    pool_work.wait_for(folder)
+    while len(pids(folder)) < 2:
+        time.sleep(0.02)
+    raise LookupError("no more")
+
+
+def pids(folder: Path) -> list[int]:
+    return [int(path.name.partition("-")[2]) for path in folder.glob("*-*")]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="Ctrl-C reaches a whole process group: POSIX only")
+def test_an_interrupt_leaves_no_processes_and_one_traceback(tmp_path: Path):
+    code = f"""
+from functools import partial
+from pathlib import Path
+from hbsim.bench.pool import make_executor, run_in_turn
+from tests.bench import pool_work
+if __name__ == "__main__":
+    list(run_in_turn(partial(make_executor, 2), partial(pool_work.stay, Path({str(tmp_path)!r})), range(9)))
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as parent:
+        while len(pids(tmp_path)) < 2:
+            assert parent.poll() is None
+            time.sleep(0.02)
+        os.killpg(parent.pid, signal.SIGINT)
+        _, said = parent.communicate()
+    assert said.count("Traceback") == 1
+    assert said.rstrip().endswith("KeyboardInterrupt")
+    assert len(pids(tmp_path)) == 2
+    assert not any(is_alive(pid) for pid in pids(tmp_path))
+
+
+def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ParameterError, match=r'scheduler_address=.*needs Dask: pip install "hbsim\[dask\]"'):
+        outcomes(pool_work.picky, [1], address="tcp://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", ""])
+def test_an_address_without_a_scheduler_is_one_error(monkeypatch: pytest.MonkeyPatch, address: str):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(pool_dask, "PATIENCE", 0.1)
+    with pytest.raises(ParameterError, match=r"no Dask scheduler answers there within 0\.1 s") as caught:
+        outcomes(pool_work.picky, [1], address=address)
+    assert (caught.value.field, caught.value.value) == ("scheduler_address", address)
+    assert len(str(caught.value)) < 200
+
+
+@contextmanager
+def dask(folder: Path, workers: int):
+    """Give the address of a scheduler on this machine, with workers of one thread each; and how to end it."""
+    pytest.importorskip("distributed")
+    where = folder / "scheduler.json"
+    to_it = ("--scheduler-file", str(where), "--no-dashboard")
+    commands = [("scheduler", *to_it, "--host", "127.0.0.1", "--port", "0")]
+    commands += [("worker", *to_it, "--nthreads", "1", "--name", str(n)) for n in range(workers)]
+    with (folder / "log").open("w") as log:
+        started = [
+            subprocess.Popen(
+                [sys.executable, "-m", f"distributed.cli.dask_{kind}", *options],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                cwd=folder,
+            )
+            for kind, *options in commands
+        ]
+        try:
+            pool_work.wait_for(where)
+            yield json.loads(where.read_text())["address"], started[0]
+        finally:
+            for process in reversed(started):
+                process.terminate()
+                process.wait()
+
+
+@pytest.mark.filterwarnings("ignore:the Dask scheduler at .* has no workers yet")  # they are just starting
+def test_dask_gives_the_same(tmp_path: Path):
+    with dask(tmp_path, workers=2) as (address, _):
+        check(outcomes(pool_work.picky, ITEMS, address=address), "on 4 Dask workers")
+        several = outcomes(pool_work.where, range(20), address=address)
+    assert os.getpid() not in {pid for pid, _ in several.values()}
+
+
+def test_a_scheduler_that_goes_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pool_dask, "PATIENCE", 3.0)
+    with dask(tmp_path, workers=0) as (address, scheduler):
+        turn = run_in_turn(partial(make_executor, 1, address), pool_work.picky, gone(scheduler))
+        with (
+            pytest.warns(match="has no workers yet"),
+            pytest.raises(ParameterError, match="no Dask scheduler answers there"),
+        ):
+            next(turn)
+
+
+def gone(scheduler: subprocess.Popen):
+    yield 1
+    scheduler.kill()
+    scheduler.wait()
+    yield 2
