@@ -1,0 +1,243 @@
+"""Where a sweep's results may go, and what the command says of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.cli.conftest import Ran
+
+STUDY = """\
+title = "A try"
+seeds = 2
+workers = [1, 2]
+defaults = {trials = 9}
+variants = [{type = "stopping"}, {type = "fifo"}]
+surrogates = [{surrogate = "synthetic:mode=min,max_resource=9", name = "syn"}]
+"""
+RUN = ("sweep", "study.toml", "--out", "out", "--jobs", "1")
+TABLES = ("anytime", "brackets", "cells", "incumbents", "plan", "rungs", "timelines", "timings")
+Inside = Callable[..., Ran]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a sweep's file."""
+    (tmp_path / "study.toml").write_text(STUDY)
+    return tmp_path
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def refused(ran: Ran, words: str, code: int = 2) -> None:
+    assert ran.code == code, ran.err
+    assert ran.out == ""
+    assert ran.err.startswith("hbsim: error: ")
+    assert words in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_help_has_an_example(inside: Inside):
+    ran = inside("sweep", "--help")
+    assert ran.code == 0
+    assert "hbsim sweep study.toml --dry-run" in ran.out
+    for option in ("--out", "--data", "--jobs", "--scheduler-address", "--retry-failed", "--force", "--json"):
+        assert option in ran.out
+
+
+def test_what_is_there_afterwards(inside: Inside, folder: Path):
+    ran = inside(*RUN)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == "A try: 8 of 8 cells are done; 8 were run now\nhbsim report out --out report.html\n"
+    names = {f"{table}.parquet" for table in TABLES}
+    assert {path.name for path in (folder / "out").iterdir()} == {*names, "sweep.json", "sweep.toml", "lock"}
+    assert (folder / "out" / "sweep.toml").read_text() == STUDY
+    manifest = json.loads((folder / "out" / "sweep.json").read_text(), parse_constant=pytest.fail)
+    assert (manifest["schema"], manifest["title"], manifest["cells"]) == (1, "A try", 8)
+    assert manifest["command"] == "hbsim sweep study.toml"
+    cells = pl.read_parquet(folder / "out" / "cells.parquet")
+    assert cells.height == 8
+    assert cells["seed"].to_list() == [0, 0, 0, 0, 1, 1, 1, 1]
+
+
+def test_json_is_one_object(inside: Inside, folder: Path):
+    ran = inside(*RUN, "--json")
+    assert (ran.code, ran.err) == (0, "")
+    found = json.loads(ran.out)
+    assert found.pop("files") == sorted(
+        [*(f"{table}.parquet" for table in TABLES), "sweep.json", "sweep.toml"]
+    )
+    assert found == {"schema": 1, "cells": 8, "done": 8, "failed": 0, "before": 0, "out": "out"}
+
+
+def test_a_dry_run_says_how_much_and_writes_nothing(inside: Inside, folder: Path):
+    ran = inside("sweep", "study.toml", "--dry-run", "--out", "out")
+    assert (ran.code, ran.err) == (0, "")
+    first, second = ran.out.splitlines()
+    assert first == "A try: 8 cells: 2 variants on 2 tasks"
+    assert second.startswith("8 are to be run: about ")
+    found = json.loads(inside("sweep", "study.toml", "--dry-run", "--json", "--jobs", "3").out)
+    assert found.pop("seconds") > 0
+    assert found == {
+        "schema": 1, "cells": 8, "finished": 0, "left": 8, "variants": 2, "tasks": 2, "jobs": 3,
+    }  # fmt: skip
+    assert [path.name for path in folder.iterdir()] == ["study.toml"]
+
+
+def test_a_dry_run_knows_what_is_finished(inside: Inside, folder: Path):
+    assert inside(*RUN).code == 0
+    before = content(folder)
+    (folder / "study.toml").write_text(STUDY.replace("seeds = 2", "seeds = 3"))
+    found = json.loads(inside("sweep", "study.toml", "--dry-run", "--out", "out", "--json").out)
+    assert (found["cells"], found["finished"], found["left"]) == (12, 8, 4)
+    lines = inside("sweep", "study.toml", "--dry-run", "--out", "out").out.splitlines()
+    assert lines[1] == "8 are finished"
+    found = json.loads(inside("sweep", "study.toml", "--dry-run", "--out", "out", "--json", "--force").out)
+    assert (found["finished"], found["left"]) == (0, 12)
+    (folder / "study.toml").write_text(STUDY)
+    assert json.loads(inside(*RUN, "--dry-run", "--json").out)["left"] == 0
+    assert content(folder) == before
+
+
+def test_cells_that_share_a_study_are_said_to(inside: Inside, folder: Path):
+    other = '"syn"}, {surrogate = "synthetic:mode=min,max_resource=9", name = "syn2"}]'
+    (folder / "study.toml").write_text(STUDY.replace('"syn"}]', other))
+    ran = inside("sweep", "study.toml", "--dry-run")
+    assert "8 have the same inputs as others, and share their studies" in ran.out
+    ran = inside(*RUN)
+    assert ran.out.startswith("A try: 16 of 16 cells are done; 16 were run now\n")
+
+
+def test_warnings_are_a_line_each(inside: Inside, folder: Path):
+    (folder / "study.toml").write_text(
+        STUDY.replace('"stopping"}', '"stopping", brackets = 9}, {type = "sha"}')
+    )
+    ran = inside(*RUN)
+    assert ran.code == 0
+    assert ran.err.splitlines() == [
+        "hbsim: warning: stopping,brackets=9: brackets=9 is clipped to 3: that many fit between grace_period "
+        "and max_t",
+        "hbsim: warning: sha: no n was given; n=9, the reduction factor to the power of 2",
+    ]
+    warned = json.loads((folder / "out" / "sweep.json").read_text())["warnings"]
+    assert [f"hbsim: warning: {line}" for line in warned] == ran.err.splitlines()
+
+
+# What stands where the results are to be
+
+
+@pytest.mark.parametrize("words", [(), ("--force",), ("--dry-run",)], ids=str)
+def test_a_folder_of_something_else_stays(words, inside: Inside, folder: Path):
+    (folder / "out").mkdir()
+    (folder / "out" / "thesis.tex").write_text("years of work")
+    before = content(folder)
+    refused(inside(*RUN, *words), "is a folder with files that hbsim sweep did not write")
+    assert content(folder) == before
+
+
+def test_a_file_stays(inside: Inside, folder: Path):
+    (folder / "out").write_text("mine")
+    before = content(folder)
+    refused(inside(*RUN), "--out out: is a file; give a folder")
+    refused(inside(*RUN, "--force"), "--out out: is a file; give a folder")
+    assert content(folder) == before
+
+
+def test_an_empty_folder_will_do(inside: Inside, folder: Path):
+    (folder / "out").mkdir()
+    assert inside(*RUN).code == 0
+
+
+def test_another_sweep_is_replaced_only_with_force(inside: Inside, folder: Path):
+    assert inside(*RUN).code == 0
+    (folder / "out" / "report.html").write_text("<p>a page of mine</p>")
+    (folder / "study.toml").write_text(STUDY.replace("trials = 9", "trials = 10"))
+    before = content(folder)
+    refused(inside(*RUN), "holds another sweep, with 8 studies; --force replaces it")
+    refused(inside(*RUN, "--dry-run"), "holds another sweep")
+    assert content(folder) == before
+    ran = inside(*RUN, "--force")
+    assert (ran.code, ran.err) == (0, "")
+    assert "8 were run now" in ran.out
+    after = content(folder)
+    assert after[str(folder / "out" / "report.html")] == b"<p>a page of mine</p>"
+    assert after[str(folder / "out" / "cells.parquet")] != before[str(folder / "out" / "cells.parquet")]
+
+
+@pytest.mark.parametrize("words", [(), ("--dry-run",)], ids=str)
+def test_results_of_another_version_do_not_mix(words, inside: Inside, folder: Path):
+    assert inside(*RUN).code == 0
+    path = folder / "out" / "sweep.json"
+    manifest = json.loads(path.read_text())
+    manifest["versions"]["hbsim"] = "0.0.1"
+    path.write_text(json.dumps(manifest))
+    before = content(folder)
+    refused(
+        inside(*RUN, *words), f"is of hbsim 0.0.1, and this is {version('hbsim')}: studies of two versions"
+    )
+    assert content(folder) == before
+    assert "8 were run now" in inside(*RUN, "--force").out
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("sweep.json", lambda text: text[: len(text) // 2]),
+        ("sweep.json", lambda text: b"[]"),
+        ("sweep.json", lambda text: b'{"format": 1, "versions": {"hbsim": "0.1.0"}}'),
+        ("sweep.json", lambda text: b"\xff"),
+        ("cells.parquet", lambda text: text[: len(text) // 2]),
+        ("timelines.parquet", lambda text: b""),
+    ],
+)
+def test_what_is_damaged_is_one_line_and_force_mends_it(name, damage, inside: Inside, folder: Path):
+    assert inside(*RUN).code == 0
+    path = folder / "out" / name
+    path.write_bytes(damage(path.read_bytes()))
+    before = content(folder)
+    ran = inside(*RUN)
+    refused(ran, name, code=1)
+    assert "--force" in ran.err
+    assert content(folder) == before
+    assert "8 were run now" in inside(*RUN, "--force").out
+
+
+def test_results_of_a_later_format_are_not_read(inside: Inside, folder: Path):
+    assert inside(*RUN).code == 0
+    path = folder / "out" / "sweep.json"
+    path.write_text(path.read_text().replace('"format": 1', '"format": 99'))
+    refused(inside(*RUN), "whose results have format 99, and this one has 1", code=1)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("study.toml",), "--out: is needed: a folder for the results (or --dry-run)"),
+        (("none.toml", "--out", "out"), "none.toml: cannot be read: No such file or directory"),
+        ((".", "--out", "out"), "cannot be read: Is a directory"),
+        (("study.toml", "--out", "out", "--jobs", "0"), "--jobs 0: must be a whole number of at least 1"),
+        (("study.toml", "--out", "out", "--jobs", "x"), "'x' is not a whole number"),
+        (("--out", "out"), "FILE.toml"),
+        (("study.toml", "--ouf", "out"), "--out"),
+        (("study.toml", "--out", "study.toml/out"), "is a file; give a folder"),
+    ],
+    ids=str,
+)
+def test_a_wrong_request_is_one_line(words, said, inside: Inside, folder: Path):
+    refused(inside("sweep", *words), said)
+    assert [path.name for path in folder.iterdir()] == ["study.toml"]
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(inside: Inside, folder: Path, monkeypatch):
+    def full(*arguments: object, **named: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    refused(inside(*RUN), "out: cannot be written: No space left on device", code=1)
