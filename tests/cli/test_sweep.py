@@ -82,7 +82,7 @@ MISTAKES: list[tuple[str, str, int | None, str]] = [
     ("startup = 2.0", "startup = -2.0", 15, "clusters.0.startup = -2: must"),
     ("startup = 2.0", 'cluster = "aws-sopt"', 15, "Did you mean 'aws-spot'?"),
     ("startup = 2.0", 'trace = "none.csv"', 15, "none.csv"),
-    ("startup = 2.0", "speed = [1.0, 2.0, 3.0]", 15, "clusters.0.speed = [1, 2, 3]: must be"),
+    ("startup = 2.0", "workers = 2\nspeed = [1.0, 2.0, 3.0]", 16, "clusters.0.speed = [1, 2, 3]: must be"),
     ("startup = 2.0", 'workers = 3\ncluster = "aws-spot"', 15, "clusters.0.workers = 3: the machines"),
     ('name = "slow"', 'name = "slow"\n[[clusters]]\nname = "slow"', 16, "is the name of clusters.0 too"),
     ('name = "slow"\n', "", 13, "clusters.0.name is missing"),
