@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, count, islice
@@ -186,17 +186,19 @@ class _Handed(Generic[Item, Found]):
 
     def next(self) -> tuple[Item, Found | BaseException]:
         """Wait for the next one to be finished; those that are finished come in that order."""
-        # Not one wait without end: it would not see Ctrl-C, whose handler is Polars' (with SA_RESTART).
         while True:
-            try:
-                future = self._done.get(timeout=_GLANCE)
-            except Empty:
-                if self._executor.is_gone():
-                    return self.running.popitem()[1], BrokenExecutor()
-                continue
+            future = self._finished()
             if future in self.running:
                 error = future.exception()
                 return self.running.pop(future), future.result() if error is None else error
+            if future is None and self._executor.is_gone():
+                return self.running.popitem()[1], BrokenExecutor()
+
+    def _finished(self) -> Future[Found] | None:
+        # Not one wait without end: it would not see Ctrl-C, whose handler is Polars' (with SA_RESTART).
+        with suppress(Empty):
+            return self._done.get(timeout=_GLANCE)
+        return None
 
 
 def run_cells(plan: Plan, surrogate: Surrogate, jobs: int) -> Iterator[Cell]:

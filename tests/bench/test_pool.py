@@ -133,7 +133,7 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="Ctrl-C reaches a whole process group: POSIX only")
-def test_an_interrupt_leaves_no_processes_and_one_traceback(tmp_path: Path):
+def test_an_interrupt_is_for_this_process_and_leaves_no_other(tmp_path: Path):
     code = f"""
 from functools import partial
 from pathlib import Path
@@ -150,7 +150,7 @@ if __name__ == "__main__":
             time.sleep(0.02)
         os.killpg(parent.pid, signal.SIGINT)
         _, said = parent.communicate()
-    assert said.count("Traceback") == 1
+    assert "SpawnProcess" not in said  # which begins what a process says of an error
     assert said.rstrip().endswith("KeyboardInterrupt")
     assert len(pids(tmp_path)) == 2
     assert not any(is_alive(pid) for pid in pids(tmp_path))
@@ -186,7 +186,11 @@ def dask(folder: Path, workers: int):
                 [sys.executable, "-m", f"distributed.cli.dask_{kind}", *options],
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": str(ROOT),
+                    "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",  # sooner
+                },
                 cwd=folder,
             )
             for kind, *options in commands
@@ -203,7 +207,7 @@ def dask(folder: Path, workers: int):
 @pytest.mark.filterwarnings("ignore:the Dask scheduler at .* has no workers yet")  # they are just starting
 def test_dask_gives_the_same(tmp_path: Path):
     with dask(tmp_path, workers=2) as (address, _):
-        check(outcomes(pool_work.picky, ITEMS, address=address), "on 4 Dask workers")
+        check(outcomes(pool_work.picky, ITEMS, address=address), "Dask gave it to 2 workers in turn")
         several = outcomes(pool_work.where, range(20), address=address)
     assert os.getpid() not in {pid for pid, _ in several.values()}
 

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-__all__ = ["line_of"]
+__all__ = ["Place", "line_of", "lines_of"]
 
 Place: TypeAlias = tuple[str | int, ...]
 
@@ -52,9 +52,14 @@ def line_of(text: str, place: Sequence[str | int]) -> int | None:
         Counted from 1: where the value begins, of a table its header or the first line that makes it. If
         there is no such value, the line of the nearest one around it; None if there is none of these.
     """
-    lines = _Scan(text).lines()
+    lines = lines_of(text)
     places = (tuple(place[:depth]) for depth in range(len(place), 0, -1))
     return next((lines[found] for found in places if found in lines), None)
+
+
+def lines_of(text: str) -> dict[Place, int]:
+    """Return the line of every value in a document, by its place; both as in `line_of`."""
+    return _Scan(text).lines()
 
 
 class _Scan:
@@ -135,6 +140,8 @@ class _Scan:
 
     def _value(self, place: Place) -> None:
         """Read a value and all that is in it; one call deep for each array or table around a value."""
+        if self._ahead is _END:  # what `tomllib` refuses
+            return
         self._note(place, self._ahead.line)
         opening = self._next()
         if opening.text not in ("[", "{") or opening.kind != "mark":
