@@ -156,6 +156,33 @@ if __name__ == "__main__":
     assert not any(is_alive(pid) for pid in pids(tmp_path))
 
 
+def test_a_comparison_whose_processes_die_says_so_in_a_line(tmp_path: Path):
+    curves = tmp_path / "deadly.py"
+    curves.write_text(
+        """
+import multiprocessing, os, signal
+from hbsim.surrogates import Ideal
+
+class Deadly(Ideal):
+    def evaluate(self, configurations, levels):
+        if multiprocessing.parent_process() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().evaluate(configurations, levels)
+"""
+    )
+    options = ["--variant", "stopping", "--variant", "fifo", "--trials", "5", "--seeds", "2", "--jobs", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "hbsim", "compare", "--surrogate", f"{curves}:Deadly", *options],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.returncode == 1
+    said = " ".join(done.stderr.split())
+    assert "a study cannot be run: its process ended without a result (signal 9, SIGKILL), though no" in said
+    assert "Traceback" not in said
+
+
 def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ParameterError, match=r'scheduler_address=.*needs Dask: pip install "hbsim\[dask\]"'):
