@@ -31,7 +31,9 @@ class OptionRow:
     close : list of bool
         Which are not told apart from it: Wilcoxon over groups, Holm's correction over the option's values.
     p : float
-        Friedman's, that all values are the same.
+        That all values are the same: Wilcoxon's of two, Friedman's of more.
+    ahead : str
+        Of two values, in how many groups the best is ahead and behind; empty of more.
     """
 
     setting: str
@@ -39,6 +41,7 @@ class OptionRow:
     best: int
     close: list[bool]
     p: float
+    ahead: str
 
 
 def option_rows(
@@ -77,16 +80,20 @@ def _row(setting: Mapping[str, Any], families: list[dict[Any, str]], values: lis
     blocks = np.stack([scores[:, of_value].mean(axis=1) for of_value in columns], axis=1)
     found = across_tasks(blocks)
     best = int(np.argmin(found.mean_ranks))
+    p = list(_against(found.duels, best, len(values)))
     return OptionRow(
         setting["setting"],
         [mean.mean for mean in found.means],
         best,
-        [
-            v != best and not found_p < ALPHA
-            for v, found_p in enumerate(_against(found.duels, best, len(values)))
-        ],
-        float(found.p_friedman),
+        [v != best and not p[v] < ALPHA for v in range(len(values))],
+        float(found.p_friedman) if len(values) > 2 else p[1 - best],
+        _ahead(found.duels[0], best) if len(values) == 2 else "",
     )
+
+
+def _ahead(duel: Any, best: int) -> str:
+    wins, losses = (duel.wins, duel.losses) if duel.first == best else (duel.losses, duel.wins)
+    return f"{wins} : {losses}"
 
 
 def _against(duels: Sequence[Any], best: int, values: int) -> Iterator[float]:

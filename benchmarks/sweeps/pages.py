@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,11 +34,13 @@ FIGURES: Final[dict[str, tuple[str, ...]]] = {
 }
 KEPT: Final = ("cells.parquet", "sweep.json")
 TIMINGS: Final = "timings.json"
+DRAWN_BY: Final = ("matplotlib", "plotly")
 README: Final = """\
 # hbsim's own studies
 
-Each folder is made by one command from a file in `benchmarks/sweeps/`. Run again, all but `timings.json` has the same
-bytes, with the same versions. DIR is a folder of public learning curves.
+Each folder is made by one command from a file in `benchmarks/sweeps/`. Run again with the same versions,
+all but `timings.json` has the same bytes. DIR is a folder of public learning curves.
+[What was found](../../docs/studies.md).
 
 {table}
 
@@ -48,8 +51,9 @@ bytes, with the same versions. DIR is a folder of public learning curves.
 | `numbers.json` | its numbers, without curves |
 | `cells.parquet` | a row a study |
 | `sweep.json` | what was asked for, and what is known of the learning curves |
+| `timings.json` | cpu seconds of each, and on what machine |
 
-Versions: {versions}. [What was found](../../docs/studies.md). `timings.json`: cpu seconds, and on what machine.
+Versions: {versions}.
 """
 
 
@@ -86,7 +90,8 @@ def _note_time(name: str, work: Path, out: Path, report: float) -> None:
 
 def write_readme(out: Path) -> None:
     """Write what is in the folder, from what its studies say of themselves."""
-    rows, versions = [], ""
+    rows: list[str] = []
+    versions: dict[str, str] = {}
     for path in sorted(out.glob("*/sweep.json")):
         manifest = json.loads(path.read_text("utf-8"))
         data = " --data DIR" if "--data DIR" in manifest["command"] else ""
@@ -96,7 +101,8 @@ def write_readme(out: Path) -> None:
             f"{len(manifest['variants'])} | {len(manifest['tasks'])} | {len(groups)} | "
             f"`python -m benchmarks.sweeps {path.parent.name}{data}` |"
         )
-        versions = ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
+        versions = {**manifest["versions"], **{name: version(name) for name in DRAWN_BY}}
     head = "| study | studies | variants | tasks | groups | command |\n| --- | --: | --: | --: | --: | --- |"
     table = "\n".join([head, *rows])
-    (out / "README.md").write_text(README.format(table=table, versions=versions), "utf-8")
+    said = ", ".join(f"{name} {number}" for name, number in versions.items())
+    (out / "README.md").write_text(README.format(table=table, versions=said), "utf-8")

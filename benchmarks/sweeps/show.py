@@ -110,13 +110,20 @@ def _score(setting: Content, name: str) -> str:
 
 
 def _options(content: Content, detail: str) -> Rows:
-    """An option's values against each other, all else alike: means over the variants that differ in it only."""
+    """An option's values against each other: means over the variants that differ in nothing else."""
     name, _, measure = detail.partition(",")
     values, rows = option_rows(content["variants"], _settings(content, measure or "score"), name)
-    cells = [
-        [_called(content, row.setting), *_valued(row.means, row.best, row.close), _p(row.p)] for row in rows
-    ]
-    return ["setting", *(f"{name}={value}" for value in values), "Friedman p"], cells
+    is_pair = len(values) == 2
+    cells = []
+    for row in rows:
+        last = [row.ahead, _p(row.p)] if is_pair else [_p(row.p)]
+        cells.append([_called(content, row.setting), *_valued(row.means, row.best, row.close), *last])
+    head = ["setting", *(f"`{name}={_text(value)}`" for value in values)]
+    return [*head, *(["groups ahead : behind"] if is_pair else []), "p"], cells
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _valued(means: Sequence[float], best: int, close: Sequence[bool]) -> list[str]:
