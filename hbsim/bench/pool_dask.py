@@ -78,7 +78,7 @@ def _pass_on(theirs: Future[Found], ours: Future[Found]) -> None:
     elif (error := theirs.exception()) is None:
         ours.set_result(theirs.result())
     elif isinstance(error, KilledWorker):
-        ours.set_exception(BrokenExecutor(f"Dask gave it to {error.allowed_failures + 1} workers in turn"))
+        ours.set_exception(BrokenExecutor(f"workers that Dask tried: {error.allowed_failures + 1}"))
     else:
         ours.set_exception(error)
 

@@ -206,7 +206,9 @@ def dask(folder: Path, workers: int):
     where = folder / "scheduler.json"
     to_it = ("--scheduler-file", str(where), "--no-dashboard")
     commands = [("scheduler", *to_it, "--host", "127.0.0.1", "--port", "0")]
-    commands += [("worker", *to_it, "--nthreads", "1", "--name", str(n)) for n in range(workers)]
+    commands += [
+        ("worker", *to_it, "--no-nanny", "--nthreads", "1", "--name", f"{n}") for n in range(workers)
+    ]
     with (folder / "log").open("w") as log:
         started = [
             subprocess.Popen(
@@ -216,7 +218,8 @@ def dask(folder: Path, workers: int):
                 env={
                     **os.environ,
                     "PYTHONPATH": str(ROOT),
-                    "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",  # sooner
+                    "DASK_TEMPORARY_DIRECTORY": str(folder),
+                    "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
                 },
                 cwd=folder,
             )
@@ -231,16 +234,17 @@ def dask(folder: Path, workers: int):
                 process.wait()
 
 
-@pytest.mark.filterwarnings("ignore:the Dask scheduler at .* has no workers yet")  # they are just starting
+@pytest.mark.filterwarnings("ignore:the Dask scheduler at .* has no workers yet")
 def test_dask_gives_the_same(tmp_path: Path):
-    with dask(tmp_path, workers=2) as (address, _):
-        check(outcomes(pool_work.picky, ITEMS, address=address), "Dask gave it to 2 workers in turn")
+    # Nobody starts a worker in place of one that died; two do, the second of an item alone.
+    with dask(tmp_path, workers=3) as (address, _):
+        check(outcomes(pool_work.picky, ITEMS, address=address), "workers that Dask tried: 1")
         several = outcomes(pool_work.where, range(20), address=address)
     assert os.getpid() not in {pid for pid, _ in several.values()}
 
 
 def test_a_scheduler_that_goes_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pool_dask, "PATIENCE", 3.0)
+    monkeypatch.setattr(pool_dask, "PATIENCE", 1.5)
     with dask(tmp_path, workers=0) as (address, scheduler):
         turn = run_in_turn(partial(make_executor, 1, address), pool_work.picky, gone(scheduler))
         with (
