@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from hbsim.bench.sweep.parquet import read_table, write_table
+from hbsim.bench.sweep.parquet import move, parquet, read_table, write
 from hbsim.bench.sweep.tables import MAIN, TABLES, Frames
 from hbsim.errors import OutputError
 
@@ -60,7 +60,7 @@ def add_folder(folder: Path, number: int, frames: Frames) -> None:
     temporary = target.with_name(f".{target.name}")
     with writing(target):
         _write_new(temporary, frames)
-        os.replace(temporary, target)
+        move(temporary, target)
 
 
 def close_folder(folder: Path, frames: Frames, others: Frames) -> None:
@@ -75,7 +75,7 @@ def close_folder(folder: Path, frames: Frames, others: Frames) -> None:
     with writing(folder):
         _write_new(temporary, frames)
         _write_new(temporary / KEPT, others)
-        os.replace(temporary, folder / CLOSED)
+        move(temporary, folder / CLOSED)
     recover(folder)
 
 
@@ -92,10 +92,10 @@ def recover(folder: Path) -> None:
         if closed.is_dir():
             _remove(folder / PARTS)
             for path in sorted(closed.glob("*.parquet")):
-                os.replace(path, folder / path.name)
+                move(path, folder / path.name)
             if (closed / KEPT).is_dir():
                 _remove(folder / KEPT)
-                os.replace(closed / KEPT, folder / KEPT)
+                move(closed / KEPT, folder / KEPT)
             closed.rmdir()
         if _is_empty(folder / KEPT):
             _remove(folder / KEPT)
@@ -116,7 +116,7 @@ def _write_new(folder: Path, frames: Frames) -> None:
     _remove(folder)
     folder.mkdir(parents=True)
     for name, frame in frames.items():
-        write_table(folder / f"{name}.parquet", frame)
+        write(folder / f"{name}.parquet", parquet(frame))
 
 
 def _has_any(place: tuple[Path, ...]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ import polars as pl
 
 from hbsim.bench.sweep.disk import recover, writing
 from hbsim.bench.sweep.manifest import MANIFEST, PLAN, SPEC, digest, read_manifest, written
-from hbsim.bench.sweep.parquet import parquet
+from hbsim.bench.sweep.parquet import move, parquet, write
 from hbsim.bench.sweep.store import OURS, Store
 from hbsim.bench.sweep.sweep import Sweep
 from hbsim.errors import OutputError, ParameterError
@@ -92,8 +91,8 @@ def write_down(sweep: Sweep, out: Path, command: str) -> None:
     with writing(out):  # first what makes the folder a sweep's
         for name, content in ((MANIFEST, manifest), (PLAN, plan), (SPEC, sweep.source.text.encode())):
             temporary = out / f".{name}"
-            temporary.write_bytes(content)
-            os.replace(temporary, out / name)
+            write(temporary, content)
+            move(temporary, out / name)
 
 
 def _look(out: Path) -> set[str]:

@@ -1,4 +1,4 @@
-"""Parquet files: the same bytes for the same rows, and one line for a file that cannot be read."""
+"""Files that are on the disk when they are said to be, and Parquet: the same bytes for the same rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import polars as pl
 
 from hbsim.errors import OutputError
 
-__all__ = ["parquet", "read_table", "write_table"]
+__all__ = ["move", "parquet", "read_table", "write"]
 
 
 def parquet(frame: pl.DataFrame) -> bytes:
@@ -20,12 +20,22 @@ def parquet(frame: pl.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def write_table(path: Path, frame: pl.DataFrame) -> None:
-    """Write a table, and wait until it is on the disk."""
+def write(path: Path, content: bytes) -> None:
+    """Write a file, and wait until it is on the disk."""
     with path.open("wb") as file:
-        file.write(parquet(frame))
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename a file or folder in place of another, and wait until that is on the disk."""
+    os.replace(source, target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def read_table(path: Path) -> pl.DataFrame:

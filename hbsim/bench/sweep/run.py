@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
@@ -153,9 +156,28 @@ class _Adder:
     def flush(self) -> None:
         """Have all of them on the disk."""
         begin = time.monotonic()
-        if self._waiting:
-            merged = {name: pl.concat([frames[name] for frames in self._waiting]) for name in TABLES}
-            self._store.add(merged)
-            self._waiting = []
+        with _uninterrupted():  # or Ctrl-C between two of these lines had them added twice
+            if self._waiting:
+                merged = {name: pl.concat([frames[name] for frames in self._waiting]) for name in TABLES}
+                self._store.add(merged)
+                self._waiting = []
         self._last = time.monotonic()
         self._took = self._last - begin
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait until the block is done."""
+    usual = signal.getsignal(signal.SIGINT)
+    if usual is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    # To block the signal would not do: other threads of libraries take it.
+    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if came:
+        raise KeyboardInterrupt

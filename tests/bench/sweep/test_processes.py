@@ -19,7 +19,7 @@ from hbsim.bench.sweep import read_results
 from tests.bench.sweep.made import left, read, run
 
 SLOW = """\
-seeds = 12
+seeds = 6
 workers = [1, 4]
 defaults = {trials = 60}
 variants = [{type = "stopping"}, {type = "promotion"}]
@@ -89,31 +89,32 @@ def test_killed_again_and_again_it_comes_to_the_same_bytes(slow):
     process = start(slow, "--jobs", "2")
     out, err = process.communicate(timeout=100)
     assert process.returncode == 0, err
-    assert "48 of 48 cells are done" in out
+    assert "24 of 24 cells are done" in out
     run(read(slow, SLOW), slow / "fresh")
     one, other = left(slow / "out"), left(slow / "fresh")
     del one["sweep.json"], other["sweep.json"]  # they hold the command
     assert one == other
 
 
-def test_ctrl_c_is_one_line_and_the_same_command_goes_on(slow):
-    process = start(slow, "--jobs", "2")
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_is_one_line_and_the_same_command_goes_on(jobs, slow):
+    process = start(slow, "--jobs", jobs)
     wait_for_parts(process, slow / "out", 2)
     os.kill(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1, err
     assert out == ""
     assert err.startswith("hbsim: error: interrupted: ")
-    assert "of 48 cells are finished; the same command goes on" in err
+    assert "of 24 cells are finished; the same command goes on" in err
     assert err.count("\n") == 1
     there = read_results(slow / "out").done.height
-    assert 0 < there < 48
+    assert 0 < there < 24
     assert f"interrupted: {there} of" in err
     process = start(slow, "--jobs", "2", "--json")
     out, err = process.communicate(timeout=100)
     assert (process.returncode, err) == (0, "")
     found = json.loads(out)
-    assert (found["cells"], found["done"], found["before"]) == (48, 48, there)
+    assert (found["cells"], found["done"], found["before"]) == (24, 24, there)
 
 
 def test_a_second_sweep_in_the_folder_is_turned_away(slow):
@@ -178,7 +179,7 @@ def test_cells_that_fail_are_kept_and_cost_the_others_nothing(tmp_path):
     raises, kills = first_points(tmp_path, 3), first_points(tmp_path, 6)
     picky.write_text(PICKY.replace("RAISES", raises).replace("KILLS", kills))
     text = SLOW.replace("slow.py:Slow", "picky.py:Picky").replace("trials = 60", "trials = 5")
-    text = text.replace("[1, 4]", "2")
+    text = text.replace("[1, 4]", "2").replace("seeds = 6", "seeds = 12")
     (tmp_path / "study.toml").write_text(text)
     process = start(tmp_path, "--jobs", "2")
     out, err = process.communicate(timeout=100)

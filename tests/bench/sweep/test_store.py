@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -62,7 +63,6 @@ def crashing(monkeypatch, step: int) -> Iterator[list[str]]:
             (Path, "rmdir"),
         ):
             patch.setattr(place, name, counting(name, getattr(place, name)))
-        patch.setattr(Path, "write_bytes", counting("write_bytes", Path.write_bytes))
         yield done
 
 
@@ -152,6 +152,29 @@ def test_what_is_finished_when_it_is_interrupted_is_there(tmp_path, ran, monkeyp
     run(sweep, out)
     assert len(ran) == 18
     assert not (out / "parts").exists()
+    run(sweep, tmp_path / "fresh")
+    assert left(out) == left(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("name", ["fsync", "replace"])
+def test_ctrl_c_while_a_part_is_written_waits_until_it_is(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "LONGEST", 0.0)
+    monkeypatch.setattr(run_module, "SHARE", 1e9)
+    sweep, out = read(tmp_path, SMALL), tmp_path / "out"
+    function, calls = getattr(os, name), []
+
+    def interrupted(*arguments: object) -> object:
+        calls.append(arguments)
+        if len(calls) == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+        return function(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, name, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(sweep, out)
+    assert len(calls) >= 20
+    run(sweep, out)
     run(sweep, tmp_path / "fresh")
     assert left(out) == left(tmp_path / "fresh")
 
