@@ -9,7 +9,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from hbsim.bench.report.figures_names import labels
 from hbsim.bench.report.model import Across
 from hbsim.bench.report.page_text import escape, fixed
 
@@ -20,7 +19,6 @@ SIDE: Final = 320  # left and right of the axis, for the names
 ROW: Final = 20
 AXIS: Final = 52  # the axis is so far below the top
 BAR: Final = 9
-LABEL: Final = 44
 
 
 def can_be_drawn(across: Across) -> bool:
@@ -28,14 +26,13 @@ def can_be_drawn(across: Across) -> bool:
     return len(across.variants) > 1 and all(map(math.isfinite, across.ranks))
 
 
-def ranks_diagram(across: Across, number: Mapping[str, int], label: str) -> str:
+def ranks_diagram(across: Across, number: Mapping[str, int], short: Mapping[str, str], label: str) -> str:
     """Return the diagram: an axis of mean ranks, variants on both sides, bars over those not told apart."""
     count = len(across.variants)
     x = [_x(rank, count) for rank in across.ranks]
     bars = rows_of_bars([_ends(across, clique) for clique in across.cliques])
     first = AXIS + 16 + BAR * len(bars) + 10
     half = (count + 1) // 2
-    short = labels(across.variants, LABEL)
     parts = [_axis(count), _critical(across, count)]
     for index, name in enumerate(across.variants):
         on_left = index < half

@@ -10,7 +10,7 @@ from string import Template
 from typing import Final
 
 from hbsim.bench.report.model import Report
-from hbsim.bench.report.page_across import across_blocks
+from hbsim.bench.report.page_across import ACROSS_CONTENTS, across_blocks
 from hbsim.bench.report.page_data import encoded
 from hbsim.bench.report.page_marks import colour_rules, marks, plotly_styles
 from hbsim.bench.report.page_tables import missing_table, pairs, tasks_table, variants_table
@@ -22,7 +22,19 @@ __all__ = ["LIMIT", "render"]
 
 LIMIT: Final = 9_700_000  # bytes
 ROOM: Final = 2000  # of them for the policy and for notes on what is left out
-SCRIPTS: Final = ("format", "state", "marks", "table", "draw", "tables", "curves", "bars", "timeline", "main")
+SCRIPTS: Final = (
+    "format",
+    "state",
+    "marks",
+    "table",
+    "draw",
+    "tables",
+    "curves",
+    "bars",
+    "heat",
+    "timeline",
+    "main",
+)
 
 
 def render(report: Report, *, limit: int = LIMIT) -> str:
@@ -73,7 +85,8 @@ def _fixed_parts(report: Report) -> dict[str, str]:
         "marks": marks(report.variants),
         "counts": _counts(report),
         "summary": _items(report.summary),
-        "across": across_blocks(report),
+        "contents": ACROSS_CONTENTS if report.across else "",
+        "across": _across(report),
         "tasks": tasks_table(report),
         "variants": variants_table(report),
         "missing": missing_table(report),
@@ -81,6 +94,12 @@ def _fixed_parts(report: Report) -> dict[str, str]:
         "versions": pairs(report.versions, is_code=False),
         "spec": escape(report.spec),
     }
+
+
+def _across(report: Report) -> str:
+    """Return the sections that compare over tasks; nothing where there is one group of them."""
+    blocks = across_blocks(report)
+    return Template(_asset("across.html")).substitute(blocks=blocks) if report.across else ""
 
 
 def _plotly() -> str:
@@ -114,13 +133,13 @@ def _notes(sentences: Sequence[str]) -> str:
 
 def _counts(report: Report) -> str:
     def many(count: int, what: str) -> str:
-        return f"{count:,} {what}{'' if count == 1 else 's'}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+        return f"{count:,} {what}{'' if count == 1 else 's'}"
 
     parts = [many(len(report.variants), "variant"), many(len(report.tasks), "task")]
     parts.append(
         f"{many(report.finished, 'study').replace('studys', 'studies')} of {report.cells:,} finished"
     )
-    return escape(" · ".join(parts).replace(",", "\N{NARROW NO-BREAK SPACE}"))
+    return escape(" · ".join(parts))
 
 
 def _policy(*scripts: str) -> str:

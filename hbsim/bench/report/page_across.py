@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Final
 
+from hbsim.bench.report.build_across import ALL
 from hbsim.bench.report.chart_ranks import can_be_drawn, ranks_diagram
 from hbsim.bench.report.model import Across, Report
+from hbsim.bench.report.page_names import short_names
 from hbsim.bench.report.page_tables import interval_cell, table, variant_cell
-from hbsim.bench.report.page_text import decimals, escape, fixed, p_value
+from hbsim.bench.report.page_text import escape, fixed, p_value
+from hbsim.bench.report.tables_numbers import decimals
 
-__all__ = ["across_blocks"]
+__all__ = ["ACROSS_CONTENTS", "across_blocks"]
+
+ACROSS_CONTENTS: Final = (
+    '<li><a href="#ranking">Ranking over all tasks</a></li>\n'
+    '<li class="script"><a href="#duels">Duels</a></li>'
+)
 
 MEASURES = {"score": "normalised regret at equal time", "area": "normalised regret averaged over time"}
 
@@ -22,27 +31,30 @@ _READ_RANKS = (
 
 def across_blocks(report: Report) -> str:
     """Return all blocks; the script shows the one that is chosen."""
-    if not report.across:
-        return "<p>There are too few tasks to rank variants over them.</p>"
     number = {variant.name: index for index, variant in enumerate(report.variants)}
-    return "".join(_block(index, across, number) for index, across in enumerate(report.across))
+    short = short_names(list(number))
+    return "".join(_block(index, across, number, short) for index, across in enumerate(report.across))
 
 
-def _block(index: int, across: Across, number: Mapping[str, int]) -> str:
+def _block(index: int, across: Across, number: Mapping[str, int], short: Mapping[str, str]) -> str:
     measure = MEASURES.get(across.measure, across.measure)
     diagram = ""
     if can_be_drawn(across):
         label = f"Mean ranks of {len(across.variants)} variants in {across.setting}, by {measure}"
-        drawn = ranks_diagram(across, number, label)
+        drawn = ranks_diagram(across, number, short, label)
         diagram = (
             f"<figure><h4>Mean ranks, and what is not told apart</h4>"
             f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">{drawn}</div>'
             f"<figcaption>{_READ_RANKS}</figcaption></figure>"
         )
     return (
-        f'<div class="across" data-across="{index}"><h3>{escape(across.setting)}: {escape(measure)}</h3>'
+        f'<div class="across" data-across="{index}"><h3>{escape(_title(across))}: {escape(measure)}</h3>'
         f"<p>{_friedman(across)}</p>{_ranking(across, number, measure)}{diagram}</div>"
     )
+
+
+def _title(across: Across) -> str:
+    return across.setting.capitalize() if across.setting == ALL else across.setting
 
 
 def _friedman(across: Across) -> str:
@@ -57,11 +69,11 @@ def _friedman(across: Across) -> str:
 
 
 def _ranking(across: Across, number: Mapping[str, int], measure: str) -> str:
-    places = decimals(interval.mean for interval in across.means)
+    places = decimals(across.means)
     heads = [
         ("Variant", False),
         ("Mean rank", True),
-        ("Mean score, 95 % interval", True),
+        ("Mean score, 95% interval", True),
         ("Groups won", True),
     ]
     rows = []

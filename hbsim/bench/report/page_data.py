@@ -8,16 +8,15 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hbsim.bench.report.figures_names import labels
 from hbsim.bench.report.model import Across, Heatmap, Line, Report, Task, Timeline
+from hbsim.bench.report.page_names import short_names
 from hbsim.bench.report.page_text import rounded
 from hbsim.bench.statistics import Interval
 
 __all__ = ["encoded", "pack", "packed_lines"]
 
 Json: TypeAlias = Any
-DIGITS: Final = 4
-LABEL: Final = 44  # characters beside an axis
+DIGITS: Final = 5
 
 # 64 characters that need no escape; three of them make a number below 2 ** 18, the last is kept for NaN.
 ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -35,7 +34,7 @@ _TASK_MORE: Final = ("budget_text", "optimum", "is_optimum_known", "guess", "tar
 def encoded(report: Report, styles: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
     """Return all that the page's script needs, as JSON types; variants are numbers, in the file's order."""
     number = {variant.name: index for index, variant in enumerate(report.variants)}
-    short = labels([variant.name for variant in report.variants], LABEL)
+    short = short_names(list(number))
     return {
         "variants": [{"name": name, "short": short[name]} for name in number],
         "styles": list(styles),

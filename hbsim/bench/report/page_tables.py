@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from hbsim.bench.report.model import Report, Task
 from hbsim.bench.report.page_marks import marked
-from hbsim.bench.report.page_text import DASH, decimals, escape, fixed
+from hbsim.bench.report.page_text import DASH, escape, fixed
+from hbsim.bench.report.tables_numbers import decimals
 from hbsim.bench.statistics import Interval
 
 __all__ = [
@@ -64,7 +65,7 @@ def variants_table(report: Report) -> str:
 def tasks_table(report: Report) -> str:
     """Return one row a task: who is best there and how many are too close to it to call."""
     number = {variant.name: index for index, variant in enumerate(report.variants)}
-    places = decimals(task.rows[0].score.mean for task in report.tasks if task.rows)
+    places = decimals(task.rows[0].score for task in report.tasks if task.rows)
     rows = [_task_row(index, task, number, places) for index, task in enumerate(report.tasks)]
     heads = [("Surrogate", False), ("Cluster", False), ("Workers", True), ("Seeds", True)]
     heads += [("Best variant", False), ("Its score", True), ("Too close to call", True)]

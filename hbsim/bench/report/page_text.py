@@ -5,9 +5,8 @@ from __future__ import annotations
 import html
 import json
 import math
-from collections.abc import Iterable
 
-__all__ = ["blob", "decimals", "escape", "fixed", "p_value", "rounded"]
+__all__ = ["blob", "escape", "fixed", "p_value", "rounded"]
 
 DASH = "–"  # for what there is none of
 
@@ -17,17 +16,11 @@ def escape(text: str) -> str:
     return html.escape(text, quote=True)
 
 
-def decimals(values: Iterable[float]) -> int:
-    """Return the decimals that show the largest of `values` with four digits: 0 to 6, one number a column."""
-    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
-    return min(6, max(0, 3 - math.floor(math.log10(largest)))) if largest > 0.0 else 3
-
-
 def fixed(value: float, places: int) -> str:
     """Return a number with `places` decimals and a true minus; a dash for NaN."""
     if not math.isfinite(value):
         return DASH if math.isnan(value) else ("∞" if value > 0 else "−∞")
-    text = f"{abs(value):,.{places}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    text = f"{abs(value):,.{places}f}"
     return f"−{text}" if value < 0.0 and float(f"{value:.{places}f}") != 0.0 else text
 
 

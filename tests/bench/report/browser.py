@@ -19,7 +19,7 @@ class Browser:
 
         options = ChromeOptions()
         options.binary_location = binary
-        for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "disable-gpu"):
+        for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "disable-gpu", "disable-extensions"):
             options.add_argument(f"--{argument}")
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = Chrome(options=options, service=Service(driver, log_output=subprocess.DEVNULL))

@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 
+from hbsim.bench.report.build_across import ALL
 from hbsim.bench.report.model import (
     Across,
     BracketRow,
@@ -51,7 +52,8 @@ def example(
         for cluster in clusters:
             tasks += [_task(rng, surrogate, cluster, w, infos, skills, points, segments) for w in workers]
     settings = list(dict.fromkeys(task.setting for task in tasks))
-    across = [_across(tasks, s, m) for s in settings for m in ("score", "area")] if surrogates > 1 else []
+    places = [*settings, *([ALL] if len(settings) > 1 else [])] if surrogates > 1 else []
+    across = [_across(tasks, place, measure) for place in places for measure in ("score", "area")]
     best = infos[int(np.argmin(skills))].name
     return Report(
         title="Asynchronous Hyperband: which variant on which cluster",
@@ -130,7 +132,7 @@ def _task(
         target=0.1,
         rows=rows,
         anytime=tuple(
-            _line(info.name, x, f + (1.1 - f) * shape) for info, f in zip(infos, finals, strict=True)
+            _line(info.name, x, f + (1.6 - f) * shape) for info, f in zip(infos, finals, strict=True)
         ),
         reached=tuple(
             Line(info.name, tuple(x.tolist()), tuple(np.clip(1.2 - shape - f, 0, 1).round(2).tolist()))
@@ -231,7 +233,7 @@ def _timeline(rng: np.random.Generator, name: str, workers: int, budget: float, 
 
 
 def _across(tasks: list[Task], setting: str, measure: str) -> Across:
-    mine = [task for task in tasks if task.setting == setting]
+    mine = [task for task in tasks if setting in (task.setting, ALL)]
     groups = tuple(dict.fromkeys(task.group for task in mine))
     names = sorted(row.variant for row in mine[0].rows)
     score = {

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from hbsim.bench.report.page import render
+from hbsim.bench.report.tables_numbers import decimals, interval
+from hbsim.bench.statistics import Interval
 from tests.bench.report.browser import Browser
 from tests.bench.report.example import LEVELS, example, poisoned, without_results
 
@@ -18,10 +21,12 @@ EVIL = (
     "%{y} &lt;i&gt;",
 )
 
+LAST = ("tasks", "variants", "missing", "again")
+
 
 @pytest.fixture(scope="module")
 def small():
-    return example()
+    return example(points=50, segments=60)
 
 
 @pytest.fixture(scope="module")
@@ -39,25 +44,40 @@ def test_charts_are_drawn_without_a_complaint_or_a_request(browser, url):
     assert {request.partition(":")[0] for request in browser.requests()} <= {"file", "data"}
 
 
+def _axis(browser):
+    return browser.run("""const {type, range} = document.getElementById('anytime-chart')._fullLayout.yaxis;
+        return [type, ...range]""")
+
+
 def test_curves_show_the_report(browser, url, small):
-    browser.show(url + "#x=linear")
+    browser.show(url + "#x=linear&y=linear")
     task = small.tasks[0]
-    shown = {trace["name"]: trace for trace in browser.traces("anytime-chart")}
-    for line in task.anytime:
-        trace = shown[line.variant]
-        np.testing.assert_allclose(trace["y"], line.mean, rtol=1e-3)
-        np.testing.assert_allclose(trace["x"], np.array(line.x) / 60, rtol=1e-3)
-    banded = {row.variant for row in task.rows if row.call in ("best", "too close to call")}
-    assert len([name for name in shown if name == "band"]) == 1
-    assert len(browser.traces("anytime-chart")) == len(task.anytime) + 2 * len(banded)
+    lines = {line.variant: line for line in task.anytime}
+    traces = browser.traces("anytime-chart")
+    shown = {trace["name"]: trace for trace in traces if trace["mode"] != "lines"}
+    for name, line in lines.items():
+        np.testing.assert_allclose(shown[name]["y"], line.mean, rtol=1e-3)
+        np.testing.assert_allclose(shown[name]["x"], np.array(line.x) / 60, rtol=1e-3)
+    close = [row.variant for row in task.rows if row.call in ("best", "too close to call")]
+    assert len(traces) == len(lines) + 2 * min(3, len(close))  # a band of the best three, in two traces
+    assert list(shown) == [row.variant for row in reversed(task.rows)]  # the best on top
+    assert _axis(browser) == ["linear", 0, 1.1]
+    assert "The axis ends at 1.1." in browser.text("#anytime-note")
+    browser.choose("#pick-bands", "none")
+    assert len(browser.traces("anytime-chart")) == len(lines)
 
 
-def test_on_a_logarithmic_axis_what_was_at_the_start_is_there_from_the_first_time_on(browser, url, small):
-    browser.show(url + "#x=log")
+def test_on_logarithmic_axes_what_is_0_is_at_the_edge(browser, url, small):
+    browser.show(url + "#y=log")
     for chart, lines in (("anytime", small.tasks[0].anytime), ("reached", small.tasks[0].reached)):
         first = min(x for x in lines[0].x if x > 0) / 60
         for trace in browser.traces(f"{chart}-chart"):
             np.testing.assert_allclose(trace["x"][:2], [first, first], rtol=1e-3)
+    browser.show(url + "#task=1&y=linear")
+    browser.choose("#pick-y", "logarithmic")
+    least = min(min(line.mean) for line in small.tasks[1].anytime)
+    assert _axis(browser)[0] == "log"
+    assert math.log10(least) - 0.2 < _axis(browser)[1] < math.log10(least)
 
 
 def test_tables_show_the_report(browser, url, small):
@@ -65,19 +85,30 @@ def test_tables_show_the_report(browser, url, small):
     task = small.tasks[0]
     assert browser.column("#task-table", 1) == [row.variant for row in task.rows]
     assert browser.column("#task-table", 2) == [row.call for row in task.rows]
-    best = task.rows[0].score
-    assert browser.column("#task-table", 3)[0] == f"{best.mean:.4f} [{best.low:.4f}, {best.high:.4f}]"
+    scores, areas = [row.score for row in task.rows], [row.area for row in task.rows]
+    assert browser.column("#task-table", 3) == [interval(one, decimals(scores)) for one in scores]
+    assert browser.column("#task-table", 4) == [interval(one, decimals(areas)) for one in areas]
     recorded = {(row.variant, f"{row.level:g}"): row.recorded for row in task.rungs if row.bracket == 0}
     rows = zip(*(browser.column("#rungs-table", i) for i in range(4)), strict=True)
     shown = {
-        (name, level): int(count.replace("\u202f", ""))
-        for name, bracket, level, count in rows
-        if bracket == "0"
+        (name, level): int(count.replace(",", "")) for name, bracket, level, count in rows if bracket == "0"
     }
     assert shown == recorded
     segments = sum(len(trace["base"]) for trace in browser.traces("timeline-chart"))
     assert segments == len(task.timelines[0].segments)
-    assert browser.traces("losses-chart")[0]["x"] == list(LEVELS[:-1])
+
+
+def test_what_is_lost_and_where_the_regret_came_from(browser, url, small):
+    browser.show(url)
+    task = small.tasks[0]
+    cells = browser.run("return document.getElementById('losses-chart').data[0].z")
+    loss = {(row.variant, row.level): row.loss for row in task.rungs if row.bracket == 0}
+    wanted = [[loss.get((row.variant, level), np.nan) for level in LEVELS[:-1]] for row in task.rows]
+    np.testing.assert_allclose(np.array(cells, dtype=float)[:, : len(LEVELS) - 1], wanted, rtol=1e-3)
+    totals = {one.variant: one.sampling + one.decisions + one.unfinished + one.choice for one in task.regrets}
+    shown = browser.traces("regrets-chart")[-1]
+    assert shown["name"] == "total"
+    np.testing.assert_allclose(shown["x"], sorted(totals.values()), rtol=1e-3)
 
 
 def test_another_task_changes_tables_and_charts_and_the_address(browser, url, small):
@@ -89,13 +120,17 @@ def test_another_task_changes_tables_and_charts_and_the_address(browser, url, sm
     assert browser.column("#task-table", 1) == [row.variant for row in wanted.rows]
     means = [trace["x"][0] for trace in browser.traces("intervals-chart")]
     np.testing.assert_allclose(means, [row.score.mean for row in wanted.rows], rtol=1e-3)
-    assert wanted.setting in browser.text(".across:not([hidden]) h3")
+    assert "All settings" in browser.text(".across:not([hidden]) h3")
+    browser.choose("#pick-over", "the chosen task’s setting")
     browser.choose("#pick-measure", "Regret averaged over time")
     address = browser.driver.current_url
-    browser.open(address)
+    browser.show(url)
+    assert browser.text("#task-name") == small.tasks[0].name
+    browser.show(address)
     assert browser.text("#task-name") == wanted.name
     areas = [trace["x"][0] for trace in browser.traces("intervals-chart")]
     np.testing.assert_allclose(areas, sorted(row.area.mean for row in wanted.rows), rtol=1e-3)
+    assert wanted.setting in browser.text(".across:not([hidden]) h3")
     across = next(a for a in small.across if (a.setting, a.measure) == (wanted.setting, "area"))
     assert browser.column(".across:not([hidden])", 0) == list(across.variants)
 
@@ -110,7 +145,7 @@ def test_variants_are_hidden_and_shown_by_keyboard(browser, url, small):
     boxes = ("#task-table", "#duels-table", "#rungs-table", "#shares-table", ".across:not([hidden])")
     for box, column in zip(boxes, (1, 0, 0, 0, 0), strict=True):
         assert gone not in browser.column(box, column)
-    for chart in ("anytime", "reached", "losses", "intervals"):
+    for chart in ("anytime", "reached", "intervals"):
         assert gone not in [trace["name"] for trace in browser.traces(f"{chart}-chart")]
     assert (
         browser.run(
@@ -118,6 +153,9 @@ def test_variants_are_hidden_and_shown_by_keyboard(browser, url, small):
         )
         == "none"
     )
+    for chart in ("losses", "regrets", "shares"):
+        ticks = browser.run(f"return document.querySelectorAll('#{chart}-chart .ytick text').length")
+        assert ticks == len(names) - 1
     assert "hide=1" in browser.driver.current_url
     browser.press("#curves .toggles button[value='1']", "\ue007")  # Enter
     assert browser.text("#variants-count") == "all 5"
@@ -143,28 +181,33 @@ def test_columns_sort_and_contents_keep_what_is_chosen(browser, url, small):
 
 
 def test_names_are_shown_as_they_are_and_do_nothing(browser):
-    report = poisoned(example(names=EVIL), "<img src=x>")
+    names = (*EVIL, "x" * 300, "3", "2020-01-01", "", "\u202eabc")
+    made = example(2, (1000,), variants=9, names=names, points=9, segments=9)
+    report = poisoned(made, "<img src=x>")
     browser.open(browser.write(render(report), "evil.html"))
     assert browser.complaints() == []  # an alert would have stopped the wait
     assert browser.run("return document.querySelectorAll('img, .plot a, b').length") == 0
     assert browser.column("#task-table", 1) == [row.variant for row in report.tasks[0].rows]
     assert browser.text("#task-notes") == report.tasks[0].notes[0]
     ticks = browser.run("""return [...document.querySelectorAll('#regrets-chart .ytick text')]
-        .map((text) => text.textContent)""")
+        .map((text) => [...text.childNodes].filter((one) => one.nodeName !== 'title'))
+        .map((parts) => parts.map((one) => one.textContent).join(''))""")
     assert f"<img src=x>{EVIL[2]}" in ticks
     assert all(tick.startswith("<img src=x>") for tick in ticks)
+    _is_sound(browser)
 
 
-@pytest.mark.parametrize("width", [360, 390, 820])
-def test_a_narrow_screen_scrolls_only_down(browser, url, width):
-    browser.size(width)
+def test_a_narrow_screen_scrolls_only_down(browser, url):
+    browser.show(url)
     try:
-        browser.show(url)
-        assert browser.run("return document.scrollingElement.scrollWidth - innerWidth") <= 0
-        assert browser.run("return innerWidth") == width
-        wide = browser.run("""return [...document.querySelectorAll('.plot .main-svg')]
-            .filter((one) => one.getBoundingClientRect().right > innerWidth).length""")
-        assert wide == 0
+        for width in (820, 360):
+            browser.size(width)
+            browser.wait_for("return innerWidth === arguments[0]", width)
+            browser.wait()
+            _is_sound(browser)
+            wide = browser.run("""return [...document.querySelectorAll('.plot .main-svg')]
+                .filter((one) => one.getBoundingClientRect().right > innerWidth).length""")
+            assert wide == 0
     finally:
         browser.size(1280)
 
@@ -245,37 +288,56 @@ def test_it_can_be_used_with_a_screen_reader(browser, url):
     assert faults == [0] * len(faults)
 
 
-EDGES = {
-    "one task and one variant": lambda: replace(example(1, (1,), variants=1), heatmaps=()),
-    "no results": lambda: without_results(example(2)),
-    "no diagnosis": lambda: replace(
-        example(1),
-        tasks=(
-            replace(
-                example(1).tasks[0],
-                anytime=(),
-                reached=(),
-                rungs=(),
-                regrets=(),
-                brackets=(),
-                shares=(),
-                timelines=(),
-            ),
-        ),
-    ),
-    "awkward numbers": lambda: example(
-        2, (1000,), variants=12, names=("x" * 300, "3", "2020-01-01", "", "\u202eabc")
-    ),
-}
-
-
-@pytest.mark.parametrize("name", EDGES)
-def test_edges(browser, name):
-    browser.open(browser.write(render(EDGES[name]()), "edge.html"))
+def _is_sound(browser):
     assert browser.complaints() == []
-    assert "NaN" not in browser.find("main").text
-    assert "undefined" not in browser.find("main").text
+    words = browser.find("main").text
+    assert "NaN" not in words
+    assert "undefined" not in words
     assert browser.run("return document.scrollingElement.scrollWidth - innerWidth") <= 0
+
+
+def _tenth(whole):
+    return Interval(whole.mean / 10, whole.low / 10, whole.high / 10)
+
+
+def _small_regrets(task):
+    """Return the task with a tenth of its regrets, that end at 0."""
+    rows = tuple(replace(row, score=_tenth(row.score)) for row in task.rows)
+    lines = tuple(replace(line, mean=(*(y / 10 for y in line.mean[:-1]), 0.0)) for line in task.anytime)
+    return replace(task, rows=rows, anytime=lines)
+
+
+def test_tasks_that_lack_much(browser):
+    made = example(points=9, segments=9)
+    none = {"rungs": (), "regrets": (), "brackets": (), "shares": (), "timelines": ()}
+    bare = replace(made.tasks[1], anytime=(), reached=(), **none)
+    tasks = (without_results(made).tasks[0], bare, _small_regrets(made.tasks[2]))
+    browser.open(browser.write(render(replace(made, tasks=tasks)), "lacks.html"))
+    _is_sound(browser)
+    page = browser.driver.current_url
+    browser.show(page + "#task=1")
+    _is_sound(browser)
+    browser.show(page + "#task=2")
+    assert _axis(browser)[0] == "log"
+    assert "Means of 0 are drawn at the lower edge." in browser.text("#anytime-note")
+    ends = [
+        trace["y"][-1] for trace in browser.traces("anytime-chart") if trace["name"] not in ("low", "band")
+    ]
+    np.testing.assert_allclose(np.log10(ends), _axis(browser)[1])
+    browser.choose("#pick-y", "linear")
+    assert _axis(browser)[0] == "linear"
+
+
+def test_one_group_of_tasks_has_no_ranking_over_tasks(browser):
+    report = replace(example(1, (1,), variants=1, points=9, segments=9), heatmaps=())
+    browser.open(browser.write(render(report), "one.html"))
+    _is_sound(browser)
+    shown = browser.run("""return [...document.querySelectorAll('main > section')]
+        .filter((one) => one.offsetHeight).map((one) => one.id)""")
+    assert shown == ["summary", "task", "curves", "decisions", "brackets", "time", *LAST]
+    links = browser.run("""return [...document.querySelectorAll('#contents a')]
+        .filter((one) => one.offsetHeight).map((one) => one.hash.slice(1))""")
+    assert links == shown[1:]
 
 
 def test_nothing_to_show(browser):
@@ -285,10 +347,10 @@ def test_nothing_to_show(browser):
     assert nothing.summary[0] in browser.find("main").text
 
 
-def test_a_huge_report_opens(browser):
-    page = render(example(34, (1, 4, 8, 16, 32, 64), variants=24, points=60, segments=60))
-    assert len(page.encode()) < 10_000_000
-    browser.open(browser.write(page, "huge.html") + "#task=203&bands=all")
+def test_a_thinned_report_opens_at_its_last_task(browser):
+    page = render(example(5, (8, 32), variants=24, points=60, segments=60), limit=5_300_000)
+    assert len(page.encode()) < 5_300_000
+    browser.open(browser.write(page, "thin.html") + "#task=9&bands=all")
     assert browser.complaints() == []
     assert len(browser.column("#task-table", 1)) == 24
     assert len([trace for trace in browser.traces("anytime-chart") if trace["mode"] == "lines+markers"]) == 24

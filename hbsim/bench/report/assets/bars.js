@@ -1,4 +1,4 @@
-// Charts of parts: where regret and time went, brackets; and heatmaps.
+// Charts of parts: where regret and time went, brackets.
 
 // Okabe and Ito's colours; pale ones for what is usually small.
 const PARTS = {
@@ -23,9 +23,8 @@ function barPart(rows, values, [label, color, shape], text, more) {
   };
 }
 
-function partsChart(kind, title, text, axisMore) {
+function partsChart(kind, rows, title, text, axisMore) {
   const task = theTask();
-  const rows = inRankOrder(shownRows(task[kind]));
   fillKey(`${kind}-key`, rows.length ? PARTS[kind].map(([label, colour]) => [colour, label]) : []);
   if (!rows.length) return "There is nothing of this for what is chosen.";
   return {
@@ -35,9 +34,10 @@ function partsChart(kind, title, text, axisMore) {
       bargap: 0.3,
       xaxis: axis(title, { zeroline: true, zerolinecolor: theme().muted, ...axisMore }),
       yaxis: namesAxis(shortNames(rows)),
-      margin: { l: 20, r: 16, t: 8, b: 48 },
+      margin: { l: 20, r: 24, t: 8, b: 48 },
     },
     height: rowsHeight(shortNames(rows)),
+    variants: rows.map((row) => row.variant),
     label: `${title}, ${task.surrogate}, ${task.setting}`,
   };
 }
@@ -48,17 +48,37 @@ function inRankOrder(rows) {
   return rows.sort((a, b) => (place.get(a.variant) ?? 1e9) - (place.get(b.variant) ?? 1e9));
 }
 
+function totalOf(row) {
+  return PARTS.regrets.reduce((sum, [name]) => sum + (row[name] ?? 0), 0);
+}
+
+// The least total first, with a mark at it: parts below 0 go to the left.
 function regretsChart() {
-  return partsChart("regrets", "Normalised regret", (value) => fixed(value, 4), {});
+  const rows = inRankOrder(shownRows(theTask().regrets)).sort((a, b) => totalOf(a) - totalOf(b));
+  const made = partsChart("regrets", rows, "Normalised regret", plain, {});
+  if (typeof made === "string") return made;
+  const { ink, paper } = theme();
+  const totals = rows.map(totalOf);
+  byId("regrets-key").append(element("span", {}, element("span", { "aria-hidden": "true" }, "◆ "), "total"));
+  made.traces.push({
+    x: totals,
+    y: rows.map((_, i) => i),
+    mode: "markers",
+    marker: { symbol: "diamond", size: 9, color: ink, line: { color: paper, width: 1.5 } },
+    name: "total",
+    hoverinfo: "text",
+    hovertext: rows.map((row, i) => `${safe(nameOf(row.variant))}<br>total: ${plain(totals[i])}`),
+    cliponaxis: false,
+  });
+  return made;
 }
 
 function sharesChart() {
-  return partsChart("shares", "Share of the workers’ time", precisePercent, { range: [0, 1], tickformat: ".0%" });
+  return partsChart("shares", inRankOrder(shownRows(theTask().shares)), "Share of the workers’ time", precisePercent, { range: [0, 1.001], dtick: 0.2, tickformat: ".0%" });
 }
 
-// Viridis, for heatmaps: an order that eyes without red or green see too; as are the greens and blues of levels.
+// Greens and blues in an order that eyes without red or green see too.
 const LEVELS = [[211, 238, 188], [143, 212, 184], [79, 185, 195], [47, 147, 193], [42, 95, 176]];
-const VIRIDIS = ["#440154", "#482878", "#3e4a89", "#31688e", "#26838f", "#1f9d8a", "#6cce5a", "#b6de2b", "#fee825"];
 
 function shade(index, count) {
   const place = count > 1 ? (4 * index) / (count - 1) : 2;
@@ -87,6 +107,7 @@ function bracketsChart() {
     traces,
     layout: { barmode: "stack", bargap: 0.3, margin: { l: 20, r: 20, t: 8, b: 48 }, ...threeParts(shortNames(variants)) },
     height: isNarrow() ? 60 + 3 * rowsHeight(shortNames(variants)) : rowsHeight(shortNames(variants)),
+    variants: variants.map((row) => row.variant),
     label: `Shares of each bracket in trials, resource and winners, ${task.surrogate}, ${task.setting}`,
   };
 }
@@ -103,47 +124,4 @@ function threeParts(names) {
     axes[`yaxis${key}`] = namesAxis(names, { anchor: `x${key}`, ...height });
   });
   return axes;
-}
-
-// White on the dark half of the colours, black on the light one.
-function cellTexts(values, places) {
-  const known = values.flat().filter(isNumber);
-  const [low, high] = [Math.min(...known), Math.max(...known)];
-  return values.flatMap((row, y) => row.map((value, x) => ({
-    x,
-    y,
-    text: fixed(value, places),
-    showarrow: false,
-    font: { color: !isNumber(value) ? theme().ink : value < low + 0.55 * (high - low) ? "#ffffff" : "#000000" },
-  })));
-}
-
-function heatmapChart(heatmap) {
-  const { line } = theme();
-  const values = heatmap.values;
-  if (!values.flat().some(isNumber)) return "There is no score for these.";
-  const places = decimals(values.flat());
-  return {
-    traces: [{
-      type: "heatmap",
-      x: heatmap.etas.map((_, i) => i),
-      y: heatmap.brackets.map((_, i) => i),
-      z: values,
-      colorscale: VIRIDIS.map((colour, i) => [i / 8, colour]),
-      colorbar: { title: { text: "Normalised regret", side: "right" }, outlinewidth: 0, thickness: 12 },
-      hoverinfo: "text",
-      hovertext: values.map((row, i) => row.map((value, j) => `${plain(heatmap.brackets[i])} brackets, η = ${plain(heatmap.etas[j])}<br>${fixed(value, places)}`)),
-      xgap: 2,
-      ygap: 2,
-      showscale: !isNarrow(),
-    }],
-    layout: {
-      xaxis: axis("Reduction factor η", { tickvals: heatmap.etas.map((_, i) => i), ticktext: heatmap.etas.map(plain), showgrid: false, ticks: "" }),
-      yaxis: axis("Brackets", { tickvals: heatmap.brackets.map((_, i) => i), ticktext: heatmap.brackets.map(plain), showgrid: false, ticks: "" }),
-      plot_bgcolor: line,
-      annotations: cellTexts(values, places),
-    },
-    height: 110 + 48 * heatmap.brackets.length,
-    label: `Mean normalised regret by brackets and reduction factor, ${heatmap.title}, ${heatmap.setting}`,
-  };
 }

@@ -61,6 +61,7 @@ function logTicks([low, high]) {
 // An axis of names: places are numbers, so that no name is taken for a number, a date or HTML.
 function namesAxis(names, more) {
   return axis("", {
+    fixedrange: true,
     tickvals: names.map((_, i) => i),
     ticktext: names.map((name) => wrapped(name, labelWidth())),
     range: [names.length - 0.5, -0.5],
@@ -82,7 +83,7 @@ function rowsHeight(names) {
 }
 
 function labelWidth() {
-  return isNarrow() ? 15 : 30;
+  return isNarrow() ? 15 : 34;
 }
 
 function fullLayout({ layout, height, label }) {
@@ -109,6 +110,7 @@ function drawChart({ id, make }) {
   const made = make();
   if (typeof made === "string") {
     Plotly.purge(box);
+    box.drawnAs = "";
     box.replaceChildren(made);
     box.classList.add("empty");
     box.removeAttribute("role");
@@ -120,13 +122,31 @@ function drawChart({ id, make }) {
   }
   box.setAttribute("role", "group");
   box.setAttribute("aria-label", made.label);
-  Plotly.react(box, made.traces, fullLayout(made), { displayModeBar: false, responsive: true });
+  const layout = fullLayout(made);
+  const drawing = JSON.stringify([made.traces, layout]);
+  if (box.drawnAs === drawing) return;
+  box.drawnAs = drawing;
+  Plotly.react(box, made.traces, layout, { displayModeBar: false, responsive: true }).then(() => nameTicks(box, made.variants || []));
 }
 
-// One chart a turn, so that the page can be used meanwhile.
+// The full name of a variant as the tooltip of its short one.
+function nameTicks(box, variants) {
+  const titled = variants.map((variant) => DATA.variants[variant]);
+  box.querySelectorAll(".ytick text").forEach((text, i) => {
+    const { name, short } = titled[i % titled.length] || {};
+    if (name === short) return;
+    const title = document.createElementNS("http://www.w3.org/2000/svg", "title");
+    title.textContent = name;
+    text.append(title);
+  });
+}
+
+// One chart a turn, so that the page can be used meanwhile; what can be seen first.
 function drawCharts() {
   const isIdle = view.queue.length === 0;
-  view.queue = CHARTS.slice();
+  const away = ({ id }) => Math.abs(byId(id).getBoundingClientRect().top);
+  const places = new Map(CHARTS.map((chart) => [chart, away(chart)]));
+  view.queue = CHARTS.slice().sort((one, other) => places.get(one) - places.get(other));
   document.documentElement.removeAttribute("data-drawn");
   if (isIdle) setTimeout(drawNext, 0);
 }

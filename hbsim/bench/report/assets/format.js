@@ -6,22 +6,36 @@ function isNumber(value) {
   return typeof value === "number" && isFinite(value);
 }
 
-// The decimals that show the largest of `values` with four digits: 0 to 6, the same for a column.
-function decimals(values) {
-  const largest = Math.max(0, ...values.filter(isNumber).map(Math.abs));
-  return largest > 0 ? Math.min(6, Math.max(0, 3 - Math.floor(Math.log10(largest)))) : 3;
+function middle(values) {
+  return values.slice().sort((a, b) => a - b)[values.length >> 1];
+}
+
+// The decimals of a column of [mean, low, high]: they show two digits of the middle width; without widths, three
+// of the means. The tables made without the script follow the same rule.
+function decimals(intervals) {
+  const digits = (values, count) => count - 1 - Math.floor(Math.log10(middle(values)));
+  const widths = intervals.filter(([, low, high]) => isNumber(low) && high > low).map(([, low, high]) => high - low);
+  const sizes = intervals.map(([mean]) => (isNumber(mean) ? Math.abs(mean) : 0)).filter((size) => size > 0);
+  const wanted = widths.length ? digits(widths, 2) : sizes.length ? digits(sizes, 3) : 3;
+  return Math.min(6, Math.max(0, wanted));
+}
+
+function grouped(digits) {
+  return digits.replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
 function fixed(value, places) {
   if (!isNumber(value)) return DASH;
   const [whole, rest] = Math.abs(value).toFixed(places).split(".");
-  const text = whole.replace(/\B(?=(\d{3})+$)/g, "\u202f") + (rest ? "." + rest : "");
+  const text = grouped(whole) + (rest ? "." + rest : "");
   return value < 0 && /[1-9]/.test(text) ? "−" + text : text;
 }
 
 // A number on its own, with four digits.
 function plain(value) {
-  return isNumber(value) ? String(+value.toPrecision(4)).replace("-", "−") : DASH;
+  if (!isNumber(value)) return DASH;
+  const [whole, ...rest] = String(+value.toPrecision(4)).replace("-", "−").split(".");
+  return [/^−?\d+$/.test(whole) ? grouped(whole) : whole, ...rest].join(".");
 }
 
 function whole(value) {
@@ -33,14 +47,14 @@ function pValue(value) {
 }
 
 function percent(value) {
-  return isNumber(value) ? fixed(100 * value, 0) + " %" : DASH;
+  return isNumber(value) ? fixed(100 * value, 0) + "%" : DASH;
 }
 
 function precisePercent(value) {
-  return isNumber(value) ? fixed(100 * value, 1) + " %" : DASH;
+  return isNumber(value) ? fixed(100 * value, 1) + "%" : DASH;
 }
 
-function interval(mean, low, high, places) {
+function interval(mean, low, high, places = decimals([[mean, low, high]])) {
   const ends = isNumber(low) && isNumber(high) ? ` [${fixed(low, places)}, ${fixed(high, places)}]` : "";
   return fixed(mean, places) + ends;
 }

@@ -38,7 +38,8 @@ function theBracket() {
 
 function fillOtherPickers() {
   const task = theTask();
-  for (const name of Object.keys(CHOICES)) byId(`pick-${name}`).value = state[name];
+  for (const name of Object.keys(CHOICES).filter((one) => byId(`pick-${one}`))) byId(`pick-${name}`).value = state[name];
+  byId("pick-y").value = regretAxis();
   fillSelect(byId("pick-bracket"), bracketsOf(task).map((bracket) => [String(bracket), String(bracket)]), theBracket());
   const timelines = task.timelines.map((one, i) => [String(i), nameOf(one.variant)]);
   fillSelect(byId("pick-timeline"), timelines, task.timelines[state.timeline] ? state.timeline : 0);
@@ -66,6 +67,9 @@ function toggle(variant) {
   const { name, short } = DATA.variants[variant];
   const button = element("button", { type: "button", value: variant, title: name }, swatch(variant), element("span", {}, short));
   button.addEventListener("click", () => setHidden(variant, isShown(variant)));
+  for (const [event, lit] of [["mouseenter", variant], ["focus", variant], ["mouseleave", null], ["blur", null]]) {
+    button.addEventListener(event, () => lightUp(lit));
+  }
   return button;
 }
 
@@ -90,18 +94,21 @@ function nameTask() {
   for (const one of document.querySelectorAll(".task-name")) one.textContent = name;
   for (const one of document.querySelectorAll(".setting-name")) one.textContent = task.setting;
   const words = measureWords(state.measure);
-  byId("intervals-head").textContent = `${words[0].toUpperCase()}${words.slice(1)}, with 95 % intervals; lower is better`;
+  byId("intervals-head").textContent = `${words[0].toUpperCase()}${words.slice(1)}, with 95% intervals; lower is better`;
   byId("said").textContent = `Shown: ${name}, ${DATA.variants.length - state.hidden.size} variants.`;
 }
 
+// A figure for each heatmap of the setting; those that are there are used again.
 function drawHeatmaps() {
-  const mine = theTask() ? DATA.heatmaps.filter((heatmap) => heatmap.setting === theTask().setting) : [];
+  const mine = DATA.heatmaps.filter((heatmap) => heatmap.setting === theTask().setting);
   for (const one of document.querySelectorAll(".heat")) one.hidden = !mine.length;
-  const old = CHARTS.findIndex((chart) => chart.id.startsWith("heatmap-"));
-  if (old >= 0) CHARTS.splice(old).forEach((chart) => Plotly.purge(byId(chart.id)));
-  const figures = mine.map((heatmap, i) => {
+  const first = CHARTS.findIndex((chart) => chart.id.startsWith("heatmap-"));
+  if (first >= 0) CHARTS.splice(first).slice(mine.length).forEach((chart) => Plotly.purge(byId(chart.id))); // and then their boxes go
+  const figures = [...byId("heatmap-figures").children].slice(0, mine.length);
+  mine.forEach((heatmap, i) => {
     CHARTS.push({ id: `heatmap-${i}`, make: () => heatmapChart(heatmap) });
-    return element("figure", {}, element("h3", {}, `${heatmap.title}: mean normalised regret; darker is better`), element("div", { id: `heatmap-${i}`, class: "plot" }));
+    figures[i] = figures[i] || element("figure", {}, element("h3"), element("div", { id: `heatmap-${i}`, class: "plot" }));
+    figures[i].firstChild.textContent = `${heatmap.title}: mean normalised regret; darker is better`;
   });
   byId("heatmap-figures").replaceChildren(...figures);
 }
@@ -127,10 +134,9 @@ function update() {
 
 function listen() {
   for (const name of ["surrogate", "cluster", "workers"]) byId(`pick-${name}`).addEventListener("change", pickTask);
-  for (const name of Object.keys(CHOICES)) listenTo(`pick-${name}`, name, String);
+  for (const name of [...Object.keys(CHOICES), "duels"]) listenTo(`pick-${name}`, name, String);
   listenTo("pick-bracket", "bracket", Number);
   listenTo("pick-timeline", "timeline", Number);
-  listenTo("pick-duels", "duels", String);
   byId("find-variant").addEventListener("input", (event) => findVariants(event.target.value));
   byId("all-variants").addEventListener("click", () => findVariants((byId("find-variant").value = "")));
   byId("no-variants").addEventListener("click", () => {
@@ -158,7 +164,9 @@ function listen() {
 }
 
 function listenTo(id, name, convert) {
-  byId(id).addEventListener("change", (event) => {
+  const select = byId(id); // not there where there is nothing to choose
+  if (!select) return;
+  select.addEventListener("change", (event) => {
     state[name] = convert(event.target.value);
     update();
   });
@@ -191,7 +199,7 @@ function listenToSurroundings() {
   addEventListener("resize", () => {
     if (isNarrow() === wasNarrow) return;
     wasNarrow = isNarrow();
-    drawCharts();
+    show();
   });
   const closed = [];
   addEventListener("beforeprint", () => {

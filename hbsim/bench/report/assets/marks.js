@@ -25,12 +25,14 @@ function swatch(variant) {
   return made;
 }
 
-// The mark and the name; a long name may break after a comma. page_marks.py makes the same.
+// The mark and the name, on a narrow screen the short one; a long name may break after a comma. page_marks.py
+// makes the same.
 function marked(variant) {
-  const name = nameOf(variant);
+  const { short, name: full } = DATA.variants[variant];
+  const name = isNarrow() ? short : full;
   const parts = name.split(",").flatMap((part, i) => (i ? [",", element("wbr"), part] : [part]));
   const style = [...name].length > 44 ? "variant" : "variant short";
-  return element("span", { class: style }, swatch(variant), element("span", {}, ...parts));
+  return element("span", { class: style, title: name === full ? null : full }, swatch(variant), element("span", {}, ...parts));
 }
 
 // Options of a select: [value, label] each.

@@ -4,8 +4,9 @@ const DATA = JSON.parse(document.getElementById("data").textContent);
 const CHOICES = {
   measure: ["score", "area"],
   x: ["log", "linear"],
-  y: ["linear", "log"],
-  bands: ["close", "all", "none"],
+  y: ["", "linear", "log"], // "" for what suits the task
+  bands: ["three", "close", "all", "none"],
+  over: ["all", "one"],
 };
 const state = { task: 0, bracket: 0, timeline: 0, duels: "", hidden: new Set(), at: "" };
 for (const name of Object.keys(CHOICES)) state[name] = CHOICES[name][0];

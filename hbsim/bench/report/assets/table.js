@@ -63,7 +63,7 @@ function numberColumn(label, value, text, help) {
 // A mean with its interval, small.
 function intervalColumn(label, rows, get, help, scale = 1) {
   const scaled = (row) => (get(row) || []).map((end) => (isNumber(end) ? end / scale : null));
-  const places = decimals(rows.map((row) => scaled(row)[0]));
+  const places = decimals(rows.map(scaled));
   const node = (row) => {
     const [mean, low, high] = scaled(row);
     const known = isNumber(low) && isNumber(high);

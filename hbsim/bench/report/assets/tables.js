@@ -1,5 +1,6 @@
 // The tables of what is chosen.
 
+const ALL_SETTINGS = "all settings";
 const CALLS = { best: "call-best", worse: "call-worse" };
 
 function taskColumns(task, rows) {
@@ -8,8 +9,8 @@ function taskColumns(task, rows) {
   return [
     numberColumn("Rank", (row) => row.rank, whole, "By score; 1 is the best"),
     variantColumn(),
-    { label: "Call", value: (row) => row.call, text: (call) => call, kind: (row) => CALLS[row.call] || "", help: "Whether the difference to the best is more than chance, at 5 %" },
-    intervalColumn("Score", rows, (row) => row.score, "Normalised regret at equal time: mean over seeds and 95 % bootstrap interval; lower is better"),
+    { label: "Call", value: (row) => row.call, text: (call) => call, kind: (row) => CALLS[row.call] || "", help: "Whether the difference to the best is more than chance, at 5%" },
+    intervalColumn("Score", rows, (row) => row.score, "Normalised regret at equal time: mean over seeds and 95% bootstrap interval; lower is better"),
     intervalColumn("Area", rows, (row) => row.area, "Normalised regret averaged over the time until then: the area under the anytime curve"),
     intervalColumn(`Regret in ${task.metric}`, rows, (row) => row.regret, "The score in the metric’s own unit"),
     per(`Time to target, ${unit.name}`, (row) => row.to_target, "Mean simulated time until the target; seeds that do not reach it count as the whole time"),
@@ -51,27 +52,33 @@ function drawFacts() {
   const facts = [
     ["Decides", `${task.metric} at R = ${plain(task.max_t)}, ${goal}`],
     ["Seeds", `${task.seeds}, finished for all variants`],
-    ["Scored at", isNumber(task.budget) ? `${plain(task.budget / unit.length)} ${unit.name} (${task.budget_text})` : DASH],
     [known, plain(task.optimum)],
     ["A random configuration shows", isNumber(task.guess) ? `${plain(task.guess)} (median)` : DASH],
     ["Target", isNumber(task.target) ? `normalised regret ${plain(task.target)}` : DASH],
     ["Group of tasks", task.group],
+    ["Scored at", isNumber(task.budget) ? `${plain(task.budget / unit.length)} ${unit.name} (${task.budget_text})` : DASH, "row"],
   ];
-  byId("task-facts").replaceChildren(...facts.map(([key, value]) => element("div", {}, element("dt", {}, key), element("dd", {}, value))));
+  byId("task-facts").replaceChildren(...facts.map(([key, value, style]) => element("div", { class: style }, element("dt", {}, key), element("dd", {}, value))));
   byId("task-notes").replaceChildren(...task.notes.map((note) => element("li", {}, note)));
 }
 
 function theAcross() {
-  const setting = theTask() ? theTask().setting : "";
+  const one = acrossOf(theTask().setting);
+  return (state.over === "all" && acrossOf(ALL_SETTINGS)) || one;
+}
+
+function acrossOf(setting) {
   const mine = DATA.across.map((across, index) => ({ ...across, index })).filter((across) => across.setting === setting);
   return mine.find((across) => across.measure === state.measure) || mine[0] || null;
 }
 
 function drawAcross() {
-  const across = theAcross();
-  for (const block of document.querySelectorAll(".across")) block.hidden = !across || block.dataset.across !== String(across.index);
-  byId("no-across").hidden = Boolean(across) || !DATA.across.length;
   for (const one of document.querySelectorAll("[data-variant]")) one.classList.toggle("off", !isShown(Number(one.dataset.variant)));
+  if (!DATA.across.length) return;
+  const across = theAcross();
+  byId("over").hidden = !acrossOf(ALL_SETTINGS);
+  for (const block of document.querySelectorAll(".across")) block.hidden = !across || block.dataset.across !== String(across.index);
+  byId("no-across").hidden = Boolean(across);
   byId("duels").hidden = !across;
   if (!across) return;
   drawDuels(across);
@@ -111,7 +118,7 @@ function turned(row) {
 function drawGroups(across) {
   const shown = across.variants.map((variant, place) => ({ variant, place })).filter((one) => isShown(one.variant));
   const rows = across.groups.map((group, i) => ({ group, scores: across.scores[i] }));
-  const places = decimals(across.scores.flat());
+  const places = decimals(across.scores.flat().map((score) => [score]));
   const least = (row) => Math.min(...row.scores.filter(isNumber));
   const columns = [
     { label: "Group", head: true, kind: () => "name", value: (row) => row.group, text: (group) => group },
@@ -131,7 +138,7 @@ function measureWords(measure) {
 function drawRungsTable() {
   const task = theTask();
   const rows = inRankOrder(shownRows(task.rungs));
-  const places = decimals(rows.map((row) => row.loss));
+  const places = decimals([[Math.max(...rows.map((row) => row.loss ?? 0))]]);
   const share = (part, all) => (all > 0 ? part / all : null);
   const columns = [
     variantColumn(),
