@@ -146,8 +146,8 @@ def _dry_run(made: Sweep, out: Path | None, jobs: int, force: bool, as_json: boo
         content |= {"variants": len(grid.variants), "tasks": len(grid.tasks), "jobs": jobs}
         print_json({**content, "seconds": found.on(jobs)})
         return
-    of = f"{len(grid.variants)} variants on {len(grid.tasks)} tasks"
-    typer.echo(f"{made.title}: {len(grid.studies):,} cells: {of}")
+    of = f"{_many(len(grid.variants), 'variant')} on {_many(len(grid.tasks), 'task')}"
+    typer.echo(f"{made.title}: {_many(len(grid.studies), 'cell')}: {of}")
     if finished:
         typer.echo(f"{finished:,} are finished")
     shared = len(grid.studies) - len(grid.different)
@@ -156,8 +156,13 @@ def _dry_run(made: Sweep, out: Path | None, jobs: int, force: bool, as_json: boo
     if found.known:
         each = f"one takes {found.least:.2g} to {found.most:.2g} s, as {found.known} show"
         typer.echo(
-            f"{found.studies:,} are to be run: about {_about(found.on(jobs))} on {jobs} processes ({each})"
+            f"{found.studies:,} are to be run: about {_about(found.on(jobs))} on {_many(jobs, 'process')} ({each})"
         )
+
+
+def _many(count: int, what: str) -> str:
+    end = "" if count == 1 else "es" if what.endswith("s") else "s"
+    return f"{count:,} {what}{end}"
 
 
 def _about(seconds: float) -> str:
