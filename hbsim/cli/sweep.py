@@ -155,9 +155,8 @@ def _dry_run(made: Sweep, out: Path | None, jobs: int, force: bool, as_json: boo
         typer.echo(f"{shared:,} have the same inputs as others, and share their studies")
     if found.known:
         each = f"one takes {found.least:.2g} to {found.most:.2g} s, as {found.known} show"
-        typer.echo(
-            f"{found.studies:,} are to be run: about {_about(found.on(jobs))} on {_many(jobs, 'process')} ({each})"
-        )
+        about = f"about {_about(found.on(jobs))} on {_many(jobs, 'process')}"
+        typer.echo(f"{found.studies:,} are to be run: {about} ({each})")
 
 
 def _many(count: int, what: str) -> str:

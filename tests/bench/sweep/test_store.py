@@ -1,18 +1,13 @@
-"""What is finished stays so: parts, going on, files that shrink and grow, and an end at any step."""
+"""What is finished stays so: parts, going on, files that shrink and grow, retries, and damaged tables."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import polars as pl
 import pytest
 
-from hbsim.bench.sweep import Store, Sweep, finish, open_folder, read_results, run_cells, write_down
+from hbsim.bench.sweep import Store, finish, open_folder, read_results, run_cells, write_down
 from hbsim.bench.sweep import run as run_module
 from hbsim.bench.sweep.tables import TABLES
 from hbsim.errors import HbsimError, OutputError
@@ -20,10 +15,6 @@ from tests.bench.sweep.made import SMALL, left, read, run
 
 GROWN = SMALL.replace("seeds = 3", "seeds = 4")
 SHRUNK = SMALL.replace("seeds = 3", "seeds = 1")
-
-
-class Crash(BaseException):
-    """The process is ended here."""
 
 
 @pytest.fixture
@@ -38,40 +29,6 @@ def ran(monkeypatch) -> list[str]:
 
     monkeypatch.setattr(run_module, "run_studies", counted)
     return keys
-
-
-@contextmanager
-def crashing(monkeypatch, step: int) -> Iterator[list[str]]:
-    """Raise in place of a step that changes the disk, the so-manieth; give the steps that were done."""
-    done: list[str] = []
-
-    def counting(name: str, function: Callable[..., object]) -> Callable[..., object]:
-        def call(*arguments: object, **named: object) -> object:
-            if len(done) == step:
-                raise Crash
-            done.append(name)
-            return function(*arguments, **named)
-
-        return call
-
-    with monkeypatch.context() as patch:
-        for place, name in (
-            (os, "replace"),
-            (os, "fsync"),
-            (shutil, "rmtree"),
-            (Path, "mkdir"),
-            (Path, "rmdir"),
-        ):
-            patch.setattr(place, name, counting(name, getattr(place, name)))
-        yield done
-
-
-def done(out: Path) -> set[str]:
-    """Return the keys that a reader finds, which may be none yet."""
-    try:
-        return set(Store(out).status)
-    except FileNotFoundError:
-        return set()
 
 
 def test_a_finished_cell_is_never_run_again(tmp_path, ran):
@@ -145,7 +102,7 @@ def test_what_is_finished_when_it_is_interrupted_is_there(tmp_path, ran, monkeyp
     for expected in (6, 12):
         with pytest.raises(KeyboardInterrupt):
             run(sweep, out, progress=stop)
-        assert len(done(out)) == expected
+        assert len(Store(out).status) == expected
         results = read_results(out)
         assert results.done.height == expected
         assert results.cells.height == 18
@@ -154,97 +111,6 @@ def test_what_is_finished_when_it_is_interrupted_is_there(tmp_path, ran, monkeyp
     assert not (out / "parts").exists()
     run(sweep, tmp_path / "fresh")
     assert left(out) == left(tmp_path / "fresh")
-
-
-@pytest.mark.parametrize("name", ["fsync", "replace"])
-def test_ctrl_c_while_a_part_is_written_waits_until_it_is(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "LONGEST", 0.0)
-    monkeypatch.setattr(run_module, "SHARE", 1e9)
-    sweep, out = read(tmp_path, SMALL), tmp_path / "out"
-    function, calls = getattr(os, name), []
-
-    def interrupted(*arguments: object) -> object:
-        calls.append(arguments)
-        if len(calls) == 20:
-            os.kill(os.getpid(), signal.SIGINT)
-        return function(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, name, interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            run(sweep, out)
-    assert len(calls) >= 20
-    run(sweep, out)
-    run(sweep, tmp_path / "fresh")
-    assert left(out) == left(tmp_path / "fresh")
-
-
-STEPS = 90  # more than there are
-
-
-@pytest.fixture
-def begun(tmp_path, monkeypatch) -> tuple[Path, Sweep]:
-    """A folder whose sweep had more seeds once, and then fewer; and a sweep with other ones."""
-    monkeypatch.setattr(run_module, "LONGEST", 0.0)
-    monkeypatch.setattr(run_module, "SHARE", 1e9)
-    text = SMALL.replace("[1, 4]", "1").replace("vary = {brackets = [1, 2]}", "")
-    for seeds in ("[0, 1, 2]", "[0]"):
-        run(read(tmp_path, text.replace("seeds = 3", f"seeds = {seeds}")), tmp_path / "begun")
-    # 0 is there, 1 is kept, 5 is new; 2 stays kept.
-    return tmp_path / "begun", read(tmp_path, text.replace("seeds = 3", "seeds = [0, 1, 5]"))
-
-
-def crashed(sweep: Sweep, out: Path, monkeypatch, step: int) -> bool:
-    """Run a sweep until a step; return whether there was such a one."""
-    try:
-        with crashing(monkeypatch, step) as steps:
-            run(sweep, out)
-    except Crash:
-        return True
-    assert len(steps) > 40
-    return False
-
-
-def test_no_step_at_which_it_ends_loses_anything(tmp_path, begun, monkeypatch):
-    before, sweep = begun
-    shutil.copytree(before, tmp_path / "fresh")
-    run(sweep, tmp_path / "fresh")
-    expected, known = left(tmp_path / "fresh"), done(before)
-    assert len(known) == 6
-    for step in range(STEPS):
-        out = tmp_path / f"at-{step}"
-        shutil.copytree(before, out)
-        if not crashed(sweep, out, monkeypatch, step):
-            break
-        assert done(out) >= known, step
-        with suppress(OutputError):  # the manifest is new, and the plan is not yet
-            assert read_results(out).done.height >= 2
-        run(sweep, out)
-        assert left(out) == expected, step
-    else:
-        pytest.fail("there are more steps")
-
-
-def test_an_end_while_it_goes_on_loses_nothing_either(tmp_path, begun, monkeypatch):
-    before, sweep = begun
-    shutil.copytree(before, tmp_path / "fresh")
-    run(sweep, tmp_path / "fresh")
-    expected, closing = left(tmp_path / "fresh"), tmp_path / "closing"
-    for step in range(STEPS):  # until all has been written, and nothing is moved yet
-        shutil.copytree(before, closing)
-        assert crashed(sweep, closing, monkeypatch, step)
-        if (closing / "closed").exists():
-            break
-        shutil.rmtree(closing)
-    everything = done(closing)
-    assert len(everything) == 8
-    for step in range(16):
-        out = tmp_path / f"at-{step}"
-        shutil.copytree(closing, out)
-        assert crashed(sweep, out, monkeypatch, step)
-        assert done(out) == everything, step
-        run(sweep, out)
-        assert left(out) == expected, step
 
 
 def test_a_retry_takes_the_place_of_what_failed(tmp_path, monkeypatch, ran):
