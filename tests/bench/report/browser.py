@@ -19,7 +19,13 @@ class Browser:
 
         options = ChromeOptions()
         options.binary_location = binary
-        for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "disable-gpu", "disable-extensions"):
+        for argument in (
+            "headless=new",
+            "no-sandbox",
+            "disable-dev-shm-usage",
+            "disable-gpu",
+            "disable-extensions",
+        ):
             options.add_argument(f"--{argument}")
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = Chrome(options=options, service=Service(driver, log_output=subprocess.DEVNULL))
@@ -30,7 +36,7 @@ class Browser:
         self.driver.quit()
 
     def size(self, width: int) -> None:
-        shape = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 700}
+        shape = {"width": width, "height": 600, "deviceScaleFactor": 1, "mobile": width < 700}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", shape)
 
     def write(self, page: str, name: str = "page.html") -> str:

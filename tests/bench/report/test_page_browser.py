@@ -180,38 +180,6 @@ def test_columns_sort_and_contents_keep_what_is_chosen(browser, url, small):
     assert browser.complaints() == []
 
 
-def test_names_are_shown_as_they_are_and_do_nothing(browser):
-    names = (*EVIL, "x" * 300, "3", "2020-01-01", "", "\u202eabc")
-    made = example(2, (1000,), variants=9, names=names, points=9, segments=9)
-    report = poisoned(made, "<img src=x>")
-    browser.open(browser.write(render(report), "evil.html"))
-    assert browser.complaints() == []  # an alert would have stopped the wait
-    assert browser.run("return document.querySelectorAll('img, .plot a, b').length") == 0
-    assert browser.column("#task-table", 1) == [row.variant for row in report.tasks[0].rows]
-    assert browser.text("#task-notes") == report.tasks[0].notes[0]
-    ticks = browser.run("""return [...document.querySelectorAll('#regrets-chart .ytick text')]
-        .map((text) => [...text.childNodes].filter((one) => one.nodeName !== 'title'))
-        .map((parts) => parts.map((one) => one.textContent).join(''))""")
-    assert f"<img src=x>{EVIL[2]}" in ticks
-    assert all(tick.startswith("<img src=x>") for tick in ticks)
-    _is_sound(browser)
-
-
-def test_a_narrow_screen_scrolls_only_down(browser, url):
-    browser.show(url)
-    try:
-        for width in (820, 360):
-            browser.size(width)
-            browser.wait_for("return innerWidth === arguments[0]", width)
-            browser.wait()
-            _is_sound(browser)
-            wide = browser.run("""return [...document.querySelectorAll('.plot .main-svg')]
-                .filter((one) => one.getBoundingClientRect().right > innerWidth).length""")
-            assert wide == 0
-    finally:
-        browser.size(1280)
-
-
 def test_paper(browser, url):
     browser.show(url)
     pdf = base64.b64decode(
@@ -251,20 +219,6 @@ def test_dark(browser, url):
         browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
-def test_without_a_script_what_came_out_can_be_read(browser, small):
-    still = browser.write(render(small), "still.html")
-    browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
-    try:
-        browser.open(still, is_drawn=False)
-        text = browser.find("body").text
-    finally:
-        browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
-    assert "Early decisions" not in text
-    for wanted in (small.summary[0], "critical difference", "Mean rank", *small.commands.values()):
-        assert wanted in text
-    assert text.count("Groups won") == len(small.across)
-
-
 def test_it_can_be_used_with_a_screen_reader(browser, url):
     browser.show(url)
     assert browser.run("return document.documentElement.lang") == "en"
@@ -288,12 +242,34 @@ def test_it_can_be_used_with_a_screen_reader(browser, url):
     assert faults == [0] * len(faults)
 
 
+def test_names_are_shown_as_they_are_and_do_nothing_on_a_thinned_page(browser):
+    names = (*EVIL, "x" * 300, "3", "2020-01-01", "", "\u202eabc")
+    report = poisoned(example(2, (1000,), variants=9, names=names, points=40), "<img src=x>")
+    page = render(report, limit=len(render(report).encode()) - 20_000)
+    browser.size(820)
+    browser.open(browser.write(page, "evil.html"))
+    assert browser.complaints() == []  # an alert would have stopped the wait
+    assert browser.run("return document.querySelectorAll('img, .plot a, b').length") == 0
+    assert browser.column("#task-table", 1) == [row.variant for row in report.tasks[0].rows]
+    assert browser.text("#task-notes") == report.tasks[0].notes[0]
+    ticks = browser.run("""return [...document.querySelectorAll('#regrets-chart .ytick text')]
+        .map((text) => [...text.childNodes].filter((one) => one.nodeName !== 'title'))
+        .map((parts) => parts.map((one) => one.textContent).join(''))""")
+    assert f"<img src=x>{EVIL[2]}" in ticks
+    assert all(tick.startswith("<img src=x>") for tick in ticks)
+    assert "To keep this page small" in browser.text(".notes")
+    _is_sound(browser)
+
+
 def _is_sound(browser):
     assert browser.complaints() == []
-    words = browser.find("main").text
+    words = browser.run("return document.querySelector('main').innerText")
     assert "NaN" not in words
     assert "undefined" not in words
     assert browser.run("return document.scrollingElement.scrollWidth - innerWidth") <= 0
+    wide = browser.run("""return [...document.querySelectorAll('.plot .main-svg')]
+        .filter((one) => one.getBoundingClientRect().right > innerWidth).length""")
+    assert wide == 0
 
 
 def _tenth(whole):
@@ -307,17 +283,24 @@ def _small_regrets(task):
     return replace(task, rows=rows, anytime=lines)
 
 
-def test_tasks_that_lack_much(browser):
-    made = example(points=9, segments=9)
+def test_tasks_that_lack_much_on_a_phone(browser):
+    made = example(1, (1, 2, 3, 4), points=9, segments=9)
     none = {"rungs": (), "regrets": (), "brackets": (), "shares": (), "timelines": ()}
     bare = replace(made.tasks[1], anytime=(), reached=(), **none)
-    tasks = (without_results(made).tasks[0], bare, _small_regrets(made.tasks[2]))
-    browser.open(browser.write(render(replace(made, tasks=tasks)), "lacks.html"))
-    _is_sound(browser)
+    one = {name: getattr(made.tasks[3], name)[:1] for name in ("rows", "anytime", "reached", *none)}
+    tasks = (
+        without_results(made).tasks[0],
+        bare,
+        replace(made.tasks[3], **one),
+        _small_regrets(made.tasks[2]),
+    )
+    report = replace(made, tasks=tasks, heatmaps=())
+    browser.size(360)
+    browser.open(browser.write(render(report), "lacks.html"))
     page = browser.driver.current_url
-    browser.show(page + "#task=1")
-    _is_sound(browser)
-    browser.show(page + "#task=2")
+    for task in range(4):
+        browser.show(f"{page}#task={task}")
+        _is_sound(browser)
     assert _axis(browser)[0] == "log"
     assert "Means of 0 are drawn at the lower edge." in browser.text("#anytime-note")
     ends = [
@@ -326,12 +309,10 @@ def test_tasks_that_lack_much(browser):
     np.testing.assert_allclose(np.log10(ends), _axis(browser)[1])
     browser.choose("#pick-y", "linear")
     assert _axis(browser)[0] == "linear"
+    _has_no_ranking_over_tasks(browser)
 
 
-def test_one_group_of_tasks_has_no_ranking_over_tasks(browser):
-    report = replace(example(1, (1,), variants=1, points=9, segments=9), heatmaps=())
-    browser.open(browser.write(render(report), "one.html"))
-    _is_sound(browser)
+def _has_no_ranking_over_tasks(browser):
     shown = browser.run("""return [...document.querySelectorAll('main > section')]
         .filter((one) => one.offsetHeight).map((one) => one.id)""")
     assert shown == ["summary", "task", "curves", "decisions", "brackets", "time", *LAST]
@@ -340,18 +321,22 @@ def test_one_group_of_tasks_has_no_ranking_over_tasks(browser):
     assert links == shown[1:]
 
 
+def test_without_a_script_what_came_out_can_be_read(browser, small):
+    still = browser.write(render(small), "still.html")
+    browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.open(still, is_drawn=False)
+        text = browser.find("body").text
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+    assert "Early decisions" not in text
+    for wanted in (small.summary[0], "critical difference", "Mean rank", *small.commands.values()):
+        assert wanted in text
+    assert text.count("Groups won") == len(small.across)
+
+
 def test_nothing_to_show(browser):
     nothing = replace(example(1, variants=1), tasks=(), across=(), heatmaps=(), variants=(), finished=0)
     browser.open(browser.write(render(nothing), "nothing.html"), is_drawn=False)
     assert browser.complaints() == []
     assert nothing.summary[0] in browser.find("main").text
-
-
-def test_a_thinned_report_opens_at_its_last_task(browser):
-    page = render(example(5, (8, 32), variants=24, points=60, segments=60), limit=5_300_000)
-    assert len(page.encode()) < 5_300_000
-    browser.open(browser.write(page, "thin.html") + "#task=9&bands=all")
-    assert browser.complaints() == []
-    assert len(browser.column("#task-table", 1)) == 24
-    assert len([trace for trace in browser.traces("anytime-chart") if trace["mode"] == "lines+markers"]) == 24
-    assert "To keep this page small" in browser.text(".notes")
