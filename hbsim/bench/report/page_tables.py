@@ -77,8 +77,9 @@ def _task_row(index: int, task: Task, number: Mapping[str, int], places: int) ->
     close = sum(row.call == "too close to call" for row in task.rows)
     who = marked(best.variant, number[best.variant]) if best else DASH
     score = interval_cell(best.score, places) if best else f'<td class="number">{DASH}</td>'
+    surrogate = escape(task.surrogate).replace(",", ",<wbr>").replace(":", ":<wbr>")
     return (
-        f'<tr><th scope="row" class="name"><a href="#task={index}">{escape(task.surrogate)}</a></th>'
+        f'<tr><th scope="row" class="name"><a href="#task={index}">{surrogate}</a></th>'
         f'<td>{escape(task.cluster)}</td><td class="number">{task.workers}</td>'
         f'<td class="number">{task.seeds}</td><td class="name">{who}</td>{score}'
         f'<td class="number">{close}</td></tr>'

@@ -161,6 +161,12 @@ def test_variants_are_hidden_and_shown_by_keyboard(browser, url, small):
     assert browser.text("#variants-count") == "all 5"
     assert gone in browser.column("#task-table", 1)
     browser.press("#pick-variants summary", " ")  # it closed with the click elsewhere
+    lit = "return [...document.querySelectorAll('#anytime-chart .trace')].map((one) => +one.style.opacity)"
+    browser.run("document.querySelector('#curves .toggles button').focus()")
+    pale = [opacity for opacity in browser.run(lit) if opacity < 0.2]
+    assert len(pale) >= len(names) - 1
+    browser.run("document.activeElement.blur()")
+    assert min(browser.run(lit)) > 0.5
     browser.press("#find-variant", "PROMOTION")
     assert browser.column("#task-table", 1) == [name for name in names if "promotion" in name]
 

@@ -180,7 +180,8 @@ function lightUp(variant) {
     const box = byId(id);
     for (const trace of box._fullData || []) {
       const drawn = box.querySelector(`.trace${trace.uid}`);
-      if (drawn) drawn.style.opacity = variant === null || trace.meta === variant ? trace.opacity : 0.12 * trace.opacity;
+      const share = variant === null || trace.meta === variant ? 1 : 0.12;
+      if (drawn) drawn.style.opacity = share * (trace.opacity ?? 1);
     }
   }
 }
