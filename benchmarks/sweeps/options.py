@@ -27,13 +27,15 @@ class OptionRow:
     means : list of float
         A value each.
     best : int
-        The place of the value with the best mean rank.
+        The place of the value with the best mean rank, of equal ones that with the least mean.
     close : list of bool
         Which are not told apart from it: Wilcoxon over groups, Holm's correction over the option's values.
     p : float
         That all values are the same: Wilcoxon's of two, Friedman's of more.
     ahead : str
         Of two values, in how many groups the best is ahead and behind; empty of more.
+    differences : list of float
+        Of each group, the score of the first value less that of the last.
     """
 
     setting: str
@@ -42,6 +44,7 @@ class OptionRow:
     close: list[bool]
     p: float
     ahead: str
+    differences: list[float]
 
 
 def option_rows(
@@ -76,10 +79,11 @@ def _families(variants: Sequence[Mapping[str, Any]], name: str) -> list[dict[Any
 def _row(setting: Mapping[str, Any], families: list[dict[Any, str]], values: list[Any]) -> OptionRow:
     scores = np.array(setting["scores"], dtype=np.float64)
     place = setting["variants"].index
+    families = [family for family in families if set(family.values()) <= set(setting["variants"])]
     columns = [[place(family[value]) for family in families] for value in values]
     blocks = np.stack([scores[:, of_value].mean(axis=1) for of_value in columns], axis=1)
     found = across_tasks(blocks)
-    best = int(np.argmin(found.mean_ranks))
+    best = min(range(len(values)), key=lambda v: (found.mean_ranks[v], found.means[v].mean))
     p = list(_against(found.duels, best, len(values)))
     return OptionRow(
         setting["setting"],
@@ -88,6 +92,7 @@ def _row(setting: Mapping[str, Any], families: list[dict[Any, str]], values: lis
         [v != best and not p[v] < ALPHA for v in range(len(values))],
         float(found.p_friedman) if len(values) > 2 else p[1 - best],
         _ahead(found.duels[0], best) if len(values) == 2 else "",
+        (blocks[:, 0] - blocks[:, -1]).tolist(),
     )
 
 

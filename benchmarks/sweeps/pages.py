@@ -25,13 +25,14 @@ __all__ = ["FIGURES", "write_pages", "write_readme"]
 
 # Of each study, the figures that docs/studies.md shows: names of `hbsim report --figures`.
 FIGURES: Final[dict[str, tuple[str, ...]]] = {
-    "brackets-eta": ("ranks-score-all-settings",),
-    "failures": ("ranks-score-all-settings",),
-    "lcbench": ("ranks-score-all-settings",),
-    "pausing": ("ranks-score-all-settings",),
+    "brackets-eta": ("heatmap-promotion-plain-4-workers", "regret-plain-1000-workers"),
+    "failures": ("anytime-mean-drops-16-workers", "ranks-score-drops-16-workers"),
+    "lcbench": ("regret-plain-4-workers", "ranks-score-all-settings"),
+    "pausing": ("anytime-mean-expensive-16-workers", "time-expensive-16-workers"),
     "small": ("anytime-formula-plain-4-workers",),
-    "tables": ("ranks-score-all-settings",),
+    "tables": ("regret-plain-4-workers",),
 }
+WITHOUT_PAGE: Final = ("failures", "small")  # pages are of 5 to 9 MB each: these are not kept
 KEPT: Final = ("cells.parquet", "sweep.json")
 TIMINGS: Final = "timings.json"
 DRAWN_BY: Final = ("matplotlib", "plotly")
@@ -46,7 +47,7 @@ all but `timings.json` has the same bytes. DIR is a folder of public learning cu
 
 | file | contents |
 | --- | --- |
-| `report.html` | the page: one file that needs no network |
+| `report.html` | the page, where it is kept: one file that needs no network |
 | `report.md` | its tables |
 | `numbers.json` | its numbers, without curves |
 | `cells.parquet` | a row a study |
@@ -64,7 +65,8 @@ def write_pages(name: str, work: Path, out: Path) -> None:
     report = build(results, commands(name, False)[1])
     target = out / name
     target.mkdir(parents=True, exist_ok=True)
-    (target / "report.html").write_text(render(report), "utf-8")
+    if name not in WITHOUT_PAGE:
+        (target / "report.html").write_text(render(report), "utf-8")
     (target / "report.md").write_text(markdown(report), "utf-8")
     (target / "numbers.json").write_text(numbers(report), "utf-8")
     for kept in KEPT:

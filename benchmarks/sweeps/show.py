@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+import numpy as np
+
 from benchmarks.report import table
 from benchmarks.sweeps.options import option_rows
 
@@ -122,6 +124,19 @@ def _options(content: Content, detail: str) -> Rows:
     return [*head, *(["groups ahead : behind"] if is_pair else []), "p"], cells
 
 
+def _spread(content: Content, detail: str) -> Rows:
+    """How much an option's first value is behind its last one, from group to group."""
+    name, _, measure = detail.partition(",")
+    values, rows = option_rows(content["variants"], _settings(content, measure or "score"), name)
+    head = ("setting", "least", "quarter", "median", "three quarters", "most")
+    title = f"`{name}={_text(values[0])}` less `{name}={_text(values[-1])}`"
+    cells = []
+    for row in rows:
+        places = np.nanquantile(row.differences, (0, 0.25, 0.5, 0.75, 1))
+        cells.append([_called(content, row.setting), *(f"{place:+.4f}" for place in places)])
+    return (f"{head[0]}: {title}", *head[1:]), cells
+
+
 def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
@@ -194,6 +209,7 @@ SHOWN: Final[dict[str, Callable[[Content, str], Rows]]] = {
     "leaders": _leaders,
     "scores": _scores,
     "option": _options,
+    "spread": _spread,
     "parts": _parts,
     "shares": _shares,
     "tasks": _tasks,

@@ -1,0 +1,133 @@
+"""The page of hbsim's own studies: its tables are what the results hold, and so is what it says of them."""
+
+import json
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from benchmarks.page_blocks import commands, filled, loose_figures
+from benchmarks.page_output import printed, show
+from benchmarks.sweeps.driver import FOLDER, NAMES
+from benchmarks.sweeps.options import option_rows
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT.parent / "shared" / "data"
+PAGE = (ROOT / "docs" / "studies.md").read_text("utf-8")
+WITH_DATA = ("lcbench", "tables")
+
+
+def committed(name: str) -> dict:
+    return json.loads((FOLDER / name / "numbers.json").read_text("utf-8"))
+
+
+def test_the_page_shows_what_the_results_hold():
+    assert len(commands(PAGE)) > 10
+    assert filled(PAGE, show) == PAGE
+    assert list(loose_figures(PAGE)) == []
+
+
+def test_the_page_names_each_study_and_its_command():
+    for name in NAMES:
+        data = " --data DIR" if name in WITH_DATA else ""
+        assert f"python -m benchmarks.sweeps {name}{data}" in PAGE
+
+
+def found(name: str, measure: str = "score") -> dict[str, dict]:
+    """Return the settings of a study by their names."""
+    return {one["setting"]: one for one in committed(name)["settings"] if one["measure"] == measure}
+
+
+def option(name: str, of: str, measure: str = "score") -> dict[str, dict[str, tuple]]:
+    """Return of each setting the value of an option that is ahead, and those that are not told apart."""
+    settings_ = list(found(name, measure).values())
+    values, rows = option_rows(committed(name)["variants"], settings_, of)
+    return {
+        row.setting: {
+            "best": values[row.best],
+            "close": [v for v, is_close in zip(values, row.close, strict=True) if is_close],
+        }
+        for row in rows
+    }
+
+
+def test_what_the_page_says_of_brackets_and_eta():
+    many = ("plain, 256 workers", "plain, 1000 workers")
+    for measure, workers in (("score", (4,)), ("area", (4, 32))):
+        brackets = option("brackets-eta", "brackets", measure)
+        for count in workers:
+            assert brackets[f"plain, {count} workers"] == {"best": 1, "close": []}
+    assert all(len(option("brackets-eta", "brackets")[setting]["close"]) == 2 for setting in many)
+    for setting, eta in option("brackets-eta", "reduction_factor", "area").items():
+        assert eta == {"best": 2, "close": []}, setting
+    for setting, eta in option("brackets-eta", "reduction_factor").items():
+        assert len(eta["close"]) == (2 if setting in many else 0), setting
+
+
+def test_noise_misleads_the_choice_where_the_last_rung_is_early():
+    tasks = [task for task in committed("brackets-eta")["tasks"] if task["workers"] == 1000]
+    means = {}
+    for factor in (2, 3, 4):
+        parts = [
+            row["choice"]
+            for task in tasks
+            for row in task["regrets"]
+            if row["variant"].endswith(f"reduction_factor={factor}")
+        ]
+        means[factor] = sum(parts) / len(parts)
+    assert means[3] > 5 * max(abs(means[2]), abs(means[4]))
+
+
+def test_three_brackets_are_insurance_on_lcbench():
+    assert option("lcbench", "brackets")["all settings"]["close"] == [3]
+    content = committed("lcbench")
+    _, rows = option_rows(content["variants"], [found("lcbench")["all settings"]], "brackets")
+    behind = dict(zip(found("lcbench")["all settings"]["groups"], rows[0].differences, strict=True))
+    assert max(behind, key=behind.__getitem__) == "lcbench/167201"
+    assert sum(one > 0.1 for one in behind.values()) >= len(behind) / 4
+    assert sum(one < -0.1 for one in behind.values()) <= 1
+
+
+def test_ranks_after_an_epoch_are_the_wrong_way_round_on_that_task():
+    if not DATA.is_dir():
+        pytest.skip("needs the public curves")
+    text = printed(
+        ["hbsim", "surrogates", "yahpo:lcbench/167201", "--yahpo-data", str(DATA / "yahpo_lcbench")]
+    )
+    assert float(re.search(r"ranks at 1 +(-?[\d.]+)", text)[1]) < 0
+
+
+def test_what_the_page_says_of_hyperband():
+    """No setting where it has the best mean rank; clearly behind with failures, and with pauses."""
+    for name in ("brackets-eta", "lcbench", "tables", "failures", "pausing"):
+        for setting in found(name).values():
+            assert not setting["variants"][0].startswith("hyperband")
+    for name in ("failures", "pausing"):
+        for setting in found(name).values():
+            duels = [one for one in setting["duels"] if "hyperband" in one["first"] + one["second"]]
+            assert duels
+            assert all(one["p"] < 0.05 for one in duels), setting["setting"]
+
+
+def test_what_the_page_says_of_pauses():
+    expensive = found("pausing")["expensive, 16 workers"]
+    assert expensive["variants"][0] == "stopping"
+    assert all(duel["p"] < 0.05 for duel in expensive["duels"])
+    for setting, straight_on in option("pausing", "straight_on").items():
+        assert straight_on["best"] is True
+        assert straight_on["close"] == ([False] if setting.startswith("free") else []), setting
+
+
+def test_what_the_page_says_of_retries():
+    for setting, retries in option("failures", "retries").items():
+        if setting.startswith(("plain", "stragglers")):
+            assert retries["close"] != []
+        else:
+            assert retries == {"best": 3, "close": []}, setting
+    kept = pl.read_parquet(FOLDER / "failures" / "cells.parquet").filter(
+        pl.col("cluster").is_in(["plain", "stragglers"])
+    )
+    without = kept.filter(pl.col("variant").str.ends_with("retries=0")).drop("key", "variant")
+    with_ = kept.filter(pl.col("variant").str.ends_with("retries=3")).drop("key", "variant")
+    assert without.equals(with_)

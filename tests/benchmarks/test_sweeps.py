@@ -1,0 +1,179 @@
+"""hbsim's own studies: what is committed is what their files ask for."""
+
+import json
+import math
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from benchmarks import sweeps
+from benchmarks.sweeps.driver import FOLDER, NAMES, SPECS
+from benchmarks.sweeps.options import option_rows
+from hbsim.bench.sweep import read_sweep
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT.parent / "shared" / "data"
+WITH_DATA = ("lcbench", "tables")
+FORMULAS = tuple(name for name in NAMES if name not in WITH_DATA)
+PARTS = ("sampling", "decisions", "unfinished", "choice")
+SHARES = ("training", "retrained", "overhead", "idle", "absent")
+
+
+def committed(name: str, file: str) -> dict:
+    return json.loads((FOLDER / name / file).read_text("utf-8"))
+
+
+def cells(name: str) -> pl.DataFrame:
+    return pl.read_parquet(FOLDER / name / "cells.parquet")
+
+
+def test_there_is_a_folder_for_each_file_and_no_other():
+    assert {path.name for path in FOLDER.iterdir() if path.is_dir()} == set(NAMES)
+
+
+def test_the_committed_bytes_are_what_the_command_writes(tmp_path):
+    made_with = (FOLDER / "README.md").read_text("utf-8")
+    versions = committed("small", "sweep.json")["versions"]
+    drawn_by = {name: version(name) for name in ("matplotlib", "plotly")}
+    for name, number in {**versions, **drawn_by}.items():
+        if f"{name} {number}" not in made_with or (name != "python" and version(name) != number):
+            pytest.skip(f"made with another {name} than {number}")
+    sweeps.main(["small", "--out", str(tmp_path), "--jobs", "1"])
+    names = {path.name for path in (FOLDER / "small").iterdir()}
+    assert names == {path.name for path in (tmp_path / "small").iterdir()}
+    for name in names:
+        assert (tmp_path / "small" / name).read_bytes() == (FOLDER / "small" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_the_committed_results_are_of_the_file(name):
+    kept = committed(name, "sweep.json")
+    made = read_sweep(SPECS / f"{name}.toml")
+    assert json.loads(json.dumps(made.manifest())).items() <= kept.items()
+    assert made.plan["key"].to_list() == cells(name)["key"].to_list()
+
+
+def test_the_recorded_tables_are_the_same():
+    if not DATA.is_dir():
+        pytest.skip("needs the public curves")
+    made = read_sweep(SPECS / "tables.toml", DATA)
+    assert made.plan["key"].to_list() == cells("tables")["key"].to_list()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_are_means_of_the_cells(name):
+    """The last incumbent's regret over a guess's, by plain loops; the studies end at their budget."""
+    found = cells(name)
+    assert set(found["status"]) == {"done"}
+    tasks = committed(name, "sweep.json")["tasks"]
+    reported = committed(name, "numbers.json")["tasks"]
+    for task, numbers in zip(tasks, reported, strict=True):
+        if task["max_time"] is None:
+            continue
+        of = found.filter(
+            (pl.col("surrogate") == task["surrogate"])
+            & (pl.col("cluster") == task["cluster"])
+            & (pl.col("workers") == task["workers"])
+        )
+        best = task["optimum"]
+        if best is None:
+            seen = found.filter(pl.col("surrogate") == task["surrogate"])
+            values = [v for c in ("value", "best_started_part") for v in seen[c] if v is not None]
+            best = max(values) if task["mode"] == "max" else min(values)
+        for row in numbers["rows"]:
+            values = of.filter(pl.col("variant") == row["variant"])["value"].to_list()
+            assert len(values) == numbers["seeds"]
+            assert sum(value is None for value in values) == row["missing"]
+            there = [abs(value - best) for value in values if value is not None]
+            mean = math.fsum(there) / len(there) / abs(task["guess"] - best)
+            assert row["score"]["mean"] == pytest.approx(mean, rel=1e-5, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_has_to_add_up_does(name):
+    found = cells(name)
+    whole = sum(found[f"{share}_share"] for share in SHARES)
+    assert whole.min() == pytest.approx(1, abs=1e-9)
+    assert whole.max() == pytest.approx(1, abs=1e-9)
+    for task in committed(name, "numbers.json")["tasks"]:
+        regrets = {row["variant"]: row for row in task["regrets"]}
+        for row in task["rows"]:
+            assert row["area"]["mean"] is None or 0 <= row["area"]["mean"] <= 1
+            if row["missing"] == 0 and row["score"]["mean"] is not None:
+                parts = [regrets[row["variant"]][part] for part in PARTS]
+                if None not in parts and committed(name, "sweep.json")["tasks"][0]["max_time"]:
+                    assert sum(parts) == pytest.approx(row["score"]["mean"], rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "small"])
+def test_no_study_ran_out_of_trials(name):
+    tasks = {(t["surrogate"], t["cluster"], t["workers"]): t for t in committed(name, "sweep.json")["tasks"]}
+    for row in cells(name).iter_rows(named=True):
+        task = tasks[row["surrogate"], row["cluster"], row["workers"]]
+        assert row["simulated_seconds"] == pytest.approx(task["max_time"])
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("small", "tables")])
+def test_there_are_enough_groups_to_tell_the_nearest_pair_apart(name):
+    """Wilcoxon's least p over g groups is 2 / 2^g; Holm's correction takes it times the number of pairs."""
+    for setting in committed(name, "numbers.json")["settings"]:
+        k, g = len(setting["variants"]), len(setting["groups"])
+        assert k * (k - 1) / 2 * 2 / 2**g < 0.05
+
+
+def test_nothing_names_a_machines_folder():
+    for path in FOLDER.rglob("*"):
+        if path.suffix in (".json", ".md", ".html"):
+            text = path.read_text("utf-8")
+            assert not re.search(r"/(tmp|work|home|root|Users)/|shared/data", text), path
+
+
+def setting(names, scores):
+    return {"setting": "plain, 4 workers", "variants": names, "scores": scores}
+
+
+def variant(name, type="stopping", **options):
+    return {"name": name, "type": type, "options": options}
+
+
+def test_an_option_is_compared_among_those_that_share_all_else():
+    variants = [
+        variant("s1", brackets=1, eta=3),
+        variant("s3", brackets=3, eta=3),
+        variant("p1", "promotion", brackets=1, eta=3),
+        variant("p3", "promotion", brackets=3, eta=3),
+        variant("p1 alone", "promotion", brackets=1, eta=9),
+        variant("fifo", "fifo"),
+    ]
+    scores = [[0.1 * g + 0.2, 0.1 * g, 0.1 * g + 0.4, 0.1 * g, 9.0, 9.0] for g in range(8)]
+    values, (row,) = option_rows(variants, [setting([v["name"] for v in variants], scores)], "brackets")
+    assert values == [1, 3]
+    assert row.means == pytest.approx([0.35 + 0.3, 0.35])
+    assert row.best == 1
+    assert row.close == [False, False]  # behind in 8 of 8 groups: p = 2 / 2^8
+
+
+def test_few_groups_are_too_close_to_call():
+    variants = [variant("a", brackets=1), variant("b", brackets=3)]
+    scores = [[0.2, 0.1]] * 5
+    _, (row,) = option_rows(variants, [setting(["a", "b"], scores)], "brackets")
+    assert row.close == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["smal"], "NAME smal: must be one of"),
+        (["small", "--pages"], "--pages needs --work"),
+        (["small", "--show", "nothing"], "must be one of leaders"),
+        (["small", "--show", "option:retries"], "no variants differ in retries alone"),
+    ],
+)
+def test_requests_that_make_no_sense(arguments, text, capsys):
+    with pytest.raises(SystemExit) as ended:
+        sweeps.main(arguments)
+    assert ended.value.code != 0
+    assert text in capsys.readouterr().err + str(ended.value)
