@@ -223,8 +223,9 @@ def run_cells(plan: Plan, surrogate: Surrogate, jobs: int) -> Iterator[Cell]:
     BrokenProcessPool
         A process died, and another one of the same studies when nothing ran beside it.
     """
-    size = 1 if jobs == 1 else max(1, min(_LARGEST, len(plan.cells) // (jobs * _CHUNKS)))
-    chunks = [plan.cells[at : at + size] for at in range(0, len(plan.cells), size)]
+    cells = plan.cells
+    size = 1 if jobs == 1 else max(1, min(_LARGEST, len(cells) // (jobs * _CHUNKS)))
+    chunks = [cells[at : at + size] for at in range(0, len(cells), size)]
     run = f"{os.getpid()}.{next(_numbers)}"
     work = partial(_run_here, plan, surrogate) if jobs == 1 else partial(_run_there, plan, run)
     for _, found in run_in_turn(partial(make_executor, jobs), work, chunks):

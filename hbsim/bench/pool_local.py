@@ -5,10 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Final, ParamSpec, TypeVar
 
@@ -82,7 +84,7 @@ class Processes(ProcessPoolExecutor, Places):
     """
 
     def __init__(self, jobs: int) -> None:
-        super().__init__(jobs, multiprocessing.get_context("spawn"))
+        super().__init__(jobs, multiprocessing.get_context("spawn"), initializer=_leave_with_parent)
         self._jobs = jobs
         self._children: set[BaseProcess] = set()
 
@@ -120,6 +122,18 @@ class Processes(ProcessPoolExecutor, Places):
         if cause.__cause__ is not None:  # the last line of a traceback
             return str(cause.__cause__).strip().removesuffix("'''").strip().rpartition("\n")[2]
         return _how(-signal.SIGTERM) if -signal.SIGTERM in codes else ""
+
+
+def _leave_with_parent() -> None:
+    """End this process when its parent has died, of ``kill -9`` say, and could not end it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _how(code: int) -> str:

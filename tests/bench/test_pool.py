@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +20,11 @@ from tests.bench import pool_work
 
 ROOT = Path(__file__).parents[2]
 ITEMS = [1, -9, 2, -1, 3, 4, 5]
+
+
+@pytest.fixture(autouse=True)
+def _processes_find_the_tests(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(ROOT)
 
 
 def outcomes(function, items, jobs: int = 2, ahead: int | None = None, address: str | None = None) -> dict:
@@ -107,17 +111,22 @@ def test_an_end_before_the_end_ends_the_processes(tmp_path: Path):
     turn = run_in_turn(partial(make_executor, 2), partial(pool_work.stay, tmp_path), iter(stayers(tmp_path)))
     with pytest.raises(LookupError, match="no more"):
         next(turn)
-    assert not multiprocessing.active_children()
     assert not any(is_alive(pid) for pid in pids(tmp_path))
 
 
 def stayers(folder: Path):
     yield 0
     yield 1
-    pool_work.wait_for(folder)
-    while len(pids(folder)) < 2:
-        time.sleep(0.02)
+    wait_for_both(folder)
     raise LookupError("no more")
+
+
+def wait_for_both(folder: Path) -> None:
+    for _ in range(1000):
+        if len(pids(folder)) == 2:
+            return
+        time.sleep(0.02)
+    raise TimeoutError("no two processes have begun")
 
 
 def pids(folder: Path) -> list[int]:
@@ -132,28 +141,46 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-@pytest.mark.skipif(not hasattr(os, "killpg"), reason="Ctrl-C reaches a whole process group: POSIX only")
-def test_an_interrupt_is_for_this_process_and_leaves_no_other(tmp_path: Path):
+@contextmanager
+def two_stay(folder: Path):
+    """Run a script whose two processes stay, in a process group of its own; give it once both have begun."""
     code = f"""
 from functools import partial
 from pathlib import Path
 from hbsim.bench.pool import make_executor, run_in_turn
 from tests.bench import pool_work
 if __name__ == "__main__":
-    list(run_in_turn(partial(make_executor, 2), partial(pool_work.stay, Path({str(tmp_path)!r})), range(9)))
+    list(run_in_turn(partial(make_executor, 2), partial(pool_work.stay, Path({str(folder)!r})), range(9)))
 """
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as parent:
-        while len(pids(tmp_path)) < 2:
-            assert parent.poll() is None
-            time.sleep(0.02)
+        try:
+            wait_for_both(folder)
+            yield parent
+        finally:
+            parent.kill()
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="Ctrl-C reaches a whole process group: POSIX only")
+def test_an_interrupt_is_for_this_process_and_leaves_no_other(tmp_path: Path):
+    with two_stay(tmp_path) as parent:
         os.killpg(parent.pid, signal.SIGINT)
         _, said = parent.communicate()
     assert "SpawnProcess" not in said  # which begins what a process says of an error
     assert said.rstrip().endswith("KeyboardInterrupt")
-    assert len(pids(tmp_path)) == 2
     assert not any(is_alive(pid) for pid in pids(tmp_path))
+
+
+def test_processes_do_not_outlive_one_that_was_killed(tmp_path: Path):
+    with two_stay(tmp_path) as parent:
+        parent.kill()
+        parent.communicate()  # which ends when nobody can write there
+    for _ in range(100):  # whoever adopted them has not seen their end yet, perhaps
+        if not any(is_alive(pid) for pid in pids(tmp_path)):
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{pids(tmp_path)} are alive")
 
 
 def test_a_comparison_whose_processes_die_says_so_in_a_line(tmp_path: Path):
@@ -226,12 +253,19 @@ def dask(folder: Path, workers: int):
             for kind, *options in commands
         ]
         try:
-            pool_work.wait_for(where)
-            yield json.loads(where.read_text())["address"], started[0]
+            yield address_in(where), started[0]
         finally:
             for process in reversed(started):
                 process.terminate()
                 process.wait()
+
+
+def address_in(file: Path) -> str:
+    for _ in range(1000):
+        with suppress(FileNotFoundError, ValueError):  # not there, or not written yet
+            return json.loads(file.read_text())["address"]
+        time.sleep(0.02)
+    raise TimeoutError("no scheduler has begun")
 
 
 @pytest.mark.filterwarnings("ignore:the Dask scheduler at .* has no workers yet")
