@@ -6,6 +6,8 @@ import json
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +19,9 @@ from benchmarks.sweeps.numbers import numbers
 from benchmarks.sweeps.studies import commands
 from hbsim.bench.report.build import build
 from hbsim.bench.report.figures import write_figures
+from hbsim.bench.report.figures_names import slug
+from hbsim.bench.report.figures_views import FEW_TASKS
+from hbsim.bench.report.model import Report
 from hbsim.bench.report.page import render
 from hbsim.bench.report.tables import markdown
 from hbsim.bench.sweep import read_results
@@ -26,7 +31,7 @@ __all__ = ["FIGURES", "write_pages", "write_readme"]
 # Of each study, the figures that docs/studies.md shows: names of `hbsim report --figures`.
 FIGURES: Final[dict[str, tuple[str, ...]]] = {
     "brackets-eta": ("heatmap-promotion-plain-4-workers", "regret-plain-1000-workers"),
-    "failures": ("anytime-mean-drops-16-workers", "ranks-score-drops-16-workers"),
+    "failures": ("anytime-mean-drops-16-workers", "regret-drops-16-workers"),
     "lcbench": ("regret-plain-4-workers", "ranks-score-all-settings"),
     "pausing": ("anytime-mean-expensive-16-workers", "time-expensive-16-workers"),
     "small": ("anytime-formula-plain-4-workers",),
@@ -72,10 +77,28 @@ def write_pages(name: str, work: Path, out: Path) -> None:
     for kept in KEPT:
         shutil.copyfile(work / kept, target / kept)
     with tempfile.TemporaryDirectory() as folder:
-        write_figures(report, Path(folder))
+        write_figures(_with_settings(report, FIGURES[name]), Path(folder))
         for figure in FIGURES[name]:
             shutil.copyfile(Path(folder) / f"{figure}.png", target / f"{figure}.png")
     _note_time(name, work, out, time.process_time() - begin)
+
+
+def _with_settings(report: Report, figures: Sequence[str]) -> Report:
+    """Return a report of the settings that figures are of, so that few are drawn.
+
+    All tasks stay where few would be left: each would have figures of its own then.
+    """
+
+    def is_drawn(setting: str) -> bool:
+        return any(figure.endswith(slug(setting)) for figure in figures)
+
+    tasks = tuple(task for task in report.tasks if is_drawn(task.setting))
+    return replace(
+        report,
+        across=tuple(across for across in report.across if is_drawn(across.setting)),
+        heatmaps=tuple(heatmap for heatmap in report.heatmaps if is_drawn(heatmap.setting)),
+        tasks=tasks if len(tasks) > FEW_TASKS else report.tasks,
+    )
 
 
 def _note_time(name: str, work: Path, out: Path, report: float) -> None:
