@@ -122,7 +122,7 @@ def write_readme(out: Path) -> None:
         data = " --data DIR" if "--data DIR" in manifest["command"] else ""
         groups = {task["group"] for task in manifest["tasks"]}
         rows.append(
-            f"| [{path.parent.name}]({path.parent.name}/report.md) | {manifest['cells']:,} | "
+            f"| {_links(path.parent)} | {manifest['cells']:,} | "
             f"{len(manifest['variants'])} | {len(manifest['tasks'])} | {len(groups)} | "
             f"`python -m benchmarks.sweeps {path.parent.name}{data}` |"
         )
@@ -131,3 +131,10 @@ def write_readme(out: Path) -> None:
     table = "\n".join([head, *rows])
     said = ", ".join(f"{name} {number}" for name, number in versions.items())
     (out / "README.md").write_text(README.format(table=table, versions=said), "utf-8")
+
+
+def _links(folder: Path) -> str:
+    """Return the name of a study that leads to its tables, and a link to its page if that is kept."""
+    name = folder.name
+    page = f", [page]({name}/report.html)" if (folder / "report.html").is_file() else ""
+    return f"[{name}]({name}/report.md){page}"
