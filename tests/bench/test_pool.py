@@ -230,34 +230,31 @@ def test_an_address_without_a_scheduler_is_one_error(monkeypatch: pytest.MonkeyP
 def dask(folder: Path, workers: int):
     """Give the address of a scheduler on this machine, with workers of one thread each; and how to end it."""
     pytest.importorskip("distributed")
+    settings = {
+        "PYTHONPATH": str(ROOT),
+        "DASK_TEMPORARY_DIRECTORY": str(folder),
+        "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
+        "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "3s",  # how long a dead worker's results are asked for
+    }
+    started: list[subprocess.Popen] = []
+
+    def start(kind: str, *options: str) -> None:
+        command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", "--no-dashboard", *options]
+        environment = {**os.environ, **settings}
+        with (folder / "log").open("a") as log:
+            started.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=folder))
+
     where = folder / "scheduler.json"
-    to_it = ("--scheduler-file", str(where), "--no-dashboard")
-    commands = [("scheduler", *to_it, "--host", "127.0.0.1", "--port", "0")]
-    commands += [
-        ("worker", *to_it, "--no-nanny", "--nthreads", "1", "--name", f"{n}") for n in range(workers)
-    ]
-    with (folder / "log").open("w") as log:
-        started = [
-            subprocess.Popen(
-                [sys.executable, "-m", f"distributed.cli.dask_{kind}", *options],
-                stdout=log,
-                stderr=log,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": str(ROOT),
-                    "DASK_TEMPORARY_DIRECTORY": str(folder),
-                    "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
-                },
-                cwd=folder,
-            )
-            for kind, *options in commands
-        ]
-        try:
-            yield address_in(where), started[0]
-        finally:
-            for process in reversed(started):
-                process.terminate()
-                process.wait()
+    try:
+        start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(where))
+        address = address_in(where)
+        for _ in range(workers):
+            start("worker", address, "--no-nanny", "--nthreads", "1")
+        yield address, started[0]
+    finally:
+        for process in reversed(started):
+            process.terminate()
+            process.wait()
 
 
 def address_in(file: Path) -> str:
