@@ -55,7 +55,7 @@ def report(
             for kind, path in (("figures", figures), ("tables", tables))
             if path is not None
         }
-        made = build(read_results(folder), command_line(ctx, ("force", "as_json")))
+        made = build(read_results(folder), command_line(ctx, ("force", "as_json")), str(folder))
         files = _write(made, folders)
         if out is not None:
             _write_page(made, out)

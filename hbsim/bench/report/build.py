@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,7 +21,7 @@ from hbsim.bench.sweep.scored import TaskKey
 __all__ = ["build"]
 
 
-def build(results: SweepResults, command: str) -> Report:
+def build(results: SweepResults, command: str, folder: str = "DIR") -> Report:
     """Work out all that a report says.
 
     Parameters
@@ -29,6 +30,8 @@ def build(results: SweepResults, command: str) -> Report:
         Of a sweep, finished or not.
     command : str
         The one that makes this report.
+    folder : str
+        Where the results are, as its user says it.
 
     Raises
     ------
@@ -39,12 +42,12 @@ def build(results: SweepResults, command: str) -> Report:
     found = diagnosis(results)
     tasks: list[Task] = []
     scored: list[TaskScores] = []
-    by_task = _by_task(results.done)
+    by_task, plan = _by_task(results.done), _by_task(results.cells)
     for task in manifest["tasks"]:
         key = (task["surrogate"], task["cluster"], task["workers"])
         if key not in by_task:
             continue
-        scores = task_scores(results, key, by_task[key])
+        scores = task_scores(results, key, by_task[key], set(plan[key]["variant"]))
         scored.append(scores)
         tasks.append(_diagnosed(make_task(task, scores, results, by_task[key]), key, found))
     groups = {(t["surrogate"], t["cluster"], t["workers"]): t["group"] for t in manifest["tasks"]}
@@ -61,7 +64,7 @@ def build(results: SweepResults, command: str) -> Report:
         across=across_settings(scored, groups, names),
         heatmaps=heatmaps(scored, groups, manifest["variants"]),
         missing=tuple(_missing(results.cells)),
-        commands=_commands(manifest, command),
+        commands=_commands(manifest, command, folder),
         versions=manifest["versions"],
         spec=results.spec,
     )
@@ -96,5 +99,5 @@ def _missing(cells: pl.DataFrame) -> list[Missing]:
     return sorted(found, key=lambda missing: -missing.cells)
 
 
-def _commands(manifest: Mapping[str, Any], command: str) -> dict[str, str]:
-    return {"the studies": manifest["command"], "this report": command}
+def _commands(manifest: Mapping[str, Any], command: str, folder: str) -> dict[str, str]:
+    return {"the studies": f"{manifest['command']} --out {shlex.quote(folder)}", "this report": command}

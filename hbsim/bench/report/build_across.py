@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from hbsim.bench import statistics
 from hbsim.bench.report.model import Across, Duel, Heatmap
 from hbsim.bench.report.pairs import TaskScores
-from hbsim.bench.statistics import across_tasks, group_means, seed_means
+from hbsim.bench.statistics import AcrossTasks, across_tasks, group_means, least_pairs, seed_means
 from hbsim.bench.sweep.scored import TaskKey
 from hbsim.surrogates.protocol import Floats
 
@@ -53,12 +54,14 @@ def _settings(scored: Sequence[TaskScores]) -> dict[str, list[TaskScores]]:
 def _across(
     setting: str, measure: str, tasks: Sequence[TaskScores], groups: Groups, variants: Sequence[str]
 ) -> Across | None:
+    tasks = [task for task in tasks if task.is_complete]
     everywhere = [name for name in variants if all(name in task.variants for task in tasks)]
-    if not everywhere or len({groups[task.key] for task in tasks}) < 2:
+    if len(everywhere) < 2 or len({groups[task.key] for task in tasks}) < 2:
         return None
     means = np.array([_means(task, measure, everywhere) for task in tasks])
     names, blocks = group_means(means, [groups[task.key] for task in tasks])
     found = across_tasks(blocks)
+    is_tested = len(names) >= least_pairs()  # fewer can tell no pair apart: then nothing is tested at all
     order = sorted(range(len(everywhere)), key=lambda v: (_last_if_nan(float(found.mean_ranks[v])), v))
     return Across(
         setting=setting,
@@ -68,14 +71,20 @@ def _across(
         scores=tuple(tuple(float(block[v]) for v in order) for block in blocks),
         means=tuple(found.means[v] for v in order),
         ranks=tuple(float(found.mean_ranks[v]) for v in order),
-        p_friedman=found.p_friedman,
-        critical_difference=found.critical_difference,
-        cliques=tuple(tuple(everywhere[v] for v in clique) for clique in found.cliques),
-        duels=tuple(
-            Duel(everywhere[d.first], everywhere[d.second], d.wins, d.ties, d.losses, d.p, d.p_nemenyi)
-            for d in found.duels
-        ),
+        p_friedman=found.p_friedman if is_tested else math.nan,
+        critical_difference=found.critical_difference if is_tested else math.nan,
+        cliques=_cliques(found, everywhere) if is_tested else (),
+        duels=tuple(_duel(duel, everywhere, is_tested) for duel in found.duels),
     )
+
+
+def _cliques(found: AcrossTasks, names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(names[v] for v in clique) for clique in found.cliques)
+
+
+def _duel(duel: statistics.Duel, names: Sequence[str], is_tested: bool) -> Duel:
+    p, p_nemenyi = (duel.p, duel.p_nemenyi) if is_tested else (math.nan, math.nan)
+    return Duel(names[duel.first], names[duel.second], duel.wins, duel.ties, duel.losses, p, p_nemenyi)
 
 
 def _means(task: TaskScores, measure: str, variants: Sequence[str]) -> Floats:

@@ -166,6 +166,17 @@ def _notes(scores: TaskScores, cells: pl.DataFrame) -> list[str]:
     guess = scores.scale.regret(np.array([scores.scale.guess]))[0]
     if not guess > 0:
         notes.append("a guess is as good as the best here: scores are regrets in the metric's own unit")
+    if scores.absent:
+        which = _listed(list(scores.absent), len(scores.variants) + len(scores.absent))
+        notes.append(
+            f"{which}: no finished study here; the ranking is of the others, and is not counted above"
+        )
+    running = cells.filter(pl.col("simulated_seconds") > scores.budget.value).height
+    if scores.budget.text != "as given" and 2 * running > len(cells):
+        notes.append(
+            f"scored at {scores.budget.text}: {running} of {len(cells)} studies were still running then, "
+            "which favours the quick ones; max_time or max_full_runs has all scored at a time that you choose"
+        )
     early = cells.filter((pl.col("simulated_seconds") < scores.budget.value) & ~pl.col("is_deserted"))
     if scores.budget.text == "as given" and not early.is_empty():
         names = [name for name in scores.variants if name in set(early["variant"])]

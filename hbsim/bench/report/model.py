@@ -343,8 +343,8 @@ class Across:
     ranks : tuple of float
         Mean rank of each variant.
     p_friedman : float
-        That all are the same (Iman and Davenport's F; permutations below 10 groups); NaN where there are too
-        few groups or variants.
+        That all are the same (Iman and Davenport's F; permutations below 10 groups); NaN where there are
+        fewer than 6 groups: with so few no pair can be told apart.
     critical_difference : float
         Nemenyi's: mean ranks closer than that are not told apart; NaN likewise.
     cliques : tuple of tuples of str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,8 @@ class TaskScores:
         The task.
     variants : tuple of str
         The k variants with a finished cell here, in the sweep's order.
+    absent : tuple of str
+        Those that were to run here, and have none.
     seeds : tuple of int
         The n seeds that all of these have.
     keys : tuple of tuples of str, (n, k)
@@ -42,6 +44,7 @@ class TaskScores:
 
     key: TaskKey
     variants: tuple[str, ...]
+    absent: tuple[str, ...]
     seeds: tuple[int, ...]
     keys: tuple[tuple[str, ...], ...]
     scale: Scale
@@ -50,12 +53,19 @@ class TaskScores:
     area: Floats
     reach: Floats
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether all variants that were to run here have seeds in common."""
+        return bool(self.seeds) and not self.absent
+
     def studies(self, results: SweepResults, variant: int) -> list[Steps]:
         """Return the incumbents of a variant's studies, by seed."""
         return [results.steps.get(row[variant], _NONE) for row in self.keys]
 
 
-def task_scores(results: SweepResults, key: TaskKey, cells: pl.DataFrame) -> TaskScores:
+def task_scores(
+    results: SweepResults, key: TaskKey, cells: pl.DataFrame, planned: Collection[str]
+) -> TaskScores:
     """Score a task.
 
     Parameters
@@ -66,6 +76,8 @@ def task_scores(results: SweepResults, key: TaskKey, cells: pl.DataFrame) -> Tas
         The task.
     cells : polars.DataFrame
         Its finished cells; at least one.
+    planned : collection of str
+        The variants that were to run here.
     """
     order = [variant["name"] for variant in results.manifest["variants"]]
     there = set(cells["variant"])
@@ -90,6 +102,7 @@ def task_scores(results: SweepResults, key: TaskKey, cells: pl.DataFrame) -> Tas
     return TaskScores(
         key,
         variants,
+        tuple(name for name in order if name in planned and name not in there),
         seeds,
         keys,
         scale,

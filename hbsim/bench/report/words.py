@@ -13,25 +13,30 @@ __all__ = ["notes", "summary"]
 
 ALPHA = 0.05
 MANY = 4  # names that a sentence lists
-FEW_GROUPS = 6
+TASKS = 3  # that are told one by one
 
 
 def summary(report: Report) -> list[str]:
-    """Return a few sentences: how much there is, who leads, what cannot be told apart, where it is lost."""
+    """Return a few sentences: how much there is, what is told apart over tasks, and what task by task."""
     if not report.tasks:
         return [f"None of the {report.cells:,} cells has a result yet."]
-    said = [_size(report)]
     overall = _overall(report)
-    settings = [across for across in report.across if across.measure == "score" and across.setting != ALL]
+    said = [*_missing(report), _size(report)]
     if overall is not None:
-        said += _across(overall)
-        said += _by_setting(settings) if len(settings) > 1 else []
-    elif len(report.tasks) == 1:
-        said += _task(report.tasks[0])
-    else:
-        said += _tasks(report.tasks)
-    said += _losses(report)
-    return said
+        said += _over_tasks(overall)
+        said += _by_setting(report)
+    elif len(report.tasks) > 1:
+        said.append("The tasks are of one group, so nothing is tested over tasks: each speaks for itself.")
+    said += _task(report.tasks[0]) if len(report.tasks) == 1 else _tasks(report, overall)
+    return [*said, *_losses(report)]
+
+
+def _missing(report: Report) -> list[str]:
+    missing = report.cells - report.finished
+    if not missing:
+        return []
+    reason = f": {report.missing[0].reason}" if report.missing else ""
+    return [f"Not complete: {missing:,} of {report.cells:,} cells have no result{reason.rstrip('.')}."]
 
 
 def _size(report: Report) -> str:
@@ -39,61 +44,88 @@ def _size(report: Report) -> str:
     each = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     variants, tasks = len(report.variants), len(report.tasks)
     text = f"{report.finished:,} studies: {_count(variants, 'variant')} on {_count(tasks, 'task')}, "
-    text += f"{each} paired seeds each."
-    missing = report.cells - report.finished
-    return text + (f" {missing:,} of {report.cells:,} cells have no result." if missing else "")
+    return text + f"{each} paired seeds each."
 
 
 def _overall(report: Report) -> Across | None:
-    """Return the comparison over all settings, or the only one; None where variants or tasks are too few."""
-    scores = [across for across in report.across if across.measure == "score" and len(across.variants) > 1]
+    """Return the comparison over all settings, or the only one; None where tasks are all of one group."""
+    scores = [across for across in report.across if across.measure == "score"]
     whole = [across for across in scores if across.setting == ALL] or scores[:1]
-    return whole[0] if whole and len(whole[0].groups) > 1 else None
+    return whole[0] if whole else None
 
 
-def _across(across: Across) -> list[str]:
-    best, groups = across.variants[0], len(across.groups)
-    first = [v for v, rank in zip(across.variants, across.ranks, strict=True) if rank == across.ranks[0]]
-    lead = f"Over {groups} independent groups of tasks {_listed(first)} {_has(first)} the best mean rank, "
-    said = [f"{lead}{across.ranks[0]:.2f} of {len(across.variants)}."]
-    if groups < FEW_GROUPS:
-        least = least_pairs(ALPHA)
-        said.append(
-            f"{groups} groups are too few for a test between tasks (Wilcoxon's needs {least}): "
-            "whether that holds for other tasks is open."
-        )
-        return said
+def _over_tasks(across: Across) -> list[str]:
+    """Say what holds over tasks, and only what a test says."""
+    groups = len(across.groups)
+    if groups < least_pairs(ALPHA):
+        return [
+            f"Over {groups} groups of tasks nothing can be told apart: a test needs {least_pairs(ALPHA)}. "
+            "Which variant is better on other tasks is open."
+        ]
     if not across.p_friedman < ALPHA:
-        said.append(
-            f"But the variants' ranks differ no more than chance would have them (Friedman p = "
-            f"{_p(across.p_friedman)}): too close to call."
-        )
-        return said
+        return [
+            f"Over {groups} groups of tasks the variants' ranks differ no more than chance would have them "
+            f"(Friedman p = {_p(across.p_friedman)}): too close to call."
+        ]
+    first = [v for v, rank in zip(across.variants, across.ranks, strict=True) if rank == across.ranks[0]]
+    best = across.variants[0]
+    verb = "has" if len(first) == 1 else "share"
+    said = [
+        f"Over {groups} groups of tasks {_listed(first)} {verb} the best mean rank, {across.ranks[0]:.2f} of "
+        f"{len(across.variants)}."
+    ]
     duels = {frozenset((duel.first, duel.second)): duel.p for duel in across.duels}
     close = [v for v in across.variants[1:] if not duels[frozenset((best, v))] < ALPHA]
     worse = [v for v in across.variants[1:] if v not in close]
     if worse:
-        said.append(f"It is ahead of {_listed(worse)} (Wilcoxon over tasks, Holm-corrected).")
-    if close:
-        said.append(f"Too close to call against it: {_listed(close)}.")
+        said.append(f"{quoted(best)} is ahead of {_listed(worse)} (Wilcoxon over groups, Holm-corrected).")
+    if close and not worse:
+        said.append(f"All {len(close)} others are too close to call against {quoted(best)}, pair by pair.")
+    elif close:
+        said.append(f"Too close to call against {quoted(best)}: {_listed(close)}.")
     return said
 
 
-def _tasks(tasks: Sequence[Task]) -> list[str]:
-    """Say who leads where, of tasks that are all of one group."""
-    leaders: dict[str, list[str]] = {}
-    close = pairs = 0
-    for task in tasks:
-        if len(task.rows) < 2 or not math.isfinite(task.rows[0].score.mean):
-            continue
-        leaders.setdefault(task.rows[0].variant, []).append(task.name)
-        close += sum(row.call == "too close to call" for row in task.rows)
-        pairs += len(task.rows) - 1
-    if not leaders:
+def _by_setting(report: Report) -> list[str]:
+    """Say in which settings variants are told apart over tasks, and who leads there."""
+    settings = [a for a in report.across if a.measure == "score" and a.setting != ALL]
+    if len(settings) < 2 or all(len(a.groups) < least_pairs(ALPHA) for a in settings):
         return []
-    parts = [f"{quoted(name)} on {_listed(where, quote=False)}" for name, where in leaders.items()]
-    said = [f"In front are {'; '.join(parts)}." if len(parts) > 1 else f"In front is {parts[0]}."]
-    return [*said, f"Of {pairs} variants beside them {close} are too close to call, seed by seed."]
+    leaders: dict[str, list[str]] = {}
+    for across in settings:
+        if across.p_friedman < ALPHA:
+            leaders.setdefault(across.variants[0], []).append(across.setting)
+    open_ = [across.setting for across in settings if not across.p_friedman < ALPHA]
+    parts = [f"{quoted(name)} with {_listed(where, quote=False)}" for name, where in leaders.items()]
+    said = [f"Setting by setting, the best mean rank is that of {'; '.join(parts)}."] if parts else []
+    return [*said, *([f"Not told apart at all: {_listed(open_, quote=False)}."] if open_ else [])]
+
+
+def _tasks(report: Report, overall: Across | None) -> list[str]:
+    """Say how many tasks tell variants apart, seed by seed, and where the leader over tasks is behind."""
+    told = [task for task in report.tasks if any(row.call == "worse" for row in task.rows)]
+    ranked = [task for task in report.tasks if len(task.rows) > 1]
+    if not ranked:
+        return []
+    if not told:
+        return [f"Seed by seed, none of {_count(len(ranked), 'task')} tells any variant from its best one."]
+    said = [
+        f"Seed by seed, {len(told)} of {_count(len(ranked), 'task')} tell some variant from their best one."
+    ]
+    shown = told[:TASKS]
+    for task in shown:
+        worse = [row.variant for row in task.rows if row.call == "worse"]
+        said.append(f"On {task.name}: {quoted(task.rows[0].variant)} is ahead of {_listed(worse)}.")
+    if overall is not None:
+        behind = [
+            t.name
+            for t in told
+            if any(r.variant == overall.variants[0] and r.call == "worse" for r in t.rows)
+        ]
+        if behind:
+            best = quoted(overall.variants[0])
+            said.append(f"{best}, first by mean rank, is behind the best on {_listed(behind, quote=False)}.")
+    return said
 
 
 def _task(task: Task) -> list[str]:
@@ -101,12 +133,12 @@ def _task(task: Task) -> list[str]:
     if len(rows) < 2 or not math.isfinite(rows[0].score.mean):
         return []
     best = rows[0]
-    said = [
-        f"On {quoted(task.surrogate)} with {task.workers} workers, {quoted(best.variant)} leads after "
-        f"{task.budget:.4g} simulated seconds: its incumbents have {best.score.mean:.2g} of a guess's regret."
-    ]
     worse = [row.variant for row in rows if row.call == "worse"]
     close = [row for row in rows if row.call == "too close to call"]
+    said = [
+        f"On {quoted(task.surrogate)}, {task.setting}, {quoted(best.variant)} has the least regret "
+        f"after {task.budget:.4g} simulated seconds: {best.score.mean:.2g} of a guess's."
+    ]
     if worse:
         said.append(f"It is ahead of {_listed(worse)}, seed by seed (Wilcoxon, Holm-corrected).")
     if close:
@@ -119,26 +151,12 @@ def _settle(close: Sequence[TaskRow]) -> str:
     if not needed:
         return ""
     count, variant = min(needed)
-    return (
-        f" About {count:,} seeds would settle {quoted(variant)}."
-        if len(needed) == len(close) == 1
-        else (f" About {count:,} seeds would settle the nearest to it, {quoted(variant)}.")
-    )
-
-
-def _by_setting(settings: Sequence[Across]) -> list[str]:
-    leaders: dict[str, list[str]] = {}
-    for across in settings:
-        if across.variants and math.isfinite(across.ranks[0]):
-            leaders.setdefault(across.variants[0], []).append(across.setting)
-    if len(leaders) < 2:
-        return [f"{quoted(next(iter(leaders)))} leads in every setting."] if leaders else []
-    parts = [f"{quoted(name)} with {_listed(where, quote=False)}" for name, where in leaders.items()]
-    return [f"Who leads depends on the setting: {'; '.join(parts)}."]
+    which = quoted(variant) if len(needed) == 1 else f"the easiest, {quoted(variant)}"
+    return f" About {count:,} new seeds would settle {which}."
 
 
 def _losses(report: Report) -> list[str]:
-    """Say what early decisions cost, least and most, over all tasks."""
+    """Say what early decisions cost, over all tasks; fifo takes none."""
     means: dict[str, float] = {}
     for variant in report.variants:
         parts = [p.decisions for task in report.tasks for p in task.regrets if p.variant == variant.name]
@@ -147,16 +165,16 @@ def _losses(report: Report) -> list[str]:
             means[variant.name] = math.fsum(known) / len(known)
     if not means:
         return []
-    most, least = max(means, key=means.__getitem__), min(means, key=means.__getitem__)
-    if means[most] == 0.0:
+    most, least = max(means.values()), min(means.values())
+    if most == 0.0:
         return ["Early decisions cost nothing: no trial was stopped that would have ended best."]
-    text = f"Early decisions cost {quoted(most)} most: {_share(means[most])} of a guess's regret"
-    return [f"{text}; {quoted(least)} least, {_share(means[least])}." if most != least else f"{text}."]
+    amount = _share(most) if len(means) == 1 else f"{_share(least)} to {_share(most)}, by variant,"
+    return [f"Early decisions cost {amount} of a guess's regret on average; what was gained for it is time."]
 
 
 def notes(report: Report, warnings: Iterable[str]) -> list[str]:
     """Return what a reader should keep in mind."""
-    said = [f"warned when the sweep began: {text}" for text in warnings]
+    said = [f"Warned when the sweep began: {text}" for text in warnings]
     if report.tasks:
         said.append(
             "Scores are normalised regrets: 0 is the best there is at R, 1 no better than a configuration "
@@ -166,6 +184,9 @@ def notes(report: Report, warnings: Iterable[str]) -> list[str]:
             "Seeds of a task say how sure its own result is, not what other tasks would show; tests over "
             "tasks count each group of tasks once."
         )
+    left_out = [task.name for task in report.tasks if not task.seeds]
+    if left_out:
+        said.append(f"{_listed(left_out, quote=False)}: no seed is finished for all variants there.")
     partial = [v.name for v in report.variants if any(v.name not in _names(task) for task in report.tasks)]
     if partial:
         said.append(f"{_listed(partial)}: not on every task, so left out where all tasks count.")
@@ -186,10 +207,6 @@ def _listed(names: Sequence[str], quote: bool = True) -> str:
     if len(names) > MANY:
         return f"{', '.join(shown)} and {len(names) - MANY} more"
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
-
-
-def _has(names: Sequence[str]) -> str:
-    return "has" if len(names) == 1 else "share"
 
 
 def _count(number: int, what: str) -> str:

@@ -32,21 +32,23 @@ def said(report):
 def test_who_is_ahead_and_who_is_too_close_over_tasks():
     report = replace(example(), across=(across(("a", "b", "c"), {("a", "c"): 0.01}),))
     text = said(report)
-    assert "8 independent groups of tasks “a” has the best mean rank, 1.00 of 3" in text
-    assert "ahead of “c”" in text
-    assert "Too close to call against it: “b”" in text
+    assert "Over 8 groups of tasks “a” has the best mean rank, 1.00 of 3" in text
+    assert "“a” is ahead of “c”" in text
+    assert "Too close to call against “a”: “b”" in text
 
 
 def test_ranks_that_chance_would_have_are_no_lead():
     text = said(replace(example(), across=(across(("a", "b"), {("a", "b"): 0.01}, friedman=0.3),)))
     assert "too close to call" in text
-    assert "ahead of" not in text
+    assert "“a” is ahead" not in text
+    assert "mean rank" not in text
 
 
 def test_too_few_groups_are_said_and_nothing_else_is_claimed():
     text = said(replace(example(), across=(across(("a", "b"), {("a", "b"): 0.001}, groups=3),)))
-    assert "3 groups are too few for a test between tasks (Wilcoxon's needs 6)" in text
-    assert "ahead of" not in text
+    assert "Over 3 groups of tasks nothing can be told apart: a test needs 6." in text
+    assert "“a” is ahead" not in text
+    assert "mean rank" not in text
 
 
 def test_a_shared_lead_is_shared():
@@ -54,14 +56,38 @@ def test_a_shared_lead_is_shared():
     assert "“a” and “b” share the best mean rank, 1.50 of 3" in text
 
 
-def test_leaders_that_depend_on_the_setting_are_named():
+def test_leaders_are_named_where_a_test_tells_variants_apart_and_only_there():
     settings = (
         across(("a", "b"), {}, setting="plain, 4 workers"),
         across(("b", "a"), {}, setting="plain, 32 workers"),
+        across(("b", "a"), {}, setting="plain, 99 workers", friedman=0.5),
         across(("a", "b"), {}, setting="all settings"),
     )
     text = said(replace(example(), across=settings))
-    assert "Who leads depends on the setting: “a” with plain, 4 workers; “b” with plain, 32 workers." in text
+    assert "the best mean rank is that of “a” with plain, 4 workers; “b” with plain, 32 workers." in text
+    assert "Not told apart at all: plain, 99 workers." in text
+
+
+def test_where_the_leader_over_tasks_is_behind_is_said():
+    report = example()
+    names = [row.variant for row in report.tasks[0].rows]
+    first = report.tasks[0]
+    rows = tuple(
+        replace(row, call="best" if place == 0 else "worse" if place == 1 else "too close to call")
+        for place, row in enumerate(first.rows)
+    )
+    rest = tuple(
+        replace(
+            task,
+            rows=tuple(replace(r, call="best" if r.rank == 1 else "too close to call") for r in task.rows),
+        )
+        for task in report.tasks[1:]
+    )
+    overall = across((names[1], names[0]), {}, setting="all settings")
+    text = said(replace(report, tasks=(replace(first, rows=rows), *rest), across=(overall,)))
+    assert f"Seed by seed, 1 of {len(report.tasks)} tasks tell some variant from their best one." in text
+    assert f"On {first.name}: “{names[0]}” is ahead of “{names[1]}”." in text
+    assert f"“{names[1]}”, first by mean rank, is behind the best on {first.name}." in text
 
 
 def test_a_single_task_is_told_seed_by_seed():
@@ -73,8 +99,8 @@ def test_a_single_task_is_told_seed_by_seed():
         replace(others[0], variant="near", call="too close to call", seeds_needed=123),
     )
     text = said(replace(example(), tasks=(replace(task, rows=rows),), across=()))
-    assert "“best <i>” leads after" in text
-    assert "Too close to call against it: “near”. About 123 seeds would settle “near”." in text
+    assert "“best <i>” has the least regret after" in text
+    assert "Too close to call against it: “near”. About 123 new seeds would settle “near”." in text
 
 
 def test_what_early_decisions_cost_is_a_mean_over_tasks_and_never_of_fifo():
@@ -86,7 +112,7 @@ def test_what_early_decisions_cost_is_a_mean_over_tasks_and_never_of_fifo():
         for name in kinds
     )
     text = said(replace(report, tasks=tuple(replace(task, regrets=parts) for task in report.tasks)))
-    assert f"cost “{names[0]}” most: 50.0% of a guess's regret; “{names[1]}” least, 0.1%." in text
+    assert "Early decisions cost 0.1% to 50.0%, by variant, of a guess's regret" in text
 
 
 def test_nothing_finished_is_said():
@@ -97,5 +123,5 @@ def test_nothing_finished_is_said():
 
 def test_missing_cells_and_warnings_are_told():
     report = replace(example(), cells=100, finished=90)
-    assert "10 of 100 cells have no result." in said(report)
-    assert notes(report, ["brackets=5 is clipped"])[0] == "warned when the sweep began: brackets=5 is clipped"
+    assert summary(report)[0].startswith("Not complete: 10 of 100 cells have no result")
+    assert notes(report, ["brackets=5 is clipped"])[0] == "Warned when the sweep began: brackets=5 is clipped"
