@@ -96,11 +96,14 @@ def task(
                 regret=interval(rng, score * 37.0, empty=empty),
                 area=interval(rng, score * 2.5, empty=empty),
                 to_target=interval(rng, 9000 * score**0.3, empty=empty),
+                median_time=interval(rng, 7000 * score**0.3, empty=empty),
+                p_target=math.nan if rank == 1 or empty else 0.3,
                 reached=nan * min(1.0, rank / 7),
                 missing=int(rank == 4) * 3,
                 difference=NONE if rank == 1 or empty else interval(rng, score - scores[0]),
                 p=math.nan if rank == 1 or empty else (0.2 if close else 0.0004),
                 effect=nan * (1.0 - 1.0 / rank),
+                superiority=nan / rank,
                 call="no score"
                 if empty
                 else "best"

@@ -15,6 +15,7 @@ from hbsim.bench.statistics import (
     Interval,
     compare_pairs,
     holm_pairs,
+    median_time,
     on_grid,
     reached_curve,
     restricted_time,
@@ -82,7 +83,7 @@ def task_rows(scores: TaskScores, cells: pl.DataFrame) -> tuple[TaskRow, ...]:
     missing = np.isnan(scores.score).sum(axis=0)
     order = [(int(missing[v]), _last_if_nan(score[v].mean)) for v in range(len(scores.variants))]
     best = order.index(min(order))
-    p = holm_pairs(scores.score)
+    p, p_target = holm_pairs(scores.score), holm_pairs(restricted)
     differences = mean_intervals((scores.score - scores.score[:, [best]]).T)
     means = _means(scores, cells)
     rows = []
@@ -100,17 +101,25 @@ def task_rows(scores: TaskScores, cells: pl.DataFrame) -> tuple[TaskRow, ...]:
                 regret=_times(score[v], scores.scale.unit),
                 area=area[v],
                 to_target=to_target[v],
+                median_time=_median(scores, v),
+                p_target=math.nan if v == best else float(p_target[v, best]),
                 reached=float(np.isfinite(scores.reach[:, v]).mean()),
                 missing=int(missing[v]),
                 difference=differences[v],
                 p=math.nan if v == best else float(p[v, best]),
                 effect=math.nan if v == best else pair.rank_biserial,
+                superiority=math.nan if v == best else pair.superiority,
                 call=call,
                 seeds_needed=_needed(scores, v, best) if open_ else None,
                 **{mean: means[name][mean] for mean in MEANS},
             )
         )
     return tuple(sorted(rows, key=lambda row: row.rank))
+
+
+def _median(scores: TaskScores, variant: int) -> Interval:
+    found = median_time(scores.reach[:, variant], scores.budget.value)
+    return Interval(found.median, found.low, found.high)
 
 
 def _needed(scores: TaskScores, variant: int, best: int) -> int | None:

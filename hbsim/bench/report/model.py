@@ -81,7 +81,13 @@ class TaskRow:
     area : Interval
         Normalised regret averaged over the time until then (area under the anytime curve).
     to_target : Interval
-        Mean simulated seconds until the target, those that do not reach it counted as the whole time.
+        Mean simulated seconds without the target, of the whole time until the budget at most: those that
+        do not reach it count as all of it (restricted mean time).
+    median_time : Interval
+        Simulated seconds until half of the seeds have reached the target (as `mean`) and the interval of
+        that; infinite where it comes after the budget, NaN ends where there are too few seeds.
+    p_target : float
+        Wilcoxon's test of the restricted times against those of the best variant, corrected as `p` is.
     reached : float
         The share of seeds that reached the target.
     missing : int
@@ -93,10 +99,13 @@ class TaskRow:
         best.
     effect : float
         Matched-pairs rank-biserial correlation with the best, in [-1, 1]; above 0: worse than it.
+    superiority : float
+        The share of seeds in which it is better than the best variant, ties counted half; NaN for the best.
     call : str
         "best", "worse", "too close to call" or "no score".
     seeds_needed : int or None
-        About how many seeds would settle it, where it is too close to call; None where no number would.
+        With about so many new seeds a difference of this size is found in four of five cases, where it is
+        too close to call; None where no number would do.
     completed, busy_share, simulated_seconds, cost : float
         Means over seeds of what `Result.summary` calls so; cost NaN where nothing has a price.
     """
@@ -107,11 +116,14 @@ class TaskRow:
     regret: Interval
     area: Interval
     to_target: Interval
+    median_time: Interval
+    p_target: float
     reached: float
     missing: int
     difference: Interval
     p: float
     effect: float
+    superiority: float
     call: str
     seeds_needed: int | None
     completed: float

@@ -168,11 +168,14 @@ def _row(
         regret=_around(score * 0.2977, 0.15 * score * 0.2977),
         area=_around(score + 0.1, 0.02),
         to_target=_around(budget * min(1.0, 0.3 + score), budget * 0.05),
+        median_time=_around(budget * min(1.0, 0.3 + score), budget * 0.05),
+        p_target=p,
         reached=float(np.clip(1.2 - 2 * score, 0, 1)),
         missing=0,
         difference=Interval(0.0, 0.0, 0.0) if is_best else Interval(gap, gap - 0.03, gap + 0.03),
         p=p,
         effect=NAN if is_best else float(np.tanh(8 * gap)),
+        superiority=NAN if is_best else float(0.5 - np.tanh(8 * gap) / 2),
         call="best" if is_best else "too close to call" if close else "worse",
         seeds_needed=int(20 + 2 / (gap + 0.01)) if close else None,
         completed=float(rng.integers(200, 900)),
@@ -307,24 +310,15 @@ def without_results(report: Report) -> Report:
     tasks = []
     for task in report.tasks:
         rows = tuple(
-            TaskRow(
-                row.variant,
-                rank,
-                none,
-                none,
-                none,
-                none,
-                NAN,
-                20,
-                none,
-                NAN,
-                NAN,
-                "no score",
-                None,
-                NAN,
-                NAN,
-                NAN,
-                NAN,
+            replace(
+                row,
+                rank=rank,
+                **dict.fromkeys(("score", "regret", "area", "to_target", "median_time", "difference"), none),
+                **dict.fromkeys(("p_target", "reached", "p", "effect", "superiority", "completed"), NAN),
+                **dict.fromkeys(("busy_share", "simulated_seconds", "cost"), NAN),
+                missing=20,
+                call="no score",
+                seeds_needed=None,
             )
             for rank, row in enumerate(task.rows, 1)
         )
