@@ -44,6 +44,10 @@ class Table:
         A line a row: the configuration's name in the file, its hyperparameters, and what else is known.
     censored_rows : int
         How many of the rows end before the last level and were kept.
+    excluded_rows : int
+        How many of them were left out.
+    censored : str or None
+        What became of them, as in `load`.
     ends : array of int, shape (rows,)
         How many levels each row was recorded at: all, or those before its early end.
     """
@@ -80,6 +84,8 @@ class Table:
         self._levels = recorded.levels
         self.ends: Ints = ends[keep]
         self.censored_rows = int((self.ends < len(recorded.levels)).sum())
+        self.excluded_rows = len(ends) - len(keep)
+        self.censored = censored
         self.configurations: polars.DataFrame = recorded.configurations[keep]
         self.resources: tuple[float, ...] | None = tuple(recorded.levels.tolist())
         self.max_resource = float(recorded.levels[-1])

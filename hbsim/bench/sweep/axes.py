@@ -41,12 +41,15 @@ class VariantAxis:
     place: Place
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SurrogateAxis:
-    """Learning curves: keywords of `hbsim.surrogates.load`, and settings for them only."""
+    """Learning curves: keywords of `hbsim.surrogates.load`, and settings for them only.
+
+    `group` is the file's, None if it has none.
+    """
 
     name: str
-    group: str
+    group: str | None
     load: Mapping[str, Any]
     settings: Settings
     place: Place

@@ -44,8 +44,7 @@ def _of_table(source: Source, place: Place, table: SurrogateTable) -> Iterator[S
         called = name if table.name is None else table.name
         if table.name is not None and text != table.surrogate:  # one of several
             called = f"{table.name}/{text.rpartition('/')[2]}"
-        group = called if table.group is None else table.group
-        yield SurrogateAxis(called, group, {"surrogate": _located(source, text), **load}, own, place)
+        yield SurrogateAxis(called, table.group, {"surrogate": _located(source, text), **load}, own, place)
 
 
 def _instances(

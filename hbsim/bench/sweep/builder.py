@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, cast
 
 from hbsim.bench.sweep import curves
 from hbsim.bench.sweep.axes import ClusterAxis, SurrogateAxis, VariantAxis
 from hbsim.bench.sweep.curves import Known, Levels
+from hbsim.bench.sweep.groups import groups, origins
 from hbsim.bench.sweep.matching import Names, has_variant
 from hbsim.bench.sweep.merged import Layers, Merged
 from hbsim.bench.sweep.noting import Notes
+from hbsim.bench.sweep.remarks import remarks
 from hbsim.bench.sweep.schema import OPTIONS, STUDY
 from hbsim.bench.sweep.source import Source
 from hbsim.bench.sweep.study import Combination
 from hbsim.bench.variants import Value, complete
 from hbsim.core.options import TYPES
+from hbsim.core.scheduler import Scheduler
 from hbsim.errors import HbsimError, ParameterError, SurrogateError
 from hbsim.simulation import Cluster
 from hbsim.study import check_study
@@ -49,6 +52,8 @@ class Task:
         What there is at R.
     known : Known
         The learning curves.
+    notes : tuple of str
+        What a reader of its results should know of them.
     """
 
     surrogate: str
@@ -59,6 +64,7 @@ class Task:
     max_time: float | None
     levels: Levels
     known: Known
+    notes: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -94,6 +100,7 @@ class Builder:
         self._source, self._notes = source, notes
         self._layers = Layers(source)
         self._known: dict[str, Known] = {}
+        self._axes: list[SurrogateAxis] = []  # those whose curves are known
         self._levels: dict[tuple[str, float], Levels] = {}
         self._say_unused(variants)
 
@@ -127,6 +134,7 @@ class Builder:
                 raise self._source.of((*surrogate.place, "surrogate"), error) from None
             except HbsimError as error:
                 raise self._source.of(surrogate.place, error) from None
+            self._axes.append(surrogate)
         return self._known[surrogate.name]
 
     def _task(self, names: Names, surrogate: SurrogateAxis, known: Known, merged: Merged) -> Task:
@@ -141,7 +149,8 @@ class Builder:
         if runs is not None:
             max_time = self._seconds(runs, levels, merged)
         where = (names.surrogate, names.cluster, names.workers)
-        return Task(*where, surrogate.group, max_t, max_time, levels, known)
+        notes = remarks(known.surrogate, merged.get("trials"), bool(merged.get("replace")))
+        return Task(*where, surrogate.name, max_t, max_time, levels, known, notes)
 
     def _at_level(self, name: str, known: Known, max_t: float) -> Levels:
         if (name, max_t) not in self._levels:
@@ -180,7 +189,8 @@ class Builder:
     ) -> Combination:
         own = merged.get("searcher") if variant.searcher is None else variant.searcher
         searcher, known = cast("str | None", own), task.known
-        is_replacing = bool(merged.get("replace") or False)
+        # Without rows it says nothing, and is to be no other study.
+        is_replacing = bool(merged.get("replace")) and known.surrogate.rows is not None
         options = {name: value for name, value in merged.values.items() if name not in STUDY}
         options |= {"max_t": task.max_t}
         trials = merged.get("trials")
@@ -199,7 +209,16 @@ class Builder:
         for note in made.notes:
             self._notes.add(note)
         where = (surrogate.name, axis.name, surrogate.load, known.surrogate.mode)
-        return Combination(made, *where, known.fingerprint, cluster, task.max_time, is_replacing, searcher)
+        how = (task.max_time, is_replacing, searcher)
+        return Combination(made, *where, known.fingerprint, cluster, *how, _geometry(scheduler))
+
+    def grouped(self) -> list[Task]:
+        """Return the tasks that were made, with their groups; warns of groups that share curves."""
+        found = {axis: origins(self._known[axis.name].surrogate) for axis in self._axes}
+        named, texts = groups(found)
+        for text in texts:
+            self._notes.add(text)
+        return [replace(task, group=named[task.surrogate]) for task in self.tasks]
 
     def _say_unused(self, variants: Sequence[VariantAxis]) -> None:
         """Say which options no variant takes: each has its own, or is of a type without them."""
@@ -211,6 +230,11 @@ class Builder:
                     name in TYPES[one.type] and name not in one.own for one in there
                 ):
                     self._notes.add(self._source.broken((*place, name), rule).rule)
+
+
+def _geometry(scheduler: Scheduler) -> tuple[int, float] | None:
+    options = scheduler.options
+    return (scheduler.brackets, options.reduction_factor) if "brackets" in TYPES[options.type] else None
 
 
 def _cause(error: HbsimError) -> HbsimError:

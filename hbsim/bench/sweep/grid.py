@@ -97,9 +97,10 @@ def make_grid(source: Source) -> Grid:
         raise source.wrong((), "has no cell: include and exclude leave none")
     there = {study.of.task for study in studies}
     named = {study.of.variant.label for study in studies}
+    tasks = builder.grouped()
     return Grid(
         tuple(variant for variant in schedulers if variant.name in named),
-        tuple(task for task in builder.tasks if task.key in there),
+        tuple(task for task in tasks if task.key in there),
         studies,
         notes.lines(),
     )

@@ -47,6 +47,9 @@ class Combination:
         Whether rows of a table may come again.
     searcher : str or None
         Who chooses configurations.
+    geometry : (int, float) or None
+        The brackets that there are, those that do not fit aside, and the reduction factor; of types that
+        take `brackets`.
     """
 
     variant: Variant
@@ -59,6 +62,7 @@ class Combination:
     max_time: float | None
     is_replacing: bool
     searcher: str | None
+    geometry: tuple[int, float] | None = None
 
     @property
     def workers(self) -> int:

@@ -64,7 +64,7 @@ class Sweep:
             "target": self.source.table.target,
             "cells": len(self.grid.studies),
             "variants": self._variants(combinations),
-            "tasks": [_task(task) for task in self.grid.tasks],
+            "tasks": [_task(task, combinations) for task in self.grid.tasks],
             "clusters": _clusters(combinations),
             "warnings": list(self.grid.warnings),
         }
@@ -83,7 +83,7 @@ class Sweep:
         ]
 
 
-def _task(task: Task) -> dict[str, object]:
+def _task(task: Task, combinations: list[Combination]) -> dict[str, object]:
     surrogate, levels = task.known.surrogate, task.levels
     return {
         "surrogate": task.surrogate,
@@ -98,6 +98,13 @@ def _task(task: Task) -> dict[str, object]:
         "guess": _known(levels.guess),
         "full_run": levels.full_run,
         "fingerprint": task.known.fingerprint,
+        "rows": surrogate.rows,
+        "notes": list(task.notes),
+        "geometry": {
+            one.variant.label: None if one.geometry is None else list(one.geometry)
+            for one in combinations
+            if one.task == task.key
+        },
     }
 
 

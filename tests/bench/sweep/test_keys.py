@@ -113,7 +113,6 @@ def test_what_stands_in_a_trace_counts_and_no_name_does(tmp_path):
         {"top": "seeds = [4]"},
         {"top": "seeds = [3]\ndefaults = {max_time = 50.0}"},
         {"top": "seeds = [3]\ndefaults = {max_full_runs = 2.0}"},
-        {"top": "seeds = [3]\ndefaults = {replace = true}"},
         {"top": "seeds = [3]\ndefaults = {max_t = 3}"},
         {"top": "seeds = [3]\ndefaults = {retries = 1}"},
         {"surrogate": 'surrogate = "synthetic:mode=min,max_resource=9,seed=1"'},
@@ -133,6 +132,7 @@ def test_what_else_counts(parts, base, tmp_path):
         {"top": "seeds = [3]\nworkers = [2]", "cluster": ""},
         {"top": "seeds = [3]\nworkers = [7]"},
         {"top": "seeds = [3]\ndefaults = {max_t = 9.0, retries = 0, n = 3, replace = false}"},
+        {"top": "seeds = [3]\ndefaults = {replace = true}"},  # there are no rows
         {"variant": 'type = "stopping"\nname = "mine"'},
         {"variant": 'type = "stopping"\nbrackets = 1\ngrace_period = 1.0'},
         {"variant": 'type = "stopping"\nvary = {reduction_factor = [3]}\nsearcher = "random"'},
@@ -143,6 +143,11 @@ def test_what_else_counts(parts, base, tmp_path):
 )
 def test_what_does_not_count(parts, base, tmp_path):
     assert key(tmp_path, **parts) == base
+
+
+def test_rows_that_come_again_count_where_there_are_rows(tmp_path):
+    digits = {"surrogate": 'surrogate = "digits"'}
+    assert key(tmp_path, top="seeds = [3]\ndefaults = {replace = true}", **digits) != key(tmp_path, **digits)
 
 
 def test_no_option_is_forgotten():

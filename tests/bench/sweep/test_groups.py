@@ -1,0 +1,131 @@
+"""The same curves under several names are one group; what the manifest says of a task's curves."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from hbsim.bench.sweep import Sweep
+from tests.bench.sweep.made import read
+
+DIGITS = Path(__file__).parents[3] / "hbsim" / "surrogates" / "digits.parquet"
+TOP = 'seeds = 1\nworkers = 2\ndefaults = {trials = 5}\nvariants = [{type = "fifo"}]\n'
+EARLY = pl.DataFrame(
+    {
+        "config": [0, 0, 0, 1, 1, 2, 2, 2],
+        "epoch": [1, 2, 3, 1, 2, 1, 2, 3],
+        "loss": [3.0, 2.0, 1.0, 5.0, 4.0, 2.0, 1.5, 0.5],
+        "seconds": [1.0, 2.0, 3.0, 1.0, 2.0, 1.0, 2.0, 3.0],
+    }
+)
+
+
+def sweep(folder: Path, *tables: str, top: str = TOP) -> Sweep:
+    return read(folder, top + "".join(f"[[surrogates]]\n{table}\n" for table in tables))
+
+
+def groups(made: Sweep) -> dict[str, str]:
+    return {task.surrogate: task.group for task in made.grid.tasks}
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        'surrogate = "digits"\nmax_t = 3',
+        'surrogate = "digits"\nwrap = ["noise:std=0.01"]',
+        'surrogate = "digits"\nwrap = ["noise:std=0.01", "negate"]',
+        'surrogate = "digits"\nmetric = "val_cross_entropy"\nmode = "min"',
+        'surrogate = "copy.parquet"\nmetric = "val_error"\nmode = "min"',
+        'surrogate = "own.py:Same"',
+    ],
+)
+def test_the_same_curves_are_one_group(second, tmp_path):
+    shutil.copyfile(DIGITS, tmp_path / "copy.parquet")
+    (tmp_path / "own.py").write_text(
+        'from hbsim.surrogates import load\nSame = load("digits", wrap=["cost:factor=2"])\n'
+    )
+    other = 'surrogate = "synthetic:mode=min"\nname = "other"'
+    made = sweep(tmp_path, other, 'surrogate = "digits"', f'{second}\nname = "second"')
+    assert groups(made) == {"other": "other", "digits": "digits", "second": "digits"}
+    assert not [line for line in made.grid.warnings if "group" in line]
+
+
+def test_other_curves_are_another_group(tmp_path):
+    made = sweep(
+        tmp_path,
+        'surrogate = "synthetic:mode=min"\nname = "a"',
+        'surrogate = "synthetic:mode=min,seed=1"\nname = "b"',
+        'surrogate = "synthetic:mode=min"\nname = "c"\nwrap = ["cost:factor=3"]',
+    )
+    assert groups(made) == {"a": "a", "b": "b", "c": "a"}
+
+
+def test_a_group_of_the_file_decides(tmp_path):
+    plain, named = 'surrogate = "digits"\nname = "a"', 'surrogate = "digits"\nname = "b"\ngroup = "g"'
+    made = sweep(tmp_path, plain, named)
+    assert groups(made) == {"a": "g", "b": "g"}
+    assert made.grid.warnings == ()
+    made = sweep(tmp_path, plain, named, 'surrogate = "digits"\nname = "c"\ngroup = "h"\nmax_t = 3')
+    assert groups(made) == {"a": "g", "b": "g", "c": "h"}
+    (line,) = made.grid.warnings
+    assert line.startswith("b and c are of the same curves, and their groups are not the same (g, h)")
+
+
+def test_files_with_the_same_curves_hang_together(tmp_path):
+    EARLY.write_csv(tmp_path / "a.csv")
+    EARLY.write_parquet(tmp_path / "b.parquet")
+    options = 'metric = "loss"\nmode = "min"\ntrials = 2\n'
+    extra, kept = 'censored = "exclude"', 'censored = "extrapolate"'
+    made = sweep(
+        tmp_path,
+        f'surrogate = "a.csv"\nname = "a"\n{options}{kept}',
+        f'surrogate = "b.parquet"\nname = "c"\n{options}{extra}',
+        f'surrogate = "b.parquet"\nname = "b"\n{options}{kept}',
+    )
+    assert groups(made) == {"a": "a", "c": "a", "b": "a"}
+
+
+@pytest.mark.parametrize(
+    ("censored", "rows", "said"),
+    [
+        ("fail", 3, "the run failed there, and its metric is NaN from then on"),
+        ("extrapolate", 3, "the last value is carried on"),
+        ("exclude", 2, "they are left out"),
+    ],
+)
+def test_the_manifest_says_what_became_of_curves_that_end_early(censored, rows, said, tmp_path):
+    EARLY.write_csv(tmp_path / "a.csv")
+    table = f'surrogate = "a.csv"\nmetric = "loss"\nmode = "min"\ncensored = "{censored}"\ntrials = 2'
+    (task,) = sweep(tmp_path, table).manifest()["tasks"]
+    assert task["rows"] == rows
+    assert task["notes"] == [f'1 of 3 curves end early; censored = "{censored}": {said}']
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ("trials = 1000", []),
+        ("trials = 2000", ["up to 2,000 trials from 1,000 rows: rows come more than once"]),
+        ("max_time = 1.0", ["any number of trials from 1,000 rows: rows may come more than once"]),
+    ],
+)
+def test_the_manifest_says_if_rows_come_more_than_once(limits, said, tmp_path):
+    top = TOP.replace("trials = 5", "replace = true")
+    made = sweep(tmp_path, f'surrogate = "digits"\n{limits}', 'surrogate = "synthetic"\ntrials = 9', top=top)
+    digits, synthetic = made.manifest()["tasks"]
+    assert (digits["rows"], digits["notes"]) == (1000, said)
+    assert (synthetic["rows"], synthetic["notes"]) == (None, [])
+
+
+def test_the_manifest_has_the_brackets_that_there_are(tmp_path):
+    kinds = ['type = "stopping", brackets = 9', 'type = "promotion", brackets = 2, reduction_factor = 4']
+    kinds += ['type = "sha", n = 3', 'type = "hyperband"', 'type = "fifo"']
+    top = TOP.replace(
+        '{type = "fifo"}', ", ".join(f'{{{kind}, name = "{at}"}}' for at, kind in enumerate(kinds))
+    )
+    made = sweep(tmp_path, 'surrogate = "synthetic:max_resource=9"', top=top)
+    (task,) = made.manifest()["tasks"]
+    assert task["geometry"] == {"0": [3, 3], "1": [2, 4], "2": None, "3": None, "4": None}
