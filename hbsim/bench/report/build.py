@@ -39,18 +39,15 @@ def build(results: SweepResults, command: str, folder: str = "DIR") -> Report:
         The extra ``report`` is not installed.
     """
     manifest = results.manifest
-    found = diagnosis(results)
-    tasks: list[Task] = []
-    scored: list[TaskScores] = []
-    by_task, plan = _by_task(results.done), _by_task(results.cells)
-    for task in manifest["tasks"]:
-        key = (task["surrogate"], task["cluster"], task["workers"])
-        if key not in by_task:
-            continue
-        scores = task_scores(results, key, by_task[key], set(plan[key]["variant"]))
-        scored.append(scores)
-        tasks.append(_diagnosed(make_task(task, scores, results, by_task[key]), key, found))
-    groups = {(t["surrogate"], t["cluster"], t["workers"]): t["group"] for t in manifest["tasks"]}
+    scored = _scored(results)
+    found = diagnosis(results, {key for scores in scored.values() for row in scores.keys for key in row})
+    by_task = _by_task(results.done)
+    tasks = [
+        _diagnosed(make_task(task, scored[_key(task)], results, by_task[_key(task)]), _key(task), found)
+        for task in manifest["tasks"]
+        if _key(task) in scored
+    ]
+    groups = {_key(task): task["group"] for task in manifest["tasks"]}
     names = [variant["name"] for variant in manifest["variants"]]
     report = Report(
         title=manifest["title"],
@@ -61,14 +58,33 @@ def build(results: SweepResults, command: str, folder: str = "DIR") -> Report:
         finished=len(results.done),
         variants=tuple(VariantInfo(v["name"], v["type"], v["options"]) for v in manifest["variants"]),
         tasks=tuple(tasks),
-        across=across_settings(scored, groups, names),
-        heatmaps=heatmaps(scored, groups, manifest["variants"]),
+        across=across_settings(list(scored.values()), groups, names),
+        heatmaps=heatmaps(list(scored.values()), groups, manifest),
         missing=tuple(_missing(results.cells)),
         commands=_commands(manifest, command, folder),
         versions=manifest["versions"],
         spec=results.spec,
     )
     return replace(report, summary=tuple(summary(report)), notes=tuple(notes(report, manifest["warnings"])))
+
+
+def _scored(results: SweepResults) -> dict[TaskKey, TaskScores]:
+    """Score the tasks that have a finished cell; a variant that has none anywhere is absent nowhere."""
+    by_task, plan = _by_task(results.done), _by_task(results.cells)
+    scored = {
+        key: task_scores(results, key, by_task[key], set(plan[key]["variant"]))
+        for key in map(_key, results.manifest["tasks"])
+        if key in by_task
+    }
+    there = {name for scores in scored.values() for name in scores.variants}
+    return {
+        key: replace(scores, absent=tuple(name for name in scores.absent if name in there))
+        for key, scores in scored.items()
+    }
+
+
+def _key(task: Mapping[str, Any]) -> TaskKey:
+    return task["surrogate"], task["cluster"], task["workers"]
 
 
 def _by_task(done: pl.DataFrame) -> dict[TaskKey, pl.DataFrame]:

@@ -8,16 +8,25 @@ from typing import Any
 
 import numpy as np
 
-from hbsim.bench import statistics
 from hbsim.bench.report.model import Across, Duel, Heatmap
 from hbsim.bench.report.pairs import TaskScores
-from hbsim.bench.statistics import AcrossTasks, across_tasks, group_means, least_pairs, seed_means
+from hbsim.bench.statistics import (
+    AcrossTasks,
+    Interval,
+    across_tasks,
+    compare_pairs,
+    group_means,
+    least_pairs,
+    seed_means,
+    verdict,
+)
 from hbsim.bench.sweep.scored import TaskKey
 from hbsim.surrogates.protocol import Floats
 
 __all__ = ["ALL", "MEASURES", "across_settings", "heatmaps"]
 
 ALL = "all settings"
+ALPHA = 0.05
 MEASURES = ("score", "area")
 OPTIONS = ("brackets", "reduction_factor")
 
@@ -62,6 +71,8 @@ def _across(
     names, blocks = group_means(means, [groups[task.key] for task in tasks])
     found = across_tasks(blocks)
     is_tested = len(names) >= least_pairs()  # fewer can tell no pair apart: then nothing is tested at all
+    pairs = len(everywhere) * (len(everywhere) - 1) // 2
+    is_paired = len(names) >= least_pairs(ALPHA, pairs)  # nor can these, corrected for so many pairs
     order = sorted(range(len(everywhere)), key=lambda v: (_last_if_nan(float(found.mean_ranks[v])), v))
     return Across(
         setting=setting,
@@ -74,17 +85,31 @@ def _across(
         p_friedman=found.p_friedman if is_tested else math.nan,
         critical_difference=found.critical_difference if is_tested else math.nan,
         cliques=_cliques(found, everywhere) if is_tested else (),
-        duels=tuple(_duel(duel, everywhere, is_tested) for duel in found.duels),
+        duels=tuple(
+            Duel(
+                everywhere[duel.first],
+                everywhere[duel.second],
+                duel.wins,
+                duel.ties,
+                duel.losses,
+                duel.p if is_paired else math.nan,
+                duel.p_nemenyi if is_tested else math.nan,
+                _call(blocks[:, duel.first], blocks[:, duel.second], duel.p if is_paired else math.nan),
+            )
+            for duel in found.duels
+        ),
     )
+
+
+def _call(first: Floats, second: Floats, p: float) -> str:
+    """Say how the first of two variants stands over groups; the same rule as within a task."""
+    finite = np.isfinite(first) & np.isfinite(second)
+    difference = float(np.mean((first - second)[finite])) if finite.any() else math.nan
+    return verdict(compare_pairs(first, second, Interval(difference, math.nan, math.nan)), p, ALPHA)
 
 
 def _cliques(found: AcrossTasks, names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(names[v] for v in clique) for clique in found.cliques)
-
-
-def _duel(duel: statistics.Duel, names: Sequence[str], is_tested: bool) -> Duel:
-    p, p_nemenyi = (duel.p, duel.p_nemenyi) if is_tested else (math.nan, math.nan)
-    return Duel(names[duel.first], names[duel.second], duel.wins, duel.ties, duel.losses, p, p_nemenyi)
 
 
 def _means(task: TaskScores, measure: str, variants: Sequence[str]) -> Floats:
@@ -97,27 +122,57 @@ def _means(task: TaskScores, measure: str, variants: Sequence[str]) -> Floats:
 
 
 def heatmaps(
-    scored: Sequence[TaskScores], groups: Groups, variants: Sequence[Mapping[str, Any]]
+    scored: Sequence[TaskScores], groups: Groups, manifest: Mapping[str, Any]
 ) -> tuple[Heatmap, ...]:
     """Return mean scores over brackets and eta, for variants that differ in nothing else."""
+    geometry = {
+        (t["surrogate"], t["cluster"], t["workers"]): t.get("geometry", {}) for t in manifest["tasks"]
+    }
     return tuple(
         heatmap
-        for setting, tasks in _settings(scored).items()
-        for title, places in _families(variants).items()
+        for setting, tasks in _settings([task for task in scored if task.is_complete]).items()
+        for title, places in _families(manifest["variants"], [geometry[task.key] for task in tasks]).items()
         if (heatmap := _heatmap(title, setting, tasks, groups, places)) is not None
     )
 
 
-def _families(variants: Sequence[Mapping[str, Any]]) -> dict[str, dict[tuple[float, float], str]]:
-    """Return variants by what they share, and within that by brackets and eta."""
-    families: dict[str, dict[tuple[float, float], str]] = {}
+def _families(
+    variants: Sequence[Mapping[str, Any]], geometry: Sequence[Mapping[str, Any]]
+) -> dict[str, dict[tuple[float, float], str]]:
+    """Return variants by what they share, and within that by brackets and eta.
+
+    Where two stand at the same place, the family is left out: they differ in something that has no name.
+    """
+    families: dict[str, dict[tuple[float, float], list[str]]] = {}
     for variant in variants:
-        options = {**variant["options"], **variant["own"]}
+        place = _place(variant, [task[variant["name"]] for task in geometry if variant["name"] in task])
+        if place is None:
+            continue
         rest = [f"{name}={value}" for name, value in variant["own"].items() if name not in OPTIONS]
         title = ", ".join([variant["type"], *rest])
-        place = (float(options.get("brackets", 1)), float(options.get("reduction_factor", 3)))
-        families.setdefault(title, {}).setdefault(place, variant["name"])
-    return {title: places for title, places in families.items() if len(places) > 1 and "fifo" not in title}
+        families.setdefault(title, {}).setdefault(place, []).append(variant["name"])
+    return {
+        title: {place: names[0] for place, names in places.items()}
+        for title, places in families.items()
+        if all(len(names) == 1 for names in places.values())
+    }
+
+
+def _place(variant: Mapping[str, Any], found: Sequence[Any]) -> tuple[float, float] | None:
+    """Return brackets and eta as they were asked for; None where a type has none, or tasks differ.
+
+    What was asked for may be clipped where R is low; what nobody asked for is what the scheduler had.
+    """
+    if not found or any(one is None for one in found):
+        return None
+    asked = {**variant["options"], **variant["own"]}
+    place = []
+    for number, name in enumerate(OPTIONS):
+        had = {float(one[number]) for one in found}
+        if name not in asked and len(had) > 1:
+            return None
+        place.append(float(asked[name]) if name in asked else had.pop())
+    return place[0], place[1]
 
 
 def _heatmap(
@@ -130,7 +185,7 @@ def _heatmap(
     everywhere = {place: name for place, name in places.items() if all(name in t.variants for t in tasks)}
     brackets = tuple(sorted({place[0] for place in everywhere}))
     etas = tuple(sorted({place[1] for place in everywhere}))
-    if len(brackets) * len(etas) < 2:
+    if len(brackets) < 2 or len(etas) < 2:
         return None
     names = list(everywhere.values())
     means = np.array([_means(task, "score", names) for task in tasks])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,8 +31,17 @@ class Diagnosed:
     timelines: dict[TaskKey, tuple[Timeline, ...]]
 
 
-def diagnosis(results: SweepResults) -> Diagnosed:
-    """Return the diagnosis of a sweep, over all finished cells."""
+def diagnosis(results: SweepResults, keys: Collection[str]) -> Diagnosed:
+    """Return the diagnosis of a sweep, at the end of each study.
+
+    Parameters
+    ----------
+    results : SweepResults
+        Of the sweep.
+    keys : collection of str
+        The studies that count: seeds that all variants of a task have. Timelines are of the first seed.
+    """
+    counted = pl.col("key").is_in(list(keys))
     units = pl.DataFrame(
         [(*key, scale.unit, scale.best, scale.mode) for key, scale in results.scales.items()],
         schema={"surrogate": pl.String, "cluster": pl.String, "workers": pl.Int64, "unit": pl.Float64,
@@ -39,16 +49,16 @@ def diagnosis(results: SweepResults) -> Diagnosed:
         orient="row",
     )  # fmt: skip
     return Diagnosed(
-        _gathered(results, _rungs(results, units), RungRow),
-        _gathered(results, _regrets(results, units), Regrets),
-        _gathered(results, _brackets(results), BracketRow),
-        _gathered(results, _shares(results), Shares),
+        _gathered(results, _rungs(results.rows("rungs").filter(counted), units), RungRow),
+        _gathered(results, _regrets(results.done.filter(counted), units), Regrets),
+        _gathered(results, _brackets(results.rows("brackets").filter(counted)), BracketRow),
+        _gathered(results, _shares(results.done.filter(counted)), Shares),
         _timelines(results),
     )
 
 
-def _rungs(results: SweepResults, units: pl.DataFrame) -> pl.DataFrame:
-    rows = results.rows("rungs").join(units, on=TASK, how="left", maintain_order="left")
+def _rungs(rows: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
+    rows = rows.join(units, on=TASK, how="left", maintain_order="left")
     counts = ("recorded", "stopped", "better", "false_promotions")
     return (
         rows.group_by(*TASK, "variant", "bracket", "level", maintain_order=True)
@@ -57,9 +67,9 @@ def _rungs(results: SweepResults, units: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _regrets(results: SweepResults, units: pl.DataFrame) -> pl.DataFrame:
+def _regrets(cells: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
     """Return the parts of the regret; where the optimum is unknown, the sampling's against the best seen."""
-    cells = results.done.join(units, on=TASK, how="left", maintain_order="left")
+    cells = cells.join(units, on=TASK, how="left", maintain_order="left")
     distance = (
         pl.when(pl.col("mode") == "max")
         .then(pl.col("best") - pl.col("best_started_part"))
@@ -70,11 +80,9 @@ def _regrets(results: SweepResults, units: pl.DataFrame) -> pl.DataFrame:
     return cells.group_by(*TASK, "variant", maintain_order=True).agg(means)
 
 
-def _brackets(results: SweepResults) -> pl.DataFrame:
-    sums = (
-        results.rows("brackets")
-        .group_by(*TASK, "variant", "bracket", maintain_order=True)
-        .agg(pl.col("trials", "trained_resource", "is_winner").sum())
+def _brackets(rows: pl.DataFrame) -> pl.DataFrame:
+    sums = rows.group_by(*TASK, "variant", "bracket", maintain_order=True).agg(
+        pl.col("trials", "trained_resource", "is_winner").sum()
     )
     shares = [
         (pl.col(name) / pl.col(name).sum().over(*TASK, "variant")).alias(alias)
@@ -83,9 +91,9 @@ def _brackets(results: SweepResults) -> pl.DataFrame:
     return sums.select(*TASK, "variant", "bracket", *shares).sort("bracket", maintain_order=True)
 
 
-def _shares(results: SweepResults) -> pl.DataFrame:
+def _shares(cells: pl.DataFrame) -> pl.DataFrame:
     means = [pl.col(f"{name}_share").mean().alias(name) for name in SHARES]
-    return results.done.group_by(*TASK, "variant", maintain_order=True).agg(means)
+    return cells.group_by(*TASK, "variant", maintain_order=True).agg(means)
 
 
 def _gathered(results: SweepResults, frame: pl.DataFrame, row: Any) -> dict[TaskKey, Any]:

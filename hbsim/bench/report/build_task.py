@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from hbsim.bench.report.build_notes import task_notes
 from hbsim.bench.report.model import Line, Task, TaskRow
 from hbsim.bench.report.pairs import TaskScores
 from hbsim.bench.statistics import (
@@ -27,11 +28,9 @@ from hbsim.bench.sweep.results import SweepResults
 from hbsim.bench.sweep.scored import grid_of
 from hbsim.surrogates.protocol import Floats
 
-__all__ = ["FEW_SEEDS", "anytime_lines", "make_task", "reached_lines", "task_rows"]
+__all__ = ["anytime_lines", "make_task", "reached_lines", "task_rows"]
 
 ALPHA = 0.05
-FEW_SEEDS = 10
-MANY_FAILED = 0.1  # of the trials
 MEANS = ("completed", "busy_share", "simulated_seconds", "cost")
 
 
@@ -69,7 +68,7 @@ def make_task(
         rows=task_rows(scores, cells),
         anytime=anytime_lines(scores, results),
         reached=reached_lines(scores),
-        notes=tuple(_notes(scores, cells)),
+        notes=(*task_notes(scores, cells), *task.get("notes", ())),
     )
 
 
@@ -89,7 +88,7 @@ def task_rows(scores: TaskScores, cells: pl.DataFrame) -> tuple[TaskRow, ...]:
     rows = []
     for v, name in enumerate(scores.variants):
         rank = 1 + sum(other < order[v] for other in order)
-        pair = compare_pairs(scores.score[:, v], scores.score[:, best])
+        pair = compare_pairs(scores.score[:, v], scores.score[:, best], differences[v])
         call = "best" if rank == 1 else verdict(pair, float(p[v, best]), ALPHA)
         call = "no score" if pair.missing == pair.n else "too close to call" if call == "better" else call
         open_ = call == "too close to call"
@@ -163,51 +162,6 @@ def reached_lines(scores: TaskScores) -> tuple[Line, ...]:
     return tuple(
         Line(name, _tuple(x), _tuple(y)) for name, (x, y) in zip(scores.variants, found, strict=True)
     )
-
-
-def _notes(scores: TaskScores, cells: pl.DataFrame) -> list[str]:
-    notes = []
-    n = len(scores.seeds)
-    if n < FEW_SEEDS:
-        notes.append(f"{n} seed{'' if n == 1 else 's'}: too few for intervals to be trusted; take 20 or more")
-    if not scores.scale.is_known:
-        notes.append("the best of these curves is unknown: regrets are held against the best that was seen")
-    guess = scores.scale.regret(np.array([scores.scale.guess]))[0]
-    if not guess > 0:
-        notes.append("a guess is as good as the best here: scores are regrets in the metric's own unit")
-    if scores.absent:
-        which = _listed(list(scores.absent), len(scores.variants) + len(scores.absent))
-        notes.append(
-            f"{which}: no finished study here; the ranking is of the others, and is not counted above"
-        )
-    running = cells.filter(pl.col("simulated_seconds") > scores.budget.value).height
-    if scores.budget.text != "as given" and 2 * running > len(cells):
-        notes.append(
-            f"scored at {scores.budget.text}: {running} of {len(cells)} studies were still running then, "
-            "which favours the quick ones; max_time or max_full_runs has all scored at a time that you choose"
-        )
-    early = cells.filter((pl.col("simulated_seconds") < scores.budget.value) & ~pl.col("is_deserted"))
-    if scores.budget.text == "as given" and not early.is_empty():
-        names = [name for name in scores.variants if name in set(early["variant"])]
-        notes.append(
-            f"{_listed(names, len(scores.variants))}: {len(early)} of {len(cells)} studies ran out of trials "
-            "before the time was up; their last incumbents stand, and their workers stood idle"
-        )
-    deserted = int(cells["is_deserted"].sum())
-    if deserted:
-        notes.append(f"in {deserted} of {len(cells)} studies no worker was left before the work was done")
-    lost = cells.filter(pl.col("failed") > MANY_FAILED * pl.col("trials"))
-    if not lost.is_empty():
-        names = [name for name in scores.variants if name in set(lost["variant"])]
-        which = _listed(names, len(scores.variants))
-        notes.append(f"{which}: more than a tenth of the trials failed for good; more retries try them again")
-    return notes
-
-
-def _listed(names: list[str], variants: int) -> str:
-    if len(names) == variants and variants > 1:
-        return "all variants"
-    return ", ".join(names) if len(names) <= 3 else f"{len(names)} of the {variants} variants"
 
 
 def _times(interval: Interval, unit: float) -> Interval:

@@ -323,7 +323,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Duel:
-    """Two variants over independent tasks: how often the first is ahead, and Wilcoxon's p, Holm-corrected."""
+    """Two variants over groups of tasks: in how many the first is ahead, level and behind.
+
+    `p` is Wilcoxon's, Holm-corrected over all pairs, NaN where there are too few groups for so many pairs;
+    `p_nemenyi` Nemenyi's. `call` says how the first stands by `p`: "better", "worse" or "too close to call".
+    """
 
     first: str
     second: str
@@ -332,6 +336,7 @@ class Duel:
     losses: int
     p: float
     p_nemenyi: float
+    call: str = "too close to call"
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,9 @@ class TaskScores:
     key : TaskKey
         The task.
     variants : tuple of str
-        The k variants with a finished cell here, in the sweep's order.
+        The k variants that are compared here, in the sweep's order.
     absent : tuple of str
-        Those that were to run here, and have none.
+        Those that were to run here, and have fewer than half of the seeds of others: none, as a rule.
     seeds : tuple of int
         The n seeds that all of these have.
     keys : tuple of tuples of str, (n, k)
@@ -55,8 +55,8 @@ class TaskScores:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all variants that were to run here have seeds in common."""
-        return bool(self.seeds) and not self.absent
+        """Whether all variants that were to run here have seeds in common, and scores can be given."""
+        return bool(self.seeds) and not self.absent and math.isfinite(self.scale.unit)
 
     def studies(self, results: SweepResults, variant: int) -> list[Steps]:
         """Return the incumbents of a variant's studies, by seed."""
@@ -80,7 +80,8 @@ def task_scores(
         The variants that were to run here.
     """
     order = [variant["name"] for variant in results.manifest["variants"]]
-    there = set(cells["variant"])
+    counts = dict(cells.group_by("variant").len().iter_rows())
+    there = {name for name, count in counts.items() if 2 * count >= max(counts.values())}
     variants = tuple(name for name in order if name in there)
     found = {(row["variant"], row["seed"]): row["key"] for row in cells.iter_rows(named=True)}
     seeds = tuple(
@@ -91,8 +92,13 @@ def task_scores(
     keys = tuple(tuple(found[variant, seed] for variant in variants) for seed in seeds)
     scale, budget, target = results.scales[key], results.budgets[key], results.manifest["target"]
 
+    if not budget.value > 0:
+        seeds, keys = (), ()  # nothing took any time
+
     def measured(measure: Callable[[Floats, Floats], float]) -> Floats:
         numbers = [[_of(results, key_, scale, measure) for key_ in row] for row in keys]
+        if math.isnan(scale.unit):
+            numbers = [[math.nan] * len(row) for row in keys]
         return np.array(numbers, dtype=np.float64).reshape(len(seeds), len(variants))
 
     def reach(time: Floats, score: Floats) -> float:

@@ -75,9 +75,12 @@ def mean_bands(data: Floats) -> tuple[Floats, Floats, Floats]:
         counts = _counts(len(data), _BAND_RESAMPLES)
         with np.errstate(invalid="ignore"):  # a resample of missing scores only has no mean
             means = (counts @ kept) / (counts @ weights)
-        ends = np.array([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-        quantile = np.quantile if np.isfinite(means).all() else np.nanquantile  # the former is far quicker
-        low[shown], high[shown] = quantile(means, ends, axis=0)
+        ends = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
+        if np.isfinite(means).all():
+            ordered = np.sort(means.T.copy(), axis=1)  # far quicker than quantiles along the first axis
+            low[shown], high[shown] = (_quantile(ordered, np.full(len(ordered), end)) for end in ends)
+        else:
+            low[shown], high[shown] = np.nanquantile(means, ends, axis=0)
     return mean, low, high
 
 

@@ -80,7 +80,7 @@ def paired_differences(a: Floats, b: Floats) -> Floats:
     return differences
 
 
-def compare_pairs(a: Floats, b: Floats) -> Pair:
+def compare_pairs(a: Floats, b: Floats, difference: Interval | None = None) -> Pair:
     """Compare two variants with the same seeds on one task.
 
     The test is `signed_rank`; the effect sizes are the matched-pairs rank-biserial correlation (D. S. Kerby,
@@ -91,6 +91,8 @@ def compare_pairs(a: Floats, b: Floats) -> Pair:
     ----------
     a, b : array, shape (n,)
         Scores, less is better, the seeds in the same order; NaN where a study has none.
+    difference : Interval, optional
+        That of a - b, where it is known already.
 
     Raises
     ------
@@ -107,7 +109,7 @@ def compare_pairs(a: Floats, b: Floats) -> Pair:
         scored=len(finite),
         missing=int((~np.isfinite(a)).sum()),
         missing_other=int((~np.isfinite(b)).sum()),
-        difference=mean_interval(finite),
+        difference=mean_interval(finite) if difference is None else difference,
         p=test.p,
         wins=wins,
         ties=ties,

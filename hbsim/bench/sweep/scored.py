@@ -44,9 +44,9 @@ class Scale:
 
     @property
     def unit(self) -> float:
-        """The regret of a guess; 1, the metric's own unit, where a guess is as good as the best."""
+        """The regret of a guess; NaN where it is as good as the best, or unknown: there is nothing to tune."""
         distance = float(self.regret(np.array([self.guess]))[0])
-        return distance if distance > 0 else 1.0
+        return distance if distance > 0 else math.nan
 
     def regret(self, values: Floats) -> Floats:
         """Return the distance of values at R from the best, at least 0; NaN stays."""
@@ -55,15 +55,18 @@ class Scale:
 
     def score(self, values: Floats) -> Floats:
         """Return the normalised regret of values at R: 0 is the best there is, 1 no better than a guess."""
+        if math.isnan(self.unit):
+            return np.full(len(values), math.nan)
         return normalise(self.regret(values), self.unit)
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Simulated seconds at which a task's variants are scored, and who set them."""
+    """Simulated seconds at which a task's variants are scored, who set them, and whether the file did."""
 
     value: float
     text: str
+    is_given: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,8 +131,11 @@ def _seen(
 
 
 def budgets(manifest: Mapping[str, Any], cells: pl.DataFrame) -> dict[TaskKey, Budget]:
-    """Return where each task's variants are scored: its max_time, or where the first of its studies ended."""
-    done = cells.filter(pl.col("status") == DONE)
+    """Return where each task's variants are scored: its max_time, or where the first of its studies ended.
+
+    A study that all workers left before the work was done does not set it.
+    """
+    done = cells.filter((pl.col("status") == DONE) & ~pl.col("is_deserted"))
     soonest = {
         tuple(names): (group["simulated_seconds"].min(), group)
         for names, group in done.group_by(TASK, maintain_order=True)
@@ -138,14 +144,15 @@ def budgets(manifest: Mapping[str, Any], cells: pl.DataFrame) -> dict[TaskKey, B
     for task in manifest["tasks"]:
         key = _key(task)
         if task["max_time"] is not None:
-            found[key] = Budget(task["max_time"], "as given")
+            runs = task["max_time"] / task["full_run"] if task["full_run"] else math.nan
+            found[key] = Budget(task["max_time"], f"as given: {runs:.3g} mean full runs", is_given=True)
         elif key in soonest:
             end, group = soonest[key]
             first = group.filter(pl.col("simulated_seconds") == end).row(0, named=True)
             text = f"the earliest end of any study: {first['variant']}, seed {first['seed']}"
             found[key] = Budget(float(first["simulated_seconds"]), text)
         else:
-            found[key] = Budget(math.nan, "no study is finished")
+            found[key] = Budget(math.nan, "no study came to its end")
     return found
 
 

@@ -1,0 +1,106 @@
+"""Reports of sweeps in which something is missing, or means nothing."""
+
+import math
+
+import numpy as np
+import pytest
+
+from hbsim.bench.report.build import build
+from hbsim.bench.report.page import render
+from hbsim.bench.sweep import open_folder, read_results, read_sweep, write_down
+from hbsim.bench.sweep.outcome import run_studies
+
+from .studies import sweep
+
+pytest.importorskip("scikit_posthocs", reason="needs the extra report")
+pytest.importorskip("plotly", reason="needs the extra report")
+
+HEAD = "seeds = 4\nworkers = 2\n[defaults]\ntrials = 12\n"
+TWO = '[[variants]]\ntype = "stopping"\n[[variants]]\ntype = "promotion"\n'
+
+
+def some(folder, spec, wanted):
+    """Run the cells of a sweep for which `wanted` says so."""
+    file = folder / "some.toml"
+    file.write_text(spec)
+    made = read_sweep(file)
+    with open_folder(folder / "out", made.plan, force=False) as store:
+        write_down(made, folder / "out", "hbsim sweep some.toml")
+        store.add(run_studies([(s, True) for s in made.grid.studies if wanted(s)]))
+    return read_results(folder / "out")
+
+
+def test_studies_that_take_no_time_have_no_ranking_and_spoil_no_other_task(tmp_path):
+    spec = HEAD + TWO + '[[surrogates]]\nsurrogate = "ideal:seconds=0,max_resource=9"\nname = "zero"\n'
+    spec += '[[surrogates]]\nsurrogate = "synthetic:max_resource=9"\nname = "syn"\n'
+    report = build(sweep(tmp_path, spec), "hbsim report out")
+    zero, syn = report.tasks
+    assert (zero.rows, zero.seeds) == ((), 0)
+    assert any("nothing took any time" in note for note in zero.notes)
+    assert [row.variant for row in syn.rows]
+    assert render(report)
+
+
+def test_where_a_guess_is_as_good_as_the_best_there_is_no_score(tmp_path):
+    accuracy = np.full((40, 9), 0.5)
+    np.savez(tmp_path / "flat.npz", accuracy=accuracy, t=np.cumsum(np.ones((40, 9)), axis=1))
+    spec = HEAD + TWO + '[[surrogates]]\nsurrogate = "flat.npz"\nmetric = "accuracy"\nmode = "max"\n'
+    spec += 'time = "t"\nfirst_level = 1\nname = "flat"\n'
+    report = build(sweep(tmp_path, spec), "hbsim report out")
+    [task] = report.tasks
+    assert all(math.isnan(row.score.mean) and row.call == "no score" for row in task.rows)
+    assert any("nothing to tune" in note for note in task.notes)
+    assert render(report)
+
+
+CURVES = '[[surrogates]]\nsurrogate = "synthetic:max_resource=9"\nname = "a"\n'
+CURVES += '[[surrogates]]\nsurrogate = "synthetic:max_resource=9,seed=2"\nname = "b"\n'
+
+
+def test_a_variant_that_has_not_run_anywhere_leaves_the_others_compared(tmp_path):
+    spec = HEAD + TWO + '[[variants]]\ntype = "fifo"\n' + CURVES
+    results = some(tmp_path, spec, lambda study: study.of.variant.type != "fifo")
+    report = build(results, "hbsim report out")
+    assert all({row.variant for row in task.rows} == {"stopping", "promotion"} for task in report.tasks)
+    assert report.across
+    assert any("“fifo”: not compared" in note for note in report.notes)
+
+
+def test_a_task_where_a_variant_is_missing_does_not_count_over_tasks(tmp_path):
+    spec = HEAD + TWO + CURVES
+    results = some(tmp_path, spec, lambda s: not (s.of.variant.type == "stopping" and s.of.surrogate == "b"))
+    report = build(results, "hbsim report out")
+    assert not report.across
+    assert [len(task.rows) for task in report.tasks] == [2, 1]
+    assert any("not complete, so left out where tasks are counted" in note for note in report.notes)
+    assert report.summary[0].startswith("Not complete: 4 of 16 cells")
+
+
+def test_a_variant_with_few_seeds_does_not_take_them_from_all(tmp_path):
+    spec = HEAD + TWO + CURVES
+    results = some(tmp_path, spec, lambda s: s.of.variant.type == "promotion" or s.seed == 0)
+    report = build(results, "hbsim report out")
+    assert all(task.seeds == 4 and len(task.rows) == 1 for task in report.tasks)
+
+
+def test_types_without_brackets_are_on_no_heatmap(tmp_path):
+    spec = HEAD + '[[variants]]\ntype = "hyperband"\nvary = {reduction_factor = [2, 3]}\n'
+    spec += (
+        '[[variants]]\ntype = "stopping"\nvary = {brackets = [1, 2], reduction_factor = [2, 3]}\n' + CURVES
+    )
+    report = build(sweep(tmp_path, spec), "hbsim report out")
+    assert [heatmap.title for heatmap in report.heatmaps] == ["stopping"]
+    [heatmap] = report.heatmaps
+    assert all(math.isfinite(value) for row in heatmap.values for value in row)
+
+
+def test_an_option_that_differs_between_tasks_is_at_no_place(tmp_path):
+    spec = HEAD + '[[variants]]\ntype = "stopping"\nvary = {reduction_factor = [2, 3]}\n' + CURVES
+    spec += '[[override]]\nwhere = {surrogate = "b"}\nset = {brackets = 2}\n'
+    assert build(sweep(tmp_path, spec), "hbsim report out").heatmaps == ()
+
+
+def test_few_seeds_are_said_to_tell_nothing(tmp_path):
+    report = build(sweep(tmp_path, HEAD + TWO + CURVES), "hbsim report out")
+    assert any("4 seeds cannot tell 2 variants apart, however they differ: it takes 6" in note
+               for note in report.tasks[0].notes)  # fmt: skip
