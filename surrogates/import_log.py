@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +66,8 @@ class Log:
         Whether rows are in the order in which they were reported: one that goes back is a restart.
     starts : mapping of label to float, or None
         Given where times are dates, in seconds: when each trial began, as far as it is known.
+    counts_from_first : bool
+        Whether a time of 0 says that a run's clock began with its first report, not with its training.
     durations : mapping of label to float
         Seconds from begin to end, where only these are known.
     metric, mode : str or None
@@ -87,6 +91,7 @@ class Log:
     restarts: bool = False
     ordered: bool = False
     starts: Mapping[Label, float] | None = None
+    counts_from_first: bool = False
     durations: Mapping[Label, float] = field(default_factory=dict)
     metric: str | None = None
     mode: str | None = None
@@ -109,10 +114,13 @@ def read_csv(text: str, source: str) -> pl.DataFrame:
     Raises
     ------
     SurrogateError
-        It is no CSV, or has no rows.
+        It is no CSV, names a column twice, or has no rows.
     """
     if not text.strip():
         raise SurrogateError(source, "is empty")
+    names = next(csv.reader(io.StringIO(text)), [])
+    if twice := [name for name, count in Counter(names).items() if count > 1 and name.strip()]:
+        raise SurrogateError(source, f"names a column twice: {twice[0]!r}; rename or remove one of them")
     try:
         frame = pl.read_csv(io.StringIO(text), infer_schema=False)
     except pl.exceptions.PolarsError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Imported", "check_out", "import_runs"]
 
 _SUFFIXES: Final = (".parquet", ".csv")
+_TOOLS: Final = ("results.csv", "progress.csv")  # what tools leave under such a suffix
 
 
 @dataclass(frozen=True)
@@ -89,11 +91,11 @@ class Imported:
         Raises
         ------
         ParameterError
-            `out` ends otherwise, is a folder, or is there already.
+            `out` ends otherwise, is a folder or the source, or is there already.
         OutputError
             It cannot be written; what was there still is.
         """
-        path = check_out(out, force=force)
+        path = check_out(out, force=force, sources=(self.source,))
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -224,19 +226,42 @@ def _described(log: Log, chosen: Chosen, made: Made, mode: Mode | None, notes: t
     )
 
 
-def check_out(out: str | os.PathLike[str], *, force: bool) -> Path:
+def check_out(
+    out: str | os.PathLike[str], *, force: bool, sources: Sequence[str | os.PathLike[str]] = ()
+) -> Path:
     """Return where to write, or raise a ParameterError that says why it cannot be.
+
+    Parameters
+    ----------
+    out : path
+        The file.
+    force : bool
+        Whether it may be there already.
+    sources : sequence of path
+        What is read, which is never replaced.
 
     Raises
     ------
     ParameterError
-        `out` ends in neither .parquet nor .csv, is a folder, or is there and `force` is not given.
+        `out` ends in neither .parquet nor .csv, is a folder or one of the sources, or is there and `force`
+        is not given.
     """
     path = Path(out)
     if path.suffix not in _SUFFIXES:
         raise ParameterError("out", str(path), f"must end in {' or '.join(_SUFFIXES)}")
     if path.is_dir():
         raise ParameterError("out", str(path), "is a folder")
+    if any(_is_of(path, Path(source)) for source in sources):
+        raise ParameterError("out", str(path), "is what is read: give another name")
     if path.exists() and not force:
         raise ParameterError("out", str(path), "is there already; force=True replaces it")
     return path
+
+
+def _is_of(path: Path, source: Path) -> bool:
+    """Return whether a file is a source, or one that a tool left in the folder which is the source."""
+    if not path.is_file() or not source.exists():
+        return False
+    if not source.is_dir():
+        return path.samefile(source)
+    return path.name in _TOOLS and source.resolve() in path.resolve().parents

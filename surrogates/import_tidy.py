@@ -12,7 +12,7 @@ from hbsim.errors import SurrogateError
 from hbsim.surrogates.import_choose import Chosen
 from hbsim.surrogates.import_levels import shifted, whole_curves
 from hbsim.surrogates.import_log import Label, Log, counted
-from hbsim.surrogates.import_time import filled, seconds_of
+from hbsim.surrogates.import_time import filled, seconds_of, without_start
 from hbsim.surrogates.protocol import Floats, Ints
 
 __all__ = ["Curves", "tidy"]
@@ -66,6 +66,9 @@ def tidy(log: Log, chosen: Chosen, first_level: int | None) -> Curves:
     clock, time_notes = seconds_of(log, chosen.time, kept, trials, levels)
     if clock is not None and (clock < 0).any():
         raise SurrogateError(log.source, f"a time is negative: {chosen.time} is {np.nanmin(clock):g}")
+    if clock is not None and log.counts_from_first:
+        clock, first_notes = without_start(trials, levels, clock)
+        time_notes += first_notes
     counts = _Counts()
     places, joined = _all_joined(log, _jobs(log)[kept], trials, levels, clock, counts)
     trials, levels = [trials[place] for place in places.tolist()], levels[places]

@@ -12,7 +12,7 @@ from hbsim.surrogates.import_levels import places_of
 from hbsim.surrogates.import_log import Label, Log, counted
 from hbsim.surrogates.protocol import Floats, Ints
 
-__all__ = ["filled", "seconds_of"]
+__all__ = ["filled", "seconds_of", "without_start"]
 
 
 def seconds_of(
@@ -78,6 +78,29 @@ def _since(
             f"when {counted(guessed, 'trial')} began is not known: until the first date it is the mean pace"
         )
     return seconds, notes
+
+
+def without_start(trials: Sequence[Label], levels: Floats, clock: Floats) -> tuple[Floats, list[str]]:
+    """Leave out a time of 0 at a trial's first level: training it took time, whatever the clock shows.
+
+    Later times are moved by what the first level takes at the mean pace of those after it, where there are
+    two; rows may be in any order. Returns seconds, shape (n,), and notes.
+    """
+    places = places_of(trials)
+    seconds, moved = clock.copy(), 0
+    for place in range(int(places.max()) + 1):
+        mine = np.flatnonzero((places == place) & ~np.isnan(clock))
+        if not mine.size:
+            continue
+        first, last = mine[np.argmin(levels[mine])], mine[np.argmax(levels[mine])]
+        if clock[first] == 0.0 and clock[last] > 0.0 and levels[last] > levels[first]:
+            pace = clock[last] / (levels[last] - levels[first])
+            seconds[mine] += pace * levels[first]
+            moved += 1
+    if not moved:
+        return seconds, []
+    text = f"the clock of {counted(moved, 'trial')} shows 0 at the first level: that took the mean pace"
+    return seconds, [text]
 
 
 def filled(trials: Sequence[Label], levels: Floats, seconds: Floats) -> tuple[Floats, list[str]]:

@@ -67,6 +67,7 @@ def _panel(source: str, frame: pl.DataFrame, wanted: Wanted) -> Log:
         resources=(resource,),
         times=("_runtime",),
         refused={"_timestamp": _DATE},
+        counts_from_first=True,
         hidden=frozenset({"_step", "_runtime", "_timestamp"}),
         notes=tuple(notes),
     )
@@ -104,6 +105,7 @@ def _long(source: str, frame: pl.DataFrame, wanted: Wanted) -> Log:
         resources=("_step", "step"),
         times=("_runtime",),
         refused={"_timestamp": _DATE},
+        counts_from_first=True,
         hidden=frozenset({"_step", "_runtime", "_timestamp", *_RUN}),
         notes=tuple(notes),
     )

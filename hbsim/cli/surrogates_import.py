@@ -111,9 +111,10 @@ def import_(
       hbsim surrogates import sqlite:///optuna.db --study mine --metric val_error --out curves.parquet
       hbsim surrogates import metrics.csv --params runs.csv --metric loss --mode min --out curves.parquet
     """
+    from hbsim.surrogates.import_optuna import sqlite_path
     from hbsim.surrogates.import_runs import check_out, import_runs
 
-    check_out(out, force=force)
+    check_out(out, force=force, sources=[sqlite_path(source), *([] if params is None else [params])])
     imported = import_runs(
         source,
         kind,

@@ -135,6 +135,24 @@ def test_force_replaces(inside, tmp_path):
     assert (tmp_path / "c.csv").read_text().startswith("trial,epoch,loss,acc,seconds,lr,layers,act,epochs\n")
 
 
+@pytest.mark.parametrize("out", ["metrics.csv", "runs.csv", "./metrics.csv", "link.csv", "runs/results.csv"])
+def test_what_is_read_is_never_replaced(out, inside, tmp_path):
+    shutil.copyfile(MLFLOW, tmp_path / "metrics.csv")
+    (tmp_path / "runs.csv").write_text("run_id,params.lr\n")
+    (tmp_path / "link.csv").symlink_to("metrics.csv")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "results.csv").write_text("trial_id\n")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.csv")}
+    source = "runs" if out.startswith("runs/") else "metrics.csv"
+    words = ("surrogates", "import", source, "--out", out, "--force", "--metric", "loss", "--mode", "min")
+    ran = inside(*words, *(() if source == "runs" else ("--params", "runs.csv")))
+    assert (ran.code, ran.err) == (
+        2,
+        f"hbsim: error: --out {Path(out)}: is what is read: give another name\n",
+    )
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.csv")} == before
+
+
 def test_a_file_called_import_and_the_list(inside, tmp_path):
     assert "`hbsim surrogates import`" in inside("surrogates", "--help").out
     shown = inside("surrogates", "import", "--help")

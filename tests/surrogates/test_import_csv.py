@@ -76,6 +76,19 @@ def test_a_history_has_time_and_settings(write):
     assert imported.no_number == 1
 
 
+def test_a_clock_that_begins_with_the_first_report(write):
+    rows = [("a", 0, 0.0), ("a", 1, 3.0), ("a", 2, 6.0), ("b", 0, 0.5), ("b", 1, 2.0), ("b", 2, 4.0)]
+    text = "run_id,_step,_runtime,loss\n" + "".join(
+        f"{run},{step},{time},{9 - step}\n" for run, step, time in rows
+    )
+    imported = import_runs(write(text), mode="min")
+    # Steps 0, 1, 2 are levels 1, 2, 3; each unit of run a took 3 s, so its first level too.
+    assert imported.frame["seconds"].to_list() == [3.0, 6.0, 9.0, 0.5, 2.0, 4.0]
+    assert "the clock of 1 trial shows 0 at the first level: that took the mean pace" in imported.notes
+    untrained = import_runs(write(text), mode="min", first_level=0)
+    assert untrained.frame["seconds"].to_list() == [3.0, 6.0, 2.0, 4.0]
+
+
 def test_steps_of_a_history_are_the_resource_unless_something_else_is_said(write):
     imported = import_runs(write(HISTORY), metric="loss", mode="min")
     assert imported.frame["resource"].to_list() == [2, 2]

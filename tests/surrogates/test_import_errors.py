@@ -89,6 +89,8 @@ WRONG_FILES = {
     "empty": ("", {}, "x.csv: is from no tool that hbsim knows (it is empty)"),
     "empty of a tool": ("", {"kind": "wandb"}, "x.csv: is empty"),
     "header only": (LONG.splitlines()[0], {}, "has a header, but no rows"),
+    "a column twice": (LONG.replace("lr", "loss"), LOSS, "names a column twice: 'loss'; rename or remove"),
+    "two runs of one name": ("Step,a - loss,a - loss\n1,2,3\n", {}, "names a column twice: 'a - loss'"),
     "no csv": ("a,_step\n1,2,3,4\n", {}, "cannot be read as CSV: "),
     "prose": ("Dear all,\n", {}, "(its first line is 'Dear all,')"),
     "json": ('{"a": 1}\n', {}, "(JSON, but no journal of Optuna)"),

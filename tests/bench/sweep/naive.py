@@ -124,7 +124,9 @@ def settle(cell: dict[str, Any], content: dict[str, Any]) -> None:
     cell["max_time"] = merged.get("max_time")
     if "max_full_runs" in merged:
         cell["max_time"] = merged["max_full_runs"] * full_run(cell["curves"]["surrogate"], max_t)
-    cell["replace"], cell["searcher"] = merged.get("replace", False), merged.get("searcher")
+    has_rows = not cell["curves"]["surrogate"].startswith("synthetic")
+    cell["replace"] = has_rows and merged.get("replace", False)
+    cell["searcher"] = merged.get("searcher")
     options = {name: value for name, value in merged.items() if name not in LIMITS}
     options |= {"num_trials": merged["trials"], "max_t": max_t}
     taken = {name: value for name, value in options.items() if name in TYPES[cell["type"]]}
