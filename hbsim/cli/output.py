@@ -25,7 +25,7 @@ MARKER: Final = "hbsim.json"  # in every folder of results: what hbsim wrote the
 
 
 @contextmanager
-def output_folder(out: Path, force: bool = False) -> Iterator[Path]:
+def output_folder(out: Path, force: bool = False, field: str = "out") -> Iterator[Path]:
     """Give a temporary folder beside `out`, which becomes `out` at the end, or is removed on any error.
 
     Parameters
@@ -34,6 +34,8 @@ def output_folder(out: Path, force: bool = False) -> Iterator[Path]:
         Does not exist, or is an empty folder; folders above it are made.
     force : bool
         Whether `out` may be a folder that hbsim wrote, which is replaced, as long as nothing else is in it.
+    field : str
+        The option that names it, for errors.
 
     Yields
     ------
@@ -48,7 +50,7 @@ def output_folder(out: Path, force: bool = False) -> Iterator[Path]:
         The files cannot be written, such as on a full disk.
     """
     out = Path(os.path.realpath(out))
-    _check(out, force)
+    _check(out, force, field)
     made = _make_parents(out.parent)
     try:
         with _as_output_error(out):
@@ -57,7 +59,7 @@ def output_folder(out: Path, force: bool = False) -> Iterator[Path]:
             with _as_output_error(out):
                 yield temporary
                 _seal(temporary)
-                _check(out, force)
+                _check(out, force, field)
                 _move(temporary, out)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -68,11 +70,11 @@ def output_folder(out: Path, force: bool = False) -> Iterator[Path]:
         raise
 
 
-def _check(out: Path, force: bool) -> None:
+def _check(out: Path, force: bool, field: str) -> None:
     if not out.exists():
         return
     if not out.is_dir():
-        raise ParameterError("out", str(out), "is a file; give a folder")
+        raise ParameterError(field, str(out), "is a file; give a folder")
     with _as_output_error(out):
         there = {path.name for path in out.iterdir()}
     if not there:
@@ -80,12 +82,12 @@ def _check(out: Path, force: bool) -> None:
     ours = _written(out)
     if ours is None:
         rule = "is a folder with files that hbsim did not write; choose another name"
-        raise ParameterError("out", str(out), rule)
+        raise ParameterError(field, str(out), rule)
     if not force:
-        raise ParameterError("out", str(out), "holds results already; --force replaces them")
+        raise ParameterError(field, str(out), "holds results already; --force replaces them")
     if others := sorted(there - ours):
         rule = f"holds {others[0]}, which hbsim did not write; move it away first"
-        raise ParameterError("out", str(out), rule)
+        raise ParameterError(field, str(out), rule)
 
 
 def _written(folder: Path) -> set[str] | None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from hbsim.cli.command import command_line, say
+from hbsim.errors import ParameterError
 
 if TYPE_CHECKING:
     from hbsim.bench.report.model import Report
 
 __all__ = ["report"]
+
+PAGES: Final = (".html", ".htm")
 
 
 def report(
@@ -44,14 +47,19 @@ def report(
       hbsim report study --out study.html --figures figures --tables tables
     """
     from hbsim.bench.report.build import build
-    from hbsim.bench.sweep import read_results
+    from hbsim.bench.sweep import is_own, read_results
     from hbsim.cli.output import output_folder, print_json
 
+    _check_sweep(folder)
+    for option, path in (("out", out), ("figures", figures), ("tables", tables)):
+        if path is not None and is_own(folder, path):
+            rule = f"is where hbsim sweep keeps the results in {folder}; choose another name"
+            raise ParameterError(option, str(path), rule)
     _check_page(out, force)
     with ExitStack() as held:
         # What cannot be written is said before any work.
         folders = {
-            kind: held.enter_context(output_folder(path, force))
+            kind: held.enter_context(output_folder(path, force, kind))
             for kind, path in (("figures", figures), ("tables", tables))
             if path is not None
         }
@@ -73,11 +81,22 @@ def report(
     _show(made, written)
 
 
-def _check_page(out: Path | None, force: bool) -> None:
-    from hbsim.errors import ParameterError
+def _check_sweep(folder: Path) -> None:
+    """Tell a wrong name from results that are damaged."""
+    from hbsim.bench.sweep.manifest import MANIFEST
 
+    if not folder.is_dir():
+        rule = "is a file; give the folder of a sweep" if folder.exists() else "there is no such folder"
+        raise ParameterError("folder", str(folder), rule)
+    if not os.path.lexists(folder / MANIFEST):
+        raise ParameterError("folder", str(folder), f"has no {MANIFEST}: it is no folder of hbsim sweep")
+
+
+def _check_page(out: Path | None, force: bool) -> None:
     if out is None:
         return
+    if out.suffix.lower() not in PAGES:
+        raise ParameterError("out", str(out), f"must end in {' or '.join(PAGES)}: it is a page")
     if out.is_dir():
         raise ParameterError("out", str(out), "is a folder; give a file, as report.html")
     if out.exists() and not force:

@@ -51,20 +51,57 @@ def test_json_is_one_object_with_all_numbers(inside, study):
     ("options", "line"),
     [
         (["--out", "there.html"], "--out there.html: is there already; --force replaces it"),
-        (["--out", "."], "--out .: is a folder; give a file"),
+        (["--out", "."], "--out .: must end in .html or .htm: it is a page"),
+        (["--out", "mine.html"], "--out mine.html: is a folder; give a file"),
+        (["--out", "page.pdf"], "--out page.pdf: must end in .html or .htm: it is a page"),
+        (["--out", "page"], "--out page: must end in .html or .htm"),
         (["--out", "no/page.html"], "--out no/page.html: there is no folder no"),
-        (["--tables", "mine"], "mine: is a folder with files that hbsim did not write"),
+        (["--tables", "mine"], "--tables mine: is a folder with files that hbsim did not write"),
+        (["--figures", "there.html"], "--figures there.html: is a file; give a folder"),
     ],
 )
 def test_what_is_there_is_not_overwritten(inside, study, tmp_path, options, line):
     (tmp_path / "there.html").write_text("mine")
     (tmp_path / "mine").mkdir()
+    (tmp_path / "mine.html").mkdir()
     (tmp_path / "mine" / "file").write_text("mine")
     done = inside("report", str(study), *options)
     assert done.code == 2
     assert line in done.err
     assert done.err.count("\n") == 1
     assert (tmp_path / "there.html").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--out", "S/cells.parquet", "--force"], "--out S/cells.parquet: is where hbsim sweep keeps"),
+        (["--out", "S/kept/page.html"], "--out S/kept/page.html: is where hbsim sweep keeps"),
+        (["--out", "link/sweep.json", "--force"], "--out link/sweep.json: is where hbsim sweep keeps"),
+        (["--figures", "S/parts"], "--figures S/parts: is where hbsim sweep keeps"),
+        (["--tables", "S", "--force"], "--tables S: is where hbsim sweep keeps"),
+    ],
+)
+def test_results_are_never_overwritten(inside, study, tmp_path, options, line):
+    shutil.copytree(study, tmp_path / "S")
+    (tmp_path / "link").symlink_to("S")
+    before = {path: path.read_bytes() for path in (tmp_path / "S").iterdir()}
+    done = inside("report", "S", *options)
+    assert (done.code, done.out) == (2, "")
+    assert line in done.err
+    assert {path: path.read_bytes() for path in (tmp_path / "S").iterdir()} == before
+    assert inside("report", "S", "--out", "S/page.HTM").code == 0
+
+
+def test_no_folder_of_a_sweep_is_a_wrong_request(inside, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    for name, rule in (
+        ("none", "there is no such folder"),
+        ("file", "is a file; give the folder of a sweep"),
+        ("empty", "has no sweep.json: it is no folder of hbsim sweep"),
+    ):
+        assert inside("report", name) == (2, "", f"hbsim: error: {name}: {rule}\n")
 
 
 @pytest.mark.parametrize("damage", ["empty", "compare", "cut", "version", "gone"])

@@ -1,7 +1,7 @@
 """Many studies: variants, surrogates, clusters, workers and seeds, from a file."""
 
 from hbsim.bench.sweep.estimate import Estimate, estimate
-from hbsim.bench.sweep.folder import look_into, open_folder, write_down
+from hbsim.bench.sweep.folder import is_own, look_into, open_folder, write_down
 from hbsim.bench.sweep.manifest import read_manifest
 from hbsim.bench.sweep.results import SweepResults, read_results
 from hbsim.bench.sweep.run import Counts, counts, finish, run_cells
@@ -20,6 +20,7 @@ __all__ = [
     "counts",
     "estimate",
     "finish",
+    "is_own",
     "look_into",
     "open_folder",
     "read_manifest",

@@ -19,7 +19,7 @@ from hbsim.bench.sweep.sweep import Sweep
 from hbsim.errors import OutputError, ParameterError
 from hbsim.history.lock import StudyLock
 
-__all__ = ["ANYTIME", "look_into", "open_folder", "write_down"]
+__all__ = ["ANYTIME", "is_own", "look_into", "open_folder", "write_down"]
 
 ANYTIME: Final = "anytime"
 LOCK: Final = "lock"
@@ -93,6 +93,14 @@ def write_down(sweep: Sweep, out: Path, command: str) -> None:
             temporary = out / f".{name}"
             write(temporary, content)
             move(temporary, out / name)
+
+
+def is_own(folder: Path, path: Path) -> bool:
+    """Return whether a path is a sweep's folder, or in it under one of the names that the sweep uses."""
+    folder, path = folder.resolve(), path.resolve()
+    if path == folder or folder not in path.parents:
+        return path == folder
+    return path.relative_to(folder).parts[0] in {*_ALL, LOCK}
 
 
 def _look(out: Path) -> set[str]:
