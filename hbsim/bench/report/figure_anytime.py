@@ -37,7 +37,7 @@ def anytime_figure(task: Task, looks: Looks) -> Figure | None:
     figure, axes = _single(task.anytime, looks, band=_banded(task.anytime))
     _curves(axes, task.anytime, looks, length)
     _time_axis(axes, task, length)
-    _regret_axis(axes, task.anytime)
+    _regret_axis(axes, task.anytime, length)
     axes.set(xlabel=f"simulated {unit}", ylabel=REGRET)
     axes.set_title(_title(task.name, SINGLE))
     return figure
@@ -52,7 +52,7 @@ def reached_figure(task: Task, looks: Looks) -> Figure | None:
     _curves(axes, task.reached, looks, length)
     _time_axis(axes, task, length)
     axes.set(xlabel=f"simulated {unit}", ylabel=f"seeds at regret ≤ {task.target:g}", ylim=(-0.03, 1.03))
-    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
     axes.set_title(_title(task.name, SINGLE))
     return figure
 
@@ -70,7 +70,7 @@ def anytime_page(tasks: Sequence[Task], setting: str, part: str, looks: Looks) -
     for axes, task in zip(grid, tasks, strict=False):
         _curves(axes, task.anytime, looks, length)
         _time_axis(axes, task, length)
-        _regret_axis(axes, task.anytime)
+        _regret_axis(axes, task.anytime, length)
         axes.set_title(_title(task.surrogate, DOUBLE / COLUMNS), fontsize=7)
     for axes in grid[len(tasks) :]:
         axes.set_visible(False)
@@ -84,12 +84,30 @@ def anytime_page(tasks: Sequence[Task], setting: str, part: str, looks: Looks) -
     return figure
 
 
-def mean_figure(tasks: Sequence[Task], setting: str, looks: Looks) -> Figure | None:
-    """Draw the mean over groups of tasks, over the share of each task's budget; None below two groups."""
-    groups = len({task.group for task in tasks})
-    if groups < 2:
+def mean_figure(
+    tasks: Sequence[Task], setting: str, looks: Looks, names: Sequence[str] = ()
+) -> Figure | None:
+    """Draw the mean over groups of tasks, over the share of each task's budget; None below two groups.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+        Those of a setting. One that lacks any of the variants is left out, so that all means are over the
+        same tasks.
+    setting : str
+        What it is called.
+    looks : Looks
+        Of the variants.
+    names : sequence of str
+        The variants to show; without, those that are on all tasks.
+    """
+    drawn = [{line.variant for line in task.anytime if _there(line).any()} for task in tasks]
+    shown = [name for name in looks.style if (name in names if names else all(name in d for d in drawn))]
+    whole = [task for task, there in zip(tasks, drawn, strict=True) if there.issuperset(shown)]
+    groups = len({task.group for task in whole})
+    if groups < 2 or not shown:
         return None
-    lines = [line for name in looks.style if (line := _mean_line(tasks, name)) is not None]
+    lines = [_mean_line(whole, name) for name in shown]
     if not any(_there(line).any() for line in lines):
         return None
     figure, axes = _single(lines, looks, band=_banded(lines))
@@ -98,25 +116,27 @@ def mean_figure(tasks: Sequence[Task], setting: str, looks: Looks) -> Figure | N
     axes.set_xlim(EARLIEST, 1.08)
     axes.set_xticks([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0], ["1", "2", "5", "10", "20", "50", "100"])
     axes.minorticks_off()
-    _regret_axis(axes, lines)
+    _regret_axis(axes, lines, 1.0)
     axes.set(xlabel="simulated time, % of the task's budget", ylabel=REGRET)
     axes.set_title(_title(setting, SINGLE - 1.1) + f": mean of {groups} groups")
     return figure
 
 
-def _mean_line(tasks: Sequence[Task], variant: str) -> Line | None:
-    """Return a variant's mean over tasks of a group, then over groups, with a bootstrap band over groups."""
+def _mean_line(tasks: Sequence[Task], variant: str) -> Line:
+    """Return a variant's mean over tasks of a group, then over groups, with a bootstrap band over groups.
+
+    It starts where all of them have a value.
+    """
     from hbsim.bench.statistics import mean_band
 
     grid = np.geomspace(EARLIEST, 1.0, 100)
     groups: dict[str, list[NDArray[np.float64]]] = {}
     for task in tasks:
-        for line in task.anytime:
-            if line.variant == variant and line.x:
-                groups.setdefault(task.group, []).append(_at(line, grid * task.budget))
-    if not groups:
-        return None
-    mean, low, high = mean_band(np.array([np.mean(found, axis=0) for found in groups.values()]))
+        line = next(line for line in task.anytime if line.variant == variant)
+        groups.setdefault(task.group, []).append(_at(line, grid * task.budget))
+    means = np.array([np.mean(found, axis=0) for found in groups.values()])
+    means[:, np.isnan(means).any(axis=0)] = np.nan
+    mean, low, high = mean_band(means)
     return Line(variant, tuple(grid), tuple(mean), tuple(low), tuple(high))
 
 
@@ -128,7 +148,7 @@ def _at(line: Line, times: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _single(lines: Sequence[Line], looks: Looks, *, band: bool) -> tuple[Figure, Axes]:
     names = looks.order([line.variant for line in lines])
-    texts = [*(looks.label[name] for name in names), *(["95 % interval"] if band else [])]
+    texts = [*(looks.label[name] for name in names), *(["95% interval"] if band else [])]
     width = SINGLE if len(names) <= BANDED else DOUBLE
     figure = new_figure(width, (2.35 if width == SINGLE else 3.2) + legend_height(width, texts))
     axes = figure.subplots()
@@ -185,15 +205,24 @@ def _time_axis(axes: Axes, task: Task, length: float) -> None:
         axes.axvline(task.budget / length, color=GREY, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
 
 
-def _regret_axis(axes: Axes, lines: Sequence[Line]) -> None:
-    """Choose scale and range from the means; bands may leave it."""
-    values = np.concatenate([np.array(line.mean)[_there(line)] for line in lines] or [np.empty(0)])
+def _regret_axis(axes: Axes, lines: Sequence[Line], length: float) -> None:
+    """Choose scale and range from the means that the time axis shows; bands may leave it."""
+    first = axes.get_xlim()[0] * length
+    values = np.concatenate([_from(line, first) for line in lines] or [np.empty(0)])
     positive = values[values > 0]
     if positive.size:
         top = float(positive.max()) * 1.3
         axes.set_yscale("log", nonpositive="clip")
         axes.set_ylim(max(float(positive.min()) / 1.5, top / 10**DECADES), top)
         log_axis(axes.yaxis)
+
+
+def _from(line: Line, first: float) -> NDArray[np.float64]:
+    """Return the means of a curve in steps that hold at `first` or later."""
+    if not line.x:
+        return np.empty(0)
+    shown = np.append(_at(line, np.array([first])), np.array(line.mean)[np.array(line.x) >= first])
+    return shown[np.isfinite(shown)]
 
 
 def _end(task: Task) -> float:

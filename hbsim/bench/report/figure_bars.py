@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbsim.bench.report.figures_names import shortened
+from hbsim.bench.report.figures_parts import PARTS
 from hbsim.bench.report.figures_style import (
     DOUBLE,
     LETTER,
@@ -23,6 +24,7 @@ from hbsim.bench.report.figures_style import (
 )
 from hbsim.bench.report.figures_views import View
 from hbsim.bench.report.model import BracketRow
+from hbsim.bench.report.tables_diagnosis import is_all_training
 from hbsim.bench.report.tables_numbers import decimals, number, percent
 from hbsim.bench.statistics import Interval
 from hbsim.bench.study_style import INK, Colour, level_colours
@@ -34,32 +36,21 @@ if TYPE_CHECKING:
 
 __all__ = ["brackets_figure", "regrets_figure", "shares_figure"]
 
-# Each part has a colour of Okabe and Ito, and a hatch: in print it is the hatch that tells them apart.
-_REGRETS: Final = {
-    "sampling": ("#56B4E9", ""),
-    "decisions": ("#D55E00", "///"),
-    "unfinished": ("#F0E442", "..."),
-    "choice": ("#999999", "xxx"),
-}
-_SHARES: Final = {
-    "training": ("#0072B2", ""),
-    "retrained": ("#CC79A7", "///"),
-    "overhead": ("#E69F00", "..."),
-    "idle": ("#EEEEEE", ""),
-    "absent": ("#999999", "xxx"),
-}
+_REGRETS: Final = {name: (part.colour, part.hatch) for name, part in PARTS["regrets"].items()}
+_SHARES: Final = {name: (part.colour, part.hatch) for name, part in PARTS["shares"].items()}
 _MIX: Final = {"trials": "trials started", "resource": "resource trained", "winners": "winners"}
 
 
 def regrets_figure(view: View, looks: Looks) -> Figure | None:
-    """Draw the four parts of each variant's final regret; a diamond is their sum. None where there is none.
+    """Draw the four parts of each variant's final regret, the least sum first. None where there is none.
 
-    What is negative goes to the left of zero.
+    A diamond is the sum; what is negative goes to the left of zero.
     """
     rows = {row.variant: [getattr(row, part) for part in _REGRETS] for row in view.regrets}
-    names = [name for name in looks.order(list(rows)) if np.isfinite(rows[name]).any()]
+    names = [name for name in view.order(looks.order(list(rows))) if np.isfinite(rows[name]).any()]
     if not names:
         return None
+    names.sort(key=lambda name: float(np.nansum(rows[name])))
     values = np.nan_to_num(np.array([rows[name] for name in names]))
     figure, axes = _figure(len(names), looks, names, [*_REGRETS, "sum"])
     _stack(axes, values, list(_REGRETS.values()))
@@ -73,11 +64,11 @@ def regrets_figure(view: View, looks: Looks) -> Figure | None:
 
 
 def shares_figure(view: View, looks: Looks) -> Figure | None:
-    """Draw how workers spent their time; None where there is nothing known of it."""
+    """Draw how workers spent their time; None where nothing is known of it, or all of it was training."""
     rows = {row.variant: row for row in view.shares}
     parts = {name: [getattr(row, part) for part in _SHARES] for name, row in rows.items()}
-    names = [name for name in looks.order(list(rows)) if np.isfinite(parts[name]).any()]
-    if not names:
+    names = [name for name in view.order(looks.order(list(rows))) if np.isfinite(parts[name]).any()]
+    if not names or is_all_training(view.shares):
         return None
     values = 100 * np.nan_to_num(np.array([parts[name] for name in names]))
     used = {part: look for i, (part, look) in enumerate(_SHARES.items()) if values[:, i].any()}
@@ -91,7 +82,7 @@ def shares_figure(view: View, looks: Looks) -> Figure | None:
 def brackets_figure(view: View, looks: Looks) -> Figure | None:
     """Draw each bracket's share of trials, resource and winners; None where no variant has two brackets."""
     count = 1 + max((row.bracket for row in view.brackets), default=0)
-    names = looks.order([row.variant for row in view.brackets])
+    names = view.order(looks.order([row.variant for row in view.brackets]))
     if count < 2 or not any(np.isfinite(row.trials) for row in view.brackets):
         return None
     colours: list[tuple[Colour, str]] = [(colour, "") for colour in level_colours(count)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hbsim.bench.report.figures_heat import heat_range
 from hbsim.bench.report.figures_names import shortened
 from hbsim.bench.report.figures_style import DOUBLE, LETTER, SINGLE, new_figure
 from hbsim.bench.report.model import Heatmap
@@ -26,15 +27,18 @@ WIDEST: Final = 6  # columns of one column's width
 DARK: Final = 0.45  # brightness below which text is white
 
 
-def heatmap_figure(heatmap: Heatmap) -> Figure | None:
-    """Draw a heatmap; the best cell has a frame. None where no cell has a number."""
+def heatmap_figure(heatmap: Heatmap, title: str) -> Figure | None:
+    """Draw a heatmap with its title; the best cell has a frame. None where no cell has a number."""
     values = np.array(heatmap.values, dtype=np.float64).reshape(len(heatmap.brackets), len(heatmap.etas))
     if not np.isfinite(values).any():
         return None
     width = SINGLE if len(heatmap.etas) <= WIDEST else DOUBLE
-    figure = new_figure(width, 0.85 + CELL * max(3, len(heatmap.brackets)))
+    figure = new_figure(width, 1.0 + CELL * max(3, len(heatmap.brackets)))
     axes = figure.subplots()
-    picture = axes.pcolormesh(np.ma.masked_invalid(values), cmap=COLOURS, edgecolors="white", linewidth=1.0)
+    low, high = heat_range(heatmap)
+    picture = axes.pcolormesh(
+        np.ma.masked_invalid(values), cmap=COLOURS, vmin=low, vmax=high, edgecolors="white", linewidth=1.0
+    )
     _numbers(axes, values, np.asarray(picture.to_rgba(values)))
     axes.set_xticks(np.arange(len(heatmap.etas)) + 0.5, [f"{eta:g}" for eta in heatmap.etas])
     axes.set_yticks(np.arange(len(heatmap.brackets)) + 0.5, [f"{one:g}" for one in heatmap.brackets])
@@ -42,7 +46,7 @@ def heatmap_figure(heatmap: Heatmap) -> Figure | None:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     letters = int((width - 0.6) / LETTER)
-    axes.set_title(shortened(f"{heatmap.title}: {heatmap.setting}", letters))
+    axes.set_title("\n".join(shortened(text, letters) for text in (title, heatmap.setting)))
     bar = figure.colorbar(picture, ax=axes, label="normalised regret", fraction=0.06, pad=0.02)
     bar.outline.set_visible(False)
     return figure

@@ -28,7 +28,7 @@ ROW: Final = 0.17  # of a label
 BAR: Final = 0.09  # between two bars
 HEAD: Final = 0.62  # two lines of title, and ticks
 BRACKET: Final = 0.3
-FOOT: Final = 0.3
+FOOT: Final = 0.42
 AXIS: Final = 1.3  # the least length of the axis
 GREY: Final = "#555555"
 
@@ -50,7 +50,8 @@ class _Scale:
 def rank_figure(across: Across, looks: Looks) -> Figure | None:
     """Draw the mean ranks of a setting, the best at the left; None below two variants or two groups.
 
-    Variants that a thick bar joins are not told apart. The bracket above the axis is the critical difference.
+    Variants that a thick bar joins are not told apart by Nemenyi's test. The bracket above the axis is its
+    critical difference.
     """
     ranks = {
         name: rank
@@ -170,5 +171,6 @@ def _texts(axes: Axes, across: Across, width: float) -> None:
     if math.isnan(across.critical_difference):
         foot = f"{groups}: no test"
     else:
-        foot = f"{groups}, Friedman p {p_value(across.p_friedman, sign=True)}; bars: not told apart"
+        p = p_value(across.p_friedman, sign=True)
+        foot = f"{groups}, Friedman p {p}\nbars: not told apart by Nemenyi's test"
     axes.text(SIDE, 0.05, foot, va="bottom", fontsize=7, color=GREY)

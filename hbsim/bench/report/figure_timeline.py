@@ -17,14 +17,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["PANELS", "timeline_page"]
+__all__ = ["timeline_page"]
 
-PANELS: Final = 8  # of a page
 BARS: Final = 3000  # in a panel: with more, it is an image in the SVG
 
 
 def timeline_page(timelines: Sequence[Timeline], title: str, looks: Looks) -> Figure | None:
-    """Draw the workers of up to `PANELS` variants over time, coloured by the level they train towards."""
+    """Draw the workers of a few variants over time, coloured by the level they train towards."""
     shown = [one for one in timelines if one.segments and one.workers > 0 and one.variant in looks.label]
     if not shown:
         return None
@@ -47,7 +46,7 @@ def timeline_page(timelines: Sequence[Timeline], title: str, looks: Looks) -> Fi
 
 
 def _cut(timeline: Timeline) -> str:
-    cut = "" if timeline.cut is None else ", cut off"
+    cut = "" if timeline.cut is None else f", the first {len(timeline.segments):,} stretches"
     return f" (seed {timeline.seed}{cut})"
 
 

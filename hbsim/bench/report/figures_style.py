@@ -134,7 +134,7 @@ def legend(figure: Figure, looks: Looks, names: Sequence[str], *, band: bool = F
         handle.set_label(looks.label[name])
         handles.append(handle)
     if band:
-        handles.append(Patch(color="#cccccc", label="95 % interval"))
+        handles.append(Patch(color="#cccccc", label="95% interval"))
     put_legend(figure, handles)
 
 

@@ -27,16 +27,24 @@ class View:
         What it is of.
     texts : tuple of str
         What names of its files are made from.
+    ranked : tuple of str
+        The variants, best first: by score on the task, or by mean rank in the setting.
     rungs, regrets, brackets, shares : tuples
         As of a `Task`; counts of rungs are sums.
     """
 
     title: str
     texts: tuple[str, ...]
+    ranked: tuple[str, ...]
     rungs: tuple[RungRow, ...]
     regrets: tuple[Regrets, ...]
     brackets: tuple[BracketRow, ...]
     shares: tuple[Shares, ...]
+
+    def order(self, names: Iterable[str]) -> list[str]:
+        """Return `names`, once each, best first; those without a rank come last, as they stand."""
+        place = {name: index for index, name in enumerate(self.ranked)}
+        return sorted(dict.fromkeys(names), key=lambda name: place.get(name, len(place)))
 
 
 def by_setting(tasks: Sequence[Task]) -> dict[str, list[Task]]:
@@ -51,13 +59,19 @@ def views(report: Report) -> list[View]:
     """Return a view of each task, or, where there are more than `FEW_TASKS`, of each setting."""
     if len(report.tasks) <= FEW_TASKS:
         return [_of_task(task) for task in report.tasks]
-    return [_of_setting(setting, tasks) for setting, tasks in by_setting(report.tasks).items()]
+    ranked = {one.setting: one.variants for one in report.across if one.measure == "score"}
+    names = tuple(variant.name for variant in report.variants)
+    return [
+        _of_setting(setting, tasks, ranked.get(setting, names))
+        for setting, tasks in by_setting(report.tasks).items()
+    ]
 
 
 def _of_task(task: Task) -> View:
     return View(
         title=task.name,
         texts=(task.surrogate, task.setting),
+        ranked=tuple(row.variant for row in task.rows),
         rungs=task.rungs,
         regrets=task.regrets,
         brackets=task.brackets,
@@ -65,13 +79,14 @@ def _of_task(task: Task) -> View:
     )
 
 
-def _of_setting(setting: str, tasks: Sequence[Task]) -> View:
+def _of_setting(setting: str, tasks: Sequence[Task], ranked: tuple[str, ...]) -> View:
     if len(tasks) == 1:
         return _of_task(tasks[0])
     groups = [task.group for task in tasks]
     return View(
         title=f"{setting}: mean of {len(tasks)} tasks",
         texts=(setting,),
+        ranked=ranked,
         rungs=_rungs(groups, [task.rungs for task in tasks]),
         regrets=_regrets(groups, [task.regrets for task in tasks]),
         brackets=_brackets(groups, [task.brackets for task in tasks]),

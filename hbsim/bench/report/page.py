@@ -12,10 +12,13 @@ from typing import Final
 from hbsim.bench.report.model import Report
 from hbsim.bench.report.page_across import ACROSS_CONTENTS, across_blocks
 from hbsim.bench.report.page_data import encoded
+from hbsim.bench.report.page_glance import GLANCE_CONTENTS, glance_section
 from hbsim.bench.report.page_marks import colour_rules, marks, plotly_styles
 from hbsim.bench.report.page_tables import missing_table, pairs, tasks_table, variants_table
 from hbsim.bench.report.page_text import blob, escape
 from hbsim.bench.report.page_thin import LADDER, size, thinned
+from hbsim.bench.report.tables_notes import task_notes
+from hbsim.bench.report.tables_numbers import plural
 from hbsim.bench.statistics.checks import need_report
 
 __all__ = ["LIMIT", "render"]
@@ -64,13 +67,19 @@ def render(report: Report, *, limit: int = LIMIT) -> str:
     script = f'(function () {{\n"use strict";\n{script}\n}})();'
     used = sum(
         len(part.encode())
-        for part in (plotly, script, _asset("template.html"), _notes(report.notes), *fixed.values())
+        for part in (
+            plotly,
+            script,
+            _asset("template.html"),
+            _notes((*report.notes, *task_notes(report))),
+            *fixed.values(),
+        )
     )
     data, notes = _fitting(report, limit - used - ROOM)
     return Template(_asset("template.html")).substitute(
         fixed,
         policy=escape(_policy(plotly, script)),
-        notes=_notes((*report.notes, *notes)),
+        notes=_notes((*report.notes, *task_notes(report), *notes)),
         data=data,
         plotly=plotly,
         script=script,
@@ -85,7 +94,9 @@ def _fixed_parts(report: Report) -> dict[str, str]:
         "marks": marks(report.variants),
         "counts": _counts(report),
         "summary": _items(report.summary),
-        "contents": ACROSS_CONTENTS if report.across else "",
+        "glance": glance_section(report),
+        "contents": (GLANCE_CONTENTS if len(report.tasks) > 1 else "")
+        + (ACROSS_CONTENTS if report.across else ""),
         "across": _across(report),
         "tasks": tasks_table(report),
         "variants": variants_table(report),
@@ -132,13 +143,8 @@ def _notes(sentences: Sequence[str]) -> str:
 
 
 def _counts(report: Report) -> str:
-    def many(count: int, what: str) -> str:
-        return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-    parts = [many(len(report.variants), "variant"), many(len(report.tasks), "task")]
-    parts.append(
-        f"{many(report.finished, 'study').replace('studys', 'studies')} of {report.cells:,} finished"
-    )
+    done = f"{plural(report.finished, 'study')} of {report.cells:,} finished"
+    parts = [plural(len(report.variants), "variant"), plural(len(report.tasks), "task"), done]
     return escape(" · ".join(parts))
 
 

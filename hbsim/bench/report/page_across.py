@@ -11,8 +11,10 @@ from hbsim.bench.report.chart_ranks import can_be_drawn, ranks_diagram
 from hbsim.bench.report.model import Across, Report
 from hbsim.bench.report.page_names import short_names
 from hbsim.bench.report.page_tables import interval_cell, table, variant_cell
-from hbsim.bench.report.page_text import escape, fixed, p_value
-from hbsim.bench.report.tables_numbers import decimals
+from hbsim.bench.report.page_text import escape, fixed
+from hbsim.bench.report.tables_across import friedman_name
+from hbsim.bench.report.tables_marks import BEST, CLOSE, WORSE, across_marks, few, untested
+from hbsim.bench.report.tables_numbers import decimals, p_value, plural
 
 __all__ = ["ACROSS_CONTENTS", "across_blocks"]
 
@@ -25,7 +27,8 @@ MEASURES = {"score": "normalised regret at equal time", "area": "normalised regr
 
 _READ_RANKS = (
     "How to read it: further left is better. A thick bar joins variants whose mean ranks are less than the "
-    "critical difference apart (Nemenyi's test): they are not told apart."
+    "critical difference apart: they are not told apart by Nemenyi's test, which asks for more than the test "
+    "of pairs in the table."
 )
 
 
@@ -58,31 +61,42 @@ def _title(across: Across) -> str:
 
 
 def _friedman(across: Across) -> str:
-    groups = f"{len(across.groups)} independent group{'s' if len(across.groups) != 1 else ''} of tasks"
+    groups = f"{plural(len(across.groups), 'independent group')} of tasks"
     if math.isnan(across.p_friedman):
-        return f"Over {groups}; too few groups or variants for a test over all of them."
-    verdict = "differ" if across.p_friedman < 0.05 else "are not shown to differ"
-    p = p_value(across.p_friedman)
-    p = escape(p if p.startswith("<") else f"= {p}")
-    test = f"Friedman’s test, Iman and Davenport’s F: p {p}"
-    return f"Over {groups}. Taken together, the variants {verdict} ({test})."
+        said = f"Over {groups}; too few groups or variants for a test over all of them."
+    else:
+        verdict = "differ" if across.p_friedman < 0.05 else "are not shown to differ"
+        test = escape(f"{friedman_name(across)}: p {p_value(across.p_friedman, sign=True)}")
+        said = f"Over {groups}. Taken together, the variants {verdict} ({test})."
+    return " ".join(text for text in (said, escape(few(len(across.groups), "group"))) if text)
 
 
 def _ranking(across: Across, number: Mapping[str, int], measure: str) -> str:
-    places = decimals(across.means)
+    places, marks = decimals(across.means), across_marks(across)
     heads = [
         ("Variant", False),
         ("Mean rank", True),
+        ("", False),
         ("Mean score, 95% interval", True),
         ("Groups won", True),
     ]
     rows = []
     for name, rank, mean, won in zip(across.variants, across.ranks, across.means, _wins(across), strict=True):
-        cells = f'<td class="number">{fixed(rank, 2)}</td>{interval_cell(mean, places)}'
+        mark = marks.get(name, "")
+        cells = f'<td class="number">{fixed(rank, 2)}</td><td>{mark}</td>{interval_cell(mean, places)}'
         cells += f'<td class="number">{won}</td>'
-        rows.append(f"<tr data-variant={number[name]}>{variant_cell(name, number)}{cells}</tr>")
+        kind = " class=first" if mark == BEST else ""
+        rows.append(f"<tr{kind} data-variant={number[name]}>{variant_cell(name, number)}{cells}</tr>")
     caption = f"Over all tasks in {across.setting}: {measure}; lower is better"
-    return table(caption, heads, rows)
+    return f'{table(caption, heads, rows)}<p class="read">{escape(_foot(across, set(marks.values())))}</p>'
+
+
+def _foot(across: Across, marks: set[str]) -> str:
+    said = [f"{BEST}: the best mean rank"]
+    said += [f"{CLOSE}: too close to it to call"] if CLOSE in marks else []
+    said += [f"{WORSE}: worse"] if WORSE in marks else []
+    by = "by Wilcoxon’s test over groups against the first, Holm-corrected for all pairs"
+    return f"{'; '.join(said)}, {by}." if len(said) > 1 else f"{said[0]}; pairs are {untested(across)}."
 
 
 def _wins(across: Across) -> list[int]:

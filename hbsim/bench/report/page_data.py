@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hbsim.bench.report.figures_heat import heat_range, heatmap_title, shown_heatmaps
+from hbsim.bench.report.figures_parts import PARTS
 from hbsim.bench.report.model import Across, Heatmap, Line, Report, Task, Timeline
 from hbsim.bench.report.page_names import short_names
 from hbsim.bench.report.page_text import rounded
+from hbsim.bench.report.tables_diagnosis import is_all_training
+from hbsim.bench.report.tables_marks import few
 from hbsim.bench.statistics import Interval
 
 __all__ = ["encoded", "pack", "packed_lines"]
 
 Json: TypeAlias = Any
-DIGITS: Final = 5
+DIGITS: Final = 9  # so that what is rounded again is rounded as in the tables
 
 # 64 characters that need no escape; three of them make a number below 2 ** 18, the last is kept for NaN.
 ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 STEPS: Final = 64**3 - 2
 NONE: Final = 64**3 - 1
 
-_ROW: Final = ("rank", "reached", "missing", "p", "effect", "call", "seeds_needed", "completed")
-_ROW_MORE: Final = ("busy_share", "simulated_seconds", "cost")
-_INTERVALS: Final = ("score", "regret", "area", "to_target", "difference")
+_ROW: Final = (
+    "rank",
+    "reached",
+    "missing",
+    "p",
+    "effect",
+    "superiority",
+    "call",
+    "seeds_needed",
+    "completed",
+)
+_ROW_MORE: Final = ("p_target", "busy_share", "simulated_seconds", "cost")
+_INTERVALS: Final = ("score", "regret", "area", "to_target", "median_time", "difference")
+INFINITE: Final = 1e300  # JSON has no infinity: a time after the budget
 _RUNG: Final = ("bracket", "level", "recorded", "stopped", "better", "false_promotions", "loss")
 _TASK: Final = ("surrogate", "cluster", "workers", "group", "metric", "mode", "max_t", "seeds", "budget")
 _TASK_MORE: Final = ("budget_text", "optimum", "is_optimum_known", "guess", "target")
@@ -40,12 +56,18 @@ def encoded(report: Report, styles: Sequence[Mapping[str, Json]]) -> dict[str, J
         "styles": list(styles),
         "tasks": [_task(task, number) for task in report.tasks],
         "across": [_across(across, number) for across in report.across],
-        "heatmaps": [_heatmap(heatmap) for heatmap in report.heatmaps],
+        "heatmaps": [_heatmap(heatmap, report) for heatmap in shown_heatmaps(report)],
+        "parts": {
+            kind: [[name, part.colour, part.pattern] for name, part in parts.items()]
+            for kind, parts in PARTS.items()
+        },
     }
 
 
 def _value(value: object) -> Json:
     if isinstance(value, float):
+        if value == math.inf:
+            return INFINITE
         return rounded(value, DIGITS)
     return value if value is None or isinstance(value, bool | int | str) else str(value)
 
@@ -68,15 +90,15 @@ def _task(task: Task, number: Mapping[str, int]) -> dict[str, Json]:
         **{name: _value(getattr(task, name)) for name in (*_TASK, *_TASK_MORE)},
         "setting": task.setting,
         "notes": list(task.notes),
+        "few": few(task.seeds, "seed"),
+        "is_all_training": bool(task.shares) and is_all_training(task.shares),
         "rows": rows,
         "anytime": packed_lines(task.anytime, number),
         "curves": packed_lines(task.reached, number),
         "rungs": _columns(task.rungs, _RUNG, number),
-        "regrets": _columns(task.regrets, ("sampling", "decisions", "unfinished", "choice"), number),
+        "regrets": _columns(task.regrets, tuple(PARTS["regrets"]), number),
         "brackets": _columns(task.brackets, ("bracket", "trials", "resource", "winners"), number),
-        "shares": _columns(
-            task.shares, ("training", "retrained", "overhead", "idle", "absent", "saved"), number
-        ),
+        "shares": _columns(task.shares, (*PARTS["shares"], "saved"), number),
         "timelines": [_timeline(one, number) for one in task.timelines],
     }
 
@@ -140,9 +162,10 @@ def _across(across: Across, number: Mapping[str, int]) -> dict[str, Json]:
     }
 
 
-def _heatmap(heatmap: Heatmap) -> dict[str, Json]:
+def _heatmap(heatmap: Heatmap, report: Report) -> dict[str, Json]:
     return {
-        "title": heatmap.title,
+        "title": heatmap_title(heatmap, report),
+        "range": [_value(end) for end in heat_range(heatmap)],
         "setting": heatmap.setting,
         "brackets": [_value(float(value)) for value in heatmap.brackets],
         "etas": [_value(float(value)) for value in heatmap.etas],

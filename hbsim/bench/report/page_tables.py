@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import urlencode
 
 from hbsim.bench.report.model import Report, Task
 from hbsim.bench.report.page_marks import marked
 from hbsim.bench.report.page_text import DASH, escape, fixed
+from hbsim.bench.report.tables_marks import best_of
 from hbsim.bench.report.tables_numbers import decimals
 from hbsim.bench.statistics import Interval
 
@@ -15,6 +17,7 @@ __all__ = [
     "missing_table",
     "pairs",
     "table",
+    "task_link",
     "tasks_table",
     "variant_cell",
     "variants_table",
@@ -66,24 +69,30 @@ def tasks_table(report: Report) -> str:
     """Return one row a task: who is best there and how many are too close to it to call."""
     number = {variant.name: index for index, variant in enumerate(report.variants)}
     places = decimals(task.rows[0].score for task in report.tasks if task.rows)
-    rows = [_task_row(index, task, number, places) for index, task in enumerate(report.tasks)]
+    rows = [_task_row(task, number, places) for task in report.tasks]
     heads = [("Surrogate", False), ("Cluster", False), ("Workers", True), ("Seeds", True)]
     heads += [("Best variant", False), ("Its score", True), ("Too close to call", True)]
     return table("All tasks and the best variant of each", heads, rows)
 
 
-def _task_row(index: int, task: Task, number: Mapping[str, int], places: int) -> str:
-    best = next((row for row in task.rows if row.call == "best"), None)
+def _task_row(task: Task, number: Mapping[str, int], places: int) -> str:
+    best = best_of(task)
     close = sum(row.call == "too close to call" for row in task.rows)
-    who = marked(best.variant, number[best.variant]) if best else DASH
-    score = interval_cell(best.score, places) if best else f'<td class="number">{DASH}</td>'
-    surrogate = escape(task.surrogate).replace(",", ",<wbr>").replace(":", ":<wbr>")
+    who = "".join(marked(one.variant, number[one.variant]) for one in best) or DASH
+    score = interval_cell(best[0].score, places) if best else f'<td class="number">{DASH}</td>'
     return (
-        f'<tr><th scope="row" class="name"><a href="#task={index}">{surrogate}</a></th>'
+        f'<tr><th scope="row" class="name">{task_link(task, task.surrogate)}</th>'
         f'<td>{escape(task.cluster)}</td><td class="number">{task.workers}</td>'
         f'<td class="number">{task.seeds}</td><td class="name">{who}</td>{score}'
         f'<td class="number">{close}</td></tr>'
     )
+
+
+def task_link(task: Task, text: str) -> str:
+    """Return a link to the view of a task, by its names: it leads there also where tasks were added."""
+    names = {"surrogate": task.surrogate, "cluster": task.cluster, "workers": task.workers}
+    shown = escape(text).replace(",", ",<wbr>").replace(":", ":<wbr>")
+    return f'<a href="#{escape(urlencode(names))}">{shown}</a>'
 
 
 def missing_table(report: Report) -> str:

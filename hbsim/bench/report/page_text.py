@@ -6,7 +6,7 @@ import html
 import json
 import math
 
-__all__ = ["blob", "escape", "fixed", "p_value", "rounded"]
+__all__ = ["blob", "escape", "fixed", "rounded"]
 
 DASH = "–"  # for what there is none of
 
@@ -22,11 +22,6 @@ def fixed(value: float, places: int) -> str:
         return DASH if math.isnan(value) else ("∞" if value > 0 else "−∞")
     text = f"{abs(value):,.{places}f}"
     return f"−{text}" if value < 0.0 and float(f"{value:.{places}f}") != 0.0 else text
-
-
-def p_value(value: float) -> str:
-    """Return a probability as it is read: three decimals, or below 0.001."""
-    return "< 0.001" if value < 0.001 else fixed(value, 3)
 
 
 def rounded(value: float | None, digits: int) -> float | int | None:

@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import Final
 
 from hbsim.bench.report import tables_latex, tables_markdown
+from hbsim.bench.report.figures_heat import shown_heatmaps
 from hbsim.bench.report.figures_names import FileNames
 from hbsim.bench.report.model import Report
-from hbsim.bench.report.tables_across import heatmap_grid, plural, rankings
-from hbsim.bench.report.tables_diagnosis import diagnosis_grids
+from hbsim.bench.report.tables_across import heatmap_grid, rankings
+from hbsim.bench.report.tables_diagnosis import all_training, diagnosis_grids
+from hbsim.bench.report.tables_glance import glance_grid
 from hbsim.bench.report.tables_grid import Grid, parts, row
+from hbsim.bench.report.tables_notes import task_notes
+from hbsim.bench.report.tables_numbers import plural
 from hbsim.bench.report.tables_tasks import task_grids
 from hbsim.errors import OutputError
 
 __all__ = ["latex", "markdown", "write_tables"]
 
 LONGEST: Final = 45  # rows of a LaTeX table: about a page
-NAMED: Final = 3  # tasks that a note names
 
 
 def markdown(report: Report) -> str:
@@ -26,8 +29,11 @@ def markdown(report: Report) -> str:
     lines = [f"# {tables_markdown.escaped(report.title)}", ""]
     if report.description.strip():
         lines += [tables_markdown.escaped(report.description), ""]
-    studies = f"{report.finished:,} of {plural(report.cells, 'study')}".replace("studys", "studies")
-    lines += [f"{studies} finished.", "", *tables_markdown.bullets(report.summary)]
+    lines += [
+        f"{report.finished:,} of {plural(report.cells, 'study')} finished.",
+        "",
+        *tables_markdown.bullets(report.summary),
+    ]
     for title, grids in [*_sections(report), ("Studies without a result", _missing(report))]:
         if grids:
             lines += [f"## {title}", "", *(line for grid in grids for line in tables_markdown.table(grid))]
@@ -92,9 +98,10 @@ def write_tables(report: Report, folder: Path) -> list[Path]:
 
 def _sections(report: Report) -> list[tuple[str, Sequence[Grid]]]:
     return [
+        ("At a glance", glance_grid(report)),
         ("Over tasks", rankings(report)),
         ("Tasks", task_grids(report)),
-        ("Brackets and reduction factor", [heatmap_grid(heatmap) for heatmap in report.heatmaps]),
+        ("Brackets and reduction factor", [heatmap_grid(heatmap) for heatmap in shown_heatmaps(report)]),
         ("Early decisions and time", diagnosis_grids(report)),
     ]
 
@@ -108,12 +115,5 @@ def _missing(report: Report) -> list[Grid]:
 
 
 def _notes(report: Report) -> list[str]:
-    """Return the notes; what is said of many tasks once, with their number."""
-    found: dict[str, list[str]] = {}
-    for task in report.tasks:
-        for note in task.notes:
-            found.setdefault(note, []).append(task.name)
-    said = [*report.notes]
-    for note, names in found.items():
-        said.append(f"{'; '.join(names) if len(names) <= NAMED else f'{len(names)} tasks'}: {note}")
+    said = [*report.notes, *task_notes(report), *all_training(report)]
     return ["## Notes", "", *tables_markdown.bullets(said)] if said else []

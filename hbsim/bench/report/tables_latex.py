@@ -32,6 +32,8 @@ _CHARACTERS: Final = {
     '"': "{''}",
     "≈": r"$\approx$",
     "≤": r"$\leq$",
+    "▼": r"$\bigtriangledown$",
+    "★": r"$\star$",
     "∞": r"$\infty$",
     "η": r"$\eta$",
     "·": r"$\cdot$",

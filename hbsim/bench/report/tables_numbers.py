@@ -9,11 +9,23 @@ from typing import Final
 
 from hbsim.bench.statistics import Interval
 
-__all__ = ["CLOSE", "MEASURES", "NONE", "count", "decimals", "interval", "number", "p_value", "percent"]
+__all__ = [
+    "MEASURES",
+    "NONE",
+    "count",
+    "decimals",
+    "interval",
+    "number",
+    "p_value",
+    "percent",
+    "plural",
+    "reach",
+    "time_unit",
+]
 
 NONE: Final = "–"
-CLOSE: Final = "≈"
 MOST: Final = 6  # decimals; what needs more is written with an exponent
+UNITS: Final = (("d", 86400.0), ("h", 3600.0), ("min", 60.0))
 MEASURES: Final = {"score": "normalised regret", "area": "area under the curve"}
 
 
@@ -75,4 +87,31 @@ def count(value: float) -> str:
     """Return a mean count: whole from 10 on, else with two digits."""
     if math.isnan(value):
         return NONE
+    if math.isinf(value):
+        return "∞"
     return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.2g}"
+
+
+def plural(number: int, noun: str) -> str:
+    """Return ``1 group``, ``2 groups``, ``3 studies``."""
+    if number == 1:
+        return f"1 {noun}"
+    many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {many}"
+
+
+def time_unit(seconds: float) -> tuple[str, float]:
+    """Return the unit that suits a time, and how many seconds it has."""
+    return next(((name, length) for name, length in UNITS if seconds >= 2 * length), ("s", 1.0))
+
+
+def reach(median: Interval, length: float) -> str:
+    """Return the median time to a target in units of `length` seconds; infinite is after the budget."""
+    if math.isnan(median.mean):
+        return NONE
+    if math.isinf(median.mean):
+        return "not by half"
+    scaled = Interval(median.mean / length, median.low / length, median.high / length)
+    if math.isnan(scaled.low) or math.isnan(scaled.high):
+        return count(scaled.mean)
+    return f"{count(scaled.mean)} [{count(scaled.low)}, {count(scaled.high)}]"

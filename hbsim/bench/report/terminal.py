@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from hbsim.bench.report.figures_names import clean
 from hbsim.bench.report.model import Across, Report, Task, TaskRow
-from hbsim.bench.report.tables_across import plural, told
-from hbsim.bench.report.tables_numbers import CLOSE, NONE, decimals, interval, number, p_value
+from hbsim.bench.report.tables_across import friedman_name, settings_first
+from hbsim.bench.report.tables_marks import BEST, CLOSE, WORSE, across_marks, mark_of, untested
+from hbsim.bench.report.tables_notes import task_notes
+from hbsim.bench.report.tables_numbers import NONE, decimals, interval, number, p_value, plural
+from hbsim.bench.report.terminal_glance import glance
+from hbsim.bench.report.terminal_table import make_table
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -18,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["show", "terminal"]
 
 MOST_TABLES: Final = 4
-MOST_ROWS: Final = 20
 MOST_NOTES: Final = 8
 
 
@@ -29,22 +32,19 @@ def show(report: Report, console: Console) -> None:
 
 
 def terminal(report: Report) -> list[RenderableType]:
-    """Return what `show` prints: title, sentences, a ranking for each setting or of the only task, notes."""
+    """Return what `show` prints: title, sentences, all tasks at a glance, rankings or tasks, notes."""
     from rich.text import Text
 
     done = f"{report.finished:,} of {plural(report.cells, 'cell')} finished"
     parts: list[RenderableType] = [Text.assemble((clean(report.title), "bold"), (f"  {done}", "dim")), Text()]
     parts += [Text(clean(sentence)) for sentence in report.summary]
     tables = _tables(report)
-    for title, table, foot in tables[:MOST_TABLES]:
+    for title, table, foot in [*glance(report), *tables[:MOST_TABLES]]:
         parts += [Text(), Text(clean(title), style="bold"), table]
-        parts += [Text(foot, style="dim")] if foot else []
+        parts += [Text(clean(foot), style="dim")] if foot else []
     if len(tables) > MOST_TABLES:
         parts += [Text(), Text(f"and {len(tables) - MOST_TABLES} more in the report", style="dim")]
-    notes = [*report.notes, *_missing(report)]
-    if len(report.tasks) == 1:
-        notes += report.tasks[0].notes
-    return [*parts, *_bullets(notes)]
+    return [*parts, *_bullets([*task_notes(report), *report.notes, *_missing(report)])]
 
 
 def _missing(report: Report) -> list[str]:
@@ -71,49 +71,39 @@ def _bullets(notes: Sequence[str]) -> list[RenderableType]:
 
 def _tables(report: Report) -> list[tuple[str, Table, str]]:
     """Return title, table and foot of each ranking: over groups of tasks if there are several."""
+    order = settings_first(report.across)
     ranked = [a for a in report.across if a.measure == "score" and any(map(math.isfinite, a.ranks))]
+    ranked.sort(key=lambda across: order.index(across.setting))
     if any(len(across.groups) > 1 for across in ranked):
         return [_of_setting(across) for across in ranked]
     return [_of_task(task) for task in report.tasks]
 
 
-def _table(headers: Sequence[str], lines: Sequence[tuple[Sequence[str], bool]], name: int) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for place, header in enumerate(headers):
-        is_name = place == name
-        table.add_column(
-            header,
-            justify="left" if is_name or header == "" else "right",
-            no_wrap=not is_name,
-            overflow="fold" if is_name else "ellipsis",
-            min_width=12 if is_name else None,
-        )
-    for texts, is_best in lines[:MOST_ROWS]:
-        table.add_row(*(Text(clean(text)) for text in texts), style="bold" if is_best else None)
-    if len(lines) > MOST_ROWS:
-        table.add_row("", Text(f"and {len(lines) - MOST_ROWS} more", style="dim"))
-    return table
-
-
 def _of_setting(across: Across) -> tuple[str, Table, str]:
-    digits, close = decimals(across.means), told(across)
+    digits, marks = decimals(across.means), across_marks(across)
     lines = []
     for place, name in enumerate(across.variants):
-        is_best = place == 0
-        call = "best" if is_best else CLOSE if name in close else ""
-        mean = interval(across.means[place], digits)
-        lines.append(([str(place + 1), name, number(across.ranks[place], 2), mean, call], is_best))
-    table = _table(["", "variant", "mean\nrank", "normalised\nregret [95 %]", ""], lines, 1)
-    if math.isnan(across.critical_difference):
-        foot = "no test: there are too few groups of tasks, or variants"
-    else:
-        p = p_value(across.p_friedman, sign=True)
-        foot = f"Friedman p {p}; {CLOSE} not told apart from the best"
-    return f"{across.setting}: {plural(len(across.groups), 'group')} of tasks", table, foot
+        mean, mark = interval(across.means[place], digits), marks.get(name, "")
+        lines.append(
+            ([str(_rank(across, place)), name, number(across.ranks[place], 2), mean, mark], mark == BEST)
+        )
+    table = make_table(["", "variant", "mean\nrank", "normalised\nregret [95%]", ""], lines, 1)
+    feet = []
+    if math.isfinite(across.p_friedman):
+        feet.append(f"{friedman_name(across)}: p {p_value(across.p_friedman, sign=True)}")
+    feet += [why] if (why := untested(across)) else [_legend(marks.values())]
+    return f"{across.setting}: {plural(len(across.groups), 'group')} of tasks", table, "; ".join(feet)
+
+
+def _rank(across: Across, place: int) -> int:
+    return 1 + sum(other < across.ranks[place] for other in across.ranks)
+
+
+def _legend(marks: Iterable[str]) -> str:
+    """Say what the marks mean that are there."""
+    there = set(marks)
+    said = {BEST: "best", CLOSE: "too close to the best to call", WORSE: "worse"}
+    return ", ".join(f"{mark} {text}" for mark, text in said.items() if mark in there)
 
 
 def _of_task(task: Task) -> tuple[str, Table, str]:
@@ -123,12 +113,9 @@ def _of_task(task: Task) -> tuple[str, Table, str]:
     for row in task.rows:
         texts = [str(row.rank), row.variant, interval(row.score, digits), _difference(row, apart), _call(row)]
         lines.append((texts, row.call == "best"))
-    heads = ["", "variant", "normalised\nregret [95 %]", "difference\n[95 %]", ""]
-    needed = [row.seeds_needed for row in task.rows if row.seeds_needed is not None]
-    foot = f"{CLOSE} too close to call" if any(_call(row) == CLOSE for row in task.rows) else ""
-    if foot and needed:
-        foot += f"; about {max(needed):,} seeds would settle all that can be settled"
-    return f"{task.name}: {plural(task.seeds, 'seed')}", _table(heads, lines, 1), foot
+    heads = ["", "variant", "normalised\nregret [95%]", "difference\n[95%]", ""]
+    foot = _legend(_call(row) for row in task.rows)
+    return f"{task.name}: {plural(task.seeds, 'seed')}", make_table(heads, lines, 1), foot
 
 
 def _difference(row: TaskRow, digits: int) -> str:
@@ -141,4 +128,4 @@ def _difference(row: TaskRow, digits: int) -> str:
 
 
 def _call(row: TaskRow) -> str:
-    return CLOSE if row.call == "too close to call" else row.call
+    return mark_of(row) or row.call

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import math
 from dataclasses import replace
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
 
 from hbsim.bench.report.page import render
-from hbsim.bench.report.tables_numbers import decimals, interval
+from hbsim.bench.report.tables_marks import MARKS
+from hbsim.bench.report.tables_numbers import decimals, interval, p_value
 from hbsim.bench.statistics import Interval
 from tests.bench.report.browser import Browser
 from tests.bench.report.example import LEVELS, example, poisoned, without_results
@@ -22,6 +24,12 @@ EVIL = (
 )
 
 LAST = ("tasks", "variants", "missing", "again")
+
+
+def at(url, task):
+    """Return the address of a task in a page."""
+    names = {"surrogate": task.surrogate, "cluster": task.cluster, "workers": task.workers}
+    return f"{url}#{urlencode(names)}"
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +67,7 @@ def test_curves_show_the_report(browser, url, small):
         np.testing.assert_allclose(shown[name]["y"], line.mean, rtol=1e-3)
         np.testing.assert_allclose(shown[name]["x"], np.array(line.x) / 60, rtol=1e-3)
     close = [row.variant for row in task.rows if row.call in ("best", "too close to call")]
-    assert len(traces) == len(lines) + 2 * min(3, len(close))  # a band of the best three, in two traces
+    assert len(traces) == len(lines) + 2 * min(4, len(close))  # a band of the best four, in two traces
     assert list(shown) == [row.variant for row in reversed(task.rows)]  # the best on top
     assert _axis(browser) == ["linear", 0, 1.1]
     assert "The axis ends at 1.1." in browser.text("#anytime-note")
@@ -73,7 +81,7 @@ def test_on_logarithmic_axes_what_is_0_is_at_the_edge(browser, url, small):
         first = min(x for x in lines[0].x if x > 0) / 60
         for trace in browser.traces(f"{chart}-chart"):
             np.testing.assert_allclose(trace["x"][:2], [first, first], rtol=1e-3)
-    browser.show(url + "#task=1&y=linear")
+    browser.show(at(url, small.tasks[1]) + "&y=linear")
     browser.choose("#pick-y", "logarithmic")
     least = min(min(line.mean) for line in small.tasks[1].anytime)
     assert _axis(browser)[0] == "log"
@@ -84,10 +92,13 @@ def test_tables_show_the_report(browser, url, small):
     browser.show(url)
     task = small.tasks[0]
     assert browser.column("#task-table", 1) == [row.variant for row in task.rows]
-    assert browser.column("#task-table", 2) == [row.call for row in task.rows]
+    assert browser.column("#task-table", 2) == [
+        f"{MARKS.get(row.call, '')} {row.call}".strip() for row in task.rows
+    ]
     scores, areas = [row.score for row in task.rows], [row.area for row in task.rows]
     assert browser.column("#task-table", 3) == [interval(one, decimals(scores)) for one in scores]
-    assert browser.column("#task-table", 4) == [interval(one, decimals(areas)) for one in areas]
+    assert browser.column("#cost-table", 2) == [interval(one, decimals(areas)) for one in areas]
+    assert browser.column("#task-table", 5) == [p_value(row.p) for row in task.rows]
     recorded = {(row.variant, f"{row.level:g}"): row.recorded for row in task.rungs if row.bracket == 0}
     rows = zip(*(browser.column("#rungs-table", i) for i in range(4)), strict=True)
     shown = {
@@ -156,7 +167,7 @@ def test_variants_are_hidden_and_shown_by_keyboard(browser, url, small):
     for chart in ("losses", "regrets", "shares"):
         ticks = browser.run(f"return document.querySelectorAll('#{chart}-chart .ytick text').length")
         assert ticks == len(names) - 1
-    assert "hide=1" in browser.driver.current_url
+    assert urlencode({"hide": gone}) in browser.driver.current_url
     browser.press("#curves .toggles button[value='1']", "\ue007")  # Enter
     assert browser.text("#variants-count") == "all 5"
     assert gone in browser.column("#task-table", 1)
@@ -172,15 +183,15 @@ def test_variants_are_hidden_and_shown_by_keyboard(browser, url, small):
 
 
 def test_columns_sort_and_contents_keep_what_is_chosen(browser, url, small):
-    browser.show(url + "#task=1")
+    browser.show(at(url, small.tasks[1]))
     browser.press("#task-table thead th:nth-child(2) button", "\ue007")
     assert browser.column("#task-table", 1) == sorted(variant.name for variant in small.variants)
     assert browser.run("return document.activeElement.textContent") == "Variant"
     browser.press("#contents a[href='#time']", "\ue007")
-    assert "task=1" in browser.driver.current_url
+    assert browser.driver.current_url.startswith(at(url, small.tasks[1]))
     assert 0 <= browser.run("return document.getElementById('time').getBoundingClientRect().top") < 200
     browser.show(
-        url + "#task=99&hide=77,x&measure=no&bracket=-1&at=%3Cb%3E"
+        url + "#surrogate=gone&hide=77&measure=no&bracket=-1&at=%3Cb%3E&timeline=x"
     )  # an address that makes no sense
     assert browser.text("#task-name") == small.tasks[0].name
     assert browser.complaints() == []
@@ -305,7 +316,7 @@ def test_tasks_that_lack_much_on_a_phone(browser):
     browser.open(browser.write(render(report), "lacks.html"))
     page = browser.driver.current_url
     for task in range(4):
-        browser.show(f"{page}#task={task}")
+        browser.show(at(page, tasks[task]))
         _is_sound(browser)
     assert _axis(browser)[0] == "log"
     assert "Means of 0 are drawn at the lower edge." in browser.text("#anytime-note")
@@ -321,7 +332,7 @@ def test_tasks_that_lack_much_on_a_phone(browser):
 def _has_no_ranking_over_tasks(browser):
     shown = browser.run("""return [...document.querySelectorAll('main > section')]
         .filter((one) => one.offsetHeight).map((one) => one.id)""")
-    assert shown == ["summary", "task", "curves", "decisions", "brackets", "time", *LAST]
+    assert shown == ["summary", "glance", "task", "curves", "decisions", "brackets", "time", *LAST]
     links = browser.run("""return [...document.querySelectorAll('#contents a')]
         .filter((one) => one.offsetHeight).map((one) => one.hash.slice(1))""")
     assert links == shown[1:]

@@ -1,10 +1,6 @@
 // Charts of parts: where regret and time went, brackets.
 
-// Okabe and Ito's colours; pale ones for what is usually small.
-const PARTS = {
-  regrets: [["sampling", "#56B4E9", "/"], ["decisions", "#D55E00", ""], ["unfinished", "#999999", "x"], ["choice", "#009E73", "\\"]],
-  shares: [["training", "#0072B2", ""], ["retrained", "#D55E00", "/"], ["overhead", "#E69F00", "\\"], ["idle", "#cfd4da", ""], ["absent", "#8b939c", "x"]],
-};
+const PARTS = DATA.parts; // [name, colour, pattern] each, as in the figures
 const TITLES = { trials: "Trials", resource: "Trained resource", winners: "Winners" };
 
 function barPart(rows, values, [label, color, shape], text, more) {

@@ -1,6 +1,6 @@
 // Charts of curves over time: anytime regret, share that reached the target; and of intervals.
 
-const LEADERS = 3; // curves that stand out, and have bands
+const LEADERS = 4; // curves that stand out, and have bands
 
 // The shown variants of a task, best first: what each is called there, and whether it leads.
 function standings(task) {
@@ -52,7 +52,7 @@ function shownLines(packed) {
 }
 
 function bandedVariants(task) {
-  const wanted = { none: () => false, three: (one) => one.isLeader, close: (one) => one.isClose, all: () => true };
+  const wanted = { none: () => false, four: (one) => one.isLeader, close: (one) => one.isClose, all: () => true };
   return new Set(standings(task).filter(wanted[state.bands]).map((one) => one.variant));
 }
 

@@ -7,7 +7,9 @@ function isNumber(value) {
 }
 
 function middle(values) {
-  return values.slice().sort((a, b) => a - b)[values.length >> 1];
+  const sorted = values.slice().sort((a, b) => a - b);
+  const half = values.length >> 1;
+  return values.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
 // The decimals of a column of [mean, low, high]: they show two digits of the middle width; without widths, three
@@ -43,7 +45,8 @@ function whole(value) {
 }
 
 function pValue(value) {
-  return isNumber(value) && value < 0.001 ? "< 0.001" : fixed(value, 3);
+  if (!isNumber(value)) return DASH;
+  return value < 0.001 ? "<0.001" : value >= 0.095 ? value.toFixed(2) : String(+value.toPrecision(2));
 }
 
 function percent(value) {
@@ -57,6 +60,16 @@ function precisePercent(value) {
 function interval(mean, low, high, places = decimals([[mean, low, high]])) {
   const ends = isNumber(low) && isNumber(high) ? ` [${fixed(low, places)}, ${fixed(high, places)}]` : "";
   return fixed(mean, places) + ends;
+}
+
+const AFTER = 1e300; // stands for a time after the budget
+
+// The median time to a target, in units of `length` seconds, as [what it is, its ends].
+function reach([median, low, high], length) {
+  if (!isNumber(median)) return [DASH, ""];
+  const text = (time) => (time >= AFTER ? "∞" : plain(+(time / length).toPrecision(3)));
+  const ends = isNumber(low) && isNumber(high) ? ` [${text(low)}, ${text(high)}]` : "";
+  return median >= AFTER ? ["not by half", low < AFTER ? ends : ""] : [text(median), ends];
 }
 
 // The unit of an axis from 0 to `end` seconds, and how many seconds it has.

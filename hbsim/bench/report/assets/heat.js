@@ -6,9 +6,7 @@ const VIRIDIS = ["#440154", "#482878", "#3e4a89", "#31688e", "#26838f", "#1f9d8a
 // From nothing lost to most.
 const LOSSES = { light: ["#f3efe9", "#f9c795", "#e57b30", "#8c2d04"], dark: ["#262b32", "#6e3511", "#c9651f", "#ffb57d"] };
 
-function cellTexts(values, places, colour) {
-  const known = values.flat().filter(isNumber);
-  const [low, high] = [Math.min(...known), Math.max(...known)];
+function cellTexts(values, places, [low, high], colour) {
   return values.flatMap((row, y) => row.map((value, x) => ({ value, x, y })).filter((one) => isNumber(one.value)).map(({ value, x }) => ({
     x,
     y,
@@ -29,6 +27,8 @@ function heatmapChart(heatmap) {
       x: heatmap.etas.map((_, i) => i),
       y: heatmap.brackets.map((_, i) => i),
       z: values,
+      zmin: heatmap.range[0],
+      zmax: heatmap.range[1],
       colorscale: VIRIDIS.map((colour, i) => [i / 8, colour]),
       colorbar: { title: { text: "Normalised regret", side: "right" }, outlinewidth: 0, thickness: 12 },
       hoverinfo: "text",
@@ -41,7 +41,7 @@ function heatmapChart(heatmap) {
       xaxis: axis("Reduction factor η", { tickvals: heatmap.etas.map((_, i) => i), ticktext: heatmap.etas.map(plain), showgrid: false, ticks: "" }),
       yaxis: axis("Brackets", { tickvals: heatmap.brackets.map((_, i) => i), ticktext: heatmap.brackets.map(plain), showgrid: false, ticks: "" }),
       plot_bgcolor: line,
-      annotations: cellTexts(values, places, (share) => (share < 0.55 ? "#ffffff" : "#000000")),
+      annotations: cellTexts(values, places, heatmap.range, (share) => (share < 0.55 ? "#ffffff" : "#000000")),
     },
     height: 110 + 48 * heatmap.brackets.length,
     label: `Mean normalised regret by brackets and reduction factor, ${heatmap.title}, ${heatmap.setting}`,
@@ -83,7 +83,7 @@ function lossesChart() {
       xaxis: axis("Level of the rung", { tickvals: levels.map((_, i) => i), ticktext: levels.map(plain), showgrid: false, ticks: "", fixedrange: true }),
       yaxis: namesAxis(shortNames(variants)),
       margin: { l: 20, r: 16, t: 8, b: 48 },
-      annotations: hasRoom || view.printing ? cellTexts(values, places, lossInk) : [],
+      annotations: hasRoom || view.printing ? cellTexts(values, places, [0, most], lossInk) : [],
     },
     height: rowsHeight(shortNames(variants)),
     variants: variants.map((row) => row.variant),

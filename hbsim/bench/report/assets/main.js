@@ -31,9 +31,12 @@ function bracketsOf(task) {
   return unique(shownRows(task.rungs).map((row) => row.bracket)).sort((a, b) => a - b);
 }
 
+// The one that was chosen; else the one with the largest loss at a rung.
 function theBracket() {
   const found = bracketsOf(theTask());
-  return found.includes(state.bracket) ? state.bracket : (found[0] ?? 0);
+  if (found.includes(state.bracket)) return state.bracket;
+  const rows = shownRows(theTask().rungs).filter((row) => isNumber(row.loss));
+  return rows.reduce((most, row) => (row.loss > most.loss ? row : most), { loss: 0, bracket: found[0] ?? 0 }).bracket;
 }
 
 function fillOtherPickers() {
@@ -41,8 +44,8 @@ function fillOtherPickers() {
   for (const name of Object.keys(CHOICES).filter((one) => byId(`pick-${one}`))) byId(`pick-${name}`).value = state[name];
   byId("pick-y").value = regretAxis();
   fillSelect(byId("pick-bracket"), bracketsOf(task).map((bracket) => [String(bracket), String(bracket)]), theBracket());
-  const timelines = task.timelines.map((one, i) => [String(i), nameOf(one.variant)]);
-  fillSelect(byId("pick-timeline"), timelines, task.timelines[state.timeline] ? state.timeline : 0);
+  const timelines = task.timelines.map((one) => [nameOf(one.variant), nameOf(one.variant)]);
+  if (timelines.length) fillSelect(byId("pick-timeline"), timelines, nameOf(theTimeline().variant));
 }
 
 function setHidden(variant, isHidden) {
@@ -136,7 +139,7 @@ function listen() {
   for (const name of ["surrogate", "cluster", "workers"]) byId(`pick-${name}`).addEventListener("change", pickTask);
   for (const name of [...Object.keys(CHOICES), "duels"]) listenTo(`pick-${name}`, name, String);
   listenTo("pick-bracket", "bracket", Number);
-  listenTo("pick-timeline", "timeline", Number);
+  listenTo("pick-timeline", "timeline", String);
   byId("find-variant").addEventListener("input", (event) => findVariants(event.target.value));
   byId("all-variants").addEventListener("click", () => findVariants((byId("find-variant").value = "")));
   byId("no-variants").addEventListener("click", () => {

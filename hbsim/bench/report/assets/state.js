@@ -1,14 +1,15 @@
 // The report's data, what is chosen, and the part of the address that holds it.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
+const TASK = ["surrogate", "cluster", "workers"];
 const CHOICES = {
   measure: ["score", "area"],
   x: ["log", "linear"],
   y: ["", "linear", "log"], // "" for what suits the task
-  bands: ["three", "close", "all", "none"],
+  bands: ["four", "close", "all", "none"],
   over: ["all", "one"],
 };
-const state = { task: 0, bracket: 0, timeline: 0, duels: "", hidden: new Set(), at: "" };
+const state = { task: 0, bracket: null, timeline: "", duels: "", hidden: new Set(), at: "" };
 for (const name of Object.keys(CHOICES)) state[name] = CHOICES[name][0];
 
 function theTask() {
@@ -28,32 +29,37 @@ function numberOr(text, limit, otherwise) {
   return value >= 0 && value < limit ? value : otherwise;
 }
 
+// The place of the task with the names in an address: names, since places change as a sweep grows.
+function taskAt(found) {
+  const place = DATA.tasks.findIndex((task) => TASK.every((name) => found.get(name) === String(task[name])));
+  return Math.max(0, place);
+}
+
 function readAddress() {
   const hash = location.hash.slice(1);
   if (!hash.includes("=")) return false;
   const found = new URLSearchParams(hash);
-  state.task = numberOr(found.get("task"), DATA.tasks.length, 0);
-  state.bracket = numberOr(found.get("bracket"), 1e9, 0);
-  state.timeline = numberOr(found.get("timeline"), 1e9, 0);
+  state.task = taskAt(found);
+  state.bracket = numberOr(found.get("bracket"), 1e9, null);
+  state.timeline = found.get("timeline") || "";
   state.duels = found.get("duels") || "";
   state.at = found.get("at") || "";
   for (const [name, allowed] of Object.entries(CHOICES)) {
     state[name] = allowed.includes(found.get(name)) ? found.get(name) : allowed[0];
   }
-  const count = DATA.variants.length;
-  const hidden = (found.get("hide") || "").split(",").map((text) => numberOr(text, count, -1));
-  state.hidden = new Set(hidden.filter((variant) => variant >= 0));
+  const hidden = found.getAll("hide");
+  state.hidden = new Set(DATA.variants.map((_, i) => i).filter((i) => hidden.includes(nameOf(i))));
   return true;
 }
 
 function writeAddress() {
-  const made = new URLSearchParams({ task: state.task });
+  const made = new URLSearchParams(TASK.map((name) => [name, theTask()[name]]));
   for (const [name, allowed] of Object.entries(CHOICES)) {
     if (state[name] !== allowed[0]) made.set(name, state[name]);
   }
-  if (state.hidden.size) made.set("hide", [...state.hidden].sort((a, b) => a - b).join(","));
+  for (const variant of [...state.hidden].sort((a, b) => a - b)) made.append("hide", nameOf(variant));
   for (const name of ["bracket", "timeline", "duels", "at"]) {
-    if (state[name]) made.set(name, state[name]);
+    if (state[name] !== null && state[name] !== "") made.set(name, state[name]);
   }
   try {
     history.replaceState(null, "", "#" + made);

@@ -56,6 +56,14 @@ function variantColumn(label = "Variant", field = "variant") {
   };
 }
 
+function medianColumn(label, get, help, length) {
+  const node = (row) => {
+    const [median, ends] = reach(get(row), length);
+    return [median, ...(ends ? [element("span", { class: "ends" }, ends)] : [])];
+  };
+  return { label, help, number: true, value: (row) => get(row)[0], node };
+}
+
 function numberColumn(label, value, text, help) {
   return { label, help, number: true, value, text };
 }

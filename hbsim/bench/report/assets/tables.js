@@ -1,24 +1,43 @@
 // The tables of what is chosen.
 
 const ALL_SETTINGS = "all settings";
-const CALLS = { best: "call-best", worse: "call-worse" };
+const ALL_PAIRS = "\n"; // no variant is called that
 
-function taskColumns(task, rows) {
-  const unit = timeUnit(task.budget);
-  const per = (label, get, help) => intervalColumn(label, rows, get, help, unit.length);
+const CALLS = { best: "call-best", worse: "call-worse" };
+const MARKS = { best: "★", worse: "▼", "too close to call": "≈" };
+
+// The call with its mark; on a narrow screen the mark alone.
+function callColumn() {
+  const text = (call) => (isNarrow() && MARKS[call] ? MARKS[call] : [MARKS[call], call].join(" ").trim());
+  const help = "★ best, ≈ too close to it to call, ▼ worse: whether the difference to the best is more than chance, at 5%";
+  return { label: "Call", value: (row) => row.call, text, kind: (row) => CALLS[row.call] || "", help };
+}
+
+function taskColumns(rows) {
   return [
     numberColumn("Rank", (row) => row.rank, whole, "By score; 1 is the best"),
     variantColumn(),
-    { label: "Call", value: (row) => row.call, text: (call) => call, kind: (row) => CALLS[row.call] || "", help: "Whether the difference to the best is more than chance, at 5%" },
+    callColumn(),
     intervalColumn("Score", rows, (row) => row.score, "Normalised regret at equal time: mean over seeds and 95% bootstrap interval; lower is better"),
-    intervalColumn("Area", rows, (row) => row.area, "Normalised regret averaged over the time until then: the area under the anytime curve"),
-    intervalColumn(`Regret in ${task.metric}`, rows, (row) => row.regret, "The score in the metric’s own unit"),
-    per(`Time to target, ${unit.name}`, (row) => row.to_target, "Mean simulated time until the target; seeds that do not reach it count as the whole time"),
-    numberColumn("Reached target", (row) => row.reached, percent, "Share of seeds that reached the target"),
     intervalColumn("Behind the best", rows, (row) => (row.rank === 1 ? null : row.difference), "Score less the best variant’s with the same seed; above 0 is worse"),
-    numberColumn("p", (row) => row.p, pValue, "Wilcoxon’s signed-rank test of that difference, Holm-corrected over the variants of the task"),
+    numberColumn("p", (row) => row.p, pValue, "Wilcoxon’s signed-rank test of that difference, Holm-corrected over all pairs of variants of the task"),
     numberColumn("Effect", (row) => row.effect, (value) => fixed(value, 2), "Matched-pairs rank-biserial correlation with the best, from −1 to 1; above 0 is worse than it"),
-    numberColumn("Seeds to settle", (row) => row.seeds_needed, (value) => (isNumber(value) ? "≈ " + whole(value) : DASH), "About how many seeds would settle what is too close to call"),
+    numberColumn("Ahead in", (row) => row.superiority, percent, "Share of seeds in which it is better than the best variant, ties counted half"),
+    numberColumn("New seeds needed", (row) => row.seeds_needed, (value) => (isNumber(value) ? "≈ " + whole(value) : DASH), "About how many new seeds would show a difference of this size in 4 of 5 cases, where it is too close to call; – where no number would"),
+  ];
+}
+
+function costColumns(task, rows) {
+  const unit = timeUnit(task.budget);
+  const per = (label, get, help) => intervalColumn(label, rows, get, help, unit.length);
+  return [
+    variantColumn(),
+    intervalColumn(`Regret in ${task.metric}`, rows, (row) => row.regret, "The score in the metric’s own unit"),
+    intervalColumn("Area", rows, (row) => row.area, "Normalised regret averaged over the time until then: the area under the anytime curve"),
+    medianColumn(`Median time to target, ${unit.name}`, (row) => row.median_time, "Simulated time until half of the seeds have reached the target, and its 95% interval; “not by half” where fewer reach it within the budget; ∞ is after the budget", unit.length),
+    numberColumn("Reached target", (row) => row.reached, percent, "Share of seeds that reached the target within the budget"),
+    per(`Mean time without the target, ${unit.name}`, (row) => row.to_target, "At most the budget: seeds that do not reach the target count as all of it (restricted mean)"),
+    numberColumn("p of the times", (row) => row.p_target, pValue, "Wilcoxon’s signed-rank test of the times without the target against those of the best variant, Holm-corrected"),
     numberColumn("Completed trials", (row) => row.completed, whole, "Trials that were trained to R, mean over seeds"),
     numberColumn("Busy", (row) => row.busy_share, precisePercent, "Share of the workers’ time in which they had work"),
     per(`Study, ${unit.name}`, (row) => [row.simulated_seconds, null, null], "Simulated time of the whole study"),
@@ -30,11 +49,12 @@ function taskColumns(task, rows) {
 function drawTaskTable() {
   const task = theTask();
   const rows = byMeasure(shownRows(task.rows));
-  const columns = taskColumns(task, rows);
+  const tables = [["task-table", taskColumns(rows), "who is ahead, and how sure that is"], ["cost-table", costColumns(task, rows), "in the metric’s unit, over time, and what it took"]];
   const by = state.measure === "area" ? "by area" : "by score";
-  drawTable(byId("task-table"), { caption: `${task.surrogate}, ${task.setting}: all measures, ${by}`, columns, rows });
-  const words = columns.filter((column) => column.help);
+  for (const [id, columns, what] of tables) drawTable(byId(id), { caption: `${task.surrogate}, ${task.setting}: ${what}, ${by}`, columns, rows });
+  const words = tables.flatMap(([, columns]) => columns.filter((column) => column.help));
   byId("task-columns").replaceChildren(...words.flatMap((c) => [element("dt", {}, c.label), element("dd", {}, c.help + ".")]));
+  byId("task-few").textContent = task.few;
 }
 
 // The best first by the chosen measure, those without a value last.
@@ -86,18 +106,19 @@ function drawAcross() {
 }
 
 function duelOptions(across) {
-  const names = across.variants.filter(isShown).map((variant) => [String(variant), `all pairs with ${nameOf(variant)}`]);
-  return [["all", "all pairs"], ...names];
+  const names = across.variants.filter(isShown).map((variant) => [nameOf(variant), `all pairs with ${nameOf(variant)}`]);
+  return [[ALL_PAIRS, "all pairs"], ...names];
 }
 
 function drawDuels(across) {
   const options = duelOptions(across);
-  const usual = options.length > 7 ? options[1][0] : "all";
+  const usual = options.length > 7 ? options[1][0] : ALL_PAIRS;
   const chosen = options.some((option) => option[0] === state.duels) ? state.duels : usual;
   fillSelect(byId("pick-duels"), options, chosen);
   const duels = { ...across.duels, variant: across.duels.first };
   let rows = rowsOf(duels).filter((row) => isShown(row.first) && isShown(row.second));
-  if (chosen !== "all") rows = rows.filter((row) => [row.first, row.second].includes(Number(chosen))).map((row) => (row.first === Number(chosen) ? row : turned(row)));
+  const one = DATA.variants.findIndex((variant) => variant.name === chosen);
+  if (chosen !== ALL_PAIRS) rows = rows.filter((row) => [row.first, row.second].includes(one)).map((row) => (row.first === one ? row : turned(row)));
   const columns = [
     variantColumn("First", "first"),
     variantColumn("Second", "second"),
@@ -154,7 +175,11 @@ function drawRungsTable() {
   drawTable(byId("rungs-table"), { caption: "Decisions at each rung, summed over seeds", columns, rows, tall: true });
 }
 
+// Where all is training, there is nothing to show.
 function drawSharesTable() {
+  const { is_all_training: isAll } = theTask();
+  byId("all-training").hidden = !isAll;
+  byId("shares").hidden = byId("shares-table").hidden = isAll;
   const rows = inRankOrder(shownRows(theTask().shares));
   const part = (label, name, help) => numberColumn(label, (row) => row[name], precisePercent, help);
   const columns = [

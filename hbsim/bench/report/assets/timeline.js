@@ -4,7 +4,7 @@ const OVERHEAD = "#a9b0b8";
 
 function theTimeline() {
   const shown = theTask().timelines;
-  return shown[state.timeline] || shown[0] || null;
+  return shown.find((one) => nameOf(one.variant) === state.timeline) || shown[0] || null;
 }
 
 function timelineChart() {
@@ -52,6 +52,6 @@ function stretches(timeline, kind, color, label, unit) {
 function noteTimeline(timeline, workers, unit) {
   const parts = [`Seed ${timeline.seed}.`];
   if (workers < timeline.workers) parts.push(`The first ${workers} of ${timeline.workers} workers.`);
-  if (isNumber(timeline.cut)) parts.push(`Cut off at ${plain(timeline.cut / unit.length)} ${unit.name}.`);
+  if (isNumber(timeline.cut)) parts.push(`Only the first ${whole(timeline.worker.length)} stretches, until ${plain(timeline.cut / unit.length)} ${unit.name}: the rest is left out to keep this page small.`);
   byId("timeline-note").textContent = parts.join(" ");
 }
