@@ -67,7 +67,7 @@ def write_pages(name: str, work: Path, out: Path) -> None:
     """Write all that is kept of a study whose results are in `work`."""
     begin = time.process_time()
     results = read_results(work)
-    report = build(results, commands(name, False)[1])
+    report = build(results, commands(name, False)[1], f"sweeps/{name}")
     target = out / name
     target.mkdir(parents=True, exist_ok=True)
     if name not in WITHOUT_PAGE:

@@ -12,10 +12,13 @@ __all__ = ["commands", "run_study"]
 
 
 def commands(name: str, has_files: bool) -> tuple[str, str]:
-    """Return the commands that do the same step by step; DIR is where the curves' files are."""
+    """Return the commands that do the same step by step; DIR is where the curves' files are.
+
+    The first is without ``--out``, as a sweep keeps it: the report says where the results are.
+    """
     data = " --data DIR" if has_files else ""
     return (
-        f"hbsim sweep benchmarks/sweeps/{name}.toml{data} --out sweeps/{name}",
+        f"hbsim sweep benchmarks/sweeps/{name}.toml{data}",
         f"hbsim report sweeps/{name} --out {name}.html --figures figures --tables tables",
     )
 
