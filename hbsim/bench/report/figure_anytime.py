@@ -113,8 +113,9 @@ def mean_figure(
     figure, axes = _single(lines, looks, band=_banded(lines))
     _curves(axes, lines, looks, 1.0)
     axes.set_xscale("log")
-    axes.set_xlim(EARLIEST, 1.08)
-    axes.set_xticks([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0], ["1", "2", "5", "10", "20", "50", "100"])
+    axes.set_xlim(min(np.array(line.x)[_there(line)].min() for line in lines if _there(line).any()), 1.08)
+    shares = [share for share in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if share >= axes.get_xlim()[0]]
+    axes.set_xticks(shares, [f"{100 * share:.0f}" for share in shares])
     axes.minorticks_off()
     _regret_axis(axes, lines, 1.0)
     axes.set(xlabel="simulated time, % of the task's budget", ylabel=REGRET)
@@ -222,7 +223,7 @@ def _from(line: Line, first: float) -> NDArray[np.float64]:
     if not line.x:
         return np.empty(0)
     shown = np.append(_at(line, np.array([first])), np.array(line.mean)[np.array(line.x) >= first])
-    return shown[np.isfinite(shown)]
+    return np.asarray(shown[np.isfinite(shown)], dtype=np.float64)
 
 
 def _end(task: Task) -> float:

@@ -28,7 +28,7 @@ DARK: Final = 0.45  # brightness below which text is white
 
 
 def heatmap_figure(heatmap: Heatmap, title: str) -> Figure | None:
-    """Draw a heatmap with its title; the best cell has a frame. None where no cell has a number."""
+    """Draw a heatmap with its title; the best has a frame. None where no cell has a number."""
     values = np.array(heatmap.values, dtype=np.float64).reshape(len(heatmap.brackets), len(heatmap.etas))
     if not np.isfinite(values).any():
         return None
@@ -57,7 +57,7 @@ def _numbers(axes: Axes, values: NDArray[np.float64], colours: NDArray[np.float6
     from matplotlib.patches import Rectangle
 
     digits = decimals(Interval(value, np.nan, np.nan) for value in values.flat)
-    best = divmod(int(np.nanargmin(values)), values.shape[1])
+    least = np.nanmin(values)
     for (row, column), value in np.ndenumerate(values):
         there = bool(np.isfinite(value))
         bright = colours[row, column, :3] @ (0.299, 0.587, 0.114)
@@ -68,7 +68,10 @@ def _numbers(axes: Axes, values: NDArray[np.float64], colours: NDArray[np.float6
             ha="center",
             va="center",
             fontsize=7,
-            weight="bold" if (row, column) == best else "normal",
+            weight="bold" if value == least else "normal",
             color="white" if there and bright < DARK else "black",
         )
-    axes.add_patch(Rectangle((best[1], best[0]), 1, 1, fill=False, edgecolor=MARK, linewidth=1.6, zorder=4))
+        if value == least:
+            axes.add_patch(
+                Rectangle((column, row), 1, 1, fill=False, edgecolor=MARK, linewidth=1.6, zorder=4)
+            )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hbsim.bench.report.figures_names import labels
+from hbsim.bench.report.page_names import short_names
 from hbsim.bench.study_style import IDLE, INK
 from hbsim.bench.styles import Style, styles
 from hbsim.bench.variants import Variant
@@ -88,7 +89,9 @@ def looks_of(report: Report) -> Looks:
     """Return the looks of a report's variants: their place in the file gives each its colour."""
     names = [variant.name for variant in report.variants]
     made = styles([Variant(variant.name, variant.type) for variant in report.variants])
-    return Looks(dict(zip(names, made, strict=True)), labels(names, LONGEST))
+    short = short_names(names)
+    cut = labels([short[name] for name in names], LONGEST)
+    return Looks(dict(zip(names, made, strict=True)), {name: cut[short[name]] for name in names})
 
 
 @contextmanager

@@ -139,7 +139,10 @@ def _items(sentences: Iterable[str]) -> str:
 
 
 def _notes(sentences: Sequence[str]) -> str:
-    return f"<h3>To keep in mind</h3>{_items(sentences)}" if sentences else ""
+    if not sentences:
+        return ""
+    head = '<section id="notes" class="notes" aria-labelledby="notes-head">'
+    return f'{head}<h2 id="notes-head">To keep in mind</h2>{_items(sentences)}</section>'
 
 
 def _counts(report: Report) -> str:

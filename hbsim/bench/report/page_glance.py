@@ -9,7 +9,7 @@ from hbsim.bench.report.model import Report, Task
 from hbsim.bench.report.page_names import short_names
 from hbsim.bench.report.page_tables import task_link
 from hbsim.bench.report.page_text import escape, fixed
-from hbsim.bench.report.tables_glance import LEGEND, task_names
+from hbsim.bench.report.tables_glance import LEGEND, best_first, task_names
 from hbsim.bench.report.tables_marks import BEST, CLOSE, WORSE, mark_of
 from hbsim.bench.report.tables_numbers import decimals
 
@@ -24,7 +24,8 @@ def glance_section(report: Report) -> str:
     """Return the section; nothing where there is one task, or none."""
     if len(report.tasks) < 2 or not report.variants:
         return ""
-    number = {variant.name: index for index, variant in enumerate(report.variants)}
+    place = {variant.name: index for index, variant in enumerate(report.variants)}
+    number = {name: place[name] for name in best_first(report)}
     what, labels, _ = task_names(report.tasks)
     rows = [_row(task, label, number) for task, label in zip(report.tasks, labels, strict=True)]
     caption = "Mean normalised regret of every variant on every task; lower is better"
@@ -32,15 +33,16 @@ def glance_section(report: Report) -> str:
         '<section id="glance" aria-labelledby="glance-head"><h2 id="glance-head">At a glance</h2>\n'
         f'<div class="scroll tall" tabindex="0" role="region" aria-label="{caption}"><table>'
         f"<caption><span>{caption}</span></caption><thead><tr>"
-        f'<th scope="col">{escape(what.capitalize())}</th>{_heads(number)}</tr></thead>'
+        f'<th scope="col">{escape(what.capitalize())}</th>{_heads(report, number)}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>\n"
         f'<p class="read">{BEST}: best; {escape(LEGEND)}; empty: not run there. By Wilcoxon’s test over the '
-        "seeds of the task, Holm-corrected. A task leads to its charts and tables.</p></section>"
+        "seeds of the task, Holm-corrected. Variants stand by their mean rank over the tasks. "
+        "A task leads to its charts and tables.</p></section>"
     )
 
 
-def _heads(number: Mapping[str, int]) -> str:
-    short = short_names(list(number))
+def _heads(report: Report, number: Mapping[str, int]) -> str:
+    short = short_names([variant.name for variant in report.variants])
     return "".join(
         f'<th scope="col" class="number" data-variant={index} title="{escape(name)}">'
         f'<svg class="swatch" aria-hidden="true"><use href="#mark-{index}"/></svg>'

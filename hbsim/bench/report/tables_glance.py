@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import string
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -12,7 +13,7 @@ from hbsim.bench.report.tables_grid import Cell, Grid, row
 from hbsim.bench.report.tables_marks import BEST, CLOSE, WORSE, best_of, mark_of
 from hbsim.bench.report.tables_numbers import NONE, decimals, interval, number, plural
 
-__all__ = ["LEGEND", "glance_grid", "heads", "scored", "task_names", "winner_cells"]
+__all__ = ["LEGEND", "best_first", "glance_grid", "heads", "scored", "task_names", "winner_cells"]
 
 MOST_COLUMNS: Final = 8  # variants with a column each
 SHORT: Final = 12  # characters of a name that heads a column
@@ -23,7 +24,7 @@ def glance_grid(report: Report) -> list[Grid]:
     """Return one table of all tasks; none where there is one task, or none."""
     if len(report.tasks) < 2:
         return []
-    names = [variant.name for variant in report.variants]
+    names = best_first(report)
     return [_matrix(report.tasks, names) if len(names) <= MOST_COLUMNS else _winners(report.tasks, names)]
 
 
@@ -34,6 +35,16 @@ def task_names(tasks: Sequence[Task]) -> tuple[str, list[str], str]:
     if len({task.surrogate for task in tasks}) == 1:
         return "cluster and workers", [task.setting for task in tasks], tasks[0].surrogate
     return "task", [task.name for task in tasks], "all tasks"
+
+
+def best_first(report: Report) -> list[str]:
+    """Return the names of the variants by their mean rank over the tasks they are on."""
+    ranks: dict[str, list[int]] = {variant.name: [] for variant in report.variants}
+    for task in report.tasks:
+        for one in task.rows:
+            ranks[one.variant].append(one.rank)
+    means = {name: math.fsum(found) / len(found) if found else math.inf for name, found in ranks.items()}
+    return sorted(means, key=lambda name: means[name])
 
 
 def scored(rows: Mapping[str, TaskRow], name: str, digits: int, *, star: bool) -> str:
@@ -69,7 +80,7 @@ def _matrix(tasks: Sequence[Task], names: Sequence[str]) -> Grid:
         kind="tasks",
         texts=(shared,),
         caption=f"{shared}: normalised regret, mean over seeds. The best is bold; {LEGEND}; empty: not run "
-        f"there. {key}".strip(),
+        f"there. Variants by their mean rank. {key}".strip(),
         headers=(what, *columns),
         align="l" + "r" * len(names),
         rows=tuple(lines),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from hbsim.bench.report.model import Report
-from hbsim.bench.report.tables_glance import LEGEND, heads, scored, task_names, winner_cells
+from hbsim.bench.report.tables_glance import LEGEND, best_first, heads, scored, task_names, winner_cells
 from hbsim.bench.report.tables_marks import BEST, CLOSE, WORSE
 from hbsim.bench.report.tables_numbers import decimals, plural
 from hbsim.bench.report.terminal_table import make_table
@@ -42,7 +42,7 @@ def glance(report: Report) -> list[tuple[str, Table, str]]:
 
 
 def _matrix(report: Report) -> tuple[Table, str]:
-    names = [variant.name for variant in report.variants]
+    names = best_first(report)
     columns, key = heads(names, SHORT)
     what, labels, _ = task_names(report.tasks)
     lines = []
