@@ -10,6 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from hbsim.bench.report.model_across import Across, Duel, Heatmap
+from hbsim.bench.report.model_diagnosis import (
+    BracketRow,
+    Regrets,
+    RungRow,
+    Segment,
+    Shares,
+    Timeline,
+)
 from hbsim.bench.statistics import Interval
 
 __all__ = [
@@ -133,118 +142,6 @@ class TaskRow:
 
 
 @dataclass(frozen=True)
-class RungRow:
-    """What was decided at a rung, summed over seeds; docs/diagnosis.md defines the terms.
-
-    Attributes
-    ----------
-    variant : str
-        Whose.
-    bracket : int
-        The bracket; 0 starts at the lowest level.
-    level : float
-        The rung's level.
-    recorded, stopped : int
-        Trials that had a value there, and those of them that did not go on.
-    better : int
-        Of those that did not go on, how many would have ended better at R than the best that did.
-    false_promotions : int
-        Those that went on without being among as many of the rung's best at R.
-    loss : float
-        Mean over seeds of the normalised regret that this rung's decisions cost: the best of those recorded
-        against the best of those that went on.
-    """
-
-    variant: str
-    bracket: int
-    level: float
-    recorded: int
-    stopped: int
-    better: int
-    false_promotions: int
-    loss: float
-
-
-@dataclass(frozen=True)
-class Regrets:
-    """Where the final regret of a variant came from: four parts, means over seeds, normalised.
-
-    Attributes
-    ----------
-    variant : str
-        Whose.
-    sampling : float
-        The best of the space against the best trial that was started.
-    decisions : float
-        That one against the best that early decisions let through.
-    unfinished : float
-        What failures and the end of the study took on top.
-    choice : float
-        What was left, against the incumbent that was chosen; can be negative, where a trial that was stopped
-        is the incumbent.
-    """
-
-    variant: str
-    sampling: float
-    decisions: float
-    unfinished: float
-    choice: float
-
-
-@dataclass(frozen=True)
-class BracketRow:
-    """A bracket of a variant: its share of trials, of trained resource, and of the winners, over seeds."""
-
-    variant: str
-    bracket: int
-    trials: float
-    resource: float
-    winners: float
-
-
-@dataclass(frozen=True)
-class Shares:
-    """How the workers of a variant spent their time: shares of all of it, means over seeds.
-
-    `training` (for the first time) and `retrained`, `overhead` (start-up, checkpoints, waits), `idle` and
-    `absent` sum to 1. `saved` is the training that resuming saved, over that which was done.
-    """
-
-    variant: str
-    training: float
-    retrained: float
-    overhead: float
-    idle: float
-    absent: float
-    saved: float
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A stretch of time on a worker; `level` is what was trained towards, None for start-up, checkpoints."""
-
-    worker: int
-    start: float
-    end: float
-    level: float | None
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """What workers did in one study of a variant: the first seed; of many workers the first few.
-
-    `cut` is the time at which it is cut off for being long, None where it is whole.
-    """
-
-    variant: str
-    seed: int
-    workers: int
-    levels: tuple[float, ...]
-    segments: tuple[Segment, ...]
-    cut: float | None = None
-
-
-@dataclass(frozen=True)
 class Task:
     """A surrogate on a cluster with a number of workers: what seeds are paired within.
 
@@ -319,79 +216,6 @@ class Task:
     def setting(self) -> str:
         """Its cluster and number of workers."""
         return f"{self.cluster}, {self.workers} worker{'' if self.workers == 1 else 's'}"
-
-
-@dataclass(frozen=True)
-class Duel:
-    """Two variants over groups of tasks: in how many the first is ahead, level and behind.
-
-    `p` is Wilcoxon's, Holm-corrected over all pairs, NaN where there are too few groups for so many pairs;
-    `p_nemenyi` Nemenyi's. `call` says how the first stands by `p`: "better", "worse" or "too close to call".
-    """
-
-    first: str
-    second: str
-    wins: int
-    ties: int
-    losses: int
-    p: float
-    p_nemenyi: float
-    call: str = "too close to call"
-
-
-@dataclass(frozen=True)
-class Across:
-    """All variants in one setting, over its independent groups of tasks.
-
-    Attributes
-    ----------
-    setting : str
-        A cluster and a number of workers.
-    measure : str
-        "score" or "area", as in `TaskRow`.
-    groups : tuple of str
-        The g groups of tasks, the blocks of the tests.
-    variants : tuple of str
-        The k variants, by mean rank.
-    scores : tuple of tuples, (g, k)
-        Means over seeds, then over the tasks of a group; NaN for none.
-    means : tuple of Interval
-        A variant each: mean over groups, and its bootstrap interval over groups.
-    ranks : tuple of float
-        Mean rank of each variant.
-    p_friedman : float
-        That all are the same (Iman and Davenport's F; permutations below 10 groups); NaN where there are
-        fewer than 6 groups: with so few no pair can be told apart.
-    critical_difference : float
-        Nemenyi's: mean ranks closer than that are not told apart; NaN likewise.
-    cliques : tuple of tuples of str
-        Variants that are not told apart, for the diagram.
-    duels : tuple of Duel
-        Every pair.
-    """
-
-    setting: str
-    measure: str
-    groups: tuple[str, ...]
-    variants: tuple[str, ...]
-    scores: tuple[tuple[float, ...], ...]
-    means: tuple[Interval, ...]
-    ranks: tuple[float, ...]
-    p_friedman: float
-    critical_difference: float
-    cliques: tuple[tuple[str, ...], ...]
-    duels: tuple[Duel, ...]
-
-
-@dataclass(frozen=True)
-class Heatmap:
-    """Mean normalised regret over two options: `values[row][column]`, rows are `brackets`; NaN for none."""
-
-    title: str
-    setting: str
-    brackets: tuple[float, ...]
-    etas: tuple[float, ...]
-    values: tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
