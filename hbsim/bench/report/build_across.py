@@ -27,6 +27,7 @@ __all__ = ["ALL", "MEASURES", "across_settings", "heatmaps"]
 
 ALL = "all settings"
 ALPHA = 0.05
+NONE = Interval(math.nan, math.nan, math.nan)
 MEASURES = ("score", "area")
 OPTIONS = ("brackets", "reduction_factor")
 
@@ -80,7 +81,7 @@ def _across(
         groups=names,
         variants=tuple(everywhere[v] for v in order),
         scores=tuple(tuple(float(block[v]) for v in order) for block in blocks),
-        means=tuple(found.means[v] for v in order),
+        means=tuple(NONE if found.missing[v] else found.means[v] for v in order),
         ranks=tuple(float(found.mean_ranks[v]) for v in order),
         p_friedman=found.p_friedman if is_tested else math.nan,
         critical_difference=found.critical_difference if is_tested else math.nan,

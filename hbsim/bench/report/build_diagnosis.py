@@ -76,6 +76,8 @@ def _regrets(cells: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
         .otherwise(pl.col("best_started_part") - pl.col("best"))
     ).clip(lower_bound=0.0)
     cells = cells.with_columns(sampling_part=pl.col("sampling_part").fill_null(distance))
+    # Only studies of which all four are known, so that they add up to the mean of the final regrets.
+    cells = cells.drop_nulls([f"{name}_part" for name in REGRETS])
     means = [(pl.col(f"{name}_part") / pl.col("unit")).mean().alias(name) for name in REGRETS]
     return cells.group_by(*TASK, "variant", maintain_order=True).agg(means)
 
