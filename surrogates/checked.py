@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from pathlib import Path
 from typing import Final
@@ -13,8 +14,9 @@ from hbsim.core.types import Mode
 from hbsim.errors import SurrogateError, nearest
 from hbsim.surrogates.protocol import Floats, Ints
 
-__all__ = ["Checked"]
+__all__ = ["Checked", "describe_exception", "placeless"]
 
+_PLACES: Final = re.compile(r" at 0x[0-9a-fA-F]+|\b_hbsim_user_[0-9a-f]+\.")
 _REQUIRED: Final = ("metric", "mode", "max_resource", "evaluate")
 
 
@@ -86,7 +88,7 @@ class Checked:
         return None if tests is None else self._array("test_values", tests, (len(configurations),))
 
     def _error(self, problem: str) -> SurrogateError:
-        return SurrogateError(self.name, problem)
+        return SurrogateError(self.name, placeless(problem))
 
     def _require_attributes(self) -> None:
         missing = [field for field in _REQUIRED if not hasattr(self.wrapped, field)]
@@ -169,9 +171,17 @@ class Checked:
             raise self._error(f"seconds must not go back along a row: {span}")
 
 
+def placeless(text: str) -> str:
+    """Return a text without where objects lie in memory, and a user's file on the disk.
+
+    ``<_hbsim_user_f11fcc2d0acc.Crash object at 0x7f...>`` is ``<Crash object>``: the same in every process.
+    """
+    return _PLACES.sub("", text)
+
+
 def describe_exception(error: BaseException) -> str:
     """Return an exception in one line: its type, what it says, and the file and line where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    text = " ".join(str(error).split())
+    text = placeless(" ".join(str(error).split()))
     return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from hbsim.core.space import Space
 from hbsim.core.types import Mode
-from hbsim.errors import ParameterError, SurrogateError
+from hbsim.errors import HbsimWarning, ParameterError, SurrogateError
 from hbsim.surrogates.censoring import Censored, ends_of, settle_rows, settle_time, settle_values
 from hbsim.surrogates.npz import read_npz
 from hbsim.surrogates.options import check_choice, check_number, check_rows
@@ -69,6 +70,9 @@ class Table:
         # What a file says of its metric holds for no other one.
         said = recorded.metadata if recorded.metadata.get("metric") == self.metric else {}
         self.mode: Mode = _mode(recorded.source, mode or said.get("mode"))
+        if said.get("mode", self.mode) != self.mode:
+            text = f"{self.metric} is taken with mode={self.mode!r}, and the file says {said['mode']!r}"
+            warnings.warn(HbsimWarning(text), stacklevel=3)
         raw = recorded.column("metric", self.metric)
         seconds = _seconds(recorded, time, seconds_per_unit)
         ends = ends_of(raw, seconds)
