@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -9,6 +10,7 @@ import typer
 
 from hbsim.cli.command import command_line, say
 from hbsim.cli.fields import whole
+from hbsim.cli.sweep_dry import dry
 from hbsim.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["sweep"]
 
 # What results do not depend on.
+NOT_TO_RUN: Final = ("dry_run", "as_json")
 NOT_THE_SWEEP: Final = ("out", "force", "as_json", "jobs", "dry_run", "retry_failed", "scheduler_address")
 
 
@@ -25,7 +28,7 @@ def sweep(
     file: Annotated[str, typer.Argument(metavar="FILE.toml", help="Variants, curves, clusters, seeds.")],
     *,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Where results are, and go on from.")
+        str | None, typer.Option("--out", metavar="DIR", help="Where results are, and go on from.")
     ] = None,
     data: Annotated[
         str | None,
@@ -64,21 +67,25 @@ def sweep(
     from hbsim.bench.sweep import read_sweep
     from hbsim.core.exact import whole as check_whole
 
-    if out is None and not dry_run:
-        raise ParameterError("out", None, "is needed: a folder for the results (or --dry-run)")
+    for field, path in (("out", out), ("data", data)):
+        if path == "":
+            raise ParameterError(field, path, "must name a folder")
     processes = None if jobs is None else check_whole("jobs", jobs, 1)
-    made = read_sweep(file, data)
-    for text in made.grid.warnings:
-        say("warning", text)
-    processes = processes or default_jobs(len(made.grid.different))
-    if out is None or dry_run:
-        _dry_run(made, out, processes, force, as_json)
+    if dry_run:
+        made = read_sweep(file, data)
+        processes = processes or default_jobs(len(made.grid.different))
+        command = command_line(ctx, NOT_TO_RUN)
+        command += f" --out {shlex.quote(Path(file).stem)}" if out is None else ""
+        dry(made, None if out is None else Path(out), processes, retry_failed, force, as_json, command)
         return
+    if out is None:
+        raise ParameterError("out", None, "is needed: a folder for the results (or --dry-run)")
+    made = read_sweep(file, data)
     _to_folder(
         made,
-        out,
+        Path(out),
         command_line(ctx, NOT_THE_SWEEP),
-        processes,
+        processes or default_jobs(len(made.grid.different)),
         scheduler_address,
         retry_failed,
         force,
@@ -99,6 +106,8 @@ def _to_folder(
     from hbsim.bench.sweep import open_folder, write_down
 
     with open_folder(out, made.plan, force) as store:
+        for text in made.grid.warnings:
+            say("warning", text)
         write_down(made, out, command)
         found = _run(made, store, jobs, address, is_retrying)
         error = _first_error(made, store) if found.failed else ""
@@ -108,10 +117,10 @@ def _to_folder(
 
 
 def _run(made: Sweep, store: Store, jobs: int, address: str | None, is_retrying: bool) -> Counts:
-    from hbsim.bench.sweep import counts, finish, run_cells
+    from hbsim.bench.sweep import counts, finish, run_cells, to_run
     from hbsim.cli.progress import progress
 
-    done = [0]
+    done = [len(made.grid.different) - len(to_run(made, store, is_retrying))]
 
     def count(number: int) -> None:
         done[0] = number
@@ -129,45 +138,6 @@ def _run(made: Sweep, store: Store, jobs: int, address: str | None, is_retrying:
         )
         raise typer.Exit(1) from None
     return found
-
-
-def _dry_run(made: Sweep, out: Path | None, jobs: int, force: bool, as_json: bool) -> None:
-    from hbsim.bench.sweep import estimate, look_into
-
-    grid = made.grid
-    store = None if out is None else look_into(out, made.plan, force)
-    there = set() if store is None else store.status.keys()
-    finished = sum(study.key in there for study in grid.studies)
-    found = estimate(made, store)
-    if as_json:
-        from hbsim.cli.output import print_json
-
-        content = {"cells": len(grid.studies), "finished": finished, "left": found.studies}
-        content |= {"variants": len(grid.variants), "tasks": len(grid.tasks), "jobs": jobs}
-        print_json({**content, "seconds": found.on(jobs)})
-        return
-    of = f"{_many(len(grid.variants), 'variant')} on {_many(len(grid.tasks), 'task')}"
-    typer.echo(f"{made.title}: {_many(len(grid.studies), 'cell')}: {of}")
-    if finished:
-        typer.echo(f"{finished:,} are finished")
-    shared = len(grid.studies) - len(grid.different)
-    if shared:
-        typer.echo(f"{shared:,} have the same inputs as others, and share their studies")
-    if found.known:
-        each = f"one takes {found.least:.2g} to {found.most:.2g} s, as {found.known} show"
-        about = f"about {_about(found.on(jobs))} on {_many(jobs, 'process')}"
-        typer.echo(f"{found.studies:,} are to be run: {about} ({each})")
-
-
-def _many(count: int, what: str) -> str:
-    end = "" if count == 1 else "es" if what.endswith("s") else "s"
-    return f"{count:,} {what}{end}"
-
-
-def _about(seconds: float) -> str:
-    from hbsim.bench.tables import duration
-
-    return duration(float(f"{seconds:.2g}"))
 
 
 def _tell(made: Sweep, found: Counts, error: str, out: Path, as_json: bool) -> None:

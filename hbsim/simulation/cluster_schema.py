@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
@@ -117,7 +118,8 @@ def first_problem(
         return place, f"{_dotted(place)} = {shown(value)}: is no field here.{near}"
     kinds = [KINDS.get(one["type"]) for one in errors if _found(one["loc"], content)[0] == place]
     wanted = " or ".join(dict.fromkeys(kind for kind in kinds if kind)) or "of another type"
-    return place, f"{_dotted(place)} = {shown(value)}: must be {wanted}"
+    given = str(value) if isinstance(value, float) and math.isfinite(value) else shown(value)  # 10.0 as such
+    return place, f"{_dotted(place)} = {given}: must be {wanted}"
 
 
 def shown(value: object) -> str:

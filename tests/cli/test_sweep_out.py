@@ -80,13 +80,15 @@ def test_json_is_one_object(inside: Inside, folder: Path):
 def test_a_dry_run_says_how_much_and_writes_nothing(inside: Inside, folder: Path):
     ran = inside("sweep", "study.toml", "--dry-run", "--out", "out")
     assert (ran.code, ran.err) == (0, "")
-    first, second = ran.out.splitlines()
+    first, second, last = ran.out.splitlines()
+    assert last == "hbsim sweep study.toml --out out"
     assert first == "A try: 8 cells: 2 variants on 2 tasks"
     assert second.startswith("8 are to be run: about ")
     found = json.loads(inside("sweep", "study.toml", "--dry-run", "--json", "--jobs", "3").out)
     assert found.pop("seconds") > 0
     assert found == {
-        "schema": 1, "cells": 8, "finished": 0, "left": 8, "variants": 2, "tasks": 2, "jobs": 3,
+        "schema": 1, "cells": 8, "finished": 0, "failed": 0, "left": 8, "variants": 2, "tasks": 2, "jobs": 3,
+        "tried": 8, "problems": [], "command": "hbsim sweep study.toml --jobs 3 --out study",
     }  # fmt: skip
     assert [path.name for path in folder.iterdir()] == ["study.toml"]
 
@@ -130,6 +132,70 @@ def test_warnings_are_a_line_each(inside: Inside, folder: Path):
     assert [f"hbsim: warning: {line}" for line in warned] == ran.err.splitlines()
 
 
+def test_what_is_wrong_with_out_is_said_before_any_warning(inside: Inside, folder: Path):
+    (folder / "study.toml").write_text(STUDY.replace('"stopping"}', '"stopping", brackets = 9}'))
+    (folder / "out").write_text("mine")
+    refused(inside(*RUN), "--out out: is a file; give a folder")
+    refused(inside(*RUN, "--dry-run"), "--out out: is a file; give a folder")
+
+
+# Cells that fail
+
+ROWS = """\
+title = "Rows"
+seeds = 2
+variants = [{type = "stopping"}, {type = "fifo"}]
+defaults = {max_full_runs = 20}
+workers = 32
+surrogates = [{surrogate = "digits"}]
+"""
+NEEDS = (
+    "digits has 1,000 rows, one for each trial: studies that need more fail; set trials, or replace = true"
+)
+MANY = (
+    "trials = 1001: the table has 1000 rows, one for each trial: run at most 1000 trials, set replace = true"
+)
+
+
+def test_a_table_may_have_too_few_rows(inside: Inside, folder: Path):
+    (folder / "study.toml").write_text(ROWS)
+    ran = inside(*RUN, "--dry-run")
+    assert ran.code == 1
+    warning, error = ran.err.splitlines()
+    assert warning.startswith(f"hbsim: warning: line 6: {NEEDS}")
+    assert error.startswith("hbsim: error: 2 of 4 cells that were tried failed: stopping on digits, seed ")
+    assert MANY in error
+    assert "hbsim sweep" not in ran.out
+    assert not (folder / "out").exists()
+    told = json.loads(inside(*RUN, "--dry-run", "--json").out)
+    assert (told["tried"], len(told["problems"])) == (4, 2)
+    assert all(MANY in problem for problem in told["problems"])
+
+    ran = inside(*RUN)
+    assert (ran.code, ran.out.splitlines()[0]) == (1, "Rows: 2 of 4 cells are done; 4 were run now")
+    assert f"2 of 4 cells failed: stopping on digits, seed 0: {MANY}" in ran.err
+    for words, failed, left in (((), 2, 0), (("--retry-failed",), 2, 2)):
+        told = json.loads(inside(*RUN, "--dry-run", "--json", *words).out)
+        assert (told["finished"], told["failed"], told["left"]) == (2, failed, left)
+    lines = inside(*RUN, "--dry-run").out.splitlines()
+    assert lines[1:] == [
+        "2 are finished",
+        "2 failed; --retry-failed runs them again",
+        "nothing is left to be run",
+    ]
+    lines = inside(*RUN, "--dry-run", "--retry-failed").out.splitlines()
+    assert lines[1:3] == ["2 are finished", "2 failed; are run again"]
+
+
+@pytest.mark.parametrize("words", ["trials = 9", "replace = true"])
+def test_a_table_with_enough_rows_is_no_warning(words, inside: Inside, folder: Path):
+    text = ROWS.replace('"digits"', f'"digits", {words}')
+    (folder / "study.toml").write_text(text)
+    ran = inside(*RUN, "--dry-run")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines()[-1] == "hbsim sweep study.toml --out out --jobs 1"
+
+
 # What stands where the results are to be
 
 
@@ -164,7 +230,7 @@ def test_another_sweep_is_replaced_only_with_force(inside: Inside, folder: Path)
     refused(inside(*RUN, "--dry-run"), "holds another sweep")
     assert content(folder) == before
     ran = inside(*RUN, "--force")
-    assert (ran.code, ran.err) == (0, "")
+    assert (ran.code, ran.err) == (0, "hbsim: warning: 8 finished studies in out are thrown away\n")
     assert "8 were run now" in ran.out
     after = content(folder)
     assert after[str(folder / "out" / "report.html")] == b"<p>a page of mine</p>"
@@ -194,7 +260,6 @@ def test_results_of_another_version_do_not_mix(words, inside: Inside, folder: Pa
         ("sweep.json", lambda text: b'{"format": 1, "versions": {"hbsim": "0.1.0"}}'),
         ("sweep.json", lambda text: b"\xff"),
         ("cells.parquet", lambda text: text[: len(text) // 2]),
-        ("timelines.parquet", lambda text: b""),
     ],
 )
 def test_what_is_damaged_is_one_line_and_force_mends_it(name, damage, inside: Inside, folder: Path):
@@ -226,6 +291,14 @@ def test_results_of_a_later_format_are_not_read(inside: Inside, folder: Path):
         (("study.toml", "--out", "out", "--jobs", "x"), "'x' is not a whole number"),
         (("--out", "out"), "FILE.toml"),
         (("study.toml", "--ouf", "out"), "--out"),
+        (("study.toml", "--out", ""), "--out '': must name a folder"),
+        (("study.toml", "--dry-run", "--out", ""), "--out '': must name a folder"),
+        (("study.toml", "--out", "out", "--data", ""), "--data '': must name a folder"),
+        (("study.toml", "--out", "out", "--data", "none"), "--data none: there is no such folder"),
+        (
+            ("study.toml", "--out", "out", "--data", "study.toml"),
+            "--data study.toml: there is no such folder",
+        ),
         (("study.toml", "--out", "study.toml/out"), "is a file; give a folder"),
     ],
     ids=str,

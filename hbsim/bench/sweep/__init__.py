@@ -4,7 +4,7 @@ from hbsim.bench.sweep.estimate import Estimate, estimate
 from hbsim.bench.sweep.folder import is_own, look_into, open_folder, write_down
 from hbsim.bench.sweep.manifest import read_manifest
 from hbsim.bench.sweep.results import SweepResults, read_results
-from hbsim.bench.sweep.run import Counts, counts, finish, run_cells
+from hbsim.bench.sweep.run import Counts, counts, finish, run_cells, to_run
 from hbsim.bench.sweep.store import Store
 from hbsim.bench.sweep.study import Combination, Study
 from hbsim.bench.sweep.sweep import Sweep, read_sweep
@@ -27,5 +27,6 @@ __all__ = [
     "read_results",
     "read_sweep",
     "run_cells",
+    "to_run",
     "write_down",
 ]

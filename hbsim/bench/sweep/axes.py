@@ -8,8 +8,8 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from hbsim.bench.sweep.schema import OPTIONS, STUDY
 from hbsim.bench.sweep.source import Source
+from hbsim.bench.sweep.words import meant_option
 from hbsim.bench.variants import Value
-from hbsim.errors import nearest
 from hbsim.simulation import Cluster
 from hbsim.simulation.cluster_schema import Place
 
@@ -76,7 +76,7 @@ def settings(source: Source, place: Place, found: Any) -> dict[str, Value]:
     extra: dict[str, Value] = found.model_extra or {}
     for name in extra:
         if name not in known:
-            raise source.broken((*place, name), f"is no field here.{nearest(name, known)}")
+            raise source.broken((*place, name), f"is no field here.{meant_option(name, known)}")
     given = {name: getattr(found, name) for name in STUDY if getattr(found, name) is not None}
     if "max_time" in given and "max_full_runs" in given:
         rule = "must not stand beside max_time: give one of the two budgets of time"

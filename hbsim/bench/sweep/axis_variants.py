@@ -9,9 +9,9 @@ from typing import Final
 from hbsim.bench.sweep.axes import VariantAxis, check_names, some
 from hbsim.bench.sweep.schema import OPTIONS, STUDY, VariantTable
 from hbsim.bench.sweep.source import Source
+from hbsim.bench.sweep.words import meant_option
 from hbsim.bench.variants import Value, label
 from hbsim.core.options import TYPES, meant
-from hbsim.errors import nearest
 from hbsim.simulation.cluster_schema import Place
 
 __all__ = ["variants"]
@@ -64,7 +64,7 @@ def _check_option(source: Source, place: Place, type: str) -> None:
     takes = [option for option in OPTIONS if option in TYPES[type]]
     fields = (*VariantTable.model_fields, *takes)
     takers = [repr(other) for other, names in TYPES.items() if name in names and name in OPTIONS]
-    rule = f"is no option of type {type!r}.{nearest(name, fields)}"
+    rule = f"is no option of type {type!r}.{meant_option(name, fields)}"
     if takers:
         rule = f"is no option of type {type!r}, but of {', '.join(takers)}"
     raise source.broken(place, ELSEWHERE.get(name, rule))
@@ -75,5 +75,5 @@ def _check_varied(source: Source, place: Place, table: VariantTable, values: lis
     _check_option(source, place, table.type)
     if name in (table.model_extra or {}):
         raise source.broken(place, f"is varied, and {name} is set for the variant as well")
-    if not values or len(set(map(repr, values))) < len(values):
+    if not values or len({(isinstance(value, bool), value) for value in values}) < len(values):
         raise source.broken(place, "must be at least one value, each once")

@@ -15,7 +15,7 @@ from hbsim.bench.sweep.matching import Names, has_variant
 from hbsim.bench.sweep.merged import Layers, Merged
 from hbsim.bench.sweep.noting import Notes
 from hbsim.bench.sweep.remarks import remarks
-from hbsim.bench.sweep.schema import OPTIONS, STUDY
+from hbsim.bench.sweep.schema import OPTIONS, STUDY, Where
 from hbsim.bench.sweep.source import Source
 from hbsim.bench.sweep.study import Combination
 from hbsim.bench.variants import Value, complete
@@ -23,6 +23,7 @@ from hbsim.core.options import TYPES
 from hbsim.core.scheduler import Scheduler
 from hbsim.errors import HbsimError, ParameterError, SurrogateError
 from hbsim.simulation import Cluster
+from hbsim.simulation.cluster_schema import Place
 from hbsim.study import check_study
 
 __all__ = ["Builder", "Task"]
@@ -30,6 +31,7 @@ __all__ = ["Builder", "Task"]
 # One value for a task's variants: they are scored at one level and one time.
 SHARED: Final = ("trials", "max_t", "max_time", "max_full_runs", "replace")
 RUNS: Final = "max_full_runs"
+ENDS: Final = ("trials", "max_time", RUNS)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Builder:
     ----------
     source : Source
         The file.
-    variants : sequence of VariantAxis
+    variants, surrogates : sequence of VariantAxis and of SurrogateAxis
         All of them.
     notes : Notes
         Takes what is to be said before anything runs.
@@ -95,14 +97,20 @@ class Builder:
         A table has what is no setting.
     """
 
-    def __init__(self, source: Source, variants: Sequence[VariantAxis], notes: Notes) -> None:
+    def __init__(
+        self,
+        source: Source,
+        variants: Sequence[VariantAxis],
+        surrogates: Sequence[SurrogateAxis],
+        notes: Notes,
+    ) -> None:
         self.tasks: list[Task] = []
         self._source, self._notes = source, notes
         self._layers = Layers(source)
         self._known: dict[str, Known] = {}
         self._axes: list[SurrogateAxis] = []  # those whose curves are known
         self._levels: dict[tuple[str, float], Levels] = {}
-        self._say_unused(variants)
+        self._say_unused(variants, surrogates)
 
     def task(
         self, variants: Sequence[VariantAxis], surrogate: SurrogateAxis, axis: ClusterAxis, cluster: Cluster
@@ -131,7 +139,7 @@ class Builder:
                 with self._notes.about(surrogate.name):
                     self._known[surrogate.name] = curves.know(surrogate.load)
             except SurrogateError as error:  # a file, or what is in it
-                raise self._source.of((*surrogate.place, "surrogate"), error) from None
+                raise self._source.of((*surrogate.place, "surrogate"), _advised(error)) from None
             except HbsimError as error:
                 raise self._source.of(surrogate.place, error) from None
             self._axes.append(surrogate)
@@ -140,17 +148,33 @@ class Builder:
     def _task(self, names: Names, surrogate: SurrogateAxis, known: Known, merged: Merged) -> Task:
         top = known.surrogate.max_resource
         max_t = cast(float, merged.values.get("max_t", int(top) if top == int(top) else top))
+        if not (max_t > 0 and math.isfinite(max_t)):
+            raise self._source.broken(merged.places["max_t"], "must be a number above 0", max_t)
         try:
             levels = self._at_level(surrogate.name, known, max_t)
         except HbsimError as error:
-            raise self._source.of(surrogate.place, error, merged.places) from None
+            raise self._source.of(surrogate.place, _advised(error), merged.places) from None
         max_time = cast("float | None", merged.get("max_time"))
         runs = cast("float | None", merged.get(RUNS))
+        self._check_end(surrogate, known, merged)
         if runs is not None:
             max_time = self._seconds(runs, levels, merged)
         where = (names.surrogate, names.cluster, names.workers)
         notes = remarks(known.surrogate, merged.get("trials"), bool(merged.get("replace")))
         return Task(*where, surrogate.name, max_t, max_time, levels, known, notes)
+
+    def _check_end(self, surrogate: SurrogateAxis, known: Known, merged: Merged) -> None:
+        """Refuse studies without an end, and warn of those that may need more rows than there are."""
+        if not any(name in merged.values for name in ENDS):
+            place: Place = () if self._source.at(("defaults",)) is None else ("defaults",)
+            rule = f"studies on {surrogate.name} have no end: give trials, max_time or max_full_runs"
+            where = "in [defaults], or under this surrogate" if place else "in [defaults]"
+            raise self._source.wrong(place or surrogate.place, f"{rule} {where}")
+        rows = known.surrogate.rows
+        if rows is not None and "trials" not in merged.values and not merged.get("replace"):
+            text = f"{surrogate.name} has {rows:,} rows, one for each trial: studies that need more fail; "
+            text += "set trials, or replace = true, under this surrogate"
+            self._notes.add(self._source.wrong(surrogate.place, text).rule)
 
     def _at_level(self, name: str, known: Known, max_t: float) -> Levels:
         if (name, max_t) not in self._levels:
@@ -220,16 +244,24 @@ class Builder:
             self._notes.add(text)
         return [replace(task, group=named[task.surrogate]) for task in self.tasks]
 
-    def _say_unused(self, variants: Sequence[VariantAxis]) -> None:
+    def _say_unused(self, variants: Sequence[VariantAxis], surrogates: Sequence[SurrogateAxis]) -> None:
         """Say which options no variant takes: each has its own, or is of a type without them."""
         rule = "is taken by no variant: they are of other types, or set it themselves"
-        for where, place, own in self._layers.tables():
+        own_ones = [(Where(), surrogate.place, surrogate.settings) for surrogate in surrogates]
+        for where, place, own in [*self._layers.tables(), *own_ones]:
             there = [one for one in variants if has_variant(where, one.name)]
             for name in own:
                 if name in OPTIONS and not any(
                     name in TYPES[one.type] and name not in one.own for one in there
                 ):
                     self._notes.add(self._source.broken((*place, name), rule).rule)
+
+
+def _advised(error: HbsimError) -> HbsimError:
+    """Return what a user's own curves raised, with what to do."""
+    if isinstance(error, SurrogateError) and error.problem.startswith("evaluate raised"):
+        return SurrogateError(error.source, f"{error.problem}; return NaN where a run diverges")
+    return error
 
 
 def _geometry(scheduler: Scheduler) -> tuple[int, float] | None:

@@ -9,9 +9,11 @@ from statistics import fmean
 from typing import Final
 
 from hbsim.bench.sweep.outcome import run_studies
+from hbsim.bench.sweep.run import to_run
 from hbsim.bench.sweep.store import Store
 from hbsim.bench.sweep.study import Study
 from hbsim.bench.sweep.sweep import Sweep
+from hbsim.bench.sweep.tables import DONE, MAIN
 
 __all__ = ["Estimate", "estimate"]
 
@@ -35,6 +37,10 @@ class Estimate:
         From how many studies that is known.
     least, most : float
         Seconds of the quickest and of the slowest of these.
+    tried : int
+        How many were tried for it.
+    failures : tuple of (Study, str)
+        Those of them that failed, and their errors.
     """
 
     studies: int
@@ -42,13 +48,15 @@ class Estimate:
     known: int
     least: float
     most: float
+    tried: int = 0
+    failures: tuple[tuple[Study, str], ...] = ()
 
     def on(self, jobs: int) -> float:
         """Return about how many seconds so many processes need."""
         return self.seconds / max(1, min(jobs, self.studies))
 
 
-def estimate(sweep: Sweep, store: Store | None = None) -> Estimate:
+def estimate(sweep: Sweep, store: Store | None = None, is_retrying: bool = False) -> Estimate:
     """Return how long it takes; tries up to 12 cells, spread over the sweep, for about 5 seconds.
 
     Parameters
@@ -57,27 +65,46 @@ def estimate(sweep: Sweep, store: Store | None = None) -> Estimate:
         What is wanted.
     store : Store, optional
         What there is. The seconds of 20 or more studies in it are taken in place of a try.
+    is_retrying : bool
+        Whether studies that failed are to be run again.
     """
-    there = {} if store is None else store.status
-    left = [study for study in sweep.grid.different if study.key not in there]
-    seconds = [] if store is None or not left else store.tables(there)["timings"]["seconds"].to_list()
+    left = to_run(sweep, store, is_retrying)
+    seconds = _known(store) if left else []
+    failures: list[tuple[Study, str]] = []
+    tried = 0
     if left and len(seconds) < MANY:
-        seconds = _try(left)
-    if not left or not seconds:
-        return Estimate(len(left), 0.0, 0, 0.0, 0.0)
-    return Estimate(len(left), fmean(seconds) * len(left), len(seconds), min(seconds), max(seconds))
+        seconds, failures = _try(left)
+        tried = len(seconds) + len(failures)
+    problems = tuple(failures)
+    if not seconds:
+        return Estimate(len(left), 0.0, 0, 0.0, 0.0, tried, problems)
+    ends = (min(seconds), max(seconds), tried, problems)
+    return Estimate(len(left), fmean(seconds) * len(left), len(seconds), *ends)
 
 
-def _try(left: Sequence[Study]) -> list[float]:
-    """Run studies far apart, until it is enough."""
+def _known(store: Store | None) -> list[float]:
+    if store is None:
+        return []
+    done = [key for key, status in store.status.items() if status == DONE]
+    seconds: list[float] = store.tables(done)["timings"]["seconds"].to_list()
+    return seconds
+
+
+def _try(left: Sequence[Study]) -> tuple[list[float], list[tuple[Study, str]]]:
+    """Run studies far apart, until it is enough; return the seconds of those that are done, and the rest."""
     found: list[float] = []
+    failures: list[tuple[Study, str]] = []
     begin = time.monotonic()
     for place in _spread(len(left)):
         outcome = run_studies([(left[place], False)])
-        found.append(float(outcome["timings"]["seconds"][0]))
+        error = outcome[MAIN]["error"][0]
+        if error is None:
+            found.append(float(outcome["timings"]["seconds"][0]))
+        else:
+            failures.append((left[place], error))
         if time.monotonic() - begin > ENOUGH:
             break
-    return found
+    return found, failures
 
 
 def _spread(count: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -16,7 +17,7 @@ from hbsim.bench.sweep.manifest import MANIFEST, PLAN, SPEC, digest, read_manife
 from hbsim.bench.sweep.parquet import move, parquet, write
 from hbsim.bench.sweep.store import OURS, Store
 from hbsim.bench.sweep.sweep import Sweep
-from hbsim.errors import OutputError, ParameterError
+from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.history.lock import StudyLock
 
 __all__ = ["ANYTIME", "is_own", "look_into", "open_folder", "write_down"]
@@ -40,6 +41,11 @@ def open_folder(out: Path, plan: pl.DataFrame, force: bool) -> Iterator[Store]:
     force : bool
         Whether what a sweep left there may be replaced. Other files stay.
 
+    Warns
+    -----
+    HbsimWarning
+        Finished studies are thrown away.
+
     Raises
     ------
     ParameterError
@@ -53,6 +59,7 @@ def open_folder(out: Path, plan: pl.DataFrame, force: bool) -> Iterator[Store]:
     with StudyLock(out):
         there = _look(out)
         if there and force:
+            _say_lost(out)
             _clear(out, there)
         elif there:
             _check_version(out)
@@ -117,6 +124,19 @@ def _look(out: Path) -> set[str]:
     if there and MANIFEST not in there:
         raise ParameterError("out", str(out), "is a folder with files that hbsim sweep did not write")
     return there
+
+
+def _say_lost(out: Path) -> None:
+    """Warn of finished cells that are about to go."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HbsimWarning)
+        try:
+            count = len(Store(out).status)
+        except OutputError:  # damaged: nobody knows
+            return
+    if count:
+        text = f"{count:,} finished {'study' if count == 1 else 'studies'} in {out} are thrown away"
+        warnings.warn(HbsimWarning(text), stacklevel=4)
 
 
 def _clear(out: Path, there: set[str]) -> None:

@@ -78,10 +78,10 @@ def make_grid(source: Source) -> Grid:
     """
     if not (source.table.target > 0 and math.isfinite(source.table.target)):
         raise source.broken(("target",), "must be a number above 0", source.table.target)
-    schedulers, seeds = variants(source), axes.seeds(source)
+    schedulers, seeds, learning = variants(source), axes.seeds(source), surrogates(source)
     places = [
         _Place(surrogate, axis, cluster, workers)
-        for surrogate in surrogates(source)
+        for surrogate in learning
         for axis in clusters(source)
         for workers, cluster in axis.sizes
     ]
@@ -90,8 +90,9 @@ def make_grid(source: Source) -> Grid:
         raise source.wrong((), f"makes {len(cells) * len(seeds):,} cells, and {MOST:,} are the most")
     unmatched(source, cells, seeds)
     notes = Notes()
-    builder = Builder(source, schedulers, notes)
+    builder = Builder(source, schedulers, learning, notes)
     combinations = list(_combinations(source, schedulers, places, builder))
+    _say_same(combinations, notes)
     studies = tuple(_studies(source, combinations, seeds))
     if not studies:
         raise source.wrong((), "has no cell: include and exclude leave none")
@@ -114,6 +115,18 @@ def _combinations(
         wanted = [one for one in schedulers if is_in(table.include, table.exclude, place.names(one))]
         if wanted:
             yield from builder.task(wanted, place.surrogate, place.axis, place.cluster)
+
+
+def _say_same(combinations: Sequence[Combination], notes: Notes) -> None:
+    """Say which variants are the same under two names: all their cells have the same inputs."""
+    inputs: dict[str, list[tuple[object, ...]]] = {}
+    for one in combinations:
+        inputs.setdefault(one.variant.label, []).append((one.task, one.with_seed(0).key))
+    seen: dict[tuple[object, ...], str] = {}
+    for name, found in inputs.items():
+        first = seen.setdefault(tuple(found), name)
+        if first != name:
+            notes.add(f"{first} and {name} are the same: all their cells have the same inputs")
 
 
 def _studies(source: Source, combinations: Sequence[Combination], seeds: Sequence[int]) -> Iterator[Study]:

@@ -97,8 +97,15 @@ def _check_texts(source: Source, place: Place, wanted: str | list[str] | None, t
     for pattern in patterns:
         if not any(_is_like(name, pattern) for name in names):
             more = ", ..." if len(names) > SAID else ""
-            near = nearest(pattern, names) or f" There are {', '.join(names[:SAID])}{more}"
+            near = _longer(pattern, names) or nearest(pattern, names)
+            near = near or f" There are {', '.join(names[:SAID])}{more}"
             raise source.broken(place, f"there is no {place[-1]} {shown(pattern)}.{near}")
+
+
+def _longer(pattern: str, names: Sequence[str]) -> str:
+    """Say how to mean the names that begin like this."""
+    is_begun = pattern and any(_is_like(name, f"{pattern}*") for name in names)
+    return f" Did you mean {shown(f'{pattern}*')}?" if is_begun else ""
 
 
 def _check_numbers(source: Source, place: Place, wanted: int | list[int] | None, there: set[int]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 import traceback
 import warnings
@@ -17,8 +16,10 @@ from hbsim.bench.diagnosis import diagnose, timeline
 from hbsim.bench.sweep.curves import load_curves
 from hbsim.bench.sweep.study import Study
 from hbsim.bench.sweep.tables import COUNTS, DONE, FAILED, KEY, MAIN, PARTS, SHARES, TABLES, Frames, empty
+from hbsim.bench.sweep.words import said
 from hbsim.errors import HbsimError, HbsimWarning
 from hbsim.simulation import Result
+from hbsim.surrogates.checked import placeless
 
 __all__ = ["failed", "run_studies"]
 
@@ -62,12 +63,12 @@ def _one(study: Study, is_drawn: bool) -> Frames:
 def _said(error: Exception) -> str:
     """Return what went wrong, the same in every process."""
     if isinstance(error, HbsimError):
-        text = str(error)
+        text = said(error)
     else:
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{last.filename.rpartition('/')[2]}, line {last.lineno}"
         text = f"{type(error).__name__}: {error} ({where})"
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
+    return placeless(text)
 
 
 def _measured(key: str, result: Result, is_drawn: bool) -> Frames:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
+from hbsim.bench.sweep.disk import sources
 from hbsim.bench.sweep.manifest import SPEC, read_manifest, read_plan
 from hbsim.bench.sweep.scored import Budget, Scale, Steps, TaskKey, budgets, scales, steps
 from hbsim.bench.sweep.store import Store
 from hbsim.bench.sweep.tables import DONE, KEY, MAIN, NAMES
-from hbsim.errors import OutputError
+from hbsim.errors import HbsimWarning, OutputError
 
 __all__ = ["SweepResults", "read_results"]
+
+PAUSE: Final = 0.2  # seconds, for a sweep that is moving its files
 
 
 @dataclass(frozen=True)
@@ -70,11 +75,29 @@ class SweepResults:
 def read_results(folder: Path) -> SweepResults:
     """Read a sweep's folder, also of one that is running or was interrupted.
 
+    Warns
+    -----
+    HbsimWarning
+        What the results do without is missing or damaged.
+
     Raises
     ------
     OutputError
         It is none, of another version, damaged, or empty.
     """
+    before = sources(folder) if folder.is_dir() else []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", HbsimWarning)
+            found = _read(folder)
+        if sources(folder) == before:
+            return found
+    except (OutputError, HbsimWarning):
+        time.sleep(PAUSE)
+    return _read(folder)  # the sweep may have been moving its files
+
+
+def _read(folder: Path) -> SweepResults:
     manifest = read_manifest(folder)
     plan = pl.read_parquet(read_plan(folder, manifest))
     store = Store(folder)

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 import polars as pl
 
 from hbsim.bench.pool import make_executor, run_in_turn
-from hbsim.bench.sweep.child import run_in_child
+from hbsim.bench.pool_local import AHEAD
 from hbsim.bench.sweep.folder import ANYTIME
 from hbsim.bench.sweep.outcome import failed, run_studies
 from hbsim.bench.sweep.scored import anytime
@@ -24,7 +24,7 @@ from hbsim.bench.sweep.study import Study
 from hbsim.bench.sweep.sweep import Sweep
 from hbsim.bench.sweep.tables import DONE, FAILED, KEY, MAIN, TABLES, Frames
 
-__all__ = ["Counts", "counts", "finish", "run_cells"]
+__all__ = ["Counts", "counts", "finish", "run_cells", "to_run"]
 
 SHARE: Final = 0.02  # of the time so far may be lost when all is killed, and is spent on writing
 LONGEST: Final = 5.0  # seconds, of what may be lost
@@ -80,17 +80,33 @@ def run_cells(
     KeyboardInterrupt
         After Ctrl-C, once what was finished is on the disk.
     """
-    skipped = {DONE} if is_retrying else {DONE, FAILED}
-    before = sum(store.status.get(study.key) in skipped for study in sweep.grid.studies)
-    todo = [study for study in sweep.grid.different if store.status.get(study.key) not in skipped]
+    todo = to_run(sweep, store, is_retrying)
+    left = {study.key for study in todo}
+    before = sum(study.key not in left for study in sweep.grid.studies)
     items = [(study, study.key in sweep.drawn) for study in todo]
     adder = _Adder(store, len(sweep.grid.different) - len(todo), progress)
     try:
-        again = _run(_chunks(items, jobs), jobs, scheduler_address, adder)
+        places = _places(jobs, scheduler_address) if items else 1
+        again = _run(_chunks(items, places), jobs, scheduler_address, adder)
         _run([(item,) for item in again], jobs, scheduler_address, adder)
     finally:
         adder.flush()
     return counts(sweep, store, before)
+
+
+def to_run(sweep: Sweep, store: Store | None, is_retrying: bool) -> list[Study]:
+    """Return the different studies that are not there yet, or not whole.
+
+    Those that failed too, if they are run again; and those whose timelines are wanted and were lost.
+    """
+    there = {} if store is None else store.status
+    untold = set() if store is None else store.untold & sweep.drawn
+    skipped = {DONE} if is_retrying else {DONE, FAILED}
+    return [
+        study
+        for study in sweep.grid.different
+        if there.get(study.key) not in skipped or (study.key in untold and there[study.key] == DONE)
+    ]
 
 
 def counts(sweep: Sweep, store: Store, before: int = 0) -> Counts:
@@ -108,17 +124,25 @@ def finish(sweep: Sweep, store: Store) -> None:
     store.close({**tables, MAIN: cells, ANYTIME: curves}, plan[KEY])
 
 
-def _chunks(items: Sequence[Item], jobs: int) -> list[Chunk]:
-    size = max(1, min(LARGEST, len(items) // (jobs * CHUNKS)))
+def _places(jobs: int, address: str | None) -> int:
+    """Return how many studies run at once: of a Dask cluster, in the threads that its workers have now."""
+    if address is None:
+        return jobs
+    with make_executor(jobs, address) as executor:
+        return max(1, executor.ahead() // AHEAD)
+
+
+def _chunks(items: Sequence[Item], places: int) -> list[Chunk]:
+    size = max(1, min(LARGEST, len(items) // (places * CHUNKS)))
     return [tuple(items[at : at + size]) for at in range(0, len(items), size)]
 
 
 def _run(chunks: Sequence[Chunk], jobs: int, address: str | None, adder: _Adder) -> list[Item]:
     """Run chunks; return the items of those that took their process with them, to be tried one by one."""
+    if not chunks:
+        return []
     again: list[Item] = []
-    is_here = jobs == 1 or address is not None  # or on a Dask worker, which is not this process's own
-    function = run_studies if is_here else run_in_child
-    for chunk, outcome in run_in_turn(partial(make_executor, jobs, address), function, chunks):
+    for chunk, outcome in run_in_turn(partial(make_executor, jobs, address), run_studies, chunks):
         if not isinstance(outcome, BaseException):
             adder.add(outcome, len(chunk))
         elif len(chunk) > 1:

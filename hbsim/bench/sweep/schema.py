@@ -8,13 +8,15 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from hbsim.bench.variants import Value
 from hbsim.core.options import TYPES
+from hbsim.simulation.cluster_schema import About, MachinesSchema, Place
 from hbsim.simulation.cluster_schema import ClusterSchema as ClusterFields
-from hbsim.simulation.cluster_schema import Place
 
 __all__ = [
+    "LISTS",
     "LOADED",
     "OPTIONS",
     "STUDY",
+    "TABLES",
     "ClusterTable",
     "Matches",
     "Override",
@@ -164,7 +166,11 @@ _TABLES: Final[dict[str, type[BaseModel]]] = {
     "override": Override,
     "where": Where,
     "set": Settings,
+    "machines": MachinesSchema,
+    "about": About,
 }
+LISTS: Final = ("variants", "surrogates", "clusters", "include", "exclude", "override")
+TABLES: Final = ("defaults",)
 
 
 def fields_at(place: Place) -> list[str]:

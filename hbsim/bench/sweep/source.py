@@ -9,21 +9,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from hbsim.bench.sweep.lines import line_of
-from hbsim.bench.sweep.schema import SweepTable, fields_at
-from hbsim.errors import HbsimError, ParameterError
+from hbsim.bench.sweep.schema import LISTS, TABLES, SweepTable, fields_at
+from hbsim.bench.sweep.words import CALLED, in_words
+from hbsim.errors import HbsimError, ParameterError, nearest
 from hbsim.simulation.cluster_schema import Place, first_problem, shown
 
 __all__ = ["FIELD", "Source", "dotted", "read_source"]
 
 FIELD: Final = "file"  # what errors name
-# Fields that the file calls otherwise than the parameters that they are for.
-CALLED: Final = {"num_trials": "trials"}
-WORDS: Final = {
-    "give num_trials, max_time or max_reward": "give trials, max_time or max_full_runs",
-    "num_trials": "trials",
-    "replace=True": "replace = true",
-    "True or False": "true or false",
-}
 
 
 @dataclass(frozen=True)
@@ -73,8 +66,8 @@ class Source:
         """
         there = self.at(place)
         given = value if there is None or isinstance(there, dict) else there
-        text = dotted(place) if given is None else f"{dotted(place)} = {shown(given)}"
-        return self.wrong(place, f"{text}: {_in_words(rule)}")
+        text = dotted(place) if given is None else f"{dotted(place)} = {_as_given(given)}"
+        return self.wrong(place, f"{text}: {in_words(rule)}")
 
     def of(
         self, place: Place, error: HbsimError, places: Mapping[str, Place] | None = None, about: str = ""
@@ -101,20 +94,14 @@ class Source:
                 # Of several values the one that is wrong.
                 value = error.value if isinstance(self.at(at), list) else None
                 shown_ = f"{dotted(at)} = {shown(self.at(at) if value is None else value)}"
-                return self.wrong(at, f"{shown_}: {_in_words(error.rule)}{end}")
+                return self.wrong(at, f"{shown_}: {in_words(error.rule)}{end}")
         value = "" if error.value is None else f" = {shown(error.value)}"
         start = f"{dotted(place)}: " if place else ""
-        return self.wrong(place, f"{start}{field}{value}: {_in_words(error.rule)}{end}")
+        return self.wrong(place, f"{start}{field}{value}: {in_words(error.rule)}{end}")
 
     def at(self, place: Place) -> Any:
         """Return what stands at a place in the file, None if nothing does."""
-        found: Any = self.content
-        for part in place:
-            entries = dict(enumerate(found)) if isinstance(found, list) else found
-            if not isinstance(entries, dict) or part not in entries:
-                return None
-            found = entries[part]
-        return found
+        return _at(self.content, place)
 
 
 def read_source(path: str | os.PathLike[str], data: str | os.PathLike[str] | None = None) -> Source:
@@ -124,10 +111,12 @@ def read_source(path: str | os.PathLike[str], data: str | os.PathLike[str] | Non
     ------
     ParameterError
         It cannot be read, is no TOML, or has a field that is unknown, missing or of another type: names
-        the line, the field, its value and the rule (field ``file``).
+        the line, the field, its value and the rule (field ``file``). Or `data` is no folder.
     """
     from pydantic import ValidationError
 
+    if data is not None and not os.path.isdir(data):
+        raise ParameterError("data", os.fspath(data), "there is no such folder")
     name = os.fspath(path)
     text = _text(name)
     try:
@@ -139,7 +128,8 @@ def read_source(path: str | os.PathLike[str], data: str | os.PathLike[str] | Non
     try:
         table = SweepTable.model_validate(content)
     except ValidationError as error:
-        place, problem = first_problem(error, content, fields_at)
+        found = first_problem(error, content, fields_at)
+        place, problem = _brackets(content, *found) or _misspelt(content, *found) or found
         raise _wrong(name, text, place, problem) from None
     return Source(name, text, content, table, os.fspath(data) if data is not None else os.path.dirname(name))
 
@@ -161,13 +151,50 @@ def _text(name: str) -> str:
         raise ParameterError(FIELD, name, f"cannot be read: {error}") from None
 
 
+def _as_given(value: object) -> str:
+    """Return a value as the file has it, with 1.0 for 1.0: how it is written may be the fault."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_as_given, value))}]"
+    return str(value) if isinstance(value, float) and value.is_integer() else shown(value)
+
+
+def _at(content: Any, place: Place) -> Any:
+    """Return what stands at a place, None if nothing does."""
+    for part in place:
+        entries = dict(enumerate(content)) if isinstance(content, list) else content
+        if not isinstance(entries, dict) or part not in entries:
+            return None
+        content = entries[part]
+    return content
+
+
+def _brackets(content: Mapping[str, Any], place: Place, problem: str) -> tuple[Place, str] | None:
+    """Say how to write a table that has one pair of brackets where it needs two, or the other way round."""
+    top = place[:1]
+    found = _at(content, top)
+    if len(place) == 1 and top[0] in LISTS and isinstance(found, dict):
+        return top, f"[{top[0]}] is a list of tables: write [[{top[0]}]]"
+    is_list = isinstance(found, list) and all(isinstance(one, dict) for one in found)
+    if len(place) == 1 and top[0] in TABLES and found and is_list:
+        return top, f"[[{top[0]}]] is one table: write [{top[0]}]"
+    return None
+
+
+def _misspelt(content: Mapping[str, Any], place: Place, problem: str) -> tuple[Place, str] | None:
+    """Say which field was probably meant by one that a table does not know, where it lacks another."""
+    lacking = problem.removesuffix(" is missing").rpartition(".")[2]
+    table = _at(content, place)
+    if not problem.endswith(" is missing") or not isinstance(table, dict):
+        return None
+    known = fields_at(place)
+    others = [name for name in table if name not in known and nearest(name, [lacking])]
+    if not others:
+        return None
+    at = (*place, others[0])
+    text = f"{dotted(at)} = {shown(table[others[0]])}: is no field here. Did you mean {lacking!r}?"
+    return at, text
+
+
 def _wrong(name: str, text: str, place: Place, problem: str) -> ParameterError:
     line = line_of(text, place) if place else None
     return ParameterError(FIELD, name, problem if line is None else f"line {line}: {problem}")
-
-
-def _in_words(rule: str) -> str:
-    """Return a rule in the words of the file."""
-    for word, own in WORDS.items():
-        rule = rule.replace(word, own)
-    return rule

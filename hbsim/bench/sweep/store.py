@@ -7,18 +7,25 @@ asked for and this one does not is *kept*, in a folder of its own.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
 from hbsim.bench.sweep.disk import CLOSED, KEPT, PARTS, add_folder, close_folder, parts, sources
 from hbsim.bench.sweep.parquet import read_table
 from hbsim.bench.sweep.tables import KEY, MAIN, NAMES, TABLES, Frames, empty
-from hbsim.errors import OutputError
+from hbsim.errors import HbsimWarning, OutputError
 
 __all__ = ["OURS", "Store"]
 
+# What results do without, and what becomes of it.
+DISPENSABLE: Final = {
+    "timelines": "hbsim sweep draws timelines again, and a report has none until then",
+    "timings": "it is not known how long these studies took",
+}
 # All that it may leave in a folder.
 OURS = frozenset({PARTS, KEPT, CLOSED, f".{CLOSED}", *(f"{name}.parquet" for name in TABLES)})
 
@@ -35,19 +42,30 @@ class Store:
     ----------
     status : dict
         From the key of each study that is there to "done" or "failed".
+    untold : set of str
+        The keys of the studies whose timelines were in a file that is missing or damaged.
+
+    Warns
+    -----
+    HbsimWarning
+        A file of timelines or timings is missing or damaged; results do without.
 
     Raises
     ------
     OutputError
-        A file is missing, or cannot be read: cut short, or none of hbsim's.
+        Another file is missing, or cannot be read: cut short, or none of hbsim's.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.status: dict[str, str] = {}
+        self.untold: set[str] = set()
         self._frames: dict[str, list[pl.DataFrame]] = {name: [] for name in TABLES}
         for source in sources(folder):
-            self._take(_read(source))
+            frames, lost = _read(source)
+            self._take(frames)
+            if "timelines" in lost:
+                self.untold.update(frames[MAIN][KEY])
         self._next = max((int(path.name) + 1 for path in parts(folder)), default=0)
 
     def add(self, frames: Frames) -> None:
@@ -65,6 +83,7 @@ class Store:
     def _take(self, frames: Frames) -> None:
         """Take outcomes in place of earlier ones of the same studies."""
         main = frames[MAIN]
+        self.untold.difference_update(main[KEY])
         if again := [key for key in main[KEY] if key in self.status]:
             for name, earlier in self._frames.items():
                 self._frames[name] = [frame.filter(~pl.col(KEY).is_in(again)) for frame in earlier]
@@ -104,23 +123,37 @@ class Store:
         return self._frames[name][0]
 
 
-def _read(source: tuple[Path, ...]) -> Frames:
-    """Read all tables from where they are; each is in one of the folders, the first that has it."""
-    found = {}
+def _read(source: tuple[Path, ...]) -> tuple[Frames, set[str]]:
+    """Read all tables from where they are, and return the names of those that are lost."""
+    found: dict[str, pl.DataFrame] = {}
+    lost: set[str] = set()
     for name in TABLES:
-        path = next((folder / f"{name}.parquet" for folder in source if _has(folder, name)), None)
-        if path is None:
-            there = next(folder for folder in source if any(_has(folder, other) for other in TABLES))
-            problem = "is missing beside the sweep's other tables: hbsim sweep --force runs all cells again"
-            raise OutputError(str(there / f"{name}.parquet"), problem)
-        frame = read_table(path)
-        if name == MAIN and NAMES.keys() <= set(frame.columns):
-            frame = frame.drop(NAMES).unique(KEY, maintain_order=True)
-        if dict(frame.schema) != TABLES[name]:
-            problem = "has other columns than hbsim sweep writes: --force runs all cells again"
-            raise OutputError(str(path), problem)
-        found[name] = frame
-    return found
+        try:
+            found[name] = _read_one(source, name)
+        except OutputError as error:
+            if name not in DISPENSABLE:
+                raise
+            found[name] = empty(name)
+            lost.add(name)
+            text = str(error).partition(": hbsim sweep --force")[0].partition(": --force")[0]
+            warnings.warn(HbsimWarning(f"{text}: {DISPENSABLE[name]}"), stacklevel=3)
+    return found, lost
+
+
+def _read_one(source: tuple[Path, ...], name: str) -> pl.DataFrame:
+    """Read a table from the first of the folders that has it."""
+    path = next((folder / f"{name}.parquet" for folder in source if _has(folder, name)), None)
+    if path is None:
+        there = next(folder for folder in source if any(_has(folder, other) for other in TABLES))
+        problem = "is missing beside the sweep's other tables: hbsim sweep --force runs all cells again"
+        raise OutputError(str(there / f"{name}.parquet"), problem)
+    frame = read_table(path)
+    if name == MAIN and NAMES.keys() <= set(frame.columns):
+        frame = frame.drop(NAMES).unique(KEY, maintain_order=True)
+    if dict(frame.schema) != TABLES[name]:
+        problem = "has other columns than hbsim sweep writes: --force runs all cells again"
+        raise OutputError(str(path), problem)
+    return frame
 
 
 def _has(folder: Path, name: str) -> bool:

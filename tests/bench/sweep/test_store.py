@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import warnings
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from hbsim.bench.sweep import Store, finish, open_folder, read_results, run_cells, write_down
+from hbsim.bench.sweep import results as results_module
 from hbsim.bench.sweep import run as run_module
-from hbsim.bench.sweep.tables import TABLES
-from hbsim.errors import HbsimError, OutputError
+from hbsim.errors import HbsimError, HbsimWarning, OutputError
 from tests.bench.sweep.made import SMALL, left, read, run
 
 GROWN = SMALL.replace("seeds = 3", "seeds = 4")
@@ -141,18 +143,66 @@ def test_a_retry_takes_the_place_of_what_failed(tmp_path, monkeypatch, ran):
     assert left(out) == left(tmp_path / "fresh")
 
 
-@pytest.mark.parametrize("table", [*TABLES, "plan"])
-@pytest.mark.parametrize("damage", ["cut short", "missing", "empty"])
-def test_a_damaged_table_is_one_clear_line(table, damage, tmp_path):
-    sweep, out = read(tmp_path, SHRUNK), tmp_path / "out"
-    run(sweep, out)
-    path = out / f"{table}.parquet"
-    whole = left(out)
+def hurt(path: Path, damage: str) -> None:
     content = path.read_bytes()
     if damage == "missing":
         path.unlink()
     else:
         path.write_bytes(content[: len(content) // 2] if damage == "cut short" else b"")
+
+
+@pytest.mark.parametrize("damage", ["cut short", "missing", "empty"])
+def test_timelines_that_are_lost_are_drawn_again(damage, tmp_path, ran):
+    sweep, out = read(tmp_path, SMALL), tmp_path / "out"
+    run(sweep, out)
+    whole, cells = left(out), read_results(out).cells
+    ran.clear()
+    hurt(out / "timelines.parquet", damage)
+    with pytest.warns(
+        HbsimWarning, match=r"timelines\.parquet: is .*hbsim sweep draws timelines again, and "
+    ):
+        results = read_results(out)
+    assert results.cells.equals(cells)
+    assert results.tables["timelines"].is_empty()
+    with pytest.warns(HbsimWarning, match=r"timelines\.parquet"):
+        found = run(sweep, out)
+    assert (found.done, set(ran)) == (18, set(sweep.drawn))
+    assert len(ran) == 6
+    assert left(out) == whole
+
+
+def test_results_do_without_timings_and_curves_over_time(tmp_path, ran):
+    sweep, out = read(tmp_path, SHRUNK), tmp_path / "out"
+    run(sweep, out)
+    whole = left(out)
+    ran.clear()
+    hurt(out / "timings.parquet", "missing")
+    hurt(out / "anytime.parquet", "cut short")
+    with pytest.warns(HbsimWarning, match=r"timings\.parquet: is .*not known how long these studies took"):
+        assert read_results(out).done.height == 6
+    with pytest.warns(HbsimWarning, match=r"timings\.parquet"):
+        run(sweep, out)
+    assert (ran, left(out)) == ([], whole)
+    assert pl.read_parquet(out / "timings.parquet").is_empty()
+
+
+def test_a_report_that_reads_while_a_sweep_moves_its_files_reads_again(tmp_path, monkeypatch):
+    sweep, out = read(tmp_path, SHRUNK), tmp_path / "out"
+    run(sweep, out)
+    path = out / "incumbents.parquet"
+    content = path.read_bytes()
+    path.unlink()
+    monkeypatch.setattr(results_module.time, "sleep", lambda seconds: path.write_bytes(content))
+    assert read_results(out).done.height == 6
+
+
+@pytest.mark.parametrize("table", ["cells", "incumbents", "rungs", "brackets", "plan"])
+@pytest.mark.parametrize("damage", ["cut short", "missing", "empty"])
+def test_a_damaged_table_is_one_clear_line(table, damage, tmp_path):
+    sweep, out = read(tmp_path, SHRUNK), tmp_path / "out"
+    run(sweep, out)
+    whole = left(out)
+    hurt(out / f"{table}.parquet", damage)
     with pytest.raises(OutputError, match=rf"{table}\.parquet: (is|does)") as caught:
         read_results(out)
     assert "\n" not in str(caught.value)
@@ -160,7 +210,9 @@ def test_a_damaged_table_is_one_clear_line(table, damage, tmp_path):
         assert "--force" in str(caught.value)
         with pytest.raises(OutputError, match=rf"{table}\.parquet"), open_folder(out, sweep.plan, False):
             pass
-    run(sweep, out, force=table != "plan")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HbsimWarning)  # of what --force throws away
+        run(sweep, out, force=table != "plan")
     assert left(out) == whole
 
 

@@ -1,0 +1,95 @@
+"""What a sweep warns of before anything runs, and what errors of users' own curves say."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hbsim.bench.sweep import run as run_module
+from hbsim.bench.sweep import run_cells
+from hbsim.bench.sweep.outcome import run_studies
+from hbsim.bench.sweep.store import Store
+from hbsim.errors import ParameterError
+from tests.bench.sweep.made import SMALL, read
+
+TOP = "seeds = 1\nworkers = 2\ndefaults = {trials = 5}\n"
+CURVES = 'surrogates = [{surrogate = "synthetic:mode=min,max_resource=9"}]\n'
+CRASH = """
+import numpy as np
+from hbsim import Real, Space
+
+class Crash:
+    metric, mode, max_resource = "loss", "min", 9.0
+    space = Space({"x": Real(0, 1)})
+
+    def evaluate(self, points, levels):
+        if len(points) < MOST:
+            raise ValueError(f"no curve of {self}")
+        return np.repeat(points, len(levels), 1), np.repeat(levels[None, :], len(points), 0)
+"""
+
+
+def warned(folder: Path, text: str) -> tuple[str, ...]:
+    return read(folder, text).grid.warnings
+
+
+def test_an_option_of_a_surrogate_that_no_variant_takes(tmp_path):
+    text = f'{TOP}variants = [{{type = "fifo"}}]\n{CURVES}'
+    (line,) = warned(tmp_path, text.replace('9"}', '9", grace_period = 3}'))
+    assert line.startswith("line 5: surrogates.0.grace_period = 3: is taken by no variant")
+    taken = text.replace('{type = "fifo"}', '{type = "fifo"}, {type = "promotion"}')
+    assert warned(tmp_path, taken.replace('9"}', '9", grace_period = 3}')) == ()
+
+
+def test_variants_that_are_the_same_under_two_names(tmp_path):
+    kinds = ['type = "stopping"', 'type = "stopping", brackets = 1', 'type = "stopping", brackets = 2']
+    text = f"{TOP}variants = [{', '.join(f'{{{kind}}}' for kind in kinds)}]\n{CURVES}"
+    (line,) = warned(tmp_path, text)
+    assert line == "stopping and stopping,brackets=1 are the same: all their cells have the same inputs"
+    override = 'override = [{where = {variant = "stopping"}, set = {retries = 1}}]\n'
+    assert warned(tmp_path, text + override) == ()
+
+
+def test_curves_that_are_taken_the_wrong_way(tmp_path):
+    text = f'{TOP}variants = [{{type = "fifo"}}]\nsurrogates = [{{surrogate = "digits", mode = "MODE"}}]\n'
+    (line,) = warned(tmp_path, text.replace("MODE", "max"))
+    assert line == "digits: val_error is taken with mode='max', and the file says 'min'"
+    assert warned(tmp_path, text.replace("MODE", "min")) == ()
+
+
+@pytest.mark.parametrize("most", [257, 1001])  # of what tells curves from others, and of the guesses
+def test_curves_that_raise_before_anything_runs(most, tmp_path):
+    (tmp_path / "own.py").write_text(CRASH.replace("MOST", str(most)))
+    text = f'{TOP}variants = [{{type = "fifo"}}]\nsurrogates = [{{surrogate = "own.py:Crash"}}]\n'
+    with pytest.raises(ParameterError) as caught:
+        read(tmp_path, text)
+    assert "Crash: evaluate raised ValueError: no curve of <Crash object> (own.py, line 11)" in str(
+        caught.value
+    )
+    assert str(caught.value).endswith("; return NaN where a run diverges")
+
+
+def test_an_error_is_the_same_wherever_the_file_is(tmp_path):
+    errors = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "own.py").write_text(CRASH.replace("MOST", "100"))
+        text = f'{TOP}variants = [{{type = "fifo"}}]\nsurrogates = [{{surrogate = "own.py:Crash"}}]\n'
+        (study,) = read(folder, text).grid.studies
+        errors.append(run_studies([(study, False)])["cells"]["error"][0])
+    assert errors[0] == errors[1]
+    assert errors[0].startswith("Crash: evaluate raised ValueError: no curve of <Crash object> (own.py, line")
+
+
+def test_chunks_are_as_many_as_the_places_of_a_cluster_need(tmp_path, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(run_module, "_places", lambda jobs, address: {None: jobs, "tcp://x": 2}[address])
+    monkeypatch.setattr(run_module, "run_in_turn", lambda make, function, chunks: sizes.append(chunks) or ())
+    sweep = read(tmp_path, SMALL.replace("seeds = 3", "seeds = 16"))  # 96 cells
+    os.mkdir(tmp_path / "out")
+    for jobs, address, count in ((6, None, 48), (6, "tcp://x", 16), (1, None, 12)):
+        run_cells(sweep, Store(tmp_path / "out"), jobs, address)
+        assert len(sizes.pop()) == count
