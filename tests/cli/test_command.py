@@ -103,6 +103,21 @@ def test_no_progress_of_what_is_quick_or_on_no_terminal(monkeypatch, stream):
     assert "trials" not in sys.stderr.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("done", "seconds", "end"),
+    [
+        (30, 10.0, ["10", "s,", "about", "35", "s", "left"]),  # 20 in 10 s, and 70 are left
+        (30, 4.0, ["studies,", "4", "s"]),
+        (12, 10.0, ["studies,", "10", "s"]),
+        (100, 10.0, ["studies,", "10", "s"]),
+    ],
+)
+def test_the_rest_is_told_from_what_was_done_meanwhile(done, seconds, end):
+    console = Console(file=io.StringIO(), width=120)
+    console.print(module._line(done, 100, "studies", seconds, first=10))
+    assert console.file.getvalue().split()[-len(end) :] == end
+
+
 def test_progress_without_a_known_end():
     console = Console(file=io.StringIO(), width=100)
     console.print(module._line(7, None, "trials started", 65.4))
