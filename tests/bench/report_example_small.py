@@ -223,7 +223,10 @@ def across(
         critical_difference=cd,
         cliques=tuple(cliques),
         duels=tuple(
-            Duel(there[i], there[j], 3, 1, 2, math.nan if few else 0.04, math.nan if few else 0.2)
+            Duel(
+                *(there[i], there[j], 3, 1, 2, math.nan if few else 0.04, math.nan if few else 0.2),
+                call="too close to call" if few or j - i < 2 else "better",
+            )
             for i in range(k)
             for j in range(i + 1, k)
         ),

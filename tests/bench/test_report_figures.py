@@ -256,3 +256,81 @@ def test_a_folder_that_is_a_file_is_one_clear_error(tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(OutputError, match="a figure cannot be written"):
         figures.write_figures(report(1, 1), tmp_path / "taken")
+
+
+def test_a_mean_is_over_tasks_that_have_all_variants_shown():
+    made = report(8, 3)
+    tasks, names = list(made.tasks[::2]), [variant.name for variant in made.variants]
+    tasks[1] = replace(tasks[1], anytime=tasks[1].anytime[:2])  # one variant is not here
+    looks = looks_of(made)
+    with paper_style():
+        three = figure_anytime.mean_figure(tasks, "s", looks, names)
+        two = figure_anytime.mean_figure(tasks, "s", looks)
+    assert "mean of 3 groups" in three.axes[0].get_title("left")
+    assert "mean of 4 groups" in two.axes[0].get_title("left")
+    for figure, kept, shown in ((three, [tasks[0], *tasks[2:]], names), (two, tasks, names[:2])):
+        assert len(figure.axes[0].lines) == len(shown)
+        for name, line in zip(shown, figure.axes[0].lines, strict=True):
+            for share, value in list(zip(line.get_xdata(), line.get_ydata(), strict=True))[::17]:
+                values = []
+                for task in kept:
+                    curve = next(one for one in task.anytime if one.variant == name)
+                    before = [y for x, y in zip(curve.x, curve.mean, strict=True) if x <= share * task.budget]
+                    values.append(before[-1] if before else math.nan)
+                assert value == pytest.approx(statistics.fmean(values), nan_ok=True)
+        low, _ = figure.axes[0].get_xlim()
+        assert any(np.isfinite(line.get_ydata()[line.get_xdata() >= low][0]) for line in figure.axes[0].lines)
+
+
+def test_the_axis_of_regret_ends_at_what_is_shown():
+    made = report(1, 2)
+    task = made.tasks[0]
+    lines = tuple(
+        replace(line, x=(1.0, 10.0, 1000.0, 7200.0), mean=(90.0, 9.0, 0.5, 0.1), low=(), high=())
+        for line in task.anytime
+    )
+    with paper_style():
+        figure = figure_anytime.anytime_figure(replace(task, anytime=lines, reached=()), looks_of(made))
+    low, high = figure.axes[0].get_ylim()
+    assert figure.axes[0].get_xlim()[0] * 60 == pytest.approx(72.0)
+    assert high == pytest.approx(9.0 * 1.3)  # what holds where the axis starts; 90 was before that
+    assert low == pytest.approx(0.1 / 1.5)
+
+
+def test_timelines_are_those_of_a_few_tasks_and_the_best_variants():
+    made = report(6, 8)
+    kept = figures._with_timeline(made)
+    assert [task.setting for task in kept] == [task.setting for task in made.tasks[:3]]
+    names = [one.variant for one in figures._best_timelines(kept[0])]
+    assert names == [row.variant for row in kept[0].rows[:6]]
+    assert sum(name.startswith("timeline") for name in drawn(replace(made, across=()))) == 3
+
+
+def test_bars_stand_in_the_order_of_the_page():
+    made = report(1, 5)
+    view = views(made)[0]
+    assert view.order(variant.name for variant in made.variants) == [
+        row.variant for row in made.tasks[0].rows
+    ]
+    with paper_style():
+        looks = looks_of(made)
+        regrets, time = figures.regrets_figure(view, looks), figures.shares_figure(view, looks)
+    sums = {one.variant: one.sampling + one.decisions + one.unfinished + one.choice for one in view.regrets}
+    for figure, wanted in (
+        (regrets, sorted(sums, key=sums.get)),
+        (time, [r.variant for r in made.tasks[0].rows]),
+    ):
+        shown = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+        assert shown == [looks.label[name] for name in wanted]
+
+
+def test_of_values_that_are_level_all_are_framed():
+    made = report(1, 1).heatmaps[0]
+    flat = replace(made, values=((0.2, 0.1, 0.1, 0.3), *made.values[1:]))
+    flat = replace(
+        flat, values=tuple(tuple(max(v, 0.1) if v == v else v for v in row) for row in flat.values)
+    )
+    least = sum(value == 0.1 for row in flat.values for value in row)
+    with paper_style():
+        figure = figures.heatmap_figure(flat, "t")
+    assert len(figure.axes[0].patches) == least >= 2

@@ -126,6 +126,7 @@ def test_any_text_in_a_markdown_table_is_shown_as_it_is(texts):
 @given(NASTY)
 @example("# h")
 @example("12) x")
+@example("1)")
 @example("- a")
 @example("===")
 def test_any_text_in_a_markdown_list_is_shown_as_it_is(text):

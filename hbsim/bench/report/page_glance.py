@@ -17,6 +17,7 @@ __all__ = ["GLANCE_CONTENTS", "glance_section"]
 
 GLANCE_CONTENTS: Final = '<li><a href="#glance">At a glance</a></li>\n'
 WORDS: Final = {BEST: "best", CLOSE: "too close to call", WORSE: "worse"}
+PRINTED: Final = 12  # variants: with more, paper is too narrow
 KINDS: Final = {BEST: "best", CLOSE: "close", WORSE: "behind"}
 
 
@@ -28,9 +29,10 @@ def glance_section(report: Report) -> str:
     number = {name: place[name] for name in best_first(report)}
     what, labels, _ = task_names(report.tasks)
     rows = [_row(task, label, number) for task, label in zip(report.tasks, labels, strict=True)]
+    wide = " class=wide" if len(number) > PRINTED else ""
     caption = "Mean normalised regret of every variant on every task; lower is better"
     return (
-        '<section id="glance" aria-labelledby="glance-head"><h2 id="glance-head">At a glance</h2>\n'
+        f'<section id="glance"{wide} aria-labelledby="glance-head"><h2 id="glance-head">At a glance</h2>\n'
         f'<div class="scroll tall" tabindex="0" role="region" aria-label="{caption}"><table>'
         f"<caption><span>{caption}</span></caption><thead><tr>"
         f'<th scope="col">{escape(what.capitalize())}</th>{_heads(report, number)}</tr></thead>'

@@ -19,7 +19,7 @@ def escaped(text: str) -> str:
     made = re.sub(r"<(?=[A-Za-z/!?])", r"\\<", made)  # HTML
     made = re.sub(r"&(?=#?\w+;)", r"\\&", made)
     made = re.sub(r"^(#|[-+>=])", r"\\\1", made)  # a heading, a list, a quotation
-    return re.sub(r"^(\d+)([.)]\s)", r"\1\\\2", made)
+    return re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", made)
 
 
 def table(grid: Grid) -> list[str]:

@@ -264,7 +264,8 @@ def _across(tasks: list[Task], setting: str, measure: str) -> Across:
 
 def _duel(names: list[str], table: np.ndarray, i: int, j: int) -> Duel:
     wins, losses = int((table[:, i] < table[:, j]).sum()), int((table[:, i] > table[:, j]).sum())
-    return Duel(names[i], names[j], wins, len(table) - wins - losses, losses, 0.5**wins, 0.6**wins)
+    call = "better" if 0.5**wins < 0.05 else "too close to call"
+    return Duel(names[i], names[j], wins, len(table) - wins - losses, losses, 0.5**wins, 0.6**wins, call)
 
 
 def _cliques(names: list[str], ranks: np.ndarray, distance: float) -> tuple[tuple[str, ...], ...]:

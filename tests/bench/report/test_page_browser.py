@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 
+from hbsim.bench.report.figures_parts import PARTS
 from hbsim.bench.report.page import render
 from hbsim.bench.report.tables_marks import MARKS
 from hbsim.bench.report.tables_numbers import decimals, interval, p_value
@@ -350,6 +351,62 @@ def test_without_a_script_what_came_out_can_be_read(browser, small):
     for wanted in (small.summary[0], "critical difference", "Mean rank", *small.commands.values()):
         assert wanted in text
     assert text.count("Groups won") == len(small.across)
+
+
+def test_links_survive_that_a_sweep_grows(browser, small):
+    grown = replace(small, tasks=small.tasks[::-1], variants=small.variants[::-1])
+    browser.size(1280)
+    page = browser.write(render(grown), "grown.html")
+    gone = small.variants[1].name
+    browser.open(f"{at(page, small.tasks[1])}&{urlencode({'hide': gone})}")
+    assert browser.text("#task-name") == small.tasks[1].name
+    assert browser.column("#task-table", 1) == [r.variant for r in small.tasks[1].rows if r.variant != gone]
+    link = browser.run("return document.querySelector('#glance tbody tr a').href")
+    assert link == at(page, grown.tasks[0])
+    timeline = small.tasks[1].timelines[2].variant
+    browser.choose("#pick-timeline", timeline)
+    assert urlencode({"timeline": timeline}) in browser.driver.current_url
+
+
+def test_the_bracket_is_the_one_that_loses_most_and_colours_are_those_of_figures(browser, url, small):
+    task = small.tasks[0]
+    rungs = tuple(replace(row, loss=9.0 if row.bracket == 1 else row.loss) for row in task.rungs)
+    bare = replace(small, tasks=(replace(task, rungs=rungs, shares=_all_training(task)), *small.tasks[1:]))
+    browser.open(browser.write(render(bare), "bracket.html"))
+    assert browser.run("return document.getElementById('pick-bracket').value") == "1"
+    browser.choose("#pick-bracket", "0")
+    assert "bracket=0" in browser.driver.current_url
+    shown = "return document.getElementById(arguments[0]).offsetHeight > 0"
+    assert [browser.run(shown, one) for one in ("all-training", "shares", "shares-table")] == [
+        True,
+        False,
+        False,
+    ]
+    colours = browser.run(
+        "return document.getElementById('regrets-chart').data.map((one) => one.marker.color).slice(0, 4)"
+    )
+    assert colours == [part.colour for part in PARTS["regrets"].values()]
+
+
+def _all_training(task):
+    none = dict.fromkeys(("retrained", "overhead", "idle", "absent"), 0.0)
+    return tuple(replace(row, training=1.0, **none) for row in task.shares)
+
+
+def test_the_table_of_a_task_fits_and_a_phone_shows_what_decides(browser, small, url):
+    browser.size(1280)
+    browser.open(url)
+    wide = """return [...document.querySelectorAll('#task-table .scroll, #cost-table .scroll')]
+        .map((one) => one.scrollWidth - one.clientWidth)"""
+    assert browser.run(wide) == [0, 0]
+    browser.size(360)
+    browser.open(url)
+    right = browser.run(
+        "return document.querySelector('#task-table tbody tr td:nth-child(4)').getBoundingClientRect().right"
+    )
+    assert right <= 360
+    assert set(browser.column("#task-table", 2)) <= set(MARKS.values())
+    browser.size(1280)
 
 
 def test_nothing_to_show(browser):

@@ -52,6 +52,6 @@ function stretches(timeline, kind, color, label, unit) {
 function noteTimeline(timeline, workers, unit) {
   const parts = [`Seed ${timeline.seed}.`];
   if (workers < timeline.workers) parts.push(`The first ${workers} of ${timeline.workers} workers.`);
-  if (isNumber(timeline.cut)) parts.push(`Only the first ${whole(timeline.worker.length)} stretches, until ${plain(timeline.cut / unit.length)} ${unit.name}: the rest is left out to keep this page small.`);
+  if (isNumber(timeline.cut)) parts.push(`Only the first ${whole(timeline.worker.length)} stretches are kept, so it is cut off at ${plain(timeline.cut / unit.length)} ${unit.name}.`);
   byId("timeline-note").textContent = parts.join(" ");
 }
