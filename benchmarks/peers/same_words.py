@@ -13,6 +13,10 @@ Row = dict[str, Any]
 SLIGHT: Final = 0.01  # of hbsim's regret: a smaller difference is none
 FINE: Final = "Syne Tune, polls"
 PLAIN: Final = "every job a configuration"
+LOOPED: Final = ("Ray Tune", "Optuna")  # that run in a loop of ours
+TIMED: Final = ("Syne Tune", "mfhpo-simulator")  # whose simulators add the real time of a decision
+EQUAL: Final = "digits"  # the table with equal values
+NO_TIME: Final = 0.05  # seconds: less is none
 
 HEAD: Final = """\
 ASHA with r = 1, eta = 3, R = 81 and one bracket, on two tables of {trials:,} curves: `synthetic` (accuracy,
@@ -91,10 +95,11 @@ def facts(content: Row) -> Iterator[str]:
 def _speed(studies: list[Row]) -> str:
     ratios = [median(study["cpu"]) / median(study["hbsim_cpu"]) for study in studies]
     text = f"**Speed.** The others take {min(ratios):,.1f} to {max(ratios):,.0f} times hbsim's cpu time. "
-    return (
-        text
-        + "Ray Tune and Optuna are not built to replay tables; where trials train for hours it is nothing."
-    )
+    slower = [study["peer"] for study, ratio in zip(studies, ratios, strict=True) if ratio > 1]
+    if any(name.startswith(LOOPED) for name in slower):
+        text += "Ray Tune and Optuna are not built to replay tables; "
+        return text + "where trials train for hours it is nothing."
+    return text + "Where trials train for hours it is nothing."
 
 
 def _is_same(shares: list[float | None]) -> bool:
@@ -107,14 +112,26 @@ def _decided(name: str, rule: str, own: list[Row]) -> str:
     text = f"**{name}.** Told of the same results in the same order, `{rule}` decides as it does: "
     text += f"{same:,} of {total:,} decisions."
     if same < total:
-        text += (
-            f" Of the other {total - same:,}, {tied:,} are values that equal the cutoff, and go on in hbsim: "
-        )
-        text += "1 - 1/eta is no float, and Ray Tune's percentile comes out a rounding above. `digits` has "
-        text += "many equal errors; what is short of 1 in the overlap follows from these."
+        text += f" Of the other {total - same:,}, {tied:,} are values that equal the cutoff{_why(name, own)}."
     seeds = [shares for study in own for shares in study["overlap"]]
     alike = sum(map(_is_same, seeds))
     return text + f" In {alike} of {len(seeds)} studies the same trials reach the same levels."
+
+
+def _why(name: str, own: list[Row]) -> str:
+    """Return what is known of ties, as far as it can be seen in these studies."""
+    pairs = [
+        (study, *both) for study in own for both in zip(study["decisions"], study["overlap"], strict=True)
+    ]
+    apart = [(study["table"], tied) for study, (same, total, tied), _ in pairs if same < total]
+    if name != "Ray Tune" or not any(tied for _, tied in apart):
+        return ""
+    text = ", and go on in hbsim: 1 - 1/eta is no float, and Ray Tune's percentile comes out a rounding above"
+    if {table for table, _ in apart} == {EQUAL}:
+        text += f". `{EQUAL}` has many equal errors"
+    if all(same < total for _, (same, total, _), shares in pairs if not _is_same(shares)):
+        text += "; what is short of 1 in the overlap follows from these"
+    return text
 
 
 def _polling(studies: list[Row]) -> str:
@@ -123,14 +140,27 @@ def _polling(studies: list[Row]) -> str:
     late = [fmean(mean for study in part for mean, _ in study["late"]) for part in (usual, fine)]
     many = [fmean(s for study in _busy(part) for s in study["disorder"]) for part in (usual, fine)]
     at_r = [fmean(s[-1] for study in _busy(part) for s in study["overlap"]) for part in (usual, fine)]
-    return (
-        "**The order of results** is what sets Syne Tune's study apart. It tells its scheduler "
-        f"{late[0]:.1f} s late on average, and of 100 workers {many[0]:.0%} of the results out of order; "
-        f"polling every 0.25 s and without its delays it is {late[1]:.2f} s and {many[1]:.0%}. The overlap "
-        f"with hbsim of the trials that reach R with 100 workers is {at_r[0]:.2f}, and then {at_r[1]:.2f}. "
-        "Early in a rung, one place in the order decides whether a trial goes on, and that moves all that "
-        "come after it."
+    workers = max(study["workers"] for study in usual)
+    # Nothing else differs if its rule decides alike, and less disorder makes it more like hbsim's.
+    alike = all(same == total for study in (*usual, *fine) for same, total, _ in study["decisions"])
+    is_order = alike and many[1] < many[0] and at_r[1] > at_r[0]
+    text = (
+        "**The order of results** is what sets Syne Tune's study apart. It "
+        if is_order
+        else ("**The order of results.** Syne Tune ")
     )
+    text += (
+        f"tells its scheduler {late[0]:.1f} s late on average, and of {workers} workers {many[0]:.0%} of the "
+        f"results out of order; polling every 0.25 s and without its delays it is {late[1]:.2f} s and "
+        f"{many[1]:.0%}. The overlap with hbsim of the trials that reach R with {workers} workers is "
+        f"{at_r[0]:.2f}, and then {at_r[1]:.2f}."
+    )
+    if is_order:
+        text += (
+            " Early in a rung, one place in the order decides whether a trial goes on, and that moves all "
+        )
+        text += "that come after it."
+    return text
 
 
 def _busy(part: list[Row]) -> list[Row]:
@@ -144,14 +174,20 @@ def _counting(own: list[Row]) -> str:
     seeds = [shares for study in plain for shares in study["overlap"]]
     extra = [_overrun(kept, level) for level in ("9", "27", "81")]
     before = max(_overrun(kept, level) for level in ("1", "3"))
-    return (
-        "**mfhpo-simulator**, every job a configuration, runs hbsim's study: in "
-        f"{sum(map(_is_same, seeds))} of {len(seeds)} the same trials reach the same levels. With its "
-        "bookkeeping of runs that go on, jobs to 9, 27 and 81 epochs take "
-        f"{extra[0]:.1f}, {extra[1]:.1f} and {extra[2]:.1f} s more than the table says, and to 1 and 3 "
-        f"epochs {before:.1f} s: from the third job of a trial on it takes off the length of the last job, "
-        "not of all before it. So its studies take longer."
+    alike = sum(map(_is_same, seeds))
+    text = "**mfhpo-simulator**, every job a configuration"
+    text += ", runs hbsim's study: in " if alike == len(seeds) else ": in "
+    text += (
+        f"{alike} of {len(seeds)} the same trials reach the same levels. With its bookkeeping of runs that "
+        f"go on, jobs to 9, 27 and 81 epochs take {extra[0]:.1f}, {extra[1]:.1f} and {extra[2]:.1f} s more "
+        f"than the table says, and to 1 and 3 epochs {before:.1f} s"
     )
+    if before < NO_TIME < min(extra):  # those are a trial's third job and later ones
+        text += (
+            ": from the third job of a trial on it takes off the length of the last job, not of all before it"
+        )
+    longer = all(_ratio(study) > 1 for study in kept)
+    return text + (". So its studies take longer." if longer and min(extra) > NO_TIME else ".")
 
 
 def _overrun(part: list[Row], level: str) -> float:
@@ -174,10 +210,9 @@ def _better(studies: list[Row]) -> str:
     text = "**Where the others do better.** Regret over time differs by more than 1 %, with an interval that "
     text += f"leaves out 0, in {sum(map(abs, sides))} of {len(studies)} lines; in {len(theirs) or 'none'} of "
     text += f"these the other tool's is less{_where(theirs)}. Its study ends more than 1 % earlier in "
-    text += (
-        f"{len(quicker) or 'none'} of {len(studies)}{_where(quicker)}. Other orders of results make other "
-    )
-    text += "trials survive; "
+    text += f"{len(quicker) or 'none'} of {len(studies)}{_where(quicker)}. "
+    if any(not _is_same(shares) for study in studies for shares in study["overlap"]):
+        text += "Other orders of results make other trials survive; "
     return text + "nothing here says that one tool searches better than another."
 
 
@@ -198,10 +233,12 @@ def _again(studies: list[Row]) -> str:
     here = ["hbsim"] if all(study["hbsim_again"] for study in studies) else []
     here += [name for name, again in same.items() if again]
     text = f"**Run again**, the first study of each table has the very same log in: {', '.join(here)}."
-    moved = "; ".join(name for name, again in same.items() if not again)
+    moved = [name for name, again in same.items() if not again]
     if moved:
+        text += f" It has another in: {'; '.join(moved)}."
+    if moved and all(name.startswith(TIMED) for name in moved):
         text += (
-            f" It has another in: {moved}. By their sources, these add the seconds that a decision really "
+            " By their sources, these add the seconds that a decision really takes to the simulated time: "
         )
-        text += "takes to the simulated time: their figures move a little from run to run."
+        text += "their figures move a little from run to run."
     return text

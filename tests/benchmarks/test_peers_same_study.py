@@ -180,3 +180,55 @@ def test_what_the_page_says_in_words():
         if study["peer"] == "mfhpo-simulator":
             for one in study["overrun"]:
                 assert max(abs(one["1"]), abs(one["3"])) < 1e-9 < one["9"]
+
+
+def changed(change):
+    """Return the page of other figures: `change` is given a copy of each study."""
+    content = json.loads(json.dumps(CONTENT))
+    for study in content["studies"]:
+        change(study)
+    return " ".join(render(content).split("## Speed")[0].split())
+
+
+def differ(name, tied):
+    """Let a tool take one decision of each seed otherwise; `tied`: whether its value equals the cutoff."""
+
+    def change(study):
+        if study["peer"].startswith(name) and study["decisions"]:
+            study["decisions"] = [[total - 1, total, tied] for _, total, _ in study["decisions"]]
+
+    return change
+
+
+def alike(study):
+    """Let every tool's study be hbsim's."""
+    study["overlap"] = [[1.0] * len(shares) for shares in study["overlap"]]
+    study["disorder"] = [0.0 for _ in study["disorder"]]
+    study["again"] = True
+    for one in filter(None, study["overrun"]):
+        one.update(dict.fromkeys(one, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("change", "gone"),
+    [
+        (differ("Ray Tune", 0), ["1 - 1/eta is no float", "has many equal errors", "follows from these"]),
+        (differ("Ray Tune", 1), ["has many equal errors"]),  # in `synthetic` too
+        (differ("Syne Tune", 0), ["is what sets Syne Tune's study apart", "one place in the order decides"]),
+        (alike, ["one place in the order decides", "from the third job", "So its studies take longer"]),
+        (alike, ["Other orders of results make", "add the seconds that a decision really takes"]),
+        (lambda study: study.update(again=False), ["add the seconds that a decision really takes"]),
+        (lambda study: study.update(cpu=study["hbsim_cpu"]), ["are not built to replay tables"]),
+    ],
+)
+def test_a_cause_is_named_only_where_the_figures_bear_it_out(change, gone):
+    now, other = changed(lambda study: None), changed(change)
+    for text in gone:
+        assert text in now
+        assert text not in other
+
+
+def test_what_differs_in_another_tool_is_not_put_down_to_ray_tune():
+    page = changed(differ("Optuna", 1))
+    assert page.count("1 - 1/eta is no float") == 1
+    assert "are values that equal the cutoff. In" in page
