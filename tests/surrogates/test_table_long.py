@@ -8,7 +8,7 @@ import pytest
 
 from hbsim import Real
 from hbsim.core.space import Space
-from hbsim.errors import ParameterError, SurrogateError
+from hbsim.errors import HbsimWarning, ParameterError, SurrogateError
 from hbsim.surrogates import Table
 
 LINES = {
@@ -168,7 +168,8 @@ def test_a_file_that_says_what_decides_needs_no_options(tmp_path):
     assert table.test_values(np.array([0]), 1.0).tolist() == [0.2]
     with pytest.raises(ParameterError, match="mode"):
         Table.load(path, metric="test_error", censored="fail")  # said of another metric
-    assert Table.load(path, mode="max", censored="fail").mode == "max"
+    with pytest.warns(HbsimWarning, match="val_error is taken with mode='max', and the file says 'min'"):
+        assert Table.load(path, mode="max", censored="fail").mode == "max"
 
 
 def test_a_file_that_describes_itself(tmp_path):
