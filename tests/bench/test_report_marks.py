@@ -16,13 +16,14 @@ from hbsim.bench.report.build_across import ALL
 from hbsim.bench.report.figures_heat import heat_range, heatmap_title, shown_heatmaps
 from hbsim.bench.report.model import Across, Duel, Heatmap, VariantInfo
 from hbsim.bench.report.page_glance import glance_section
+from hbsim.bench.report.page_text import fixed
 from hbsim.bench.report.tables import latex, markdown
 from hbsim.bench.report.tables_across import friedman_name, ranking_grid, rankings
 from hbsim.bench.report.tables_diagnosis import all_training, diagnosis_grids
 from hbsim.bench.report.tables_glance import best_first, glance_grid
 from hbsim.bench.report.tables_marks import BEST, CLOSE, WORSE, across_marks, few, untested
 from hbsim.bench.report.tables_notes import task_notes
-from hbsim.bench.report.tables_numbers import plural, reach
+from hbsim.bench.report.tables_numbers import number, plural, reach
 from hbsim.bench.report.tables_tasks import cost_grid
 from hbsim.bench.report.terminal import show
 from hbsim.bench.statistics import Interval
@@ -155,7 +156,7 @@ def test_the_terminal_says_what_its_marks_mean_and_no_more():
     over = terminal_text(replace(many, across=(ranking([1.0, 1.0], ["better"], groups=3, p=math.nan),)))
     assert over.index("At a glance") < over.index("all settings")
     assert over.count(f"  {BEST}") >= 2
-    assert "not tested: fewer than 6 groups for 1 pair" in over
+    assert "not tested: fewer than 6 groups for 1 pair" in " ".join(over.split())
 
 
 def test_notes_of_many_tasks_are_said_once():
@@ -222,6 +223,21 @@ def test_a_heatmap_has_two_values_of_both_options_and_says_what_else_is_shared()
         heatmap_title(replace(flat, title="promotion, mode=b"), made)
         == "promotion, mode=b, grace_period=2, max_t=81"
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "wanted"),
+    [
+        (0.125, 2, "0.13"),
+        (2.5, 0, "3"),
+        (0.01249999999999999, 3, "0.013"),
+        (0.0115, 3, "0.011"),
+        (-0.5, 0, "-1"),
+    ],
+)  # what toFixed of JavaScript makes of them, written with 12 digits
+def test_numbers_are_rounded_as_in_the_page(value, digits, wanted):
+    assert number(value, digits) == wanted
+    assert fixed(value, digits) == wanted.replace("-", "−")
 
 
 def test_one_and_many():

@@ -16,12 +16,13 @@ from hbsim.bench.report.page_names import short_names
 from hbsim.bench.report.page_text import rounded
 from hbsim.bench.report.tables_diagnosis import is_all_training
 from hbsim.bench.report.tables_marks import few
+from hbsim.bench.report.tables_numbers import PRECISION
 from hbsim.bench.statistics import Interval
 
 __all__ = ["encoded", "pack", "packed_lines"]
 
 Json: TypeAlias = Any
-DIGITS: Final = 9  # so that what is rounded again is rounded as in the tables
+DIGITS: Final = PRECISION  # so that what is rounded again is rounded as in the tables
 
 # 64 characters that need no escape; three of them make a number below 2 ** 18, the last is kept for NaN.
 ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"

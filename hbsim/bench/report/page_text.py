@@ -6,6 +6,8 @@ import html
 import json
 import math
 
+from hbsim.bench.report.tables_numbers import half_up
+
 __all__ = ["blob", "escape", "fixed", "rounded"]
 
 DASH = "–"  # for what there is none of
@@ -20,8 +22,8 @@ def fixed(value: float, places: int) -> str:
     """Return a number with `places` decimals and a true minus; a dash for NaN."""
     if not math.isfinite(value):
         return DASH if math.isnan(value) else ("∞" if value > 0 else "−∞")
-    text = f"{abs(value):,.{places}f}"
-    return f"−{text}" if value < 0.0 and float(f"{value:.{places}f}") != 0.0 else text
+    near = half_up(abs(value), places)
+    return f"−{near:,f}" if value < 0.0 and near else f"{near:,f}"
 
 
 def rounded(value: float | None, digits: int) -> float | int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Final
 
 from hbsim.bench.statistics import Interval
@@ -12,8 +13,10 @@ from hbsim.bench.statistics import Interval
 __all__ = [
     "MEASURES",
     "NONE",
+    "PRECISION",
     "count",
     "decimals",
+    "half_up",
     "interval",
     "number",
     "p_value",
@@ -24,6 +27,7 @@ __all__ = [
 ]
 
 NONE: Final = "–"
+PRECISION: Final = 12  # digits of a number on the page
 MOST: Final = 6  # decimals; what needs more is written with an exponent
 UNITS: Final = (("d", 86400.0), ("h", 3600.0), ("min", 60.0))
 MEASURES: Final = {"score": "normalised regret", "area": "area under the curve"}
@@ -46,6 +50,16 @@ def _exponent(size: float) -> int:
     return math.floor(math.log10(size)) if math.isfinite(size) else 0
 
 
+def half_up(value: float, digits: int) -> Decimal:
+    """Return a finite `value` with `digits` decimals, as the page's script rounds it.
+
+    To `PRECISION` digits first, as it stands in the page, then from its binary value; halves away from zero.
+    """
+    near = Decimal(float(f"{value:.{PRECISION}g}"))
+    with localcontext(prec=400):
+        return near.quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP)
+
+
 def number(value: float, digits: int, *, sign: bool = False) -> str:
     """Return `value` with `digits` decimals; NaN as a dash, and no minus before what is shown as 0."""
     if math.isnan(value):
@@ -53,7 +67,7 @@ def number(value: float, digits: int, *, sign: bool = False) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
     plus = "+" if sign else ""
-    text = f"{value:{plus}.1e}" if digits > MOST else f"{value:{plus},.{digits}f}"
+    text = f"{value:{plus}.1e}" if digits > MOST else f"{half_up(value, digits):{plus},f}"
     return text.lstrip("+-") if not any(c in "123456789" for c in text.split("e")[0]) else text
 
 
@@ -102,7 +116,7 @@ def plural(number: int, noun: str) -> str:
 
 def time_unit(seconds: float) -> tuple[str, float]:
     """Return the unit that suits a time, and how many seconds it has."""
-    return next(((name, length) for name, length in UNITS if seconds >= 2 * length), ("s", 1.0))
+    return next(((name, length) for name, length in UNITS if seconds >= 5 * length), ("s", 1.0))
 
 
 def reach(median: Interval, length: float) -> str:

@@ -50,7 +50,8 @@ function pValue(value) {
 }
 
 function percent(value) {
-  return isNumber(value) ? fixed(100 * value, 0) + "%" : DASH;
+  const size = Math.abs(value);
+  return isNumber(value) ? fixed(100 * value, size > 0 && size < 0.0995 ? 1 : 0) + "%" : DASH;
 }
 
 function precisePercent(value) {
@@ -62,12 +63,17 @@ function interval(mean, low, high, places = decimals([[mean, low, high]])) {
   return fixed(mean, places) + ends;
 }
 
+// A mean count: whole from 10 on, else with two digits.
+function count(value) {
+  return Math.abs(value) >= 10 ? fixed(value, 0) : String(+value.toPrecision(2));
+}
+
 const AFTER = 1e300; // stands for a time after the budget
 
 // The median time to a target, in units of `length` seconds, as [what it is, its ends].
 function reach([median, low, high], length) {
   if (!isNumber(median)) return [DASH, ""];
-  const text = (time) => (time >= AFTER ? "∞" : plain(+(time / length).toPrecision(3)));
+  const text = (time) => (time >= AFTER ? "∞" : count(time / length));
   const ends = isNumber(low) && isNumber(high) ? ` [${text(low)}, ${text(high)}]` : "";
   return median >= AFTER ? ["not by half", low < AFTER ? ends : ""] : [text(median), ends];
 }
