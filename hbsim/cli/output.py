@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -49,8 +50,9 @@ def output_folder(out: Path, force: bool = False, field: str = "out") -> Iterato
     OutputError
         The files cannot be written, such as on a full disk.
     """
+    check = partial(_check, str(out), force, field)
     out = Path(os.path.realpath(out))
-    _check(out, force, field)
+    check(out)
     made = _make_parents(out.parent)
     try:
         with _as_output_error(out):
@@ -59,7 +61,7 @@ def output_folder(out: Path, force: bool = False, field: str = "out") -> Iterato
             with _as_output_error(out):
                 yield temporary
                 _seal(temporary)
-                _check(out, force, field)
+                check(out)
                 _move(temporary, out)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -70,11 +72,11 @@ def output_folder(out: Path, force: bool = False, field: str = "out") -> Iterato
         raise
 
 
-def _check(out: Path, force: bool, field: str) -> None:
+def _check(name: str, force: bool, field: str, out: Path) -> None:
     if not out.exists():
         return
     if not out.is_dir():
-        raise ParameterError(field, str(out), "is a file; give a folder")
+        raise ParameterError(field, name, "is a file; give a folder")
     with _as_output_error(out):
         there = {path.name for path in out.iterdir()}
     if not there:
@@ -82,12 +84,12 @@ def _check(out: Path, force: bool, field: str) -> None:
     ours = _written(out)
     if ours is None:
         rule = "is a folder with files that hbsim did not write; choose another name"
-        raise ParameterError(field, str(out), rule)
+        raise ParameterError(field, name, rule)
     if not force:
-        raise ParameterError(field, str(out), "holds results already; --force replaces them")
+        raise ParameterError(field, name, "holds results already; --force replaces them")
     if others := sorted(there - ours):
         rule = f"holds {others[0]}, which hbsim did not write; move it away first"
-        raise ParameterError(field, str(out), rule)
+        raise ParameterError(field, name, rule)
 
 
 def _written(folder: Path) -> set[str] | None:

@@ -44,7 +44,7 @@ class Scale:
 
     @property
     def unit(self) -> float:
-        """The regret of a guess; NaN where it is as good as the best, or unknown: there is nothing to tune."""
+        """The regret of a guess; NaN where that is unknown or the best there is: there is nothing to tune."""
         distance = float(self.regret(np.array([self.guess]))[0])
         return distance if distance > 0 else math.nan
 
@@ -144,8 +144,10 @@ def budgets(manifest: Mapping[str, Any], cells: pl.DataFrame) -> dict[TaskKey, B
     for task in manifest["tasks"]:
         key = _key(task)
         if task["max_time"] is not None:
-            runs = task["max_time"] / task["full_run"] if task["full_run"] else math.nan
-            found[key] = Budget(task["max_time"], f"as given: {runs:.3g} mean full runs", is_given=True)
+            text = "as given"
+            if task["full_run"]:  # else the curves take no time
+                text += f": {task['max_time'] / task['full_run']:.3g} mean full runs"
+            found[key] = Budget(task["max_time"], text, is_given=True)
         elif key in soonest:
             end, group = soonest[key]
             first = group.filter(pl.col("simulated_seconds") == end).row(0, named=True)

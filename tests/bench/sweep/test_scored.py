@@ -45,7 +45,7 @@ def made(
     cells, rows = [], []
     for number, (names, task) in enumerate(zip(TASKS, tasks, strict=True)):
         keys = dict(zip(("surrogate", "cluster", "workers"), names, strict=True))
-        own = {"max_t": 9, "max_time": task["max_time"], "guess": task["guess"]}
+        own = {"max_t": 9, "max_time": task["max_time"], "guess": task["guess"], "full_run": 2.0}
         manifest["tasks"].append({**keys, **kinds[names[0]], **own})
         for seed, one in enumerate(task["studies"]):
             is_done = one["status"] == "done"
@@ -53,6 +53,7 @@ def made(
             cell = dict.fromkeys(TABLES["cells"])
             cell |= {"key": key, "status": one["status"], "variant": "v", "seed": seed, **keys}
             cell |= {"simulated_seconds": one["end"], "best_started_part": one["best"]} if is_done else {}
+            cell |= {"is_deserted": one.get("deserted", False)} if is_done else {}
             cells.append(cell)
             if is_done:
                 rows += [(key, at, value) for at, value in zip(one["times"], one["values"], strict=False)]
@@ -82,7 +83,7 @@ def naive_score(value: float | None, best: float, guess: float | None, mode: str
         return None
     sign = 1 if mode == "max" else -1
     unit = 0.0 if guess is None else max(0.0, sign * (best - guess))
-    return max(0.0, sign * (best - value)) / (unit if unit > 0 else 1.0)
+    return max(0.0, sign * (best - value)) / unit if unit > 0 else None  # there is nothing to tune
 
 
 @given(st.lists(task, min_size=3, max_size=3), curves, curves)
@@ -128,10 +129,18 @@ def test_the_text_of_a_budget_says_who_set_it():
     one = {"status": "done", "times": [1.0], "values": [1.0, None, None, None], "best": 1.0}
     task = {"studies": [{**one, "end": 9.0}, {**one, "end": 4.0}], "max_time": None, "guess": 2.0}
     kinds = {"a": {"mode": "min", "optimum": 0.0}, "b": {"mode": "min", "optimum": 0.0}}
+    task["studies"].append({**one, "end": 2.0, "deserted": True})
     failed = {**task, "studies": [{**one, "end": 1.0, "status": "failed"}]}
     manifest, cells, _ = made([task, {**task, "max_time": 7.0}, failed], kinds)
-    texts = [found.text for found in budgets(manifest, cells).values()]
-    assert texts == ["the earliest end of any study: v, seed 1", "as given", "no study is finished"]
+    found = budgets(manifest, cells)
+    assert [budget.text for budget in found.values()] == [
+        "the earliest end of any study: v, seed 1",
+        "as given: 3.5 mean full runs",
+        "no study came to its end",
+    ]
+    assert [budget.is_given for budget in found.values()] == [False, True, False]
+    manifest["tasks"][1]["full_run"] = 0.0
+    assert budgets(manifest, cells)[TASKS[1]].text == "as given"
 
 
 def test_steps_are_the_incumbents_of_each_study():
