@@ -44,8 +44,8 @@ class Across:
     scores : tuple of tuples, (g, k)
         Means over seeds, then over the tasks of a group; NaN for none.
     means : tuple of Interval
-        A variant each: mean over groups, and its bootstrap interval over groups; NaN for a variant that has no
-        score in some group, since the mean of the others would not compare.
+        A variant each: mean over groups, and its bootstrap interval over groups; NaN for a variant that has
+        no score in some group, since the mean of the others would not compare.
     ranks : tuple of float
         Mean rank of each variant.
     p_friedman : float
