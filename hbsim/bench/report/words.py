@@ -10,9 +10,11 @@ from hbsim.bench.report.build_notes import ABSENT
 from hbsim.bench.report.model import Across, Report, Task, TaskRow
 from hbsim.bench.report.words_lists import are, listed, many, quoted, share_text
 from hbsim.bench.report.words_over import by_setting, over_tasks, overall_of
+from hbsim.bench.statistics import least_pairs
 
 __all__ = ["notes", "summary"]
 
+ALPHA: Final = 0.05
 TASKS: Final = 3  # that are told one by one
 
 
@@ -55,6 +57,13 @@ def _tasks(report: Report, overall: Across | None) -> list[str]:
     ranked = [task for task in report.tasks if len(task.rows) > 1]
     if not ranked:
         return []
+    able = [task for task in ranked if task.seeds >= _least_seeds(task)]
+    if not able:
+        task = min(ranked, key=_least_seeds)
+        return [
+            f"Seed by seed nothing can be told: {many(len(task.rows), 'variant')} take at least "
+            f"{_least_seeds(task)} seeds, whatever comes out."
+        ]
     if not told:
         return [f"Seed by seed, none of {many(len(ranked), 'task')} tells any variant from its best one."]
     said = [
@@ -75,6 +84,11 @@ def _tasks(report: Report, overall: Across | None) -> list[str]:
             best = quoted(overall.variants[0])
             said.append(f"{best}, first by mean rank, is behind the best on {listed(behind, quote=False)}.")
     return said
+
+
+def _least_seeds(task: Task) -> int:
+    """Return how many seeds it takes to tell any of so many variants apart."""
+    return least_pairs(ALPHA, max(1, len(task.rows) * (len(task.rows) - 1) // 2))
 
 
 def _task(task: Task) -> list[str]:

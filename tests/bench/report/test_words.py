@@ -140,6 +140,13 @@ def test_what_early_decisions_cost_is_a_mean_over_tasks_and_never_of_fifo():
     assert "Early decisions cost 0.1% to 50.0%, by variant, of a guess's regret" in text
 
 
+def test_too_few_seeds_for_any_call_are_said():
+    tasks = tuple(replace(task, seeds=5) for task in example().tasks)
+    report = replace(example(), tasks=tasks, across=())
+    variants = max(len(task.rows) for task in tasks)
+    assert f"Seed by seed nothing can be told: {variants} variants take at least" in said(report)
+
+
 def test_nothing_finished_is_said():
     assert summary(replace(example(), tasks=(), across=(), cells=12, finished=0)) == [
         "None of the 12 cells has a result yet."
