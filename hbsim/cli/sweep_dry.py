@@ -62,10 +62,8 @@ def _print(
     if done:
         typer.echo(f"{done:,} {_are(done)} finished")
     if failed:
-        again = (
-            f"{'is' if failed == 1 else 'are'} run again" if is_retrying else "--retry-failed runs them again"
-        )
-        typer.echo(f"{failed:,} failed; {again}")
+        again = "to be run again" if is_retrying else "--retry-failed runs them again"
+        typer.echo(f"{failed:,} failed before: {again}")
     shared = len(grid.studies) - len(grid.different)
     if shared:
         typer.echo(f"{shared:,} have the same inputs as others, and share their studies")

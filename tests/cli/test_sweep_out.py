@@ -180,11 +180,11 @@ def test_a_table_may_have_too_few_rows(inside: Inside, folder: Path):
     lines = inside(*RUN, "--dry-run").out.splitlines()
     assert lines[1:] == [
         "2 are finished",
-        "2 failed; --retry-failed runs them again",
+        "2 failed before: --retry-failed runs them again",
         "nothing is left to be run",
     ]
     lines = inside(*RUN, "--dry-run", "--retry-failed").out.splitlines()
-    assert lines[1:3] == ["2 are finished", "2 failed; are run again"]
+    assert lines[1:3] == ["2 are finished", "2 failed before: to be run again"]
 
 
 @pytest.mark.parametrize("words", ["trials = 9", "replace = true"])
