@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 from hbsim.core.types import Mode
-from hbsim.errors import OutputError, ParameterError
+from hbsim.errors import OutputError
+from hbsim.surrogates.import_out import check_out
 from hbsim.surrogates.options import check_choice
 
 if TYPE_CHECKING:
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from hbsim.surrogates.import_table import Made
 
 __all__ = ["Imported", "check_out", "import_runs"]
-
-_SUFFIXES: Final = (".parquet", ".csv")
-_TOOLS: Final = ("results.csv", "progress.csv")  # what tools leave under such a suffix
 
 
 @dataclass(frozen=True)
@@ -224,44 +221,3 @@ def _described(log: Log, chosen: Chosen, made: Made, mode: Mode | None, notes: t
         no_number=int(frame[metric].is_nan().sum()),
         notes=(*notes, *made.notes, *bare),
     )
-
-
-def check_out(
-    out: str | os.PathLike[str], *, force: bool, sources: Sequence[str | os.PathLike[str]] = ()
-) -> Path:
-    """Return where to write, or raise a ParameterError that says why it cannot be.
-
-    Parameters
-    ----------
-    out : path
-        The file.
-    force : bool
-        Whether it may be there already.
-    sources : sequence of path
-        What is read, which is never replaced.
-
-    Raises
-    ------
-    ParameterError
-        `out` ends in neither .parquet nor .csv, is a folder or one of the sources, or is there and `force`
-        is not given.
-    """
-    path = Path(out)
-    if path.suffix not in _SUFFIXES:
-        raise ParameterError("out", str(path), f"must end in {' or '.join(_SUFFIXES)}")
-    if path.is_dir():
-        raise ParameterError("out", str(path), "is a folder")
-    if any(_is_of(path, Path(source)) for source in sources):
-        raise ParameterError("out", str(path), "is what is read: give another name")
-    if path.exists() and not force:
-        raise ParameterError("out", str(path), "is there already; force=True replaces it")
-    return path
-
-
-def _is_of(path: Path, source: Path) -> bool:
-    """Return whether a file is a source, or one that a tool left in the folder which is the source."""
-    if not path.is_file() or not source.exists():
-        return False
-    if not source.is_dir():
-        return path.samefile(source)
-    return path.name in _TOOLS and source.resolve() in path.resolve().parents

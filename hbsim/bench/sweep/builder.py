@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, cast
 
 from hbsim.bench.sweep import curves
@@ -18,6 +18,7 @@ from hbsim.bench.sweep.remarks import remarks
 from hbsim.bench.sweep.schema import OPTIONS, STUDY, Where
 from hbsim.bench.sweep.source import Source
 from hbsim.bench.sweep.study import Combination
+from hbsim.bench.sweep.task import Task
 from hbsim.bench.variants import Value, complete
 from hbsim.core.options import TYPES
 from hbsim.core.scheduler import Scheduler
@@ -26,52 +27,12 @@ from hbsim.simulation import Cluster
 from hbsim.simulation.cluster_schema import Place
 from hbsim.study import check_study
 
-__all__ = ["Builder", "Task"]
+__all__ = ["Builder"]
 
 # One value for a task's variants: they are scored at one level and one time.
 SHARED: Final = ("trials", "max_t", "max_time", "max_full_runs", "replace")
 RUNS: Final = "max_full_runs"
 ENDS: Final = ("trials", "max_time", RUNS)
-
-
-@dataclass(frozen=True)
-class Task:
-    """A surrogate on a cluster with a number of workers.
-
-    Attributes
-    ----------
-    surrogate, cluster : str
-        Names in the file.
-    workers : int
-        How many.
-    group : str
-        Tasks of one group are not independent.
-    max_t : float
-        R.
-    max_time : float or None
-        Simulated seconds at which its studies are cut.
-    levels : Levels
-        What there is at R.
-    known : Known
-        The learning curves.
-    notes : tuple of str
-        What a reader of its results should know of them.
-    """
-
-    surrogate: str
-    cluster: str
-    workers: int
-    group: str
-    max_t: float
-    max_time: float | None
-    levels: Levels
-    known: Known
-    notes: tuple[str, ...] = ()
-
-    @property
-    def key(self) -> tuple[str, str, int]:
-        """Its names."""
-        return self.surrogate, self.cluster, self.workers
 
 
 class Builder:

@@ -13,11 +13,12 @@ from hbsim.bench.sweep.axes import ClusterAxis, SurrogateAxis, VariantAxis
 from hbsim.bench.sweep.axis_clusters import clusters
 from hbsim.bench.sweep.axis_surrogates import surrogates
 from hbsim.bench.sweep.axis_variants import variants
-from hbsim.bench.sweep.builder import Builder, Task
+from hbsim.bench.sweep.builder import Builder
 from hbsim.bench.sweep.matching import Names, is_in, unmatched
 from hbsim.bench.sweep.noting import Notes
 from hbsim.bench.sweep.source import Source
 from hbsim.bench.sweep.study import Combination, Study
+from hbsim.bench.sweep.task import Task
 from hbsim.simulation import Cluster
 
 __all__ = ["Grid", "Task", "make_grid"]
