@@ -105,7 +105,8 @@ def _scores(content: Content, detail: str) -> Rows:
 def _score(setting: Content, name: str) -> str:
     if name not in setting["variants"]:
         return ""
-    text = f"{setting['means'][setting['variants'].index(name)]['mean']:.4f}"
+    mean = setting["means"][setting["variants"].index(name)]["mean"]
+    text = "–" if mean is None else f"{mean:.4f}"  # no score in some group
     if name == setting["variants"][0]:
         return f"**{text}**"
     return f"{CLOSE if _is_close(setting, name) else ''}{text}"
