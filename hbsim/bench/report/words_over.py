@@ -26,21 +26,21 @@ def overall_of(report: Report) -> Across | None:
 def over_tasks(across: Across) -> list[str]:
     """Say what holds over tasks, and only what a test says."""
     groups = len(across.groups)
+    over = f"Over {groups} groups of tasks" + (", all settings averaged," if across.setting == ALL else "")
     if groups < least_pairs(ALPHA):
         return [
-            f"Over {groups} groups of tasks nothing can be told apart: a test needs {least_pairs(ALPHA)}. "
+            f"{over} nothing can be told apart: a test needs {least_pairs(ALPHA)}. "
             "Which variant is better on other tasks is open."
         ]
     if not across.p_friedman < ALPHA:
         return [
-            f"Over {groups} groups of tasks the variants' ranks differ no more than chance would have them "
+            f"{over} the variants' ranks differ no more than chance would have them "
             f"(Friedman p = {p_text(across.p_friedman)}): too close to call."
         ]
     first = [v for v, rank in zip(across.variants, across.ranks, strict=True) if rank == across.ranks[0]]
     verb = "has" if len(first) == 1 else "share"
     said = [
-        f"Over {groups} groups of tasks {listed(first)} {verb} the best mean rank, {across.ranks[0]:.2f} of "
-        f"{len(across.variants)}."
+        f"{over} {listed(first)} {verb} the best mean rank, {across.ranks[0]:.2f} of {len(across.variants)}."
     ]
     duels = [duel for duel in across.duels if {duel.first, duel.second} & set(first)]
     if all(math.isnan(duel.p) for duel in duels):

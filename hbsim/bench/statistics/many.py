@@ -1,7 +1,7 @@
 """Bootstrap intervals of many means at once: resamples are drawn once, and means are products of matrices.
 
-A report has tens of thousands of intervals, which `scipy.stats.bootstrap` would take minutes for. Their last bits
-depend on the machine's matrix library, so what is compared byte by byte takes `mean_interval` and `mean_band`.
+A report has tens of thousands of intervals, which `scipy.stats.bootstrap` would take minutes for. Their last
+bits depend on the machine's matrix library; what is compared byte by byte takes `mean_interval`, `mean_band`.
 """
 
 from __future__ import annotations
