@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from benchmarks import sweeps
+from benchmarks.measure import describe_machine
 from benchmarks.sweeps.driver import FOLDER, NAMES, SPECS
 from benchmarks.sweeps.options import option_rows
 from hbsim.bench.sweep import read_sweep
@@ -30,6 +31,24 @@ def cells(name: str) -> pl.DataFrame:
     return pl.read_parquet(FOLDER / name / "cells.parquet")
 
 
+def assert_about(found: object, kept: object) -> None:
+    """Check that two documents say the same, numbers to 9 digits."""
+    if isinstance(kept, dict):
+        assert isinstance(found, dict)
+        assert found.keys() == kept.keys()
+        for name in kept:
+            assert_about(found[name], kept[name])
+    elif isinstance(kept, list):
+        assert isinstance(found, list)
+        assert len(found) == len(kept)
+        for one, other in zip(found, kept, strict=True):
+            assert_about(one, other)
+    elif isinstance(kept, float):
+        assert found == pytest.approx(kept, rel=1e-9, abs=1e-12)
+    else:
+        assert found == kept
+
+
 def test_there_is_a_folder_for_each_file_and_no_other():
     assert {path.name for path in FOLDER.iterdir() if path.is_dir()} == set(NAMES)
 
@@ -44,6 +63,11 @@ def test_the_committed_bytes_are_what_the_command_writes(tmp_path):
     sweeps.main(["small", "--out", str(tmp_path), "--jobs", "1"])
     names = {path.name for path in (FOLDER / "small").iterdir()}
     assert names == {path.name for path in (tmp_path / "small").iterdir()}
+    made_on = json.loads((FOLDER / "timings.json").read_text("utf-8"))["small"]["machine"]["processor"]
+    if made_on != describe_machine()["processor"]:  # another one may round last bits otherwise
+        names = set()
+    made = json.loads((tmp_path / "small" / "numbers.json").read_text("utf-8"))
+    assert_about(made, committed("small", "numbers.json"))
     for name in names:
         assert (tmp_path / "small" / name).read_bytes() == (FOLDER / "small" / name).read_bytes(), name
 

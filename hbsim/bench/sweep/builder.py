@@ -149,7 +149,8 @@ class Builder:
         if not levels.full_run > 0:
             rule = "needs curves that take time, and these take none: give max_time, or trials"
             raise self._source.broken(merged.places[RUNS], rule, runs)
-        return runs * levels.full_run
+        # Rounded, so that the last bits of another processor give the same cells.
+        return float(f"{runs * levels.full_run:.12g}")
 
     def _check_shared(self, first: Merged, merged: Merged, names: Names) -> None:
         for name in SHARED:
