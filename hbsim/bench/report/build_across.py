@@ -11,6 +11,7 @@ import numpy as np
 from hbsim.bench.report.model import Across, Duel, Heatmap
 from hbsim.bench.report.pairs import TaskScores
 from hbsim.bench.statistics import (
+    ALPHA,
     AcrossTasks,
     Interval,
     across_tasks,
@@ -26,7 +27,6 @@ from hbsim.surrogates.protocol import Floats
 __all__ = ["ALL", "MEASURES", "across_settings", "heatmaps"]
 
 ALL = "all settings"
-ALPHA = 0.05
 NONE = Interval(math.nan, math.nan, math.nan)
 MEASURES = ("score", "area")
 OPTIONS = ("brackets", "reduction_factor")

@@ -10,11 +10,10 @@ import polars as pl
 
 from hbsim.bench.report.pairs import TaskScores
 from hbsim.bench.report.words_lists import many
-from hbsim.bench.statistics import least_pairs
+from hbsim.bench.statistics import ALPHA, least_pairs
 
 __all__ = ["ABSENT", "task_notes"]
 
-ALPHA: Final = 0.05
 FEW_SEEDS: Final = 10
 MANY_FAILED: Final = 0.1  # of the trials
 ABSENT: Final = "not compared, for want of finished studies"  # how a note says that a task is not complete

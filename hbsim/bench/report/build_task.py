@@ -13,6 +13,7 @@ from hbsim.bench.report.build_notes import task_notes
 from hbsim.bench.report.model import Line, Task, TaskRow
 from hbsim.bench.report.pairs import TaskScores
 from hbsim.bench.statistics import (
+    ALPHA,
     Interval,
     compare_pairs,
     holm_pairs,
@@ -30,7 +31,6 @@ from hbsim.surrogates.protocol import Floats
 
 __all__ = ["anytime_lines", "make_task", "reached_lines", "task_rows"]
 
-ALPHA = 0.05
 MEANS = ("completed", "busy_share", "simulated_seconds", "cost")
 
 

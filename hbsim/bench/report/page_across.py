@@ -15,6 +15,7 @@ from hbsim.bench.report.page_text import escape, fixed
 from hbsim.bench.report.tables_across import friedman_name
 from hbsim.bench.report.tables_marks import BEST, CLOSE, WORSE, across_marks, few, untested
 from hbsim.bench.report.tables_numbers import decimals, p_value, plural
+from hbsim.bench.statistics import ALPHA
 
 __all__ = ["ACROSS_CONTENTS", "across_blocks"]
 
@@ -65,7 +66,7 @@ def _friedman(across: Across) -> str:
     if math.isnan(across.p_friedman):
         said = f"Over {groups}; too few groups or variants for a test over all of them."
     else:
-        verdict = "differ" if across.p_friedman < 0.05 else "are not shown to differ"
+        verdict = "differ" if across.p_friedman < ALPHA else "are not shown to differ"
         test = escape(f"{friedman_name(across)}: p {p_value(across.p_friedman, sign=True)}")
         said = f"Over {groups}. Taken together, the variants {verdict} ({test})."
     return " ".join(text for text in (said, escape(few(len(across.groups), "group"))) if text)

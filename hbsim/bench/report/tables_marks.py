@@ -8,7 +8,7 @@ from typing import Final
 
 from hbsim.bench.report.model import Across, Task, TaskRow
 from hbsim.bench.report.tables_numbers import plural
-from hbsim.bench.statistics import least_pairs
+from hbsim.bench.statistics import ALPHA, least_pairs
 
 __all__ = [
     "BEST",
@@ -28,7 +28,6 @@ BEST: Final = "★"
 CLOSE: Final = "≈"
 WORSE: Final = "▼"
 MARKS: Final = {"best": BEST, "too close to call": CLOSE, "worse": WORSE, "no score": ""}
-ALPHA: Final = 0.05
 
 # Measured: of 100 bootstrap intervals that are made to hold the mean in 95, so many do, by number of values.
 COVERAGE: Final = {2: 51, 3: 72, 5: 83, 10: 89}

@@ -10,11 +10,10 @@ from hbsim.bench.report.build_notes import ABSENT
 from hbsim.bench.report.model import Across, Report, Task, TaskRow
 from hbsim.bench.report.words_lists import are, listed, many, quoted, share_text
 from hbsim.bench.report.words_over import by_setting, over_tasks, overall_of
-from hbsim.bench.statistics import least_pairs
+from hbsim.bench.statistics import ALPHA, least_pairs
 
 __all__ = ["notes", "summary"]
 
-ALPHA: Final = 0.05
 TASKS: Final = 3  # that are told one by one
 
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final
 
 from hbsim.bench.report.build_across import ALL
 from hbsim.bench.report.model import Across, Duel, Report
 from hbsim.bench.report.words_lists import are, listed, p_text, quoted
-from hbsim.bench.statistics import least_pairs
+from hbsim.bench.statistics import ALPHA, least_pairs
 
 __all__ = ["by_setting", "over_tasks", "overall_of"]
-
-ALPHA: Final = 0.05
 
 
 def overall_of(report: Report) -> Across | None:

@@ -4,7 +4,7 @@ from hbsim.bench.statistics.across import AcrossTasks, Duel, across_tasks, group
 from hbsim.bench.statistics.area import area_under, at, normalise, on_grid
 from hbsim.bench.statistics.family import holm_pairs
 from hbsim.bench.statistics.holm import holm
-from hbsim.bench.statistics.intervals import CONFIDENCE, MISSING, Interval, mean_band, mean_interval
+from hbsim.bench.statistics.intervals import ALPHA, CONFIDENCE, MISSING, Interval, mean_band, mean_interval
 from hbsim.bench.statistics.paired import Call, Pair, compare_pairs, paired_differences, verdict
 from hbsim.bench.statistics.power import seeds_needed
 from hbsim.bench.statistics.ranks import block_ranks, cliques, critical_difference, friedman, nemenyi
@@ -19,6 +19,7 @@ from hbsim.bench.statistics.targets import (
 )
 
 __all__ = [
+    "ALPHA",
     "CONFIDENCE",
     "MISSING",
     "AcrossTasks",

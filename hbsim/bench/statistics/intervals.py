@@ -11,9 +11,10 @@ import numpy as np
 
 from hbsim.surrogates.protocol import Floats
 
-__all__ = ["CONFIDENCE", "MISSING", "Interval", "mean_band", "mean_interval"]
+__all__ = ["ALPHA", "CONFIDENCE", "MISSING", "Interval", "mean_band", "mean_interval"]
 
 CONFIDENCE: Final = 0.95
+ALPHA: Final = 0.05  # the level of every test of a report
 MISSING: Final = 0.1  # of the seeds may lack a score where a mean is still drawn
 _RESAMPLES: Final = 9_999
 _BAND_RESAMPLES: Final = 999
