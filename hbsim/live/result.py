@@ -201,7 +201,8 @@ class RunResult:
         """
         counts = self.scheduler.status_counts()
         rows = self._ledger.jobs.ended()
-        capacity = self.workers * self.end_time
+        opened = self._ledger.capacity
+        capacity = self.workers * self.end_time if opened is None else opened
         trained, wasted = summaries.resources(rows)
         best = self._ledger.best
         occupied = math.fsum(rows["end_time"] - rows["start_time"])
@@ -211,8 +212,8 @@ class RunResult:
             **{name: counts[name] for name in ("completed", "stopped", "paused", "failed", "running")},
             "returned": len(self._ledger.returned),
             "seconds": self.end_time,
-            "busy_share": occupied / capacity if capacity else 0.0,
-            "training_share": math.fsum(rows["trained"]) / capacity if capacity else 0.0,
+            "busy_share": min(1.0, occupied / capacity) if capacity else 0.0,
+            "training_share": min(1.0, math.fsum(rows["trained"]) / capacity) if capacity else 0.0,
             "trained_resource": trained,
             "wasted_resource": wasted,
             "best": None if best is None else best.value,

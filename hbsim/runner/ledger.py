@@ -82,6 +82,11 @@ class Ledger:
         The same by worker.
     workers_seen : int
         The most workers that have had jobs, over all sessions.
+    machines : dict of int to dict
+        By worker, what is known of those that are open now: ``host``, ``cpus``, ``gpus``. Empty where all
+        workers are this machine's.
+    capacity : float or None
+        Seconds that workers of other machines were open, all together; None if there were none.
     points : list of list of float
         The configuration of each trial.
     best : Best or None
@@ -115,6 +120,8 @@ class Ledger:
         self.values: dict[int, float] = {}
         self.reports = 0
         self.workers_seen = 0
+        self.machines: dict[int, Mapping[str, Any]] = {}
+        self.capacity: float | None = None
         self.late = 0
         self.lost_rows = 0
         self.gone = -1
@@ -130,8 +137,10 @@ class Ledger:
 
     def apply(self, record: Record) -> None:
         """Add a record."""
-        self.now = record.get("t", self.now)
+        before, self.now = self.now, record.get("t", self.now)
         kind = record["e"]
+        if self.machines:
+            self.capacity = (self.capacity or 0.0) + len(self.machines) * (self.now - before)
         if kind != "study":
             getattr(self, f"_{kind}")(record)
 
@@ -228,6 +237,13 @@ class Ledger:
         self.stays[record["job"]].heard += record["count"]
         self.lost_rows += record["count"]
 
+    def _open(self, record: Record) -> None:
+        self.machines[record["worker"]] = {name: record[name] for name in ("host", "cpus", "gpus")}
+        self.capacity = self.capacity or 0.0
+
+    def _shut(self, record: Record) -> None:
+        self.machines.pop(record["worker"], None)
+
     def _none(self, record: Record) -> None:
         """The scheduler had no job: nothing changes."""
 
@@ -237,6 +253,7 @@ class Ledger:
             self._end(stay, CENSORED if stay.ended is None else stay.ended)
         self.stays.clear()
         self.workers.clear()
+        self.machines.clear()
         self.why = None
 
     def _close(self, record: Record) -> None:

@@ -17,7 +17,7 @@ from hbsim.errors import HbsimWarning
 from hbsim.runner.ends import Ends, Limits
 from hbsim.runner.ledger import Ledger, Record, Stay, value_of
 from hbsim.runner.loop import END, FAILURE, FREE, MILESTONE, NOTHING, Event
-from hbsim.runner.workers import NEVER, Ended, Message, Row, Said, Task, Workers
+from hbsim.runner.workers import NEVER, Ended, Opened, Row, Said, Shut, Task, Workers
 
 __all__ = ["Observer", "Real"]
 
@@ -120,6 +120,8 @@ class Real:
         self._observers = observers
         self._begun = clock() - ledger.now  # study seconds go on where they stopped
         self._free = list(range(workers.count))
+        self._open = set(self._free)
+        self._in_vain = False  # the scheduler had no job, and nothing has been decided since
         self._due: deque[Due] = deque()
         self._now = Due(NOTHING, Stay())
         self._restarts: deque[tuple[Stay | None, Job]] = deque()  # with their last stays
@@ -142,6 +144,7 @@ class Real:
 
     def no_job(self, worker: int) -> None:
         """Write down that there was no job."""
+        self._in_vain = True
         self._write({"e": "none", "worker": worker})
 
     def start(self, worker: int, job: Job) -> None:
@@ -157,11 +160,13 @@ class Real:
             while not self._due:
                 if self._over() and not self.closing:
                     self._close()
-                if not (self._heard or (self._restarts and not self.closing)):
+                if not (self._heard or self._waits_for_workers()):
                     return NOTHING
                 self._listen(self._timeout())
             due = self._now = self._due.popleft()
             stay = due.stay
+            if due.event is FREE and due.ended is None:
+                return FREE
             if due.ended is not None and (stay.ended is not None or due.event is FREE):
                 self._gone(due.ended)  # it was decided before the end was heard of
                 return FREE
@@ -174,6 +179,7 @@ class Real:
     def answer(self, code: int) -> None:
         """Write down what was decided, then do it."""
         due = self._now
+        self._in_vain = False
         if due.event is MILESTONE:
             self._decided(due, code)
             return
@@ -216,6 +222,12 @@ class Real:
         self._write({"e": "close", "why": self.ends.why(done)})
 
     # How it is done
+
+    def _waits_for_workers(self) -> bool:
+        """Whether there is work, or may be, and nobody to do it yet."""
+        if self.closing:
+            return False
+        return bool(self._restarts) or not (self._free or self._in_vain)
 
     def _over(self) -> bool:
         return self.ends.over(self._time())
@@ -309,7 +321,10 @@ class Real:
 
     def _listen(self, timeout: float) -> None:
         for message in self._workers.wait(timeout):
-            self._hear(message)
+            if isinstance(message, Opened | Shut):
+                self._open_or_shut(message)
+            else:
+                self._hear(message)
         clock = self._clock()
         if clock >= self._ticked + TICK:
             self._ticked = clock
@@ -329,7 +344,28 @@ class Real:
                 self._cut.add(job)
                 self._workers.kill(job, "it was told to leave and did not")
 
-    def _hear(self, message: Message) -> None:
+    def _open_or_shut(self, message: Opened | Shut) -> None:
+        """Take note that a host has come or gone. What ran there ends by messages of its own."""
+        worker = message.worker
+        if isinstance(message, Shut):
+            self._write({"e": "shut", "worker": worker, "reason": message.reason})
+            self._open.discard(worker)
+            if worker in self._free:
+                self._free.remove(worker)
+            return
+        about = {"host": message.host, "cpus": message.cpus, "gpus": message.gpus}
+        self._write({"e": "open", "worker": worker, **about})
+        self._open.add(worker)
+        if worker not in self.ledger.workers:
+            self._release(worker)
+            self._due.append(Due(FREE, Stay()))
+
+    def _release(self, worker: int) -> None:
+        if worker in self._open:
+            self._free.append(worker)
+            self._free.sort()
+
+    def _hear(self, message: Said | Ended) -> None:
         stay = self.ledger.stays.get(message.job)
         if stay is None or message.job not in self._heard:
             self._drop(message.job, len(message.rows))
@@ -345,7 +381,7 @@ class Real:
         if isinstance(message, Ended):
             self._end(stay, message)
 
-    def _new(self, stay: Stay, message: Message) -> Sequence[Row]:
+    def _new(self, stay: Stay, message: Said | Ended) -> Sequence[Row]:
         """Return the reports of a message that are new; write down what came late and what never came."""
         if stay.ended is not None or self._is_due(stay):  # nobody trains on before the answer
             late = len(message.rows)
@@ -402,8 +438,7 @@ class Real:
         self._leaving.pop(ended.job, None)
         self._heard.pop(ended.job, None)
         self._held.pop(stay.worker, None)
-        self._free.append(stay.worker)
-        self._free.sort()
+        self._release(stay.worker)
         for worker, task in list(self._held.items()):
             if task.trial == stay.trial:
                 del self._held[worker]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
-__all__ = ["NEVER", "Ended", "Message", "Row", "Said", "Task", "Workers"]
+__all__ = ["NEVER", "Ended", "Message", "Opened", "Row", "Said", "Shut", "Task", "Workers"]
 
 NEVER: Final = float("inf")  # a milestone that no report reaches
 
@@ -118,7 +118,45 @@ class Ended:
     left: bool = False
 
 
-Message: TypeAlias = Said | Ended
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A worker takes jobs from now on: its host has joined, or is back.
+
+    Attributes
+    ----------
+    worker : int
+        Its number; one that nothing runs on.
+    host : str
+        The name of its machine.
+    cpus : int
+        How many CPU cores, or threads where cores are shared, its trials get.
+    gpus : list of str
+        The UUIDs of the GPUs that its trials see.
+    """
+
+    worker: int
+    host: str
+    cpus: int
+    gpus: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Shut:
+    """A worker takes no jobs any more until it is opened again; what it runs ends as any job.
+
+    Attributes
+    ----------
+    worker : int
+        Its number.
+    reason : str
+        Why, in one line, for people.
+    """
+
+    worker: int
+    reason: str
+
+
+Message: TypeAlias = Said | Ended | Opened | Shut
 
 
 class Workers(Protocol):
@@ -127,7 +165,7 @@ class Workers(Protocol):
     Attributes
     ----------
     count : int
-        How many workers: 0 ... count - 1.
+        How many workers there are from the start: 0 ... count - 1. Others come by `Opened`.
     """
 
     count: int
