@@ -1,0 +1,123 @@
+"""What the controller knows of one agent: its connection, its clocks, its lease."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any, Final
+
+from hbsim.executors.dask.wire import Body, Inbox, Outbox
+
+__all__ = ["BEAT", "MARGIN", "AgentState"]
+
+BEAT: Final = 1.0  # seconds between two beats
+MARGIN: Final = 2.5  # seconds in which an agent's processes notice that the lease is over, and are gone
+SILENT: Final = 5.0  # seconds without an answer after which an agent gets no new jobs
+_WORSE: Final = 1.05  # an estimate of clocks ages: so much longer may the next round trip be
+
+
+@dataclass(slots=True)
+class AgentState:
+    """An agent as the controller sees it.
+
+    All times are seconds of the controller's monotonic clock, if nothing else is said.
+
+    Attributes
+    ----------
+    name, address : str
+        The agent's id, and the address of its Dask worker.
+    born : float
+        When it was first heard of.
+    outgoing : list of str
+        Lines to be sent.
+    hello : dict or None
+        What it said of its host.
+    ready : bool
+        Whether it has loaded the training function.
+    jobs : set of int
+        What runs on it.
+    joined : bool
+        Whether it takes new jobs.
+    gone : str or None
+        Why nothing is sent to it any more; its jobs may run until its lease is over.
+    ahead : float
+        How far the controller's clock is ahead of the agent's monotonic clock.
+    """
+
+    name: str
+    address: str
+    born: float
+    outbox: Outbox = field(default_factory=Outbox)
+    inbox: Inbox = field(default_factory=Inbox)
+    outgoing: list[str] = field(default_factory=list)
+    hello: Mapping[str, Any] | None = None
+    ready: bool = False
+    jobs: set[int] = field(default_factory=set)
+    joined: bool = False
+    gone: str | None = None
+    ahead: float = 0.0
+    _round: float = inf  # seconds of the round trip that `ahead` was estimated in
+    _clock: float | None = None  # its lease clock, in its last answer
+    _heard: float = 0.0  # when that came
+    _until: float = 0.0  # the last lease, by its lease clock
+    _beats: dict[int, float] = field(default_factory=dict)
+    _next: float = -inf
+    _number: int = 0
+
+    @property
+    def host(self) -> str:
+        """The name of its machine; that of its Dask worker as long as it is unknown."""
+        return self.address if self.hello is None else str(self.hello["host"])
+
+    def send(self, body: Mapping[str, Any], now: float) -> None:
+        """Put an order into the line."""
+        if self.gone is None:
+            self.outgoing.append(self.outbox.put(body, now))
+
+    def beat(self, lease: float, now: float) -> None:
+        """Renew the lease, if it is time; what nobody has acknowledged is sent again."""
+        if self.gone is not None or now < self._next:
+            return
+        self._next = now + BEAT
+        if self.outgoing:
+            return  # the last lines have not gone yet
+        self.outgoing += self.outbox.again(now)
+        if self._clock is not None:
+            # No answer, no new lease: it ends a fixed time after what the agent itself said last.
+            self._until = max(self._until, self._clock + lease)
+        self._number += 1
+        self._beats[self._number] = now
+        until = round(self._until, 6)
+        self.send({"o": "beat", "id": self._number, "until": until, "ack": self.inbox.heard}, now)
+
+    def answered(self, body: Body, now: float) -> None:
+        """Take the answer to a beat."""
+        self.outbox.acknowledge(body["ack"])
+        sent = self._beats.get(body["id"])
+        self._beats = {number: at for number, at in self._beats.items() if number > body["id"]}
+        if sent is None:
+            return
+        if self._clock is None or body["clock"] > self._clock:
+            self._clock, self._heard = body["clock"], now
+        trip = now - sent
+        if trip <= self._round * _WORSE:
+            self._round, self.ahead = trip, (sent + now) / 2 - body["time"]
+        else:
+            self._round *= _WORSE
+
+    @property
+    def known(self) -> bool:
+        """Whether it has answered a beat: from then on its lease is known."""
+        return self._clock is not None
+
+    def silent(self, now: float, lease: float) -> bool:
+        """Whether it has not answered for too long to be given new jobs."""
+        return self._clock is not None and now - self._heard > min(SILENT, lease / 3)
+
+    def over(self, now: float, lease: float) -> bool:
+        """Whether everything that ran on it must have ended by now, by its lease."""
+        if self._clock is None:  # the lease that an agent begins with; it ran nothing
+            return now - self.born > lease + MARGIN
+        # Its clock was at `_clock` before the answer came: by now it is at least at this.
+        return self._clock + (now - self._heard) > max(self._until, self._clock) + MARGIN
