@@ -104,6 +104,8 @@ class Fleet:
         Warnings for people; to be taken.
     fatal : ParameterError or None
         What an agent said that ends the study.
+    workers : dict of str to float or None
+        Dask workers by address, and since when they have had no agent; None where there is one.
     """
 
     def __init__(self, pools: Pools, depots: Depots, lease: float) -> None:
@@ -116,7 +118,7 @@ class Fleet:
         self._jobs: dict[int, _Job] = {}
         self._begun = False  # whether workers have been opened
         self._reported = False
-        self._workers: dict[str, float | None] = {}  # Dask workers, and since when they have had no agent
+        self.workers: dict[str, float | None] = {}
         self._lost: set[str] = set()  # agents that are not listened to any more
 
     # What the runner asks for
@@ -165,11 +167,11 @@ class Fleet:
 
     def worker_added(self, address: str, now: float) -> None:
         """A Dask worker is there; its agent will say hello."""
-        self._workers.setdefault(address, now)
+        self.workers.setdefault(address, now)
 
     def worker_removed(self, address: str, now: float) -> None:
         """Dask has lost a worker: its agent ends, or its lease does."""
-        self._workers.pop(address, None)
+        self.workers.pop(address, None)
         for agent in list(self.agents.values()):
             if agent.address == address:
                 self._lose(agent, "Dask lost its worker", now)
@@ -192,7 +194,7 @@ class Fleet:
                 if other.address == address:
                     self._lose(other, "another agent has taken its place", now)
             agent = self.agents[name] = AgentState(name, address, now)
-        self._workers[address] = None
+        self.workers[address] = None
         for body in agent.inbox.take([line]):
             self._hear(agent, body, now)
 
@@ -236,10 +238,14 @@ class Fleet:
                     self._bury(agent)
         if self._begun:
             self.open([agent for agent in self.agents.values() if not agent.joined], now)
-        for address, since in list(self._workers.items()):
+        for address, since in list(self.workers.items()):
             if since is not None and now - since > WAKE:
-                self._workers[address] = now
+                self.workers[address] = now
                 self.actions.append(Wake(address))
+
+    def begin(self) -> None:
+        """Let hosts take jobs as they come."""
+        self._begun = True
 
     def open(self, agents: Iterable[AgentState], now: float) -> None:
         """Let agents that are ready take jobs.
@@ -361,15 +367,14 @@ class Fleet:
             agent.gone = reason
             agent.outgoing.clear()
             self._depots.left(agent)
-            if self._workers.get(agent.address, now) is None:
-                self._workers[agent.address] = now
+            if self.workers.get(agent.address, now) is None:
+                self.workers[agent.address] = now
             self._part(agent, f"{agent.host}: {reason}")
         if not agent.jobs and agent.name in self.agents:
             self._bury(agent)
 
     def _bury(self, agent: AgentState) -> None:
         """Forget an agent: nothing that it started can be there any more."""
-        assert agent.gone is not None
         reason = f"its host {agent.host} was lost: {agent.gone}"
         for number in sorted(agent.jobs):
             job = self._jobs[number]

@@ -1,0 +1,449 @@
+"""The controller's side of a study on Dask: what `Fleet` wants done is done here, in an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from hbsim.executors.dask.pools import Pools
+
+from hbsim.errors import ExecutorError, ParameterError
+from hbsim.executors.dask.code import needs_trust
+from hbsim.executors.dask.depots import VAULT, Depots
+from hbsim.executors.dask.fleet import Action, Fetch, Fleet, Log, Store, Unstore
+from hbsim.executors.dask.home import append_log, held, temporary
+from hbsim.executors.dask.versions import differences, versions
+from hbsim.executors.target import label_of
+
+if TYPE_CHECKING:
+    from hbsim.executors.dask.link import Link
+    from hbsim.executors.dask.vault import Vault
+
+    from hbsim.executors.dask.agents import AgentState
+    from hbsim.executors.dask.options import Dask
+
+__all__ = ["Controller", "Plan"]
+
+TICK: Final = 0.25  # seconds between two looks at the clock
+PATIENCE: Final = 60.0  # seconds that the study waits for the last hosts once the first is ready
+SAID: Final = 10.0  # seconds between two lines that say what is waited for
+TRIES: Final = 3  # of bringing a checkpoint to where it is needed
+PAUSE: Final = 0.5  # seconds between them, and after a line that did not get through
+CLOSING: Final = 5.0  # seconds for hosts to be told that it is over
+CHUNK: Final = 4 << 20  # bytes of a checkpoint that travel at once
+MANY: Final = 4  # checkpoints that are brought home at once
+
+
+class Plan:
+    """What a study on Dask is, for the controller and for its agents.
+
+    Parameters
+    ----------
+    options : Dask
+        Which cluster, and how.
+    bundle : mapping
+        The training function's code, of `make_bundle`.
+    trials : Path
+        The study's folder of trials.
+    setup : mapping
+        What every trial's reporter has to know.
+    start : "fork", "spawn" or None
+        How trials' processes are started; None: as is usual on the host.
+    grace : float
+        Seconds between SIGTERM and SIGKILL.
+    study : str
+        The study's id.
+    """
+
+    def __init__(
+        self,
+        options: Dask,
+        bundle: Mapping[str, Any],
+        trials: Path,
+        setup: Mapping[str, Any],
+        start: str | None,
+        grace: float,
+        study: str,
+    ) -> None:
+        self.options, self.bundle, self.trials, self.study = options, bundle, trials, study
+        self.session = secrets.token_hex(8)
+        self.name = f"hbsim-{self.session}"
+        self.probe = trials / f".probe-{self.session}"
+        self.url = options.storage if "://" in options.storage else None
+        self._setup, self._start, self._grace = dict(setup), start, grace
+
+    def config(self) -> str:
+        """Return what every agent has to know, as JSON."""
+        about = {"session": self.session, "study": self.study, "bundle": self.bundle, "setup": self._setup}
+        how = {"start": self._start, "grace": self._grace, "lease": float(self.options.lease)}
+        where = {"trials": str(self.trials), "probe": self.session, "storage": self.options.storage}
+        return json.dumps({**about, **how, **where})
+
+
+class Controller:
+    """Connects `Fleet` with the cluster.
+
+    Parameters
+    ----------
+    plan : Plan
+        The study.
+    pools : Pools
+        Divides hosts among workers.
+    say : callable
+        Given lines for people while the cluster starts.
+    news : callable
+        Called when there is something for the runner.
+
+    Attributes
+    ----------
+    fleet : Fleet
+        Once it is open.
+    failure : BaseException or None
+        What ended a background task: to be raised.
+    """
+
+    def __init__(
+        self, plan: Plan, pools: Pools, say: Callable[[str], None], news: Callable[[], None]
+    ) -> None:
+        self.plan, self.pools = plan, pools
+        self.failure: BaseException | None = None
+        self.fleet = Fleet(pools, Depots(str(plan.trials), plan.url is not None, {}, {}), plan.options.lease)
+        self._say, self._news = say, news
+        self._stack = AsyncExitStack()
+        self._link: Link | None = None
+        self._vault: Vault | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sending: set[str] = set()
+        self._down: tuple[float, str] | None = None  # since when the scheduler cannot be reached, and why
+        self._address = ""
+        self._brought = False  # whether nothing that is needed is left on hosts
+
+    # Beginning
+
+    async def open(self) -> None:
+        """Start or find the cluster, and wait until its workers can take jobs.
+
+        Raises
+        ------
+        ParameterError
+            It cannot be started or reached, runs other versions, cannot load the training function, or has
+            not what a trial needs.
+        """
+        from hbsim.executors.dask.connect import start_cluster
+        from hbsim.executors.dask.link import Link
+        from hbsim.executors.dask.plugin import AgentPlugin
+
+        plan = self.plan
+        stored = await self._open_vault()
+        home = await asyncio.to_thread(held, plan.trials)
+        depots = self.depots = Depots(str(plan.trials), plan.url is not None, home, stored)
+        self.fleet = Fleet(self.pools, depots, float(plan.options.lease))
+        started = await start_cluster(plan.options, self._stack, self._say)
+        if needs_trust(plan.bundle) and not started.trusted:
+            rule = "travels as a pickle, which needs a connection by TLS: put it at the top of a file"
+            raise ParameterError("train", label_of(plan.bundle["target"]), rule)
+        self._address = started.address
+        self._link = await Link.open(started.address, started.security)
+        plan.probe.parent.mkdir(parents=True, exist_ok=True)
+        plan.probe.write_text(plan.session, "utf-8")
+        await self._link.subscribe(plan.name)
+        await self._link.register(AgentPlugin(plan.config()))
+        for address in await self._link.workers():
+            self.fleet.worker_added(address, time.monotonic())
+        self._spawn(self._listen())
+        self._spawn(self._tick())
+        await self._gather_hosts(started.expected)
+
+    async def _open_vault(self) -> dict[int, int]:
+        if self.plan.url is None:
+            return {}
+        from hbsim.executors.dask.vault import Vault
+
+        self._vault = await asyncio.to_thread(Vault, self.plan.url, self.plan.study)
+        await asyncio.to_thread(self._vault.check)
+        return await asyncio.to_thread(self._vault.jobs)
+
+    async def _gather_hosts(self, expected: int | None) -> None:
+        """Wait for those hosts that there are, so that they are divided among workers all at once."""
+        assert self._link is not None
+        begun = said = time.monotonic()
+        first: float | None = None
+        checked: set[str] = set()
+        while True:
+            self.check()
+            now = time.monotonic()
+            agents = [agent for agent in self.fleet.agents.values() if agent.gone is None]
+            for agent in agents:
+                if agent.hello is not None and agent.name not in checked:
+                    checked.add(agent.name)
+                    self._compare(agent)
+            ready = [agent for agent in agents if self.fleet.able(agent, now)]
+            wanted = max(expected or 0, len(self.fleet.workers))
+            if ready and first is None:
+                first = now
+            if (wanted and len(ready) >= wanted) or (first is not None and now - first > PATIENCE):
+                self.fleet.open(ready, now)
+                return
+            if not wanted and now - begun > SAID:
+                self._say(
+                    f"the Dask scheduler at {self._address} has no workers yet: waiting for the first one"
+                )
+                self.fleet.begin()
+                return
+            if now - said > SAID:
+                said = now
+                self._say(f"{len(ready)} of {wanted} Dask workers are ready")
+            await asyncio.sleep(0.02)
+
+    def _compare(self, agent: AgentState) -> None:
+        assert agent.hello is not None
+        error, warning = differences(versions(), agent.hello["versions"])
+        if error:
+            rule = f"{agent.host} runs {error}: install the same there"
+            raise ParameterError("executor", "dask", rule)
+        if warning:
+            self.fleet.notes.append(f"{agent.host} runs {warning}: its trials may come out differently")
+
+    # Working
+
+    def flush(self) -> None:
+        """Do what the fleet wants done: nothing waits for anything else."""
+        fleet = self.fleet
+        for agent in fleet.agents.values():
+            if agent.outgoing and agent.gone is None and agent.name not in self._sending:
+                self._sending.add(agent.name)
+                self._spawn(self._send(agent))
+        actions, fleet.actions = fleet.actions, []
+        for action in actions:
+            self._spawn(self._do(action))
+        if fleet.messages or fleet.notes or fleet.fatal:
+            self._news()
+
+    def check(self) -> None:
+        """Raise what ended a background task, and what an agent said that ends the study."""
+        if self.failure is not None:
+            raise self.failure
+        if self.fleet.fatal is not None:
+            raise self.fleet.fatal
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and self.failure is None:
+            self.failure = error
+            self._news()
+
+    async def _listen(self) -> None:
+        assert self._link is not None
+        while True:
+            kind, *what = await self._link.events.get()
+            now = time.monotonic()
+            if kind == "event":
+                self._hear(what[0], now)
+            elif kind == "worker-added":
+                self.fleet.worker_added(what[0], now)
+            elif kind == "worker-removed":
+                self.fleet.worker_removed(what[0], now)
+            elif kind == "down":
+                self._down = self._down or (now, what[0])
+            elif kind == "up":
+                await self._count_workers()
+            if self._link.events.empty():
+                self.flush()
+
+    def _hear(self, event: Mapping[str, Any], now: float) -> None:
+        if "ended" in event:
+            self.fleet.agent_ended(event["agent"], event["ended"], event.get("clear", False), now)
+        else:
+            self.fleet.heard(event["agent"], event["worker"], event["line"], now)
+
+    async def _count_workers(self) -> None:
+        """Learn which workers came and went while the scheduler could not be reached."""
+        assert self._link is not None
+        there, now = await self._link.workers(), time.monotonic()
+        for address in set(self.fleet.workers) - set(there):
+            self.fleet.worker_removed(address, now)
+        for address in there:
+            self.fleet.worker_added(address, now)
+        self._down = None
+
+    async def _tick(self) -> None:
+        while True:
+            now = time.monotonic()
+            if self._down is None:
+                self.fleet.tick(now)
+                self.flush()
+            elif now - self._down[0] > self.plan.options.lease:
+                where = f"the Dask scheduler at {self._address}"
+                raise ExecutorError(where, f"cannot be reached any more: {self._down[1]}")
+            await asyncio.sleep(TICK)
+
+    async def _send(self, agent: AgentState) -> None:
+        from hbsim.executors.dask.link import LinkError
+
+        try:
+            while agent.outgoing and agent.gone is None:
+                lines, agent.outgoing = agent.outgoing, []
+                # What does not get through is sent again with a later beat.
+                try:
+                    reply = await self._ask(agent.address, "lines", agent=agent.name, lines=lines)
+                except LinkError:
+                    await asyncio.sleep(PAUSE)
+                    continue
+                if "error" in reply:
+                    self.fleet.agent_ended(agent.name, reply["error"], False, time.monotonic())
+        finally:
+            self._sending.discard(agent.name)
+
+    async def _ask(self, address: str, op: str, **what: Any) -> Mapping[str, Any]:
+        assert self._link is not None
+        return await self._link.call(address, self.plan.name, op_=op, **what)
+
+    async def _do(self, action: Action) -> None:
+        if isinstance(action, Fetch):
+            problem = await self._try(action.address, lambda: self._fetch(action))
+            self.fleet.fetched(action.job, action.source.job, problem, time.monotonic())
+        elif isinstance(action, Store):
+            what = {"trial": action.trial, "url": self.plan.url}
+            problem = await self._try(action.address, lambda: self._ask(action.address, "store", **what))
+            self.fleet.stored(action.job, problem)
+        elif isinstance(action, Log):
+            await asyncio.to_thread(append_log, self.plan.trials, action.trial, action.text)
+        elif isinstance(action, Unstore):
+            assert self._vault is not None
+            with suppress(OSError):
+                await asyncio.to_thread(self._vault.remove, action.trial)
+        else:
+            await self._try(action.address, lambda: self._ask(action.address, "wake"), 1)
+        self.flush()
+
+    async def _try(
+        self, address: str, ask: Callable[[], Coroutine[Any, Any, Mapping[str, Any]]], times: int = TRIES
+    ) -> str | None:
+        """Ask a host for something until it is done; return the last problem."""
+        from hbsim.executors.dask.link import LinkError
+
+        problem = ""
+        for number in range(times):
+            if number:
+                await asyncio.sleep(PAUSE * number)
+            try:
+                reply = await ask()
+            except LinkError as error:
+                problem = str(error)
+                continue
+            if "error" not in reply:
+                return None
+            problem = reply["error"]
+        return problem
+
+    # Checkpoints
+
+    async def _fetch(self, action: Fetch) -> Mapping[str, Any]:
+        source, address = action.source, action.address
+        if source.depot == VAULT:
+            return await self._ask(address, "load", trial=action.trial, url=self.plan.url)
+        if source.address is None:
+            return await self._push(address, action.trial)
+        what = {"trial": action.trial, "job": source.job, "holder": source.address}
+        return await self._ask(address, "fetch", **what)
+
+    async def _push(self, address: str, trial: int) -> Mapping[str, Any]:
+        """Send a checkpoint of the study's folder to a host."""
+        from hbsim.executors.dask import packs
+        from hbsim.executors.local import trial_folder
+
+        with temporary(self.plan.trials) as file:
+            job = await asyncio.to_thread(packs.pack, trial_folder(self.plan.trials, trial), file)
+            size, offset = file.stat().st_size, 0
+            while True:
+                data = await asyncio.to_thread(_read, file, offset)
+                last = offset + len(data) >= size
+                what = {"trial": trial, "job": job, "offset": offset, "data": data, "last": last}
+                reply = await self._ask(address, "write", **what)
+                offset += len(data)
+                if last or "error" in reply:
+                    return reply
+
+    async def bring(self, trials: Sequence[int]) -> None:
+        """Bring checkpoints that only hosts have into the study's folder."""
+        limit = asyncio.Semaphore(MANY)
+        away = self.depots.away(trials)
+
+        async def one(trial: int, address: str) -> str | None:
+            async with limit:
+                return await self._try(address, lambda: self._pull(address, trial))
+
+        problems = await asyncio.gather(*(one(trial, str(source.address)) for trial, source in away))
+        for (trial, _), problem in zip(away, problems, strict=True):
+            if problem is not None:
+                self.fleet.notes.append(f"the checkpoint of trial {trial} stays on its host: {problem}")
+        self._brought = not any(problems)
+
+    async def _pull(self, address: str, trial: int) -> Mapping[str, Any]:
+        from hbsim.executors.dask import packs
+        from hbsim.executors.local import trial_folder
+
+        packed = await self._ask(address, "pack", trial=trial)
+        if "error" in packed:
+            return packed
+        with temporary(self.plan.trials) as file:
+            offset = 0
+            while offset < packed["size"]:
+                what = {"trial": trial, "job": packed["job"], "offset": offset, "length": CHUNK}
+                reply = await self._ask(address, "read", **what)
+                if "error" in reply:
+                    return reply
+                data = bytes(reply["data"])
+                await asyncio.to_thread(_append, file, data)
+                offset += len(data)
+            await asyncio.to_thread(packs.unpack, file, trial_folder(self.plan.trials, trial))
+        return {"ok": True}
+
+    # Ending
+
+    async def close(self) -> None:
+        """End what runs on hosts, and the cluster if it was started here."""
+        for task in list(self._tasks):
+            task.cancel()
+        with suppress(OSError):
+            self.plan.probe.unlink(missing_ok=True)
+        try:
+            if self._link is not None:
+                await self._part(self._link)
+        finally:
+            await self._stack.aclose()
+
+    async def _part(self, link: Link) -> None:
+        from hbsim.executors.dask.link import LinkError
+
+        async def end(address: str) -> None:
+            with suppress(LinkError):
+                await self._ask(address, "close", clean=self._brought)
+
+        with suppress(LinkError, TimeoutError):
+            async with asyncio.timeout(CLOSING):
+                await link.unregister(self.plan.name)
+                await asyncio.gather(*(end(address) for address in await link.workers()))
+        await link.close()
+
+
+def _read(file: Path, offset: int) -> bytes:
+    with open(file, "rb") as stream:
+        stream.seek(offset)
+        return stream.read(CHUNK)
+
+
+def _append(file: Path, data: bytes) -> None:
+    with open(file, "ab") as stream:
+        stream.write(data)

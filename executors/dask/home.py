@@ -1,0 +1,49 @@
+"""The study's folder of trials, as a study on Dask uses it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from hbsim.errors import OutputError
+from hbsim.executors import checkpoint
+from hbsim.executors.local import LOG, trial_folder
+
+__all__ = ["append_log", "held", "temporary"]
+
+
+def held(trials: Path) -> dict[int, int]:
+    """Return which trials have a checkpoint in a folder of trials, and the job that made it.
+
+    Where it does not say, it counts as made by job 0: older than any other.
+    """
+    found: dict[int, int] = {}
+    if not trials.is_dir():
+        return found
+    for folder in trials.iterdir():
+        if folder.name.isdigit():
+            with suppress(OutputError):  # a damaged one cannot be used: its trial says so
+                about = checkpoint.describe(folder / checkpoint.NAME)
+                if about is not None:
+                    found[int(folder.name)] = about["job"] or 0
+    return found
+
+
+def append_log(trials: Path, trial: int, text: str) -> None:
+    """Add what a trial printed elsewhere to its log."""
+    folder = trial_folder(trials, trial)
+    with suppress(OSError):  # no reason to end a study
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / LOG, "a", encoding="utf-8") as file:
+            file.write(text)
+
+
+@contextmanager
+def temporary(trials: Path) -> Iterator[Path]:
+    """Give a file for a checkpoint on its way."""
+    with tempfile.TemporaryDirectory(dir=trials, prefix=".way-") as folder:
+        file = Path(folder, "pack.tar")
+        file.touch()
+        yield file

@@ -1,0 +1,208 @@
+"""The Dask executor's workers: each job is a process of its own on some host of a Dask cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import warnings
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hbsim.executors.dask.pools import Pools
+
+from hbsim.errors import HbsimWarning
+from hbsim.executors.dask.code import make_bundle
+from hbsim.executors.dask.controller import Controller, Plan
+from hbsim.executors.dask.options import Dask
+from hbsim.executors.slots import Slot
+from hbsim.runner.workers import Message, Task
+
+__all__ = ["DaskWorkers"]
+
+Found = TypeVar("Found")
+
+
+class DaskWorkers:
+    """Runs each job in a process of its own on a Dask cluster (see `hbsim.runner.workers.Workers`).
+
+    It has an event loop, which runs while somebody waits here, and no threads but those in which files are
+    read and written.
+
+    Parameters
+    ----------
+    options : Dask
+        Which cluster, and how.
+    target : mapping
+        Where the training function is, of `hbsim.executors.target.make_target`.
+    workers : int or None
+        How many trials run at the same time at most; None: as many as hosts have room for.
+    resource : mapping or None
+        What a trial needs, as in `make_slots`.
+    trials : Path
+        The folder of the trials' folders.
+    setup : mapping
+        What every trial's reporter has to know: time_attr, reward_attr, constants.
+    start : "fork", "spawn" or None
+        How trials' processes are started; None: as is usual on each host.
+    grace : float
+        Seconds between SIGTERM and SIGKILL.
+    study : str
+        The study's id: 16 hexadecimal digits, the same whenever it goes on.
+    say : callable
+        Given lines for people while the cluster starts.
+
+    Raises
+    ------
+    ParameterError
+        `resource` or the code to be sent breaks a rule.
+    """
+
+    count = 0  # all of them open later
+
+    def __init__(
+        self,
+        options: Dask,
+        target: Mapping[str, Any],
+        workers: int | None,
+        resource: Mapping[str, object] | None,
+        trials: Path,
+        setup: Mapping[str, object],
+        start: str | None,
+        grace: float,
+        study: str,
+        say: Callable[[str], None],
+    ) -> None:
+        self._pools = Pools(workers, resource)
+        plan = Plan(options, make_bundle(target, options.send), trials, setup, start, grace, study)
+        self._loop = asyncio.new_event_loop()
+        self._controller = Controller(plan, self._pools, say, self._loop.stop)
+        self._closed = False
+
+    def launch(self) -> None:
+        """Do nothing yet: the cluster starts in `prepare`, where somebody waits for it."""
+
+    def prepare(self) -> None:
+        """Start or find the cluster, and wait until its workers can take jobs.
+
+        Raises
+        ------
+        ParameterError
+            It cannot be started or reached, runs other versions, cannot load the training function, or has
+            not what a trial needs.
+        """
+        self._run(self._controller.open())
+        self._warn()
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The shares of all workers that there have been, by number."""
+        return self._pools.slots
+
+    def hosts(self) -> str:
+        """Say which hosts there are: ``"3 hosts: a, b, c"``."""
+        names = sorted({agent.host for agent in self._controller.fleet.agents.values()})
+        return f"{len(names)} host{'' if len(names) == 1 else 's'}: {', '.join(names)}"
+
+    # What the runner calls
+
+    def start(self, worker: int, task: Task) -> None:
+        """Start a job on one of the hosts' agents that the worker belongs to."""
+        self._controller.fleet.start(worker, task, time.monotonic())
+
+    def wait(self, timeout: float | None) -> Sequence[Message]:
+        """Return what has been said since the last time; see `Workers.wait`.
+
+        Raises
+        ------
+        ExecutorError
+            The scheduler is gone.
+        ParameterError
+            The training function cannot be run.
+        """
+        controller = self._controller
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon(controller.flush)
+            if controller.fleet.messages:
+                timeout = 0.0
+            timer = None if timeout is None else self._loop.call_later(timeout, self._loop.stop)
+            try:
+                self._loop.run_forever()
+            finally:
+                if timer is not None:
+                    timer.cancel()
+        controller.check()
+        self._warn()
+        messages, controller.fleet.messages = controller.fleet.messages, []
+        return messages
+
+    def wake(self) -> None:
+        """Let `wait` return at once."""
+        with suppress(RuntimeError):  # a signal may come late
+            self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def go_on(self, job: int, stop: float) -> None:
+        """Answer a job that waits at a milestone: train to `stop`."""
+        self._controller.fleet.go_on(job, stop, time.monotonic())
+
+    def leave(self, job: int, save: bool) -> None:
+        """Have a job leave its function; with `save` it makes a checkpoint first."""
+        self._controller.fleet.leave(job, save, time.monotonic())
+
+    def kill(self, job: int, reason: str = "") -> None:
+        """End a job's processes: SIGTERM, and after the grace SIGKILL."""
+        self._controller.fleet.kill(job, reason or "it was killed", time.monotonic())
+
+    def prune(self, trial: int) -> None:
+        """Remove a trial's checkpoints where hosts and the store keep them."""
+        self._controller.fleet.prune(trial, time.monotonic())
+
+    def gather(self, trials: Sequence[int]) -> None:
+        """Bring these trials' checkpoints into the study's folder, where only hosts have them."""
+        self._run(self._controller.bring(trials))
+        self._warn()
+
+    def close(self) -> None:
+        """End what runs, and the cluster if it was started here. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._run(self._controller.close())
+        finally:
+            self._end_loop()
+
+    def _run(self, work: Coroutine[Any, Any, Found]) -> Found:
+        """Run the loop until something is done; `news` may stop it before."""
+        asyncio.set_event_loop(self._loop)
+        task = self._loop.create_task(work)
+        try:
+            while not task.done():
+                task.add_done_callback(self._stop)
+                self._loop.run_forever()
+                task.remove_done_callback(self._stop)
+        except BaseException:
+            task.cancel()
+            raise
+        return task.result()
+
+    def _stop(self, task: asyncio.Task[Any]) -> None:
+        self._loop.stop()
+
+    def _end_loop(self) -> None:
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
+            task.cancel()
+        with suppress(KeyboardInterrupt):
+            if left:
+                self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        asyncio.set_event_loop(None)
+        self._loop.close()
+
+    def _warn(self) -> None:
+        notes, self._controller.fleet.notes = self._controller.fleet.notes, []
+        for note in notes:
+            warnings.warn(HbsimWarning(note), stacklevel=3)
