@@ -2,6 +2,7 @@
 
 A checkpoint is a numbered folder below the trial's ``checkpoint`` folder; the highest number counts. It is
 written under another name, brought to the disk, and renamed when it is whole; then the one before goes.
+Where a job that counts as lost may still run, jobs claim the folder first (see `checkpoint_claim`).
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from hbsim.errors import HbsimError, OutputError
 from hbsim.executors import checkpoint_kinds as kinds
+from hbsim.executors.checkpoint_claim import Overtaken, claim, is_later, temporary_name
 
-__all__ = ["NAME", "describe", "load", "remove", "save"]
+__all__ = ["NAME", "Overtaken", "claim", "describe", "load", "remove", "save"]
 
 NAME: Final = "checkpoint"  # the folder's name in the trial's folder
 _VERSION: Final = 1
@@ -26,7 +28,12 @@ _DAMAGED: Final = (ValueError, KeyError, TypeError, kinds.Unreadable)
 
 
 def save(
-    folder: os.PathLike[str] | str, obj: object, *, resource: float | None = None, job: int | None = None
+    folder: os.PathLike[str] | str,
+    obj: object,
+    *,
+    resource: float | None = None,
+    job: int | None = None,
+    allowed: Callable[[], bool] | None = None,
 ) -> None:
     """Save a checkpoint in place of the one before.
 
@@ -41,6 +48,9 @@ def save(
         What the trial had reported last, and
     job : int, optional
         in which job: kept beside it.
+    allowed : callable, optional
+        Whether the job, which has claimed the folder, may still save; asked again just before the checkpoint
+        takes its place.
 
     Raises
     ------
@@ -48,22 +58,29 @@ def save(
         It could not be loaded again.
     OutputError
         It cannot be written; the one before is still there.
+    Overtaken
+        It is not allowed; the one before, or what has taken its place, is still there.
     """
     folder = Path(folder)
     kinds.check(obj, folder)
+    claimed_by = None if allowed is None else job
     with _failing_clearly(folder, "cannot be written, the one before stays"):
         folder.mkdir(parents=True, exist_ok=True)
-        number = 1 + max(_sweep(folder), default=0)
-        temporary = folder / f".{number}"
+        _insist(allowed)
+        number = 1 + max(_sweep(folder, claimed_by), default=0)
+        temporary = folder / (f".{number}" if claimed_by is None else temporary_name(number, claimed_by))
         try:
             temporary.mkdir()
             _write(temporary, obj, {"version": _VERSION, "resource": resource, "job": job})
+            _insist(allowed)
             os.rename(temporary, folder / str(number))
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(temporary, ignore_errors=True)
+            if isinstance(error, OSError):  # a later job may have taken it away
+                _insist(allowed)
             raise
         kinds.sync(folder)
-        _sweep(folder)
+        _sweep(folder, claimed_by)
 
 
 def load(folder: os.PathLike[str] | str) -> Any:
@@ -132,15 +149,25 @@ def _numbers(folder: Path) -> list[int]:
         names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return [int(name) for name in names if name.isascii() and name.isdigit()]
+    return [int(name) for name in names if _is_number(name)]
 
 
-def _sweep(folder: Path) -> list[int]:
-    """Remove all but the newest checkpoint; return its number, if there is one."""
-    newest = max(_numbers(folder), default=None)
-    for entry in folder.iterdir():
-        if entry.name != str(newest):
-            shutil.rmtree(entry, ignore_errors=True)
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdigit()
+
+
+def _insist(allowed: Callable[[], bool] | None) -> None:
+    if allowed is not None and not allowed():
+        raise Overtaken
+
+
+def _sweep(folder: Path, job: int | None = None) -> list[int]:
+    """Remove all but the newest checkpoint, and what jobs after `job` write; return its number, if any."""
+    names = os.listdir(folder)  # once: a later job may save meanwhile
+    newest = max((int(name) for name in names if _is_number(name)), default=None)
+    for name in names:
+        if name != str(newest) and not (job is not None and is_later(name, job)):
+            shutil.rmtree(folder / name, ignore_errors=True)
     return [] if newest is None else [newest]
 
 

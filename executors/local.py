@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import selectors
 import signal
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from hbsim.errors import OutputError, ParameterError
+from hbsim.executors.local_child import Child
 from hbsim.executors.logs import trim
 from hbsim.executors.oom import OomWatch
 from hbsim.executors.server_client import Server
@@ -35,23 +35,6 @@ def trial_folder(trials: Path, trial: int) -> Path:
     return trials / f"{trial:06d}"
 
 
-@dataclass(slots=True)
-class _Child:
-    """A job's process as the controller knows it."""
-
-    task: Task
-    socket: socket.socket
-    ordered: float  # when its process was asked for
-    buffer: bytes = b""
-    said: int = 0
-    begun: float | None = None
-    end: Mapping[str, Any] | None = None
-    ended_at: float | None = None
-    killed: str | None = None
-    leaves: bool = False  # it was told to
-    unsent: list[Row] = field(default_factory=list)  # came with the end
-
-
 class LocalWorkers:
     """Runs each job in a process of its own on this machine (see `hbsim.runner.workers.Workers`).
 
@@ -59,8 +42,8 @@ class LocalWorkers:
     ----------
     train : dict
         Where the training function is, of `hbsim.executors.target.make_target`.
-    slots : sequence of Slot
-        The CPUs and GPUs of each worker.
+    slots : sequence of Slot, or mapping of int to Slot
+        The CPUs and GPUs of each worker, by its number. It may change.
     trials : Path
         The folder of the trials' folders.
     setup : mapping
@@ -69,6 +52,8 @@ class LocalWorkers:
         Whether trials are forked from the warm server, or load everything themselves.
     grace : float
         Seconds between SIGTERM and SIGKILL.
+    lease : Path, optional
+        The file of a `Lease`: when that is over, all trials end by themselves.
 
     Raises
     ------
@@ -79,16 +64,20 @@ class LocalWorkers:
     def __init__(
         self,
         train: Mapping[str, object],
-        slots: Sequence[Slot],
+        slots: Sequence[Slot] | Mapping[int, Slot],
         trials: Path,
         setup: Mapping[str, object],
         start: str,
         grace: float,
+        lease: Path | None = None,
     ) -> None:
         self.count = len(slots)
+        self._lease = lease
         self._train, self._start, self._grace = dict(train), start, grace
         self._slots, self._trials, self._setup = slots, trials, dict(setup)
-        self._children: dict[int, _Child] = {}
+        if lease is not None:
+            self._setup["lease"] = str(lease)
+        self._children: dict[int, Child] = {}
         self._messages: list[Message] = []
         self._held: list[tuple[float, Ended]] = []  # not to be said before
         self._oom = OomWatch()
@@ -102,9 +91,19 @@ class LocalWorkers:
         self._looked = time.monotonic()
         self._reported = False  # whether any trial has reported as it should
 
+    @property
+    def server(self) -> Server | None:
+        """The warm server; None before `launch`, and when it has died."""
+        return self._server
+
     def launch(self) -> None:
-        """Start the warm server; it loads the training function meanwhile."""
-        self._server = Server(self._train, self._start, self._grace)
+        """Start the warm server; it loads the training function meanwhile.
+
+        `wait` listens to it and raises what `prepare` would. Who does not call `prepare` has to wait with
+        `start` until `server` is ready.
+        """
+        self._server = Server(self._train, self._start, self._grace, lease=self._lease)
+        self._selector.register(self._server, selectors.EVENT_READ, self._server)
 
     def prepare(self) -> None:
         """Wait until the warm server has loaded the training function."""
@@ -112,7 +111,17 @@ class LocalWorkers:
             self.launch()
         assert self._server is not None
         self._server.wait_ready()
-        self._selector.register(self._server, selectors.EVENT_READ, self._server)
+
+    def watch(self, source: socket.socket, heard: Callable[[], object], writable: bool = False) -> None:
+        """Have `wait` call `heard` whenever there is something to read, or room to write if `writable`.
+
+        May be called again for the same source.
+        """
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if writable else 0)
+        if source in self._selector.get_map():
+            self._selector.modify(source, events, heard)
+        else:
+            self._selector.register(source, events, heard)
 
     # What the runner calls
 
@@ -127,14 +136,14 @@ class LocalWorkers:
             ours, theirs = socket.socketpair()
         except OSError as error:
             raise OutputError(str(folder), f"trial {task.trial} cannot be started: {error}") from error
-        child = self._children[task.job] = _Child(task, ours, time.monotonic())
+        child = self._children[task.job] = Child(task, ours, time.monotonic())
         slot = self._slots[worker]
         stop = task.stop if math.isfinite(task.stop) else None
         setup = {**self._setup, "folder": str(folder)}
         with theirs:
             self._server.run(task.job, theirs, slot.env, slot.cpus, slot.threads, str(folder / LOG))
         # Constants may be more than the socket takes: somebody has to be there who reads them.
-        self._send(child, {"task": {**asdict(task), "stop": stop}, "setup": setup})
+        child.send({"task": {**asdict(task), "stop": stop}, "setup": setup})
         ours.setblocking(False)
         self._selector.register(ours, selectors.EVENT_READ, child)
 
@@ -143,11 +152,13 @@ class LocalWorkers:
         if self._held:
             timeout = HOLD if timeout is None else min(timeout, HOLD)
         for key, _ in self._selector.select(timeout):
-            if isinstance(key.data, _Child):
+            if isinstance(key.data, Child):
                 if key.data.task.job in self._children:  # else the server has just said that it is gone
                     self._listen(key.data)
             elif isinstance(key.data, Server):
                 self._hear_server(key.data)
+            elif key.data is not None:
+                key.data()
             else:
                 with suppress(BlockingIOError):
                     os.read(self._wake_out, CHUNK)
@@ -181,13 +192,13 @@ class LocalWorkers:
                 child.killed = child.killed or reason or "it was killed"
             self._server.kill(job)
 
-    def close(self) -> None:
-        """Kill what is left and free everything."""
+    def close(self, patience: float | None = None) -> None:
+        """Kill what is left and free everything; see `Server.close`."""
         if self._closed:
             return
         self._closed = True
         if self._server is not None:
-            self._server.close()
+            self._server.close(patience)
         for child in self._children.values():
             child.socket.close()
         self._children.clear()
@@ -207,31 +218,20 @@ class LocalWorkers:
     def _order(self, job: int, order: Mapping[str, object]) -> None:
         child = self._children.get(job)
         if child is not None:
-            self._send(child, order)
+            child.send(order)
 
-    def _send(self, child: _Child, line: Mapping[str, object]) -> None:
-        # A few bytes into an empty buffer; if the child is gone, the server says so.
-        with suppress(BrokenPipeError, ConnectionResetError):
-            child.socket.sendall(json.dumps(line).encode() + b"\n")
-
-    def _listen(self, child: _Child) -> None:
+    def _listen(self, child: Child) -> None:
         """Take in what a child has said by now."""
         if not self._read(child):
             self._selector.unregister(child.socket)  # its end of the line is closed: it ends
 
-    def _read(self, child: _Child) -> bool:
-        try:
-            data = child.socket.recv(CHUNK)
-        except BlockingIOError:
-            return True
-        except ConnectionResetError:
-            data = b""
-        *lines, child.buffer = (child.buffer + data).split(b"\n")
+    def _read(self, child: Child) -> bool:
+        lines, open_ = child.read()
         for line in lines:
-            self._hear(child, json.loads(line))
-        return bool(data)
+            self._hear(child, line)
+        return open_
 
-    def _hear(self, child: _Child, said: Mapping[str, Any]) -> None:
+    def _hear(self, child: Child, said: Mapping[str, Any]) -> None:
         if "fatal" in said:
             if self._reported:  # others have done what it did not: only this trial fails, as its end says
                 return
@@ -261,12 +261,12 @@ class LocalWorkers:
         child = self._children.pop(job, None)
         if child is None:
             return
-        while self._read(child) and self._has_more(child):
+        while self._read(child) and child.has_more():
             pass
         with suppress(KeyError, ValueError):
             self._selector.unregister(child.socket)
         child.socket.close()
-        kind, reason = self._fate(child, status)
+        kind, reason = child.fate(status, self._oom)
         seconds: dict[str, float] = dict((child.end or {}).get("seconds", {}))
         if child.begun is not None:
             seconds["start"] = child.begun - child.ordered
@@ -281,32 +281,14 @@ class LocalWorkers:
         else:
             self._messages.append(ended)
 
-    def _has_more(self, child: _Child) -> bool:
-        try:
-            return bool(child.socket.recv(1, socket.MSG_PEEK))
-        except (BlockingIOError, ConnectionResetError):
-            return False
-
-    def _fate(self, child: _Child, status: int) -> tuple[str | None, str]:
-        """Return the kind of failure and its line; None where the job ended as it should."""
-        if child.killed is not None:
-            return "lost", child.killed
-        if child.end is not None:
-            return child.end["kind"], child.end["reason"]
-        if status >= 0:
-            return "error", f"its process ended with exit status {status}"
-        if status == -signal.SIGKILL and self._oom.happened():
-            return "oom", "its process was killed by the system, which ran out of memory"
-        name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
-        kind = "lost" if -status in (signal.SIGKILL, signal.SIGTERM) else "error"
-        return kind, f"its process was ended by {name}"
-
     def _lose_server(self, server: Server) -> None:
         """End what the dead server has left; the next job gets a new one."""
         self._selector.unregister(server)
+        self._server = None
+        if server.ready is None:
+            raise server.failure()
         server.kill_all()
         server.close()
-        self._server = None
         for job, child in list(self._children.items()):
             child.killed = child.killed or "the server that trials are forked from has died"
             self._exited(job, -signal.SIGKILL)

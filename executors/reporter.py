@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any, NoReturn, TypeVar
 
 from hbsim.errors import ParameterError, ProtocolError
 from hbsim.executors import checkpoint
-from hbsim.executors.trial_talk import Talk, TrialEnd
+from hbsim.executors.checkpoint_claim import is_overtaken
+from hbsim.executors.trial_talk import Talk, TrialEnd, leave_process
 
 __all__ = ["Reporter", "TrialEnd"]
 
@@ -33,7 +35,7 @@ class Reporter:
         The fields of a `Task`.
     setup : mapping
         ``time_attr`` and ``reward_attr``, the names of the resource and of the metric that decides;
-        ``folder``, the trial's.
+        ``folder``, the trial's; ``fenced``, if the job has claimed it, and a later job may do so.
     parameters : sequence of str
         The names of the search space: reported again, they are no metrics.
 
@@ -53,6 +55,7 @@ class Reporter:
         self._reward: str = setup["reward_attr"]
         self._hidden = (frozenset(parameters) | {self._time}) - {self._reward}
         self._folder = Path(setup["folder"]).absolute()  # the function may change the working directory
+        self._allowed = self._may_save if setup.get("fenced") else None
         self._home = (os.getpid(), threading.get_ident())
         self._on_pause: Callable[[], object] | None = None
         talk.pause = self._pause
@@ -150,7 +153,16 @@ class Reporter:
 
     def _save(self, obj: object) -> None:
         last = self._talk.last if math.isfinite(self._talk.last) else None
-        checkpoint.save(self._folder / checkpoint.NAME, obj, resource=last, job=self._job)
+        folder = self._folder / checkpoint.NAME
+        try:
+            checkpoint.save(folder, obj, resource=last, job=self._job, allowed=self._allowed)
+        except checkpoint.Overtaken:
+            print("hbsim: a later job of this trial has been started; this one ends here", file=sys.stderr)
+            leave_process(1)
+
+    def _may_save(self) -> bool:
+        self._talk.look()
+        return not is_overtaken(self._folder / checkpoint.NAME, self._job)
 
     def _resource(self, report: Mapping[str, object]) -> float:
         name = self._time

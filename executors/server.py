@@ -2,7 +2,8 @@
 
 It speaks JSON lines over the socket whose file descriptor it is started with. In come ``setup`` first, then
 ``run``, with the socket of the job's process beside it, ``kill``, and the end of file, upon which everything
-that was started is killed. Out go ``ready`` or ``fatal`` once, ``forked`` and ``exited`` once a job.
+that was started is killed; so it is when the lease is over, if there is one. Out go ``ready`` or ``fatal``
+once, ``forked`` and ``exited`` once a job.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, Final, NoReturn
 from hbsim.errors import ParameterError
 from hbsim.executors import proc, warm
 from hbsim.executors.job_processes import JobProcesses
+from hbsim.executors.lease import Lease
 from hbsim.executors.offspring import Order, find_entry, live
 from hbsim.executors.server_lines import Lines, fatal
 from hbsim.executors.spawned import spawn
@@ -30,6 +32,7 @@ from hbsim.executors.threads import limit_threads
 __all__ = ["main"]
 
 _HANDLED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
+_LOOK: Final = 1.0  # seconds between two looks at the lease
 
 
 def main() -> NoReturn:
@@ -54,6 +57,7 @@ class _Server:
         self._descriptors: list[int] = []
         self._processes = JobProcesses()
         self._pid = os.getpid()
+        self._lease: Lease | None = None
 
     def serve(self) -> NoReturn:
         """Load the function, and run jobs until the controller is gone."""
@@ -62,9 +66,12 @@ class _Server:
         for number in _HANDLED:
             signal.signal(number, _nothing)
         try:
+            if self._setup["lease"] is not None:
+                self._lease = Lease(self._setup["lease"])
             if self._load():
                 self._processes.keep_children()
                 self._listen()
+                self._forget_lease()
         except BaseException:
             traceback.print_exc()
         self._processes.kill_all()
@@ -107,12 +114,23 @@ class _Server:
         self._selector.register(self._lines.connection, selectors.EVENT_READ, self._obey)
         self._selector.register(out, selectors.EVENT_READ, lambda: os.read(out, 1 << 12))
         self._watch_parent()
-        while not self._lines.closed:
-            for key, _ in self._selector.select(self._processes.timeout()):
+        while not self._lines.closed and not (self._lease is not None and self._lease.expired()):
+            for key, _ in self._selector.select(self._timeout()):
                 key.data()
             self._processes.kill_overdue()
             for job, status in self._processes.reap():
                 self._lines.say({"exited": job, "status": status})
+
+    def _timeout(self) -> float | None:
+        timeout = self._processes.timeout()
+        if self._lease is None:
+            return timeout
+        return _LOOK if timeout is None else min(_LOOK, timeout)
+
+    def _forget_lease(self) -> None:
+        if self._lease is not None:  # whoever made the file may be gone
+            with suppress(OSError):
+                os.unlink(self._setup["lease"])
 
     def _watch_parent(self) -> None:
         """Notice the controller's death even if a process that it forked keeps the socket open."""

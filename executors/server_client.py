@@ -5,28 +5,43 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 from hbsim.errors import OutputError, ParameterError
 from hbsim.executors import proc
 from hbsim.executors.threads import thread_variables
 
-__all__ = ["ENTRY", "Server"]
+__all__ = ["ENTRY", "NotLoaded", "Server"]
 
 ENTRY: Final = "hbsim.executors.trial:run"
 _CHUNK: Final = 1 << 16
 _CLOSE_SECONDS: Final = 10.0  # longer than the server takes to give up
 _POLL: Final = 0.01
 _LOOK: Final = 0.2
+_SOON: Final = 1.0  # seconds in which a process ends that has closed the line
 _CODE: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from hbsim.executors.server import main; main()"
 )
+
+
+class NotLoaded(ParameterError):
+    """The server has ended while it loaded the training function.
+
+    Attributes
+    ----------
+    killed : bool
+        Whether something else has ended it, as a system that has run out of memory does.
+    """
+
+    killed = False
 
 
 class Server:
@@ -44,11 +59,15 @@ class Server:
         Environment variables of the server and of all jobs, beside this process's own; None removes one.
     entry : str, optional
         What a job's process calls, ``module:function``, with the function and its socket.
+    lease : Path, optional
+        The file of a `Lease`: when that is over, the server kills all jobs and ends.
 
     Attributes
     ----------
     pid : int
         The server's process id.
+    ready : float or None
+        How many seconds it took to load the function; None as long as it has not.
     dead : bool
         Whether the server has closed the line: it has ended.
 
@@ -65,12 +84,14 @@ class Server:
         grace: float,
         env: Mapping[str, str | None] | None = None,
         entry: str = ENTRY,
+        lease: Path | None = None,
     ) -> None:
         self.dead = False
+        self.ready: float | None = None
         self._label = f"{train.get('file', train.get('module', ''))}:{train['name']}".lstrip(":")
         self._pids: dict[int, int] = {}
         self._buffer = b""
-        self._ready = self._closed = False
+        self._closed = False
         environment, unset = _environment(env or {})
         self._socket, theirs = socket.socketpair()
         try:
@@ -81,7 +102,7 @@ class Server:
             raise
         self.pid = self._process.pid
         setup = {"train": train, "start": start, "grace": grace, "entry": entry, "unset": unset}
-        self._send({"setup": setup})
+        self._send({"setup": {**setup, "lease": None if lease is None else str(lease)}})
 
     def fileno(self) -> int:
         """Return the file descriptor that is readable when `receive` has something."""
@@ -102,15 +123,21 @@ class Server:
             if not select.select([self._socket], [], [], _LOOK)[0]:
                 continue
             self._socket.settimeout(None)
-            for message in self._take():
-                if "ready" in message:
-                    return float(message["ready"])
+            self._take()
+            if self.ready is not None:
+                return self.ready
+        raise self.failure()
+
+    def failure(self) -> NotLoaded:
+        """Return why a server that is dead has never been ready."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_SOON)
         self.close()
         code = self._process.returncode
         how = f"signal {-code}" if code < 0 else f"exit status {code}"
-        raise ParameterError(
-            "train", self._label, f"must load in a process of its own; that ended with {how}"
-        )
+        error = NotLoaded("train", self._label, f"must load in a process of its own; that ended with {how}")
+        error.killed = -code in (signal.SIGKILL, signal.SIGTERM)
+        return error
 
     def run(
         self,
@@ -180,16 +207,22 @@ class Server:
                 proc.kill(pid)
             time.sleep(_POLL)
 
-    def close(self) -> None:
-        """End the server, and with it all that it has started. May be called twice."""
+    def close(self, patience: float | None = None) -> None:
+        """End the server, and with it all that it has started. May be called twice.
+
+        Parameters
+        ----------
+        patience : float, optional
+            Seconds after which it is killed; by default longer than it takes to give up.
+        """
         if self._closed:
             return
         try:
-            if self._ready:  # else it does not listen yet
+            if self.ready is not None:  # else it does not listen yet
                 with suppress(OSError):
                     self._socket.shutdown(socket.SHUT_WR)
                 with suppress(subprocess.TimeoutExpired):
-                    self._process.wait(_CLOSE_SECONDS)
+                    self._process.wait(_CLOSE_SECONDS if patience is None else patience)
         finally:  # Ctrl-C may have ended the wait
             if self._process.poll() is None:
                 self.kill_all()
@@ -228,7 +261,7 @@ class Server:
         elif "exited" in message:
             self._pids.pop(message["exited"], None)
         elif "ready" in message:
-            self._ready = True
+            self.ready = float(message["ready"])
 
 
 def _environment(changes: Mapping[str, str | None]) -> tuple[dict[str, str], list[str]]:

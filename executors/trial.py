@@ -19,6 +19,7 @@ import numpy as np
 
 from hbsim.core.space import Args, arguments, space_of
 from hbsim.errors import ParameterError
+from hbsim.executors.lease import Lease
 from hbsim.executors.reporter import Reporter
 from hbsim.executors.seeding import seed_everything
 from hbsim.executors.trial_channel import Channel, Gone
@@ -64,7 +65,7 @@ def _run(
     channel: Channel,
     started: float,
 ) -> int:
-    talk = Talk(channel, inf if task["stop"] is None else task["stop"])
+    talk = Talk(channel, inf if task["stop"] is None else task["stop"], _lease(setup))
     owner = os.getpid()
     with _sigterm(talk):
         error = _call(function, task, setup, talk, started)
@@ -76,6 +77,16 @@ def _run(
         write_out()  # the log is whole before the end is told
         talk.finish(kind, reason)
     return 0 if talk.left or (kind is None and talk.told != "fatal") else 1
+
+
+def _lease(setup: Mapping[str, Any]) -> Lease | None:
+    """Open the lease; a file that has gone means that it is over."""
+    if "lease" not in setup:
+        return None
+    try:
+        return Lease(setup["lease"])
+    except OSError:
+        leave_process(1)
 
 
 def _call(

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from math import inf
 from typing import Any, NoReturn
 
+from hbsim.executors.lease import Lease
 from hbsim.executors.trial_channel import Channel, Gone, nothing
 
 __all__ = ["Talk", "TrialEnd", "leave_process", "write_out"]
@@ -51,6 +52,8 @@ class Talk:
         To the controller.
     milestone : float
         The first resource at which training waits; infinite for never.
+    lease : Lease, optional
+        When it is over, the process ends as soon as the function says anything.
 
     Attributes
     ----------
@@ -67,8 +70,9 @@ class Talk:
         Called before the function leaves for a pause.
     """
 
-    def __init__(self, channel: Channel, milestone: float) -> None:
+    def __init__(self, channel: Channel, milestone: float, lease: Lease | None = None) -> None:
         self._channel = channel
+        self._lease = lease
         self.milestone = milestone
         self.last = -inf
         self.seconds = {"load": 0.0, "save": 0.0, "wait": 0.0}
@@ -87,8 +91,15 @@ class Talk:
         """Whether the function was told to leave."""
         return self.told in _LEFT
 
+    def look(self) -> None:
+        """End the process if its lease is over: its work may have been given to another host."""
+        if self._lease is not None and self._lease.expired():
+            print("hbsim: the lease of this trial is over; its process ends here", file=sys.stderr)
+            leave_process(1)
+
     def begin(self) -> None:
         """Say that the function is called now."""
+        self.look()
         self._begun = time.monotonic()
         self._channel.put({"begin": round(self._begun, 6)})
         self._channel.push()
@@ -152,6 +163,7 @@ class Talk:
             One line.
         """
         self.close()
+        self.look()
         if self.told == "fatal":
             kind, reason = "error", self._problem
         end = {"kind": None if self.left else kind, "reason": reason, "left": self.left}
@@ -181,13 +193,16 @@ class Talk:
         self.milestone = inf if message["go"] is None else message["go"]
 
     def _exchange(self, wait: bool) -> dict[str, Any] | None:
+        self.look()
         try:
             with self._channel.whole():
                 self._put_rows(wait)
             self._channel.push(wait)
-            return self._channel.receive(wait)
+            message = self._channel.receive(wait)
         except Gone:
             leave_process(1)
+        self.look()  # the wait may have been long
+        return message
 
     def _put_rows(self, wait: bool = False) -> None:
         self._channel.put({"rows": self._rows, "wait": True} if wait else {"rows": self._rows})

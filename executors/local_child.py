@@ -1,0 +1,73 @@
+"""A job's process, as whoever drives the study knows it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from hbsim.executors.oom import OomWatch
+from hbsim.runner.workers import Row, Task
+
+__all__ = ["Child"]
+
+_CHUNK: Final = 1 << 18
+
+
+@dataclass(slots=True)
+class Child:
+    """What is known of a job's process, and the line to it."""
+
+    task: Task
+    socket: socket.socket
+    ordered: float  # when its process was asked for
+    buffer: bytes = b""
+    said: int = 0
+    begun: float | None = None
+    end: Mapping[str, Any] | None = None
+    ended_at: float | None = None
+    killed: str | None = None
+    leaves: bool = False  # it was told to
+    unsent: list[Row] = field(default_factory=list)  # came with the end
+
+    def send(self, line: Mapping[str, object]) -> None:
+        """Send a line."""
+        # A few bytes into an empty buffer; if the child is gone, the server says so.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.socket.sendall(json.dumps(line).encode() + b"\n")
+
+    def read(self) -> tuple[list[dict[str, Any]], bool]:
+        """Return the lines that have come whole by now, and whether its end of the line is open."""
+        try:
+            data = self.socket.recv(_CHUNK)
+        except BlockingIOError:
+            return [], True
+        except ConnectionResetError:
+            data = b""
+        *lines, self.buffer = (self.buffer + data).split(b"\n")
+        return [json.loads(line) for line in lines], bool(data)
+
+    def has_more(self) -> bool:
+        """Whether there is something to read."""
+        try:
+            return bool(self.socket.recv(1, socket.MSG_PEEK))
+        except (BlockingIOError, ConnectionResetError):
+            return False
+
+    def fate(self, status: int, oom: OomWatch) -> tuple[str | None, str]:
+        """Return the kind of failure and its line; None where the job ended as it should."""
+        if self.killed is not None:
+            return "lost", self.killed
+        if self.end is not None:
+            return self.end["kind"], self.end["reason"]
+        if status >= 0:
+            return "error", f"its process ended with exit status {status}"
+        if status == -signal.SIGKILL and oom.happened():
+            return "oom", "its process was killed by the system, which ran out of memory"
+        name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
+        kind = "lost" if -status in (signal.SIGKILL, signal.SIGTERM) else "error"
+        return kind, f"its process was ended by {name}"
