@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor
 
 from hbsim.errors import ParameterError
@@ -12,7 +12,7 @@ from hbsim.executors.devices import Gpu
 from hbsim.executors.resource import Need, read_resource
 from hbsim.executors.threads import thread_variables
 
-__all__ = ["Slot", "describe", "make_slots"]
+__all__ = ["Slot", "check_workers", "describe", "make_slots", "seen_as", "with_threads"]
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _PARTS = {2: "half", 3: "a third", 4: "a quarter"}
@@ -53,6 +53,7 @@ def make_slots(
     cpus: Sequence[int],
     gpus: Sequence[Gpu],
     cpu_limit: float | None = None,
+    host: str = "this machine",
 ) -> list[Slot]:
     """Divide a machine among workers.
 
@@ -79,6 +80,8 @@ def make_slots(
     cpu_limit : float, optional
         How many cores' worth of time there is. Where it is less than the cores, it counts in their place, and
         no worker is bound to cores: those beside us on the machine would be bound to the same.
+    host : str
+        What errors call the machine.
 
     Returns
     -------
@@ -90,15 +93,34 @@ def make_slots(
     ParameterError
         A value that cannot be, or more than the machine has.
     """
-    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
-        raise ParameterError("workers", workers, "is a whole number, at least 1; None for as many as fit")
+    check_workers(workers)
     cores = len(cpus) if cpu_limit is None else max(1, min(len(cpus), floor(cpu_limit)))
-    machine = _Machine(sorted(cpus), cores, gpus)
+    machine = _Machine(sorted(cpus), cores, gpus, host)
     asked = read_resource(resource)
     need = asked.settled(workers, len(gpus))
     count = _how_many(workers, need, machine)
     set_visible = bool(gpus) or asked.gpus is not None
     return [_slot(worker, count, need, machine, set_visible) for worker in range(count)]
+
+
+def check_workers(workers: int | None) -> None:
+    """Raise a ParameterError unless `workers` is None or a whole number of at least 1."""
+    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
+        raise ParameterError("workers", workers, "is a whole number, at least 1; None for as many as fit")
+
+
+def with_threads(slot: Slot, threads: int) -> Slot:
+    """Return the slot for trials that compute with so many threads, however many cores they have."""
+    return replace(slot, threads=threads, env={**slot.env, **thread_variables(threads)})
+
+
+def seen_as(slot: Slot, gpus: Iterable[Gpu]) -> Slot:
+    """Return the slot for a process that knows the same GPUs by the names in `gpus`."""
+    names = {gpu.uuid: gpu for gpu in gpus}
+    seen = tuple(names[gpu.uuid] for gpu in slot.gpus)
+    if seen == slot.gpus:
+        return slot
+    return replace(slot, gpus=seen, env={**slot.env, _VISIBLE: ",".join(gpu.visible for gpu in seen)})
 
 
 def describe(slots: Sequence[Slot]) -> str:
@@ -138,6 +160,7 @@ class _Machine:
     cpus: Sequence[int]
     cores: int  # how many of them there is time for
     gpus: Sequence[Gpu]
+    name: str
 
     def cpus_in_words(self) -> str:
         words = _count(len(self.cpus), "CPU core")
@@ -157,7 +180,7 @@ def _how_many(workers: int | None, need: Need, machine: _Machine) -> int:
         (need.gpus or 0, len(machine.gpus), _gpus_in_words(need.gpus or 0, need.sharing), gpus),
     ):
         if needed > there:
-            raise ParameterError("resource", need.given, f"a trial needs {needs}; this machine has {has}")
+            raise ParameterError("resource", need.given, f"a trial needs {needs}; {machine.name} has {has}")
     fits = []
     if need.cpus:
         fits.append(machine.cores // need.cpus)
@@ -167,7 +190,7 @@ def _how_many(workers: int | None, need: Need, machine: _Machine) -> int:
         return min([*fits, max(machine.cores, len(machine.gpus))])
     if fits and workers > min(fits):
         rule = (
-            f"no more than {min(fits)} fit with resource={need.given!r}; this machine has {cpus} and {gpus}"
+            f"no more than {min(fits)} fit with resource={need.given!r}; {machine.name} has {cpus} and {gpus}"
         )
         raise ParameterError("workers", workers, rule)
     return workers

@@ -1,0 +1,129 @@
+"""What an agent sees of its machine, and the agents that see the same: a pool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import floor
+from typing import TypeAlias
+
+from hbsim.executors.dask.shares import Share, View
+from hbsim.executors.devices import Gpu
+from hbsim.executors.slots import Slot, make_slots, with_threads
+
+__all__ = ["Machine", "Pool", "Thing", "find_pool"]
+
+Thing: TypeAlias = tuple[str, int] | str  # a core of a machine, or the UUID of a GPU
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What an agent sees of the machine that it runs on.
+
+    Attributes
+    ----------
+    boot : str
+        Which machine it is, since when it runs.
+    host : str
+        Its name, or that of the container.
+    cpus : tuple of int
+        The ids of the CPU cores that the agent may use, at least one.
+    cpu_limit : float or None
+        How many cores' worth of time a quota leaves it, as of `hbsim.executors.devices.cpu_limit`.
+    gpus : tuple of Gpu
+        The GPUs that it sees, in its order and by its names.
+    threads : int or None
+        How many threads its user wants trials to compute with, if anything was said.
+    """
+
+    boot: str
+    host: str
+    cpus: tuple[int, ...]
+    cpu_limit: float | None
+    gpus: tuple[Gpu, ...]
+    threads: int | None
+
+    @property
+    def sight(self) -> tuple[frozenset[int], frozenset[str]]:
+        """The cores and GPUs, whatever their order."""
+        return frozenset(self.cpus), frozenset(gpu.uuid for gpu in self.gpus)
+
+    @property
+    def most(self) -> int:
+        """How many cores there is time for, at least one."""
+        return (
+            len(self.cpus) if self.cpu_limit is None else max(1, min(len(self.cpus), floor(self.cpu_limit)))
+        )
+
+
+@dataclass(slots=True)
+class Pool:
+    """The agents of one machine that see the same of it, and the workers that any of them can run.
+
+    Attributes
+    ----------
+    machine : Machine
+        As the agent that came first sees it, or came back first.
+    agents : dict of str to Machine
+        Those that are there.
+    numbers : list of int
+        Of its workers.
+    cores : tuple of int
+        What its workers have, all together.
+    """
+
+    machine: Machine
+    agents: dict[str, Machine] = field(default_factory=dict)
+    numbers: list[int] = field(default_factory=list)
+    cores: tuple[int, ...] = ()
+
+    def enter(self, agent: str, machine: Machine) -> None:
+        """Take an agent in."""
+        if not self.agents:
+            self.machine = machine
+        self.agents[agent] = machine
+
+    def view(self, taken: Mapping[Thing, object]) -> View:
+        """Return what is free of what the agents see."""
+        one = self.machine
+        cores = tuple(core for core in sorted(one.cpus) if (one.boot, core) not in taken)
+        gpus = tuple(gpu.uuid for gpu in one.gpus if gpu.uuid not in taken)
+        return View(one.boot, cores, one.most, gpus, not one.gpus)
+
+    def make(self, share: Share, resource: Mapping[str, object] | None, first: int) -> list[Slot]:
+        """Make the pool's workers of what it was dealt, numbered from `first`."""
+        one, self.cores = self.machine, share.cores
+        gpus = [gpu for gpu in one.gpus if gpu.uuid in share.gpus]
+        slots = make_slots(share.count, resource, share.cores or one.cpus[:1], gpus)
+        self.numbers = list(range(first, first + share.count))
+        # Under a quota the cores that these would be bound to are also those of others; see make_slots.
+        if not share.cores or one.most < len(one.cpus):
+            slots = [replace(slot, cpus=None) for slot in slots]
+        if one.threads and "num_cpus" not in (resource or {}):
+            slots = [with_threads(slot, one.threads) for slot in slots]
+        return [replace(slot, worker=first + slot.worker) for slot in slots]
+
+    def holds(self, slot: Slot) -> list[Thing]:
+        """Return what no other pool's worker may have while one of this pool has `slot`."""
+        cores = self.cores if slot.cpus is None else slot.cpus
+        return [*((self.machine.boot, core) for core in cores), *(gpu.uuid for gpu in slot.gpus)]
+
+
+def find_pool(pools: Iterable[Pool], machine: Machine) -> Pool | None:
+    """Return the pool that an agent there belongs to: its machine's, or one that waits for such an agent."""
+    alike = [pool for pool in pools if pool.machine.sight == machine.sight]
+    for pool in alike:
+        if (pool.machine.boot, pool.machine.host) == (machine.boot, machine.host):
+            return pool
+    empty = [pool for pool in alike if not pool.agents]
+    return _waiting(empty, machine)
+
+
+def _waiting(pools: Sequence[Pool], machine: Machine) -> Pool | None:
+    for pool in pools:
+        if pool.machine.boot == machine.boot:  # a container under another name
+            return pool
+    for pool in pools:
+        if pool.machine.host == machine.host or machine.gpus:  # the machine was started anew
+            return pool
+    return None
