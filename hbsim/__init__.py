@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from hbsim.core import make_scheduler
     from hbsim.core.space import Bool, Choice, Int, Real, Space, args
+    from hbsim.executors.dask.options import Dask
     from hbsim.live.load import load
     from hbsim.live.result import RunResult
     from hbsim.live.run import run
@@ -25,6 +26,7 @@ __all__ = [
     "Bool",
     "Choice",
     "Cluster",
+    "Dask",
     "FIFOScheduler",
     "HyperbandScheduler",
     "Int",
@@ -43,6 +45,7 @@ _HOMES: Final = {
     "Bool": "hbsim.core.space",
     "Choice": "hbsim.core.space",
     "Cluster": "hbsim.simulation",
+    "Dask": "hbsim.executors.dask.options",
     "FIFOScheduler": "hbsim.seed.fifo",
     "HyperbandScheduler": "hbsim.seed.hyperband",
     "Int": "hbsim.core.space",

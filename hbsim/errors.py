@@ -7,6 +7,7 @@
     ├── ProtocolError    (RuntimeError)  a report or failure that cannot be
     ├── SurrogateError   (ValueError)    learning curves that cannot be used
     ├── JournalError     (ValueError)    a study's journal that is damaged, or not one
+    ├── ExecutorError    (RuntimeError)  what runs the trials is lost, as a cluster's scheduler
     └── OutputError      (OSError)       results that cannot be written or read
     HbsimWarning         (UserWarning)   something was done that the user may not expect
 """
@@ -17,6 +18,7 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
+    "ExecutorError",
     "HbsimError",
     "HbsimWarning",
     "JournalError",
@@ -125,6 +127,26 @@ class JournalError(HbsimError, ValueError):
 
     def __reduce__(self) -> tuple[type, tuple[str, int, str]]:
         return type(self), (self.path, self.line, self.problem)
+
+
+class ExecutorError(HbsimError, RuntimeError):
+    """What runs the trials is lost; the study stands in its journal, and can be resumed.
+
+    Attributes
+    ----------
+    executor : str
+        Which one: ``"dask"``.
+    problem : str
+        What was lost, and how that is known.
+    """
+
+    def __init__(self, executor: str, problem: str) -> None:
+        self.executor = executor
+        self.problem = problem
+        super().__init__(f"{executor}: {problem}")
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.executor, self.problem)
 
 
 class OutputError(HbsimError, OSError):

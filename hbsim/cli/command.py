@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from hbsim.cli.fields import Step
-from hbsim.errors import HbsimError, HbsimWarning, OutputError, ParameterError
+from hbsim.errors import ExecutorError, HbsimError, HbsimWarning, OutputError, ParameterError
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -39,7 +39,7 @@ def say(kind: str, text: str) -> None:
 
 def exit_code(error: HbsimError) -> int:
     """Return 1 where the work failed, 2 where the request was wrong."""
-    return 1 if isinstance(error, OutputError) else 2
+    return 1 if isinstance(error, OutputError | ExecutorError) else 2
 
 
 # Options in groups

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,8 +17,11 @@ from hbsim.history.lock import StudyLock
 __all__ = ["StudyFolder"]
 
 JOURNAL: Final = "journal.jsonl"
+DASK: Final = "dask.json"
 # What may be there before a study begins: of one that ended before its journal did, or of its scheduler.
-OURS: Final = frozenset({"lock", "study.json", "environment.json", "scheduler.json", "curves.png", "trials"})
+OURS: Final = frozenset(
+    {"lock", "study.json", "environment.json", DASK, "scheduler.json", "curves.png", "trials"}
+)
 
 
 class StudyFolder:
@@ -30,6 +33,7 @@ class StudyFolder:
         study.json         what the study is
         environment.json   versions, git revision, hardware, of each time it was run
         lock               keeps a second process out
+        dask.json          how the hosts of a Dask cluster know it, once it has run on one
         trials/000012/     log.txt, checkpoint/, files/
         tensorboard/       event files, if they were asked for
         *.parquet, summary.json    results, written at the end
@@ -70,6 +74,26 @@ class StudyFolder:
             raise ParameterError(field, shown, "holds a study already; resume=True goes on with it")
         if any(entry.name not in OURS for entry in self.path.iterdir()):
             raise ParameterError(field, shown, "is a folder with other files; choose another name")
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Make the folder if need be, and keep others out of it; leave nothing if no study begins in it."""
+        there = self.path.is_dir()
+        with self.lock():
+            try:
+                yield
+            except BaseException:
+                if not self.holds_study:
+                    self._withdraw(there)
+                raise
+
+    def _withdraw(self, was_there: bool) -> None:
+        for name in ("lock", DASK):
+            (self.path / name).unlink(missing_ok=True)
+        with suppress(OSError):  # not empty: of an earlier study
+            self.trials.rmdir()
+            if not was_there:
+                self.path.rmdir()
 
     def lock(self) -> StudyLock:
         """Make the folder if need be, and keep others out of it."""

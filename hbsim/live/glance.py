@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Final
@@ -15,7 +15,7 @@ from hbsim.live.spec import Spec
 from hbsim.live.words import amount, hms, number, plain, span
 from hbsim.runner.ledger import Record, Stay
 
-__all__ = ["Glance", "Mishap"]
+__all__ = ["WAITING", "Glance", "Mishap"]
 
 SILENT: Final = 60.0  # seconds without a report before it is mentioned
 TOLD: Final = ("reach", "fail", "return")  # after these the scheduler is asked again
@@ -27,6 +27,7 @@ WHY: Final = {
 }
 RUNG: Final = "the rung waits for its last trials"
 REST: Final = {"promotion": ", nothing promotable", "sha": f", {RUNG}", "hyperband": f", {RUNG}"}
+WAITING: Final = "no workers: waiting for a host"
 LEAVING: Final = {PAUSE: "paused, saving", STOP: "stopped, leaving", COMPLETE: "completed, leaving"}
 
 
@@ -67,8 +68,8 @@ class Glance:
         Its scheduler and ledger.
     place : StudyFolder
         Its folder.
-    workers : int
-        How many there are.
+    workers : int or None
+        How many there are; None: those of hosts that come and go, as the journal tells.
     clock : callable
         Seconds; it only has to go forwards.
 
@@ -76,6 +77,10 @@ class Glance:
     ----------
     last_failure : Mishap or None
         Since this process began.
+    shut : dict of int to str
+        Workers that have no host any more, and why.
+    hosts : dict of int to str
+        The host of each worker, open or shut; empty where there is only this machine.
     """
 
     def __init__(
@@ -83,11 +88,15 @@ class Glance:
         spec: Spec,
         standing: Standing,
         place: StudyFolder,
-        workers: int,
+        workers: int | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.spec, self.place, self.workers = spec, place, workers
+        self.spec, self.place = spec, place
         self.scheduler, self.ledger = standing.scheduler, standing.ledger
+        self.shut: dict[int, str] = {}
+        self.hosts: dict[int, str] = {}
+        self._fixed = None if workers is None else range(workers)
+        self._opened = self.ledger.capacity or 0.0  # worker seconds of earlier processes
         self.last_failure: Mishap | None = None
         self._clock = clock
         self._began = self.ledger.now
@@ -110,6 +119,11 @@ class Glance:
             self._said.pop(job, None)
         elif kind == "fail":
             self._fail(record)
+        elif kind == "open":
+            self.hosts[record["worker"]] = plain(record["host"])
+            self.shut.pop(record["worker"], None)
+        elif kind == "shut":
+            self.shut[record["worker"]] = plain(record["reason"])
         if kind in TOLD:
             self._in_vain = False
         elif kind == "none":
@@ -130,18 +144,33 @@ class Glance:
         return self.ledger.now + self._clock() - self._seen
 
     @property
+    def open(self) -> Sequence[int]:
+        """The workers that can have jobs."""
+        return sorted(self.ledger.machines) if self._fixed is None else self._fixed
+
+    @property
+    def idle_workers(self) -> int:
+        """How many of them have none."""
+        return sum(worker not in self.ledger.workers for worker in self.open)
+
+    @property
     def busy_share(self) -> float:
         """The share of worker seconds that were occupied, since this process began."""
         now = self.elapsed
         busy = self._busy + sum(now - start for start in self._starts.values())
-        capacity = self.workers * (now - self._began)
+        capacity = self._capacity(now)
         return min(1.0, busy / capacity) if capacity > 0 else 0.0
+
+    def _capacity(self, now: float) -> float:
+        if self._fixed is not None:
+            return len(self._fixed) * (now - self._began)
+        until_now = len(self.ledger.machines) * (now - self.ledger.now)
+        return (self.ledger.capacity or 0.0) - self._opened + until_now
 
     @property
     def ending(self) -> bool:
         """Whether nothing starts any more although there might be jobs; only right between two events."""
-        idle = len(self.ledger.workers) < self.workers
-        return idle and bool(self._starts) and not self._in_vain and self.ledger.why is None
+        return bool(self.idle_workers and self._starts) and not self._in_vain and self.ledger.why is None
 
     def name(self) -> str:
         """Say what runs."""
@@ -172,7 +201,9 @@ class Glance:
         """Say how busy the workers are, or why it is over."""
         if self.ledger.why is not None:
             return WHY.get(self.ledger.why, self.ledger.why)
-        idle, why = self.workers - len(self.ledger.workers), self.idle()
+        if not self.open:
+            return WAITING
+        idle, why = self.idle_workers, self.idle()
         more = f"; {idle:,} idle: {why}" if idle and why else ""
         return f"workers busy {self.busy_share:.0%}{more}"
 
@@ -191,6 +222,26 @@ class Glance:
         return f"trial {mishap.trial}{at} ({mishap.kind}{again}): {mishap.reason}"
 
     # Of workers
+
+    def rows(self) -> list[int]:
+        """Return the workers to be shown: those that have jobs or can have them, then the others."""
+        there = sorted({*self.open, *self.ledger.workers})
+        return [*there, *sorted(set(self.shut).difference(there))]
+
+    @property
+    def several_hosts(self) -> bool:
+        """Whether the workers are of more than one host."""
+        return len(set(self.hosts.values())) > 1
+
+    def what(self, worker: int) -> str:
+        """Say what a worker does."""
+        if worker in self.shut:
+            return f"its host is gone: {self.shut[worker]}"
+        stay = self.ledger.workers.get(worker)
+        if stay is not None:
+            return self.doing(stay)
+        why = self.idle()
+        return f"idle: {why}" if why else "idle"
 
     def rung(self, stay: Stay) -> str:
         """Say to which of its rungs a trial trains: ``"2/4"``."""

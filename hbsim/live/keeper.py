@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -31,6 +32,10 @@ class Keeper:
         of the incumbent; ``"all"``; ``"none"``.
     trials : Path
         The folder of the trials' folders.
+    scheduler, ledger
+        Of the study.
+    prune : callable, optional
+        Told of trials whose files are removed: there may be some on other machines.
 
     Raises
     ------
@@ -38,11 +43,20 @@ class Keeper:
         `keep` is none of these.
     """
 
-    def __init__(self, keep: str, trials: Path, scheduler: Scheduler, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        keep: str,
+        trials: Path,
+        scheduler: Scheduler,
+        ledger: Ledger,
+        prune: Callable[[int], None] | None = None,
+    ) -> None:
         check_keep(keep)
         self._keep, self._trials = keep, trials
         self._scheduler, self._ledger = scheduler, ledger
+        self._prune = prune
         self._over: set[int] = set()  # their files are to go
+        self._removed: set[int] = set()
 
     def catch_up(self) -> None:
         """Look at all trials, after a study has been read again."""
@@ -59,6 +73,10 @@ class Keeper:
 
     def tick(self) -> None:
         """Nothing is done by the clock."""
+
+    def kept(self) -> list[int]:
+        """Return the trials whose checkpoints stay: they can go on, or `keep` keeps them."""
+        return [trial for trial in range(self._scheduler.started) if trial not in self._removed]
 
     def _sweep(self, record: Record | None = None) -> None:
         self._over.update(self._scheduler.dropped())
@@ -77,10 +95,13 @@ class Keeper:
                 self._remove(trial)
 
     def _remove(self, trial: int) -> None:
+        self._removed.add(trial)
         folder = trial_folder(self._trials, trial)
         with suppress(OutputError):  # no reason to end a study
             checkpoint.remove(folder / checkpoint.NAME)
         shutil.rmtree(folder / "files", ignore_errors=True)
+        if self._prune is not None:
+            self._prune(trial)
 
 
 def check_keep(keep: str) -> None:

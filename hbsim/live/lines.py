@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from hbsim.executors.local import trial_folder
-from hbsim.live.glance import Glance, Mishap
+from hbsim.live.glance import WAITING, Glance, Mishap
 from hbsim.live.words import hms, near
 from hbsim.runner.ledger import Record
 
@@ -18,13 +18,15 @@ EVERY: Final = 10.0  # seconds between two summaries
 QUIET: Final = 600.0  # the same while nothing changes
 APART: Final = 1.0  # seconds between two lines about the incumbent
 FAILURES: Final = 5  # that are told one by one between two summaries
+HOSTS: Final = 3  # that are named when workers come and go
 
 
 class PlainLines:
-    """An `Observer` that writes a line when the incumbent improves and when a trial fails, and summaries.
+    """An `Observer` that writes a line when the incumbent improves, when a trial fails, and summaries.
 
     A summary comes at most every ten seconds, and every ten minutes while nothing changes. The incumbent
-    has at most a line a second, and of many failures the first five between two summaries have one each.
+    has at most a line a second, hosts that come and go have one, too, and of many failures the first five
+    between two summaries have one each.
 
     Parameters
     ----------
@@ -43,6 +45,8 @@ class PlainLines:
         self._begun = self._off = False
         self._told_best = self._summed = clock()
         self._trials = ""  # the last summary's
+        self._there: frozenset[int] | None = None  # workers that people know of
+        self._told_there = -APART + clock()
         self._told = 0  # failures since the last summary
         self._untold = 0
 
@@ -60,6 +64,7 @@ class PlainLines:
         """Write what is due."""
         self._begin()
         self._improve()
+        self._tell_workers()
         since = self._clock() - self._summed
         if since >= QUIET or (since >= EVERY and (self._untold or self._glance.trials() != self._trials)):
             self._improve(now=True)
@@ -79,6 +84,29 @@ class PlainLines:
         if best is not self._best and (now or time - self._told_best >= APART):
             self._best, self._told_best = best, time
             self._write(f"best {self._glance.best()}")
+
+    def _tell_workers(self) -> None:
+        """Say which workers have come or gone since the last time."""
+        there, time = frozenset(self._glance.open), self._clock()
+        if there == self._there or time - self._told_there < APART:
+            return
+        before, self._there, self._told_there = self._there, there, time
+        if before is None and there:
+            return  # those that the first line is about
+        parts = [f"{len(there):,} now" if there else WAITING]
+        if came := there.difference(before or ()):
+            parts.insert(0, f"new {self._on_hosts(came)}")
+        if gone := frozenset(before or ()) - there:
+            why = self._glance.shut.get(min(gone), "")
+            parts.insert(0, f"lost {self._on_hosts(gone)}{f': {why}' if why else ''}")
+        self._write("; ".join(parts))
+
+    def _on_hosts(self, workers: Collection[int]) -> str:
+        """Count workers, and name their hosts: ``"2 workers (a, b)"``."""
+        hosts = list(dict.fromkeys(self._glance.hosts.get(worker, "") for worker in sorted(workers)))
+        more = f" and {len(hosts) - HOSTS} more" if len(hosts) > HOSTS else ""
+        count = f"{len(workers):,} worker{'' if len(workers) == 1 else 's'}"
+        return f"{count} ({', '.join(hosts[:HOSTS])}{more})"
 
     def _fail(self, mishap: Mishap) -> None:
         if self._told == FAILURES:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,16 +13,15 @@ from hbsim.core.factory import named_options
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.streams import check_seed
 from hbsim.errors import ParameterError
-from hbsim.executors.devices import cpu_limit, cpus, gpus
-from hbsim.executors.local import LocalWorkers
-from hbsim.executors.slots import Slot, make_slots
-from hbsim.executors.target import default_start, make_target, stop_if_loading
-from hbsim.executors.threads import thread_variables
+from hbsim.executors.dask.options import Dask
+from hbsim.executors.target import make_target, stop_if_loading
 from hbsim.live.checks import check_names, constants, seconds
+from hbsim.live.crew import Training, check_executor, check_share, make_crew
+from hbsim.live.dask_note import DaskNote
 from hbsim.live.folder import StudyFolder
 from hbsim.live.keeper import Keeper, check_keep
 from hbsim.live.result import RunResult
-from hbsim.live.shown import check_shown, shown
+from hbsim.live.shown import check_shown, shown, teller
 from hbsim.live.study import Interrupted, Study
 from hbsim.runner.ends import Limits
 from hbsim.runner.real import Observer
@@ -57,8 +54,9 @@ def run(
     until_return: bool = False,
     visualizer: Literal["none", "tensorboard"] = "none",
     progress: Literal["auto", "table", "lines", "none"] = "auto",
+    executor: Literal["local", "dask"] | Dask = "local",
 ) -> RunResult:
-    """Run a study on this machine's CPUs and GPUs, a process a trial.
+    """Run a study on the CPUs and GPUs of this machine or of a Dask cluster, a process a trial.
 
     Everything that happens is written down in the study's folder before it is acted on: a study whose
     process is killed at any moment goes on with `resume`.
@@ -109,6 +107,10 @@ def run(
     progress : str
         What is shown on stderr: a live ``"table"``, ``"lines"``, ``"none"``; by default a table on a
         terminal, else lines.
+    executor : str or Dask
+        Where trials run: ``"local"``, on this machine; or on the workers of the cluster that an `hbsim.Dask`
+        names (extra ``dask``). ``"dask"`` is a Dask cluster on this machine. The journal stays here. A study
+        that began with one executor can be resumed with another.
 
     Returns
     -------
@@ -125,6 +127,8 @@ def run(
         `time_attr` or `reward_attr`.
     OutputError
         The folder is in use by another process, or cannot be written.
+    ExecutorError
+        The scheduler of the Dask cluster is lost. The study can be resumed.
     JournalError
         The journal is damaged, or the scheduler does not answer as it did.
     """
@@ -133,35 +137,47 @@ def run(
     _check(scheduler, limits, time_attr, reward_attr)
     check_keep(keep)
     check_shown(visualizer, progress)
+    dask = check_executor(executor)
     place = StudyFolder(folder)
     place.check(resume)
     given = constants(args)
     seed = check_seed(seed)
     target = make_target(train)
     setup = {"time_attr": time_attr, "reward_attr": reward_attr, "constants": given}
-    slots = _slots(workers, resource)
-    crew = LocalWorkers(target, slots, place.trials, setup, start or default_start(), grace)
+    training = Training(target, setup, place.trials, start, grace)
+    check_share(dask, workers, resource)
     with ExitStack() as stack:
-        stack.callback(crew.close)
-        crew.launch()  # it loads the function while this process loads it, too, for its search space
+        stack.enter_context(place.entered())
+        note = DaskNote(place)
+        crew = make_crew(training, dask, workers, resource, note, teller(progress))
+        stack.callback(crew.workers.close)
+        crew.workers.launch()  # it loads the function while this process loads it, too, for its search space
         reported = (time_attr, reward_attr, until_return)
         study = Study(train, target, scheduler, seed, searcher, *reported, given)
-        crew.prepare()
-        stack.enter_context(place.lock())
-        journal, standing = study.open(place, resume, fsync)
+        crew.workers.prepare()
+        journal, standing = study.open(place, resume, fsync, "local" if dask is None else "dask")
         stack.enter_context(journal)
-        keeper = Keeper(keep, place.trials, scheduler, standing.ledger)
+        note.begin(None if dask is None else dask.storage, scheduler)
+        keeper = Keeper(keep, place.trials, scheduler, standing.ledger, crew.prune)
         if resume:
             keeper.catch_up()
         observers: list[Observer] = [keeper]
-        observers += shown(stack, study.spec, standing, place, visualizer, progress, slots)
+        observers += shown(stack, study.spec, standing, place, visualizer, progress, crew)
+        save_completed = keep in ("completed", "all")
         try:
             return study.drive(
-                place, journal, standing, crew, limits, observers, keep in ("completed", "all")
+                place,
+                journal,
+                standing,
+                crew.workers,
+                limits,
+                observers,
+                save_completed,
+                lambda: crew.gather(keeper.kept()),
             )
         except ParameterError:
             if not resume and not standing.ledger.reports:
-                crew.close()
+                crew.workers.close()
                 journal.close()
                 place.discard()  # what was asked for cannot be: nothing has been learnt
             raise
@@ -187,13 +203,3 @@ def _check(scheduler: Scheduler, limits: Limits, time_attr: str, reward_attr: st
     if scheduler.options.num_trials is None and not ends:
         rule = "without it the study has no end: give num_trials, time_out or max_reward"
         raise ParameterError("num_trials", None, rule)
-
-
-def _slots(workers: int | None, resource: Mapping[str, object] | None) -> list[Slot]:
-    slots = make_slots(workers, resource, cpus(), gpus(os.environ), cpu_limit())
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if "num_cpus" in (resource or {}) or not asked.isdigit() or asked == "0":
-        return slots
-    # Nobody said how many cores a trial needs, but how many threads it should have.
-    threads = thread_variables(int(asked))
-    return [replace(slot, threads=int(asked), env={**slot.env, **threads}) for slot in slots]

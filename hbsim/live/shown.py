@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from importlib import import_module
 from typing import Final
 
 from hbsim.errors import ParameterError
-from hbsim.executors.slots import Slot, describe
+from hbsim.executors.slots import describe
+from hbsim.live.crew import Crew
 from hbsim.live.folder import StudyFolder
 from hbsim.live.glance import Glance
 from hbsim.live.load import Standing
 from hbsim.live.spec import Spec
 from hbsim.runner.real import Observer
 
-__all__ = ["PROGRESS", "VISUALIZERS", "check_shown", "shown"]
+__all__ = ["PROGRESS", "VISUALIZERS", "check_shown", "shown", "teller"]
 
 PROGRESS: Final = ("auto", "table", "lines", "none")
 VISUALIZERS: Final = ("none", "tensorboard")
@@ -50,7 +51,7 @@ def shown(
     place: StudyFolder,
     visualizer: str,
     progress: str,
-    slots: Sequence[Slot],
+    crew: Crew,
 ) -> list[Observer]:
     """Return what shows a study that is about to run.
 
@@ -62,13 +63,14 @@ def shown(
         What the study is, where it stands, and its folder.
     visualizer, progress : str
         As `hbsim.run` has them.
-    slots : sequence of Slot
-        The workers' shares of the machine.
+    crew : Crew
+        The workers.
     """
     observers: list[Observer] = []
     kind = progress if progress != "auto" else "table" if _terminal() else "lines"
     if kind != "none":
-        observers.append(_progress(kind, stack, Glance(spec, standing, place, len(slots)), slots))
+        workers = len(crew.slots()) if crew.hosts is None else None
+        observers.append(_progress(kind, stack, Glance(spec, standing, place, workers), crew))
     if visualizer == "tensorboard":
         from hbsim.live.tensorboard import TensorBoard
 
@@ -84,13 +86,40 @@ def _terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty() and not dumb
 
 
-def _progress(kind: str, stack: ExitStack, glance: Glance, slots: Sequence[Slot]) -> Observer:
+def teller(progress: str) -> Callable[[str], None]:
+    """Return what tells people what is done before a study begins."""
+
+    def tell(text: str) -> None:
+        # stderr may be closed, or no one's.
+        with suppress(OSError, ValueError):
+            print(f"hbsim: {text}", file=sys.stderr, flush=True)
+
+    def tell_nobody(text: str) -> None:
+        """Keep quiet."""
+
+    return tell_nobody if progress == "none" else tell
+
+
+def _progress(kind: str, stack: ExitStack, glance: Glance, crew: Crew) -> Observer:
     if kind == "table":
         from hbsim.live.table import LiveTable
 
-        table = LiveTable(glance, slots, describe(slots))
+        table = LiveTable(glance, crew.slots, lambda: _about(crew, glance.open))
         stack.callback(table.close)
         return table
     from hbsim.live.lines import PlainLines
 
-    return PlainLines(glance, describe(slots))
+    return PlainLines(glance, _about(crew, range(len(crew.slots()))))
+
+
+def _about(crew: Crew, workers: Sequence[int]) -> str:
+    """Say in a line what there is to say about some of the workers."""
+    slots = crew.slots()
+    if crew.hosts is None:
+        return describe(slots)
+    there = [slots[worker] for worker in workers if worker < len(slots)]
+    if not there:
+        return "no workers yet"
+    kinds = {(slot.cpus and len(slot.cpus), slot.threads, len(slot.gpus), slot.sharing) for slot in there}
+    shares = describe(there) if len(kinds) == 1 else f"{len(there)} workers of {len(kinds)} sizes"
+    return f"{shares} on {crew.hosts()}"

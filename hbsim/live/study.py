@@ -83,7 +83,7 @@ class Study:
         self.spec = Spec(label, digest, space, options, seed, name, *reported, dict(constants))
         self.scheduler = scheduler
 
-    def open(self, place: StudyFolder, resume: bool, fsync: str) -> tuple[Journal, Standing]:
+    def open(self, place: StudyFolder, resume: bool, fsync: str, executor: str) -> tuple[Journal, Standing]:
         """Begin the journal, or read it and stand where it ends."""
         standing = stand(self.spec, self.scheduler)
         if not resume:
@@ -96,7 +96,7 @@ class Study:
                 text = f"{self.spec.train} has changed since the study began: its trials may not compare"
                 warnings.warn(HbsimWarning(text), stacklevel=5)
             replay(standing, records, str(place.journal), self.searcher)
-        place.note_environment(environment())
+        place.note_environment({**environment(), "executor": executor})
         return journal, standing
 
     def drive(
@@ -108,8 +108,9 @@ class Study:
         limits: Limits,
         observers: Sequence[Observer],
         save_completed: bool,
+        gather: Callable[[], None],
     ) -> RunResult:
-        """Run until nothing is under way any more."""
+        """Run until nothing is under way any more; `gather` is called when no trial runs any more."""
         scheduler, ledger = self.scheduler, standing.ledger
         real = Real(
             crew,
@@ -117,6 +118,7 @@ class Study:
             ledger,
             scheduler.geometry,
             self._suggest,
+            lambda: scheduler.done,
             self.spec.seed,
             scheduler.mode,
             time.monotonic,
@@ -130,6 +132,7 @@ class Study:
         told = self.searcher if getattr(self.searcher, "listens", True) else None
         with interruptible(lambda: _interrupt(real)):
             drive(scheduler, real, standing.decisions, told)
+            gather()
             crew.close()
         real.finish(scheduler.done)
         workers = max(crew.count, ledger.workers_seen)

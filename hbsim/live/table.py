@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +23,14 @@ __all__ = ["LiveTable"]
 EVERY: Final = 0.25  # seconds between two pictures
 SHARE: Final = 0.05  # of the time is spent on them, at most
 WIDE: Final = 110  # columns from which on there is room for bars
-COLOURS: Final = {"training": "green", "idle": "dim", "waits": "yellow", "failed": "red", "leaves": "yellow"}
+COLOURS: Final = {
+    "its host is gone": "red",
+    "training": "green",
+    "idle": "dim",
+    "waits": "yellow",
+    "failed": "red",
+    "leaves": "yellow",
+}
 SILENT: Final = "yellow"
 
 
@@ -37,10 +44,10 @@ class LiveTable:
     ----------
     glance : Glance
         Told of each record before.
-    slots : sequence of Slot
-        The workers' shares of the machine.
-    about : str
-        What there is to say about the workers, in a line.
+    slots : callable
+        Returns the workers' shares of their machines, by number.
+    about : callable
+        Returns what there is to say about the workers, in a line.
     console : Console, optional
         Where to draw; by default stderr.
     clock : callable
@@ -50,16 +57,16 @@ class LiveTable:
     def __init__(
         self,
         glance: Glance,
-        slots: Sequence[Slot],
-        about: str,
+        slots: Callable[[], Sequence[Slot]],
+        about: Callable[[], str],
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         from rich.console import Console
         from rich.live import Live
 
-        self._glance, self._about, self._clock = glance, about, clock
-        self._gpus = gpu_labels(slots)
+        self._glance, self._slots, self._about, self._clock = glance, slots, about, clock
+        self._gpus: list[str] = []
         self._console = console or Console(stderr=True, highlight=False)
         # What is printed meanwhile goes above the table, unless it goes into a file.
         prints = sys.stdout is not None and sys.stdout.isatty()
@@ -111,9 +118,10 @@ class LiveTable:
         if self._glance.ledger.why is not None:
             return head
         # Besides: two blank lines, the names of the columns, a rule, and the line of the cursor.
-        room, shown = self._console.size.height - head.row_count - 5, self._glance.workers
-        shown = min(shown, max(1, room))
-        more = f" ... and {self._rest(shown)}" if shown < self._glance.workers else ""
+        room, rows = self._console.size.height - head.row_count - 5, self._glance.rows()
+        shown = rows[: max(1, room)]
+        more = f" ... and {self._rest(rows[len(shown) :])}" if len(shown) < len(rows) else ""
+        self._gpus = gpu_labels(self._slots(), self._glance.hosts)
         # The last line is never full: what a terminal writes there at Ctrl-C would begin another.
         return Group(head, Text(), self._workers(shown), Text(more, "dim", overflow="ellipsis", no_wrap=True))
 
@@ -126,7 +134,7 @@ class LiveTable:
         table.add_column(style="dim", no_wrap=True)
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         lines = {
-            "study": (f"{glance.name()}, {self._about}", ""),
+            "study": (f"{glance.name()}, {self._about()}", ""),
             "time": (f"{hms(glance.elapsed)}, {glance.state()}", ""),
             "trials": (glance.trials(), ""),
             "best": (glance.best(), "bold"),
@@ -138,7 +146,7 @@ class LiveTable:
                 table.add_row(f" {name}", Text(text, style))
         return table
 
-    def _workers(self, count: int) -> Table:
+    def _workers(self, workers: Sequence[int]) -> Table:
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
         from rich.text import Text
@@ -155,12 +163,12 @@ class LiveTable:
         for name, width in self._columns():
             table.add_column(
                 Text(name),
-                justify="left" if name in ("", "state") else "right",
+                justify="left" if name in ("", "host", "state") else "right",
                 no_wrap=True,
                 max_width=width,
                 ratio=1 if name == "state" else None,
             )
-        for worker in range(count):
+        for worker in workers:
             table.add_row(*self._row(worker))
         return table
 
@@ -168,6 +176,8 @@ class LiveTable:
         """Return each column's name, and how wide it may become."""
         spec = self._glance.spec
         yield " worker", None
+        if self._glance.several_hosts:
+            yield "host", 16
         yield "trial", None
         if self._glance.scheduler.brackets > 1:
             yield "bracket", None
@@ -189,13 +199,13 @@ class LiveTable:
         from rich.text import Text
 
         glance = self._glance
-        stay = glance.ledger.workers.get(worker)
         yield str(worker)
-        yield from self._trial(stay)
+        if glance.several_hosts:
+            yield Text(glance.hosts.get(worker, ""))
+        yield from self._trial(glance.ledger.workers.get(worker))
         if self._gpus:
-            yield Text(self._gpus[worker])
-        why = glance.idle()
-        state = glance.doing(stay) if stay is not None else f"idle: {why}" if why else "idle"
+            yield Text(self._gpus[worker] if worker < len(self._gpus) else "")
+        state = glance.what(worker)
         yield Text(state, _style(state))
 
     def _trial(self, stay: Stay | None) -> Iterator[RenderableType]:
@@ -219,9 +229,8 @@ class LiveTable:
         yield number(stay.value) if stay.rows else ""
         yield span(glance.elapsed - stay.start_time)
 
-    def _rest(self, shown: int) -> str:
+    def _rest(self, rest: Sequence[int]) -> str:
         """Say what the workers do that there is no room for."""
-        rest = range(shown, self._glance.workers)
         busy = sum(worker in self._glance.ledger.workers for worker in rest)
         return f"{len(rest)} more workers: {busy} with a trial, {len(rest) - busy} without"
 
@@ -247,13 +256,19 @@ def _style(state: str) -> str:
     return next((style for word, style in COLOURS.items() if word in state), "")
 
 
-def gpu_labels(slots: Sequence[Slot]) -> list[str]:
+def gpu_labels(slots: Sequence[Slot], hosts: Mapping[int, str] | None = None) -> list[str]:
     """Return the numbers of each worker's GPUs, as ``"0,1"``; an empty list where there are none.
 
-    Those in ``CUDA_VISIBLE_DEVICES`` where it has numbers, else they are counted from 0.
+    Those in ``CUDA_VISIBLE_DEVICES`` where it has numbers, else they are counted from 0 on each host.
     """
-    visible = list(dict.fromkeys(gpu.visible for slot in slots for gpu in slot.gpus))
-    if not visible:
+    if not any(slot.gpus for slot in slots):
         return []
-    numbers = {name: name if name.isdigit() else str(place) for place, name in enumerate(visible)}
-    return [",".join(numbers[gpu.visible] for gpu in slot.gpus) for slot in slots]
+    hosts = hosts or {}
+    numbers: dict[str | None, dict[str, str]] = {}  # by host
+    labels = []
+    for slot in slots:
+        known = numbers.setdefault(hosts.get(slot.worker), {})
+        for gpu in slot.gpus:
+            known.setdefault(gpu.visible, gpu.visible if gpu.visible.isdigit() else str(len(known)))
+        labels.append(",".join(known[gpu.visible] for gpu in slot.gpus))
+    return labels

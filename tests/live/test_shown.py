@@ -10,11 +10,12 @@ import pytest
 
 from hbsim.errors import ParameterError
 from hbsim.executors.slots import Slot
+from hbsim.live.crew import Crew
 from hbsim.live.shown import check_shown, shown
 
 from .made import Made
 
-SLOTS = [Slot(0, None, 1, (), {})]
+CREW = Crew(None, lambda: [Slot(0, None, 1, (), {})])
 
 
 class Terminal(io.StringIO):
@@ -24,7 +25,7 @@ class Terminal(io.StringIO):
 
 def kinds(made, visualizer, progress):
     with ExitStack() as stack:
-        observers = shown(stack, made.spec, made.standing, made.place, visualizer, progress, SLOTS)
+        observers = shown(stack, made.spec, made.standing, made.place, visualizer, progress, CREW)
     return [type(observer).__name__ for observer in observers]
 
 

@@ -23,7 +23,7 @@ def shown(made, workers, width=140, height=40, gpus=()):
     """Return the lines of a table, told of nothing yet; `made.glance` is its glance."""
     console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None)
     glance = Glance(made.spec, made.standing, made.place, workers, made.clock)
-    table = LiveTable(glance, slots(workers, *gpus), "some workers", console, made.clock)
+    table = LiveTable(glance, lambda: slots(workers, *gpus), lambda: "some workers", console, made.clock)
     made.observers.append(table)
     return table
 
@@ -232,7 +232,7 @@ class Gone(io.StringIO):
 def test_a_terminal_that_is_gone_does_not_end_the_study(made):
     console = Console(file=Gone(), width=80, height=25, force_terminal=True)
     glance = Glance(made.spec, made.standing, made.place, 1, made.clock)
-    table = LiveTable(glance, slots(1), "", console, made.clock)
+    table = LiveTable(glance, lambda: slots(1), lambda: "", console, made.clock)
     made.observers.append(table)
     table.tick()
     made.start(0)

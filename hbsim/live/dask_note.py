@@ -1,0 +1,98 @@
+"""What a study's folder knows about its runs on Dask: the study's number, and whether all has come home."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import warnings
+from collections.abc import Mapping
+from typing import Any, Final
+
+from hbsim.core.scheduler import Scheduler
+from hbsim.errors import HbsimWarning, OutputError
+from hbsim.executors import checkpoint
+from hbsim.executors.local import trial_folder
+from hbsim.live.folder import DASK, StudyFolder
+
+__all__ = ["DaskNote"]
+
+SCHEMA: Final = 1
+BYTES: Final = 8  # of the study's number
+
+
+class DaskNote:
+    """The file ``dask.json`` in a study's folder.
+
+    Attributes
+    ----------
+    study : str or None
+        The study's number, 16 hex digits, by which hosts know what they keep of it; None before it has run
+        on Dask.
+    """
+
+    def __init__(self, place: StudyFolder) -> None:
+        self._place = place
+        self._content = _read(place)
+        self.study: str | None = None if self._content is None else self._content["study"]
+
+    def number(self) -> str:
+        """Return the study's number; it gets one if it has none."""
+        if self.study is None:
+            self.study = secrets.token_hex(BYTES)
+            self._write("auto", gathered=True)
+        return self.study
+
+    def begin(self, storage: str | None, scheduler: Scheduler) -> None:
+        """Take note that trials are about to run: on Dask with this storage, or here with None.
+
+        Warns where they cannot go on from checkpoints that are elsewhere.
+        """
+        if storage is None:
+            self._warn_if_away(scheduler)
+            return
+        before = self._content
+        if before is not None and "://" in before["storage"] and not before["gathered"]:
+            self._warn_of_store(before["storage"], storage)
+        self._write(storage, gathered=False)
+
+    def end(self) -> None:
+        """Take note that every checkpoint that is of use is in the study's folder."""
+        if self._content is not None:
+            self._write(self._content["storage"], gathered=True)
+
+    def _warn_if_away(self, scheduler: Scheduler) -> None:
+        if self._content is None or self._content["gathered"]:
+            return
+        statuses = enumerate(scheduler.trial_statuses())
+        open_ = [trial for trial, status in statuses if status in ("running", "paused")]
+        away = [trial for trial in open_ if not self._is_here(trial)]
+        if away:
+            text = f"{len(away)} of {len(open_)} trials that can go on have no checkpoint in this folder: "
+            text += "if the hosts that ran them have it, executor='dask' goes on from there, else from zero"
+            warnings.warn(HbsimWarning(text), stacklevel=6)
+
+    def _is_here(self, trial: int) -> bool:
+        folder = trial_folder(self._place.trials, trial) / checkpoint.NAME
+        try:
+            return checkpoint.describe(folder) is not None
+        except OutputError:
+            return True  # it is said when the trial loads it
+
+    def _warn_of_store(self, was: str, now: str) -> None:
+        if now != was:
+            text = f"checkpoints of this study may be in {was}: only storage={was!r} goes on from them"
+            warnings.warn(HbsimWarning(text), stacklevel=6)
+
+    def _write(self, storage: str, gathered: bool) -> None:
+        content = {"schema": SCHEMA, "study": self.study, "storage": storage, "gathered": gathered}
+        self._place.write(DASK, content)
+        self._content = content
+
+
+def _read(place: StudyFolder) -> Mapping[str, Any] | None:
+    try:
+        content = json.loads((place.path / DASK).read_text("utf-8"))
+        int(content["study"], 16)
+        return {"gathered": False, "storage": "auto", **content}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
