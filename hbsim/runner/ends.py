@@ -50,13 +50,16 @@ class Ends:
         A report was as good as `max_reward`.
     failing : bool
         One trial after the other failed, and nothing was reported: a broken GPU would use up all trials.
+    closing : bool
+        It ends: what is under way has been told to leave.
     """
 
     def __init__(self, limits: Limits, mode: str, ledger: Ledger) -> None:
-        self.interrupted = self.enough = self.failing = False
+        self.interrupted = self.enough = self.failing = self.closing = False
         self._limits, self._ledger = limits, ledger
         self._sign = 1.0 if mode == "max" else -1.0
         self._barren, self._reports = 0, ledger.reports  # failures in a row, and the reports before them
+        self._known = 0  # jobs below this had started when the last job that was lost with its host counted
         if ledger.best is not None:
             self._look_at(ledger.best.value)
 
@@ -80,10 +83,18 @@ class Ends:
             for row in rows:
                 self._look_at(value_of(row.metrics, self._ledger.reward_attr))
 
-    def failed(self, reason: str) -> None:
-        """Take note of a failure."""
+    def failed(self, reason: str, lost: int | None = None) -> None:
+        """Take note of a failure.
+
+        `lost` is the job, if it was lost with its host. What is lost at once counts once: all that runs on
+        a large host says no more about the training function than one trial.
+        """
         if self._reports != self._ledger.reports:
             self._barren, self._reports = 0, self._ledger.reports
+        if lost is not None:
+            if lost < self._known:
+                return
+            self._known = self._ledger.jobs.started
         self._barren += 1
         if self._barren == BARREN:
             self.failing = True

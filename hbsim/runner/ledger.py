@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 from hbsim.core.trials import VERDICTS
 from hbsim.history import JobRow, Jobs
 from hbsim.history.columns import CENSORED, FAILED
+from hbsim.runner.capacity import Capacity
 
 __all__ = ["CODES", "Best", "Ledger", "Record", "Stay", "value_of"]
 
@@ -80,13 +81,9 @@ class Ledger:
         The jobs on workers, by number, those that are about to leave included.
     workers : dict of int to Stay
         The same by worker.
-    workers_seen : int
-        The most workers that have had jobs, over all sessions.
     machines : dict of int to dict
         By worker, what is known of those that are open now: ``host``, ``cpus``, ``gpus``. Empty where all
         workers are this machine's.
-    capacity : float or None
-        Seconds that workers of other machines were open, all together; None if there were none.
     points : list of list of float
         The configuration of each trial.
     best : Best or None
@@ -119,9 +116,7 @@ class Ledger:
         self.reached: dict[int, float] = {}
         self.values: dict[int, float] = {}
         self.reports = 0
-        self.workers_seen = 0
         self.machines: dict[int, Mapping[str, Any]] = {}
-        self.capacity: float | None = None
         self.late = 0
         self.lost_rows = 0
         self.gone = -1
@@ -130,6 +125,17 @@ class Ledger:
         self.why: str | None = None
         self._levels = tuple(levels)
         self._sign = 1.0 if mode == "max" else -1.0
+        self._capacity = Capacity()
+
+    @property
+    def workers_seen(self) -> int:
+        """The most workers that there were at once, over all sessions; here, only those that had jobs."""
+        return self._capacity.most
+
+    @property
+    def capacity(self) -> float | None:
+        """Worker seconds that there were until now; None if all workers ever were this machine's."""
+        return self._capacity.total(self.now)
 
     def milestone(self, stay: Stay) -> int:
         """Return the index in the levels of a stay's next milestone: the last, if it waits at none."""
@@ -139,8 +145,7 @@ class Ledger:
         """Add a record."""
         before, self.now = self.now, record.get("t", self.now)
         kind = record["e"]
-        if self.machines:
-            self.capacity = (self.capacity or 0.0) + len(self.machines) * (self.now - before)
+        self._capacity.pass_to(before, self.now)
         if kind != "study":
             getattr(self, f"_{kind}")(record)
 
@@ -158,7 +163,7 @@ class Ledger:
         stay = Stay()
         stay.job, stay.worker, stay.trial = record["job"], record["worker"], record["trial"]
         stay.bracket, stay.attempt = record["bracket"], record["attempt"]
-        self.workers_seen = max(self.workers_seen, stay.worker + 1)
+        self._capacity.begin(stay.worker)
         stay.stood = stay.milestone = stay.start_resource = stay.resource = record["start"]
         stay.stop = inf if record["stop"] is None else record["stop"]
         stay.start_time = self.now
@@ -218,6 +223,7 @@ class Ledger:
         stay = self.stays.pop(record["job"])
         if self.workers.get(stay.worker) is stay:
             del self.workers[stay.worker]
+            self._capacity.end(stay.worker)
         self.gone = stay.trial
         if record["begun"] is not None:
             stay.train_start = record["begun"]
@@ -239,10 +245,12 @@ class Ledger:
 
     def _open(self, record: Record) -> None:
         self.machines[record["worker"]] = {name: record[name] for name in ("host", "cpus", "gpus")}
-        self.capacity = self.capacity or 0.0
+        self._capacity.open(record["worker"])
 
     def _shut(self, record: Record) -> None:
-        self.machines.pop(record["worker"], None)
+        worker = record["worker"]
+        self.machines.pop(worker, None)
+        self._capacity.shut(worker, worker in self.workers)
 
     def _none(self, record: Record) -> None:
         """The scheduler had no job: nothing changes."""
@@ -254,6 +262,7 @@ class Ledger:
         self.stays.clear()
         self.workers.clear()
         self.machines.clear()
+        self._capacity.resume(self.now)
         self.why = None
 
     def _close(self, record: Record) -> None:

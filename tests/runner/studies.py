@@ -159,6 +159,7 @@ class Run:
             self.ledger,
             self.scheduler.geometry,
             lambda: self.searcher.suggest(1).tolist()[0],
+            lambda: bool(self.scheduler.done),
             seed=3,
             mode=self.scheduler.mode,
             clock=self.crew.clock,
@@ -218,6 +219,10 @@ def picture(ledger: Ledger) -> dict[str, Any]:
 
     return {
         **{name: repr(value) for name, value in vars(ledger).items()},
+        "_capacity": {
+            name: sorted(value) if isinstance(value, set) else value
+            for name, value in vars(ledger._capacity).items()
+        },
         "jobs": bytes(ledger.jobs._rows),
         "started": ledger.jobs.started,
         "stays": {job: of(stay) for job, stay in ledger.stays.items()},
