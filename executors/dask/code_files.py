@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.machinery
 import os
 import stat
 import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Final
 
@@ -35,11 +35,9 @@ def project_files(root: Path) -> list[str]:
     ParameterError
         The folder holds too many files to be one project.
     """
-    seen = 0
     found = []
-    for entry, below in _walk(root, Path(), (os.path.realpath(root),)):
-        seen += 1
-        if seen > _MOST:
+    for seen, (entry, below) in enumerate(_walk(root, Path(), (os.path.realpath(root),))):
+        if seen == _MOST:
             rule = f"{root} holds more than {_MOST:,} files; put the training code into a folder of its own"
             raise ParameterError("send", "folder", rule)
         if _is_wanted(entry):
@@ -94,26 +92,16 @@ def find_module(dotted: str, path: Sequence[str]) -> Path | None:
     path : sequence of str
         The module path to look in first; then in this process's, and what else its finders know.
     """
-    places: list[str] | None = None
-    spec: importlib.machinery.ModuleSpec | None = None
-    parts = dotted.split(".")
-    for length in range(1, len(parts) + 1):
-        if spec is not None:
-            places = list(spec.submodule_search_locations or ())
-        name = ".".join(parts[:length])
-        spec = _spec(name, places if length > 1 else None, path)
+    top, *inner = dotted.split(".")
+    spec = PathFinder.find_spec(top, [*path, *sys.path])
+    spec = spec or next((spec for finder in sys.meta_path if (spec := finder.find_spec(top, None))), None)
+    for part in inner:
         if spec is None:
             return None
+        # By its last name: with the whole one, a folder without __init__.py asks for its package's module.
+        spec = PathFinder.find_spec(part, list(spec.submodule_search_locations or ()))
     origin = spec.origin if spec is not None else None
     return Path(origin) if origin is not None and os.path.isfile(origin) else None
-
-
-def _spec(name: str, places: list[str] | None, path: Sequence[str]) -> importlib.machinery.ModuleSpec | None:
-    if places is None and path:
-        first = importlib.machinery.PathFinder.find_spec(name, list(path))
-        if first is not None:
-            return first
-    return next((spec for finder in sys.meta_path if (spec := finder.find_spec(name, places))), None)
 
 
 def _walk(folder: Path, below: Path, above: tuple[str, ...]) -> Iterator[tuple[os.DirEntry[str], Path]]:

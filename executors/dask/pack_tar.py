@@ -27,7 +27,7 @@ Update: TypeAlias = Callable[[bytes], None]  # of a digest
 
 
 def write(out: Path, checkpoint: Path, files: Path, head: dict[str, Any]) -> None:
-    """Write a new tar file: the folder of one checkpoint and the folder of a trial's files, if it is there."""
+    """Write a new tar file: one checkpoint's folder and that of the trial's files, if it is there."""
     with tarfile.open(out, "x", format=tarfile.PAX_FORMAT) as tar:
         _add_text(tar, _HEAD, {"version": _VERSION, "job": head["job"], "resource": head["resource"]})
         digest = hashlib.sha256()

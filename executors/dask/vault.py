@@ -121,6 +121,25 @@ class Vault:
                         raise
         return None
 
+    def jobs(self) -> dict[int, int]:
+        """Return the newest pack's job of each trial that has one.
+
+        Raises
+        ------
+        OutputError
+            It cannot be read.
+        """
+        fs, folder = self._opened
+        newest: dict[int, int] = {}
+        with self._failing_clearly(folder, "cannot be read"):
+            fs.invalidate_cache()
+            for path in fs.find(folder):
+                *_, trial, name = str(path).split("/")
+                job = _job(name)
+                if job is not None and trial.isascii() and trial.isdigit():
+                    newest[int(trial)] = max(job, newest.get(int(trial), job))
+        return newest
+
     def remove(self, trial: int) -> None:
         """Remove what is stored of a trial.
 
@@ -173,9 +192,8 @@ class Vault:
             paths = fs.ls(self._folder(trial), detail=False)
         except FileNotFoundError:
             return []
-        names = [str(path).rstrip("/").rpartition("/")[2] for path in paths]
-        stems = [name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)]
-        return [int(stem) for stem in stems if stem.isascii() and stem.isdigit()]
+        jobs = [_job(str(path).rpartition("/")[2]) for path in paths]
+        return [job for job in jobs if job is not None]
 
     def _upload(self, file: Path, target: str) -> None:
         fs, _ = self._opened
@@ -211,6 +229,11 @@ class Vault:
         except Exception as error:  # each file system has its own
             where = f"{self._url.partition('://')[0]}://{path.lstrip('/')}"
             raise OutputError(where, f"{problem}: {_reason(error)}") from error
+
+
+def _job(name: str) -> int | None:
+    stem = name.removesuffix(_SUFFIX)
+    return int(stem) if stem != name and stem.isascii() and stem.isdigit() else None
 
 
 def _reason(error: Exception) -> str:
