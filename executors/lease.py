@@ -6,7 +6,6 @@ import mmap
 import os
 import time
 from math import nan
-from pathlib import Path
 from typing import Final
 
 __all__ = ["Lease", "lease_clock"]
@@ -39,14 +38,21 @@ class Lease:
 
     def __init__(self, path: os.PathLike[str] | str) -> None:
         with open(path, "r+b") as file:
-            self._until = memoryview(mmap.mmap(file.fileno(), _SIZE)).cast("d")
+            self._until = _floats(file.fileno())
 
     @classmethod
-    def create(cls, path: Path, seconds: float) -> Lease:
-        """Make a lease that ends in so many seconds, in a new file."""
-        with open(path, "xb") as file:
-            file.write(bytes(_SIZE))
-        lease = cls(path)
+    def create(cls, path: os.PathLike[str] | str | None, seconds: float) -> Lease:
+        """Make a lease that ends in so many seconds, in a new file; without a path in no file."""
+        if path is None:
+            lease = cls.__new__(cls)
+            lease._until = _floats(-1)
+        else:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(descriptor, bytes(_SIZE))
+            finally:
+                os.close(descriptor)
+            lease = cls(path)
         lease.renew(lease_clock() + seconds)
         return lease
 
@@ -67,3 +73,7 @@ class Lease:
     def expired(self) -> bool:
         """Whether it is over."""
         return not lease_clock() < self._until[0]
+
+
+def _floats(descriptor: int) -> memoryview[float]:
+    return memoryview(mmap.mmap(descriptor, _SIZE)).cast("d")

@@ -63,7 +63,7 @@ class Lines:
         self.closed = True
 
 
-def fatal(error: ParameterError) -> dict[str, object]:
+def fatal(error: ParameterError) -> dict[str, list[Any]]:
     """Return the line that ends the study with this error."""
     value = error.value if isinstance(error.value, str | int | float | None) else repr(error.value)
     return {"fatal": [error.field, value, error.rule]}
