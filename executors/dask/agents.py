@@ -14,6 +14,7 @@ __all__ = ["BEAT", "MARGIN", "AgentState"]
 BEAT: Final = 1.0  # seconds between two beats
 MARGIN: Final = 2.5  # seconds in which an agent's processes notice that the lease is over, and are gone
 SILENT: Final = 5.0  # seconds without an answer after which an agent gets no new jobs
+_MANY: Final = 100  # beats whose answers are still waited for
 _WORSE: Final = 1.05  # an estimate of clocks ages: so much longer may the next round trip be
 
 
@@ -60,10 +61,11 @@ class AgentState:
     _round: float = inf  # seconds of the round trip that `ahead` was estimated in
     _clock: float | None = None  # its lease clock, in its last answer
     _heard: float = 0.0  # when that came
-    _until: float = 0.0  # the last lease, by its lease clock
+    _until: float = 0.0  # the last lease, by its lease clock; 0 while that is unknown
     _beats: dict[int, float] = field(default_factory=dict)
     _next: float = -inf
     _number: int = 0
+    _last: str = ""  # the last beat's line
 
     @property
     def host(self) -> str:
@@ -80,19 +82,23 @@ class AgentState:
         if self.gone is not None or now < self._next:
             return
         self._next = now + BEAT
-        if self.outgoing:
-            return  # the last lines have not gone yet
+        if self._last in self.outgoing:
+            return  # the last beat has not gone yet
         self.outgoing += self.outbox.again(now)
         if self._clock is not None:
             # No answer, no new lease: it ends a fixed time after what the agent itself said last.
             self._until = max(self._until, self._clock + lease)
         self._number += 1
         self._beats[self._number] = now
+        self._beats.pop(self._number - _MANY, None)
         until = round(self._until, 6)
         self.send({"o": "beat", "id": self._number, "until": until, "ack": self.inbox.heard}, now)
+        self._last = self.outgoing[-1]
 
-    def answered(self, body: Body, now: float) -> None:
+    def answered(self, body: Body, lease: float, now: float) -> None:
         """Take the answer to a beat."""
+        if self._clock is None:  # it began with a lease of its own, which cannot be over later than this
+            self._until = body["clock"] + lease
         self.outbox.acknowledge(body["ack"])
         sent = self._beats.get(body["id"])
         self._beats = {number: at for number, at in self._beats.items() if number > body["id"]}
@@ -120,4 +126,4 @@ class AgentState:
         if self._clock is None:  # the lease that an agent begins with; it ran nothing
             return now - self.born > lease + MARGIN
         # Its clock was at `_clock` before the answer came: by now it is at least at this.
-        return self._clock + (now - self._heard) > max(self._until, self._clock) + MARGIN
+        return self._clock + (now - self._heard) > self._until + MARGIN

@@ -277,7 +277,7 @@ class Fleet:
     def _hear(self, agent: AgentState, body: wire.Body, now: float) -> None:
         kind = body["m"]
         if kind == "beat":
-            agent.answered(body, now)
+            agent.answered(body, self._lease, now)
         elif kind == "hello":
             agent.hello = body
             self._depots.met(agent)

@@ -1,0 +1,174 @@
+"""The state machine of hosts, held against a pretended cluster in which everything goes wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import combinations
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hbsim.executors.dask.depots import Depots
+from hbsim.executors.dask.fleet import Fleet
+from hbsim.executors.dask.pools import Pools
+from hbsim.runner.workers import Ended, Opened, Said, Shut, Task
+from tests.doubles.fake_agents import FakeCluster
+
+LEASE = 6.0
+
+
+@dataclass
+class Runner:
+    """What the loop does, in short: gives jobs to free workers, answers, tries again what was lost."""
+
+    cluster: FakeCluster
+    random: Random
+    jobs: dict[int, tuple[int, int]] = field(default_factory=dict)  # under way: worker, trial
+    ended: list[Ended] = field(default_factory=list)
+    open: set[int] = field(default_factory=set)
+    again: list[int] = field(default_factory=list)
+    rows: dict[int, int] = field(default_factory=dict)
+    trials: int = 0
+    started: int = 0
+    closing: bool = False
+
+    def turn(self) -> None:
+        messages, self.cluster.messages = self.cluster.messages, []
+        for _, message in messages:
+            self._hear(message)
+        busy = {worker for worker, _ in self.jobs.values()}
+        for worker in sorted(self.open - busy):
+            if not self.closing:
+                self._start(worker)
+
+    def _start(self, worker: int) -> None:
+        if self.again:
+            trial = self.again.pop(0)
+        else:
+            trial, self.trials = self.trials, self.trials + 1
+        job, self.started = self.started, self.started + 1
+        self.jobs[job] = (worker, trial)
+        self.rows[job] = 0
+        stop = float(self.random.randint(1, 3))
+        self.cluster.fleet.start(worker, Task(job, trial, 0, 0.0, stop, [0.5], 1), self.cluster.now)
+
+    def _hear(self, message: Any) -> None:
+        now = self.cluster.now
+        if isinstance(message, Opened):
+            assert message.worker not in self.open
+            assert all(worker != message.worker for worker, _ in self.jobs.values()) or True
+            self.open.add(message.worker)
+        elif isinstance(message, Shut):
+            self.open.remove(message.worker)
+        elif isinstance(message, Said):
+            assert message.job in self.jobs, "a report of a job that has ended"
+            assert message.first == self.rows[message.job], "a report is missing, or comes twice"
+            self.rows[message.job] += len(message.rows)
+            assert all(row.at <= now for row in message.rows)
+            if message.waits:
+                if self.random.random() < 0.5 and not self.closing:
+                    self.cluster.fleet.go_on(message.job, message.rows[-1].resource + 1, now)
+                else:
+                    self.cluster.fleet.leave(message.job, True, now)
+        elif isinstance(message, Ended):
+            _, trial = self.jobs.pop(message.job)  # each job ends once
+            self.ended.append(message)
+            if message.kind == "lost":
+                self.again.append(trial)
+
+
+def make(seed: int, delay: float, loss: float, hosts: int) -> tuple[FakeCluster, Runner]:
+    random = Random(seed)
+    fleet = Fleet(Pools(None, {"num_cpus": 1}), Depots("/trials", False, {}, {}), LEASE)
+    fleet.begin()
+    cluster = FakeCluster(fleet, random, LEASE, delay, loss)
+    for number in range(hosts):
+        cluster.add(f"h{number}", 1 + number % 2)
+    return cluster, Runner(cluster, random)
+
+
+def never_twice(cluster: FakeCluster) -> None:
+    """No two processes of one trial at the same time."""
+    for one, other in combinations(cluster.history, 2):
+        if one.trial == other.trial:
+            first, second = sorted((one, other), key=lambda run: run.begin)
+            assert first.end <= second.begin, f"trial {one.trial} ran twice at once"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_without_trouble_everything_ends_as_it_should(seed: int) -> None:
+    cluster, runner = make(seed, 0.05, 0.0, 3)
+    for _ in range(60):
+        cluster.step(0.5)
+        runner.turn()
+    assert len(runner.open) == 4
+    assert len(runner.ended) > 20
+    assert all(ended.kind is None for ended in runner.ended)
+    never_twice(cluster)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.floats(0.01, 1.0), st.sampled_from((0.0, 0.0, 0.1, 0.3)), st.integers(1, 4))
+def test_no_trial_ever_runs_twice_at_once(seed: int, delay: float, loss: float, hosts: int) -> None:
+    cluster, runner = make(seed, delay, loss, hosts)
+    random = Random(seed + 1)
+    for _ in range(80):
+        cluster.step(0.5)
+        runner.turn()
+        agents = list(cluster.agents.values())
+        if agents and random.random() < 0.15:
+            agent = random.choice(agents)
+            what = random.choice((cluster.kill, cluster.stop, cluster.partition, cluster.add))
+            if what == cluster.kill:
+                cluster.kill(agent)
+            elif what == cluster.add:
+                cluster.add(random.choice((agent.host, "new")), agent.cpus)
+            else:
+                what(agent, random.uniform(0.2, 3 * LEASE))
+    cluster.loss = 0.0
+    runner.closing = True
+    for _ in range(80):  # stops and partitions are over after three leases
+        cluster.step(0.5)
+        runner.turn()
+    for number in list(runner.jobs):
+        cluster.fleet.kill(number, "the end", cluster.now)
+    for _ in range(10):
+        cluster.step(0.5)
+        runner.turn()
+    assert not runner.jobs, "a job has never ended"
+    never_twice(cluster)
+
+
+def test_a_stop_shorter_than_the_lease_costs_nothing() -> None:
+    cluster, runner = make(5, 0.05, 0.0, 1)
+    for _ in range(4):
+        cluster.step(0.5)
+        runner.turn()
+    assert runner.jobs
+    cluster.stop(next(iter(cluster.agents.values())), LEASE * 0.6)
+    for _ in range(60):
+        cluster.step(0.5)
+        runner.turn()
+    assert all(ended.kind is None for ended in runner.ended)
+    assert runner.open == {0}
+
+
+def test_a_lost_host_is_declared_lost_only_after_its_lease() -> None:
+    cluster, runner = make(6, 0.01, 0.0, 2)
+    for _ in range(6):
+        cluster.step(0.5)
+        runner.turn()
+    agent = next(iter(cluster.agents.values()))
+    cluster.partition(agent, 1e9)
+    cut, trials = cluster.now, {run.trial for run in agent.runs.values()}
+    assert trials
+    while not any(ended.kind == "lost" for ended in runner.ended):
+        cluster.step(0.1)
+        runner.turn()
+        assert cluster.now < cut + 2 * LEASE
+    assert cluster.now > cut + LEASE - 1.5
+    lost = [ended for ended in runner.ended if ended.kind == "lost"]
+    assert "h0" in lost[0].reason
