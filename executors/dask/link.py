@@ -15,7 +15,9 @@ from hbsim.executors.dask.link_requests import LinkError, Requests
 from hbsim.executors.dask.link_stream import Where
 
 if TYPE_CHECKING:
-    from distributed import Security, WorkerPlugin
+    from distributed import Security
+
+    from hbsim.executors.dask.plugin import AgentPlugin
 
 __all__ = ["Link", "LinkError"]
 
@@ -112,8 +114,8 @@ class Link:
         self._line.topics.append(topic)
         await self._line.subscribe([topic])
 
-    async def register(self, plugin: WorkerPlugin) -> dict[str, str]:
-        """Have all workers, those that come later too, set up a plugin; it needs a `name`.
+    async def register(self, plugin: AgentPlugin) -> dict[str, str]:
+        """Have all workers, those that come later too, set up a plugin.
 
         Returns
         -------
@@ -127,7 +129,7 @@ class Link:
         """
         from distributed.protocol.pickle import dumps
 
-        data: bytes = dumps(plugin)
+        data: bytes = dumps(plugin)  # type: ignore[no-untyped-call]
         self._plugins[plugin.name] = data
         try:
             answers = await self._register(plugin.name, data)

@@ -73,15 +73,20 @@ class Where:
                 raise ParameterError("scheduler_address", address, rule)
             return cls(address, host, port)
         if security is None:
-            from distributed import Security
-
-            security = Security()  # as Dask's configuration has it
-        arguments = security.get_connection_args("client")
+            security = _configured()
+        arguments: dict[str, Any] = security.get_connection_args("client")  # type: ignore[no-untyped-call]
         if arguments.get("ssl_context") is None:
             rule = "needs certificates: tls_ca, tls_cert and tls_key, or Dask's configuration of them"
             raise ParameterError("scheduler_address", address, rule)
         name = (arguments.get("extra_conn_args") or {}).get("server_hostname")
         return cls(address, host, port, arguments["ssl_context"], name)
+
+
+def _configured() -> Security:
+    """Return the certificates of Dask's configuration."""
+    from distributed import Security
+
+    return Security()  # type: ignore[no-untyped-call]
 
 
 def _parts(address: str) -> tuple[str, int]:
@@ -105,8 +110,9 @@ class Stream:
     @classmethod
     async def open(cls, where: Where) -> Stream:
         """Connect, and shake hands as Dask does; not bounded in time."""
-        more = {} if where.tls is None else {"server_hostname": where.name or where.host}
-        stream = cls(*await asyncio.open_connection(where.host, where.port, ssl=where.tls, **more))
+        name = None if where.tls is None else where.name or where.host
+        ends = await asyncio.open_connection(where.host, where.port, ssl=where.tls, server_hostname=name)
+        stream = cls(*ends)
         try:
             _keep_alive(stream._writer.get_extra_info("socket"))
             version = list(sys.version_info)[:3]
@@ -184,8 +190,8 @@ def _plain(found: dict[Any, Any]) -> Any:
 def _keep_alive(connection: socket.socket) -> None:
     with suppress(OSError, AttributeError):  # not every system has all of them
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        idle = socket.TCP_KEEPIDLE if hasattr(socket, "TCP_KEEPIDLE") else socket.TCP_KEEPALIVE
-        connection.setsockopt(socket.IPPROTO_TCP, idle, _IDLE)
+        name = "TCP_KEEPIDLE" if hasattr(socket, "TCP_KEEPIDLE") else "TCP_KEEPALIVE"  # on macOS
+        connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), _IDLE)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _BETWEEN)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)
         if hasattr(socket, "TCP_USER_TIMEOUT"):

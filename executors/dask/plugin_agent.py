@@ -1,0 +1,296 @@
+"""The agent's process, as the Dask worker's plugin keeps it: a socket to it, and another one when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, Final
+
+from hbsim.executors import proc
+
+__all__ = ["AgentProcess", "Keeper", "agent_command", "agent_environment"]
+
+GRACE: Final = 5.0  # seconds in which an agent ends what it has started, once its line is closed
+FIRST, LONGEST = 0.5, 10.0  # seconds until another agent is started
+STEADY: Final = 60.0  # seconds after which an agent's end counts as its first
+_MODULE: Final = "hbsim.executors.dask.agent"
+_UNREAD: Final = 64 << 20  # bytes that an agent may leave unread
+_CHUNK: Final = 1 << 16
+_TAIL: Final = 2000  # characters of what it printed last
+_LAST: Final = 0.2  # seconds for what it printed last, which others may hold open
+_POLL: Final = 0.02
+
+
+class AgentProcess:
+    """An agent that runs; made by `start`.
+
+    Attributes
+    ----------
+    name : str
+        Its id.
+    """
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes], writer: asyncio.StreamWriter) -> None:
+        self.name = name
+        self._process, self._writer = process, writer
+        self._tasks: list[asyncio.Task[None]] = []
+        self._tail = ""
+
+    @classmethod
+    async def start(
+        cls,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        first: str,
+        hear: Callable[[str], None],
+    ) -> AgentProcess:
+        """Start an agent.
+
+        Parameters
+        ----------
+        name : str
+            Its id.
+        command : sequence of str
+            What starts it; the number of the file descriptor of its socket is added.
+        environment : mapping
+            Of its process.
+        first : str
+            What it is told first.
+        hear : callable
+            Called with each line that it says.
+
+        Raises
+        ------
+        OSError
+            It cannot be started.
+        """
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                # Here and not in a thread: it must not end with the thread that has started it.
+                process = _popen([*command, str(theirs.fileno())], environment, theirs.fileno())
+        except BaseException:
+            ours.close()
+            raise
+        try:
+            reader, writer = await asyncio.open_connection(sock=ours)
+        except BaseException:
+            ours.close()
+            process.kill()
+            process.communicate()
+            raise
+        agent = cls(name, process, writer)
+        assert process.stdout is not None
+        loop = asyncio.get_running_loop()
+        agent._tasks = [
+            loop.create_task(agent._read(reader, hear)),
+            loop.create_task(agent._pass_on(process.stdout)),
+        ]
+        writer.write(first.encode() + b"\n")
+        return agent
+
+    def write(self, lines: Iterable[str]) -> bool:
+        """Hand it lines, without waiting; return whether it still reads."""
+        transport = self._writer.transport
+        if transport.is_closing() or transport.get_write_buffer_size() > _UNREAD:
+            return False
+        self._writer.write("".join(f"{line}\n" for line in lines).encode())
+        return True
+
+    async def ended(self) -> tuple[str, bool]:
+        """Wait until it has ended, or closed its line; it is killed if it does not end then.
+
+        Returns
+        -------
+        reason : str
+            How it ended.
+        clear : bool
+            Whether it has ended in order: then nothing is left of what it had started.
+        """
+        await asyncio.shield(self._tasks[0])
+        await self.close()
+        code = self._process.returncode
+        last = self._tail.strip().rpartition("\n")[2].strip()
+        return _how(code) + (f": {last}" if last else ""), code == 0
+
+    async def close(self) -> None:
+        """Close the line, upon which the agent ends, and wait for that; kill it if it takes too long."""
+        self._writer.transport.abort()
+        if not await self._gone(GRACE):
+            self._process.kill()
+        proc.kill_group(self._process.pid)
+        await self._gone(GRACE)
+        await asyncio.wait({self._tasks[1]}, timeout=_LAST)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _gone(self, seconds: float) -> bool:
+        clock = asyncio.get_running_loop().time
+        end = clock() + seconds
+        while self._process.poll() is None:
+            if clock() > end:
+                return False
+            await asyncio.sleep(_POLL)
+        return True
+
+    async def _read(self, reader: asyncio.StreamReader, hear: Callable[[str], None]) -> None:
+        unread = b""
+        with suppress(OSError):
+            while data := await reader.read(_CHUNK):
+                *lines, unread = (unread + data).split(b"\n")
+                for line in lines:
+                    hear(line.decode("utf-8", "replace"))
+
+    async def _pass_on(self, printed: IO[bytes]) -> None:
+        """Let what it prints come out where the Dask worker's output does, and keep the end."""
+        reader = asyncio.StreamReader()
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), printed)
+        try:
+            while data := await reader.read(_CHUNK):
+                text = data.decode("utf-8", "replace")
+                self._tail = (self._tail + text)[-_TAIL:]
+                with suppress(OSError, ValueError):
+                    sys.stderr.write(text)
+        finally:
+            transport.close()
+
+
+class Keeper:
+    """Has an agent run, always one: another is started when one ends, after a while.
+
+    Parameters
+    ----------
+    start : callable
+        Starts an agent, given its id.
+    address : str
+        Of the Dask worker.
+    say : callable
+        Given what the controller is to be told.
+    wanted : callable
+        Whether anybody has asked for anything lately. If nobody has when an agent ends, the next one waits
+        until somebody does.
+
+    Attributes
+    ----------
+    agent : AgentProcess or None
+        The one that runs.
+    """
+
+    def __init__(
+        self,
+        start: Callable[[str], Any],
+        address: str,
+        say: Callable[[dict[str, Any]], None],
+        wanted: Callable[[], bool],
+    ) -> None:
+        self.agent: AgentProcess | None = None
+        self._start, self._address, self._say, self._wanted = start, address, say, wanted
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Tell that an agent is wanted."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Keep it up until cancelled; then the agent ends, too."""
+        clock = asyncio.get_running_loop().time
+        pause = FIRST
+        while True:
+            name = f"{self._address}-{secrets.token_hex(8)}"
+            begun = clock()
+            reason, clear = await self._one(name)
+            self._say({"agent": name, "worker": self._address, "ended": reason, "clear": clear})
+            pause = FIRST if clock() - begun > STEADY else pause
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST)
+            self._woken.clear()
+            if not self._wanted():
+                await self._woken.wait()
+
+    async def _one(self, name: str) -> tuple[str, bool]:
+        try:
+            self.agent = await self._start(name)
+        except OSError as error:
+            return f"it cannot be started: {error.strerror or error}", True
+        assert self.agent is not None
+        try:
+            return await self.agent.ended()
+        finally:
+            agent, self.agent = self.agent, None
+            await agent.close()
+
+
+def agent_command() -> tuple[str, ...]:
+    """Return what starts an agent in the Python that runs this.
+
+    The current folder is no place to look for modules, unless hbsim itself is there.
+    """
+    root = Path(sys.modules["hbsim"].__file__ or "").resolve().parents[1]
+    with suppress(OSError):  # the current folder has been removed
+        if root.samefile(os.curdir):
+            return (sys.executable, "-m", _MODULE)
+    return (sys.executable, "-P", "-m", _MODULE)
+
+
+def agent_environment(nanny: bool) -> dict[str, str]:
+    """Return the environment of an agent: that of this Dask worker as it was before Dask's nanny.
+
+    A nanny limits numerical libraries to one thread, for Dask's own tasks; trials get as many as their
+    workers have cores.
+    """
+    environment = dict(os.environ)
+    if nanny:
+        import dask
+
+        before = _environment_of(os.getppid())
+        for name in dask.config.get("distributed.nanny.pre-spawn-environ", {}):
+            if name in before:
+                environment[name] = before[name]
+            else:
+                environment.pop(name, None)
+    return environment
+
+
+def _environment_of(pid: int) -> dict[str, str]:
+    """Return what a process was started with; empty where that is unknown."""
+    try:
+        content = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return {}
+    pairs = (os.fsdecode(entry).partition("=") for entry in content.split(b"\0") if b"=" in entry)
+    return {name: value for name, _, value in pairs}
+
+
+def _popen(
+    command: Sequence[str], environment: Mapping[str, str], descriptor: int
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        pass_fds=(descriptor,),
+        start_new_session=True,
+    )
+
+
+def _how(code: int | None) -> str:
+    if code is None:
+        return "it does not end"
+    if code >= 0:
+        return f"exit code {code}"
+    with suppress(ValueError):
+        return f"signal {-code}, {signal.Signals(-code).name}"
+    return f"signal {-code}"
