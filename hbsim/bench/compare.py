@@ -8,7 +8,9 @@ from collections.abc import Callable
 from hbsim.bench.cells import Cell
 from hbsim.bench.comparison import Comparison
 from hbsim.bench.plan import Plan
-from hbsim.bench.pool import default_jobs, run_cells
+from hbsim.bench.pool import default_jobs
+from hbsim.bench.pool_cells import run_cells
+from hbsim.bench.pool_remote import Remote
 from hbsim.core.exact import whole
 from hbsim.errors import HbsimWarning
 from hbsim.surrogates import Surrogate
@@ -16,7 +18,7 @@ from hbsim.surrogates import Surrogate
 __all__ = ["compare", "run"]
 
 
-def compare(plan: Plan, jobs: int | None = None) -> Comparison:
+def compare(plan: Plan, jobs: int | None = None, remote: Remote | None = None) -> Comparison:
     """Simulate every variant of a plan with every seed.
 
     Trial i has the same configuration, curve, slowness and failures under every variant of the same seed.
@@ -29,6 +31,8 @@ def compare(plan: Plan, jobs: int | None = None) -> Comparison:
     jobs : int, optional
         How many processes; by default one a core. With more than one, a script that calls this needs
         its ``if __name__ == "__main__":``.
+    remote : Remote, optional
+        The Dask cluster that runs the studies instead. Its workers call `Plan.surrogate` themselves.
 
     Returns
     -------
@@ -38,14 +42,15 @@ def compare(plan: Plan, jobs: int | None = None) -> Comparison:
     Raises
     ------
     ParameterError
-        Options do not fit together; before any work starts.
+        Options do not fit together, or there is no such cluster, or it has other versions; before any work
+        starts.
     SurrogateError
         The learning curves cannot be used.
     """
     surrogate = plan.surrogate()
     for text in plan.check(surrogate):
         warnings.warn(HbsimWarning(text), stacklevel=2)
-    return run(plan, surrogate, jobs)
+    return run(plan, surrogate, jobs, remote=remote)
 
 
 def run(
@@ -53,6 +58,7 @@ def run(
     surrogate: Surrogate,
     jobs: int | None = None,
     progress: Callable[[int], None] | None = None,
+    remote: Remote | None = None,
 ) -> Comparison:
     """Simulate what `Plan.check` has passed.
 
@@ -62,7 +68,7 @@ def run(
         What to compare.
     surrogate : Surrogate
         Its learning curves.
-    jobs : int, optional
+    jobs, remote : optional
         As in `compare`.
     progress : callable, optional
         Called with the number of finished studies.
@@ -76,7 +82,7 @@ def run(
     jobs = default_jobs(len(plan.cells)) if jobs is None else whole("jobs", jobs, 1)
     cells: list[Cell] = []
     try:
-        for cell in run_cells(plan, surrogate, jobs):
+        for cell in run_cells(plan, surrogate, jobs, remote):
             cells.append(cell)
             if progress is not None:
                 progress(len(cells))

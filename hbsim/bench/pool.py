@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, count, islice
+from itertools import chain, islice
 from queue import Empty, SimpleQueue
 from typing import Final, Generic, TypeAlias, TypeVar
 
-from hbsim.bench.cells import Cell, run_cell
-from hbsim.bench.plan import Plan
-from hbsim.bench.pool_local import Places, Processes, ThisProcess
-from hbsim.errors import HbsimWarning
-from hbsim.surrogates import Surrogate
+from hbsim.bench.pool_local import AHEAD, Places, Processes, ThisProcess, Useless
+from hbsim.bench.pool_remote import Remote
 
-__all__ = ["MakeExecutor", "default_jobs", "make_executor", "run_cells", "run_in_turn"]
+__all__ = ["MakeExecutor", "chunks_of", "default_jobs", "executors", "make_executor", "run_in_turn"]
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
@@ -30,9 +26,6 @@ _CHUNKS: Final = 8  # a process: few enough to send little, enough that all end 
 _LARGEST: Final = 8  # cells in a chunk, so that progress is seen
 _GLANCE: Final = 0.1  # seconds between two looks for Ctrl-C
 
-_numbers = count()
-_kept: tuple[str, Surrogate] | None = None  # the curves of the run that this process works for
-
 
 def default_jobs(cells: int) -> int:
     """Return how many processes serve `cells` studies: one a core, and no more than studies."""
@@ -41,32 +34,19 @@ def default_jobs(cells: int) -> int:
 
 
 @contextmanager
-def make_executor(jobs: int, scheduler_address: str | None = None) -> Iterator[Places]:
+def make_executor(jobs: int, is_apart: bool = False) -> Iterator[Places]:
     """Give an executor for functions of a module, whose arguments and results can be pickled.
 
-    Nothing that it runs outlives it: if the block is left by an exception, its processes are ended. Of
-    what runs on a Dask cluster only the results are dropped.
+    Nothing that it runs outlives it: if the block is left by an exception, its processes are ended.
 
     Parameters
     ----------
     jobs : int
         How many processes of this machine; 1 runs everything in this one, while it is submitted.
-    scheduler_address : str, optional
-        Of a Dask scheduler, ``tcp://HOST:8786``, whose workers run it in place of these. They need hbsim;
-        one thread each (``--nthreads 1``) is best.
-
-    Raises
-    ------
-    ParameterError
-        Field ``scheduler_address``: Dask is not installed, or no scheduler answers there in 10 seconds.
+    is_apart : bool
+        Whether 1 too is a process of its own, which may die.
     """
-    if scheduler_address is not None:
-        from hbsim.bench.pool_dask import connected
-
-        with connected(scheduler_address) as cluster:
-            yield cluster
-        return
-    if jobs == 1:
+    if jobs == 1 and not is_apart:
         yield ThisProcess()
         return
     pool = Processes(jobs)
@@ -77,6 +57,58 @@ def make_executor(jobs: int, scheduler_address: str | None = None) -> Iterator[P
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def executors(
+    jobs: int,
+    remote: Remote | None = None,
+    is_apart: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> Iterator[MakeExecutor]:
+    """Give what makes an executor, again and again: of this machine, or of a Dask cluster.
+
+    Parameters
+    ----------
+    jobs, is_apart
+        As for `make_executor`.
+    remote : Remote, optional
+        The cluster whose workers run all in place of this machine; if it is started for this, it ends with
+        the block. Of what runs on a cluster only the results are dropped when an executor is left.
+    say : callable
+        Is told what takes a while, a line each.
+
+    Raises
+    ------
+    ParameterError
+        Dask is not installed, or the cluster cannot be started. When an executor is made: no scheduler
+        answers in 10 seconds, or the cluster has other versions, or lacks a file.
+    """
+    if remote is None:
+        yield partial(make_executor, jobs, is_apart)
+        return
+    from hbsim.bench.pool_dask import cluster
+
+    with cluster(remote, say) as make:
+        yield make
+
+
+def chunks_of(items: Sequence[Item], make: MakeExecutor) -> list[tuple[Item, ...]]:
+    """Cut items into chunks to be handed out, for as many as run at once now.
+
+    Parameters
+    ----------
+    items : sequence
+        All.
+    make : callable
+        Makes an executor.
+    """
+    if not items:
+        return []
+    with make() as executor:
+        places = max(1, executor.ahead() // (1 if isinstance(executor, ThisProcess) else AHEAD))
+    size = max(1, min(_LARGEST, len(items) // (places * _CHUNKS)))
+    return [tuple(items[at : at + size]) for at in range(0, len(items), size)]
 
 
 def run_in_turn(
@@ -93,7 +125,7 @@ def run_in_turn(
     Parameters
     ----------
     make : callable
-        Makes an executor, as ``partial(make_executor, jobs)``; again after a process has died.
+        Makes an executor, as `executors` gives it; again after a process has died.
     function : callable
         Called with one item; a function of a module, or a `partial` of one.
     items : iterable
@@ -110,7 +142,7 @@ def run_in_turn(
     Raises
     ------
     ParameterError
-        As `make_executor`; also later, when the Dask scheduler is gone.
+        As `executors`; also later, when the Dask scheduler is gone, or a worker that came has other versions.
     """
     rest = iter(items)
     while broken := (yield from _until_broken(make, function, rest, ahead)):
@@ -154,6 +186,8 @@ def _until_broken(
             if isinstance(found, BrokenExecutor):
                 is_broken, broken.cause = True, found
                 broken.in_flight.append(item)
+            elif isinstance(found, Useless):
+                raise found.error
             else:
                 yield item, found
     broken.how = executor.ending(broken.cause)
@@ -193,58 +227,10 @@ class _Handed(Generic[Item, Found]):
                 return self.running.pop(future), future.result() if error is None else error
             if future is None and self._executor.is_gone():
                 return self.running.popitem()[1], BrokenExecutor()
+            self._executor.glance()
 
     def _finished(self) -> Future[Found] | None:
         # Not one wait without end: it would not see Ctrl-C, whose handler is Polars' (with SA_RESTART).
         with suppress(Empty):
             return self._done.get(timeout=_GLANCE)
         return None
-
-
-def run_cells(plan: Plan, surrogate: Surrogate, jobs: int) -> Iterator[Cell]:
-    """Simulate every cell of a plan, in any order.
-
-    Parameters
-    ----------
-    plan : Plan
-        What to run.
-    surrogate : Surrogate
-        Its learning curves, for this process.
-    jobs : int
-        How many processes; 1 runs them in this one.
-
-    Yields
-    ------
-    Cell
-        As they are finished. If the iteration is ended early, so are the processes.
-
-    Raises
-    ------
-    BrokenProcessPool
-        A process died, and another one of the same studies when nothing ran beside it.
-    """
-    cells = plan.cells
-    size = 1 if jobs == 1 else max(1, min(_LARGEST, len(cells) // (jobs * _CHUNKS)))
-    chunks = [cells[at : at + size] for at in range(0, len(cells), size)]
-    run = f"{os.getpid()}.{next(_numbers)}"
-    work = partial(_run_here, plan, surrogate) if jobs == 1 else partial(_run_there, plan, run)
-    for _, found in run_in_turn(partial(make_executor, jobs), work, chunks):
-        if isinstance(found, BaseException):
-            raise found
-        yield from found
-
-
-def _run_there(plan: Plan, run: str, cells: Sequence[tuple[int, int]]) -> list[Cell]:
-    """Run cells in a process that makes the curves once for all the cells of a run that it is given."""
-    global _kept
-    if _kept is None or _kept[0] != run:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", HbsimWarning)  # the first process has shown them
-            _kept = (run, plan.surrogate())
-    return _run_here(plan, _kept[1], cells)
-
-
-def _run_here(plan: Plan, surrogate: Surrogate, cells: Sequence[tuple[int, int]]) -> list[Cell]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", HbsimWarning)  # the check of the plan has shown them once
-        return [run_cell(plan, surrogate, variant, seed) for variant, seed in cells]

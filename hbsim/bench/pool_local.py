@@ -14,7 +14,9 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Final, ParamSpec, TypeVar
 
-__all__ = ["AHEAD", "Places", "Processes", "ThisProcess"]
+from hbsim.errors import HbsimError
+
+__all__ = ["AHEAD", "Places", "Processes", "ThisProcess", "Useless"]
 
 P = ParamSpec("P")
 Found = TypeVar("Found")
@@ -31,12 +33,29 @@ _THREADS: Final = (
 AHEAD: Final = 3  # calls for each that can run
 
 
+class Useless(Exception):
+    """What a call gets whose place cannot run any: the fault is not the item's.
+
+    Parameters
+    ----------
+    error : HbsimError
+        What to tell.
+    """
+
+    def __init__(self, error: HbsimError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class Places(Executor):
     """An executor that says how much it can do, whether it is there, and how it broke."""
 
     def is_gone(self) -> bool:
         """Return whether nothing will come back from it anymore, not even an error."""
         return False
+
+    def glance(self) -> None:
+        """See to what has to be seen to while nothing comes back; called some times a second."""
 
     @abstractmethod
     def ahead(self) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hbsim.cli.command import command_line, grouped, say
+from hbsim.cli.compare_curves import loader
 from hbsim.cli.compare_options import GridOptions, SharedOptions
 from hbsim.cli.options import ClusterOptions, FileOptions, SurrogateName
+from hbsim.cli.remote_options import REMOTE, RemoteOptions
 
 if TYPE_CHECKING:
-    from hbsim.bench import Comparison, Plan
+    from hbsim.bench import Comparison, Plan, Remote
     from hbsim.surrogates import Surrogate
 
 __all__ = ["compare"]
 
-NOT_THE_COMPARISON: Final = ("out", "force", "as_json", "jobs")
+NOT_THE_COMPARISON: Final = ("out", "force", "as_json", "jobs", *REMOTE)
 
 
 @grouped
@@ -34,6 +36,7 @@ def compare(
     surrogate: SurrogateName = "digits",
     files: FileOptions,
     cluster: ClusterOptions,
+    dask: RemoteOptions,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Write the table, curves and a picture here.")
     ] = None,
@@ -55,11 +58,13 @@ def compare(
     from hbsim.cli.output import print_json
 
     request: dict[str, object] = {"command": command_line(ctx, NOT_THE_COMPARISON)}
+    remote = dask.remote(grid.jobs)
     with _folder(out, force) as folder:
         curves = files.load(surrogate)
-        plan = _plan(shared, grid, partial(files.load, surrogate), cluster, curves)
+        load, remote = loader(surrogate, files, curves, remote)
+        plan = _plan(shared, grid, load, cluster, curves)
         request["cluster"] = plan.cluster.as_dict()
-        comparison = _run(plan, curves, grid.jobs)
+        comparison = _run(plan, curves, grid.jobs, remote)
         if folder is not None:
             write(comparison, request, folder)
     if as_json:
@@ -87,7 +92,7 @@ def _folder(out: Path | None, force: bool) -> Iterator[Path | None]:
 def _plan(
     shared: SharedOptions,
     grid: GridOptions,
-    load: partial[Surrogate],
+    load: Callable[[], Surrogate],
     cluster: ClusterOptions,
     curves: Surrogate,
 ) -> Plan:
@@ -108,7 +113,7 @@ def _plan(
     )
 
 
-def _run(plan: Plan, curves: Surrogate, jobs: int | None) -> Comparison:
+def _run(plan: Plan, curves: Surrogate, jobs: int | None, remote: Remote | None) -> Comparison:
     """Check, warn and run, with a progress bar; the slow parts of the statistics are done then too."""
     from hbsim.bench.compare import run
     from hbsim.cli.progress import progress
@@ -118,8 +123,8 @@ def _run(plan: Plan, curves: Surrogate, jobs: int | None) -> Comparison:
     done = [0]
     with progress(lambda: done[0], len(plan.cells), "studies"):
         try:
-            comparison = run(plan, curves, jobs, partial(done.__setitem__, 0))
-        except BrokenProcessPool as error:
+            comparison = run(plan, curves, jobs, partial(done.__setitem__, 0), remote)
+        except BrokenExecutor as error:
             text = f"a study cannot be run: {error}, though no other ran beside it"
             say("error", f"{text}; for want of memory perhaps")
             raise typer.Exit(1) from None

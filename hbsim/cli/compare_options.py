@@ -91,5 +91,10 @@ class GridOptions:
         bool, flag("--replace", panel=STUDIES, help="Rows of a table may come again, in a seeded order.")
     ] = False
     jobs: Annotated[
-        int | None, whole("--jobs", panel=STUDIES, help="Processes; 1 starts none (default: one a core).")
+        int | None,
+        whole(
+            "--jobs",
+            panel=STUDIES,
+            help="Processes; 1 starts none (default: one a core). With --hosts: on each.",
+        ),
     ] = None

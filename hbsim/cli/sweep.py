@@ -8,21 +8,24 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from hbsim.cli.command import command_line, say
+from hbsim.cli.command import command_line, grouped, say
 from hbsim.cli.fields import whole
+from hbsim.cli.remote_options import REMOTE, RemoteOptions
 from hbsim.cli.sweep_dry import dry
 from hbsim.errors import ParameterError
 
 if TYPE_CHECKING:
+    from hbsim.bench import Remote
     from hbsim.bench.sweep import Counts, Store, Sweep
 
 __all__ = ["sweep"]
 
 # What results do not depend on.
 NOT_TO_RUN: Final = ("dry_run", "as_json")
-NOT_THE_SWEEP: Final = ("out", "force", "as_json", "jobs", "dry_run", "retry_failed", "scheduler_address")
+NOT_THE_SWEEP: Final = ("out", "force", "as_json", "jobs", "dry_run", "retry_failed", *REMOTE)
 
 
+@grouped
 def sweep(
     ctx: typer.Context,
     file: Annotated[str, typer.Argument(metavar="FILE.toml", help="Variants, curves, clusters, seeds.")],
@@ -37,11 +40,8 @@ def sweep(
         ),
     ] = None,
     jobs: Annotated[
-        int | None, whole("--jobs", panel="Options", help="Processes; 1 starts none (default: one a core).")
-    ] = None,
-    scheduler_address: Annotated[
-        str | None,
-        typer.Option("--scheduler-address", metavar="ADDRESS", help="Of a Dask cluster that runs the cells."),
+        int | None,
+        whole("--jobs", panel="Options", help="Processes (default: one a core). With --hosts: on each."),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check, and say how many cells there are and about how long.")
@@ -51,6 +51,7 @@ def sweep(
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what a sweep left in --out.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    dask: RemoteOptions,
 ) -> None:
     r"""Run variants on learning curves, clusters, numbers of workers and seeds, as a TOML file says.
 
@@ -71,6 +72,7 @@ def sweep(
         if path == "":
             raise ParameterError(field, path, "must name a folder")
     processes = None if jobs is None else check_whole("jobs", jobs, 1)
+    remote = dask.remote(processes)
     if dry_run:
         made = read_sweep(file, data)
         processes = processes or default_jobs(len(made.grid.different))
@@ -86,7 +88,7 @@ def sweep(
         Path(out),
         command_line(ctx, NOT_THE_SWEEP),
         processes or default_jobs(len(made.grid.different)),
-        scheduler_address,
+        remote,
         retry_failed,
         force,
         as_json,
@@ -98,7 +100,7 @@ def _to_folder(
     out: Path,
     command: str,
     jobs: int,
-    address: str | None,
+    remote: Remote | None,
     is_retrying: bool,
     force: bool,
     as_json: bool,
@@ -109,14 +111,14 @@ def _to_folder(
         for text in made.grid.warnings:
             say("warning", text)
         write_down(made, out, command)
-        found = _run(made, store, jobs, address, is_retrying)
+        found = _run(made, store, jobs, remote, is_retrying)
         error = _first_error(made, store) if found.failed else ""
     _tell(made, found, error, out, as_json)
     if not found.is_complete:
         raise typer.Exit(1)
 
 
-def _run(made: Sweep, store: Store, jobs: int, address: str | None, is_retrying: bool) -> Counts:
+def _run(made: Sweep, store: Store, jobs: int, remote: Remote | None, is_retrying: bool) -> Counts:
     from hbsim.bench.sweep import counts, finish, run_cells, to_run
     from hbsim.cli.progress import progress
 
@@ -127,7 +129,7 @@ def _run(made: Sweep, store: Store, jobs: int, address: str | None, is_retrying:
 
     try:
         with progress(lambda: done[0], len(made.grid.different), "studies"):
-            found = run_cells(made, store, jobs, address, is_retrying, count)
+            found = run_cells(made, store, jobs, remote, is_retrying, count, is_apart=True)
             finish(made, store)
     except KeyboardInterrupt:
         there = counts(made, store)

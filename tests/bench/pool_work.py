@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+ITEMS = [1, -9, 2, -1, 3, 4, 5]
 STAY = 20.0  # seconds: longer than any test lets it
 
 
@@ -30,6 +32,15 @@ def picky(number: int) -> int:
     if number < 0:
         raise ValueError(f"no square of {number}")
     return number * number
+
+
+def check(found: dict, killed: str) -> None:
+    """Check what `ITEMS` give to `picky`: squares, one error, and one that took its process with it."""
+    assert {n: found[n] for n in ITEMS if n > 0} == {n: n * n for n in ITEMS if n > 0}
+    assert isinstance(found[-1], ValueError)
+    assert isinstance(found[-9], BrokenProcessPool)
+    assert str(found[-9]) == f"its process ended without a result ({killed})"
+    assert set(found) == set(ITEMS)
 
 
 def where(number: int) -> tuple[int, str | None]:
@@ -75,3 +86,10 @@ def wait_for(*paths: Path) -> None:
             return
         time.sleep(0.02)
     raise TimeoutError(f"none of {paths} has come")
+
+
+def note(folder: Path, number: int) -> int:
+    """Say which process this is."""
+    with (folder / "notes").open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    return number

@@ -1,25 +1,21 @@
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from hbsim.bench import pool_dask
 from hbsim.bench.pool import make_executor, run_in_turn
-from hbsim.errors import ParameterError
 from tests.bench import pool_work
 
 ROOT = Path(__file__).parents[2]
-ITEMS = [1, -9, 2, -1, 3, 4, 5]
 
 
 @pytest.fixture(autouse=True)
@@ -27,21 +23,13 @@ def _processes_find_the_tests(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(ROOT)
 
 
-def outcomes(function, items, jobs: int = 2, ahead: int | None = None, address: str | None = None) -> dict:
-    return dict(run_in_turn(partial(make_executor, jobs, address), function, items, ahead))
+def outcomes(function, items, jobs: int = 2, ahead: int | None = None, is_apart: bool = False) -> dict:
+    return dict(run_in_turn(partial(make_executor, jobs, is_apart), function, items, ahead))
 
 
-def check(found: dict, killed: str):
-    """Check what `ITEMS` give: squares, one error, and one that took its process with it."""
-    assert {n: found[n] for n in ITEMS if n > 0} == {n: n * n for n in ITEMS if n > 0}
-    assert isinstance(found[-1], ValueError)
-    assert isinstance(found[-9], BrokenProcessPool)
-    assert str(found[-9]) == f"its process ended without a result ({killed})"
-    assert set(found) == set(ITEMS)
-
-
-def test_an_item_that_kills_its_process_costs_the_others_nothing():
-    check(outcomes(pool_work.picky, ITEMS), "signal 9, SIGKILL")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_item_that_kills_its_process_costs_the_others_nothing(jobs: int):
+    pool_work.check(outcomes(pool_work.picky, pool_work.ITEMS, jobs, is_apart=True), "signal 9, SIGKILL")
 
 
 @pytest.mark.parametrize(
@@ -208,85 +196,3 @@ class Deadly(Ideal):
     said = " ".join(done.stderr.split())
     assert "a study cannot be run: its process ended without a result (signal 9, SIGKILL), though no" in said
     assert "Traceback" not in said
-
-
-def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ParameterError, match=r'scheduler_address=.*needs Dask: pip install "hbsim\[dask\]"'):
-        outcomes(pool_work.picky, [1], address="tcp://127.0.0.1:1")
-
-
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", ""])
-def test_an_address_without_a_scheduler_is_one_error(monkeypatch: pytest.MonkeyPatch, address: str):
-    pytest.importorskip("distributed")
-    monkeypatch.setattr(pool_dask, "PATIENCE", 0.1)
-    with pytest.raises(ParameterError, match=r"no Dask scheduler answers there within 0\.1 s") as caught:
-        outcomes(pool_work.picky, [1], address=address)
-    assert (caught.value.field, caught.value.value) == ("scheduler_address", address)
-    assert len(str(caught.value)) < 200
-
-
-@contextmanager
-def dask(folder: Path, workers: int):
-    """Give the address of a scheduler on this machine, with workers of one thread each; and how to end it."""
-    pytest.importorskip("distributed")
-    settings = {
-        "PYTHONPATH": str(ROOT),
-        "DASK_TEMPORARY_DIRECTORY": str(folder),
-        "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
-        "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "3s",  # how long a dead worker's results are asked for
-    }
-    started: list[subprocess.Popen] = []
-
-    def start(kind: str, *options: str) -> None:
-        command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", "--no-dashboard", *options]
-        environment = {**os.environ, **settings}
-        with (folder / "log").open("a") as log:
-            started.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=folder))
-
-    where = folder / "scheduler.json"
-    try:
-        start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(where))
-        address = address_in(where)
-        for _ in range(workers):
-            start("worker", address, "--no-nanny", "--nthreads", "1")
-        yield address, started[0]
-    finally:
-        for process in reversed(started):
-            process.terminate()
-            process.wait()
-
-
-def address_in(file: Path) -> str:
-    for _ in range(1000):
-        with suppress(FileNotFoundError, ValueError):  # not there, or not written yet
-            return json.loads(file.read_text())["address"]
-        time.sleep(0.02)
-    raise TimeoutError("no scheduler has begun")
-
-
-@pytest.mark.filterwarnings("ignore:the Dask scheduler at .* has no workers yet")
-def test_dask_gives_the_same(tmp_path: Path):
-    # Nobody starts a worker in place of one that died; two do, the second of an item alone.
-    with dask(tmp_path, workers=3) as (address, _):
-        check(outcomes(pool_work.picky, ITEMS, address=address), "workers that Dask tried: 1")
-        several = outcomes(pool_work.where, range(20), address=address)
-    assert os.getpid() not in {pid for pid, _ in several.values()}
-
-
-def test_a_scheduler_that_goes_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pool_dask, "PATIENCE", 1.5)
-    with dask(tmp_path, workers=0) as (address, scheduler):
-        turn = run_in_turn(partial(make_executor, 1, address), pool_work.picky, gone(scheduler))
-        with (
-            pytest.warns(match="has no workers yet"),
-            pytest.raises(ParameterError, match="no Dask scheduler answers there"),
-        ):
-            next(turn)
-
-
-def gone(scheduler: subprocess.Popen):
-    yield 1
-    scheduler.kill()
-    scheduler.wait()
-    yield 2

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from hbsim.bench.located import located, whole_path
 from hbsim.bench.sweep.axes import SurrogateAxis, check_names, settings, some
 from hbsim.bench.sweep.schema import LOADED, SurrogateTable
 from hbsim.bench.sweep.source import Source
@@ -16,8 +16,6 @@ __all__ = ["surrogates"]
 
 SCENARIO: Final = "yahpo:"
 EVERY: Final = "/*"  # all instances of a scenario
-FIT: Final = "fit:"
-FILES: Final = (".npz", ".csv", ".parquet")
 
 
 def surrogates(source: Source) -> list[SurrogateAxis]:
@@ -39,12 +37,14 @@ def _of_table(source: Source, place: Place, table: SurrogateTable) -> Iterator[S
     own = settings(source, place, table)
     load = {name: getattr(table, name) for name in LOADED if getattr(table, name) not in (None, [])}
     if "yahpo_data" in load:
-        load["yahpo_data"] = _from(source, load["yahpo_data"])
+        load["yahpo_data"] = whole_path(load["yahpo_data"], source.data)
     for name, text in _instances(source, place, table, load):
         called = name if table.name is None else table.name
         if table.name is not None and text != table.surrogate:  # one of several
             called = f"{table.name}/{text.rpartition('/')[2]}"
-        yield SurrogateAxis(called, table.group, {"surrogate": _located(source, text), **load}, own, place)
+        yield SurrogateAxis(
+            called, table.group, {"surrogate": located(text, source.data), **load}, own, place
+        )
 
 
 def _instances(
@@ -64,17 +64,3 @@ def _instances(
         raise source.of(place, error) from None
     for instance in names:
         yield f"{scenario}/{instance}", f"{SCENARIO}{scenario}/{instance}"
-
-
-def _located(source: Source, text: str) -> str:
-    """Return what `load` takes, with the whole path of a file: processes elsewhere are to find it."""
-    if text.startswith(FIT):
-        return FIT + _from(source, text.removeprefix(FIT))
-    path, colon, name = text.rpartition(":")
-    if colon and path.endswith(".py"):
-        return f"{_from(source, path)}:{name}"
-    return _from(source, text) if text.endswith(FILES) else text
-
-
-def _from(source: Source, path: str) -> str:
-    return os.path.abspath(os.path.join(source.data, path))

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from hbsim.bench.pool_there import place
 from hbsim.errors import SurrogateError
 from hbsim.surrogates import Surrogate, check_levels, fingerprint, load
 from hbsim.surrogates.describe import sample
@@ -87,11 +88,19 @@ def load_curves(description: Mapping[str, Any], content: str) -> Surrogate:
     """
     known = _kept.get(_text(description))
     if known is None or known.fingerprint != content:
-        known = know(description)
+        known = _know_there(description)
     if known.fingerprint != content:
         problem = "are not the curves that were checked: changed since, or others each time they are read"
-        raise SurrogateError(str(description["surrogate"]), problem)
+        raise SurrogateError(f"{description['surrogate']}{place()}", problem)
     return known.surrogate
+
+
+def _know_there(description: Mapping[str, Any]) -> Known:
+    """Load learning curves, perhaps on another host; an error says on which."""
+    try:
+        return know(description)
+    except SurrogateError as error:
+        raise SurrogateError(f"{error.source}{place()}", error.problem) from None
 
 
 def at_level(surrogate: Surrogate, max_t: float) -> Levels:

@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 import polars as pl
 
-from hbsim.bench.pool import make_executor, run_in_turn
-from hbsim.bench.pool_local import AHEAD
+from hbsim.bench.located import files_of
+from hbsim.bench.pool import MakeExecutor, chunks_of, executors, run_in_turn
+from hbsim.bench.pool_remote import Remote
 from hbsim.bench.sweep.folder import ANYTIME
 from hbsim.bench.sweep.outcome import failed, run_studies
 from hbsim.bench.sweep.scored import anytime
@@ -28,8 +28,6 @@ __all__ = ["Counts", "counts", "finish", "run_cells", "to_run"]
 
 SHARE: Final = 0.02  # of the time so far may be lost when all is killed, and is spent on writing
 LONGEST: Final = 5.0  # seconds, of what may be lost
-LARGEST: Final = 8  # cells in a chunk, so that progress is seen
-CHUNKS: Final = 8  # a process: enough that all end at about the same time
 
 Item: TypeAlias = tuple[Study, bool]
 Chunk: TypeAlias = tuple[Item, ...]
@@ -54,9 +52,10 @@ def run_cells(
     sweep: Sweep,
     store: Store,
     jobs: int,
-    scheduler_address: str | None = None,
+    remote: Remote | None = None,
     is_retrying: bool = False,
     progress: Callable[[int], None] | None = None,
+    is_apart: bool = False,
 ) -> Counts:
     """Run what is not there yet.
 
@@ -68,15 +67,19 @@ def run_cells(
         What there is; outcomes are added to it as they come, in parts.
     jobs : int
         How many processes of this machine; 1 runs all in this one.
-    scheduler_address : str, optional
-        Of a Dask cluster that runs them in place of these.
+    remote : Remote, optional
+        The Dask cluster that runs them in place of these.
     is_retrying : bool
         Whether cells that failed are run again.
     progress : callable, optional
         Called with the number of different studies that are there.
+    is_apart : bool
+        Whether 1 too is a process of its own: a cell that kills it costs nothing else.
 
     Raises
     ------
+    ParameterError
+        As `hbsim.bench.pool.executors`.
     KeyboardInterrupt
         After Ctrl-C, once what was finished is on the disk.
     """
@@ -86,9 +89,10 @@ def run_cells(
     items = [(study, study.key in sweep.drawn) for study in todo]
     adder = _Adder(store, len(sweep.grid.different) - len(todo), progress)
     try:
-        places = _places(jobs, scheduler_address) if items else 1
-        again = _run(_chunks(items, places), jobs, scheduler_address, adder)
-        _run([(item,) for item in again], jobs, scheduler_address, adder)
+        if items:
+            with executors(jobs, _with_files(remote, todo), is_apart) as make:
+                again = _run(chunks_of(items, make), make, adder)
+                _run([(item,) for item in again], make, adder)
     finally:
         adder.flush()
     return counts(sweep, store, before)
@@ -124,25 +128,20 @@ def finish(sweep: Sweep, store: Store) -> None:
     store.close({**tables, MAIN: cells, ANYTIME: curves}, plan[KEY])
 
 
-def _places(jobs: int, address: str | None) -> int:
-    """Return how many studies run at once: of a Dask cluster, in the threads that its workers have now."""
-    if address is None:
-        return jobs
-    with make_executor(jobs, address) as executor:
-        return max(1, executor.ahead() // AHEAD)
+def _with_files(remote: Remote | None, todo: Sequence[Study]) -> Remote | None:
+    """Return a cluster, which is asked for all files that studies need."""
+    if remote is None:
+        return None
+    files = {file for study in todo for file in files_of(study.of.load)}
+    return replace(remote, files=tuple(sorted(files)))
 
 
-def _chunks(items: Sequence[Item], places: int) -> list[Chunk]:
-    size = max(1, min(LARGEST, len(items) // (places * CHUNKS)))
-    return [tuple(items[at : at + size]) for at in range(0, len(items), size)]
-
-
-def _run(chunks: Sequence[Chunk], jobs: int, address: str | None, adder: _Adder) -> list[Item]:
+def _run(chunks: Sequence[Chunk], make: MakeExecutor, adder: _Adder) -> list[Item]:
     """Run chunks; return the items of those that took their process with them, to be tried one by one."""
     if not chunks:
         return []
     again: list[Item] = []
-    for chunk, outcome in run_in_turn(partial(make_executor, jobs, address), run_studies, chunks):
+    for chunk, outcome in run_in_turn(make, run_studies, chunks):
         if not isinstance(outcome, BaseException):
             adder.add(outcome, len(chunk))
         elif len(chunk) > 1:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from tests.bench.sweep.made import left, read, run
 from tests.bench.sweep.test_outcome import OWN
-from tests.bench.test_pool import dask
+from tests.doubles.dask_processes import dask_processes
 
 STUDY = """\
 seeds = 6
@@ -19,7 +17,6 @@ surrogates = [{surrogate = "own.py:Own", name = "own"}, {surrogate = "synthetic:
 """
 
 
-@pytest.mark.filterwarnings("ignore:the Dask scheduler at .* has no workers yet")  # they are just starting
 def test_dask_gives_the_same_bytes(inside, tmp_path):
     study = tmp_path / "study"
     study.mkdir()
@@ -27,8 +24,9 @@ def test_dask_gives_the_same_bytes(inside, tmp_path):
     sweep = read(study, STUDY)
     cluster = tmp_path / "cluster"  # its workers run in another folder
     cluster.mkdir()
-    with dask(cluster, workers=2) as (address, _):
-        ran = inside("sweep", "study/study.toml", "--out", "out", "--json", "--scheduler-address", address)
+    with dask_processes(cluster, workers=2) as there:
+        address = ("--scheduler-address", there.address)
+        ran = inside("sweep", "study/study.toml", "--out", "out", "--json", *address)
     assert ran.code == 0, ran.err
     assert json.loads(ran.out)["done"] == 48
     run(sweep, tmp_path / "here")
@@ -38,9 +36,9 @@ def test_dask_gives_the_same_bytes(inside, tmp_path):
 
 
 def test_no_scheduler_is_one_line_and_loses_nothing(inside, tmp_path, monkeypatch):
-    from hbsim.bench import pool_dask
+    from hbsim.bench import pool_connect
 
-    monkeypatch.setattr(pool_dask, "PATIENCE", 0.1)
+    monkeypatch.setattr(pool_connect, "PATIENCE", 0.1)
     read(tmp_path, STUDY.replace('{surrogate = "own.py:Own", name = "own"}, ', ""))
     ran = inside("sweep", "study.toml", "--out", "out", "--scheduler-address", "tcp://127.0.0.1:1")
     assert ran.code == 2

@@ -84,12 +84,11 @@ def test_an_error_is_the_same_wherever_the_file_is(tmp_path):
     assert errors[0].startswith("Crash: evaluate raised ValueError: no curve of <Crash object> (own.py, line")
 
 
-def test_chunks_are_as_many_as_the_places_of_a_cluster_need(tmp_path, monkeypatch):
+def test_chunks_are_as_many_as_the_places_need(tmp_path, monkeypatch):
     sizes = []
-    monkeypatch.setattr(run_module, "_places", lambda jobs, address: {None: jobs, "tcp://x": 2}[address])
     monkeypatch.setattr(run_module, "run_in_turn", lambda make, function, chunks: sizes.append(chunks) or ())
     sweep = read(tmp_path, SMALL.replace("seeds = 3", "seeds = 16"))  # 96 cells
     os.mkdir(tmp_path / "out")
-    for jobs, address, count in ((6, None, 48), (6, "tcp://x", 16), (1, None, 12)):
-        run_cells(sweep, Store(tmp_path / "out"), jobs, address)
+    for jobs, count in ((6, 48), (2, 16), (1, 12)):
+        run_cells(sweep, Store(tmp_path / "out"), jobs)
         assert len(sizes.pop()) == count
