@@ -179,8 +179,10 @@ class Vault:
     def _renames(self) -> bool:
         """Whether the file system has folders and a rename, and is no object store."""
         from fsspec import AbstractFileSystem
+        from fsspec.implementations.local import LocalFileSystem
 
-        return type(self._opened[0]).mv is not AbstractFileSystem.mv
+        fs, _ = self._opened
+        return isinstance(fs, LocalFileSystem) or type(fs).mv is not AbstractFileSystem.mv
 
     def _folder(self, trial: int) -> str:
         return f"{self._opened[1]}/{trial_folder(Path(), trial)}"
@@ -204,11 +206,20 @@ class Vault:
         fs.makedirs(target.rpartition("/")[0], exist_ok=True)
         try:
             fs.put_file(str(file), temporary)
-            fs.mv(temporary, target)
+            self._rename(temporary, target)
         except BaseException:
             with suppress(Exception):
                 fs.rm_file(temporary)
             raise
+
+    def _rename(self, source: str, target: str) -> None:
+        from fsspec.implementations.local import LocalFileSystem
+
+        fs, _ = self._opened
+        if isinstance(fs, LocalFileSystem):  # whose own move was a copy once
+            os.replace(source, target)
+        else:
+            fs.mv(source, target)
 
     def _download(self, source: str, file: Path) -> None:
         fs, _ = self._opened

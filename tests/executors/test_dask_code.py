@@ -338,7 +338,7 @@ def test_a_folder_of_far_too_many_files(project, monkeypatch):
         bundle_of(project, "folder")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_what_was_changed_on_the_way_is_refused(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("changed")

@@ -117,6 +117,7 @@ def test_links_become_what_they_lead_to(trial, tmp_path):
         "deep/file": "../own.txt",
         "again": "deep",
         "deep/round": "..",
+        "deep/self": ".",
         "data": str(tmp_path / "data"),
         "out": str(tmp_path / "data" / "huge"),
         "nothing": "none",
@@ -188,6 +189,7 @@ def hostile(name: str, **fields: object) -> tarfile.TarInfo:
     return member
 
 
+REASONS = "is no path below|is neither a file nor a folder|File exists|Not a directory"
 HOSTILE = [
     hostile("/tmp/hbsim-out", size=3),
     hostile("../out", size=3),
@@ -218,7 +220,7 @@ def test_nothing_leads_out(trial, tmp_path, member, fresh):
     if not fresh:
         make(folder, "old", job=1)
     before = content(tmp_path)
-    with pytest.raises(OutputError, match=r"evil\.tar: cannot be unpacked"):
+    with pytest.raises(OutputError, match=rf"evil\.tar: cannot be unpacked: .*({REASONS})"):
         packs.unpack(evil, folder)
     after = content(tmp_path)
     after.pop("there", None)
@@ -253,7 +255,7 @@ def test_a_harmless_member_more_is_not_refused(trial, tmp_path):
     assert (tmp_path / "there/files/more").read_text() == "xxx"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cut=st.floats(0, 1, exclude_max=True), flip=st.booleans())
 def test_a_torn_or_changed_pack_changes_nothing(tmp_path_factory, cut, flip):
     base = tmp_path_factory.mktemp("torn")
