@@ -137,14 +137,15 @@ def _installed(bundle: Mapping[str, Any]) -> Path:
     if not _is_there(found, file):
         rule = f'{found} on {host} is another version of {dotted}; install the same there, or send="folder"'
         raise ParameterError("send", "file", rule)
-    return found.parents[file["name"].count("/")]
+    depth: int = file["name"].count("/")
+    return found.parents[depth]
 
 
 def _is_there(path: Path, file: Mapping[str, Any]) -> bool:
     try:
         if path.stat().st_size != file["size"]:
             return False
-        return hashlib.sha256(path.read_bytes()).hexdigest() == file["sha256"]
+        return hashlib.sha256(path.read_bytes()).hexdigest() == str(file["sha256"])
     except OSError:
         return False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -56,7 +56,7 @@ class Vault:
         name = f"{folder}/check-{secrets.token_hex(8)}"
         data = name.encode()
         try:
-            if self._renames:
+            if self._move is not None:
                 fs.makedirs(folder, exist_ok=True)
             fs.pipe_file(name, data)
             read = fs.cat_file(name)
@@ -176,13 +176,16 @@ class Vault:
         return nearest(self._url.partition("://")[0], available_protocols())
 
     @cached_property
-    def _renames(self) -> bool:
-        """Whether the file system has folders and a rename, and is no object store."""
+    def _move(self) -> Callable[[str, str], object] | None:
+        """The file system's own rename; None on object stores, where it is a copy and a removal."""
         from fsspec import AbstractFileSystem
         from fsspec.implementations.local import LocalFileSystem
 
         fs, _ = self._opened
-        return isinstance(fs, LocalFileSystem) or type(fs).mv is not AbstractFileSystem.mv
+        if isinstance(fs, LocalFileSystem):  # it has had its own by other names
+            return os.replace
+        move: Callable[[str, str], object] = fs.mv
+        return None if type(fs).mv is AbstractFileSystem.mv else move
 
     def _folder(self, trial: int) -> str:
         return f"{self._opened[1]}/{trial_folder(Path(), trial)}"
@@ -199,27 +202,18 @@ class Vault:
 
     def _upload(self, file: Path, target: str) -> None:
         fs, _ = self._opened
-        if not self._renames:
+        if self._move is None:
             fs.put_file(str(file), target)
             return
         temporary = f"{target}.{secrets.token_hex(8)}"
         fs.makedirs(target.rpartition("/")[0], exist_ok=True)
         try:
             fs.put_file(str(file), temporary)
-            self._rename(temporary, target)
+            self._move(temporary, target)
         except BaseException:
             with suppress(Exception):
                 fs.rm_file(temporary)
             raise
-
-    def _rename(self, source: str, target: str) -> None:
-        from fsspec.implementations.local import LocalFileSystem
-
-        fs, _ = self._opened
-        if isinstance(fs, LocalFileSystem):  # whose own move was a copy once
-            os.replace(source, target)
-        else:
-            fs.mv(source, target)
 
     def _download(self, source: str, file: Path) -> None:
         fs, _ = self._opened

@@ -18,7 +18,7 @@ from hbsim.executors.dask.vault import Vault  # noqa: E402
 
 
 class ObjectStore(fsspec.AbstractFileSystem):
-    """Keys and bytes: no rename, no folders, lists that are remembered, uploads that are whole or not there."""
+    """Keys and bytes: no rename, no folders, remembered lists, uploads that are whole or not there."""
 
     protocol = "hbsimkeys"
     store: ClassVar[dict[str, bytes]] = {}
