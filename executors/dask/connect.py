@@ -1,0 +1,144 @@
+"""From options to a Dask scheduler: one that runs already, one on hosts by SSH, or one here."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import warnings
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hbsim.errors import HbsimWarning, ParameterError
+from hbsim.executors.dask.where import host_of, is_loopback
+
+if TYPE_CHECKING:
+    from hbsim.executors.dask.options import Dask
+
+__all__ = ["Started", "is_trusted", "start_cluster"]
+
+
+@dataclass(frozen=True)
+class Started:
+    """A scheduler.
+
+    Attributes
+    ----------
+    address : str
+        As in ``tls://HOST:PORT``.
+    security : distributed.Security or None
+        What connections to it need.
+    trusted : bool
+        Whether nobody else can send anything or change it: by TLS, or because it stays on this machine.
+    expected : int or None
+        How many workers it will have; None: nobody knows.
+    """
+
+    address: str
+    security: Any
+    trusted: bool
+    expected: int | None
+
+
+def is_trusted(options: Dask) -> bool:
+    """Return whether connections are by TLS, or stay on this machine."""
+    if options.scheduler_address is not None:
+        address = options.scheduler_address
+        return address.startswith("tls://") or is_loopback(host_of(address))
+    return options.tls is not False or all(map(is_loopback, options.hosts))
+
+
+async def start_cluster(
+    options: Dask, stack: AsyncExitStack, say: Callable[[str], None], processes: int | None = 1
+) -> Started:
+    """Start the Dask cluster that is asked for, or find it.
+
+    A cluster on hosts or here is encrypted, by certificates made for it, and ends with the stack: so do all
+    its processes, and no less when this process is killed.
+
+    Parameters
+    ----------
+    options : Dask
+        Which cluster.
+    stack : AsyncExitStack
+        To be closed in the task that called this; also where it raises.
+    say : callable
+        Given lines for people on what takes a while.
+    processes : int or None
+        Workers a host, where they are started here; None: one a core there.
+
+    Raises
+    ------
+    ParameterError
+        A package is missing, a host cannot be used, or the certificates cannot be read. Whether a scheduler
+        answers at an address is not looked at.
+
+    Warns
+    -----
+    HbsimWarning
+        Connections leave this machine without TLS.
+    """
+    _check_installed(options)
+    trusted = is_trusted(options)
+    if not trusted:
+        warnings.warn(HbsimWarning(_danger(options)), stacklevel=2)
+    if options.scheduler_address is not None:
+        return Started(options.scheduler_address, _security(options), trusted, None)
+    if options.hosts:
+        from hbsim.executors.dask.ssh_cluster import start_ssh_cluster
+
+        address, security, expected = await start_ssh_cluster(options, stack, say, processes)
+    else:
+        from hbsim.executors.dask.here import start_here
+
+        address, security, expected = await start_here(stack, say, processes)
+    return Started(address, security, trusted, expected)
+
+
+def _check_installed(options: Dask) -> None:
+    needed = ("distributed", "asyncssh") if options.hosts else ("distributed",)
+    for name in needed:
+        if importlib.util.find_spec(name) is None:
+            field = "hosts" if options.hosts else "scheduler_address"
+            value = ",".join(options.hosts) if options.hosts else options.scheduler_address
+            rule = f'needs the package {name}: pip install "hbsim[dask]"'
+            raise ParameterError(field if value else "executor", value or "dask", rule)
+
+
+def _danger(options: Dask) -> str:
+    what = (
+        "whoever can reach its ports, or is on the way, can run code on its hosts and change what they send"
+    )
+    if options.scheduler_address is not None:
+        address = options.scheduler_address
+        cure = "give a tls:// address; `hbsim certificates` makes the files"
+        return f"the connection to {address} is neither encrypted nor authenticated: {what}; {cure}"
+    names = ", ".join(dict.fromkeys(options.hosts))
+    return f"the Dask cluster on {names} is neither encrypted nor authenticated (tls=False): {what}"
+
+
+def _security(options: Dask) -> Any:
+    """Return what connections to the scheduler need; its files can be read."""
+    from distributed import Security
+
+    if not (options.scheduler_address or "").startswith("tls://"):
+        return None
+    files = {"tls_ca": options.tls_ca, "tls_cert": options.tls_cert, "tls_key": options.tls_key}
+    names = ("tls_ca_file", "tls_client_cert", "tls_client_key")
+    given = {
+        name: os.path.expanduser(file)
+        for name, file in zip(names, files.values(), strict=True)
+        if file is not None
+    }
+    security = Security(require_encryption=True, **given)
+    if not (security.tls_ca_file and security.tls_client_cert):
+        rule = "is needed for a tls:// address, with tls_cert and tls_key; or Dask's configuration has them"
+        raise ParameterError("tls_ca", None, rule)
+    try:
+        security.get_connection_args("client")
+    except OSError as error:  # ssl.SSLError is one
+        field, value = next(((name, str(file)) for name, file in files.items() if file), ("tls_ca", None))
+        rule = f"these certificates cannot be used: {' '.join(str(error).split())}"
+        raise ParameterError(field, value, rule) from None
+    return security

@@ -1,0 +1,26 @@
+"""Whether an address is of this machine: what is sent there, nobody else can read or change."""
+
+from __future__ import annotations
+
+import ipaddress
+
+__all__ = ["host_of", "is_loopback"]
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a name or address is of the loopback; names are not looked up."""
+    if host.lower().rstrip(".") in ("localhost", "localhost.localdomain", "ip6-localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def host_of(address: str) -> str:
+    """Return the host in ``tcp://HOST:PORT``; that of IPv6 is in brackets there."""
+    place = address.partition("://")[2].partition("/")[0]
+    if place.startswith("["):
+        return place[1:].partition("]")[0]
+    name, colon, port = place.rpartition(":")
+    return name if colon and port.isdigit() else place
