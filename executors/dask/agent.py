@@ -166,7 +166,10 @@ class Agent:
             self._writable = self._line.pending
             self._crew.watch(self._line.connection, self._hear, self._writable)
         try:
-            return self._crew.wait(0 if self._useless else _LOOK)
+            messages = self._crew.wait(0 if self._useless else _LOOK)
+            if self._crew.server is None:
+                JobProcesses().kill_all()  # what it has left: its trials count as ended
+            return messages
         except NotLoaded as error:
             if error.killed:  # perhaps this host has too little memory; others may have more
                 self._line.say({"m": "note", "text": str(error)})
@@ -205,7 +208,6 @@ class Agent:
 
     def _tend_server(self) -> None:
         if self._crew.server is None:
-            JobProcesses().kill_all()  # what the one that has died has left
             self._crew.launch()
         server = self._crew.server
         if server is None or server.ready is None:

@@ -1,0 +1,207 @@
+"""A controller for one agent: the agent's process is real, and so are its server and its trials."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from hbsim.executors.dask import wire
+from hbsim.executors.dask.code import make_bundle
+from hbsim.executors.target import make_target
+from hbsim.runner.workers import NEVER, Task
+from tests.executors.serving import LONG, alive
+
+STUDY = "5" * 16
+
+# Says its process id, and leaves two processes that would stay for ten minutes, one a daemon.
+TRAIN = """
+import os, signal, subprocess, sys, time
+import hbsim
+
+@hbsim.args(mode=hbsim.Choice("plain", "hold", "chatty"), epochs=3)
+def train_fn(args, reporter):
+    (reporter.folder / "pid").write_text(str(os.getpid()))
+    reporter.on_pause(lambda: {"epoch": epoch})
+    if args.mode != "plain":
+        one = subprocess.Popen(["sleep", "600"])
+        two = subprocess.Popen(["sh", "-c", "setsid sleep 600 & echo $!"], stdout=subprocess.PIPE)
+        left = [one.pid, int(two.stdout.readline())]
+        (reporter.folder / "left").write_text(" ".join(map(str, left)))
+    print("trial", args.trial, "begins")
+    start = (reporter.load() or {"epoch": 0})["epoch"]
+    for epoch in range(start + 1, 10**6 if args.mode == "chatty" else args.epochs + 1):
+        if args.mode == "hold":
+            while not (reporter.folder / "go").exists():
+                time.sleep(0.01)
+        if args.mode == "chatty":
+            time.sleep(0.02)
+        reporter(epoch=epoch, loss=1.0 / epoch)
+        if args.mode == "hold":
+            reporter.save({"epoch": epoch})
+"""
+MODES = {"plain": 0.1, "hold": 0.5, "chatty": 0.9}  # in the unit cube
+
+
+class Agent:
+    """An agent, and what it has said.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the test.
+    train : str
+        The training function's file.
+    storage : str
+        As in the configuration.
+    sees : bool
+        Whether the agent sees the study's folder.
+    lease : float
+        In seconds.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        train: str = TRAIN,
+        storage: str = "auto",
+        sees: bool = False,
+        lease: float = 3.0,
+    ) -> None:
+        (folder / "train.py").write_text(train)
+        study = folder / "study"
+        study.mkdir(exist_ok=True)
+        self.work = folder / "work" / STUDY
+        self.trials = study if sees else self.work / "trials"
+        self.jobs: set[int] = set()
+        self.said: list[dict[str, Any]] = []
+        self.lines: list[bytes] = []
+        self.acknowledges = True
+        self.lease = lease
+        self.peers: list[Agent] = []  # that have to be kept alive meanwhile
+        self._inbox, self._outbox = wire.Inbox(), wire.Outbox()
+        self._clock: float | None = None
+        self._unread = b""
+        session = secrets.token_hex(8)
+        if sees:
+            (study / f".probe-{session}").write_text("here")
+        setup = {"time_attr": "epoch", "reward_attr": "loss", "constants": {}}
+        config = {
+            "session": session,
+            "study": STUDY,
+            "bundle": make_bundle(make_target(f"{folder / 'train.py'}:train_fn"), "file"),
+            "setup": setup,
+            "start": None,
+            "grace": 0.5,
+            "lease": lease,
+            "trials": str(study),
+            "probe": "here",
+            "storage": storage,
+            "agent": "one",
+        }
+        self.connection, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "hbsim.executors.dask.agent", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env={**os.environ, "HBSIM_WORK": str(folder / "work")},
+                stderr=subprocess.PIPE,
+            )
+        self.connection.sendall(json.dumps(config).encode() + b"\n")
+        self._beat_at = 0.0
+
+    def order(self, kind: str, **fields: Any) -> None:
+        """Send an order."""
+        line = self._outbox.put({"o": kind, **fields}, time.monotonic())
+        self.connection.sendall(line.encode() + b"\n")
+
+    def start(self, job: int, trial: int, mode: str = "plain", stop: float = NEVER) -> None:
+        """Start a job."""
+        task = Task(job, trial, 0, 0.0, stop, [MODES[mode]], 7)
+        self.order("start", task=wire.task_of(task), slot={"cpus": None, "threads": 1, "env": {"SEEN": "1"}})
+
+    def until(self, kind: str, **fields: Any) -> dict[str, Any]:
+        """Return the next message of a kind with these fields; beats meanwhile."""
+        found: list[dict[str, Any]] = []
+
+        def there() -> bool:
+            found[:] = [one for one in self.said if one["m"] == kind and fields.items() <= one.items()]
+            return bool(found)
+
+        self.listen(there)
+        self.said.remove(found[0])
+        return found[0]
+
+    def listen(self, until: Callable[[], bool]) -> None:
+        """Take in what the agent says until a condition holds."""
+        deadline = time.monotonic() + LONG
+        while not until():
+            assert time.monotonic() < deadline, f"the agent has not said it in time, but {self.said}"
+            for peer in self.peers:
+                peer.step(0.0)
+            self.step(0.05)
+
+    def step(self, timeout: float) -> None:
+        """Beat, if it is time, and take what comes within so many seconds."""
+        if time.monotonic() > self._beat_at:
+            self._beat_at = time.monotonic() + 0.3
+            until = 0.0 if self._clock is None else self._clock + self.lease
+            self.order("beat", id=1, until=until, ack=self._inbox.heard if self.acknowledges else 0)
+        if select.select([self.connection], [], [], timeout)[0]:
+            self._take()
+
+    def _take(self) -> None:
+        data = self.connection.recv(1 << 18)
+        assert data, f"the agent has ended: {self.process.stderr.read().decode()}"
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        self.lines += lines
+        for body in self._inbox.take(lines):
+            if body["m"] == "beat":
+                self._clock = body["clock"]
+                self._outbox.acknowledge(body["ack"])
+            else:
+                self.said.append(body)
+
+    def folder(self, trial: int) -> Path:
+        return self.trials / f"{trial:06d}"
+
+    def pids(self, *trials: int) -> list[int]:
+        """Return the processes of trials, what they left, the server and the agent."""
+        found = []
+        for trial in trials:
+            for name in ("pid", "left"):
+                file = self.folder(trial) / "files" / name
+                self.listen(lambda file=file: file.exists() and file.read_text())
+                found += [int(word) for word in file.read_text().split()]
+        return [self.process.pid, *self.servers(), *found]
+
+    def servers(self) -> list[int]:
+        return [child.pid for child in psutil.Process(self.process.pid).children()]
+
+    def ended(self) -> int:
+        """Wait for the agent's end; return its exit status."""
+        return self.process.wait(LONG)
+
+    def close(self) -> None:
+        self.connection.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process.pid, signal.SIGCONT)
+        self.process.wait(LONG)
+        self.process.stderr.close()
+
+
+def gone(pids: list[int]) -> bool:
+    """Whether none of these processes is left."""
+    return not any(alive(pid) for pid in pids)

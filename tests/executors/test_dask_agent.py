@@ -1,0 +1,270 @@
+"""Agents: what they are told and say, and that nothing is left of them, however they end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+pytest.importorskip("distributed")
+
+from hbsim.executors import checkpoint
+from tests.executors.agents import TRAIN, Agent, gone
+from tests.executors.serving import alive, wait_until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux only")
+
+
+@pytest.fixture
+def agent(tmp_path):
+    """Start agents, and end them."""
+    made = []
+
+    def start(place="place", **options):
+        folder = tmp_path / place
+        folder.mkdir(exist_ok=True)
+        made.append(Agent(folder, **options))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.close()
+
+
+def resources(body):
+    return [row[2] for row in body["rows"]]
+
+
+# What is said
+
+
+def test_a_job_from_hello_to_its_end(agent):
+    one = agent()
+    one.start(4, 3, stop=2.0)  # before anything is ready
+    hello = one.until("hello")
+    assert hello["pid"] == one.process.pid
+    assert (hello["shared"], hello["trials"], hello["holds"]) == (False, str(one.trials), {})
+    assert one.until("ready")["seconds"] >= 0
+    os.kill(one.process.pid, signal.SIGINT)  # Ctrl-C is the controller's
+    said = one.until("said", waits=True)
+    assert (said["job"], resources(said)[-1]) == (4, 2.0)
+    one.order("go", job=99, stop=None)  # nobody knows it
+    one.order("go", job=4, stop=None)
+    ended = one.until("ended")
+    assert (ended["kind"], ended["left"], ended["first"], resources(ended)) == (None, False, 2, [3.0])
+    assert (ended["saved"], ended["log"]) == (False, "trial 3 begins\n")
+
+
+def test_a_job_is_started_once(agent):
+    one = agent()
+    for _ in range(2):
+        one.start(0, 3)
+    assert one.until("ended")["kind"] is None
+    one.start(0, 3)
+    one.start(1, 4)
+    assert one.until("ended")["job"] == 1
+    one.until("ready")
+    one.until("hello")
+    assert not [body for body in one.said if body["m"] == "ended" or body.get("waits")]
+
+
+def test_reports_that_nobody_waits_for_come_in_batches_and_in_order(agent):
+    one = agent()
+    one.start(0, 3, "chatty")
+    said = [one.until("said") for _ in range(2)]
+    assert said[1]["first"] == len(said[0]["rows"])
+    assert len(said[1]["rows"]) > 10  # about a second's reports together
+    one.order("leave", job=0, save=True)
+    ended = one.until("ended")
+    rows = [row for body in (*said, *one.said, ended) if "rows" in body for row in body["rows"]]
+    assert [row[2] for row in rows] == list(range(1, len(rows) + 1))
+    assert (ended["kind"], ended["left"], ended["saved"]) == (None, True, True)
+    assert checkpoint.describe(one.folder(3) / "checkpoint")["job"] == 0
+
+
+def test_a_trial_goes_on_from_its_checkpoint_and_sends_only_its_own_log(agent):
+    one = agent()
+    one.start(0, 3, "hold", stop=2.0)
+    one.pids(3)
+    (one.folder(3) / "files" / "go").touch()
+    one.until("said", waits=True)
+    one.order("leave", job=0, save=True)
+    assert one.until("ended")["saved"]
+    one.said.clear()
+    one.start(1, 3)
+    ended = one.until("ended")
+    assert [resource for body in (*one.said, ended) for resource in resources(body)] == [3.0]
+    assert (ended["saved"], ended["log"]) == (True, "trial 3 begins\n")
+    one.order("close")
+    assert one.ended() == 0
+    two = agent()
+    assert two.until("hello")["holds"] == {"3": 0}
+    two.order("prune", trials=[3, 99])
+    wait_until(lambda: not (two.folder(3) / "files").exists())
+    assert not (two.folder(3) / "checkpoint").exists()
+    assert (two.folder(3) / "log.txt").exists()
+
+
+def test_an_agent_that_sees_the_folder_of_the_study_works_there(agent):
+    one = agent(sees=True)
+    one.start(0, 3)
+    hello = one.until("hello")
+    assert (hello["shared"], hello["trials"]) == (True, str(one.trials))
+    assert one.until("ended")["log"] is None
+    assert "begins" in (one.trials / "000003" / "log.txt").read_text()
+
+
+def test_jobs_that_wait_for_the_server_can_be_called_off(agent):
+    one = agent(train="import time\ntime.sleep(0.7)\n" + TRAIN)
+    for job in range(3):
+        one.start(job, job)
+    one.order("leave", job=0, save=True)
+    one.order("kill", job=1, reason="it is late")
+    left, killed, done = (one.until("ended", job=job) for job in range(3))
+    assert (left["kind"], left["left"]) == (None, True)
+    assert (killed["kind"], killed["reason"]) == ("lost", "it is late")
+    assert (done["kind"], done["left"]) == (None, False)
+    assert not one.folder(0).exists()
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize(
+    ("options", "field", "words"),
+    [
+        ({"train": "import hbsim\ntrain_fn = 1 / 0\n"}, "train", "ZeroDivisionError"),
+        ({"train": "import os\nos.abort()\n"}, "train", "signal 6"),
+        ({"storage": "shared"}, "storage", "does not see"),
+    ],
+)
+def test_what_cannot_work_is_fatal_and_the_agent_waits(agent, options, field, words):
+    one = agent(**options)
+    fatal = one.until("fatal")
+    assert fatal["field"] == field
+    assert words in fatal["rule"]
+    one.start(0, 3)
+    one.order("kill", job=0, reason="of no use")
+    assert one.until("ended")["kind"] == "lost"
+    one.order("close")
+    assert one.ended() == 0
+
+
+def test_a_server_that_is_killed_is_replaced(agent):
+    one = agent()
+    one.start(0, 3, "hold")
+    pids = one.pids(3)
+    (server,) = one.servers()
+    os.kill(server, signal.SIGKILL)
+    assert one.until("ended", job=0)["kind"] == "lost"
+    assert gone([pid for pid in pids if pid != one.process.pid])
+    one.start(1, 4)
+    assert one.until("ended", job=1)["kind"] is None
+
+
+def test_a_job_that_a_later_one_has_overtaken_writes_no_checkpoint(agent):
+    one = agent(sees=True)
+    one.start(5, 3, "hold", stop=2.0)
+    pids = one.pids(3)
+    assert checkpoint.claim(one.folder(3) / "checkpoint", 6)  # on another host
+    (one.folder(3) / "files" / "go").touch()
+    assert one.until("ended")["kind"] == "error"
+    assert gone([pid for pid in pids if pid not in (one.process.pid, *one.servers())])
+    assert checkpoint.describe(one.folder(3) / "checkpoint") is None
+    assert "later job" in (one.folder(3) / "log.txt").read_text()
+    one.start(4, 3)
+    refused = one.until("ended", job=4)
+    assert (refused["kind"], refused["saved"]) == ("lost", False)
+
+
+# The end
+
+
+def busy(one):
+    """Start two trials; return the processes of all."""
+    one.start(0, 3, "hold")
+    one.start(1, 4, "chatty")
+    pids = one.pids(3, 4)
+    assert len(pids) == 8
+    assert all(alive(pid) for pid in pids)
+    return pids
+
+
+def close(one):
+    one.order("close")
+
+
+def hang_up(one):
+    one.connection.close()
+
+
+def hang_up_on_a_server_that_hangs(one):
+    (server,) = one.servers()
+    os.kill(server, signal.SIGSTOP)
+    one.connection.close()
+
+
+def terminate(one):
+    one.process.terminate()
+
+
+def kill(one):
+    one.process.kill()
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        (close, 0),
+        (hang_up, 0),
+        (hang_up_on_a_server_that_hangs, 0),
+        (terminate, 0),
+        (kill, -signal.SIGKILL),
+    ],
+)
+def test_nothing_is_left(agent, end, status):
+    one = agent()
+    pids = busy(one)
+    end(one)
+    assert one.ended() == status
+    wait_until(lambda: gone(pids))
+    assert not list(one.work.glob(".lease*"))
+
+
+def test_the_lease_ends_everything_whatever_is_stopped(agent):
+    made = [agent(place, lease=2.0) for place in ("silent", "stopped", "both")]
+    silent, stopped, both = made
+    for one in made:
+        one.peers = made  # nobody's lease ends while another one begins
+    pids = {one: busy(one) for one in made}
+    begun = time.monotonic()
+    silent.listen(lambda: time.monotonic() > begun + 0.5)  # the leases are new
+    (server,) = both.servers()
+    for pid in (stopped.process.pid, both.process.pid, server):
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(0.7)
+    assert all(alive(pid) for one in pids for pid in pids[one])
+    assert silent.ended() == 0
+    assert gone(pids[silent])
+    wait_until(lambda: gone([pid for pid in pids[stopped] if pid != stopped.process.pid]))
+    os.kill(stopped.process.pid, signal.SIGCONT)
+    assert stopped.ended() == 0
+    # Where nobody else can end them, trials do so as soon as they report.
+    wait_until(lambda: not alive(int((both.folder(4) / "files" / "pid").read_text())))
+    assert "the lease of this trial is over" in (both.folder(4) / "log.txt").read_text()
+    os.kill(both.process.pid, signal.SIGCONT)
+    assert both.ended() == 0
+    assert gone(pids[both])
+
+
+def test_what_is_not_acknowledged_is_said_again(agent):
+    one = agent()
+    one.acknowledges = False
+    one.start(0, 3)
+    one.until("ended")
+    one.listen(lambda: len([line for line in one.lines if b'"ended"' in line]) == 2)
+    assert sum(b'"ready"' in line for line in one.lines) >= 2
+    assert not [body for body in one.said if body["m"] == "ended"]
