@@ -372,6 +372,16 @@ def _other(value, data):
     return value[:at] + ("A" if value[at] != "A" else "B") + value[at + 1 :]
 
 
+def test_a_file_in_place_of_another_is_refused(project, tmp_path):
+    first = bundle_of(project, "folder")
+    write(project / "helper.py", "VALUE = 'HELPED'\n")
+    second = bundle_of(project, "folder")
+    away(project)
+    first["files"][1]["data"] = second["files"][1]["data"]
+    with pytest.raises(ParameterError, match=r"helper\.py, as it has arrived, is not what was sent"):
+        localise(first, tmp_path / "work")
+
+
 @pytest.mark.parametrize(
     "name", ["../out.py", "/out.py", "a/../../out.py", "a//b.py", "./a.py", "", "a\0.py"]
 )

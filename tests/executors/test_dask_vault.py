@@ -165,7 +165,8 @@ def test_a_trial_that_is_removed(url, tmp_path):
     vault = Vault(url, "abc")
     for trial in (1, 10):
         vault.put(trial, 1, file_of(tmp_path, "1"))
-    vault.remove(1)
+        assert trial in vault.jobs()
+    Vault(url, "abc").remove(1)
     assert vault.jobs() == {10: 1}
 
 
@@ -183,6 +184,17 @@ def test_an_upload_that_arrives_in_part_is_an_error(tmp_path):
         OutputError, match=r"hbsimkeys://b/abc/000001/1\.tar: cannot be written: 3 bytes have"
     ):
         Vault("hbsimkeys://b", "abc").put(1, 1, file_of(tmp_path, "four"))
+
+
+def test_what_another_process_does_is_seen(tmp_path):
+    vault = Vault("hbsimkeys://b", "abc")
+    vault.put(1, 1, file_of(tmp_path, "one"))
+    assert vault.jobs() == {1: 1}
+    ObjectStore.store["b/abc/000001/2.tar"] = b"two"
+    ObjectStore.store["b/abc/000002/5.tar"] = b"five"
+    assert vault.jobs() == {1: 2, 2: 5}
+    ObjectStore.store["b/abc/000001/3.tar"] = b"three"
+    assert vault.get(1, tmp_path / "there.tar") == 3
 
 
 def test_a_later_pack_that_comes_while_one_is_read(tmp_path):
