@@ -64,7 +64,6 @@ def executors(
     jobs: int,
     remote: Remote | None = None,
     is_apart: bool = False,
-    say: Callable[[str], None] = lambda text: None,
 ) -> Iterator[MakeExecutor]:
     """Give what makes an executor, again and again: of this machine, or of a Dask cluster.
 
@@ -75,8 +74,6 @@ def executors(
     remote : Remote, optional
         The cluster whose workers run all in place of this machine; if it is started for this, it ends with
         the block. Of what runs on a cluster only the results are dropped when an executor is left.
-    say : callable
-        Is told what takes a while, a line each.
 
     Raises
     ------
@@ -89,7 +86,7 @@ def executors(
         return
     from hbsim.bench.pool_dask import cluster
 
-    with cluster(remote, say) as make:
+    with cluster(remote) as make:
         yield make
 
 

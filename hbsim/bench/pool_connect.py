@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
-import os
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from hbsim.bench.pool_fit import PATIENCE
 from hbsim.bench.pool_loop import Loop
 from hbsim.bench.pool_remote import Remote
-from hbsim.errors import ParameterError
-from hbsim.executors.dask.options import Dask
+from hbsim.executors.dask.connect import start_cluster
 
-__all__ = ["Where", "connected", "started"]
+__all__ = ["Where", "await_workers", "connected", "started"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Where:
 
 
 @contextmanager
-def started(remote: Remote, loop: Loop, say: Callable[[str], None]) -> Iterator[Where]:
+def started(remote: Remote, loop: Loop) -> Iterator[Where]:
     """Give the scheduler that is asked for; what is started for it ends with the block.
 
     Raises
@@ -50,36 +49,13 @@ def started(remote: Remote, loop: Loop, say: Callable[[str], None]) -> Iterator[
     ParameterError
         Dask is not installed, or the cluster cannot be started.
     """
-    address = remote.options.scheduler_address
-    if address is not None:
-        yield Where(remote, address, _security(remote.options))
-        return
-    from hbsim.executors.dask.connect import start_cluster
 
     async def start(stack: AsyncExitStack) -> Where:
-        found = await start_cluster(remote.options, stack, say)
+        found = await start_cluster(remote.options, stack, remote.say, remote.processes)
         return Where(remote, found.address, found.security, found.expected or 0)
 
     with loop.keeping(start) as where:
         yield where
-
-
-def _security(options: Dask) -> Any:
-    """Return what a tls:// scheduler asks of its clients; if not given, as Dask's configuration has it."""
-    if not (options.scheduler_address or "").startswith("tls://"):
-        return None
-    dask: Any = importlib.import_module("distributed")
-    names = {
-        "tls_ca_file": options.tls_ca,
-        "tls_client_cert": options.tls_cert,
-        "tls_client_key": options.tls_key,
-    }
-    given = {name: os.path.expanduser(path) for name, path in names.items() if path is not None}
-    security = dask.Security(require_encryption=True, **given)
-    if not security.get_connection_args("client").get("ssl_context"):
-        rule = "needs certificates: tls_ca, tls_cert and tls_key, or Dask's configuration of them"
-        raise ParameterError("scheduler_address", options.scheduler_address, rule)
-    return security
 
 
 @contextmanager
@@ -108,6 +84,17 @@ def connected(where: Where, loop: Loop) -> Iterator[Any]:
         yield client
     finally:
         client.close()
+
+
+def await_workers(where: Where, loop: Loop) -> None:
+    """Wait a while for all workers that were started; those that are slow are used once they come."""
+
+    async def all_there(client: Any) -> None:
+        while len(await client.nthreads(asynchronous=True)) < where.expected:
+            await asyncio.sleep(0.05)
+
+    with connected(where, loop) as client, suppress(OSError):  # a timeout is one
+        loop.wait(all_there(client), PATIENCE)
 
 
 async def _knock(where: Where) -> None:

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
 
-from hbsim.bench.pool_connect import Where, connected, started
+from hbsim.bench.pool_connect import Where, await_workers, connected, started
 from hbsim.bench.pool_fit import PATIENCE, Fit
 from hbsim.bench.pool_local import AHEAD, Places, Useless
 from hbsim.bench.pool_loop import Loop, running_loop
@@ -136,17 +136,13 @@ class Cluster(Places):
 
 
 @contextmanager
-def cluster(
-    remote: Remote, say: Callable[[str], None]
-) -> Iterator[Callable[[], AbstractContextManager[Cluster]]]:
+def cluster(remote: Remote) -> Iterator[Callable[[], AbstractContextManager[Cluster]]]:
     """Give what connects to a cluster, again and again; what is started for it ends with the block.
 
     Parameters
     ----------
     remote : Remote
         Which one.
-    say : callable
-        Is told what takes a while, a line each.
 
     Raises
     ------
@@ -158,8 +154,9 @@ def cluster(
         importlib.import_module("distributed")
     except ImportError:
         raise remote.wrong('needs Dask: pip install "hbsim[dask]"') from None
-    remote.warn_of_danger()
-    with running_loop() as loop, started(remote, loop, say) as where:
+    with running_loop() as loop, started(remote, loop) as where:
+        if where.expected:
+            await_workers(where, loop)
         yield partial(_workers, where, loop)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
+from hbsim.cli.command import say
 from hbsim.cli.dask_options import DASK, DaskOptions
 from hbsim.cli.fields import flag
 from hbsim.errors import ParameterError
@@ -47,7 +49,7 @@ class RemoteOptions(DaskOptions):
 
         options = DaskOptions(**{name: getattr(self, name) for name in _DASK}).make()
         if options is not None:
-            return Remote(options, self.insecure, jobs)
+            return Remote(options, self.insecure, jobs, say=partial(say, "note"))
         if self.insecure:
             raise ParameterError("insecure", True, "is for --scheduler-address, or --hosts with --no-tls")
         return None

@@ -10,6 +10,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from hbsim.bench.pool import executors
+from hbsim.bench.sweep import run as run_module
 from tests.cli.conftest import Ran
 
 STUDY = """\
@@ -23,6 +25,12 @@ surrogates = [{surrogate = "synthetic:mode=min,max_resource=9", name = "syn"}]
 RUN = ("sweep", "study.toml", "--out", "out", "--jobs", "1")
 TABLES = ("anytime", "brackets", "cells", "incumbents", "plan", "rungs", "timelines", "timings")
 Inside = Callable[..., Ran]
+
+
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch: pytest.MonkeyPatch):
+    """Save the time in which the one process starts."""
+    monkeypatch.setattr(run_module, "executors", lambda jobs, remote, is_apart: executors(jobs, remote))
 
 
 @pytest.fixture

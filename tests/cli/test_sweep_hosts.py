@@ -1,0 +1,146 @@
+"""Sweeps on hosts by SSH, and over TLS: the same bytes, and nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bench.sweep.made import left, read, run
+from tests.cli.conftest import Ran
+from tests.doubles.dask_processes import ROOT, dask_processes
+from tests.doubles.sshd import Host, sshd
+
+STUDY = """\
+seeds = 4
+workers = 2
+defaults = {trials = 9}
+variants = [{type = "stopping"}, {type = "promotion"}]
+surrogates = [{surrogate = "synthetic:mode=min,max_resource=9", name = "syn"}]
+"""
+# Each evaluation takes a while, and says where it is.
+SLOW = """
+import os, pathlib, time
+from hbsim.surrogates import Ideal
+
+class Slow(Ideal):
+    def evaluate(self, configurations, levels):
+        time.sleep(0.05)
+        (pathlib.Path(__file__).parent / f"ran-{os.getpid()}").touch()
+        return super().evaluate(configurations, levels)
+"""
+PATIENCE = 60.0
+Inside = Callable[..., Ran]
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """This machine, as a host that is reached by SSH."""
+    pytest.importorskip("asyncssh")
+    with sshd(tmp_path_factory.mktemp("sshd"), {"PYTHONPATH": str(ROOT)}) as found:
+        yield found
+
+
+def reached(host: Host, *hosts: str) -> tuple[str, ...]:
+    where = ("--hosts", ",".join(hosts), "--ssh-port", str(host.port), "--ssh-key", str(host.key))
+    return (*where, "--ssh-known-hosts", str(host.known_hosts), "--jobs", "1")
+
+
+def same_as_here(out: Path, folder: Path) -> None:
+    run(read(folder, STUDY), folder / "here")
+    there, here = left(out), left(folder / "here")
+    del there["sweep.json"], here["sweep.json"]  # they hold the command
+    assert there == here
+
+
+def test_hosts_give_the_same_bytes_and_are_left_as_they_were(inside: Inside, host: Host, tmp_path: Path):
+    (tmp_path / "study.toml").write_text(STUDY)
+    command = ("sweep", "study.toml", "--out", "out", "--json")
+    ran = inside(*command, *reached(host, "127.0.0.1", "localhost"))
+    assert ran.code == 0, ran.err
+    assert ran.err == "hbsim: note: starting a Dask scheduler on 127.0.0.1, workers on 2 hosts by SSH\n"
+    assert json.loads(ran.out)["done"] == 8
+    assert not host.wait_until_empty(10)
+    same_as_here(tmp_path / "out", tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_whatever_ends_the_sweep_ends_the_cluster(number: int, host: Host, tmp_path: Path):
+    (tmp_path / "slow.py").write_text(SLOW)
+    text = STUDY.replace("synthetic:mode=min,max_resource=9", "slow.py:Slow").replace(
+        "seeds = 4", "seeds = 999"
+    )
+    (tmp_path / "study.toml").write_text(text)
+    command = [
+        sys.executable,
+        "-m",
+        "hbsim",
+        "sweep",
+        "study.toml",
+        "--out",
+        "out",
+        *reached(host, "localhost"),
+    ]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        until = time.monotonic() + PATIENCE
+        while not works(tmp_path, host) and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        assert works(tmp_path, host)
+        os.kill(process.pid, number)
+        _, err = process.communicate(timeout=PATIENCE)
+    assert not host.wait_until_empty(20)
+    if number == signal.SIGINT:
+        assert process.returncode == 1
+        assert err.splitlines()[-1].startswith("hbsim: error: interrupted: ")
+        assert "of 1,998 cells are finished; the same command goes on" in err
+
+
+def works(folder: Path, host: Host) -> bool:
+    """Return whether a process on the host has run something."""
+    return any(folder.glob(f"ran-{pid}") and (folder / f"ran-{pid}").exists() for pid in host.processes())
+
+
+def test_a_host_without_hbsim_is_one_line(inside: Inside, host: Host, tmp_path: Path):
+    (tmp_path / "study.toml").write_text(STUDY)
+    command = ("sweep", "study.toml", "--out", "out", "--ssh-python", "/no/python")
+    ran = inside(*command, *reached(host, "localhost"))
+    assert (ran.code, ran.out) == (2, "")
+    assert "/no/python" in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_tls_gives_the_same_bytes_and_lets_nobody_else_in(inside: Inside, tmp_path: Path):
+    pytest.importorskip("cryptography")
+    from hbsim.executors.dask.certificates import make_certificates
+
+    for name in ("certs", "others"):
+        make_certificates(tmp_path / name, ["localhost"])
+    names = ("tls-ca-file", "ca"), ("tls-cert", "cert"), ("tls-key", "key")
+    options = [
+        word for option, file in names for word in (f"--{option}", str(tmp_path / "certs" / f"{file}.pem"))
+    ]
+    (tmp_path / "study.toml").write_text(STUDY)
+    (tmp_path / "cluster").mkdir()
+    tls = ["--protocol", "tls", *options]
+    with dask_processes(tmp_path / "cluster", 2, scheduler_options=tls, worker_options=options) as cluster:
+        assert cluster.address.startswith("tls://")
+
+        def sweep(certificates: str, out: str) -> Ran:
+            files = [(f"--tls-{name}", f"{certificates}/{name}.pem") for name in ("ca", "cert", "key")]
+            given = [word for pair in files for word in pair]
+            return inside("sweep", "study.toml", "--out", out, "--scheduler-address", cluster.address, *given)
+
+        ran = sweep("certs", "out")
+        refused = sweep("others", "refused")
+    assert (ran.code, ran.err) == (0, "")
+    same_as_here(tmp_path / "out", tmp_path)
+    assert (refused.code, refused.out) == (2, "")
+    assert "no Dask scheduler answers there" in refused.err
+    assert refused.err.count("\n") == 1
