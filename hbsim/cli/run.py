@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from hbsim.cli.command import command_line, grouped, say
+from hbsim.cli.dask_options import RunDaskOptions
 from hbsim.cli.fields import given, word
 from hbsim.cli.run_local_options import FUNCTION, RunLocalOptions
 from hbsim.cli.run_options import (
@@ -26,9 +27,9 @@ from hbsim.cli.run_options import (
     check_executor,
     check_words,
 )
-from hbsim.cli.run_plan import Asked, Plan, is_given, new_plan, resumed_plan
+from hbsim.cli.run_plan import Asked, Plan, is_given, new_plan, resumed_executor, resumed_plan
 from hbsim.cli.simulate import check_trials, simulate
-from hbsim.errors import ParameterError
+from hbsim.errors import ExecutorError, ParameterError
 
 if TYPE_CHECKING:
     from hbsim.live.folder import StudyFolder
@@ -50,11 +51,18 @@ def run(
         ),
     ] = None,
     executor: Annotated[
-        str, word("--executor", panel=FUNCTION, metavar="local|sim", help="For real, or simulated.")
+        str,
+        word(
+            "--executor",
+            panel=FUNCTION,
+            metavar="local|dask|sim",
+            help="For real, on this machine or on a Dask cluster; or simulated.",
+        ),
     ] = "local",
     scheduler: RunSchedulerOptions,
     study: RunStudyOptions,
     local: RunLocalOptions,
+    dask: RunDaskOptions,
     surrogate: Annotated[
         str | None,
         word(
@@ -68,25 +76,30 @@ def run(
     cluster: RunClusterOptions,
     output: RunOutputOptions,
 ) -> None:
-    r"""Run a study for real on this machine: a process a trial, on its CPUs and GPUs.
+    r"""Run a study for real: a process a trial, on the CPUs and GPUs of this machine or of a Dask cluster.
 
     The training function is train_fn(args, reporter), decorated with @hbsim.args(...). Everything that
     happens is kept in the study's folder: after Ctrl-C, a crash or a power cut, --resume goes on from there.
-    With --executor sim and --surrogate the same study is simulated, as `hbsim simulate` does.
+    With --executor dask trials run on the hosts of --hosts, on the workers of --scheduler-address, or without
+    either on a Dask cluster on this machine. With --executor sim and --surrogate the same study is simulated,
+    as `hbsim simulate` does.
 
     For example:
       hbsim run train.py:train_fn --scheduler promotion --max-t 81 --trials 200 --num-gpus 1
       hbsim run train.py:train_fn --scheduler stopping --max-t 27 --max-time 3600 --metric loss --mode min
       hbsim run --resume --out exp
+      hbsim run train.py:train_fn --scheduler promotion --max-t 81 --trials 200 --executor dask --hosts a,b,c
       hbsim run train.py:train_fn --scheduler promotion --max-t 81 --trials 200 --executor sim \
         --surrogate synthetic --workers 8
     """
     named = [name for name in ctx.params if is_given(ctx, name)]
+    if local.go_on and "executor" not in named:
+        executor = _earlier_executor(ctx, output.out or FOLDER)
     check_executor(executor, named, ctx.params)
-    if executor == "local":
-        groups = {**given(study), **given(curves), **given(local), **given(cluster), "train": train}
-        values = {name: value for name, value in groups.items() if name in named}
-        _run(Asked(ctx, scheduler.chosen(), values), local, output)
+    if executor != "sim":
+        groups = {**given(study), **given(curves), **given(local), **given(cluster), **given(dask)}
+        values = {name: value for name, value in {**groups, "train": train}.items() if name in named}
+        _run(Asked(ctx, scheduler.chosen(), {**values, "executor": executor}), local, output)
         return
     if surrogate is None:
         ctx.fail("Missing option '--surrogate': --executor sim needs learning curves.")
@@ -95,6 +108,12 @@ def run(
     _check_file(train)
     options = {"scheduler": scheduler, "study": study, "files": curves, "cluster": cluster}
     inspect.unwrap(simulate)(ctx, **options, surrogate=surrogate, output=output)
+
+
+def _earlier_executor(ctx: typer.Context, folder: Path) -> str:
+    from hbsim.live.folder import StudyFolder
+
+    return resumed_executor(ctx, StudyFolder(folder))
 
 
 def _check_file(train: str | None) -> None:
@@ -144,6 +163,11 @@ def _finished(plan: Plan, place: StudyFolder, folder: Path, progress: str | None
         return run(plan.train, plan.scheduler, folder=folder, **options)
     except Interrupted as interrupted:
         return interrupted.result
+    except ExecutorError as error:
+        if not place.holds_study:
+            raise
+        say("error", f"{error.problem}; to go on: {resume_command(folder)}")
+        raise typer.Exit(1) from None
     except KeyboardInterrupt:
         if not place.holds_study:
             raise  # while the training function was loaded: there is nothing to go on with

@@ -1,4 +1,4 @@
-"""The options of ``hbsim run`` that only a real study takes."""
+"""The options of ``hbsim run`` that only a real study takes, wherever it runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hbsim.cli.fields import flag, number, whole, word
 __all__ = ["FUNCTION", "RunLocalOptions"]
 
 FUNCTION: Final = "Training function"
-LOCAL: Final = "Real study (--executor local)"
+REAL: Final = "Real study (--executor local or dask)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +39,28 @@ class RunLocalOptions:
     ] = None
     go_on: Annotated[
         bool,
-        flag("--resume", panel=LOCAL, help="Go on with the study in --out; other options are known then."),
+        flag("--resume", panel=REAL, help="Go on with the study in --out; other options are known then."),
     ] = False
     num_cpus: Annotated[
-        int | None, whole("--num-cpus", panel=LOCAL, help="CPU cores of a trial (default: a fair share).")
+        int | None, whole("--num-cpus", panel=REAL, help="CPU cores of a trial (default: a fair share).")
     ] = None
     num_gpus: Annotated[
         float | None,
-        number("--num-gpus", panel=LOCAL, help="GPUs of a trial; 0.5: two share one (default: fair share)."),
+        number("--num-gpus", panel=REAL, help="GPUs of a trial; 0.5: two share one (default: fair share)."),
     ] = None
     hang_timeout: Annotated[
         float | None,
-        number("--hang-timeout", panel=LOCAL, help="Seconds without a report after which a trial has hung."),
+        number("--hang-timeout", panel=REAL, help="Seconds without a report after which a trial has hung."),
     ] = None
     grace: Annotated[
         float | None,
-        number("--grace", panel=LOCAL, help="Seconds that a trial has to end before it is killed (5)."),
+        number("--grace", panel=REAL, help="Seconds that a trial has to end before it is killed (5)."),
     ] = None
     keep: Annotated[
         str | None,
         word(
             "--keep",
-            panel=LOCAL,
+            panel=REAL,
             metavar="best|completed|all|none",
             help="Whose checkpoints stay when a trial is over (default: best).",
         ),
@@ -69,7 +69,7 @@ class RunLocalOptions:
         str | None,
         word(
             "--fsync",
-            panel=LOCAL,
+            panel=REAL,
             metavar="second|always|never",
             help="When the journal is forced to the disk (default: at most once a second).",
         ),
@@ -78,7 +78,7 @@ class RunLocalOptions:
         str | None,
         word(
             "--start",
-            panel=LOCAL,
+            panel=REAL,
             metavar="fork|spawn",
             help="How a trial's process is made (default: fork on Linux).",
         ),
@@ -87,7 +87,7 @@ class RunLocalOptions:
         str | None,
         word(
             "--visualizer",
-            panel=LOCAL,
+            panel=REAL,
             metavar="none|tensorboard",
             help="tensorboard writes event files into the folder.",
         ),
@@ -96,7 +96,7 @@ class RunLocalOptions:
         str | None,
         word(
             "--progress",
-            panel=LOCAL,
+            panel=REAL,
             metavar="auto|table|lines|none",
             help="What stderr shows: a live table, lines, nothing (default: a table on a terminal).",
         ),

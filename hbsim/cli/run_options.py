@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from hbsim.cli.cluster_options import CHECKPOINTS
+from hbsim.cli.dask_options import RunDaskOptions
 from hbsim.cli.fields import flag, given, number, whole, word
 from hbsim.cli.options import ClusterOptions, FileOptions, SchedulerOptions, StudyOptions
 from hbsim.cli.run_local_options import FUNCTION, RunLocalOptions
@@ -30,7 +31,7 @@ __all__ = [
     "check_words",
 ]
 
-EXECUTORS: Final = ("local", "sim")
+EXECUTORS: Final = ("local", "dask", "sim")
 
 SCHEDULER: Final = "Scheduler"
 STUDY: Final = "Study"
@@ -186,10 +187,11 @@ def _names(group: type[Any]) -> frozenset[str]:
     return frozenset(field.name for field in fields(group))
 
 
-# What only one executor takes. sim knows the resource by its curves: --time-attr is no mistake there.
+# What not every executor takes. sim knows the resource by its curves: --time-attr is no mistake there.
 ONLY: Final = {
-    "local": _names(RunLocalOptions) - {"time_attr"},
-    "sim": (_names(RunCurveOptions) - {"metric", "mode"})
+    ("local", "dask"): _names(RunLocalOptions) - {"time_attr"},
+    ("dask",): _names(RunDaskOptions),
+    ("sim",): (_names(RunCurveOptions) - {"metric", "mode"})
     | (_names(RunClusterOptions) - {"workers"})
     | {"surrogate", "replace", "plot", "force"},
 }
@@ -201,15 +203,15 @@ def check_executor(executor: str, asked: Collection[str], values: Mapping[str, o
     Raises
     ------
     ParameterError
-        Names the first option that only the other one takes.
+        Names the first option that only others take.
     """
     check_words({"executor": executor})
-    other = EXECUTORS[1 - EXECUTORS.index(executor)]
     for name in asked:
-        if name in ONLY[other]:
-            value = values[name]
-            rule = f"is for --executor {other}; --executor {executor} does not take it"
-            raise ParameterError(name, None if isinstance(value, bool) else value, rule)
+        for executors, names in ONLY.items():
+            if name in names and executor not in executors:
+                value = values[name]
+                rule = f"is for --executor {' or '.join(executors)}; --executor {executor} does not take it"
+                raise ParameterError(name, None if isinstance(value, bool) else value, rule)
 
 
 def check_words(values: Mapping[str, object]) -> None:

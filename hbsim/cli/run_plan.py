@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +12,26 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
+from hbsim.cli.dask_options import RunDaskOptions
 from hbsim.errors import ParameterError
 
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
+    from hbsim.executors.dask.options import Dask
     from hbsim.live.folder import StudyFolder
     from hbsim.live.spec import Spec
 
-__all__ = ["Asked", "Plan", "constants_of", "is_given", "new_plan", "resumed_plan"]
+__all__ = ["Asked", "Plan", "constants_of", "is_given", "new_plan", "resumed_executor", "resumed_plan"]
 
 # How a study is run, as opposed to what it is: these may change from one command to the next.
 HOW: Final = ("hang_timeout", "grace", "keep", "fsync", "start", "visualizer")
-KEPT: Final = (*HOW, "workers", "max_time", "max_reward", "num_cpus", "num_gpus", "set_", "train")
+DASK: Final = tuple(field.name for field in dataclasses.fields(RunDaskOptions))
+LIMITS: Final = ("workers", "max_time", "max_reward", "num_cpus", "num_gpus")
+KEPT: Final = (*HOW, *LIMITS, *DASK, "set_", "train", "executor")
+FILES: Final = ("train", "ssh_key", "ssh_known_hosts", "tls_ca", "tls_cert", "tls_key")
+# How a cluster is found: hosts of ours, or a scheduler that runs. Who names one means nothing of the other.
+BY_ADDRESS: Final = frozenset({"scheduler_address", "tls_ca", "tls_cert", "tls_key"})
+BY_HOSTS: Final = frozenset(DASK) - BY_ADDRESS - {"send", "storage", "lease"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +116,7 @@ def resumed_plan(asked: Asked, place: StudyFolder) -> Plan:
     """
     spec = _read_spec(place)
     _check_same(spec, asked)
-    values = {**_earlier(asked.ctx, place), **asked.values}
-    both = (_earlier(asked.ctx, place), asked.values)
-    values["set_"] = [text for given in both for text in given.get("set_", ())]
+    values = _merged(_earlier(asked.ctx, place), asked.values)
     if "train" not in values:
         asked.ctx.fail("Missing argument 'FILE.py:NAME': the study was not begun by this command.")
     named = {
@@ -152,7 +159,15 @@ def _how(values: Mapping[str, Any]) -> dict[str, Any]:
     if "max_time" in values:
         options["time_out"] = values["max_time"]
     resource = {name: values[name] for name in ("num_cpus", "num_gpus") if name in values}
+    if values.get("executor") == "dask":
+        options["executor"] = _dask(values)
     return {**options, "resource": resource or None, "args": constants_of(values.get("set_") or ())}
+
+
+def _dask(values: Mapping[str, Any]) -> Dask:
+    from hbsim.executors.dask.options import Dask
+
+    return RunDaskOptions(**{name: values[name] for name in DASK if name in values}).make() or Dask()
 
 
 # A study that goes on
@@ -188,6 +203,11 @@ def _check_same(spec: Spec, asked: Asked) -> None:
     spec.check_same(now)
 
 
+def resumed_executor(ctx: typer.Context, place: StudyFolder) -> str:
+    """Return the executor of the last command that ran the study in a folder."""
+    return str(_earlier(ctx, place).get("executor", "local"))
+
+
 def _earlier(ctx: typer.Context, place: StudyFolder) -> dict[str, Any]:
     """Return how the study was run by earlier commands: what they gave; later ones count."""
     given: dict[str, Any] = {}
@@ -199,11 +219,22 @@ def _earlier(ctx: typer.Context, place: StudyFolder) -> dict[str, Any]:
             continue
         earlier = ctx.command.make_context(str(ctx.info_name), list(argv[2:]), resilient_parsing=True)
         values = {name: earlier.params[name] for name in KEPT if is_given(earlier, name)}
-        if "train" in values:
-            values["train"] = str(Path(run.get("cwd", "."), values["train"]))
-        sets = [*given.get("set_", ()), *values.get("set_", ())]
-        given |= {**values, "set_": sets}
+        for name in FILES:
+            if name in values:
+                values[name] = str(Path(run.get("cwd", "."), os.path.expanduser(values[name])))
+        given = _merged(given, values)
     return given
+
+
+def _merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what two commands gave; the later one counts."""
+    over: frozenset[str] = frozenset()
+    if "scheduler_address" in now:
+        over |= BY_HOSTS if now["scheduler_address"].startswith("tls:") else BY_HOSTS | BY_ADDRESS
+    if "hosts" in now:
+        over |= BY_ADDRESS
+    kept = {name: value for name, value in before.items() if name not in over}
+    return {**kept, **now, "set_": [*before.get("set_", ()), *now.get("set_", ())]}
 
 
 def is_given(ctx: Any, name: str) -> bool:

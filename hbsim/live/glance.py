@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Final
@@ -12,6 +12,7 @@ from hbsim.core.trials import COMPLETE, PAUSE, STOP
 from hbsim.live.folder import StudyFolder
 from hbsim.live.load import Standing
 from hbsim.live.spec import Spec
+from hbsim.live.team import Team
 from hbsim.live.words import amount, hms, number, plain, span
 from hbsim.runner.ledger import Record, Stay
 
@@ -19,6 +20,7 @@ __all__ = ["WAITING", "Glance", "Mishap"]
 
 SILENT: Final = 60.0  # seconds without a report before it is mentioned
 TOLD: Final = ("reach", "fail", "return")  # after these the scheduler is asked again
+ASKED: Final = (*TOLD, "start", "restart", "none")
 WHY: Final = {
     "done": "done",
     "max_reward": "ended: max_reward is reached",
@@ -77,10 +79,8 @@ class Glance:
     ----------
     last_failure : Mishap or None
         Since this process began.
-    shut : dict of int to str
-        Workers that have no host any more, and why.
-    hosts : dict of int to str
-        The host of each worker, open or shut; empty where there is only this machine.
+    team : Team
+        Its workers.
     """
 
     def __init__(
@@ -93,37 +93,26 @@ class Glance:
     ) -> None:
         self.spec, self.place = spec, place
         self.scheduler, self.ledger = standing.scheduler, standing.ledger
-        self.shut: dict[int, str] = {}
-        self.hosts: dict[int, str] = {}
-        self._fixed = None if workers is None else range(workers)
-        self._opened = self.ledger.capacity or 0.0  # worker seconds of earlier processes
+        self.team = Team(self.ledger, workers)
         self.last_failure: Mishap | None = None
         self._clock = clock
-        self._began = self.ledger.now
         self._seen = clock()  # when the ledger was at its `now`
         self._in_vain = False  # the scheduler has had no job since it was told something
-        self._starts: dict[int, float] = {}  # by job on a worker
+        self._opened = False  # a worker has been, and the scheduler not asked since
         self._said: dict[int, float] = {}  # by job: study seconds of its last report
-        self._busy = 0.0  # worker seconds of jobs that are over
 
     def record(self, record: Record) -> None:
         """Take note of a record that the ledger has."""
         self._seen = self._clock()
+        self.team.record(record)
         kind, job = record["e"], record.get("job", -1)
-        if kind in ("start", "restart"):
-            self._starts[job] = record["t"]
-        elif kind in ("rows", "reach"):
+        if kind in ("rows", "reach"):
             self._said[job] = record["t"]
         elif kind == "gone":
-            self._busy += record["t"] - self._starts.pop(job, record["t"])
             self._said.pop(job, None)
         elif kind == "fail":
             self._fail(record)
-        elif kind == "open":
-            self.hosts[record["worker"]] = plain(record["host"])
-            self.shut.pop(record["worker"], None)
-        elif kind == "shut":
-            self.shut[record["worker"]] = plain(record["reason"])
+        self._opened = kind == "open" or (self._opened and kind not in ASKED)
         if kind in TOLD:
             self._in_vain = False
         elif kind == "none":
@@ -144,33 +133,10 @@ class Glance:
         return self.ledger.now + self._clock() - self._seen
 
     @property
-    def open(self) -> Sequence[int]:
-        """The workers that can have jobs."""
-        return sorted(self.ledger.machines) if self._fixed is None else self._fixed
-
-    @property
-    def idle_workers(self) -> int:
-        """How many of them have none."""
-        return sum(worker not in self.ledger.workers for worker in self.open)
-
-    @property
-    def busy_share(self) -> float:
-        """The share of worker seconds that were occupied, since this process began."""
-        now = self.elapsed
-        busy = self._busy + sum(now - start for start in self._starts.values())
-        capacity = self._capacity(now)
-        return min(1.0, busy / capacity) if capacity > 0 else 0.0
-
-    def _capacity(self, now: float) -> float:
-        if self._fixed is not None:
-            return len(self._fixed) * (now - self._began)
-        until_now = len(self.ledger.machines) * (now - self.ledger.now)
-        return (self.ledger.capacity or 0.0) - self._opened + until_now
-
-    @property
     def ending(self) -> bool:
         """Whether nothing starts any more although there might be jobs; only right between two events."""
-        return bool(self.idle_workers and self._starts) and not self._in_vain and self.ledger.why is None
+        over = self._in_vain or self._opened or self.ledger.why is not None
+        return bool(self.team.idle and self.team.jobs) and not over
 
     def name(self) -> str:
         """Say what runs."""
@@ -201,11 +167,11 @@ class Glance:
         """Say how busy the workers are, or why it is over."""
         if self.ledger.why is not None:
             return WHY.get(self.ledger.why, self.ledger.why)
-        if not self.open:
+        if not self.team.open:
             return WAITING
-        idle, why = self.idle_workers, self.idle()
+        idle, why = self.team.idle, self.idle()
         more = f"; {idle:,} idle: {why}" if idle and why else ""
-        return f"workers busy {self.busy_share:.0%}{more}"
+        return f"workers busy {self.team.busy_share(self.elapsed):.0%}{more}"
 
     def failure(self) -> str:
         """Say what failed last, and how often something has; empty before."""
@@ -223,20 +189,10 @@ class Glance:
 
     # Of workers
 
-    def rows(self) -> list[int]:
-        """Return the workers to be shown: those that have jobs or can have them, then the others."""
-        there = sorted({*self.open, *self.ledger.workers})
-        return [*there, *sorted(set(self.shut).difference(there))]
-
-    @property
-    def several_hosts(self) -> bool:
-        """Whether the workers are of more than one host."""
-        return len(set(self.hosts.values())) > 1
-
     def what(self, worker: int) -> str:
         """Say what a worker does."""
-        if worker in self.shut:
-            return f"its host is gone: {self.shut[worker]}"
+        if worker in self.team.shut:
+            return f"its host is gone: {self.team.shut[worker]}"
         stay = self.ledger.workers.get(worker)
         if stay is not None:
             return self.doing(stay)

@@ -87,7 +87,7 @@ class PlainLines:
 
     def _tell_workers(self) -> None:
         """Say which workers have come or gone since the last time."""
-        there, time = frozenset(self._glance.open), self._clock()
+        there, time = frozenset(self._glance.team.open), self._clock()
         if there == self._there or time - self._told_there < APART:
             return
         before, self._there, self._told_there = self._there, there, time
@@ -97,13 +97,13 @@ class PlainLines:
         if came := there.difference(before or ()):
             parts.insert(0, f"new {self._on_hosts(came)}")
         if gone := frozenset(before or ()) - there:
-            why = self._glance.shut.get(min(gone), "")
+            why = self._glance.team.shut.get(min(gone), "")
             parts.insert(0, f"lost {self._on_hosts(gone)}{f': {why}' if why else ''}")
         self._write("; ".join(parts))
 
     def _on_hosts(self, workers: Collection[int]) -> str:
         """Count workers, and name their hosts: ``"2 workers (a, b)"``."""
-        hosts = list(dict.fromkeys(self._glance.hosts.get(worker, "") for worker in sorted(workers)))
+        hosts = list(dict.fromkeys(self._glance.team.hosts.get(worker, "") for worker in sorted(workers)))
         more = f" and {len(hosts) - HOSTS} more" if len(hosts) > HOSTS else ""
         count = f"{len(workers):,} worker{'' if len(workers) == 1 else 's'}"
         return f"{count} ({', '.join(hosts[:HOSTS])}{more})"

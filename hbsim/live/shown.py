@@ -104,7 +104,7 @@ def _progress(kind: str, stack: ExitStack, glance: Glance, crew: Crew) -> Observ
     if kind == "table":
         from hbsim.live.table import LiveTable
 
-        table = LiveTable(glance, crew.slots, lambda: _about(crew, glance.open))
+        table = LiveTable(glance, crew.slots, lambda: _about(crew, glance.team.open))
         stack.callback(table.close)
         return table
     from hbsim.live.lines import PlainLines
@@ -119,7 +119,7 @@ def _about(crew: Crew, workers: Sequence[int]) -> str:
         return describe(slots)
     there = [slots[worker] for worker in workers if worker < len(slots)]
     if not there:
-        return "no workers yet"
+        return "no workers" if slots else "no workers yet"
     kinds = {(slot.cpus and len(slot.cpus), slot.threads, len(slot.gpus), slot.sharing) for slot in there}
     shares = describe(there) if len(kinds) == 1 else f"{len(there)} workers of {len(kinds)} sizes"
     return f"{shares} on {crew.hosts()}"

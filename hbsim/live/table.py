@@ -67,6 +67,8 @@ class LiveTable:
 
         self._glance, self._slots, self._about, self._clock = glance, slots, about, clock
         self._gpus: list[str] = []
+        self._hosts: dict[int, str] = {}
+        self._timed = True
         self._console = console or Console(stderr=True, highlight=False)
         # What is printed meanwhile goes above the table, unless it goes into a file.
         prints = sys.stdout is not None and sys.stdout.isatty()
@@ -118,10 +120,13 @@ class LiveTable:
         if self._glance.ledger.why is not None:
             return head
         # Besides: two blank lines, the names of the columns, a rule, and the line of the cursor.
-        room, rows = self._console.size.height - head.row_count - 5, self._glance.rows()
+        room, rows = self._console.size.height - head.row_count - 5, self._glance.team.rows()
         shown = rows[: max(1, room)]
         more = f" ... and {self._rest(rows[len(shown) :])}" if len(shown) < len(rows) else ""
-        self._gpus = gpu_labels(self._slots(), self._glance.hosts)
+        self._hosts = self._glance.team.short_hosts()
+        narrow = self._hosts and not self._wide  # what workers do is more than on which GPU, and since when
+        self._timed = not narrow
+        self._gpus = [] if narrow else gpu_labels(self._slots(), self._glance.team.hosts)
         # The last line is never full: what a terminal writes there at Ctrl-C would begin another.
         return Group(head, Text(), self._workers(shown), Text(more, "dim", overflow="ellipsis", no_wrap=True))
 
@@ -176,7 +181,7 @@ class LiveTable:
         """Return each column's name, and how wide it may become."""
         spec = self._glance.spec
         yield " worker", None
-        if self._glance.several_hosts:
+        if self._hosts:
             yield "host", 16
         yield "trial", None
         if self._glance.scheduler.brackets > 1:
@@ -186,7 +191,8 @@ class LiveTable:
         if self._wide:
             yield "", None
         yield self._glance.metric, 12
-        yield "time", None
+        if self._timed:
+            yield "time", None
         if self._gpus:
             yield "GPU", 9
         yield "state", None
@@ -200,8 +206,8 @@ class LiveTable:
 
         glance = self._glance
         yield str(worker)
-        if glance.several_hosts:
-            yield Text(glance.hosts.get(worker, ""))
+        if self._hosts:
+            yield Text(self._hosts.get(worker, ""))
         yield from self._trial(glance.ledger.workers.get(worker))
         if self._gpus:
             yield Text(self._gpus[worker] if worker < len(self._gpus) else "")
@@ -215,7 +221,7 @@ class LiveTable:
         glance = self._glance
         several = glance.scheduler.brackets > 1
         if stay is None:
-            yield from [""] * (5 + several + self._wide)
+            yield from [""] * (4 + several + self._wide + self._timed)
             return
         best = glance.ledger.best
         incumbent = best is not None and best.trial == stay.trial
@@ -227,7 +233,8 @@ class LiveTable:
         if self._wide:
             yield _bar(stay)
         yield number(stay.value) if stay.rows else ""
-        yield span(glance.elapsed - stay.start_time)
+        if self._timed:
+            yield span(glance.elapsed - stay.start_time)
 
     def _rest(self, rest: Sequence[int]) -> str:
         """Say what the workers do that there is no room for."""

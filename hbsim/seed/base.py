@@ -29,7 +29,7 @@ class TaskScheduler:
     Attributes
     ----------
     executor : str
-        ``"local"`` or ``"sim"``.
+        ``"local"``, ``"dask"`` or ``"sim"``.
     """
 
     executor: str
@@ -55,7 +55,7 @@ class TaskScheduler:
         checks.flag("resume", resume)
         self._study = make_study(executor, setting, surrogate, cluster)
         place = Place(checkpoint)
-        if executor == "local":
+        if executor != "sim":
             place.check()
         self._options = options_of(executor, setting, self._study)
         self._running = Running(setting, self._study, place, resume)
@@ -77,6 +77,8 @@ class TaskScheduler:
             A trial does not report `time_attr` or `reward_attr`.
         OutputError
             The folder is in use by another process, or cannot be written.
+        ExecutorError
+            The scheduler of the Dask cluster is lost; the next call goes on.
         """
         return self._running.run(self._queue, None)
 
@@ -91,7 +93,7 @@ class TaskScheduler:
 
         Raises
         ------
-        Interrupted, ParameterError, OutputError
+        Interrupted, ParameterError, OutputError, ExecutorError
             As in `run`.
         """
         self._running.run(self._queue, seconds("timeout", timeout))
@@ -242,7 +244,7 @@ class TaskScheduler:
             raise HbsimError("this study has begun: load the state into a new scheduler")
         core = self._study.fresh()
         state = read_state(state_dict, self._options, core, self._study.space)
-        if core.started and self.executor == "local":
+        if core.started and self.executor != "sim":
             adopt(self._running, self._study, state)
         self._fresh = core
         self._queue = [list(point) for point in state.queue]

@@ -7,15 +7,20 @@ from typing import Final
 
 from hbsim.core.exact import exact
 from hbsim.errors import ParameterError, nearest
+from hbsim.executors.dask.options import Dask
 
 __all__ = [
+    "EXECUTORS",
     "MAX_REWARD",
-    "check_addresses",
     "check_search_options",
+    "executor_of",
     "flag",
     "one_of",
     "reward",
 ]
+
+
+EXECUTORS: Final = ("local", "sim", "dask")
 
 
 class _Default(float):
@@ -63,12 +68,35 @@ def check_search_options(searcher: object, options: object) -> None:
     raise ParameterError("search_options", options, rule)
 
 
-def check_addresses(addresses: object) -> None:
-    """Check that no other machines are asked for."""
+def executor_of(executor: object, addresses: object) -> Dask | str:
+    """Return where a study runs: ``"local"``, ``"sim"``, or a Dask cluster, of these hosts if there are any.
+
+    Raises
+    ------
+    ParameterError
+        It is no executor, or does not go with the hosts.
+    """
+    if not isinstance(executor, Dask):
+        one_of("executor", executor, EXECUTORS)
+    hosts = _hosts(addresses)
+    if not hosts:
+        return Dask() if executor == "dask" else executor if isinstance(executor, Dask) else str(executor)
+    if executor == "sim":
+        rule = "are for real studies: executor='sim' simulates on this machine"
+        raise ParameterError("dist_ip_addrs", addresses, rule)
+    if isinstance(executor, Dask):
+        rule = "go without an hbsim.Dask, which says where the cluster is: hbsim.Dask(hosts=[...])"
+        raise ParameterError("dist_ip_addrs", addresses, rule)
+    try:
+        return Dask(hosts=hosts)
+    except ParameterError as error:
+        rule = error.rule.replace("ssh_user", "executor=hbsim.Dask(hosts=..., ssh_user=...)")
+        raise ParameterError("dist_ip_addrs", error.value, rule) from None
+
+
+def _hosts(addresses: object) -> tuple[str, ...]:
     if addresses is None:
-        return
+        return ()
     if isinstance(addresses, str) or not isinstance(addresses, Sequence):
         raise ParameterError("dist_ip_addrs", addresses, "must be a list of addresses")
-    if addresses:
-        rule = "remote hosts need the dask executor, which this version does not have"
-        raise ParameterError("dist_ip_addrs", addresses, rule)
+    return tuple(addresses)

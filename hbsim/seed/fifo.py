@@ -14,9 +14,10 @@ from hbsim.searchers import check_searcher
 from hbsim.seed import checks
 from hbsim.seed.base import TaskScheduler
 from hbsim.seed.checks import MAX_REWARD
-from hbsim.seed.setting import EXECUTORS, Keep, Progress, Setting, Start, TrainFunction, Visualizer
+from hbsim.seed.setting import Keep, Progress, Setting, Start, TrainFunction, Visualizer
 
 if TYPE_CHECKING:
+    from hbsim.executors.dask.options import Dask
     from hbsim.searchers import Searcher
     from hbsim.simulation import Cluster
     from hbsim.surrogates import Surrogate
@@ -59,10 +60,11 @@ class FIFOScheduler(TaskScheduler):
     visualizer : "none" or "tensorboard"
         Whether TensorBoard event files are written into the folder.
     dist_ip_addrs : list of str, optional
-        Must be empty: this version runs on one machine.
-    executor : "local" or "sim"
-        Run for real, or simulate: then `surrogate` stands for `train_fn`, `time_out` is in simulated
-        seconds, and nothing is written.
+        Hosts on which trials run: a Dask cluster is started on them by SSH (``hbsim.Dask(hosts=...)``). This
+        machine is one of them only if it is named.
+    executor : "local", "dask", "sim" or Dask
+        Run for real, on this machine or on a Dask cluster (see `hbsim.Dask`); or simulate: then `surrogate`
+        stands for `train_fn`, `time_out` is in simulated seconds, and nothing is written.
     mode : "max" or "min"
         Whether the metric is maximised or minimised.
     seed : int
@@ -107,7 +109,7 @@ class FIFOScheduler(TaskScheduler):
         reward_attr: str = "accuracy",
         visualizer: Visualizer = "none",
         dist_ip_addrs: Sequence[str] | None = None,
-        executor: Literal["local", "sim"] = "local",
+        executor: Literal["local", "dask", "sim"] | Dask = "local",
         *,
         mode: Mode = "max",
         seed: int = 0,
@@ -121,10 +123,10 @@ class FIFOScheduler(TaskScheduler):
         start: Start | None = None,
     ) -> None:
         stop_if_loading()
-        checks.one_of("executor", executor, EXECUTORS)
-        check_searcher(searcher, resumes=executor == "local")
+        where = checks.executor_of(executor, dist_ip_addrs)
+        dask, kind = (None, where) if isinstance(where, str) else (where, "dask")
+        check_searcher(searcher, resumes=kind != "sim")
         checks.check_search_options(searcher, search_options)
-        checks.check_addresses(dist_ip_addrs)
         setting = Setting(
             **self._rungs(),
             train_fn=train_fn,
@@ -145,8 +147,9 @@ class FIFOScheduler(TaskScheduler):
             visualizer=visualizer,
             progress=progress,
             start=start,
+            dask=dask,
         )
-        self._prepare(setting, executor, surrogate, cluster, checkpoint, resume)
+        self._prepare(setting, kind, surrogate, cluster, checkpoint, resume)
 
     def _rungs(self) -> dict[str, Any]:
         """Return the fields of `Setting` that say which scheduler it is."""

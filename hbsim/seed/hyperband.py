@@ -19,6 +19,7 @@ from hbsim.seed.fifo import FIFOScheduler
 from hbsim.seed.setting import Keep, Progress, Start, TrainFunction, Visualizer
 
 if TYPE_CHECKING:
+    from hbsim.executors.dask.options import Dask
     from hbsim.searchers import Searcher
     from hbsim.simulation import Cluster
     from hbsim.surrogates import Surrogate
@@ -98,7 +99,7 @@ class HyperbandScheduler(FIFOScheduler):
         dist_ip_addrs: Sequence[str] | None = None,
         keep_size_ratios: bool = False,
         maxt_pending: bool = False,
-        executor: Literal["local", "sim"] = "local",
+        executor: Literal["local", "dask", "sim"] | Dask = "local",
         *,
         mode: Mode = "max",
         seed: int = 0,

@@ -1,17 +1,15 @@
-"""A study of the classes that runs for real, on this machine."""
+"""A study of the classes that runs for real, on this machine or on a Dask cluster."""
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hbsim.core.space import Space, space_of
 from hbsim.errors import HbsimWarning, ParameterError
-from hbsim.executors.devices import cpu_limit, cpus, gpus
-from hbsim.executors.slots import make_slots
 from hbsim.executors.target import load_target, make_target
+from hbsim.live.crew import check_executor, check_share
 from hbsim.live.load import load
 from hbsim.live.run import run
 from hbsim.live.shown import check_shown
@@ -48,7 +46,8 @@ class LocalStudy:
         self._max_t = setting.make_scheduler().options.max_t
         self.space: Space | None = _space(setting)
         check_shown(setting.visualizer, setting.progress)
-        make_slots(setting.workers, setting.resource, cpus(), gpus(os.environ), cpu_limit())
+        check_executor(setting.dask or "local")
+        check_share(setting.dask, setting.workers, setting.resource)
 
     def fresh(self) -> Scheduler:
         """Return a new core scheduler."""
@@ -81,6 +80,7 @@ class LocalStudy:
             until_return=setting.type == "fifo",
             visualizer=setting.visualizer,
             progress=setting.progress,
+            executor=setting.dask or "local",
         )
 
     def load(self, place: Place) -> RunResult:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hbsim.errors import HbsimError
+from hbsim.errors import ExecutorError, HbsimError
 
 if TYPE_CHECKING:
     from hbsim.live.result import RunResult
@@ -62,6 +62,9 @@ class Running:
             self.result = self._study.run(queue, self.place, resume, time_out)
         except KeyboardInterrupt as error:
             self.result = getattr(error, "result", self.result)
+            self.place.keep()
+            raise
+        except ExecutorError:
             self.place.keep()
             raise
         why = getattr(self.result, "why", "done")

@@ -16,9 +16,10 @@ from hbsim.seed import checks
 
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
+    from hbsim.executors.dask.options import Dask
     from hbsim.searchers import Searcher
 
-__all__ = ["EXECUTORS", "Keep", "Progress", "Setting", "Start", "TrainFunction", "Visualizer"]
+__all__ = ["Keep", "Progress", "Setting", "Start", "TrainFunction", "Visualizer"]
 
 TrainFunction: TypeAlias = Callable[..., object] | str
 Keep: TypeAlias = Literal["best", "completed", "all", "none"]
@@ -26,7 +27,6 @@ Progress: TypeAlias = Literal["auto", "table", "lines", "none"]
 Start: TypeAlias = Literal["fork", "spawn"]
 Visualizer: TypeAlias = Literal["none", "tensorboard"]
 
-EXECUTORS: Final = ("local", "sim")
 _CHOICES: Final = {
     "mode": ("max", "min"),
     "keep": ("best", "completed", "all", "none"),
@@ -39,7 +39,8 @@ _CHOICES: Final = {
 class Setting:
     """The parameters that all classes share; `FIFOScheduler` says what each means.
 
-    `type` and `rungs` are the type of scheduler, and its options beside the common ones.
+    `type` and `rungs` are the type of scheduler, and its options beside the common ones. `dask` is the
+    cluster that a study runs on, None for this machine or a simulation.
 
     Raises
     ------
@@ -68,6 +69,7 @@ class Setting:
     progress: Progress
     start: Start | None
     maxt_pending: bool
+    dask: Dask | None
 
     def __post_init__(self) -> None:
         if not callable(self.train_fn) and not isinstance(self.train_fn, str):

@@ -30,7 +30,8 @@ def options_of(executor: str, setting: Setting, study: AnyStudy) -> dict[str, ob
     searcher = setting.searcher
     named = searcher is None or isinstance(searcher, str)
     return {
-        "executor": executor,
+        # A study can go on wherever its trials run.
+        "executor": "sim" if executor == "sim" else "local",
         "surrogate": study.surrogate,
         "space": None if study.space is None else study.space.to_json(),
         "searcher": searcher or "random" if named else type(searcher).__name__,

@@ -195,7 +195,7 @@ def test_busy_share_counts_from_where_a_study_goes_on(made):
     made.gone(other, 1005.0)
     made.clock.now += 5
     assert glance.elapsed == 1010.0
-    assert glance.busy_share == pytest.approx((10 + 5) / (4 * 10))
+    assert glance.team.busy_share(1010.0) == pytest.approx((10 + 5) / (4 * 10))
 
 
 def test_pictures_are_drawn_at_most_four_times_a_second(made, monkeypatch):

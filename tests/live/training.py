@@ -91,6 +91,17 @@ def train_fn(args, reporter):
         reporter.save({"epoch": epoch})
 
 
+@hbsim.args(lr=hbsim.Real(1e-3, 1.0, log=True), wd=hbsim.Real(0, 1), seconds=0.0)
+def steady(args, reporter):
+    """Train nine epochs, each with a checkpoint before its report."""
+    for epoch in range((reporter.load() or 0) + 1, 10):
+        time.sleep(args.seconds)
+        with open("trained.txt", "a") as file:
+            file.write(f"{args.trial} {epoch}\n")
+        reporter.save(epoch)
+        reporter(epoch=epoch, accuracy=1 - args.lr - args.wd / (epoch + 1))
+
+
 @hbsim.args(lr=hbsim.Real(1e-3, 1.0, log=True), wd=hbsim.Real(0, 1), epochs=9)
 def from_zero(args, reporter):
     """Train without checkpoints."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hbsim.errors import HbsimError, HbsimWarning, ParameterError
+from hbsim.executors.dask.options import Dask
 from hbsim.executors.definitions import DefinitionsOnly, execute, file_spec
 from hbsim.seed.fifo import FIFOScheduler
 from hbsim.seed.hyperband import HyperbandScheduler
@@ -134,12 +135,20 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("type", {"type": "sha"}),
     ("type", {"type": "fifo"}),
     ("type", {"type": ["stopping"]}),
-    ("dist_ip_addrs", {"dist_ip_addrs": ["10.0.0.1"]}),
     ("dist_ip_addrs", {"dist_ip_addrs": "10.0.0.1"}),
+    ("dist_ip_addrs", {"dist_ip_addrs": 3}),
+    ("dist_ip_addrs", {"dist_ip_addrs": [10]}),
+    ("dist_ip_addrs", {"dist_ip_addrs": ["me@10.0.0.1"]}),
+    ("dist_ip_addrs", {"dist_ip_addrs": ["10.0.0.1"], "executor": Dask()}),
+    ("dist_ip_addrs", {**SIM, "dist_ip_addrs": ["10.0.0.1"]}),
+    ("workers", {"dist_ip_addrs": ["10.0.0.1"], "workers": 0}),
+    ("resource", {"executor": "dask", "resource": {"num_cpus": 0}}),
+    ("surrogate", {"executor": "dask", "surrogate": "digits"}),
     ("keep_size_ratios", {"keep_size_ratios": True}),
     ("keep_size_ratios", {"keep_size_ratios": 1, "type": "promotion"}),
     ("maxt_pending", {"maxt_pending": "yes"}),
-    ("executor", {"executor": "dask"}),
+    ("executor", {"executor": "dusk"}),
+    ("executor", {"executor": None}),
     ("mode", {"mode": "best"}),
     ("seed", {"seed": -1}),
     ("workers", {"workers": 0}),
@@ -207,6 +216,26 @@ def test_nothing_starts_before_it_runs(tmp_path: Path) -> None:
             ask()
     assert repr(scheduler).startswith("<HyperbandScheduler(type='stopping', max_t=100")
     assert "0 trials" in repr(scheduler)
+
+
+@pytest.mark.parametrize(
+    ("given", "dask"),
+    [
+        ({}, None),
+        ({"dist_ip_addrs": []}, None),
+        ({"executor": "dask"}, Dask()),
+        ({"executor": "dask", "dist_ip_addrs": ()}, Dask()),
+        ({"dist_ip_addrs": ["a", "b"]}, Dask(hosts=("a", "b"))),
+        ({"executor": "dask", "dist_ip_addrs": ["a"]}, Dask(hosts=("a",))),
+        ({"executor": Dask(scheduler_address="tls://a:1"), "dist_ip_addrs": []}, Dask((), "tls://a:1")),
+    ],
+)
+def test_where_a_study_runs(given: dict[str, Any], dask: Dask | None) -> None:
+    scheduler = HyperbandScheduler(
+        climb, num_trials=3, checkpoint=None, resource={"num_cpus": 1000} if dask else None, **given
+    )
+    assert scheduler.executor == ("local" if dask is None else "dask")
+    assert scheduler._setting.dask == dask
 
 
 def test_constants_may_be_a_namespace() -> None:

@@ -1,0 +1,246 @@
+"""`hbsim.run` on a Dask cluster, which a stand-in plays: what comes home, and how it goes on."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hbsim
+from hbsim.errors import ExecutorError, HbsimWarning, ParameterError
+from hbsim.executors import checkpoint
+from hbsim.executors.local import trial_folder
+from hbsim.history.journal import read_journal
+from hbsim.live.dask_note import DaskNote
+from hbsim.live.folder import StudyFolder
+from hbsim.live.run import run
+from tests.doubles.fake_cluster import FakeCluster, standing_in
+
+from .training import steady
+
+Cluster = type[FakeCluster]
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cluster]:
+    monkeypatch.chdir(tmp_path)
+    with standing_in(monkeypatch, tmp_path / "away") as made:
+        yield made
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "exp"
+
+
+def study(folder: Path, executor: Any = "dask", **options: Any) -> Any:
+    scheduler = hbsim.make_scheduler("promotion", max_t=9, num_trials=9, seed=2)
+    return run(steady, scheduler, folder=folder, executor=executor, **{"progress": "none", **options})
+
+
+def kinds(folder: Path) -> list[str]:
+    return [record["e"] for record in read_journal(folder / "journal.jsonl")]
+
+
+def have_checkpoints(trials: Path, count: int = 9) -> set[int]:
+    found = (trial_folder(trials, trial) / checkpoint.NAME for trial in range(count))
+    return {trial for trial, path in enumerate(found) if checkpoint.describe(path) is not None}
+
+
+def dask_note(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "dask.json").read_text())
+    return content
+
+
+def environments(folder: Path) -> list[str]:
+    runs = json.loads((folder / "environment.json").read_text())["runs"]
+    return [one["executor"] for one in runs]
+
+
+# A study
+
+
+@pytest.mark.parametrize("keep", ["best", "completed", "all", "none"])
+def test_a_study_on_a_cluster_comes_home(cluster: Cluster, folder: Path, keep: Any) -> None:
+    options = hbsim.Dask(hosts=["a", "b"])
+    result = study(folder, options, keep=keep, resource={"num_cpus": 1}, workers=2)
+    [crew] = cluster.made
+    assert (crew.options, crew.asked, crew.start_method) == (options, (2, {"num_cpus": 1}), None)
+    assert result.why == "done"
+    assert kinds(folder)[1:3] == ["open", "open"]
+    assert (result.summary()["trials"], result.workers) == (9, 2)
+    completed = {trial for trial in range(9) if result.scheduler.status(trial) == "completed"}
+    best = result.incumbent()["trial"][-1]
+    assert completed
+    stays = {"best": {best}, "completed": completed | {best}, "all": set(range(9)), "none": set()}[keep]
+    assert set(crew.gathered or ()) == stays
+    assert have_checkpoints(folder / "trials") == stays
+    assert have_checkpoints(cluster.away) == stays
+    assert set(crew.pruned) == set(range(9)) - stays
+
+
+def test_what_is_written_down_of_it(cluster: Cluster, folder: Path) -> None:
+    study(folder)
+    note = dask_note(folder)
+    assert note == {"schema": 1, "study": cluster.made[0].study, "storage": "auto", "gathered": True}
+    assert len(bytes.fromhex(note["study"])) == 8
+    assert environments(folder) == ["dask"]
+    assert cluster.made[0].options == hbsim.Dask()
+    study(folder.with_name("other"))
+    assert dask_note(folder.with_name("other"))["study"] != note["study"]
+
+
+def test_local_studies_know_nothing_of_it(cluster: Cluster, folder: Path) -> None:
+    study(folder, "local")
+    assert not cluster.made
+    assert not (folder / "dask.json").exists()
+    assert environments(folder) == ["local"]
+
+
+# Going on
+
+
+def interrupted_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupt studies when so many jobs have started."""
+    from hbsim.runner.real import Real
+
+    begin = Real.start
+
+    def start(self: Real, worker: int, job: Any) -> None:
+        begin(self, worker, job)
+        if self.ledger.jobs.started == count:
+            self.interrupt()
+
+    monkeypatch.setattr(Real, "start", start)
+
+
+@pytest.mark.parametrize("executors", [("dask", "local"), ("local", "dask"), ("dask", "dask")])
+def test_it_goes_on_wherever_trials_run(
+    executors: tuple[str, str], cluster: Cluster, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        interrupted_after(6, patch)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            study(folder, executors[0])
+    assert caught.value.result.why == "interrupted"
+    if executors[0] == "dask":
+        statuses = enumerate(caught.value.result.scheduler.trial_statuses())
+        can_go_on = {trial for trial, status in statuses if status in ("paused", "running")}
+        assert can_go_on
+        assert can_go_on <= set(cluster.made[0].gathered or ())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = study(folder, executors[1], resume=True)
+    assert result.why == "done"
+    assert environments(folder) == list(executors)
+    assert len({made.study for made in cluster.made}) == 1
+    trained = Path("trained.txt").read_text().splitlines()
+    assert len(set(trained)) == len(trained)  # nothing was trained twice
+
+
+def test_a_lost_scheduler_ends_it_as_a_crash_does(cluster: Cluster, folder: Path) -> None:
+    cluster.lose = 8
+    with pytest.raises(ExecutorError, match="dask: the scheduler at tcp://a:1 is gone") as caught:
+        study(folder)
+    assert (caught.value.executor, caught.value.problem) == ("dask", "the scheduler at tcp://a:1 is gone")
+    assert "close" not in kinds(folder)
+    assert hbsim.load(folder).why is None
+    assert dask_note(folder)["gathered"] is False
+    assert cluster.made[0].gathered is None
+    cluster.lose = None
+    assert study(folder, resume=True).why == "done"
+    assert cluster.made[1].study == cluster.made[0].study
+
+
+def test_checkpoints_that_are_elsewhere_are_said_to_be(cluster: Cluster, folder: Path) -> None:
+    cluster.lose = 8
+    with pytest.raises(ExecutorError):
+        study(folder)
+    with pytest.warns(HbsimWarning, match=r"trials that can go on have no checkpoint .* executor='dask'"):
+        result = study(folder, "local", resume=True)
+    assert result.why == "done"
+    assert dask_note(folder)["gathered"] is False  # hosts may hold something all the same
+
+
+def test_a_worker_that_is_shut_is_seen(cluster: Cluster, folder: Path, capsys: Any) -> None:
+    cluster.shut = 3
+    result = study(folder, progress="lines")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "hbsim: starting a cluster"
+    assert lines[1].endswith("starts, 2 workers: 1 thread on shared CPU cores each on 2 hosts: a, b, in exp")
+    assert result.why == "done"
+    assert "shut" in kinds(folder)
+
+
+# Requests that cannot be
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_cluster_that_cannot_be_leaves_nothing(cluster: Cluster, folder: Path, there: bool) -> None:
+    if there:
+        folder.mkdir()
+    cluster.refuse = ParameterError("hosts", "a", "cannot be reached")
+    with pytest.raises(ParameterError, match="cannot be reached"):
+        study(folder, hbsim.Dask(hosts=["a"]))
+    assert cluster.made[0].closed
+    assert folder.exists() == there
+    assert not there or not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("field", "given"),
+    [
+        ("executor", {"executor": "dusk"}),
+        ("executor", {"executor": "sim"}),
+        ("executor", {"executor": None}),
+        ("executor", {"executor": hbsim.Dask}),
+        ("workers", {"workers": 0}),
+        ("workers", {"workers": 1.5}),
+        ("resource", {"resource": {"gpus": 1}}),
+    ],
+)
+def test_wrong_requests(cluster: Cluster, folder: Path, field: str, given: dict[str, Any]) -> None:
+    with pytest.raises(ParameterError) as caught:
+        study(folder, **given)
+    assert caught.value.field == field
+    assert not cluster.made
+    assert not folder.exists()
+
+
+def test_dask_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.setattr("hbsim.live.crew.find_spec", lambda name: None)
+    for executor in ("dask", hbsim.Dask(hosts=["a"])):
+        with pytest.raises(
+            ParameterError, match=r'executor=\'dask\': needs Dask: pip install "hbsim\[dask\]"'
+        ):
+            study(folder, executor)
+    assert not folder.exists()
+
+
+# The note
+
+
+def test_another_store_is_said_to_hold_checkpoints(tmp_path: Path) -> None:
+    scheduler = hbsim.make_scheduler("promotion", max_t=9, num_trials=9)
+    place = StudyFolder(tmp_path)
+    number = DaskNote(place).number()
+    DaskNote(place).begin("file:///store", scheduler)
+    with pytest.warns(HbsimWarning, match=r"in file:///store: only storage='file:///store' goes on"):
+        DaskNote(place).begin("auto", scheduler)
+    note = DaskNote(place)
+    note.begin("file:///store", scheduler)
+    note.end()
+    DaskNote(place).begin("auto", scheduler)  # all is here
+    assert DaskNote(place).number() == number
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"study": 3}', '{"study": "zz"}', "[1"])
+def test_a_note_that_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "dask.json").write_text(text)
+    note = DaskNote(StudyFolder(tmp_path))
+    assert note.study is None
+    assert note.number() == dask_note(tmp_path)["study"]
