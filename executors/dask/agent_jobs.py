@@ -168,7 +168,7 @@ class Jobs:
         del self._jobs[job.task.job]
         folder = trial_folder(self._trials, job.task.trial)
         log = None if self._shared or not job.started else _tail(folder / LOG, job.log)
-        self._say(ended_from(ended, job.started and _is_saved(folder), log))
+        self._say(ended_from(ended, _saved(folder) if job.started else None, log))
 
 
 def _collect(job: _Job, message: Said | Ended) -> None:
@@ -177,11 +177,13 @@ def _collect(job: _Job, message: Said | Ended) -> None:
     job.rows += message.rows
 
 
-def _is_saved(folder: Path) -> bool:
+def _saved(folder: Path) -> int | None:
+    """Return the job that made a trial's checkpoint, if it has one."""
     try:
-        return checkpoint.describe(folder / checkpoint.NAME) is not None
+        about = checkpoint.describe(folder / checkpoint.NAME)
     except OutputError:  # damaged
-        return False
+        return None
+    return None if about is None else about["job"] or 0
 
 
 def _size(file: Path) -> int:

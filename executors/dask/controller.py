@@ -113,7 +113,7 @@ class Controller:
     ) -> None:
         self.plan, self.pools = plan, pools
         self.failure: BaseException | None = None
-        self.fleet = Fleet(pools, Depots(str(plan.trials), plan.url is not None, {}, {}), plan.options.lease)
+        self.fleet = Fleet(pools, Depots(plan.url is not None, {}, {}), plan.options.lease)
         self._say, self._news = say, news
         self._stack = AsyncExitStack()
         self._link: Link | None = None
@@ -142,7 +142,7 @@ class Controller:
         plan = self.plan
         stored = await self._open_vault()
         home = await asyncio.to_thread(held, plan.trials)
-        depots = self.depots = Depots(str(plan.trials), plan.url is not None, home, stored)
+        depots = self.depots = Depots(plan.url is not None, home, stored)
         self.fleet = Fleet(self.pools, depots, float(plan.options.lease))
         started = await start_cluster(plan.options, self._stack, self._say)
         if needs_trust(plan.bundle) and not started.trusted:
@@ -365,6 +365,8 @@ class Controller:
 
         with temporary(self.plan.trials) as file:
             job = await asyncio.to_thread(packs.pack, trial_folder(self.plan.trials, trial), file)
+            if job is None:
+                return {"error": "it is not in the study's folder any more"}
             size, offset = file.stat().st_size, 0
             while True:
                 data = await asyncio.to_thread(_read, file, offset)

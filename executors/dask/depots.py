@@ -44,16 +44,14 @@ class Depots:
 
     Parameters
     ----------
-    folder : str
-        The study's folder of trials.
     vault : bool
         Whether there is a store.
     home, stored : mapping of int to int
         The trials whose checkpoints are in the study's folder and in the store already, and of which job.
     """
 
-    def __init__(self, folder: str, vault: bool, home: Mapping[int, int], stored: Mapping[int, int]) -> None:
-        self._folder, self._vault = folder, vault
+    def __init__(self, vault: bool, home: Mapping[int, int], stored: Mapping[int, int]) -> None:
+        self._vault = vault
         self._jobs: dict[int, dict[Depot, int]] = {}  # by trial: the job whose checkpoint a depot has
         self._agents: dict[Depot, list[AgentState]] = {}
         self._hosts: dict[Depot, str] = {}
@@ -108,9 +106,9 @@ class Depots:
         where = ", ".join(sorted(self._hosts.get(depot, depot) for depot in jobs))
         return f"trial {task.trial} starts anew: its checkpoint is on {where}, which is not there any more"
 
-    def saved(self, agent: AgentState, task: Task) -> bool:
-        """Take note that a job has left a checkpoint; return whether it is to be brought to the store."""
-        self._jobs.setdefault(task.trial, {})[self._of(agent)] = task.job
+    def saved(self, agent: AgentState, trial: int, job: int) -> bool:
+        """Take note that a job has made a checkpoint; return whether it is to be brought to the store."""
+        self._jobs.setdefault(trial, {})[self._of(agent)] = job
         return self._vault
 
     def brought(self, trial: int, job: int, depot: Depot) -> None:
@@ -148,6 +146,4 @@ class Depots:
     def _of(self, agent: AgentState) -> Depot:
         hello = agent.hello
         assert hello is not None
-        if hello["shared"] and hello["trials"] == self._folder:
-            return HOME
-        return f"{hello['boot']}:{hello['trials']}"
+        return HOME if hello["shared"] else str(hello["depot"])

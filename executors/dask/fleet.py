@@ -314,7 +314,8 @@ class Fleet:
         job.ended = Ended(ended.job, rows, ended.first, *more)
         if body["log"]:
             self.actions.append(Log(job.task.trial, body["log"]))
-        if body["saved"] and self._depots.saved(agent, job.task):
+        made = body["saved"]
+        if made is not None and self._depots.saved(agent, job.task.trial, made) and made == job.task.job:
             job.phase = "storing"
             self.actions.append(Store(agent.address, job.task.job, job.task.trial))
         else:

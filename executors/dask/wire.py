@@ -25,8 +25,8 @@ fatal    ``field``, ``value``, ``rule``: the study has to end with a ParameterEr
 beat     ``id``; ``clock``: the agent's lease clock; ``time``: its monotonic clock; ``ack``
 said     ``job``, ``rows``, ``first``, ``waits``: as in `Said`, with the agent's clock in rows
 ended    ``job``, ``rows``, ``first``, ``kind``, ``reason``, ``begun``, ``seconds``, ``left``: as in
-         `Ended`; ``saved``: whether the trial has a checkpoint; ``log``: what the trial printed
-         last, where the controller cannot see its file, else null
+         `Ended`; ``saved``: the job that made the trial's checkpoint, null if there is none;
+         ``log``: what the trial printed last, where the controller cannot see it, else null
 note     ``text``: a warning for people
 ======== =====================================================================================
 """
@@ -137,7 +137,7 @@ def to_said(body: Body, ahead: float) -> Said:
     return Said(body["job"], _rows(body["rows"], ahead), body["first"], body["waits"])
 
 
-def ended_from(ended: Ended, saved: bool, log: str | None) -> Body:
+def ended_from(ended: Ended, saved: int | None, log: str | None) -> Body:
     """Return an end's body."""
     fields = {name: getattr(ended, name) for name in ("rows", "first", "kind", "reason", "begun", "left")}
     return {

@@ -168,7 +168,7 @@ class FakeCluster:
             run.end = self.now
             kind_ = "lost" if kind == "kill" else None
             ended = {"job": run.job, "rows": [], "first": int(run.at), "kind": kind_, "reason": ""}
-            more = {"begun": None, "seconds": {}, "left": True, "saved": False, "log": None}
+            more = {"begun": None, "seconds": {}, "left": True, "saved": None, "log": None}
             self._say(agent, {"m": "ended", **ended, **more})
 
     # The network

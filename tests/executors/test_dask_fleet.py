@@ -82,7 +82,7 @@ class Runner:
 
 def make(seed: int, delay: float, loss: float, hosts: int) -> tuple[FakeCluster, Runner]:
     random = Random(seed)
-    fleet = Fleet(Pools(None, {"num_cpus": 1}), Depots("/trials", False, {}, {}), LEASE)
+    fleet = Fleet(Pools(None, {"num_cpus": 1}), Depots(False, {}, {}), LEASE)
     fleet.begin()
     cluster = FakeCluster(fleet, random, LEASE, delay, loss)
     for number in range(hosts):
