@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -123,12 +124,11 @@ def make_certificates(
 
 def security_of(made: Certificates) -> Any:
     """Return a `distributed.Security` that demands these certificates, in all roles."""
-    from distributed import Security
-
+    dask: Any = import_module("distributed")
     files = {"tls_ca_file": made.authority}
     for role in ("client", "scheduler", "worker"):
         files |= {f"tls_{role}_cert": made.certificate, f"tls_{role}_key": made.key}
-    return Security(require_encryption=True, **files)
+    return dask.Security(require_encryption=True, **files)
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:

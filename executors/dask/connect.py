@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import warnings
@@ -62,7 +63,7 @@ async def start_cluster(
     options : Dask
         Which cluster.
     stack : AsyncExitStack
-        To be closed in the task that called this; also where it raises.
+        To be closed in the same loop, also where this raises.
     say : callable
         Given lines for people on what takes a while.
     processes : int or None
@@ -120,8 +121,6 @@ def _danger(options: Dask) -> str:
 
 def _security(options: Dask) -> Any:
     """Return what connections to the scheduler need; its files can be read."""
-    from distributed import Security
-
     if not (options.scheduler_address or "").startswith("tls://"):
         return None
     files = {"tls_ca": options.tls_ca, "tls_cert": options.tls_cert, "tls_key": options.tls_key}
@@ -131,7 +130,8 @@ def _security(options: Dask) -> Any:
         for name, file in zip(names, files.values(), strict=True)
         if file is not None
     }
-    security = Security(require_encryption=True, **given)
+    dask: Any = importlib.import_module("distributed")
+    security = dask.Security(require_encryption=True, **given)
     if not (security.tls_ca_file and security.tls_client_cert):
         rule = "is needed for a tls:// address, with tls_cert and tls_key; or Dask's configuration has them"
         raise ParameterError("tls_ca", None, rule)

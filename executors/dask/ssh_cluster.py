@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
+from importlib import import_module
 from typing import Any, Final
 
 from hbsim.errors import ParameterError
@@ -12,12 +13,13 @@ from hbsim.executors.dask.certificates import security_of, temporary
 from hbsim.executors.dask.options import Dask
 from hbsim.executors.dask.quiet import Kept, quiet
 from hbsim.executors.dask.servers import PATIENCE, WORKER, config, server_options
-from hbsim.executors.dask.ssh import Hosts, connect_options, python_word
+from hbsim.executors.dask.ssh import Hosts
+from hbsim.executors.dask.ssh_connect import brief, connect_options, python_word
 from hbsim.executors.dask.where import is_loopback
 
 __all__ = ["start_ssh_cluster"]
 
-CLOSING: Final = 10.0  # seconds for Dask to close in good order
+CLOSING: Final = 5.0  # seconds for Dask to close in good order
 _LAST: Final = 12  # lines of what was said, for an error
 
 
@@ -53,65 +55,54 @@ async def start_ssh_cluster(
     """
     kept = stack.enter_context(quiet())
     names = list(options.hosts)
-    encrypted = options.tls is not False
-    made = temporary(names) if encrypted else None
+    made = None if options.tls is False else temporary(names)
     hosts = Hosts(names, options)
     stack.push_async_callback(hosts.close)
-    others = "" if len(set(names)) == 1 else f", workers on {len(set(names))} hosts"
-    say(f"starting a Dask scheduler on {names[0]}{others} by SSH")
+    others = len(set(names)) - 1
+    workers = f" and workers there and on {others} more host{'s' * (others > 1)}" if others else ""
+    say(f"starting a Dask scheduler on {names[0]}{workers}, by SSH")
     await hosts.open({} if made is None else made.files())
-    security = _no_tls() if made is None else security_of(made)
+    dask: Any = import_module("distributed")
+    security = dask.Security(require_encryption=False) if made is None else security_of(made)
     cluster = _Cluster(options, hosts, security, processes)
     stack.push_async_callback(cluster.close)
     try:
         async with asyncio.timeout(PATIENCE):
             await cluster.start()
-    except (Exception, TimeoutError) as error:
+    except Exception as error:
         raise ParameterError("hosts", ",".join(names), _failure(error, kept)) from None
     return cluster.address, security, cluster.expected
 
 
 class _Cluster:
-    """Dask's own SSH cluster, and the connections that it does not always close."""
+    """Dask's own SSH cluster, with what it needs to fail early and to leave nothing behind."""
 
     def __init__(self, options: Dask, hosts: Hosts, security: Any, processes: int | None) -> None:
-        from distributed import SSHCluster
-
         names = [options.hosts[0], *options.hosts]
-        local = all(map(is_loopback, names))
-        encrypted = bool(security.require_encryption)
-        self._connections: list[Any] = []
-        self._configured = config(processes)
-        python = python_word(options)
-        self._cluster = SSHCluster(
+        server = server_options(bool(security.require_encryption), all(map(is_loopback, names)))
+        python = f"{python_word(options)} -P -m hbsim.executors.dask.tether run"
+        dask: Any = import_module("distributed")
+        self._cluster = dask.SSHCluster(
             names,
-            connect_options=[self._connecting(options, name) for name in names],
-            worker_options=server_options(encrypted, local) | WORKER,
-            scheduler_options=server_options(encrypted, local) | {"port": 0},
-            remote_python=[
-                f"{python} -P -m hbsim.executors.dask.tether run {hosts[name].folder} {name}"
-                for name in names
-            ],
+            connect_options=[connect_options(options, name) for name in names],
+            worker_options=server | WORKER,
+            scheduler_options=server | {"port": 0},
+            remote_python=[f"{python} {hosts[name].folder} {name}" for name in names],
             asynchronous=True,
             security=security,
         )
+        self._starts = _Starts()
+        self._config = config(processes)
         self.expected = 0
+        self._cluster.scheduler_spec = self._tracked(self._cluster.scheduler_spec)
         for number, name in enumerate(options.hosts):
             count = hosts[name].cores if processes is None else processes
+            spec = self._cluster.worker_spec[number] = self._tracked(self._cluster.worker_spec[number])
+            spec["options"] |= {"kwargs": {**server, **WORKER, "n_workers": count}}
             self.expected += count
-            given = self._cluster.worker_spec[number]["options"]
-            given["kwargs"] = {**given["kwargs"], "n_workers": count}
 
-    def _connecting(self, options: Dask, name: str) -> dict[str, Any]:
-        import asyncssh
-
-        connections = self._connections
-
-        class Client(asyncssh.SSHClient):  # type: ignore[misc]
-            def connection_made(self, conn: Any) -> None:
-                connections.append(conn)
-
-        return {**connect_options(options, name), "client_factory": Client}
+    def _tracked(self, spec: dict[str, Any]) -> dict[str, Any]:
+        return {"cls": self._starts.tracked(spec["cls"]), "options": dict(spec["options"])}
 
     @property
     def address(self) -> str:
@@ -120,30 +111,88 @@ class _Cluster:
         return address
 
     async def start(self) -> None:
-        """Start the scheduler, then the workers."""
-        import dask
+        """Start the scheduler, then the workers; raise as soon as one cannot be started."""
+        dask: Any = import_module("dask")
 
-        with dask.config.set(self._configured):  # the hosts get it
+        async def all_of_it() -> None:
             await self._cluster
 
+        with dask.config.set(self._config):  # the hosts get it
+            await self._starts.until_done(all_of_it())
+
     async def close(self) -> None:
-        """Close in good order as far as that goes, and then the connections, with which all ends there."""
+        """Close in good order as far as that goes, then the connections: with them all ends there."""
+        await self._starts.cancel()
         try:
             with suppress(Exception):
                 await asyncio.wait_for(self._cluster.close(), CLOSING)
         finally:
-            for connection in self._connections:
-                connection.close()
-            await asyncio.gather(*(connection.wait_closed() for connection in self._connections))
+            await self._starts.disconnect()
+            self._cluster.status = import_module("distributed.core").Status.closed
 
 
-def _no_tls() -> Any:
-    from distributed import Security
+class _Starts:
+    """The starts of Dask's processes on hosts, and their connections."""
 
-    return Security(require_encryption=False)
+    def __init__(self) -> None:
+        self._all: asyncio.Task[Any] | None = None
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._failed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._processes: list[Any] = []
+
+    async def until_done(self, start: Coroutine[Any, Any, None]) -> None:
+        """Wait until all have started; raise what the first raises, and leave the others to `cancel`."""
+        self._all = asyncio.create_task(start)
+        both: list[asyncio.Future[Any]] = [self._all, self._failed]
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if self._failed.done():
+            raise self._failed.result()
+        self._all.result()
+
+    def tracked(self, kind: Any) -> Any:
+        """Return a kind of Dask's processes that is known here."""
+        starts = self
+        status = import_module("distributed.core").Status
+
+        class Tracked(kind):  # type: ignore[misc]
+            async def start(self) -> None:
+                starts._processes.append(self)
+                if (task := asyncio.current_task()) not in (None, starts._all):
+                    starts._tasks.append(task)
+                try:
+                    await super().start()
+                except Exception as error:
+                    if not starts._failed.done():
+                        starts._failed.set_result(error)
+                    raise
+
+            async def close(self) -> None:
+                with suppress(OSError):  # the connection is lost
+                    await super().close()
+                self.status = status.closed
+
+        return Tracked
+
+    async def cancel(self) -> None:
+        """Cancel what is not done yet."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._all is not None:
+            if self._failed.done():  # then it closes by itself
+                await asyncio.wait([self._all], timeout=CLOSING)
+            self._all.cancel()
+            await asyncio.gather(self._all, return_exceptions=True)
+
+    async def disconnect(self) -> None:
+        """Close all connections."""
+        open_ones = [process.connection for process in self._processes if process.connection is not None]
+        for connection in open_ones:
+            connection.close()
+        await asyncio.gather(*(connection.wait_closed() for connection in open_ones))
 
 
-def _failure(error: BaseException, kept: Kept) -> str:
-    said: Mapping[str, None] = dict.fromkeys(" ".join(line.split()) for line in kept.lines if line.strip())
-    text = "it took too long" if isinstance(error, TimeoutError) else " ".join(str(error).split())
-    return "; ".join([f"the Dask cluster cannot be started there: {text}", *list(said)[-_LAST:]])
+def _failure(error: Exception, kept: Kept) -> str:
+    said = dict.fromkeys(" ".join(line.split()) for line in kept.lines if line.strip())
+    what = f"it took more than {PATIENCE:g} s" if isinstance(error, TimeoutError) else brief(error)
+    return "; ".join([f"the Dask cluster cannot be started there: {what}", *list(said)[-_LAST:]])

@@ -64,9 +64,7 @@ def main() -> NoReturn:
 
 
 def _keep() -> None:
-    files = json.loads(sys.stdin.buffer.readline() or b"null")
-    if files is None:
-        return
+    files = json.loads(sys.stdin.buffer.readline())
     folder = Path(tempfile.mkdtemp(prefix="hbsim-dask-"))  # of mode 700
     try:
         for name, text in {_LOCK: "", **files}.items():
@@ -74,7 +72,7 @@ def _keep() -> None:
             with open(descriptor, "w", encoding="utf-8") as file:
                 file.write(text)
         print(f"{KEEPS}{folder}", flush=True)
-        while sys.stdin.buffer.read1(1024):
+        while os.read(0, 1024):
             pass
         _wait_until_empty(folder)
     finally:

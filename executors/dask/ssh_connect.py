@@ -1,0 +1,102 @@
+"""How a host is connected to by SSH, and what is said when that fails."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shlex
+import socket
+import sys
+from typing import Any, Final
+
+from hbsim.errors import ParameterError
+from hbsim.executors.dask.options import Dask
+from hbsim.executors.dask.where import is_loopback
+
+__all__ = ["brief", "connect", "connect_options", "python_word"]
+
+PATIENCE: Final = 20.0  # seconds until a host that does not answer counts as gone
+
+
+def connect_options(options: Dask, host: str) -> dict[str, Any]:
+    """Return what `asyncssh.connect` is given for a host; the rest is as OpenSSH's configuration has it."""
+    # Routers forget connections on which nothing is sent.
+    found: dict[str, Any] = {
+        "connect_timeout": PATIENCE,
+        "login_timeout": PATIENCE,
+        "keepalive_interval": 30,
+        "keepalive_count_max": 10,
+    }
+    if options.ssh_user is not None:
+        found["username"] = options.ssh_user
+    if options.ssh_port is not None:
+        found["port"] = options.ssh_port
+    if options.ssh_key is not None:
+        found["client_keys"] = [os.path.expanduser(options.ssh_key)]
+    if options.ssh_known_hosts is not None:
+        found["known_hosts"] = os.path.expanduser(options.ssh_known_hosts)
+    elif is_loopback(host):
+        found["known_hosts"] = None  # nobody sits between: any key will do
+    return found
+
+
+def python_word(options: Dask) -> str:
+    """Return the hosts' Python as a word for their shells."""
+    python = options.ssh_python or sys.executable
+    home, slash, rest = python.partition("/")
+    return f"~/{shlex.quote(rest)}" if home == "~" and slash else shlex.quote(python)
+
+
+async def connect(options: Dask, host: str) -> Any:
+    """Return a connection to a host.
+
+    Raises
+    ------
+    ParameterError
+        Names the host, and what can be done.
+    """
+    import asyncssh
+
+    try:
+        return await asyncssh.connect(host, **connect_options(options, host))
+    except (OSError, asyncssh.Error, ValueError) as error:
+        raise _refused(options, host, error) from None
+
+
+def brief(error: BaseException) -> str:
+    """Return an error's text in one line."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _refused(options: Dask, host: str, error: Exception) -> ParameterError:
+    import asyncssh
+
+    user, port = _effective(options, host)
+    command = f"ssh {'' if port == 22 else f'-p {port} '}{user}@{host}"
+    if isinstance(error, asyncssh.HostKeyNotVerifiable):
+        rule = f"its key is not among the known hosts: connect once by `{command}`, or give ssh_known_hosts"
+    elif isinstance(error, asyncssh.PermissionDenied):
+        rule = (
+            f"does not let {user} in: `{command}` has to work without a password; or give ssh_user, ssh_key"
+        )
+    elif isinstance(error, asyncssh.KeyImportError) and options.ssh_key is not None:
+        rule = f"is no private key that can be read ({brief(error)}): use ssh-agent for a passphrase"
+        return ParameterError("ssh_key", str(options.ssh_key), rule)
+    elif isinstance(error, socket.gaierror):
+        rule = f"has no address that is known here ({brief(error)})"
+    elif isinstance(error, OSError):
+        rule = f"no SSH server answers on port {port} ({brief(error)}); another is ssh_port"
+    else:
+        rule = f"SSH failed: {brief(error)}"
+    return ParameterError("hosts", host, rule)
+
+
+def _effective(options: Dask, host: str) -> tuple[str, int]:
+    """Return the user and the port, which OpenSSH's configuration may have."""
+    import asyncssh
+
+    try:
+        found = asyncssh.SSHClientConnectionOptions(host=host, **connect_options(options, host))
+        return found.username, found.port or 22
+    except (OSError, ValueError, asyncssh.Error):
+        return options.ssh_user or getpass.getuser(), options.ssh_port or 22
