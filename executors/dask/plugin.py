@@ -9,6 +9,8 @@ from contextlib import suppress
 from typing import Any, ClassVar, Final, TypeAlias
 
 from distributed import Worker, WorkerPlugin
+from distributed.comm import connect
+from distributed.core import send_recv
 
 from hbsim.errors import HbsimError
 from hbsim.executors.dask.plugin_agent import AgentProcess, Keeper, agent_command, agent_environment
@@ -20,6 +22,7 @@ Answer: TypeAlias = dict[str, Any]
 
 LOOK: Final = 5.0  # seconds between two looks at what is left over
 SILENT: Final = 60.0  # seconds without an order after which the study counts as gone; two leases, if longer
+CONNECT: Final = 5.0  # seconds until another worker must answer
 PATIENCE: Final = 60.0  # seconds for a part of a checkpoint
 
 
@@ -81,6 +84,8 @@ class Desk:
         loop = asyncio.get_running_loop()
         self._clock = loop.time
         self._heard = loop.time()
+        self._closing: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
         self._tasks = [
             loop.create_task(work()) for work in (self._files.settle, self._keeper.run, self._watch)
         ]
@@ -108,14 +113,20 @@ class Desk:
             return {"error": f"{type(error).__name__}: {error}"}
 
     async def close(self, clean: bool) -> None:
-        """End the agent and everything else. May be called twice."""
+        """End the agent and everything else. May be called twice, even at once."""
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close())
+        await asyncio.shield(self._closing)
+        if clean:
+            await self._files.clean()
+
+    async def _close(self) -> None:
         if self._worker.handlers.get(self._name) == self.handle:
             del self._worker.handlers[self._name]
-        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._files.close(clean)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._files.close()
 
     # What is asked for
 
@@ -162,11 +173,13 @@ class Desk:
         """Ask the plugin of another worker."""
         if holder == self._address:
             return await self.handle(**question)
+        arguments = self._worker.connection_args
         try:
             async with asyncio.timeout(PATIENCE):
-                answer = await getattr(self._worker.rpc(holder), self._name)(**question)
+                comm = await connect(holder, timeout=CONNECT, deserialize=False, **arguments)
+                answer = await send_recv(comm, op=self._name, close=True, **question)
         except OSError as error:
-            return {"error": f"{holder} does not answer: {error}"}
+            return {"error": f"{holder} does not answer: {error or type(error).__name__}"}
         return answer if isinstance(answer, dict) else {"error": f"{holder} does not take part"}
 
     async def _watch(self) -> None:
@@ -175,6 +188,10 @@ class Desk:
         while self._clock() - self._heard <= silent:
             await asyncio.sleep(LOOK)
             self._files.sweep()
+        self._leaving = asyncio.get_running_loop().create_task(self._leave())
+
+    async def _leave(self) -> None:
+        """Take the plugin off the cluster."""
         await self.close(clean=False)
         try:
             await self._worker.scheduler.unregister_worker_plugin(name=self._name)

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Final
@@ -107,7 +107,12 @@ class AgentProcess:
         return True
 
     async def ended(self) -> tuple[str, bool]:
-        """Wait until it has ended, or closed its line; it is killed if it does not end then.
+        """Wait until it has ended, or closed its line; then as `close`."""
+        await asyncio.shield(self._tasks[0])
+        return await self.close()
+
+    async def close(self) -> tuple[str, bool]:
+        """Close the line, upon which the agent ends, and wait for that; kill it if it takes too long.
 
         Returns
         -------
@@ -116,14 +121,6 @@ class AgentProcess:
         clear : bool
             Whether it has ended in order: then nothing is left of what it had started.
         """
-        await asyncio.shield(self._tasks[0])
-        await self.close()
-        code = self._process.returncode
-        last = self._tail.strip().rpartition("\n")[2].strip()
-        return _how(code) + (f": {last}" if last else ""), code == 0
-
-    async def close(self) -> None:
-        """Close the line, upon which the agent ends, and wait for that; kill it if it takes too long."""
         self._writer.transport.abort()
         if not await self._gone(GRACE):
             self._process.kill()
@@ -133,6 +130,9 @@ class AgentProcess:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        code = self._process.returncode
+        last = self._tail.strip().rpartition("\n")[2].strip()
+        return _how(code) + (f": {last}" if last else ""), code == 0
 
     async def _gone(self, seconds: float) -> bool:
         clock = asyncio.get_running_loop().time
@@ -189,7 +189,7 @@ class Keeper:
 
     def __init__(
         self,
-        start: Callable[[str], Any],
+        start: Callable[[str], Awaitable[AgentProcess]],
         address: str,
         say: Callable[[dict[str, Any]], None],
         wanted: Callable[[], bool],
@@ -207,10 +207,8 @@ class Keeper:
         clock = asyncio.get_running_loop().time
         pause = FIRST
         while True:
-            name = f"{self._address}-{secrets.token_hex(8)}"
             begun = clock()
-            reason, clear = await self._one(name)
-            self._say({"agent": name, "worker": self._address, "ended": reason, "clear": clear})
+            await self._one(f"{self._address}-{secrets.token_hex(8)}")
             pause = FIRST if clock() - begun > STEADY else pause
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST)
@@ -218,17 +216,20 @@ class Keeper:
             if not self._wanted():
                 await self._woken.wait()
 
-    async def _one(self, name: str) -> tuple[str, bool]:
+    async def _one(self, name: str) -> None:
+        """Start an agent, and say how it ended."""
+        reason, clear = "", False
         try:
             self.agent = await self._start(name)
+            reason, clear = await self.agent.ended()
         except OSError as error:
-            return f"it cannot be started: {error.strerror or error}", True
-        assert self.agent is not None
-        try:
-            return await self.agent.ended()
+            reason, clear = f"it cannot be started: {error.strerror or error}", True
         finally:
             agent, self.agent = self.agent, None
-            await agent.close()
+            if agent is not None and not reason:  # this is cancelled
+                reason, clear = await agent.close()
+            if reason:
+                self._say({"agent": name, "worker": self._address, "ended": reason, "clear": clear})
 
 
 def agent_command() -> tuple[str, ...]:

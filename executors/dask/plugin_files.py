@@ -108,19 +108,21 @@ class Files:
             if time.monotonic() - pack.used > KEPT:
                 self._drop(key)
 
-    async def close(self, clean: bool) -> None:
-        """End what is under way; with `clean`, remove this host's folder for the study."""
+    async def close(self) -> None:
+        """End what is under way."""
         tasks = list(self._running.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for key in list(self._packs):
             self._drop(key)
-        if clean:
-            from hbsim.executors.dask.work import work_folder
 
-            work = await asyncio.to_thread(work_folder, self._config["study"])
-            await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
+    async def clean(self) -> None:
+        """Remove this host's folder for the study."""
+        from hbsim.executors.dask.work import work_folder
+
+        work = await asyncio.to_thread(work_folder, self._config["study"])
+        await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
 
     async def _once(self, key: tuple[object, ...], work: Coroutine[Any, Any, Answer]) -> Answer:
         """Do something, or wait for it if it is being done already: who asks may have given up before."""

@@ -12,12 +12,24 @@ import time
 from typing import ClassVar
 
 if __name__ != "__main__":
+    from hbsim.executors.dask import plugin
     from hbsim.executors.dask.plugin import AgentPlugin
 
     class FakeAgentPlugin(AgentPlugin):
         """Starts this file instead of a true agent; workers import it from the folder above `tests`."""
 
         command: ClassVar = (sys.executable, "-P", __file__)
+
+        async def setup(self, worker) -> None:
+            plugin.CONNECT = 0.5
+            await super().setup(worker)
+
+    class ForgottenPlugin(FakeAgentPlugin):
+        """The same; it soon takes its study for gone."""
+
+        async def setup(self, worker) -> None:
+            plugin.SILENT, plugin.LOOK = 0.5, 0.1
+            await super().setup(worker)
 
 
 def main() -> None:
