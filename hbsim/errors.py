@@ -135,9 +135,9 @@ class ExecutorError(HbsimError, RuntimeError):
     Attributes
     ----------
     executor : str
-        Which one: ``"dask"``.
+        What was lost: ``"the Dask scheduler at tls://HOST:8786"``.
     problem : str
-        What was lost, and how that is known.
+        How that is known.
     """
 
     def __init__(self, executor: str, problem: str) -> None:

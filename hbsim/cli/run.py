@@ -166,7 +166,7 @@ def _finished(plan: Plan, place: StudyFolder, folder: Path, progress: str | None
     except ExecutorError as error:
         if not place.holds_study:
             raise
-        say("error", f"{error.problem}; to go on: {resume_command(folder)}")
+        say("error", f"{error}; to go on: {resume_command(folder)}")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         if not place.holds_study:

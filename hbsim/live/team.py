@@ -44,7 +44,7 @@ class Team:
         now = record["t"]
         self._seconds += self._there * (now - self._since)
         self._since = now
-        kind, worker = record["e"], record.get("worker")
+        kind, worker = record["e"], record.get("worker", -1)
         if kind in ("start", "restart"):
             self._starts[record["job"]] = now
         elif kind == "gone":

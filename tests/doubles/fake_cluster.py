@@ -95,7 +95,7 @@ class FakeCluster:
         for message in messages:
             self._heard += isinstance(message, Said)
         if self.lose is not None and self._heard >= self.lose:
-            raise ExecutorError("dask", "the scheduler at tcp://a:1 is gone")
+            raise ExecutorError("the Dask scheduler at tcp://a:1", "cannot be reached any more")
         if self.shut is not None and self._heard >= self.shut:
             self.shut = None
             return [*messages, Shut(1, "heard nothing from it for 30 s")]
@@ -128,8 +128,10 @@ class FakeCluster:
         self._local.close()
 
     def _copy(self, trial: int, source: Path, to: Path) -> None:
+        """Copy a checkpoint, unless there is a later one."""
         theirs, ours = (trial_folder(folder, trial) / checkpoint.NAME for folder in (source, to))
-        if theirs.is_dir():
+        jobs = [(checkpoint.describe(path) or {"job": -1})["job"] for path in (theirs, ours)]
+        if jobs[0] > jobs[1]:
             shutil.rmtree(ours, ignore_errors=True)
             shutil.copytree(theirs, ours)
 

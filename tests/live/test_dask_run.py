@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import warnings
 from collections.abc import Iterator
@@ -144,9 +145,10 @@ def test_it_goes_on_wherever_trials_run(
 
 def test_a_lost_scheduler_ends_it_as_a_crash_does(cluster: Cluster, folder: Path) -> None:
     cluster.lose = 8
-    with pytest.raises(ExecutorError, match="dask: the scheduler at tcp://a:1 is gone") as caught:
+    with pytest.raises(ExecutorError, match="the Dask scheduler at tcp://a:1: cannot be reached") as caught:
         study(folder)
-    assert (caught.value.executor, caught.value.problem) == ("dask", "the scheduler at tcp://a:1 is gone")
+    assert caught.value.executor == "the Dask scheduler at tcp://a:1"
+    assert copy.copy(caught.value).problem == "cannot be reached any more"  # as between processes
     assert "close" not in kinds(folder)
     assert hbsim.load(folder).why is None
     assert dask_note(folder)["gathered"] is False
