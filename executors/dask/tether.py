@@ -37,7 +37,7 @@ __all__ = ["FOLDER", "KEEPS", "main"]
 
 FOLDER: Final = "@folder@"
 KEEPS: Final = "hbsim keeps "
-GRACE: Final = 4.0  # seconds that are left to what the process has started
+GRACE: Final = 3.0  # seconds that are left to what the process has started
 PATIENCE: Final = 12.0  # seconds until a folder is removed though something still runs in it
 GIVE_UP: Final = 5.0  # seconds after which what SIGKILL does not end is left alone
 _LOCK: Final = "lock"  # shared by all that run in the folder
@@ -108,6 +108,7 @@ class _Tether:
         self._name = name
         self._said: deque[bytes] = deque(maxlen=_LAST)
         self._rest = b""  # of a line that is not whole yet
+        self._signals: socket.socket | None = None
         self._child = 0
         self._status: int | None = None
 
@@ -125,7 +126,8 @@ class _Tether:
         self._end()
         if not asked:
             self._read(output)
-            self._tell([b"%s: %s" % (self._name.encode(), line) for line in self._said if line.strip()])
+            lines = [line for line in (*self._said, self._rest) if line.strip()]
+            self._tell([b"%s: %s" % (self._name.encode(), line) for line in lines])
         return 0 if asked or self._status is None else _code(self._status)
 
     def _start(self, arguments: Sequence[str]) -> int:
@@ -150,7 +152,8 @@ class _Tether:
         with selectors.PollSelector() as selector:
             selector.register(0, selectors.EVENT_READ)
             selector.register(output, selectors.EVENT_READ)
-            selector.register(_wake_up_by(signal.SIGCHLD, signal.SIGTERM), selectors.EVENT_READ)
+            self._signals = _wake_up_by(signal.SIGCHLD, signal.SIGTERM)
+            selector.register(self._signals, selectors.EVENT_READ)
             while True:
                 for key, _ in selector.select():
                     if key.fd == output:
@@ -159,7 +162,7 @@ class _Tether:
                     elif key.fd == 0:
                         if not os.read(0, 4096):
                             return True
-                    elif signal.SIGTERM in key.fileobj.recv(64):  # type: ignore[union-attr]
+                    elif signal.SIGTERM in self._signals.recv(64):
                         return True
                 self._reap()
                 if self._status is not None:
