@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, ClassVar, Final, TypeAlias
 
 from distributed import Worker, WorkerPlugin
-from distributed.comm import connect
+from distributed.comm.core import connect
 from distributed.core import send_recv
 
 from hbsim.errors import HbsimError
@@ -176,7 +176,9 @@ class Desk:
         arguments = self._worker.connection_args
         try:
             async with asyncio.timeout(PATIENCE):
-                comm = await connect(holder, timeout=CONNECT, deserialize=False, **arguments)
+                comm = await connect(  # type: ignore[no-untyped-call]
+                    holder, timeout=CONNECT, deserialize=False, **arguments
+                )
                 answer = await send_recv(comm, op=self._name, close=True, **question)
         except OSError as error:
             return {"error": f"{holder} does not answer: {error or type(error).__name__}"}

@@ -158,17 +158,17 @@ def test_an_agent_that_ends_is_said_and_another_starts(cluster):
     run_on(cluster, work)
 
 
-def test_a_worker_that_closes_says_that_nothing_is_left(cluster):
+def test_a_worker_that_is_retired_says_that_nothing_is_left(cluster):
     async def work(has, one, other):
         number = cluster.start_worker()
         third = await has.agent(await asyncio.to_thread(cluster.worker_address, number))
         await has.say(third, "child 60")
         child = (await has.line(third))["child"]
-        cluster.workers[number].terminate()
+        retire = {"op": "retire_workers", "workers": [third.rpartition("-")[0]], "close_workers": True}
+        await has.link._ask(retire, 30.0)
         ended = await has.ended()
         assert (ended["agent"], ended["clear"]) == (third, True)
         assert not is_alive(child)
-        await has.kind("worker-removed")
 
     run_on(cluster, work)
 
