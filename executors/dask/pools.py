@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from hbsim.executors.dask.machine import Machine, Pool, Thing, find_pool
 from hbsim.executors.dask.shares import deal
@@ -18,7 +18,8 @@ class Pools:
     A pool is the agents that see the same cores and GPUs of the same machine; each of its workers can run on
     any of them. Its workers are made once, and numbered over the whole cluster; what a number has never
     changes. When its agents are all gone they are shut, and opened again when an agent comes that sees the
-    same: of this machine, also under another name; or, after a reboot, of one of this name or with these GPUs.
+    same: of this machine, also under another name; or of one of this name or with these GPUs, which was
+    started anew.
 
     No two workers have the same core or GPU, whichever pools they are in. Exceptions are parts of a GPU that
     were asked for, and what nobody asked for a number of and is less than the workers. What several pools
@@ -179,7 +180,7 @@ class Pools:
 
     def _owners(self, busy: Collection[int] | None) -> dict[Thing, Pool]:
         """Return whose the cores and GPUs are that are not to be given away."""
-        held: Iterable[int] = range(len(self._slots)) if busy is None else self._open.union(busy)
+        held = [*(range(len(self._slots)) if busy is None else busy), *self._open]  # open ones count most
         owners: dict[Thing, Pool] = {}
         for worker in held:
             pool = self._by_worker[worker]
