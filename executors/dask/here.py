@@ -58,13 +58,14 @@ async def start_here(
     say("starting a Dask cluster on this machine")
     made = temporary()
     security = security_of(made)
-    options = server_options(encrypted=True, local=True) | {"security": security, "port": 0}
-    scheduler = await stack.enter_async_context(Scheduler(**options))
-    count = processes if processes is not None else _cores()
     folder = await _keep(stack, made.files())
+    server = server_options(encrypted=True, local=True)
+    ours = {"security": security, "local_directory": folder, "port": 0}
+    scheduler = await stack.enter_async_context(Scheduler(**server | ours))
+    count = processes if processes is not None else _cores()
     with dask.config.set(config(processes)):
         inherited = dask.config.serialize(dask.config.global_config)
-    worker = {"cls": "distributed.Nanny", "opts": server_options(encrypted=True, local=True) | WORKER}
+    worker = {"cls": "distributed.Nanny", "opts": server | WORKER}
     spec = json.dumps({str(number): worker for number in range(count)})
     words = ["run", folder, "here", "-m", "distributed.cli.dask_spec", scheduler.address, "--spec", spec]
     child = await _start(stack, words, {"DASK_INTERNAL_INHERIT_CONFIG": inherited})

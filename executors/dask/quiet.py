@@ -53,9 +53,9 @@ def quiet() -> Iterator[Kept]:
 @contextmanager
 def _rerouted(logger: logging.Logger, kept: Kept) -> Iterator[None]:
     before, passes_on = logger.handlers[:], logger.propagate
-    logger.handlers[:] = [kept, *(handler for handler in before if not _is_terminal(handler))]
-    # The root's handlers are the user's, but without any Python writes to stderr itself.
-    logger.propagate = passes_on and logging.getLogger().hasHandlers()
+    everyone = [*before, *(logging.getLogger().handlers if passes_on else ())]
+    logger.handlers[:] = [kept, *(handler for handler in everyone if not _is_terminal(handler))]
+    logger.propagate = False
     try:
         yield
     finally:

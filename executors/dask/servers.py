@@ -14,7 +14,6 @@ WORKER: Final[dict[str, Any]] = {
     "nthreads": 1,
     "memory_limit": 0,  # trials are processes of their own, which Dask does not count
     "death_timeout": PATIENCE,
-    "local_directory": FOLDER,
 }
 _THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -38,6 +37,7 @@ def server_options(encrypted: bool, local: bool) -> dict[str, Any]:
     return {
         "protocol": "tls://" if encrypted else "tcp://",
         "security": security,
+        "local_directory": FOLDER,
         "dashboard": False,
         "dashboard_address": "127.0.0.1:0",  # a port is opened in any case
         **({"host": "127.0.0.1"} if local else {}),
