@@ -53,7 +53,7 @@ class Lease:
             finally:
                 os.close(descriptor)
             lease = cls(path)
-        lease.renew(lease_clock() + seconds)
+        lease._until[0] = lease_clock() + seconds
         return lease
 
     @property
@@ -62,8 +62,8 @@ class Lease:
         return self._until[0]
 
     def renew(self, until: float) -> None:
-        """Let it end at `until` on the lease clock, if that is later than now said."""
-        if until > self._until[0]:
+        """Let it end at `until` on the lease clock, if that is later. Once it is over, it stays so."""
+        if until > self._until[0] and not self.expired():
             self._until[0] = until
 
     def revoke(self) -> None:

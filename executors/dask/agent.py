@@ -50,7 +50,7 @@ def main() -> NoReturn:
     connection = socket.socket(fileno=int(sys.argv[1]))
     guard = Guard(connection, os.getppid())
     agent = Agent(Line(connection), guard)
-    reason, clear = "its Dask worker has closed the line", False
+    reason, clear = "", False
     try:
         guard.arm()
         agent.run()
@@ -64,7 +64,8 @@ def main() -> NoReturn:
     except BaseException:
         reason += "\n" + traceback.format_exc()
     with suppress(Exception):  # nobody may read it any more
-        print(f"hbsim: the agent of this host ends: {reason}", file=sys.stderr, flush=True)
+        if reason:
+            print(reason, file=sys.stderr, flush=True)
     os._exit(0 if clear else 1)
 
 
@@ -173,7 +174,7 @@ class Agent:
         except NotLoaded as error:
             if error.killed:  # perhaps this host has too little memory; others may have more
                 self._line.say({"m": "note", "text": str(error)})
-                raise Over(str(error)) from error
+                raise Over(f"hbsim: {error}") from error
             self._fail(error)
         except ParameterError as error:
             self._fail(error)
@@ -190,7 +191,7 @@ class Agent:
         elif kind == "prune":
             self._useless.extend(body["trials"])
         elif kind == "close":
-            raise Over("the study has ended")
+            raise Over
         else:
             self._jobs.order(body)
 

@@ -22,7 +22,10 @@ _HUNG_UP: Final = select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
 class Over(BaseException):
-    """The agent has to end everything that it has started, and itself; raised wherever it is."""
+    """The agent has to end everything that it has started, and itself; raised wherever it is.
+
+    It says why, where that is worth a line.
+    """
 
 
 class Guard:
@@ -67,15 +70,15 @@ class Guard:
     def look(self) -> None:
         """Raise `Over` if the agent has to end."""
         if self.lease is not None and self.lease.expired():
-            self._raise("the lease is over")
+            self._raise("hbsim: the controller has not been heard for too long; trials on this host end")
         if os.getppid() != self._parent or any(event & _HUNG_UP for _, event in self._poll.poll(0)):
-            self._raise("its Dask worker has ended or closed the line")
+            self._raise("")
 
     def _wake(self, number: int, frame: FrameType | None) -> None:
         self.look()
 
     def _end(self, number: int, frame: FrameType | None) -> None:
-        self._raise(f"{signal.Signals(number).name} was sent")
+        self._raise(f"hbsim: {signal.Signals(number).name} was sent; trials on this host end")
 
     def _raise(self, reason: str) -> None:
         """Raise it once, so that it can be caught in peace; later again, for Python may have lost it."""

@@ -31,7 +31,7 @@ TRAIN = """
 import os, signal, subprocess, sys, time
 import hbsim
 
-@hbsim.args(mode=hbsim.Choice("plain", "hold", "chatty"), epochs=3)
+@hbsim.args(mode=hbsim.Choice("plain", "hold", "chatty"), epochs=3, text="")
 def train_fn(args, reporter):
     (reporter.folder / "pid").write_text(str(os.getpid()))
     reporter.on_pause(lambda: {"epoch": epoch})
@@ -70,6 +70,8 @@ class Agent:
         Whether the agent sees the study's folder.
     lease : float
         In seconds.
+    constants : dict, optional
+        The training function's arguments of the study.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Agent:
         storage: str = "auto",
         sees: bool = False,
         lease: float = 3.0,
+        constants: dict[str, Any] | None = None,
     ) -> None:
         (folder / "train.py").write_text(train)
         study = folder / "study"
@@ -97,7 +100,7 @@ class Agent:
         session = secrets.token_hex(8)
         if sees:
             (study / f".probe-{session}").write_text("here")
-        setup = {"time_attr": "epoch", "reward_attr": "loss", "constants": {}}
+        setup = {"time_attr": "epoch", "reward_attr": "loss", "constants": constants or {}}
         config = {
             "session": session,
             "study": STUDY,
@@ -148,7 +151,9 @@ class Agent:
         """Take in what the agent says until a condition holds."""
         deadline = time.monotonic() + LONG
         while not until():
-            assert time.monotonic() < deadline, f"the agent has not said it in time, but {self.said}"
+            assert time.monotonic() < deadline, (
+                f"the agent has not said it in time, but {str(self.said)[:2000]}"
+            )
             for peer in self.peers:
                 peer.step(0.0)
             self.step(0.05)

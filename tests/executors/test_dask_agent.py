@@ -9,8 +9,6 @@ import time
 
 import pytest
 
-pytest.importorskip("distributed")
-
 from hbsim.executors import checkpoint
 from tests.executors.agents import TRAIN, Agent, gone
 from tests.executors.serving import alive, wait_until

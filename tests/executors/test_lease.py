@@ -51,6 +51,8 @@ def test_it_is_over_from_its_end_on(path, monkeypatch):
     for time, over in ((102.4999, False), (102.5, True), (1e9, True)):
         at(monkeypatch, time)
         assert lease.expired() is over
+    lease.renew(1e10)
+    assert lease.expired()
 
 
 def test_every_process_that_has_the_file_sees_it(path):
