@@ -176,8 +176,7 @@ class Line:
         reading, self._reading = self._reading, None
         if reading is not None:
             reading.cancel()
-            with suppress(asyncio.CancelledError):
-                await reading
+            await asyncio.wait({reading})
 
     def _hear(self, topic: str, event: Any) -> None:
         if not isinstance(event, dict):

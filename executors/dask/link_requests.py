@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Final
 
 from hbsim.executors.dask.link_stream import Stream, Where
@@ -114,7 +113,6 @@ class Requests:
 async def _end(task: asyncio.Task[Any]) -> None:
     if not task.done():
         task.cancel()
-        with suppress(asyncio.CancelledError, OSError):
-            await task
-    elif not task.cancelled():
+        await asyncio.wait({task})
+    if not task.cancelled():
         task.exception()  # so that nobody misses it

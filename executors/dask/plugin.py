@@ -13,8 +13,9 @@ from distributed.comm.core import connect
 from distributed.core import send_recv
 
 from hbsim.errors import HbsimError
-from hbsim.executors.dask.plugin_agent import AgentProcess, Keeper, agent_command, agent_environment
+from hbsim.executors.dask.plugin_agent import AgentProcess, Keeper
 from hbsim.executors.dask.plugin_files import Files
+from hbsim.executors.dask.plugin_start import agent_command, agent_environment
 
 __all__ = ["AgentPlugin"]
 

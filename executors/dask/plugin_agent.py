@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import signal
 import socket
@@ -11,17 +10,15 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import IO, Any, Final
 
 from hbsim.executors import proc
 
-__all__ = ["AgentProcess", "Keeper", "agent_command", "agent_environment"]
+__all__ = ["AgentProcess", "Keeper"]
 
 GRACE: Final = 5.0  # seconds in which an agent ends what it has started, once its line is closed
 FIRST, LONGEST = 0.5, 10.0  # seconds until another agent is started
 STEADY: Final = 60.0  # seconds after which an agent's end counts as its first
-_MODULE: Final = "hbsim.executors.dask.agent"
 _UNREAD: Final = 64 << 20  # bytes that an agent may leave unread
 _CHUNK: Final = 1 << 16
 _TAIL: Final = 2000  # characters of what it printed last
@@ -230,47 +227,6 @@ class Keeper:
                 reason, clear = await agent.close()
             if reason:
                 self._say({"agent": name, "worker": self._address, "ended": reason, "clear": clear})
-
-
-def agent_command() -> tuple[str, ...]:
-    """Return what starts an agent in the Python that runs this.
-
-    The current folder is no place to look for modules, unless hbsim itself is there.
-    """
-    root = Path(sys.modules["hbsim"].__file__ or "").resolve().parents[1]
-    with suppress(OSError):  # the current folder has been removed
-        if root.samefile(os.curdir):
-            return (sys.executable, "-m", _MODULE)
-    return (sys.executable, "-P", "-m", _MODULE)
-
-
-def agent_environment(nanny: bool) -> dict[str, str]:
-    """Return the environment of an agent: that of this Dask worker as it was before Dask's nanny.
-
-    A nanny limits numerical libraries to one thread, for Dask's own tasks; trials get as many as their
-    workers have cores.
-    """
-    environment = dict(os.environ)
-    if nanny:
-        import dask
-
-        before = _environment_of(os.getppid())
-        for name in dask.config.get("distributed.nanny.pre-spawn-environ", {}):
-            if name in before:
-                environment[name] = before[name]
-            else:
-                environment.pop(name, None)
-    return environment
-
-
-def _environment_of(pid: int) -> dict[str, str]:
-    """Return what a process was started with; empty where that is unknown."""
-    try:
-        content = Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return {}
-    pairs = (os.fsdecode(entry).partition("=") for entry in content.split(b"\0") if b"=" in entry)
-    return {name: value for name, _, value in pairs}
 
 
 def _popen(

@@ -22,8 +22,9 @@ from hbsim.errors import ParameterError
 from hbsim.executors.dask import link as link_module
 from hbsim.executors.dask.link import Link, LinkError
 from hbsim.executors.dask.link_stream import Stream, Where
-from tests.doubles.dask_link import NAME, Network, linked
-from tests.doubles.dask_processes import dask_processes
+from tests.doubles.dask_link import NAME, Network, config, linked
+from tests.doubles.dask_processes import ROOT, dask_processes
+from tests.doubles.fake_agent import FakeAgentPlugin
 
 
 @pytest.fixture(scope="module")
@@ -271,6 +272,29 @@ def test_a_network_that_breaks_costs_no_agent(cluster, monkeypatch):
             assert (await has.kind("worker-removed"))[1] == new
 
     asyncio.run(main())
+
+
+def test_a_worker_without_hbsim_is_named(cluster, tmp_path):
+    (tmp_path / "hbsim.py").write_text("raise ImportError('there is no hbsim here')")
+    number = cluster.start_worker(PYTHONPATH=f"{tmp_path}:{ROOT}")
+    worker = cluster.worker_address(number)
+
+    async def main():
+        link = await Link.open(cluster.address)
+        try:
+            problems = await link.register(FakeAgentPlugin(config()))
+            assert problems.keys() == {worker}
+            assert "there is no hbsim here" in problems[worker]
+            for other in (await link.workers()).keys() - problems.keys():
+                assert (await link.call(other, NAME, op_="ping"))["ok"]
+            await link.unregister(NAME)
+        finally:
+            await link.close()
+
+    try:
+        asyncio.run(main())
+    finally:
+        cluster.kill_worker(number)
 
 
 def test_tls_works_and_other_certificates_do_not(tmp_path):

@@ -17,7 +17,8 @@ from distributed.protocol.pickle import dumps
 from hbsim.executors import checkpoint, proc
 from hbsim.executors.dask import plugin_agent
 from hbsim.executors.dask.link import LinkError
-from hbsim.executors.dask.plugin_agent import AgentProcess, Keeper, agent_command, agent_environment
+from hbsim.executors.dask.plugin_agent import AgentProcess, Keeper
+from hbsim.executors.dask.plugin_start import agent_command, agent_environment
 from hbsim.executors.local import trial_folder
 from tests.doubles import dask_link, fake_agent
 from tests.doubles.dask_link import STUDY, linked
