@@ -1,0 +1,1 @@
+"""Studies on real Dask clusters, end to end."""

@@ -1,0 +1,47 @@
+"""What is trained on clusters: quick, exact, and it leaves traces of when it ran where."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import hbsim
+
+
+@hbsim.args(x=hbsim.Real(0.0, 1.0), traces="", seconds=0.0)
+def steady(args: Any, reporter: Any) -> None:
+    """Accuracy depends on x and the epoch alone; goes on from its checkpoint."""
+    state = reporter.load() or {"epoch": 0}
+    reporter.on_pause(lambda: state)
+    trace(args, reporter, state["epoch"], "begins")
+    for epoch in range(state["epoch"] + 1, 28):
+        if args.seconds:
+            time.sleep(args.seconds)
+        state["epoch"] = epoch
+        trace(args, reporter, epoch, "trains")
+        reporter(epoch=epoch, accuracy=round(args.x * (1 - 0.5**epoch), 9))
+
+
+@hbsim.args(x=hbsim.Real(0.0, 1.0), traces="", seconds=0.0)
+def saving(args: Any, reporter: Any) -> None:
+    """The same, with a checkpoint at each epoch."""
+    state = reporter.load() or {"epoch": 0}
+    trace(args, reporter, state["epoch"], "begins")
+    for epoch in range(state["epoch"] + 1, 28):
+        time.sleep(args.seconds)
+        trace(args, reporter, epoch, "trains")
+        reporter.save({"epoch": epoch})
+        reporter(epoch=epoch, accuracy=round(args.x * (1 - 0.5**epoch), 9))
+
+
+def trace(args: Any, reporter: Any, epoch: int, what: str) -> None:
+    """Write down who trains what now, on which GPUs."""
+    if args.traces:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        line = {"trial": reporter.trial, "epoch": epoch, "what": what, "pid": os.getpid(), "gpus": visible}
+        line |= {"at": time.monotonic(), "cwd": os.getcwd(), "agent": os.getppid(), "file": __file__}
+        with open(Path(args.traces) / f"{os.getpid()}.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
