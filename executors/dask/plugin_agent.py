@@ -22,7 +22,7 @@ STEADY: Final = 60.0  # seconds after which an agent's end counts as its first
 _UNREAD: Final = 64 << 20  # bytes that an agent may leave unread
 _CHUNK: Final = 1 << 16
 _TAIL: Final = 2000  # characters of what it printed last
-_LAST: Final = 0.2  # seconds for what it printed last, which others may hold open
+_LAST: Final = 0.5  # seconds for what it has left, and for what it printed last, to be gone
 _POLL: Final = 0.02
 
 
@@ -119,10 +119,10 @@ class AgentProcess:
             Whether it has ended in order: then nothing is left of what it had started.
         """
         self._writer.transport.abort()
-        if not await self._gone(GRACE):
+        if not await _until(lambda: self._process.poll() is not None, GRACE):
             self._process.kill()
-        proc.kill_group(self._process.pid)
-        await self._gone(GRACE)
+            await _until(lambda: self._process.poll() is not None, GRACE)
+        await _until(lambda: not proc.kill_group(self._process.pid), _LAST)
         await asyncio.wait({self._tasks[1]}, timeout=_LAST)
         for task in self._tasks:
             task.cancel()
@@ -130,15 +130,6 @@ class AgentProcess:
         code = self._process.returncode
         last = self._tail.strip().rpartition("\n")[2].strip()
         return _how(code) + (f": {last}" if last else ""), code == 0
-
-    async def _gone(self, seconds: float) -> bool:
-        clock = asyncio.get_running_loop().time
-        end = clock() + seconds
-        while self._process.poll() is None:
-            if clock() > end:
-                return False
-            await asyncio.sleep(_POLL)
-        return True
 
     async def _read(self, reader: asyncio.StreamReader, hear: Callable[[str], None]) -> None:
         unread = b""
@@ -227,6 +218,17 @@ class Keeper:
                 reason, clear = await agent.close()
             if reason:
                 self._say({"agent": name, "worker": self._address, "ended": reason, "clear": clear})
+
+
+async def _until(is_so: Callable[[], bool], seconds: float) -> bool:
+    """Wait until something is so; return whether it is."""
+    clock = asyncio.get_running_loop().time
+    end = clock() + seconds
+    while not is_so():
+        if clock() > end:
+            return False
+        await asyncio.sleep(_POLL)
+    return True
 
 
 def _popen(
