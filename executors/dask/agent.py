@@ -109,7 +109,9 @@ class Agent:
         self._jobs = Jobs(self._crew, self._slots, *self._where(), self._line.say)
         self._crew.watch(self._line.connection, self._hear)
         while not self._line.closed:
-            for message in self._wait():
+            messages = self._wait()
+            self._guard.look()  # trials that have ended because the lease is over have not failed
+            for message in messages:
                 self._jobs.pass_on(message)
             orders, self._orders = self._orders, []
             for body in orders:

@@ -11,7 +11,8 @@ from hbsim.executors.dask.wire import Body, Inbox, Outbox
 
 __all__ = ["BEAT", "MARGIN", "AgentState"]
 
-BEAT: Final = 1.0  # seconds between two beats
+BEAT: Final = 1.0  # seconds between two beats,
+SHARE: Final = 1 / 8  # or this share of the lease, if that is shorter
 MARGIN: Final = 2.5  # seconds in which an agent's processes notice that the lease is over, and are gone
 SILENT: Final = 5.0  # seconds without an answer after which an agent gets no new jobs
 _MANY: Final = 100  # beats whose answers are still waited for
@@ -81,7 +82,7 @@ class AgentState:
         """Renew the lease, if it is time; what nobody has acknowledged is sent again."""
         if self.gone is not None or now < self._next:
             return
-        self._next = now + BEAT
+        self._next = now + min(BEAT, lease * SHARE)
         if self._last in self.outgoing:
             return  # the last beat has not gone yet
         self.outgoing += self.outbox.again(now)

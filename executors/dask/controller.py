@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Controller", "Plan"]
 
-TICK: Final = 0.25  # seconds between two looks at the clock
+TICK: Final = 0.25  # seconds between two looks at the clock,
+SHARE: Final = 1 / 32  # or this share of the lease, if that is shorter
 PATIENCE: Final = 60.0  # seconds that the study waits for the last hosts once the first is ready
 SAID: Final = 10.0  # seconds between two lines that say what is waited for
 TRIES: Final = 3  # of bringing a checkpoint to where it is needed
@@ -278,6 +279,7 @@ class Controller:
         self._down = None
 
     async def _tick(self) -> None:
+        pause = min(TICK, self.plan.options.lease * SHARE)
         while True:
             now = time.monotonic()
             if self._down is None:
@@ -286,7 +288,7 @@ class Controller:
             elif now - self._down[0] > self.plan.options.lease:
                 where = f"the Dask scheduler at {self._address}"
                 raise ExecutorError(where, f"cannot be reached any more: {self._down[1]}")
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(pause)
 
     async def _send(self, agent: AgentState) -> None:
         from hbsim.executors.dask.link import LinkError
@@ -431,12 +433,12 @@ class Controller:
 
         async def end(address: str) -> None:
             with suppress(LinkError):
-                await self._ask(address, "close", clean=self._brought)
+                await self._ask(address, "close", clean=self._brought, timeout=CLOSING / 2)
 
         with suppress(LinkError, TimeoutError):
             async with asyncio.timeout(CLOSING):
-                await link.unregister(self.plan.name)
                 await asyncio.gather(*(end(address) for address in await link.workers()))
+                await link.unregister(self.plan.name)
         await link.close()
 
 
