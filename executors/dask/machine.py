@@ -44,16 +44,15 @@ class Machine:
     threads: int | None
 
     @property
-    def sight(self) -> tuple[frozenset[int], frozenset[str]]:
-        """The cores and GPUs, whatever their order."""
-        return frozenset(self.cpus), frozenset(gpu.uuid for gpu in self.gpus)
+    def sight(self) -> tuple[frozenset[int], int, frozenset[str]]:
+        """The cores, how many of them there is time for, and the GPUs, whatever their order."""
+        return frozenset(self.cpus), self.most, frozenset(gpu.uuid for gpu in self.gpus)
 
     @property
     def most(self) -> int:
         """How many cores there is time for, at least one."""
-        return (
-            len(self.cpus) if self.cpu_limit is None else max(1, min(len(self.cpus), floor(self.cpu_limit)))
-        )
+        quota = len(self.cpus) if self.cpu_limit is None else floor(self.cpu_limit)
+        return max(1, min(len(self.cpus), quota))
 
 
 @dataclass(slots=True)

@@ -15,11 +15,11 @@ __all__ = ["Machine", "Pools"]
 class Pools:
     """Divides hosts that come and go among workers.
 
-    A pool is the agents that see the same cores and GPUs of the same machine; each of its workers can run on
-    any of them. Its workers are made once, and numbered over the whole cluster; what a number has never
-    changes. When its agents are all gone they are shut, and opened again when an agent comes that sees the
-    same: of this machine, also under another name; or of one of this name or with these GPUs, which was
-    started anew.
+    A pool is the agents that see the same cores and GPUs of the same machine, under the same quota; each of
+    its workers can run on any of them. Its workers are made once, and numbered over the whole cluster; what a
+    number has never changes. When its agents are all gone they are shut, and opened again when an agent comes
+    that sees the same: of this machine, also under another name; or of one of this name or with these GPUs,
+    which was started anew.
 
     No two workers have the same core or GPU, whichever pools they are in. Exceptions are parts of a GPU that
     were asked for, and what nobody asked for a number of and is less than the workers. What several pools

@@ -269,7 +269,7 @@ def test_a_single_host_is_divided_as_this_machine_would_be(workers, resource, co
         return make_slots(number, resource, one.cpus, one.gpus, limit, "this machine")
 
     if not _fits(local, None):
-        with pytest.raises(ParameterError, match="a trial needs .*; this machine has "):
+        with pytest.raises(ParameterError, match=r"a trial needs .*; this machine has "):
             pools.join({"a": one})
         return
     most = len(local(None))

@@ -65,9 +65,10 @@ class Cluster(RuleBasedStateMachine):
             if not self.fits_alone(new["whole"]):
                 return
         self.take(new)
-        if workers is not None and len(self.open) == workers:
-            self.crowded = frozenset(self.open)
-        else:
+        users = Counter(gpu.uuid for worker in self.open for gpu in self.slots[worker].gpus)
+        if workers is not None and "num_gpus" not in self.resource and max(users.values(), default=1) > 1:
+            self.crowded = frozenset(self.open)  # only where nothing else was left
+        if self.crowded or len(self.open) != workers:
             self.nothing_idle()
 
     @rule(data=st.data())
