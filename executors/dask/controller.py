@@ -6,7 +6,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -37,6 +37,8 @@ SAID: Final = 10.0  # seconds between two lines that say what is waited for
 TRIES: Final = 3  # of bringing a checkpoint to where it is needed
 PAUSE: Final = 0.5  # seconds between them, and after a line that did not get through
 CLOSING: Final = 5.0  # seconds for hosts to be told that it is over
+ORDERS: Final = 10.0  # seconds for an order to get through
+TRANSFER: Final = 3600.0  # seconds for a checkpoint, or a part of one, whose worker is there
 CHUNK: Final = 4 << 20  # bytes of a checkpoint that travel at once
 MANY: Final = 4  # checkpoints that are brought home at once
 
@@ -150,16 +152,28 @@ class Controller:
             rule = "travels as a pickle, which needs a connection by TLS: put it at the top of a file"
             raise ParameterError("train", label_of(plan.bundle["target"]), rule)
         self._address = started.address
-        self._link = await Link.open(started.address, started.security)
+        self._link = await Link.open(started.address, started.security, name=plan.name)
         plan.probe.parent.mkdir(parents=True, exist_ok=True)
         plan.probe.write_text(plan.session, "utf-8")
         await self._link.subscribe(plan.name)
-        await self._link.register(AgentPlugin(plan.config()))
-        for address in await self._link.workers():
-            self.fleet.worker_added(address, time.monotonic())
+        problems = await self._link.register(AgentPlugin(plan.config()))
+        there = await self._link.workers()
+        for address in there:
+            if address not in problems:
+                self.fleet.worker_added(address, time.monotonic())
+        self._check_problems(problems, there)
         self._spawn(self._listen())
         self._spawn(self._tick())
         await self._gather_hosts(started.expected)
+
+    def _check_problems(self, problems: Mapping[str, str], there: Collection[str]) -> None:
+        """Say which workers cannot take part; it is an error if none can."""
+        for address, problem in problems.items():
+            if len(problems) >= len(there):
+                raise ParameterError(
+                    "executor", "dask", f"no Dask worker can take part: {address}: {problem}"
+                )
+            self.fleet.notes.append(f"the Dask worker {address} gets no trials: {problem}")
 
     async def _open_vault(self) -> dict[int, int]:
         if self.plan.url is None:
@@ -309,6 +323,7 @@ class Controller:
 
     async def _ask(self, address: str, op: str, **what: Any) -> Mapping[str, Any]:
         assert self._link is not None
+        what.setdefault("timeout", ORDERS if op in ("lines", "wake") else TRANSFER)
         return await self._link.call(address, self.plan.name, op_=op, **what)
 
     async def _do(self, action: Action) -> None:

@@ -295,6 +295,7 @@ class Fleet:
         if self._reported or (self._begun and not agent.joined):  # the others can do what this one cannot
             self.notes.append(f"{agent.host} gets no trials: {body['field']}={body['value']!r}: {rule}")
             self._lose(agent, "it cannot run the training function", now)
+            self.workers.pop(agent.address, None)  # another agent there would not be able to, either
         else:
             self.fatal = self.fatal or ParameterError(body["field"], body["value"], rule)
 

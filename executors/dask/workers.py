@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from hbsim.executors.dask.pools import Pools
 
@@ -21,6 +21,7 @@ from hbsim.runner.workers import Message, Task
 
 __all__ = ["DaskWorkers"]
 
+SHOWN: Final = 5  # hosts that are named
 Found = TypeVar("Found")
 
 
@@ -101,9 +102,10 @@ class DaskWorkers:
         return self._pools.slots
 
     def hosts(self) -> str:
-        """Say which hosts there are: ``"3 hosts: a, b, c"``."""
+        """Say which hosts there are: ``"3 hosts: a, b, c"``, ``"64 hosts: a, b, c, d, e and 59 more"``."""
         names = sorted({agent.host for agent in self._controller.fleet.agents.values()})
-        return f"{len(names)} host{'' if len(names) == 1 else 's'}: {', '.join(names)}"
+        shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+        return f"{len(names)} host{'' if len(names) == 1 else 's'}: {shown}"
 
     # What the runner calls
 
