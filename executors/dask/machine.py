@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import floor
 from typing import TypeAlias
@@ -111,18 +111,14 @@ class Pool:
 def find_pool(pools: Iterable[Pool], machine: Machine) -> Pool | None:
     """Return the pool that an agent there belongs to: its machine's, or one that waits for such an agent."""
     alike = [pool for pool in pools if pool.machine.sight == machine.sight]
+    there = [pool for pool in alike if pool.machine.boot == machine.boot]
+    for pool in there:
+        if pool.machine.host == machine.host:
+            return pool
+    for pool in there:  # containers; if they have quotas, each has its own
+        if not pool.agents or machine.most == len(machine.cpus):
+            return pool
     for pool in alike:
-        if (pool.machine.boot, pool.machine.host) == (machine.boot, machine.host):
-            return pool
-    empty = [pool for pool in alike if not pool.agents]
-    return _waiting(empty, machine)
-
-
-def _waiting(pools: Sequence[Pool], machine: Machine) -> Pool | None:
-    for pool in pools:
-        if pool.machine.boot == machine.boot:  # a container under another name
-            return pool
-    for pool in pools:
-        if pool.machine.host == machine.host or machine.gpus:  # the machine was started anew
+        if not pool.agents and (pool.machine.host == machine.host or machine.gpus):  # it was started anew
             return pool
     return None

@@ -66,8 +66,8 @@ class Outbox:
 
     def put(self, body: Mapping[str, Any], now: float) -> str:
         """Return a body's line, to be sent now."""
-        self._last += 1
-        line = json.dumps({"n": self._last, "b": body}, separators=(",", ":"), allow_nan=False)
+        line = json.dumps({"n": self._last + 1, "b": body}, separators=(",", ":"), allow_nan=False)
+        self._last += 1  # not before: the other side would wait for ever for what cannot be written
         self._kept[self._last] = (now, line)
         return line
 

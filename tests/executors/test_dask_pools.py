@@ -172,6 +172,33 @@ def test_a_host_that_is_lost_and_comes_back_has_its_workers_again(back):
     assert (pools.host(0), pools.agents(0)) == (back.host, ("again",))
 
 
+def test_containers_that_see_the_same_are_one_pool_unless_each_has_its_own_quota():
+    for limit, workers in ((None, 4), (2, 2)):
+        pools = Pools(None, None)
+        new = {pod: machine(pod, 4, limit=limit, boot="node") for pod in ("one", "two")}
+        assert pools.join(new) == [0, 1, 2, 3]
+        assert len([worker for worker in pools.open if "one" in pools.agents(worker)]) == workers
+        assert pools.leave("one") == ([] if limit is None else [0, 1])
+
+
+def test_machines_of_the_same_name_are_two_while_both_are_there():
+    pools = Pools(None, None)
+    assert pools.join({name: machine("node", 1, boot=name) for name in ("one", "two")}) == [0, 1]
+    assert pools.leave("one") == [0]
+    assert pools.join({"three": machine("node", 1, boot="three")}) == [0]
+    assert pools.join({"one": machine("node", 1, boot="one")}) == [2]
+
+
+def test_what_two_pools_had_before_reboots_goes_to_the_one_that_comes_first():
+    pools = Pools(None, None)
+    assert pools.join({"q": machine("a", 2, boot="first")}) == [0, 1]
+    pools.leave("q")
+    assert pools.join({"p": machine("a", 3, boot="second")}) == [2, 3, 4]
+    pools.leave("p")
+    assert pools.join({"q": machine("a", 2, boot="third")}) == [0, 1]
+    assert pools.join({"p": machine("a", 3, boot="third")}) == [4]
+
+
 def test_another_machine_does_not_take_the_place_of_one_that_is_gone():
     pools = Pools(None, None)
     pools.join({"a": machine("a", 1)})
