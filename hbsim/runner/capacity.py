@@ -11,7 +11,7 @@ class Capacity:
     In a session with hosts that come and go, a worker is there while it is open, and on while it has a job:
     one that was lost took its worker until that was known. In a session on this machine alone all workers
     are there from its beginning to its end; how many is not written down, so these are those up to the last
-    one that had a job.
+    one that had a job. What is tidied up after the last job takes no worker seconds.
 
     Attributes
     ----------
@@ -21,22 +21,24 @@ class Capacity:
 
     def __init__(self) -> None:
         self.most = 0
-        self._hosts = False  # whether there were any, in any session
+        self._hosts = False  # whether any session had some
         self._sum = 0.0  # of sessions before, and of hosts in this one
-        self._began = 0.0
+        self._began = self._until = 0.0  # of this session
         self._local = 0  # how many workers this session has here; 0 as soon as it has hosts
         self._open: set[int] = set()
         self._there: set[int] = set()  # those that are open, or have a job; only in a session with hosts
         self._moved = False  # whether this session has hosts
 
-    def total(self, now: float) -> float | None:
-        """Return the worker seconds until now; None if all sessions were on this machine alone."""
-        return self._sum + self._local * (now - self._began) if self._hosts else None
+    @property
+    def total(self) -> float | None:
+        """Worker seconds until now; None if all sessions were on this machine alone."""
+        return self._sum + self._local * (self._until - self._began) if self._hosts else None
 
-    def pass_to(self, before: float, now: float) -> None:
-        """Let time pass."""
+    def pass_to(self, now: float) -> None:
+        """Let time pass in a session."""
         if self._there:
-            self._sum += len(self._there) * (now - before)
+            self._sum += len(self._there) * (now - self._until)
+        self._until = now
 
     def open(self, worker: int) -> None:
         """A host's worker is open."""
@@ -66,8 +68,9 @@ class Capacity:
 
     def resume(self, now: float) -> None:
         """A session is over, and another one begins."""
-        self._sum += self._local * (now - self._began)
-        self._began, self._local, self._moved = now, 0, False
+        self._sum += self._local * (self._until - self._began)
+        self._began = self._until = now
+        self._local, self._moved = 0, False
         self._open.clear()
         self._there.clear()
 

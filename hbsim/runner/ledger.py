@@ -19,6 +19,8 @@ Record: TypeAlias = Mapping[str, Any]  # a journal's: JSON has no narrower type
 
 CODES: Final = {verdict.value: code for code, verdict in enumerate(VERDICTS)}
 
+BOUNDS: Final = ("close", "resume")  # of a session
+
 
 class Stay(JobRow):
     """A job on a worker.
@@ -134,8 +136,8 @@ class Ledger:
 
     @property
     def capacity(self) -> float | None:
-        """Worker seconds that there were until now; None if all workers ever were this machine's."""
-        return self._capacity.total(self.now)
+        """Worker seconds that there were; None if all workers ever were this machine's."""
+        return self._capacity.total
 
     def milestone(self, stay: Stay) -> int:
         """Return the index in the levels of a stay's next milestone: the last, if it waits at none."""
@@ -143,9 +145,10 @@ class Ledger:
 
     def apply(self, record: Record) -> None:
         """Add a record."""
-        before, self.now = self.now, record.get("t", self.now)
+        self.now = record.get("t", self.now)
         kind = record["e"]
-        self._capacity.pass_to(before, self.now)
+        if kind not in BOUNDS:
+            self._capacity.pass_to(self.now)
         if kind != "study":
             getattr(self, f"_{kind}")(record)
 

@@ -94,10 +94,14 @@ class FakeWorkers:
         self._order += 1
         heapq.heappush(self._queue, (time, self._order, action))
 
+    def takes(self, worker: int) -> bool:
+        """Return whether a worker is there."""
+        return 0 <= worker < self.count
+
     # The protocol
 
     def start(self, worker: int, task: Task) -> None:
-        assert 0 <= worker < self.count
+        assert self.takes(worker), f"worker {worker} is shut"
         assert worker not in self._busy, f"worker {worker} has job {self._busy[worker]}"
         assert all(p.task.trial != task.trial for p in self.processes.values()), "the trial runs twice"
         assert task.job not in {known.job for known in self.begun}

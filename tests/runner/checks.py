@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import pytest
+
 from hbsim.core import Failure, Report
 from hbsim.errors import HbsimWarning
 from tests.doubles.pair import make_real
@@ -126,3 +128,90 @@ class Again:
 
     def on_return(self, record: dict[str, Any], place: int) -> None:
         self.scheduler.end(self.trials[record["job"]])
+
+
+# Of hosts that come and go
+
+
+def sessions(records: Records) -> list[Records]:
+    """Return the records of each process of a study, the header left out."""
+    found: list[Records] = [[]]
+    for record in records[1:]:
+        if record["e"] == "resume":
+            found.append([])
+        found[-1].append(record)
+    return found
+
+
+def check_hosts(run: Run) -> None:
+    """Nothing starts on a worker that is shut; what is lost is tried again by the rules; time adds up."""
+    for session in sessions(run.records):
+        check_open(session)
+    check_retries(run.records, run.study.options.get("retries", 0))
+    capacity, most = there(run.records)
+    assert run.ledger.capacity == pytest.approx(capacity, abs=1e-4)
+    assert run.ledger.workers_seen == most
+    if capacity is not None:
+        jobs = run.jobs()
+        assert (jobs["end_time"] - jobs["start_time"]).sum() <= capacity + 1e-4
+
+
+def check_open(session: Records) -> None:
+    """Workers that are open are shut, and the other way round; jobs start on open ones."""
+    kept: set[int] = set()
+    for record in session:
+        if record["e"] == "open":
+            assert record["worker"] not in kept
+            kept.add(record["worker"])
+        elif record["e"] == "shut":
+            kept.remove(record["worker"])
+        elif record["e"] in ("start", "restart", "none") and any(r["e"] == "open" for r in session):
+            assert record["worker"] in kept
+
+
+def check_retries(records: Records, retries: int) -> None:
+    """Each failure is tried again while there are retries left, and nothing else is."""
+    jobs = {record["job"]: record for record in records if record["e"] in ("start", "restart")}
+    failures = [record for record in records if record["e"] == "fail"]
+    attempts = {(jobs[record["job"]]["trial"], jobs[record["job"]]["attempt"]) for record in failures}
+    assert len(attempts) == len(failures)
+    for record in failures:
+        assert record["verdict"] == ("retry" if jobs[record["job"]]["attempt"] < retries else "stop")
+    for job in jobs.values():
+        assert job["attempt"] == 0 or (job["trial"], job["attempt"] - 1) in attempts
+
+
+def there(records: Records) -> tuple[float | None, int]:
+    """Return the worker seconds, None if no worker was ever opened, and the most workers at once."""
+    total, most = 0.0, 0
+    for session in sessions(records):
+        session = [record for record in session if record["e"] != "close"]
+        begin = session[0]["t"] if session and session[0]["e"] == "resume" else 0.0
+        times = [begin, *(record["t"] for record in session)]
+        if any(record["e"] == "open" for record in session):
+            counts = [0, *(len(places) for places in occupied(session))]
+            total += sum(count * (b - a) for count, a, b in zip(counts, times, times[1:], strict=False))
+            most = max([most, *counts])
+        else:
+            count = max([0, *(r["worker"] + 1 for r in session if r["e"] in ("start", "restart"))])
+            total, most = total + count * (times[-1] - begin), max(most, count)
+    hosts = any(record["e"] == "open" for record in records)
+    return (total if hosts else None), most
+
+
+def occupied(session: Records) -> list[set[int]]:
+    """Return the workers that are open, or have a job, after each record."""
+    kept: set[int] = set()
+    jobs: dict[int, int] = {}
+    found = []
+    for record in session:
+        if record["e"] in ("start", "restart"):
+            jobs[record["job"]] = record["worker"]
+        elif record["e"] == "gone":
+            del jobs[record["job"]]
+        elif record["e"] == "open":
+            kept.add(record["worker"])
+        elif record["e"] == "shut":
+            kept.remove(record["worker"])
+        found.append(kept | set(jobs.values()))
+    return found

@@ -18,6 +18,7 @@ from hbsim.runner import drive
 from hbsim.runner.ends import Limits
 from hbsim.runner.ledger import Ledger
 from hbsim.runner.real import Real
+from tests.doubles.fake_hosts import FakeHosts, Host
 from tests.doubles.fake_trials import ALWAYS, AT_MESSAGE, AT_REPORT, Curve, Fault
 from tests.doubles.fake_workers import FakeWorkers
 from tests.doubles.pair import make_real
@@ -117,6 +118,7 @@ class Study:
     limits: Limits = field(default_factory=lambda: Limits(hang_timeout=HANGS))
     until_return: bool = False
     latency: float = 0.0
+    hosts: Sequence[Host] = ()  # in place of workers
 
     def run(self, records: Sequence[dict[str, Any]] = (), **changes: Any) -> Run:
         """Run to the end."""
@@ -139,6 +141,7 @@ class Run:
         states: bool = False,
         now: float = 5.0,
         saved: Mapping[int, float] | None = None,
+        hosts: Sequence[Host] | None = None,
     ) -> None:
         self.study = study
         self.scheduler = make_real(study.type, study.options)
@@ -148,7 +151,9 @@ class Run:
         if records:
             replay(self.standing, records, "journal", self.searcher)
         faults = study.faults if faults is None else faults
-        self.crew = FakeWorkers(workers or study.workers, study.curve, faults, now, study.latency, saved)
+        more = (study.curve, faults, now, study.latency, saved)
+        hosts = study.hosts if hosts is None and workers is None else hosts
+        self.crew = FakeHosts(hosts, *more) if hosts else FakeWorkers(workers or study.workers, *more)
         self.notes = Notes(records, self.scheduler, states)
         self.pictures = Pictures(self.ledger, self.notes)
         self.accepted_before = accepted(records)
