@@ -59,7 +59,7 @@ async def start_here(
     made = temporary()
     security = security_of(made)
     folder = await _keep(stack, made.files())
-    server = server_options(encrypted=True, local=True)
+    server = server_options(encrypted=True, host="127.0.0.1")
     ours = {"security": security, "local_directory": folder, "port": 0}
     scheduler = await stack.enter_async_context(Scheduler(**server | ours))
     count = processes if processes is not None else _cores()

@@ -18,15 +18,15 @@ WORKER: Final[dict[str, Any]] = {
 _THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-def server_options(encrypted: bool, local: bool) -> dict[str, Any]:
+def server_options(encrypted: bool, host: str) -> dict[str, Any]:
     """Return the options of a scheduler or worker whose tether has a folder with certificates.
 
     Parameters
     ----------
     encrypted : bool
         Whether connections are by TLS.
-    local : bool
-        Whether all are on one machine, so that nobody else is to reach them.
+    host : str
+        The address at which it listens; "": at all, and Dask finds out at which of them others reach it.
     """
     security: dict[str, Any] = {"require_encryption": encrypted}
     if encrypted:
@@ -40,7 +40,7 @@ def server_options(encrypted: bool, local: bool) -> dict[str, Any]:
         "local_directory": FOLDER,
         "dashboard": False,
         "dashboard_address": "127.0.0.1:0",  # a port is opened in any case
-        **({"host": "127.0.0.1"} if local else {}),
+        **({"host": host} if host else {}),
     }
 
 

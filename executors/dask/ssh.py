@@ -16,6 +16,7 @@ from hbsim.executors.dask.ssh_connect import brief, connect, python_word
 from hbsim.executors.dask.tether import KEEPS
 from hbsim.executors.dask.tether import PATIENCE as TETHER_PATIENCE
 from hbsim.executors.dask.versions import differences, versions
+from hbsim.executors.dask.where import reachable
 
 __all__ = ["Host", "Hosts"]
 
@@ -36,7 +37,8 @@ try:
 except Exception:
     pass
 count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-print("{_MARK}" + json.dumps(dict(found, cores=count)))
+way = os.environ.get("SSH_CONNECTION", "").split()
+print("{_MARK}" + json.dumps(dict(found, cores=count, address=way[2] if len(way) == 4 else "")))
 """
 
 
@@ -56,12 +58,15 @@ class Host:
         On the host, for its user only.
     cores : int
         How many may be used there.
+    address : str
+        Where this machine has reached it, as the host itself sees it; "" where others cannot reach that.
     """
 
     def __init__(self, name: str, options: Dask) -> None:
         self.name = name
         self.folder = ""
         self.cores = 1
+        self.address = ""
         self._options = options
         self._python = python_word(options)
         self._connection: Any = None
@@ -120,6 +125,7 @@ class Host:
         if "distributed" not in found:
             raise self._wrong_python(f"has no Dask on {self.name}", install)
         self.cores = int(found["cores"])
+        self.address = reachable(found["address"])
 
     async def _keep(self, files: Mapping[str, str]) -> str:
         command = f"{self._python} -P -m hbsim.executors.dask.tether keep"

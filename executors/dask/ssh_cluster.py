@@ -19,7 +19,7 @@ from hbsim.executors.dask.where import is_loopback
 
 __all__ = ["start_ssh_cluster"]
 
-CLOSING: Final = 5.0  # seconds for Dask to close in good order
+CLOSING: Final = 3.0  # seconds for Dask to close in good order
 _LAST: Final = 12  # lines of what was said, for an error
 
 
@@ -79,14 +79,17 @@ class _Cluster:
 
     def __init__(self, options: Dask, hosts: Hosts, security: Any, processes: int | None) -> None:
         names = [options.hosts[0], *options.hosts]
-        server = server_options(bool(security.require_encryption), all(map(is_loopback, names)))
+        encrypted = bool(security.require_encryption)
+        local = all(map(is_loopback, names))
+        servers = {
+            name: server_options(encrypted, "127.0.0.1" if local else hosts[name].address) for name in names
+        }
         python = f"{python_word(options)} -P -m hbsim.executors.dask.tether run"
         dask: Any = import_module("distributed")
         self._cluster = dask.SSHCluster(
             names,
             connect_options=[connect_options(options, name) for name in names],
-            worker_options=server | WORKER,
-            scheduler_options=server | {"port": 0},
+            scheduler_options={**servers[names[0]], "port": 0},
             remote_python=[f"{python} {hosts[name].folder} {name}" for name in names],
             asynchronous=True,
             security=security,
@@ -98,7 +101,7 @@ class _Cluster:
         for number, name in enumerate(options.hosts):
             count = hosts[name].cores if processes is None else processes
             spec = self._cluster.worker_spec[number] = self._tracked(self._cluster.worker_spec[number])
-            spec["options"] |= {"kwargs": {**server, **WORKER, "n_workers": count}}
+            spec["options"]["kwargs"] = {**servers[name], **WORKER, "n_workers": count}
             self.expected += count
 
     def _tracked(self, spec: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from hbsim.executors.dask.where import is_loopback
 __all__ = ["brief", "connect", "connect_options", "python_word"]
 
 PATIENCE: Final = 20.0  # seconds until a host that does not answer counts as gone
+_KINDS: Final = {"TimeoutError": "no answer for too long"}
 
 
 def connect_options(options: Dask, host: str) -> dict[str, Any]:
@@ -65,7 +66,7 @@ async def connect(options: Dask, host: str) -> Any:
 
 def brief(error: BaseException) -> str:
     """Return an error's text in one line."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return " ".join(str(error).split())[:200] or _KINDS.get(type(error).__name__, type(error).__name__)
 
 
 def _refused(options: Dask, host: str, error: Exception) -> ParameterError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
-__all__ = ["host_of", "is_loopback"]
+__all__ = ["host_of", "is_loopback", "reachable"]
 
 
 def is_loopback(host: str) -> bool:
@@ -24,3 +24,12 @@ def host_of(address: str) -> str:
         return place[1:].partition("]")[0]
     name, colon, port = place.rpartition(":")
     return name if colon and port.isdigit() else place
+
+
+def reachable(address: str) -> str:
+    """Return an address if other machines may reach it, else nothing."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:  # of one link only: fe80::1%eth0
+        return ""
+    return "" if found.is_loopback or found.is_link_local or found.is_unspecified else str(found)

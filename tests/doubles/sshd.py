@@ -81,7 +81,9 @@ def sshd(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(folder / name)]
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     mark = uuid.uuid4().hex
-    process, port = _start(program, folder, {**(environment or {}), MARK: mark})
+    (folder / "home").mkdir(exist_ok=True)  # what this user's shells do at their start is no test's business
+    ours = {"HOME": str(folder / "home"), MARK: mark}
+    process, port = _start(program, folder, {**ours, **(environment or {})})
     known = folder / "known_hosts"
     kind, public = (folder / "host_key.pub").read_text().split()[:2]
     known.write_text(f"[127.0.0.1]:{port},[localhost]:{port} {kind} {public}\n")

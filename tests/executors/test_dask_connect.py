@@ -23,7 +23,7 @@ from hbsim.executors.dask.certificates import make_certificates, security_of, te
 from hbsim.executors.dask.connect import Started, is_trusted, start_cluster
 from hbsim.executors.dask.options import Dask
 from hbsim.executors.dask.quiet import quiet
-from hbsim.executors.dask.where import host_of, is_loopback
+from hbsim.executors.dask.where import host_of, is_loopback, reachable
 
 PATIENCE = 20.0
 
@@ -244,6 +244,24 @@ def test_packages_that_are_not_installed(options, missing, field, monkeypatch):
 def test_which_addresses_are_of_this_machine(address, host, local):
     assert (host_of(address), is_loopback(host)) == (host, local)
     assert is_trusted(Dask(scheduler_address=address)) is (local or address.startswith("tls"))
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("10.0.0.7", "10.0.0.7"),
+        ("2001:0db8::7", "2001:db8::7"),
+        ("100.64.1.2", "100.64.1.2"),
+        ("127.0.0.1", ""),
+        ("::1", ""),
+        ("fe80::1%eth0", ""),
+        ("169.254.1.1", ""),
+        ("0.0.0.0", ""),
+        ("", ""),
+    ],
+)
+def test_which_addresses_others_may_reach(address, expected):
+    assert reachable(address) == expected
 
 
 def test_a_cluster_that_is_only_partly_here_is_not_trusted_without_tls():
