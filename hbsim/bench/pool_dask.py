@@ -18,6 +18,7 @@ from hbsim.bench.pool_loop import Loop, running_loop
 from hbsim.bench.pool_remote import Remote
 from hbsim.bench.pool_there import call
 from hbsim.errors import HbsimWarning
+from hbsim.executors.dask.quiet import quiet
 
 __all__ = ["Cluster", "cluster"]
 
@@ -154,7 +155,7 @@ def cluster(remote: Remote) -> Iterator[Callable[[], AbstractContextManager[Clus
         importlib.import_module("distributed")
     except ImportError:
         raise remote.wrong('needs Dask: pip install "hbsim[dask]"') from None
-    with running_loop() as loop, started(remote, loop) as where:
+    with quiet(), running_loop() as loop, started(remote, loop) as where:
         if where.expected:
             await_workers(where, loop)
         yield partial(_workers, where, loop)

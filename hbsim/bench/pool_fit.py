@@ -11,14 +11,13 @@ from typing import Any, Final
 
 from hbsim.bench.pool_loop import Loop, is_done
 from hbsim.bench.pool_remote import Remote
-from hbsim.bench.pool_there import PACKAGES, Unfit, absence, look, versions
+from hbsim.bench.pool_there import PACKAGES, SAME, Unfit, absence, look, versions
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.dask.versions import differences
 
 __all__ = ["PATIENCE", "Fit"]
 
 PATIENCE: Final = 10.0  # seconds for an answer
-_SAME: Final = "the same version of hbsim and Python must be there as here"
 _UNREADABLE: Final = re.compile(
     r"No module named 'hbsim|Can't get attribute|deserialization of the task graph"
 )
@@ -95,9 +94,9 @@ class Fit:
     def reason(self, error: BaseException) -> str:
         """Return why a worker could not even begin a call that raised this, nothing if it did."""
         if isinstance(error, Unfit):
-            return str(error) if "there is no" in str(error) else f"{error}: {_SAME}"
+            return str(error)
         unreadable = _UNREADABLE.search(str(error))  # often Dask leaves no more of an error than its text
-        return f"a worker cannot run hbsim ({_brief(error)}): {_SAME}" if unreadable else ""
+        return f"a worker cannot run hbsim ({_brief(error)}): {SAME}" if unreadable else ""
 
     def _compare(self, address: str, facts: Mapping[str, Any]) -> None:
         there, where = facts["versions"], f"the worker {address} on {facts['host']}"
@@ -119,7 +118,7 @@ class Fit:
             raise self._remote.wrong(absence(file, hosts))
 
     def _wrong(self, problem: str) -> ParameterError:
-        return self._remote.wrong(f"{problem}: {_SAME}")
+        return self._remote.wrong(f"{problem}: {SAME}")
 
 
 def _brief(error: BaseException) -> str:

@@ -12,11 +12,12 @@ from typing import Any, Final, TypeVar
 import hbsim
 from hbsim.executors.dask.versions import differences
 
-__all__ = ["PACKAGES", "Unfit", "absence", "call", "look", "place", "versions"]
+__all__ = ["PACKAGES", "SAME", "Unfit", "absence", "call", "look", "place", "versions"]
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 
+SAME: Final = "the same version of hbsim and Python must be there as here"
 PACKAGES: Final = {  # and what may be where the versions of them are others
     "numpy": "the last digits of results may differ",
     "scipy": "the last digits of results may differ",
@@ -83,7 +84,7 @@ def call(
     if (wanted, files) not in _passed:
         here = look(files)
         if problem := differences(wanted, here["versions"])[0]:
-            raise Unfit(f"a worker on {here['host']} has {problem}")
+            raise Unfit(f"a worker on {here['host']} has {problem}: {SAME}")
         if here["absent"]:
             raise Unfit(absence(here["absent"][0], [here["host"]]))
         _passed.append((wanted, files))

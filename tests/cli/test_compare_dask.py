@@ -12,20 +12,8 @@ import pytest
 from tests.cli.conftest import Ran
 from tests.doubles.dask_processes import ROOT, DaskProcesses, dask_processes
 
-STUDY = ("compare", *["--variant", "stopping", "--variant", "fifo", "--trials", "9", "--workers", "2"])
-TABLE = [
-    "--seeds",
-    "4",
-    "--surrogate",
-    "table.parquet",
-    "--metric",
-    "val_error",
-    "--mode",
-    "min",
-    "--time",
-    "seconds",
-    "--replace",
-]
+STUDY = ("compare", "--variant", "stopping", "--variant", "fifo", "--trials", "9", "--seeds", "4")
+TABLE = ("--surrogate", "table.parquet", "--metric", "val_error", "--mode", "min", "--time", "seconds")
 Inside = Callable[..., Ran]
 
 
