@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from hbsim.core.exact import exact
 from hbsim.errors import ParameterError, nearest
@@ -79,15 +80,19 @@ class Dask:
         self._check_ssh()
         self._check_tls()
         if self.send not in _SEND:
-            raise ParameterError("send", self.send, f"must be file or folder.{nearest(self.send, _SEND)}")
-        if self.storage not in _WORDS and "://" not in self.storage:
-            rule = f"must be auto, shared, pull or a URL (s3://bucket/path).{nearest(self.storage, _WORDS)}"
+            rule = f"must be file or folder.{nearest(str(self.send), _SEND)}"
+            raise ParameterError("send", self.send, rule)
+        # Without a protocol before it, :// is no URL.
+        if self.storage not in _WORDS and str(self.storage).find("://") < 1:
+            near = nearest(str(self.storage), _WORDS)
+            rule = f"must be auto, shared, pull or a URL (s3://bucket/path).{near}"
             raise ParameterError("storage", self.storage, rule)
         if exact("lease", self.lease) < 2:
             raise ParameterError("lease", self.lease, "must be 2 or more, in seconds")
 
     def _check_where(self) -> None:
-        if isinstance(self.hosts, str) or not all(isinstance(host, str) and host for host in self.hosts):
+        names = self.hosts if isinstance(self.hosts, (list, tuple)) else [None]
+        if not all(isinstance(host, str) and host for host in names):
             raise ParameterError("hosts", self.hosts, "must be a list of names or addresses")
         for host in self.hosts:
             if not all(char.isalnum() or char in "._-:%" for char in host) or host.startswith("-"):
@@ -95,15 +100,18 @@ class Dask:
         if self.hosts and self.scheduler_address is not None:
             rule = "goes without scheduler_address: a cluster is started on hosts, or one that runs is used"
             raise ParameterError("hosts", list(self.hosts), rule)
-        address = self.scheduler_address
-        if address is not None and not address.startswith(("tcp://", "tls://")):
+        if self.scheduler_address is not None and not _is_address(self.scheduler_address):
             rule = "must be the address of a Dask scheduler, as in tls://HOST:8786 or tcp://HOST:8786"
-            raise ParameterError("scheduler_address", address, rule)
+            raise ParameterError("scheduler_address", self.scheduler_address, rule)
 
     def _check_ssh(self) -> None:
         for name in ("ssh_user", "ssh_port", "ssh_key", "ssh_known_hosts", "ssh_python"):
             if getattr(self, name) is not None and not self.hosts:
                 raise ParameterError(name, getattr(self, name), "needs hosts")
+        for name in ("ssh_user", "ssh_python"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, str) and value):
+                raise ParameterError(name, value, "must be a text that is not empty")
         port = self.ssh_port
         if port is not None and not (type(port) is int and 0 < port < 65536):
             raise ParameterError("ssh_port", port, "must be a port, from 1 to 65535")
@@ -123,10 +131,24 @@ class Dask:
             raise ParameterError(missing[0], None, f"is needed with {given[0]}: give all three")
         for name in given:
             _check_file(name, getattr(self, name))
+        if self.tls is not None and not isinstance(self.tls, bool):
+            raise ParameterError("tls", self.tls, "must be True or False")
         if self.tls is not None and not self.hosts:
             raise ParameterError("tls", self.tls, "needs hosts; a scheduler's address says tls:// or tcp://")
 
 
-def _check_file(name: str, value: Path | str | None) -> None:
-    if value is not None and not Path(os.path.expanduser(value)).is_file():
+def _is_address(address: object) -> bool:
+    if not isinstance(address, str) or not address.startswith(("tcp://", "tls://")):
+        return False
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname and parts.port) and not (parts.path or parts.query or parts.fragment)
+    except ValueError:  # no port, or none that can be
+        return False
+
+
+def _check_file(name: str, value: object) -> None:
+    if value is None:
+        return
+    if not (isinstance(value, (str, Path)) and Path(os.path.expanduser(value)).is_file()):
         raise ParameterError(name, str(value), "must be a file that exists")
