@@ -197,6 +197,10 @@ def test_what_two_pools_had_before_reboots_goes_to_the_one_that_comes_first():
     pools.leave("p")
     assert pools.join({"q": machine("a", 2, boot="third")}) == [0, 1]
     assert pools.join({"p": machine("a", 3, boot="third")}) == [4]
+    pools.leave("q")
+    pools.leave("p")
+    both = {"p": machine("a", 3, boot="fourth"), "q": machine("a", 2, boot="fourth")}
+    assert pools.join(both, busy=[]) == [0, 1, 4]
 
 
 def test_another_machine_does_not_take_the_place_of_one_that_is_gone():
