@@ -8,25 +8,26 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from hbsim.executors.dask.pools import Pools
-
 from hbsim.errors import ExecutorError, ParameterError
+from hbsim.executors.dask.agents import BEAT
 from hbsim.executors.dask.code import needs_trust
 from hbsim.executors.dask.depots import VAULT, Depots
 from hbsim.executors.dask.fleet import Action, Fetch, Fleet, Log, Store, Unstore
 from hbsim.executors.dask.home import append_log, held, temporary
+from hbsim.executors.dask.mark import Mark, why
+from hbsim.executors.dask.pools import Pools
 from hbsim.executors.dask.versions import differences, versions
 from hbsim.executors.target import label_of
 
 if TYPE_CHECKING:
-    from hbsim.executors.dask.link import Link
-    from hbsim.executors.dask.vault import Vault
-
     from hbsim.executors.dask.agents import AgentState
+    from hbsim.executors.dask.link import Link
     from hbsim.executors.dask.options import Dask
+    from hbsim.executors.dask.vault import Vault
 
 __all__ = ["Controller", "Plan"]
 
@@ -77,7 +78,7 @@ class Plan:
         self.options, self.bundle, self.trials, self.study = options, bundle, trials, study
         self.session = secrets.token_hex(8)
         self.name = f"hbsim-{self.session}"
-        self.probe = trials / f".probe-{self.session}"
+        self.mark = Mark(trials, self.session, float(options.lease))
         self.url = options.storage if "://" in options.storage else None
         self._setup, self._start, self._grace = dict(setup), start, grace
 
@@ -85,7 +86,7 @@ class Plan:
         """Return what every agent has to know, as JSON."""
         about = {"session": self.session, "study": self.study, "bundle": self.bundle, "setup": self._setup}
         how = {"start": self._start, "grace": self._grace, "lease": float(self.options.lease)}
-        where = {"trials": str(self.trials), "probe": self.session, "storage": self.options.storage}
+        where = {"trials": str(self.trials), "probe": self.mark.text, "storage": self.options.storage}
         return json.dumps({**about, **how, **where})
 
 
@@ -143,18 +144,19 @@ class Controller:
         from hbsim.executors.dask.plugin import AgentPlugin
 
         plan = self.plan
-        stored = await self._open_vault()
-        home = await asyncio.to_thread(held, plan.trials)
-        depots = self.depots = Depots(plan.url is not None, home, stored)
-        self.fleet = Fleet(self.pools, depots, float(plan.options.lease))
+        alone = time.monotonic() + await asyncio.to_thread(plan.mark.make)
+        await self._open_vault()
         started = await start_cluster(plan.options, self._stack, self._say)
         if needs_trust(plan.bundle) and not started.trusted:
             rule = "travels as a pickle, which needs a connection by TLS: put it at the top of a file"
             raise ParameterError("train", label_of(plan.bundle["target"]), rule)
         self._address = started.address
         self._link = await Link.open(started.address, started.security, name=plan.name)
-        plan.probe.parent.mkdir(parents=True, exist_ok=True)
-        plan.probe.write_text(plan.session, "utf-8")
+        await self._outlast(alone)
+        stored = {} if self._vault is None else await asyncio.to_thread(self._vault.jobs)
+        home = await asyncio.to_thread(held, plan.trials)
+        depots = self.depots = Depots(plan.url is not None, home, stored)
+        self.fleet = Fleet(self.pools, depots, float(plan.options.lease))
         await self._link.subscribe(plan.name)
         problems = await self._link.register(AgentPlugin(plan.config()))
         there = await self._link.workers()
@@ -175,14 +177,20 @@ class Controller:
                 )
             self.fleet.notes.append(f"the Dask worker {address} gets no trials: {problem}")
 
-    async def _open_vault(self) -> dict[int, int]:
-        if self.plan.url is None:
-            return {}
-        from hbsim.executors.dask.vault import Vault
+    async def _open_vault(self) -> None:
+        if self.plan.url is not None:
+            from hbsim.executors.dask.vault import Vault
 
-        self._vault = await asyncio.to_thread(Vault, self.plan.url, self.plan.study)
-        await asyncio.to_thread(self._vault.check)
-        return await asyncio.to_thread(self._vault.jobs)
+            self._vault = await asyncio.to_thread(Vault, self.plan.url, self.plan.study)
+            await asyncio.to_thread(self._vault.check)
+
+    async def _outlast(self, until: float) -> None:
+        """Wait until nothing goes on any more that an earlier run of the study has left."""
+        seconds = until - time.monotonic()
+        if seconds > 0:
+            self._say(why(seconds))
+            await asyncio.sleep(seconds)
+        await asyncio.to_thread(self.plan.mark.clear)
 
     async def _gather_hosts(self, expected: int | None) -> None:
         """Wait for those hosts that there are, so that they are divided among workers all at once."""
@@ -293,10 +301,13 @@ class Controller:
         self._down = None
 
     async def _tick(self) -> None:
-        pause = min(TICK, self.plan.options.lease * SHARE)
+        pause, marked = min(TICK, self.plan.options.lease * SHARE), -inf
         while True:
             now = time.monotonic()
             if self._down is None:
+                if now - marked >= BEAT:
+                    marked = now
+                    self.plan.mark.touch()  # before any beat goes out
                 self.fleet.tick(now)
                 self.flush()
             elif now - self._down[0] > self.plan.options.lease:
@@ -435,20 +446,24 @@ class Controller:
         """End what runs on hosts, and the cluster if it was started here."""
         for task in list(self._tasks):
             task.cancel()
-        with suppress(OSError):
-            self.plan.probe.unlink(missing_ok=True)
+        ended: set[str] = set()
         try:
             if self._link is not None:
-                await self._part(self._link)
+                await self._part(self._link, ended)
         finally:
             await self._stack.aclose()
+        if all(agent.address in ended for agent in self.fleet.agents.values() if agent.jobs):
+            self.plan.mark.remove()  # else something may go on until the lease is over
 
-    async def _part(self, link: Link) -> None:
+    async def _part(self, link: Link, ended: set[str]) -> None:
+        """Take leave of all workers; add those to `ended` on which nothing goes on any more."""
         from hbsim.executors.dask.link import LinkError
 
         async def end(address: str) -> None:
             with suppress(LinkError):
-                await self._ask(address, "close", clean=self._brought, timeout=CLOSING / 2)
+                about = {"clean": self._brought, "timeout": CLOSING * 0.8}
+                if "error" not in await self._ask(address, "close", **about):
+                    ended.add(address)
 
         with suppress(LinkError, TimeoutError):
             async with asyncio.timeout(CLOSING):

@@ -6,12 +6,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from hbsim.errors import OutputError
 from hbsim.executors import checkpoint
 from hbsim.executors.local import LOG, trial_folder
 
-__all__ = ["append_log", "held", "temporary"]
+__all__ = ["WAY", "append_log", "held", "temporary"]
+
+WAY: Final = ".way-"  # what is on its way is in folders named so
 
 
 def held(trials: Path) -> dict[int, int]:
@@ -43,7 +46,7 @@ def append_log(trials: Path, trial: int, text: str) -> None:
 @contextmanager
 def temporary(trials: Path) -> Iterator[Path]:
     """Give a file for a checkpoint on its way."""
-    with tempfile.TemporaryDirectory(dir=trials, prefix=".way-") as folder:
+    with tempfile.TemporaryDirectory(dir=trials, prefix=WAY) as folder:
         file = Path(folder, "pack.tar")
         file.touch()
         yield file

@@ -13,6 +13,7 @@ from hbsim.core.factory import named_options
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.streams import check_seed
 from hbsim.errors import ParameterError
+from hbsim.executors.dask.mark import outlast
 from hbsim.executors.dask.options import Dask
 from hbsim.executors.target import make_target, stop_if_loading
 from hbsim.live.checks import check_names, constants, seconds
@@ -149,6 +150,8 @@ def run(
     with ExitStack() as stack:
         stack.enter_context(place.entered())
         note = DaskNote(place)
+        if dask is None:
+            outlast(place.trials, teller(progress))
         crew = make_crew(training, dask, workers, resource, note, teller(progress))
         stack.callback(crew.workers.close)
         crew.workers.launch()  # it loads the function while this process loads it, too, for its search space
