@@ -16,7 +16,7 @@ from hbsim.bench.pool_fit import PATIENCE, Fit
 from hbsim.bench.pool_local import AHEAD, Places, Useless
 from hbsim.bench.pool_loop import Loop, running_loop
 from hbsim.bench.pool_remote import Remote
-from hbsim.bench.pool_there import call
+from hbsim.bench.pool_there import Unfit, call
 from hbsim.errors import HbsimWarning
 from hbsim.executors.dask.quiet import quiet
 
@@ -130,8 +130,8 @@ class Cluster(Places):
             ours.set_result(theirs.result())
         elif isinstance(error, KilledWorker):
             ours.set_exception(BrokenExecutor(f"workers that Dask tried: {error.allowed_failures + 1}"))
-        elif reason := self._fit.reason(error):
-            ours.set_exception(Useless(self._where.remote.wrong(reason)))
+        elif isinstance(error, Unfit):
+            ours.set_exception(Useless(self._where.remote.wrong(str(error))))
         else:
             ours.set_exception(error)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
@@ -11,16 +10,13 @@ from typing import Any, Final
 
 from hbsim.bench.pool_loop import Loop, is_done
 from hbsim.bench.pool_remote import Remote
-from hbsim.bench.pool_there import PACKAGES, SAME, Unfit, absence, look, versions
+from hbsim.bench.pool_there import PACKAGES, SAME, absence, look, versions
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.dask.versions import differences
 
 __all__ = ["PATIENCE", "Fit"]
 
 PATIENCE: Final = 10.0  # seconds for an answer
-_UNREADABLE: Final = re.compile(
-    r"No module named 'hbsim|Can't get attribute|deserialization of the task graph"
-)
 
 
 class Fit:
@@ -90,13 +86,6 @@ class Fit:
             self._met.add(address)
             self._compare(address, facts)
         self._check_files(found.values())
-
-    def reason(self, error: BaseException) -> str:
-        """Return why a worker could not even begin a call that raised this, nothing if it did."""
-        if isinstance(error, Unfit):
-            return str(error)
-        unreadable = _UNREADABLE.search(str(error))  # often Dask leaves no more of an error than its text
-        return f"a worker cannot run hbsim ({_brief(error)}): {SAME}" if unreadable else ""
 
     def _compare(self, address: str, facts: Mapping[str, Any]) -> None:
         there, where = facts["versions"], f"the worker {address} on {facts['host']}"
