@@ -262,11 +262,12 @@ class Fleet:
         self._begun = True
         for agent in able:
             agent.joined = True
-        for worker in opened:
-            slot = self._pools.slot(worker)
-            cores = slot.threads if slot.cpus is None else len(slot.cpus)
-            about = (self._pools.host(worker), cores, [gpu.uuid for gpu in slot.gpus])
-            self.messages.append(Opened(worker, *about))
+        self.messages += [self._opened(worker) for worker in opened]
+
+    def _opened(self, worker: int) -> Opened:
+        slot = self._pools.slot(worker)
+        cores = slot.threads if slot.cpus is None else len(slot.cpus)
+        return Opened(worker, self._pools.host(worker), cores, [gpu.uuid for gpu in slot.gpus])
 
     def able(self, agent: AgentState, now: float) -> bool:
         """Whether an agent can be given jobs now."""
@@ -281,6 +282,7 @@ class Fleet:
         elif kind == "hello":
             agent.hello = body
             self._depots.met(agent)
+            agent.beat(self._lease, now)  # it takes jobs once it has answered one
         elif kind == "ready":
             agent.ready = True
         elif kind == "note":
@@ -363,6 +365,14 @@ class Fleet:
             for worker in self._pools.leave(agent.name):
                 self._say(Shut(worker, reason))
 
+    def _open_again(self, agent: AgentState, reason: str) -> None:
+        """Shut the workers whose jobs are lost, if other agents run them on: it is one loss, not many."""
+        for number in sorted(agent.jobs):
+            worker = self._jobs[number].worker
+            if self._pools.agents(worker):
+                self._say(Shut(worker, reason))
+                self._say(self._opened(worker))
+
     def _lose(self, agent: AgentState, reason: str, now: float) -> None:
         """Give an agent up; what runs there is lost when it must have ended, at once if nothing does."""
         if agent.gone is None:
@@ -372,6 +382,7 @@ class Fleet:
             if self.workers.get(agent.address, now) is None:
                 self.workers[agent.address] = now
             self._part(agent, f"{agent.host}: {reason}")
+            self._open_again(agent, f"{agent.host}: {reason}")
         if not agent.jobs and agent.name in self.agents:
             self._bury(agent)
 

@@ -191,6 +191,12 @@ class RunResult:
         schema = {"trial": pl.Int64, "kind": pl.String, "reason": pl.String}
         return pl.DataFrame(self._ledger.failures, schema=schema, orient="row")
 
+    @property
+    def capacity(self) -> float:
+        """Worker seconds that there were: of other machines' workers while they were there."""
+        opened = self._ledger.capacity
+        return self.workers * self.end_time if opened is None else opened
+
     def summary(self) -> dict[str, object]:
         """Return the study in a few numbers, plain types.
 
@@ -201,8 +207,7 @@ class RunResult:
         """
         counts = self.scheduler.status_counts()
         rows = self._ledger.jobs.ended()
-        opened = self._ledger.capacity
-        capacity = self.workers * self.end_time if opened is None else opened
+        capacity = self.capacity
         trained, wasted = summaries.resources(rows)
         best = self._ledger.best
         occupied = math.fsum(rows["end_time"] - rows["start_time"])
@@ -212,8 +217,8 @@ class RunResult:
             **{name: counts[name] for name in ("completed", "stopped", "paused", "failed", "running")},
             "returned": len(self._ledger.returned),
             "seconds": self.end_time,
-            "busy_share": min(1.0, occupied / capacity) if capacity else 0.0,
-            "training_share": min(1.0, math.fsum(rows["trained"]) / capacity) if capacity else 0.0,
+            "busy_share": occupied / capacity if capacity else 0.0,
+            "training_share": math.fsum(rows["trained"]) / capacity if capacity else 0.0,
             "trained_resource": trained,
             "wasted_resource": wasted,
             "best": None if best is None else best.value,

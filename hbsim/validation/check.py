@@ -214,7 +214,7 @@ def _real_parts(run: Recorded) -> dict[str, float]:
         parts["waiting"] += stay.wait + stay.held
         parts["load"] += stay.load
         parts["save"] += stay.save
-    capacity = run.result.workers * run.result.end_time
+    capacity = run.result.capacity
     parts["idle"] = max(0.0, capacity - math.fsum(parts.values()))
     return parts
 

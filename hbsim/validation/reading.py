@@ -216,6 +216,10 @@ class _Reading:
                 self._end_all()
             elif kind == "gone":
                 self._end(record)
+            elif kind == "shut":
+                self._free.pop(record["worker"], None)
+            elif kind == "open":
+                self._free[record["worker"]] = record["t"]
             elif kind in ("start", "restart"):
                 self._begin(record)
             self._ledger.apply(record)

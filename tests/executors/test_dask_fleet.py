@@ -58,7 +58,7 @@ class Runner:
     def _hear(self, message: Any) -> None:
         now = self.cluster.now
         if isinstance(message, Opened):
-            assert message.worker not in self.open
+            assert message.worker not in self.open, message
             assert all(worker != message.worker for worker, _ in self.jobs.values()) or True
             self.open.add(message.worker)
         elif isinstance(message, Shut):
