@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("asha-paper.md", "brackets.md", "cluster.md", "core.md", "diagnosis.md", "training-function.md")
+NAMES = (
+    "asha-paper.md",
+    "brackets.md",
+    "cluster.md",
+    "core.md",
+    "dask.md",
+    "diagnosis.md",
+    "training-function.md",
+)
 PAGES = [ROOT / "README.md", *(ROOT / "docs" / name for name in NAMES)]
 BLOCK = re.compile(r"```python\n(.*?)```(?:\s*```text\n(.*?)```)?", flags=re.DOTALL)
 

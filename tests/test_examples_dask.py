@@ -224,6 +224,7 @@ def test_what_the_pods_run(tmp_path: Path) -> None:
         assert " of 30 started" in log
         assert "warning" not in log
         assert json.loads((tmp_path / "study/exp/summary.json").read_text())["summary"]["failed"] == 0
+        assert not list((tmp_path / "work").iterdir())  # nothing is left of the study on its hosts
         again = here.start(container(job["spec"]["template"]["spec"]))  # a pod that comes after it
         assert again.wait(90) == 0, (tmp_path / "study.log").read_text()
 

@@ -1,0 +1,99 @@
+"""The commands on the pages about Dask: their options exist, and mean what the pages say."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import hbsim.live.run
+from hbsim.cli.main import main
+from hbsim.executors.dask.options import Dask
+from tests.cli.run_studies import TRAIN, make_whole
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("docs/dask.md", "examples/dask/README.md")
+
+
+def commands(program: str) -> Iterator[tuple[str, list[str]]]:
+    for page in PAGES:
+        for block in re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text("utf-8"), flags=re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                words = shlex.split(line)
+                if words and words[0] == program:
+                    yield page, words[1:]
+
+
+HBSIM = [pytest.param(words, id=f"{page} {' '.join(words[:2])}") for page, words in commands("hbsim")]
+DASK = [pytest.param(words, id=f"{page} {words[0]}") for page, words in commands("dask")]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_whole(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Go into a folder that has the files which the pages name; it is the home folder, too."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    certificates = [f"certs/{name}.pem" for name in ("ca", "cert", "key")]
+    for name in ("train.py", "examples/dask/train.py", ".ssh/lab", *certificates):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(TRAIN)
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", HBSIM)
+def test_a_command_of_hbsim(
+    words: list[str], place: Path, study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def run(train: str, scheduler: object, *, executor: object = "local", **options: object) -> None:
+        asked.append(executor)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(hbsim.live.run, "run", run)
+    if "--resume" in words:
+        shutil.copytree(study, place / "exp")
+    if words[0] == "certificates":
+        shutil.rmtree(place / "certs")
+    monkeypatch.setattr(sys, "argv", ["hbsim", *words])
+    with pytest.raises(SystemExit) as end:
+        main()
+    if words[0] == "certificates":
+        assert end.value.code == 0
+        return
+    (executor,) = asked
+    if after("--executor", words) == "dask":
+        assert isinstance(executor, Dask)
+        assert executor.hosts == tuple(hosts.split(",") if (hosts := after("--hosts", words)) else ())
+        assert executor.scheduler_address == after("--scheduler-address", words)
+    else:
+        assert executor == "local"
+
+
+def after(option: str, words: list[str]) -> str | None:
+    return words[words.index(option) + 1] if option in words else None
+
+
+@pytest.mark.parametrize("words", DASK)
+def test_a_command_of_dask(words: list[str], place: Path) -> None:
+    pytest.importorskip("distributed")
+    from distributed.cli import dask_scheduler, dask_worker
+
+    programs = {"scheduler": dask_scheduler, "worker": dask_worker}
+    context = programs[words[0]].main.make_context(words[0], words[1:])
+    assert Path(context.params["tls_key"]) == place / "certs" / "key.pem"
+
+
+def test_there_are_some() -> None:
+    assert len(HBSIM) >= 10
+    assert {words.values[0][0] for words in DASK} == {"scheduler", "worker"}
