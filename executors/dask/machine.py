@@ -69,12 +69,22 @@ class Pool:
         Of its workers.
     cores : tuple of int
         What its workers have, all together.
+    sight : tuple
+        What all its agents see alike, of `Machine.sight`.
+    gpus : frozenset of str
+        The UUIDs of those that its agents see.
     """
 
     machine: Machine
     agents: dict[str, Machine] = field(default_factory=dict)
     numbers: list[int] = field(default_factory=list)
     cores: tuple[int, ...] = ()
+    sight: tuple[object, ...] = field(init=False)
+    gpus: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sight = self.machine.sight
+        self.gpus = self.machine.sight[-1]
 
     def enter(self, agent: str, machine: Machine) -> None:
         """Take an agent in."""
@@ -110,7 +120,8 @@ class Pool:
 
 def find_pool(pools: Iterable[Pool], machine: Machine) -> Pool | None:
     """Return the pool that an agent there belongs to: its machine's, or one that waits for such an agent."""
-    alike = [pool for pool in pools if pool.machine.sight == machine.sight]
+    sight = machine.sight
+    alike = [pool for pool in pools if pool.sight == sight]
     there = [pool for pool in alike if pool.machine.boot == machine.boot]
     for pool in there:
         if pool.machine.host == machine.host:

@@ -143,7 +143,7 @@ class Pools:
     def _reopen(self, busy: Collection[int] | None) -> None:
         """Open workers that were shut and have agents, while there may be more."""
         shut = [n for n, pool in enumerate(self._by_worker) if pool.agents and n not in self._open]
-        owners = self._owners(busy) if shut else {}
+        owners = self._owners([self._by_worker[worker] for worker in shut], busy)
         for worker in shut:
             pool = self._by_worker[worker]
             things = pool.holds(self._slots[worker])
@@ -160,7 +160,7 @@ class Pools:
         pools = [pool for pool in self._pools if pool.agents and not pool.numbers]
         if not pools:
             return
-        taken = self._owners(busy)
+        taken = self._owners(pools, busy)
         views = [pool.view(taken) for pool in pools]
         shares = deal(views, self._need, self._left(), crowd=not self._begun)
         if not (self._begun or any(share.count for share in shares)):
@@ -178,11 +178,15 @@ class Pools:
         largest = max(machines, key=lambda one: (len(one.gpus), one.most))
         make_slots(None, self._resource, largest.cpus, largest.gpus, largest.cpu_limit, largest.host)
 
-    def _owners(self, busy: Collection[int] | None) -> dict[Thing, Pool]:
-        """Return whose the cores and GPUs are that are not to be given away."""
-        held = [*(range(len(self._slots)) if busy is None else busy), *self._open]  # open ones count most
+    def _owners(self, seen_by: Collection[Pool], busy: Collection[int] | None) -> dict[Thing, Pool]:
+        """Return whose the cores and GPUs are that are not to be given away, of those that pools see."""
+        boots = {pool.machine.boot for pool in seen_by}
+        gpus = set().union(*(pool.gpus for pool in seen_by))
+        near = [pool for pool in self._pools if pool.machine.boot in boots or not gpus.isdisjoint(pool.gpus)]
+        numbers = [worker for pool in near for worker in pool.numbers]
+        held = numbers if busy is None else [worker for worker in numbers if worker in busy]
         owners: dict[Thing, Pool] = {}
-        for worker in held:
+        for worker in [*held, *self._open.intersection(numbers)]:  # what is open counts most
             pool = self._by_worker[worker]
             owners.update(dict.fromkeys(pool.holds(self._slots[worker]), pool))
         return owners

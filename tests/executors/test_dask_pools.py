@@ -134,6 +134,13 @@ def test_a_gpu_that_two_pools_see_goes_to_one_of_them():
     assert pools.join({"pod": elsewhere}) == []  # rather than a trial without a GPU
 
 
+def test_what_others_do_not_see_is_taken_first():
+    pools = Pools(None, {"num_cpus": 4, "num_gpus": 1})
+    agents = {"much": machine("a", 8, "g0", "g1"), "some": machine("a", 4, "g0")}
+    assert pools.join(agents) == [0, 1]
+    assert shares(pools) == [("a", (0, 1, 2, 3), "g0"), ("a", (4, 5, 6, 7), "g1")]
+
+
 def test_a_quota_counts_instead_of_the_cores_and_binds_nobody():
     pools = Pools(None, {"num_cpus": 2})
     agents = {"a": machine("a", 16, limit=5.5, boot="node"), "b": machine("b", 16, limit=2, boot="node")}

@@ -204,13 +204,13 @@ class Cluster(RuleBasedStateMachine):
         for worker in self.open:
             slot, machine = self.slots[worker], self.where[worker]
             cores.update((machine.boot, core) for core in slot.cpus or ())
-            asked[machine.boot] += self.resource.get("num_cpus", 0)
+            asked[machine.boot, HARDWARE[machine.boot[0]][0]] += self.resource.get("num_cpus", 0)
+            asked[self.pools.agents(worker), self.time_for(machine)] += self.resource.get("num_cpus", 0)
             if "num_cpus" in self.resource:
                 assert slot.threads == self.resource["num_cpus"] == len(slot.cpus or range(slot.threads))
                 assert slot.cpus is not None or machine.cpu_limit is not None
         assert max(cores.values(), default=1) == 1
-        for boot, number in asked.items():
-            assert number <= HARDWARE[boot[0]][0]
+        assert all(number <= most for (_, most), number in asked.items())
 
     @invariant()
     def no_gpu_is_given_beyond_its_part(self):
