@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hbsim.errors import HbsimWarning, ParameterError
+from hbsim.executors.dask.quiet import quiet
 from hbsim.executors.dask.where import host_of, is_loopback
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ async def start_cluster(
     if not trusted:
         warnings.warn(HbsimWarning(_danger(options)), stacklevel=2)
     if options.scheduler_address is not None:
+        stack.enter_context(quiet())
         return Started(options.scheduler_address, _security(options), trusted, None)
     if options.hosts:
         from hbsim.executors.dask.ssh_cluster import start_ssh_cluster
@@ -116,7 +118,7 @@ def _danger(options: Dask) -> str:
         cure = "give a tls:// address; `hbsim certificates` makes the files"
         return f"the connection to {address} is neither encrypted nor authenticated: {what}; {cure}"
     names = ", ".join(dict.fromkeys(options.hosts))
-    return f"the Dask cluster on {names} is neither encrypted nor authenticated (tls=False): {what}"
+    return f"the Dask cluster on {names} is neither encrypted nor authenticated: {what}; leave TLS on"
 
 
 def _security(options: Dask) -> Any:

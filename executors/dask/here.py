@@ -61,7 +61,9 @@ async def start_here(
     folder = await _keep(stack, made.files())
     server = server_options(encrypted=True, host="127.0.0.1")
     ours = {"security": security, "local_directory": folder, "port": 0}
-    scheduler = await stack.enter_async_context(Scheduler(**server | ours))
+    scheduler = Scheduler(**server | ours)
+    stack.push_async_callback(scheduler.close)
+    await scheduler
     count = processes if processes is not None else _cores()
     with dask.config.set(config(processes)):
         inherited = dask.config.serialize(dask.config.global_config)

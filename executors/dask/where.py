@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from urllib.parse import urlsplit
 
 __all__ = ["host_of", "is_loopback", "reachable"]
 
@@ -18,12 +19,8 @@ def is_loopback(host: str) -> bool:
 
 
 def host_of(address: str) -> str:
-    """Return the host in ``tcp://HOST:PORT``; that of IPv6 is in brackets there."""
-    place = address.partition("://")[2].partition("/")[0]
-    if place.startswith("["):
-        return place[1:].partition("]")[0]
-    name, colon, port = place.rpartition(":")
-    return name if colon and port.isdigit() else place
+    """Return the host in ``tcp://HOST:PORT``, in small letters."""
+    return urlsplit(address).hostname or ""
 
 
 def reachable(address: str) -> str:

@@ -172,7 +172,7 @@ def test_hosts_elsewhere_without_tls(monkeypatch):
         return "tcp://10.0.0.1:1", None, 2
 
     monkeypatch.setattr("hbsim.executors.dask.ssh_cluster.start_ssh_cluster", no_start)
-    with pytest.warns(HbsimWarning, match=r"on a, b is neither .*\(tls=False\): whoever can reach"):
+    with pytest.warns(HbsimWarning, match=r"on a, b is neither .*: whoever can reach .*; leave TLS on"):
         started = _started(Dask(hosts=["a", "b", "a"], tls=False))
     assert not started.trusted
     with warnings.catch_warnings():
@@ -231,13 +231,13 @@ def test_packages_that_are_not_installed(options, missing, field, monkeypatch):
     ("address", "host", "local"),
     [
         ("tcp://127.0.0.1:8786", "127.0.0.1", True),
-        ("tcp://127.1.2.3", "127.1.2.3", True),
-        ("tls://LOCALHOST.:1", "LOCALHOST.", True),
+        ("tcp://127.1.2.3:1", "127.1.2.3", True),
+        ("tls://LOCALHOST.:1", "localhost.", True),
         ("tcp://[::1]:8786", "::1", True),
         ("tcp://[fe80::1%lo]:8786", "fe80::1%lo", False),
         ("tcp://128.0.0.1:8786", "128.0.0.1", False),
         ("tcp://localhost.example:1", "localhost.example", False),
-        ("tcp://gpu1:8786/", "gpu1", False),
+        ("tcp://gpu1:8786", "gpu1", False),
         ("tcp://0.0.0.0:1", "0.0.0.0", False),
     ],
 )

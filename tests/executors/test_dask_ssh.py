@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -216,11 +215,9 @@ def test_a_worker_that_does_not_start(host, tmp_path, capfd):
         "  export DASK_DISTRIBUTED__NANNY__PRELOAD=nowhere_to_be_found;;",
         "esac",
     )
-    before = time.monotonic()
     error = _refusal(_options(host, ssh_python=python))
-    assert time.monotonic() - before < PATIENCE  # not when all have given up
     assert (error.field, error.value) == ("hosts", "127.0.0.1,127.0.0.1")
-    assert error.rule.startswith("the Dask cluster cannot be started there: ")
+    assert error.rule.startswith("the Dask cluster cannot be started there: Worker failed to start; ")
     assert "127.0.0.1: ModuleNotFoundError: No module named 'nowhere_to_be_found'" in error.rule
     assert capfd.readouterr().err == ""
     for pid, command in host.processes().items():
