@@ -141,7 +141,6 @@ class Controller:
         """
         from hbsim.executors.dask.connect import start_cluster
         from hbsim.executors.dask.link import Link
-        from hbsim.executors.dask.plugin import AgentPlugin
 
         plan = self.plan
         alone = time.monotonic() + await asyncio.to_thread(plan.mark.make)
@@ -157,16 +156,31 @@ class Controller:
         home = await asyncio.to_thread(held, plan.trials)
         depots = self.depots = Depots(plan.url is not None, home, stored)
         self.fleet = Fleet(self.pools, depots, float(plan.options.lease))
-        await self._link.subscribe(plan.name)
-        problems = await self._link.register(AgentPlugin(plan.config()))
-        there = await self._link.workers()
+        await self._introduce()
+        self._spawn(self._listen())
+        self._spawn(self._tick())
+        await self._gather_hosts(started.expected)
+
+    async def _introduce(self) -> None:
+        """Put agents beside the workers that there are, and those that come later."""
+        from hbsim.executors.dask.link import LinkError
+        from hbsim.executors.dask.plugin import AgentPlugin
+
+        assert self._link is not None
+        try:
+            await self._link.subscribe(self.plan.name)
+            problems = await self._link.register(AgentPlugin(self.plan.config()))
+            there = await self._link.workers()
+        except LinkError as error:
+            raise self._lost(str(error)) from error
         for address in there:
             if address not in problems:
                 self.fleet.worker_added(address, time.monotonic())
         self._check_problems(problems, there)
-        self._spawn(self._listen())
-        self._spawn(self._tick())
-        await self._gather_hosts(started.expected)
+
+    def _lost(self, problem: str) -> ExecutorError:
+        where = f"the Dask scheduler at {self._address}"
+        return ExecutorError(where, f"cannot be reached any more: {problem}")
 
     def _check_problems(self, problems: Mapping[str, str], there: Collection[str]) -> None:
         """Say which workers cannot take part; it is an error if none can."""
@@ -292,8 +306,15 @@ class Controller:
 
     async def _count_workers(self) -> None:
         """Learn which workers came and went while the scheduler could not be reached."""
+        from hbsim.executors.dask.link import LinkError
+
         assert self._link is not None
-        there, now = await self._link.workers(), time.monotonic()
+        try:
+            there, now = await self._link.workers(), time.monotonic()
+        except LinkError:  # it is gone again, or busy
+            await asyncio.sleep(PAUSE)
+            self._link.events.put_nowait(("up",))
+            return
         for address in set(self.fleet.workers) - set(there):
             self.fleet.worker_removed(address, now)
         for address in there:
@@ -311,8 +332,7 @@ class Controller:
                 self.fleet.tick(now)
                 self.flush()
             elif now - self._down[0] > self.plan.options.lease:
-                where = f"the Dask scheduler at {self._address}"
-                raise ExecutorError(where, f"cannot be reached any more: {self._down[1]}")
+                raise self._lost(self._down[1])
             await asyncio.sleep(pause)
 
     async def _send(self, agent: AgentState) -> None:
