@@ -34,14 +34,21 @@ def saving(args: Any, reporter: Any) -> None:
         time.sleep(args.seconds)
         trace(args, reporter, epoch, "trains")
         reporter.save({"epoch": epoch})
+        trace(args, reporter, epoch, "saved")
         reporter(epoch=epoch, accuracy=round(args.x * (1 - 0.5**epoch), 9))
 
 
 def trace(args: Any, reporter: Any, epoch: int, what: str) -> None:
-    """Write down who trains what now, on which GPUs."""
+    """Write down which job trains what now, where and on which GPUs."""
     if args.traces:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         line = {"trial": reporter.trial, "epoch": epoch, "what": what, "pid": os.getpid(), "gpus": visible}
-        line |= {"at": time.monotonic(), "cwd": os.getcwd(), "agent": os.getppid(), "file": __file__}
+        line |= {
+            "job": reporter._job,
+            "at": time.monotonic(),
+            "cwd": os.getcwd(),
+            "agent": os.getppid(),
+            "file": __file__,
+        }
         with open(Path(args.traces) / f"{os.getpid()}.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")

@@ -138,9 +138,9 @@ def dask_processes(
         processes.end()
 
 
-def eventually(look: Callable[[], Found], what: str) -> Found:
+def eventually(look: Callable[[], Found], what: str, patience: float = PATIENCE) -> Found:
     """Look until there is something true; fail after a long while."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + patience
     while time.monotonic() < end:
         if found := look():
             return found

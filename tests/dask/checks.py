@@ -1,0 +1,79 @@
+"""What holds of every study on a cluster that is over, whatever was killed meanwhile."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import hbsim
+from hbsim.live.result import RunResult
+from tests.doubles.dask_processes import eventually
+from tests.runner.checks import Again
+
+from .processes import Study, left
+from .studies import never_twice_at_once, traces
+
+
+def check(study: Study, goes_on: bool = True) -> RunResult:
+    """The study is done, and nothing is lost, twice, or left; failures are losses.
+
+    With `goes_on` each job goes on from the last checkpoint of its trial: all hosts see the study's folder.
+    """
+    result = hbsim.load(study.exp)  # the core decides again as it did
+    assert result.why == "done"
+    assert set(result.trials["status"]) <= {"completed", "paused", "stopped"}
+    assert [record["reason"] for record in study.records("fail") if record["kind"] != "lost"] == []
+    Again(result.spec.make_scheduler(), study.records()).tell()
+    check_reports(study)
+    if goes_on:
+        check_goes_on(study)
+    never_twice_at_once(study.traces)
+    check_nothing_is_left(study)
+    return result
+
+
+def check_reports(study: Study) -> None:
+    """Each report is in the journal once, in order; those of a job that has ended as it should are all in."""
+    reported: dict[int, list[float]] = defaultdict(list)
+    for record in study.records("rows", "reach"):
+        reported[record["job"]] += [row[2] for row in record["rows"]]
+    trained: dict[int, list[float]] = defaultdict(list)
+    for line in traces(study.traces):
+        if line["what"] == "trains":
+            trained[line["job"]].append(line["epoch"])
+    failed = {record["job"] for record in study.records("fail")}
+    over = {record["job"] for record in study.records("gone")} - failed
+    for job in trained.keys() | reported.keys():
+        if job in over:
+            assert reported[job] == trained[job], f"job {job}"
+        else:
+            assert reported[job] == trained[job][: len(reported[job])], f"job {job}"
+    assert not study.records("missing")
+
+
+def check_goes_on(study: Study) -> None:
+    """Each job began once, and where its trial's last checkpoint was made."""
+    saved: dict[int, int] = {}  # by trial
+    begun: set[int] = set()
+    for line in traces(study.traces):
+        trial, epoch = line["trial"], line["epoch"]
+        if line["what"] == "saved":
+            saved[trial] = epoch
+        elif line["what"] == "begins":
+            assert line["job"] not in begun, "a job began twice"
+            begun.add(line["job"])
+            # It may have been killed between the checkpoint and the line that says so.
+            assert epoch - saved.get(trial, 0) in (0, 1), f"trial {trial} began at {epoch}"
+
+
+def check_nothing_is_left(study: Study) -> None:
+    """No process of the study, no file but its own."""
+    eventually(lambda: not left(study.folder), f"an end of {left(study.folder)}")
+    files = [str(path.relative_to(study.exp)) for path in study.exp.rglob("*")]
+    odd = [name for name in files if ("/." in f"/{name}" and "/.claim-" not in name) or name.endswith(".tar")]
+    assert not odd
+
+
+def lost(study: Study) -> list[dict[str, Any]]:
+    """Return the failures."""
+    return study.records("fail")
