@@ -425,8 +425,8 @@ class Controller:
                 if last or "error" in reply:
                     return reply
 
-    async def bring(self, trials: Sequence[int]) -> None:
-        """Bring checkpoints that only hosts have into the study's folder."""
+    async def bring(self, trials: Sequence[int]) -> bool:
+        """Bring checkpoints that only hosts have into the study's folder; return whether it could be done."""
         limit = asyncio.Semaphore(MANY)
         away = self.depots.away(trials)
 
@@ -439,6 +439,7 @@ class Controller:
             if problem is not None:
                 self.fleet.notes.append(f"the checkpoint of trial {trial} stays on its host: {problem}")
         self._brought = not any(problems)
+        return self._brought
 
     async def _pull(self, address: str, trial: int) -> Mapping[str, Any]:
         from hbsim.executors.dask import packs

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from math import inf
+from math import inf, isfinite
 from typing import Any, Final, Literal, TypeAlias
-
-from hbsim.executors.dask.pools import Machine, Pools
 
 from hbsim.errors import ParameterError
 from hbsim.executors.dask import wire
 from hbsim.executors.dask.agents import AgentState
 from hbsim.executors.dask.depots import VAULT, Depots, Source
+from hbsim.executors.dask.pools import Machine, Pools
 from hbsim.executors.devices import Gpu
 from hbsim.runner.workers import Ended, Message, Opened, Said, Shut, Task
 
@@ -145,7 +144,7 @@ class Fleet:
 
     def go_on(self, job: int, stop: float, now: float) -> None:
         """Answer a job that waits at a milestone."""
-        self._order(job, {"o": "go", "job": job, "stop": stop}, now)
+        self._order(job, {"o": "go", "job": job, "stop": stop if isfinite(stop) else None}, now)
 
     def leave(self, job: int, save: bool, now: float) -> None:
         """Have a job leave its function."""
@@ -256,9 +255,10 @@ class Fleet:
             At the first time: no host has what a trial needs.
         """
         able = [agent for agent in agents if self.able(agent, now)]
-        if not able:
+        if not able and not self._begun:
             return
-        opened = self._pools.join({agent.name: machine_of(agent) for agent in able})
+        busy = {job.worker for job in self._jobs.values()}
+        opened = self._pools.join({agent.name: machine_of(agent) for agent in able}, busy)
         self._begun = True
         for agent in able:
             agent.joined = True
@@ -342,7 +342,7 @@ class Fleet:
             job.agent.send(order, now)
 
     def _send_start(self, job: _Job, now: float) -> None:
-        slot = self._pools.slot(job.worker)
+        slot = self._pools.slot(job.worker, job.agent.name)
         cpus = None if slot.cpus is None else list(slot.cpus)
         share = {"cpus": cpus, "threads": slot.threads, "env": slot.env}
         job.agent.send({"o": "start", "task": wire.task_of(job.task), "slot": share}, now)

@@ -12,7 +12,7 @@ from hbsim.errors import OutputError
 from hbsim.executors import checkpoint
 from hbsim.executors.local import LOG, trial_folder
 
-__all__ = ["WAY", "append_log", "held", "temporary"]
+__all__ = ["WAY", "append_log", "bring_home", "held", "temporary"]
 
 WAY: Final = ".way-"  # what is on its way is in folders named so
 
@@ -34,6 +34,28 @@ def held(trials: Path) -> dict[int, int]:
     return found
 
 
+def bring_home(url: str, study: str, trials: Path) -> int:
+    """Bring checkpoints from a store into a folder of trials, where they are newer; return how many.
+
+    Raises
+    ------
+    ParameterError
+        The store cannot be read.
+    OutputError
+        A checkpoint cannot be brought.
+    """
+    from hbsim.executors.dask import packs
+    from hbsim.executors.dask.vault import Vault
+
+    vault, here, count = Vault(url, study), held(trials), 0
+    for trial, job in sorted(vault.jobs().items()):
+        if job > here.get(trial, -1):
+            with temporary(trials) as file:
+                vault.get(trial, file)
+                count += packs.unpack(file, trial_folder(trials, trial))
+    return count
+
+
 def append_log(trials: Path, trial: int, text: str) -> None:
     """Add what a trial printed elsewhere to its log."""
     folder = trial_folder(trials, trial)
@@ -46,6 +68,7 @@ def append_log(trials: Path, trial: int, text: str) -> None:
 @contextmanager
 def temporary(trials: Path) -> Iterator[Path]:
     """Give a file for a checkpoint on its way."""
+    trials.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=trials, prefix=WAY) as folder:
         file = Path(folder, "pack.tar")
         file.touch()

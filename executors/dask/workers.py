@@ -10,12 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from hbsim.executors.dask.pools import Pools
-
 from hbsim.errors import HbsimWarning
 from hbsim.executors.dask.code import make_bundle
 from hbsim.executors.dask.controller import Controller, Plan
 from hbsim.executors.dask.options import Dask
+from hbsim.executors.dask.pools import Pools
 from hbsim.executors.slots import Slot
 from hbsim.runner.workers import Message, Task
 
@@ -160,10 +159,11 @@ class DaskWorkers:
         """Remove a trial's checkpoints where hosts and the store keep them."""
         self._controller.fleet.prune(trial, time.monotonic())
 
-    def gather(self, trials: Sequence[int]) -> None:
-        """Bring these trials' checkpoints into the study's folder, where only hosts have them."""
-        self._run(self._controller.bring(trials))
+    def gather(self, trials: Sequence[int]) -> bool:
+        """Bring these trials' checkpoints home, where only hosts have them; return whether that is done."""
+        brought = self._run(self._controller.bring(trials))
         self._warn()
+        return brought
 
     def close(self) -> None:
         """End what runs, and the cluster if it was started here. May be called twice."""

@@ -177,8 +177,8 @@ def make_crew(
     )
 
     def gather(trials: Sequence[int]) -> None:
-        there.gather(trials)
-        note.end()
+        if there.gather(trials):
+            note.end()
 
     return Crew(there, lambda: there.slots, there.hosts, gather, there.prune)
 

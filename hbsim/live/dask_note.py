@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from hbsim.core.scheduler import Scheduler
@@ -42,6 +42,32 @@ class DaskNote:
             self._write("auto", gathered=True)
         return self.study
 
+    def bring_home(self, storage: str | None, say: Callable[[str], None]) -> None:
+        """Bring checkpoints home from the store of an earlier run, unless this one uses the same.
+
+        Parameters
+        ----------
+        storage : str or None
+            Of this run: on Dask, or None here.
+        say : callable
+            Given lines for people.
+
+        Raises
+        ------
+        ParameterError, OutputError
+            The store cannot be read.
+        """
+        was = None if self._content is None else self._content["storage"]
+        if was is None or "://" not in was or was == storage:
+            return
+        from hbsim.executors.dask.home import bring_home
+
+        assert self.study is not None
+        say(f"looking for checkpoints in {was}")
+        count = bring_home(was, self.study, self._place.trials)
+        if count:
+            say(f"brought {count} checkpoint{'' if count == 1 else 's'} from there")
+
     def begin(self, storage: str | None, scheduler: Scheduler) -> None:
         """Take note that trials are about to run: on Dask with this storage, or here with None.
 
@@ -50,13 +76,10 @@ class DaskNote:
         if storage is None:
             self._warn_if_away(scheduler)
             return
-        before = self._content
-        if before is not None and "://" in before["storage"] and not before["gathered"]:
-            self._warn_of_store(before["storage"], storage)
         self._write(storage, gathered=False)
 
     def end(self) -> None:
-        """Take note that every checkpoint that is of use is in the study's folder."""
+        """Take note that every checkpoint that is of use is in the study's folder, or in its store."""
         if self._content is not None:
             self._write(self._content["storage"], gathered=True)
 
@@ -77,11 +100,6 @@ class DaskNote:
             return checkpoint.describe(folder) is not None
         except OutputError:
             return True  # it is said when the trial loads it
-
-    def _warn_of_store(self, was: str, now: str) -> None:
-        if now != was:
-            text = f"checkpoints of this study may be in {was}: only storage={was!r} goes on from them"
-            warnings.warn(HbsimWarning(text), stacklevel=6)
 
     def _write(self, storage: str, gathered: bool) -> None:
         content = {"schema": SCHEMA, "study": self.study, "storage": storage, "gathered": gathered}

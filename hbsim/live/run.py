@@ -152,6 +152,7 @@ def run(
         note = DaskNote(place)
         if dask is None:
             outlast(place.trials, teller(progress))
+        note.bring_home(None if dask is None else dask.storage, teller(progress))
         crew = make_crew(training, dask, workers, resource, note, teller(progress))
         stack.callback(crew.workers.close)
         crew.workers.launch()  # it loads the function while this process loads it, too, for its search space

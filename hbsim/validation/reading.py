@@ -210,16 +210,11 @@ class _Reading:
     def read(self, records: Sequence[Record]) -> list[Stay]:
         for record in records:
             kind = record["e"]
-            if kind in ("none", "resume"):
-                self._free.clear()
+            self._note_free(record)
             if kind == "resume":
                 self._end_all()
             elif kind == "gone":
                 self._end(record)
-            elif kind == "shut":
-                self._free.pop(record["worker"], None)
-            elif kind == "open":
-                self._free[record["worker"]] = record["t"]
             elif kind in ("start", "restart"):
                 self._begin(record)
             self._ledger.apply(record)
@@ -237,6 +232,16 @@ class _Reading:
         for stay in self._stays.values():
             if isnan(stay.end_time):
                 stay.end_time = self._ledger.now
+
+    def _note_free(self, record: Record) -> None:
+        """Take note of which workers wait for a job from now on, or do not."""
+        kind = record["e"]
+        if kind in ("none", "resume"):
+            self._free.clear()
+        elif kind == "shut":
+            self._free.pop(record["worker"], None)
+        elif kind == "open":
+            self._free[record["worker"]] = record["t"]
 
     def _begin(self, record: Record) -> None:
         worker, time = record["worker"], record["t"]

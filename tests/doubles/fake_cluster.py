@@ -113,11 +113,12 @@ class FakeCluster:
     def kill(self, job: int, reason: str = "") -> None:
         self._local.kill(job, reason)
 
-    def gather(self, trials: Sequence[int]) -> None:
+    def gather(self, trials: Sequence[int]) -> bool:
         assert not self.closed
         self.gathered = list(trials)
         for trial in trials:
             self._copy(trial, self.away, self._trials)
+        return True
 
     def prune(self, trial: int) -> None:
         self.pruned.append(trial)

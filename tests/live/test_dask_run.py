@@ -14,6 +14,8 @@ import pytest
 import hbsim
 from hbsim.errors import ExecutorError, HbsimWarning, ParameterError
 from hbsim.executors import checkpoint
+from hbsim.executors.dask import packs
+from hbsim.executors.dask.vault import Vault
 from hbsim.executors.local import trial_folder
 from hbsim.history.journal import read_journal
 from hbsim.live.dask_note import DaskNote
@@ -226,17 +228,27 @@ def test_dask_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, folder: Pat
 # The note
 
 
-def test_another_store_is_said_to_hold_checkpoints(tmp_path: Path) -> None:
-    scheduler = hbsim.make_scheduler("promotion", max_t=9, num_trials=9)
-    place = StudyFolder(tmp_path)
+@pytest.mark.parametrize("storage", [None, "auto", "file:///elsewhere"])
+def test_checkpoints_come_home_from_another_store(tmp_path: Path, storage: str | None) -> None:
+    url, scheduler = (tmp_path / "store").as_uri(), hbsim.make_scheduler("promotion", max_t=9, num_trials=9)
+    place = StudyFolder(tmp_path / "exp")
+    place.trials.mkdir(parents=True)
     number = DaskNote(place).number()
-    DaskNote(place).begin("file:///store", scheduler)
-    with pytest.warns(HbsimWarning, match=r"in file:///store: only storage='file:///store' goes on"):
-        DaskNote(place).begin("auto", scheduler)
-    note = DaskNote(place)
-    note.begin("file:///store", scheduler)
-    note.end()
-    DaskNote(place).begin("auto", scheduler)  # all is here
+    DaskNote(place).begin(url, scheduler)
+    for trial, job in ((1, 4), (2, 5)):
+        away = trial_folder(tmp_path / "away", trial)
+        checkpoint.save(away / checkpoint.NAME, {"made by": job}, job=job)
+        packs.pack(away, tmp_path / "pack")
+        Vault(url, number).put(trial, job, tmp_path / "pack")
+    checkpoint.save(trial_folder(place.trials, 2) / checkpoint.NAME, {"made by": 6}, job=6)
+
+    said: list[str] = []
+    DaskNote(place).bring_home(url, said.append)  # it is the same store: nothing to do
+    assert not said
+    DaskNote(place).bring_home(storage, said.append)
+    assert said == [f"looking for checkpoints in {url}", "brought 1 checkpoint from there"]
+    found = [checkpoint.load(trial_folder(place.trials, trial) / checkpoint.NAME) for trial in (1, 2)]
+    assert found == [{"made by": 4}, {"made by": 6}]
     assert DaskNote(place).number() == number
 
 
