@@ -16,10 +16,11 @@ from hbsim.errors import ExecutorError, ParameterError
 from hbsim.executors.dask.agents import BEAT
 from hbsim.executors.dask.code import needs_trust
 from hbsim.executors.dask.depots import VAULT, Depots
-from hbsim.executors.dask.fleet import Action, Fetch, Fleet, Log, Store, Unstore
+from hbsim.executors.dask.fleet import Fleet
 from hbsim.executors.dask.home import append_log, held, temporary
 from hbsim.executors.dask.mark import Mark, why
 from hbsim.executors.dask.pools import Pools
+from hbsim.executors.dask.todo import Action, Fetch, Log, Store, Unstore
 from hbsim.executors.dask.versions import differences, versions
 from hbsim.executors.target import label_of
 
@@ -189,7 +190,7 @@ class Controller:
                 raise ParameterError(
                     "executor", "dask", f"no Dask worker can take part: {address}: {problem}"
                 )
-            self.fleet.notes.append(f"the Dask worker {address} gets no trials: {problem}")
+            self.fleet.todo.notes.append(f"the Dask worker {address} gets no trials: {problem}")
 
     async def _open_vault(self) -> None:
         if self.plan.url is not None:
@@ -245,7 +246,7 @@ class Controller:
             rule = f"{agent.host} runs {error}: install the same there"
             raise ParameterError("executor", "dask", rule)
         if warning:
-            self.fleet.notes.append(f"{agent.host} runs {warning}: its trials may come out differently")
+            self.fleet.todo.notes.append(f"{agent.host} runs {warning}: its trials may come out differently")
 
     # Working
 
@@ -256,10 +257,10 @@ class Controller:
             if agent.outgoing and agent.gone is None and agent.name not in self._sending:
                 self._sending.add(agent.name)
                 self._spawn(self._send(agent))
-        actions, fleet.actions = fleet.actions, []
+        actions, fleet.todo.actions = fleet.todo.actions, []
         for action in actions:
             self._spawn(self._do(action))
-        if fleet.messages or fleet.notes or fleet.fatal:
+        if fleet.todo.messages or fleet.todo.notes or fleet.fatal:
             self._news()
 
     def check(self) -> None:
@@ -360,11 +361,11 @@ class Controller:
     async def _do(self, action: Action) -> None:
         if isinstance(action, Fetch):
             problem = await self._try(action.address, lambda: self._fetch(action))
-            self.fleet.fetched(action.job, action.source.job, problem, time.monotonic())
+            self.fleet.jobs.fetched(action.job, action.source.job, problem, time.monotonic())
         elif isinstance(action, Store):
             what = {"trial": action.trial, "url": self.plan.url}
             problem = await self._try(action.address, lambda: self._ask(action.address, "store", **what))
-            self.fleet.stored(action.job, problem)
+            self.fleet.jobs.stored(action.job, problem)
         elif isinstance(action, Log):
             await asyncio.to_thread(append_log, self.plan.trials, action.trial, action.text)
         elif isinstance(action, Unstore):
@@ -437,7 +438,7 @@ class Controller:
         problems = await asyncio.gather(*(one(trial, str(source.address)) for trial, source in away))
         for (trial, _), problem in zip(away, problems, strict=True):
             if problem is not None:
-                self.fleet.notes.append(f"the checkpoint of trial {trial} stays on its host: {problem}")
+                self.fleet.todo.notes.append(f"the checkpoint of trial {trial} stays on its host: {problem}")
         self._brought = not any(problems)
         return self._brought
 

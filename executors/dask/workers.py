@@ -125,7 +125,7 @@ class DaskWorkers:
         controller = self._controller
         with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon(controller.flush)
-            if controller.fleet.messages:
+            if controller.fleet.todo.messages:
                 timeout = 0.0
             timer = None if timeout is None else self._loop.call_later(timeout, self._loop.stop)
             try:
@@ -135,7 +135,7 @@ class DaskWorkers:
                     timer.cancel()
         controller.check()
         self._warn()
-        messages, controller.fleet.messages = controller.fleet.messages, []
+        messages, controller.fleet.todo.messages = controller.fleet.todo.messages, []
         return messages
 
     def wake(self) -> None:
@@ -205,6 +205,6 @@ class DaskWorkers:
         self._loop.close()
 
     def _warn(self) -> None:
-        notes, self._controller.fleet.notes = self._controller.fleet.notes, []
+        notes, self._controller.fleet.todo.notes = self._controller.fleet.todo.notes, []
         for note in notes:
             warnings.warn(HbsimWarning(note), stacklevel=3)

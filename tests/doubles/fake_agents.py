@@ -11,7 +11,8 @@ from math import inf
 from random import Random
 from typing import Any
 
-from hbsim.executors.dask.fleet import Fetch, Fleet, Store
+from hbsim.executors.dask.fleet import Fleet
+from hbsim.executors.dask.todo import Fetch, Store
 from hbsim.executors.dask.wire import Inbox, Outbox
 
 NOTICE = 1.0  # seconds until an agent's processes see that the lease is over
@@ -123,8 +124,8 @@ class FakeCluster:
             self._deliver()
             self.fleet.tick(self.now)
             self._flush()
-            self.messages += [(self.now, message) for message in self.fleet.messages]
-            self.fleet.messages.clear()
+            self.messages += [(self.now, message) for message in self.fleet.todo.messages]
+            self.fleet.todo.messages.clear()
 
     def _live(self, agent: FakeAgent) -> None:
         # The lease ends trials whether the agent is stopped or not: its server looks at it, too.
@@ -190,9 +191,9 @@ class FakeCluster:
             for line in agent.outgoing:
                 self._send("down", agent.name, line)
             agent.outgoing.clear()
-        for action in self.fleet.actions:
+        for action in self.fleet.todo.actions:
             assert not isinstance(action, Fetch | Store)
-        self.fleet.actions.clear()
+        self.fleet.todo.actions.clear()
 
     def _deliver(self) -> None:
         due = sorted(wire for wire in self._wires if wire[0] <= self.now)
