@@ -3,92 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import secrets
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from math import inf
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hbsim.errors import ExecutorError, ParameterError
 from hbsim.executors.dask.agents import BEAT
 from hbsim.executors.dask.code import needs_trust
-from hbsim.executors.dask.depots import VAULT, Depots
+from hbsim.executors.dask.depots import Depots
 from hbsim.executors.dask.fleet import Fleet
-from hbsim.executors.dask.home import append_log, held, temporary
-from hbsim.executors.dask.mark import Mark, why
+from hbsim.executors.dask.home import held
+from hbsim.executors.dask.mark import why
+from hbsim.executors.dask.plan import Plan
 from hbsim.executors.dask.pools import Pools
-from hbsim.executors.dask.todo import Action, Fetch, Log, Store, Unstore
-from hbsim.executors.dask.versions import differences, versions
+from hbsim.executors.dask.todo import Action, Fetch, Store, Wake
+from hbsim.executors.dask.transfers import Transfers
 from hbsim.executors.target import label_of
 
 if TYPE_CHECKING:
     from hbsim.executors.dask.agents import AgentState
     from hbsim.executors.dask.link import Link
-    from hbsim.executors.dask.options import Dask
     from hbsim.executors.dask.vault import Vault
 
-__all__ = ["Controller", "Plan"]
+__all__ = ["Controller"]
 
 TICK: Final = 0.25  # seconds between two looks at the clock,
 SHARE: Final = 1 / 32  # or this share of the lease, if that is shorter
 PATIENCE: Final = 60.0  # seconds that the study waits for the last hosts once the first is ready
 SAID: Final = 10.0  # seconds between two lines that say what is waited for
-TRIES: Final = 3  # of bringing a checkpoint to where it is needed
-PAUSE: Final = 0.5  # seconds between them, and after a line that did not get through
+LOOK: Final = 0.02  # seconds between two looks at who is ready
+PAUSE: Final = 0.5  # seconds after a line that did not get through
 CLOSING: Final = 5.0  # seconds for hosts to be told that it is over
 ORDERS: Final = 10.0  # seconds for an order to get through
-TRANSFER: Final = 3600.0  # seconds for a checkpoint, or a part of one, whose worker is there
-CHUNK: Final = 4 << 20  # bytes of a checkpoint that travel at once
-MANY: Final = 4  # checkpoints that are brought home at once
-
-
-class Plan:
-    """What a study on Dask is, for the controller and for its agents.
-
-    Parameters
-    ----------
-    options : Dask
-        Which cluster, and how.
-    bundle : mapping
-        The training function's code, of `make_bundle`.
-    trials : Path
-        The study's folder of trials.
-    setup : mapping
-        What every trial's reporter has to know.
-    start : "fork", "spawn" or None
-        How trials' processes are started; None: as is usual on the host.
-    grace : float
-        Seconds between SIGTERM and SIGKILL.
-    study : str
-        The study's id.
-    """
-
-    def __init__(
-        self,
-        options: Dask,
-        bundle: Mapping[str, Any],
-        trials: Path,
-        setup: Mapping[str, Any],
-        start: str | None,
-        grace: float,
-        study: str,
-    ) -> None:
-        self.options, self.bundle, self.trials, self.study = options, bundle, trials, study
-        self.session = secrets.token_hex(8)
-        self.name = f"hbsim-{self.session}"
-        self.mark = Mark(trials, self.session, float(options.lease))
-        self.url = options.storage if "://" in options.storage else None
-        self._setup, self._start, self._grace = dict(setup), start, grace
-
-    def config(self) -> str:
-        """Return what every agent has to know, as JSON."""
-        about = {"session": self.session, "study": self.study, "bundle": self.bundle, "setup": self._setup}
-        how = {"start": self._start, "grace": self._grace, "lease": float(self.options.lease)}
-        where = {"trials": str(self.trials), "probe": self.mark.text, "storage": self.options.storage}
-        return json.dumps({**about, **how, **where})
 
 
 class Controller:
@@ -123,6 +71,7 @@ class Controller:
         self._stack = AsyncExitStack()
         self._link: Link | None = None
         self._vault: Vault | None = None
+        self._transfers: Transfers | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._sending: set[str] = set()
         self._down: tuple[float, str] | None = None  # since when the scheduler cannot be reached, and why
@@ -155,12 +104,13 @@ class Controller:
         await self._outlast(alone)
         stored = {} if self._vault is None else await asyncio.to_thread(self._vault.jobs)
         home = await asyncio.to_thread(held, plan.trials)
-        depots = self.depots = Depots(plan.url is not None, home, stored)
-        self.fleet = Fleet(self.pools, depots, float(plan.options.lease))
+        self.depots = Depots(plan.url is not None, home, stored)
+        self.fleet = Fleet(self.pools, self.depots, float(plan.options.lease))
+        self._transfers = Transfers(self._ask, plan.trials, self._vault)
         await self._introduce()
         self._spawn(self._listen())
         self._spawn(self._tick())
-        await self._gather_hosts(started.expected)
+        await self._muster(started.expected)
 
     async def _introduce(self) -> None:
         """Put agents beside the workers that there are, and those that come later."""
@@ -207,21 +157,14 @@ class Controller:
             await asyncio.sleep(seconds)
         await asyncio.to_thread(self.plan.mark.clear)
 
-    async def _gather_hosts(self, expected: int | None) -> None:
+    async def _muster(self, expected: int | None) -> None:
         """Wait for those hosts that there are, so that they are divided among workers all at once."""
-        assert self._link is not None
         begun = said = time.monotonic()
         first: float | None = None
-        checked: set[str] = set()
         while True:
             self.check()
             now = time.monotonic()
-            agents = [agent for agent in self.fleet.agents.values() if agent.gone is None]
-            for agent in agents:
-                if agent.hello is not None and agent.name not in checked:
-                    checked.add(agent.name)
-                    self._compare(agent)
-            ready = [agent for agent in agents if self.fleet.able(agent, now)]
+            ready = [agent for agent in self.fleet.agents.values() if self.fleet.able(agent, now)]
             wanted = max(expected or 0, len(self.fleet.workers))
             if ready and first is None:
                 first = now
@@ -229,24 +172,14 @@ class Controller:
                 self.fleet.open(ready, now)
                 return
             if not wanted and now - begun > SAID:
-                self._say(
-                    f"the Dask scheduler at {self._address} has no workers yet: waiting for the first one"
-                )
+                where = f"the Dask scheduler at {self._address}"
+                self._say(f"{where} has no workers yet: waiting for the first one")
                 self.fleet.begin()
                 return
             if now - said > SAID:
                 said = now
                 self._say(f"{len(ready)} of {wanted} Dask workers are ready")
-            await asyncio.sleep(0.02)
-
-    def _compare(self, agent: AgentState) -> None:
-        assert agent.hello is not None
-        error, warning = differences(versions(), agent.hello["versions"])
-        if error:
-            rule = f"{agent.host} runs {error}: install the same there"
-            raise ParameterError("executor", "dask", rule)
-        if warning:
-            self.fleet.todo.notes.append(f"{agent.host} runs {warning}: its trials may come out differently")
+            await asyncio.sleep(LOOK)
 
     # Working
 
@@ -355,112 +288,34 @@ class Controller:
 
     async def _ask(self, address: str, op: str, **what: Any) -> Mapping[str, Any]:
         assert self._link is not None
-        what.setdefault("timeout", ORDERS if op in ("lines", "wake") else TRANSFER)
-        return await self._link.call(address, self.plan.name, op_=op, **what)
+        return await self._link.call(address, self.plan.name, op_=op, **{"timeout": ORDERS, **what})
 
     async def _do(self, action: Action) -> None:
-        if isinstance(action, Fetch):
-            problem = await self._try(action.address, lambda: self._fetch(action))
-            self.fleet.jobs.fetched(action.job, action.source.job, problem, time.monotonic())
-        elif isinstance(action, Store):
-            what = {"trial": action.trial, "url": self.plan.url}
-            problem = await self._try(action.address, lambda: self._ask(action.address, "store", **what))
-            self.fleet.jobs.stored(action.job, problem)
-        elif isinstance(action, Log):
-            await asyncio.to_thread(append_log, self.plan.trials, action.trial, action.text)
-        elif isinstance(action, Unstore):
-            assert self._vault is not None
-            with suppress(OSError):
-                await asyncio.to_thread(self._vault.remove, action.trial)
+        if isinstance(action, Wake):
+            await self._wake(action.address)
         else:
-            await self._try(action.address, lambda: self._ask(action.address, "wake"), 1)
+            assert self._transfers is not None
+            done = await self._transfers.do(action)
+            if isinstance(action, Fetch):
+                self.fleet.jobs.fetched(action.job, action.source.job, done, time.monotonic())
+            elif isinstance(action, Store):
+                self.fleet.jobs.stored(action.job, done)
         self.flush()
 
-    async def _try(
-        self, address: str, ask: Callable[[], Coroutine[Any, Any, Mapping[str, Any]]], times: int = TRIES
-    ) -> str | None:
-        """Ask a host for something until it is done; return the last problem."""
+    async def _wake(self, address: str) -> None:
         from hbsim.executors.dask.link import LinkError
 
-        problem = ""
-        for number in range(times):
-            if number:
-                await asyncio.sleep(PAUSE * number)
-            try:
-                reply = await ask()
-            except LinkError as error:
-                problem = str(error)
-                continue
-            if "error" not in reply:
-                return None
-            problem = reply["error"]
-        return problem
-
-    # Checkpoints
-
-    async def _fetch(self, action: Fetch) -> Mapping[str, Any]:
-        source, address = action.source, action.address
-        if source.depot == VAULT:
-            return await self._ask(address, "load", trial=action.trial, url=self.plan.url)
-        if source.address is None:
-            return await self._push(address, action.trial)
-        what = {"trial": action.trial, "job": source.job, "holder": source.address}
-        return await self._ask(address, "fetch", **what)
-
-    async def _push(self, address: str, trial: int) -> Mapping[str, Any]:
-        """Send a checkpoint of the study's folder to a host."""
-        from hbsim.executors.dask import packs
-        from hbsim.executors.local import trial_folder
-
-        with temporary(self.plan.trials) as file:
-            job = await asyncio.to_thread(packs.pack, trial_folder(self.plan.trials, trial), file)
-            if job is None:
-                return {"error": "it is not in the study's folder any more"}
-            size, offset = file.stat().st_size, 0
-            while True:
-                data = await asyncio.to_thread(_read, file, offset)
-                last = offset + len(data) >= size
-                what = {"trial": trial, "job": job, "offset": offset, "data": data, "last": last}
-                reply = await self._ask(address, "write", **what)
-                offset += len(data)
-                if last or "error" in reply:
-                    return reply
+        with suppress(LinkError):  # it is asked again
+            await self._ask(address, "wake")
 
     async def bring(self, trials: Sequence[int]) -> bool:
         """Bring checkpoints that only hosts have into the study's folder; return whether it could be done."""
-        limit = asyncio.Semaphore(MANY)
-        away = self.depots.away(trials)
-
-        async def one(trial: int, address: str) -> str | None:
-            async with limit:
-                return await self._try(address, lambda: self._pull(address, trial))
-
-        problems = await asyncio.gather(*(one(trial, str(source.address)) for trial, source in away))
-        for (trial, _), problem in zip(away, problems, strict=True):
-            if problem is not None:
-                self.fleet.todo.notes.append(f"the checkpoint of trial {trial} stays on its host: {problem}")
-        self._brought = not any(problems)
+        assert self._transfers is not None
+        problems = await self._transfers.bring(self.depots.away(trials))
+        for trial, problem in problems.items():
+            self.fleet.todo.notes.append(f"the checkpoint of trial {trial} stays on its host: {problem}")
+        self._brought = not problems
         return self._brought
-
-    async def _pull(self, address: str, trial: int) -> Mapping[str, Any]:
-        from hbsim.executors.dask import packs
-        from hbsim.executors.local import trial_folder
-
-        packed = await self._ask(address, "pack", trial=trial)
-        if "error" in packed:
-            return packed
-        with temporary(self.plan.trials) as file:
-            offset = 0
-            while offset < packed["size"]:
-                what = {"trial": trial, "job": packed["job"], "offset": offset, "length": CHUNK}
-                reply = await self._ask(address, "read", **what)
-                if "error" in reply:
-                    return reply
-                data = bytes(reply["data"])
-                await asyncio.to_thread(_append, file, data)
-                offset += len(data)
-            await asyncio.to_thread(packs.unpack, file, trial_folder(self.plan.trials, trial))
-        return {"ok": True}
 
     # Ending
 
@@ -492,14 +347,3 @@ class Controller:
                 await asyncio.gather(*(end(address) for address in await link.workers()))
                 await link.unregister(self.plan.name)
         await link.close()
-
-
-def _read(file: Path, offset: int) -> bytes:
-    with open(file, "rb") as stream:
-        stream.seek(offset)
-        return stream.read(CHUNK)
-
-
-def _append(file: Path, data: bytes) -> None:
-    with open(file, "ab") as stream:
-        stream.write(data)

@@ -17,6 +17,7 @@ from hbsim.executors.dask.depots import Depots
 from hbsim.executors.dask.fleet_jobs import FleetJobs
 from hbsim.executors.dask.pools import Machine, Pools
 from hbsim.executors.dask.todo import ToDo, Unstore, Wake
+from hbsim.executors.dask.versions import differences, versions
 from hbsim.executors.devices import Gpu
 from hbsim.runner.workers import Opened, Shut, Task
 
@@ -57,6 +58,7 @@ class Fleet:
         self.jobs = FleetJobs(pools, depots, self.todo)
         self.fatal: ParameterError | None = None
         self._pools, self._depots, self._lease = pools, depots, lease
+        self._versions = versions()
         self._begun = False  # whether workers have been opened
         self.workers: dict[str, float | None] = {}
         self._lost: set[str] = set()  # agents that are not listened to any more
@@ -181,6 +183,7 @@ class Fleet:
         elif kind == "hello":
             agent.hello = body
             self._depots.met(agent)
+            self._compare(agent, now)
             agent.beat(self._lease, now)  # it takes jobs once it has answered one
         elif kind == "ready":
             agent.ready = True
@@ -191,8 +194,18 @@ class Fleet:
         else:
             self.jobs.hear(agent, body, now)
 
+    def _compare(self, agent: AgentState, now: float) -> None:
+        """Look whether the host runs the same versions as this process."""
+        assert agent.hello is not None
+        error, warning = differences(self._versions, agent.hello["versions"])
+        if error:
+            rule = f"{agent.host} runs {error}: install the same there"
+            self._hear_fatal(agent, {"field": "executor", "value": "dask", "rule": rule}, now)
+        elif warning:
+            self.todo.notes.append(f"{agent.host} runs {warning}: its trials may come out differently")
+
     def _hear_fatal(self, agent: AgentState, body: wire.Body, now: float) -> None:
-        rule = f"{body['rule']} (on {agent.host})"
+        rule = body["rule"] if agent.host in body["rule"] else f"{body['rule']} (on {agent.host})"
         if self.jobs.reported or (self._begun and not agent.joined):  # the others can do what this one cannot
             self.todo.notes.append(f"{agent.host} gets no trials: {body['field']}={body['value']!r}: {rule}")
             self._lose(agent, "it cannot run the training function", now)

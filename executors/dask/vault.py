@@ -41,7 +41,7 @@ class Vault:
     """
 
     def __init__(self, url: str, study: str) -> None:
-        self._url = url
+        self.url = url
         self._study = study
 
     def check(self) -> None:
@@ -62,9 +62,9 @@ class Vault:
             read = fs.cat_file(name)
             fs.rm_file(name)
         except Exception as error:  # each file system has its own
-            raise ParameterError("storage", self._url, f"cannot be used: {_reason(error)}") from error
+            raise ParameterError("storage", self.url, f"cannot be used: {_reason(error)}") from error
         if read != data:
-            raise ParameterError("storage", self._url, "does not give back what is written to it")
+            raise ParameterError("storage", self.url, "does not give back what is written to it")
 
     def put(self, trial: int, job: int, file: Path) -> None:
         """Store a trial's pack in place of those of earlier jobs.
@@ -160,20 +160,20 @@ class Vault:
         try:
             from fsspec.core import url_to_fs
 
-            fs, path = url_to_fs(self._url)
+            fs, path = url_to_fs(self.url)
         except ImportError as error:
             rule = f"needs a package that is not installed here: {error}"
-            raise ParameterError("storage", self._url, rule) from error
+            raise ParameterError("storage", self.url, rule) from error
         except ValueError as error:
-            raise ParameterError("storage", self._url, f"{error}.{self._nearest()}") from error
+            raise ParameterError("storage", self.url, f"{error}.{self._nearest()}") from error
         except Exception as error:  # to connect is part of opening some of them
-            raise ParameterError("storage", self._url, f"cannot be opened: {_reason(error)}") from error
+            raise ParameterError("storage", self.url, f"cannot be opened: {_reason(error)}") from error
         return fs, f"{path.rstrip('/')}/{self._study}"
 
     def _nearest(self) -> str:
         from fsspec import available_protocols
 
-        return nearest(self._url.partition("://")[0], available_protocols())
+        return nearest(self.url.partition("://")[0], available_protocols())
 
     @cached_property
     def _move(self) -> Callable[[str, str], object] | None:
@@ -232,7 +232,7 @@ class Vault:
         except HbsimError:
             raise
         except Exception as error:  # each file system has its own
-            where = f"{self._url.partition('://')[0]}://{path.lstrip('/')}"
+            where = f"{self.url.partition('://')[0]}://{path.lstrip('/')}"
             raise OutputError(where, f"{problem}: {_reason(error)}") from error
 
 

@@ -12,8 +12,9 @@ from typing import Any, Final, TypeVar
 
 from hbsim.errors import HbsimWarning
 from hbsim.executors.dask.code import make_bundle
-from hbsim.executors.dask.controller import Controller, Plan
+from hbsim.executors.dask.controller import Controller
 from hbsim.executors.dask.options import Dask
+from hbsim.executors.dask.plan import Plan
 from hbsim.executors.dask.pools import Pools
 from hbsim.executors.slots import Slot
 from hbsim.runner.workers import Message, Task

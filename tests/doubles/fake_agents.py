@@ -13,6 +13,7 @@ from typing import Any
 
 from hbsim.executors.dask.fleet import Fleet
 from hbsim.executors.dask.todo import Fetch, Store
+from hbsim.executors.dask.versions import versions
 from hbsim.executors.dask.wire import Inbox, Outbox
 
 NOTICE = 1.0  # seconds until an agent's processes see that the lease is over
@@ -85,7 +86,7 @@ class FakeCluster:
         self.dead_or_alive.append(agent)
         self.fleet.worker_added(address, self.now)
         hello = {"host": host, "boot": host, "cpus": list(range(cpus)), "cpu_limit": None, "gpus": []}
-        more = {"versions": {}, "shared": True, "trials": "/trials", "holds": {}, "threads": None}
+        more = {"versions": versions(), "shared": True, "trials": "/trials", "holds": {}, "threads": None}
         self._say(agent, {"m": "hello", **hello, **more})
         self._say(agent, {"m": "ready", "seconds": 0.1})
         return agent
