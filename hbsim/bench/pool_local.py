@@ -31,6 +31,7 @@ _THREADS: Final = (
     "VECLIB_MAXIMUM_THREADS",
 )
 AHEAD: Final = 3  # calls for each that can run
+_CLOSING: Final = 5.0  # seconds for what is to take none
 
 
 class Useless(Exception):
@@ -126,11 +127,14 @@ class Processes(ProcessPoolExecutor, Places):
 
     def end(self) -> None:
         """End all processes, whatever they are doing."""
+        thread: threading.Thread | None = getattr(self, "_executor_manager_thread", None)
         self.shutdown(wait=False, cancel_futures=True)
         for process in self._children:
             process.terminate()
         for process in self._children:
             process.join()
+        if thread is not None:  # or Python, as it ends, writes into a pipe that the pool's thread closes then
+            thread.join(_CLOSING)
 
     def ending(self, cause: BaseException) -> str:
         """Return the first process's signal or exit code that the pool itself has not caused."""
