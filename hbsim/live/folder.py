@@ -88,7 +88,7 @@ class StudyFolder:
                 raise
 
     def _withdraw(self, was_there: bool) -> None:
-        for name in ("lock", DASK):
+        for name in ("lock", "environment.json", DASK):
             (self.path / name).unlink(missing_ok=True)
         with suppress(OSError):  # not empty: of an earlier study
             self.trials.rmdir()
@@ -110,10 +110,10 @@ class StudyFolder:
         return journal
 
     def note_environment(self, environment: Mapping[str, object]) -> None:
-        """Add the environment of this run to those of earlier ones."""
+        """Add the environment of this run to those of earlier ones, if there is a study already."""
         path = self.path / "environment.json"
         try:
-            runs = json.loads(path.read_text("utf-8"))["runs"]
+            runs = json.loads(path.read_text("utf-8"))["runs"] if self.holds_study else []
         except (OSError, ValueError, KeyError, TypeError):
             runs = []
         self.write("environment.json", {"schema": 1, "runs": [*runs, environment]})

@@ -86,7 +86,9 @@ class Study:
     def open(self, place: StudyFolder, resume: bool, fsync: str, executor: str) -> tuple[Journal, Standing]:
         """Begin the journal, or read it and stand where it ends."""
         standing = stand(self.spec, self.scheduler)
+        about = {**environment(), "executor": executor}
         if not resume:
+            place.note_environment(about)  # with the journal it is a study, which goes on as it was begun
             journal = place.create(self.spec.as_dict(), fsync)
         else:
             journal, records = Journal.open(place.journal, fsync)
@@ -96,7 +98,7 @@ class Study:
                 text = f"{self.spec.train} has changed since the study began: its trials may not compare"
                 warnings.warn(HbsimWarning(text), stacklevel=5)
             replay(standing, records, str(place.journal), self.searcher)
-        place.note_environment({**environment(), "executor": executor})
+            place.note_environment(about)
         return journal, standing
 
     def drive(
