@@ -12,7 +12,12 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LINKS = ("executors", "surrogates")
 HEAVY = (
+    "asyncssh",
     "cloudpickle",
+    "cryptography",
+    "dask",
+    "distributed",
+    "fsspec",
     "matplotlib",
     "onnx",
     "onnxruntime",

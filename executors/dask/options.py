@@ -49,7 +49,8 @@ class Dask:
     storage : str
         Where checkpoints are while a trial is paused. ``"shared"``: in the study's folder, which every host
         sees. ``"pull"``: where they were made; the next worker gets them from there. A URL of fsspec, as in
-        ``s3://bucket/path``; ``memory://`` is the same as pull. ``"auto"``: shared where all hosts see the folder, else pull.
+        ``s3://bucket/path``; ``memory://`` is the same as pull. ``"auto"``: shared where hosts see the
+        folder, else pull.
     lease : float
         Seconds. A host that has heard nothing for so long ends its trials by itself; only then do they
         count as lost, and start again elsewhere. So no trial ever runs twice at once.
