@@ -34,8 +34,9 @@ class AgentPlugin(WorkerPlugin):
     one of lines, wake, ping, fetch, pack, read, write, store, load, close. The answer holds ``ok``, or
     ``error`` with a text. What the agent says is logged in the topic of the same name.
 
-    When the controller has not been heard for long, the plugin takes itself off the whole cluster: it was
-    killed, and nobody else would do it.
+    When the controller has not been heard for long, the plugin takes itself off the worker: it may be one that
+    gets no trials. If no other worker has heard of the controller, it was killed, and the plugin is taken off
+    the whole cluster: nobody else would do it.
 
     Parameters
     ----------
@@ -146,7 +147,8 @@ class Desk:
 
     async def _ping(self) -> Answer:
         running = self._keeper.agent
-        return {"ok": True, "agent": None if running is None else running.name}
+        silent = self._clock() - self._heard
+        return {"ok": True, "agent": None if running is None else running.name, "silent": silent}
 
     async def _end(self, clean: bool = False) -> Answer:
         await self.close(clean)
@@ -191,13 +193,21 @@ class Desk:
         while self._clock() - self._heard <= silent:
             await asyncio.sleep(LOOK)
             self._files.sweep()
-        self._leaving = asyncio.get_running_loop().create_task(self._leave())
+        self._leaving = asyncio.get_running_loop().create_task(self._leave(silent))
 
-    async def _leave(self) -> None:
-        """Take the plugin off the cluster."""
+    async def _leave(self, silent: float) -> None:
+        """Take the plugin off this worker, and off the cluster if no other has heard of the controller."""
         await self.close(clean=False)
-        try:
-            await self._worker.scheduler.unregister_worker_plugin(name=self._name)
-        except Exception:  # another worker has been quicker, or the scheduler is gone
-            with suppress(Exception):
-                await self._worker.plugin_remove(name=self._name)
+        with suppress(Exception):  # the scheduler is gone or hangs, or another worker has been quicker
+            async with asyncio.timeout(PATIENCE):
+                if not await self._is_heard_elsewhere(silent):
+                    await self._worker.scheduler.unregister_worker_plugin(name=self._name)
+                    return
+        with suppress(Exception):
+            await self._worker.plugin_remove(name=self._name)
+
+    async def _is_heard_elsewhere(self, silent: float) -> bool:
+        ping = {"op": self._name, "op_": "ping"}
+        answers = await self._worker.scheduler.broadcast(msg=ping, on_error="ignore")
+        found = [answer for answer in answers.values() if isinstance(answer, dict)]
+        return any(answer.get("silent", silent) < silent for answer in found)

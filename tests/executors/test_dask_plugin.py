@@ -292,6 +292,22 @@ def test_a_study_that_is_forgotten_goes_and_comes_back_with_its_controller(clust
     run_on(cluster, work, ForgottenPlugin, lease=0.1)
 
 
+def test_a_worker_that_is_not_spoken_to_goes_alone(cluster):
+    """As one does whose host cannot run the training function: the others have trials."""
+
+    async def work(has, one, other):
+        gone = asyncio.create_task(has.ended())
+        while not gone.done():
+            assert await has.say(one, "x") == {"ok": True}
+            await asyncio.sleep(0.05)
+        assert gone.result()["agent"] == other
+        for _ in range(20):  # nor later
+            assert await has.say(one, "x") == {"ok": True}
+            await asyncio.sleep(0.05)
+
+    run_on(cluster, work, ForgottenPlugin, lease=0.1)
+
+
 # In this process
 
 
