@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
@@ -82,7 +83,7 @@ class AgentState:
         """Renew the lease, if it is time; what nobody has acknowledged is sent again."""
         if self.gone is not None or now < self._next:
             return
-        self._next = now + min(BEAT, lease * SHARE)
+        self._next = now + min(BEAT, lease * SHARE) * (1.0 if self._number else self._phase())
         if self._last in self.outgoing:
             return  # the last beat has not gone yet
         self.outgoing += self.outbox.again(now)
@@ -95,6 +96,10 @@ class AgentState:
         until = round(self._until, 6)
         self.send({"o": "beat", "id": self._number, "until": until, "ack": self.inbox.heard}, now)
         self._last = self.outgoing[-1]
+
+    def _phase(self) -> float:
+        """Return a part of 1: agents that came at the same time are not to be beaten all at once."""
+        return zlib.crc32(self.name.encode()) / 2**32
 
     def answered(self, body: Body, lease: float, now: float) -> None:
         """Take the answer to a beat."""

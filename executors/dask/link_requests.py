@@ -10,7 +10,7 @@ from hbsim.executors.dask.link_stream import Stream, Where
 
 __all__ = ["LinkError", "Requests"]
 
-_IDLE: Final = 16  # connections that are kept for the next questions
+_IDLE: Final = 256  # connections that are kept for the next questions; with TLS a new one costs several
 SCHEDULER: Final = ""  # whom a question is for, that is for no worker
 
 
