@@ -34,9 +34,9 @@ class AgentPlugin(WorkerPlugin):
     one of lines, wake, ping, fetch, pack, read, write, store, load, close. The answer holds ``ok``, or
     ``error`` with a text. What the agent says is logged in the topic of the same name.
 
-    When the controller has not been heard for long, the plugin takes itself off the worker: it may be one that
-    gets no trials. If no other worker has heard of the controller, it was killed, and the plugin is taken off
-    the whole cluster: nobody else would do it.
+    When the controller has not been heard for long, the plugin takes itself off the worker, which may be one
+    that gets no trials. If no other worker has heard of the controller, that was killed, and the plugin is
+    taken off the whole cluster: nobody else would do it.
 
     Parameters
     ----------
