@@ -106,7 +106,7 @@ class Controller:
         home = await asyncio.to_thread(held, plan.trials)
         self.depots = Depots(plan.url is not None, home, stored)
         self.fleet = Fleet(self.pools, self.depots, float(plan.options.lease))
-        self._transfers = Transfers(self._ask, plan.trials, self._vault)
+        self._transfers = Transfers(self._ask_patiently, plan.trials, self._vault)
         await self._introduce()
         self._spawn(self._listen())
         self._spawn(self._tick())
@@ -289,6 +289,12 @@ class Controller:
     async def _ask(self, address: str, op: str, **what: Any) -> Mapping[str, Any]:
         assert self._link is not None
         return await self._link.call(address, self.plan.name, op_=op, **{"timeout": ORDERS, **what})
+
+    async def _ask_patiently(self, address: str, op: str, **what: Any) -> Mapping[str, Any]:
+        """Ask as soon as the scheduler can be reached: if that takes too long, the study ends."""
+        while self._down is not None and self.failure is None:
+            await asyncio.sleep(PAUSE)
+        return await self._ask(address, op, **what)
 
     async def _do(self, action: Action) -> None:
         if isinstance(action, Wake):
