@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 import warnings
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -130,7 +130,8 @@ class DaskWorkers:
                 timeout = 0.0
             timer = None if timeout is None else self._loop.call_later(timeout, self._loop.stop)
             try:
-                self._loop.run_forever()
+                with _other_loop_waits():
+                    self._loop.run_forever()
             finally:
                 if timer is not None:
                     timer.cancel()
@@ -178,17 +179,18 @@ class DaskWorkers:
 
     def _run(self, work: Coroutine[Any, Any, Found]) -> Found:
         """Run the loop until something is done; `news` may stop it before."""
-        asyncio.set_event_loop(self._loop)
-        task = self._loop.create_task(work)
-        try:
-            while not task.done():
-                task.add_done_callback(self._stop)
-                self._loop.run_forever()
-                task.remove_done_callback(self._stop)
-        except BaseException:
-            task.cancel()
-            raise
-        return task.result()
+        with _other_loop_waits():
+            asyncio.set_event_loop(self._loop)
+            task = self._loop.create_task(work)
+            try:
+                while not task.done():
+                    task.add_done_callback(self._stop)
+                    self._loop.run_forever()
+                    task.remove_done_callback(self._stop)
+            except BaseException:
+                task.cancel()
+                raise
+            return task.result()
 
     def _stop(self, task: asyncio.Task[Any]) -> None:
         self._loop.stop()
@@ -197,15 +199,34 @@ class DaskWorkers:
         left = asyncio.all_tasks(self._loop)
         for task in left:
             task.cancel()
-        with suppress(KeyboardInterrupt):
+        with _other_loop_waits(), suppress(KeyboardInterrupt):
             if left:
                 self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.run_until_complete(self._loop.shutdown_default_executor())
-        asyncio.set_event_loop(None)
+        asyncio.set_event_loop(asyncio._get_running_loop())
         self._loop.close()
 
     def _warn(self) -> None:
         notes, self._controller.fleet.todo.notes = self._controller.fleet.todo.notes, []
         for note in notes:
             warnings.warn(HbsimWarning(note), stacklevel=3)
+
+
+@contextmanager
+def _other_loop_waits() -> Iterator[None]:
+    """Let a loop run here though this may be called from another one: that of a notebook, which waits."""
+    other = asyncio._get_running_loop()
+    if other is None:
+        yield
+        return
+    swap = getattr(asyncio.tasks, "_swap_current_task", None)  # before Python 3.12 it is not in the way
+    task = None if swap is None else swap(other, None)
+    asyncio._set_running_loop(None)
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(other)
+        if swap is not None:
+            swap(other, task)
+        asyncio.set_event_loop(other)

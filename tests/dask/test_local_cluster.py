@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -30,6 +31,20 @@ def test_it_decides_as_the_local_executor_does(tmp_path: Path) -> None:
     for trial in done:
         assert checkpoint.load(trial_folder(there / "trials", trial) / checkpoint.NAME) == {"epoch": 9}
     assert not list(there.glob("**/.probe*"))
+
+
+def test_it_runs_in_a_notebook(tmp_path: Path) -> None:
+    """There a loop runs already, which goes on afterwards."""
+
+    async def cell() -> None:
+        me = asyncio.current_task()
+        assert len(study(tmp_path / "exp", core=scheduler(num_trials=3)).trials) == 3
+        assert asyncio.current_task() is me
+        async with asyncio.timeout(10):
+            await asyncio.sleep(0.01)
+        assert asyncio.get_event_loop() is asyncio.get_running_loop()
+
+    asyncio.run(cell())
 
 
 def interrupted(folder: Path, executor: Any, after: int, monkeypatch: pytest.MonkeyPatch, **how: Any) -> None:
