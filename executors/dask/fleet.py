@@ -234,6 +234,7 @@ class Fleet:
             self._depots.left(agent)
             if self.workers.get(agent.address, now) is None:
                 self.workers[agent.address] = now
+                self.todo.actions.append(Wake(agent.address))  # after a long silence none starts by itself
             self._part(agent, f"{agent.host}: {reason}")
             self._open_again(agent, f"{agent.host}: {reason}")
         if not agent.jobs and agent.name in self.agents:
