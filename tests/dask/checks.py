@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from collections.abc import Mapping
 
 import hbsim
 from hbsim.live.result import RunResult
@@ -14,10 +14,11 @@ from .processes import Study, left
 from .studies import never_twice_at_once, traces
 
 
-def check(study: Study, goes_on: bool = True) -> RunResult:
+def check(study: Study, goes_on: bool = True, woken: Mapping[int, float] | None = None) -> RunResult:
     """The study is done, and nothing is lost, twice, or left; failures are losses.
 
     With `goes_on` each job goes on from the last checkpoint of its trial: all hosts see the study's folder.
+    `woken` is as in `never_twice_at_once`.
     """
     result = hbsim.load(study.exp)  # the core decides again as it did
     assert result.why == "done"
@@ -27,7 +28,7 @@ def check(study: Study, goes_on: bool = True) -> RunResult:
     check_reports(study)
     if goes_on:
         check_goes_on(study)
-    never_twice_at_once(study.traces)
+    never_twice_at_once(study.traces, woken)
     check_nothing_is_left(study)
     return result
 
@@ -72,8 +73,3 @@ def check_nothing_is_left(study: Study) -> None:
     files = [str(path.relative_to(study.exp)) for path in study.exp.rglob("*")]
     odd = [name for name in files if ("/." in f"/{name}" and "/.claim-" not in name) or name.endswith(".tar")]
     assert not odd
-
-
-def lost(study: Study) -> list[dict[str, Any]]:
-    """Return the failures."""
-    return study.records("fail")

@@ -63,11 +63,15 @@ class Study:
         given = {"traces": self.traces, "seconds": seconds, **constants}
         what = ["--scheduler", type_, "--max-t", "9", "--trials", str(trials), "--retries", "50"]
         sets = [word for key, value in given.items() for word in ("--set", f"{key}={value}")]
-        self._run(f"{TRAINING}:{name}", "--executor", "dask", *what, *sets, *options)
+        self._run(name if ":" in name else f"{TRAINING}:{name}", "--executor", "dask", *what, *sets, *options)
 
     def resume(self, *options: str) -> None:
         """Go on, on the cluster that is there now."""
         self._run("--resume", *options)
+
+    def resume_here(self) -> None:
+        """Go on without a cluster."""
+        self._start("--resume", "--executor", "local", "--workers", "2")
 
     def wait(self) -> int:
         """Wait for the end; return the exit status."""
@@ -79,7 +83,8 @@ class Study:
 
     def records(self, *kinds: str) -> list[dict[str, Any]]:
         """Return what the journal has of these kinds by now; all without any."""
-        if not (self.exp / "journal.jsonl").exists():
+        journal = self.exp / "journal.jsonl"
+        if not journal.exists() or not journal.stat().st_size:
             return []
         return [record for record in records(self.exp) if not kinds or record["e"] in kinds]
 
@@ -99,8 +104,10 @@ class Study:
         self.until(lambda: len(self.records("reach")) >= wanted, f"{count} decisions")
 
     def _run(self, *words: str) -> None:
-        where = ["--scheduler-address", self.cluster.address, "--lease", str(self.lease)]
-        command = [sys.executable, "-m", "hbsim", "run", *words, *where, "--out", str(self.exp)]
+        self._start(*words, "--scheduler-address", self.cluster.address, "--lease", str(self.lease))
+
+    def _start(self, *words: str) -> None:
+        command = [sys.executable, "-m", "hbsim", "run", *words, "--out", str(self.exp)]
         with (self.folder / f"study-{len(self.processes)}.log").open("ab") as log:
             process = subprocess.Popen(
                 [*command, "--progress", "lines"],

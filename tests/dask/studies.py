@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,17 @@ def traces(folder: Path) -> Iterator[dict[str, Any]]:
     yield from sorted(lines, key=lambda line: line["at"])
 
 
-def never_twice_at_once(folder: Path) -> None:
-    """No two processes of one trial have trained at the same time."""
+def never_twice_at_once(folder: Path, woken: Mapping[int, float] | None = None) -> None:
+    """No two processes of one trial have trained at the same time.
+
+    `woken` are processes that had been stopped for longer than their lease, and when they went on: they may
+    come to their next checkpoint before they see that their time is over, but make none.
+    """
     spans: dict[int, dict[int, list[float]]] = {}
     for line in traces(folder):
+        if woken is not None and line["at"] >= woken.get(line["pid"], inf):
+            assert line["what"] == "trains"
+            continue
         span = spans.setdefault(line["trial"], {}).setdefault(line["pid"], [line["at"], line["at"]])
         span[1] = line["at"]
     for trial, processes in spans.items():

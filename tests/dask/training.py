@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -52,3 +53,23 @@ def trace(args: Any, reporter: Any, epoch: int, what: str) -> None:
         }
         with open(Path(args.traces) / f"{os.getpid()}.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+
+@hbsim.args(x=hbsim.Real(0.0, 1.0), traces="", seconds=0.0)
+def busy(args: Any, reporter: Any) -> None:
+    """The same without checkpoints; keeps a core busy."""
+    for epoch in range(1, 28):
+        end = time.monotonic() + args.seconds
+        while time.monotonic() < end:
+            pass
+        trace(args, reporter, epoch, "trains")
+        reporter(epoch=epoch, accuracy=round(args.x * (1 - 0.5**epoch), 9))
+
+
+@hbsim.args(x=hbsim.Real(0.0, 1.0), traces="", seconds=0.0, killed="")
+def too_large(args: Any, reporter: Any) -> None:
+    """Killed by a system that says so in a file; the other half finds that there is no more memory."""
+    if reporter.trial % 2:
+        raise MemoryError("no more")
+    Path(args.killed).write_text(f"oom_kill {reporter.trial + 1}")
+    os.kill(os.getpid(), signal.SIGKILL)
