@@ -59,7 +59,8 @@ class Fleet:
         self.fatal: ParameterError | None = None
         self._pools, self._depots, self._lease = pools, depots, lease
         self._versions = versions()
-        self._begun = False  # whether workers have been opened
+        self._begun = False  # whether hosts take jobs as they come
+        self._opened_any = False
         self.workers: dict[str, float | None] = {}
         self._lost: set[str] = set()  # agents that are not listened to any more
 
@@ -121,7 +122,8 @@ class Fleet:
                 if other.address == address:
                     self._lose(other, "another agent has taken its place", now)
             agent = self.agents[name] = AgentState(name, address, now)
-        self.workers[address] = None
+        if agent.gone is None:
+            self.workers[address] = None
         for body in agent.inbox.take([line]):
             self._hear(agent, body, now)
 
@@ -161,6 +163,7 @@ class Fleet:
         machines = {agent.name: machine_of(agent) for agent in able}
         opened = self._pools.join(machines, self.jobs.busy())
         self._begun = True
+        self._opened_any = self._opened_any or bool(opened)
         for agent in able:
             agent.joined = True
         self.todo.messages += [self._opened(worker) for worker in opened]
@@ -206,7 +209,9 @@ class Fleet:
 
     def _hear_fatal(self, agent: AgentState, body: wire.Body, now: float) -> None:
         rule = body["rule"] if agent.host in body["rule"] else f"{body['rule']} (on {agent.host})"
-        if self.jobs.reported or (self._begun and not agent.joined):  # the others can do what this one cannot
+        if self.jobs.reported or (
+            self._opened_any and not agent.joined
+        ):  # others can do what this one cannot
             self.todo.notes.append(f"{agent.host} gets no trials: {body['field']}={body['value']!r}: {rule}")
             self._lose(agent, "it cannot run the training function", now)
             self.workers.pop(agent.address, None)  # another agent there would not be able to, either
@@ -222,8 +227,9 @@ class Fleet:
 
     def _open_again(self, agent: AgentState, reason: str) -> None:
         """Shut the workers whose jobs are lost, if other agents run them on: it is one loss, not many."""
+        open_ = self._pools.open
         for worker in self.jobs.workers(agent):
-            if self._pools.agents(worker):
+            if worker in open_:
                 self.todo.messages += [Shut(worker, reason), self._opened(worker)]
 
     def _lose(self, agent: AgentState, reason: str, now: float) -> None:

@@ -172,3 +172,69 @@ def test_a_lost_host_is_declared_lost_only_after_its_lease() -> None:
     assert cluster.now > cut + LEASE - 1.5
     lost = [ended for ended in runner.ended if ended.kind == "lost"]
     assert "h0" in lost[0].reason
+
+
+def test_a_worker_that_is_shut_is_not_opened_by_the_loss_of_its_job() -> None:
+    """Another host has taken its place among as many workers as were asked for."""
+    fleet = Fleet(Pools(1, {"num_cpus": 1}), Depots(False, {}, {}), LEASE)
+    fleet.begin()
+    cluster = FakeCluster(fleet, Random(1), LEASE, 0.01, 0.0)
+    agents = [cluster.add("h0", 1), cluster.add("h0", 1)]
+    cluster.step(3)
+    fleet.start(0, Task(0, 0, 0, 0.0, 99.0, [0.5], 1), cluster.now)
+    cluster.step(1)
+    for agent in agents:
+        cluster.stop(agent, 3.2)
+    cluster.step(2.8)
+    cluster.add("h1", 1)
+    cluster.step(3)
+    (busy,) = (agent for agent in agents if agent.runs)
+    cluster.kill(busy)
+    fleet.worker_removed(busy.address, cluster.now)
+    cluster.step(8)
+    open_: set[int] = set()
+    for _, message in cluster.messages:
+        if isinstance(message, Opened):
+            open_.add(message.worker)
+        elif isinstance(message, Shut):
+            open_.discard(message.worker)
+    assert open_ == {1}
+    assert [message.kind for _, message in cluster.messages if isinstance(message, Ended)] == ["lost"]
+
+
+def test_what_the_first_host_cannot_do_ends_the_study() -> None:
+    """There is nobody else who could; later hosts may be the odd ones."""
+    fleet = Fleet(Pools(None, None), Depots(False, {}, {}), LEASE)
+    fleet.begin()
+    cluster = FakeCluster(fleet, Random(1), LEASE, 0.01, 0.0)
+    fatal = {"m": "fatal", "field": "train", "value": "f", "rule": "must load"}
+    cluster.add("h0", 1)
+    cluster.step(3)
+    cluster._say(cluster.add("h1", 1), fatal)
+    cluster.step(1)
+    assert fleet.fatal is None
+    assert fleet.todo.notes == ["h1 gets no trials: train='f': must load (on h1)"]
+
+    fleet = Fleet(Pools(None, None), Depots(False, {}, {}), LEASE)
+    fleet.begin()
+    cluster = FakeCluster(fleet, Random(1), LEASE, 0.01, 0.0)
+    agent = cluster.add("h0", 1)
+    agent.stopped_until = 1e9  # it answers no beat: it cannot join before
+    cluster._say(agent, fatal)
+    cluster.step(1)
+    assert fleet.fatal is not None
+    assert fleet.fatal.field == "train"
+
+
+def test_a_worker_that_is_gone_stays_so_whatever_comes_late() -> None:
+    fleet = Fleet(Pools(None, None), Depots(False, {}, {}), LEASE)
+    fleet.begin()
+    cluster = FakeCluster(fleet, Random(1), LEASE, 0.01, 0.0)
+    agent = cluster.add("h0", 1)
+    cluster.step(2)
+    fleet.start(0, Task(0, 0, 0, 0.0, 99.0, [0.5], 1), cluster.now)
+    cluster.step(1)
+    fleet.worker_removed(agent.address, cluster.now)
+    cluster.step(1)  # it goes on until its lease is over
+    assert fleet.jobs.reported
+    assert not fleet.workers
