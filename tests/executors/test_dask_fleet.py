@@ -235,6 +235,6 @@ def test_a_worker_that_is_gone_stays_so_whatever_comes_late() -> None:
     fleet.start(0, Task(0, 0, 0, 0.0, 99.0, [0.5], 1), cluster.now)
     cluster.step(1)
     fleet.worker_removed(agent.address, cluster.now)
-    cluster.step(1)  # it goes on until its lease is over
+    cluster.step(4)  # it goes on until its lease is over
     assert fleet.jobs.reported
     assert not fleet.workers
