@@ -1,0 +1,176 @@
+"""How fast studies on a Dask cluster are: `python -m benchmarks.dask_speed --help`.
+
+Trials that only sleep let a small machine run many at a time. Executors and kinds of study take turns, so
+that a busy minute does not fall on one alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.dask_cluster import Cluster, cluster
+from benchmarks.dask_commands import command_times, kill_times
+from benchmarks.dask_figures import decision_figures, middle, per_message, trial_figures, trips
+from benchmarks.dask_hosts import hosts
+from benchmarks.dask_page import render
+from benchmarks.dask_study import KINDS, Outcome, ask
+from benchmarks.measure import ROOT, describe_machine, say, write_json
+
+WORKERS: Final = 64  # trials at a time
+PROCESSES: Final = 4  # Dask workers
+TYPES: Final = ("stopping", "promotion")
+HOPS: Final = {"type": "stopping", "max_t": 2**20, "reduction_factor": 2}  # 21 milestones
+BEATS: Final = 0.05  # seconds between two, so that they can be told from what Dask does anyway
+
+
+class Bench:
+    """Runs studies on one cluster, and on this machine without."""
+
+    def __init__(self, there: Cluster, options: argparse.Namespace) -> None:
+        self.there, self.rounds, self.trials = there, options.rounds, options.trials
+        self._pids = {"scheduler": there.scheduler, "workers": there.workers}
+
+    def ask(self, where: str, train: str, scheduler: Mapping[str, Any], **more: Any) -> Outcome:
+        """Run a study on the cluster, on one of its own (``dask``), or on the local executor."""
+        if where == "cluster":
+            more |= {"executor": self.there.executor, "pids": self._pids}
+        else:
+            more["executor"] = where
+        return ask(train, scheduler, **more)
+
+    def decisions(self) -> dict[str, list[Outcome]]:
+        """Measure trials that sleep."""
+        found: dict[str, list[Outcome]] = {}
+        for _ in range(self.rounds):
+            for kind in TYPES:
+                for where in ("local", "cluster"):
+                    scheduler = {"type": kind, "max_t": 27, "num_trials": self.trials}
+                    outcome = self.ask(where, "sleeps", scheduler, workers=WORKERS)
+                    figures = decision_figures(outcome["records"], WORKERS) | trips(outcome["records"])
+                    figures["cpu_ms"] = per_message(outcome, figures["decisions"])
+                    say(f"{kind}, {where}: {figures['rate']:.1f} of {figures['limit']:.1f} a second")
+                    found.setdefault(f"{kind} {where}", []).append(figures)
+        return found
+
+    def hops(self) -> dict[str, list[Outcome]]:
+        """Measure milestones without training: one trial, and as many decisions as go."""
+        found: dict[str, list[Outcome]] = {}
+        kinds = {"alone": (1, 20, 0.02), "crowd": (WORKERS, 2 * WORKERS, 0.0)}
+        for _ in range(self.rounds):
+            for name, (workers, trials, seconds) in kinds.items():
+                for where in ("local", "cluster"):
+                    scheduler = HOPS | {"num_trials": trials}
+                    args = {"seconds": seconds}
+                    outcome = self.ask(where, "hops", scheduler, workers=workers, args=args)
+                    times = [record["t"] for record in outcome["records"] if record["e"] == "reach"]
+                    few = len(times) // 10
+                    figures = {"rate": (len(times) - 2 * few) / (times[-few - 1] - times[few])}
+                    figures |= trips(outcome["records"])
+                    say(f"{name}, {where}: {figures['trip_ms'][0]:.1f} ms, {figures['rate']:.0f} a second")
+                    found.setdefault(f"{name} {where}", []).append(figures)
+        return found
+
+    def overhead(self) -> dict[str, list[Outcome]]:
+        """Measure trials that do nothing."""
+        found: dict[str, list[Outcome]] = {}
+        scheduler = {"type": "stopping", "max_t": 1, "num_trials": 200}
+        for _ in range(self.rounds):
+            for where in ("local", "dask", "cluster"):
+                figures = trial_figures(self.ask(where, "trivial", scheduler, workers=2), 2)
+                say(f"{where}: {figures['trial_ms']:.1f} ms a trial")
+                found.setdefault(where, []).append(figures)
+        return found
+
+    def reports(self) -> dict[str, list[Outcome]]:
+        """Measure reports between milestones: as many as go, and 20 a second of many trials."""
+        found: dict[str, list[Outcome]] = {}
+        flood = {"type": "stopping", "max_t": 20_000, "num_trials": 1}
+        talk = {"type": "stopping", "max_t": 200, "grace_period": 200, "num_trials": WORKERS}
+        for _ in range(self.rounds):
+            for where in ("local", "cluster"):
+                outcome = self.ask(where, "reports", flood, workers=1)
+                last = next(r for r in reversed(outcome["records"]) if r["e"] == "reach")["rows"][-1][3]
+                figures = {"report_us": 1e6 * last["spent"] / 20_000}
+                figures["rate"] = 20_000 / (outcome["ended"] - last["began"])
+                say(f"{where}: {figures['rate']:,.0f} reports a second")
+                found.setdefault(f"flood {where}", []).append(figures)
+                how = {"workers": WORKERS, "args": {"reports": 200, "seconds": 0.05}}
+                outcome = self.ask(where, "reports", talk, **how)
+                seen = Counter(record["e"] for record in outcome["records"] for _ in record.get("rows", ()))
+                figures = {"seen": seen.total(), "cpu": outcome["cpu"], "seconds": outcome["seconds"]}
+                lags = outcome["lags"]
+                figures["late"] = [lags[len(lags) // 2], lags[-1]] if lags else []
+                found.setdefault(f"talk {where}", []).append(figures)
+        return found
+
+    def messages(self) -> Outcome:
+        """Measure what a message costs every process, beyond what Dask takes when nothing is said."""
+        quiet = {"type": "stopping", "max_t": 200, "grace_period": 200, "num_trials": 1}
+        wait = {"reports": 200, "seconds": 0.05}
+        runs = []
+        for _ in range(self.rounds):
+            idle = self.ask("cluster", "reports", quiet, workers=1, args=wait)
+            base = {kind: idle["cpu"][kind] / idle["seconds"] for kind in KINDS}
+            often = self.ask("cluster", "reports", quiet, workers=1, args=wait, beat=BEATS)
+            more = often["counts"]["up beat"] - idle["counts"]["up beat"]
+            beat = per_message(often, more, base)
+            hop = self.ask(
+                "cluster", "hops", HOPS | {"num_trials": WORKERS}, workers=WORKERS, args={"seconds": 0.25}
+            )
+            milestone = per_message(hop, hop["counts"]["up milestones"], base)
+            calls = hop["counts"]["up milestones"] / hop["counts"]["calls lines"]
+            runs.append({"base": base, "beat_ms": beat, "milestone_ms": milestone, "a_call": calls})
+            say(f"a milestone: {milestone['scheduler']:.2f} ms of the scheduler")
+        return {"runs": runs, "middle": middle(runs)}
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure everything."""
+    content: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        with cluster(Path(folder) / "cluster", PROCESSES) as there:
+            bench = Bench(there, options)
+            parts = (bench.overhead, bench.decisions, bench.hops, bench.reports, bench.messages)
+            for part in parts:
+                content[part.__name__] = part()
+            content["commands"] = command_times(there, options.rounds)
+            content["kill"] = [kill_times(there, WORKERS) for _ in range(options.rounds)]
+        content["hosts"] = [hosts(Path(folder), number) for number in options.hosts]
+    return content
+
+
+def main() -> None:
+    """Measure and write it down."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--trials", type=int, default=640, help="in a study of trials that sleep")
+    parser.add_argument("--hosts", type=int, nargs="*", default=[16, 100, 300, 1000], help="that are played")
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "speed", help="a folder")
+    options = parser.parse_args()
+    load = os.getloadavg()[0]
+    content = {
+        "schema": 1,
+        "command": "python -m benchmarks.dask_speed",
+        "machine": describe_machine() | {"distributed": version("distributed")},
+        "load_at_start": load,
+        "workers": WORKERS,
+        "processes": PROCESSES,
+        "rounds": options.rounds,
+        "trials": options.trials,
+        **measure(options),
+        "load_at_end": os.getloadavg()[0],
+    }
+    write_json(options.out / "dask.json", content)
+    (options.out / "dask.md").write_text(render(content))
+    say(f"written: {options.out / 'dask.md'}")
+
+
+if __name__ == "__main__":
+    main()
