@@ -178,7 +178,8 @@ class Controller:
                 return
             if now - said > SAID:
                 said = now
-                self._say(f"{len(ready)} of {wanted} Dask workers are ready")
+                why_not = "".join(f"; {note}" for note in self.fleet.todo.notes[-1:])
+                self._say(f"{len(ready)} of {wanted} Dask workers are ready{why_not}")
             await asyncio.sleep(LOOK)
 
     # Working

@@ -63,6 +63,7 @@ class Fleet:
         self._opened_any = False
         self.workers: dict[str, float | None] = {}
         self._lost: set[str] = set()  # agents that are not listened to any more
+        self._mute: set[str] = set()  # Dask workers with an agent that has ended before it said anything
 
     # What the runner asks for
 
@@ -107,7 +108,9 @@ class Fleet:
     def agent_ended(self, name: str, reason: str, clear: bool, now: float) -> None:
         """An agent's process has ended; `clear` says that nothing that it started is left."""
         agent = self.agents.get(name)
-        if agent is not None:
+        if agent is None:
+            self._note_mute(name, reason)
+        else:
             self._lose(agent, f"its agent ended: {reason}", now)
             if clear and name in self.agents:
                 self._bury(agent)
@@ -217,6 +220,12 @@ class Fleet:
             self.workers.pop(agent.address, None)  # another agent there would not be able to, either
         else:
             self.fatal = self.fatal or ParameterError(body["field"], body["value"], rule)
+
+    def _note_mute(self, name: str, reason: str) -> None:
+        address = name.rpartition("-")[0]
+        if name not in self._lost and address not in self._mute:
+            self._mute.add(address)
+            self.todo.notes.append(f"the Dask worker {address} gets no trials yet: its agent ended: {reason}")
 
     def _part(self, agent: AgentState, reason: str) -> None:
         """Give an agent no new jobs."""

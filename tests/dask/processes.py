@@ -62,6 +62,7 @@ class Study:
         """Begin."""
         given = {"traces": self.traces, "seconds": seconds, **constants}
         what = ["--scheduler", type_, "--max-t", "9", "--trials", str(trials), "--retries", "50"]
+        what += ["--workers", "2"]  # on whatever machine; options may say something else
         sets = [word for key, value in given.items() for word in ("--set", f"{key}={value}")]
         self._run(name if ":" in name else f"{TRAINING}:{name}", "--executor", "dask", *what, *sets, *options)
 
@@ -80,6 +81,15 @@ class Study:
     def done(self) -> None:
         """Wait for a good end."""
         assert self.wait() == 0, self.log
+
+    def hurry(self) -> None:
+        """Have all that is trained from now on take no time: there was enough of it to be disturbed."""
+        (self.traces / training.HURRY).touch()
+
+    def finish(self) -> None:
+        """Wait for a good end, which comes soon."""
+        self.hurry()
+        self.done()
 
     def records(self, *kinds: str) -> list[dict[str, Any]]:
         """Return what the journal has of these kinds by now; all without any."""
@@ -127,9 +137,13 @@ class Study:
 
     def worker(self, number: int) -> psutil.Process:
         """A Dask worker's own process; with a nanny that below it."""
-        process = psutil.Process(self.cluster.workers[number].pid)
-        below = [child for child in process.children() if "multiprocessing.spawn" in _command(child)]
+        process = self.started(number)
+        below = [child for child in children(process) if "multiprocessing.spawn" in command(child)]
         return below[0] if below else process
+
+    def started(self, number: int) -> psutil.Process:
+        """The process that was started for a Dask worker: itself, or its nanny."""
+        return psutil.Process(self.cluster.workers[number].pid)
 
     def running(self, role: str) -> list[psutil.Process]:
         """All agents, warm servers or trials."""
@@ -137,34 +151,39 @@ class Study:
         return [
             process
             for process in marked(self.folder)
-            if words in _command(process) and below in _command(process.parent())
+            if words in command(process) and below in command(parent(process))
         ]
 
     def agent_of(self, number: int) -> psutil.Process:
         """The agent of a Dask worker, once it runs."""
-
-        def look() -> list[psutil.Process]:
-            with suppress(psutil.Error):
-                children = self.worker(number).children()
-                return [child for child in children if AGENT in _command(child)]
-            return []
-
-        return eventually(look, f"an agent of worker {number}")[0]
+        return eventually(lambda: self._agents(number), f"an agent of worker {number}")[0]
 
     def server_of(self, number: int) -> psutil.Process:
-        """The warm server of a Dask worker's agent."""
-        agent = self.agent_of(number)
-        return eventually(lambda: [child for child in agent.children() if SERVER in _command(child)], "it")[0]
+        """The warm server of a Dask worker's agent, once it runs."""
+        return eventually(lambda: self._servers(number), f"a warm server of worker {number}")[0]
 
     def trials_of(self, number: int) -> list[psutil.Process]:
         """The trials that run there, once there is one."""
-        server = self.server_of(number)
-        return eventually(server.children, f"a trial on worker {number}")
+        return self.until(lambda: self._trials(number), f"a trial on worker {number}")
+
+    # Each looks anew from the Dask worker on: anything may have been replaced meanwhile.
+
+    def _agents(self, number: int) -> list[psutil.Process]:
+        with suppress(psutil.NoSuchProcess):
+            return [child for child in children(self.worker(number)) if AGENT in command(child)]
+        return []
+
+    def _servers(self, number: int) -> list[psutil.Process]:
+        agents = self._agents(number)
+        return [child for agent in agents for child in children(agent) if SERVER in command(child)]
+
+    def _trials(self, number: int) -> list[psutil.Process]:
+        return [child for server in self._servers(number) for child in children(server)]
 
     def host(self, number: int) -> list[psutil.Process]:
         """All that runs for a Dask worker, itself the first."""
         worker = self.worker(number)
-        return [worker, *worker.children(recursive=True)]
+        return [worker, *children(worker, recursive=True)]
 
 
 def marked(folder: Path) -> list[psutil.Process]:
@@ -172,7 +191,7 @@ def marked(folder: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.environ().get(MARK) == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
+            if process.environ().get(MARK) == str(folder) and not is_over(process):
                 found.append(process)
     return found
 
@@ -180,7 +199,37 @@ def marked(folder: Path) -> list[psutil.Process]:
 def left(folder: Path) -> list[str]:
     """Return what still runs of studies: agents, servers, trials, controllers."""
     words = (AGENT, SERVER, "-m hbsim run")
-    return [line for process in marked(folder) if any(word in (line := _command(process)) for word in words)]
+    return [line for process in marked(folder) if any(word in (line := command(process)) for word in words)]
+
+
+def is_over(process: psutil.Process) -> bool:
+    """Whether a process has ended, be it that nobody has asked how."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def children(process: psutil.Process, recursive: bool = False) -> list[psutil.Process]:
+    """Return what a process has started and has not ended; nothing if it has ended itself."""
+    with suppress(psutil.NoSuchProcess):
+        return [child for child in process.children(recursive) if not is_over(child)]
+    return []
+
+
+def parent(process: psutil.Process) -> psutil.Process | None:
+    """Return a process's parent; None if it has ended."""
+    with suppress(psutil.NoSuchProcess):
+        return process.parent()
+    return None
+
+
+def command(process: psutil.Process | None) -> str:
+    """Return a process's command line; nothing if it has ended."""
+    if process is not None:
+        with suppress(psutil.Error):
+            return " ".join(process.cmdline())
+    return ""
 
 
 def send(number: int, *processes: psutil.Process) -> None:
@@ -191,8 +240,9 @@ def send(number: int, *processes: psutil.Process) -> None:
 
 
 def kill(*processes: psutil.Process) -> None:
-    """Kill -9."""
+    """Kill -9, and wait until they are dead."""
     send(signal.SIGKILL, *processes)
+    eventually(lambda: all(is_over(process) for process in processes), "an end of what was killed")
 
 
 @contextmanager
@@ -210,12 +260,3 @@ def studying(
                 process.kill()
                 process.wait()
             send(signal.SIGCONT, *marked(folder))
-
-
-def _command(process: psutil.Process | None) -> str:
-    if process is None:
-        return ""
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""

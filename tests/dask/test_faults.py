@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.doubles.dask_processes import eventually
+import pytest
 
 from .checks import check
 from .processes import kill, left, studying
@@ -12,7 +12,7 @@ from .processes import kill, left, studying
 
 def test_what_runs_on_hosts_is_replaced(tmp_path: Path) -> None:
     with studying(tmp_path, lease=2.0) as study:
-        study.start(trials=36, seconds=0.1)
+        study.start(trials=30, seconds=0.1)
         study.reach(3)
         kill(study.trials_of(0)[0])
         study.reach(1)
@@ -31,7 +31,7 @@ def test_what_runs_on_hosts_is_replaced(tmp_path: Path) -> None:
 
 def test_nannies_replace_workers(tmp_path: Path) -> None:
     with studying(tmp_path, nanny=True, lease=2.0) as study:
-        study.start(trials=30, seconds=0.1)
+        study.start(trials=24, seconds=0.1)
         study.reach(3)
         worker = study.worker(0)
         kill(worker)
@@ -44,34 +44,27 @@ def test_nannies_replace_workers(tmp_path: Path) -> None:
         check(study)
 
 
-def test_a_study_that_goes_on_at_once_waits_for_what_was_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("executor", ["dask", "local"])
+def test_a_study_that_goes_on_at_once_waits_for_what_was_left(executor: str, tmp_path: Path) -> None:
     """The trials of the process that was killed may run on for as long as the lease: not beside others."""
-    with studying(tmp_path, lease=4.0) as study:
-        study.start(type_="fifo", seconds=0.5, trials=2)
+    with studying(tmp_path, lease=3.0) as study:
+        study.start(type_="fifo", seconds=0.4, trials=2)
         study.until(lambda: study.records("rows"), "a report")
         kill(study.controller())
         study.processes[-1].wait()
         assert left(tmp_path)
-        study.resume()
+        if executor == "dask":
+            study.resume()
+        else:
+            study.resume_here()
         study.done()
         assert "waiting" in study.log
         check(study)
 
 
-def test_nothing_is_left_of_a_study_that_nobody_goes_on_with(tmp_path: Path) -> None:
-    with studying(tmp_path, lease=2.0) as study:
-        study.start(seconds=0.5, trials=4)
-        study.reach(1)
-        kill(study.controller())
-        eventually(lambda: not left(tmp_path), "an end of its processes")
-        study.resume_here()
-        study.done()
-        check(study)
-
-
 def test_a_scheduler_that_is_back_in_time(tmp_path: Path) -> None:
     with studying(tmp_path, lease=4.0) as study:
-        study.start(seconds=0.1, trials=20)
+        study.start(seconds=0.1, trials=14)
         study.reach(3)
         port = int(study.cluster.address.rpartition(":")[2])
         study.cluster.kill_scheduler()
@@ -83,7 +76,7 @@ def test_a_scheduler_that_is_back_in_time(tmp_path: Path) -> None:
 
 def test_a_scheduler_that_is_lost(tmp_path: Path) -> None:
     with studying(tmp_path, lease=2.0) as study:
-        study.start(seconds=0.1, trials=20)
+        study.start(seconds=0.1, trials=14)
         study.reach(3)
         study.cluster.kill_scheduler()
         assert study.wait() == 1

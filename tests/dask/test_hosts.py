@@ -44,9 +44,8 @@ def test_a_trial_that_is_stopped_ends_at_once(tmp_path: Path) -> None:
         study.start("busy", "stopping", trials=40, seconds=0.02, options=["--workers", "6"])
         study.done()
         check(study, goes_on=False)
-        records = {
-            kind: {record["job"]: record for record in study.records(kind)} for kind in ("reach", "gone")
-        }
+        reached = {record["job"]: record for record in study.records("reach")}
+        gone = {record["job"]: record["t"] for record in study.records("gone")}
         stopped = {job: record for job, record in reached.items() if record["verdict"] == "stop"}
         assert len(stopped) > 10
         seconds = [gone[job] - record["t"] for job, record in stopped.items()]

@@ -13,7 +13,7 @@ from tests.doubles.dask_processes import eventually
 from .checks import check
 from .processes import Study, send, studying
 
-LOST = 2.0 + 2.5 + 1.0  # seconds after which a host with a lease of two seconds is lost
+LOST = 2.0 + 2.5 + 0.7  # seconds after which a host with a lease of two seconds is lost
 
 
 def stop(seconds: float, *processes: psutil.Process) -> float:
@@ -32,7 +32,7 @@ def scheduler(study: Study) -> psutil.Process:
 
 def test_a_stop_that_is_shorter_than_the_lease_costs_nothing(tmp_path: Path) -> None:
     with studying(tmp_path, lease=8.0) as study:
-        study.start(trials=40, seconds=0.1)
+        study.start(trials=36, seconds=0.1)
         study.reach(3)
         stop(1.0, *study.host(0))
         stop(1.0, study.worker(1))
@@ -48,7 +48,7 @@ def test_a_stop_that_is_shorter_than_the_lease_costs_nothing(tmp_path: Path) -> 
 def test_a_longer_stop_ends_what_runs_there(tmp_path: Path) -> None:
     """A whole host, an agent alone, a Dask worker alone; the fourth takes over what was theirs."""
     with studying(tmp_path, workers=4, lease=2.0) as study:
-        study.start(trials=60, seconds=0.1, options=["--workers", "4"])
+        study.start(trials=50, seconds=0.1, options=["--workers", "4"])
         study.reach(4)
         host = study.host(0)
         servers = [study.server_of(number) for number in range(3)]
@@ -65,7 +65,7 @@ def test_a_longer_stop_ends_what_runs_there(tmp_path: Path) -> None:
 
 def test_a_controller_or_scheduler_that_is_stopped_for_longer(tmp_path: Path) -> None:
     with studying(tmp_path, lease=2.0) as study:
-        study.start(trials=30, seconds=0.1)
+        study.start(trials=18, seconds=0.1)
         study.reach(3)
         for process in (study.controller(), scheduler(study)):
             servers = study.running("server")

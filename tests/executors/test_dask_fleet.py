@@ -238,3 +238,24 @@ def test_a_worker_that_is_gone_stays_so_whatever_comes_late() -> None:
     cluster.step(4)  # it goes on until its lease is over
     assert fleet.jobs.reported
     assert not fleet.workers
+
+
+def test_why_a_dask_worker_has_no_agent_that_lasts_is_said_once() -> None:
+    """Its agent ends before it says anything, however often it is started: nothing else is heard."""
+    fleet = Fleet(Pools(None, None), Depots(False, {}, {}), LEASE)
+    fleet.begin()
+    cluster = FakeCluster(fleet, Random(1), LEASE, 0.01, 0.0)
+    fleet.worker_added("tcp://h9:1", cluster.now)
+    for name in ("tcp://h9:1-a", "tcp://h9:1-b"):
+        fleet.agent_ended(name, "exit code 1: no room", True, cluster.now)
+    said = "the Dask worker tcp://h9:1 gets no trials yet: its agent ended: exit code 1: no room"
+    assert fleet.todo.notes == [said]
+
+    agent = cluster.add("h0", 1)
+    cluster.step(2)
+    fleet.start(0, Task(0, 0, 0, 0.0, 99.0, [0.5], 1), cluster.now)
+    for _ in range(2):  # the plugin says it, and the answer to a line that comes too late
+        fleet.agent_ended(agent.name, "signal 9, SIGKILL", True, cluster.now)
+    assert fleet.todo.notes == [said]  # its loss is no secret: the runner is told
+    (ended,) = (message for message in fleet.todo.messages if isinstance(message, Ended))
+    assert "SIGKILL" in ended.reason
