@@ -106,7 +106,7 @@ class Controller:
         home = await asyncio.to_thread(held, plan.trials)
         self.depots = Depots(plan.url is not None, home, stored)
         self.fleet = Fleet(self.pools, self.depots, float(plan.options.lease))
-        self._transfers = Transfers(self._ask_patiently, plan.trials, self._vault)
+        self._transfers = Transfers(self._ask_patiently, plan.trials, self._vault, plan.options.lease)
         await self._introduce()
         self._spawn(self._listen())
         self._spawn(self._tick())

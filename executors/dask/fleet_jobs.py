@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from hbsim.executors.dask import wire
 from hbsim.executors.dask.agents import AgentState
-from hbsim.executors.dask.depots import VAULT, Depots
+from hbsim.executors.dask.depots import VAULT, Depots, Source
 from hbsim.executors.dask.pools import Pools
 from hbsim.executors.dask.todo import Fetch, Log, Store, ToDo
 from hbsim.runner.workers import Ended, Said, Task
@@ -26,6 +26,7 @@ class _Job:
     orders: list[wire.Body] = field(default_factory=list)  # for when it has started
     ended: Ended | None = None
     at: float = -inf  # the time of its last report
+    source: Source | None = None  # where its checkpoint is fetched from
 
 
 class FleetJobs:
@@ -63,14 +64,7 @@ class FleetJobs:
         agent = min(agents, key=lambda one: (len(one.jobs), not self._depots.holds(one, task.trial)))
         job = self._jobs[task.job] = _Job(task, worker, agent)
         agent.jobs.add(task.job)
-        source = self._depots.source(agent, task)
-        if isinstance(source, str):
-            self._todo.notes.append(source)
-        elif source is not None:
-            job.phase = "fetching"
-            self._todo.actions.append(Fetch(agent.address, task.job, task.trial, source))
-            return
-        self._send_start(job, now)
+        self._prepare(job, now)
 
     def order(self, number: int, order: wire.Body, now: float) -> None:
         """Send an order about a job; it waits until the job has started."""
@@ -101,9 +95,10 @@ class FleetJobs:
         if found is None or found.phase != "fetching":
             return
         if problem is None:
-            found.phase = "running"
             self._depots.fetched(found.agent, found.task.trial, made)
             self._send_start(found, now)
+        elif self._depots.source(found.agent, found.task) != found.source:  # who had it has gone meanwhile
+            self._prepare(found, now)
         else:
             reason = f"its checkpoint cannot be fetched: {problem}"
             self._finish(found, Ended(job, kind="lost", reason=reason))
@@ -151,7 +146,19 @@ class FleetJobs:
         else:
             self._finish(job, job.ended)
 
+    def _prepare(self, job: _Job, now: float) -> None:
+        """Have a job's checkpoint fetched, if it is elsewhere; else start the job."""
+        source = self._depots.source(job.agent, job.task)
+        if isinstance(source, Source):
+            job.phase, job.source = "fetching", source
+            self._todo.actions.append(Fetch(job.agent.address, job.task.job, job.task.trial, source))
+            return
+        if source is not None:
+            self._todo.notes.append(source)
+        self._send_start(job, now)
+
     def _send_start(self, job: _Job, now: float) -> None:
+        job.phase = "running"
         slot = self._pools.slot(job.worker, job.agent.name)
         cpus = None if slot.cpus is None else list(slot.cpus)
         share = {"cpus": cpus, "threads": slot.threads, "env": slot.env}

@@ -32,7 +32,8 @@ class AgentPlugin(WorkerPlugin):
 
     What the controller asks for comes as a call of the handler that is named like the plugin, ``op_`` being
     one of lines, wake, ping, fetch, pack, read, write, store, load, close. The answer holds ``ok``, or
-    ``error`` with a text. What the agent says is logged in the topic of the same name.
+    ``error`` with a text, and ``away`` if it is that another worker cannot be reached. What the agent says is
+    logged in the topic of the same name.
 
     When the controller has not been heard for long, the plugin takes itself off the worker, which may be one
     that gets no trials. If no other worker has heard of the controller, that was killed, and the plugin is
@@ -184,7 +185,7 @@ class Desk:
                 )
                 answer = await send_recv(comm, op=self._name, close=True, **question)
         except OSError as error:
-            return {"error": f"{holder} does not answer: {error or type(error).__name__}"}
+            return {"error": f"{holder} does not answer: {error or type(error).__name__}", "away": True}
         return answer if isinstance(answer, dict) else {"error": f"{holder} does not take part"}
 
     async def _watch(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
@@ -12,6 +13,7 @@ from hbsim.errors import HbsimError
 from hbsim.executors.dask import packs
 from hbsim.executors.dask.depots import VAULT, Source
 from hbsim.executors.dask.home import append_log, temporary
+from hbsim.executors.dask.options import LEASE
 from hbsim.executors.dask.todo import Fetch, Log, Store, Unstore
 from hbsim.executors.local import trial_folder
 
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Transfers"]
 
 TRIES: Final = 3
-PAUSE: Final = 0.5  # seconds between two tries; longer each time
+PAUSE: Final = 0.5  # seconds between two tries; longer after each that counts
+BEYOND: Final = 5.0  # seconds after a lease, by which a host that is gone is known to be
 TIMEOUT: Final = 3600.0  # seconds for a checkpoint, or a part of one, whose worker is there
 CHUNK: Final = 4 << 20  # bytes that travel at once
 MANY: Final = 4  # checkpoints that are brought home at once
@@ -40,6 +43,9 @@ class Ask(Protocol):
 class Transfers:
     """Brings checkpoints from where they are to where they are needed.
 
+    What fails is tried a few times. While somebody cannot be reached it is tried for as long as a lease, and
+    that does not count: a disturbance that is shorter costs no trial, however many retries it has.
+
     Parameters
     ----------
     ask : callable
@@ -48,17 +54,20 @@ class Transfers:
         The study's folder of trials.
     vault : Vault or None
         The store, if there is one.
+    lease : float
+        Seconds after which a host that cannot be reached is lost.
     """
 
-    def __init__(self, ask: Ask, trials: Path, vault: Vault | None) -> None:
+    def __init__(self, ask: Ask, trials: Path, vault: Vault | None, lease: float = LEASE) -> None:
         self._ask, self._trials, self._vault = ask, trials, vault
+        self._patience = lease + BEYOND
 
     async def do(self, action: Fetch | Store | Unstore | Log) -> str | None:
         """Do what the fleet wants done; return the problem, if there is one."""
         if isinstance(action, Fetch):
-            return await _tried(lambda: self._fetch(action.address, action.trial, action.source))
+            return await self._tried(lambda: self._fetch(action.address, action.trial, action.source))
         if isinstance(action, Store):
-            return await _tried(lambda: self._by_url(action.address, "store", action.trial))
+            return await self._tried(lambda: self._by_url(action.address, "store", action.trial))
         if isinstance(action, Log):
             await asyncio.to_thread(append_log, self._trials, action.trial, action.text)
         elif self._vault is not None:
@@ -72,11 +81,28 @@ class Transfers:
 
         async def one(trial: int, address: str) -> str | None:
             async with limit:
-                return await _tried(lambda: self._pull(address, trial))
+                return await self._tried(lambda: self._pull(address, trial))
 
         found = await asyncio.gather(*(one(trial, str(source.address)) for trial, source in away))
         pairs = zip(away, found, strict=True)
         return {trial: problem for (trial, _), problem in pairs if problem is not None}
+
+    async def _tried(self, ask: Callable[[], Coroutine[Any, Any, Answer]]) -> str | None:
+        """Try a transfer a few times, or for as long as a lease; return the last problem."""
+        clock = asyncio.get_running_loop().time
+        count, since = 0, inf  # since when somebody cannot be reached
+        while True:
+            begun = clock()
+            problem, away = await _attempt(ask)
+            now = clock()
+            if problem is None:
+                return None
+            if not away or now - begun > self._patience:  # after so long it is another disturbance
+                count, since = count + 1, now
+            since = min(since, now)
+            if count >= TRIES or now - since > self._patience:
+                return problem
+            await asyncio.sleep(PAUSE * max(1, count))
 
     async def _fetch(self, address: str, trial: int, source: Source) -> Answer:
         if source.depot == VAULT:
@@ -125,23 +151,17 @@ class Transfers:
         return {"ok": True}
 
 
-async def _tried(ask: Callable[[], Coroutine[Any, Any, Answer]]) -> str | None:
-    """Try a transfer a few times; return the last problem."""
+async def _attempt(ask: Callable[[], Coroutine[Any, Any, Answer]]) -> tuple[str | None, bool]:
+    """Try a transfer; return the problem, and whether somebody could not be reached."""
     from hbsim.executors.dask.link import LinkError
 
-    problem = ""
-    for number in range(TRIES):
-        if number:
-            await asyncio.sleep(PAUSE * number)
-        try:
-            reply = await ask()
-        except (LinkError, HbsimError, OSError) as error:
-            problem = str(error)
-            continue
-        if "error" not in reply:
-            return None
-        problem = str(reply["error"])
-    return problem
+    try:
+        reply = await ask()
+    except LinkError as error:
+        return str(error), True
+    except (HbsimError, OSError) as error:
+        return str(error), False
+    return (str(reply["error"]), bool(reply.get("away"))) if "error" in reply else (None, False)
 
 
 def _read(file: Path, offset: int) -> bytes:
