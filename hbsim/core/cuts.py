@@ -12,7 +12,7 @@ from heapq import heappush, heappushpop
 from math import inf
 from typing import Final
 
-__all__ = ["RULES", "Cut", "make_cut"]
+__all__ = ["RULES", "Cut", "Quantile", "make_cut"]
 
 
 class Cut:
@@ -118,6 +118,21 @@ class TopCut(RankCut):
     def decide(self, value: float) -> bool:
         n = self.n + 1
         return self._against(value, max(1, n * self.q // self.p))
+
+
+class Quantile(QuantileCut):
+    """The (1 - 1/eta) quantile of the values that were added, where no trial is held against it."""
+
+    __slots__ = ()
+
+    def add(self, value: float) -> None:
+        """Take one more value in."""
+        self.decide(value)
+
+    @property
+    def value(self) -> float | None:
+        """The quantile; None without values, or while a non-number has weight in it."""
+        return self._next
 
 
 RULES: Final[dict[str, type[Cut]]] = {

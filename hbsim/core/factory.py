@@ -8,8 +8,10 @@ import warnings
 from collections.abc import Callable
 from typing import Literal, ParamSpec, TypeVar
 
-from hbsim.core.levels import Levels, make_levels
+from hbsim.core.levels import Levels, make_even_levels, make_levels
+from hbsim.core.median import Median
 from hbsim.core.options import UNSET, Options, Unset, make_options
+from hbsim.core.pasha import Pasha
 from hbsim.core.promotion import Promotion
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.stopping import Fifo, Stopping
@@ -62,19 +64,24 @@ def make_scheduler(
     quota: Literal["actual", "nominal"] | Unset = UNSET,
     overlap: bool | Unset = UNSET,
     n_formula: Literal["ceil", "floor"] | Unset = UNSET,
+    epsilon: float | Unset | None = UNSET,
+    interval: float | Unset = UNSET,
+    among: Literal["completed", "recorded"] | Unset = UNSET,
+    min_samples: int | Unset = UNSET,
 ) -> Scheduler:
     """Make a scheduler.
 
     Parameters
     ----------
     type : str
-        ``"stopping"``, ``"promotion"``, ``"sha"``, ``"hyperband"`` or ``"fifo"``.
+        ``"stopping"``, ``"promotion"``, ``"sha"``, ``"hyperband"``, ``"pasha"``, ``"median"`` or
+        ``"fifo"``.
     max_t : float
         R, the resource of a completed trial, in the unit of the reports. Required.
     grace_period : float
         r, the lowest rung level; default 1. Not for fifo.
     reduction_factor : float
-        eta, greater than 1; default 3. Not for fifo.
+        eta, greater than 1; default 3. Not for median and fifo.
     brackets : int
         How many brackets, at most K + 1; default 1. For stopping and promotion.
     mode : "max" or "min"
@@ -95,12 +102,13 @@ def make_scheduler(
         How a rung of the stopping type decides: ``"quantile"`` (default), ``"quantile-inclusive"``,
         ``"rank"`` or ``"top-k"``.
     straight_on : bool
-        Promotion: a trial that is promotable when it is recorded goes on in the same job; default True.
+        Promotion, pasha: a trial that is promotable when it is recorded goes on in the same job; default
+        True.
     keep_size_ratios : bool
-        Promotion: none while the next rung has more than 1/eta of this one's jobs; default False.
+        Promotion, pasha: none while the next rung has more than 1/eta of this one's jobs; default False.
     failed_places : "passed-on" or "held"
-        Promotion: a trial that failed for good leaves its place among the best floor(n / eta) to the next
-        best (default), or holds it for ever, as in AutoTorch, where a failed promotion is lost.
+        Promotion, pasha: a trial that failed for good leaves its place among the best floor(n / eta) to the
+        next best (default), or holds it for ever, as in AutoTorch, where a failed promotion is lost.
     n : int
         Successive halving: trials in the lowest rung. Required there.
     quota : "actual" or "nominal"
@@ -109,6 +117,16 @@ def make_scheduler(
         Synchronous: an idle worker opens the next bracket; default False.
     n_formula : "ceil" or "floor"
         Hyperband's sizes: the paper's algorithm (default), or its printed table.
+    epsilon : float, optional
+        Pasha: values of the metric that differ by at most this much rank as equal; 0 for plain ranks. By
+        default it is estimated from trials whose learning curves cross and cross back.
+    interval : float
+        Median: the distance between milestones, from `grace_period` on; by default `grace_period`.
+    among : "completed" or "recorded"
+        Median: whose running averages a trial is held against: those of completed trials (default), or of
+        all that were recorded at the milestone before.
+    min_samples : int
+        Median: how many running averages there must be before a trial is stopped; default 1.
 
     Raises
     ------
@@ -135,6 +153,10 @@ def make_scheduler(
         "quota": quota,
         "overlap": overlap,
         "n_formula": n_formula,
+        "epsilon": epsilon,
+        "interval": interval,
+        "among": among,
+        "min_samples": min_samples,
     }
     return build(make_options(type, given))
 
@@ -144,6 +166,9 @@ def build(options: Options) -> Scheduler:
     if options.type == "fifo":
         least = options.max_t
         return Fifo(options, make_levels(least, options.max_t, 2, options.resource_type, synchronous=True))
+    if options.type == "median":
+        even = make_even_levels(options.grace_period, options.interval, options.max_t, options.resource_type)
+        return Median(options, even)
     synchronous = options.type in ("sha", "hyperband")
     geometry = make_levels(
         options.grace_period,
@@ -154,6 +179,8 @@ def build(options: Options) -> Scheduler:
     )
     if synchronous:
         return Synchronous(options, geometry)
+    if options.type == "pasha":
+        return Pasha(options, geometry)
     kind = Stopping if options.type == "stopping" else Promotion
     return kind(options, geometry, _clipped(options.brackets, geometry))
 

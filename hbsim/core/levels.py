@@ -14,7 +14,7 @@ from typing import Final
 from hbsim.core.exact import exact
 from hbsim.errors import ParameterError
 
-__all__ = ["Levels", "hyperband_size", "make_levels"]
+__all__ = ["Levels", "hyperband_size", "make_even_levels", "make_levels"]
 
 MOST_DIGITS: Final = 10**15
 MOST_LEVELS: Final = 5000
@@ -85,20 +85,49 @@ def make_levels(
     return Levels(eta, k, levels, tuple(place[rounded[b]] for b in range(k + 1)))
 
 
+def make_even_levels(grace_period: object, interval: object, max_t: object, resource_type: str) -> Levels:
+    """Work out r, r + interval, r + 2 * interval, ..., and R itself: one bracket, without a reduction factor.
+
+    Parameters
+    ----------
+    grace_period, interval, max_t : numbers
+        r, the distance and R, each the decimal that it prints as.
+    resource_type : "int" or "float"
+        Whole units, or any.
+
+    Raises
+    ------
+    ParameterError
+        If r or the interval is not above 0, r > R, a value is not finite, or not whole where it has to be.
+    """
+    least, most = _resources(grace_period, max_t, resource_type)
+    step = _resource("interval", interval, resource_type)
+    steps = ceil((most - least) / step)
+    if steps >= MOST_LEVELS:
+        rule = f"is so small that there are more than {MOST_LEVELS} milestones up to max_t={max_t}"
+        raise ParameterError("interval", interval, rule)
+    exactly = [*(least + number * step for number in range(steps)), most]
+    levels = tuple(sorted({_round(level, resource_type) for level in exactly}))
+    return Levels(Fraction(2), 0, levels, (0,))
+
+
 def _resources(grace_period: object, max_t: object, resource_type: str) -> tuple[Fraction, Fraction]:
     if resource_type not in ("int", "float"):
         raise ParameterError("resource_type", resource_type, "must be 'int' or 'float'")
-    values = []
-    for field, value in (("max_t", max_t), ("grace_period", grace_period)):
-        number = exact(field, value)
-        if number <= 0:
-            raise ParameterError(field, value, "must be greater than 0")
-        if resource_type == "int" and number.denominator != 1:
-            raise ParameterError(field, value, "must be whole, unless resource_type='float'")
-        values.append(number)
-    if values[1] > values[0]:
+    most = _resource("max_t", max_t, resource_type)
+    least = _resource("grace_period", grace_period, resource_type)
+    if least > most:
         raise ParameterError("grace_period", grace_period, f"must not be above max_t={max_t}")
-    return values[1], values[0]
+    return least, most
+
+
+def _resource(field: str, value: object, resource_type: str) -> Fraction:
+    number = exact(field, value)
+    if number <= 0:
+        raise ParameterError(field, value, "must be greater than 0")
+    if resource_type == "int" and number.denominator != 1:
+        raise ParameterError(field, value, "must be whole, unless resource_type='float'")
+    return number
 
 
 def _round(level: Fraction, resource_type: str) -> float:

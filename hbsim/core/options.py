@@ -39,8 +39,11 @@ TYPES: Final[dict[str, tuple[str, ...]]] = {
     "promotion": (*BRACKETS, "straight_on", "keep_size_ratios", "failed_places"),
     "sha": (*RUNGS, "n", "quota", "overlap"),
     "hyperband": (*RUNGS, "n_formula", "quota", "overlap"),
+    "pasha": (*RUNGS, "epsilon", "straight_on", "keep_size_ratios", "failed_places"),
+    "median": (*COMMON, "grace_period", "interval", "among", "min_samples"),
     "fifo": COMMON,
 }
+POPULATIONS: Final = ("completed", "recorded")
 LATER: Final[dict[str, Given]] = {"failed_places": "passed-on"}  # not in what 0.1 kept: what it did
 
 
@@ -71,6 +74,10 @@ class Options:
     quota: str = "actual"
     overlap: bool = False
     n_formula: str = "ceil"
+    epsilon: float | None = None
+    interval: float = 0
+    among: str = "completed"
+    min_samples: int = 1
 
     def as_dict(self) -> dict[str, object]:
         """Return the options that this type takes, plain JSON types."""
@@ -96,6 +103,8 @@ def make_options(type: str, given: Mapping[str, Given]) -> Options:
         if name in TYPES[type] and name not in given:
             raise ParameterError(name, None, f"is required for type {type!r}")
     checked = {name: CHECKS[name](name, value) for name, value in given.items()}
+    if "interval" in TYPES[type]:
+        checked.setdefault("interval", checked.get("grace_period", 1))
     return Options(type=type, **checked)  # type: ignore[arg-type]
 
 
@@ -134,6 +143,15 @@ def _plain(field: str, value: Given) -> float:
 
 def _at_least(least: int) -> Callable[[str, Given], int]:
     return lambda field, value: whole(field, value, least)
+
+
+def _epsilon(field: str, value: Given) -> float | None:
+    if value is None:
+        return None
+    number = exact(field, value)
+    if number < 0:
+        raise ParameterError(field, value, "must be at least 0; None estimates it")
+    return float(number)
 
 
 def _retries(field: str, value: Given) -> int:
@@ -184,6 +202,10 @@ CHECKS: Final[dict[str, Callable[[str, Given], object]]] = {
     "quota": _one_of("actual", "nominal"),
     "overlap": _flag,
     "n_formula": _one_of("ceil", "floor"),
+    "epsilon": _epsilon,
+    "interval": _plain,
+    "among": _one_of(*POPULATIONS),
+    "min_samples": _at_least(1),
 }
 
 assert set(CHECKS) == {field.name for field in fields(Options)} - {"type"}

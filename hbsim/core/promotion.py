@@ -27,6 +27,7 @@ class Promotion(PausingScheduler):
         groups = 1 if options.shared_rungs else brackets
         self._groups = [[TopRung(geometry.eta) for _ in self.levels] for _ in range(groups)]
         self._rungs = [self._groups[self._group(bracket)] for bracket in range(brackets)]
+        self._cap = self._top  # the index of the level beyond which no trial goes
         self._straight_on = options.straight_on
         self._ratios = options.keep_size_ratios
         self._passes_on = options.failed_places == "passed-on"
@@ -66,7 +67,7 @@ class Promotion(PausingScheduler):
     def _find(self, bracket: int) -> tuple[int, TopRung, TopRung] | None:
         """Return the trial that is promoted next in a bracket, its rung, and the rung that it goes to."""
         rungs = self._rungs[bracket]
-        for at in range(self._top - 1, self.geometry.first[bracket] - 1, -1):
+        for at in range(self._cap - 1, self.geometry.first[bracket] - 1, -1):
             rung = rungs[at]
             if rung.eligible and self._ratio_allows(rung, rungs[at + 1]):
                 trial = self._best_eligible(rung, at)
@@ -104,7 +105,7 @@ class Promotion(PausingScheduler):
         cutoff = rung.cutoff()
         self.cutoff = None if cutoff is None else cutoff * self._sign + 0.0  # no -0.0
         if is_top:
-            if self._straight_on and self._ratio_allows(rung, rungs[at + 1]):
+            if self._straight_on and at < self._cap and self._ratio_allows(rung, rungs[at + 1]):
                 rungs[at + 1].targeted += 1
                 return CONTINUE
             rung.enter(self.n_before)
@@ -134,7 +135,7 @@ class Promotion(PausingScheduler):
             paused = sum(rung.paused for rungs in self._groups for rung in rungs)
             return self._name(self._all_paused()) if paused else []
         lost = self._name(self._hopeless) if self._hopeless else []
-        if self.options.num_trials is None or (not lost and self._changes < self._quiet_until):
+        if self._limit == inf or (not lost and self._changes < self._quiet_until):
             return lost
         if self._drops is None:
             self._drops = Drops(self._groups, self.geometry.eta, self._passes_on)
@@ -143,7 +144,7 @@ class Promotion(PausingScheduler):
             known = lost
         for trial in known:
             self._drops.hold(trial, self._at[trial] - 1, self._group(self._bracket[trial]))
-        to_start = self.options.num_trials - self.started
+        to_start = int(self._limit) - self.started
         slack = self._drops.slack(to_start, len(self._named))
         while slack <= 0 and (found := self._drops.update(to_start, self._is_waiting)):
             lost += self._name(found)

@@ -43,6 +43,18 @@ def test_synchronous(chosen: tuple[str, dict[str, Any]], workers: int, steps: li
 
 
 @RELAXED
+@given(scheduler_options(("pasha",)), st.integers(1, 9), actions)
+def test_pasha(chosen: tuple[str, dict[str, Any]], workers: int, steps: list[Any]) -> None:
+    run_actions(chosen, workers, steps)
+
+
+@RELAXED
+@given(scheduler_options(("median",)), st.integers(1, 9), actions)
+def test_median(chosen: tuple[str, dict[str, Any]], workers: int, steps: list[Any]) -> None:
+    run_actions(chosen, workers, steps)
+
+
+@RELAXED
 @given(scheduler_options(), st.integers(0, 10**6))
 def test_in_bursts(chosen: tuple[str, dict[str, Any]], seed: int) -> None:
     """All workers ask until nothing is to be had, then nearly all report: many places at once, everywhere."""
@@ -77,6 +89,23 @@ LONG: list[tuple[str, dict[str, Any]]] = [
     ("promotion", BASE | {"failed_places": "held", "keep_size_ratios": True, "reduction_factor": 2.2}),
     ("promotion", BASE | {"reduction_factor": 2.2, "num_trials": None}),
     ("promotion", BASE | {"reduction_factor": 1.2, "max_t": 6, "num_trials": 60}),
+]
+ONE = {name: value for name, value in BASE.items() if name != "brackets"}
+LONG += [
+    ("pasha", ONE | {"max_t": 243}),
+    ("pasha", ONE | {"epsilon": 0, "straight_on": False, "mode": "min"}),
+    ("pasha", ONE | {"epsilon": 2, "max_t": 81, "retries": 1}),
+    ("pasha", ONE | {"epsilon": 0.5, "reduction_factor": 2, "failed_places": "held"}),
+    ("pasha", ONE | {"max_t": 200, "reduction_factor": 1.5, "keep_size_ratios": True, "num_trials": 80}),
+    ("pasha", ONE | {"max_t": 81, "reduction_factor": 2, "num_trials": None, "straight_on": False}),
+    ("pasha", ONE | {"epsilon": 5, "num_trials": 60}),
+]
+EVEN = {"max_t": 12, "grace_period": 2, "num_trials": 60}
+LONG += [
+    ("median", EVEN),
+    ("median", EVEN | {"interval": 3, "min_samples": 5, "mode": "min", "retries": 1}),
+    ("median", EVEN | {"interval": 1, "among": "recorded"}),
+    ("median", EVEN | {"interval": 4, "among": "recorded", "min_samples": 4, "num_trials": None}),
 ]
 SYNC = {"max_t": 27, "grace_period": 1, "reduction_factor": 3, "num_trials": 120}
 LONG += [

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from .naive_async import NaiveFifo, NaivePromotion, NaiveStopping
 from .naive_base import NaiveScheduler
 from .naive_levels import Grid, hyperband_size
+from .naive_median import NaiveMedian, even_levels
+from .naive_pasha import NaivePasha
 from .naive_sync import NaiveSync
 
 
@@ -32,17 +34,24 @@ def make_naive(
     quota: str = "actual",
     overlap: bool = False,
     n_formula: str = "ceil",
+    epsilon: float | None = None,
+    interval: float | None = None,
+    among: str = "completed",
+    min_samples: int = 1,
 ) -> NaiveScheduler:
     """Return the naive scheduler of that type; options of other types are ignored."""
     if type == "fifo":
         return NaiveFifo(max_t, mode=mode, num_trials=num_trials, retries=retries)
+    if type == "median":
+        levels = even_levels(grace_period, interval, max_t, resource_type)
+        return NaiveMedian(levels, among, min_samples, mode, num_trials, retries)
     grid = Grid(grace_period, max_t, reduction_factor, resource_type)
     if type in ("sha", "hyperband"):
         plan = sha_plan(grid, n) if type == "sha" else hyperband_plan(grid, n_formula)
         return NaiveSync(
             grid.eta, plan, quota=quota, overlap=overlap, mode=mode, num_trials=num_trials, retries=retries
         )
-    kind = {"stopping": NaiveStopping, "promotion": NaivePromotion}[type]
+    kind = {"stopping": NaiveStopping, "promotion": NaivePromotion, "pasha": NaivePasha}[type]
     scheduler = kind(
         grid,
         brackets=brackets,
@@ -59,6 +68,8 @@ def make_naive(
         scheduler.straight_on = straight_on
         scheduler.keep_size_ratios = keep_size_ratios
         scheduler.failed_places = failed_places
+    if isinstance(scheduler, NaivePasha):
+        scheduler.given = epsilon
     return scheduler
 
 

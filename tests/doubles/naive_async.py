@@ -80,7 +80,7 @@ class NaiveStopping(NaiveBrackets):
     def decide(self, trial: Trial, rung: Rung, before: list[Score], new: Score) -> Verdict:
         return Verdict.CONTINUE if goes_on(self.rule, before, new, self.eta) else Verdict.STOP
 
-    def cutoff(self, before: list[Score], new: Score) -> float | None:
+    def cutoff(self, trial: Trial, before: list[Score], new: Score) -> float | None:
         if not self.rule.startswith("quantile"):
             return None
         cut = cutoff(self.rule, before, new, self.eta)

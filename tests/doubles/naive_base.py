@@ -73,7 +73,7 @@ class NaiveScheduler:
     def decide(self, trial: Trial, rung: Rung, before: list[Score], new: Score) -> Verdict:
         raise NotImplementedError
 
-    def cutoff(self, before: list[Score], new: Score) -> float | None:
+    def cutoff(self, trial: Trial, before: list[Score], new: Score) -> float | None:
         return None
 
     def after_tell(self, trial: Trial) -> None:
@@ -148,7 +148,7 @@ class NaiveScheduler:
             if trial.passed == len(trial.levels):
                 verdict, cutoff = Verdict.COMPLETE, None
             else:
-                cutoff = self.cutoff(before, new)
+                cutoff = self.cutoff(trial, before, new)
                 verdict = self.decide(trial, rung, before, new)
             milestones.append(Milestone(level, len(before), cutoff, verdict))
             trial.status = STATUS[verdict]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from .pair import Pair
 
-TYPES = ("stopping", "promotion", "sha", "hyperband", "fifo")
+TYPES = ("stopping", "promotion", "sha", "hyperband", "pasha", "median", "fifo")
 VALUES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, math.nan, math.inf, -math.inf, None)
 KINDS = ("error", "oom", "lost", "preempted")
 OPS = (*["ask"] * 8, *["reach"] * 9, "skip", "below", "below", "fail", "fail", "illegal", "reload", "dropped")
@@ -32,12 +32,17 @@ def scheduler_options(draw: Any, types: tuple[str, ...] = TYPES) -> tuple[str, d
         "seed": draw(st.integers(0, 20)),
     }
     draw_resources(draw, options)
-    if type == "fifo":
+    if type == "median":
+        draw_median_options(draw, options)
+    elif type == "fifo":
         del options["grace_period"], options["reduction_factor"]
     elif type in ("sha", "hyperband"):
         options |= {"quota": draw(st.sampled_from(["actual", "nominal"])), "overlap": flag(draw)}
         options |= {"n": draw(st.integers(1, 20))} if type == "sha" else {}
         options |= {"n_formula": draw(st.sampled_from(["ceil", "floor"]))} if type == "hyperband" else {}
+    elif type == "pasha":
+        options["epsilon"] = draw(st.sampled_from([None, None, None, 0, 0.25, 1, 2.0]))
+        draw_promotion_options(draw, options)
     else:
         draw_bracket_options(draw, type, options)
     return type, options
@@ -54,6 +59,16 @@ def draw_resources(draw: Any, options: dict[str, Any]) -> None:
     options["reduction_factor"] = draw(st.sampled_from(ETAS))
 
 
+def draw_median_options(draw: Any, options: dict[str, Any]) -> None:
+    del options["reduction_factor"]
+    step = (
+        st.integers(1, 5) if options.get("resource_type") != "float" else st.sampled_from([0.1, 0.5, 1.0, 2])
+    )
+    options |= {"interval": draw(step)} if flag(draw) else {}
+    options["among"] = draw(st.sampled_from(["completed", "recorded"]))
+    options["min_samples"] = draw(st.sampled_from([1, 1, 2, 3]))
+
+
 def draw_bracket_options(draw: Any, type: str, options: dict[str, Any]) -> None:
     options["brackets"] = draw(st.integers(1, 5))
     options["bracket_sampling"] = draw(st.sampled_from(["softmax", "hyperband"]))
@@ -61,9 +76,13 @@ def draw_bracket_options(draw: Any, type: str, options: dict[str, Any]) -> None:
     if type == "stopping":
         options["rule"] = draw(st.sampled_from(["quantile", "quantile-inclusive", "rank", "top-k"]))
     else:
-        options["straight_on"] = flag(draw)
-        options["keep_size_ratios"] = flag(draw)
-        options["failed_places"] = draw(st.sampled_from(["passed-on", "held"]))
+        draw_promotion_options(draw, options)
+
+
+def draw_promotion_options(draw: Any, options: dict[str, Any]) -> None:
+    options["straight_on"] = flag(draw)
+    options["keep_size_ratios"] = flag(draw)
+    options["failed_places"] = draw(st.sampled_from(["passed-on", "held"]))
 
 
 actions = st.lists(

@@ -1,0 +1,190 @@
+"""The median rule: a trial is stopped that never was as good as the median of running averages.
+
+Golovin et al., "Google Vizier: A Service for Black-Box Optimization", KDD 2017, section 3.2.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import inf, nan
+from typing import Final
+
+from hbsim.core.cuts import Quantile
+from hbsim.core.levels import Levels
+from hbsim.core.options import Options
+from hbsim.core.packing import pack_rungs, unpack_rungs
+from hbsim.core.scheduler import ENDED, Scheduler
+from hbsim.core.trials import COMPLETE, COMPLETED, CONTINUE, RETURNED, RUNNING, STOP, WAITING
+
+__all__ = ["Median"]
+
+UNIT: Final = 1074  # every float is a whole multiple of 2**-1074
+HALF: Final = Fraction(2)  # the (1 - 1/2) quantile
+
+
+class Curve:
+    """What a trial that is under way has reported at its milestones.
+
+    Averages are the floats nearest to the exact ones, so that equal values have themselves as average. An
+    average that a non-number is part of is -inf: worse than any number.
+    """
+
+    __slots__ = ("averages", "best", "total")
+
+    def __init__(self) -> None:
+        self.best = -inf
+        self.total: int | None = 0  # in 2**-1074; None after a non-number
+        self.averages: list[float] = []  # up to each milestone
+
+    def add(self, value: float) -> None:
+        """Take in the value at the next milestone."""
+        if value > self.best:
+            self.best = value
+        if value == -inf:
+            self.total = None
+        if self.total is None:
+            self.averages.append(-inf)
+            return
+        numerator, denominator = value.as_integer_ratio()
+        self.total += numerator << (UNIT + 1 - denominator.bit_length())
+        self.averages.append(self.total / ((len(self.averages) + 1) << UNIT))
+
+
+class Rung:
+    """What was recorded at one milestone, in order, and the running averages up to it."""
+
+    __slots__ = ("averages", "trials", "values")
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+        self.trials: list[int] = []
+        self.averages = Quantile(HALF)
+
+
+class Median(Scheduler):
+    """Stops a trial whose best value so far is worse than the median of the running averages of others.
+
+    Milestones are at `grace_period`, then every `interval`, and at R. Bests and averages are over the
+    values at milestones, since the core sees no others. A milestone's population are the trials that
+    have completed, ended by themselves included (as far as they came), or with ``among="recorded"`` all
+    others that were recorded there before. While it is smaller than `min_samples` no trial is stopped.
+    The median of an even number lies halfway between the two in the middle.
+
+    What is no number is worse than any number, and so is an average that it is part of; a median in
+    which such an average has weight is no cutoff, and every trial with a number goes on. A trial that has
+    had no number yet is stopped.
+
+    Cost: O(log n) a milestone, by two heaps; a completed trial costs that at each of its milestones.
+    """
+
+    def __init__(self, options: Options, geometry: Levels) -> None:
+        super().__init__(options, geometry)
+        self._rungs = [Rung() for _ in self.levels]
+        self._curves: dict[int, Curve] = {}  # of trials under way
+        self._least = options.min_samples
+        self._of_recorded = options.among == "recorded"
+
+    # Choosing
+
+    def _has_work(self) -> bool:
+        return self.started < self._limit
+
+    def _choose(self) -> int:
+        return self._start(0) if self.started < self._limit else -1
+
+    # Deciding
+
+    def reach(self, trial: int, value: float) -> int:
+        """Record that a running trial stands at its next milestone; see `Scheduler.reach`."""
+        value *= self._sign
+        if not -inf < value < inf:
+            value = -inf
+        at = self._at[trial]
+        self._at[trial] = at + 1
+        rung = self._rungs[at]
+        self.n_before = self._position[trial] = len(rung.values)
+        rung.values.append(value)
+        rung.trials.append(trial)
+        curve = self._curves.get(trial)
+        if curve is None:
+            curve = self._curves[trial] = Curve()
+        curve.add(value)
+        self.cutoff = None
+        self._cutoff[trial] = nan
+        code = COMPLETE if at == self._top else self._judge(trial, rung, curve)
+        self._code[trial] = code
+        if code:
+            self._end(trial, code)
+        return code
+
+    def _judge(self, trial: int, rung: Rung, curve: Curve) -> int:
+        """Hold a trial against the others at a milestone below R."""
+        others = rung.averages
+        code = CONTINUE
+        if others.n >= self._least:
+            cutoff, best = others.value, curve.best
+            if cutoff is not None:
+                self.cutoff = self._cutoff[trial] = cutoff * self._sign + 0.0  # no -0.0
+            if best == -inf or (cutoff is not None and best < cutoff):
+                code = STOP
+        if self._of_recorded:
+            others.add(curve.averages[-1])
+        return code
+
+    def _end(self, trial: int, code: int) -> None:
+        self._status[trial] = ENDED[code]
+        self.running -= 1
+        if self._reported:
+            self._reported.pop(trial, None)
+        curve = self._curves.pop(trial)
+        if code == COMPLETE:
+            self._join(curve)
+
+    def _join(self, curve: Curve) -> None:
+        """Add the running averages of a trial that has completed to their milestones."""
+        if not self._of_recorded:
+            for rung, average in zip(self._rungs[:-1], curve.averages, strict=False):
+                rung.averages.add(average)
+
+    def _lose(self, trial: int, at: int) -> None:
+        self._curves.pop(trial, None)
+
+    def _leave(self, trial: int, at: int) -> None:
+        curve = self._curves.pop(trial, None)
+        if curve is not None:
+            self._join(curve)
+
+    # Looking and keeping
+
+    def standing_since(self, trial: int) -> str:
+        """Return what became of a trial since its last milestone; and its best, where that counted there."""
+        since = super().standing_since(trial)
+        at = self._at[trial]
+        if not 0 < at <= self._top:
+            return since
+        values = [rung.values[rung.trials.index(trial)] for rung in self._rungs[:at]]
+        best = max(values)
+        if best == values[-1]:
+            return since
+        return f"What counted is its best value so far, {best * self._sign + 0.0:g}. {since}".rstrip()
+
+    def _rung_values(self, trial: int) -> list[float]:
+        return self._rungs[self._at[trial] - 1].values
+
+    def _extra_state(self) -> dict[str, object]:
+        return {"rungs": pack_rungs((rung.values, rung.trials) for rung in self._rungs)}
+
+    def _load_extra(self, state: dict[str, object]) -> None:
+        curves = [Curve() for _ in range(self.started)]
+        for rung, (values, trials) in zip(self._rungs, unpack_rungs(state["rungs"]), strict=True):
+            rung.values, rung.trials = values, trials
+            for value, trial in zip(values, trials, strict=True):
+                curves[trial].add(value)
+                if self._of_recorded:
+                    rung.averages.add(curves[trial].averages[-1])
+        for trial, curve in enumerate(curves):
+            status = self._status[trial]
+            if status in (COMPLETED, RETURNED):
+                self._join(curve)
+            elif status in (RUNNING, WAITING) and curve.averages:
+                self._curves[trial] = curve

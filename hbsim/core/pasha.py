@@ -1,0 +1,128 @@
+"""PASHA: promotion whose maximum resource grows while the ranking of the best trials is not settled.
+
+Bohdal, Balles, Wistuba, Ermis, Archambeau, Zappella, "PASHA: Efficient HPO and NAS with Progressive
+Resource Allocation", ICLR 2023 (arXiv 2207.06940), algorithm 1 and section 4.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from hbsim.core.levels import Levels
+from hbsim.core.options import Options
+from hbsim.core.promotion import Promotion
+from hbsim.core.ranking import Noise, Ranking
+from hbsim.core.trials import PAUSED
+
+__all__ = ["Pasha"]
+
+
+class Pasha(Promotion):
+    """Promotes as the promotion type does, but no trial beyond the cap; the cap grows from level to level.
+
+    At first the cap is eta * r, the second level. Whenever a trial is recorded at the cap, all trials
+    recorded there are ranked by their values there, and by those one level below. Where the rankings do
+    not agree (see `hbsim.core.ranking`), the cap grows by one level; once it is R it stays, and all is
+    as in the promotion type. Only then is it decided whether the trial goes straight on. A trial
+    that is recorded at the cap pauses there, and may go on later if the cap grows.
+
+    Values within epsilon are equal. Unless it is given, epsilon is the 90th percentile of the distances,
+    at the cap, of the pairs of trials recorded there whose learning curves cross and cross back: one is
+    ahead, then behind, then ahead. **The paper looks for that in every epoch; the core sees values at
+    levels only, and so looks at levels only.** It takes three of them: with the first cap epsilon is 0.
+    After the cap has grown epsilon stays what it was until there is such a pair at the new cap. A
+    trial without a number at the cap ranks last there, and tells nothing of epsilon.
+
+    Cost: what promotion costs, and for a trial recorded at the cap, with m trials there, O(log m) and
+    three insertions into arrays (O(m), some microseconds for m = 100,000); where epsilon is estimated,
+    from the third level on, a comparison with each of the m curves, in NumPy, and O(log) and a float for
+    every pair that crosses back. No rung is sorted.
+    """
+
+    def __init__(self, options: Options, geometry: Levels) -> None:
+        super().__init__(options, geometry)
+        self._estimates = options.epsilon is None
+        self._epsilon = options.epsilon or 0.0
+        self._curves: dict[int, list[float]] = {}  # beyond the lowest level, to estimate epsilon
+        self._raise(min(1, self._top))
+
+    @property
+    def cap(self) -> float:
+        """The level beyond which no trial goes now."""
+        return self.levels[self._cap]
+
+    @property
+    def epsilon(self) -> float:
+        """The difference up to which values are equal now."""
+        return self._epsilon
+
+    def _raise(self, cap: int) -> None:
+        """Let trials go as far as the level of this index."""
+        self._cap = cap
+        self._ranking = Ranking()
+        self._noise = Noise(cap + 1) if self._estimates and 1 < cap < self._top else None
+        if cap == self._top:
+            self._curves = {}
+
+    def _decide(self, trial: int, at: int, value: float) -> int:
+        if at and self._cap < self._top:
+            below = self._rungs[0][at - 1].values[self._position[trial]]
+            self._follow(trial, value, below)
+            if at == self._cap:
+                self._rank(trial, value, below)
+        code = super()._decide(trial, at, value)
+        if at == self._cap:
+            self.cutoff = None
+        return code
+
+    def _follow(self, trial: int, value: float, below: float) -> None:
+        if self._estimates:
+            self._curves.setdefault(trial, [below]).append(value)
+
+    def _rank(self, trial: int, value: float, below: float) -> None:
+        """Rank a trial that is recorded at the cap; the cap grows if the ranking is not that below."""
+        self._compare(trial, value, below)
+        if self._noise is not None and self._noise.epsilon is not None:
+            self._epsilon = self._noise.epsilon
+        if not self._ranking.agrees(self._epsilon):
+            self._raise(self._cap + 1)
+
+    def _compare(self, trial: int, value: float, below: float) -> None:
+        self._ranking.add(value, below)
+        if self._noise is not None:
+            self._noise.add(self._curves[trial])
+
+    # Looking and keeping
+
+    def _since(self, trial: int) -> str:
+        at = self._at[trial] - 1
+        if self._status[trial] != PAUSED or at < self._cap:
+            return super()._since(trial)
+        rung = self._rungs[0][at]
+        return (
+            f"Now it is rank {rung.rank(self._position[trial])} of {len(rung.values)}, and no trial goes "
+            f"beyond {self.levels[at]} while those there rank as they did at {self.levels[at - 1]}."
+        )
+
+    def _extra_state(self) -> dict[str, object]:
+        return {**super()._extra_state(), "cap": self._cap, "epsilon": self._epsilon}
+
+    def _load_extra(self, state: dict[str, object]) -> None:
+        super()._load_extra(state)
+        cap = int(cast(int, state["cap"]))
+        if not min(1, self._top) <= cap <= self._top:
+            raise ValueError(f"the cap is level {cap} of {len(self.levels)}")
+        self._epsilon = float(cast(float, state["epsilon"]))
+        self._raise(cap)
+        if cap < self._top:
+            self._recall()
+
+    def _recall(self) -> None:
+        """Follow and compare the trials again, as they were recorded."""
+        rungs = self._rungs[0][: self._cap + 1]
+        values = [dict(zip(rung.trials, rung.values, strict=True)) for rung in rungs]
+        for at in range(1, self._cap + 1):
+            for trial, value in values[at].items():
+                self._follow(trial, value, values[at - 1][trial])
+        for trial, value in values[self._cap].items() if self._cap else ():
+            self._compare(trial, value, values[self._cap - 1][trial])
