@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import ssl
 import warnings
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -52,7 +53,11 @@ def is_trusted(options: Dask) -> bool:
 
 
 async def start_cluster(
-    options: Dask, stack: AsyncExitStack, say: Callable[[str], None], processes: int | None = 1
+    options: Dask,
+    stack: AsyncExitStack,
+    say: Callable[[str], None],
+    processes: int | None = 1,
+    threads: int | None = None,
 ) -> Started:
     """Start the Dask cluster that is asked for, or find it.
 
@@ -69,6 +74,8 @@ async def start_cluster(
         Given lines for people on what takes a while.
     processes : int or None
         Workers a host, where they are started here; None: one a core there.
+    threads : int or None
+        How many threads each of these computes with; None: it only starts trials, which say so themselves.
 
     Raises
     ------
@@ -91,22 +98,29 @@ async def start_cluster(
     if options.hosts:
         from hbsim.executors.dask.ssh_cluster import start_ssh_cluster
 
-        address, security, expected = await start_ssh_cluster(options, stack, say, processes)
+        address, security, expected = await start_ssh_cluster(options, stack, say, processes, threads)
     else:
         from hbsim.executors.dask.here import start_here
 
-        address, security, expected = await start_here(stack, say, processes)
+        address, security, expected = await start_here(stack, say, processes, threads)
     return Started(address, security, trusted, expected)
 
 
 def _check_installed(options: Dask) -> None:
     needed = ("distributed", "asyncssh") if options.hosts else ("distributed",)
     for name in needed:
-        if importlib.util.find_spec(name) is None:
+        if not _is_installed(name):
             field = "hosts" if options.hosts else "scheduler_address"
             value = ",".join(options.hosts) if options.hosts else options.scheduler_address
             rule = f'needs the package {name}: pip install "hbsim[dask]"'
             raise ParameterError(field if value else "executor", value or "dask", rule)
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ImportError:  # something else that finds modules says so
+        return False
 
 
 def _danger(options: Dask) -> str:
@@ -140,7 +154,18 @@ def _security(options: Dask) -> Any:
     try:
         security.get_connection_args("client")
     except OSError as error:  # ssl.SSLError is one
-        field, value = next(((name, str(file)) for name, file in files.items() if file), ("tls_ca", None))
-        rule = f"these certificates cannot be used: {' '.join(str(error).split())}"
+        field, rule = _wrong_file(security, error)
+        value = None if files[field] is None else str(files[field])
         raise ParameterError(field, value, rule) from None
     return security
+
+
+def _wrong_file(security: Any, error: OSError) -> tuple[str, str]:
+    """Return which of the files cannot be used, and why not."""
+    for field, file in (("tls_ca", security.tls_ca_file), ("tls_cert", security.tls_client_cert)):
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
+        except OSError as problem:
+            return field, f"must be a file with certificates, PEM: {' '.join(str(problem).split())}"
+    said = " ".join(str(error).split())
+    return "tls_key", f"must be the private key of tls_cert, PEM, without a passphrase: {said}"

@@ -17,14 +17,14 @@ from typing import Any
 from hbsim.errors import ParameterError
 from hbsim.executors.dask.certificates import security_of, temporary
 from hbsim.executors.dask.quiet import quiet
-from hbsim.executors.dask.servers import PATIENCE, WORKER, config, server_options
+from hbsim.executors.dask.servers import PATIENCE, config, server_options, worker_options
 from hbsim.executors.dask.tether import KEEPS
 
 __all__ = ["start_here"]
 
 
 async def start_here(
-    stack: AsyncExitStack, say: Callable[[str], None], processes: int | None
+    stack: AsyncExitStack, say: Callable[[str], None], processes: int | None, threads: int | None
 ) -> tuple[str, Any, int]:
     """Start a scheduler and workers on the loopback, with certificates of their own.
 
@@ -36,6 +36,8 @@ async def start_here(
         Given a line on what is done.
     processes : int or None
         Workers; None: one a core.
+    threads : int or None
+        As in `config`.
 
     Returns
     -------
@@ -65,9 +67,9 @@ async def start_here(
     stack.push_async_callback(scheduler.close)
     await scheduler
     count = processes if processes is not None else _cores()
-    with dask.config.set(config(processes)):
+    with dask.config.set(config(threads)):
         inherited = dask.config.serialize(dask.config.global_config)
-    worker = {"cls": "distributed.Nanny", "opts": server | WORKER}
+    worker = {"cls": "distributed.Nanny", "opts": server | worker_options()}
     spec = json.dumps({str(number): worker for number in range(count)})
     words = ["run", folder, "here", "-m", "distributed.cli.dask_spec", scheduler.address, "--spec", spec]
     child = await _start(stack, words, {"DASK_INTERNAL_INHERIT_CONFIG": inherited})

@@ -37,6 +37,9 @@ class Dask:
         How `hosts` are reached: the user; the port; the file of the private key; the file of known hosts; the
         Python there, by default the one that runs here. What is not given is as OpenSSH's configuration has
         it.
+    ssh_timeout : float, optional
+        Seconds for each step of a start by SSH, in place of the usual ones: to connect (20), to find hbsim
+        there (60), to start the scheduler and the workers (120).
     tls : bool, optional
         With `hosts`: whether all connections are encrypted and authenticated, by certificates made for this
         run and sent by SSH. By default they are.
@@ -68,6 +71,7 @@ class Dask:
     ssh_key: Path | str | None = None
     ssh_known_hosts: Path | str | None = None
     ssh_python: str | None = None
+    ssh_timeout: float | None = None
     tls: bool | None = None
     tls_ca: Path | str | None = None
     tls_cert: Path | str | None = None
@@ -106,7 +110,7 @@ class Dask:
             raise ParameterError("scheduler_address", self.scheduler_address, rule)
 
     def _check_ssh(self) -> None:
-        for name in ("ssh_user", "ssh_port", "ssh_key", "ssh_known_hosts", "ssh_python"):
+        for name in ("ssh_user", "ssh_port", "ssh_key", "ssh_known_hosts", "ssh_python", "ssh_timeout"):
             if getattr(self, name) is not None and not self.hosts:
                 raise ParameterError(name, getattr(self, name), "needs hosts")
         for name in ("ssh_user", "ssh_python"):
@@ -116,6 +120,8 @@ class Dask:
         port = self.ssh_port
         if port is not None and not (type(port) is int and 0 < port < 65536):
             raise ParameterError("ssh_port", port, "must be a port, from 1 to 65535")
+        if self.ssh_timeout is not None and exact("ssh_timeout", self.ssh_timeout) <= 0:
+            raise ParameterError("ssh_timeout", self.ssh_timeout, "must be above 0, in seconds")
         _check_file("ssh_key", self.ssh_key)
         _check_file("ssh_known_hosts", self.ssh_known_hosts)
 

@@ -11,6 +11,7 @@ from typing import Final
 __all__ = ["agent_command", "agent_environment"]
 
 _MODULE: Final = "hbsim.executors.dask.agent"
+_OF_DASK: Final = ("DASK_INTERNAL_INHERIT_CONFIG", "__DASK_PARENT_PID")
 
 
 def agent_command() -> tuple[str, ...]:
@@ -29,9 +30,10 @@ def agent_environment(nanny: bool) -> dict[str, str]:
     """Return the environment of an agent: that of this Dask worker as it was before Dask's nanny.
 
     A nanny limits numerical libraries to one thread, for Dask's own tasks; trials get as many as their
-    workers have cores.
+    workers have cores. Nor has a trial that uses Dask itself the configuration that this worker was started
+    with, or does it belong to its process.
     """
-    environment = dict(os.environ)
+    environment = {name: value for name, value in os.environ.items() if name not in _OF_DASK}
     if nanny:
         import dask
 

@@ -6,16 +6,14 @@ from typing import Any, Final
 
 from hbsim.executors.dask.certificates import FILES
 from hbsim.executors.dask.tether import FOLDER
+from hbsim.executors.threads import THREAD_VARIABLES
 
-__all__ = ["PATIENCE", "WORKER", "config", "server_options"]
+__all__ = ["PATIENCE", "config", "server_options", "worker_options"]
 
 PATIENCE: Final = 120.0  # seconds until a start counts as failed: imports from network disks are slow
-WORKER: Final[dict[str, Any]] = {
-    "nthreads": 1,
-    "memory_limit": 0,  # trials are processes of their own, which Dask does not count
-    "death_timeout": PATIENCE,
-}
-_THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_BY_DASK: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # it says 1
+_ALL: Final = (*THREAD_VARIABLES, "POLARS_MAX_THREADS")
+_NANNY: Final = "distributed.nanny.pre-spawn-environ"
 
 
 def server_options(encrypted: bool, host: str) -> dict[str, Any]:
@@ -44,16 +42,27 @@ def server_options(encrypted: bool, host: str) -> dict[str, Any]:
     }
 
 
-def config(processes: int | None) -> dict[str, Any]:
+def worker_options(patience: float = PATIENCE) -> dict[str, Any]:
+    """Return what is added for a worker.
+
+    Parameters
+    ----------
+    patience : float
+        Seconds in which it must have found its scheduler.
+    """
+    # Trials are processes of their own, which Dask does not count.
+    return {"nthreads": 1, "memory_limit": 0, "death_timeout": patience}
+
+
+def config(threads: int | None) -> dict[str, Any]:
     """Return Dask's configuration for what is started.
 
     Parameters
     ----------
-    processes : int or None
-        Workers a host, as asked for. One that is alone runs trials, and how many threads their libraries
-        compute with is not Dask's to say.
+    threads : int or None
+        How many threads numerical libraries and Polars compute with in each worker. None: workers only start
+        trials, and how many threads those compute with is not Dask's to say.
     """
-    found: dict[str, Any] = {"logging.distributed": "info"}  # in the log are the addresses
-    if processes == 1:
-        found |= {f"distributed.nanny.pre-spawn-environ.{name}": None for name in _THREADS}
-    return found
+    names = _BY_DASK if threads is None else _ALL
+    # In the log are the addresses.
+    return {"logging.distributed": "info", **{f"{_NANNY}.{name}": threads for name in names}}

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from hbsim.errors import ParameterError
 from hbsim.executors.dask.options import Dask
-from hbsim.executors.dask.ssh_connect import brief, connect, python_word
+from hbsim.executors.dask.ssh_connect import brief, connect, limit, python_word, too_slow
 from hbsim.executors.dask.tether import KEEPS
 from hbsim.executors.dask.tether import PATIENCE as TETHER_PATIENCE
 from hbsim.executors.dask.versions import differences, versions
@@ -107,7 +107,11 @@ class Host:
     async def _look(self) -> dict[str, Any]:
         """Return what is installed there."""
         command = f"{self._python} -c {shlex.quote(_PROBE)}"
-        done = await self._connection.run(command, timeout=IMPORTS)
+        seconds = limit(self._options, IMPORTS)
+        try:
+            done = await self._connection.run(command, timeout=seconds)
+        except TimeoutError:
+            raise too_slow(self.name, "Python there has not looked for hbsim", seconds) from None
         for line in done.stdout.splitlines():  # a shell's start-up files may say something, too
             if line.startswith(_MARK):
                 found: dict[str, Any] = json.loads(line.removeprefix(_MARK))
@@ -131,11 +135,16 @@ class Host:
         command = f"{self._python} -P -m hbsim.executors.dask.tether keep"
         self._keeper = await self._connection.create_process(command)
         self._keeper.stdin.write(json.dumps(dict(files)) + "\n")
-        async with asyncio.timeout(IMPORTS):
-            async for line in self._keeper.stdout:
-                if line.startswith(KEEPS):
-                    return str(line.removeprefix(KEEPS).rstrip("\n"))
-            said = (await self._keeper.stderr.read()).strip().splitlines() or ["for no reason that it says"]
+        seconds = limit(self._options, IMPORTS)
+        try:
+            async with asyncio.timeout(seconds):
+                async for line in self._keeper.stdout:
+                    if line.startswith(KEEPS):
+                        return str(line.removeprefix(KEEPS).rstrip("\n"))
+                said = (await self._keeper.stderr.read()).strip().splitlines()
+        except TimeoutError:
+            raise too_slow(self.name, "the tether there has not started", seconds) from None
+        said = said or ["for no reason that it says"]
         raise self._wrong(f"a folder for temporary files cannot be made there ({said[-1]})")
 
     def _wrong(self, rule: str) -> ParameterError:

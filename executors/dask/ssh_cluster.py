@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from importlib import import_module
 from typing import Any, Final
@@ -12,9 +12,9 @@ from hbsim.errors import ParameterError
 from hbsim.executors.dask.certificates import security_of, temporary
 from hbsim.executors.dask.options import Dask
 from hbsim.executors.dask.quiet import Kept, quiet
-from hbsim.executors.dask.servers import PATIENCE, WORKER, config, server_options
+from hbsim.executors.dask.servers import PATIENCE, config, server_options, worker_options
 from hbsim.executors.dask.ssh import Hosts
-from hbsim.executors.dask.ssh_connect import brief, connect_options, python_word
+from hbsim.executors.dask.ssh_connect import brief, connect_options, limit, python_word, too_slow
 from hbsim.executors.dask.where import is_loopback
 
 __all__ = ["start_ssh_cluster"]
@@ -24,7 +24,11 @@ _LAST: Final = 12  # lines of what was said, for an error
 
 
 async def start_ssh_cluster(
-    options: Dask, stack: AsyncExitStack, say: Callable[[str], None], processes: int | None
+    options: Dask,
+    stack: AsyncExitStack,
+    say: Callable[[str], None],
+    processes: int | None,
+    threads: int | None,
 ) -> tuple[str, Any, int]:
     """Start a scheduler on the first host, and workers on all.
 
@@ -38,6 +42,8 @@ async def start_ssh_cluster(
         Given a line on what is done.
     processes : int or None
         Workers a host; None: one a core there.
+    threads : int or None
+        As in `config`.
 
     Returns
     -------
@@ -64,20 +70,23 @@ async def start_ssh_cluster(
     await hosts.open({} if made is None else made.files())
     dask: Any = import_module("distributed")
     security = dask.Security(require_encryption=False) if made is None else security_of(made)
-    cluster = _Cluster(options, hosts, security, processes)
+    cluster = _Cluster(options, hosts, security, processes, threads)
     stack.push_async_callback(cluster.close)
+    seconds = limit(options, PATIENCE)
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(seconds):
             await cluster.start()
     except Exception as error:
-        raise ParameterError("hosts", ",".join(names), _failure(error, kept)) from None
+        raise _failure(error, kept, names, cluster.waiting, seconds) from None
     return cluster.address, security, cluster.expected
 
 
 class _Cluster:
     """Dask's own SSH cluster, with what it needs to fail early and to leave nothing behind."""
 
-    def __init__(self, options: Dask, hosts: Hosts, security: Any, processes: int | None) -> None:
+    def __init__(
+        self, options: Dask, hosts: Hosts, security: Any, processes: int | None, threads: int | None = None
+    ) -> None:
         names = [options.hosts[0], *options.hosts]
         encrypted = bool(security.require_encryption)
         local = all(map(is_loopback, names))
@@ -95,13 +104,14 @@ class _Cluster:
             security=security,
         )
         self._starts = _Starts()
-        self._config = config(processes)
+        self._config = config(threads)
+        worker = worker_options(limit(options, PATIENCE))
         self.expected = 0
         self._cluster.scheduler_spec = self._tracked(self._cluster.scheduler_spec)
         for number, name in enumerate(options.hosts):
             count = hosts[name].cores if processes is None else processes
             spec = self._cluster.worker_spec[number] = self._tracked(self._cluster.worker_spec[number])
-            spec["options"]["kwargs"] = {**servers[name], **WORKER, "n_workers": count}
+            spec["options"]["kwargs"] = {**servers[name], **worker, "n_workers": count}
             self.expected += count
 
     def _tracked(self, spec: dict[str, Any]) -> dict[str, Any]:
@@ -112,6 +122,11 @@ class _Cluster:
         """The scheduler's address."""
         address: str = self._cluster.scheduler_address
         return address
+
+    @property
+    def waiting(self) -> list[tuple[str, str]]:
+        """What is being started and is not up yet: scheduler or worker, and the host."""
+        return self._starts.waiting()
 
     async def start(self) -> None:
         """Start the scheduler, then the workers; raise as soon as one cannot be started."""
@@ -142,6 +157,11 @@ class _Starts:
         self._tasks: list[asyncio.Task[Any]] = []
         self._failed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._processes: list[Any] = []
+        self._waiting: dict[Any, tuple[str, str]] = {}
+
+    def waiting(self) -> list[tuple[str, str]]:
+        """Return what is not up yet: its kind, and the host."""
+        return list(self._waiting.values())
 
     async def until_done(self, start: Coroutine[Any, Any, None]) -> None:
         """Wait until all have started; raise what the first raises, and leave the others to `cancel`."""
@@ -160,10 +180,12 @@ class _Starts:
         class Tracked(kind):  # type: ignore[misc]
             async def start(self) -> None:
                 starts._processes.append(self)
+                starts._waiting[self] = (kind.__name__.lower(), str(self.address))
                 if (task := asyncio.current_task()) not in (None, starts._all):
                     starts._tasks.append(task)
                 try:
                     await super().start()
+                    del starts._waiting[self]
                 except Exception as error:
                     if not starts._failed.done():
                         starts._failed.set_result(error)
@@ -195,7 +217,15 @@ class _Starts:
         await asyncio.gather(*(connection.wait_closed() for connection in open_ones))
 
 
-def _failure(error: Exception, kept: Kept) -> str:
-    said = dict.fromkeys(" ".join(line.split()) for line in kept.lines if line.strip())
-    what = f"it took more than {PATIENCE:g} s" if isinstance(error, TimeoutError) else brief(error)
-    return "; ".join([f"the Dask cluster cannot be started there: {what}", *list(said)[-_LAST:]])
+def _failure(
+    error: Exception, kept: Kept, names: Sequence[str], waiting: Sequence[tuple[str, str]], seconds: float
+) -> ParameterError:
+    said = list(dict.fromkeys(" ".join(line.split()) for line in kept.lines if line.strip()))[-_LAST:]
+    if isinstance(error, TimeoutError) and waiting:
+        kind = waiting[0][0]
+        late = dict.fromkeys(host for one, host in waiting if one == kind)
+        found = too_slow(",".join(late), f"the Dask {kind} there has not started", seconds)
+        return ParameterError("hosts", found.value, "; ".join([found.rule, *said]))
+    what = f"it took more than {seconds:g} s" if isinstance(error, TimeoutError) else brief(error)
+    rule = "; ".join([f"the Dask cluster cannot be started there: {what}", *said])
+    return ParameterError("hosts", ",".join(names), rule)

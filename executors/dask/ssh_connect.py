@@ -13,18 +13,28 @@ from hbsim.errors import ParameterError
 from hbsim.executors.dask.options import Dask
 from hbsim.executors.dask.where import is_loopback
 
-__all__ = ["brief", "connect", "connect_options", "python_word"]
+__all__ = ["brief", "connect", "connect_options", "limit", "python_word", "too_slow"]
 
 PATIENCE: Final = 20.0  # seconds until a host that does not answer counts as gone
 _KINDS: Final = {"TimeoutError": "no answer for too long"}
+
+
+def limit(options: Dask, usual: float) -> float:
+    """Return the seconds that a step of a start may take: as asked for, else the usual ones."""
+    return usual if options.ssh_timeout is None else float(options.ssh_timeout)
+
+
+def too_slow(host: str, step: str, seconds: float) -> ParameterError:
+    """Return what is said of a step that took too long, `step` being a sentence without an end."""
+    return ParameterError("hosts", host, f"{step} within {seconds:g} s; more time is ssh_timeout")
 
 
 def connect_options(options: Dask, host: str) -> dict[str, Any]:
     """Return what `asyncssh.connect` is given for a host; the rest is as OpenSSH's configuration has it."""
     # Routers forget connections on which nothing is sent.
     found: dict[str, Any] = {
-        "connect_timeout": PATIENCE,
-        "login_timeout": PATIENCE,
+        "connect_timeout": limit(options, PATIENCE),
+        "login_timeout": limit(options, PATIENCE),
         "keepalive_interval": 30,
         "keepalive_count_max": 10,
     }
@@ -85,11 +95,20 @@ def _refused(options: Dask, host: str, error: Exception) -> ParameterError:
         return ParameterError("ssh_key", str(options.ssh_key), rule)
     elif isinstance(error, socket.gaierror):
         rule = f"has no address that is known here ({brief(error)})"
+    elif _is_late(error):
+        return too_slow(host, f"there is no connection by SSH on port {port}", limit(options, PATIENCE))
     elif isinstance(error, OSError):
         rule = f"no SSH server answers on port {port} ({brief(error)}); another is ssh_port"
     else:
         rule = f"SSH failed: {brief(error)}"
     return ParameterError("hosts", host, rule)
+
+
+def _is_late(error: Exception) -> bool:
+    """Whether a limit of ours was over: of the network, which has no number then, or of the login."""
+    if isinstance(error, TimeoutError):
+        return error.errno is None
+    return "login timeout" in str(error).lower()
 
 
 def _effective(options: Dask, host: str) -> tuple[str, int]:

@@ -51,7 +51,7 @@ def started(remote: Remote, loop: Loop) -> Iterator[Where]:
     """
 
     async def start(stack: AsyncExitStack) -> Where:
-        found = await start_cluster(remote.options, stack, remote.say, remote.processes)
+        found = await start_cluster(remote.options, stack, remote.say, remote.processes, threads=1)
         return Where(remote, found.address, found.security, found.expected or 0)
 
     with loop.keeping(start) as where:

@@ -62,6 +62,14 @@ class DaskOptions:
         str | None,
         word("--ssh-python", panel=DASK, metavar="FILE", help="Python on --hosts (default: as here)."),
     ] = None
+    ssh_timeout: Annotated[
+        float | None,
+        number(
+            "--ssh-timeout",
+            panel=DASK,
+            help="Seconds for each step of a start by SSH: connecting (20), imports (60), Dask (120).",
+        ),
+    ] = None
     tls: Annotated[
         bool | None,
         flag(

@@ -106,9 +106,16 @@ def check_executor(executor: Executor) -> Dask | None:
     if not isinstance(executor, Dask) and executor != "dask":
         rule = f"must be local, dask or an hbsim.Dask.{nearest(str(executor), EXECUTORS)}"
         raise ParameterError("executor", executor, rule)
-    if find_spec("distributed") is None:
+    if not _has_dask():
         raise ParameterError("executor", "dask", 'needs Dask: pip install "hbsim[dask]"')
     return executor if isinstance(executor, Dask) else Dask()
+
+
+def _has_dask() -> bool:
+    try:
+        return find_spec("distributed") is not None
+    except ImportError:  # something else that finds modules says so
+        return False
 
 
 def check_share(dask: Dask | None, workers: int | None, resource: Mapping[str, object] | None) -> None:

@@ -41,7 +41,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return called
 
 
-SSH = "--ssh-user me --ssh-port 2222 --ssh-key key --ssh-known-hosts hosts --ssh-python py --tls"
+SSH = "--ssh-user me --ssh-port 2222 --ssh-key key --ssh-known-hosts hosts --ssh-python py --ssh-timeout 90 --tls"
 TLS = "--tls-ca ca.pem --tls-cert cert.pem --tls-key key.pem"
 
 
@@ -64,6 +64,7 @@ TLS = "--tls-ca ca.pem --tls-cert cert.pem --tls-key key.pem"
                 "ssh_key": "key",
                 "ssh_known_hosts": "hosts",
                 "ssh_python": "py",
+                "ssh_timeout": 90,
                 "tls": True,
             },
         ),

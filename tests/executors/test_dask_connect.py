@@ -54,7 +54,8 @@ def test_a_cluster_here_that_nobody_else_gets_into(tmp_path, monkeypatch, capfd)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    for name in ("MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
+        monkeypatch.delenv(name, raising=False)
 
     async def use() -> None:
         async with AsyncExitStack() as stack:
@@ -69,9 +70,9 @@ def test_a_cluster_here_that_nobody_else_gets_into(tmp_path, monkeypatch, capfd)
             given = {"security": started.security, "asynchronous": True, "set_as_default": False}
             async with distributed.Client(started.address, **given) as client:
                 await client.wait_for_workers(1, timeout=PATIENCE)
-                names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TMPDIR")
+                names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS", "TMPDIR")
                 found = [list((await client.run(os.getenv, name)).values()) for name in names]
-            assert found == [["3"], [None], [str(tmp_path)]]
+            assert found == [["3"], [None], [None], [str(tmp_path)]]
             assert _marked(f"TMPDIR={tmp_path}") != {}
         assert len(asyncio.all_tasks()) == 1
 
@@ -168,7 +169,7 @@ def test_an_address_elsewhere_without_tls():
 
 
 def test_hosts_elsewhere_without_tls(monkeypatch):
-    async def no_start(options, stack, say, processes):
+    async def no_start(options, stack, say, processes, threads):
         return "tcp://10.0.0.1:1", None, 2
 
     monkeypatch.setattr("hbsim.executors.dask.ssh_cluster.start_ssh_cluster", no_start)
@@ -198,16 +199,35 @@ def test_an_address_with_tls(tmp_path):
     }
 
 
-def test_certificates_that_are_missing_or_broken(tmp_path):
+def test_certificates_that_are_missing():
     with pytest.raises(ParameterError, match="is needed for a tls:// address") as caught:
         _started(Dask(scheduler_address="tls://gpu1:8786"))
     assert caught.value.field == "tls_ca"
+
+
+@pytest.mark.parametrize("broken", ["ca", "cert", "key"])
+@pytest.mark.parametrize("text", ["nothing of the kind", ""])
+def test_the_file_that_cannot_be_used_is_named(broken, text, tmp_path):
     make_certificates(tmp_path)
-    (tmp_path / "cert.pem").write_text("nothing of the kind")
-    ca, cert, key = (tmp_path / name for name in ("ca.pem", "cert.pem", "key.pem"))
-    options = Dask(scheduler_address="tls://gpu1:8786", tls_ca=ca, tls_cert=cert, tls_key=key)
-    with pytest.raises(ParameterError, match="these certificates cannot be used"):
-        _started(options)
+    (tmp_path / f"{broken}.pem").write_text(text)
+    error = _refusal_of(tmp_path, tmp_path)
+    assert (error.field, error.value) == (f"tls_{broken}", str(tmp_path / f"{broken}.pem"))
+    assert error.rule.startswith(("must be a file with certificates, PEM: ", "must be the private key of"))
+
+
+def test_a_key_of_another_certificate(tmp_path):
+    for name in ("one", "other"):
+        make_certificates(tmp_path / name)
+    error = _refusal_of(tmp_path / "one", tmp_path / "other")
+    assert (error.field, error.value) == ("tls_key", str(tmp_path / "other" / "key.pem"))
+    assert error.rule.startswith("must be the private key of tls_cert, PEM, without a passphrase: ")
+
+
+def _refusal_of(folder: Path, keys: Path) -> ParameterError:
+    files = {"tls_ca": folder / "ca.pem", "tls_cert": folder / "cert.pem", "tls_key": keys / "key.pem"}
+    with pytest.raises(ParameterError) as caught:
+        _started(Dask(scheduler_address="tls://gpu1:8786", **files))
+    return caught.value
 
 
 @pytest.mark.parametrize(
@@ -218,8 +238,14 @@ def test_certificates_that_are_missing_or_broken(tmp_path):
         (Dask(hosts=["localhost"]), "asyncssh", "hosts"),
     ],
 )
-def test_packages_that_are_not_installed(options, missing, field, monkeypatch):
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None if name == missing else name)
+@pytest.mark.parametrize("raises", [False, True])
+def test_packages_that_are_not_installed(options, missing, field, raises, monkeypatch):
+    def find(name: str) -> object:
+        if name == missing and raises:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return None if name == missing else name
+
+    monkeypatch.setattr(module.importlib.util, "find_spec", find)
     with pytest.raises(
         ParameterError, match=rf'needs the package {missing}: pip install "hbsim\[dask\]"'
     ) as got:

@@ -39,7 +39,13 @@ def test_nothing_has_to_be_given():
 
 
 def test_what_is_right_is_kept_as_it_was_given(file):
-    ssh = {"ssh_user": "me", "ssh_port": 2222, "ssh_python": "/opt/python", "ssh_key": str(file)}
+    ssh = {
+        "ssh_user": "me",
+        "ssh_port": 2222,
+        "ssh_python": "/opt/python",
+        "ssh_key": str(file),
+        "ssh_timeout": 60,
+    }
     given = {"hosts": ["a", "10.0.0.1", "fe80::1%eth0", "a"], **ssh, "ssh_known_hosts": file, "tls": False}
     given |= {"send": "folder", "storage": "s3://bucket/path", "lease": 2}
     options = Dask(**given)
@@ -76,7 +82,9 @@ def test_a_cluster_is_started_or_one_that_runs_is_used():
     refused("hosts", "goes without scheduler_address", hosts=["a"], scheduler_address=TLS)
 
 
-@pytest.mark.parametrize("name", ["ssh_user", "ssh_port", "ssh_key", "ssh_known_hosts", "ssh_python"])
+@pytest.mark.parametrize(
+    "name", ["ssh_user", "ssh_port", "ssh_key", "ssh_known_hosts", "ssh_python", "ssh_timeout"]
+)
 def test_what_is_for_ssh_needs_hosts(name):
     assert refused(name, "needs hosts", **{name: "any"}).value == "any"
     refused(name, "needs hosts", **{name: "any"}, scheduler_address=TLS)
@@ -85,6 +93,11 @@ def test_what_is_for_ssh_needs_hosts(name):
 @pytest.mark.parametrize("port", [0, -1, 65536, 22.0, "22", True])
 def test_ports(port):
     refused("ssh_port", "must be a port, from 1 to 65535", hosts=["a"], ssh_port=port)
+
+
+@pytest.mark.parametrize("seconds", [0, -1.0, float("inf"), "5", True])
+def test_a_limit_for_ssh_is_seconds(seconds):
+    refused("ssh_timeout", "", hosts=["a"], ssh_timeout=seconds)
 
 
 @pytest.mark.parametrize("name", ["ssh_user", "ssh_python"])

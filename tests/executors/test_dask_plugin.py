@@ -369,6 +369,16 @@ def test_an_agent_is_started_where_hbsim_is_found(monkeypatch, tmp_path):
     assert agent_command() == (sys.executable, "-m", "hbsim.executors.dask.agent")
 
 
+@pytest.mark.parametrize("nanny", [False, True])
+def test_a_trial_that_uses_dask_is_no_part_of_this_worker(nanny, monkeypatch):
+    names = ("DASK_INTERNAL_INHERIT_CONFIG", "__DASK_PARENT_PID")
+    for name in (*names, "DASK_TEMPORARY_DIRECTORY"):
+        monkeypatch.setenv(name, "1")
+    environment = agent_environment(nanny)
+    assert not set(names) & set(environment)
+    assert environment["DASK_TEMPORARY_DIRECTORY"] == "1"  # whoever runs this host says so
+
+
 def test_without_a_nanny_the_environment_is_as_it_is(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert agent_environment(nanny=False)["OMP_NUM_THREADS"] == "3"

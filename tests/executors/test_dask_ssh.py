@@ -128,7 +128,7 @@ def test_workers_for_every_core_without_tls(host):
             with warnings.catch_warnings():
                 warnings.simplefilter("error", HbsimWarning)  # all stays on this machine
                 started = await start_cluster(
-                    _options(host, hosts=["localhost"], tls=False), stack, print, None
+                    _options(host, hosts=["localhost"], tls=False), stack, print, None, threads=1
                 )
             assert started.address.startswith("tcp://127.0.0.1:")
             assert started.trusted
@@ -137,6 +137,8 @@ def test_workers_for_every_core_without_tls(host):
             given = {"asynchronous": True, "set_as_default": False}
             async with distributed.Client(started.address, **given) as client:
                 await client.wait_for_workers(started.expected, timeout=PATIENCE)
+                for name in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+                    assert set((await client.run(os.getenv, name)).values()) == {"1"}
 
     asyncio.run(use())
 
@@ -399,3 +401,34 @@ def test_the_configuration_of_openssh_holds(host, tmp_path, monkeypatch):
 )
 def test_python_is_one_word_of_a_shell(python, word):
     assert python_word(Dask(hosts=["a"], ssh_python=python)) == word
+
+
+# What takes too long
+
+
+def test_a_host_that_says_nothing():
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        error = _refusal(Dask(hosts=["127.0.0.1"], ssh_user="me", ssh_port=port, ssh_timeout=0.3))
+    assert (error.field, error.value) == ("hosts", "127.0.0.1")
+    late = "within 0.3 s; more time is ssh_timeout"
+    assert error.rule == f"there is no connection by SSH on port {port} {late}"
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds", "step"),
+    [
+        ("-c *", 1, "Python there has not looked for hbsim"),
+        ("*dask.tether keep*", 4, "the tether there has not started"),
+        ("*dask.tether run*Scheduler*", 4, "the Dask scheduler there has not started"),
+        ("*dask.tether run*Nanny*", 8, "the Dask worker there has not started"),
+    ],
+    ids=["look", "tether", "scheduler", "worker"],
+)
+def test_a_step_that_takes_too_long_is_named(host, tmp_path, words, seconds, step):
+    """With the host, how long it may take, and which option gives it longer."""
+    pattern = words.replace(" ", "\\ ")
+    python = _stub(tmp_path, f'case "$*" in {pattern}) exec sleep {seconds + 4};; esac')
+    error = _refusal(_options(host, hosts=["127.0.0.1"], ssh_python=python, ssh_timeout=seconds))
+    assert (error.field, error.value) == ("hosts", "127.0.0.1")
+    assert error.rule.startswith(f"{step} within {seconds} s; more time is ssh_timeout")
