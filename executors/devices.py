@@ -13,7 +13,7 @@ from hbsim.errors import ParameterError
 from hbsim.executors import nvml as _nvml
 from hbsim.executors.nvml import Board, Device, Nvml
 
-__all__ = ["Gpu", "cpu_limit", "cpus", "gpus"]
+__all__ = ["Gpu", "cpu_group", "cpu_limit", "cpus", "gpus"]
 
 _VARIABLE = "CUDA_VISIBLE_DEVICES"
 _ROOT = Path("/")
@@ -61,13 +61,21 @@ def cpu_limit(root: Path = _ROOT) -> float | None:
         The smallest quota of the process's group and those around it, 2.5 for two and a half cores. None if
         there is no quota.
     """
-    limits = []
-    for folder in _groups(root):
-        with suppress(OSError, ValueError, ZeroDivisionError):
-            quota, period = _quota(folder)
-            if quota > 0:
-                limits.append(quota / period)
-    return min(limits, default=None)
+    return min((limit for limit, _ in _limits(root)), default=None)
+
+
+def cpu_group(root: Path = _ROOT) -> str:
+    """Return which control group has the quota of `cpu_limit`; "" if there is none.
+
+    Processes that are told the same share one quota, whatever they call their groups: the system knows a
+    group by its folder's device and inode, in every container. Of equal quotas it is the outermost.
+    """
+    limits = list(_limits(root))
+    if not limits:
+        return ""
+    least = min(limit for limit, _ in limits)
+    about = [folder for limit, folder in limits if limit == least][-1].stat()
+    return f"{about.st_dev}:{about.st_ino}"
 
 
 def gpus(environ: Mapping[str, str], nvml: Nvml | None = None) -> list[Gpu]:
@@ -157,6 +165,15 @@ def _groups(root: Path) -> Iterator[Path]:
         top = mounted / "cpu" if controllers else mounted
         group = Path(path.lstrip("/"))
         yield from (top / part for part in (group, *group.parents))
+
+
+def _limits(root: Path) -> Iterator[tuple[float, Path]]:
+    """Yield the quotas of the control groups around this process, in cores, the innermost first."""
+    for folder in _groups(root):
+        with suppress(OSError, ValueError, ZeroDivisionError):
+            quota, period = _quota(folder)
+            if quota > 0:
+                yield quota / period, folder
 
 
 def _quota(folder: Path) -> tuple[int, int]:

@@ -269,4 +269,5 @@ def machine_of(agent: AgentState) -> Machine:
     assert hello is not None
     gpus = tuple(Gpu(**gpu) for gpu in hello["gpus"])
     limit, threads = hello["cpu_limit"], hello["threads"]
-    return Machine(hello["boot"], hello["host"], tuple(hello["cpus"]), limit, gpus, threads)
+    group = hello.get("group", "")
+    return Machine(hello["boot"], hello["host"], tuple(hello["cpus"]), limit, gpus, threads, group)

@@ -73,9 +73,10 @@ def find_place(config: Mapping[str, Any]) -> Place:
 def hello(place: Place) -> Body:
     """Return the message; see `hbsim.executors.dask.wire`.
 
-    ``boot`` tells machines apart, ``depot`` the folders in which they keep trials. ``holds`` are the trials
-    whose checkpoints are in this host's own folder, with the job that made it. ``threads`` is how many
-    threads whoever started the agent wants each process to compute with.
+    ``boot`` tells machines apart, ``group`` the quotas on CPU time of one machine, ``depot`` the folders in
+    which they keep trials. ``holds`` are the trials whose checkpoints are in this host's own folder, with the
+    job that made it. ``threads`` is how many threads whoever started the agent wants each process to compute
+    with.
 
     Raises
     ------
@@ -91,6 +92,7 @@ def hello(place: Place) -> Body:
         "pid": os.getpid(),
         "cpus": devices.cpus(),
         "cpu_limit": devices.cpu_limit(),
+        "group": devices.cpu_group(),
         "gpus": [asdict(gpu) for gpu in devices.gpus(os.environ)],
         "threads": int(threads) if threads.isdecimal() and int(threads) else None,
         "versions": versions(),
@@ -117,9 +119,21 @@ def _sees(probe: Path, text: str) -> bool:
 
 
 def _boot() -> str:
-    """Return what no other machine says, nor this one once it has been started again."""
-    words = []
-    for file in (_MACHINE, _BOOT):
-        with suppress(OSError):
-            words.append(Path(file).read_text("ascii").strip())
-    return " ".join(words) or socket.gethostname()
+    """Return what no other machine says, nor this one once it has been started again.
+
+    The kernel draws its boot id anew at each start, so it is the machine's. Containers of one machine have it
+    in common, whatever their images hold, and are to: their cores are the same ones. Which of them share
+    what, `hbsim.executors.dask.machine.find_pool` tells apart. A machine id is the image's, and the same in
+    pods of one image on many machines; so without a boot id the host's name is added.
+    """
+    for words in ((_read(_BOOT),), (_read(_MACHINE), socket.gethostname())):
+        if all(words):
+            return " ".join(words)
+    return socket.gethostname()
+
+
+def _read(file: str) -> str:
+    try:
+        return Path(file).read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -23,7 +23,7 @@ class Machine:
     Attributes
     ----------
     boot : str
-        Which machine it is, since when it runs.
+        Which machine it is, since when it runs. Containers of one machine have the same.
     host : str
         Its name, or that of the container.
     cpus : tuple of int
@@ -34,6 +34,8 @@ class Machine:
         The GPUs that it sees, in its order and by its names.
     threads : int or None
         How many threads its user wants trials to compute with, if anything was said.
+    group : str
+        Which control group has the quota, as of `hbsim.executors.devices.cpu_group`.
     """
 
     boot: str
@@ -42,6 +44,12 @@ class Machine:
     cpu_limit: float | None
     gpus: tuple[Gpu, ...]
     threads: int | None
+    group: str = ""
+
+    @property
+    def quota(self) -> tuple[str, str] | None:
+        """Whose time it is, where a quota leaves less than the cores; None where it is the machine's."""
+        return None if self.most == len(self.cpus) else (self.host, self.group)
 
     @property
     def sight(self) -> tuple[frozenset[int], int, frozenset[str]]:
@@ -119,15 +127,24 @@ class Pool:
 
 
 def find_pool(pools: Iterable[Pool], machine: Machine) -> Pool | None:
-    """Return the pool that an agent there belongs to: its machine's, or one that waits for such an agent."""
+    """Return the pool that an agent there belongs to: its machine's, or one that waits for such an agent.
+
+    Containers, pods and jobs of one machine that see the same cores are one pool if nothing limits their
+    time: then any of them can run a trial on any of these cores, and two pools would have to halve them. If
+    they have quotas, each quota is a pool: the time of one is nothing to the other, though the cores are the
+    same. A quota is known by its control group, for pods with ``hostNetwork`` and containers with the host's
+    network have the machine's name; and by that name, where groups are unknown. Agents in one group share
+    its quota, and are one pool.
+    """
     sight = machine.sight
     alike = [pool for pool in pools if pool.sight == sight]
     there = [pool for pool in alike if pool.machine.boot == machine.boot]
-    for pool in there:
-        if pool.machine.host == machine.host:
+    same = [pool for pool in there if pool.machine.host == machine.host]
+    for pool in same:
+        if pool.machine.quota == machine.quota:
             return pool
-    for pool in there:  # containers; if they have quotas, each has its own
-        if not pool.agents or machine.most == len(machine.cpus):
+    for pool in (*same, *there):
+        if not pool.agents or machine.quota is None:  # it was started anew; or it has no quota
             return pool
     for pool in alike:
         if not pool.agents and (pool.machine.host == machine.host or machine.gpus):  # it was started anew

@@ -112,12 +112,14 @@ class Cluster(RuleBasedStateMachine):
             seen = seen[: data.draw(st.sampled_from([len(uuids), len(uuids), 1, 2, 0]))]
             limit = data.draw(st.sampled_from([None, None, 2.5]))
             pod = data.draw(st.sampled_from(["", "", "-pod"]))
-            new[f"agent {self.joined}"] = self.machine(host, cpus, seen, limit, pod)
+            group = data.draw(st.sampled_from(["", "", "another"]))
+            new[f"agent {self.joined}"] = self.machine(host, cpus, seen, limit, pod, group)
         return new
 
-    def machine(self, host, cpus, uuids, limit, pod="") -> Machine:
+    def machine(self, host, cpus, uuids, limit, pod="", group="") -> Machine:
         gpus = tuple(Gpu(f"{uuid}{pod}", "A100", None, uuid) for uuid in uuids)
-        return Machine(f"{host} start {self.starts[host]}", host + pod, tuple(cpus), limit, gpus, None)
+        start = f"{host} start {self.starts[host]}"
+        return Machine(start, host + pod, tuple(cpus), limit, gpus, None, group)
 
     def take(self, new: dict[str, Machine]) -> None:
         made, held = len(self.slots), self.held()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hbsim.errors import ParameterError
-from hbsim.executors.devices import Gpu, cpu_limit, cpus, gpus
+from hbsim.executors.devices import Gpu, cpu_group, cpu_limit, cpus, gpus
 from hbsim.executors.nvml import Nvml
 from tests.doubles.nvml import GIB, FakeGpu, FakeNvml
 
@@ -82,6 +82,21 @@ def test_a_quota_on_cpu_time_is_found(tmp_path, lines, files, limit):
 
 def test_there_is_no_quota_without_control_groups(tmp_path):
     assert cpu_limit(tmp_path) is None
+    assert cpu_group(tmp_path) == ""
+
+
+def test_a_quota_is_known_by_its_group(tmp_path):
+    """By the group that has it: the smallest, and of equal ones the outermost."""
+    files = {"job/cpu.max": "200000 100000\n", "job/one/cpu.max": "max 100000\n"}
+    files |= {"job/two/cpu.max": "200000 100000\n", "job/three/cpu.max": "100000 100000\n"}
+    found = {}
+    for name in ("", "/one", "/two", "/three"):
+        root = groups(tmp_path, f"0::/job{name}\n", files)
+        found[name] = cpu_group(root)
+    job, three = (tmp_path / "sys/fs/cgroup/job" / name for name in (".", "three"))
+    assert found[""] == found["/one"] == found["/two"] == f"{job.stat().st_dev}:{job.stat().st_ino}"
+    assert found["/three"] == f"{three.stat().st_dev}:{three.stat().st_ino}"
+    assert cpu_group(groups(tmp_path, "0::/\n", files)) == ""
 
 
 @pytest.mark.parametrize("count", [0, 1, 4])
