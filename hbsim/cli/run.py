@@ -129,7 +129,7 @@ def _check_file(train: str | None) -> None:
 
 def _run(asked: Asked, local: RunLocalOptions, output: RunOutputOptions) -> None:
     from hbsim.cli.output import print_json
-    from hbsim.cli.run_report import as_json, show
+    from hbsim.cli.run_report import as_json, lost_for_good, show
     from hbsim.live.folder import StudyFolder
 
     folder = output.out or FOLDER
@@ -148,6 +148,8 @@ def _run(asked: Asked, local: RunLocalOptions, output: RunOutputOptions) -> None
         print_json(as_json(result, command_line(asked.ctx, left_out - {"out"}), explain, folder))
     else:
         show(result, explain, folder)
+    if "executor" in plan.options and (hint := lost_for_good(result)):
+        say("warning", hint)
     _end(result, folder)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import secrets
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from hbsim.core.scheduler import Scheduler
 from hbsim.errors import HbsimWarning, OutputError
 from hbsim.executors import checkpoint
 from hbsim.executors.local import trial_folder
+from hbsim.history.journal import read_journal
 from hbsim.live.folder import DASK, StudyFolder
 
 __all__ = ["DaskNote"]
@@ -90,6 +91,9 @@ class DaskNote:
         open_ = [trial for trial, status in statuses if status in ("running", "paused")]
         away = [trial for trial in open_ if not self._is_here(trial)]
         if away:
+            saved = _savers(read_journal(self._place.journal))
+            away = [trial for trial in away if trial in saved]
+        if away:
             text = f"{len(away)} of {len(open_)} trials that can go on have no checkpoint in this folder: "
             text += "if the hosts that ran them have it, executor='dask' goes on from there, else from zero"
             warnings.warn(HbsimWarning(text), stacklevel=6)
@@ -105,6 +109,28 @@ class DaskNote:
         content = {"schema": SCHEMA, "study": self.study, "storage": storage, "gathered": gathered}
         self._place.write(DASK, content)
         self._content = content
+
+
+def _savers(records: Iterable[Mapping[str, Any]]) -> set[int]:
+    """Return the trials that have made a checkpoint, as far as a journal knows.
+
+    A job says at its end how long it saved. One that was killed, or whose end was not heard, may have saved
+    if it had reported; unless all that could say so have saved nothing, for then the function never does.
+    """
+    trials: dict[int, int] = {}
+    reported, told, saved = set(), set(), set()
+    for record in records:
+        job = record.get("job")
+        if record["e"] in ("start", "restart"):
+            trials[record["job"]] = record["trial"]
+        elif record.get("rows"):
+            reported.add(job)
+        elif record["e"] == "gone" and "save" in record["seconds"]:
+            told.add(job)
+            if record["seconds"]["save"] > 0:
+                saved.add(job)
+    unknown = reported - told if saved or not told else set()
+    return {trial for job, trial in trials.items() if job in saved or job in unknown}
 
 
 def _read(place: StudyFolder) -> Mapping[str, Any] | None:

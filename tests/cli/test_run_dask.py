@@ -13,8 +13,11 @@ import pytest
 
 import hbsim.live.run
 from hbsim.errors import ExecutorError, HbsimError, ParameterError
+from hbsim.executors.dask import link
+from hbsim.executors.dask.certificates import make_certificates
 from hbsim.executors.dask.options import Dask
 from tests.cli.run_studies import START, TRAIN, make_whole
+from tests.doubles.dask_processes import dask_processes
 from tests.doubles.fake_cluster import standing_in
 
 DASK = (*START.split(), "12", "--executor", "dask")
@@ -41,7 +44,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return called
 
 
-SSH = "--ssh-user me --ssh-port 2222 --ssh-key key --ssh-known-hosts hosts --ssh-python py --ssh-timeout 90 --tls"
+SSH = "--ssh-user me --ssh-port 2222 --ssh-key key --ssh-known-hosts hosts --ssh-python py --ssh-timeout 90"
 TLS = "--tls-ca ca.pem --tls-cert cert.pem --tls-key key.pem"
 
 
@@ -56,7 +59,7 @@ TLS = "--tls-ca ca.pem --tls-cert cert.pem --tls-key key.pem"
             {"scheduler_address": "tcp://a:1", "send": "folder"},
         ),
         (
-            f"--hosts a {SSH}",
+            f"--hosts a {SSH} --tls",
             {
                 "hosts": ("a",),
                 "ssh_user": "me",
@@ -222,3 +225,90 @@ def test_a_lost_scheduler_says_how_to_go_on(inside, tmp_path, monkeypatch):
         assert ran.code == 0
         assert json.loads(ran.out)["summary"]["why"] == "done"
     sys.modules.pop("train", None)
+
+
+@pytest.mark.parametrize("executor", ["dask", "local"])
+@pytest.mark.parametrize("retries", [0, 1])
+def test_that_lost_trials_had_no_retries_is_said_once(inside, tmp_path, monkeypatch, executor, retries):
+    """Where hosts may be lost, that is; a trial that hangs is lost, too."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    hang = ("--hang-timeout", "1", "--grace", "0.1", "--set", "hang=1", "--retries", str(retries))
+    study = (*START.split(), "3", "--executor", executor, "--workers", "2", "--progress", "none", *hang)
+    with standing_in(monkeypatch, tmp_path / "away"):
+        ran = inside(*study)
+    sys.modules.pop("train", None)
+    assert (ran.code, "lost: " in ran.out) == (0, True)
+    hint = "hbsim: warning: 1 trial was lost and has failed for good: in a study with --retries "
+    assert ran.err.startswith(hint) if executor == "dask" and not retries else ran.err == ""
+    assert ran.err.count("\n") <= 1
+
+
+WITHOUT = """
+import sys
+class Gone:
+    def find_spec(name, *rest):
+        if name.partition(".")[0] in {names}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Gone)
+"""
+
+
+@pytest.mark.parametrize(
+    ("names", "words", "line"),
+    [
+        (("dask", "distributed"), "", '--executor dask: needs Dask: pip install "hbsim[dask]"'),
+        (("dask", "distributed"), "--hosts a", '--executor dask: needs Dask: pip install "hbsim[dask]"'),
+        (("asyncssh",), "--hosts a", '--hosts a: needs the package asyncssh: pip install "hbsim[dask]"'),
+    ],
+)
+def test_what_is_not_installed_is_said_in_a_line(hbsim, tmp_path, names, words, line):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(WITHOUT.format(names=names))
+    path = f"{tmp_path / 'site'}:{Path(__file__).parents[2]}"
+    ran = hbsim(*DASK, *words.split(), PYTHONPATH=path)
+    assert ran == (2, "", f"hbsim: error: {line}\n")
+    assert not (tmp_path / "exp").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--hosts ''", "--hosts: must be a list of names or addresses"),
+        ("--hosts a,,b", "--hosts a,,b: must be a list of names or addresses"),
+        ("--hosts a --scheduler-address tcp://b:1", "--hosts a: goes without --scheduler-address"),
+        ("--scheduler-address tls://127.0.0.1:1", "--tls-ca: is needed for a tls:// address"),
+        (f"--scheduler-address tls://127.0.0.1:1 {TLS}", "--tls-ca ca.pem: must be a file with certificates"),
+        ("--hosts nowhere.invalid,nowhere.invalid", "--hosts nowhere.invalid: has no address"),
+        ("--scheduler-address tcp://127.0.0.1:1", "--scheduler-address tcp://127.0.0.1:1: no Dask scheduler"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_one_line_and_leaves_nothing(
+    inside, tmp_path, monkeypatch, words, said
+):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(link.Link.open.__func__, "__defaults__", (None, 0.5))  # seconds
+    ran = inside(*DASK, *shlex.split(words), "--progress", "none")
+    sys.modules.pop("train", None)
+    assert (ran.code, ran.out) == (2, "")
+    (line,) = [line for line in ran.err.splitlines() if "starting" not in line]
+    assert line.startswith(f"hbsim: error: {said}")
+    assert not (tmp_path / "exp").exists()
+
+
+def test_other_certificates_are_one_line_and_leave_nothing(inside, tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    for name in ("certs", "others"):
+        make_certificates(tmp_path / name, ["localhost"])
+    names = ("tls-ca-file", "ca"), ("tls-cert", "cert"), ("tls-key", "key")
+    tls = [word for option, name in names for word in (f"--{option}", str(tmp_path / f"certs/{name}.pem"))]
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "cluster").mkdir()
+    with dask_processes(tmp_path / "cluster", 0, scheduler_options=["--protocol", "tls", *tls]) as cluster:
+        own = TLS.replace(" c", " others/c").replace(" key", " others/key")
+        ran = inside(*DASK, "--scheduler-address", cluster.address, *own.split(), "--progress", "none")
+    sys.modules.pop("train", None)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    where = f"--scheduler-address {cluster.address}"
+    assert ran.err.startswith(f"hbsim: error: {where}: answers, but not with TLS that both sides accept")
+    assert not (tmp_path / "exp").exists()

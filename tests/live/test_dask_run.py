@@ -18,12 +18,12 @@ from hbsim.executors.dask import packs
 from hbsim.executors.dask.vault import Vault
 from hbsim.executors.local import trial_folder
 from hbsim.history.journal import read_journal
-from hbsim.live.dask_note import DaskNote
+from hbsim.live.dask_note import DaskNote, _savers
 from hbsim.live.folder import StudyFolder
 from hbsim.live.run import run
 from tests.doubles.fake_cluster import FakeCluster, standing_in
 
-from .training import steady
+from .training import from_zero, steady
 
 Cluster = type[FakeCluster]
 
@@ -168,6 +168,46 @@ def test_checkpoints_that_are_elsewhere_are_said_to_be(cluster: Cluster, folder:
         result = study(folder, "local", resume=True)
     assert result.why == "done"
     assert dask_note(folder)["gathered"] is False  # hosts may hold something all the same
+
+
+def test_checkpoints_that_never_were_are_nowhere(cluster: Cluster, folder: Path) -> None:
+    cluster.lose = 8
+    scheduler = [hbsim.make_scheduler("promotion", max_t=9, num_trials=9, seed=2) for _ in range(2)]
+    with pytest.raises(ExecutorError):
+        run(from_zero, scheduler[0], folder=folder, executor="dask", progress="none")
+    assert "reach" in kinds(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = run(from_zero, scheduler[1], folder=folder, progress="none", resume=True)
+    assert result.why == "done"
+
+
+START, ROWS = {"e": "start", "job": 5, "trial": 3}, {"e": "rows", "job": 5, "rows": [[0.0, 0.0, 1.0, {}]]}
+SAVED = {"e": "gone", "job": 5, "seconds": {"save": 0.01}}
+SAVED_NONE = {"e": "gone", "job": 5, "seconds": {"save": 0.0, "load": 0.1}}
+KILLED = {"e": "gone", "job": 5, "seconds": {}}
+OTHER = {"e": "start", "job": 6, "trial": 4}
+OTHER_SAVED, OTHER_SAVED_NONE = {**SAVED, "job": 6}, {**SAVED_NONE, "job": 6}
+
+
+@pytest.mark.parametrize(
+    ("records", "savers"),
+    [
+        ([], set()),
+        ([START], set()),
+        ([START, ROWS], {3}),  # it runs, and nobody knows
+        ([START, ROWS, KILLED], {3}),
+        ([START, KILLED], set()),
+        ([START, ROWS, SAVED], {3}),
+        ([START, ROWS, SAVED_NONE], set()),
+        ([START, ROWS, OTHER, OTHER_SAVED], {3, 4}),
+        ([START, ROWS, KILLED, OTHER, OTHER_SAVED_NONE], set()),  # the function does not save
+        ([START, OTHER, OTHER_SAVED], {4}),
+        ([START, SAVED, {**START, "e": "restart", "job": 7}], {3}),
+    ],
+)
+def test_who_has_saved_is_in_the_journal(records: list[dict[str, Any]], savers: set[int]) -> None:
+    assert _savers(records) == savers
 
 
 def test_a_worker_that_is_shut_is_seen(cluster: Cluster, folder: Path, capsys: Any) -> None:
