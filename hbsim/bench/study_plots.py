@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -132,18 +133,29 @@ def survival_figure(result: Result, study: str) -> Figure:
         axes.plot(mine["level"], mine["recorded"], marker=marker, color=colour, label=label)
     levels = result.scheduler.levels
     axes.set(xscale="log", yscale="log", xlabel="level (resource)", ylabel="trials that reached it")
-    axes.set_xticks(levels, [f"{level:g}" for level in levels])
+    named = _apart([float(level) for level in levels])
+    axes.set_xticks(named, [f"{level:g}" for level in named])
     axes.minorticks_off()
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:,.0f}")
     most = max(rungs["recorded"], default=1)
     axes.set_ylim(max(0.7, min(rungs["recorded"], default=1) / 1.6), max(10, 1.6 * most))
-    _counts(axes, rungs, dict(zip(brackets, colours, strict=True)))
+    _counts(axes, rungs.filter(pl.col("level").is_in(named)), dict(zip(brackets, colours, strict=True)))
     clean(axes)
     title(axes, "Survival by rung and bracket", study)
     if brackets:
         axes.legend(frameon=False)
     return figure
+
+
+def _apart(levels: Sequence[float]) -> list[float]:
+    """Return levels that can be named on a logarithmic axis: R, and those below that leave room."""
+    least = np.log10(levels[-1] / levels[0]) * 0.045
+    named = [levels[-1]]
+    for level in reversed(levels):
+        if np.log10(named[-1] / level) > least:
+            named.append(level)
+    return named[::-1]
 
 
 def _counts(axes: Axes, rungs: pl.DataFrame, colours: dict[int, Colour]) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "level_colours",
     "new_figure",
     "save",
+    "spread",
     "time_unit",
     "title",
 ]
@@ -66,6 +67,13 @@ def level_colours(count: int) -> list[Colour]:
 
     palette = colormaps["viridis_r"]
     return [palette(1.0 - 0.9 * (count - 1 - i) / max(1, count - 1)) for i in range(count)]
+
+
+def spread(count: int, most: int = 10) -> list[int]:
+    """Return the indices of at most so many of `count` items, evenly, the first and the last among them."""
+    if count <= most:
+        return list(range(count))
+    return [round(index * (count - 1) / (most - 1)) for index in range(most)]
 
 
 def clean(axes: Axes) -> None:

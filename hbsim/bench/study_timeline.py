@@ -21,6 +21,7 @@ from hbsim.bench.study_style import (
     clean,
     level_colours,
     new_figure,
+    spread,
     time_unit,
     title,
 )
@@ -195,7 +196,7 @@ def legend(figure: Figure, segments: Segments) -> None:
 
     colours = _colours(segments)
     handles: list[object] = [
-        Patch(color=colours[i], label=f"to {level:g}") for i, level in enumerate(segments.levels)
+        Patch(color=colours[i], label=f"to {segments.levels[i]:g}") for i in spread(len(segments.levels))
     ]
     if (segments.level == OVERHEAD).any():
         handles.append(Patch(color=OVERHEAD_COLOUR, label="start-up, load, save"))

@@ -25,7 +25,7 @@ class SharedOptions:
             "--variant",
             metavar="TYPE[,OPTION=VALUE...]",
             rich_help_panel=VARIANTS,
-            help="stopping, promotion, sha, hyperband or fifo, with its options; once for each variant.",
+            help="stopping, promotion, sha, hyperband, pasha, median or fifo, with options; once for each.",
         ),
     ]
     vary: Annotated[

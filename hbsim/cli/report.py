@@ -103,7 +103,7 @@ def title(result: Result, summary: dict[str, object]) -> str:
     options = result.scheduler.options.as_dict()
     if "brackets" in options:
         options["brackets"] = result.scheduler.brackets  # there may be fewer than were asked for
-    shown = ("max_t", "grace_period", "reduction_factor", "brackets", "n")
+    shown = ("max_t", "grace_period", "reduction_factor", "interval", "brackets", "n")
     text = " ".join(f"{name}={options[name]}" for name in shown if name in options)
     return f"{options['type']} {text} on {summary['surrogate']}, {summary['workers']} workers"
 

@@ -55,7 +55,7 @@ class RunSchedulerOptions(SchedulerOptions):
         str,
         typer.Option(
             "--scheduler",
-            metavar="stopping|promotion|sha|hyperband|fifo",
+            metavar="stopping|promotion|sha|hyperband|pasha|median|fifo",
             rich_help_panel=SCHEDULER,
             help="Which scheduler decides. Needed, unless with --resume.",
             show_default=False,

@@ -25,7 +25,7 @@ class SchedulerOptions:
         word(
             "--scheduler",
             panel=SCHEDULER,
-            metavar="stopping|promotion|sha|hyperband|fifo",
+            metavar="stopping|promotion|sha|hyperband|pasha|median|fifo",
             help="Which scheduler decides.",
         ),
     ]
@@ -74,7 +74,7 @@ class SchedulerOptions:
         flag(
             "--straight-on/--no-straight-on",
             panel=SCHEDULER,
-            help="promotion: a trial that is promotable at once goes on in the same job (default: it does).",
+            help="promotion, pasha: a trial that is promotable at once goes on in the same job (default).",
         ),
     ] = None
     keep_size_ratios: Annotated[
@@ -82,7 +82,7 @@ class SchedulerOptions:
         flag(
             "--keep-size-ratios",
             panel=SCHEDULER,
-            help="promotion: none while the next rung has more than 1/eta of the jobs.",
+            help="promotion, pasha: none while the next rung has more than 1/eta of the jobs.",
         ),
     ] = None
     failed_places: Annotated[
@@ -91,7 +91,7 @@ class SchedulerOptions:
             "--failed-places",
             panel=SCHEDULER,
             metavar="passed-on|held",
-            help="promotion: places of trials that failed go to the next best (default), or stay taken.",
+            help="promotion, pasha: places of failed trials go to the next best (default), or stay taken.",
         ),
     ] = None
     n: Annotated[int | None, whole("--n", panel=SCHEDULER, help="sha: trials in the lowest rung.")] = None
@@ -115,6 +115,39 @@ class SchedulerOptions:
             panel=SCHEDULER,
             metavar="ceil|floor",
             help="hyperband: sizes of the paper's algorithm, or of its printed table (default: ceil).",
+        ),
+    ] = None
+    epsilon: Annotated[
+        float | None,
+        number(
+            "--epsilon",
+            panel=SCHEDULER,
+            help="pasha: values that differ by at most this much rank as equal (default: estimated).",
+        ),
+    ] = None
+    interval: Annotated[
+        float | None,
+        number(
+            "--interval",
+            panel=SCHEDULER,
+            help="median: from one milestone to the next (default: the grace period).",
+        ),
+    ] = None
+    among: Annotated[
+        str | None,
+        word(
+            "--among",
+            panel=SCHEDULER,
+            metavar="completed|recorded",
+            help="median: of completed trials, or of all recorded at the milestone (default: completed).",
+        ),
+    ] = None
+    min_samples: Annotated[
+        int | None,
+        whole(
+            "--min-samples",
+            panel=SCHEDULER,
+            help="median: running averages that there must be before a trial is stopped (default: 1).",
         ),
     ] = None
     retries: Annotated[

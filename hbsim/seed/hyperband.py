@@ -162,7 +162,7 @@ class HyperbandScheduler(FIFOScheduler):
 
 
 def _check_type(type: object, keep_size_ratios: object) -> None:
-    if type in ("sha", "hyperband", "fifo"):
+    if type in ("sha", "hyperband", "pasha", "median", "fifo"):
         other = (
             "hbsim.FIFOScheduler" if type == "fifo" else f"hbsim.make_scheduler({type!r}, ...) and hbsim.run"
         )

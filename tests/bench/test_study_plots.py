@@ -13,7 +13,7 @@ import hbsim
 from hbsim.bench.study_absences import absent_shares, striped
 from hbsim.bench.study_plots import incumbent_figure, plot_study, survival_figure
 from hbsim.bench.study_segments import OVERHEAD, Segments, segments
-from hbsim.bench.study_style import level_colours
+from hbsim.bench.study_style import level_colours, spread
 from hbsim.bench.study_timeline import busy_shares, raster, timeline_figure
 from hbsim.core import make_scheduler
 from hbsim.simulation.machines import Machines
@@ -23,6 +23,8 @@ OPTIONS = {
     "promotion": {"brackets": 2, "retries": 1},
     "sha": {"n": 27},
     "hyperband": {},
+    "pasha": {"retries": 1},
+    "median": {},
 }
 CLUSTERS = {
     "free": {},
@@ -240,6 +242,31 @@ def test_survival_shows_counts_of_rungs():
     assert sorted(text.get_text() for text in axes.texts if text.get_text().isdigit()) == sorted(
         str(count) for count in rungs["recorded"]
     )
+
+
+def test_many_levels_are_not_all_named():
+    result = simulated("median", "free")
+    assert len(result.scheduler.levels) == 27
+    [axes] = survival_figure(result, "a study").axes
+    named = axes.get_xticks().tolist()
+    assert (named[0], named[-1]) == (1, 27)
+    assert all(high / low > 27**0.045 for low, high in pairwise(named))
+    counts = [text for text in axes.texts if text.get_text().isdigit()]
+    assert len(counts) == len(named) < 20
+    figure = timeline_figure(segments(result), "a study")
+    [legend] = figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert len(texts) == 10
+    assert (texts[0], texts[-1]) == ("to 1", "to 27")
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 9, 10, 11, 100, 5000])
+def test_a_spread_is_even_and_has_both_ends(count):
+    found = spread(count)
+    assert len(found) == min(count, 10)
+    assert found[:1] + found[-1:] == ([0, count - 1] if count else [])
+    gaps = [high - low for low, high in pairwise(found)]
+    assert not gaps or max(gaps) - min(gaps) <= 1
 
 
 def test_incumbent_shows_any_level_and_completed_trials():

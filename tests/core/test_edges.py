@@ -17,6 +17,8 @@ TYPES = [
     ("promotion", {}),
     ("sha", {"n": 9}),
     ("hyperband", {}),
+    ("pasha", {}),
+    ("median", {"interval": 2}),
     ("fifo", {}),
 ]
 
@@ -69,7 +71,7 @@ def test_a_cut_at_either_end(rule, eta):
     assert verdicts == [Verdict.CONTINUE] * go_on + [Verdict.STOP] * (20 - go_on)
 
 
-@pytest.mark.parametrize("type", ["stopping", "promotion"])
+@pytest.mark.parametrize("type", ["stopping", "promotion", "pasha", "median"])
 def test_no_cutoff_is_a_negative_zero(type):
     scheduler = make_scheduler(type, max_t=9, mode="min", num_trials=12)
     for _ in range(12):

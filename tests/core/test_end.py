@@ -70,7 +70,7 @@ def test_a_synchronous_rung_does_not_wait_for_it(kind):
     assert [scheduler.ask().trial for _ in range(2)] == [6, 7], "the best floor(8 / 3) of those that are in"
 
 
-@pytest.mark.parametrize("kind", ["stopping", "promotion", "hyperband"])
+@pytest.mark.parametrize("kind", ["stopping", "promotion", "hyperband", "pasha", "median"])
 def test_the_state_remembers_it(kind):
     scheduler = make_scheduler(kind, max_t=9, num_trials=30)
     for i in range(40):

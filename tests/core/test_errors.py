@@ -16,9 +16,11 @@ GOOD: dict[str, dict[str, Any]] = {
     "promotion": LEVELS | {"brackets": 1},
     "sha": LEVELS | {"n": 27},
     "hyperband": LEVELS,
+    "pasha": LEVELS,
+    "median": {"max_t": 27, "grace_period": 1},
     "fifo": {"max_t": 27},
 }
-HALVING = ("stopping", "promotion", "sha", "hyperband")
+HALVING = ("stopping", "promotion", "sha", "hyperband", "pasha")
 DRAWN = ("stopping", "promotion")
 
 
@@ -137,6 +139,28 @@ def test_brackets(type: str, field: str, value: object) -> None:
         ("hyperband", "n_formula", "round"),
         ("hyperband", "quota", "none"),
         ("hyperband", "overlap", 2),
+        ("pasha", "epsilon", -0.1),
+        ("pasha", "epsilon", math.nan),
+        ("pasha", "epsilon", math.inf),
+        ("pasha", "epsilon", "auto"),
+        ("pasha", "epsilon", True),
+        ("pasha", "straight_on", 1),
+        ("pasha", "keep_size_ratios", "yes"),
+        ("pasha", "failed_places", "kept"),
+        ("median", "interval", 0),
+        ("median", "interval", -1),
+        ("median", "interval", 0.5),
+        ("median", "interval", None),
+        ("median", "interval", math.inf),
+        ("median", "among", "all"),
+        ("median", "among", None),
+        ("median", "min_samples", 0),
+        ("median", "min_samples", 1.5),
+        ("median", "min_samples", True),
+        ("median", "grace_period", 28),
+        ("median", "grace_period", 0),
+        ("median", "grace_period", 0.5),
+        ("median", "max_t", math.nan),
     ],
 )
 def test_options_of_a_type(type: str, field: str, value: object) -> None:
@@ -149,7 +173,7 @@ def test_choices_suggest_the_near_one() -> None:
 
 
 OTHERS = [
-    *[(t, "n", 27) for t in ("stopping", "promotion", "hyperband", "fifo")],
+    *[(t, "n", 27) for t in ("stopping", "promotion", "hyperband", "pasha", "median", "fifo")],
     *[(t, "quota", "actual") for t in ("stopping", "promotion", "fifo")],
     *[(t, "overlap", False) for t in ("stopping", "promotion", "fifo")],
     *[(t, "n_formula", "ceil") for t in ("stopping", "promotion", "sha", "fifo")],
@@ -160,6 +184,16 @@ OTHERS = [
     *[(t, "shared_rungs", False) for t in ("sha", "hyperband", "fifo")],
     *[(t, "bracket_sampling", "softmax") for t in ("sha", "hyperband", "fifo")],
     *[(t, "brackets", 1) for t in ("sha", "hyperband", "fifo")],
+    *[(t, name, 1) for t in ("pasha", "median") for name in ("brackets", "quota", "overlap", "n_formula")],
+    *[(t, name, False) for t in ("pasha", "median") for name in ("shared_rungs", "rule", "bracket_sampling")],
+    *[("median", name, False) for name in ("straight_on", "keep_size_ratios", "failed_places")],
+    *[(t, "epsilon", None) for t in ("stopping", "promotion", "sha", "hyperband", "median", "fifo")],
+    *[
+        (t, name, value)
+        for t in ("stopping", "promotion", "sha", "hyperband", "pasha", "fifo")
+        for name, value in (("interval", 1), ("among", "completed"), ("min_samples", 1))
+    ],
+    ("median", "reduction_factor", 3),
     ("fifo", "grace_period", 1),
     ("fifo", "reduction_factor", 3),
 ]
@@ -191,6 +225,14 @@ def test_unknown_type() -> None:
     assert caught.value.field == "type"
     assert caught.value.value == "promotoin"
     assert "'promotion'" in str(caught.value)
+
+
+def test_milestones_must_not_be_too_many() -> None:
+    make_scheduler("median", max_t=5000)
+    for options in ({"max_t": 5001}, {"max_t": 2, "interval": 1e-9, "resource_type": "float"}):
+        with pytest.raises(ParameterError) as caught:
+            make_scheduler("median", **options)
+        assert caught.value.field == "interval"
 
 
 # warnings
@@ -277,7 +319,7 @@ def test_trials_that_do_not_run(type: str) -> None:
     job = scheduler.ask()
     assert job.trial == trial + 1
     scheduler.tell(Report(job.trial, 27, 0.5) if type == "fifo" else Report(job.trial, job.stop, 0.5))
-    if type != "stopping":  # there the first at a rung goes on
+    if type not in ("stopping", "median"):  # there the first at a rung goes on
         impossible(scheduler, Report(job.trial, 27, 0.5))
 
 

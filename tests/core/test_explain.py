@@ -17,6 +17,8 @@ GOOD: dict[str, dict[str, Any]] = {
     "promotion": NINE | {"brackets": 1},
     "sha": NINE | {"n": 9},
     "hyperband": NINE,
+    "pasha": NINE,
+    "median": {"max_t": 9, "grace_period": 1},
     "fifo": {"max_t": 9},
 }
 

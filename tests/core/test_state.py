@@ -20,6 +20,8 @@ GOOD: dict[str, dict[str, Any]] = {
     "promotion": LEVELS | {"brackets": 2},
     "sha": LEVELS | {"n": 27},
     "hyperband": LEVELS,
+    "pasha": LEVELS,
+    "median": {"max_t": 27, "grace_period": 1, "interval": 4},
     "fifo": {"max_t": 27},
 }
 
@@ -142,6 +144,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     },
     "sha": {"n": 28, "quota": "nominal", "overlap": True},
     "hyperband": {"n_formula": "floor", "quota": "nominal", "overlap": True},
+    "pasha": {"epsilon": 0, "straight_on": False, "keep_size_ratios": True, "failed_places": "held"},
+    "median": {"interval": 3, "among": "recorded", "min_samples": 2, "grace_period": 2},
     "fifo": {},
 }
 COMMON = {"max_t": 26, "mode": "min", "num_trials": 7, "retries": 1, "seed": 1}
@@ -151,7 +155,7 @@ LEVEL_CHANGES = {"grace_period": 2, "reduction_factor": 2}
 @pytest.mark.parametrize("type", GOOD)
 def test_loads_only_into_the_same_options(type: str) -> None:
     state = round_trip(make_scheduler(type, **GOOD[type]))
-    levels = {} if type == "fifo" else LEVEL_CHANGES
+    levels = {} if type in ("median", "fifo") else LEVEL_CHANGES
     for field, value in (COMMON | levels | CHANGES[type]).items():
         other = make_real(type, GOOD[type] | {field: value})
         before = other.state_dict()
@@ -173,6 +177,13 @@ def test_the_same_options_written_otherwise_are_the_same() -> None:
     other = make_scheduler("stopping", **options)
     other.load_state_dict(state)
     assert other.ask() == make_scheduler("stopping", **GOOD["stopping"]).ask()
+
+
+def test_an_interval_that_is_the_grace_period_is_its_default() -> None:
+    state = round_trip(make_scheduler("median", max_t=27, grace_period=4))
+    make_scheduler("median", max_t=27, grace_period=4, interval=4).load_state_dict(state)
+    state = round_trip(make_scheduler("median", max_t=27))
+    make_scheduler("median", max_t=27, interval=1.0).load_state_dict(state)
 
 
 def test_a_state_from_before_failed_places_is_of_their_default() -> None:

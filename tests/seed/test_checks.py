@@ -134,6 +134,8 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("type", {"type": "asha"}),
     ("type", {"type": "sha"}),
     ("type", {"type": "fifo"}),
+    ("type", {"type": "pasha"}),
+    ("type", {"type": "median"}),
     ("type", {"type": ["stopping"]}),
     ("dist_ip_addrs", {"dist_ip_addrs": "10.0.0.1"}),
     ("dist_ip_addrs", {"dist_ip_addrs": 3}),
@@ -191,8 +193,9 @@ def test_fifo_takes_no_option_of_rungs(field: str) -> None:
 
 
 def test_other_types_are_named_where_they_are() -> None:
-    with pytest.raises(ParameterError, match=r"hbsim\.make_scheduler\('hyperband'"):
-        HyperbandScheduler(climb, num_trials=3, type="hyperband")  # type: ignore[arg-type]
+    for type in ("hyperband", "pasha", "median"):
+        with pytest.raises(ParameterError, match=rf"hbsim\.make_scheduler\('{type}'"):
+            HyperbandScheduler(climb, num_trials=3, type=type)  # type: ignore[arg-type]
     with pytest.raises(ParameterError, match=r"hbsim\.FIFOScheduler"):
         HyperbandScheduler(climb, num_trials=3, type="fifo")  # type: ignore[arg-type]
 

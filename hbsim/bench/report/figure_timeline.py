@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from hbsim.bench.report.figures_names import shortened
 from hbsim.bench.report.figures_style import DOUBLE, Looks, legend_height, new_figure, put_legend
 from hbsim.bench.report.model import Timeline
-from hbsim.bench.study_style import OVERHEAD_COLOUR, Colour, boxes, clean, level_colours, time_unit
+from hbsim.bench.study_style import OVERHEAD_COLOUR, Colour, boxes, clean, level_colours, spread, time_unit
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -31,7 +31,7 @@ def timeline_page(timelines: Sequence[Timeline], title: str, looks: Looks) -> Fi
     unit, length = time_unit(end)
     levels = sorted({level for one in shown for level in one.levels})
     colours = dict(zip(levels, level_colours(len(levels)), strict=True))
-    texts = [*(f"to level {level:g}" for level in levels), "start-up, checkpoints"]
+    texts = [*(_text(level) for level in _named(levels)), "start-up, checkpoints"]
     heights = [min(1.5, 0.35 + 0.07 * one.workers) for one in shown]
     figure = new_figure(DOUBLE, 0.7 + sum(heights) + 0.22 * len(shown) + legend_height(DOUBLE, texts))
     panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False, height_ratios=heights).flatten()
@@ -43,6 +43,16 @@ def timeline_page(timelines: Sequence[Timeline], title: str, looks: Looks) -> Fi
     figure.suptitle(shortened(title, 110), fontsize=8, x=0.01, ha="left")
     put_legend(figure, _patches(colours))
     return figure
+
+
+def _named(levels: Iterable[float]) -> list[float]:
+    """Return the levels that the legend has: not all of very many."""
+    all_of_them = list(levels)
+    return [all_of_them[index] for index in spread(len(all_of_them))]
+
+
+def _text(level: float) -> str:
+    return f"to level {level:g}"
 
 
 def _cut(timeline: Timeline) -> str:
@@ -74,7 +84,5 @@ def _panel(axes: Axes, timeline: Timeline, colours: dict[float, Colour], length:
 def _patches(colours: dict[float, Colour]) -> list[Artist]:
     from matplotlib.patches import Patch
 
-    made: list[Artist] = [
-        Patch(color=colour, label=f"to level {level:g}") for level, colour in colours.items()
-    ]
+    made: list[Artist] = [Patch(color=colours[level], label=_text(level)) for level in _named(colours)]
     return [*made, Patch(color=OVERHEAD_COLOUR, label="start-up, checkpoints")]

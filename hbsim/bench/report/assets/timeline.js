@@ -15,7 +15,7 @@ function timelineChart() {
   const { levels } = timeline;
   const kinds = [[-1, OVERHEAD, "start-up and checkpoints"], ...levels.map((level, i) => [i, shade(i, levels.length), `to level ${plain(level)}`])];
   const used = kinds.filter(([kind]) => timeline.level.includes(kind));
-  fillKey("timeline-key", used.map(([, colour, label]) => [colour, label]));
+  fillKey("timeline-key", spread(used, 10).map(([, colour, label]) => [colour, label]));
   const workers = 1 + Math.max(0, ...timeline.worker);
   noteTimeline(timeline, workers, unit);
   if (!timeline.worker.length) return "Nothing was done in this study.";
@@ -30,6 +30,11 @@ function timelineChart() {
     height: 90 + Math.min(Math.max(workers * 24, 90), 560),
     label: `What each worker did, ${nameOf(timeline.variant)}, seed ${timeline.seed}`,
   };
+}
+
+function spread(items, most) {
+  if (items.length <= most) return items;
+  return Array.from({ length: most }, (_, i) => items[Math.round((i * (items.length - 1)) / (most - 1))]);
 }
 
 function stretches(timeline, kind, color, label, unit) {
