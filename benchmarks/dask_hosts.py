@@ -7,28 +7,41 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from benchmarks.dask_cluster import Cluster, cluster
-from benchmarks.dask_figures import spread
+from benchmarks.dask_figures import trips
 from benchmarks.dask_study import Outcome, ask
 from benchmarks.measure import ROOT, say
 
 __all__ = ["hosts"]
 
 TRIALS: Final = 10  # at a time on a host
-MILESTONES: Final = 6  # of a trial
+MILESTONES: Final = 5  # of a trial
 RATE: Final = 400  # decisions a second that hosts ask for at most
 LEAST: Final = 2.0  # seconds between two milestones of a trial
 
 
-def hosts(folder: Path, number: int) -> Outcome:
-    """Run a study on so many played hosts; return what each process took, a second and a message."""
+def hosts(folder: Path, number: int, rate: float = RATE, milestones: int = MILESTONES) -> Outcome:
+    """Run a study on so many played hosts; return what each process took.
+
+    Parameters
+    ----------
+    folder : Path
+        For files.
+    number : int
+        Of hosts.
+    rate : float
+        Decisions a second that they ask for together; less where they are few. If it is more than can be
+        had, it shows how many those are.
+    milestones : int
+        Of a trial.
+    """
     trials = number * TRIALS
-    seconds = max(LEAST, trials / RATE)
+    seconds = trials / rate if rate > RATE else max(LEAST, trials / rate)
     scheduler = {"type": "stopping", "reduction_factor": 2, "num_trials": trials}
-    scheduler["max_t"] = 2 ** (MILESTONES - 1)
-    with cluster(folder / f"hosts-{number}", 0) as there:
+    scheduler["max_t"] = 2 ** (milestones - 1)
+    with cluster(folder / f"hosts-{number}-{milestones}", 0) as there:
         asked = {"address": there.address, "hosts": number, "cpus": TRIALS, "seconds": seconds}
         asked["security"] = _security(there)
         puppets = subprocess.Popen(
@@ -75,14 +88,10 @@ def _figures(outcome: Outcome, number: int, seconds: float) -> Outcome:
         },
         "ready": outcome["ready"] - outcome["called"],
         "close": outcome["ended"] - outcome["ready"] - took,
-        "gone_ms": _gone(outcome["records"]),
+        "join": outcome["join"],
+        **trips(outcome["records"]),
         "load": os.getloadavg()[0],
     }
-
-
-def _gone(records: list[dict[str, Any]]) -> list[float]:
-    told = {r["job"]: r["t"] for r in records if r["e"] == "reach" and r["verdict"] != "continue"}
-    return spread(r["t"] - told[r["job"]] for r in records if r["e"] == "gone" and r["job"] in told)
 
 
 def _security(there: Cluster) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.dask_puppets JSON``: connects so many workers to a scheduler, prints a line when all
 are there, and ends with its standard input. What the controller and the scheduler do is what they would do
-for as many hosts. A trial reaches its next milestone a given time after its verdict, and trains nothing.
+for as many hosts. A trial reaches its next milestone a given time after its verdict, and trains nothing. They
+are out of step from the start, as those of a study soon are.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from hbsim.runner.workers import Ended, Row, Said
 
 __all__ = ["Puppet"]
 
+GOLDEN: Final = 0.6180339887  # its multiples are spread evenly over a unit
 QUIET: Final = {
     "distributed.worker.profile.enabled": False,
     "distributed.admin.system-monitor.interval": "60s",
@@ -55,6 +57,8 @@ class Puppet:
         self._loop = asyncio.get_running_loop()
         self._outbox, self._inbox = wire.Outbox(), wire.Inbox()
         self._jobs: dict[int, int] = {}  # and how many milestones they have reached
+        self._asked: dict[int, float] = {}  # by job, when it reached the last one,
+        self._trips: dict[int, float] = {}  # and how long it waited for the verdict of the one before
         self._over = asyncio.Event()
         self._say(about)
         self._say({"m": "ready", "seconds": 0.0})
@@ -86,22 +90,26 @@ class Puppet:
             clocks = {"clock": round(lease_clock(), 6), "time": round(time.monotonic(), 6)}
             self._say({"m": "beat", "id": body["id"], **clocks, "ack": self._inbox.heard})
         elif kind == "start":
-            self._jobs[body["task"]["job"]] = 0
-            self._train(body["task"]["job"])
+            job = body["task"]["job"]
+            self._jobs[job] = 0
+            self._train(job, self._seconds * (job * GOLDEN % 1.0))
         elif kind == "go":
-            self._train(body["job"])
+            self._trips[body["job"]] = time.monotonic() - self._asked[body["job"]]
+            self._train(body["job"], self._seconds)
         elif kind in ("leave", "kill") and self._jobs.pop(body["job"], None) is not None:
             begun = time.monotonic()
             self._say(wire.ended_from(Ended(body["job"], begun=begun, left=True), None, None))
 
-    def _train(self, job: int) -> None:
-        self._loop.call_later(self._seconds, self._reach, job)
+    def _train(self, job: int, seconds: float) -> None:
+        self._loop.call_later(seconds, self._reach, job)
 
     def _reach(self, job: int) -> None:
         if job in self._jobs:
             number = self._jobs[job]
             self._jobs[job] += 1
-            row = Row(time.monotonic(), self._seconds, 2.0**number, {"accuracy": 0.5})
+            self._asked[job] = now = time.monotonic()
+            metrics = {"accuracy": 0.5, "trip": self._trips.get(job, 0.0)}
+            row = Row(now, self._seconds, 2.0**number, metrics)
             self._say(wire.said_from(Said(job, [row], number, True)))
 
 

@@ -27,6 +27,7 @@ WORKERS: Final = 64  # trials at a time
 PROCESSES: Final = 4  # Dask workers
 TYPES: Final = ("stopping", "promotion")
 HOPS: Final = {"type": "stopping", "max_t": 2**20, "reduction_factor": 2}  # 21 milestones
+FULL, HOPPED = 5000, 20  # decisions a second that nobody makes are asked for, by trials of so many milestones
 BEATS: Final = 0.05  # seconds between two, so that they can be told from what Dask does anyway
 
 
@@ -143,6 +144,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             content["commands"] = command_times(there, options.rounds)
             content["kill"] = [kill_times(there, WORKERS) for _ in range(options.rounds)]
         content["hosts"] = [hosts(Path(folder), number) for number in options.hosts]
+        content["full"] = [hosts(Path(folder), number, FULL, HOPPED) for number in options.full]
     return content
 
 
@@ -152,6 +154,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--trials", type=int, default=640, help="in a study of trials that sleep")
     parser.add_argument("--hosts", type=int, nargs="*", default=[16, 100, 300, 1000], help="that are played")
+    parser.add_argument("--full", type=int, nargs="*", default=[100], help="that ask for more than they get")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "speed", help="a folder")
     options = parser.parse_args()
     load = os.getloadavg()[0]

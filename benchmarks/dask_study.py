@@ -77,6 +77,7 @@ class Probe:
         self._pids = pids
         self.counts: Counter[str] = Counter()
         self.lags: list[float] = []
+        self.first = self._look()
         self.before: dict[str, float] = {}
         self.cpu: dict[str, float] = {}
         self.seconds = self.ready = 0.0
@@ -195,9 +196,10 @@ def main() -> None:
         )
         ended = time.monotonic()
         records = list(read_journal(place / "journal.jsonl"))
-    times = {"called": called, "ready": probe.ready, "ended": ended, "seconds": probe.seconds}
-    lags = sorted(probe.lags)
-    print(json.dumps({**times, "cpu": probe.cpu, "counts": probe.counts, "lags": lags, "records": records}))
+    found = {"called": called, "ready": probe.ready, "ended": ended, "seconds": probe.seconds}
+    found |= {"cpu": probe.cpu, "counts": probe.counts, "lags": sorted(probe.lags), "records": records}
+    found["join"] = {kind: probe.before[kind] - probe.first[kind] for kind in KINDS}
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

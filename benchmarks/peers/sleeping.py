@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-__all__ = ["LEAST", "LEVELS", "MOST", "R", "kept", "nap", "options", "outcome", "rows"]
+__all__ = ["LEAST", "LEVELS", "MOST", "R", "Row", "nap", "options", "outcome", "rows", "still"]
 
 LEVELS: Final = (1, 3, 9, 27)  # of a trial's milestones; it reports nowhere else
 R: Final = LEVELS[-1]
@@ -47,18 +47,20 @@ def rows(x: float, done: int = 0) -> Iterator[Row]:
             trip = time.monotonic() - at
 
 
+def still(x: float) -> Iterator[Row]:
+    """Do nothing, and report it once."""
+    now = time.monotonic()
+    yield {"epoch": 1, "accuracy": x, "began": now, "at": now, "slept": 0.0, "trip": 0.0}
+
+
 def options(description: str | None) -> argparse.ArgumentParser:
     """Return the command line that all drivers share."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--trials", type=int, default=640)
     parser.add_argument("--workers", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--still", action="store_true", help="trials that do nothing, and report once")
     return parser
-
-
-def kept(row: Row) -> Row:
-    """Return what a driver keeps of a report."""
-    return {name: float(row[name]) for name in ("epoch", "began", "at", "slept", "trip")}
 
 
 def outcome(reports: Iterable[Row], called: float, ended: float) -> str:
@@ -71,5 +73,6 @@ def outcome(reports: Iterable[Row], called: float, ended: float) -> str:
     called, ended : float
         When the study was started, and when it returned.
     """
-    found = [{"trial": row["trial"], **kept(row)} for row in reports]
+    kept = ("epoch", "began", "at", "slept", "trip")
+    found = [{"trial": row["trial"], **{name: float(row[name]) for name in kept}} for row in reports]
     return json.dumps({"called": called, "ended": ended, "reports": found})
