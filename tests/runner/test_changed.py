@@ -14,7 +14,7 @@ from tests.doubles.fake_trials import Fault
 
 from .studies import Study, replayed, small, studies
 
-TYPES = ("stopping", "promotion", "sha", "hyperband", "fifo")
+TYPES = ("stopping", "promotion", "sha", "hyperband", "pasha", "median", "fifo")
 VERDICTS = ("continue", "pause", "stop", "complete", "retry", "perhaps")
 
 Record = dict[str, Any]

@@ -18,7 +18,7 @@ from tests.doubles.pair import round_trip
 from .checks import check_end, check_reports, tell_again
 from .studies import Run, Study, picture, replayed, small, studies
 
-TYPES = ("stopping", "promotion", "sha", "hyperband", "fifo")
+TYPES = ("stopping", "promotion", "sha", "hyperband", "pasha", "median", "fifo")
 CUTS = st.lists(st.floats(0, 1), min_size=1, max_size=3)
 
 

@@ -15,7 +15,7 @@ from tests.doubles.fake_trials import Curve, Fault
 from .checks import check_end, check_left, check_reports, tell_again
 from .studies import HANGS, Run, Study, small, studies
 
-TYPES = ("stopping", "promotion", "sha", "hyperband", "fifo")
+TYPES = ("stopping", "promotion", "sha", "hyperband", "pasha", "median", "fifo")
 
 
 def interrupted(study: Study, records: Any, number: int, **changes: Any) -> Run:

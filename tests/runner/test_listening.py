@@ -14,7 +14,7 @@ from tests.doubles.pair import make_real
 
 from .studies import Listener, Run, Study, small, stand, studies
 
-TYPES = ("stopping", "promotion", "sha", "hyperband", "fifo")
+TYPES = ("stopping", "promotion", "sha", "hyperband", "pasha", "median", "fifo")
 
 
 class Silent(Listener):

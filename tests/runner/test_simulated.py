@@ -93,7 +93,7 @@ def test_jobs_take_the_same_time(study: Study) -> None:
         assert jobs[column].to_list() == pytest.approx(theirs[column].to_list(), abs=1e-3)
 
 
-@pytest.mark.parametrize("type", ["stopping", "promotion", "sha", "hyperband", "fifo"])
+@pytest.mark.parametrize("type", ["stopping", "promotion", "sha", "hyperband", "pasha", "median", "fifo"])
 @pytest.mark.parametrize("resume", [True, False])
 def test_nine_trials(type: str, resume: bool) -> None:
     study = small(type, curve={"resume": resume})

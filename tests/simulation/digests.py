@@ -17,6 +17,8 @@ STUDIES = (
     ("promotion", {"straight_on": False}, "synthetic", {"save": 0.5, "load": 1.5, "startup": 2.0}),
     ("promotion", {"brackets": 2, "retries": 2}, "synthetic", {"drop_rate": 0.003, "resume": False}),
     ("hyperband", {"overlap": True}, "ideal", {"straggler_std": 0.56, "speed": [1, 2, 0.7, 1, 1]}),
+    ("pasha", {"retries": 1}, "synthetic:noise=0.1", {"drop_rate": 0.002, "save": 0.5}),
+    ("median", {"interval": 7}, "synthetic:noise=0.1", {"report": "async", "report_delay": 3.0}),
     ("fifo", {}, "ideal", {"report": "async", "report_delay": 3.0}),
 )
 

@@ -27,6 +27,16 @@ STUDIES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         {"num_trials": 24, "straight_on": False, "retries": 1},
         {"workers": 3, "speed": [1, 2, 1], "load": 0.25, "straggler_std": 0.5, "drop_rate": 0.04},
     ),
+    "pasha": (
+        "pasha",
+        {"num_trials": 40, "retries": 1, "mode": "min"},
+        {"workers": 4, "save": 0.0625, "drop_rate": 0.25},
+    ),
+    "median": (
+        "median",
+        {"num_trials": 24, "interval": 4, "min_samples": 2},
+        {"workers": 3, "startup": 0.5, "report_delay": 0.25},
+    ),
     "hyperband": ("hyperband", {"num_trials": 60}, {"workers": 8, "save": 0.5, "load": 1}),
 }
 
@@ -34,7 +44,8 @@ STUDIES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 def run(name: str) -> hbsim.Result:
     type, options, cluster = STUDIES[name]
     scheduler = make_scheduler(type, max_t=27, seed=11, **options)
-    return hbsim.simulate(scheduler, "ideal:max_resource=27", seed=12, cluster=hbsim.Cluster(**cluster))
+    curves = "digits" if name == "pasha" else "ideal:max_resource=27"  # where the ranking changes
+    return hbsim.simulate(scheduler, curves, seed=12, cluster=hbsim.Cluster(**cluster))
 
 
 def lines(table: pl.DataFrame) -> list[str]:
