@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from .studies import records
 TRAINING = Path(training.__file__)
 MARK = "HBSIM_TEST_FOLDER"
 AGENT, SERVER = "hbsim.executors.dask.agent", "hbsim.executors.server"
-LONG = 60.0  # seconds until a test gives up
+LONG = 120.0  # seconds until a study must have ended
 
 
 @dataclass
@@ -90,6 +91,12 @@ class Study:
         """Wait for a good end, which comes soon."""
         self.hurry()
         self.done()
+
+    def clear(self) -> None:
+        """Forget it; another one may begin."""
+        shutil.rmtree(self.exp)
+        for trace in self.traces.iterdir():
+            trace.unlink()
 
     def records(self, *kinds: str) -> list[dict[str, Any]]:
         """Return what the journal has of these kinds by now; all without any."""

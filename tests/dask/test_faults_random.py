@@ -24,10 +24,9 @@ from .processes import Study, kill, marked, send, studying
 FIRST = int(os.environ.get("HBSIM_FAULT_FIRST", "0"))
 SEEDS = int(os.environ.get("HBSIM_FAULT_SEEDS", "3"))
 WORKERS = 3
-
-
-FAULTS = int(os.environ.get("HBSIM_FAULTS", "8"))  # of each seed
-KINDS = {"trial": 3, "server": 2, "agent": 3, "worker": 3, "stop": 4, "controller": 1, "scheduler": 1}
+FAULTS = int(os.environ.get("HBSIM_FAULTS", "6"))  # of each seed
+KINDS = ("trial", "server", "agent", "worker", "nanny", "stop", "controller", "scheduler")  # of harm
+OFTEN = (3, 2, 3, 2, 1, 4, 1, 1)  # how often each comes
 
 
 class Trouble:
@@ -41,10 +40,10 @@ class Trouble:
 
     def cause(self) -> None:
         """Do one kind of harm."""
-        (kind,) = self._random.choices(list(KINDS), list(KINDS.values()))
+        (kind,) = self._random.choices(KINDS, OFTEN)
         self._tell(kind)
         with suppress(psutil.Error):
-            getattr(self, f"_{kind}")()
+            getattr(self, f"_kill_{kind}" if kind != "stop" else "_stop")()
 
     def mend(self, now: bool = False) -> None:
         """Let go on what was stopped for long enough, or all; replace workers, and resume the study."""
@@ -76,18 +75,22 @@ class Trouble:
             if number == signal.SIGSTOP:
                 self._stopped.append((time.monotonic() + self._random.choice((0.3, 1.0, 5.0)), process))
 
-    def _trial(self) -> None:
+    def _kill_trial(self) -> None:
         self._one_of(self._study.running("trial"))
 
-    def _server(self) -> None:
+    def _kill_server(self) -> None:
         self._one_of(self._study.running("server"))
 
-    def _agent(self) -> None:
+    def _kill_agent(self) -> None:
         self._one_of(self._study.running("agent"))
 
-    def _worker(self) -> None:
+    def _kill_worker(self) -> None:
         workers = range(len(self._study.cluster.workers))
         self._one_of([self._study.worker(number) for number in workers if self._is_there(number)])
+
+    def _kill_nanny(self) -> None:
+        workers = range(len(self._study.cluster.workers))
+        self._one_of([self._study.started(number) for number in workers if self._is_there(number)])
 
     def _is_there(self, number: int) -> bool:
         return self._study.cluster.workers[number].poll() is None
@@ -95,11 +98,11 @@ class Trouble:
     def _stop(self) -> None:
         self._one_of(marked(self._study.folder), signal.SIGSTOP)
 
-    def _controller(self) -> None:
+    def _kill_controller(self) -> None:
         kill(self._study.controller())
         self._study.processes[-1].wait()
 
-    def _scheduler(self) -> None:
+    def _kill_scheduler(self) -> None:
         port = int(self._study.cluster.address.rpartition(":")[2])
         self._study.cluster.kill_scheduler()
         self._study.cluster.start_scheduler(port)
@@ -111,13 +114,14 @@ def test_whatever_happens(seed: int, tmp_path: Path) -> None:
     with studying(tmp_path, 0, lease=3.0) as study:
         trouble = Trouble(study, seed, nanny=seed % 3 == 2, hosts=hosts)
         trouble.mend()
-        study.start(trials=4 * FAULTS, seconds=0.1, options=["--storage", "pull"] if hosts else [])
+        study.start(trials=40, seconds=0.4, options=["--storage", "pull"] if hosts else [])
         study.reach(1)
         for _ in range(FAULTS):
             time.sleep(trouble.pause())
             trouble.cause()
             trouble.mend()
         trouble.mend(now=True)
+        study.hurry()
         eventually(lambda: trouble.mend() or study.processes[-1].poll() == 0, "an end", 120.0)
         print("\n".join(trouble.told))
         check(study, goes_on=not hosts)

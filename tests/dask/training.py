@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -70,9 +72,19 @@ def busy(args: Any, reporter: Any) -> None:
 
 
 @hbsim.args(x=hbsim.Real(0.0, 1.0), traces="", seconds=0.0, killed="")
-def too_large(args: Any, reporter: Any) -> None:
-    """Killed by a system that says so in a file; the other half finds that there is no more memory."""
-    if reporter.trial % 2:
+def ends_badly(args: Any, reporter: Any) -> None:
+    """Each trial ends in another way.
+
+    The first is killed by a system that says in a file that it was short of memory.
+    """
+    if reporter.trial == 0:
+        Path(args.killed).write_text("oom_kill 1")
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif reporter.trial == 1:
         raise MemoryError("no more")
-    Path(args.killed).write_text(f"oom_kill {reporter.trial + 1}")
-    os.kill(os.getpid(), signal.SIGKILL)
+    elif reporter.trial == 2:
+        sys.exit(3)
+    elif reporter.trial == 3:
+        ctypes.string_at(0)
+    else:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from hbsim.executors.dask.link import Link
-from tests.doubles.fake_agent import FakeAgentPlugin
+from hbsim.executors.dask.link import Link, LinkError
+from tests.doubles.fake_agent import FakeAgentPlugin, ForgottenPlugin
 
 SESSION, STUDY = "0123456789abcdef", "fedcba9876543210"
 NAME = f"hbsim-{SESSION}"
@@ -41,17 +41,22 @@ class Linked:
     async def kind(self, kind: str) -> tuple[Any, ...]:
         return await self.until(lambda event: event[0] == kind, kind)
 
-    async def hello(self) -> tuple[str, str, dict[str, Any]]:
-        """Return the next agent that says hello, its worker, and what it said."""
+    async def hello(self, *old: str) -> tuple[str, str, dict[str, Any]]:
+        """Return the next agent that says hello and is not an `old` one, its worker, and what it said."""
         _, event = await self.until(
-            lambda event: event[0] == "event" and '"hello"' in event[1].get("line", "")
+            lambda event: (
+                event[0] == "event" and '"hello"' in event[1].get("line", "") and event[1]["agent"] not in old
+            )
         )
         return event["agent"], event["worker"], json.loads(event["line"])
 
     async def agent(self, worker: str) -> str:
-        """Return the agent of a worker, once it runs: what it said before may be lost."""
+        """Return the agent of a worker, once it runs: what it said before may be lost.
+
+        Meanwhile the worker hears of its controller, so that it does not take the study for gone.
+        """
         async with asyncio.timeout(PATIENCE):
-            while not (agent := (await self.ask(worker, "ping"))["agent"]):
+            while not (agent := (await self.ask(worker, "wake"))["agent"]):
                 await asyncio.sleep(0.02)
         return str(agent)
 
@@ -83,7 +88,9 @@ async def linked(address: str, plugin: type = FakeAgentPlugin, **more: object) -
         await link.subscribe(NAME)
         assert await link.register(plugin(config(**more))) == {}
         yield Linked(link)
-        await link.unregister(NAME)
+        # It may have gone by itself.
+        with suppress(LinkError) if plugin is ForgottenPlugin else nullcontext():
+            await link.unregister(NAME)
     finally:
         await link.close()
 

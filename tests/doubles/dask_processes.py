@@ -18,7 +18,7 @@ from typing import TypeVar
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 30.0  # seconds until a test gives up
+PATIENCE = 60.0  # seconds until a test gives up
 Found = TypeVar("Found")
 
 
@@ -144,7 +144,7 @@ def eventually(look: Callable[[], Found], what: str, patience: float = PATIENCE)
     while time.monotonic() < end:
         if found := look():
             return found
-        time.sleep(0.02)
+        time.sleep(0.05)
     raise AssertionError(f"there is never {what}")
 
 

@@ -28,7 +28,7 @@ if __name__ != "__main__":
         """The same; it soon takes its study for gone."""
 
         async def setup(self, worker) -> None:
-            plugin.SILENT, plugin.LOOK = 0.5, 0.1
+            plugin.SILENT, plugin.LOOK = 3.0, 0.1
             await super().setup(worker)
 
 
