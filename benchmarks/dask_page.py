@@ -53,7 +53,7 @@ MESSAGES: Final = """
 A beat is there and back, once a second and host; a milestone is its report and its verdict. Milliseconds
 of cpu beyond what the processes take when nothing else is said: that is the first row, of all
 {processes} hosts together. {a_call} milestones came with a call to a host in the middle run: what is to
-be said at the same time is said together."""
+be said at the same time is said together. The last row is of the {workers} trials above, 20 reports each."""
 
 COMMANDS: Final = """
 `hbsim run` with four trials that report once: from the command to the start of the first trial, and from
@@ -98,7 +98,8 @@ def _sections(content: Content) -> Iterator[tuple[str, ...]]:
     yield "What a trial costs", OVERHEAD, _overhead(trials), CPU_TRIAL.strip(), _cpu(trials)
     yield "From a milestone to its verdict", HOPS, _hops(content["hops"])
     yield "Reports between milestones", REPORTS, _flood(content["reports"]), _talk(content["reports"])
-    yield "Cpu a message", MESSAGES, _messages(content["messages"]["runs"])
+    talk = content["reports"]["talk cluster"]
+    yield "Cpu a message", MESSAGES, _messages(content["messages"]["runs"], talk)
     yield "Whole commands", COMMANDS, _commands(content["commands"]), _kill(content["kill"])
     yield "Many hosts", HOSTS, _hosts(content["hosts"]), FULL.strip(), _hosts(content["full"])
 
@@ -180,8 +181,13 @@ def _talk(runs: Content) -> str:
     return table((*head, *(f"cores: {kind}" for kind in KINDS)), rows())
 
 
-def _messages(runs: Sequence[Content]) -> str:
+def _messages(runs: Sequence[Content], talk: Sequence[Content]) -> str:
     kinds = KINDS[:-1]
+    base = {kind: median(run["base"][kind] for run in runs) for kind in kinds}
+    batches = [
+        {kind: 1e3 * (run["cpu"][kind] - base[kind] * run["seconds"]) / run["batches"] for kind in kinds}
+        for run in talk
+    ]
 
     def row(name: str, field: str, scale: float = 1.0) -> list[str]:
         return [name, *(span([scale * run[field][kind] for run in runs]) for kind in kinds)]
@@ -190,6 +196,7 @@ def _messages(runs: Sequence[Content]) -> str:
         row("nothing, ms a second", "base", 1e3),
         row("a beat", "beat_ms"),
         row("a milestone", "milestone_ms"),
+        ["a second's reports of a trial", *(span([batch[kind] for batch in batches]) for kind in kinds)],
     ]
     return table(("ms of cpu", *kinds), rows)
 

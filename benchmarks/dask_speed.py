@@ -106,6 +106,7 @@ class Bench:
                 outcome = self.ask(where, "reports", talk, **how)
                 seen = Counter(record["e"] for record in outcome["records"] for _ in record.get("rows", ()))
                 figures = {"seen": seen.total(), "cpu": outcome["cpu"], "seconds": outcome["seconds"]}
+                figures["batches"] = outcome["counts"].get("up batches", 0)
                 lags = outcome["lags"]
                 figures["late"] = [lags[len(lags) // 2], lags[-1]] if lags else []
                 found.setdefault(f"talk {where}", []).append(figures)
@@ -158,9 +159,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "speed", help="a folder")
     options = parser.parse_args()
     load = os.getloadavg()[0]
+    given = "" if options.rounds == 3 else f" --rounds {options.rounds}"
+    given += "" if options.trials == 640 else f" --trials {options.trials}"
     content = {
         "schema": 1,
-        "command": "python -m benchmarks.dask_speed",
+        "command": f"python -m benchmarks.dask_speed{given}",
         "machine": describe_machine() | {"distributed": version("distributed")},
         "load_at_start": load,
         "workers": WORKERS,
