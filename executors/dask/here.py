@@ -63,12 +63,12 @@ async def start_here(
     folder = await _keep(stack, made.files())
     server = server_options(encrypted=True, host="127.0.0.1")
     ours = {"security": security, "local_directory": folder, "port": 0}
-    scheduler = Scheduler(**server | ours)
-    stack.push_async_callback(scheduler.close)
-    await scheduler
     count = processes if processes is not None else _cores()
     with dask.config.set(config(threads)):
+        scheduler = Scheduler(**server | ours)
         inherited = dask.config.serialize(dask.config.global_config)
+    stack.push_async_callback(scheduler.close)
+    await scheduler
     worker = {"cls": "distributed.Nanny", "opts": server | worker_options()}
     spec = json.dumps({str(number): worker for number in range(count)})
     words = ["run", folder, "here", "-m", "distributed.cli.dask_spec", scheduler.address, "--spec", spec]

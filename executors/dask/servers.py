@@ -64,5 +64,8 @@ def config(threads: int | None) -> dict[str, Any]:
         trials, and how many threads those compute with is not Dask's to say.
     """
     names = _BY_DASK if threads is None else _ALL
-    # In the log are the addresses.
-    return {"logging.distributed": "info", **{f"{_NANNY}.{name}": threads for name in names}}
+    return {
+        "logging.distributed": "info",  # in the log are the addresses
+        "distributed.scheduler.idle-timeout": None,  # a study has no tasks of Dask
+        **{f"{_NANNY}.{name}": threads for name in names},
+    }

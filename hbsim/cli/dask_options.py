@@ -28,7 +28,7 @@ class DaskOptions:
             "--hosts",
             panel=DASK,
             metavar="HOST,...",
-            help="Start a cluster on these hosts by SSH: the scheduler on the first, a worker on each.",
+            help="Start a cluster on these hosts by SSH: a scheduler on the first, a worker a core on each.",
         ),
     ] = None
     scheduler_address: Annotated[
@@ -116,6 +116,15 @@ class DaskOptions:
 class RunDaskOptions(DaskOptions):
     """The same, and how a study that trains is spread over the cluster."""
 
+    hosts: Annotated[
+        str | None,
+        word(
+            "--hosts",
+            panel=RUN,
+            metavar="HOST,...",
+            help="Start a cluster on these hosts by SSH: a scheduler on the first, a worker on each.",
+        ),
+    ] = None
     send: Annotated[
         str | None,
         word(
@@ -150,4 +159,4 @@ def _under(group: type[Any], heading: str) -> dict[str, Any]:
     return moved
 
 
-RunDaskOptions.__annotations__ |= _under(DaskOptions, RUN)
+RunDaskOptions.__annotations__ = _under(DaskOptions, RUN) | RunDaskOptions.__annotations__

@@ -202,6 +202,22 @@ def test_a_file_that_a_host_lacks_is_one_error(cluster: DaskProcesses, tmp_path:
     assert f"there is no {lacking} on {socket.gethostname()}" in caught.value.rule
 
 
+@pytest.mark.parametrize("processes", [None, 1, 3])
+def test_workers_that_are_started_compute_with_one_thread_each(
+    processes: int | None, monkeypatch: pytest.MonkeyPatch
+):
+    asked = []
+
+    async def start(options, stack, say, processes, threads):
+        asked.append((processes, threads))
+        raise ParameterError("hosts", "a", "are not started")
+
+    monkeypatch.setattr(pool_connect, "start_cluster", start)
+    with pytest.raises(ParameterError, match="are not started"):
+        outcomes(pool_work.picky, [1], Remote(Dask(hosts=["a"]), processes=processes))
+    assert asked == [(processes, 1)]
+
+
 # Trust
 
 

@@ -97,6 +97,20 @@ def test_help_has_a_panel(inside):
     assert out.index("Dask (--executor dask):") < out.index("--hosts HOST,...") < out.index("--lease NUMBER")
 
 
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        ("run", "a worker on each"),
+        ("sweep", "a worker a core on each"),
+        ("compare", "a worker a core on each"),
+    ],
+)
+def test_help_says_how_many_workers_hosts_have(inside, command, what):
+    help_ = " ".join(inside(command, "--help").out.split())
+    _, _, after = help_.partition("--hosts HOST,... ")
+    assert after.startswith(f"Start a cluster on these hosts by SSH: a scheduler on the first, {what}. --sch")
+
+
 # What is known again
 
 

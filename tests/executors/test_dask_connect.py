@@ -13,6 +13,7 @@ import warnings
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
+import dask
 import distributed
 import pytest
 from distributed.comm import connect
@@ -54,6 +55,7 @@ def test_a_cluster_here_that_nobody_else_gets_into(tmp_path, monkeypatch, capfd)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setitem(dask.config.config["distributed"]["scheduler"], "idle-timeout", "1 hour")
     for name in ("MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
         monkeypatch.delenv(name, raising=False)
 
@@ -72,7 +74,9 @@ def test_a_cluster_here_that_nobody_else_gets_into(tmp_path, monkeypatch, capfd)
                 await client.wait_for_workers(1, timeout=PATIENCE)
                 names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS", "TMPDIR")
                 found = [list((await client.run(os.getenv, name)).values()) for name in names]
+                patience = await client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.idle_timeout)
             assert found == [["3"], [None], [None], [str(tmp_path)]]
+            assert patience is None  # a study has no tasks
             assert _marked(f"TMPDIR={tmp_path}") != {}
         assert len(asyncio.all_tasks()) == 1
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncssh
+import dask
 import distributed
 import pytest
 from distributed.comm import connect as dask_connect
@@ -122,7 +123,9 @@ def _check_private_ports(host: Sshd) -> None:
     assert set(listening) == {"127.0.0.1"}
 
 
-def test_workers_for_every_core_without_tls(host):
+def test_workers_for_every_core_without_tls(host, monkeypatch):
+    monkeypatch.setitem(dask.config.config["distributed"]["scheduler"], "idle-timeout", "1 hour")
+
     async def use() -> None:
         async with AsyncExitStack() as stack:
             with warnings.catch_warnings():
@@ -137,6 +140,8 @@ def test_workers_for_every_core_without_tls(host):
             given = {"asynchronous": True, "set_as_default": False}
             async with distributed.Client(started.address, **given) as client:
                 await client.wait_for_workers(started.expected, timeout=PATIENCE)
+                patience = await client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.idle_timeout)
+                assert patience is None  # a study has no tasks
                 for name in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
                     assert set((await client.run(os.getenv, name)).values()) == {"1"}
 
