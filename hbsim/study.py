@@ -7,7 +7,7 @@ import gc
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import inf
 from types import FrameType
@@ -39,6 +39,7 @@ def simulate(
     max_time: float | None = None,
     max_reward: float | None = None,
     replace: bool = False,
+    search_options: Mapping[str, object] | None = None,
 ) -> Result:
     """Simulate a study.
 
@@ -67,6 +68,8 @@ def simulate(
     replace : bool
         Whether rows of a table may come again, in another seeded order, where there are more trials.
         Without it, and without `num_trials`, a study that runs out of rows is an error when it does.
+    search_options : mapping, optional
+        Options of a searcher by name.
 
     Returns
     -------
@@ -96,18 +99,17 @@ def simulate(
 
     seed = check_seed(seed)
     loaded, cluster, chosen = check_study(
-        scheduler, surrogate, workers, seed, cluster, searcher, max_time, max_reward, replace
+        scheduler, surrogate, workers, seed, cluster, searcher, max_time, max_reward, replace, search_options
     )
-    trials, high = scheduler.options.num_trials, any(scheduler.geometry.first[: scheduler.brackets])
+    trials, high = scheduler.num_trials, any(scheduler.geometry.first[: scheduler.brackets])
     curves = Curves(loaded, chosen, scheduler.levels, cluster, seed, trials, high)
     jobs, decisions = Jobs(), Decisions()
     end = inf if max_time is None else float(max_time)
     make = StoreEngine if cluster.shares_store else Engine
     engine = make(cluster, curves, scheduler.geometry, jobs, end, seed, scheduler.dropped)
-    told = chosen if getattr(chosen, "listens", True) else None
     good = None if max_reward is None else float(max_reward)
     with _without_collector(), _interruptible(engine):
-        reached = drive(scheduler, engine, decisions, told, good)
+        reached = drive(scheduler, engine, decisions, chosen, good)
         engine.cut(engine.now if reached or engine.interrupted else engine.max_time)
         engine.close()
     again = replace and loaded.rows is not None and scheduler.started > loaded.rows
@@ -132,6 +134,7 @@ def check_study(
     max_time: float | None,
     max_reward: float | None,
     replace: bool,
+    search_options: Mapping[str, object] | None = None,
 ) -> tuple[Surrogate, Cluster, Searcher]:
     """Check what `simulate` is asked for, without doing any of it; the parameters are the same.
 
@@ -145,6 +148,7 @@ def check_study(
     ParameterError, SurrogateError
         As `simulate`.
     """
+    from hbsim.searchers import limit_trials
     from hbsim.simulation.cluster_checks import time_to_work
     from hbsim.surrogates import check_levels, load
 
@@ -157,7 +161,12 @@ def check_study(
         rule = f"the surrogate {loaded.name} decides on {loaded.metric}, mode={loaded.mode!r}"
         raise ParameterError("mode", scheduler.mode, rule)
     check_levels(loaded, scheduler.levels)
-    return loaded, cluster, _searcher(searcher, loaded, seed, replace, scheduler)
+    chosen = _searcher(searcher, search_options, loaded, seed, replace, scheduler)
+    limit_trials(scheduler, chosen)
+    if scheduler.num_trials is None and max_time is None and max_reward is None:
+        rule = "without it the study has no end: give num_trials, max_time or max_reward"
+        raise ParameterError("num_trials", None, rule)
+    return loaded, cluster, chosen
 
 
 def _gone(cluster: Cluster) -> float:
@@ -175,7 +184,7 @@ def _no_worker(result: Result) -> str:
     """Say that workers went before the work was done, and how much of it there is."""
     scheduler = result.scheduler
     text = f"no worker is left after {result.end_time:.6g} s, and there is work: "
-    limit = scheduler.options.num_trials
+    limit = scheduler.num_trials
     of = "" if limit is None else f" of {limit:,}"
     waiting = scheduler.status_counts()["running"]
     return f"{text}{scheduler.started:,}{of} trials have started, {waiting:,} wait to be tried again"
@@ -205,19 +214,21 @@ def _check_scheduler(scheduler: Scheduler, max_time: float | None, max_reward: f
         raise ParameterError("max_time", max_time, "must be above 0")
     if max_reward is not None:
         exact("max_reward", max_reward)
-    if scheduler.options.num_trials is None and max_time is None and max_reward is None:
-        rule = "without it the study has no end: give num_trials, max_time or max_reward"
-        raise ParameterError("num_trials", None, rule)
 
 
 def _searcher(
-    searcher: str | Searcher | None, surrogate: Surrogate, seed: int, replace: bool, scheduler: Scheduler
+    searcher: str | Searcher | None,
+    options: Mapping[str, object] | None,
+    surrogate: Surrogate,
+    seed: int,
+    replace: bool,
+    scheduler: Scheduler,
 ) -> Searcher:
-    from hbsim.searchers import check_searcher, make_searcher
+    from hbsim.searchers import Task, check_searcher, make_searcher
 
     if not isinstance(replace, bool):
         raise ParameterError("replace", replace, "must be True or False")
-    check_searcher(searcher)
+    check_searcher(searcher, options)
     if searcher is not None and not isinstance(searcher, str):
         return searcher
     trials = scheduler.options.num_trials
@@ -227,7 +238,10 @@ def _searcher(
         )
         rule += "set replace=True (rows again, in a seeded order), or use a fitted surrogate"
         raise ParameterError("num_trials", trials, rule)
-    return make_searcher(searcher or "random", surrogate.space, surrogate.rows, seed, replace)
+    points = getattr(surrogate, "points", None)
+    max_t = scheduler.options.max_t
+    task = Task(surrogate.space, seed, surrogate.rows, points, replace, scheduler.mode, max_t)
+    return make_searcher(searcher or "random", task, options)
 
 
 class Interrupted(KeyboardInterrupt):

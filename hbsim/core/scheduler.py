@@ -8,6 +8,7 @@ from collections import deque
 from math import inf, nan
 from typing import Final
 
+from hbsim.core.exact import whole
 from hbsim.core.levels import Levels
 from hbsim.core.options import Options
 from hbsim.core.sampling import BracketSampler, bracket_probabilities
@@ -59,7 +60,8 @@ class Scheduler(Trials):
     Attributes
     ----------
     type : str
-        ``"stopping"``, ``"promotion"``, ``"sha"``, ``"hyperband"`` or ``"fifo"``.
+        ``"stopping"``, ``"promotion"``, ``"sha"``, ``"hyperband"``, ``"pasha"``, ``"median"`` or
+        ``"fifo"``.
     levels : tuple of float
         The rung levels of bracket 0, ascending; the last is R.
     brackets : int
@@ -83,6 +85,18 @@ class Scheduler(Trials):
         self._warned = False
         sampling = bracket_probabilities(geometry.k, brackets, geometry.eta, options.bracket_sampling)
         self._sampler = BracketSampler(sampling, options.seed)
+
+    @property
+    def num_trials(self) -> int | None:
+        """How many trials are started in all; None: there is no end."""
+        return None if self._limit == inf else int(self._limit)
+
+    def limit_trials(self, most: int) -> None:
+        """Start no more than `most` trials in all: there are no more configurations.
+
+        It is no option and no part of the state: whoever drives the scheduler says it again after a restart.
+        """
+        self._limit = min(self._limit, whole("most", most, 0))
 
     # Asking
 
@@ -256,7 +270,7 @@ class Scheduler(Trials):
     def dropped(self) -> list[int]:
         """Return the paused trials that can never go on and were not named before, in ascending order.
 
-        Their checkpoints can go. Trials only pause in the promotion and synchronous types.
+        Their checkpoints can go. Trials only pause in promotion, pasha and the synchronous types.
         """
         return []
 

@@ -26,6 +26,9 @@ class Purpose(IntEnum):
     CHECKPOINT = 0x9A16
     OUTAGE = 0x9A17
     PREEMPTION = 0x9A18
+    REDRAWS = 0x9A19
+    MODEL = 0x9A1A
+    DESIGN = 0x9A1B
 
 
 def block_generator(seed: int, purpose: Purpose, block: int, part: int = 0) -> np.random.Generator:

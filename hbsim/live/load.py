@@ -51,8 +51,7 @@ def replay(
     JournalError
         The scheduler answers something else; names the line.
     """
-    told = searcher if getattr(searcher, "listens", True) else None
-    drive(standing.scheduler, Replay(records, standing.ledger, path, searcher), standing.decisions, told)
+    drive(standing.scheduler, Replay(records, standing.ledger, path, searcher), standing.decisions, searcher)
 
 
 def load(folder: Path | str) -> RunResult:

@@ -42,6 +42,7 @@ def run(
     resume: bool = False,
     seed: int = 0,
     searcher: str | Searcher | None = None,
+    search_options: Mapping[str, object] | None = None,
     time_attr: str = "epoch",
     reward_attr: str = "accuracy",
     args: Mapping[str, object] | None = None,
@@ -80,6 +81,8 @@ def run(
         Of configurations and of the seeds that trials are given.
     searcher : str or Searcher, optional
         Chooses configurations; by default ``"random"``.
+    search_options : mapping, optional
+        Options of a searcher by name.
     time_attr, reward_attr : str
         The reported names of the resource, and of the metric that decides.
     args : mapping, optional
@@ -157,7 +160,7 @@ def run(
         stack.callback(crew.workers.close)
         crew.workers.launch()  # it loads the function while this process loads it, too, for its search space
         reported = (time_attr, reward_attr, until_return)
-        study = Study(train, target, scheduler, seed, searcher, *reported, given)
+        study = Study(train, target, scheduler, seed, searcher, search_options, *reported, given)
         crew.workers.prepare()
         journal, standing = study.open(place, resume, fsync, "local" if dask is None else "dask")
         stack.enter_context(journal)

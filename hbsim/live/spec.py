@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from hbsim.core.factory import make_scheduler
@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 __all__ = ["Spec"]
 
 # What has to be the same when a study goes on, and how people know it.
-SAME: Final = ("scheduler", "space", "seed", "searcher", "time_attr", "reward_attr", "until_return")
+SAME: Final = (
+    "scheduler",
+    "space",
+    "seed",
+    "searcher",
+    "search_options",
+    "time_attr",
+    "reward_attr",
+    "until_return",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,8 @@ class Spec:
         Whether a trial is complete when its function returns, wherever that is.
     constants : mapping
         What was given for constants of the training function. They may change when a study goes on.
+    search_options : mapping
+        The searcher's options; a function stands there by its name.
     """
 
     train: str
@@ -56,6 +67,7 @@ class Spec:
     reward_attr: str
     until_return: bool
     constants: Mapping[str, object]
+    search_options: Mapping[str, object] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:
         """Return it in plain JSON types."""
@@ -66,6 +78,7 @@ class Spec:
             "scheduler": dict(self.scheduler),
             "seed": self.seed,
             "searcher": self.searcher,
+            "search_options": dict(self.search_options),
             "time_attr": self.time_attr,
             "reward_attr": self.reward_attr,
             "until_return": self.until_return,
@@ -87,6 +100,7 @@ class Spec:
             values = {name: data[name] for name in names}
             values["scheduler"] = completed(values["scheduler"])
             constants = data.get("constants", {})
+            values["search_options"] = data.get("search_options", {})
             return cls(train=data["train"], digest=data["sha256"], space=space, constants=constants, **values)
         except (KeyError, TypeError, ValueError) as error:
             raise JournalError(path, 1, f"it does not describe a study: {error}") from None

@@ -27,7 +27,8 @@ from hbsim.runner import drive
 from hbsim.runner.ends import Limits
 from hbsim.runner.real import Observer, Real
 from hbsim.runner.workers import Workers
-from hbsim.searchers import Searcher, check_searcher, make_searcher
+from hbsim.searchers import Searcher, Task, check_searcher, limit_trials, make_searcher
+from hbsim.searchers.plain import plain_options
 
 __all__ = ["Interrupted", "Study"]
 
@@ -62,6 +63,7 @@ class Study:
         scheduler: Scheduler,
         seed: int,
         searcher: str | Searcher | None,
+        search_options: Mapping[str, object] | None,
         time_attr: str,
         reward_attr: str,
         until_return: bool,
@@ -70,17 +72,20 @@ class Study:
         function = train if callable(train) else load_target(target)
         space = space_of(function)
         check_constants(function, constants)
-        check_searcher(searcher, resumes=True)
+        check_searcher(searcher, search_options, resumes=True)
         if searcher is None or isinstance(searcher, str):
             name = searcher or "random"
-            self.searcher: Searcher = make_searcher(name, space, None, seed)
+            task = Task(space, seed, mode=scheduler.mode, max_t=scheduler.options.max_t)
+            self.searcher: Searcher = make_searcher(name, task, search_options)
         else:
             name = type(searcher).__name__
             self.searcher = searcher
+        limit_trials(scheduler, self.searcher)
         options = scheduler.options.as_dict()
         label, digest = describe(function)
         reported = (time_attr, reward_attr, until_return)
-        self.spec = Spec(label, digest, space, options, seed, name, *reported, dict(constants))
+        searched = plain_options(search_options)
+        self.spec = Spec(label, digest, space, options, seed, name, *reported, dict(constants), searched)
         self.scheduler = scheduler
 
     def open(self, place: StudyFolder, resume: bool, fsync: str, executor: str) -> tuple[Journal, Standing]:
@@ -131,9 +136,8 @@ class Study:
         )
         if journal.count > 1:
             real.resume(scheduler.running_jobs())
-        told = self.searcher if getattr(self.searcher, "listens", True) else None
         with interruptible(lambda: _interrupt(real)):
-            drive(scheduler, real, standing.decisions, told)
+            drive(scheduler, real, standing.decisions, self.searcher)
             gather()
             crew.close()
         real.finish(scheduler.done)

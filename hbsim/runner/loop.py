@@ -7,9 +7,10 @@ from math import inf
 from typing import Protocol
 
 from hbsim.core.scheduler import Scheduler
-from hbsim.core.trials import COMPLETE, STOP
+from hbsim.core.trials import COMPLETE
 from hbsim.core.types import Job
 from hbsim.history import Decisions
+from hbsim.runner.telling import Telling
 from hbsim.searchers import Searcher
 
 __all__ = ["END", "FAILURE", "FREE", "MILESTONE", "NOTHING", "Event", "Executor", "drive"]
@@ -86,7 +87,7 @@ def drive(  # noqa: C901 - the loop stands here whole
     decisions : Decisions
         Gets a row a milestone.
     searcher : Searcher, optional
-        Told of starts, reports and ends; None if it does not listen.
+        Told of what is pending and observed, if it listens.
     max_reward : float, optional
         The study ends as soon as a value is at least as good.
     """
@@ -95,6 +96,8 @@ def drive(  # noqa: C901 - the loop stands here whole
     sign = 1.0 if scheduler.mode == "max" else -1.0
     target = None if max_reward is None else sign * max_reward
     asked_in_vain = False
+    listens = searcher is not None and getattr(searcher, "listens", True)
+    telling = Telling(searcher, scheduler) if searcher is not None and listens else None
     while True:
         worker = -1 if asked_in_vain else idle()
         if worker >= 0:
@@ -104,8 +107,8 @@ def drive(  # noqa: C901 - the loop stands here whole
                 asked_in_vain = True
                 continue
             executor.start(worker, job)
-            if searcher is not None:
-                searcher.on_start(job.trial, job.stop)
+            if telling is not None:
+                telling.started(job)
             continue
         event = wait()
         if event is MILESTONE:
@@ -115,31 +118,21 @@ def drive(  # noqa: C901 - the loop stands here whole
             add(executor.now, trial, at, value, scheduler.n_before, scheduler.cutoff, code)
             answer(code)
             asked_in_vain = False
-            if searcher is not None:
-                _tell_searcher(searcher, scheduler, trial, at, value, code)
+            if telling is not None:
+                telling.reached(trial, at, value, code)
             if target is not None and target <= sign * value < inf:
                 return True
         elif event is FAILURE:
             code = scheduler.fail(executor.trial)
             answer(code)
             asked_in_vain = False
-            if searcher is not None and code == STOP:
-                searcher.on_end(executor.trial)
+            if telling is not None:
+                telling.failed(executor.trial, code)
         elif event is END:
             scheduler.end(executor.trial)
             answer(COMPLETE)
             asked_in_vain = False
-            if searcher is not None:
-                searcher.on_end(executor.trial)
+            if telling is not None:
+                telling.ended(executor.trial)
         elif event is NOTHING:
             return False
-
-
-def _tell_searcher(
-    searcher: Searcher, scheduler: Scheduler, trial: int, at: int, value: float, code: int
-) -> None:
-    searcher.on_report(trial, scheduler.levels[at], value)
-    if code:
-        searcher.on_end(trial)
-    else:
-        searcher.on_start(trial, scheduler.levels[at + 1])

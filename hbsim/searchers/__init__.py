@@ -1,8 +1,20 @@
 """Searchers: they choose the configurations of new trials."""
 
-from hbsim.searchers.factory import SEARCHERS, check_searcher, make_searcher
+from hbsim.searchers.factory import SEARCHERS, check_searcher, limit_trials, make_searcher
+from hbsim.searchers.first import FirstPoints
 from hbsim.searchers.protocol import Searcher
 from hbsim.searchers.random import RandomSearcher
 from hbsim.searchers.rows import RowSearcher
+from hbsim.searchers.task import Task
 
-__all__ = ["SEARCHERS", "RandomSearcher", "RowSearcher", "Searcher", "check_searcher", "make_searcher"]
+__all__ = [
+    "SEARCHERS",
+    "FirstPoints",
+    "RandomSearcher",
+    "RowSearcher",
+    "Searcher",
+    "Task",
+    "check_searcher",
+    "limit_trials",
+    "make_searcher",
+]

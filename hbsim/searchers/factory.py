@@ -2,77 +2,107 @@
 
 from __future__ import annotations
 
-from typing import Final
+import dataclasses
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
 
-from hbsim.core.space import Space
+from hbsim.core.scheduler import Scheduler
 from hbsim.errors import ParameterError, nearest
+from hbsim.searchers.given import first_points
 from hbsim.searchers.protocol import Searcher
-from hbsim.searchers.random import RandomSearcher
-from hbsim.searchers.rows import RowSearcher
+from hbsim.searchers.task import Task
 
-__all__ = ["SEARCHERS", "check_searcher", "make_searcher"]
+__all__ = ["SEARCHERS", "check_searcher", "limit_trials", "make_searcher"]
 
-SEARCHERS: Final = ("random",)
+
+class Kind(NamedTuple):
+    """Where the function is that makes a searcher of a task, its options keywords."""
+
+    module: str
+    function: str
+
+
+KINDS: Final = {
+    "random": Kind("hbsim.searchers.simple", "make_random"),
+}
+SEARCHERS: Final = tuple(KINDS)
+COMMON: Final = ("points_to_evaluate", "constraints")  # options of all of them
 _METHODS: Final = ("suggest", "model_based")
-_TOLD: Final = ("on_start", "on_report", "on_end")
+_TOLD: Final = ("register_pending", "observe", "forget")
 
 
-def make_searcher(
-    name: str, space: Space | None, rows: int | None, seed: int, replace: bool = False
-) -> Searcher:
+def make_searcher(name: str, task: Task, options: Mapping[str, object] | None = None) -> Searcher:
     """Make a searcher.
 
     Parameters
     ----------
     name : str
-        ``"random"``.
-    space : Space or None
-        The search space; needed where there are no rows.
-    rows : int or None
-        How many configurations the surrogate has; None: any point of the space.
-    seed : int
-        0 or more.
-    replace : bool
-        Whether rows may come again; without rows it has no effect.
+        One of `SEARCHERS`.
+    task : Task
+        What it searches over.
+    options : mapping, optional
+        Its options by name. All take ``points_to_evaluate``, a list of configurations by name that come first
+        (what one leaves out has its default), and ``constraints``, a function of a configuration that returns
+        whether it may be tried.
 
     Returns
     -------
     searcher : Searcher
-        A `RowSearcher` where `rows` is given, else a `RandomSearcher`.
+        It suggests rows where the task has rows, else points.
 
     Raises
     ------
     ParameterError
-        The name is unknown, there are neither rows nor a space, or a parameter breaks a rule.
+        The name or an option is unknown, an option breaks its rule, the searcher cannot take the task, or
+        needs a package that is not installed.
     """
-    _check_name(name)
-    if rows is not None:
-        return RowSearcher(rows, seed, replace)
-    if space is None:
-        raise ParameterError("space", None, "a search space is needed where a surrogate has no rows")
-    return RandomSearcher(space, seed)
+    check_name(name)
+    kind = KINDS[name]
+    make: Callable[..., Searcher] = getattr(importlib.import_module(kind.module), kind.function)
+    given = check_options(options)
+    own = [p.name for p in inspect.signature(make).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    known = [*COMMON, *own]
+    for option, value in given.items():
+        if option not in known:
+            rule = f"is no option of the searcher {name}; it takes {', '.join(known)}."
+            rule += nearest(option, known)
+            raise ParameterError(f"search_options.{option}", value, rule)
+    constraint, points = given.pop("constraints", None), given.pop("points_to_evaluate", None)
+    if constraint is not None:
+        task = _with_constraint(task, constraint)
+    searcher = make(task, **given)
+    return searcher if points is None else first_points(searcher, task, points)
 
 
-def check_searcher(searcher: object, resumes: bool = False) -> None:
+def check_searcher(
+    searcher: object, options: Mapping[str, object] | None = None, resumes: bool = False
+) -> None:
     """Check a searcher: None, a name, or an object that has what the protocol asks for.
 
     Parameters
     ----------
     searcher : object
         What somebody gave for one.
+    options : mapping, optional
+        Options for it; only one by name takes any.
     resumes : bool
         Whether the study may be resumed, so that it has to have `resume`.
 
     Raises
     ------
     ParameterError
-        It is none.
+        It is none, or the options are none.
     """
+    given = check_options(options)
     if searcher is None:
         return
     if isinstance(searcher, str):
-        _check_name(searcher)
+        check_name(searcher)
         return
+    if given:
+        raise ParameterError("search_options", given, "are for searchers by name; this one is made already")
     if isinstance(searcher, type):
         raise ParameterError("searcher", searcher, f"is a class; give an object, {searcher.__name__}(...)")
     needed = [
@@ -85,7 +115,46 @@ def check_searcher(searcher: object, resumes: bool = False) -> None:
         raise ParameterError("searcher", searcher, rule)
 
 
-def _check_name(name: object) -> None:
+def limit_trials(scheduler: Scheduler, searcher: Searcher) -> None:
+    """Have a study end when a searcher that has so many configurations is through."""
+    limit = getattr(searcher, "limit", None)
+    if limit is not None:
+        scheduler.limit_trials(limit)
+
+
+def check_name(name: object) -> None:
+    """Check that it is the name of a searcher.
+
+    Raises
+    ------
+    ParameterError
+        It is none.
+    """
     if name not in SEARCHERS:
         rule = f"must be one of {', '.join(SEARCHERS)}.{nearest(str(name), SEARCHERS)}"
         raise ParameterError("searcher", name, rule)
+
+
+def check_options(options: object) -> dict[str, Any]:
+    """Return the options of a searcher as a dict.
+
+    Raises
+    ------
+    ParameterError
+        They are no mapping with names.
+    """
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
+        raise ParameterError("search_options", options, "must be a dict of options by name")
+    return dict(options)
+
+
+def _with_constraint(task: Task, constraint: object) -> Task:
+    if not callable(constraint):
+        rule = "must be a function of a configuration, a dict, that returns whether it may be tried"
+        raise ParameterError("search_options.constraints", constraint, rule)
+    if task.space is None:
+        rule = "needs configurations by name: the learning curves have no search space"
+        raise ParameterError("search_options.constraints", constraint, rule)
+    return dataclasses.replace(task, constraint=constraint)

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Searcher"]
+__all__ = ["Configurations", "Floats", "Ints", "Searcher"]
+
+Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
+Configurations: TypeAlias = Floats | Ints
 
 
 class Searcher(Protocol):
     """Chooses configurations. The driver asks once for each new trial, in the order of trial numbers.
+
+    An evaluation that is under way is pending: a trial at the level to which it trains. Each is registered
+    once, and ends once: by `observe` at this level, or by `forget`, which ends all of a trial. So of a trial
+    that runs there is one, or two with `maxt_pending`; of one that is stopped, paused, completed or failed
+    there is none. One that waits for a retry keeps what it has.
+
+    A searcher may have more attributes: ``limit``, an int, is how many configurations there are, and
+    the study ends when they are through; ``maxt_pending``, a bool, asks for a pending evaluation at R as well
+    when a trial starts.
 
     Attributes
     ----------
@@ -19,13 +32,13 @@ class Searcher(Protocol):
         Whether suggestions depend on what was observed. Where they do not, trial i has the same
         configuration under every scheduler, and drivers may ask for large blocks ahead.
     listens : bool
-        Whether it wants to be told of starts, reports and ends.
+        Whether it wants to be told of what is pending and observed.
     """
 
     model_based: bool
     listens: bool
 
-    def suggest(self, n: int) -> NDArray[np.float64] | NDArray[np.int64]:
+    def suggest(self, n: int) -> Configurations:
         """Return the next n configurations.
 
         Parameters
@@ -46,22 +59,22 @@ class Searcher(Protocol):
         """
         ...
 
-    def resume(self, configurations: NDArray[np.float64] | NDArray[np.int64]) -> None:
+    def resume(self, configurations: Configurations) -> None:
         """Go on after these configurations, in this order: it suggested them before a restart.
 
-        Called as often as there is something to go on after; what was observed of the trials is told between,
-        by `on_start`, `on_report` and `on_end`, in the order in which it happened.
+        Called as often as there is something to go on after; what was pending and observed is told between,
+        in the order in which it happened. No model is fitted.
         """
         ...
 
-    def on_start(self, trial: int, level: float) -> None:
-        """Trial `trial` trains towards `level`: a pending evaluation."""
+    def register_pending(self, trial: int, level: float) -> None:
+        """Trial `trial` trains towards `level`."""
         ...
 
-    def on_report(self, trial: int, level: float, value: float | None) -> None:
-        """Trial `trial` has the metric `value` at `level`."""
+    def observe(self, trial: int, level: float, value: float | None) -> None:
+        """Trial `trial` has the metric `value`, None for no number, at `level`; pending there no more."""
         ...
 
-    def on_end(self, trial: int) -> None:
-        """Trial `trial` is no longer running: it completed, stopped, paused or failed for good."""
+    def forget(self, trial: int) -> None:
+        """Trial `trial` runs no more: it completed, stopped, paused or failed; nothing is pending."""
         ...

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hbsim.core.streams import BLOCK, Purpose, block_generator, check_count, check_seed
 from hbsim.errors import ParameterError
+from hbsim.searchers.protocol import Configurations, Ints
+from hbsim.searchers.untold import Untold
 
 __all__ = ["RowSearcher"]
 
 
-class RowSearcher:
+class RowSearcher(Untold):
     """Row numbers in a seeded order; each once, then, if allowed, each again in another order.
 
     The i-th row depends on the seed, on i and on the number of rows, and on nothing else.
@@ -31,8 +32,7 @@ class RowSearcher:
         A parameter breaks these rules.
     """
 
-    model_based: bool = False
-    listens: bool = False
+    name = "random"
 
     def __init__(self, rows: int, seed: int, replace: bool = False) -> None:
         if not isinstance(rows, int | np.integer) or isinstance(rows, bool) or rows < 1:
@@ -45,14 +45,14 @@ class RowSearcher:
         self._next = 0
         self._orders = max(1, BLOCK // self.rows)  # in a block; a table may be tiny
         self._number = -1  # of the block at hand
-        self._block: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._block: Ints = np.empty(0, dtype=np.int64)
 
     @property
     def remaining(self) -> int | None:
         """How many more configurations there are; None: any number."""
         return None if self.replace else self.rows - self._next
 
-    def suggest(self, n: int) -> NDArray[np.int64]:
+    def suggest(self, n: int) -> Ints:
         """Return the next n row numbers.
 
         Parameters
@@ -75,30 +75,26 @@ class RowSearcher:
             rule = f"the table has {self.rows} rows, one for each trial: run at most {self.rows} trials, "
             rule += "set replace=True (rows again, in a seeded order), or use a fitted surrogate"
             raise ParameterError("num_trials", needed, rule)
-        rows = np.empty(n, dtype=np.int64)
-        done = 0
-        while done < n:
-            number, start = divmod(self._next + done, self._orders * self.rows)
-            count = min(self._orders * self.rows - start, n - done)
-            rows[done : done + count] = self._draw(number)[start : start + count]
-            done += count
+        rows = self.rows_of(self._next, n)
         self._next = needed
         return rows
 
-    def resume(self, configurations: NDArray[np.float64] | NDArray[np.int64]) -> None:
+    def rows_of(self, first: int, n: int) -> Ints:
+        """Return the rows of n trials from `first` on, shape (n,)."""
+        rows = np.empty(n, dtype=np.int64)
+        done = 0
+        while done < n:
+            number, start = divmod(first + done, self._orders * self.rows)
+            count = min(self._orders * self.rows - start, n - done)
+            rows[done : done + count] = self._draw(number)[start : start + count]
+            done += count
+        return rows
+
+    def resume(self, configurations: Configurations) -> None:
         """Go on after rows that were suggested before a restart."""
         self._next += len(configurations)
 
-    def on_start(self, trial: int, level: float) -> None:
-        """Take no notice."""
-
-    def on_report(self, trial: int, level: float, value: float | None) -> None:
-        """Take no notice."""
-
-    def on_end(self, trial: int) -> None:
-        """Take no notice."""
-
-    def _draw(self, number: int) -> NDArray[np.int64]:
+    def _draw(self, number: int) -> Ints:
         if number != self._number:
             # Sorted draws, not `permutation`: its algorithm may change between versions of NumPy.
             draws = block_generator(self.seed, Purpose.ROWS, number).random((self._orders, self.rows))

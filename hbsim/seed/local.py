@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hbsim.core.space import Space, space_of
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.target import load_target, make_target
@@ -15,7 +17,6 @@ from hbsim.live.run import run
 from hbsim.live.shown import check_shown
 from hbsim.live.study import check_constants
 from hbsim.seed.place import Place
-from hbsim.seed.queued import QueuedSearcher
 from hbsim.seed.setting import Setting
 
 if TYPE_CHECKING:
@@ -104,15 +105,17 @@ def queued(
     setting: Setting, points: Sequence[Sequence[float]], space: Space | None, max_t: float
 ) -> str | Searcher | None:
     """Return the searcher of a study, behind a queue where one is needed."""
-    from hbsim.searchers import make_searcher
+    from hbsim.searchers import FirstPoints, Task, make_searcher
 
     given = setting.searcher
-    pending = max_t if setting.maxt_pending and getattr(given, "model_based", False) else None
+    pending = True if setting.maxt_pending and getattr(given, "model_based", False) else None
     if not points and pending is None:
         return given
     if given is None or isinstance(given, str):
-        given = make_searcher(given or "random", space, None, setting.seed)
-    return QueuedSearcher(given, points, pending)
+        task = Task(space, setting.seed, mode=setting.mode, max_t=max_t)
+        given = make_searcher(given or "random", task)
+    queue = np.array(points, dtype=np.float64).reshape(len(points), len(points[0]) if points else 0)
+    return FirstPoints(given, queue, pending)
 
 
 def _space(setting: Setting) -> Space:

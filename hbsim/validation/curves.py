@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hbsim.searchers.untold import Untold
 from hbsim.surrogates.protocol import Floats, Ints
 from hbsim.validation.reading import Recorded, Stay
 
@@ -20,11 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["InOrder", "RunCurves"]
 
 
-class InOrder:
+class InOrder(Untold):
     """The searcher of recorded trials: row i for trial i."""
-
-    model_based = False
-    listens = False
 
     def __init__(self) -> None:
         self._next = 0
@@ -37,15 +35,6 @@ class InOrder:
     def resume(self, configurations: Floats | Ints) -> None:
         """Go on after these rows."""
         self._next += len(configurations)
-
-    def on_start(self, trial: int, level: float) -> None:
-        """Take no notice."""
-
-    def on_report(self, trial: int, level: float, value: float | None) -> None:
-        """Take no notice."""
-
-    def on_end(self, trial: int) -> None:
-        """Take no notice."""
 
 
 class RunCurves:

@@ -91,17 +91,17 @@ class Listener:
         first, self.asked = self.asked, self.asked + len(configurations)
         assert configurations[:, 0].tolist() == list(range(first, self.asked))
 
-    def on_start(self, trial: int, level: float) -> None:
+    def register_pending(self, trial: int, level: float) -> None:
         assert trial < self.asked
         assert self.pending.get(trial, level) == level  # pending twice only where it is tried again
         self.calls.append(("start", trial, level))
         self.pending[trial] = level
 
-    def on_report(self, trial: int, level: float, value: float | None) -> None:
+    def observe(self, trial: int, level: float, value: float | None) -> None:
         assert self.pending.pop(trial) == level
         self.calls.append(("report", trial, level, None if value != value else value))
 
-    def on_end(self, trial: int) -> None:
+    def forget(self, trial: int) -> None:
         self.calls.append(("end", trial))
         self.pending.pop(trial, None)
 

@@ -25,9 +25,9 @@ def test_sizes_of_requests_do_not_matter(sizes, seed):
 def test_what_it_is_told_does_not_matter():
     told, untold = RandomSearcher(SPACE, 1), RandomSearcher(SPACE, 1)
     for trial in range(5):
-        told.on_start(trial, 1.0)
-        told.on_report(trial, 1.0, None if trial else 0.5)
-        told.on_end(trial)
+        told.register_pending(trial, 1.0)
+        told.observe(trial, 1.0, None if trial else 0.5)
+        told.forget(trial)
         assert (told.suggest(1) == untold.suggest(1)).all()
 
 

@@ -64,9 +64,9 @@ def test_too_few_rows_name_the_options_and_change_nothing():
 def test_what_it_is_told_does_not_matter():
     told, untold = RowSearcher(5, 1), RowSearcher(5, 1)
     for trial in range(5):
-        told.on_start(trial, 1.0)
-        told.on_report(trial, 1.0, None if trial else 0.5)
-        told.on_end(trial)
+        told.register_pending(trial, 1.0)
+        told.observe(trial, 1.0, None if trial else 0.5)
+        told.forget(trial)
         assert told.suggest(1) == untold.suggest(1)
 
 

@@ -34,13 +34,13 @@ class Listener:
         reports = sum(call[0] == "report" for call in self.calls)
         return np.array([[(0.37 * (first + i) + 0.11 * reports) % 1] for i in range(n)])
 
-    def on_start(self, trial: int, level: float) -> None:
+    def register_pending(self, trial: int, level: float) -> None:
         self.calls.append(("start", trial, level))
 
-    def on_report(self, trial: int, level: float, value: float | None) -> None:
+    def observe(self, trial: int, level: float, value: float | None) -> None:
         self.calls.append(("report", trial, level, value))
 
-    def on_end(self, trial: int) -> None:
+    def forget(self, trial: int) -> None:
         self.calls.append(("end", trial))
 
 

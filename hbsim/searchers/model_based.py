@@ -1,0 +1,157 @@
+"""What model-based searchers share: how a study begins, what is known of it, rows of tables."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hbsim.core.space import Space
+from hbsim.core.streams import check_count
+from hbsim.errors import ParameterError
+from hbsim.searchers.observed import Observed
+from hbsim.searchers.protocol import Configurations, Floats
+from hbsim.searchers.random import RandomSearcher
+from hbsim.searchers.rows import RowSearcher
+from hbsim.searchers.task import Task
+
+__all__ = ["ModelBased"]
+
+
+class ModelBased(ABC):
+    """A searcher that learns from what was observed.
+
+    A suggestion is a function of the task, the number of the trial and what is known of the trials before:
+    never of how it was asked, of a fit before, or of a clock. So a study that is resumed goes on as it would
+    have.
+
+    The first trials are those of random search with the same seed.
+
+    Parameters
+    ----------
+    task : Task
+        With a space; of a table also with the points of its rows.
+    num_init : int
+        How many trials are random, whatever is known.
+
+    Raises
+    ------
+    ParameterError
+        The task has no space, or it has rows without points.
+    """
+
+    model_based: bool = True
+    listens: bool = True
+    name: str
+
+    def __init__(self, task: Task, num_init: int) -> None:
+        if task.space is None or (task.rows is not None and task.points is None):
+            rule = f"{self.name} needs to know the hyperparameters: the learning curves have no search space"
+            raise ParameterError("searcher", self.name, rule)
+        if task.space.dimension == 0:
+            raise ParameterError("searcher", self.name, "the search space has no parameter to search over")
+        self.task = task
+        self.space: Space = task.space
+        self.num_init = num_init
+        self.known = Observed(task.mode)
+        self._random = RandomSearcher(task.space, task.seed, task.constraint)
+        self._in_order = None if task.rows is None else RowSearcher(task.rows, task.seed, replace=True)
+        self._used: dict[int, int] = {}  # how often each row was suggested
+        self._allowed = np.ones(0, dtype=np.bool_)
+        if task.points is not None:
+            self._allowed = task.allows(task.points)
+            if not self._allowed.any():
+                raise ParameterError("constraints", task.constraint, "allows no row of the table")
+
+    @property
+    def remaining(self) -> int | None:
+        """How many more configurations there are; None: any number."""
+        if self.task.rows is None or self.task.replace:
+            return None
+        return int(self._allowed.sum()) - len(self.known.points)
+
+    # What the driver asks for
+
+    def suggest(self, n: int) -> Configurations:
+        """Return the next n configurations; one is pending while the next is chosen."""
+        left, n = self.remaining, check_count(n)
+        if left is not None and n > left:
+            needed = len(self.known.points) + n
+            rule = f"the table has {needed - n + left} rows for as many trials: run fewer, "
+            rule += "set replace=True (rows again), or use a fitted surrogate"
+            raise ParameterError("num_trials", needed, rule)
+        chosen = [self._next() for _ in range(n)]
+        if self.task.rows is not None:
+            return np.array(chosen, dtype=np.int64)
+        return np.array(chosen, dtype=np.float64).reshape(n, self.space.dimension)
+
+    def resume(self, configurations: Configurations) -> None:
+        """Take these for the configurations of the next trials."""
+        for configuration in configurations:
+            self._take(configuration)
+
+    def register_pending(self, trial: int, level: float) -> None:
+        """Take note that a trial trains towards a level."""
+        self.known.register_pending(trial, level)
+
+    def observe(self, trial: int, level: float, value: float | None) -> None:
+        """Take note of a value."""
+        self.known.observe(trial, level, value)
+
+    def forget(self, trial: int) -> None:
+        """Take note that a trial no longer runs."""
+        self.known.forget(trial)
+
+    # What a kind of model says
+
+    @abstractmethod
+    def _propose(self, trial: int) -> Floats | None:
+        """Return a point of the unit cube for a trial, shape (d,), that the constraint allows.
+
+        None: too little is known, or nothing new was found. Of a table the nearest row that is left is taken.
+        """
+
+    # How it is done
+
+    def _next(self) -> Floats | int:
+        trial = len(self.known.points)
+        point = None if trial < self.num_init else self._propose(trial)
+        if self.task.rows is not None:
+            chosen: Floats | int = self._first_row(trial) if point is None else self._nearest_row(point)
+        else:
+            chosen = self._random.points(trial, 1)[0] if point is None else point
+        self._take(chosen)
+        return chosen
+
+    def _take(self, configuration: Floats | int) -> None:
+        if self.task.points is None:
+            self.known.suggested(np.asarray(configuration, dtype=np.float64))
+            return
+        row = int(configuration)
+        self._used[row] = self._used.get(row, 0) + 1
+        self.known.suggested(self.task.points[row])
+
+    def left(self) -> NDArray[np.bool_]:
+        """Return which rows may be suggested, shape (rows,): of those allowed the least often used."""
+        assert self.task.rows is not None
+        counts = np.zeros(self.task.rows, dtype=np.int64)
+        for row, count in self._used.items():
+            counts[row] = count
+        allowed = self._allowed
+        return np.asarray(allowed & (counts == counts[allowed].min()))
+
+    def _first_row(self, trial: int) -> int:
+        """Return the row of this trial in the order of random search, or the next one that is left."""
+        assert self._in_order is not None
+        left = self.left()
+        while not left[row := int(self._in_order.rows_of(trial, 1)[0])]:
+            trial += 1
+        return row
+
+    def _nearest_row(self, point: Floats) -> int:
+        """Return the row that is left and nearest in the unit cube; the lowest of equals."""
+        assert self.task.points is not None
+        distance = np.square(self.task.points - point).sum(axis=1)
+        distance[~self.left()] = np.inf
+        return int(np.argmin(distance))
