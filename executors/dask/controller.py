@@ -18,7 +18,7 @@ from hbsim.executors.dask.home import held
 from hbsim.executors.dask.mark import why
 from hbsim.executors.dask.plan import Plan
 from hbsim.executors.dask.pools import Pools
-from hbsim.executors.dask.todo import Action, Fetch, Store, Wake
+from hbsim.executors.dask.todo import Action, Fetch, Log, Store, Unstore, Wake
 from hbsim.executors.dask.transfers import Transfers
 from hbsim.executors.target import label_of
 
@@ -36,6 +36,7 @@ SAID: Final = 10.0  # seconds between two lines that say what is waited for
 LOOK: Final = 0.02  # seconds between two looks at who is ready
 PAUSE: Final = 0.5  # seconds after a line that did not get through
 CLOSING: Final = 5.0  # seconds for hosts to be told that it is over
+LAST: Final = 60.0  # seconds for what is still to be removed or written here at a good end
 ORDERS: Final = 10.0  # seconds for an order to get through
 
 
@@ -73,6 +74,7 @@ class Controller:
         self._vault: Vault | None = None
         self._transfers: Transfers | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._chores: set[asyncio.Task[None]] = set()  # what no host has a part in
         self._sending: set[str] = set()
         self._down: tuple[float, str] | None = None  # since when the scheduler cannot be reached, and why
         self._address = ""
@@ -193,7 +195,10 @@ class Controller:
                 self._spawn(self._send(agent))
         actions, fleet.todo.actions = fleet.todo.actions, []
         for action in actions:
-            self._spawn(self._do(action))
+            task = self._spawn(self._do(action))
+            if isinstance(action, Log | Unstore):
+                self._chores.add(task)
+                task.add_done_callback(self._chores.discard)
         if fleet.todo.messages or fleet.todo.notes or fleet.fatal:
             self._news()
 
@@ -204,10 +209,11 @@ class Controller:
         if self.fleet.fatal is not None:
             raise self.fleet.fatal
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -328,6 +334,9 @@ class Controller:
 
     async def close(self) -> None:
         """End what runs on hosts, and the cluster if it was started here."""
+        self.flush()
+        if self._chores:
+            await asyncio.wait(self._chores, timeout=LAST if self._brought else CLOSING)
         for task in list(self._tasks):
             task.cancel()
         ended: set[str] = set()
