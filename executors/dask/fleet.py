@@ -132,6 +132,7 @@ class Fleet:
 
     def tick(self, now: float) -> None:
         """Let time pass: beats, leases, hosts that join."""
+        self.jobs.tick(now)
         for agent in list(self.agents.values()):
             if agent.gone is None:
                 agent.beat(self._lease, now)

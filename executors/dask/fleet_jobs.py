@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from hbsim.executors.dask import wire
 from hbsim.executors.dask.agents import AgentState
@@ -16,6 +16,8 @@ from hbsim.runner.workers import Ended, Said, Task
 
 __all__ = ["FleetJobs"]
 
+HEARD: Final = 1.0  # seconds between two signs of life of a job that fetches
+
 
 @dataclass(slots=True)
 class _Job:
@@ -23,7 +25,6 @@ class _Job:
     worker: int
     agent: AgentState
     phase: Literal["fetching", "running", "storing"] = "running"
-    orders: list[wire.Body] = field(default_factory=list)  # for when it has started
     ended: Ended | None = None
     at: float = -inf  # the time of its last report
     source: Source | None = None  # where its checkpoint is fetched from
@@ -51,6 +52,7 @@ class FleetJobs:
         self.reported = False
         self._pools, self._depots, self._todo = pools, depots, todo
         self._jobs: dict[int, _Job] = {}
+        self._ticked = -inf
 
     def start(self, worker: int, task: Task, agents: Sequence[AgentState], now: float) -> None:
         """Start a job on the agent with the fewest jobs among those that the worker belongs to."""
@@ -67,14 +69,24 @@ class FleetJobs:
         self._prepare(job, now)
 
     def order(self, number: int, order: wire.Body, now: float) -> None:
-        """Send an order about a job; it waits until the job has started."""
+        """Send an order about a job; one that has not started yet is called off."""
         job = self._jobs.get(number)
-        if job is None or job.phase == "storing":
+        if job is None:
             return
-        if job.phase == "fetching":
-            job.orders.append(order)
-        else:
+        if job.phase == "running":
             job.agent.send(order, now)
+        elif job.phase == "fetching" and order["o"] == "leave":
+            self._finish(job, Ended(number, left=True))
+        elif job.phase == "fetching" and order["o"] == "kill":
+            self._finish(job, Ended(number, kind="lost", reason=order["reason"]))
+
+    def tick(self, now: float) -> None:
+        """Let jobs that fetch be heard of: they are at it, and none of them has hung."""
+        if now - self._ticked >= HEARD:
+            self._ticked = now
+            for number, job in self._jobs.items():
+                if job.phase == "fetching":
+                    self._todo.messages.append(Said(number, [], 0))
 
     def hear(self, agent: AgentState, body: wire.Body, now: float) -> None:
         """Take what an agent says of one of its jobs."""
@@ -163,9 +175,6 @@ class FleetJobs:
         cpus = None if slot.cpus is None else list(slot.cpus)
         share = {"cpus": cpus, "threads": slot.threads, "env": slot.env}
         job.agent.send({"o": "start", "task": wire.task_of(job.task), "slot": share}, now)
-        for order in job.orders:
-            job.agent.send(order, now)
-        job.orders = []
 
     def _finish(self, job: _Job, ended: Ended) -> None:
         del self._jobs[job.task.job]
