@@ -44,6 +44,8 @@ class AgentState:
         Whether it takes new jobs.
     gone : str or None
         Why nothing is sent to it any more; its jobs may run until its lease is over.
+    guessed : bool
+        Whether that is a guess, and its Dask worker may still say how it ended.
     ahead : float
         How far the controller's clock is ahead of the agent's monotonic clock.
     """
@@ -59,6 +61,7 @@ class AgentState:
     jobs: set[int] = field(default_factory=set)
     joined: bool = False
     gone: str | None = None
+    guessed: bool = False
     ahead: float = 0.0
     _round: float = inf  # seconds of the round trip that `ahead` was estimated in
     _clock: float | None = None  # its lease clock, in its last answer

@@ -289,7 +289,7 @@ class Controller:
                     await asyncio.sleep(PAUSE)
                     continue
                 if "error" in reply:
-                    self.fleet.agent_ended(agent.name, reply["error"], False, time.monotonic())
+                    self.fleet.agent_refused(agent.name, reply["error"], time.monotonic())
         finally:
             self._sending.discard(agent.name)
 

@@ -110,10 +110,19 @@ class Fleet:
         agent = self.agents.get(name)
         if agent is None:
             self._note_mute(name, reason)
-        else:
-            self._lose(agent, f"its agent ended: {reason}", now)
-            if clear and name in self.agents:
-                self._bury(agent)
+            return
+        if agent.guessed:
+            agent.gone, agent.guessed = f"its agent ended: {reason}", False
+        self._lose(agent, f"its agent ended: {reason}", now)
+        if clear and name in self.agents:
+            self._bury(agent)
+
+    def agent_refused(self, name: str, reason: str, now: float) -> None:
+        """A Dask worker does not pass lines on to an agent; how that has ended may be heard later."""
+        agent = self.agents.get(name)
+        if agent is not None and agent.gone is None:
+            agent.guessed = True
+            self._lose(agent, f"its agent cannot be reached: {reason}", now)
 
     def heard(self, name: str, address: str, line: str, now: float) -> None:
         """Take a line of an agent."""

@@ -259,3 +259,36 @@ def test_why_a_dask_worker_has_no_agent_that_lasts_is_said_once() -> None:
     assert fleet.todo.notes == [said]  # its loss is no secret: the runner is told
     (ended,) = (message for message in fleet.todo.messages if isinstance(message, Ended))
     assert "SIGKILL" in ended.reason
+
+
+@pytest.mark.parametrize("clear", [True, False])
+def test_how_an_agent_ended_replaces_the_guess_that_it_has(clear: bool) -> None:
+    """That a Dask worker knows no such agent is often heard first; why it ended is what people need."""
+    fleet = Fleet(Pools(None, None), Depots(False, {}, {}), LEASE)
+    fleet.begin()
+    cluster = FakeCluster(fleet, Random(1), LEASE, 0.01, 0.0)
+    agent = cluster.add("h0", 1)
+    cluster.step(2)
+    fleet.start(0, Task(0, 0, 0, 0.0, 99.0, [0.5], 1), cluster.now)
+    cluster.kill(agent)
+    fleet.agent_refused(agent.name, "no such agent", cluster.now)
+    assert [message.worker for message in fleet.todo.messages if isinstance(message, Shut)] == [0]
+    fleet.agent_ended(agent.name, "exit code 1: the disk is full", clear, cluster.now)
+    fleet.agent_refused(agent.name, "no such agent", cluster.now)  # of a line that was under way
+    cluster.step(2 * LEASE)
+    (ended,) = (message for _, message in cluster.messages if isinstance(message, Ended))
+    assert ended.reason == "its host h0 was lost: its agent ended: exit code 1: the disk is full"
+
+
+def test_an_agent_whose_end_nobody_hears_of_is_lost_after_its_lease() -> None:
+    fleet = Fleet(Pools(None, None), Depots(False, {}, {}), LEASE)
+    fleet.begin()
+    cluster = FakeCluster(fleet, Random(1), LEASE, 0.01, 0.0)
+    agent = cluster.add("h0", 1)
+    cluster.step(2)
+    fleet.start(0, Task(0, 0, 0, 0.0, 99.0, [0.5], 1), cluster.now)
+    fleet.agent_refused(agent.name, "no such agent", cluster.now)
+    assert not any(isinstance(message, Ended) for message in fleet.todo.messages)
+    cluster.step(2 * LEASE)
+    (ended,) = (message for _, message in cluster.messages if isinstance(message, Ended))
+    assert ended.reason == "its host h0 was lost: its agent cannot be reached: no such agent"
