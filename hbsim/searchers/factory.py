@@ -26,6 +26,8 @@ class Kind(NamedTuple):
 
 KINDS: Final = {
     "random": Kind("hbsim.searchers.simple", "make_random"),
+    "tpe": Kind("hbsim.searchers.tpe", "make_tpe"),
+    "bohb": Kind("hbsim.searchers.tpe", "make_bohb"),
 }
 SEARCHERS: Final = tuple(KINDS)
 COMMON: Final = ("points_to_evaluate", "constraints")  # options of all of them

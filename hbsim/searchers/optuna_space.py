@@ -1,0 +1,132 @@
+"""Search spaces in Optuna's words, and Optuna kept quiet. Needs Optuna."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, TypeAlias
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.exceptions import ExperimentalWarning
+
+from hbsim.core.space import Bool, Choice, Int, Parameter, Real, Space
+from hbsim.searchers.protocol import Floats
+
+__all__ = ["OptunaSpace", "Params", "quiet"]
+
+Params: TypeAlias = dict[str, object]
+
+_TAKEN: Final = (type(None), bool, int, float, str)  # choices that Optuna takes as they are
+
+
+class OptunaSpace:
+    """A search space in Optuna's words, and its configurations there and back.
+
+    `Real` and `Int` keep their bounds and their scale, `Bool` is a choice of False and True. Of a `Choice`
+    with values of other types than text, numbers, bools and None, Optuna sees the places 0, 1, 2, ... A
+    choice of one value is a constant, which Optuna does not sample. A `Space` has no conditional parameters.
+
+    Parameters
+    ----------
+    space : Space
+        Any.
+
+    Attributes
+    ----------
+    distributions : dict
+        Optuna's distribution by name.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self.distributions = {name: _distribution(p) for name, p in space.parameters.items()}
+        self._by_place = {
+            name: parameter.choices
+            for name, parameter in space.parameters.items()
+            if isinstance(parameter, Choice) and not _taken(parameter)
+        }
+
+    @property
+    def size(self) -> float:
+        """How many configurations there are; infinity where a parameter is `Real`."""
+        return math.prod(_size(parameter) for parameter in self.space.parameters.values())
+
+    def params(self, points: Floats) -> list[Params]:
+        """Return what Optuna calls the params of points of the unit cube, shape (n, d)."""
+        columns = []
+        for name, column in self.space.decode(points).items():
+            values = column if isinstance(column, list) else column.tolist()
+            choices = self._by_place.get(name)
+            columns.append(values if choices is None else [choices.index(value) for value in values])
+        return [dict(zip(self.space.names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def point(self, params: Mapping[str, object]) -> Floats:
+        """Return the point of the unit cube, shape (d,), for params.
+
+        Of `Int`, `Choice` and `Bool` it decodes to the same value again, of `Real` within float error.
+        Numbers beyond the bounds by a float error are put on them.
+        """
+        return self.space.encode({name: self._value(name, params[name]) for name in self.space.names})
+
+    def _value(self, name: str, value: object) -> object:
+        if name in self._by_place:
+            assert isinstance(value, int)
+            return self._by_place[name][value]
+        parameter = self.space[name]
+        if isinstance(parameter, Real | Int):
+            assert isinstance(value, int | float | np.number)
+            return min(max(value, parameter.low), parameter.high)
+        return value
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Optuna's log below errors and its word that a part is experimental to itself, meanwhile."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(max(before, optuna.logging.ERROR))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def _distribution(parameter: Parameter) -> BaseDistribution:
+    match parameter:
+        case Real():
+            return FloatDistribution(parameter.low, parameter.high, log=parameter.log)
+        case Int():
+            return IntDistribution(parameter.low, parameter.high, log=parameter.log)
+        case Choice() if _taken(parameter):
+            return CategoricalDistribution(parameter.choices)  # type: ignore[arg-type]
+        case Choice():
+            return CategoricalDistribution(range(len(parameter.choices)))
+        case _:
+            assert isinstance(parameter, Bool)
+            return CategoricalDistribution((False, True))
+
+
+def _taken(choice: Choice) -> bool:
+    return all(type(value) in _TAKEN for value in choice.choices)
+
+
+def _size(parameter: Parameter) -> float:
+    match parameter:
+        case Int():
+            return parameter.high - parameter.low + 1
+        case Choice():
+            return len(parameter.choices)
+        case Bool():
+            return 2
+        case _:
+            return math.inf

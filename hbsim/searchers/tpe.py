@@ -1,0 +1,263 @@
+"""Tree-structured Parzen estimators, by Optuna: `tpe`, and `bohb`, which is one of them."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from hbsim.core.exact import exact, whole
+from hbsim.core.streams import Purpose, block_generator
+from hbsim.errors import ParameterError
+from hbsim.searchers.model_based import ModelBased
+from hbsim.searchers.protocol import Floats
+from hbsim.searchers.task import Task
+
+if TYPE_CHECKING:
+    from optuna.samplers import TPESampler
+
+    from hbsim.searchers.optuna_ask import Row
+    from hbsim.searchers.optuna_space import Params
+
+__all__ = ["TPE", "Parzen", "make_bohb", "make_tpe", "need_optuna"]
+
+TRIES: Final = 8  # draws for a trial until one is new and allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Parzen:
+    """What kind of estimator it is.
+
+    Attributes
+    ----------
+    min_points : int
+        N_min, without which nothing is fitted; the model needs two more at a level.
+    candidates : int
+        How many are drawn from the density of the good ones, of which the best ratio is taken.
+    multivariate : bool
+        One density over all parameters; else one for each.
+    top : float or None
+        The share of observations that are good, at least `min_points` of them; None: Optuna's own, a tenth,
+        at most 25.
+    random_fraction : float
+        The share of trials that are random.
+    """
+
+    min_points: int
+    candidates: int
+    multivariate: bool
+    top: float | None = None
+    random_fraction: float = 0.0
+
+
+class TPE(ModelBased):
+    """Fits two densities to one level's observations, good and bad, and tries where their ratio is high.
+
+    Bergstra, Bardenet, Bengio and Kegl, NeurIPS 2011, section 4. The level is the highest that has numbers of
+    at least ``min_points + 2`` trials (Falkner, Klein and Hutter, ICML 2018, section 3): values of different
+    levels are never in one model. Until there is such a level trials are random. A trial that was
+    observed at the level with no number counts as bad as the worst. One that is pending, towards
+    whatever level, and has no value at this one counts as bad: Optuna's constant liar.
+
+    Configurations that were suggested before, or that the constraint rejects, are drawn again, eight times,
+    then the trial is random. Of a table the row that is left and nearest to what was drawn is taken.
+
+    Parameters
+    ----------
+    name : str
+        Of the searcher.
+    task : Task
+        With a space.
+    num_init : int
+        How many trials are random, whatever is known.
+    parzen : Parzen
+        What kind of estimator.
+
+    Raises
+    ------
+    ParameterError
+        Optuna is not installed, or the task has no space.
+    """
+
+    def __init__(self, name: str, task: Task, num_init: int, parzen: Parzen) -> None:
+        self.name = name
+        need_optuna(name)
+        super().__init__(task, num_init)
+        from hbsim.searchers.optuna_space import OptunaSpace
+
+        self.parzen = parzen
+        self._optuna = OptunaSpace(self.space)
+        self._params: list[Params] = []  # of each trial so far
+        self._seen: set[tuple[object, ...]] = set()
+
+    def _propose(self, trial: int) -> Floats | None:
+        level = self._level()
+        if level is None:
+            return None
+        generator = block_generator(self.task.seed, Purpose.MODEL, trial)
+        is_random = generator.random() < self.parzen.random_fraction
+        return None if is_random else self._draw(level, int(generator.integers(2**32)))
+
+    def _level(self) -> float | None:
+        """Return the highest level with enough numbers; None if there is none."""
+        numbers: dict[float, int] = {}
+        for levels in self.known.values.values():
+            for level, value in levels.items():
+                numbers[level] = numbers.get(level, 0) + (value is not None)
+        enough = self.parzen.min_points + 2
+        return max((level for level, count in numbers.items() if count >= enough), default=None)
+
+    def _draw(self, level: float, seed: int) -> Floats | None:
+        """Return a point that is new and allowed, shape (d,), by a model of one level."""
+        from hbsim.searchers.optuna_ask import draws
+
+        self._note_params()
+        sampler = _sampler(self.parzen, seed)
+        for params in draws(self._rows(level), self._optuna.distributions, sampler, TRIES):
+            point = self._optuna.point(params)
+            if self._is_new(point) and (self.task.rows is not None or self.task.allows(point[np.newaxis])[0]):
+                return point
+        return None
+
+    def _rows(self, level: float) -> list[Row]:
+        """Return the trials that are observed at a level or pending, in the order of their numbers."""
+        from hbsim.searchers.optuna_ask import Row
+
+        trials, values = self.known.at(level)
+        rows: dict[int, float | None] = dict.fromkeys(self.known.pending)
+        rows.update(zip(trials, values.tolist(), strict=True))
+        return [Row(self._params[trial], value) for trial, value in sorted(rows.items())]
+
+    def _note_params(self) -> None:
+        points = self.known.points[len(self._params) :]
+        if points:
+            noted = self._optuna.params(np.array(points))
+            self._params += noted
+            self._seen.update(tuple(params.values()) for params in noted)
+
+    def _is_new(self, point: Floats) -> bool:
+        if len(self._seen) >= self._optuna.size:
+            return True  # nothing is new any more
+        return tuple(self._optuna.params(point[np.newaxis])[0].values()) not in self._seen
+
+
+def make_tpe(task: Task, *, num_init: int = 10, min_points: int | None = None, candidates: int = 24) -> TPE:
+    """Make TPE: a density for each parameter, by Optuna's `TPESampler` with its split.
+
+    Parameters
+    ----------
+    task : Task
+        With a space.
+    num_init : int
+        How many trials are random, whatever is known; 0 or more.
+    min_points : int, optional
+        N_min, 1 or more; d + 1 of a space with d parameters unless given.
+    candidates : int
+        How many are drawn from the density of the good, 1 or more.
+
+    Raises
+    ------
+    ParameterError
+        Optuna is not installed, an option breaks its rule, or the task has no space.
+    """
+    need_optuna("tpe")
+    parzen = Parzen(_points(task, min_points), _whole("candidates", candidates, 1), multivariate=False)
+    return TPE("tpe", task, _whole("num_init", num_init, 0), parzen)
+
+
+def make_bohb(
+    task: Task,
+    *,
+    num_init: int = 0,
+    min_points: int | None = None,
+    candidates: int = 64,
+    top: float = 0.15,
+    random_fraction: float = 1 / 3,
+) -> TPE:
+    """Make BOHB's model: one density over all parameters, and every third trial random.
+
+    Falkner, Klein and Hutter, ICML 2018, section 3.2 and 4: the defaults are the paper's.
+
+    Parameters
+    ----------
+    task : Task
+        With a space.
+    num_init : int
+        How many trials are random, whatever is known; 0 or more. Until a level has ``min_points + 2``
+        numbers they are anyway.
+    min_points : int, optional
+        N_min, 1 or more; d + 1 of a space with d parameters unless given.
+    candidates : int
+        How many are drawn from the density of the good, 1 or more.
+    top : float
+        The share of observations that are good, above 0 and below 1; at least `min_points` are.
+    random_fraction : float
+        The share of trials that are random, from 0 to 1.
+
+    Raises
+    ------
+    ParameterError
+        Optuna is not installed, an option breaks its rule, or the task has no space.
+    """
+    need_optuna("bohb")
+    top, random_fraction = _number("top", top), _number("random_fraction", random_fraction)
+    if not 0 < top < 1:
+        raise ParameterError("search_options.top", top, "must be above 0 and below 1")
+    if not 0 <= random_fraction <= 1:
+        raise ParameterError("search_options.random_fraction", random_fraction, "must be from 0 to 1")
+    count = _whole("candidates", candidates, 1)
+    parzen = Parzen(_points(task, min_points), count, True, top, random_fraction)
+    return TPE("bohb", task, _whole("num_init", num_init, 0), parzen)
+
+
+def need_optuna(name: str) -> None:
+    """Check that Optuna is installed.
+
+    Raises
+    ------
+    ParameterError
+        It is not; `name` is the searcher that needs it.
+    """
+    if importlib.util.find_spec("optuna") is None:
+        raise ParameterError("searcher", name, "needs Optuna: pip install 'hbsim[search]'")
+
+
+def _sampler(parzen: Parzen, seed: int) -> TPESampler:
+    from optuna.samplers import TPESampler
+
+    if parzen.top is None:
+        return TPESampler(
+            n_startup_trials=0,
+            n_ei_candidates=parzen.candidates,
+            seed=seed,
+            multivariate=parzen.multivariate,
+            constant_liar=True,
+        )
+    least, top = parzen.min_points, parzen.top
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # `gamma` and `weights` are to go with Optuna 6
+        return TPESampler(
+            n_startup_trials=0,
+            n_ei_candidates=parzen.candidates,
+            seed=seed,
+            multivariate=parzen.multivariate,
+            constant_liar=True,
+            gamma=lambda n: max(least, int(top * n)),
+            weights=np.ones,
+        )
+
+
+def _points(task: Task, given: int | None) -> int:
+    dimension = 0 if task.space is None else task.space.dimension
+    return dimension + 1 if given is None else _whole("min_points", given, 1)
+
+
+def _whole(name: str, value: object, least: int) -> int:
+    return whole(f"search_options.{name}", value, least)
+
+
+def _number(name: str, value: object) -> float:
+    return float(exact(f"search_options.{name}", value))
