@@ -60,8 +60,11 @@ class Linked:
                 await asyncio.sleep(0.02)
         return str(agent)
 
-    async def ended(self) -> dict[str, Any]:
-        _, event = await self.until(lambda event: event[0] == "event" and "ended" in event[1])
+    async def ended(self, *agents: str) -> dict[str, Any]:
+        """Return the next end of one of these agents; of those before there may be late news."""
+        _, event = await self.until(
+            lambda event: event[0] == "event" and "ended" in event[1] and event[1]["agent"] in agents
+        )
         return event
 
     async def say(self, agent: str, *lines: str) -> dict[str, Any]:

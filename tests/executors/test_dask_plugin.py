@@ -137,7 +137,7 @@ def test_whatever_is_asked_for_there_is_an_answer(cluster):
 def test_an_agent_that_ends_is_said_and_another_starts(cluster):
     async def work(has, one, other):
         await has.say(one, "exit 3")
-        ended = await has.ended()
+        ended = await has.ended(one)
         assert ended == {
             "agent": one,
             "worker": cluster.worker_address(0),
@@ -149,10 +149,10 @@ def test_an_agent_that_ends_is_said_and_another_starts(cluster):
         assert worker == cluster.worker_address(0)
         await has.say(other, "child 60", "kill")
         child = (await has.line(other))["child"]
-        assert (await has.ended())["ended"].startswith("signal 9, SIGKILL")
+        assert (await has.ended(other))["ended"].startswith("signal 9, SIGKILL")
         assert not is_alive(child)
         await has.say(new, "exit 0")
-        ended = await has.ended()
+        ended = await has.ended(new)
         assert (ended["agent"], ended["clear"]) == (new, True)
 
     run_on(cluster, work)
@@ -166,7 +166,7 @@ def test_a_worker_that_is_retired_says_that_nothing_is_left(cluster):
         child = (await has.line(third))["child"]
         retire = {"op": "retire_workers", "workers": [third.rpartition("-")[0]], "close_workers": True}
         await has.link._ask(retire, 30.0)
-        ended = await has.ended()
+        ended = await has.ended(third)
         assert (ended["agent"], ended["clear"]) == (third, True)
         assert not is_alive(child)
 
@@ -280,7 +280,7 @@ def test_a_folder_that_all_see_is_where_trials_are(cluster, tmp_path):
 
 def test_a_study_that_is_forgotten_goes_and_comes_back_with_its_controller(cluster):
     async def work(has, one, other):
-        assert {(await has.ended())["clear"], (await has.ended())["clear"]} == {True}
+        assert [(await has.ended(one, other))["clear"] for _ in range(2)] == [True, True]
         with pytest.raises(LinkError, match="has no handler"):
             await has.say(one, "x")
         new = ""
@@ -299,7 +299,7 @@ def test_a_worker_that_is_not_spoken_to_goes_alone(cluster):
     """As one does whose host cannot run the training function: the others have trials."""
 
     async def work(has, one, other):
-        gone = asyncio.create_task(has.ended())
+        gone = asyncio.create_task(has.ended(one, other))
         while not gone.done():
             assert await has.say(one, "x") == {"ok": True}
             await asyncio.sleep(0.05)

@@ -25,9 +25,10 @@ defaults = {trials = 60}
 variants = [{type = "stopping"}, {type = "promotion"}]
 surrogates = [{surrogate = "slow.py:Slow", name = "slow"}]
 """
-# Each evaluation takes a while, so that there is something to be killed.
+# Each evaluation takes a while, so that there is something to be killed. While there is a file "hold", each
+# process stops after some cells, of three evaluations each, and says so in another file.
 CURVES = """
-import time
+import os, time
 import numpy as np
 from hbsim import Real, Space
 
@@ -35,8 +36,14 @@ class Slow:
     metric, mode, max_resource = "loss", "min", 9.0
     space = Space({"x": Real(0, 1)})
 
+    calls = 0
+
     def evaluate(self, points, levels):
+        Slow.calls += 1
         time.sleep(0.04)
+        while Slow.calls > 20 and os.path.exists("hold"):
+            open(f"held-{os.getpid()}", "w").close()
+            time.sleep(0.02)
         return np.repeat(points, len(levels), 1), np.repeat(levels[None, :], len(points), 0)
 """
 
@@ -98,10 +105,14 @@ def test_killed_again_and_again_it_comes_to_the_same_bytes(slow):
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_ctrl_c_is_one_line_and_the_same_command_goes_on(jobs, slow):
+    (slow / "hold").touch()
     process = start(slow, "--jobs", jobs)
-    wait_for_parts(process, slow / "out", 2)
+    wait_for_parts(process, slow / "out", 1)
+    while process.poll() is None and len(list(slow.glob("held-*"))) < int(jobs):
+        time.sleep(0.01)
     os.kill(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
+    (slow / "hold").unlink()
     assert process.returncode == 1, err
     assert out == ""
     assert err.startswith("hbsim: error: interrupted: ")
