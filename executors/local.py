@@ -22,7 +22,7 @@ from hbsim.executors.server_client import Server
 from hbsim.executors.slots import Slot
 from hbsim.runner.workers import Ended, Message, Row, Said, Task
 
-__all__ = ["LocalWorkers", "trial_folder"]
+__all__ = ["LocalWorkers", "UnfitTrial", "trial_folder"]
 
 CHUNK: Final = 1 << 18
 LOG: Final = "log.txt"
@@ -33,6 +33,10 @@ HOLD: Final = 0.25  # seconds in which a signal to all processes of a study reac
 def trial_folder(trials: Path, trial: int) -> Path:
     """Return where a trial's log, checkpoint and files are, below the folder of all trials."""
     return trials / f"{trial:06d}"
+
+
+class UnfitTrial(ParameterError):
+    """A trial does not do what it has to, before any has: it would be the same for all."""
 
 
 class LocalWorkers:
@@ -90,6 +94,7 @@ class LocalWorkers:
         self._closed = False
         self._looked = time.monotonic()
         self._reported = False  # whether any trial has reported as it should
+        self._unfit: UnfitTrial | None = None
 
     @property
     def server(self) -> Server | None:
@@ -148,7 +153,15 @@ class LocalWorkers:
         self._selector.register(ours, selectors.EVENT_READ, child)
 
     def wait(self, timeout: float | None) -> Sequence[Message]:
-        """Return what has been said since the last time; see `Workers.wait`."""
+        """Return what has been said since the last time; see `Workers.wait`.
+
+        Raises
+        ------
+        UnfitTrial
+            The study has to end, for none of its trials will do. If it goes on, that one has failed.
+        ParameterError
+            The training function cannot be loaded.
+        """
         if self._held:
             timeout = HOLD if timeout is None else min(timeout, HOLD)
         for key, _ in self._selector.select(timeout):
@@ -165,6 +178,9 @@ class LocalWorkers:
         self._look_at_logs()
         while self._held and self._held[0][0] <= time.monotonic():
             self._messages.append(self._held.pop(0)[1])
+        if self._unfit is not None:
+            error, self._unfit = self._unfit, None
+            raise error
         messages, self._messages = self._messages, []
         return messages
 
@@ -233,10 +249,9 @@ class LocalWorkers:
 
     def _hear(self, child: Child, said: Mapping[str, Any]) -> None:
         if "fatal" in said:
-            if self._reported:  # others have done what it did not: only this trial fails, as its end says
-                return
-            field_, value, rule = said["fatal"]
-            raise ParameterError(field_, value, rule)
+            if not self._reported:  # else others have done what it did not: only it fails, as its end says
+                self._unfit = UnfitTrial(*said["fatal"])  # raised later: its end is still to be heard
+            return
         if "begin" in said:
             child.begun = said["begin"]
             return

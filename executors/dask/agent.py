@@ -33,7 +33,7 @@ from hbsim.executors.dask.hello import Place, find_place, hello
 from hbsim.executors.dask.wire import Body
 from hbsim.executors.job_processes import JobProcesses
 from hbsim.executors.lease import Lease, lease_clock
-from hbsim.executors.local import LocalWorkers
+from hbsim.executors.local import LocalWorkers, UnfitTrial
 from hbsim.executors.server_client import NotLoaded
 from hbsim.executors.slots import Slot
 from hbsim.executors.target import default_start
@@ -178,6 +178,8 @@ class Agent:
                 self._line.say({"m": "note", "text": str(error)})
                 raise Over(f"hbsim: {error}") from error
             self._fail(error)
+        except UnfitTrial as error:
+            self._line.say({**fatal_from(error), "trial": True})
         except ParameterError as error:
             self._fail(error)
         return ()

@@ -222,9 +222,11 @@ class Fleet:
 
     def _hear_fatal(self, agent: AgentState, body: wire.Body, now: float) -> None:
         rule = body["rule"] if agent.host in body["rule"] else f"{body['rule']} (on {agent.host})"
-        if self.jobs.reported or (
-            self._opened_any and not agent.joined
-        ):  # others can do what this one cannot
+        if body.get("trial") and self.jobs.reported:
+            return  # others have done what that trial did not: only it fails, as its end says
+        if not body.get("trial") and (
+            self.jobs.reported or (self._opened_any and not agent.joined)
+        ):  # others can do what this host cannot
             self.todo.notes.append(f"{agent.host} gets no trials: {body['field']}={body['value']!r}: {rule}")
             self._lose(agent, "it cannot run the training function", now)
             self.workers.pop(agent.address, None)  # another agent there would not be able to, either

@@ -151,6 +151,32 @@ def test_what_cannot_work_is_fatal_and_the_agent_waits(agent, options, field, wo
     assert one.ended() == 0
 
 
+FORGETFUL = """
+import hbsim
+
+@hbsim.args(mode=hbsim.Choice("plain", "hold", "chatty"))
+def train_fn(args, reporter):
+    for epoch in range(1, 4):
+        reporter(epoch=epoch, **({} if reporter.trial == 9 else {"loss": 1.0}))
+"""
+
+
+def test_a_trial_that_reports_wrongly_is_the_only_one_to_fail(agent):
+    """Whether others have done better elsewhere, the agent cannot know."""
+    one = agent(train=FORGETFUL)
+    one.start(0, 9)
+    fatal = one.until("fatal")
+    assert (fatal["field"], fatal["trial"]) == ("reward_attr", True)
+    ended = one.until("ended", job=0)
+    assert ended["kind"] == "error"
+    assert ended["reason"].startswith("reward_attr='loss': every report must have it")
+    one.start(1, 3)
+    assert one.until("ended", job=1)["kind"] is None
+    one.start(2, 9)
+    assert one.until("ended", job=2)["kind"] == "error"
+    assert not [body for body in one.said if body["m"] == "fatal"]  # now it knows
+
+
 def test_a_server_that_is_killed_is_replaced(agent):
     one = agent()
     one.start(0, 3, "hold")

@@ -292,3 +292,28 @@ def test_an_agent_whose_end_nobody_hears_of_is_lost_after_its_lease() -> None:
     cluster.step(2 * LEASE)
     (ended,) = (message for _, message in cluster.messages if isinstance(message, Ended))
     assert ended.reason == "its host h0 was lost: its agent cannot be reached: no such agent"
+
+
+@pytest.mark.parametrize("reported", [True, False])
+def test_a_trial_that_reports_wrongly_costs_its_host_nothing(reported: bool) -> None:
+    """If nobody has reported yet the study ends, as it would here; else only that trial fails."""
+    fleet = Fleet(Pools(None, {"num_cpus": 1}), Depots(False, {}, {}), LEASE)
+    fleet.begin()
+    cluster = FakeCluster(fleet, Random(1), LEASE, 0.01, 0.0)
+    cluster.add("h0", 1)
+    other = cluster.add("h1", 1)
+    cluster.step(2)
+    fleet.start(0, Task(0, 0, 0, 0.0, 99.0, [0.5], 1), cluster.now)
+    if reported:
+        cluster.step(4)
+    fleet.start(1, Task(1, 1, 0, 0.0, 99.0, [0.5], 1), cluster.now)
+    cluster._say(other, {"m": "fatal", "field": "reward_attr", "value": "f", "rule": "must", "trial": True})
+    cluster.step(0.2 if not reported else 4)
+    assert fleet.jobs.reported is reported
+    if reported:
+        assert fleet.fatal is None
+        assert fleet.todo.notes == []
+        assert all(agent.joined for agent in fleet.agents.values())
+    else:
+        assert fleet.fatal is not None
+        assert fleet.fatal.field == "reward_attr"
