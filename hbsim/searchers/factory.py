@@ -28,6 +28,7 @@ KINDS: Final = {
     "random": Kind("hbsim.searchers.simple", "make_random"),
     "tpe": Kind("hbsim.searchers.tpe", "make_tpe"),
     "bohb": Kind("hbsim.searchers.tpe", "make_bohb"),
+    "gp": Kind("hbsim.searchers.gp", "make_gp"),
 }
 SEARCHERS: Final = tuple(KINDS)
 COMMON: Final = ("points_to_evaluate", "constraints")  # options of all of them

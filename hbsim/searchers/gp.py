@@ -1,0 +1,60 @@
+"""The searcher `gp`: Bayesian optimisation by a Gaussian process over the latest value of each trial."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hbsim.searchers.gp_search import GaussianSearch, Observations, Pending
+from hbsim.searchers.observed import Observed
+from hbsim.searchers.protocol import Floats, Ints, Searcher
+from hbsim.searchers.task import Task
+
+__all__ = ["GaussianProcess", "make_gp"]
+
+
+class GaussianProcess(GaussianSearch):
+    """Models each trial by its value at the highest level that it reached.
+
+    Values of different levels are taken as they are: those of trials that were let go on are better for being
+    trained longer, too. Where every trial trains to the same level (fifo) nothing is lost by that; elsewhere `Mobster` keeps
+    levels apart. Standardising by level would be wrong: what reaches a high level was selected, so a
+    mean value there would count for as little as a mean value at the first.
+
+    Parameters
+    ----------
+    As for `GaussianSearch`.
+    """
+
+    name = "gp"
+    levelled = False
+
+    def observations(self, known: Observed) -> Observations:
+        """Return the value of each trial at its highest level; all count as of one level."""
+        trials, values = known.latest()
+        return Observations(np.array(trials, dtype=np.int64), np.zeros(len(trials)), values)
+
+    def waiting(self) -> tuple[Ints, Floats]:
+        """Return the trials that run and have no value yet."""
+        trials = [trial for trial in self.known.pending if trial not in self.known.values]
+        return np.array(trials, dtype=np.int64), np.zeros(len(trials))
+
+    def target_level(self) -> float | None:
+        """Return None: the model has no levels."""
+        return None
+
+
+def make_gp(
+    task: Task,
+    *,
+    num_init: int | None = None,
+    pending: Pending = "fantasy",
+    max_observations: int = 1000,
+) -> Searcher:
+    """Make the searcher `gp`; the options are those of `GaussianSearch`.
+
+    Raises
+    ------
+    ParameterError
+        As `GaussianSearch`.
+    """
+    return GaussianProcess(task, num_init, pending, max_observations)

@@ -1,0 +1,106 @@
+"""Where a Gaussian process expects to gain most: a search over the space, or over the rows of a table."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+
+from hbsim.searchers.encoding import Encoding
+from hbsim.searchers.gp_model import Predictor, log_improvement
+from hbsim.searchers.protocol import Floats
+
+__all__ = ["Target", "candidates", "is_new", "refine"]
+
+SPREAD: Final = 512  # candidates all over the cube, a scrambled Sobol sequence
+NEAR: Final = 256  # candidates near good configurations
+GOOD: Final = 8  # how many of these
+ITERATIONS: Final = 25  # of L-BFGS
+APART: Final = 1e-4  # points that differ by less in every coordinate are one
+
+
+class Target:
+    """The log of the expected improvement as a function of columns.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        Given all that is observed and pending.
+    best : float
+        What to improve on.
+    level : float, optional
+        The level, as its column has it, at which the value counts.
+    """
+
+    def __init__(self, predictor: Predictor, best: float, level: float | None = None) -> None:
+        self._predictor = predictor
+        self._best = best
+        self._level = level
+
+    def __call__(self, columns: Floats) -> Floats:
+        """Return it, shape (n,), at columns, shape (n, width)."""
+        return self._predictor.improvement(at_level(columns, self._level), self._best)
+
+    def gradient(self, columns: Floats) -> tuple[float, Floats]:
+        """Return its sum over columns, shape (n, width), and the gradient of this sum, of that shape."""
+        given = torch.from_numpy(at_level(columns, self._level)).requires_grad_()
+        value = log_improvement(self._predictor(given), self._best).sum()
+        (slope,) = torch.autograd.grad(value, given)
+        return float(value), slope.numpy()[:, : columns.shape[1]]
+
+
+def at_level(columns: Floats, level: float | None) -> Floats:
+    """Return columns with that of a level after them, where there is one."""
+    if level is None:
+        return columns
+    return np.column_stack([columns, np.full(len(columns), level)])
+
+
+def candidates(encoding: Encoding, d: int, good: Floats, draws: np.random.Generator) -> Floats:
+    """Return points of the unit cube to choose from, snapped, shape (n, d).
+
+    Parameters
+    ----------
+    encoding : Encoding
+        Of the space.
+    d : int
+        Its dimension.
+    good : array, shape (g, d)
+        Configurations near which many are looked at, best first.
+    draws : numpy.random.Generator
+        Chooses them.
+    """
+    sobol = torch.quasirandom.SobolEngine(d, scramble=True, seed=int(draws.integers(2**31)))
+    spread = sobol.draw(SPREAD, dtype=torch.float64).numpy()
+    near = np.repeat(good[:GOOD], NEAR // max(1, min(len(good), GOOD)), axis=0)
+    return np.concatenate([encoding.snap(spread), encoding.perturb(near, draws)])
+
+
+def is_new(points: Floats, tried: Floats) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Return which of the points, shape (n, d), are none of those tried, shape (t, d), shape (n,)."""
+    new = np.ones(len(points), dtype=np.bool_)
+    for point in tried:
+        new &= np.abs(points - point).max(axis=1) >= APART
+    return new
+
+
+def refine(encoding: Encoding, starts: Floats, target: Target) -> Floats:
+    """Climb from points of the unit cube, shape (n, d), over their real coordinates; the others stay."""
+    if not len(encoding.reals):
+        return starts
+    columns = encoding.columns(starts)
+    shape = (len(starts), len(encoding.reals))
+
+    def loss(flat: Floats) -> tuple[float, Floats]:
+        columns[:, encoding.real_columns] = flat.reshape(shape)
+        value, slope = target.gradient(columns)
+        return -value, -slope[:, encoding.real_columns].ravel()
+
+    first = starts[:, encoding.reals].ravel()
+    options = {"maxiter": ITERATIONS}
+    found = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=[(0.0, 1.0)] * first.size, options=options)
+    climbed = starts.copy()
+    climbed[:, encoding.reals] = np.clip(found.x, 0.0, 1.0).reshape(shape)
+    return climbed

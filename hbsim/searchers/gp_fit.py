@@ -1,0 +1,127 @@
+"""Covariances of Gaussian processes on GPyTorch, their hyperparameters fitted by BoTorch."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import log
+from typing import Final
+
+import torch
+from botorch.models import SingleTaskGP
+from botorch.models.utils.gpytorch_modules import (
+    get_covar_module_with_dim_scaled_prior,
+    get_gaussian_likelihood_with_lognormal_prior,
+)
+from botorch.optim.fit import fit_gpytorch_mll_scipy
+from gpytorch import settings
+from gpytorch.kernels import ConstantKernel, Kernel, MaternKernel, ScaleKernel
+from gpytorch.mlls import ExactMarginalLogLikelihood
+from gpytorch.priors import LogNormalPrior
+
+from hbsim.searchers.protocol import Floats
+
+__all__ = ["Fit", "fit", "one_thread"]
+
+ITERATIONS: Final = 50  # of L-BFGS, for a fit
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Have PyTorch work on one thread, so that the bytes do not depend on the machine; put it back after."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A covariance with its hyperparameters, of standardised values.
+
+    Attributes
+    ----------
+    kernel : Kernel
+        Over columns, and the log level after them where there is one.
+    noise : float
+        Variance.
+    mean : float
+        Constant.
+    """
+
+    kernel: Kernel
+    noise: float
+    mean: float
+
+
+def fit(columns: Floats, values: Floats, levelled: bool) -> Fit:
+    """Fit a kernel's hyperparameters: the maximum a posteriori, from the priors' modes, at most 50 iterations.
+
+    Without levels the covariance is a Matern-5/2 with a length scale a column; its prior grows with the
+    dimension (Hvarfner et al., "Vanilla Bayesian Optimization Performs Great in High Dimensions", 2024), as
+    BoTorch has it. With levels it is
+
+        k((x, r), (x', r')) = k_m(r, r') + k_x(x, x') (c + k_r(r, r'))
+
+    where k_x is that Matern, k_r and k_m scaled Materns over log r, and c a constant: a mean curve that all share, what
+    a configuration is worth at every level, and how it differs between levels.
+
+    Parameters
+    ----------
+    columns : array, shape (n, width), or (n, width + 1) with levels last
+        Observations.
+    values : array, shape (n,)
+        Standardised.
+    levelled : bool
+        Whether the last column is a level.
+
+    Returns
+    -------
+    Fit
+        That of the priors' modes where the optimiser fails.
+    """
+    likelihood = get_gaussian_likelihood_with_lognormal_prior()
+    kernel = _kernel(columns.shape[1] - levelled, levelled)
+    x, y = torch.from_numpy(columns), torch.from_numpy(values)[:, None]
+    with warnings.catch_warnings(), settings.fast_computations(False, False, False):
+        warnings.simplefilter("ignore")  # of few iterations, and of values that cannot be standardised
+        model = SingleTaskGP(x, y, likelihood=likelihood, covar_module=kernel, outcome_transform=None).double()
+        _fit(model)
+    covariance = model.covar_module.requires_grad_(False)
+    return Fit(covariance, float(model.likelihood.noise), float(model.mean_module.constant))
+
+
+def _fit(model: SingleTaskGP) -> None:
+    modes = {name: value.clone() for name, value in model.state_dict().items()}
+    likelihood = ExactMarginalLogLikelihood(model.likelihood, model)
+    try:
+        fit_gpytorch_mll_scipy(likelihood, options={"maxiter": ITERATIONS})
+        broken = not all(bool(value.isfinite().all()) for value in model.parameters())
+    except (RuntimeError, ValueError, ArithmeticError):
+        broken = True
+    if broken:
+        model.load_state_dict(modes)
+
+
+def _kernel(width: int, levelled: bool) -> Kernel:
+    over_x = get_covar_module_with_dim_scaled_prior(
+        width, use_rbf_kernel=False, active_dims=list(range(width))
+    )
+    if not levelled:
+        return over_x
+    shared = ConstantKernel(constant_prior=LogNormalPrior(log(0.5), 1.0))
+    shared.initialize(constant=torch.tensor([0.5]))
+    return over_x * (shared + _over_levels(width, 0.3)) + _over_levels(width, 0.5)
+
+
+def _over_levels(place: int, scale: float) -> Kernel:
+    """Return a scaled Matern-5/2 over the log level; a length of 1 is a factor of 81 (`mobster.UNIT`)."""
+    matern = MaternKernel(nu=2.5, active_dims=[place], lengthscale_prior=LogNormalPrior(0.0, 0.7))
+    matern.initialize(lengthscale=1.0)
+    scaled = ScaleKernel(matern, outputscale_prior=LogNormalPrior(log(scale), 1.0))
+    scaled.initialize(outputscale=scale)
+    return scaled
