@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hbsim.errors import ExecutorError, ParameterError
 from hbsim.executors.dask.agents import BEAT
@@ -21,13 +21,16 @@ from hbsim.executors.dask.pools import Pools
 from hbsim.executors.dask.todo import Action, Fetch, Log, Store, Unstore, Wake
 from hbsim.executors.dask.transfers import Transfers
 from hbsim.executors.target import label_of
+from hbsim.runner.workers import Message
 
 if TYPE_CHECKING:
     from hbsim.executors.dask.agents import AgentState
     from hbsim.executors.dask.link import Link
     from hbsim.executors.dask.vault import Vault
 
-__all__ = ["Controller"]
+__all__ = ["Controller", "News"]
+
+News: TypeAlias = tuple[list[Message], list[str]]  # messages for the runner, and warnings for people
 
 TICK: Final = 0.25  # seconds between two looks at the clock,
 SHARE: Final = 1 / 32  # or this share of the lease, if that is shorter
@@ -41,7 +44,7 @@ ORDERS: Final = 10.0  # seconds for an order to get through
 
 
 class Controller:
-    """Connects `Fleet` with the cluster.
+    """Connects `Fleet` with the cluster, in an event loop that the runner does not wait for.
 
     Parameters
     ----------
@@ -52,7 +55,7 @@ class Controller:
     say : callable
         Given lines for people while the cluster starts.
     news : callable
-        Called when there is something for the runner.
+        Given what there is for the runner; nothing of both where it is to `check`. Never waits.
 
     Attributes
     ----------
@@ -63,7 +66,7 @@ class Controller:
     """
 
     def __init__(
-        self, plan: Plan, pools: Pools, say: Callable[[str], None], news: Callable[[], None]
+        self, plan: Plan, pools: Pools, say: Callable[[str], None], news: Callable[[News], None]
     ) -> None:
         self.plan, self.pools = plan, pools
         self.failure: BaseException | None = None
@@ -79,6 +82,8 @@ class Controller:
         self._down: tuple[float, str] | None = None  # since when the scheduler cannot be reached, and why
         self._address = ""
         self._brought = False  # whether nothing that is needed is left on hosts
+        self._flushes = False  # whether that is going to happen
+        self._note = ""  # the last one
 
     # Beginning
 
@@ -180,27 +185,40 @@ class Controller:
                 return
             if now - said > SAID:
                 said = now
-                why_not = "".join(f"; {note}" for note in self.fleet.todo.notes[-1:])
+                why_not = f"; {self._note}" if self._note else ""
                 self._say(f"{len(ready)} of {wanted} Dask workers are ready{why_not}")
             await asyncio.sleep(LOOK)
 
     # Working
 
+    def order(self, act: Callable[..., None], *what: object) -> None:
+        """Have the fleet do what the runner asks for."""
+        try:
+            act(*what, time.monotonic())
+        except Exception as error:  # nobody waits for it here
+            self._fail(error)
+        if not self._flushes:
+            self._flushes = True
+            asyncio.get_running_loop().call_soon(self.flush)
+
     def flush(self) -> None:
         """Do what the fleet wants done: nothing waits for anything else."""
-        fleet = self.fleet
+        fleet, todo = self.fleet, self.fleet.todo
+        self._flushes = False
         for agent in fleet.agents.values():
             if agent.outgoing and agent.gone is None and agent.name not in self._sending:
                 self._sending.add(agent.name)
                 self._spawn(self._send(agent))
-        actions, fleet.todo.actions = fleet.todo.actions, []
+        actions, todo.actions = todo.actions, []
         for action in actions:
             task = self._spawn(self._do(action))
             if isinstance(action, Log | Unstore):
                 self._chores.add(task)
                 task.add_done_callback(self._chores.discard)
-        if fleet.todo.messages or fleet.todo.notes or fleet.fatal:
-            self._news()
+        if todo.messages or todo.notes or fleet.fatal:
+            self._note = (todo.notes or [self._note])[-1]
+            self._news((todo.messages, todo.notes))
+            todo.messages, todo.notes = [], []
 
     def check(self) -> None:
         """Raise what ended a background task, and what an agent said that ends the study."""
@@ -217,9 +235,12 @@ class Controller:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None and self.failure is None:
-            self.failure = error
-            self._news()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self.failure = self.failure or error
+        self._news(([], []))
 
     async def _listen(self) -> None:
         assert self._link is not None
@@ -328,6 +349,7 @@ class Controller:
         for trial, problem in problems.items():
             self.fleet.todo.notes.append(f"the checkpoint of trial {trial} stays on its host: {problem}")
         self._brought = not problems
+        self.flush()
         return self._brought
 
     # Ending

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 import warnings
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 from hbsim.errors import HbsimWarning
 from hbsim.executors.dask.code import make_bundle
-from hbsim.executors.dask.controller import Controller
+from hbsim.executors.dask.controller import Controller, News
+from hbsim.executors.dask.loop import Loop
 from hbsim.executors.dask.options import Dask
 from hbsim.executors.dask.plan import Plan
 from hbsim.executors.dask.pools import Pools
@@ -28,8 +28,9 @@ Found = TypeVar("Found")
 class DaskWorkers:
     """Runs each job in a process of its own on a Dask cluster (see `hbsim.runner.workers.Workers`).
 
-    It has an event loop, which runs while somebody waits here, and no threads but those in which files are
-    read and written.
+    All that has to do with hosts happens in an event loop, in a thread of its own: a runner that is held up,
+    by its searcher, a disk or a terminal, is no reason for hosts to end their trials. The runner's calls are
+    passed on to it, and what it has heard comes by a queue.
 
     Parameters
     ----------
@@ -77,8 +78,11 @@ class DaskWorkers:
     ) -> None:
         self._pools = Pools(workers, resource)
         plan = Plan(options, make_bundle(target, options.send), trials, setup, start, grace, study)
-        self._loop = asyncio.new_event_loop()
-        self._controller = Controller(plan, self._pools, say, self._loop.stop)
+        self._news: SimpleQueue[News] = SimpleQueue()  # one that a signal handler may put something into
+        self._loop = Loop()
+        self._controller = Controller(plan, self._pools, say, self._news.put)
+        self._messages: list[Message] = []
+        self._notes: list[str] = []
         self._closed = False
 
     def launch(self) -> None:
@@ -103,7 +107,8 @@ class DaskWorkers:
 
     def hosts(self) -> str:
         """Say which hosts there are: ``"3 hosts: a, b, c"``, ``"64 hosts: a, b, c, d, e and 59 more"``."""
-        names = sorted({agent.host for agent in self._controller.fleet.agents.values()})
+        agents = list(self._controller.fleet.agents.values())  # at once: others may come meanwhile
+        names = sorted({agent.host for agent in agents})
         shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
         return f"{len(names)} host{'' if len(names) == 1 else 's'}: {shown}"
 
@@ -111,7 +116,7 @@ class DaskWorkers:
 
     def start(self, worker: int, task: Task) -> None:
         """Start a job on one of the hosts' agents that the worker belongs to."""
-        self._controller.fleet.start(worker, task, time.monotonic())
+        self._order(self._controller.fleet.start, worker, task)
 
     def wait(self, timeout: float | None) -> Sequence[Message]:
         """Return what has been said since the last time; see `Workers.wait`.
@@ -123,43 +128,31 @@ class DaskWorkers:
         ParameterError
             The training function cannot be run.
         """
-        controller = self._controller
-        with suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon(controller.flush)
-            if controller.fleet.todo.messages:
-                timeout = 0.0
-            timer = None if timeout is None else self._loop.call_later(timeout, self._loop.stop)
-            try:
-                with _other_loop_waits():
-                    self._loop.run_forever()
-            finally:
-                if timer is not None:
-                    timer.cancel()
-        controller.check()
+        self._take(0.0 if self._messages else timeout)
+        self._controller.check()
         self._warn()
-        messages, controller.fleet.todo.messages = controller.fleet.todo.messages, []
+        messages, self._messages = self._messages, []
         return messages
 
     def wake(self) -> None:
         """Let `wait` return at once."""
-        with suppress(RuntimeError):  # a signal may come late
-            self._loop.call_soon_threadsafe(self._loop.stop)
+        self._news.put(([], []))
 
     def go_on(self, job: int, stop: float) -> None:
         """Answer a job that waits at a milestone: train to `stop`."""
-        self._controller.fleet.go_on(job, stop, time.monotonic())
+        self._order(self._controller.fleet.go_on, job, stop)
 
     def leave(self, job: int, save: bool) -> None:
         """Have a job leave its function; with `save` it makes a checkpoint first."""
-        self._controller.fleet.leave(job, save, time.monotonic())
+        self._order(self._controller.fleet.leave, job, save)
 
     def kill(self, job: int, reason: str = "") -> None:
         """End a job's processes: SIGTERM, and after the grace SIGKILL."""
-        self._controller.fleet.kill(job, reason or "it was killed", time.monotonic())
+        self._order(self._controller.fleet.kill, job, reason or "it was killed")
 
     def prune(self, trial: int) -> None:
         """Remove a trial's checkpoints where hosts and the store keep them."""
-        self._controller.fleet.prune(trial, time.monotonic())
+        self._order(self._controller.fleet.prune, trial)
 
     def gather(self, trials: Sequence[int]) -> bool:
         """Bring these trials' checkpoints home, where only hosts have them; return whether that is done."""
@@ -175,58 +168,33 @@ class DaskWorkers:
         try:
             self._run(self._controller.close())
         finally:
-            self._end_loop()
+            self._loop.close()
+
+    def _order(self, act: Callable[..., None], *what: object) -> None:
+        self._loop.call(self._controller.order, act, *what)
 
     def _run(self, work: Coroutine[Any, Any, Found]) -> Found:
-        """Run the loop until something is done; `news` may stop it before."""
-        with _other_loop_waits():
-            asyncio.set_event_loop(self._loop)
-            task = self._loop.create_task(work)
-            try:
-                while not task.done():
-                    task.add_done_callback(self._stop)
-                    self._loop.run_forever()
-                    task.remove_done_callback(self._stop)
-            except BaseException:
-                task.cancel()
-                raise
-            return task.result()
+        """Return what a coroutine does in the loop."""
+        future = self._loop.start(work)
+        future.add_done_callback(lambda _: self.wake())
+        try:
+            while not future.done():
+                self._take(None)
+        except BaseException:
+            future.cancel()
+            raise
+        self._take(0.0)
+        return future.result()
 
-    def _stop(self, task: asyncio.Task[Any]) -> None:
-        self._loop.stop()
-
-    def _end_loop(self) -> None:
-        left = asyncio.all_tasks(self._loop)
-        for task in left:
-            task.cancel()
-        with _other_loop_waits(), suppress(KeyboardInterrupt):
-            if left:
-                self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
-        asyncio.set_event_loop(asyncio._get_running_loop())
-        self._loop.close()
+    def _take(self, timeout: float | None) -> None:
+        """Take what the loop has handed over; if that is nothing, wait so many seconds, None for ever."""
+        with suppress(Empty):
+            for _ in range(max(1, self._news.qsize())):
+                messages, notes = self._news.get(timeout=timeout)
+                self._messages += messages
+                self._notes += notes
 
     def _warn(self) -> None:
-        notes, self._controller.fleet.todo.notes = self._controller.fleet.todo.notes, []
+        notes, self._notes = self._notes, []
         for note in notes:
             warnings.warn(HbsimWarning(note), stacklevel=3)
-
-
-@contextmanager
-def _other_loop_waits() -> Iterator[None]:
-    """Let a loop run here though this may be called from another one: that of a notebook, which waits."""
-    other = asyncio._get_running_loop()
-    if other is None:
-        yield
-        return
-    swap = getattr(asyncio.tasks, "_swap_current_task", None)  # before Python 3.12 it is not in the way
-    task = None if swap is None else swap(other, None)
-    asyncio._set_running_loop(None)
-    try:
-        yield
-    finally:
-        asyncio._set_running_loop(other)
-        if swap is not None:
-            swap(other, task)
-        asyncio.set_event_loop(other)

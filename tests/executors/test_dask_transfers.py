@@ -36,7 +36,7 @@ BREAK = 5.0  # seconds: longer than it takes to fail three times
 def controller_in(trials: Path) -> Controller:
     plan = Plan(Dask(storage="pull", lease=30.0), {}, trials, {}, None, 1.0, STUDY)
     plan.name = NAME
-    return Controller(plan, Pools(None, None), print, lambda: None)
+    return Controller(plan, Pools(None, None), print, lambda news: None)
 
 
 def fetched(
