@@ -281,6 +281,18 @@ def test_rankings_agree_as_sorted_ones_do(
         assert ranking.agrees(epsilon) == naive.settled(curves)
 
 
+def test_rankings_that_have_come_nearer_are_seen() -> None:
+    """5 before 0 are 5 apart from 0 before 5; with a 2.5 on either side of them all are 2.5 apart."""
+    ranking = Ranking()
+    for value, below in ((1.0, 5.0), (2.0, 0.0)):
+        ranking.add(value, below)
+    assert not ranking.agrees(4.9)
+    for value, below in ((0.0, 2.5), (3.0, 2.5)):
+        ranking.add(value, below)
+    assert ranking.agrees(2.5)
+    assert not ranking.agrees(2.4)
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.integers(3, 6), st.integers(0, 10**6), st.integers(0, 90), st.booleans())
 def test_noise_is_that_of_all_pairs(levels: int, seed: int, count: int, ties: bool) -> None:
@@ -315,6 +327,14 @@ def test_explain_says_where_the_cap_is() -> None:
         "Now it is rank 2 of 2, and no trial goes beyond 3 while those there rank as they did at 1."
     )
     assert "the best 2 go on" in scheduler.explain(2).text
+    started(scheduler, 3)
+    tell_all(scheduler, {6: 7.5, 7: 0.0, 8: 0.0})
+    assert scheduler.explain(8).cutoff == 7.5
+    assert scheduler.ask() == Job(6, 0, 1, 3, 0)
+    tell_all(scheduler, {6: 7.5}, level=3)  # the third there, but nothing is promoted from the cap
+    assert scheduler.explain(6).cutoff is None
+    scheduler = with_two_at_the_cap(make_scheduler)
+    tell_all(scheduler, {0: 9.0, 1: 8.0}, level=3)
     scheduler.ask()
     tell_all(scheduler, {6: 10.0})
     scheduler.ask()
