@@ -91,7 +91,7 @@ def simulate(
         If the learning curves cannot be used.
     """
     from hbsim.history import Decisions, Jobs
-    from hbsim.runner import drive
+    from hbsim.runner import Telling, drive
     from hbsim.simulation.curves import Curves
     from hbsim.simulation.engine import Engine
     from hbsim.simulation.result import Result, Simulated
@@ -109,7 +109,7 @@ def simulate(
     engine = make(cluster, curves, scheduler.geometry, jobs, end, seed, scheduler.dropped)
     good = None if max_reward is None else float(max_reward)
     with _without_collector(), _interruptible(engine):
-        reached = drive(scheduler, engine, decisions, chosen, good)
+        reached = drive(scheduler, engine, decisions, Telling(chosen, scheduler), good)
         engine.cut(engine.now if reached or engine.interrupted else engine.max_time)
         engine.close()
     again = replace and loaded.rows is not None and scheduler.started > loaded.rows

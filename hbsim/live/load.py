@@ -11,14 +11,13 @@ from hbsim.history import Decisions
 from hbsim.history.journal import read_journal
 from hbsim.live.folder import StudyFolder
 from hbsim.live.spec import Spec
-from hbsim.runner import drive
+from hbsim.runner import Telling, drive
 from hbsim.runner.ledger import Ledger, Record
 from hbsim.runner.replay import Replay
 
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
     from hbsim.live.result import RunResult
-    from hbsim.searchers import Searcher
 
 __all__ = ["Standing", "load", "replay", "stand"]
 
@@ -38,9 +37,7 @@ def stand(spec: Spec, scheduler: Scheduler) -> Standing:
     return Standing(scheduler, ledger, Decisions())
 
 
-def replay(
-    standing: Standing, records: Iterable[Record], path: str, searcher: Searcher | None = None
-) -> None:
+def replay(standing: Standing, records: Iterable[Record], path: str, telling: Telling | None = None) -> None:
     """Bring a new study to where its journal's records leave it.
 
     The scheduler must answer as it did. The searcher is not asked for anything: it is given the
@@ -51,7 +48,8 @@ def replay(
     JournalError
         The scheduler answers something else; names the line.
     """
-    drive(standing.scheduler, Replay(records, standing.ledger, path, searcher), standing.decisions, searcher)
+    executor = Replay(records, standing.ledger, path, None if telling is None else telling.searcher)
+    drive(standing.scheduler, executor, standing.decisions, telling)
 
 
 def load(folder: Path | str) -> RunResult:

@@ -23,7 +23,7 @@ from hbsim.live.interrupts import interruptible
 from hbsim.live.load import Standing, replay, stand
 from hbsim.live.result import RunResult
 from hbsim.live.spec import Spec
-from hbsim.runner import drive
+from hbsim.runner import Telling, drive
 from hbsim.runner.ends import Limits
 from hbsim.runner.real import Observer, Real
 from hbsim.runner.workers import Workers
@@ -81,6 +81,7 @@ class Study:
             name = type(searcher).__name__
             self.searcher = searcher
         limit_trials(scheduler, self.searcher)
+        self.telling = Telling(self.searcher, scheduler)
         options = scheduler.options.as_dict()
         label, digest = describe(function)
         reported = (time_attr, reward_attr, until_return)
@@ -102,7 +103,7 @@ class Study:
             if before.digest != self.spec.digest:
                 text = f"{self.spec.train} has changed since the study began: its trials may not compare"
                 warnings.warn(HbsimWarning(text), stacklevel=5)
-            replay(standing, records, str(place.journal), self.searcher)
+            replay(standing, records, str(place.journal), self.telling)
             place.note_environment(about)
         return journal, standing
 
@@ -137,7 +138,7 @@ class Study:
         if journal.count > 1:
             real.resume(scheduler.running_jobs())
         with interruptible(lambda: _interrupt(real)):
-            drive(scheduler, real, standing.decisions, self.searcher)
+            drive(scheduler, real, standing.decisions, self.telling)
             gather()
             crew.close()
         real.finish(scheduler.done)

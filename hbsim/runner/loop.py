@@ -11,7 +11,6 @@ from hbsim.core.trials import COMPLETE
 from hbsim.core.types import Job
 from hbsim.history import Decisions
 from hbsim.runner.telling import Telling
-from hbsim.searchers import Searcher
 
 __all__ = ["END", "FAILURE", "FREE", "MILESTONE", "NOTHING", "Event", "Executor", "drive"]
 
@@ -73,7 +72,7 @@ def drive(  # noqa: C901 - the loop stands here whole
     scheduler: Scheduler,
     executor: Executor,
     decisions: Decisions,
-    searcher: Searcher | None = None,
+    telling: Telling | None = None,
     max_reward: float | None = None,
 ) -> bool:
     """Ask and tell until nothing is under way any more, or `max_reward` is reached: whether it was.
@@ -86,8 +85,8 @@ def drive(  # noqa: C901 - the loop stands here whole
         Runs the jobs.
     decisions : Decisions
         Gets a row a milestone.
-    searcher : Searcher, optional
-        Told of what is pending and observed, if it listens.
+    telling : Telling, optional
+        Tells the searcher what is pending and observed, if it listens.
     max_reward : float, optional
         The study ends as soon as a value is at least as good.
     """
@@ -96,8 +95,7 @@ def drive(  # noqa: C901 - the loop stands here whole
     sign = 1.0 if scheduler.mode == "max" else -1.0
     target = None if max_reward is None else sign * max_reward
     asked_in_vain = False
-    listens = searcher is not None and getattr(searcher, "listens", True)
-    telling = Telling(searcher, scheduler) if searcher is not None and listens else None
+    told = telling if telling is not None and telling.listens else None
     while True:
         worker = -1 if asked_in_vain else idle()
         if worker >= 0:
@@ -107,8 +105,8 @@ def drive(  # noqa: C901 - the loop stands here whole
                 asked_in_vain = True
                 continue
             executor.start(worker, job)
-            if telling is not None:
-                telling.started(job)
+            if told is not None:
+                told.started(job)
             continue
         event = wait()
         if event is MILESTONE:
@@ -118,21 +116,21 @@ def drive(  # noqa: C901 - the loop stands here whole
             add(executor.now, trial, at, value, scheduler.n_before, scheduler.cutoff, code)
             answer(code)
             asked_in_vain = False
-            if telling is not None:
-                telling.reached(trial, at, value, code)
+            if told is not None:
+                told.reached(trial, at, value, code)
             if target is not None and target <= sign * value < inf:
                 return True
         elif event is FAILURE:
             code = scheduler.fail(executor.trial)
             answer(code)
             asked_in_vain = False
-            if telling is not None:
-                telling.failed(executor.trial, code)
+            if told is not None:
+                told.failed(executor.trial, code)
         elif event is END:
             scheduler.end(executor.trial)
             answer(COMPLETE)
             asked_in_vain = False
-            if telling is not None:
-                telling.ended(executor.trial)
+            if told is not None:
+                told.ended(executor.trial)
         elif event is NOTHING:
             return False

@@ -11,18 +11,26 @@ __all__ = ["Telling"]
 
 
 class Telling:
-    """Tells a searcher of a study.
+    """Tells a searcher of a study, through all of it: its replay and what follows.
 
     Parameters
     ----------
     searcher : Searcher
-        One that listens.
+        Told only if it listens.
     scheduler : Scheduler
         Its levels, the last of which is R.
+
+    Attributes
+    ----------
+    searcher : Searcher
+        The searcher.
+    listens : bool
+        Whether it is to be told of anything.
     """
 
     def __init__(self, searcher: Searcher, scheduler: Scheduler) -> None:
-        self._searcher, self._scheduler = searcher, scheduler
+        self.searcher, self._scheduler = searcher, scheduler
+        self.listens: bool = getattr(searcher, "listens", True)
         self._max_too = bool(getattr(searcher, "maxt_pending", False))
         self._at_max: set[int] = set()  # trials that are pending at R already
         self._waiting: set[int] = set()  # for a retry
@@ -34,23 +42,23 @@ class Telling:
         if trial in self._waiting:
             self._waiting.discard(trial)
             return
-        self._searcher.register_pending(trial, stop)
+        self.searcher.register_pending(trial, stop)
         if trial < self._started:
             return
         self._started += 1
         last = self._scheduler.levels[-1]
         if self._max_too and stop != last:
             self._at_max.add(trial)
-            self._searcher.register_pending(trial, last)
+            self.searcher.register_pending(trial, last)
 
     def reached(self, trial: int, at: int, value: float, code: int) -> None:
         """Take note that a trial has a value at level number `at`, and what was decided."""
         levels = self._scheduler.levels
-        self._searcher.observe(trial, levels[at], None if value != value else value)
+        self.searcher.observe(trial, levels[at], None if value != value else value)
         if code != CONTINUE:
             self.ended(trial)
         elif at + 2 < len(levels) or trial not in self._at_max:
-            self._searcher.register_pending(trial, levels[at + 1])
+            self.searcher.register_pending(trial, levels[at + 1])
 
     def failed(self, trial: int, code: int) -> None:
         """Take note that a trial has failed, for good (STOP) or not."""
@@ -62,4 +70,4 @@ class Telling:
     def ended(self, trial: int) -> None:
         """Take note that a trial runs no more, for now."""
         self._at_max.discard(trial)
-        self._searcher.forget(trial)
+        self.searcher.forget(trial)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hbsim.errors import HbsimWarning
 from hbsim.history import Decisions
 from hbsim.live.load import Standing, replay
-from hbsim.runner import drive
+from hbsim.runner import Telling, drive
 from hbsim.runner.ends import Limits
 from hbsim.runner.ledger import Ledger
 from hbsim.runner.real import Real
@@ -93,7 +93,7 @@ class Listener:
 
     def register_pending(self, trial: int, level: float) -> None:
         assert trial < self.asked
-        assert self.pending.get(trial, level) == level  # pending twice only where it is tried again
+        assert trial not in self.pending
         self.calls.append(("start", trial, level))
         self.pending[trial] = level
 
@@ -146,10 +146,11 @@ class Run:
         self.study = study
         self.scheduler = make_real(study.type, study.options)
         self.searcher = Listener()
+        self.telling = Telling(self.searcher, self.scheduler)
         self.standing = stand(self.scheduler)
         self.ledger, self.decisions = self.standing.ledger, self.standing.decisions
         if records:
-            replay(self.standing, records, "journal", self.searcher)
+            replay(self.standing, records, "journal", self.telling)
         faults = study.faults if faults is None else faults
         more = (study.curve, faults, now, study.latency, saved)
         hosts = study.hosts if hosts is None and workers is None else hosts
@@ -184,7 +185,7 @@ class Run:
             warnings.simplefilter("ignore", HbsimWarning)
             if self._resumes:
                 self.real.resume(self.scheduler.running_jobs())
-            drive(self.scheduler, self.real, self.decisions, self.searcher)
+            drive(self.scheduler, self.real, self.decisions, self.telling)
         self.real.finish(self.scheduler.done)
         return self
 
