@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TPE", "Parzen", "make_bohb", "make_tpe", "need_optuna"]
 
-TRIES: Final = 8  # draws for a trial until one is new and allowed
+TRIES: Final = 8  # draws from a model for a trial until one is new and allowed
+RANDOM_TRIES: Final = 100  # and after these, at random
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,8 @@ class Parzen:
         How many are drawn from the density of the good ones, of which the best ratio is taken.
     multivariate : bool
         One density over all parameters; else one for each.
-    top : float or None
-        The share of observations that are good, at least `min_points` of them; None: Optuna's own, a tenth,
-        at most 25.
+    top : float
+        The share of observations that are good; at least `min_points` are.
     random_fraction : float
         The share of trials that are random.
     """
@@ -49,8 +50,8 @@ class Parzen:
     min_points: int
     candidates: int
     multivariate: bool
-    top: float | None = None
-    random_fraction: float = 0.0
+    top: float
+    random_fraction: float
 
 
 class TPE(ModelBased):
@@ -62,8 +63,8 @@ class TPE(ModelBased):
     observed at the level with no number counts as bad as the worst. One that is pending, towards
     whatever level, and has no value at this one counts as bad: Optuna's constant liar.
 
-    Configurations that were suggested before, or that the constraint rejects, are drawn again, eight times,
-    then the trial is random. Of a table the row that is left and nearest to what was drawn is taken.
+    Configurations that were suggested before, or that the constraint rejects, are drawn again, eight times
+    from the model, then at random. Of a table the row that is left and nearest to what was drawn is taken.
 
     Parameters
     ----------
@@ -98,8 +99,9 @@ class TPE(ModelBased):
         if level is None:
             return None
         generator = block_generator(self.task.seed, Purpose.MODEL, trial)
-        is_random = generator.random() < self.parzen.random_fraction
-        return None if is_random else self._draw(level, int(generator.integers(2**32)))
+        if generator.random() < self.parzen.random_fraction:
+            return None
+        return next(filter(self._fits, self._draws(level, generator)), None)
 
     def _level(self) -> float | None:
         """Return the highest level with enough numbers; None if there is none."""
@@ -110,17 +112,22 @@ class TPE(ModelBased):
         enough = self.parzen.min_points + 2
         return max((level for level, count in numbers.items() if count >= enough), default=None)
 
-    def _draw(self, level: float, seed: int) -> Floats | None:
-        """Return a point that is new and allowed, shape (d,), by a model of one level."""
+    def _draws(self, level: float, generator: np.random.Generator) -> Iterator[Floats]:
+        """Yield points, shape (d,), by a model of one level, then random ones."""
         from hbsim.searchers.optuna_ask import draws
 
         self._note_params()
-        sampler = _sampler(self.parzen, seed)
+        sampler = _sampler(self.parzen, int(generator.integers(2**32)))
         for params in draws(self._rows(level), self._optuna.distributions, sampler, TRIES):
-            point = self._optuna.point(params)
-            if self._is_new(point) and (self.task.rows is not None or self.task.allows(point[np.newaxis])[0]):
-                return point
-        return None
+            yield self._optuna.point(params)
+        yield from self.space.sample(RANDOM_TRIES, generator)
+
+    def _fits(self, point: Floats) -> bool:
+        """Return whether a point is new, unless none is any more, and allowed; of a table a row is anyway."""
+        is_new = tuple(self._optuna.params(point[np.newaxis])[0].values()) not in self._seen
+        if not is_new and len(self._seen) < self._optuna.size:
+            return False
+        return self.task.rows is not None or bool(self.task.allows(point[np.newaxis])[0])
 
     def _rows(self, level: float) -> list[Row]:
         """Return the trials that are observed at a level or pending, in the order of their numbers."""
@@ -138,14 +145,11 @@ class TPE(ModelBased):
             self._params += noted
             self._seen.update(tuple(params.values()) for params in noted)
 
-    def _is_new(self, point: Floats) -> bool:
-        if len(self._seen) >= self._optuna.size:
-            return True  # nothing is new any more
-        return tuple(self._optuna.params(point[np.newaxis])[0].values()) not in self._seen
 
-
-def make_tpe(task: Task, *, num_init: int = 10, min_points: int | None = None, candidates: int = 24) -> TPE:
-    """Make TPE: a density for each parameter, by Optuna's `TPESampler` with its split.
+def make_tpe(
+    task: Task, *, num_init: int = 10, min_points: int | None = None, candidates: int = 24, top: float = 0.15
+) -> TPE:
+    """Make TPE: a density for each parameter.
 
     Parameters
     ----------
@@ -157,6 +161,8 @@ def make_tpe(task: Task, *, num_init: int = 10, min_points: int | None = None, c
         N_min, 1 or more; d + 1 of a space with d parameters unless given.
     candidates : int
         How many are drawn from the density of the good, 1 or more.
+    top : float
+        The share of observations that are good, above 0 and below 1; at least `min_points` are.
 
     Raises
     ------
@@ -164,7 +170,7 @@ def make_tpe(task: Task, *, num_init: int = 10, min_points: int | None = None, c
         Optuna is not installed, an option breaks its rule, or the task has no space.
     """
     need_optuna("tpe")
-    parzen = Parzen(_points(task, min_points), _whole("candidates", candidates, 1), multivariate=False)
+    parzen = _parzen(task, min_points, candidates, False, top, 0.0)
     return TPE("tpe", task, _whole("num_init", num_init, 0), parzen)
 
 
@@ -203,13 +209,7 @@ def make_bohb(
         Optuna is not installed, an option breaks its rule, or the task has no space.
     """
     need_optuna("bohb")
-    top, random_fraction = _number("top", top), _number("random_fraction", random_fraction)
-    if not 0 < top < 1:
-        raise ParameterError("search_options.top", top, "must be above 0 and below 1")
-    if not 0 <= random_fraction <= 1:
-        raise ParameterError("search_options.random_fraction", random_fraction, "must be from 0 to 1")
-    count = _whole("candidates", candidates, 1)
-    parzen = Parzen(_points(task, min_points), count, True, top, random_fraction)
+    parzen = _parzen(task, min_points, candidates, True, top, random_fraction)
     return TPE("bohb", task, _whole("num_init", num_init, 0), parzen)
 
 
@@ -228,14 +228,6 @@ def need_optuna(name: str) -> None:
 def _sampler(parzen: Parzen, seed: int) -> TPESampler:
     from optuna.samplers import TPESampler
 
-    if parzen.top is None:
-        return TPESampler(
-            n_startup_trials=0,
-            n_ei_candidates=parzen.candidates,
-            seed=seed,
-            multivariate=parzen.multivariate,
-            constant_liar=True,
-        )
     least, top = parzen.min_points, parzen.top
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # `gamma` and `weights` are to go with Optuna 6
@@ -250,9 +242,23 @@ def _sampler(parzen: Parzen, seed: int) -> TPESampler:
         )
 
 
-def _points(task: Task, given: int | None) -> int:
+def _parzen(
+    task: Task,
+    min_points: int | None,
+    candidates: int,
+    multivariate: bool,
+    top: float,
+    random_fraction: float,
+) -> Parzen:
+    """Check the options of an estimator."""
     dimension = 0 if task.space is None else task.space.dimension
-    return dimension + 1 if given is None else _whole("min_points", given, 1)
+    least = dimension + 1 if min_points is None else _whole("min_points", min_points, 1)
+    top, random_fraction = _number("top", top), _number("random_fraction", random_fraction)
+    if not 0 < top < 1:
+        raise ParameterError("search_options.top", top, "must be above 0 and below 1")
+    if not 0 <= random_fraction <= 1:
+        raise ParameterError("search_options.random_fraction", random_fraction, "must be from 0 to 1")
+    return Parzen(least, _whole("candidates", candidates, 1), multivariate, top, random_fraction)
 
 
 def _whole(name: str, value: object, least: int) -> int:
