@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from hbsim.core.scheduler import Scheduler
-from hbsim.errors import ParameterError, nearest
+from hbsim.errors import HbsimWarning, ParameterError, nearest
 from hbsim.searchers.given import first_points
 from hbsim.searchers.protocol import Searcher
 from hbsim.searchers.task import Task
 
-__all__ = ["SEARCHERS", "check_searcher", "limit_trials", "make_searcher"]
+__all__ = ["SEARCHERS", "about", "check_searcher", "limit_trials", "make_searcher"]
 
 
 class Kind(NamedTuple):
@@ -26,9 +27,13 @@ class Kind(NamedTuple):
 
 KINDS: Final = {
     "random": Kind("hbsim.searchers.simple", "make_random"),
+    "grid": Kind("hbsim.searchers.grid", "make_grid"),
+    "sobol": Kind("hbsim.searchers.qmc", "make_sobol"),
+    "lhs": Kind("hbsim.searchers.qmc", "make_lhs"),
     "tpe": Kind("hbsim.searchers.tpe", "make_tpe"),
     "bohb": Kind("hbsim.searchers.tpe", "make_bohb"),
     "gp": Kind("hbsim.searchers.gp", "make_gp"),
+    "mobster": Kind("hbsim.searchers.mobster", "make_mobster"),
 }
 SEARCHERS: Final = tuple(KINDS)
 COMMON: Final = ("points_to_evaluate", "constraints")  # options of all of them
@@ -119,10 +124,35 @@ def check_searcher(
 
 
 def limit_trials(scheduler: Scheduler, searcher: Searcher) -> None:
-    """Have a study end when a searcher that has so many configurations is through."""
+    """Have a study end when a searcher that has so many configurations is through.
+
+    Warns
+    -----
+    HbsimWarning
+        The study ends before: it tries the first part of a grid only.
+    """
     limit = getattr(searcher, "limit", None)
-    if limit is not None:
-        scheduler.limit_trials(limit)
+    if limit is None:
+        return
+    most, within = scheduler.options.num_trials, getattr(searcher, "searcher", searcher)
+    if most is not None and most < limit and not getattr(within, "shuffle", True):
+        text = f"the study starts {most:,} trials, the first of a grid of {limit:,} configurations: "
+        warnings.warn(
+            HbsimWarning(f"{text}num_trials={limit} tries all, shuffle=True any of them"), stacklevel=4
+        )
+    scheduler.limit_trials(limit)
+
+
+def about(searcher: Searcher) -> str:
+    """Say in a few words how large a grid is; nothing of other searchers."""
+    within = getattr(searcher, "searcher", searcher)
+    values: Mapping[str, int] | None = getattr(within, "values", None)
+    limit: int | None = getattr(within, "limit", None)
+    if limit is None or values is None:
+        return ""
+    size = getattr(within, "size", limit)
+    of = "" if size == limit else f", of {size:,} without the constraint"
+    return f"grid of {limit:,} configurations{of}: " + " x ".join(f"{name} {n}" for name, n in values.items())
 
 
 def check_name(name: object) -> None:

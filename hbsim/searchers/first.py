@@ -12,8 +12,8 @@ __all__ = ["FirstPoints"]
 class FirstPoints:
     """Another searcher, behind a queue.
 
-    A model-based searcher takes what the queue hands out for configurations of its own (`Searcher.resume`). Any
-    other one comes after the queue as if there had been none.
+    A model-based searcher takes what the queue hands out for configurations of its own
+    (`Searcher.resume`). Any other one comes after the queue as if there had been none.
 
     Parameters
     ----------
@@ -23,6 +23,11 @@ class FirstPoints:
         The queue: points of the unit cube, shape (n, d), or rows, shape (n,). It may be empty.
     maxt_pending : bool, optional
         Whether new trials are pending at R, too; the searcher's own unless given.
+
+    Attributes
+    ----------
+    searcher : Searcher
+        The one behind.
     """
 
     def __init__(
@@ -33,47 +38,48 @@ class FirstPoints:
         own: bool = getattr(searcher, "maxt_pending", False)
         self.maxt_pending = own if maxt_pending is None else maxt_pending
         self.name = getattr(searcher, "name", type(searcher).__name__)
-        self._searcher = searcher
+        self.searcher = searcher
         self._queue = configurations
+        self._given = len(configurations)
 
     @property
     def limit(self) -> int | None:
         """How many configurations there are in all, where the searcher says so."""
-        limit: int | None = getattr(self._searcher, "limit", None)
-        return None if limit is None else limit + len(self._queue)
+        limit: int | None = getattr(self.searcher, "limit", None)
+        return None if limit is None else limit + self._given
 
     @property
     def remaining(self) -> int | None:
         """How many more there are; None: any number."""
-        left: int | None = getattr(self._searcher, "remaining", None)
+        left: int | None = getattr(self.searcher, "remaining", None)
         return None if left is None else left + len(self._queue)
 
     def suggest(self, n: int) -> Configurations:
         """Return the next n configurations, queued ones first."""
         queued, self._queue = self._queue[:n], self._queue[n:]
         if not len(queued):
-            return self._searcher.suggest(n)
+            return self.searcher.suggest(n)
         if self.model_based:
-            self._searcher.resume(queued)
+            self.searcher.resume(queued)
         if len(queued) == n:
             return queued
-        joined: Configurations = np.concatenate([queued, self._searcher.suggest(n - len(queued))])
+        joined: Configurations = np.concatenate([queued, self.searcher.suggest(n - len(queued))])
         return joined
 
     def resume(self, configurations: Configurations) -> None:
         """Go on after these configurations: the first of them were queued."""
         queued = min(len(self._queue), len(configurations))
         self._queue = self._queue[queued:]
-        self._searcher.resume(configurations if self.model_based else configurations[queued:])
+        self.searcher.resume(configurations if self.model_based else configurations[queued:])
 
     def register_pending(self, trial: int, level: float) -> None:
         """Pass it on."""
-        self._searcher.register_pending(trial, level)
+        self.searcher.register_pending(trial, level)
 
     def observe(self, trial: int, level: float, value: float | None) -> None:
         """Pass it on."""
-        self._searcher.observe(trial, level, value)
+        self.searcher.observe(trial, level, value)
 
     def forget(self, trial: int) -> None:
         """Pass it on."""
-        self._searcher.forget(trial)
+        self.searcher.forget(trial)

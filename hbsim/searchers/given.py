@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hbsim.core.space import Space
 from hbsim.errors import ParameterError, nearest
 from hbsim.searchers.first import FirstPoints
-from hbsim.searchers.protocol import Configurations, Floats, Searcher
+from hbsim.searchers.protocol import Floats, Ints, Searcher
+from hbsim.searchers.rows import allowed_rows
 from hbsim.searchers.task import Task
 
 __all__ = ["first_points"]
 
-FIELD = "search_options.points_to_evaluate"
+FIELD: Final = "search_options.points_to_evaluate"
+REJECTED: Final = "the constraint rejects it"
 
 
 def first_points(searcher: Searcher, task: Task, given: object) -> Searcher:
@@ -25,21 +29,25 @@ def first_points(searcher: Searcher, task: Task, given: object) -> Searcher:
     searcher : Searcher
         Whose configurations come after.
     task : Task
-        Its task. Of a table the nearest row in the unit cube is taken, or the row of that number.
+        Its task. Of a table the row of that number is taken, or the nearest in the unit cube that is left.
     given : sequence
-        Configurations by name, each a mapping; what one leaves out has its default. Or row numbers.
+        Configurations by name, each a mapping; what one leaves out has its default. Or row numbers. A row
+        that is given does not come again, unless the task says so.
 
     Raises
     ------
     ParameterError
-        It is no such list, a name is unknown, a value is outside the space, or the constraint rejects one.
+        It is no such list, a name is unknown, a value is outside the space, the constraint rejects one, or a
+        table has too few rows.
     """
     if isinstance(given, str | Mapping) or not isinstance(given, Sequence):
         raise ParameterError(FIELD, given, "must be a list of configurations, each a dict by name")
     if not given:
         return searcher
     if task.rows is not None:
-        rows: Configurations = np.array([_row(task, one) for one in given], dtype=np.int64)
+        rows = _rows(task, given)
+        if not searcher.model_based and hasattr(searcher, "leave_out"):
+            searcher.leave_out(rows)
         return FirstPoints(searcher, rows)
     if task.space is None:
         raise ParameterError(FIELD, given, "needs names: the learning curves have no search space")
@@ -58,17 +66,39 @@ def _point(task: Task, space: Space, given: object) -> Floats:
     except ParameterError as error:
         raise ParameterError(FIELD, given, f"{error.field}={error.value!r}: {error.rule}") from None
     if not task.allows(point[np.newaxis])[0]:
-        raise ParameterError(FIELD, given, "the constraint rejects it")
+        raise ParameterError(FIELD, given, REJECTED)
     return point
 
 
-def _row(task: Task, given: object) -> int:
+def _rows(task: Task, given: Sequence[object]) -> Ints:
+    """Return a row for each of what was given, shape (n,); without `replace` each row once."""
+    left = allowed_rows(task)
+    if not task.replace and len(given) > left.sum():
+        rule = f"must be at most {left.sum()} configurations: the table has no more rows"
+        raise ParameterError(FIELD, f"{len(given)} configurations", rule)
+    rows: list[int] = []
+    for one in given:
+        is_number = isinstance(one, int | np.integer) and not isinstance(one, bool)
+        row = _row(task, int(one), left, rows) if is_number else _nearest(task, one, left)  # type: ignore[call-overload]
+        rows.append(row)
+        if not task.replace:
+            left[row] = False
+    return np.array(rows, dtype=np.int64)
+
+
+def _row(task: Task, row: int, left: NDArray[np.bool_], rows: Sequence[int]) -> int:
     assert task.rows is not None
-    if isinstance(given, int | np.integer) and not isinstance(given, bool):
-        if not 0 <= given < task.rows:
-            raise ParameterError(FIELD, given, f"rows are numbered from 0 to {task.rows - 1}")
-        return int(given)
+    if not 0 <= row < task.rows:
+        raise ParameterError(FIELD, row, f"rows are numbered from 0 to {task.rows - 1}")
+    if not left[row]:
+        rule = "comes twice: each row is tried once, unless replace=True" if row in rows else REJECTED
+        raise ParameterError(FIELD, row, rule)
+    return row
+
+
+def _nearest(task: Task, given: object, left: NDArray[np.bool_]) -> int:
     if task.space is None or task.points is None:
         raise ParameterError(FIELD, given, "must be the number of a row: the table has no search space")
     distances = np.square(task.points - _point(task, task.space, given)).sum(axis=1)
+    distances[~left] = np.inf
     return int(np.argmin(distances))

@@ -62,7 +62,8 @@ class ModelBased(ABC):
         if task.points is not None:
             self._allowed = task.allows(task.points)
             if not self._allowed.any():
-                raise ParameterError("constraints", task.constraint, "allows no row of the table")
+                rule = f"rejects all {task.rows:,} rows of the table"
+                raise ParameterError("search_options.constraints", task.constraint, rule)
 
     @property
     def remaining(self) -> int | None:

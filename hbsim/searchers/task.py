@@ -61,12 +61,17 @@ class Task:
         """
         if self.constraint is None or self.space is None:
             return np.ones(len(points), dtype=np.bool_)
-        return np.array([self._allowed(self.space.mapping(point)) for point in points], dtype=np.bool_)
+        columns = {
+            name: column if isinstance(column, list) else column.tolist()
+            for name, column in self.space.decode(points).items()
+        }
+        rows = zip(*columns.values(), strict=True) if columns else iter([()] * len(points))
+        return np.array([self._allowed(dict(zip(columns, row, strict=True))) for row in rows], dtype=np.bool_)
 
     def _allowed(self, configuration: Mapping[str, object]) -> bool:
         assert self.constraint is not None
         allowed = self.constraint(configuration)
         if not isinstance(allowed, bool | np.bool_):
             rule = f"must return True or False for a configuration; for {dict(configuration)!r} it does not"
-            raise ParameterError("constraints", allowed, rule)
+            raise ParameterError("search_options.constraints", allowed, rule)
         return bool(allowed)

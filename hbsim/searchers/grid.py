@@ -1,0 +1,210 @@
+"""The searcher `grid`: every combination of chosen values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from hbsim.core.exact import whole
+from hbsim.core.space import Bool, Choice, Int, Parameter, Real, Space
+from hbsim.core.streams import Purpose, block_generator, check_count
+from hbsim.errors import ParameterError, nearest
+from hbsim.searchers.protocol import Configurations, Floats, Ints, Searcher
+from hbsim.searchers.task import Task
+from hbsim.searchers.untold import Untold
+
+__all__ = ["Grid", "make_grid"]
+
+POINTS: Final = 5  # values of a Real, and of an Int that has more
+MOST: Final = 10_000_000  # configurations of a grid
+ASKED: Final = 4096  # configurations that a constraint is asked about at a time
+FIELD: Final = "search_options.points"
+
+
+class Grid(Untold):
+    """Every combination of the values of each parameter, once.
+
+    The last parameter of the space changes fastest. Configurations are made when they are asked for: only a
+    constraint or `shuffle` looks at all of them, the first time that one is needed.
+
+    Parameters
+    ----------
+    task : Task
+        With a space; not of a table.
+    points : int or mapping of str to int
+        How many values a `Real` has, and an `Int` at most, 1 or more: for all of them, or by name, and 5 of
+        the others. They are evenly spaced in the parameter's scale, from `low` to `high`; one value is the
+        middle. Of an `Int` they are rounded to whole numbers, each there once. A `Choice` and a `Bool` have
+        all of theirs.
+    shuffle : bool
+        Whether they come in a random order, by the task's seed.
+
+    Attributes
+    ----------
+    values : dict
+        How many values each parameter has, by name.
+    size : int
+        How many combinations there are, those that the constraint rejects included.
+
+    Raises
+    ------
+    ParameterError
+        An option breaks its rule, the task has no space, or rows; the grid has more than 10 million
+        configurations, or none, since the constraint rejects all of them.
+    """
+
+    name = "grid"
+
+    def __init__(self, task: Task, points: int | Mapping[str, int] = POINTS, shuffle: bool = False) -> None:
+        self.space = _space(task)
+        if not isinstance(shuffle, bool):
+            raise ParameterError("search_options.shuffle", shuffle, "must be True or False")
+        counts = _counts(self.space, points)
+        self._axes = [_axis(parameter, counts[name]) for name, parameter in self.space.parameters.items()]
+        self.values = dict(zip(self.space, map(len, self._axes), strict=True))
+        self.size = math.prod(map(len, self._axes))
+        self.shuffle = shuffle
+        self._task = task
+        self._next = 0
+        if self.size > MOST:
+            rule = (
+                f"makes a grid of {self.size:,} configurations, and {MOST:,} are the most: give fewer points"
+            )
+            raise ParameterError(FIELD, points, f"{rule} ({_product(self.values)})")
+        if not self.limit:
+            rule = f"rejects all {self.size:,} configurations of the grid: it is empty"
+            raise ParameterError("search_options.constraints", task.constraint, rule)
+
+    @property
+    def limit(self) -> int:
+        """How many configurations there are."""
+        return self.size if self._places is None else len(self._places)
+
+    @property
+    def remaining(self) -> int:
+        """How many more there are."""
+        return self.limit - self._next
+
+    @property
+    def points(self) -> Floats:
+        """All of them, in the order in which they come: points of the unit cube, shape (limit, d)."""
+        return self._points(0, self.limit)
+
+    def suggest(self, n: int) -> Floats:
+        """Return the next n configurations, shape (n, d).
+
+        Raises
+        ------
+        ParameterError
+            There are not so many left. Nothing was handed out then.
+        """
+        if check_count(n) > self.remaining:
+            rule = f"the grid has {self.limit:,} configurations, one for each trial"
+            raise ParameterError("num_trials", self._next + n, rule)
+        found = self._points(self._next, n)
+        self._next += n
+        return found
+
+    def resume(self, configurations: Configurations) -> None:
+        """Go on after configurations that were suggested before a restart."""
+        self._next += len(configurations)
+
+    def _points(self, first: int, n: int) -> Floats:
+        places = np.arange(first, first + n, dtype=np.int64)
+        if self._order is not None:
+            places = self._order[places]
+        return self._at(places if self._places is None else self._places[places])
+
+    def _at(self, places: Ints) -> Floats:
+        """Return the points at these places of the whole grid, row-major."""
+        steps = np.unravel_index(places, tuple(map(len, self._axes)))
+        return np.stack([axis[step] for axis, step in zip(self._axes, steps, strict=True)], axis=1)
+
+    @cached_property
+    def _places(self) -> Ints | None:
+        """Where the configurations that the constraint allows are in the whole grid; None: everywhere."""
+        if self._task.constraint is None:
+            return None
+        allowed = []
+        for first in range(0, self.size, ASKED):
+            places = np.arange(first, min(first + ASKED, self.size), dtype=np.int64)
+            allowed.append(places[self._task.allows(self._at(places))])
+        return np.concatenate(allowed)
+
+    @cached_property
+    def _order(self) -> Ints | None:
+        if not self.shuffle:
+            return None
+        # Sorted draws, not `permutation`: its algorithm may change between versions of NumPy.
+        draws = block_generator(self._task.seed, Purpose.DESIGN, 0).random(self.limit)
+        return np.argsort(draws, kind="stable").astype(np.int64)
+
+
+def make_grid(task: Task, *, points: int | Mapping[str, int] = POINTS, shuffle: bool = False) -> Searcher:
+    """Make the searcher `grid`; the options are those of `Grid`.
+
+    Raises
+    ------
+    ParameterError
+        As `Grid`.
+    """
+    return Grid(task, points, shuffle)
+
+
+def _space(task: Task) -> Space:
+    if task.rows is not None:
+        rule = "a table's rows are its configurations: take random, which tries each of them once"
+        raise ParameterError("searcher", "grid", rule)
+    if task.space is None or not task.space.dimension:
+        raise ParameterError("searcher", "grid", "needs a search space with a parameter")
+    return task.space
+
+
+def _counts(space: Space, points: object) -> dict[str, int]:
+    """Return how many values each parameter is to have."""
+    if not isinstance(points, Mapping):
+        return dict.fromkeys(space, whole(FIELD, points, 1))
+    for name in points:
+        if name not in space:
+            rule = f"{name!r} is no parameter of the space ({', '.join(space)}).{nearest(str(name), space)}"
+            raise ParameterError(FIELD, dict(points), rule)
+        if isinstance(space[name], Choice | Bool):
+            raise ParameterError(
+                f"{FIELD}.{name}", points[name], "is for numbers: a choice has all of its values"
+            )
+    return {name: whole(f"{FIELD}.{name}", points.get(name, POINTS), 1) for name in space}
+
+
+def _axis(parameter: Parameter, count: int) -> Floats:
+    """Return the coordinates of a parameter's values, ascending."""
+    if isinstance(parameter, Real):
+        return np.linspace(0.0, 1.0, count) if count > 1 else np.array([0.5])
+    if isinstance(parameter, Choice):
+        return parameter.encode(list(parameter.choices), "choices")
+    if isinstance(parameter, Bool):
+        return parameter.encode([False, True], "values")
+    assert isinstance(parameter, Int)
+    return parameter.encode(_numbers(parameter, count), "values")
+
+
+def _numbers(parameter: Int, count: int) -> list[int]:
+    low, high = parameter.low, parameter.high
+    if high - low < count:
+        return list(range(low, high + 1))
+    if count == 1:
+        return [_middle(parameter)]
+    space = np.geomspace if parameter.log else np.linspace
+    numbers = np.floor(space(low, high, count) + 0.5).astype(np.int64)
+    return [int(number) for number in np.unique(np.clip(numbers, low, high))]
+
+
+def _middle(parameter: Int) -> int:
+    return Int(parameter.low, parameter.high, parameter.log).initial
+
+
+def _product(values: Mapping[str, int]) -> str:
+    return " x ".join(f"{name} {count}" for name, count in values.items())
