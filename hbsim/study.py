@@ -238,10 +238,16 @@ def _searcher(
         )
         rule += "set replace=True (rows again, in a seeded order), or use a fitted surrogate"
         raise ParameterError("num_trials", trials, rule)
-    points = getattr(surrogate, "points", None)
+    needs_points = surrogate.rows is not None and (options or searcher not in (None, "random"))
+    points = getattr(surrogate, "points", None) if needs_points else None
     max_t = scheduler.options.max_t
     task = Task(surrogate.space, seed, surrogate.rows, points, replace, scheduler.mode, max_t)
-    return make_searcher(searcher or "random", task, options)
+    made = make_searcher(searcher or "random", task, options)
+    left = getattr(made, "remaining", None) if surrogate.rows is not None else None
+    if left is not None and trials is not None and trials > left:
+        rule = f"the constraint leaves {left} of the {surrogate.rows} rows of {surrogate.name}, one for each "
+        raise ParameterError("num_trials", trials, f"{rule}trial: run at most as many, or set replace=True")
+    return made
 
 
 class Interrupted(KeyboardInterrupt):

@@ -24,8 +24,8 @@ class Checked:
     """Wraps any object with `evaluate`, so that a fault of its own becomes one SurrogateError.
 
     It needs `metric`, `mode`, `max_resource` and `evaluate`, and `space` or `rows`. The rest of
-    `Surrogate` has defaults: `name` (the class), `resources` (None: any level), and no `optimum` and
-    no `test_values`.
+    `Surrogate` has defaults: `name` (the class), `resources` (None: any level), and no `optimum`, no
+    `test_values` and no `points`.
 
     Parameters
     ----------
@@ -50,6 +50,23 @@ class Checked:
         self.resources = self._read_resources()
         self.rows = self._read_rows()
         self.space = self._read_space()
+
+    @property
+    def points(self) -> Floats | None:
+        """The rows as points of the unit cube of its space, shape (rows, d); None if it does not say.
+
+        Raises
+        ------
+        SurrogateError
+            They have another shape, or lie outside of the cube.
+        """
+        given = getattr(self.wrapped, "points", None)
+        if given is None or self.rows is None or self.space is None:
+            return None
+        points = self._array("points", given, (self.rows, self.space.dimension))
+        if not ((points >= 0.0) & (points <= 1.0)).all():
+            raise self._error("points must lie in [0, 1]")
+        return points
 
     def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
         """Return the wrapped surrogate's metric and seconds, shapes (n, m), checked.

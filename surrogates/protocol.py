@@ -36,6 +36,9 @@ class Surrogate(Protocol):
         How many configurations there are, numbered from 0; None: any point of `space`.
     space : Space or None
         The search space of the configurations; None where they have no names.
+
+    One with rows and a space may have ``points`` too, an array of shape (rows, d): its rows as points of the
+    unit cube of `space`, for searchers that look at hyperparameters.
     """
 
     name: str

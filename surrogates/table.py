@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,7 @@ from hbsim.surrogates.npz import read_npz
 from hbsim.surrogates.options import check_choice, check_number, check_rows
 from hbsim.surrogates.protocol import Floats, Ints
 from hbsim.surrogates.recorded import Recorded
+from hbsim.surrogates.row_points import row_points
 
 if TYPE_CHECKING:
     import polars
@@ -161,6 +163,14 @@ class Table:
             censored=censored,
             test_metric=test_metric,
         )
+
+    @cached_property
+    def points(self) -> Floats | None:
+        """The rows as points of the unit cube of `space`, shape (rows, d); None where there is no space.
+
+        Worked out when it is asked for. Of a value that is none of the space's, a SurrogateError.
+        """
+        return row_points(self.source, self.configurations, self.space)
 
     def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
         """Return the metric and cumulative seconds of rows, shapes (n, m).

@@ -58,6 +58,12 @@ class Wrapper:
         self.best_configuration: Floats | None = getattr(self.wrapped, "best_configuration", None)
         self._best_of_rows: dict[float, float | None] = {}
 
+    @property
+    def points(self) -> Floats | None:
+        """The rows within as points of the unit cube, shape (rows, d); None where they are not known."""
+        points: Floats | None = getattr(self.wrapped, "points", None)
+        return points
+
     def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
         """Return the metric and cumulative seconds, shapes (n, m), as `Surrogate.evaluate`."""
         return self.wrapped.evaluate(configurations, levels)
