@@ -48,7 +48,7 @@ class Target:
         given = torch.from_numpy(at_level(columns, self._level)).requires_grad_()
         value = log_improvement(self._predictor(given), self._best).sum()
         (slope,) = torch.autograd.grad(value, given)
-        return float(value), slope.numpy()[:, : columns.shape[1]]
+        return value.item(), slope.numpy()[:, : columns.shape[1]]
 
 
 def at_level(columns: Floats, level: float | None) -> Floats:
@@ -100,7 +100,9 @@ def refine(encoding: Encoding, starts: Floats, target: Target) -> Floats:
 
     first = starts[:, encoding.reals].ravel()
     options = {"maxiter": ITERATIONS}
-    found = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=[(0.0, 1.0)] * first.size, options=options)
+    found = minimize(
+        loss, first, jac=True, method="L-BFGS-B", bounds=[(0.0, 1.0)] * first.size, options=options
+    )
     climbed = starts.copy()
     climbed[:, encoding.reals] = np.clip(found.x, 0.0, 1.0).reshape(shape)
     return climbed

@@ -20,21 +20,27 @@ from gpytorch import settings
 from gpytorch.kernels import ConstantKernel, Kernel, MaternKernel, ScaleKernel
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
+from threadpoolctl import threadpool_limits
 
 from hbsim.searchers.protocol import Floats
 
 __all__ = ["Fit", "fit", "one_thread"]
 
 ITERATIONS: Final = 50  # of L-BFGS, for a fit
+TOLERANCE: Final = 1e-6  # of the log posterior an observation
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Have PyTorch work on one thread, so that the bytes do not depend on the machine; put it back after."""
+    """Have PyTorch and the BLAS work on one thread, so that the bytes do not depend on how many cores there are.
+
+    What was set before is put back. L-BFGS in a few dimensions is faster that way, too.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1, user_api="blas"):
+            yield
     finally:
         torch.set_num_threads(threads)
 
@@ -89,17 +95,19 @@ def fit(columns: Floats, values: Floats, levelled: bool) -> Fit:
     x, y = torch.from_numpy(columns), torch.from_numpy(values)[:, None]
     with warnings.catch_warnings(), settings.fast_computations(False, False, False):
         warnings.simplefilter("ignore")  # of few iterations, and of values that cannot be standardised
-        model = SingleTaskGP(x, y, likelihood=likelihood, covar_module=kernel, outcome_transform=None).double()
+        model = SingleTaskGP(
+            x, y, likelihood=likelihood, covar_module=kernel, outcome_transform=None
+        ).double()
         _fit(model)
     covariance = model.covar_module.requires_grad_(False)
-    return Fit(covariance, float(model.likelihood.noise), float(model.mean_module.constant))
+    return Fit(covariance, model.likelihood.noise.item(), model.mean_module.constant.item())
 
 
 def _fit(model: SingleTaskGP) -> None:
     modes = {name: value.clone() for name, value in model.state_dict().items()}
     likelihood = ExactMarginalLogLikelihood(model.likelihood, model)
     try:
-        fit_gpytorch_mll_scipy(likelihood, options={"maxiter": ITERATIONS})
+        fit_gpytorch_mll_scipy(likelihood, options={"maxiter": ITERATIONS, "ftol": TOLERANCE})
         broken = not all(bool(value.isfinite().all()) for value in model.parameters())
     except (RuntimeError, ValueError, ArithmeticError):
         broken = True

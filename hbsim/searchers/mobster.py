@@ -1,0 +1,110 @@
+"""The searcher `mobster`: a Gaussian process over configurations and levels, for asynchronous Hyperband.
+
+Klein et al., "Model-based Asynchronous Hyperparameter and Neural Architecture Search" (2020), arXiv 2003.10865.
+"""
+
+from __future__ import annotations
+
+from math import log
+from typing import Final
+
+import numpy as np
+
+from hbsim.errors import ParameterError
+from hbsim.searchers.gp_search import GaussianSearch, Observations, Pending
+from hbsim.searchers.observed import Observed
+from hbsim.searchers.protocol import Floats, Ints, Searcher
+from hbsim.searchers.task import Task
+
+__all__ = ["Mobster", "make_mobster"]
+
+UNIT: Final = log(81)  # a step of 1 in a level's column is a factor of 81
+
+
+class Mobster(GaussianSearch):
+    """Models all values of all trials at all levels, and looks for the best value at R.
+
+    Expected improvement is over the best posterior mean at R of the configurations tried. Evaluations that are
+    under way are assumed at the level to which they train; a trial that was suggested and has not started, at R.
+
+    Parameters
+    ----------
+    task : Task
+        Its `max_t` is R; where it has none, the highest level heard of.
+    maxt_pending : bool
+        Whether each new trial is pending at R, too, until it ends or is observed there.
+    others
+        As for `GaussianSearch`.
+    """
+
+    name = "mobster"
+    levelled = True
+
+    def __init__(
+        self, task: Task, num_init: int | None, pending: Pending, max_observations: int, maxt_pending: bool
+    ) -> None:
+        if not isinstance(maxt_pending, bool):
+            raise ParameterError("search_options.maxt_pending", maxt_pending, "must be True or False")
+        super().__init__(task, num_init, pending, max_observations)
+        self.maxt_pending = maxt_pending
+
+    def observations(self, known: Observed) -> Observations:
+        """Return all values; what is no number is as bad as the worst at its level, or of all."""
+        found = [(t, level, v) for t, levels in known.values.items() for level, v in levels.items()]
+        worst: dict[float, float] = {}
+        for _, level, value in found:
+            if value is not None:
+                worst[level] = min(value, worst.get(level, value))
+        overall = min(worst.values(), default=0.0)
+        values = [worst.get(level, overall) if v is None else v for _, level, v in found]
+        return Observations(
+            np.array([trial for trial, _, _ in found], dtype=np.int64),
+            np.array([level for _, level, _ in found], dtype=np.float64),
+            np.array(values, dtype=np.float64),
+        )
+
+    def waiting(self) -> tuple[Ints, Floats]:
+        """Return the trials that run, and the levels to which they train, where they have no value yet."""
+        last = self._last()
+        found = [
+            (trial, level)
+            for trial, levels in self.known.pending.items()
+            for level in sorted({last if level is None else level for level in levels})
+            if level not in self.known.values.get(trial, ())
+        ]
+        trials = np.array([trial for trial, _ in found], dtype=np.int64)
+        return trials, np.array([level for _, level in found], dtype=np.float64)
+
+    def target_level(self) -> float | None:
+        """Return R as its column has it."""
+        return log(self._last()) / UNIT
+
+    def columns(self, trials: Ints, levels: Floats) -> Floats:
+        """Return the columns of trials, and those of levels after them."""
+        return np.column_stack([super().columns(trials, levels), np.log(levels) / UNIT])
+
+    def _last(self) -> float:
+        """Return R."""
+        if self.task.max_t is not None:
+            return float(self.task.max_t)
+        seen = [level for levels in self.known.values.values() for level in levels]
+        pending = [level for levels in self.known.pending.values() for level in levels if level is not None]
+        return max([*seen, *pending], default=1.0)
+
+
+def make_mobster(
+    task: Task,
+    *,
+    num_init: int | None = None,
+    pending: Pending = "fantasy",
+    max_observations: int = 1000,
+    maxt_pending: bool = False,
+) -> Searcher:
+    """Make the searcher `mobster`; the options are those of `Mobster`.
+
+    Raises
+    ------
+    ParameterError
+        As `GaussianSearch`, or `maxt_pending` is neither True nor False.
+    """
+    return Mobster(task, num_init, pending, max_observations, maxt_pending)
