@@ -201,7 +201,9 @@ class Agent:
 
     def _tend(self) -> None:
         """Do what is due."""
-        if not self._failed:
+        if self._failed:
+            self._jobs.give_back()
+        else:
             try:
                 self._tend_server()
             except OutputError as error:

@@ -11,7 +11,7 @@ from math import inf
 from pathlib import Path
 from typing import Any, Final
 
-from hbsim.errors import HbsimError, OutputError
+from hbsim.errors import OutputError
 from hbsim.executors import checkpoint
 from hbsim.executors.dask import packs
 from hbsim.executors.dask.pack_tar import FILES
@@ -20,10 +20,11 @@ from hbsim.executors.local import LOG, LocalWorkers, trial_folder
 from hbsim.executors.slots import Slot
 from hbsim.runner.workers import Ended, Message, Row, Said, Task
 
-__all__ = ["INTERVAL", "TAIL", "Jobs"]
+__all__ = ["INTERVAL", "SEVERAL", "TAIL", "Jobs"]
 
 INTERVAL: Final = 1.0  # seconds between two sendings of a job's reports
 TAIL: Final = 64 << 10  # bytes of a trial's log that are sent at its end
+SEVERAL: Final = 5  # jobs in a row that cannot be started: it is not the trial, but the host
 
 
 @dataclass(slots=True)
@@ -66,6 +67,7 @@ class Jobs:
         self._trials, self._shared = trials, shared
         self._jobs: dict[int, _Job] = {}
         self._known: set[int] = set()
+        self._refused = 0  # jobs in a row that could not be started
 
     # Orders
 
@@ -91,19 +93,29 @@ class Jobs:
             self._crew.kill(job.task.job, body["reason"])
 
     def start_waiting(self) -> None:
-        """Start the jobs that wait; the crew's server is ready.
+        """Start the jobs that wait; the crew's server is ready. One that cannot be started has failed.
 
         Raises
         ------
         OutputError
-            Nothing can be written where trials are. The job is said to be lost.
+            `SEVERAL` in a row cannot: nothing can be written where trials are.
         """
-        for job in [job for job in self._jobs.values() if not job.started]:
+        for job in self._waiting():
             try:
                 self._start(job)
-            except HbsimError as error:
-                self._finish(job, Ended(job.task.job, kind="lost", reason=str(error)))
-                raise
+            except OutputError as error:
+                self._finish(job, Ended(job.task.job, kind="error", reason=str(error)))
+                self._refused += 1
+                if self._refused >= SEVERAL:
+                    raise
+
+    def give_back(self) -> None:
+        """End the jobs that wait as lost: this host starts none any more."""
+        for job in self._waiting():
+            self._finish(job, Ended(job.task.job, kind="lost", reason="its host can run no trials"))
+
+    def _waiting(self) -> list[_Job]:
+        return [job for job in self._jobs.values() if not job.started]
 
     def _start(self, job: _Job) -> None:
         number, folder = job.task.job, trial_folder(self._trials, job.task.trial)
@@ -122,6 +134,7 @@ class Jobs:
             self._crew.start(number, job.task)
         finally:
             del self._slots[number]
+        self._refused = 0
 
     def _call_off(self, job: _Job, order: Body) -> None:
         """Let a job that waits for the server leave or die; go makes no sense."""

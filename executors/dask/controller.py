@@ -149,6 +149,12 @@ class Controller:
                 )
             self.fleet.todo.notes.append(f"the Dask worker {address} gets no trials: {problem}")
 
+    def _check_hope(self) -> None:
+        """Say why none of the Dask workers can take part, if it is known by now that none can."""
+        reason = self.fleet.hopeless()
+        if reason is not None:
+            raise ParameterError("executor", "dask", f"no Dask worker can take part: {reason}")
+
     async def _open_vault(self) -> None:
         if self.plan.url is not None:
             from hbsim.executors.dask.vault import Vault
@@ -175,6 +181,8 @@ class Controller:
             wanted = max(expected or 0, len(self.fleet.workers))
             if ready and first is None:
                 first = now
+            if not ready and len(self.fleet.workers) >= (expected or 0):
+                self._check_hope()
             if (wanted and len(ready) >= wanted) or (first is not None and now - first > PATIENCE):
                 self.fleet.open(ready, now)
                 return

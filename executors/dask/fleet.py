@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from math import isfinite
 from typing import Final
 
-from hbsim.errors import ParameterError
+from hbsim.errors import ExecutorError, HbsimError, ParameterError
 from hbsim.executors.dask import wire
 from hbsim.executors.dask.agents import AgentState
 from hbsim.executors.dask.depots import Depots
 from hbsim.executors.dask.fleet_jobs import FleetJobs
+from hbsim.executors.dask.hopes import Hopes
 from hbsim.executors.dask.pools import Machine, Pools
 from hbsim.executors.dask.todo import ToDo, Unstore, Wake
 from hbsim.executors.dask.versions import differences, versions
@@ -46,8 +47,9 @@ class Fleet:
         What runs on them.
     todo : ToDo
         What is to be said and done.
-    fatal : ParameterError or None
-        What an agent said that ends the study.
+    fatal : HbsimError or None
+        What ends the study: a ParameterError that an agent has told, or that no host is left that could run
+        trials.
     workers : dict of str to float or None
         Dask workers by address, and since when they have had no agent; None where there is one.
     """
@@ -56,14 +58,15 @@ class Fleet:
         self.agents: dict[str, AgentState] = {}
         self.todo = ToDo()
         self.jobs = FleetJobs(pools, depots, self.todo)
-        self.fatal: ParameterError | None = None
+        self.fatal: HbsimError | None = None
         self._pools, self._depots, self._lease = pools, depots, lease
         self._versions = versions()
         self._begun = False  # whether hosts take jobs as they come
         self._opened_any = False
         self.workers: dict[str, float | None] = {}
         self._lost: set[str] = set()  # agents that are not listened to any more
-        self._mute: set[str] = set()  # Dask workers with an agent that has ended before it said anything
+        self._hopes = Hopes()
+        self._hopeless: float | None = None  # since when no Dask worker could run trials
 
     # What the runner asks for
 
@@ -96,11 +99,13 @@ class Fleet:
 
     def worker_added(self, address: str, now: float) -> None:
         """A Dask worker is there; its agent will say hello."""
-        self.workers.setdefault(address, now)
+        if not self._hopes.is_unfit(address):
+            self.workers.setdefault(address, now)
 
     def worker_removed(self, address: str, now: float) -> None:
         """Dask has lost a worker: its agent ends, or its lease does."""
         self.workers.pop(address, None)
+        self._hopes.forget(address)
         for agent in list(self.agents.values()):
             if agent.address == address:
                 self._lose(agent, "Dask lost its worker", now)
@@ -108,8 +113,10 @@ class Fleet:
     def agent_ended(self, name: str, reason: str, clear: bool, now: float) -> None:
         """An agent's process has ended; `clear` says that nothing that it started is left."""
         agent = self.agents.get(name)
+        if name not in self._lost and not (agent is not None and agent.ready):
+            self._note_death(name, reason)
         if agent is None:
-            self._note_mute(name, reason)
+            self._lost.add(name)
             return
         if agent.guessed:
             agent.gone, agent.guessed = f"its agent ended: {reason}", False
@@ -128,13 +135,13 @@ class Fleet:
         """Take a line of an agent."""
         agent = self.agents.get(name)
         if agent is None:
-            if name in self._lost:
+            if name in self._lost or self._hopes.is_unfit(address):
                 return
             for other in list(self.agents.values()):
                 if other.address == address:
                     self._lose(other, "another agent has taken its place", now)
             agent = self.agents[name] = AgentState(name, address, now)
-        if agent.gone is None:
+        if agent.gone is None and not self._hopes.is_unfit(address):
             self.workers[address] = None
         for body in agent.inbox.take([line]):
             self._hear(agent, body, now)
@@ -143,20 +150,27 @@ class Fleet:
         """Let time pass: beats, leases, hosts that join."""
         self.jobs.tick(now)
         for agent in list(self.agents.values()):
-            if agent.gone is None:
-                agent.beat(self._lease, now)
-                if agent.joined and agent.silent(now, self._lease):
-                    self._part(agent, f"{agent.host} does not answer")
-            if agent.over(now, self._lease):
-                self._lose(agent, "it did not answer", now)
-                if agent.name in self.agents:
-                    self._bury(agent)
+            self._look_at(agent, now)
         if self._begun:
             self.open([agent for agent in self.agents.values() if not agent.joined], now)
+            self._end_without_hope(now)
         for address, since in list(self.workers.items()):
             if since is not None and now - since > WAKE:
                 self.workers[address] = now
                 self.todo.actions.append(Wake(address))
+
+    def _look_at(self, agent: AgentState, now: float) -> None:
+        """Beat an agent, if it is time; part with one that is silent, and give up one whose lease is over."""
+        if agent.gone is None:
+            agent.beat(self._lease, now)
+            if self._hopes.is_unfit(agent.address) and not agent.jobs:
+                self._lose(agent, "it can run no trials", now)
+            elif agent.joined and agent.silent(now, self._lease):
+                self._part(agent, f"{agent.host} does not answer")
+        if agent.over(now, self._lease):
+            self._lose(agent, "it did not answer", now)
+            if agent.name in self.agents:
+                self._bury(agent)
 
     def begin(self) -> None:
         """Let hosts take jobs as they come."""
@@ -188,7 +202,16 @@ class Fleet:
 
     def able(self, agent: AgentState, now: float) -> bool:
         """Whether an agent can be given jobs now."""
+        if self._hopes.is_unfit(agent.address):
+            return False
         return agent.ready and agent.known and agent.gone is None and not agent.silent(now, self._lease)
+
+    def hopeless(self) -> str | None:
+        """Return why none of the Dask workers that there are can run trials; None if one may."""
+        for agent in self.agents.values():
+            if agent.gone is None and (agent.jobs or not self._hopes.is_unfit(agent.address)):
+                return None
+        return self._hopes.none(self.workers)
 
     # How it is done
 
@@ -203,6 +226,7 @@ class Fleet:
             agent.beat(self._lease, now)  # it takes jobs once it has answered one
         elif kind == "ready":
             agent.ready = True
+            self._hopes.ready(agent.address)
         elif kind == "note":
             self.todo.notes.append(f"{agent.host}: {body['text']}")
         elif kind == "fatal":
@@ -224,20 +248,32 @@ class Fleet:
         rule = body["rule"] if agent.host in body["rule"] else f"{body['rule']} (on {agent.host})"
         if body.get("trial") and self.jobs.reported:
             return  # others have done what that trial did not: only it fails, as its end says
-        if not body.get("trial") and (
-            self.jobs.reported or (self._opened_any and not agent.joined)
-        ):  # others can do what this host cannot
-            self.todo.notes.append(f"{agent.host} gets no trials: {body['field']}={body['value']!r}: {rule}")
-            self._lose(agent, "it cannot run the training function", now)
-            self.workers.pop(agent.address, None)  # another agent there would not be able to, either
-        else:
+        if body.get("trial") or not self._opened_any:
             self.fatal = self.fatal or ParameterError(body["field"], body["value"], rule)
+            return
+        # Others can do what this host cannot, nor could another agent there; what runs there may end well.
+        why = f"{agent.host} gets no trials: {body['field']}={body['value']!r}: {rule}"
+        self.todo.notes.append(why)
+        self._hopes.unfit(agent.address, why)
+        self.workers.pop(agent.address, None)
+        self._part(agent, f"{agent.host}: it can run no trials")
 
-    def _note_mute(self, name: str, reason: str) -> None:
+    def _note_death(self, name: str, reason: str) -> None:
+        """Take note of an agent that was never ready; the first time people are told."""
         address = name.rpartition("-")[0]
-        if name not in self._lost and address not in self._mute:
-            self._mute.add(address)
+        if not self._hopes.is_unfit(address) and self._hopes.died(address, reason):
             self.todo.notes.append(f"the Dask worker {address} gets no trials yet: its agent ended: {reason}")
+
+    def _end_without_hope(self, now: float) -> None:
+        """End the study when for a lease there has been no Dask worker that could run trials, but others."""
+        if self._hopes.none(self.workers) is None:
+            self._hopeless = None
+            return
+        self._hopeless = now if self._hopeless is None else self._hopeless
+        reason = self.hopeless()
+        if reason is not None and now - self._hopeless > self._lease:
+            rule = f"none of its workers can run trials any more: {reason}"
+            self.fatal = self.fatal or ExecutorError("the Dask cluster", rule)
 
     def _part(self, agent: AgentState, reason: str) -> None:
         """Give an agent no new jobs."""

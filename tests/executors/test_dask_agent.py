@@ -10,6 +10,7 @@ import time
 import pytest
 
 from hbsim.executors import checkpoint
+from hbsim.executors.dask.agent_jobs import SEVERAL
 from tests.executors.agents import TRAIN, Agent, gone
 from tests.executors.serving import alive, wait_until
 
@@ -149,6 +150,43 @@ def test_what_cannot_work_is_fatal_and_the_agent_waits(agent, options, field, wo
     assert one.until("ended")["kind"] == "lost"
     one.order("close")
     assert one.ended() == 0
+
+
+def test_a_job_that_cannot_be_started_is_the_only_one_to_fail(agent):
+    one = agent()
+    one.until("ready")
+    for trial in (3, 5):
+        one.folder(trial).parent.mkdir(exist_ok=True)
+        one.folder(trial).write_text("no folder")
+        one.start(trial, trial)
+        ended = one.until("ended", job=trial)
+        assert (ended["kind"], ended["begun"], ended["log"]) == ("error", None, None)
+        assert "cannot be started" in ended["reason"]
+        assert "File exists" in ended["reason"]
+        one.start(trial + 1, trial + 1)
+        assert one.until("ended", job=trial + 1)["kind"] is None
+    assert not [body for body in one.said if body["m"] == "fatal"]
+
+
+def test_a_host_where_several_jobs_in_a_row_cannot_be_started_says_so(agent):
+    """What runs there goes on; what waits, or comes late, is given back."""
+    one = agent()
+    one.start(99, 99, "hold")
+    one.pids(99)
+    for trial in range(SEVERAL):
+        one.folder(trial).write_text("no folder")
+    for job in range(SEVERAL + 1):
+        one.start(job, job)
+    kinds = [one.until("ended", job=job)["kind"] for job in range(SEVERAL)]
+    assert kinds == ["error"] * SEVERAL
+    fatal = one.until("fatal")
+    assert (fatal["field"], fatal["value"]) == ("folder", str(one.folder(SEVERAL - 1)))
+    assert "trial" not in fatal
+    one.start(50, 50)
+    for job in (SEVERAL, 50):
+        assert one.until("ended", job=job)["reason"] == "its host can run no trials"
+    (one.folder(99) / "files" / "go").touch()
+    assert one.until("ended", job=99)["kind"] is None
 
 
 FORGETFUL = """
