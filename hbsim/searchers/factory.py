@@ -15,11 +15,14 @@ from hbsim.searchers.given import first_points
 from hbsim.searchers.protocol import Searcher
 from hbsim.searchers.task import Task
 
-__all__ = ["SEARCHERS", "about", "check_searcher", "limit_trials", "make_searcher"]
+__all__ = ["SEARCHERS", "about", "check_searcher", "learns", "limit_trials", "make_searcher"]
 
 
 class Kind(NamedTuple):
-    """Where the function is that makes a searcher of a task, its options keywords."""
+    """Where the function is that makes a searcher of a task, its options keywords.
+
+    Of a kind ``base:NAME`` the function makes, of what stands for NAME, the function that does so.
+    """
 
     module: str
     function: str
@@ -34,9 +37,11 @@ KINDS: Final = {
     "bohb": Kind("hbsim.searchers.tpe", "make_bohb"),
     "gp": Kind("hbsim.searchers.gp", "make_gp"),
     "mobster": Kind("hbsim.searchers.mobster", "make_mobster"),
+    "optuna:NAME": Kind("hbsim.searchers.optuna_sampler", "SamplerMaker"),
 }
 SEARCHERS: Final = tuple(KINDS)
 COMMON: Final = ("points_to_evaluate", "constraints")  # options of all of them
+BLIND: Final = ("random", "grid", "sobol", "lhs")  # those that do not learn
 _METHODS: Final = ("suggest", "model_based")
 _TOLD: Final = ("register_pending", "observe", "forget")
 
@@ -47,13 +52,14 @@ def make_searcher(name: str, task: Task, options: Mapping[str, object] | None = 
     Parameters
     ----------
     name : str
-        One of `SEARCHERS`.
+        One of `SEARCHERS`, where NAME stands for the name of a class of `optuna.samplers`.
     task : Task
         What it searches over.
     options : mapping, optional
         Its options by name. All take ``points_to_evaluate``, a list of configurations by name that come first
         (what one leaves out has its default), and ``constraints``, a function of a configuration that returns
-        whether it may be tried.
+        whether it may be tried. Model-based ones take ``maxt_pending``: whether a new trial is pending at R as
+        well.
 
     Returns
     -------
@@ -67,21 +73,19 @@ def make_searcher(name: str, task: Task, options: Mapping[str, object] | None = 
         needs a package that is not installed.
     """
     check_name(name)
-    kind = KINDS[name]
-    make: Callable[..., Searcher] = getattr(importlib.import_module(kind.module), kind.function)
+    make = _maker(name)
     given = check_options(options)
-    own = [p.name for p in inspect.signature(make).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    known = [*COMMON, *own]
-    for option, value in given.items():
-        if option not in known:
-            rule = f"is no option of the searcher {name}; it takes {', '.join(known)}."
-            rule += nearest(option, known)
-            raise ParameterError(f"search_options.{option}", value, rule)
+    _check_known(name, make, given)
     constraint, points = given.pop("constraints", None), given.pop("points_to_evaluate", None)
+    maxt_pending = given.pop("maxt_pending", False)
+    if not isinstance(maxt_pending, bool):
+        raise ParameterError("search_options.maxt_pending", maxt_pending, "must be True or False")
     if constraint is not None:
         task = _with_constraint(task, constraint)
     searcher = make(task, **given)
-    return searcher if points is None else first_points(searcher, task, points)
+    if points is None and not maxt_pending:
+        return searcher
+    return first_points(searcher, task, [] if points is None else points, maxt_pending or None)
 
 
 def check_searcher(
@@ -105,9 +109,10 @@ def check_searcher(
     """
     given = check_options(options)
     if searcher is None:
-        return
+        searcher = "random"
     if isinstance(searcher, str):
         check_name(searcher)
+        _check_known(searcher, _maker(searcher), given)
         return
     if given:
         raise ParameterError("search_options", given, "are for searchers by name; this one is made already")
@@ -163,9 +168,34 @@ def check_name(name: object) -> None:
     ParameterError
         It is none.
     """
-    if name not in SEARCHERS:
+    base, _, rest = name.partition(":") if isinstance(name, str) else ("", "", "")
+    if name not in SEARCHERS and not (rest and f"{base}:NAME" in SEARCHERS):
         rule = f"must be one of {', '.join(SEARCHERS)}.{nearest(str(name), SEARCHERS)}"
         raise ParameterError("searcher", name, rule)
+
+
+def _maker(name: str) -> Callable[..., Searcher]:
+    """Return the function that makes a searcher of a task."""
+    base, _, rest = name.partition(":")
+    kind = KINDS[f"{base}:NAME" if rest else name]
+    function = getattr(importlib.import_module(kind.module), kind.function)
+    make: Callable[..., Searcher] = function(rest) if rest else function
+    return make
+
+
+def learns(name: str | None) -> bool:
+    """Return whether the searcher of this name is model-based; None is random search."""
+    return name is not None and name not in BLIND
+
+
+def _check_known(name: str, make: Callable[..., Searcher], options: Mapping[str, object]) -> None:
+    """Check that all options are some of a searcher's."""
+    own = [p.name for p in inspect.signature(make).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    known = [*COMMON, *(["maxt_pending"] if learns(name) else []), *own]
+    for option, value in options.items():
+        if option not in known:
+            rule = f"is no option of the searcher {name}; it takes {', '.join(known)}."
+            raise ParameterError(f"search_options.{option}", value, rule + nearest(option, known))
 
 
 def check_options(options: object) -> dict[str, Any]:

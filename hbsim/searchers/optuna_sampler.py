@@ -1,0 +1,177 @@
+"""Any sampler of Optuna by its name: `optuna:NAME`."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from hbsim.core.streams import Purpose, block_generator
+from hbsim.errors import ParameterError, nearest
+from hbsim.searchers.model_based import ModelBased
+from hbsim.searchers.protocol import Floats
+from hbsim.searchers.task import Task
+from hbsim.searchers.tpe import need_optuna
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+
+__all__ = ["OptunaSampler", "SamplerMaker"]
+
+TRIES: Final = 8  # questions for a trial until the constraint allows what comes
+PREFIX: Final = "optuna:"
+REFUSED: Final = {
+    "GridSampler": "needs the whole grid beforehand: use the searcher grid",
+    "BruteForceSampler": "tries all there is: use the searcher grid",
+    "PartialFixedSampler": "needs another sampler, and that has no name",
+}
+NEEDED: Final = {  # packages, and how to get them
+    "CmaEsSampler": ("cmaes", "pip install cmaes"),
+    "GPSampler": ("torch", "pip install 'hbsim[torch]'"),
+}
+
+
+class OptunaSampler(ModelBased):
+    """Asks a sampler of Optuna, and tells it what `OptunaStudy` says.
+
+    Its suggestions are Optuna's own, also where it suggests what was there before. What the constraint
+    rejects is asked for again, eight times; then the trial is random, and Optuna is told so. Of a table
+    the row that is left and nearest to what was asked for is taken, and Optuna is told that.
+
+    After a resume the recorded configurations are put into Optuna's queue, and nothing is fitted. The random
+    state of the sampler and what it keeps of its own suggestions, as the generations of CMA-ES and of genetic
+    algorithms, start anew: it goes on otherwise than it would have, but always in the same way.
+
+    Parameters
+    ----------
+    name : str
+        Of the searcher.
+    task : Task
+        With a space. Where it has no `max_t` each trial that ends with a value counts as complete.
+    sampler : BaseSampler
+        New.
+
+    Raises
+    ------
+    ParameterError
+        The task has no space.
+    """
+
+    def __init__(self, name: str, task: Task, sampler: BaseSampler) -> None:
+        self.name = name
+        super().__init__(task, num_init=0)
+        from hbsim.searchers.optuna_space import OptunaSpace
+        from hbsim.searchers.optuna_study import OptunaStudy
+
+        self._optuna = OptunaSpace(self.space)
+        distributions, maximize = self._optuna.distributions, task.mode == "max"
+        self.told = OptunaStudy(sampler, distributions, maximize, task.max_t)
+        self._asked: Floats | None = None
+
+    def register_pending(self, trial: int, level: float) -> None:
+        """Take note that a trial trains towards a level."""
+        super().register_pending(trial, level)
+        self.told.go_on(trial)
+
+    def observe(self, trial: int, level: float, value: float | None) -> None:
+        """Take note of a value."""
+        super().observe(trial, level, value)
+        self.told.report(trial, level, value)
+
+    def forget(self, trial: int) -> None:
+        """Take note that a trial no longer runs."""
+        super().forget(trial)
+        self.told.end(trial)
+
+    def _propose(self, trial: int) -> Floats | None:
+        for _ in range(TRIES):
+            self._asked = self._optuna.point(self.told.ask())
+            if self.task.rows is not None or self.task.allows(self._asked[np.newaxis])[0]:
+                return self._asked
+            self.told.reject()
+        return None
+
+    def _take(self, configuration: Floats | int) -> None:
+        super()._take(configuration)
+        point, asked, self._asked = self.known.points[-1], self._asked, None
+        is_asked = asked is not None and np.array_equal(point, asked)
+        params = None if is_asked else self._optuna.params(point[np.newaxis])[0]
+        self.told.begin(len(self.known.points) - 1, params)
+
+
+class SamplerMaker:
+    """Makes the searcher of one class of `optuna.samplers`.
+
+    Its signature, for `inspect.signature`, has the options of the class as keywords: all that its constructor
+    takes but the seed, which is that of the study.
+
+    Parameters
+    ----------
+    name : str
+        Of the class.
+
+    Raises
+    ------
+    ParameterError
+        Optuna is not installed, it has no such sampler, or the sampler cannot work here or needs a package
+        that is not installed.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = PREFIX + name
+        self._class = _sampler_class(name)
+        taken = inspect.signature(self._class).parameters.values()
+        self._seeded = any(p.name == "seed" for p in taken)
+        options = [p.replace(kind=p.KEYWORD_ONLY) for p in taken if p.name != "seed"]
+        task = inspect.Parameter("task", inspect.Parameter.POSITIONAL_ONLY)
+        self.__signature__ = inspect.Signature([task, *options])
+
+    def __call__(self, task: Task, **options: object) -> OptunaSampler:  # by the names of the class
+        """Make the searcher.
+
+        Raises
+        ------
+        ParameterError
+            The class does not take an option's value, or the task has no space.
+        """
+        from hbsim.searchers.optuna_space import quiet
+
+        seed = int(block_generator(task.seed, Purpose.MODEL, 0).integers(2**32))
+        make: Callable[..., BaseSampler] = self._class
+        try:
+            with quiet():
+                sampler = make(**options, **({"seed": seed} if self._seeded else {}))
+        except (TypeError, ValueError, AssertionError) as error:
+            rule = f"{self._class.__name__} does not take them: {error}"
+            raise ParameterError("search_options", options, rule) from None
+        return OptunaSampler(self._name, task, sampler)
+
+
+def _sampler_class(name: str) -> type[BaseSampler]:
+    """Return a class of `optuna.samplers` that can work here."""
+    need_optuna(PREFIX + name)
+    import optuna
+
+    known = [one for one in optuna.samplers.__all__ if _is_sampler(getattr(optuna.samplers, one))]
+    if name in REFUSED:
+        raise ParameterError("searcher", PREFIX + name, REFUSED[name])
+    if name not in known:
+        names = [one for one in known if one not in REFUSED]
+        rule = f"must be {PREFIX} and one of {', '.join(names)}."
+        raise ParameterError(
+            "searcher", PREFIX + name, rule + (nearest(name, names) or nearest(f"{name}Sampler", names))
+        )
+    package, how = NEEDED.get(name, ("optuna", ""))
+    if importlib.util.find_spec(package) is None:
+        raise ParameterError("searcher", PREFIX + name, f"needs {package}: {how}")
+    found: type[BaseSampler] = getattr(optuna.samplers, name)
+    return found
+
+
+def _is_sampler(found: object) -> bool:
+    from optuna.samplers import BaseSampler
+
+    return inspect.isclass(found) and issubclass(found, BaseSampler) and not inspect.isabstract(found)
