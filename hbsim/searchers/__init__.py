@@ -1,6 +1,6 @@
 """Searchers: they choose the configurations of new trials."""
 
-from hbsim.searchers.factory import SEARCHERS, check_searcher, limit_trials, make_searcher
+from hbsim.searchers.factory import SEARCHERS, about, check_searcher, learns, limit_trials, make_searcher
 from hbsim.searchers.first import FirstPoints
 from hbsim.searchers.protocol import Searcher
 from hbsim.searchers.random import RandomSearcher
@@ -14,7 +14,9 @@ __all__ = [
     "RowSearcher",
     "Searcher",
     "Task",
+    "about",
     "check_searcher",
+    "learns",
     "limit_trials",
     "make_searcher",
 ]

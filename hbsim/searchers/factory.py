@@ -58,8 +58,8 @@ def make_searcher(name: str, task: Task, options: Mapping[str, object] | None = 
     options : mapping, optional
         Its options by name. All take ``points_to_evaluate``, a list of configurations by name that come first
         (what one leaves out has its default), and ``constraints``, a function of a configuration that returns
-        whether it may be tried. Model-based ones take ``maxt_pending``: whether a new trial is pending at R as
-        well.
+        whether it may be tried. Model-based ones take ``maxt_pending``: whether a new trial is pending at R
+        as well.
 
     Returns
     -------

@@ -21,7 +21,7 @@ FIELD: Final = "search_options.points_to_evaluate"
 REJECTED: Final = "the constraint rejects it"
 
 
-def first_points(searcher: Searcher, task: Task, given: object) -> Searcher:
+def first_points(searcher: Searcher, task: Task, given: object, maxt_pending: bool | None = None) -> Searcher:
     """Put configurations before those of a searcher.
 
     Parameters
@@ -33,6 +33,8 @@ def first_points(searcher: Searcher, task: Task, given: object) -> Searcher:
     given : sequence
         Configurations by name, each a mapping; what one leaves out has its default. Or row numbers. A row
         that is given does not come again, unless the task says so.
+    maxt_pending : bool, optional
+        As for `FirstPoints`.
 
     Raises
     ------
@@ -43,15 +45,16 @@ def first_points(searcher: Searcher, task: Task, given: object) -> Searcher:
     if isinstance(given, str | Mapping) or not isinstance(given, Sequence):
         raise ParameterError(FIELD, given, "must be a list of configurations, each a dict by name")
     if not given:
-        return searcher
+        return searcher if maxt_pending is None else FirstPoints(searcher, np.empty(0), maxt_pending)
     if task.rows is not None:
         rows = _rows(task, given)
         if not searcher.model_based and hasattr(searcher, "leave_out"):
             searcher.leave_out(rows)
-        return FirstPoints(searcher, rows)
+        return FirstPoints(searcher, rows, maxt_pending)
     if task.space is None:
         raise ParameterError(FIELD, given, "needs names: the learning curves have no search space")
-    return FirstPoints(searcher, np.array([_point(task, task.space, one) for one in given], dtype=np.float64))
+    points = np.array([_point(task, task.space, one) for one in given], dtype=np.float64)
+    return FirstPoints(searcher, points, maxt_pending)
 
 
 def _point(task: Task, space: Space, given: object) -> Floats:
