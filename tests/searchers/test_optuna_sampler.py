@@ -29,9 +29,9 @@ MIXED = Space(
 
 
 def made(
-    sampler: str = "RandomSampler", space: Space = PLANE, seed: int = 0, options: Any = None, **task: Any
+    name: str = "RandomSampler", space: Space = PLANE, seed: int = 0, options: Any = None, **task: Any
 ) -> Any:
-    searcher = make_searcher(f"optuna:{sampler}", Task(space, seed, **{"max_t": 9, **task}), options)
+    searcher = make_searcher(f"optuna:{name}", Task(space, seed, **{"max_t": 9, **task}), options)
     assert isinstance(searcher, OptunaSampler)
     return searcher
 
@@ -162,11 +162,12 @@ def expected(is_running: bool, values: dict[float, float | None]) -> str:
     return "PRUNED" if values else "FAIL"
 
 
-def by_hand(sampler: Any, mode: str, n: int) -> list[dict[str, Any]]:
-    """Return the params of a study in Optuna, one trial after the other, the value is that of `score`."""
+def by_hand(name: str, options: Any, mode: str, n: int) -> list[dict[str, Any]]:
+    """Return the params of a study in Optuna, one trial after the other, each with the value of `score`."""
     distributions = OptunaSpace(MIXED).distributions
     found = []
     with quiet():
+        sampler = getattr(optuna.samplers, name)(**options)
         study = optuna.create_study(sampler=sampler, direction=f"{mode}imize")
         for _ in range(n):
             trial = study.ask(distributions)
@@ -184,7 +185,7 @@ def score(params: Any) -> float:
 def test_it_answers_as_in_optuna(name: str, mode: str) -> None:
     options = {"population_size": 5} if name == "NSGAIISampler" else {}
     seed = int(block_generator(3, Purpose.MODEL, 0).integers(2**32))
-    expected = by_hand(getattr(optuna.samplers, name)(seed=seed, **options), mode, 25)
+    expected = by_hand(name, {"seed": seed, **options}, mode, 25)
     searcher = made(name, MIXED, 3, options, mode=mode)
     for trial in range(25):
         (point,) = searcher.suggest(1)
