@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from hbsim.errors import ExecutorError, ParameterError
 from hbsim.executors.dask.agents import BEAT
 from hbsim.executors.dask.code import needs_trust
-from hbsim.executors.dask.depots import Depots
+from hbsim.executors.dask.depots import HOME, Depots
 from hbsim.executors.dask.fleet import Fleet
 from hbsim.executors.dask.home import held
 from hbsim.executors.dask.mark import why
@@ -81,7 +81,7 @@ class Controller:
         self._sending: set[str] = set()
         self._down: tuple[float, str] | None = None  # since when the scheduler cannot be reached, and why
         self._address = ""
-        self._brought = False  # whether nothing that is needed is left on hosts
+        self._kept: Sequence[int] | None = None  # trials whose checkpoints were to be brought home
         self._flushes = False  # whether that is going to happen
         self._note = ""  # the last one
 
@@ -353,12 +353,29 @@ class Controller:
     async def bring(self, trials: Sequence[int]) -> bool:
         """Bring checkpoints that only hosts have into the study's folder; return whether it could be done."""
         assert self._transfers is not None
-        problems = await self._transfers.bring(self.depots.away(trials))
-        for trial, problem in problems.items():
+        doubts = self.depots.doubts(trials)
+        await asyncio.gather(*(self._look_into(depot, address) for depot, address in doubts.items()))
+        away, lost = self.depots.away(trials)
+        problems = {trial: f"{hosts} cannot be reached" for trial, hosts in lost.items()}
+        failed = await self._transfers.bring(away)
+        for trial, source in away:
+            if trial not in failed:
+                self.depots.brought(trial, source.job, HOME)
+        problems = {**failed, **problems}
+        for trial, problem in sorted(problems.items()):
             self.fleet.todo.notes.append(f"the checkpoint of trial {trial} stays on its host: {problem}")
-        self._brought = not problems
+        self._kept = trials
         self.flush()
-        return self._brought
+        return not problems
+
+    async def _look_into(self, depot: str, address: str) -> None:
+        """Find out what a host has: jobs that were lost may have made checkpoints."""
+        from hbsim.executors.dask.link import LinkError
+
+        with suppress(LinkError):  # then it is said that it cannot be reached
+            reply = await self._ask_patiently(address, "holds", timeout=PATIENCE)
+            if "error" not in reply:
+                self.depots.told(depot, dict(reply["holds"]))
 
     # Ending
 
@@ -366,7 +383,7 @@ class Controller:
         """End what runs on hosts, and the cluster if it was started here."""
         self.flush()
         if self._chores:
-            await asyncio.wait(self._chores, timeout=LAST if self._brought else CLOSING)
+            await asyncio.wait(self._chores, timeout=CLOSING if self._kept is None else LAST)
         for task in list(self._tasks):
             task.cancel()
         ended: set[str] = set()
@@ -384,7 +401,8 @@ class Controller:
 
         async def end(address: str) -> None:
             with suppress(LinkError):
-                about = {"clean": self._brought, "timeout": CLOSING * 0.8}
+                clean = self._kept is not None and self.depots.spent(address, self._kept)
+                about = {"clean": clean, "timeout": CLOSING * 0.8}
                 if "error" not in await self._ask(address, "close", **about):
                     ended.add(address)
 

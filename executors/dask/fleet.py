@@ -106,6 +106,7 @@ class Fleet:
         """Dask has lost a worker: its agent ends, or its lease does."""
         self.workers.pop(address, None)
         self._hopes.forget(address)
+        self._depots.closed(address)
         for agent in list(self.agents.values()):
             if agent.address == address:
                 self._lose(agent, "Dask lost its worker", now)
@@ -121,6 +122,8 @@ class Fleet:
         if agent.guessed:
             agent.gone, agent.guessed = f"its agent ended: {reason}", False
         self._lose(agent, f"its agent ended: {reason}", now)
+        if agent.address in self.workers:
+            self._depots.outlived(agent)
         if clear and name in self.agents:
             self._bury(agent)
 
@@ -130,6 +133,7 @@ class Fleet:
         if agent is not None and agent.gone is None:
             agent.guessed = True
             self._lose(agent, f"its agent cannot be reached: {reason}", now)
+            self._depots.outlived(agent)
 
     def heard(self, name: str, address: str, line: str, now: float) -> None:
         """Take a line of an agent."""

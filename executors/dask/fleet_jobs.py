@@ -132,6 +132,8 @@ class FleetJobs:
         """End what ran on an agent that is lost."""
         for number in sorted(agent.jobs):
             job = self._jobs[number]
+            if job.phase == "running":
+                self._depots.unsure(agent, job.task.trial, number)
             # If it has ended, only its checkpoint had not been stored yet.
             self._finish(job, job.ended or Ended(number, kind="lost", reason=reason))
 
@@ -152,6 +154,8 @@ class FleetJobs:
         if body["log"]:
             self._todo.actions.append(Log(job.task.trial, body["log"]))
         made = body["saved"]
+        if ended.kind is None:
+            self._depots.over(job.task.trial, job.task.job)
         if made is not None and self._depots.saved(job.agent, job.task.trial, made) and made == job.task.job:
             job.phase = "storing"
             self._todo.actions.append(Store(job.agent.address, job.task.job, job.task.trial))

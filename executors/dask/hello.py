@@ -19,7 +19,7 @@ from hbsim.executors.dask.versions import versions
 from hbsim.executors.dask.wire import Body
 from hbsim.executors.dask.work import depot_of, trials_of, work_folder
 
-__all__ = ["WIRE", "Place", "find_place", "hello"]
+__all__ = ["WIRE", "Place", "find_place", "hello", "holds"]
 
 WIRE: Final = 1  # the version of what is said
 _MACHINE: Final = "/etc/machine-id"
@@ -100,15 +100,18 @@ def hello(place: Place) -> Body:
         "shared": place.shared,
         "trials": str(place.trials),
         "depot": depot_of(place.work),
-        "holds": {} if place.shared else {str(trial): job for trial, job in _holds(place.trials).items()},
+        "holds": {str(trial): job for trial, job in holds(place).items()},
     }
 
 
-def _holds(trials: Path) -> dict[int, int]:
-    for folder in trials.glob("[0-9]*"):
+def holds(place: Place) -> dict[int, int]:
+    """Return the trials whose checkpoints are in a host's own folder, with the job that made each."""
+    if place.shared:
+        return {}
+    for folder in place.trials.glob("[0-9]*"):
         with suppress(OutputError):
             packs.recover(folder)
-    return held(trials)
+    return held(place.trials)
 
 
 def _sees(probe: Path, text: str) -> bool:

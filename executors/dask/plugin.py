@@ -25,13 +25,14 @@ LOOK: Final = 5.0  # seconds between two looks at what is left over
 SILENT: Final = 60.0  # seconds without an order after which the study counts as gone; two leases, if longer
 CONNECT: Final = 5.0  # seconds until another worker must answer
 PATIENCE: Final = 60.0  # seconds for a part of a checkpoint
+_FILES: Final = ("holds", "fetch", "pack", "read", "write", "store", "load")
 
 
 class AgentPlugin(WorkerPlugin):
     """Starts an agent beside a Dask worker, and passes on what it and the controller say to each other.
 
     What the controller asks for comes as a call of the handler that is named like the plugin, ``op_`` being
-    one of lines, wake, ping, fetch, pack, read, write, store, load, close. The answer holds ``ok``, or
+    one of lines, wake, ping, holds, fetch, pack, read, write, store, load, close. The answer holds ``ok``, or
     ``error`` with a text, and ``away`` if it is that another worker cannot be reached. What the agent says is
     logged in the topic of the same name.
 
@@ -82,7 +83,7 @@ class Desk:
             "wake": self._wake,
             "ping": self._ping,
             "close": self._end,
-            **{op: getattr(self._files, op) for op in ("fetch", "pack", "read", "write", "store", "load")},
+            **{op: getattr(self._files, op) for op in _FILES},
         }
         loop = asyncio.get_running_loop()
         self._clock = loop.time

@@ -97,6 +97,10 @@ class Files:
         async with self._writing.setdefault(trial, asyncio.Lock()):
             return await asyncio.to_thread(self._write, trial, job, offset, bytes(data), last)
 
+    async def holds(self) -> Answer:
+        """Return ``holds``: pairs of a trial whose checkpoint is in this host's own folder, and its job."""
+        return {"ok": True, "holds": await asyncio.to_thread(self._holds)}
+
     async def settle(self) -> None:
         """Find this host's folders, as long as the controller shows which they are."""
         with suppress(HbsimError):  # the agent says so
@@ -168,6 +172,11 @@ class Files:
 
             self._place = find_place(self._config)
         return self._place
+
+    def _holds(self) -> list[tuple[int, int]]:
+        from hbsim.executors.dask.hello import holds
+
+        return sorted(holds(self._settle()).items())
 
     def _folder(self, trial: int) -> Path:
         from hbsim.executors.local import trial_folder

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from hbsim.executors.dask.link import LinkError
 
-Answer = Callable[..., Mapping[str, Any]]
+Answer = Callable[..., Awaitable[Mapping[str, Any]]]
 
 
 class FakeLink:
@@ -37,7 +37,7 @@ class FakeLink:
         self.asked.append((worker, op_, given))
         if worker not in self.there:
             raise LinkError(f"the Dask worker at {worker} is gone")
-        return {"ok": True} if self._answer is None else self._answer(worker, op_, **given)
+        return {"ok": True} if self._answer is None else await self._answer(worker, op_, **given)
 
     async def unregister(self, name: str) -> None:
         self.there.clear()
