@@ -309,3 +309,16 @@ def test_without_optuna_the_message_names_the_extra(name: str, monkeypatch: pyte
     with pytest.raises(ParameterError, match=r"needs Optuna: pip install 'hbsim\[search\]'") as caught:
         make_searcher(name, Task(LINE, 0))
     assert (caught.value.field, caught.value.value) == ("searcher", name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_order_of_what_was_observed_does_not_matter(name: str) -> None:
+    points = np.random.default_rng(0).random((20, 4))
+    found = []
+    for order in (range(20), reversed(range(20))):
+        searcher = made(name, MIXED)
+        searcher.resume(points)
+        for trial in order:
+            searcher.observe(trial, 9, float(points[trial, 1]))
+        found.append(searcher.suggest(3).tobytes())
+    assert found[0] == found[1]
