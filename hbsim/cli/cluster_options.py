@@ -92,6 +92,10 @@ class ClusterOptions:
     decision_delay: Annotated[
         Any, amount("--decision-delay", panel=CLUSTER, help="From a decision until the worker has it.")
     ] = None
+    suggest_delay: Annotated[
+        float | None,
+        number("--suggest-delay", panel=CLUSTER, help="Seconds to choose a new trial's configuration."),
+    ] = None
     straggler_std: Annotated[
         float | None,
         number("--straggler-std", panel=CLUSTER, help="Stretches take 1 + |z| times as long, z ~ N(0, std)."),

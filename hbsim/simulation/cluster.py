@@ -43,6 +43,9 @@ class Cluster:
         From a milestone until the scheduler has the report and decides.
     decision_delay : float or distribution
         From a decision until the worker has the answer.
+    suggest_delay : float
+        Choosing the configuration of a new trial, whose worker waits. The searcher chooses one at a time; how
+        long it takes for real does not matter.
     save : float
         Saving a checkpoint, when a trial pauses, beside its transfer. The worker is occupied, and nobody
         loads it before.
@@ -98,6 +101,7 @@ class Cluster:
     startup: float | str | Distribution = 0.0
     report_delay: float | str | Distribution = 0.0
     decision_delay: float | str | Distribution = 0.0
+    suggest_delay: float = 0.0
     save: float = 0.0
     load: float = 0.0
     straggler_std: float = 0.0
@@ -124,7 +128,7 @@ class Cluster:
     def __post_init__(self) -> None:
         for name in ("startup", "report_delay", "decision_delay", "checkpoint_size"):
             self._set(name, check.distribution(name, getattr(self, name)))
-        for name in ("save", "load", "straggler_std", "drop_rate", "notice", "price"):
+        for name in ("suggest_delay", "save", "load", "straggler_std", "drop_rate", "notice", "price"):
             self._set(name, check.number(name, getattr(self, name)))
         for name in ("save_bandwidth", "load_bandwidth", "store_bandwidth"):
             self._set(name, check.bandwidth(name, getattr(self, name)))

@@ -58,6 +58,7 @@ class ClusterSchema(_Table):
     startup: Amount = 0.0
     report_delay: Amount = 0.0
     decision_delay: Amount = 0.0
+    suggest_delay: float = 0.0
     save: float = 0.0
     load: float = 0.0
     straggler_std: float = 0.0

@@ -43,6 +43,8 @@ class Curves:
 
     Attributes
     ----------
+    searcher : Searcher
+        As it stands.
     values, seconds : array of float
         Flat, trial * m + level: the metric; the seconds of the stretch that ends at the level.
     from_zero : array of float
@@ -66,7 +68,7 @@ class Curves:
     ) -> None:
         self.levels = np.array(levels, dtype=np.float64)
         self.surrogate = surrogate
-        self._searcher = searcher
+        self.searcher = searcher
         self._cluster = cluster
         self._seed = seed
         self._limit = num_trials
@@ -84,16 +86,16 @@ class Curves:
     def grow(self) -> None:
         """Ask for the configurations of more trials: a block, or one if they depend on what is observed."""
         first = self.count
-        count = 1 if self._searcher.model_based else BLOCK - first % BLOCK
+        count = 1 if self.searcher.model_based else BLOCK - first % BLOCK
         if self._limit is not None:
             count = max(1, min(count, self._limit - first))
-        remaining = getattr(self._searcher, "remaining", None)
+        remaining = getattr(self.searcher, "remaining", None)
         if remaining is not None:
             count = max(1, min(count, remaining))
-        configurations = self._searcher.suggest(count)
+        configurations = self.searcher.suggest(count)
         if len(configurations) != count:
             rule = f"suggest({count}) must return {count} configurations, not {len(configurations)}"
-            raise ParameterError("searcher", type(self._searcher).__name__, rule)
+            raise ParameterError("searcher", type(self.searcher).__name__, rule)
         values, seconds = self.surrogate.evaluate(configurations, self.levels)
         if self._limit is None and not seconds.any():
             problem = "all trials take no time at all: a study without num_trials would never end"

@@ -104,7 +104,8 @@ class Engine(State):
         startup = self._startup
         if self._draws_startup:
             startup = self.luck.startup(trial, at, attempt) if attempt else self._startups[stay.row + at]
-        delay = startup
+        chosen = self._choose(trial) if self._suggest_delay else 0.0
+        delay = chosen + startup
         has_checkpoint = self._place(stay)
         if self._drops:
             stay.exposed = self._budget_left(trial, attempt)
@@ -119,7 +120,7 @@ class Engine(State):
             left = stay.exposed
             stay.exposed = left - startup - load
             if stay.exposed < 0.0:
-                self._watch(worker, left if left < startup else left + wait, FAILURE)
+                self._watch(worker, chosen + (left if left < startup else left + wait), FAILURE)
                 return
         self._train(worker, stay, delay)
 
@@ -158,6 +159,14 @@ class Engine(State):
             self.disk.collect(self.now)
 
     # Training
+
+    def _choose(self, trial: int) -> float:
+        """Return the seconds until the searcher has chosen a trial's configuration; it does one at a time."""
+        if trial < self._chosen:
+            return 0.0
+        self._chosen += 1
+        self._chosen_by = max(self.now, self._chosen_by) + self._suggest_delay
+        return self._chosen_by - self.now
 
     def _loads_first(self, worker: int, stay: Stay, startup: float, has_checkpoint: bool) -> bool:
         """Begin a job that needs a checkpoint of the shared store, if it does."""

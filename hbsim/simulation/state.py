@@ -126,6 +126,9 @@ class State:
         self._draws_startup, self._draws_delay = luck.first_startup.is_drawn, luck.report_delay.is_drawn
         self._answer, self._answer_times = luck.decision_delay.constant, luck.decision_delay.first
         self._answers, self._draws_answer = self._answer != 0.0, luck.decision_delay.is_drawn
+        self._suggest_delay = cluster.suggest_delay
+        self._chosen = 0  # trials whose configuration was asked for
+        self._chosen_by = 0.0  # when the searcher has chosen the last of them
         self._size, self._sizes = luck.size.constant, luck.size.first
         self._draws_size = luck.size.is_drawn
         self._drops = cluster.drop_rate > 0

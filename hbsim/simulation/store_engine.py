@@ -50,6 +50,11 @@ class StoreEngine(Engine):
         if stay.trial in self._saving:
             stay.phase = WAITING
             self._watch(worker, inf, WAKE)
+            return
+        expected = self._saved.get(stay.trial, 0.0)
+        if expected > self.now:  # a worker was to save it, and goes before it hears of that
+            stay.since = expected
+            self._watch(worker, expected - self.now, LOAD)
         else:
             self._fetch(worker, stay)
 

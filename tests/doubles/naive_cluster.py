@@ -42,6 +42,7 @@ class NaiveCluster:
         self.max_time = math.inf if max_time is None else max_time
         self.max_reward = max_reward
         self.now = 0.0
+        self.chosen = 0.0  # when the searcher has chosen its last configuration
         self.good_enough = False
         self.stays: list[Stay] = []
         self.decisions: list[dict[str, Any]] = []
@@ -93,7 +94,7 @@ class NaiveCluster:
         while True:
             running = [stay for stay in self.on_worker if stay]
             for stay in running:
-                if stay.phase in ("startup", "wait"):
+                if stay.phase in ("choice", "startup", "wait"):
                     stay.place = self.place_for(stay)
             over = [stay for stay in running if self.part_is_over(stay)]
             if not over:
@@ -118,6 +119,9 @@ class NaiveCluster:
             self.answered(stay)
         else:
             getattr(self, f"after_{stay.phase.replace(' ', '_')}")(stay)
+
+    def after_choice(self, stay: Stay) -> None:
+        stay.begin("startup", self.now, self.luck.startup(stay.job.trial, stay.at, stay.job.attempt))
 
     def after_startup(self, stay: Stay) -> None:
         stay.begin("wait", self.now)
@@ -195,7 +199,11 @@ class NaiveCluster:
         stay = Stay(len(self.stays), job, worker, self.now, retried, at, zero)
         self.stays.append(stay)
         self.on_worker[worker] = stay
-        stay.begin("startup", self.now, self.luck.startup(job.trial, at, job.attempt))
+        if before or not self.cluster.suggest_delay:
+            self.after_choice(stay)
+        else:
+            self.chosen = max(self.chosen, self.now) + self.cluster.suggest_delay
+            stay.begin("choice", self.now, self.chosen - self.now)
 
     def source(self, stay: Stay) -> Any:
         return self.checkpoints.newest(stay.job.trial, stay.job.start, stay.retried)

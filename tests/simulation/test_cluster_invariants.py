@@ -110,7 +110,7 @@ def check_resource(result: hbsim.Result, jobs: Rows, failures: Rows) -> None:
 @given(study=anywhere)
 def test_the_parts_of_a_job_are_its_time(study: Study) -> None:
     """Start-up, wait, load, training and save, where reports and the store take no time."""
-    cluster = replace(study.cluster, report_delay=0, decision_delay=0, store_bandwidth=None)
+    cluster = replace(study.cluster, report_delay=0, decision_delay=0, suggest_delay=0, store_bandwidth=None)
     result = replace(study, cluster=cluster).simulate()
     luck = Luck(cluster, study.seed, len(result.scheduler.levels))
     saved = defaultdict(set)  # when a worker was done with a trial's pause

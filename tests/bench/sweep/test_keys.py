@@ -27,6 +27,7 @@ CLUSTERS = {
     "startup": "startup = 1.0",
     "report_delay": "report_delay = 1.0",
     "decision_delay": "decision_delay = 1.0",
+    "suggest_delay": "suggest_delay = 1.0",
     "save": "save = 1.0",
     "load": "load = 1.0",
     "straggler_std": "straggler_std = 0.5",
