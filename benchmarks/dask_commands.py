@@ -46,6 +46,7 @@ def command_times(there: Cluster, rounds: int) -> dict[str, list[dict[str, float
 
 def kill_times(there: Cluster, workers: int) -> dict[str, float]:
     """Interrupt a study twice; return seconds until all trials' processes are gone, and until the prompt."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     with tempfile.TemporaryDirectory() as folder:
         words = [*_address(there), "--workers", str(workers)]
         command = _command(folder, "hangs", "stopping", 1, workers, words)

@@ -17,7 +17,7 @@ from benchmarks.measure import ROOT, say
 __all__ = ["hosts"]
 
 TRIALS: Final = 10  # at a time on a host
-MILESTONES: Final = 5  # of a trial
+MILESTONES: Final = 4  # of a trial
 RATE: Final = 400  # decisions a second that hosts ask for at most
 LEAST: Final = 2.0  # seconds between two milestones of a trial
 
@@ -77,7 +77,8 @@ def _figures(outcome: Outcome, number: int, seconds: float) -> Outcome:
         "decisions": len(reached),
         "rate": (len(reached) - 2 * few) / (reached[-few - 1] - reached[few]),
         "limit": number * TRIALS / seconds,
-        "lost": sum(record["e"] in ("fail", "shut", "lost") for record in outcome["records"]),
+        "lost": sum(record["e"] == "fail" for record in outcome["records"]),
+        "shut": sum(record["e"] == "shut" for record in outcome["records"]) // TRIALS,
         "study": took,
         "cores": {kind: outcome["cpu"][kind] / took for kind in ("controller", "scheduler", "workers")},
         "a_second": {

@@ -67,7 +67,8 @@ ten trials a host. So the controller and the scheduler do what they would do for
 machine bears all three processes, and two cores have to do. A trial reaches its next milestone some
 seconds after the verdict of the last; all together ask for so many decisions a second. One run each. A
 host beats once a second. cpu of joining is from the call of `hbsim.run` to the first start of a trial;
-the controller's has its imports in it."""
+the controller's has its imports in it. A host that has not answered for 5 s is shut: it gets no new jobs
+until it has."""
 
 FULL: Final = """
 The same, where trials ask for more than can be had: which process has no more to give."""
@@ -78,11 +79,14 @@ def render(content: Content) -> str:
     rounds, given = content["rounds"], {name: content[name] for name in ("workers", "processes", "trials")}
     given["a_call"] = short(content["messages"]["middle"]["a_call"])
     runs = f"Medians of {rounds} rounds, the least and the most in brackets." if rounds > 1 else "One round."
-    machine = machine_lines(content["machine"], content["load_at_start"])
+    loads = content["loads"]
+    busy = ", ".join(f"{part} {load:.1f}" for part, load in loads.items())
+    machine = machine_lines(content["machine"], max(loads.values()))
+    machine[-1] = f"- load average at the start of each part: {busy}; a busy machine is slower"
     parts = [
         "# Studies on a Dask cluster: how fast",
         f"Written by `{content['command']}`, with the figures in `dask.json`. {runs}",
-        "\n".join([*machine, f"- load average at the end: {content['load_at_end']:.1f}"]),
+        "\n".join(machine),
         SETTING.strip().format(**given),
         "## What was found",
         "\n".join(f"- {sentence}" for sentence in found(content)),
@@ -215,7 +219,15 @@ def _kill(runs: Sequence[Content]) -> str:
 def _hosts(runs: Sequence[Content]) -> str:
     head = ("hosts", "trials at a time", "decisions a second", "asked for", "beats a second")
     head += ("cores: controller", "scheduler", "played hosts", "ms to the verdict: median", "99 %")
-    head += ("s to join", "its cpu s: controller", "scheduler", "s to close", "jobs lost", "load")
+    head += (
+        "s to join",
+        "its cpu s: controller",
+        "scheduler",
+        "s to close",
+        "times a host was shut",
+        "jobs lost",
+        "load",
+    )
 
     def rows() -> Iterator[list[str]]:
         for run in runs:
@@ -223,7 +235,8 @@ def _hosts(runs: Sequence[Content]) -> str:
             join = [short(run["join"][kind]) for kind in ("controller", "scheduler")]
             cells = [short(run["rate"]), short(run["limit"]), short(run["a_second"]["beats"]), *cores]
             cells += [*map(short, run["trip_ms"]), short(run["ready"]), *join, short(run["close"])]
-            yield [f"{run['hosts']:,}", f"{run['trials']:,}", *cells, str(run["lost"]), f"{run['load']:.1f}"]
+            cells += [str(run["shut"]), str(run["lost"]), f"{run['load']:.1f}"]
+            yield [f"{run['hosts']:,}", f"{run['trials']:,}", *cells]
 
     return table(head, rows())
 

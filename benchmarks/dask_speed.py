@@ -7,10 +7,11 @@ that a busy minute does not fall on one alone.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +29,8 @@ PROCESSES: Final = 4  # Dask workers
 TYPES: Final = ("stopping", "promotion")
 HOPS: Final = {"type": "stopping", "max_t": 2**20, "reduction_factor": 2}  # 21 milestones
 FULL, HOPPED = 5000, 20  # decisions a second that nobody makes are asked for, by trials of so many milestones
+PLAYED: Final = ("hosts", "full")  # parts with clusters of their own
+PARTS: Final = ("overhead", "decisions", "hops", "reports", "messages", "commands", "kill", *PLAYED)
 BEATS: Final = 0.05  # seconds between two, so that they can be told from what Dask does anyway
 
 
@@ -132,50 +135,74 @@ class Bench:
             say(f"a milestone: {milestone['scheduler']:.2f} ms of the scheduler")
         return {"runs": runs, "middle": middle(runs)}
 
+    def commands(self) -> dict[str, list[dict[str, float]]]:
+        """Measure whole commands."""
+        return command_times(self.there, self.rounds)
 
-def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure everything."""
-    content: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        with cluster(Path(folder) / "cluster", PROCESSES) as there:
-            bench = Bench(there, options)
-            parts = (bench.overhead, bench.decisions, bench.hops, bench.reports, bench.messages)
-            for part in parts:
-                content[part.__name__] = part()
-            content["commands"] = command_times(there, options.rounds)
-            content["kill"] = [kill_times(there, WORKERS) for _ in range(options.rounds)]
-        content["hosts"] = [hosts(Path(folder), number) for number in options.hosts]
-        content["full"] = [hosts(Path(folder), number, FULL, HOPPED) for number in options.full]
-    return content
+    def kill(self) -> list[dict[str, float]]:
+        """Measure how long it takes until everything has ended."""
+        return [kill_times(self.there, WORKERS) for _ in range(self.rounds)]
+
+
+def measure(options: argparse.Namespace) -> Iterator[tuple[str, Any]]:
+    """Measure the parts that are asked for, one after the other."""
+    parts = options.parts
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if any(part not in PLAYED for part in parts):
+            with cluster(folder / "cluster", PROCESSES) as there:
+                bench = Bench(there, options)
+                for part in parts:
+                    if part not in PLAYED:
+                        yield part, getattr(bench, part)()
+        if "hosts" in parts:
+            yield "hosts", [hosts(folder, number) for number in options.hosts]
+        if "full" in parts:
+            yield "full", [hosts(folder, number, FULL, HOPPED) for number in options.full]
+
+
+def kept(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the figures that there are of the parts that are not measured now; of this machine."""
+    file = options.out / "dask.json"
+    there = json.loads(file.read_text("utf-8")) if file.exists() and set(options.parts) < set(PARTS) else {}
+    same = there.get("machine") == machine() and there.get("rounds") == options.rounds
+    return there if same else {"loads": {}}
+
+
+def machine() -> dict[str, object]:
+    """Return what this runs on."""
+    return describe_machine() | {"distributed": version("distributed")}
+
+
+def command(options: argparse.Namespace) -> str:
+    """Return what makes all of it again."""
+    given = "" if options.rounds == 3 else f" --rounds {options.rounds}"
+    given += "" if options.trials == 640 else f" --trials {options.trials}"
+    return f"python -m benchmarks.dask_speed{given}"
 
 
 def main() -> None:
-    """Measure and write it down."""
+    """Measure and write it down, after each part."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--trials", type=int, default=640, help="in a study of trials that sleep")
-    parser.add_argument("--hosts", type=int, nargs="*", default=[16, 100, 300, 1000], help="that are played")
+    parser.add_argument("--hosts", type=int, nargs="*", default=[16, 100, 300], help="that are played")
     parser.add_argument("--full", type=int, nargs="*", default=[100], help="that ask for more than they get")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="others stay as they are")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "speed", help="a folder")
     options = parser.parse_args()
+    about = {"schema": 1, "command": command(options), "machine": machine(), "workers": WORKERS}
+    about |= {"processes": PROCESSES, "rounds": options.rounds, "trials": options.trials}
+    content = kept(options) | about
     load = os.getloadavg()[0]
-    given = "" if options.rounds == 3 else f" --rounds {options.rounds}"
-    given += "" if options.trials == 640 else f" --trials {options.trials}"
-    content = {
-        "schema": 1,
-        "command": f"python -m benchmarks.dask_speed{given}",
-        "machine": describe_machine() | {"distributed": version("distributed")},
-        "load_at_start": load,
-        "workers": WORKERS,
-        "processes": PROCESSES,
-        "rounds": options.rounds,
-        "trials": options.trials,
-        **measure(options),
-        "load_at_end": os.getloadavg()[0],
-    }
-    write_json(options.out / "dask.json", content)
-    (options.out / "dask.md").write_text(render(content))
-    say(f"written: {options.out / 'dask.md'}")
+    for part, figures in measure(options):
+        content[part] = figures
+        content["loads"] |= {part: load}
+        write_json(options.out / "dask.json", content)
+        load = os.getloadavg()[0]
+    if set(PARTS) <= set(content):
+        (options.out / "dask.md").write_text(render(content))
+        say(f"written: {options.out / 'dask.md'}")
 
 
 if __name__ == "__main__":

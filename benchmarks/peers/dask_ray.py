@@ -59,8 +59,10 @@ CONTENDERS: Final = (
     LOCAL,
     DASK,
     Contender("Ray Tune, a process a trial", ("ray_sleeping.py",), 96, 20, 1),
-    Contender("Ray Tune, reuse_actors", ("ray_sleeping.py", "--reuse-actors")),
-    Contender("Ray Tune, reuse_actors, no loggers", ("ray_sleeping.py", "--reuse-actors", "--no-loggers")),
+    Contender("Ray Tune, reuse_actors", ("ray_sleeping.py", "--reuse-actors"), crowds=1),
+    Contender(
+        "Ray Tune, reuse_actors, no loggers", ("ray_sleeping.py", "--reuse-actors", "--no-loggers"), crowds=1
+    ),
 )
 
 
