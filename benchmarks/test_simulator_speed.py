@@ -46,6 +46,29 @@ def test_simulation(benchmark, kind, trials, workers, brackets):
     assert summary["running"] == 0
 
 
+@pytest.mark.benchmark(group="whole simulations of other types, 100,000 trials, 32 workers")
+@pytest.mark.parametrize(
+    ("kind", "options", "surrogate"),
+    [
+        ("pasha", {}, "synthetic"),
+        ("pasha", {"epsilon": 1}, "synthetic"),
+        ("pasha", {}, "synthetic:noise=0.1"),
+        ("median", {"interval": 9}, "synthetic"),
+        ("median", {"interval": 9, "among": "recorded"}, "synthetic"),
+    ],
+    ids=str,
+)
+def test_other_types(benchmark, kind, options, surrogate):
+    trials = 100_000 if benchmark.enabled else 1000
+
+    def study():
+        return simulate(make_scheduler(kind, max_t=81, num_trials=trials, **options), surrogate, workers=32)
+
+    result = benchmark.pedantic(study, rounds=2, warmup_rounds=1)
+    note(benchmark, "trial", trials)
+    assert result.summary()["trials"] == trials
+
+
 @pytest.mark.benchmark(group="the core alone, 100,000 values")
 @pytest.mark.parametrize("driver", [core.drive_engine, core.drive_people], ids=["reach", "tell"])
 @KINDS

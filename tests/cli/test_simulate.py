@@ -42,6 +42,40 @@ def test_says_the_same_as_the_library(inside):
     assert told["incumbent"]["max_t"] == result.incumbent("max_t").to_dicts()[-1]
 
 
+@pytest.mark.parametrize(
+    ("type", "words", "options"),
+    [
+        (
+            "pasha",
+            "--epsilon 0.25 --eta 2 --no-straight-on --keep-size-ratios --failed-places held",
+            {
+                "reduction_factor": 2,
+                "epsilon": 0.25,
+                "straight_on": False,
+                "keep_size_ratios": True,
+                "failed_places": "held",
+            },
+        ),
+        (
+            "median",
+            "--grace-period 2 --interval 5 --among recorded --min-samples 3",
+            {"grace_period": 2, "interval": 5, "among": "recorded", "min_samples": 3},
+        ),
+    ],
+)
+def test_options_of_pasha_and_median(inside, type, words, options):
+    request = ("simulate", "--scheduler", type, "--trials", "40", *words.split(), "--surrogate", "synthetic")
+    told = json.loads(inside(*request, "--explain", "7", "--json").out)
+    shown = told["summary"]["scheduler"]
+    assert {name: shown[name] for name in options} == options
+    result = package.simulate(make_scheduler(type, max_t=81, num_trials=40, **options), "synthetic")
+    assert told["rungs"] == result.rungs().to_dicts()
+    assert told["explain"][0]["text"] == result.scheduler.explain(7).text
+    shown = inside(*request).out.splitlines()[0]
+    assert shown.startswith(f"{type} max_t=81 grace_period=")
+    assert ("interval=5" in shown) == (type == "median")
+
+
 def test_the_mode_is_the_surrogates(inside):
     told = json.loads(inside("simulate", "--scheduler", "fifo", "--trials", "3", "--json").out)
     assert told["summary"]["scheduler"]["mode"] == told["summary"]["mode"] == "min"

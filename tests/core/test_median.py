@@ -173,6 +173,16 @@ def test_a_trial_that_ends_by_itself_counts_as_far_as_it_came() -> None:
     assert tell(scheduler, 2, [0.0], first=3).milestones[0].cutoff is None
 
 
+def test_a_state_knows_what_counts_of_a_trial_that_ended_by_itself() -> None:
+    scheduler = make_scheduler("median", **FOUR)
+    started(scheduler, 2)
+    tell(scheduler, 0, [9.0] * 2)
+    scheduler.end(0)
+    copy = make_scheduler("median", **FOUR)
+    copy.load_state_dict(round_trip(scheduler))
+    assert tell(copy, 1, [0.0]).verdict is Verdict.STOP
+
+
 FLOATS = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0.1, 5e-324, -1.7e308, 1.7e308])
 
 
