@@ -69,7 +69,7 @@ def simulate(
         Whether rows of a table may come again, in another seeded order, where there are more trials.
         Without it, and without `num_trials`, a study that runs out of rows is an error when it does.
     search_options : mapping, optional
-        Options of a searcher by name.
+        Options of a searcher by name: see `hbsim.searchers.make_searcher`.
 
     Returns
     -------

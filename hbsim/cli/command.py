@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import re
 import shlex
 import sys
@@ -153,6 +154,8 @@ def spelled(error: HbsimError, spelling: Mapping[str, str]) -> str:
 
     `spelling` has an empty text for what is an argument, given without a name.
     """
+    if isinstance(error, ParameterError) and "search_option" in spelling:
+        error = _as_option(error)
     option = spelling.get(ALIASES.get(getattr(error, "field", ""), getattr(error, "field", "")))
     if not isinstance(error, ParameterError) or option is None:
         return in_options(str(error), spelling)
@@ -160,6 +163,18 @@ def spelled(error: HbsimError, spelling: Mapping[str, str]) -> str:
     # A cluster's file has no options, but fields.
     rule = error.rule if error.field == "cluster" else in_options(error.rule, spelling)
     return f"{f'{option} {value}'.strip()}: {rule}"
+
+
+def _as_option(error: ParameterError) -> ParameterError:
+    """Return an error about an option of a searcher as one about ``--search-option``, or ``--points``."""
+    table, _, name = error.field.partition(".")
+    if table != "search_options":
+        return error
+    if name == "points_to_evaluate":
+        return ParameterError("points", json.dumps(error.value, default=str), error.rule)
+    value = error.value if isinstance(error.value, str) else json.dumps(error.value, default=str)
+    given = f"{name}={value}" if name and error.value is not None else name or value
+    return ParameterError("search_option", given, error.rule)
 
 
 def in_options(text: str, spelling: Mapping[str, str]) -> str:

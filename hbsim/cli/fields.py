@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -16,6 +17,7 @@ __all__ = [
     "amount",
     "flag",
     "given",
+    "json_or_text",
     "number",
     "parse_amount",
     "parse_number",
@@ -38,6 +40,18 @@ class Step(NamedTuple):
     def __str__(self) -> str:
         """Return ``TIME:MACHINES``."""
         return f"{self.time:.15g}:{self.machines}"
+
+
+def json_or_text(text: str) -> object:
+    """Read a JSON value; what is none is a text."""
+    try:
+        return json.loads(text, parse_constant=_no_number)
+    except ValueError:
+        return text
+
+
+def _no_number(text: str) -> object:
+    raise ValueError(f"{text} is no JSON")
 
 
 def parse_number(text: str) -> float:

@@ -13,14 +13,29 @@ import typer
 from hbsim.cli.cluster_options import ClusterOptions
 from hbsim.cli.fields import flag, given, number, whole, word
 from hbsim.cli.scheduler_options import SchedulerOptions
+from hbsim.cli.search_options import search_options
 
 if TYPE_CHECKING:
     from hbsim.surrogates import Surrogate
 
-__all__ = ["ClusterOptions", "FileOptions", "SchedulerOptions", "StudyOptions", "SurrogateName"]
+__all__ = [
+    "SEARCHER",
+    "SEARCH_OPTION",
+    "ClusterOptions",
+    "FileOptions",
+    "SchedulerOptions",
+    "StudyOptions",
+    "SurrogateName",
+]
 
 CURVES: Final = "Learning curves"
 STUDY: Final = "Study"
+SEARCHER: Final = (
+    "Chooses configurations: random (default), grid, sobol, lhs, tpe, bohb, gp, mobster, optuna:NAME."
+)
+SEARCH_OPTION: Final = (
+    "An option of the searcher, as JSON, or else text; once for each: points=3, constraints=FILE.py:NAME."
+)
 
 
 SurrogateName: TypeAlias = Annotated[
@@ -129,5 +144,28 @@ class StudyOptions:
     ] = False
     searcher: Annotated[
         str | None,
-        word("--searcher", panel=STUDY, metavar="NAME", help="Chooses configurations (default: random)."),
+        word("--searcher", panel=STUDY, metavar="NAME", help=SEARCHER),
     ] = None
+    search_option: Annotated[
+        list[str] | None,
+        typer.Option("--search-option", metavar="NAME=VALUE", rich_help_panel=STUDY, help=SEARCH_OPTION),
+    ] = None
+    points: Annotated[
+        str | None,
+        word(
+            "--points",
+            panel=STUDY,
+            metavar="FILE.json",
+            help="A list of configurations, each an object by name, that come first.",
+        ),
+    ] = None
+
+    def search_options(self) -> dict[str, object]:
+        """Return the options of the searcher.
+
+        Raises
+        ------
+        ParameterError
+            As `hbsim.cli.search_options.search_options`.
+        """
+        return search_options(self.search_option, self.points)

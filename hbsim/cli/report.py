@@ -65,7 +65,10 @@ def as_json(result: Result, request: Request, explain: list[int], folder: Path |
 
 
 def _content(result: Result) -> dict[str, object]:
+    searcher = result.curves.searcher
     return {
+        "searcher": getattr(searcher, "name", type(searcher).__name__),
+        "configurations": getattr(searcher, "limit", None),
         "summary": result.summary(),
         "rungs": result.rungs().to_dicts(),
         "incumbent": {at: last_incumbent(result, at) for at in ("any", "max_t")},
@@ -120,10 +123,15 @@ def _facts(result: Result, summary: dict[str, object]) -> Table:
 
 
 def _fact_lines(result: Result, summary: dict[str, object]) -> list[tuple[str, str]]:
+    from hbsim.searchers import about
+
     statuses = ("completed", "stopped", "paused", "failed", "running")
     counts = ", ".join(f"{summary[name]:,} {name}" for name in statuses if summary[name])
     metric = f"{summary['metric']} ({summary['mode']})"
+    grid = about(result.curves.searcher)
+    name = getattr(result.curves.searcher, "name", "random")
     lines = [
+        *([("searcher", grid or name)] if name != "random" else []),
         ("trials", f"{summary['trials']:,}: {counts}"),
         ("jobs", f"{summary['jobs']:,}"),
         ("simulated time", duration(result.end_time) + gone_text(summary)),

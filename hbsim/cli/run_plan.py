@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from hbsim.cli.dask_options import RunDaskOptions
+from hbsim.cli.fields import json_or_text
+from hbsim.cli.search_options import search_options
 from hbsim.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -27,8 +29,9 @@ __all__ = ["Asked", "Plan", "constants_of", "is_given", "new_plan", "resumed_exe
 HOW: Final = ("hang_timeout", "grace", "keep", "fsync", "start", "visualizer")
 DASK: Final = tuple(field.name for field in dataclasses.fields(RunDaskOptions))
 LIMITS: Final = ("workers", "max_time", "max_reward", "num_cpus", "num_gpus")
-KEPT: Final = (*HOW, *LIMITS, *DASK, "set_", "train", "executor")
-FILES: Final = ("train", "ssh_key", "ssh_known_hosts", "tls_ca", "tls_cert", "tls_key")
+KEPT: Final = (*HOW, *LIMITS, *DASK, "set_", "search_option", "points", "train", "executor")
+FILES: Final = ("train", "points", "ssh_key", "ssh_known_hosts", "tls_ca", "tls_cert", "tls_key")
+SEVERAL: Final = ("set_", "search_option")  # given several times; the last of a name counts
 # How a cluster is found: hosts of ours, or a scheduler that runs. Who names one means nothing of the other.
 BY_ADDRESS: Final = frozenset({"scheduler_address", "tls_ca", "tls_cert", "tls_key"})
 BY_HOSTS: Final = frozenset(DASK) - BY_ADDRESS - {"send", "storage", "lease"}
@@ -97,6 +100,7 @@ def new_plan(asked: Asked) -> Plan:
     named = {
         "seed": values.get("seed", 0),
         "searcher": values.get("searcher"),
+        "search_options": search_options(values.get("search_option"), values.get("points")),
         "reward_attr": values.get("metric", "accuracy"),
         "time_attr": values.get("time_attr", "epoch"),
         "until_return": until_return,
@@ -122,6 +126,7 @@ def resumed_plan(asked: Asked, place: StudyFolder) -> Plan:
     named = {
         "seed": spec.seed,
         "searcher": spec.searcher,
+        "search_options": _searched(spec, values),
         "reward_attr": spec.reward_attr,
         "time_attr": spec.time_attr,
         "until_return": spec.until_return,
@@ -143,15 +148,8 @@ def constants_of(texts: Sequence[str]) -> dict[str, object]:
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier():
             raise ParameterError("set_", text, "must be NAME=VALUE")
-        try:
-            constants[name] = json.loads(value, parse_constant=_no_number)
-        except ValueError:
-            constants[name] = value
+        constants[name] = json_or_text(value)
     return constants
-
-
-def _no_number(text: str) -> object:
-    raise ValueError(f"{text} is no JSON")
 
 
 def _how(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,12 +181,15 @@ def _read_spec(place: StudyFolder) -> Spec:
 
 def _check_same(spec: Spec, asked: Asked) -> None:
     """Check what was given again: before anything is loaded."""
+    from hbsim.searchers.plain import plain_options
+
     values = asked.values
     type_, was = asked.scheduler.get("type"), spec.scheduler["type"]
     if type_ not in (None, was):
         rule = f"the study began with {was!r}; it goes on with the same, or in another folder"
         raise ParameterError("type", type_, rule)
     scheduler = {**spec.scheduler, **asked.scheduler}
+    given = search_options(values.get("search_option"), values.get("points"))
     for name, option in (("num_trials", "trials"), ("seed", "seed"), ("mode", "mode")):
         if option in values:
             scheduler[name] = values[option]
@@ -197,10 +198,21 @@ def _check_same(spec: Spec, asked: Asked) -> None:
         scheduler=scheduler,
         seed=values.get("seed", spec.seed),
         searcher=values.get("searcher", spec.searcher),
+        search_options={**spec.search_options, **plain_options(given)},
         time_attr=values.get("time_attr", spec.time_attr),
         reward_attr=values.get("metric", spec.reward_attr),
     )
     spec.check_same(now)
+
+
+def _searched(spec: Spec, values: Mapping[str, Any]) -> dict[str, object]:
+    """Return the searcher's options of a study that goes on; a constraint is the one that was given."""
+    given = search_options(values.get("search_option"), values.get("points"))
+    options = {**spec.search_options, **given}
+    if "constraints" in options and "constraints" not in given:
+        rule = f"the study began with the function {options['constraints']}: give it again, FILE.py:NAME"
+        raise ParameterError("search_options.constraints", None, rule)
+    return options
 
 
 def resumed_executor(ctx: typer.Context, place: StudyFolder) -> str:
@@ -219,9 +231,12 @@ def _earlier(ctx: typer.Context, place: StudyFolder) -> dict[str, Any]:
             continue
         earlier = ctx.command.make_context(str(ctx.info_name), list(argv[2:]), resilient_parsing=True)
         values = {name: earlier.params[name] for name in KEPT if is_given(earlier, name)}
+        folder = run.get("cwd", ".")
         for name in FILES:
             if name in values:
-                values[name] = str(Path(run.get("cwd", "."), os.path.expanduser(values[name])))
+                values[name] = str(Path(folder, os.path.expanduser(values[name])))
+        if "search_option" in values:
+            values["search_option"] = [_placed(text, folder) for text in values["search_option"]]
         given = _merged(given, values)
     return given
 
@@ -234,7 +249,14 @@ def _merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]
     if "hosts" in now:
         over |= BY_ADDRESS
     kept = {name: value for name, value in before.items() if name not in over}
-    return {**kept, **now, "set_": [*before.get("set_", ()), *now.get("set_", ())]}
+    several = {name: [*before.get(name, ()), *now.get(name, ())] for name in SEVERAL}
+    return {**kept, **now, **{name: texts for name, texts in several.items() if texts}}
+
+
+def _placed(text: str, folder: str) -> str:
+    """Return an option of a searcher with the whole path of a constraint."""
+    name, equals, value = text.partition("=")
+    return f"{name}={Path(folder, value)}" if name == "constraints" and equals else text
 
 
 def is_given(ctx: Any, name: str) -> bool:

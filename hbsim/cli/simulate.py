@@ -129,6 +129,7 @@ def _simulate(scheduler: Scheduler, curves: Surrogate, study: StudyOptions, clus
                 max_time=study.max_time,
                 max_reward=study.max_reward,
                 replace=study.replace,
+                search_options=study.search_options(),
             )
     except Interrupted as interrupted:
         return interrupted.result

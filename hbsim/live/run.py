@@ -26,7 +26,7 @@ from hbsim.live.shown import check_shown, shown, teller
 from hbsim.live.study import Interrupted, Study
 from hbsim.runner.ends import Limits
 from hbsim.runner.real import Observer
-from hbsim.searchers import Searcher
+from hbsim.searchers import Searcher, about, check_searcher, ends
 
 __all__ = ["Interrupted", "run"]
 
@@ -82,7 +82,7 @@ def run(
     searcher : str or Searcher, optional
         Chooses configurations; by default ``"random"``.
     search_options : mapping, optional
-        Options of a searcher by name.
+        Options of a searcher by name: see `hbsim.searchers.make_searcher`.
     time_attr, reward_attr : str
         The reported names of the resource, and of the metric that decides.
     args : mapping, optional
@@ -138,7 +138,7 @@ def run(
     """
     stop_if_loading()
     limits = _limits(time_out, max_reward, hang_timeout, grace)
-    _check(scheduler, limits, time_attr, reward_attr)
+    _check(scheduler, limits, time_attr, reward_attr, ends(searcher))
     check_keep(keep)
     check_shown(visualizer, progress)
     dask = check_executor(executor)
@@ -146,6 +146,7 @@ def run(
     place.check(resume)
     given = constants(args)
     seed = check_seed(seed)
+    check_searcher(searcher, search_options, resumes=True)
     target = make_target(train)
     setup = {"time_attr": time_attr, "reward_attr": reward_attr, "constants": given}
     training = Training(target, setup, place.trials, start, grace)
@@ -161,6 +162,8 @@ def run(
         crew.workers.launch()  # it loads the function while this process loads it, too, for its search space
         reported = (time_attr, reward_attr, until_return)
         study = Study(train, target, scheduler, seed, searcher, search_options, *reported, given)
+        if text := about(study.searcher):
+            teller(progress)(text)
         crew.workers.prepare()
         journal, standing = study.open(place, resume, fsync, "local" if dask is None else "dask")
         stack.enter_context(journal)
@@ -200,13 +203,13 @@ def _limits(
     return Limits(ends or math.inf, good, hangs or math.inf, float(grace))
 
 
-def _check(scheduler: Scheduler, limits: Limits, time_attr: str, reward_attr: str) -> None:
+def _check(scheduler: Scheduler, limits: Limits, time_attr: str, reward_attr: str, is_limited: bool) -> None:
     if not isinstance(scheduler, Scheduler):
         raise ParameterError("scheduler", scheduler, "must be made by hbsim.make_scheduler")
     if scheduler.started:
         raise ParameterError("scheduler", scheduler, "must be new: it has started trials")
     check_names(time_attr, reward_attr)
-    ends = limits.time_out < math.inf or limits.max_reward is not None
-    if scheduler.options.num_trials is None and not ends:
+    has_end = limits.time_out < math.inf or limits.max_reward is not None or is_limited
+    if scheduler.options.num_trials is None and not has_end:
         rule = "without it the study has no end: give num_trials, time_out or max_reward"
         raise ParameterError("num_trials", None, rule)

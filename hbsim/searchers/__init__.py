@@ -1,6 +1,14 @@
 """Searchers: they choose the configurations of new trials."""
 
-from hbsim.searchers.factory import SEARCHERS, about, check_searcher, learns, limit_trials, make_searcher
+from hbsim.searchers.factory import (
+    SEARCHERS,
+    about,
+    check_searcher,
+    ends,
+    learns,
+    limit_trials,
+    make_searcher,
+)
 from hbsim.searchers.first import FirstPoints
 from hbsim.searchers.protocol import Searcher
 from hbsim.searchers.random import RandomSearcher
@@ -16,6 +24,7 @@ __all__ = [
     "Task",
     "about",
     "check_searcher",
+    "ends",
     "learns",
     "limit_trials",
     "make_searcher",

@@ -102,7 +102,7 @@ class PointDesign(Untold):
                     break
         if len(self._places) < n:
             rule = f"rejected {TRIES} points of {self.name} in a row; is there any that it allows?"
-            raise ParameterError("search_options.constraints", self._task.constraint, rule)
+            raise ParameterError("search_options.constraints", self._task.rule, rule)
         return self._places[:n]
 
 

@@ -11,11 +11,12 @@ from typing import Any, Final, NamedTuple
 
 from hbsim.core.scheduler import Scheduler
 from hbsim.errors import HbsimWarning, ParameterError, nearest
+from hbsim.searchers.constraint import constraint_of
 from hbsim.searchers.given import first_points
 from hbsim.searchers.protocol import Searcher
 from hbsim.searchers.task import Task
 
-__all__ = ["SEARCHERS", "about", "check_searcher", "learns", "limit_trials", "make_searcher"]
+__all__ = ["SEARCHERS", "about", "check_searcher", "ends", "learns", "limit_trials", "make_searcher"]
 
 
 class Kind(NamedTuple):
@@ -58,8 +59,8 @@ def make_searcher(name: str, task: Task, options: Mapping[str, object] | None = 
     options : mapping, optional
         Its options by name. All take ``points_to_evaluate``, a list of configurations by name that come first
         (what one leaves out has its default), and ``constraints``, a function of a configuration that returns
-        whether it may be tried. Model-based ones take ``maxt_pending``: whether a new trial is pending at R
-        as well.
+        whether it may be tried, or ``"FILE.py:NAME"``. Model-based ones take ``maxt_pending``: whether a new
+        trial is pending at R as well.
 
     Returns
     -------
@@ -188,6 +189,11 @@ def learns(name: str | None) -> bool:
     return name is not None and name not in BLIND
 
 
+def ends(searcher: object) -> bool:
+    """Return whether a searcher, by name or made, has so many configurations and no more."""
+    return searcher == "grid" if isinstance(searcher, str) else getattr(searcher, "limit", None) is not None
+
+
 def _check_known(name: str, make: Callable[..., Searcher], options: Mapping[str, object]) -> None:
     """Check that all options are some of a searcher's."""
     own = [p.name for p in inspect.signature(make).parameters.values() if p.kind is p.KEYWORD_ONLY]
@@ -214,10 +220,8 @@ def check_options(options: object) -> dict[str, Any]:
 
 
 def _with_constraint(task: Task, constraint: object) -> Task:
-    if not callable(constraint):
-        rule = "must be a function of a configuration, a dict, that returns whether it may be tried"
-        raise ParameterError("search_options.constraints", constraint, rule)
+    found = constraint_of(constraint)
     if task.space is None:
         rule = "needs configurations by name: the learning curves have no search space"
         raise ParameterError("search_options.constraints", constraint, rule)
-    return dataclasses.replace(task, constraint=constraint)
+    return dataclasses.replace(task, constraint=found)

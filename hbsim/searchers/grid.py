@@ -64,6 +64,10 @@ class Grid(Untold):
         if not isinstance(shuffle, bool):
             raise ParameterError("search_options.shuffle", shuffle, "must be True or False")
         counts = _counts(self.space, points)
+        if max(counts.values()) > MOST:
+            raise ParameterError(
+                FIELD, points, f"makes a grid of more than {MOST:,} configurations, the most"
+            )
         self._axes = [_axis(parameter, counts[name]) for name, parameter in self.space.parameters.items()]
         self.values = dict(zip(self.space, map(len, self._axes), strict=True))
         self.size = math.prod(map(len, self._axes))
@@ -77,7 +81,7 @@ class Grid(Untold):
             raise ParameterError(FIELD, points, f"{rule} ({_product(self.values)})")
         if not self.limit:
             rule = f"rejects all {self.size:,} configurations of the grid: it is empty"
-            raise ParameterError("search_options.constraints", task.constraint, rule)
+            raise ParameterError("search_options.constraints", task.rule, rule)
 
     @property
     def limit(self) -> int:

@@ -10,7 +10,6 @@ from typing import Final
 
 import numpy as np
 
-from hbsim.errors import ParameterError
 from hbsim.searchers.gp_search import GaussianSearch, Observations, Pending
 from hbsim.searchers.observed import Observed
 from hbsim.searchers.protocol import Floats, Ints, Searcher
@@ -31,22 +30,12 @@ class Mobster(GaussianSearch):
     ----------
     task : Task
         Its `max_t` is R; where it has none, the highest level heard of.
-    maxt_pending : bool
-        Whether each new trial is pending at R, too, until it ends or is observed there.
     others
         As for `GaussianSearch`.
     """
 
     name = "mobster"
     levelled = True
-
-    def __init__(
-        self, task: Task, num_init: int | None, pending: Pending, max_observations: int, maxt_pending: bool
-    ) -> None:
-        if not isinstance(maxt_pending, bool):
-            raise ParameterError("search_options.maxt_pending", maxt_pending, "must be True or False")
-        super().__init__(task, num_init, pending, max_observations)
-        self.maxt_pending = maxt_pending
 
     def observations(self, known: Observed) -> Observations:
         """Return all values; what is no number is as bad as the worst at its level, or of all."""
@@ -98,13 +87,12 @@ def make_mobster(
     num_init: int | None = None,
     pending: Pending = "fantasy",
     max_observations: int = 1000,
-    maxt_pending: bool = False,
 ) -> Searcher:
-    """Make the searcher `mobster`; the options are those of `Mobster`.
+    """Make the searcher `mobster`; the options are those of `GaussianSearch`.
 
     Raises
     ------
     ParameterError
-        As `GaussianSearch`, or `maxt_pending` is neither True nor False.
+        As `GaussianSearch`.
     """
-    return Mobster(task, num_init, pending, max_observations, maxt_pending)
+    return Mobster(task, num_init, pending, max_observations)

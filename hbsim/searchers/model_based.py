@@ -63,7 +63,7 @@ class ModelBased(ABC):
             self._allowed = task.allows(task.points)
             if not self._allowed.any():
                 rule = f"rejects all {task.rows:,} rows of the table"
-                raise ParameterError("search_options.constraints", task.constraint, rule)
+                raise ParameterError("search_options.constraints", task.rule, rule)
 
     @property
     def remaining(self) -> int | None:

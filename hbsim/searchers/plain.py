@@ -13,14 +13,17 @@ __all__ = ["plain_options"]
 
 
 def plain_options(options: Mapping[str, object] | None) -> dict[str, object]:
-    """Return options in plain JSON types; a function by its name.
+    """Return options in plain JSON types; a function by its name, and without its file's folder.
 
     Raises
     ------
     ParameterError
         A value is neither a function nor of a JSON type.
     """
-    return {name: _plain(f"search_options.{name}", value) for name, value in (options or {}).items()}
+    plain = {name: _plain(f"search_options.{name}", value) for name, value in (options or {}).items()}
+    if isinstance(constraint := plain.get("constraints"), str):
+        plain["constraints"] = constraint.replace("\\", "/").rpartition("/")[2]
+    return plain
 
 
 def _plain(field: str, value: object) -> object:

@@ -114,4 +114,4 @@ class RandomSearcher(Untold):
                     break
             else:
                 rule = f"rejected {TRIES} random configurations in a row; is there any that it allows?"
-                raise ParameterError("search_options.constraints", self._task.constraint, rule)
+                raise ParameterError("search_options.constraints", self._task.rule, rule)

@@ -141,10 +141,10 @@ def allowed_rows(task: Task) -> NDArray[np.bool_]:
         rule = (
             "needs configurations by name: the learning curves do not give the hyperparameters of their rows"
         )
-        raise ParameterError(field, task.constraint, rule)
+        raise ParameterError(field, task.rule, rule)
     allowed = task.allows(task.points)
     if not allowed.any():
-        raise ParameterError(field, task.constraint, f"rejects all {task.rows:,} rows of the table")
+        raise ParameterError(field, task.rule, f"rejects all {task.rows:,} rows of the table")
     return allowed
 
 

@@ -51,13 +51,18 @@ class Task:
     max_t: float | None = None
     constraint: Constraint | None = None
 
+    @property
+    def rule(self) -> str | None:
+        """What the constraint is called, for errors."""
+        return None if self.constraint is None else getattr(self.constraint, "__qualname__", "constraint")
+
     def allows(self, points: Floats) -> NDArray[np.bool_]:
         """Return which points may be tried, shape (n,), of points of the unit cube, shape (n, d).
 
         Raises
         ------
         ParameterError
-            The constraint returns neither True nor False.
+            The constraint raises, or returns neither True nor False.
         """
         if self.constraint is None or self.space is None:
             return np.ones(len(points), dtype=np.bool_)
@@ -70,8 +75,12 @@ class Task:
 
     def _allowed(self, configuration: Mapping[str, object]) -> bool:
         assert self.constraint is not None
-        allowed = self.constraint(configuration)
+        try:
+            allowed = self.constraint(configuration)
+        except Exception as error:
+            rule = f"raised {type(error).__name__}: {error}, for {dict(configuration)!r}"
+            raise ParameterError("search_options.constraints", self.rule, rule) from error
         if not isinstance(allowed, bool | np.bool_):
-            rule = f"must return True or False for a configuration; for {dict(configuration)!r} it does not"
-            raise ParameterError("search_options.constraints", allowed, rule)
+            rule = f"must return True or False; for {dict(configuration)!r} it returns {allowed!r}"
+            raise ParameterError("search_options.constraints", self.rule, rule)
         return bool(allowed)

@@ -185,7 +185,8 @@ def make_bohb(
 ) -> TPE:
     """Make BOHB's model: one density over all parameters, and every third trial random.
 
-    Falkner, Klein and Hutter, ICML 2018, section 3.2 and 4: the defaults are the paper's.
+    Falkner, Klein and Hutter, ICML 2018, section 3.2; the defaults are the paper's. Kernels, their widths and
+    the prior in both densities are Optuna's, and no observation is good and bad at once.
 
     Parameters
     ----------
