@@ -72,7 +72,8 @@ def candidates(encoding: Encoding, d: int, good: Floats, draws: np.random.Genera
     draws : numpy.random.Generator
         Chooses them.
     """
-    sobol = torch.quasirandom.SobolEngine(d, scramble=True, seed=int(draws.integers(2**31)))
+    seed = int(draws.integers(2**31))
+    sobol = torch.quasirandom.SobolEngine(d, True, seed)  # type: ignore[no-untyped-call, unused-ignore]
     spread = sobol.draw(SPREAD, dtype=torch.float64).numpy()
     near = np.repeat(good[:GOOD], NEAR // max(1, min(len(good), GOOD)), axis=0)
     return np.concatenate([encoding.snap(spread), encoding.perturb(near, draws)])

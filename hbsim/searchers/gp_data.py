@@ -8,7 +8,7 @@ import numpy as np
 
 from hbsim.searchers.protocol import Floats, Ints
 
-__all__ = ["keep", "standardize", "stage"]
+__all__ = ["keep", "stage", "standardize"]
 
 FENCE: Final = 1.5  # interquartile ranges; Tukey's
 GROWTH: Final = 1.2
@@ -17,9 +17,9 @@ GROWTH: Final = 1.2
 def standardize(values: Floats) -> Floats:
     """Return values, larger is better, with mean 0 and standard deviation 1, bad outliers drawn in.
 
-    What lies more than 1.5 interquartile ranges below the lower quartile (Tukey's fence) counts as lying there:
-    how bad a diverged trial was says nothing of the good ones. Good values are never drawn in. Equal values are
-    all 0.
+    What lies more than 1.5 interquartile ranges below the lower quartile (Tukey's fence) counts as lying
+    there: how bad a diverged trial was says nothing of the good ones. Good values are never drawn in. Equal
+    values are all 0.
 
     Parameters
     ----------
@@ -42,9 +42,9 @@ def standardize(values: Floats) -> Floats:
 def keep(levels: Floats, values: Floats, limit: int) -> Ints:
     """Return which observations a model of at most `limit` takes, ascending.
 
-    Each level has the same share of the room; what one leaves of its own goes to the others. Of a level with more
-    than its share half are the best, half others, evenly spread over the order in which they came, so that bad
-    regions stay known.
+    Each level has the same share of the room; what one leaves of its own goes to the others. Of a level with
+    more than its share half are the best, half others, evenly spread over the order in which they came, so
+    that bad regions stay known.
 
     Parameters
     ----------
@@ -78,9 +78,9 @@ def _some(places: Ints, values: Floats, room: int) -> Ints:
 def stage(observations: int) -> int:
     """Return on how many of so many observations hyperparameters are fitted.
 
-    It is the largest that is not above them of 1, 2, ..., 9, 10, 12, 14, 16, 19, ...: each is a fifth more than
-    the one before, rounded down, and at least one more. So 1,000 observations need 34 fits, and which one is in
-    use depends on how many there are and on nothing else.
+    It is the largest that is not above them of 1, 2, ..., 9, 10, 12, 14, 16, 19, ...: each is a fifth more
+    than the one before, rounded down, and at least one more. So 1,000 observations need 33 fits, and which one
+    is in use depends on how many there are and on nothing else.
     """
     found, after = min(observations, 1), 1
     while after <= observations:

@@ -32,9 +32,9 @@ TOLERANCE: Final = 1e-6  # of the log posterior an observation
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Have PyTorch and the BLAS work on one thread, so that the bytes do not depend on how many cores there are.
+    """Have PyTorch and the BLAS work on one thread; what was set before is put back.
 
-    What was set before is put back. L-BFGS in a few dimensions is faster that way, too.
+    So the bytes do not depend on how many cores there are. L-BFGS in a few dimensions is faster that way, too.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -65,7 +65,7 @@ class Fit:
 
 
 def fit(columns: Floats, values: Floats, levelled: bool) -> Fit:
-    """Fit a kernel's hyperparameters: the maximum a posteriori, from the priors' modes, at most 50 iterations.
+    """Fit a kernel's hyperparameters: the maximum a posteriori, from where the priors have their modes.
 
     Without levels the covariance is a Matern-5/2 with a length scale a column; its prior grows with the
     dimension (Hvarfner et al., "Vanilla Bayesian Optimization Performs Great in High Dimensions", 2024), as
@@ -73,8 +73,8 @@ def fit(columns: Floats, values: Floats, levelled: bool) -> Fit:
 
         k((x, r), (x', r')) = k_m(r, r') + k_x(x, x') (c + k_r(r, r'))
 
-    where k_x is that Matern, k_r and k_m scaled Materns over log r, and c a constant: a mean curve that all share, what
-    a configuration is worth at every level, and how it differs between levels.
+    where k_x is that Matern, k_r and k_m scaled Materns over log r, and c a constant: a mean curve that all
+    share, what a configuration is worth at every level, and how that differs between levels.
 
     Parameters
     ----------

@@ -93,7 +93,8 @@ class Predictor:
 def log_improvement(found: Predicted, best: float) -> torch.Tensor:
     """Return the log of the expected improvement on `best`, shape (n,); its gradients never vanish.
 
-    Ament et al., "Unexpected Improvements to Expected Improvement for Bayesian Optimization" (2023), section 4.1.
+    Ament et al., "Unexpected Improvements to Expected Improvement for Bayesian Optimization" (2023), section
+    4.1.
     """
     z = (found.mean - best) / found.deviation
     above, below = z.clamp_min(-1.0), z.clamp(-1e4, -1.0)
@@ -108,7 +109,8 @@ def log_improvement(found: Predicted, best: float) -> torch.Tensor:
 def _cholesky(covariance: torch.Tensor, noise: float) -> torch.Tensor:
     diagonal = torch.eye(len(covariance), dtype=covariance.dtype)
     for jitter in JITTERS:
-        root, failed = torch.linalg.cholesky_ex(covariance + (noise + jitter) * diagonal)
-        if not failed and bool(root.isfinite().all()):
+        found = torch.linalg.cholesky_ex(covariance + (noise + jitter) * diagonal)
+        root: torch.Tensor = found.L
+        if not found.info and bool(root.isfinite().all()):
             return root
     raise RuntimeError("the covariance cannot be factorised")

@@ -199,10 +199,11 @@ class GaussianSearch(ModelBased):
             return None
         climbed = refine(self._encoding, starts, target)
         both = np.concatenate([climbed[is_new(climbed, tried)], starts])
-        return self._allowed_best(both, target(self._encoding.columns(both)), 1)[0]
+        best: Floats = self._allowed_best(both, target(self._encoding.columns(both)), 1)[0]
+        return best
 
     def _allowed_best(self, points: Floats, scores: Floats, most: int) -> Floats:
-        """Return the best `most` of the points that the constraint allows; it is asked no more than needed."""
+        """Return the best `most` of the points that the constraint allows; it is asked when needed only."""
         found: list[int] = []
         for place in np.argsort(-scores, kind="stable"):
             if len(found) == most:

@@ -1,6 +1,7 @@
 """The searcher `mobster`: a Gaussian process over configurations and levels, for asynchronous Hyperband.
 
-Klein et al., "Model-based Asynchronous Hyperparameter and Neural Architecture Search" (2020), arXiv 2003.10865.
+Klein et al., "Model-based Asynchronous Hyperparameter and Neural Architecture Search" (2020), arXiv
+2003.10865.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ UNIT: Final = log(81)  # a step of 1 in a level's column is a factor of 81
 class Mobster(GaussianSearch):
     """Models all values of all trials at all levels, and looks for the best value at R.
 
-    Expected improvement is over the best posterior mean at R of the configurations tried. Evaluations that are
-    under way are assumed at the level to which they train; a trial that was suggested and has not started, at R.
+    Expected improvement is over the best posterior mean at R of the configurations tried. Evaluations that
+    are under way are assumed at the level to which they train; a trial that was suggested and has not started,
+    at R.
 
     Parameters
     ----------
