@@ -65,7 +65,7 @@ def _run(
     channel: Channel,
     started: float,
 ) -> int:
-    talk = Talk(channel, inf if task["stop"] is None else task["stop"], _lease(setup))
+    talk = Talk(channel, inf if task["stop"] is None else task["stop"], _lease(setup, channel))
     owner = os.getpid()
     with _sigterm(talk):
         error = _call(function, task, setup, talk, started)
@@ -79,13 +79,16 @@ def _run(
     return 0 if talk.left or (kind is None and talk.told != "fatal") else 1
 
 
-def _lease(setup: Mapping[str, Any]) -> Lease | None:
-    """Open the lease; a file that has gone means that it is over."""
+def _lease(setup: Mapping[str, Any], channel: Channel) -> Lease | None:
+    """Open the lease; where its file has gone, the job is lost, and has not failed by itself."""
     if "lease" not in setup:
         return None
     try:
         return Lease(setup["lease"])
-    except OSError:
+    except OSError as error:
+        end = {"kind": "lost", "reason": f"its host has no lease for it: {error}", "left": False}
+        channel.put({"end": {**end, "seconds": {}}, "rows": []})
+        channel.push(wait=True)
         leave_process(1)
 
 

@@ -30,6 +30,7 @@ from hbsim.executors.dask.agent_jobs import Jobs
 from hbsim.executors.dask.agent_lines import Line, fatal_from
 from hbsim.executors.dask.code_place import localise
 from hbsim.executors.dask.hello import Place, find_place, hello
+from hbsim.executors.dask.upkeep import Upkeep
 from hbsim.executors.dask.wire import Body
 from hbsim.executors.job_processes import JobProcesses
 from hbsim.executors.lease import Lease, lease_clock
@@ -84,6 +85,7 @@ class Agent:
         self._line, self._guard = line, guard
         self._lease_file: Path | None = None
         self._place: Place | None = None
+        self._upkeep: Upkeep | None = None
         self._slots: dict[int, Slot] = {}
         self._crew = LocalWorkers({}, self._slots, Path(), {}, "spawn", 0.0)  # it only waits
         self._orders: list[Body] = []
@@ -138,6 +140,7 @@ class Agent:
         problem: HbsimError | None = None
         try:
             self._guard.lease = Lease.create(self._lease_file, config["lease"])
+            self._upkeep = Upkeep(place.work, self._lease_file)
             self._launch(config, place)
         except HbsimError as error:
             problem = error
@@ -201,6 +204,8 @@ class Agent:
 
     def _tend(self) -> None:
         """Do what is due."""
+        if self._upkeep is not None:
+            _end_if(self._upkeep.turn())
         if self._failed:
             self._jobs.give_back()
         else:
@@ -214,6 +219,8 @@ class Agent:
             self._jobs.prune(self._useless.popleft())
 
     def _tend_server(self) -> None:
+        if self._upkeep is not None and (self._crew.server is None or self._jobs.wait):
+            _end_if(self._upkeep.look())  # neither a server nor a trial begins without its lease
         if self._crew.server is None:
             self._crew.launch()
         server = self._crew.server
@@ -230,6 +237,11 @@ class Agent:
             return
         self._failed = True
         self._line.say(fatal_from(error))
+
+
+def _end_if(problem: str) -> None:
+    if problem:
+        raise Over(f"hbsim: {problem}; trials on this host end")
 
 
 if __name__ == "__main__":

@@ -92,6 +92,11 @@ class Jobs:
         else:
             self._crew.kill(job.task.job, body["reason"])
 
+    @property
+    def wait(self) -> bool:
+        """Whether there are jobs that have not been started."""
+        return bool(self._waiting())
+
     def start_waiting(self) -> None:
         """Start the jobs that wait; the crew's server is ready. One that cannot be started has failed.
 

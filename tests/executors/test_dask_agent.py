@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -187,6 +188,25 @@ def test_a_host_where_several_jobs_in_a_row_cannot_be_started_says_so(agent):
         assert one.until("ended", job=job)["reason"] == "its host can run no trials"
     (one.folder(99) / "files" / "go").touch()
     assert one.until("ended", job=99)["kind"] is None
+
+
+@pytest.mark.parametrize("what", ["lease", "folder"])
+def test_an_agent_whose_folder_was_tidied_ends(agent, what):
+    """Else each trial that it is given would end at once, and it would be given all that there are."""
+    one = agent(lease=30.0)
+    one.start(0, 3, "hold")
+    pids = one.pids(3)
+    if what == "folder":
+        shutil.rmtree(one.work)
+    else:
+        for lease in one.work.glob(".lease*"):
+            lease.unlink()
+    one.start(1, 4)
+    assert one.ended() == 0
+    wait_until(lambda: gone(pids))
+    said = one.process.stderr.read().decode()
+    assert "was removed" in said
+    assert "HBSIM_WORK" in said
 
 
 FORGETFUL = """

@@ -7,7 +7,7 @@ import pytest
 
 import hbsim
 from hbsim.executors.reporter import TrialEnd
-from tests.executors.child import RETURNED, outcome, start
+from tests.executors.child import RETURNED, SETUP, outcome, start
 
 __all__ = ["start"]  # the fixture
 
@@ -20,6 +20,14 @@ def failing(error):
         raise error
 
     return train
+
+
+def test_a_trial_without_its_lease_is_lost(start, monkeypatch, tmp_path):
+    """Its host's folder was removed: that is nothing that it has done."""
+    monkeypatch.setitem(SETUP, "lease", str(tmp_path / "no" / "lease"))
+    end = start(failing(ValueError("it must not be called"))).until("end")["end"]
+    assert (end["kind"], end["left"], end["seconds"]) == ("lost", False, {})
+    assert end["reason"].startswith("its host has no lease for it: [Errno 2]")
 
 
 # What the function is given
