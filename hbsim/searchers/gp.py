@@ -17,8 +17,8 @@ class GaussianProcess(GaussianSearch):
 
     Values of different levels are taken as they are: those of trials that were let go on are better for being
     trained longer, too. Where every trial trains to the same level (fifo) nothing is lost by that; elsewhere
-    `Mobster` keeps levels apart. Standardising by level would be wrong: what reaches a high level was selected,
-    so that a mean value there would count for as little as a mean value at the first.
+    `Mobster` keeps levels apart. Standardising by level would be wrong: what reaches a high level was
+    selected, so that a mean value there would count for as little as a mean value at the first.
 
     Parameters
     ----------

@@ -79,8 +79,8 @@ def stage(observations: int) -> int:
     """Return on how many of so many observations hyperparameters are fitted.
 
     It is the largest that is not above them of 1, 2, ..., 9, 10, 12, 14, 16, 19, ...: each is a fifth more
-    than the one before, rounded down, and at least one more. So 1,000 observations need 33 fits, and which one
-    is in use depends on how many there are and on nothing else.
+    than the one before, rounded down, and at least one more. So 1,000 observations need 36 fits, and which
+    one is in use depends on how many there are and on nothing else.
     """
     found, after = min(observations, 1), 1
     while after <= observations:

@@ -34,7 +34,7 @@ TOLERANCE: Final = 1e-6  # of the log posterior an observation
 def one_thread() -> Iterator[None]:
     """Have PyTorch and the BLAS work on one thread; what was set before is put back.
 
-    So the bytes do not depend on how many cores there are. L-BFGS in a few dimensions is faster that way, too.
+    So the bytes do not depend on how many cores there are. L-BFGS in a few dimensions is faster so, too.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -25,8 +25,8 @@ class Mobster(GaussianSearch):
     """Models all values of all trials at all levels, and looks for the best value at R.
 
     Expected improvement is over the best posterior mean at R of the configurations tried. Evaluations that
-    are under way are assumed at the level to which they train; a trial that was suggested and has not started,
-    at R.
+    are under way are assumed at the level to which they train; a trial that was suggested and has not
+    started, at R.
 
     Parameters
     ----------
