@@ -86,9 +86,12 @@ class Puppet:
     def _obey(self, body: wire.Body) -> None:
         kind = body["o"]
         if kind == "beat":
-            self._outbox.acknowledge(body["ack"])
+            self._outbox.acknowledge(body["ack"], time.monotonic())
             clocks = {"clock": round(lease_clock(), 6), "time": round(time.monotonic(), 6)}
-            self._say({"m": "beat", "id": body["id"], **clocks, "ack": self._inbox.heard})
+            beat = {"m": "beat", "id": body["id"], **clocks, "ack": self._inbox.heard}
+            self._hear(wire.aside(beat))
+        elif kind == "heard":
+            self._outbox.acknowledge(body["ack"], time.monotonic())
         elif kind == "start":
             job = body["task"]["job"]
             self._jobs[job] = 0

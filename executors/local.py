@@ -95,6 +95,7 @@ class LocalWorkers:
         self._looked = time.monotonic()
         self._reported = False  # whether any trial has reported as it should
         self._unfit: UnfitTrial | None = None
+        self._holds = False
 
     @property
     def server(self) -> Server | None:
@@ -128,6 +129,21 @@ class LocalWorkers:
         else:
             self._selector.register(source, events, heard)
 
+    def hold(self, holds: bool) -> None:
+        """Read nothing of what jobs say, or go on: those that say much wait meanwhile. Ends are heard of."""
+        if holds != self._holds:
+            self._holds = holds
+            for child in self._children.values():
+                self._attend(child)
+
+    def _attend(self, child: Child) -> None:
+        """Listen to a child if it may say something."""
+        listens = child.socket in self._selector.get_map()
+        if child.talks and not self._holds and not listens:
+            self._selector.register(child.socket, selectors.EVENT_READ, child)
+        elif listens and (self._holds or not child.talks):
+            self._selector.unregister(child.socket)
+
     # What the runner calls
 
     def start(self, worker: int, task: Task) -> None:
@@ -150,7 +166,7 @@ class LocalWorkers:
         # Constants may be more than the socket takes: somebody has to be there who reads them.
         child.send({"task": {**asdict(task), "stop": stop}, "setup": setup})
         ours.setblocking(False)
-        self._selector.register(ours, selectors.EVENT_READ, child)
+        self._attend(child)
 
     def wait(self, timeout: float | None) -> Sequence[Message]:
         """Return what has been said since the last time; see `Workers.wait`.
@@ -238,8 +254,8 @@ class LocalWorkers:
 
     def _listen(self, child: Child) -> None:
         """Take in what a child has said by now."""
-        if not self._read(child):
-            self._selector.unregister(child.socket)  # its end of the line is closed: it ends
+        child.talks = self._read(child)
+        self._attend(child)
 
     def _read(self, child: Child) -> bool:
         lines, open_ = child.read()
@@ -278,8 +294,8 @@ class LocalWorkers:
             return
         while self._read(child) and child.has_more():
             pass
-        with suppress(KeyError, ValueError):
-            self._selector.unregister(child.socket)
+        child.talks = False
+        self._attend(child)
         child.socket.close()
         kind, reason = child.fate(status, self._oom)
         seconds: dict[str, float] = dict((child.end or {}).get("seconds", {}))

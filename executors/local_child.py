@@ -32,6 +32,7 @@ class Child:
     ended_at: float | None = None
     killed: str | None = None
     leaves: bool = False  # it was told to
+    talks: bool = True  # its end of the line is not closed
     unsent: list[Row] = field(default_factory=list)  # came with the end
 
     def send(self, line: Mapping[str, object]) -> None:

@@ -171,6 +171,7 @@ class Agent:
         if self._writable != self._line.pending:
             self._writable = self._line.pending
             self._crew.watch(self._line.connection, self._hear, self._writable)
+        self._crew.hold(self._line.full)
         try:
             messages = self._crew.wait(0 if self._useless else _LOOK)
             if self._crew.server is None:
@@ -192,9 +193,11 @@ class Agent:
         assert lease is not None
         if kind == "beat":
             lease.renew(body["until"])
-            self._line.acknowledge(body["ack"])
+            self._line.acknowledge(body["ack"], body["room"])
             clocks = {"clock": round(lease_clock(), 6), "time": round(time.monotonic(), 6)}
-            self._line.say({"m": "beat", "id": body["id"], **clocks, "ack": self._line.heard})
+            self._line.answer({"m": "beat", "id": body["id"], **clocks, "ack": self._line.heard})
+        elif kind == "heard":
+            self._line.acknowledge(body["ack"], body["room"])
         elif kind == "prune":
             self._useless.extend(body["trials"])
         elif kind == "close":

@@ -22,7 +22,8 @@ from hbsim.runner.workers import Ended, Message, Row, Said, Task
 
 __all__ = ["INTERVAL", "SEVERAL", "TAIL", "Jobs"]
 
-INTERVAL: Final = 1.0  # seconds between two sendings of a job's reports
+INTERVAL: Final = 1.0  # seconds between two sendings of a job's reports,
+MANY: Final = 1000  # or so many numbers: the scheduler keeps the last lines, however long they are
 TAIL: Final = 64 << 10  # bytes of a trial's log that are sent at its end
 SEVERAL: Final = 5  # jobs in a row that cannot be started: it is not the trial, but the host
 
@@ -155,11 +156,13 @@ class Jobs:
         if isinstance(message, Said):
             job = self._jobs[message.job]
             _collect(job, message)
+            self._send_many(job)
             if message.waits:
                 self._send_rows(job, True)
         elif isinstance(message, Ended):
             job = self._jobs[message.job]
             _collect(job, message)
+            self._send_many(job)
             self._finish(job, replace(message, rows=job.rows, first=job.first))
 
     def send_due(self) -> None:
@@ -178,9 +181,16 @@ class Jobs:
             checkpoint.remove(folder / checkpoint.NAME)
         shutil.rmtree(folder / FILES, ignore_errors=True)
 
-    def _send_rows(self, job: _Job, waits: bool) -> None:
-        self._say(said_from(Said(job.task.job, job.rows, job.first, waits)))
-        job.rows, job.first, job.sent = [], job.first + len(job.rows), time.monotonic()
+    def _send_many(self, job: _Job) -> None:
+        """Send reports that are many, all but the last of them."""
+        few = max(1, MANY // (3 + len(job.rows[0].metrics))) if job.rows else 0
+        while len(job.rows) > few:
+            self._send_rows(job, False, few)
+
+    def _send_rows(self, job: _Job, waits: bool, count: int | None = None) -> None:
+        rows, job.rows = job.rows[:count], [] if count is None else job.rows[count:]
+        self._say(said_from(Said(job.task.job, rows, job.first, waits)))
+        job.first, job.sent = job.first + len(rows), time.monotonic()
 
     def _finish(self, job: _Job, ended: Ended) -> None:
         del self._jobs[job.task.job]

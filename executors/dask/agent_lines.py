@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import socket
 import time
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
 
 from hbsim.errors import HbsimError, OutputError, ParameterError
-from hbsim.executors.dask.wire import Body, Inbox, Outbox
+from hbsim.executors.dask.agents import ROOM
+from hbsim.executors.dask.wire import Body, Inbox, Outbox, aside
 from hbsim.executors.server_lines import fatal
 
 __all__ = ["Line", "fatal_from"]
 
 _CHUNK: Final = 1 << 18
+_FEW: Final = 1 << 16  # bytes that are on their way before what is said aside can overtake
 
 
 class Line:
@@ -39,7 +42,10 @@ class Line:
         self.closed = False
         self._inbox, self._outbox = Inbox(), Outbox()
         self._unread = b""
-        self._unsent = bytearray()
+        self._room = ROOM
+        self._aside = ""
+        self._waiting: deque[str] = deque()
+        self._leaving = b""  # whole lines, but for what of the first one has been sent
 
     @property
     def heard(self) -> int:
@@ -49,7 +55,12 @@ class Line:
     @property
     def pending(self) -> bool:
         """Whether something could not be sent yet."""
-        return bool(self._unsent)
+        return bool(self._leaving or self._aside or self._waiting)
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more should be said until more has been acknowledged."""
+        return self._outbox.size >= self._room
 
     def first(self) -> dict[str, Any]:
         """Wait for the first line, which is in no envelope; empty if none comes."""
@@ -69,27 +80,40 @@ class Line:
 
     def say(self, body: Mapping[str, Any]) -> None:
         """Send a message; it is kept until the controller has acknowledged it."""
-        self._unsent += self._outbox.put(body, time.monotonic()).encode() + b"\n"
+        self._waiting.append(self._outbox.put(body, time.monotonic()))
         self.send()
 
-    def acknowledge(self, number: int) -> None:
-        """Forget what the controller has heard."""
-        self._outbox.acknowledge(number)
+    def answer(self, body: Mapping[str, Any]) -> None:
+        """Send a message ahead of those that wait; it may be lost."""
+        self._aside += aside(body) + "\n"
+        self.send()
+
+    def acknowledge(self, number: int, room: int) -> None:
+        """Forget what the controller has heard; up to `room` bytes more may be said before it hears them."""
+        self._outbox.acknowledge(number, time.monotonic())
+        self._room = room
 
     def send(self) -> None:
         """Send what there is, and again what has not been acknowledged for too long, as far as it goes."""
-        if not self._unsent:
-            for line in self._outbox.again(time.monotonic()):
-                self._unsent += line.encode() + b"\n"
-        while self._unsent and not self.closed:
+        if not self.pending:
+            self._waiting.extend(self._outbox.again(time.monotonic()))
+        while self.pending and not self.closed:
+            self._leaving = self._leaving or self._next()
             try:
-                sent = self.connection.send(self._unsent[:_CHUNK])
+                sent = self.connection.send(self._leaving)
             except BlockingIOError:
                 return
             except OSError:
                 self.closed = True
                 return
-            del self._unsent[:sent]
+            self._leaving = self._leaving[sent:]
+
+    def _next(self) -> bytes:
+        """Take the lines that are to go next: what is said aside, or some of the others."""
+        text, self._aside = self._aside, ""
+        while self._waiting and len(text) < _FEW:
+            text += self._waiting.popleft() + "\n"
+        return text.encode()
 
     def _receive(self) -> bytes:
         try:

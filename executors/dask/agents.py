@@ -8,14 +8,17 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Final
 
-from hbsim.executors.dask.wire import Body, Inbox, Outbox
+from hbsim.executors.dask.wire import Body, Inbox, Outbox, aside
 
-__all__ = ["BEAT", "MARGIN", "AgentState"]
+__all__ = ["BEAT", "MARGIN", "ROOM", "AgentState"]
 
 BEAT: Final = 1.0  # seconds between two beats,
 SHARE: Final = 1 / 8  # or this share of the lease, if that is shorter
 MARGIN: Final = 2.5  # seconds in which an agent's processes notice that the lease is over, and are gone
 SILENT: Final = 5.0  # seconds without an answer after which an agent gets no new jobs
+ROOM: Final = 64 << 10  # bytes that an agent may say, at least, before any of it is acknowledged
+_SOME: Final = 16 << 10  # bytes at least that are acknowledged before a beat does that,
+_PART: Final = 4  # or this part of what it may say
 _MANY: Final = 100  # beats whose answers are still waited for
 _WORSE: Final = 1.05  # an estimate of clocks ages: so much longer may the next round trip be
 
@@ -48,6 +51,8 @@ class AgentState:
         Whether that is a guess, and its Dask worker may still say how it ended.
     ahead : float
         How far the controller's clock is ahead of the agent's monotonic clock.
+    room : int
+        Bytes that it was told it may say before any of it is acknowledged.
     """
 
     name: str
@@ -63,6 +68,8 @@ class AgentState:
     gone: str | None = None
     guessed: bool = False
     ahead: float = 0.0
+    room: int = ROOM
+    _taken: int = 0  # bytes that it has said since it was told what was heard
     _round: float = inf  # seconds of the round trip that `ahead` was estimated in
     _clock: float | None = None  # its lease clock, in its last answer
     _heard: float = 0.0  # when that came
@@ -82,7 +89,24 @@ class AgentState:
         if self.gone is None:
             self.outgoing.append(self.outbox.put(body, now))
 
-    def beat(self, lease: float, now: float) -> None:
+    def take(self, line: str, room: int) -> list[Body]:
+        """Take what it says, and tell it so if it was much; `room` is what it may say from now on."""
+        bodies = self.inbox.take([line])
+        self._taken += len(line)
+        if self._taken >= max(_SOME, self.room // _PART):
+            self.tell(room)
+        return bodies
+
+    def tell(self, room: int) -> None:
+        """Tell it what was heard, and how much it may say."""
+        if self.gone is None:
+            self.outgoing.append(aside({"o": "heard", **self._told(room)}))
+
+    def _told(self, room: int) -> Body:
+        self._taken, self.room = 0, room
+        return {"ack": self.inbox.heard, "room": room}
+
+    def beat(self, lease: float, now: float, room: int = ROOM) -> None:
         """Renew the lease, if it is time; what nobody has acknowledged is sent again."""
         if self.gone is not None or now < self._next:
             return
@@ -97,8 +121,8 @@ class AgentState:
         self._beats[self._number] = now
         self._beats.pop(self._number - _MANY, None)
         until = round(self._until, 6)
-        self.send({"o": "beat", "id": self._number, "until": until, "ack": self.inbox.heard}, now)
-        self._last = self.outgoing[-1]
+        self._last = aside({"o": "beat", "id": self._number, "until": until, **self._told(room)})
+        self.outgoing.append(self._last)
 
     def _phase(self) -> float:
         """Return a part of 1: agents that came at the same time are not to be beaten all at once."""
@@ -108,7 +132,7 @@ class AgentState:
         """Take the answer to a beat."""
         if self._clock is None:  # it began with a lease of its own, which cannot be over later than this
             self._until = body["clock"] + lease
-        self.outbox.acknowledge(body["ack"])
+        self.outbox.acknowledge(body["ack"], now)
         sent = self._beats.get(body["id"])
         self._beats = {number: at for number, at in self._beats.items() if number > body["id"]}
         if sent is None:

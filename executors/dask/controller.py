@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Controller", "News"]
 
-News: TypeAlias = tuple[list[Message], list[str]]  # messages for the runner, and warnings for people
+News: TypeAlias = tuple[list[Message], list[str], int]
+"""Messages for the runner, warnings for people, and the bytes that the messages were made of."""
 
 TICK: Final = 0.25  # seconds between two looks at the clock,
 SHARE: Final = 1 / 32  # or this share of the lease, if that is shorter
@@ -55,7 +56,7 @@ class Controller:
     say : callable
         Given lines for people while the cluster starts.
     news : callable
-        Given what there is for the runner; nothing of both where it is to `check`. Never waits.
+        Given what there is for the runner; nothing where it is to `check`. Never waits.
 
     Attributes
     ----------
@@ -225,8 +226,10 @@ class Controller:
                 task.add_done_callback(self._chores.discard)
         if todo.messages or todo.notes or fleet.fatal:
             self._note = (todo.notes or [self._note])[-1]
-            self._news((todo.messages, todo.notes))
+            fleet.given(todo.size)
+            self._news((todo.messages, todo.notes, todo.size))
             todo.messages, todo.notes = [], []
+        todo.size = 0
 
     def check(self) -> None:
         """Raise what ended a background task, and what an agent said that ends the study."""
@@ -248,7 +251,7 @@ class Controller:
 
     def _fail(self, error: BaseException) -> None:
         self.failure = self.failure or error
-        self._news(([], []))
+        self._news(([], [], 0))
 
     async def _listen(self) -> None:
         assert self._link is not None

@@ -12,7 +12,7 @@ from typing import Final
 
 from hbsim.errors import ExecutorError, HbsimError, ParameterError
 from hbsim.executors.dask import wire
-from hbsim.executors.dask.agents import AgentState
+from hbsim.executors.dask.agents import ROOM, AgentState
 from hbsim.executors.dask.depots import Depots
 from hbsim.executors.dask.fleet_jobs import FleetJobs
 from hbsim.executors.dask.hopes import Hopes
@@ -24,6 +24,7 @@ from hbsim.runner.workers import Opened, Shut, Task
 
 __all__ = ["Fleet"]
 
+ALL_ROOM: Final = 2 << 20  # bytes that all agents together may say before any of it is taken
 WAKE: Final = 5.0  # seconds that a Dask worker has no agent before it is asked for one
 
 
@@ -65,6 +66,7 @@ class Fleet:
         self._opened_any = False
         self.workers: dict[str, float | None] = {}
         self._lost: set[str] = set()  # agents that are not listened to any more
+        self._behind = 0  # bytes of what the runner was given and has not taken
         self._hopes = Hopes()
         self._hopeless: float | None = None  # since when no Dask worker could run trials
 
@@ -94,6 +96,23 @@ class Fleet:
             agent.send({"o": "prune", "trials": [trial]}, now)
         if stored:
             self.todo.actions.append(Unstore(trial))
+
+    def given(self, size: int) -> None:
+        """The runner was given messages of so many bytes, which it has not taken yet."""
+        self._behind += size
+
+    def taken(self, size: int, now: float) -> None:
+        """The runner has taken so many bytes: agents that were told to wait may say more."""
+        self._behind -= size
+        room = self.room()
+        for agent in self.agents.values():
+            if 2 * agent.room < room:
+                agent.tell(room)
+
+    def room(self) -> int:
+        """Return how many bytes each agent may say before any of it is acknowledged."""
+        left = ALL_ROOM - self._behind
+        return max(ROOM, left // max(1, len(self.agents))) if left > 0 else 0
 
     # What was heard
 
@@ -147,7 +166,8 @@ class Fleet:
             agent = self.agents[name] = AgentState(name, address, now)
         if agent.gone is None and not self._hopes.is_unfit(address):
             self.workers[address] = None
-        for body in agent.inbox.take([line]):
+        self.todo.size += len(line)
+        for body in agent.take(line, self.room()):
             self._hear(agent, body, now)
 
     def tick(self, now: float) -> None:
@@ -166,7 +186,7 @@ class Fleet:
     def _look_at(self, agent: AgentState, now: float) -> None:
         """Beat an agent, if it is time; part with one that is silent, and give up one whose lease is over."""
         if agent.gone is None:
-            agent.beat(self._lease, now)
+            agent.beat(self._lease, now, self.room())
             if self._hopes.is_unfit(agent.address) and not agent.jobs:
                 self._lose(agent, "it can run no trials", now)
             elif agent.joined and agent.silent(now, self._lease):
@@ -227,7 +247,7 @@ class Fleet:
             agent.hello = body
             self._depots.met(agent)
             self._compare(agent, now)
-            agent.beat(self._lease, now)  # it takes jobs once it has answered one
+            agent.beat(self._lease, now, self.room())  # it takes jobs once it has answered one
         elif kind == "ready":
             agent.ready = True
             self._hopes.ready(agent.address)

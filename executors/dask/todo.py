@@ -67,8 +67,11 @@ class ToDo:
         To be done, and then reported to the fleet.
     notes : list of str
         Warnings for people.
+    size : int
+        Bytes that `messages` were made of.
     """
 
     messages: list[Message] = field(default_factory=list)
     actions: list[Action] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    size: int = 0

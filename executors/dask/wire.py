@@ -3,11 +3,17 @@
 Both directions are streams of bodies, plain JSON objects, each in an envelope ``{"n": 7, "b": {...}}``. What
 is lost on the way is sent again until the other side has acknowledged it; what comes twice is dropped.
 
+Beats, their answers and acknowledgements have no number: they are said aside, ahead of what is numbered and
+waits to be sent, and are worth nothing later. So a host that reports more than can be carried away is heard
+of all the same. It reads no reports of its trials while more than ``room`` bytes of what it has said are not
+acknowledged: trials wait then.
+
 Orders, from the controller (``"o"`` names the kind):
 
 ======== =====================================================================================
 beat     ``id``: to be said again; ``until``: the lease, by the agent's lease clock; ``ack``:
-         the last number that the controller has heard
+         the last number that the controller has heard; ``room``: as above
+heard    ``ack``, ``room``
 start    ``task``: a Task; ``slot``: cpus, threads, env of the worker
 go       ``job``, ``stop``
 leave    ``job``, ``save``
@@ -46,6 +52,7 @@ __all__ = [
     "Body",
     "Inbox",
     "Outbox",
+    "aside",
     "ended_from",
     "said_from",
     "task_from",
@@ -55,36 +62,55 @@ __all__ = [
 ]
 
 Body: TypeAlias = dict[str, Any]  # JSON has no narrower type
-AGAIN: Final = 2.0  # seconds until what is not acknowledged is sent again
+AGAIN: Final = 2.0  # seconds until what is not acknowledged is sent again,
+LONGEST: Final = 16.0  # doubled each time up to this
+SOME: Final = 4 << 20  # bytes that are sent again at once
 
 
 class Outbox:
-    """Numbers what is sent, and keeps it until it is acknowledged."""
+    """Numbers what is sent, and keeps it until it is acknowledged.
+
+    Attributes
+    ----------
+    size : int
+        Bytes of what is not acknowledged.
+    """
 
     def __init__(self) -> None:
+        self.size = 0
         self._last = 0
         self._kept: dict[int, tuple[float, str]] = {}  # when it was sent, and the line; in order
+        self._heard, self._pause = -math.inf, AGAIN  # when something was acknowledged last
 
     def put(self, body: Mapping[str, Any], now: float) -> str:
         """Return a body's line, to be sent now."""
-        line = json.dumps({"n": self._last + 1, "b": body}, separators=(",", ":"), allow_nan=False)
+        line = _line({"n": self._last + 1, "b": body})
         self._last += 1  # not before: the other side would wait for ever for what cannot be written
         self._kept[self._last] = (now, line)
+        self.size += len(line)
         return line
 
-    def acknowledge(self, number: int) -> None:
+    def acknowledge(self, number: int, now: float) -> None:
         """Forget what the other side has heard: everything up to `number`."""
-        for kept in list(self._kept):
-            if kept > number:
-                break
-            del self._kept[kept]
+        while self._kept and (first := next(iter(self._kept))) <= number:
+            self.size -= len(self._kept.pop(first)[1])
+            self._heard, self._pause = now, AGAIN
 
     def again(self, now: float) -> list[str]:
-        """Return the lines that are to be sent again, in order."""
-        if not self._kept or next(iter(self._kept.values()))[0] > now - AGAIN:
+        """Return the lines that are to be sent again, in order: the first ones, if nothing was acknowledged.
+
+        As long as there are acknowledgements, however late, nothing is lost.
+        """
+        if not self._kept or max(next(iter(self._kept.values()))[0], self._heard) > now - self._pause:
             return []
-        lines = [line for _, line in self._kept.values()]
-        self._kept = {number: (now, line) for number, (_, line) in self._kept.items()}
+        self._pause = min(2 * self._pause, LONGEST)
+        lines, size = [], 0
+        for number, (_, line) in self._kept.items():
+            self._kept[number] = (now, line)
+            lines.append(line)
+            size += len(line)
+            if size >= SOME:
+                break
         return lines
 
     def __len__(self) -> int:
@@ -107,15 +133,22 @@ class Inbox:
 
     def take(self, lines: Iterable[str | bytes]) -> list[Body]:
         """Return the bodies that can be acted on by now."""
+        bodies: list[Body] = []
         for line in lines:
             envelope = json.loads(line)
-            if envelope["n"] > self.heard:
+            if "n" not in envelope:
+                bodies.append(envelope["b"])
+            elif envelope["n"] > self.heard:
                 self._early[envelope["n"]] = envelope["b"]
-        bodies = []
         while self.heard + 1 in self._early:
             self.heard += 1
             bodies.append(self._early.pop(self.heard))
         return bodies
+
+
+def aside(body: Mapping[str, Any]) -> str:
+    """Return the line of a body without a number: it is heard at once, or lost."""
+    return _line({"b": body})
 
 
 def task_of(task: Task) -> Body:
@@ -161,3 +194,7 @@ def to_ended(body: Body, ahead: float) -> Ended:
 
 def _rows(rows: Iterable[Any], ahead: float) -> list[Row]:
     return [Row(at + ahead, trained, resource, metrics) for at, trained, resource, metrics in rows]
+
+
+def _line(envelope: Mapping[str, Any]) -> str:
+    return json.dumps(envelope, separators=(",", ":"), allow_nan=False)

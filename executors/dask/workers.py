@@ -22,6 +22,7 @@ from hbsim.runner.workers import Message, Task
 __all__ = ["DaskWorkers"]
 
 SHOWN: Final = 5  # hosts that are named
+MUCH: Final = 256 << 10  # bytes that are taken before hosts are told
 Found = TypeVar("Found")
 
 
@@ -83,6 +84,7 @@ class DaskWorkers:
         self._controller = Controller(plan, self._pools, say, self._news.put)
         self._messages: list[Message] = []
         self._notes: list[str] = []
+        self._taken = 0  # bytes
         self._closed = False
 
     def launch(self) -> None:
@@ -136,7 +138,7 @@ class DaskWorkers:
 
     def wake(self) -> None:
         """Let `wait` return at once."""
-        self._news.put(([], []))
+        self._news.put(([], [], 0))
 
     def go_on(self, job: int, stop: float) -> None:
         """Answer a job that waits at a milestone: train to `stop`."""
@@ -190,9 +192,13 @@ class DaskWorkers:
         """Take what the loop has handed over; if that is nothing, wait so many seconds, None for ever."""
         with suppress(Empty):
             for _ in range(max(1, self._news.qsize())):
-                messages, notes = self._news.get(timeout=timeout)
+                messages, notes, size = self._news.get(timeout=timeout)
                 self._messages += messages
                 self._notes += notes
+                self._taken += size
+        if self._taken >= MUCH:
+            self._order(self._controller.fleet.taken, self._taken)
+            self._taken = 0
 
     def _warn(self) -> None:
         notes, self._notes = self._notes, []

@@ -88,3 +88,10 @@ def ends_badly(args: Any, reporter: Any) -> None:
         ctypes.string_at(0)
     else:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+@hbsim.args(x=hbsim.Real(0.0, 1.0), count=1)
+def flood(args: Any, reporter: Any) -> None:
+    """Reports as fast as it can."""
+    for epoch in range(1, args.count + 1):
+        reporter(epoch=epoch, accuracy=args.x, loss=1 / epoch, rate=epoch / 7, norm=epoch / 3)

@@ -14,7 +14,7 @@ from typing import Any
 from hbsim.executors.dask.fleet import Fleet
 from hbsim.executors.dask.todo import Fetch, Store
 from hbsim.executors.dask.versions import versions
-from hbsim.executors.dask.wire import Inbox, Outbox
+from hbsim.executors.dask.wire import Inbox, Outbox, aside
 
 NOTICE = 1.0  # seconds until an agent's processes see that the lease is over
 
@@ -151,10 +151,12 @@ class FakeCluster:
     def _act(self, agent: FakeAgent, order: dict[str, Any]) -> None:
         kind = order["o"]
         if kind == "beat":
-            agent.outbox.acknowledge(order["ack"])
+            agent.outbox.acknowledge(order["ack"], self.now)
             agent.until = max(agent.until, order["until"])
             answer = {"id": order["id"], "clock": agent.clock(self.now), "time": agent.clock(self.now)}
-            self._say(agent, {"m": "beat", **answer, "ack": agent.inbox.heard})
+            self._send("up", agent.name, aside({"m": "beat", **answer, "ack": agent.inbox.heard}))
+        elif kind == "heard":
+            agent.outbox.acknowledge(order["ack"], self.now)
         elif kind == "start":
             task = order["task"]
             assert task["job"] not in agent.known, "a job was started twice"

@@ -91,7 +91,7 @@ class Agent:
         self.jobs: set[int] = set()
         self.said: list[dict[str, Any]] = []
         self.lines: list[bytes] = []
-        self.acknowledges = True
+        self.acknowledges, self.room = True, 1 << 20
         self.lease = lease
         self.peers: list[Agent] = []  # that have to be kept alive meanwhile
         self._inbox, self._outbox = wire.Inbox(), wire.Outbox()
@@ -163,7 +163,9 @@ class Agent:
         if time.monotonic() > self._beat_at:
             self._beat_at = time.monotonic() + 0.3
             until = 0.0 if self._clock is None else self._clock + self.lease
-            self.order("beat", id=1, until=until, ack=self._inbox.heard if self.acknowledges else 0)
+            ack = self._inbox.heard if self.acknowledges else 0
+            beat = {"o": "beat", "id": 1, "until": until, "ack": ack, "room": self.room}
+            self.connection.sendall(wire.aside(beat).encode() + b"\n")
         if select.select([self.connection], [], [], timeout)[0]:
             self._take()
 
@@ -175,7 +177,7 @@ class Agent:
         for body in self._inbox.take(lines):
             if body["m"] == "beat":
                 self._clock = body["clock"]
-                self._outbox.acknowledge(body["ack"])
+                self._outbox.acknowledge(body["ack"], time.monotonic())
             else:
                 self.said.append(body)
 

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from hbsim.executors.dask.wire import (
     AGAIN,
+    LONGEST,
+    SOME,
     Inbox,
     Outbox,
+    aside,
     ended_from,
     said_from,
     task_from,
@@ -54,11 +57,17 @@ class BadLine:
         self.under_way: list[str] = []
         self.acks = [0]
         self.sent: list[dict] = []
+        self.lines: list[str] = []
         self.heard: list[dict] = []
 
     def put(self, _: int) -> None:
         self.sent.append({"o": "beat", "id": len(self.sent)})
-        self.under_way.append(self.outbox.put(self.sent[-1], self.now))
+        self.lines.append(self.outbox.put(self.sent[-1], self.now))
+        self.under_way.append(self.lines[-1])
+
+    def kept(self) -> range:
+        """Return the numbers of the lines, from 0, that are not known to have been heard."""
+        return range(len(self.sent) - len(self.outbox), len(self.sent))
 
     def deliver(self, which: int) -> None:
         if self.under_way:
@@ -79,7 +88,7 @@ class BadLine:
 
     def acknowledge(self, which: int) -> None:
         """One of the last acknowledgements arrives: they may come in any order, too."""
-        self.outbox.acknowledge(self.acks[-1 - which % min(3, len(self.acks))])
+        self.outbox.acknowledge(self.acks[-1 - which % min(3, len(self.acks))], self.now)
 
     def wait(self, tenths: int) -> None:
         self.now += tenths / 10
@@ -100,13 +109,14 @@ def test_whatever_is_lost_doubled_or_late_all_is_heard_once_and_in_order(steps):
     for step, number in steps:
         getattr(line, step)(number)
         assert len(line.sent) - line.acks[-1] <= len(line.outbox) <= len(line.sent)
+        assert line.outbox.size == sum(len(line.lines[number]) for number in line.kept())
     line.under_way = []  # even if all that is on its way is lost
-    line.outbox.acknowledge(line.inbox.heard)
-    line.take(line.outbox.again(line.now + AGAIN + 1))
+    line.outbox.acknowledge(line.inbox.heard, line.now)
+    line.take(line.outbox.again(line.now + LONGEST + 1))
     assert line.heard == line.sent
-    line.outbox.acknowledge(line.inbox.heard)
-    assert len(line.outbox) == 0
-    assert line.outbox.again(line.now + 10 * AGAIN) == []
+    line.outbox.acknowledge(line.inbox.heard, line.now)
+    assert len(line.outbox) == line.outbox.size == 0
+    assert line.outbox.again(line.now + 10 * LONGEST) == []
 
 
 def test_what_waits_for_its_acknowledgement_is_not_sent_again_too_soon():
@@ -115,8 +125,46 @@ def test_what_waits_for_its_acknowledgement_is_not_sent_again_too_soon():
     assert outbox.again(AGAIN - 0.01) == []
     assert outbox.again(AGAIN) == lines
     assert outbox.again(2 * AGAIN - 0.01) == []
-    outbox.acknowledge(2)
+    outbox.acknowledge(2, AGAIN)
+    assert outbox.again(2 * AGAIN - 0.01) == []
     assert outbox.again(2 * AGAIN) == lines[2:]
+
+
+def test_what_nobody_acknowledges_is_sent_again_after_ever_longer_pauses():
+    outbox = Outbox()
+    outbox.put({}, 0.0)
+    times = [tenth / 10 for tenth in range(1000) if outbox.again(tenth / 10)]
+    assert times == [2.0, 6.0, 14.0, 30.0, 46.0, 62.0, 78.0, 94.0]
+    outbox.put({}, 100.0)
+    outbox.acknowledge(1, 100.0)
+    assert [tenth / 10 for tenth in range(1000, 1070) if outbox.again(tenth / 10)] == [102.0, 106.0]
+
+
+def test_a_slow_way_on_which_nothing_is_lost_is_not_made_slower():
+    """A line a second goes, and is acknowledged ten seconds later."""
+    outbox = Outbox()
+    for second in range(100):
+        outbox.put({}, second)
+        outbox.acknowledge(second - 10, second)
+        assert second <= 10 or outbox.again(second) == []
+
+
+def test_only_some_is_sent_again_at_once():
+    outbox = Outbox()
+    lines = [outbox.put({"text": "x" * (SOME // 4)}, 0.0) for _ in range(10)]
+    assert outbox.again(AGAIN) == lines[:4]
+    outbox.acknowledge(3, AGAIN)
+    assert outbox.again(2 * AGAIN) == lines[3:7]
+
+
+def test_what_is_said_aside_waits_for_nothing():
+    outbox, inbox = Outbox(), Inbox()
+    outbox.put({"number": 1}, 0.0)
+    late = outbox.put({"number": 2}, 0.0)
+    assert inbox.take([late, aside({"beat": 1})]) == [{"beat": 1}]
+    assert inbox.take([aside({"beat": 2}).encode()] * 2) == [{"beat": 2}] * 2
+    assert inbox.heard == 0
+    assert inbox.take(outbox.again(AGAIN)) == [{"number": 1}, {"number": 2}]
 
 
 def test_what_is_no_json_takes_no_number():
