@@ -11,7 +11,7 @@ from typing import Any
 
 __all__ = ["LIMIT", "Channel", "Gone", "nothing"]
 
-LIMIT = 64 * 1024 * 1024  # bytes that may wait to be sent before the sender waits too
+LIMIT = 16 * 1024 * 1024  # bytes that may wait to be sent before the sender waits too
 _CHUNK = 256 * 1024
 _ENCODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
