@@ -104,16 +104,16 @@ class Jobs:
         Raises
         ------
         OutputError
-            `SEVERAL` in a row cannot: nothing can be written where trials are.
+            `SEVERAL` in a row cannot: nothing can be written where trials are. The last one still waits.
         """
         for job in self._waiting():
             try:
                 self._start(job)
             except OutputError as error:
-                self._finish(job, Ended(job.task.job, kind="error", reason=str(error)))
                 self._refused += 1
                 if self._refused >= SEVERAL:
-                    raise
+                    raise  # the last one is given back: others come only once it has ended
+                self._finish(job, Ended(job.task.job, kind="error", reason=str(error)))
 
     def give_back(self) -> None:
         """End the jobs that wait as lost: this host starts none any more."""

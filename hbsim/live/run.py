@@ -132,7 +132,8 @@ def run(
     OutputError
         The folder is in use by another process, or cannot be written.
     ExecutorError
-        The scheduler of the Dask cluster is lost. The study can be resumed.
+        The scheduler of the Dask cluster is lost, or none of its workers can run trials any more. The study
+        can be resumed.
     JournalError
         The journal is damaged, or the scheduler does not answer as it did.
     """
