@@ -9,7 +9,7 @@ Event = tuple[Any, ...]
 
 
 class NaiveObserved:
-    """A list of what happened: ("suggested",), ("pending", t, level), ("observed", t, level, v), ("forgot", t)."""
+    """A list of what happened: suggested; pending, trial, level; observed, trial, level, value; forgot, trial."""
 
     def __init__(self, mode: str) -> None:
         self.sign = 1 if mode == "max" else -1
@@ -53,7 +53,7 @@ class NaiveObserved:
         return {trial: min(numbers) if value is None else value for trial, value in here.items()}
 
     def latest(self) -> dict[int, float]:
-        """Return each trial's value at the highest level, for no number the worst latest of that level or of all."""
+        """Return each trial's value at its highest level; no number is the worst of that level, or of all."""
         tops: dict[int, float] = {}
         for trial, level in self.values():
             tops[trial] = max(level, tops.get(trial, level))

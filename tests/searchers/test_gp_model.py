@@ -1,0 +1,165 @@
+"""Gaussian processes: what they predict, what they expect to gain, and what lower levels are worth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from hbsim.surrogates import load
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("botorch", reason="needs BoTorch: pip install 'hbsim[search]'")
+
+from hbsim.searchers import Task  # noqa: E402
+from hbsim.searchers.encoding import Encoding  # noqa: E402
+from hbsim.searchers.gp_acquire import Target, candidates, is_new, refine  # noqa: E402
+from hbsim.searchers.gp_data import standardize  # noqa: E402
+from hbsim.searchers.gp_fit import fit, one_thread  # noqa: E402
+from hbsim.searchers.gp_model import Predicted, Predictor, log_improvement  # noqa: E402
+from hbsim.searchers.mobster import Mobster  # noqa: E402
+
+
+def smooth(n: int, d: int = 3, seed: int = 0) -> tuple[Any, Any]:
+    x = np.random.default_rng(seed).random((n, d))
+    return x, standardize(-np.square(x - 0.3).sum(axis=1) + 0.1 * np.sin(9 * x[:, 0]))
+
+
+def test_predictions_are_those_of_botorch() -> None:
+    from botorch.models import SingleTaskGP
+
+    x, y = smooth(20)
+    fitted = fit(x, y, levelled=False)
+    model = SingleTaskGP(
+        torch.from_numpy(x), torch.from_numpy(y)[:, None], covar_module=fitted.kernel, outcome_transform=None
+    )
+    model.likelihood.noise = fitted.noise
+    model.mean_module.constant = torch.tensor(fitted.mean, dtype=torch.float64)
+    at = torch.from_numpy(np.random.default_rng(1).random((50, 3)))
+    posterior = model.posterior(at)
+    found = Predictor(fitted, x, y)(at)
+    assert found.mean.numpy() == pytest.approx(posterior.mean[:, 0].detach().numpy(), abs=1e-6)
+    assert found.deviation.numpy() == pytest.approx(
+        posterior.variance[:, 0].detach().sqrt().numpy(), abs=1e-5
+    )
+
+
+def test_a_fit_is_better_than_the_modes_of_the_priors() -> None:
+    """Of a function of one of three coordinates the others' length scales are long."""
+    x = np.random.default_rng(0).random((40, 3))
+    fitted = fit(x, standardize(np.sin(7 * x[:, 1])), levelled=False)
+    lengths = fitted.kernel.lengthscale[0].tolist()
+    assert lengths[1] * 3 < min(lengths[0], lengths[2])
+    assert fitted.noise < 0.01
+
+
+def test_improvement_is_that_of_botorch_and_has_gradients_far_away() -> None:
+    from botorch.acquisition.analytic import _log_ei_helper
+
+    z = torch.tensor([-1e7, -1e5, -1e4, -9999.0, -100.0, -5.0, -1.0, -0.999, 0.0, 1.0, 8.0, 300.0]).double()
+    z.requires_grad_()
+    found = log_improvement(Predicted(z * 0.5 + 2.0, torch.full_like(z, 0.5)), 2.0)
+    expected = _log_ei_helper(z.detach()) + np.log(0.5)
+    assert found.detach().numpy() == pytest.approx(expected.numpy(), rel=1e-6)
+    found.sum().backward()
+    assert bool((z.grad > 0).all())
+    assert bool(z.grad.isfinite().all())
+
+
+def test_improvement_is_what_it_says() -> None:
+    """The mean of what draws are above the best, by many of them."""
+    mean, deviation, best = 0.3, 0.7, 0.9
+    draws = norm.ppf((np.arange(200_000) + 0.5) / 200_000) * deviation + mean
+    found = log_improvement(Predicted(torch.tensor([mean]), torch.tensor([deviation])), best)
+    assert float(found) == pytest.approx(np.log(np.maximum(draws - best, 0).mean()), abs=1e-3)
+
+
+@pytest.mark.parametrize("levelled", [False, True])
+def test_gradients_are_those_of_differences(levelled: bool) -> None:
+    x, y = smooth(25)
+    columns = np.column_stack([x, np.repeat([0.0, 0.5, 1.0, 0.5, 0.0], 5)]) if levelled else x
+    target = Target(Predictor(fit(columns, y, levelled), columns, y), 0.5, 1.0 if levelled else None)
+    at = np.random.default_rng(2).random((3, 3))
+    value, slope = target.gradient(at)
+    assert value == pytest.approx(target(at).sum())
+    assert slope.shape == (3, 3)
+    step = 1e-6 * np.eye(3)[1]
+    assert slope[:, 1] == pytest.approx((target(at + step) - target(at - step)) / 2e-6, rel=1e-3, abs=1e-4)
+
+
+def test_climbing_improves_and_leaves_what_is_discrete() -> None:
+    from .test_encoding import MIXED
+
+    encoding = Encoding(MIXED)
+    points = encoding.snap(MIXED.sample(15, np.random.default_rng(0)))
+    columns = encoding.columns(points)
+    y = standardize(-np.square(columns[:, 0] - 0.37))
+    target = Target(Predictor(fit(columns, y, False), columns, y), float(y.max()))
+    starts = candidates(encoding, MIXED.dimension, points, np.random.default_rng(1))[:4]
+    climbed = refine(encoding, starts, target)
+    assert (target(encoding.columns(climbed)) >= target(encoding.columns(starts)) - 1e-9).all()
+    assert climbed[:, 1:].tolist() == starts[:, 1:].tolist()
+    assert (climbed[:, 0] != starts[:, 0]).any()
+    assert ((climbed >= 0) & (climbed <= 1)).all()
+
+
+def test_what_is_new() -> None:
+    points = np.array([[0.5, 0.5], [0.5, 0.50005], [0.5, 0.6], [0.1, 0.2]])
+    assert is_new(points, points[:1]).tolist() == [False, False, True, True]
+    assert is_new(points, np.empty((0, 2))).all()
+
+
+@pytest.mark.parametrize("fails", [RuntimeError("not positive"), ValueError("nan")])
+def test_a_fit_that_fails_is_that_of_the_priors(fails: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    import hbsim.searchers.gp_fit as module
+
+    def broken(mll: Any, options: Any) -> None:
+        mll.model.likelihood.noise = 0.9
+        raise fails
+
+    monkeypatch.setattr(module, "fit_gpytorch_mll_scipy", broken)
+    assert fit(*smooth(10), False).noise == pytest.approx(np.exp(-5))
+
+
+def test_threads_are_put_back() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(KeyError), one_thread():
+            assert torch.get_num_threads() == 1
+            raise KeyError
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def held_out(seed: int, lower: bool) -> float:
+    """Return the error at R of 60 unseen configurations, in standard deviations; 30 seen, 6 of them at R."""
+    surrogate = load("synthetic:divergence=0")
+    searcher = Mobster(Task(surrogate.space, seed, mode="max", max_t=81), None, "fantasy", 1000)
+    assert surrogate.space is not None
+    points = surrogate.space.sample(90, np.random.default_rng(seed))
+    levels = np.array([3.0, 9.0, 27.0, 81.0])
+    values, _ = surrogate.evaluate(points, levels)
+    searcher.resume(points)
+    for trial in range(30):
+        for place, level in enumerate(levels):
+            if level == 81.0 and trial >= 6:
+                continue
+            if level == 81.0 or lower:
+                searcher.observe(trial, level, float(values[trial, place]))
+    seen = searcher.observations(searcher.known)
+    columns, scaled = searcher.columns(seen.trials, seen.levels), standardize(seen.values)
+    predictor = Predictor(fit(columns, scaled, True), columns, scaled)
+    unseen = np.arange(30, 90)
+    found = predictor.mean(searcher.columns(unseen, np.full(60, 81.0)))
+    scale = np.polyfit(scaled, seen.values, 1)  # back to what the values were
+    return float(np.sqrt(np.square(np.polyval(scale, found) - values[30:, 3]).mean()) / values[30:, 3].std())
+
+
+def test_lower_levels_help_at_r() -> None:
+    errors = np.array([[held_out(seed, lower) for lower in (True, False)] for seed in range(6)])
+    assert np.median(errors[:, 0]) < 0.75 * np.median(errors[:, 1])
+    assert (errors[:, 0] < errors[:, 1]).sum() >= 5
