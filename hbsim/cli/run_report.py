@@ -114,7 +114,8 @@ def _facts(result: RunResult, summary: Mapping[str, object]) -> Any:
 
 def _fact_lines(result: RunResult, summary: dict[str, Any]) -> list[tuple[str, str]]:
     statuses = ("completed", "stopped", "paused", "failed", "running")
-    counts = ", ".join(f"{summary[name]:,} {name}" for name in statuses if summary[name])
+    said = {} if result.why is None else {"running": "interrupted (--resume goes on with them)"}
+    counts = ", ".join(f"{summary[name]:,} {said.get(name, name)}" for name in statuses if summary[name])
     best, has_rungs = _best_trial(result), not result.spec.until_return
     wasted = wasted_text(summary) if has_rungs else ""
     lines = [

@@ -20,15 +20,20 @@ __all__ = ["WAITING", "Glance", "Mishap"]
 
 SILENT: Final = 60.0  # seconds without a report before it is mentioned
 TOLD: Final = ("reach", "fail", "return")  # after these the scheduler is asked again
-ASKED: Final = (*TOLD, "start", "restart", "none")
 WHY: Final = {
     "done": "done",
     "max_reward": "ended: max_reward is reached",
-    "time_out": "ended by time_out",
+    "time_out": "ended: the time limit (--max-time or time_out) is over",
+    "failures": "ended: one trial after the other failed",
     "interrupted": "interrupted",
 }
 RUNG: Final = "the rung waits for its last trials"
-REST: Final = {"promotion": ", nothing promotable", "sha": f", {RUNG}", "hyperband": f", {RUNG}"}
+REST: Final = {
+    "promotion": ", nothing promotable",
+    "pasha": ", nothing promotable",
+    "sha": f", {RUNG}",
+    "hyperband": f", {RUNG}",
+}
 WAITING: Final = "no workers: waiting for a host"
 LEAVING: Final = {PAUSE: "paused, saving", STOP: "stopped, leaving", COMPLETE: "completed, leaving"}
 
@@ -98,7 +103,6 @@ class Glance:
         self._clock = clock
         self._seen = clock()  # when the ledger was at its `now`
         self._in_vain = False  # the scheduler has had no job since it was told something
-        self._opened = False  # a worker has been, and the scheduler not asked since
         self._said: dict[int, float] = {}  # by job: study seconds of its last report
 
     def record(self, record: Record) -> None:
@@ -112,7 +116,6 @@ class Glance:
             self._said.pop(job, None)
         elif kind == "fail":
             self._fail(record)
-        self._opened = kind == "open" or (self._opened and kind not in ASKED)
         if kind in TOLD:
             self._in_vain = False
         elif kind == "none":
@@ -134,9 +137,8 @@ class Glance:
 
     @property
     def ending(self) -> bool:
-        """Whether nothing starts any more although there might be jobs; only right between two events."""
-        over = self._in_vain or self._opened or self.ledger.why is not None
-        return bool(self.team.idle and self.team.jobs) and not over
+        """Whether nothing starts any more although there might be jobs, and what runs is to leave."""
+        return self.ledger.closing and self.ledger.why is None
 
     def name(self) -> str:
         """Say what runs."""
@@ -144,10 +146,11 @@ class Glance:
 
     def trials(self) -> str:
         """Count trials: ``"37 of 100 started: 4 running, 8 paused, 20 stopped, 3 completed, 2 failed"``."""
-        limit, counts = self.scheduler.options.num_trials, self.scheduler.status_counts()
+        limit, counts = self.scheduler.num_trials, self.scheduler.status_counts()
         of = "" if limit is None else f" of {limit:,}"
         names = ("running", "paused", "stopped", "completed", "failed")
-        parts = [f"{counts[name]:,} {name}" for name in names if counts[name]]
+        said = {} if self.ledger.why is None else {"running": "interrupted"}  # nothing runs any more
+        parts = [f"{counts[name]:,} {said.get(name, name)}" for name in names if counts[name]]
         return f"{self.scheduler.started:,}{of} started{': ' if parts else ''}{', '.join(parts)}"
 
     def best(self) -> str:
@@ -246,7 +249,7 @@ class Glance:
             return "the study ends"
         if not self._in_vain:
             return ""
-        options, kind = self.scheduler.options, self.scheduler.type
-        if options.num_trials is None or self.scheduler.started < options.num_trials:
+        limit, kind = self.scheduler.num_trials, self.scheduler.type
+        if limit is None or self.scheduler.started < limit:
             return RUNG
         return f"num_trials reached{REST.get(kind, '')}"

@@ -9,7 +9,7 @@ from typing import Final
 
 from hbsim.executors.local import trial_folder
 from hbsim.live.glance import WAITING, Glance, Mishap
-from hbsim.live.words import hms, near
+from hbsim.live.words import hms, near, number
 from hbsim.runner.ledger import Record
 
 __all__ = ["PlainLines"]
@@ -41,7 +41,7 @@ class PlainLines:
     def __init__(self, glance: Glance, about: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._glance, self._about, self._clock = glance, about, clock
         self._begins = "goes on" if glance.ledger.now else "starts"
-        self._best = glance.ledger.best
+        self._best = self._shown_best()
         self._begun = self._off = False
         self._told_best = self._summed = clock()
         self._trials = ""  # the last summary's
@@ -80,10 +80,15 @@ class PlainLines:
             self._write(f"{glance.name()} {self._begins}, {self._about}, in {near(glance.place.path)}")
 
     def _improve(self, now: bool = False) -> None:
-        best, time = self._glance.ledger.best, self._clock()
-        if best is not self._best and (now or time - self._told_best >= APART):
+        best, time = self._shown_best(), self._clock()
+        if best != self._best and (now or time - self._told_best >= APART):
             self._best, self._told_best = best, time
             self._write(f"best {self._glance.best()}")
+
+    def _shown_best(self) -> tuple[int, str] | None:
+        """Return whose the incumbent is, and its value as it is shown: less is no news."""
+        best = self._glance.ledger.best
+        return None if best is None else (best.trial, number(best.value))
 
     def _tell_workers(self) -> None:
         """Say which workers have come or gone since the last time."""

@@ -105,6 +105,9 @@ class Ledger:
         In order.
     why : str or None
         Why the study is over: done, max_reward, time_out or interrupted. None while it runs.
+    closing : bool
+        Whether nothing starts any more although it might: the study ends. It is in no record; who runs the
+        study says so.
     """
 
     def __init__(self, levels: Sequence[float], mode: str, reward_attr: str) -> None:
@@ -125,6 +128,7 @@ class Ledger:
         self.returned: dict[int, float] = {}
         self.failures: list[tuple[int, str, str]] = []
         self.why: str | None = None
+        self.closing = False
         self._levels = tuple(levels)
         self._sign = 1.0 if mode == "max" else -1.0
         self._capacity = Capacity()

@@ -109,6 +109,18 @@ def test_workers_of_a_lost_host(made, table):
     assert picture[11].endswith(GONE)
 
 
+def test_a_study_that_lost_a_host_does_not_end(made, table):
+    opened(made, 0, 1, 2, 3)
+    for worker in range(4):
+        made.start(worker, 1.0)
+    made.reach(0, 0.5, 2.0)
+    made.gone(0, 2.0)
+    for worker in (2, 3):
+        shut(made, worker, t=31.0)
+        made.fail(worker, GONE, 31.0, kind="lost")
+    assert lines(table)[1].endswith("workers busy 73%")  # worker 0 is to be given a trial that is tried again
+
+
 def test_no_workers(made, table):
     assert lines(table)[1] == "time 0:00:00, no workers: waiting for a host"
     opened(made, 0, 1)

@@ -49,7 +49,7 @@ def test_a_short_study(made, capsys):
         "[0:01:05] best accuracy 0.5: trial 0 at epoch 1, after 0:01:05",
         "[0:01:05] 2 started: 2 running; best accuracy 0.5 (trial 0); workers busy 100%",
         "[0:01:06] failed trial 1 (error): ValueError: [bold]no [31m more; see exp/trials/000001/log.txt",
-        "[0:01:10] 2 started: 1 running, 1 failed; best accuracy 0.5 (trial 0); interrupted",
+        "[0:01:10] 2 started: 1 interrupted, 1 failed; best accuracy 0.5 (trial 0); interrupted",
     ]
 
 
@@ -71,6 +71,17 @@ def test_improvements_have_at_most_a_line_a_second(made, capsys):
     assert 5 <= len(best) <= 6
     made.close("done", 6.0)
     assert read(capsys)[0] == "[0:00:06] best accuracy 0.55: trial 0 at epoch 550, after 0:00:05"
+
+
+def test_improvements_that_cannot_be_seen_have_no_line(made, capsys):
+    watcher = watched(made)
+    job = made.start(0)
+    for step in range(1, 9):
+        made.rows(job, [(step, 1 - 10.0 ** -(step + 2))], 2.0 * step)
+        watcher.tick()
+    best = [line.partition(": ")[0] for line in read(capsys) if "] best " in line]
+    shown = ["0.999", "0.9999", "0.99999", "1"]
+    assert [line.rpartition(" ")[2] for line in best] == shown
 
 
 def test_many_failures_are_counted(made, capsys):

@@ -125,6 +125,7 @@ def test_what_a_held_job_waits_for(tmp_path):
     [
         ("stopping", {}, "num_trials reached"),
         ("fifo", {}, "num_trials reached"),
+        ("pasha", {}, "num_trials reached, nothing promotable"),
         ("promotion", {}, "num_trials reached, nothing promotable"),
         ("sha", {"n": 27}, "num_trials reached, the rung waits for its last trials"),
         ("sha", {"n": 27, "num_trials": None}, "the rung waits for its last trials"),
@@ -146,7 +147,10 @@ def test_the_end_of_a_study_shows_before_its_workers_are_idle(tmp_path):
     made.start(1)
     made.start(2)
     assert row(table, 2) == "2 idle: num_trials reached"
-    made.reach(first, 0.5, 1.0)  # and nobody asks for another job
+    made.reach(first, 0.5, 1.0)
+    assert row(table, 0).endswith("training")
+    assert row(table, 2) == "2 idle"  # nobody has asked yet
+    made.ledger.closing = True
     assert row(table, 0).endswith("leaves at next report")
     assert row(table, 2) == "2 idle: the study ends"
 
@@ -172,7 +176,11 @@ def test_the_head_says_where_the_study_stands(made, monkeypatch):
 
 @pytest.mark.parametrize(
     ("why", "words"),
-    [("done", "done"), ("interrupted", "interrupted"), ("time_out", "ended by time_out")],
+    [
+        ("done", "done"),
+        ("interrupted", "interrupted"),
+        ("time_out", "ended: the time limit (--max-time or time_out) is over"),
+    ],
 )
 def test_at_the_end_only_the_study_is_left(made, why, words):
     table = shown(made, 2)
@@ -181,6 +189,7 @@ def test_at_the_end_only_the_study_is_left(made, why, words):
     made.clock.now += 100
     picture = lines(table)
     assert picture[1].strip() == f"time    0:01:01, {words}"
+    assert picture[2].strip() == "trials  1 of 20 started: 1 interrupted"
     assert not any("worker " in line for line in picture)
 
 

@@ -224,7 +224,7 @@ def picture(ledger: Ledger) -> dict[str, Any]:
         return {name: repr(getattr(stay, name)) for name in sorted(names)}
 
     return {
-        **{name: repr(value) for name, value in vars(ledger).items()},
+        **{name: repr(value) for name, value in vars(ledger).items() if name != "closing"},  # in no record
         "_capacity": {
             name: sorted(value) if isinstance(value, set) else value
             for name, value in vars(ledger._capacity).items()

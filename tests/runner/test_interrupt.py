@@ -56,6 +56,7 @@ def test_out_of_time(study: Study, tenths: int) -> None:
     run = study.run(limits=Limits(time_out=tenths / 10, hang_timeout=HANGS, grace=2.0))
     if not run.scheduler.done:
         assert run.records[-1]["why"] == "time_out"
+        assert run.ledger.closing
     check_cut(run)
     started = [r["t"] for r in run.records if r["e"] in ("start", "restart")]
     assert all(start < tenths / 10 for start in started)
