@@ -13,14 +13,17 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LINKS = ("executors", "surrogates")
 HEAVY = (
     "asyncssh",
+    "botorch",
     "cloudpickle",
     "cryptography",
     "dask",
     "distributed",
     "fsspec",
+    "gpytorch",
     "matplotlib",
     "onnx",
     "onnxruntime",
+    "optuna",
     "polars",
     "psutil",
     "pydantic",
