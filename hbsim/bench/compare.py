@@ -21,7 +21,8 @@ __all__ = ["compare", "run"]
 def compare(plan: Plan, jobs: int | None = None, remote: Remote | None = None) -> Comparison:
     """Simulate every variant of a plan with every seed.
 
-    Trial i has the same configuration, curve, slowness and failures under every variant of the same seed.
+    Trial i has the same configuration, curve, slowness and failures under every variant of the same seed,
+    unless the searcher of one learns, or variants have different searchers: a note says so then.
     The numbers do not depend on `jobs`.
 
     Parameters

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hbsim.bench.statistics import CONFIDENCE
+from hbsim.searchers.plain import plain_options
 
 if TYPE_CHECKING:
     from hbsim.bench.comparison import Comparison
     from hbsim.bench.scores import Budget
+    from hbsim.bench.variants import Variant
 
 __all__ = ["as_dict"]
 
@@ -34,11 +36,18 @@ def as_dict(comparison: Comparison) -> dict[str, object]:
         "confidence": CONFIDENCE,
         "equal_time": _budget(comparison, comparison.time),
         "equal_resource": _budget(comparison, comparison.resource),
-        "variants": [
-            {**row, "type": variants[row["variant"]].type, "options": variants[row["variant"]].options}
-            for row in rows
-        ],
+        "variants": [{**row, **_made(variants[row["variant"]])} for row in rows],
         "notes": comparison.notes,
+    }
+
+
+def _made(variant: Variant) -> dict[str, object]:
+    """Return what a variant is made of."""
+    return {
+        "type": variant.type,
+        "options": variant.options,
+        "searcher": variant.searcher or "random",
+        "search_options": plain_options(variant.search_options),
     }
 
 

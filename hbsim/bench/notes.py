@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from hbsim.bench.pairing import Searching, pairing
+
 if TYPE_CHECKING:
     from hbsim.bench.comparison import Comparison
 
@@ -23,6 +25,7 @@ def notes(comparison: Comparison) -> list[str]:
         *_failed(comparison),
         *_ended_early(comparison),
         *_cut_short(comparison),
+        *pairing([Searching(v.label, v.searcher, v.search_options) for v in comparison.plan.variants]),
         *(note for variant in comparison.plan.variants for note in variant.notes),
         *_unknown_optimum(comparison),
         *_few_seeds(comparison),

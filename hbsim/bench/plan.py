@@ -11,6 +11,7 @@ from typing import Final
 from hbsim.bench.variants import Variant
 from hbsim.core.streams import check_seed
 from hbsim.errors import HbsimWarning, ParameterError
+from hbsim.searchers import ends
 from hbsim.simulation import Cluster, Result
 from hbsim.study import simulate
 from hbsim.surrogates import Surrogate
@@ -62,7 +63,8 @@ class Plan:
         if not self.seeds:
             raise ParameterError("seeds", len(self.seeds), "must be a whole number of at least 1")
         check_seed(self.seeds[0])
-        endless = [v.label for v in self.variants if v.options.get("num_trials") is None]
+        open_ = [v for v in self.variants if v.options.get("num_trials") is None]
+        endless = [v.label for v in open_ if not ends(v.searcher)]
         if self.max_time is None and endless:
             rule = f"is needed, or max_time: without either {endless[0]} has no end"
             raise ParameterError("num_trials", None, rule)
@@ -107,7 +109,14 @@ class Plan:
         return [f"{'; '.join(labels)}: {message}" for message, labels in said.items()]
 
     def _simulate(self, surrogate: Surrogate, variant: int, seed: int, max_time: float | None) -> Result:
-        scheduler = self.variants[variant].make(surrogate.mode, seed)
+        chosen = self.variants[variant]
         return simulate(
-            scheduler, surrogate, seed=seed, cluster=self.cluster, max_time=max_time, replace=self.replace
+            chosen.make(surrogate.mode, seed),
+            surrogate,
+            seed=seed,
+            cluster=self.cluster,
+            searcher=chosen.searcher,
+            max_time=max_time,
+            replace=self.replace,
+            search_options=chosen.search_options,
         )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
+from hbsim.bench.searching import SEARCHER, check_searcher_name, check_taken, taken
 from hbsim.core.factory import build
 from hbsim.core.levels import make_levels
 from hbsim.core.options import TYPES, Options, make_options, meant
@@ -41,6 +42,10 @@ class Variant:
         The options that were set for it, without mode and seed.
     shared : mapping
         Further ones, which several variants have.
+    searcher : str or None
+        Who chooses configurations; None: random search.
+    search_options : mapping
+        Its options.
     notes : tuple of str
         What was chosen for the user, in a line each.
     """
@@ -50,6 +55,8 @@ class Variant:
     own: Mapping[str, Value] = field(default_factory=dict)
     shared: Mapping[str, Value] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    searcher: str | None = None
+    search_options: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def options(self) -> dict[str, Value]:
@@ -90,19 +97,27 @@ class Variant:
 
 
 def make_variants(
-    variants: Sequence[str], vary: Sequence[str] = (), shared: Mapping[str, Value | None] | None = None
+    variants: Sequence[str],
+    vary: Sequence[str] = (),
+    shared: Mapping[str, Value | None] | None = None,
+    searcher: str | None = None,
+    search_options: Mapping[str, object] | None = None,
 ) -> tuple[Variant, ...]:
     """Make variants from text.
 
     Parameters
     ----------
     variants : sequence of str
-        Each ``TYPE[,OPTION=VALUE...]``.
+        Each ``TYPE[,OPTION=VALUE...]``; ``searcher`` is an option of all types.
     vary : sequence of str
         Each ``OPTION=VALUE,VALUE,...``. Every variant whose type takes the option, and that does not
         set it itself, is taken once with each value; with several, once with each combination.
     shared : mapping
         Options of every variant whose type takes them and that does not set them; None: not given.
+    searcher : str, optional
+        Of every variant that does not name one; by default random search.
+    search_options : mapping, optional
+        Options of every variant whose searcher takes them.
 
     Returns
     -------
@@ -121,10 +136,13 @@ def make_variants(
     parsed = [_parse_variant(text) for text in variants]
     _check_used(grid, parsed)
     made = [
-        complete(label(type, own), type, own, given)
+        _searching(
+            complete(label(type, own), type, _without(own), given), own, searcher, search_options or {}
+        )
         for type, first in parsed
         for own in _combinations(type, first, grid)
     ]
+    check_taken([variant.searcher for variant in made], search_options or {})
     _check_different(made)
     return tuple(made)
 
@@ -143,10 +161,11 @@ def _parse_variant(text: str) -> tuple[str, dict[str, Value]]:
         if name in options:
             raise ParameterError("variant", text, f"{name} must not be given twice")
         _check_own("variant", text, name)
-        if name not in TYPES[type]:
-            rule = f"{name!r} is no option of type {type!r}.{nearest(name, TYPES[type])}"
+        known = (SEARCHER, *TYPES[type])
+        if name not in known:
+            rule = f"{name!r} is no option of type {type!r}.{nearest(name, known)}"
             raise ParameterError("variant", text, rule)
-        options[name] = _typed(value)
+        options[name] = check_searcher_name("variant", text, value) if name == SEARCHER else _typed(value)
     return type, options
 
 
@@ -163,10 +182,13 @@ def _parse_grid(vary: Iterable[str]) -> dict[str, list[Value]]:
         if len(set(parts)) < len(parts):
             raise ParameterError("vary", text, "a value must not be given twice")
         _check_own("vary", text, name)
-        names = {option for options in TYPES.values() for option in options}
+        names = {SEARCHER, *(option for options in TYPES.values() for option in options)}
         if name not in names:
             raise ParameterError("vary", text, f"{name!r} is no option of a scheduler.{nearest(name, names)}")
-        grid[name] = [_typed(part) for part in parts]
+        is_searcher = name == SEARCHER
+        grid[name] = [
+            check_searcher_name("vary", text, part) if is_searcher else _typed(part) for part in parts
+        ]
     return grid
 
 
@@ -193,7 +215,7 @@ def _typed(text: str) -> Value:
 
 def _check_used(grid: Mapping[str, list[Value]], parsed: Iterable[tuple[str, Mapping[str, Value]]]) -> None:
     for name, values in grid.items():
-        if not any(name in TYPES[type] and name not in own for type, own in parsed):
+        if not any(name in (SEARCHER, *TYPES[type]) and name not in own for type, own in parsed):
             text = f"{name}={','.join(map(_written, values))}"
             raise ParameterError("vary", text, f"no variant takes {name} and leaves it open")
 
@@ -201,7 +223,8 @@ def _check_used(grid: Mapping[str, list[Value]], parsed: Iterable[tuple[str, Map
 def _combinations(
     type: str, own: Mapping[str, Value], grid: Mapping[str, list[Value]]
 ) -> list[dict[str, Value]]:
-    open_ = {name: values for name, values in grid.items() if name in TYPES[type] and name not in own}
+    known = (SEARCHER, *TYPES[type])
+    open_ = {name: values for name, values in grid.items() if name in known and name not in own}
     products = itertools.product(*open_.values())
     return [{**own, **dict(zip(open_, values, strict=True))} for values in products]
 
@@ -229,6 +252,19 @@ def complete(label: str, type: str, own: Mapping[str, Value], given: Mapping[str
     return variant
 
 
+def _without(own: Mapping[str, Value]) -> dict[str, Value]:
+    return {name: value for name, value in own.items() if name != SEARCHER}
+
+
+def _searching(
+    variant: Variant, own: Mapping[str, Value], searcher: str | None, options: Mapping[str, object]
+) -> Variant:
+    """Give a variant its searcher, and those options that this one takes."""
+    chosen = own.get(SEARCHER, searcher)
+    name = None if chosen is None else str(chosen)
+    return replace(variant, searcher=name, search_options=taken(name, options))
+
+
 def _with_size(variant: Variant) -> Variant:
     """Give successive halving as many trials as leave one at the top: eta^K, rounded up."""
     o = replace(variant, shared={**variant.shared, "n": 1}).checked()
@@ -239,9 +275,9 @@ def _with_size(variant: Variant) -> Variant:
 
 
 def _check_different(variants: Sequence[Variant]) -> None:
-    seen: dict[Options, str] = {}
+    seen: dict[tuple[Options, str], str] = {}
     for variant in variants:
-        options = variant.checked()
+        options = variant.checked(), variant.searcher or "random"
         if options in seen:
             rule = f"has the same options as {seen[options]}; give each variant once"
             raise ParameterError("variant", variant.label, rule)

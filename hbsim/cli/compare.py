@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
@@ -14,9 +15,10 @@ import typer
 
 from hbsim.cli.command import command_line, grouped, say
 from hbsim.cli.compare_curves import loader
-from hbsim.cli.compare_options import GridOptions, SharedOptions
+from hbsim.cli.compare_options import GridOptions, SearchOptions, SharedOptions
 from hbsim.cli.options import ClusterOptions, FileOptions, SurrogateName
 from hbsim.cli.remote_options import REMOTE, RemoteOptions
+from hbsim.cli.search_options import search_options
 
 if TYPE_CHECKING:
     from hbsim.bench import Comparison, Plan, Remote
@@ -32,6 +34,7 @@ def compare(
     ctx: typer.Context,
     *,
     shared: SharedOptions,
+    search: SearchOptions,
     grid: GridOptions,
     surrogate: SurrogateName = "digits",
     files: FileOptions,
@@ -45,12 +48,14 @@ def compare(
 ) -> None:
     r"""Compare variants of schedulers, over seeds, at equal simulated time and at equal resource.
 
-    Every variant runs with the same seeds, which give trial i the same configuration, curve and luck. The
-    incumbent, the best value so far at any level, is scored by what it shows at R.
+    Every variant runs with the same seeds, which give trial i the same configuration, curve and luck; not the
+    same configuration where searchers learn, or differ. The incumbent, the best value so far at any level, is
+    scored by what it shows at R.
 
     For example:
       hbsim compare --variant stopping --variant promotion --vary brackets=1,3 --trials 500 --max-time 300 \
         --surrogate synthetic
+      hbsim compare --variant promotion --vary searcher=random,sobol,gp --trials 100 --surrogate synthetic
       hbsim compare --variant promotion --variant fifo --vary reduction_factor=2,3,4 --max-t 81 --trials 500 \
         --surrogate digits --workers 32 --seeds 20 --out comparison
     """
@@ -62,7 +67,7 @@ def compare(
     with _folder(out, force) as folder:
         curves = files.load(surrogate)
         load, remote = loader(surrogate, files, curves, remote)
-        plan = _plan(shared, grid, load, cluster, curves)
+        plan = _plan(shared, search, grid, load, cluster, curves)
         request["cluster"] = plan.cluster.as_dict()
         comparison = _run(plan, curves, grid.jobs, remote)
         if folder is not None:
@@ -91,20 +96,25 @@ def _folder(out: Path | None, force: bool) -> Iterator[Path | None]:
 
 def _plan(
     shared: SharedOptions,
+    search: SearchOptions,
     grid: GridOptions,
     load: Callable[[], Surrogate],
     cluster: ClusterOptions,
     curves: Surrogate,
 ) -> Plan:
     from hbsim.bench import Plan, make_variants
+    from hbsim.bench.located import located
 
     options = asdict(shared)
     variants, vary = options.pop("variant"), options.pop("vary") or []
+    found = search_options(search.search_option, search.points)
+    if isinstance(constraint := found.get("constraints"), str):
+        found["constraints"] = located(constraint, os.getcwd())  # for processes elsewhere
     if options["max_t"] is None:
         top = curves.max_resource
         options["max_t"] = int(top) if top == int(top) else top
     return Plan(
-        make_variants(variants, vary, {**options, "num_trials": grid.trials}),
+        make_variants(variants, vary, {**options, "num_trials": grid.trials}, search.searcher, found),
         load,
         range(grid.seed, grid.seed + grid.seeds),
         cluster.make(),

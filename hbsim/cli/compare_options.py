@@ -8,8 +8,9 @@ from typing import Annotated, Final
 import typer
 
 from hbsim.cli.fields import flag, number, whole, word
+from hbsim.cli.options import POINTS, SEARCH_OPTION, SEARCHER
 
-__all__ = ["GridOptions", "SharedOptions"]
+__all__ = ["GridOptions", "SearchOptions", "SharedOptions"]
 
 VARIANTS: Final = "Variants"
 STUDIES: Final = "Studies"
@@ -25,7 +26,8 @@ class SharedOptions:
             "--variant",
             metavar="TYPE[,OPTION=VALUE...]",
             rich_help_panel=VARIANTS,
-            help="stopping, promotion, sha, hyperband, pasha, median or fifo, with options; once for each.",
+            help="stopping, promotion, sha, hyperband, pasha, median or fifo, with options; once for each. "
+            "searcher=NAME is one too.",
         ),
     ]
     vary: Annotated[
@@ -65,6 +67,18 @@ class SharedOptions:
             help="Whole units of the resource, or any (default: int).",
         ),
     ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """The searcher of all variants that do not name one, and options of those that take them."""
+
+    searcher: Annotated[str | None, word("--searcher", panel=VARIANTS, metavar="NAME", help=SEARCHER)] = None
+    search_option: Annotated[
+        list[str] | None,
+        typer.Option("--search-option", metavar="NAME=VALUE", rich_help_panel=VARIANTS, help=SEARCH_OPTION),
+    ] = None
+    points: Annotated[str | None, word("--points", panel=VARIANTS, metavar="FILE.json", help=POINTS)] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hbsim.surrogates import Surrogate
 
 __all__ = [
+    "POINTS",
     "SEARCHER",
     "SEARCH_OPTION",
     "ClusterOptions",
@@ -33,6 +34,7 @@ STUDY: Final = "Study"
 SEARCHER: Final = (
     "Chooses configurations: random (default), grid, sobol, lhs, tpe, bohb, gp, mobster, optuna:NAME."
 )
+POINTS: Final = "A list of configurations, each an object by name, that come first."
 SEARCH_OPTION: Final = (
     "An option of the searcher, as JSON, or else text; once for each: points=3, constraints=FILE.py:NAME."
 )
@@ -156,7 +158,7 @@ class StudyOptions:
             "--points",
             panel=STUDY,
             metavar="FILE.json",
-            help="A list of configurations, each an object by name, that come first.",
+            help=POINTS,
         ),
     ] = None
 

@@ -8,6 +8,7 @@ from hbsim.searchers.factory import (
     learns,
     limit_trials,
     make_searcher,
+    takes,
 )
 from hbsim.searchers.first import FirstPoints
 from hbsim.searchers.protocol import Searcher
@@ -28,4 +29,5 @@ __all__ = [
     "learns",
     "limit_trials",
     "make_searcher",
+    "takes",
 ]

@@ -16,7 +16,7 @@ from hbsim.searchers.given import first_points
 from hbsim.searchers.protocol import Searcher
 from hbsim.searchers.task import Task
 
-__all__ = ["SEARCHERS", "about", "check_searcher", "ends", "learns", "limit_trials", "make_searcher"]
+__all__ = ["SEARCHERS", "about", "check_searcher", "ends", "learns", "limit_trials", "make_searcher", "takes"]
 
 
 class Kind(NamedTuple):
@@ -194,10 +194,26 @@ def ends(searcher: object) -> bool:
     return searcher == "grid" if isinstance(searcher, str) else getattr(searcher, "limit", None) is not None
 
 
+def takes(name: str | None) -> tuple[str, ...]:
+    """Return the options that the searcher of this name takes; None is random search.
+
+    Raises
+    ------
+    ParameterError
+        There is no such searcher.
+    """
+    check_name(name := name or "random")
+    return _known(name, _maker(name))
+
+
+def _known(name: str, make: Callable[..., Searcher]) -> tuple[str, ...]:
+    own = [p.name for p in inspect.signature(make).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return (*COMMON, *(["maxt_pending"] if learns(name) else []), *own)
+
+
 def _check_known(name: str, make: Callable[..., Searcher], options: Mapping[str, object]) -> None:
     """Check that all options are some of a searcher's."""
-    own = [p.name for p in inspect.signature(make).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    known = [*COMMON, *(["maxt_pending"] if learns(name) else []), *own]
+    known = _known(name, make)
     for option, value in options.items():
         if option not in known:
             rule = f"is no option of the searcher {name}; it takes {', '.join(known)}."
