@@ -92,6 +92,7 @@ class Agent:
         self.said: list[dict[str, Any]] = []
         self.lines: list[bytes] = []
         self.acknowledges, self.room = True, 1 << 20
+        self.beats = 0  # that were answered
         self.lease = lease
         self.peers: list[Agent] = []  # that have to be kept alive meanwhile
         self._inbox, self._outbox = wire.Inbox(), wire.Outbox()
@@ -177,6 +178,7 @@ class Agent:
         for body in self._inbox.take(lines):
             if body["m"] == "beat":
                 self._clock = body["clock"]
+                self.beats += 1
                 self._outbox.acknowledge(body["ack"], time.monotonic())
             else:
                 self.said.append(body)
@@ -193,6 +195,10 @@ class Agent:
                 self.listen(lambda file=file: file.exists() and file.read_text())
                 found += [int(word) for word in file.read_text().split()]
         return [self.process.pid, *self.servers(), *found]
+
+    def trial_pids(self) -> list[int]:
+        """Return the processes of trials that run."""
+        return [child.pid for server in self.servers() for child in psutil.Process(server).children()]
 
     def servers(self) -> list[int]:
         return [child.pid for child in psutil.Process(self.process.pid).children()]

@@ -353,3 +353,48 @@ def test_what_is_not_acknowledged_is_said_again(agent):
     one.listen(lambda: len([line for line in one.lines if b'"ended"' in line]) == 2)
     assert sum(b'"ready"' in line for line in one.lines) >= 2
     assert not [body for body in one.said if body["m"] == "ended"]
+
+
+FLOOD = """
+import hbsim
+
+@hbsim.args(mode=hbsim.Choice("plain", "hold", "chatty"))
+def train_fn(args, reporter):
+    for epoch in range(1, 10**9):
+        reporter(epoch=epoch, loss=1.0 / epoch)
+"""
+
+
+def test_trials_wait_while_too_much_is_not_acknowledged_and_can_still_be_stopped(agent):
+    one = agent(train=FLOOD)
+    one.acknowledges, one.room = False, 100_000
+    one.until("ready")
+    one.start(0, 3)
+    one.until("said")
+    quiet = 0
+    while quiet < 10:  # beats are answered all the time, and soon nothing else is said
+        before, one.beats = len(one.said), 0
+        one.listen(lambda: one.beats >= 1)
+        quiet = quiet + 1 if len(one.said) == before else 0
+        # What it had read of the trial when it was too much.
+        assert sum(map(len, set(one.lines))) < one.room + 2 * (1 << 18)
+    pid = one.trial_pids()[0]
+    one.order("kill", job=0, reason="enough")
+    assert one.until("ended")["reason"] == "enough"  # it comes though nothing else does
+    assert not alive(pid)
+
+
+def test_a_trial_that_had_to_wait_goes_on_and_hears_that_it_is_to_leave(agent):
+    one = agent(train=FLOOD)
+    one.acknowledges, one.room = False, 100_000
+    one.until("ready")
+    one.start(0, 3)
+    one.until("said")
+    begun = time.monotonic()
+    one.listen(lambda: time.monotonic() > begun + 1.0)
+    one.order("leave", job=0, save=False)
+    one.acknowledges = True
+    ended = one.until("ended")
+    assert (ended["kind"], ended["left"]) == (None, True)
+    rows = [row for body in (*one.said, ended) if "rows" in body for row in body["rows"]]
+    assert [row[2] for row in rows] == [rows[0][2] + number for number in range(len(rows))]

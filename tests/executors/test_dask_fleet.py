@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from itertools import combinations
+from math import inf
 from random import Random
 from typing import Any
 
@@ -11,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hbsim.executors.dask.agents import ROOM
 from hbsim.executors.dask.depots import Depots
-from hbsim.executors.dask.fleet import Fleet
+from hbsim.executors.dask.fleet import ALL_ROOM, Fleet
 from hbsim.executors.dask.pools import Pools
 from hbsim.runner.workers import Ended, Opened, Said, Shut, Task
 from tests.doubles.fake_agents import FakeCluster
@@ -317,3 +320,70 @@ def test_a_trial_that_reports_wrongly_costs_its_host_nothing(reported: bool) -> 
     else:
         assert fleet.fatal is not None
         assert fleet.fatal.field == "reward_attr"
+
+
+def told(fleet: Fleet, name: str) -> list[dict[str, Any]]:
+    """Return what an agent was told of what was heard, but for beats; it is sent now."""
+    agent = fleet.agents[name]
+    lines, agent.outgoing = agent.outgoing, []
+    bodies = [json.loads(line)["b"] for line in lines]
+    return [body for body in bodies if body["o"] == "heard"]
+
+
+def test_agents_share_what_may_be_on_its_way_and_much_is_acknowledged_at_once() -> None:
+    fleet = Fleet(Pools(None, None), Depots(False, {}, {}), LEASE)
+    fleet.begin()
+    cluster = FakeCluster(fleet, Random(1), LEASE, 0.0, 0.0)
+    agents = [cluster.add(f"h{number}", 1) for number in range(2)]
+    cluster.step(2)
+    room = fleet.room()
+    assert room == ALL_ROOM // 2
+
+    note = {"m": "note", "text": "x" * (room // 10)}
+    heard = []
+    for _ in range(10):
+        fleet.heard(agents[0].name, agents[0].address, agents[0].outbox.put(note, 0.0), cluster.now)
+        heard += told(fleet, agents[0].name)
+    assert [body["ack"] for body in heard] == [5, 8, 11]  # after each third: a quarter of the room
+    assert {body["room"] for body in heard} == {room}
+    assert told(fleet, agents[1].name) == []  # it has said little: a beat will do
+
+    fleet.given(3 * ALL_ROOM // 4)
+    assert fleet.room() == room // 4
+    fleet.given(ALL_ROOM // 4)
+    assert fleet.room() == 0  # the runner is held up
+    cluster.step(2)
+    assert {agent.room for agent in fleet.agents.values()} == {0}
+    fleet.taken(ALL_ROOM // 2, cluster.now)
+    fleet.taken(ALL_ROOM // 2, cluster.now)  # the same is not said twice
+    assert [body["room"] for body in told(fleet, agents[1].name)] == [room // 2]
+    for number in range(2, 100):
+        cluster.add(f"h{number}", 1)
+    cluster.step(2)
+    assert fleet.room() == ROOM  # each may say something
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_lost_host_is_told_of_before_its_lease_is_over(count: int) -> None:
+    fleet = Fleet(Pools(None, {"num_cpus": 1}), Depots(False, {}, {}), LEASE)
+    fleet.begin()
+    cluster = FakeCluster(fleet, Random(1), LEASE, 0.01, 0.0)
+    agent = cluster.add("gpu2", 2)
+    cluster.step(2)
+    for job in range(count):
+        fleet.start(job, Task(job, job, 0, 0.0, 99.0, [0.5], 1), cluster.now)
+    cluster.step(1)
+    agent.stopped_until = inf  # it cannot say that anything has ended
+    fleet.worker_removed(agent.address, cluster.now)
+    cluster.step(0.1)
+    (note,) = fleet.todo.notes
+    begin, _, rest = note.partition(" in ")
+    seconds, _, end = rest.partition(" s ")
+    fate = ("its trial counts", "it is") if count == 1 else ("its 2 trials count", "they are")
+    assert begin == f"gpu2 is gone (Dask lost its worker); {fate[0]} as lost"
+    assert end == f"unless {fate[1]} heard of"
+    told = cluster.now
+    cluster.step(2 * LEASE)
+    lost = [when for when, message in cluster.messages if isinstance(message, Ended)]
+    assert lost == [pytest.approx(told + int(seconds), abs=0.7)] * count
+    assert len(fleet.todo.notes) == 1
