@@ -49,6 +49,8 @@ class AgentState:
         Why nothing is sent to it any more; its jobs may run until its lease is over.
     guessed : bool
         Whether that is a guess, and its Dask worker may still say how it ended.
+    told : bool
+        Whether people were told that its trials may be lost.
     ahead : float
         How far the controller's clock is ahead of the agent's monotonic clock.
     room : int
@@ -67,6 +69,7 @@ class AgentState:
     joined: bool = False
     gone: str | None = None
     guessed: bool = False
+    told: bool = False
     ahead: float = 0.0
     room: int = ROOM
     _taken: int = 0  # bytes that it has said since it was told what was heard
@@ -156,7 +159,20 @@ class AgentState:
 
     def over(self, now: float, lease: float) -> bool:
         """Whether everything that ran on it must have ended by now, by its lease."""
+        return self._rest(now, lease) < 0
+
+    def _rest(self, now: float, lease: float) -> float:
+        """Return the seconds until then, at most."""
         if self._clock is None:  # the lease that an agent begins with; it ran nothing
-            return now - self.born > lease + MARGIN
+            return lease + MARGIN - (now - self.born)
         # Its clock was at `_clock` before the answer came: by now it is at least at this.
-        return self._clock + (now - self._heard) > self._until + MARGIN
+        return self._until + MARGIN - (self._clock + (now - self._heard))
+
+    def loss(self, now: float, lease: float) -> str:
+        """Say what becomes of what ran on it, now that it is gone."""
+        count, seconds = len(self.jobs), f"{max(0.0, self._rest(now, lease)):.0f} s"
+        if count == 1:
+            fate = f"its trial counts as lost in {seconds} unless it is heard of"
+        else:
+            fate = f"its {count} trials count as lost in {seconds} unless they are heard of"
+        return f"{self.host} is gone ({self.gone}); {fate}"
