@@ -64,6 +64,8 @@ class Controller:
         Once it is open.
     failure : BaseException or None
         What ended a background task: to be raised.
+    discards : bool
+        Whether the study has come to nothing, and hosts are to remove all that they have of it.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Controller:
     ) -> None:
         self.plan, self.pools = plan, pools
         self.failure: BaseException | None = None
+        self.discards = False
         self.fleet = Fleet(pools, Depots(plan.url is not None, {}, {}), plan.options.lease)
         self._say, self._news = say, news
         self._stack = AsyncExitStack()
@@ -404,8 +407,8 @@ class Controller:
 
         async def end(address: str) -> None:
             with suppress(LinkError):
-                clean = self._kept is not None and self.depots.spent(address, self._kept)
-                about = {"clean": clean, "timeout": CLOSING * 0.8}
+                spent = self._kept is not None and self.depots.spent(address, self._kept)
+                about = {"clean": spent or self.discards, "timeout": CLOSING * 0.8}
                 if "error" not in await self._ask(address, "close", **about):
                     ended.add(address)
 

@@ -162,6 +162,10 @@ class DaskWorkers:
         self._warn()
         return brought
 
+    def discard(self) -> None:
+        """Have hosts remove all that they have of the study at the end: it has come to nothing."""
+        self._controller.discards = True
+
     def close(self) -> None:
         """End what runs, and the cluster if it was started here. May be called twice."""
         if self._closed:

@@ -68,6 +68,10 @@ def _nothing(trials: Sequence[int]) -> None:
     """Bring nothing: all is in the study's folder already."""
 
 
+def _nowhere() -> None:
+    """Remove nothing: there is nothing beside the study's folder."""
+
+
 @dataclass(frozen=True, slots=True)
 class Crew:
     """The workers of a study, and what there is to know of them beside.
@@ -84,6 +88,8 @@ class Crew:
         Brings checkpoints of these trials into the study's folder.
     prune : callable or None
         Told of trials whose checkpoints and files are of no more use anywhere.
+    discard : callable
+        Has hosts remove all that they have of the study when it is closed: it has come to nothing.
     """
 
     workers: Startable
@@ -91,6 +97,7 @@ class Crew:
     hosts: Callable[[], str] | None = None
     gather: Callable[[Sequence[int]], None] = _nothing
     prune: Callable[[int], None] | None = None
+    discard: Callable[[], None] = _nowhere
 
 
 def check_executor(executor: Executor) -> Dask | None:
@@ -187,7 +194,7 @@ def make_crew(
         if there.gather(trials):
             note.end()
 
-    return Crew(there, lambda: there.slots, there.hosts, gather, there.prune)
+    return Crew(there, lambda: there.slots, there.hosts, gather, there.prune, there.discard)
 
 
 def _slots(workers: int | None, resource: Mapping[str, object] | None) -> list[Slot]:

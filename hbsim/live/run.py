@@ -160,6 +160,9 @@ def run(
         note.bring_home(None if dask is None else dask.storage, teller(progress))
         crew = make_crew(training, dask, workers, resource, note, teller(progress))
         stack.callback(crew.workers.close)
+        unused = stack.enter_context(ExitStack())
+        if not resume:
+            unused.callback(crew.discard)  # unless it begins: what is refused leaves nothing on hosts
         crew.workers.launch()  # it loads the function while this process loads it, too, for its search space
         reported = (time_attr, reward_attr, until_return)
         study = Study(train, target, scheduler, seed, searcher, search_options, *reported, given)
@@ -168,6 +171,7 @@ def run(
         crew.workers.prepare()
         journal, standing = study.open(place, resume, fsync, "local" if dask is None else "dask")
         stack.enter_context(journal)
+        unused.pop_all()
         note.begin(None if dask is None else dask.storage, scheduler)
         keeper = Keeper(keep, place.trials, scheduler, standing.ledger, crew.prune)
         if resume:
@@ -188,6 +192,7 @@ def run(
             )
         except ParameterError:
             if not resume and not standing.ledger.reports:
+                crew.discard()  # also on hosts
                 crew.workers.close()
                 journal.close()
                 place.discard()  # what was asked for cannot be: nothing has been learnt

@@ -61,6 +61,7 @@ def refused(study: Study, *words: str) -> None:
         assert word in lines[0]
     assert not list(traces(study.traces))
     assert not study.exp.exists()
+    assert not list((study.folder / "work").glob("*"))
     eventually(lambda: not left(study.folder), f"an end of {left(study.folder)}")
 
 
@@ -135,3 +136,18 @@ def test_trials_that_end_badly(study: Study) -> None:
         assert words in reason
     assert not study.records("shut")
     check_nothing_is_left(study)
+
+
+def test_a_study_that_was_resumed_keeps_what_its_hosts_have(study: Study) -> None:
+    """What is refused then may be asked for in another way: there are checkpoints of trials that paused."""
+    host(study, "blind")
+    study.start(seconds=0.3)
+    study.reach(3)
+    study.processes[-1].kill()
+    study.wait()
+    before = sorted(path.name for path in (study.folder / "work").glob("*/trials/*"))
+    assert before
+    study.resume("--num-gpus", "1")
+    assert study.wait() == 2
+    assert "GPU" in study.log
+    assert sorted(path.name for path in (study.folder / "work").glob("*/trials/*")) == before
