@@ -62,6 +62,7 @@ class _Server:
     def serve(self) -> NoReturn:
         """Load the function, and run jobs until the controller is gone."""
         proc.adopt_orphans()
+        status = 0
         # Ctrl-C is the controller's. Handlers, for what is ignored stays so in every process that is started.
         for number in _HANDLED:
             signal.signal(number, _nothing)
@@ -74,8 +75,9 @@ class _Server:
                 self._forget_lease()
         except BaseException:
             traceback.print_exc()
+            status = 1
         self._processes.kill_all()
-        os._exit(0)
+        os._exit(status)
 
     def _load(self) -> bool:
         before = time.monotonic()
@@ -84,6 +86,11 @@ class _Server:
                 self._warm_up()
         except ParameterError as error:
             self._lines.say(fatal(error))
+            return False
+        except (Exception, SystemExit) as error:  # whatever a library that is broken here raises
+            traceback.print_exc()
+            rule = f"must load in a process of its own; {_last_words(error)}"
+            self._lines.say(fatal(ParameterError("train", label_of(self._setup["train"]), rule)))
             return False
         for name in self._setup["unset"]:  # they were for the import
             os.environ.pop(name, None)
@@ -197,6 +204,13 @@ class _Server:
         except BaseException:
             traceback.print_exc()
         os._exit(1)
+
+
+def _last_words(error: BaseException) -> str:
+    """Return an error in one line, and where it was raised."""
+    text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else text
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:

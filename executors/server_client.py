@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from hbsim.errors import OutputError, ParameterError
 from hbsim.executors import proc
+from hbsim.executors.target import label_of
 from hbsim.executors.threads import thread_variables
 
 __all__ = ["ENTRY", "NotLoaded", "Server"]
@@ -88,7 +89,7 @@ class Server:
     ) -> None:
         self.dead = False
         self.ready: float | None = None
-        self._label = f"{train.get('file', train.get('module', ''))}:{train['name']}".lstrip(":")
+        self._label = label_of(train)
         self._pids: dict[int, int] = {}
         self._buffer = b""
         self._closed = False

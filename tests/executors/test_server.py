@@ -189,6 +189,18 @@ def test_a_file_that_does_not_load(serve, capfd, train, rule):
     assert "Traceback" not in capfd.readouterr().err
 
 
+def test_a_broken_library_says_where(serve, tmp_path, capfd):
+    """The function imports it when it is called; the server loads it beforehand."""
+    (tmp_path / "torch.py").write_text("x = 1\nraise OSError('libcuda.so.1: no such\\nfile')\n")
+    serving = serve(TRAIN.replace("    ", "    import torch\n    ", 1), ready=False)
+    with pytest.raises(ParameterError) as caught:
+        serving.server.wait_ready()
+    said = f"OSError: libcuda.so.1: no such file ({tmp_path / 'torch.py'}, line 2)"
+    assert caught.value.rule == f"must load in a process of its own; {said}"
+    assert str(tmp_path / "train.py") in str(caught.value.value)
+    assert "Traceback" in capfd.readouterr().err
+
+
 def test_a_file_that_does_not_load_where_jobs_load_it(serve):
     serving = serve("raise ValueError('no data')\n", start="spawn")
     job = serving.run("pass")
