@@ -11,12 +11,10 @@ from typing import Final
 
 import torch
 from botorch.models import SingleTaskGP
-from botorch.models.utils.gpytorch_modules import (
-    get_covar_module_with_dim_scaled_prior,
-    get_gaussian_likelihood_with_lognormal_prior,
-)
+from botorch.models.utils.gpytorch_modules import get_gaussian_likelihood_with_lognormal_prior
 from botorch.optim.fit import fit_gpytorch_mll_scipy
 from gpytorch import settings
+from gpytorch.constraints import GreaterThan
 from gpytorch.kernels import ConstantKernel, Kernel, MaternKernel, ScaleKernel
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
@@ -65,11 +63,12 @@ class Fit:
 
 
 def fit(columns: Floats, values: Floats, levelled: bool) -> Fit:
-    """Fit a kernel's hyperparameters: the maximum a posteriori, from where the priors have their modes.
+    """Fit a kernel's hyperparameters: the maximum a posteriori, climbed to from the priors' modes.
 
-    Without levels the covariance is a Matern-5/2 with a length scale a column; its prior grows with the
-    dimension (Hvarfner et al., "Vanilla Bayesian Optimization Performs Great in High Dimensions", 2024), as
-    BoTorch has it. With levels it is
+    Without levels the covariance is a Matern-5/2 with a length scale a column, whose prior grows with the
+    dimension (Hvarfner et al., "Vanilla Bayesian Optimization Performs Great in High Dimensions", 2024). It is
+    narrower than theirs: where the values at low levels are noisy, long scales would win, and with them the
+    corner that the first few values point to. With levels it is
 
         k((x, r), (x', r')) = k_m(r, r') + k_x(x, x') (c + k_r(r, r'))
 
@@ -116,14 +115,27 @@ def _fit(model: SingleTaskGP) -> None:
 
 
 def _kernel(width: int, levelled: bool) -> Kernel:
-    over_x = get_covar_module_with_dim_scaled_prior(
-        width, use_rbf_kernel=False, active_dims=list(range(width))
-    )
+    over_x = _over_columns(width)
     if not levelled:
         return over_x
     shared = ConstantKernel(constant_prior=LogNormalPrior(log(0.5), 1.0))
     shared.initialize(constant=torch.tensor([0.5]))
     return over_x * (shared + _over_levels(width, 0.3)) + _over_levels(width, 0.5)
+
+
+def _over_columns(width: int) -> Kernel:
+    """Return a Matern-5/2 with a length scale a column.
+
+    In k dimensions points are sqrt(k) times as far apart as in one, so the prior grows with that.
+    """
+    prior = LogNormalPrior(log(0.5) + 0.5 * log(width / 3), 0.6)
+    return MaternKernel(
+        nu=2.5,
+        ard_num_dims=width,
+        active_dims=list(range(width)),
+        lengthscale_prior=prior,
+        lengthscale_constraint=GreaterThan(0.025, transform=None, initial_value=prior.mode),
+    )
 
 
 def _over_levels(place: int, scale: float) -> Kernel:

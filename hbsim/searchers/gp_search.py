@@ -64,7 +64,7 @@ class GaussianSearch(ModelBased):
     task : Task
         As for `ModelBased`.
     num_init : int, optional
-        How many trials are random; by default twice the dimension, from 5 to 20. 1 or more.
+        How many trials are random; by default twice the dimension, from 8 to 20. 1 or more.
     pending : "fantasy" or "liar"
         What is assumed of evaluations that are under way: the posterior mean, or the mean of the values.
     max_observations : int
@@ -220,7 +220,7 @@ def _whole(name: str, value: object, least: int) -> int:
 def _check_init(num_init: int | None, task: Task) -> int:
     if num_init is not None:
         return _whole("num_init", num_init, 1)
-    return 0 if task.space is None else min(20, max(5, 2 * task.space.dimension))
+    return 0 if task.space is None else min(20, max(8, 2 * task.space.dimension))
 
 
 def _need_botorch(name: str) -> None:

@@ -9,7 +9,7 @@ Event = tuple[Any, ...]
 
 
 class NaiveObserved:
-    """A list of what happened: suggested; pending, trial, level; observed, trial, level, value; forgot, trial."""
+    """What happened: suggested; pending, trial, level; observed, trial, level, value; forgot, trial."""
 
     def __init__(self, mode: str) -> None:
         self.sign = 1 if mode == "max" else -1

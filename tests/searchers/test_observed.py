@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.searchers.observed import Observed
-
-from ..doubles.naive_observed import NaiveObserved
+from tests.doubles.naive_observed import NaiveObserved
 
 LEVELS = st.sampled_from([1.0, 3.0, 9.0])
 TRIALS = st.integers(0, 4)
