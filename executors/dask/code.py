@@ -5,17 +5,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 from hbsim.errors import ParameterError
 from hbsim.executors.dask.code_files import find_module, project_entries, project_files, read_files
 from hbsim.executors.dask.code_place import VERSION, digest_of, localise, needs_trust, python_version
 from hbsim.executors.target import label_of
 
-__all__ = ["localise", "make_bundle", "needs_trust"]
+__all__ = ["localise", "make_bundle", "needs_trust", "with_neighbour"]
+
+_MISSING: Final = re.compile(r"No module named '(\w+)")
 
 
 def make_bundle(target: Mapping[str, Any], send: str = "file") -> dict[str, Any]:
@@ -55,6 +58,18 @@ def make_bundle(target: Mapping[str, Any], send: str = "file") -> dict[str, Any]
         "files": [_pack(name, contents[name] if sent else None, contents[name]) for name in names],
     }
     return {**bundle, "digest": digest_of(bundle)}
+
+
+def with_neighbour(problem: str, bundle: Mapping[str, Any]) -> str:
+    """Return what a host has said, with a cure if it misses what lies beside the file that was sent."""
+    missing = _MISSING.search(problem)
+    if missing is None or len(bundle["files"]) != 1 or not bundle["sent"]:
+        return problem
+    name, folder = missing[1], Path(bundle["root"])
+    if not ((folder / f"{name}.py").is_file() or (folder / name).is_dir()):
+        return problem
+    file = bundle["files"][0]["name"]
+    return f"{problem}; {file} imports {name}, which lies beside it: send='folder'"
 
 
 def _choose(target: Mapping[str, Any], send: str, entries: list[str]) -> tuple[Path | None, list[str], bool]:

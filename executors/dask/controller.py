@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hbsim.errors import ExecutorError, ParameterError
 from hbsim.executors.dask.agents import BEAT
-from hbsim.executors.dask.code import needs_trust
+from hbsim.executors.dask.code import needs_trust, with_neighbour
 from hbsim.executors.dask.depots import HOME, Depots
 from hbsim.executors.dask.fleet import Fleet
 from hbsim.executors.dask.home import held
@@ -229,8 +229,9 @@ class Controller:
                 task.add_done_callback(self._chores.discard)
         if todo.messages or todo.notes or fleet.fatal:
             self._note = (todo.notes or [self._note])[-1]
+            notes = [with_neighbour(note, self.plan.bundle) for note in todo.notes]
             fleet.given(todo.size)
-            self._news((todo.messages, todo.notes, todo.size))
+            self._news((todo.messages, notes, todo.size))
             todo.messages, todo.notes = [], []
         todo.size = 0
 
@@ -238,8 +239,11 @@ class Controller:
         """Raise what ended a background task, and what an agent said that ends the study."""
         if self.failure is not None:
             raise self.failure
-        if self.fleet.fatal is not None:
-            raise self.fleet.fatal
+        fatal = self.fleet.fatal
+        if isinstance(fatal, ParameterError):
+            raise ParameterError(fatal.field, fatal.value, with_neighbour(fatal.rule, self.plan.bundle))
+        if fatal is not None:
+            raise fatal
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

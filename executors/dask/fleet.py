@@ -191,13 +191,13 @@ class Fleet:
                 self._lose(agent, "it can run no trials", now)
             elif agent.joined and agent.silent(now, self._lease):
                 self._part(agent, f"{agent.host} does not answer")
-        elif agent.jobs and not agent.told:
-            agent.told = True
-            self.todo.notes.append(agent.loss(now, self._lease))
         if agent.over(now, self._lease):
             self._lose(agent, "it did not answer", now)
             if agent.name in self.agents:
                 self._bury(agent)
+        elif agent.gone is not None and agent.jobs and not agent.told:
+            agent.told = True
+            self.todo.notes.append(agent.loss(now, self._lease))
 
     def begin(self) -> None:
         """Let hosts take jobs as they come."""

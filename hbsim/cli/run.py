@@ -173,7 +173,7 @@ def _finished(plan: Plan, place: StudyFolder, folder: Path, progress: str | None
     except KeyboardInterrupt:
         if not place.holds_study:
             raise  # while the training function was loaded: there is nothing to go on with
-        say("error", f"interrupted: what ran was ended at once; to go on: {resume_command(folder)}")
+        say("error", f"interrupted: nothing runs any more; to go on: {resume_command(folder)}")
         raise typer.Exit(1) from None
 
 

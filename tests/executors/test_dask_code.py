@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import hbsim
 from hbsim.errors import ParameterError
 from hbsim.executors.dask import code, code_files
-from hbsim.executors.dask.code import localise, make_bundle, needs_trust
+from hbsim.executors.dask.code import localise, make_bundle, needs_trust, with_neighbour
 from hbsim.executors.target import load_target, make_target
 
 ROOT = Path(__file__).parents[2]
@@ -130,6 +130,26 @@ def test_a_folder_is_sent_whole(project, tmp_path):
     assert names_of(bundle) == ["train.py", "helper.py"]
     away(project)
     assert there(bundle, tmp_path / "work")[0] == "helped"
+
+
+@pytest.mark.parametrize(
+    ("missing", "send", "said"),
+    [
+        ("helper", "file", True),
+        ("lib.nets", "file", True),
+        ("torch", "file", False),
+        ("helper", "folder", False),
+    ],
+)
+def test_a_module_beside_the_file_that_a_host_misses(project, missing, send, said):
+    (project / "lib").mkdir()
+    problem = (
+        f"the file must load without an error; ModuleNotFoundError: No module named '{missing}' (on gpu1)"
+    )
+    name = missing.partition(".")[0]
+    cure = f"; train.py imports {name}, which lies beside it: send='folder'" if said else ""
+    assert with_neighbour(problem, bundle_of(project, send)) == problem + cure
+    assert with_neighbour("it has no memory", {}) == "it has no memory"
 
 
 def test_a_folder_of_which_one_file_differs_is_written_whole(project, tmp_path):
