@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
+import socket
 import ssl
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
@@ -24,6 +26,7 @@ __all__ = ["Link", "LinkError"]
 PATIENCE: Final = 10.0  # seconds for an answer
 PLUGIN: Final = 60.0  # seconds in which workers import hbsim
 RETRY: Final = 0.5  # seconds between two attempts to connect
+_MISSING: Final = re.compile(r"No module named \\*'(\w+)")
 HEAL: Final = 30.0  # seconds until a worker that has lost the plugin is given it again
 
 
@@ -214,7 +217,8 @@ class Link:
                 break
             await asyncio.sleep(RETRY)
         rule = f"no Dask scheduler answers there within {timeout:g} s, as in tcp://HOST:8786"
-        raise ParameterError("scheduler_address", self.address, f"{rule} ({said(problem)})")
+        rule = f"{rule} ({said(problem)}){_may_want_tls(self.address, problem)}"
+        raise ParameterError("scheduler_address", self.address, rule)
 
     async def _follow(self) -> None:
         """Connect again whenever the stream has broken."""
@@ -287,6 +291,20 @@ class Link:
 
 def _problem(answer: Any) -> str:
     """Return what a worker said of a plugin that it could not set up."""
-    if isinstance(answer, dict):
-        return str(answer.get("exception_text", ""))
-    return f"it answered {answer!r}"
+    if not isinstance(answer, dict):
+        return f"it answered {answer!r}"
+    text = str(answer.get("exception_text", ""))
+    missing = _MISSING.search(text)
+    if missing is None:
+        return text
+    return (
+        f"there is no {missing[1]}: install hbsim with its extra dask in the environment of the Dask workers"
+    )
+
+
+def _may_want_tls(address: str, problem: object) -> str:
+    """Return what to try where something listens that has broken off at once."""
+    nobody = isinstance(problem, ConnectionRefusedError | TimeoutError | socket.gaierror)
+    if nobody or not address.startswith("tcp://"):
+        return ""
+    return "; if it has TLS, try tls:// with tls_ca, tls_cert and tls_key"

@@ -85,7 +85,7 @@ def _refused(options: Dask, host: str, error: Exception) -> ParameterError:
     user, port = _effective(options, host)
     command = f"ssh {'' if port == 22 else f'-p {port} '}{user}@{host}"
     if isinstance(error, asyncssh.HostKeyNotVerifiable):
-        rule = f"its key is not among the known hosts: connect once by `{command}`, or give ssh_known_hosts"
+        rule = _strange_key(options, host, command)
     elif isinstance(error, asyncssh.PermissionDenied):
         rule = (
             f"does not let {user} in: `{command}` has to work without a password; or give ssh_user, ssh_key"
@@ -97,11 +97,45 @@ def _refused(options: Dask, host: str, error: Exception) -> ParameterError:
         rule = f"has no address that is known here ({brief(error)})"
     elif _is_late(error):
         return too_slow(host, f"there is no connection by SSH on port {port}", limit(options, PATIENCE))
+    elif isinstance(error, asyncssh.ConnectionLost):
+        rule = f"what answers on port {port} breaks off ({brief(error)}): is it an SSH server, and does a "
+        rule += f"firewall or a proxy let SSH through? `{command}` may say more; another port is ssh_port"
     elif isinstance(error, OSError):
         rule = f"no SSH server answers on port {port} ({brief(error)}); another is ssh_port"
     else:
         rule = f"SSH failed: {brief(error)}"
     return ParameterError("hosts", host, rule)
+
+
+def _strange_key(options: Dask, host: str, command: str) -> str:
+    """Say of a host's key that it is not known, or not the one that is."""
+    file = _file_with_key(options, host)
+    if file is None:
+        return f"its key is not among the known hosts: connect once by `{command}`, or give ssh_known_hosts"
+    _, port = _effective(options, host)
+    name = host if port == 22 else f"[{host}]:{port}"
+    return (
+        f"its key is not the one in {file}: it was installed anew, or somebody sits between and can change "
+        f"what is sent; ask who runs it, then remove the old key by `ssh-keygen -f {shlex.quote(file)} -R "
+        f"{shlex.quote(name)}` and connect once by `{command}`"
+    )
+
+
+def _file_with_key(options: Dask, host: str) -> str | None:
+    """Return the file of known hosts in which a host has a key; None if it has none."""
+    import asyncssh
+
+    try:
+        found = asyncssh.SSHClientConnectionOptions(host=host, **connect_options(options, host))
+        files = found.known_hosts or [os.path.expanduser("~/.ssh/known_hosts")]
+        names = [str(file) for file in ([files] if isinstance(files, str) else files)]
+        port = None if found.port in (None, 22) else found.port
+        for name in filter(os.path.isfile, names):
+            if asyncssh.match_known_hosts(name, found.host_key_alias or found.host or host, "", port)[0]:
+                return name
+    except (OSError, ValueError, TypeError, asyncssh.Error):
+        pass  # then it counts as unknown
+    return None
 
 
 def _is_late(error: Exception) -> bool:

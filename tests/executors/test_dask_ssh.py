@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -287,6 +288,33 @@ def test_a_host_whose_key_is_not_known(host, tmp_path):
     error = _refusal(_options(host, ssh_known_hosts=tmp_path / "none"))
     assert (error.field, error.value) == ("hosts", "127.0.0.1")
     assert f"connect once by `ssh -p {host.port} {host.user}@127.0.0.1`" in error.rule
+
+
+def test_a_host_whose_key_has_changed(host, tmp_path):
+    other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().split()[1]
+    known = tmp_path / "known hosts"
+    known.write_text(f"[127.0.0.1]:{host.port} ssh-ed25519 {other}\n")
+    error = _refusal(_options(host, ssh_known_hosts=known))
+    assert (error.field, error.value) == ("hosts", "127.0.0.1")
+    assert error.rule.startswith(f"its key is not the one in {known}: it was installed anew, or somebody ")
+    assert f"`ssh-keygen -f '{known}' -R '[127.0.0.1]:{host.port}'`" in error.rule
+    assert f"connect once by `ssh -p {host.port} {host.user}@127.0.0.1`" in error.rule
+
+
+def test_what_breaks_off_is_told_with_its_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def hang_up() -> None:
+            server.accept()[0].close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        error = _refusal(Dask(hosts=["127.0.0.1"], ssh_port=port, ssh_user="me"))
+        thread.join()
+    assert (error.field, error.value) == ("hosts", "127.0.0.1")
+    assert f"port {port} " in error.rule
+    assert f"`ssh -p {port} me@127.0.0.1`" in error.rule
 
 
 def test_any_key_will_do_on_the_loopback_and_nowhere_else(tmp_path):
