@@ -268,7 +268,7 @@ class Link:
         try:
             return _problem(await self._tell(worker, message, PLUGIN))
         except LinkError as error:
-            return str(error)
+            return _with_cure(str(error))
 
     def _heal(self, worker: str, name: str) -> None:
         """Give a worker the plugin again that it has lost, now and then."""
@@ -293,7 +293,11 @@ def _problem(answer: Any) -> str:
     """Return what a worker said of a plugin that it could not set up."""
     if not isinstance(answer, dict):
         return f"it answered {answer!r}"
-    text = str(answer.get("exception_text", ""))
+    return _with_cure(str(answer.get("exception_text", "")))
+
+
+def _with_cure(text: str) -> str:
+    """Return what a worker said; what to install instead, if that is it."""
     missing = _MISSING.search(text)
     if missing is None:
         return text
