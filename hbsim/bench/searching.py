@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 from hbsim.errors import ParameterError, nearest
 from hbsim.searchers import takes
+from hbsim.searchers.plain import plain_options
 
-__all__ = ["SEARCHER", "check_searcher_name", "check_taken", "taken"]
+__all__ = ["SEARCHER", "check_searcher_name", "check_taken", "search_named", "taken"]
 
 SEARCHER: Final = "searcher"  # an option of variants of all types
 
@@ -32,6 +34,17 @@ def taken(searcher: str | None, options: Mapping[str, object]) -> dict[str, obje
     """Return those options that a searcher takes."""
     known = takes(searcher)
     return {name: value for name, value in options.items() if name in known}
+
+
+def search_named(searcher: str | None, options: Mapping[str, object]) -> dict[str, int | float | bool | str]:
+    """Return a searcher and its options beside those of a scheduler; of random search without any nothing."""
+    named: dict[str, int | float | bool | str] = {}
+    if searcher not in (None, "random"):
+        named[SEARCHER] = str(searcher)
+    for name, value in plain_options(options).items():
+        is_plain = isinstance(value, int | float | str)
+        named[f"search_options.{name}"] = value if is_plain else json.dumps(value)  # type: ignore[assignment]
+    return named
 
 
 def check_taken(searchers: Iterable[str | None], options: Mapping[str, object]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeVar
 
+from hbsim.bench.located import located
 from hbsim.bench.sweep.schema import OPTIONS, STUDY
 from hbsim.bench.sweep.source import Source
 from hbsim.bench.sweep.words import meant_option
@@ -19,6 +20,7 @@ __all__ = [
     "SurrogateAxis",
     "VariantAxis",
     "check_names",
+    "placed",
     "seeds",
     "settings",
     "some",
@@ -26,18 +28,19 @@ __all__ = [
 
 MOST: Final = 2**63 - 1  # of a seed, for the tables
 MANY: Final = 1_000_000  # seeds
-Settings: TypeAlias = Mapping[str, Value]
+Settings: TypeAlias = Mapping[str, Any]
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class VariantAxis:
-    """A scheduler: its name, type and own options, and where the file has them."""
+    """A scheduler and a searcher: its name, type and own options of both, and where the file has them."""
 
     name: str
     type: str
     own: Mapping[str, Value]
     searcher: str | None
+    search_options: Mapping[str, Any]
     place: Place
 
 
@@ -64,7 +67,7 @@ class ClusterAxis:
     place: Place
 
 
-def settings(source: Source, place: Place, found: Any) -> dict[str, Value]:
+def settings(source: Source, place: Place, found: Any) -> dict[str, Any]:
     """Return the settings that a table has, those of `STUDY` and options of schedulers.
 
     Raises
@@ -81,7 +84,17 @@ def settings(source: Source, place: Place, found: Any) -> dict[str, Value]:
     if "max_time" in given and "max_full_runs" in given:
         rule = "must not stand beside max_time: give one of the two budgets of time"
         raise source.broken((*place, "max_full_runs"), rule)
+    if "search_options" in given:
+        given["search_options"] = placed(given["search_options"], source)
     return {**given, **extra}
+
+
+def placed(search_options: Mapping[str, Any], source: Source) -> dict[str, Any]:
+    """Return the options of a searcher, with the whole path of a constraint's file."""
+    constraint = search_options.get("constraints")
+    if not isinstance(constraint, str):
+        return dict(search_options)
+    return {**search_options, "constraints": located(constraint, source.data)}
 
 
 def seeds(source: Source) -> tuple[int, ...]:

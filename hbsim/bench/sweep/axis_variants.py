@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Iterator
 from typing import Final
 
-from hbsim.bench.sweep.axes import VariantAxis, check_names, some
+from hbsim.bench.searching import SEARCHER
+from hbsim.bench.sweep.axes import VariantAxis, check_names, placed, some
 from hbsim.bench.sweep.schema import OPTIONS, STUDY, VariantTable
 from hbsim.bench.sweep.source import Source
 from hbsim.bench.sweep.words import meant_option
@@ -21,7 +22,7 @@ ELSEWHERE: Final = {
     "mode": "is the surrogate's: set it in [[surrogates]]",
     "seed": "is the study's: seeds = ... at the top of the file",
     **dict.fromkeys(
-        ("num_trials", *(name for name in STUDY if name != "searcher")),
+        ("num_trials", *(name for name in STUDY if name not in (SEARCHER, "search_options"))),
         "is the same for all variants of a task: set it in [defaults], [[surrogates]] or [[override]]",
     ),
 }
@@ -54,7 +55,11 @@ def _of_table(source: Source, place: Place, table: VariantTable) -> Iterator[Var
     for picked in itertools.product(*table.vary.values()):
         varied = dict(zip(table.vary, picked, strict=True))
         name = label(table.type, {**own, **varied}) if table.name is None else label(table.name, varied)
-        yield VariantAxis(name, table.type, {**own, **varied}, table.searcher, place)
+        searcher = varied.pop(SEARCHER, table.searcher)
+        named = None if searcher is None else str(searcher)
+        yield VariantAxis(
+            name, table.type, {**own, **varied}, named, placed(table.search_options, source), place
+        )
 
 
 def _check_option(source: Source, place: Place, type: str) -> None:
@@ -72,8 +77,9 @@ def _check_option(source: Source, place: Place, type: str) -> None:
 
 def _check_varied(source: Source, place: Place, table: VariantTable, values: list[Value]) -> None:
     name = str(place[-1])
-    _check_option(source, place, table.type)
-    if name in (table.model_extra or {}):
+    if name != SEARCHER:
+        _check_option(source, place, table.type)
+    if name in (table.model_extra or {}) or (name == SEARCHER and table.searcher is not None):
         raise source.broken(place, f"is varied, and {name} is set for the variant as well")
     if not values or len({(isinstance(value, bool), value) for value in values}) < len(values):
         raise source.broken(place, "must be at least one value, each once")

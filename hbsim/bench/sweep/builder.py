@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Final, cast
+from typing import Any, Final, cast
 
+from hbsim.bench.pairing import Searching, pairing
+from hbsim.bench.searching import SEARCHER, check_taken, taken
 from hbsim.bench.sweep import curves
 from hbsim.bench.sweep.axes import ClusterAxis, SurrogateAxis, VariantAxis
 from hbsim.bench.sweep.curves import Known, Levels
 from hbsim.bench.sweep.groups import groups, origins
 from hbsim.bench.sweep.matching import Names, has_variant
-from hbsim.bench.sweep.merged import Layers, Merged
+from hbsim.bench.sweep.merged import SEARCH, Layers, Merged
 from hbsim.bench.sweep.noting import Notes
 from hbsim.bench.sweep.remarks import remarks
 from hbsim.bench.sweep.schema import OPTIONS, STUDY, Where
@@ -23,6 +26,8 @@ from hbsim.bench.variants import Value, complete
 from hbsim.core.options import TYPES
 from hbsim.core.scheduler import Scheduler
 from hbsim.errors import HbsimError, ParameterError, SurrogateError
+from hbsim.searchers import check_searcher
+from hbsim.searchers.plain import plain_options
 from hbsim.simulation import Cluster
 from hbsim.simulation.cluster_schema import Place
 from hbsim.study import check_study
@@ -71,6 +76,8 @@ class Builder:
         self._known: dict[str, Known] = {}
         self._axes: list[SurrogateAxis] = []  # those whose curves are known
         self._levels: dict[tuple[str, float], Levels] = {}
+        self._searching: dict[tuple[str, str, int], list[Searching]] = {}
+        self._check_taken(variants, surrogates)
         self._say_unused(variants, surrogates)
 
     def task(
@@ -173,8 +180,9 @@ class Builder:
         merged: Merged,
         task: Task,
     ) -> Combination:
-        own = merged.get("searcher") if variant.searcher is None else variant.searcher
+        own = merged.get(SEARCHER) if variant.searcher is None else variant.searcher
         searcher, known = cast("str | None", own), task.known
+        found = self._search_options(variant, searcher, merged)
         # Without rows it says nothing, and is to be no other study.
         is_replacing = bool(merged.get("replace")) and known.surrogate.rows is not None
         options = {name: value for name, value in merged.values.items() if name not in STUDY}
@@ -186,9 +194,18 @@ class Builder:
             with self._notes.about(variant.name):
                 made = complete(variant.name, variant.type, variant.own, options)
                 scheduler = made.make(known.surrogate.mode, 0)
-                check_study(
-                    scheduler, known.surrogate, None, 0, cluster, searcher, task.max_time, None, is_replacing
+                asked = (
+                    known.surrogate,
+                    None,
+                    0,
+                    cluster,
+                    searcher,
+                    task.max_time,
+                    None,
+                    is_replacing,
+                    found,
                 )
+                check_study(scheduler, *asked)
         except HbsimError as error:
             about = f"{variant.name} on {surrogate.name}"
             raise self._source.of(variant.place, _cause(error), merged.places, about) from None
@@ -196,7 +213,18 @@ class Builder:
             self._notes.add(note)
         where = (surrogate.name, axis.name, surrogate.load, known.surrogate.mode)
         how = (task.max_time, is_replacing, searcher)
-        return Combination(made, *where, known.fingerprint, cluster, *how, _geometry(scheduler))
+        self._searching.setdefault(task.key, []).append(Searching(variant.name, searcher, found))
+        return Combination(made, *where, known.fingerprint, cluster, *how, _geometry(scheduler), found)
+
+    def _search_options(self, variant: VariantAxis, searcher: str | None, merged: Merged) -> dict[str, Any]:
+        """Return the variant's options of its searcher, and those of other tables that it takes."""
+        try:
+            check_searcher(searcher, variant.search_options)
+            options = {**taken(searcher, merged.get(SEARCH) or {}), **variant.search_options}
+            plain_options(options)
+            return options
+        except ParameterError as error:
+            raise self._source.of(variant.place, error, merged.places, variant.name) from None
 
     def grouped(self) -> list[Task]:
         """Return the tasks that were made, with their groups; warns of groups that share curves."""
@@ -204,7 +232,34 @@ class Builder:
         named, texts = groups(found)
         for text in texts:
             self._notes.add(text)
-        return [replace(task, group=named[task.surrogate]) for task in self.tasks]
+        return [
+            replace(
+                task, group=named[task.surrogate], notes=(*task.notes, *pairing(self._searching[task.key]))
+            )
+            for task in self.tasks
+        ]
+
+    def _check_taken(self, variants: Sequence[VariantAxis], surrogates: Sequence[SurrogateAxis]) -> None:
+        """Check that the options of searchers in each table are some of a searcher's that there is."""
+        tables = [(place, own) for _, place, own in self._layers.tables()]
+        tables += [(one.place, one.settings) for one in surrogates]
+        named: list[str | None] = []
+        for place, name in [(one.place, one.searcher) for one in variants] + [
+            (place, own.get(SEARCHER)) for place, own in tables
+        ]:
+            with self._of(place):
+                check_searcher(name)
+            named.append(name)
+        for place, own in tables:
+            with self._of(place):
+                check_taken(named, own.get(SEARCH, {}))
+
+    @contextmanager
+    def _of(self, place: Place) -> Iterator[None]:
+        try:
+            yield
+        except ParameterError as error:
+            raise self._source.of(place, error) from None
 
     def _say_unused(self, variants: Sequence[VariantAxis], surrogates: Sequence[SurrogateAxis]) -> None:
         """Say which options no variant takes: each has its own, or is of a type without them."""

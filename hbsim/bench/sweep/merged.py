@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Final
 
 from hbsim.bench.sweep.axes import Settings, SurrogateAxis, settings
 from hbsim.bench.sweep.matching import Names, matches
 from hbsim.bench.sweep.schema import Where
 from hbsim.bench.sweep.source import Source
-from hbsim.bench.variants import Value
 from hbsim.simulation.cluster_schema import Place
 
-__all__ = ["Layers", "Merged"]
+__all__ = ["SEARCH", "Layers", "Merged"]
 
+SEARCH: Final = "search_options"
 BUDGETS = (("max_time", "max_full_runs"), ("max_full_runs", "max_time"))
 
 
@@ -26,13 +27,15 @@ class Merged:
 
     def over(self, own: Settings, table: Place) -> Merged:
         """Return these with others over them; of the two budgets of time the later one counts."""
+        if SEARCH in own and SEARCH in self.values:  # option by option
+            own = {**own, SEARCH: {**self.values[SEARCH], **own[SEARCH]}}
         values, places = {**self.values, **own}, {**self.places, **{name: (*table, name) for name in own}}
         for one, other in BUDGETS:
             if one in own and other in self.values:
                 del values[other], places[other]
         return Merged(values, places)
 
-    def get(self, name: str) -> Value | None:
+    def get(self, name: str) -> Any:
         """Return a setting, None if there is none."""
         return self.values.get(name)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
@@ -35,7 +35,7 @@ Numbers: TypeAlias = int | list[int]
 _OWN: Final = ("mode", "seed", "num_trials", "max_t")
 # Options of schedulers; which type takes which is checked with the variant.
 OPTIONS: Final = tuple(dict.fromkeys(name for names in TYPES.values() for name in names if name not in _OWN))
-STUDY: Final = ("trials", "max_t", "max_time", "max_full_runs", "replace", "searcher")
+STUDY: Final = ("trials", "max_t", "max_time", "max_full_runs", "replace", "searcher", "search_options")
 # How files of learning curves are read: keywords of `hbsim.surrogates.load`.
 LOADED: Final = (
     "metric", "mode", "time", "seconds_per_unit", "censored", "test_metric", "first_level",
@@ -80,6 +80,7 @@ class Settings(_Open):
     max_full_runs: float | None = None
     replace: bool | None = None
     searcher: str | None = None
+    search_options: dict[str, Any] | None = None
 
 
 class VariantTable(_Open):
@@ -88,6 +89,7 @@ class VariantTable(_Open):
     type: str
     name: str | None = None
     searcher: str | None = None
+    search_options: dict[str, Any] = {}
     vary: dict[str, list[Value]] = {}
 
 

@@ -89,7 +89,7 @@ class Source:
         if not isinstance(error, ParameterError):
             return self.wrong(place, f"{dotted(place)}: {error}{end}")
         field = CALLED.get(error.field, error.field)
-        for at in ((*place, field), (*place, "vary", field), (places or {}).get(field, ())):
+        for at in _places(place, field, places or {}):
             if at and self.at(at) is not None:
                 # Of several values the one that is wrong.
                 value = error.value if isinstance(self.at(at), list) else None
@@ -132,6 +132,13 @@ def read_source(path: str | os.PathLike[str], data: str | os.PathLike[str] | Non
         place, problem = _brackets(content, *found) or _misspelt(content, *found) or found
         raise _wrong(name, text, place, problem) from None
     return Source(name, text, content, table, os.fspath(data) if data is not None else os.path.dirname(name))
+
+
+def _places(place: Place, field: str, places: Mapping[str, Place]) -> list[Place]:
+    """Return where a field may stand: in a table or among what it varies, or elsewhere."""
+    first, *inner = field.split(".")  # search_options.points
+    other = places.get(first, ())
+    return [(*place, first, *inner), (*place, "vary", field), (*other, *inner) if other else ()]
 
 
 def dotted(place: Place) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
 from hbsim.bench.variants import Variant
 from hbsim.core.types import Mode
+from hbsim.searchers.constraint import split_constraint
 from hbsim.simulation import Cluster, Result
 from hbsim.simulation.trace import Trace
 from hbsim.study import simulate
@@ -47,6 +48,8 @@ class Combination:
         Whether rows of a table may come again.
     searcher : str or None
         Who chooses configurations.
+    search_options : mapping
+        Its options, with whole paths.
     geometry : (int, float) or None
         The brackets that there are, those that do not fit aside, and the reduction factor; of types that
         take `brackets`.
@@ -63,6 +66,7 @@ class Combination:
     is_replacing: bool
     searcher: str | None
     geometry: tuple[int, float] | None = None
+    search_options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def workers(self) -> int:
@@ -93,6 +97,8 @@ class Combination:
             "replace": self.is_replacing,
             "searcher": self.searcher or SEARCHER,
         }
+        if self.search_options:  # without any the hash is what it was before there were some
+            inputs["search_options"] = _searched(self.search_options)
         text = json.dumps(_plain(inputs), sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -127,7 +133,17 @@ class Study:
             searcher=c.searcher,
             max_time=c.max_time,
             replace=c.is_replacing,
+            search_options=c.search_options,
         )
+
+
+def _searched(options: Mapping[str, Any]) -> dict[str, object]:
+    """Return the options of a searcher; a constraint as its name and its file's content."""
+    if "constraints" not in options:
+        return dict(options)
+    file, name = split_constraint(options["constraints"])
+    content = hashlib.sha256(file.read_bytes()).hexdigest()
+    return {**options, "constraints": f"{name} of {content}"}
 
 
 def _content(cluster: Cluster) -> dict[str, object]:

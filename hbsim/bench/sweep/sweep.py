@@ -9,6 +9,7 @@ from functools import cached_property
 
 import polars as pl
 
+from hbsim.bench.searching import search_named
 from hbsim.bench.sweep.grid import Grid, Task, make_grid
 from hbsim.bench.sweep.source import Source, read_source
 from hbsim.bench.sweep.study import FORMAT, Combination
@@ -73,12 +74,18 @@ class Sweep:
         """Return each variant with the options that it has in every task."""
         common: dict[str, dict[str, Value]] = {}
         for combination in combinations:
-            options = combination.variant.options
+            found = search_named(combination.searcher, combination.search_options)
+            options = {**combination.variant.options, **found}
             earlier = common.setdefault(combination.variant.label, options)
             kept = {name: value for name, value in earlier.items() if options.get(name) == value}
             common[combination.variant.label] = kept
         return [
-            {"name": axis.name, "type": axis.type, "own": dict(axis.own), "options": common[axis.name]}
+            {
+                "name": axis.name,
+                "type": axis.type,
+                "own": {**axis.own, **search_named(axis.searcher, axis.search_options)},
+                "options": common[axis.name],
+            }
             for axis in self.grid.variants
         ]
 
