@@ -32,6 +32,8 @@ CLICK_ERROR: Final[type[Exception]] = typer.BadParameter.__mro__[2]
 
 NOT_TAKEN: Final = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
+ELSEWHERE: Final = "hbsim run has it; compare and sweep use other machines by --hosts or --scheduler-address"
+
 app = typer.Typer(
     name="hbsim",
     cls=Group,
@@ -109,6 +111,8 @@ def _run(arguments: list[str]) -> int:
 
 def _usage(error: Any) -> str:
     possible = getattr(error, "possibilities", None)
+    if getattr(error, "option_name", "") == "--executor":
+        return f"{error.message}: {ELSEWHERE}."
     near = nearest(error.option_name, possible) if possible else ""
     text = f"{error.message}.{near}" if near else error.format_message()
     ctx = getattr(error, "ctx", None)

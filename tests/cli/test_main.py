@@ -61,6 +61,9 @@ def test_json_is_one_object_on_stdout(hbsim):
 
 WRONG = {
     ("simulat",): "No such command 'simulat'. Did you mean 'simulate'?",
+    ("compare", "--variant", "stopping", "--executor", "dask"): (
+        "No such option: --executor: hbsim run has it; compare and sweep use other machines by --hosts or"
+    ),
     (*SYNTHETIC, "promotion", "--trils", "3"): "No such option: --trils. Did you mean '--trials'?",
     (*SYNTHETIC, "promotoin", "--trials", "3"): "--scheduler promotoin: must be one of",
     (
