@@ -189,6 +189,8 @@ class Controller:
                 self._check_hope()
             if (wanted and len(ready) >= wanted) or (first is not None and now - first > PATIENCE):
                 self.fleet.open(ready, now)
+                if wanting := self.pools.wanting:
+                    self.fleet.todo.notes.append(wanting)
                 return
             if not wanted and now - begun > SAID:
                 where = f"the Dask scheduler at {self._address}"

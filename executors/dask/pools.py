@@ -60,6 +60,15 @@ class Pools:
         return tuple(sorted(self._open))
 
     @property
+    def wanting(self) -> str:
+        """Say that fewer workers are open than were asked for; empty if that is not so."""
+        if not self._left():
+            return ""
+        hosts = len({pool.machine.host for pool in self._pools})
+        where = "the host that there is" if hosts == 1 else f"the {hosts} hosts that there are"
+        return f"workers={self._workers}: {len(self._open)} fit on {where} now; more start as hosts come"
+
+    @property
     def slots(self) -> tuple[Slot, ...]:
         """All workers that were ever made, by number."""
         return tuple(self._slots)

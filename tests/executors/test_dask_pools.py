@@ -323,3 +323,19 @@ def _fits(local, number) -> bool:
     except ParameterError:
         return False
     return True
+
+
+@pytest.mark.parametrize(
+    ("workers", "hosts", "said"),
+    [
+        (6, 1, "workers=6: 2 fit on the host that there is now; more start as hosts come"),
+        (6, 2, "workers=6: 4 fit on the 2 hosts that there are now; more start as hosts come"),
+        (6, 3, ""),
+        (2, 1, ""),
+        (None, 1, ""),
+    ],
+)
+def test_what_is_said_of_workers_that_do_not_fit(workers, hosts, said):
+    pools = Pools(workers, {"num_cpus": 1})
+    pools.join({f"agent {n}": machine(f"h{n}", 2) for n in range(hosts)})
+    assert pools.wanting == said
