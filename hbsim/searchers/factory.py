@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from hbsim.core.scheduler import Scheduler
 from hbsim.errors import HbsimWarning, ParameterError, nearest
 from hbsim.searchers.constraint import constraint_of
+from hbsim.searchers.first import FirstPoints
 from hbsim.searchers.given import first_points
 from hbsim.searchers.protocol import Searcher
 from hbsim.searchers.task import Task
@@ -140,7 +141,7 @@ def limit_trials(scheduler: Scheduler, searcher: Searcher) -> None:
     limit = getattr(searcher, "limit", None)
     if limit is None:
         return
-    most, within = scheduler.options.num_trials, getattr(searcher, "searcher", searcher)
+    most, within = scheduler.options.num_trials, _within(searcher)
     if most is not None and most < limit and not getattr(within, "shuffle", True):
         text = f"the study starts {most:,} trials, the first of a grid of {limit:,} configurations: "
         warnings.warn(
@@ -149,9 +150,16 @@ def limit_trials(scheduler: Scheduler, searcher: Searcher) -> None:
     scheduler.limit_trials(limit)
 
 
+def _within(searcher: Searcher) -> Searcher:
+    """Return the searcher behind queues."""
+    while isinstance(searcher, FirstPoints):
+        searcher = searcher.searcher
+    return searcher
+
+
 def about(searcher: Searcher) -> str:
     """Say in a few words how large a grid is; nothing of other searchers."""
-    within = getattr(searcher, "searcher", searcher)
+    within = _within(searcher)
     values: Mapping[str, int] | None = getattr(within, "values", None)
     limit: int | None = getattr(within, "limit", None)
     if limit is None or values is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from hbsim.core.exact import exact
@@ -12,7 +12,6 @@ from hbsim.executors.dask.options import Dask
 __all__ = [
     "EXECUTORS",
     "MAX_REWARD",
-    "check_search_options",
     "executor_of",
     "flag",
     "one_of",
@@ -52,20 +51,6 @@ def reward(value: object, mode: str) -> float | None:
     if value is None or (value is MAX_REWARD and mode == "min"):
         return None
     return float(exact("max_reward", value))
-
-
-def check_search_options(searcher: object, options: object) -> None:
-    """Check the options of a searcher: there is none that takes any."""
-    if options is not None and not isinstance(options, Mapping):
-        raise ParameterError("search_options", options, "must be a dict")
-    if not options:
-        return
-    if searcher is not None and not isinstance(searcher, str):
-        raise ParameterError("search_options", options, "are for searchers by name; this one is made already")
-    rule = (
-        f"the random searcher takes no options, and no {next(iter(options))!r}; its seed is that of the study"
-    )
-    raise ParameterError("search_options", options, rule)
 
 
 def executor_of(executor: object, addresses: object) -> Dask | str:

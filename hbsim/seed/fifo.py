@@ -40,16 +40,17 @@ class FIFOScheduler(TaskScheduler):
         What a trial needs: ``{"num_cpus": 2, "num_gpus": 1}``. As many trials run at the same time as
         fit.
     searcher : str or Searcher, optional
-        Chooses configurations; by default ``"random"``.
+        Chooses configurations; by default ``"random"``. ``"bayesopt"`` is ``"gp"`` here, and ``"mobster"`` in
+        `HyperbandScheduler`. An object goes on from where it stands.
     search_options : dict, optional
-        Of a searcher by name; ``"random"`` takes none.
+        Of a searcher by name: see `hbsim.searchers.make_searcher`.
     checkpoint : path or None
         The study's folder: journal, logs, checkpoints, results. An earlier study there is moved to the
         next free name (``exp.1``). None: a temporary folder.
     resume : bool
         Go on with the study in the folder. If there is none, a new one begins, with a warning.
     num_trials : int, optional
-        How many trials are started. This or `time_out` is needed.
+        How many trials are started. This or `time_out` is needed, unless the searcher is a grid.
     time_out : float, optional
         Seconds after which the study ends.
     max_reward : float, optional
@@ -92,6 +93,8 @@ class FIFOScheduler(TaskScheduler):
         Names the parameter, its value and the rule.
     """
 
+    _bayesopt = "gp"  # which searcher AutoTorch's name means
+
     @named_options
     def __init__(
         self,
@@ -125,14 +128,15 @@ class FIFOScheduler(TaskScheduler):
         stop_if_loading()
         where = checks.executor_of(executor, dist_ip_addrs)
         dask, kind = (None, where) if isinstance(where, str) else (where, "dask")
-        check_searcher(searcher, resumes=kind != "sim")
-        checks.check_search_options(searcher, search_options)
+        searcher = self._bayesopt if searcher == "bayesopt" else searcher
+        check_searcher(searcher, search_options, resumes=kind != "sim")
         setting = Setting(
             **self._rungs(),
             train_fn=train_fn,
             constants=constants(args),
             resource=resource,
             searcher=searcher,
+            search_options=self._searching(searcher, search_options),
             num_trials=num_trials,
             time_out=time_out,
             max_reward=checks.reward(max_reward, mode),
@@ -150,6 +154,12 @@ class FIFOScheduler(TaskScheduler):
             dask=dask,
         )
         self._prepare(setting, kind, surrogate, cluster, checkpoint, resume)
+
+    def _searching(
+        self, searcher: str | Searcher | None, options: Mapping[str, object] | None
+    ) -> dict[str, object]:
+        """Return the options of the searcher."""
+        return dict(options or {})
 
     def _rungs(self) -> dict[str, Any]:
         """Return the fields of `Setting` that say which scheduler it is."""

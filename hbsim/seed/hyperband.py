@@ -13,6 +13,7 @@ from hbsim.core.options import meant
 from hbsim.core.types import Mode
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.definitions import stop_if_loading
+from hbsim.searchers import learns
 from hbsim.seed import checks
 from hbsim.seed.checks import MAX_REWARD
 from hbsim.seed.fifo import FIFOScheduler
@@ -61,7 +62,7 @@ class HyperbandScheduler(FIFOScheduler):
     keep_size_ratios : bool
         Promotion: none while the next rung has more than 1/eta of this one's trials.
     maxt_pending : bool
-        A model-based searcher is told of new trials at max_t too.
+        A model-based searcher is told of new trials at max_t too; of one by name it is an option.
     train_fn, args, resource, searcher, search_options, checkpoint, resume, num_trials, time_out, max_reward
         See `FIFOScheduler`.
     time_attr, reward_attr, visualizer, dist_ip_addrs, executor, mode, seed, workers, retries, hang_timeout
@@ -74,6 +75,8 @@ class HyperbandScheduler(FIFOScheduler):
     ParameterError
         Names the parameter, its value and the rule.
     """
+
+    _bayesopt = "mobster"
 
     @named_options
     def __init__(
@@ -146,6 +149,14 @@ class HyperbandScheduler(FIFOScheduler):
             start=start,
         )
 
+    def _searching(
+        self, searcher: str | Searcher | None, options: Mapping[str, object] | None
+    ) -> dict[str, object]:
+        found = dict(options or {})
+        if self.maxt_pending and isinstance(searcher, str) and learns(searcher):
+            found["maxt_pending"] = True
+        return found
+
     def _rungs(self) -> dict[str, Any]:
         levels = (exact("max_t", self.max_t), exact("grace_period", self.grace_period))
         whole = all(level.denominator == 1 for level in levels)
@@ -176,6 +187,8 @@ def _check_type(type: object, keep_size_ratios: object) -> None:
 
 
 def _check_maxt_pending(maxt_pending: object, searcher: object) -> None:
-    if checks.flag("maxt_pending", maxt_pending) and not getattr(searcher, "model_based", False):
+    is_named = searcher is None or isinstance(searcher, str)
+    model_based = learns(searcher) if is_named else getattr(searcher, "model_based", False)  # type: ignore[arg-type]
+    if checks.flag("maxt_pending", maxt_pending) and not model_based:
         text = "maxt_pending=True has no effect: the searcher is not model-based"
         warnings.warn(HbsimWarning(text), stacklevel=4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from hbsim.live.load import load
 from hbsim.live.run import run
 from hbsim.live.shown import check_shown
 from hbsim.live.study import check_constants
+from hbsim.searchers import FirstPoints, Task, make_searcher
 from hbsim.seed.place import Place
 from hbsim.seed.setting import Setting
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from hbsim.core.scheduler import Scheduler
     from hbsim.live.result import RunResult
-    from hbsim.searchers import Searcher
 
 __all__ = ["LocalStudy"]
 
@@ -46,6 +46,8 @@ class LocalStudy:
         self._setting = setting
         self._max_t = setting.make_scheduler().options.max_t
         self.space: Space | None = _space(setting)
+        self._task = Task(self.space, setting.seed, mode=setting.mode, max_t=self._max_t)
+        check_named(setting, self._task)
         check_shown(setting.visualizer, setting.progress)
         check_executor(setting.dask or "local")
         check_share(setting.dask, setting.workers, setting.resource)
@@ -69,7 +71,7 @@ class LocalStudy:
             folder=place.path,
             resume=resume,
             seed=setting.seed,
-            searcher=self._searcher(points),
+            **queued(setting, points, self._task),
             time_attr=setting.time_attr,
             reward_attr=setting.reward_attr,
             args=setting.constants,
@@ -96,26 +98,29 @@ class LocalStudy:
         """Return columns trial, resource, value, a row a report."""
         return result.reports.select("trial", "resource", "value")
 
-    def _searcher(self, points: Sequence[Sequence[float]]) -> str | Searcher | None:
-        setting = self._setting
-        return queued(setting, points, self.space, self._max_t)
+
+def check_named(setting: Setting, task: Task) -> None:
+    """Check a searcher by name, and its options, for a task.
+
+    Raises
+    ------
+    ParameterError
+        As `make_searcher`.
+    """
+    if setting.searcher is None or isinstance(setting.searcher, str):
+        make_searcher(setting.searcher or "random", task, setting.search_options)
 
 
-def queued(
-    setting: Setting, points: Sequence[Sequence[float]], space: Space | None, max_t: float
-) -> str | Searcher | None:
-    """Return the searcher of a study, behind a queue where one is needed."""
-    from hbsim.searchers import FirstPoints, Task, make_searcher
-
-    given = setting.searcher
+def queued(setting: Setting, points: Sequence[Sequence[float]], task: Task) -> dict[str, Any]:
+    """Return a study's searcher and its options; an object behind a queue where one is needed."""
+    given, options = setting.searcher, setting.search_options
     pending = True if setting.maxt_pending and getattr(given, "model_based", False) else None
     if not points and pending is None:
-        return given
+        return {"searcher": given, "search_options": options}
     if given is None or isinstance(given, str):
-        task = Task(space, setting.seed, mode=setting.mode, max_t=max_t)
-        given = make_searcher(given or "random", task)
+        given = make_searcher(given or "random", task, options)
     queue = np.array(points, dtype=np.float64).reshape(len(points), len(points[0]) if points else 0)
-    return FirstPoints(given, queue, pending)
+    return {"searcher": FirstPoints(given, queue, pending)}
 
 
 def _space(setting: Setting) -> Space:

@@ -12,6 +12,7 @@ from hbsim.core.streams import check_seed
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError
 from hbsim.live.checks import check_names, seconds
+from hbsim.searchers import ends
 from hbsim.seed import checks
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Setting:
     constants: Mapping[str, object]
     resource: Mapping[str, object] | None
     searcher: str | Searcher | None
+    search_options: Mapping[str, object]
     num_trials: int | None
     time_out: float | None
     max_reward: float | None
@@ -86,7 +88,7 @@ class Setting:
         seconds("hang_timeout", self.hang_timeout)
         checks.flag("maxt_pending", self.maxt_pending)
         check_seed(self.seed)
-        if self.num_trials is None and self.time_out is None:
+        if self.num_trials is None and self.time_out is None and not ends(self.searcher):
             raise ParameterError("num_trials", None, "give num_trials or time_out: the study needs an end")
 
     def make_scheduler(self, **rungs: Any) -> Scheduler:

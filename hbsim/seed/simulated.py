@@ -11,7 +11,8 @@ import numpy as np
 from hbsim.core.space import Space
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.resource import read_resource
-from hbsim.seed.local import queued
+from hbsim.searchers import Task
+from hbsim.seed.local import check_named, queued
 from hbsim.seed.setting import Setting
 from hbsim.simulation import Cluster, Result
 from hbsim.study import simulate
@@ -56,6 +57,14 @@ class SimulatedStudy:
         check_levels(curves, self._fresh().levels)
         self._check_rows()
         self._check_workers()
+        check_named(setting, self._task())
+
+    def _task(self) -> Task:
+        curves, setting = self._curves, self._setting
+        named = setting.searcher not in (None, "random") or setting.search_options
+        points = getattr(curves, "points", None) if curves.rows is not None and named else None
+        max_t = self._fresh().options.max_t
+        return Task(curves.space, setting.seed, curves.rows, points, mode=setting.mode, max_t=max_t)
 
     def _check_rows(self) -> None:
         rows, trials = self._curves.rows, self._setting.num_trials
@@ -98,7 +107,7 @@ class SimulatedStudy:
             workers=setting.workers,
             seed=setting.seed,
             cluster=self._cluster,
-            searcher=queued(setting, points, self.space, scheduler.options.max_t),
+            **queued(setting, points, self._task()),
             max_time=setting.time_out,
             max_reward=setting.max_reward,
         )

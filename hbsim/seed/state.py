@@ -12,6 +12,7 @@ import numpy as np
 from hbsim.core.space import Space
 from hbsim.errors import OutputError, ParameterError
 from hbsim.live.folder import StudyFolder
+from hbsim.searchers.plain import plain_options
 from hbsim.seed.place import STATE, Place
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def options_of(executor: str, setting: Setting, study: AnyStudy) -> dict[str, ob
     """Return what has to be the same when a state is loaded, beside the options of the core."""
     searcher = setting.searcher
     named = searcher is None or isinstance(searcher, str)
+    searched = plain_options(setting.search_options)
     return {
         # A study can go on wherever its trials run.
         "executor": "sim" if executor == "sim" else "local",
@@ -40,6 +42,7 @@ def options_of(executor: str, setting: Setting, study: AnyStudy) -> dict[str, ob
         "reward_attr": setting.reward_attr,
         "args": dict(setting.constants),
         "maxt_pending": setting.maxt_pending,
+        **({"search_options": searched} if searched else {}),
     }
 
 
