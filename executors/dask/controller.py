@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from hbsim.errors import ExecutorError, ParameterError
 from hbsim.executors.dask.agents import BEAT
 from hbsim.executors.dask.code import needs_trust, with_neighbour
-from hbsim.executors.dask.depots import HOME, Depots
+from hbsim.executors.dask.depots import Depots
 from hbsim.executors.dask.fleet import Fleet
 from hbsim.executors.dask.home import held
+from hbsim.executors.dask.homecoming import Homecoming
 from hbsim.executors.dask.mark import why
+from hbsim.executors.dask.muster import muster
 from hbsim.executors.dask.plan import Plan
 from hbsim.executors.dask.pools import Pools
 from hbsim.executors.dask.todo import Action, Fetch, Log, Store, Unstore, Wake
@@ -35,9 +37,6 @@ News: TypeAlias = tuple[list[Message], list[str], int]
 
 TICK: Final = 0.25  # seconds between two looks at the clock,
 SHARE: Final = 1 / 32  # or this share of the lease, if that is shorter
-PATIENCE: Final = 60.0  # seconds that the study waits for the last hosts once the first is ready
-SAID: Final = 10.0  # seconds between two lines that say what is waited for
-LOOK: Final = 0.02  # seconds between two looks at who is ready
 PAUSE: Final = 0.5  # seconds after a line that did not get through
 CLOSING: Final = 5.0  # seconds for hosts to be told that it is over
 LAST: Final = 60.0  # seconds for what is still to be removed or written here at a good end
@@ -85,7 +84,7 @@ class Controller:
         self._sending: set[str] = set()
         self._down: tuple[float, str] | None = None  # since when the scheduler cannot be reached, and why
         self._address = ""
-        self._kept: Sequence[int] | None = None  # trials whose checkpoints were to be brought home
+        self._home: Homecoming | None = None
         self._flushes = False  # whether that is going to happen
         self._note = ""  # the last one
 
@@ -118,6 +117,7 @@ class Controller:
         self.depots = Depots(plan.url is not None, home, stored)
         self.fleet = Fleet(self.pools, self.depots, float(plan.options.lease))
         self._transfers = Transfers(self._ask_patiently, plan.trials, self._vault, plan.options.lease)
+        self._home = Homecoming(self.depots, self._transfers, self._ask_patiently)
         await self._introduce()
         self._spawn(self._listen())
         self._spawn(self._tick())
@@ -153,12 +153,6 @@ class Controller:
                 )
             self.fleet.todo.notes.append(f"the Dask worker {address} gets no trials: {problem}")
 
-    def _check_hope(self) -> None:
-        """Say why none of the Dask workers can take part, if it is known by now that none can."""
-        reason = self.fleet.hopeless()
-        if reason is not None:
-            raise ParameterError("executor", "dask", f"no Dask worker can take part: {reason}")
-
     async def _open_vault(self) -> None:
         if self.plan.url is not None:
             from hbsim.executors.dask.vault import Vault
@@ -175,33 +169,10 @@ class Controller:
         await asyncio.to_thread(self.plan.mark.clear)
 
     async def _muster(self, expected: int | None) -> None:
-        """Wait for those hosts that there are, so that they are divided among workers all at once."""
-        begun = said = time.monotonic()
-        first: float | None = None
-        while True:
-            self.check()
-            now = time.monotonic()
-            ready = [agent for agent in self.fleet.agents.values() if self.fleet.able(agent, now)]
-            wanted = max(expected or 0, len(self.fleet.workers))
-            if ready and first is None:
-                first = now
-            if not ready and len(self.fleet.workers) >= (expected or 0):
-                self._check_hope()
-            if (wanted and len(ready) >= wanted) or (first is not None and now - first > PATIENCE):
-                self.fleet.open(ready, now)
-                if wanting := self.pools.wanting:
-                    self.fleet.todo.notes.append(wanting)
-                return
-            if not wanted and now - begun > SAID:
-                where = f"the Dask scheduler at {self._address}"
-                self._say(f"{where} has no workers yet: waiting for the first one")
-                self.fleet.begin()
-                return
-            if now - said > SAID:
-                said = now
-                why_not = f"; {self._note}" if self._note else ""
-                self._say(f"{len(ready)} of {wanted} Dask workers are ready{why_not}")
-            await asyncio.sleep(LOOK)
+        where = f"the Dask scheduler at {self._address}"
+        await muster(self.fleet, expected, where, self._say, self.check, lambda: self._note)
+        if self.pools.open and (wanting := self.pools.wanting):
+            self.fleet.todo.notes.append(wanting)
 
     # Working
 
@@ -364,30 +335,12 @@ class Controller:
 
     async def bring(self, trials: Sequence[int]) -> bool:
         """Bring checkpoints that only hosts have into the study's folder; return whether it could be done."""
-        assert self._transfers is not None
-        doubts = self.depots.doubts(trials)
-        await asyncio.gather(*(self._look_into(depot, address) for depot, address in doubts.items()))
-        away, lost = self.depots.away(trials)
-        problems = {trial: f"{hosts} cannot be reached" for trial, hosts in lost.items()}
-        failed = await self._transfers.bring(away)
-        for trial, source in away:
-            if trial not in failed:
-                self.depots.brought(trial, source.job, HOME)
-        problems = {**failed, **problems}
+        assert self._home is not None
+        problems = await self._home.bring(trials)
         for trial, problem in sorted(problems.items()):
             self.fleet.todo.notes.append(f"the checkpoint of trial {trial} stays on its host: {problem}")
-        self._kept = trials
         self.flush()
         return not problems
-
-    async def _look_into(self, depot: str, address: str) -> None:
-        """Find out what a host has: jobs that were lost may have made checkpoints."""
-        from hbsim.executors.dask.link import LinkError
-
-        with suppress(LinkError):  # then it is said that it cannot be reached
-            reply = await self._ask_patiently(address, "holds", timeout=PATIENCE)
-            if "error" not in reply:
-                self.depots.told(depot, dict(reply["holds"]))
 
     # Ending
 
@@ -395,7 +348,8 @@ class Controller:
         """End what runs on hosts, and the cluster if it was started here."""
         self.flush()
         if self._chores:
-            await asyncio.wait(self._chores, timeout=CLOSING if self._kept is None else LAST)
+            orderly = self._home is not None and self._home.begun
+            await asyncio.wait(self._chores, timeout=LAST if orderly else CLOSING)
         for task in list(self._tasks):
             task.cancel()
         ended: set[str] = set()
@@ -413,7 +367,7 @@ class Controller:
 
         async def end(address: str) -> None:
             with suppress(LinkError):
-                spent = self._kept is not None and self.depots.spent(address, self._kept)
+                spent = self._home is not None and self._home.leaves_nothing(address)
                 about = {"clean": spent or self.discards, "timeout": CLOSING * 0.8}
                 if "error" not in await self._ask(address, "close", **about):
                     ended.add(address)

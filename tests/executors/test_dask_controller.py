@@ -17,6 +17,7 @@ from hbsim.executors.dask.controller import Controller
 from hbsim.executors.dask.depots import Depots
 from hbsim.executors.dask.fleet import Fleet
 from hbsim.executors.dask.hello import Place, holds
+from hbsim.executors.dask.homecoming import Homecoming
 from hbsim.executors.dask.link import LinkError
 from hbsim.executors.dask.options import Dask
 from hbsim.executors.dask.plan import Plan
@@ -42,6 +43,7 @@ def controller_on(trials: Path, link: FakeLink, storage: str = "pull") -> Contro
     controller.depots = Depots(vault is not None, {}, stored)
     controller.fleet = Fleet(controller.pools, controller.depots, 30.0)
     controller._transfers = Transfers(controller._ask_patiently, trials, vault, 30.0)
+    controller._home = Homecoming(controller.depots, controller._transfers, controller._ask_patiently)
     controller._link = link
     return controller
 
