@@ -6,7 +6,7 @@ import asyncio
 import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from hbsim.executors.dask.where import reachable
 __all__ = ["Host", "Hosts"]
 
 IMPORTS: Final = 60.0  # seconds that Python may take there to look for packages: network disks are slow
+_FEW: Final = 5  # hosts that have a line each
 _MARK: Final = "hbsim found "
 _PROBE: Final = f"""
 import json, os, platform, sys
@@ -173,18 +174,35 @@ class Hosts:
     def __getitem__(self, name: str) -> Host:
         return self._hosts[name]
 
-    async def open(self, files: Mapping[str, str]) -> None:
+    async def open(self, files: Mapping[str, str], say: Callable[[str], None] = lambda line: None) -> None:
         """Open all hosts; `close` is to be called also if this raises.
+
+        Parameters
+        ----------
+        files : mapping of str to str
+            For the folder of each.
+        say : callable
+            Given a line on each host that answers, if they are few.
 
         Raises
         ------
         ParameterError
             Of the first of them that cannot be used.
         """
-        opening = (host.open(files) for host in self._hosts.values())
+        few = len(self._hosts) <= _FEW
+        say(f"connecting to {', '.join(self._hosts) if few else f'{len(self._hosts)} hosts'} by SSH")
+
+        async def open_one(host: Host) -> None:
+            await host.open(files)
+            if few:
+                say(f"{host.name} is ready: {host.cores} CPU core{'s' * (host.cores != 1)}")
+
+        opening = map(open_one, self._hosts.values())
         for error in await asyncio.gather(*opening, return_exceptions=True):
             if isinstance(error, BaseException):
                 raise error
+        if not few:
+            say(f"all {len(self._hosts)} hosts are ready")
 
     async def close(self) -> None:
         """Close all hosts that are open."""

@@ -39,7 +39,7 @@ async def start_ssh_cluster(
     stack : AsyncExitStack
         Ends what is started, also where the start fails.
     say : callable
-        Given a line on what is done.
+        Given a line on each step.
     processes : int or None
         Workers a host; None: one a core there.
     threads : int or None
@@ -64,13 +64,13 @@ async def start_ssh_cluster(
     made = None if options.tls is False else temporary(names)
     hosts = Hosts(names, options)
     stack.push_async_callback(hosts.close)
+    await hosts.open({} if made is None else made.files(), say)
     others = len(set(names)) - 1
     workers = f" and workers there and on {others} more host{'s' * (others > 1)}" if others else ""
-    say(f"starting a Dask scheduler on {names[0]}{workers}, by SSH")
-    await hosts.open({} if made is None else made.files())
+    say(f"starting a Dask scheduler on {names[0]}{workers}")
     dask: Any = import_module("distributed")
     security = dask.Security(require_encryption=False) if made is None else security_of(made)
-    cluster = _Cluster(options, hosts, security, processes, threads)
+    cluster = _Cluster(options, hosts, security, processes, threads, say)
     stack.push_async_callback(cluster.close)
     seconds = limit(options, PATIENCE)
     try:
@@ -78,6 +78,7 @@ async def start_ssh_cluster(
             await cluster.start()
     except Exception as error:
         raise _failure(error, kept, names, cluster.waiting, seconds) from None
+    say(f"{cluster.expected} Dask worker{' has' if cluster.expected == 1 else 's have'} started")
     return cluster.address, security, cluster.expected
 
 
@@ -85,7 +86,13 @@ class _Cluster:
     """Dask's own SSH cluster, with what it needs to fail early and to leave nothing behind."""
 
     def __init__(
-        self, options: Dask, hosts: Hosts, security: Any, processes: int | None, threads: int | None = None
+        self,
+        options: Dask,
+        hosts: Hosts,
+        security: Any,
+        processes: int | None,
+        threads: int | None = None,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
         names = [options.hosts[0], *options.hosts]
         encrypted = bool(security.require_encryption)
@@ -103,7 +110,7 @@ class _Cluster:
             asynchronous=True,
             security=security,
         )
-        self._starts = _Starts()
+        self._starts = _Starts(say)
         self._config = config(threads)
         worker = worker_options(limit(options, PATIENCE))
         self.expected = 0
@@ -152,7 +159,8 @@ class _Cluster:
 class _Starts:
     """The starts of Dask's processes on hosts, and their connections."""
 
-    def __init__(self) -> None:
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
         self._all: asyncio.Task[Any] | None = None
         self._tasks: list[asyncio.Task[Any]] = []
         self._failed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -185,7 +193,9 @@ class _Starts:
                     starts._tasks.append(task)
                 try:
                     await super().start()
-                    del starts._waiting[self]
+                    started, host = starts._waiting.pop(self)
+                    if started == "scheduler":
+                        starts._say(f"the Dask scheduler on {host} has started: now its workers")
                 except Exception as error:
                     if not starts._failed.done():
                         starts._failed.set_result(error)

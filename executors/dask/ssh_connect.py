@@ -97,7 +97,7 @@ def _refused(options: Dask, host: str, error: Exception) -> ParameterError:
         rule = f"has no address that is known here ({brief(error)})"
     elif _is_late(error):
         return too_slow(host, f"there is no connection by SSH on port {port}", limit(options, PATIENCE))
-    elif isinstance(error, asyncssh.ConnectionLost):
+    elif isinstance(error, asyncssh.ConnectionLost | ConnectionResetError):
         rule = f"what answers on port {port} breaks off ({brief(error)}): is it an SSH server, and does a "
         rule += f"firewall or a proxy let SSH through? `{command}` may say more; another port is ssh_port"
     elif isinstance(error, OSError):

@@ -106,7 +106,14 @@ def test_two_workers_that_nobody_else_gets_at(host, capfd):
         assert host.processes() == {}  # by now, not some time later
 
     asyncio.run(use())
-    assert said == ["starting a Dask scheduler on 127.0.0.1, by SSH"]
+    cores = len(os.sched_getaffinity(0))
+    assert said == [
+        "connecting to 127.0.0.1 by SSH",
+        f"127.0.0.1 is ready: {cores} CPU core{'s' * (cores != 1)}",
+        "starting a Dask scheduler on 127.0.0.1",
+        "the Dask scheduler on 127.0.0.1 has started: now its workers",
+        "2 Dask workers have started",
+    ]
     assert capfd.readouterr() == ("", "")
 
 
