@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import polars as pl
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
 
 __all__ = ["RunResult"]
+
+ENDS: Final = ("resume", "close")  # of a session: no worker is open any more
 
 
 class RunResult:
@@ -107,6 +109,27 @@ class RunResult:
                 trials[record["job"]] = record["trial"]
             for row in record.get("rows", ()):
                 yield record["job"], trials[record["job"]], row
+
+    @cached_property
+    def hosts(self) -> pl.DataFrame:
+        """Which host each worker was on, and when: a row a stay there; none where all were this machine's.
+
+        Columns: worker, host, opened and shut (study seconds; null as long as it is open). Jobs name their
+        workers, so a join on `worker` by time says on which host each ran.
+        """
+        stays: list[dict[str, Any]] = []
+        open_: dict[int, dict[str, Any]] = {}
+        for record in read_journal(self._journal):
+            kind, time = record["e"], record.get("t")
+            ended = [record["worker"]] if kind in ("open", "shut") else list(open_) if kind in ENDS else []
+            for worker in ended:
+                open_.pop(worker, {})["shut"] = time
+            if kind == "open":
+                stay = {"worker": record["worker"], "host": record["host"], "opened": time, "shut": None}
+                open_[record["worker"]] = stay
+                stays.append(stay)
+        times = {"opened": pl.Float64, "shut": pl.Float64}
+        return pl.DataFrame(stays, schema={"worker": pl.Int64, "host": pl.String, **times})
 
     @cached_property
     def trials(self) -> pl.DataFrame:
@@ -244,6 +267,8 @@ class RunResult:
             "configurations": self.configurations,
             "incumbent": self.incumbent(),
         }
+        if len(self.hosts):
+            frames["hosts"] = self.hosts
         for name, frame in frames.items():
             frame.write_parquet(self.folder / f"{name}.parquet")
         content = {"schema": 1, "summary": self.summary(), "rungs": self.rungs().to_dicts()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import polars as pl
 import pytest
 from rich.console import Console
 
@@ -270,3 +271,24 @@ def test_local_studies_have_no_lines_about_workers(made, capsys):
         made.clock.now += 1
         watcher.tick()
     assert len(told(capsys)) == 1
+
+
+def test_which_host_each_worker_was_on(made, tmp_path):
+    opened(made, 0, 1, 2, t=1.0)
+    shut(made, 2, t=3.0)
+    opened(made, 2, t=4.0, hosts=(A, A, A, B))
+    made.write("resume", 6.0)
+    opened(made, 0, t=7.0, hosts=(B,))
+    found = made.result()
+    rows = [(0, A, 1.0, 6.0), (1, A, 1.0, 6.0), (2, B, 1.0, 3.0), (2, A, 4.0, 6.0), (0, B, 7.0, None)]
+    assert found.hosts.rows() == rows
+    assert found.hosts.columns == ["worker", "host", "opened", "shut"]
+    found.write()
+    assert pl.read_parquet(tmp_path / "exp" / "hosts.parquet").equals(found.hosts)
+
+
+def test_a_study_on_this_machine_has_no_hosts(made, tmp_path):
+    found = made.result()
+    assert found.hosts.rows() == []
+    found.write()
+    assert not (tmp_path / "exp" / "hosts.parquet").exists()
