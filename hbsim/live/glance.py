@@ -195,7 +195,7 @@ class Glance:
     def what(self, worker: int) -> str:
         """Say what a worker does."""
         if worker in self.team.shut:
-            return f"its host is gone: {self.team.shut[worker]}"
+            return f"host is gone: {self.team.shut[worker]}"
         stay = self.ledger.workers.get(worker)
         if stay is not None:
             return self.doing(stay)

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf, isfinite
+from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
 from hbsim.live.glance import Glance
@@ -22,9 +23,12 @@ __all__ = ["LiveTable"]
 
 EVERY: Final = 0.25  # seconds between two pictures
 SHARE: Final = 0.05  # of the time is spent on them, at most
+HIGH: Final = 20  # lines from which on there is room for more than one of each of
+FOLDED: Final = ("study", "time", "trials")
+NAMES: Final = 9  # columns of their names
 WIDE: Final = 110  # columns from which on there is room for bars
 COLOURS: Final = {
-    "its host is gone": "red",
+    "host is gone": "red",
     "training": "green",
     "idle": "dim",
     "waits": "yellow",
@@ -147,9 +151,15 @@ class LiveTable:
             "folder": (near(glance.place.path), ""),
         }
         for name, (text, style) in lines.items():
-            if text:
-                table.add_row(f" {name}", Text(text, style))
+            for place, line in enumerate(self._folded(name, text)):
+                table.add_row("" if place else f" {name}", Text(line, style))
         return table
+
+    def _folded(self, name: str, text: str) -> list[str]:
+        """Return a text in lines that fit; what may be long is cut, and all where there is little room."""
+        if name not in FOLDED or self._console.size.height < HIGH:
+            return [text] if text else []
+        return wrap(text, max(20, self._console.size.width - NAMES), break_on_hyphens=False)
 
     def _workers(self, workers: Sequence[int]) -> Table:
         from rich.box import SIMPLE_HEAD

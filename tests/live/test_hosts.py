@@ -100,7 +100,7 @@ def test_workers_of_a_lost_host(made, table):
     picture = lines(table)
     assert "2 workers: 2 CPU cores" in picture[0]
     assert [line[0] for line in picture[7:11]] == ["0", "1", "2", "3"]
-    assert all(line.endswith(f"its host is gone: {GONE}") for line in picture[9:11])
+    assert all(line.endswith(f" host is gone: {GONE}") for line in picture[9:11])
     made.fail(2, "its host is gone", 32.0, kind="lost")
     assert [line[0] for line in lines(table)[8:12]] == ["0", "1", "3", "2"]  # what has no job comes last
     opened(made, 2, t=40.0)
@@ -141,8 +141,8 @@ def test_a_narrow_table_has_room_for_what_workers_do(made, table, width):
     shut(made, 2, 3)
     picture = lines(table, width)
     assert max(map(len, picture)) <= width
-    states = [line.partition("its host is")[1] for line in picture]
-    assert states.count("its host is") == 2
+    states = [line.partition("host is")[1] for line in picture]
+    assert states.count("host is") == 2
     assert ("time GPU state" in picture[5]) == (width >= 110)
 
 
@@ -292,3 +292,17 @@ def test_a_study_on_this_machine_has_no_hosts(made, tmp_path):
     assert found.hosts.rows() == []
     found.write()
     assert not (tmp_path / "exp" / "hosts.parquet").exists()
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_hosts_are_named_on_narrow_terminals_too(made, table, width):
+    opened(made, 0, 1, 2, 3)
+    made.start(0)
+    picture = lines(table, width)
+    end = next(number for number, line in enumerate(picture) if line.startswith("time "))
+    said = " ".join(picture[:end])
+    assert said == (
+        "study promotion of train.py:train_fn, 4 workers: 2 CPU cores and 1 GPU each (4 x NVIDIA A100)"
+        " on 2 hosts: a, b"
+    )
+    assert max(map(len, picture)) <= width
