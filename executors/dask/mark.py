@@ -89,8 +89,10 @@ def outlast(trials: Path, say: Callable[[str], None]) -> None:
 
 
 def why(seconds: float) -> str:
-    """Say why one has to wait."""
-    return f"waiting {seconds:.0f} s: the study's process was killed, and hosts may run its trials until then"
+    """Say why one has to wait, and until when."""
+    until = time.strftime("%H:%M:%S", time.localtime(time.time() + seconds))
+    begin = f"waiting {seconds:.0f} s, until {until}"
+    return f"{begin}: the study's process was killed, and hosts may run its trials until then"
 
 
 def _rest(file: Path, now: float) -> float:
