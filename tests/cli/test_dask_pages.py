@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
 import hbsim.live.run
-from hbsim.cli.main import main
+from hbsim.cli.main import app, main
+from hbsim.core.scheduler import Scheduler
 from hbsim.executors.dask.options import Dask
-from tests.cli.run_studies import TRAIN, make_whole
+from hbsim.executors.target import load_target, make_target
+from tests.cli.run_studies import make_whole
 
+TRAIN_FILE = "examples/dask/train.py"
 ROOT = Path(__file__).parents[2]
 PAGES = ("docs/dask.md", "examples/dask/README.md")
 
@@ -44,9 +50,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     certificates = [f"certs/{name}.pem" for name in ("ca", "cert", "key")]
-    for name in ("train.py", "examples/dask/train.py", ".ssh/lab", *certificates):
+    for name in (".ssh/lab", *certificates):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(TRAIN)
+        (tmp_path / name).write_text("")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     return tmp_path
 
 
@@ -56,13 +63,24 @@ def test_a_command_of_hbsim(
 ) -> None:
     asked: list[object] = []
 
-    def run(train: str, scheduler: object, *, executor: object = "local", **options: object) -> None:
+    def run(train: str, scheduler: Scheduler, *, executor: object = "local", **options: object) -> None:
         asked.append(executor)
+        if "--resume" not in words:  # the rest is as the file has it that the page names
+            assert Path(train.partition(":")[0]) == Path(TRAIN_FILE)
+            train_fn = load_target(make_target(train))
+            assert scheduler.options.max_t == train_fn.__globals__["EPOCHS"]
+            assert (options["reward_attr"], scheduler.mode) == ("mse", "min")
+            assert options["reward_attr"] in inspect.getsource(train_fn)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(hbsim.live.run, "run", run)
     if "--resume" in words:
         shutil.copytree(study, place / "exp")
+    if words[0] in ("compare", "sweep"):
+        command: Any = get_command(app)
+        context = command.commands[words[0]].make_context(words[0], words[1:])
+        assert context.params["hosts"] == after("--hosts", words)
+        return
     if words[0] == "certificates":
         shutil.rmtree(place / "certs")
     monkeypatch.setattr(sys, "argv", ["hbsim", *words])
