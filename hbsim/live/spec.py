@@ -23,6 +23,7 @@ SAME: Final = (
     "seed",
     "searcher",
     "search_options",
+    "limit",
     "time_attr",
     "reward_attr",
     "until_return",
@@ -55,6 +56,8 @@ class Spec:
         What was given for constants of the training function. They may change when a study goes on.
     search_options : mapping
         The searcher's options; a function stands there by its name.
+    limit : int or None
+        How many configurations the searcher has, where it has so many and no more.
     """
 
     train: str
@@ -68,6 +71,7 @@ class Spec:
     until_return: bool
     constants: Mapping[str, object]
     search_options: Mapping[str, object] = field(default_factory=dict)
+    limit: int | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Return it in plain JSON types."""
@@ -79,6 +83,7 @@ class Spec:
             "seed": self.seed,
             "searcher": self.searcher,
             "search_options": dict(self.search_options),
+            "limit": self.limit,
             "time_attr": self.time_attr,
             "reward_attr": self.reward_attr,
             "until_return": self.until_return,
@@ -101,14 +106,18 @@ class Spec:
             values["scheduler"] = completed(values["scheduler"])
             constants = data.get("constants", {})
             values["search_options"] = data.get("search_options", {})
+            values["limit"] = data.get("limit")
             return cls(train=data["train"], digest=data["sha256"], space=space, constants=constants, **values)
         except (KeyError, TypeError, ValueError) as error:
             raise JournalError(path, 1, f"it does not describe a study: {error}") from None
 
     def make_scheduler(self) -> Scheduler:
-        """Return a new scheduler of the same options."""
+        """Return a new scheduler of the same options, and of as many trials as there are configurations."""
         options = dict(self.scheduler)
-        return make_scheduler(options.pop("type"), **options)
+        scheduler = make_scheduler(options.pop("type"), **options)
+        if self.limit is not None:
+            scheduler.limit_trials(self.limit)
+        return scheduler
 
     def check_same(self, new: Spec) -> None:
         """Hold against it what a study is to go on with.

@@ -86,7 +86,9 @@ class Study:
         label, digest = describe(function)
         reported = (time_attr, reward_attr, until_return)
         searched = plain_options(search_options)
-        self.spec = Spec(label, digest, space, options, seed, name, *reported, dict(constants), searched)
+        limit: int | None = getattr(self.searcher, "limit", None)
+        made = (label, digest, space, options, seed, name)
+        self.spec = Spec(*made, *reported, dict(constants), searched, limit)
         self.scheduler = scheduler
 
     def open(self, place: StudyFolder, resume: bool, fsync: str, executor: str) -> tuple[Journal, Standing]:
