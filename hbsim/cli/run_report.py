@@ -114,7 +114,7 @@ def _facts(result: RunResult, summary: Mapping[str, object]) -> Any:
 
 def _fact_lines(result: RunResult, summary: dict[str, Any]) -> list[tuple[str, str]]:
     statuses = ("completed", "stopped", "paused", "failed", "running")
-    said = {} if result.why is None else {"running": "interrupted (--resume goes on with them)"}
+    said = {} if result.why is None else {"running": "interrupted"}
     counts = ", ".join(f"{summary[name]:,} {said.get(name, name)}" for name in statuses if summary[name])
     best, has_rungs = _best_trial(result), not result.spec.until_return
     wasted = wasted_text(summary) if has_rungs else ""
