@@ -2,7 +2,7 @@ r"""A tiny BERT with Hugging Face Trainer; trials that are promoted go on from t
 
     hbsim run examples/hf_trainer.py:train_fn --scheduler promotion --max-t 9 --trials 9
 
-Needs ``pip install 'hbsim[examples,transformers]'``. Nothing is downloaded: the model is made from a
+Needs ``pip install -e '.[examples,transformers]'``. Nothing is downloaded: the model is made from a
 configuration, and the task is made up. Of two kinds of symbols, which one is more often in the sequence?
 """
 

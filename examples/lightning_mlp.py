@@ -2,7 +2,7 @@ r"""An MLP on scikit-learn's digits with Lightning; trials that are promoted go 
 
     hbsim run examples/lightning_mlp.py:train_fn --scheduler promotion --max-t 9 --trials 9
 
-Needs ``pip install 'hbsim[examples,lightning]'``.
+Needs ``pip install -e '.[examples,lightning]'``.
 """
 
 from __future__ import annotations
