@@ -11,7 +11,7 @@ from hbsim.searchers.protocol import Floats, Ints
 __all__ = ["keep", "stage", "standardize"]
 
 FENCE: Final = 1.5  # interquartile ranges; Tukey's
-GROWTH: Final = 1.2
+GROWTH: Final = 1.3
 
 
 def standardize(values: Floats) -> Floats:
@@ -78,11 +78,11 @@ def _some(places: Ints, values: Floats, room: int) -> Ints:
 def stage(observations: int) -> int:
     """Return on how many of so many observations hyperparameters are fitted.
 
-    It is the largest that is not above them of 1, 2, ..., 9, 10, 12, 14, 16, 19, ...: each is a fifth more
-    than the one before, rounded down, and at least one more. So 1,000 observations need 36 fits, and which
+    It is the largest that is not above them of 1, 3, 5, 7, 9, 11, 14, 18, 23, 29, ...: each is three tenths
+    more than the one before, rounded down, and at least two more. So 1,000 observations need 23 fits, and which
     one is in use depends on how many there are and on nothing else.
     """
     found, after = min(observations, 1), 1
     while after <= observations:
-        found, after = after, max(after + 1, int(after * GROWTH))
+        found, after = after, max(after + 2, int(after * GROWTH))
     return found

@@ -66,9 +66,9 @@ def fit(columns: Floats, values: Floats, levelled: bool) -> Fit:
     """Fit a kernel's hyperparameters: the maximum a posteriori, climbed to from the priors' modes.
 
     Without levels the covariance is a Matern-5/2 with a length scale a column, whose prior grows with the
-    dimension (Hvarfner et al., "Vanilla Bayesian Optimization Performs Great in High Dimensions", 2024). It is
-    narrower than theirs: where the values at low levels are noisy, long scales would win, and with them the
-    corner that the first few values point to. With levels it is
+    dimension (Hvarfner et al., "Vanilla Bayesian Optimization Performs Great in High Dimensions", 2024). It
+    is narrower than theirs: where the values at low levels are noisy, long scales would win, and with them
+    the corner that the first few values point to. With levels it is
 
         k((x, r), (x', r')) = k_m(r, r') + k_x(x, x') (c + k_r(r, r'))
 
