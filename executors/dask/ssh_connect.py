@@ -126,7 +126,7 @@ def _file_with_key(options: Dask, host: str) -> str | None:
     import asyncssh
 
     try:
-        found = asyncssh.SSHClientConnectionOptions(host=host, **connect_options(options, host))
+        found: Any = asyncssh.SSHClientConnectionOptions(host=host, **connect_options(options, host))
         files = found.known_hosts or [os.path.expanduser("~/.ssh/known_hosts")]
         names = [str(file) for file in ([files] if isinstance(files, str) else files)]
         port = None if found.port in (None, 22) else found.port

@@ -61,7 +61,7 @@ class FakeCluster:
         self.asked = (workers, resource)
         self.gathered: list[int] | None = None
         self.pruned: list[int] = []
-        self.closed = False
+        self.closed = self.discarded = False
         self.slots: tuple[Slot, ...] = ()
         self._trials, self._heard = trials, 0
         slots = [Slot(worker, None, 1, (), {}) for worker in range(2)]
@@ -123,6 +123,10 @@ class FakeCluster:
     def prune(self, trial: int) -> None:
         self.pruned.append(trial)
         shutil.rmtree(trial_folder(self.away, trial) / checkpoint.NAME, ignore_errors=True)
+
+    def discard(self) -> None:
+        assert not self.closed
+        self.discarded = True
 
     def close(self) -> None:
         self.closed = True

@@ -231,8 +231,28 @@ def test_a_cluster_that_cannot_be_leaves_nothing(cluster: Cluster, folder: Path,
     with pytest.raises(ParameterError, match="cannot be reached"):
         study(folder, hbsim.Dask(hosts=["a"]))
     assert cluster.made[0].closed
+    assert cluster.made[0].discarded
     assert folder.exists() == there
     assert not there or not list(folder.iterdir())
+
+
+def test_a_study_that_began_keeps_what_hosts_have_of_it(cluster: Cluster, folder: Path) -> None:
+    cluster.lose = 3
+    with pytest.raises(ExecutorError):
+        study(folder)
+    cluster.lose, cluster.refuse = None, ParameterError("hosts", "a", "cannot be reached")
+    with pytest.raises(ParameterError, match="cannot be reached"):
+        study(folder, resume=True)
+    assert [one.discarded for one in cluster.made] == [False, False]
+
+
+def test_a_study_in_which_nothing_is_reported_as_it_should_be_is_discarded(
+    cluster: Cluster, folder: Path
+) -> None:
+    with pytest.raises(ParameterError, match="loss"):
+        study(folder, reward_attr="loss")
+    assert cluster.made[0].discarded
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(
