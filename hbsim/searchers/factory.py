@@ -177,10 +177,14 @@ def check_name(name: object) -> None:
     ParameterError
         It is none.
     """
-    base, _, rest = name.partition(":") if isinstance(name, str) else ("", "", "")
-    if name not in SEARCHERS and not (rest and f"{base}:NAME" in SEARCHERS):
+    if not _is_known(name):
         rule = f"must be one of {', '.join(SEARCHERS)}.{nearest(str(name), SEARCHERS)}"
         raise ParameterError("searcher", name, rule)
+
+
+def _is_known(name: object) -> bool:
+    base, _, rest = name.partition(":") if isinstance(name, str) else ("", "", "")
+    return name in SEARCHERS or bool(rest and f"{base}:NAME" in SEARCHERS)
 
 
 def _maker(name: str) -> Callable[..., Searcher]:
@@ -193,8 +197,8 @@ def _maker(name: str) -> Callable[..., Searcher]:
 
 
 def learns(name: str | None) -> bool:
-    """Return whether the searcher of this name is model-based; None is random search."""
-    return name is not None and name not in BLIND
+    """Return whether a searcher that has this name here is model-based; None is random search."""
+    return name is not None and name not in BLIND and _is_known(name)
 
 
 def ends(searcher: object) -> bool:

@@ -152,7 +152,7 @@ def check(
         curves.take_seconds(RunCurves(other))
     real = run.result
     options = dict(real.spec.scheduler)
-    if not run.complete:
+    if not run.complete or real.spec.limit is not None:
         options["num_trials"] = real.scheduler.started
     simulated = simulate(
         make_scheduler(options.pop("type"), **options),

@@ -16,6 +16,7 @@ from hbsim.history.journal import read_journal
 from hbsim.live.folder import StudyFolder
 from hbsim.live.load import load
 from hbsim.runner.ledger import Ledger, Record, value_of
+from hbsim.searchers import learns
 
 if TYPE_CHECKING:
     from hbsim.live.result import RunResult
@@ -147,11 +148,11 @@ class Recorded:
         return self.result.why == "done"
 
     def same_trials(self, other: Recorded) -> bool:
-        """Whether trial i is the same in both: all but the scheduler is."""
-        ours, theirs = self.result.spec.as_dict(), other.result.spec.as_dict()
-        return self.result.spec.digest is not None and all(
-            ours[name] == theirs[name] for name in ours if name != "scheduler"
-        )
+        """Whether trial i is the same in both: all but the scheduler is, and the searcher does not learn."""
+        spec = self.result.spec
+        ours, theirs = spec.as_dict(), other.result.spec.as_dict()
+        is_same = all(ours[name] == theirs[name] for name in ours if name != "scheduler")
+        return spec.digest is not None and not learns(spec.searcher) and is_same
 
 
 def read(folder: Path | str) -> Recorded:
