@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from benchmarks.measure import ROOT, describe_machine, say, write_json
 from benchmarks.searchers_cost import costs
-from benchmarks.searchers_figures import BASE, across, settings
+from benchmarks.searchers_figures import BASE, across, settings, spent
 from benchmarks.searchers_page import render
 from benchmarks.searchers_sweep import LAST, SEARCHERS, SHIPPED, YAHPO, Wanted, read, run
 from benchmarks.stopping_rules import rounded
@@ -79,6 +79,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "full_runs": options.full_runs,
         "max_t": LAST,
         "seeds": options.seeds,
+        "studies": {"planned": results.cells.height, "done": results.done.height},
+        "spent": spent(results, searchers),
         "settings": found,
         "across": across(found),
         "peers": peers,

@@ -26,7 +26,7 @@ from hbsim.bench.sweep import SweepResults
 from hbsim.bench.sweep.scored import Scale, Steps
 from hbsim.surrogates.protocol import Floats
 
-__all__ = ["BASE", "SHARES", "across", "settings", "summary_of"]
+__all__ = ["BASE", "SHARES", "across", "settings", "spent", "summary_of"]
 
 Row = dict[str, Any]
 BASE: Final = "random"
@@ -162,3 +162,15 @@ def across(found: Sequence[Row]) -> Row:
         "mean_ranks": ranks.mean(axis=0).tolist(),
         "p_friedman": friedman(block_ranks(blocks))[2],
     }
+
+
+def spent(results: SweepResults, searchers: Sequence[str]) -> dict[str, Row]:
+    """Return what the studies of each searcher took of the processor, seconds: means a study and a trial."""
+    timed = results.done.join(results.tables["timings"], on="key", how="inner")
+    found = {}
+    for name in searchers:
+        rows = timed.filter(pl.col("variant").is_in([variant(name, type) for type in TYPES]))
+        if rows.height:
+            seconds, trials = float(rows["seconds"].sum()), int(rows["trials"].sum())
+            found[name] = {"study": seconds / rows.height, "trial": seconds / trials, "studies": rows.height}
+    return found

@@ -27,15 +27,18 @@ below 0 is better; p is of Wilcoxon's signed-rank test over seeds, Holm-correcte
 setting, which were chosen beforehand; the effect is the rank-biserial correlation, -1 where the searcher
 is better on every seed."""
 PEERS: Final = """\
-Optuna's sampler with its `SuccessiveHalvingPruner`, asked and told in simulated time; Syne Tune's `ASHA`
-and `BOHB` in the same way. All with their own defaults, eta = 3, r = 1, the same number of workers, the
-same curves and time, and the unit cube of the same space as parameters. Seeds are each tool's own, so
-nothing is paired; hbsim's are those of `stopping`. Syne Tune 0.16 has no MOBSTER any more, so nothing is
-said of it."""
+Optuna's `TPESampler` with its `SuccessiveHalvingPruner`, asked and told in simulated time; Syne Tune's
+`ASHA` and `BOHB` in the same way, and its `MOBSTER`, which version 0.16 has no more: it is of 0.13, with
+few seeds because it is slow. All with their own defaults, eta = 3, r = 1, the same workers, curves and
+time, and the unit cube of the space as parameters. Seeds are each tool's own, so nothing is paired and
+nothing tested; hbsim's are those of `stopping`. What has no number is told as the worst value to Syne
+Tune."""
 COSTS: Final = """\
 Seconds of the processor, of one process, in the three parameters of `synthetic`, after so many values at
 levels 1 to 81, a third as many at each next level. *First* is a suggestion that fits its model, *next*
 the median of five after it, which fit only as the searcher sees a need."""
+
+SPENT: Final = "And in the studies above, curves and simulation included:"
 
 
 def render(content: Row) -> str:
@@ -48,6 +51,7 @@ def render(content: Row) -> str:
         "\n".join(machine_lines(content["machine"], content["load_at_start"])),
         f"{content['workers']} workers; a study ends after the time of {content['full_runs']:g} mean runs "
         f"to R = {content['max_t']}; eta = 3, r = 1, one bracket.",
+        *_unfinished(content["studies"]),
         HOW,
         "![Mean score over simulated time](searchers.png)",
         "## Ranks",
@@ -58,8 +62,24 @@ def render(content: Row) -> str:
         "## What a suggestion costs",
         COSTS,
         _costs(content["costs"]),
+        SPENT,
+        table(
+            ["searcher", "studies", "seconds a study", "milliseconds a trial"],
+            (
+                [name, f"{row['studies']}", f"{row['study']:.2g}", f"{1000 * row['trial']:.2g}"]
+                for name, row in content["spent"].items()
+            ),
+        ),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _unfinished(studies: Row) -> Iterator[str]:
+    if studies["done"] < studies["planned"]:
+        yield (
+            f"**Not finished:** of {studies['planned']} studies {studies['done']} were run. The column\n"
+            "*seeds* says of which, and the same command goes on with the others."
+        )
 
 
 def _ranks(content: Row) -> str:

@@ -22,6 +22,8 @@ __all__ = ["measure_peers", "scored"]
 
 HERE: Final = ROOT / "benchmarks" / "peers"
 SYNE: Final = "searching-syne"
+MOBSTER: Final = "searching-mobster"
+FEW: Final = 5  # seeds of MOBSTER, which is slow
 Row = dict[str, Any]
 
 
@@ -39,23 +41,30 @@ def measure_peers(results: SweepResults, wanted: Wanted, tasks: Sequence[str], e
     envs, work : Path
         Where environments and finished studies are kept.
     """
-    syne = environment(SYNE, envs)
-    commands = {"Optuna": (Path(sys.executable), "optuna"), "Syne Tune": (syne, "syne")}
+    syne, mobster = environment(SYNE, envs), environment(MOBSTER, envs)
+    tools = [("Optuna", Path(sys.executable), "optuna"), ("Syne Tune", syne, "syne")]
+    tools.append(("Syne Tune", mobster, "mobster"))
     rows = []
     for task in results.manifest["tasks"]:
         if task["surrogate"] in tasks:
-            for peer, (python, name) in commands.items():
+            for peer, python, name in tools:
                 rows += scored(results, task, peer, _studies(task, wanted, python, name, work))
-    found = {"optuna": versions(sys.executable, ("optuna",))["optuna"]}
-    return {"versions": {**found, **versions(syne, ("syne-tune",))}, "rows": rows}
+    found = {
+        "Optuna": versions(sys.executable, ("optuna",))["optuna"],
+        "Syne Tune": versions(syne, ("syne-tune",))["syne-tune"],
+        "Syne Tune with MOBSTER": versions(mobster, ("syne-tune",))["syne-tune"],
+    }
+    return {"versions": found, "rows": rows}
 
 
 def _studies(task: Row, wanted: Wanted, python: Path, name: str, work: Path) -> list[Row]:
     """Return what a driver prints, a dict a study, seeds 0 to `wanted.seeds` - 1."""
     kept = work / f"{name}-{task['surrogate'].replace(':', '-').replace('/', '-')}.jsonl"
-    words = ["--task", task["surrogate"], "--seeds", str(wanted.seeds), "--workers", str(wanted.workers)]
+    seeds = min(wanted.seeds, FEW) if name == "mobster" else wanted.seeds
+    words = ["--task", task["surrogate"], "--seeds", str(seeds), "--workers", str(wanted.workers)]
     words += ["--max-time", repr(task["max_time"]), "--max-t", str(LAST)]
-    if wanted.data is not None:
+    if task["surrogate"].startswith("yahpo:"):
+        assert wanted.data is not None
         words += ["--yahpo-data", str(wanted.data / FOLDER)]
     key = json.dumps(words)
     if not (kept.is_file() and kept.read_text("utf-8").startswith(key + "\n")):

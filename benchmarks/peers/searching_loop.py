@@ -107,7 +107,8 @@ def drive(make: Callable[[str, int, int, str, int], Peer], names: tuple[str, ...
     parser.add_argument("--max-time", type=float, required=True)
     parser.add_argument("--max-t", type=int, required=True)
     options = parser.parse_args()
-    surrogate = load(options.task, yahpo_data=options.yahpo_data)
+    more = {"yahpo_data": options.yahpo_data} if options.task.startswith("yahpo:") else {}
+    surrogate = load(options.task, **more)
     for seed in range(options.seeds):
         for name in names:
             peer = make(name, seed, surrogate.space.dimension, surrogate.mode, options.max_t)
