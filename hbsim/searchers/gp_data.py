@@ -79,8 +79,8 @@ def stage(observations: int) -> int:
     """Return on how many of so many observations hyperparameters are fitted.
 
     It is the largest that is not above them of 1, 3, 5, 7, 9, 11, 14, 18, 23, 29, ...: each is three tenths
-    more than the one before, rounded down, and at least two more. So 1,000 observations need 23 fits, and which
-    one is in use depends on how many there are and on nothing else.
+    more than the one before, rounded down, and at least two more. So 1,000 observations need 23 fits, and
+    which one is in use depends on how many there are and on nothing else.
     """
     found, after = min(observations, 1), 1
     while after <= observations:
