@@ -48,6 +48,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--peers", nargs="*", default=list(SHIPPED[:1]), metavar="CURVES", help="for other tools"
     )
     parser.add_argument("--read", action="store_true", help="run no study: write what --work has of them")
+    parser.add_argument("--note", default="", help="a sentence for the page")
     parser.add_argument("--jobs", type=int, help="processes (default: one a core)")
     options = parser.parse_args(arguments)
     if options.seeds < 2:
@@ -73,6 +74,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     say("how long a suggestion takes")
     return {
         "command": command(options),
+        "note": options.note,
         "machine": {**describe_machine(), **{name: version(name) for name in LIBRARIES}},
         "load_at_start": os.getloadavg()[0],
         "workers": WORKERS,

@@ -31,7 +31,7 @@ __all__ = ["BASE", "SHARES", "across", "settings", "spent", "summary_of"]
 Row = dict[str, Any]
 BASE: Final = "random"
 SHARES: Final = (0.25, 0.5, 1.0)  # of the budget
-POINTS: Final = 60  # of a curve
+POINTS: Final = 40  # of a curve
 FIRST: Final = 0.02  # of the budget, where curves start
 
 
@@ -44,7 +44,8 @@ def _setting(results: SweepResults, task: Row, type: str, searchers: Sequence[st
     names = [variant(searcher, type) for searcher in searchers]
     done = results.done.filter((pl.col("surrogate") == task["surrogate"]) & pl.col("variant").is_in(names))
     counts = dict(done.group_by("variant").len().iter_rows())
-    searchers = [name for name in searchers if counts.get(variant(name, type), 0) > 1]
+    half = counts[variant(BASE, type)] / 2  # fewer seeds say nothing beside the others
+    searchers = [name for name in searchers if counts.get(variant(name, type), 0) >= half]
     found = {name: _scores(results, task, type, [name]) for name in searchers}
     first = found[BASE]
     return {

@@ -49,6 +49,7 @@ def render(content: Row) -> str:
         f"Written by `{content['command']}`, with the figures in `searchers.json`.\n"
         "What follows from them: [searchers](../../docs/searchers.md#which-one).",
         "\n".join(machine_lines(content["machine"], content["load_at_start"])),
+        *([content["note"]] if content["note"] else []),
         f"{content['workers']} workers; a study ends after the time of {content['full_runs']:g} mean runs "
         f"to R = {content['max_t']}; eta = 3, r = 1, one bracket.",
         *_unfinished(content["studies"]),
@@ -76,9 +77,10 @@ def render(content: Row) -> str:
 
 def _unfinished(studies: Row) -> Iterator[str]:
     if studies["done"] < studies["planned"]:
+        done = f"{studies['done']} of {studies['planned']} studies were run"
         yield (
-            f"**Not finished:** of {studies['planned']} studies {studies['done']} were run. The column\n"
-            "*seeds* says of which, and the same command goes on with the others."
+            f"**Not finished:** {done}; the same command goes on with the others. The column *seeds*\n"
+            "says how many there are; a searcher with fewer than half of random search's is not shown."
         )
 
 

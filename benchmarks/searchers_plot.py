@@ -75,7 +75,7 @@ def _panel(axes: Axes, setting: Row) -> None:
     axes.set_yscale("log")
     seeds = {row["seeds"] for row in setting["searchers"].values()}
     said = f"{min(seeds)}" if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)}"
-    axes.set_title(f"{setting['task']}, {setting['type']} ({said} seeds)", loc="left", fontsize=10, color=INK)
+    axes.set_title(f"{setting['task']}\n{setting['type']}, {said} seeds", loc="left", fontsize=10, color=INK)
 
 
 def _floats(column: list[float | None]) -> Any:
