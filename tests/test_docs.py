@@ -1,5 +1,6 @@
 """The Python of the README and of the pages in docs/ runs as it is printed, and prints what it says."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -16,10 +17,13 @@ NAMES = (
     "training-function.md",
 )
 PAGES = [ROOT / "README.md", *(ROOT / "docs" / name for name in NAMES)]
+MODELS = pytest.mark.skipif(importlib.util.find_spec("botorch") is None, reason="needs BoTorch")
 BLOCK = re.compile(r"```python\n(.*?)```(?:\s*```text\n(.*?)```)?", flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [*PAGES, pytest.param(ROOT / "docs" / "searchers.md", marks=MODELS)], ids=lambda page: page.name
+)
 def test_the_code_of_the_page_runs(page, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     text = page.read_text(encoding="utf-8")
