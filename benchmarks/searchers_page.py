@@ -36,7 +36,8 @@ Tune."""
 COSTS: Final = """\
 Seconds of the processor, of one process, in the three parameters of `synthetic`, after so many values at
 levels 1 to 81, a third as many at each next level. *First* is a suggestion that fits its model, *next*
-the median of five after it, which fit only as the searcher sees a need."""
+the median of five after it, which fit only as the searcher sees a need. `tpe` and `bohb` fit the values
+of one level only, here a few of them at the highest."""
 
 SPENT: Final = "And in the studies above, curves and simulation included:"
 
