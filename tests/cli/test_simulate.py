@@ -90,7 +90,7 @@ def test_every_option_comes_to_the_scheduler_and_the_cluster(inside, tmp_path):
         " --bracket-sampling hyperband --shared-rungs --no-straight-on --keep-size-ratios --retries 2"
         " --failed-places held --resource-type float --trials 30 --seed 5 --max-time 400"
         " --surrogate synthetic:seed=2 --workers 3"
-        " --speed 1,2,0.5 --startup lognormal:mean=1,std=2 --report-delay 2 --decision-delay 0.5 --save 3"
+        " --speed 1,2,0.5 --startup lognormal:mean=1,std=2 --report-delay 2 --decision-delay 0.5 --suggest-delay 0.75 --save 3"
         " --load 4 --straggler-std 0.5 --drop-rate 0.01 --no-resume --report async"
         " --mtbf 50 --mttr uniform:low=1,high=2 --preempted-every weibull:mean=90,shape=0.7 --preempted-for 5"
         " --notice 1.5 --schedule 0:2,100.5:3"
@@ -122,6 +122,7 @@ def test_every_option_comes_to_the_scheduler_and_the_cluster(inside, tmp_path):
         "startup": "lognormal:mean=1,std=2",
         "report_delay": 2,
         "decision_delay": 0.5,
+        "suggest_delay": 0.75,
         "save": 3,
         "load": 4,
         "straggler_std": 0.5,
