@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
@@ -224,7 +225,11 @@ def _check_init(num_init: int | None, task: Task) -> int:
 
 
 def _need_botorch(name: str) -> None:
+    """Import it, and what is built on it; what it says about PyTorch meanwhile is no business of ours."""
     try:
-        importlib.import_module("botorch")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module("botorch")
+            importlib.import_module("hbsim.searchers.gp_acquire")
     except ImportError:
         raise ParameterError("searcher", name, "needs BoTorch: pip install 'hbsim[search]'") from None

@@ -228,11 +228,11 @@ def test_resuming_fits_nothing_and_goes_on_as_it_would_have(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_fit_serves_until_there_are_three_tenths_more(name: str) -> None:
     searcher = made(name, cube(2), options={"num_init": 1})
-    play(searcher, bowl, 16)
+    play(searcher, bowl, 15)
     searcher.suggest(3)
     before = searcher.fits
     searcher.suggest(3)
-    searcher.observe(16, 1.0, 0.5)
+    searcher.observe(15, 1.0, 0.5)
     searcher.suggest(1)
     assert searcher.fits == before
 
