@@ -62,7 +62,6 @@ class Runner:
         now = self.cluster.now
         if isinstance(message, Opened):
             assert message.worker not in self.open, message
-            assert all(worker != message.worker for worker, _ in self.jobs.values()) or True
             self.open.add(message.worker)
         elif isinstance(message, Shut):
             self.open.remove(message.worker)
