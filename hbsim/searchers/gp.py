@@ -38,9 +38,9 @@ class GaussianProcess(GaussianSearch):
         trials = [trial for trial in self.known.pending if trial not in self.known.values]
         return np.array(trials, dtype=np.int64), np.zeros(len(trials))
 
-    def target_level(self) -> float | None:
-        """Return None: the model has no levels."""
-        return None
+    def target_level(self) -> tuple[float, ...]:
+        """Return none: the model has no levels."""
+        return ()
 
 
 def make_gp(

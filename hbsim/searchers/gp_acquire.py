@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -30,11 +31,11 @@ class Target:
         Given all that is observed and pending.
     best : float
         What to improve on.
-    level : float, optional
-        The level, as its column has it, at which the value counts.
+    level : sequence of float
+        The columns of the level at which the value counts; none where the model has no levels.
     """
 
-    def __init__(self, predictor: Predictor, best: float, level: float | None = None) -> None:
+    def __init__(self, predictor: Predictor, best: float, level: Sequence[float] = ()) -> None:
         self._predictor = predictor
         self._best = best
         self._level = level
@@ -51,11 +52,9 @@ class Target:
         return value.item(), slope.numpy()[:, : columns.shape[1]]
 
 
-def at_level(columns: Floats, level: float | None) -> Floats:
-    """Return columns with that of a level after them, where there is one."""
-    if level is None:
-        return columns
-    return np.column_stack([columns, np.full(len(columns), level)])
+def at_level(columns: Floats, level: Sequence[float]) -> Floats:
+    """Return columns with those of a level after them."""
+    return np.column_stack([columns, np.tile(np.array(level, dtype=np.float64), (len(columns), 1))])
 
 
 def candidates(encoding: Encoding, d: int, good: Floats, draws: np.random.Generator) -> Floats:

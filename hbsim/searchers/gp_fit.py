@@ -15,7 +15,7 @@ from botorch.models.utils.gpytorch_modules import get_gaussian_likelihood_with_l
 from botorch.optim.fit import fit_gpytorch_mll_scipy
 from gpytorch import settings
 from gpytorch.constraints import GreaterThan
-from gpytorch.kernels import ConstantKernel, Kernel, MaternKernel, ScaleKernel
+from gpytorch.kernels import ConstantKernel, Kernel, LinearKernel, MaternKernel, ScaleKernel
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
 from threadpoolctl import threadpool_limits
@@ -25,6 +25,7 @@ from hbsim.searchers.protocol import Floats
 __all__ = ["Fit", "fit", "one_thread"]
 
 ITERATIONS: Final = 50  # of L-BFGS, for a fit
+SAME: Final = 1e-6  # the length scale of what is one configuration
 TOLERANCE: Final = 1e-6  # of the log posterior an observation
 
 
@@ -50,7 +51,7 @@ class Fit:
     Attributes
     ----------
     kernel : Kernel
-        Over columns, and the log level after them where there is one.
+        Over columns.
     noise : float
         Variance.
     mean : float
@@ -70,19 +71,21 @@ def fit(columns: Floats, values: Floats, levelled: bool) -> Fit:
     is narrower than theirs: where the values at low levels are noisy, long scales would win, and with them
     the corner that the first few values point to. With levels it is
 
-        k((x, r), (x', r')) = k_m(r, r') + k_x(x, x') (c + k_r(r, r'))
+        k((x, r), (x', r')) = k_m(r, r') + k_x(x, x') (c + k_r(r, r')) + [x = x'] e g(r) g(r')
 
-    where k_x is that Matern, k_r and k_m scaled Materns over log r, and c a constant: a mean curve that all
-    share, what a configuration is worth at every level, and how that differs between levels.
+    where k_x is that Matern, k_r and k_m are scaled Materns over log r, c and e constants, and g(r) is
+    sqrt(R / r - 1): a mean curve that all share, what a configuration is worth at every level, how that
+    differs between levels, and the luck that it has at first and that wears off. Without the last a few
+    unlucky values at a low level would speak against all configurations near by.
 
     Parameters
     ----------
-    columns : array, shape (n, width), or (n, width + 1) with levels last
+    columns : array, shape (n, width), or (n, width + 2) with log r, in units of log 81, and g(r) last
         Observations.
     values : array, shape (n,)
         Standardised.
     levelled : bool
-        Whether the last column is a level.
+        Whether the last columns are those of a level.
 
     Returns
     -------
@@ -90,7 +93,7 @@ def fit(columns: Floats, values: Floats, levelled: bool) -> Fit:
         That of the priors' modes where the optimiser fails.
     """
     likelihood = get_gaussian_likelihood_with_lognormal_prior()
-    kernel = _kernel(columns.shape[1] - levelled, levelled)
+    kernel = _kernel(columns.shape[1] - 2 * levelled, levelled)
     x, y = torch.from_numpy(columns), torch.from_numpy(values)[:, None]
     with warnings.catch_warnings(), settings.fast_computations(False, False, False):
         warnings.simplefilter("ignore")  # of few iterations, and of values that cannot be standardised
@@ -120,7 +123,8 @@ def _kernel(width: int, levelled: bool) -> Kernel:
         return over_x
     shared = ConstantKernel(constant_prior=LogNormalPrior(log(0.5), 1.0))
     shared.initialize(constant=torch.tensor([0.5]))
-    return over_x * (shared + _over_levels(width, 0.3)) + _over_levels(width, 0.5)
+    worth = over_x * (shared + _over_levels(width, 0.3))
+    return _over_levels(width, 0.5) + worth + _luck(width)
 
 
 def _over_columns(width: int) -> Kernel:
@@ -136,6 +140,15 @@ def _over_columns(width: int) -> Kernel:
         lengthscale_prior=prior,
         lengthscale_constraint=GreaterThan(0.025, transform=None, initial_value=prior.mode),
     )
+
+
+def _luck(width: int) -> Kernel:
+    """Return the last term, a covariance of equal configurations only; g(r) is after the level."""
+    same = MaternKernel(nu=0.5, active_dims=list(range(width)))
+    same.initialize(lengthscale=SAME)
+    luck = LinearKernel(active_dims=[width + 1], variance_prior=LogNormalPrior(log(1e-3), 1.5))
+    luck.initialize(variance=1e-3)
+    return same.requires_grad_(False) * luck
 
 
 def _over_levels(place: int, scale: float) -> Kernel:

@@ -113,8 +113,8 @@ class GaussianSearch(ModelBased):
         """Return the trials and levels at which evaluations are pending, shape (p,) each."""
 
     @abstractmethod
-    def target_level(self) -> float | None:
-        """Return the level, as a column has it, at which a value counts; None where the model has none."""
+    def target_level(self) -> tuple[float, ...]:
+        """Return the columns of the level at which a value counts; none where the model has no levels."""
 
     def columns(self, trials: Ints, levels: Floats) -> Floats:
         """Return what the model sees of trials at levels, shape (n, width)."""

@@ -31,7 +31,7 @@ class Mobster(GaussianSearch):
     Parameters
     ----------
     task : Task
-        Its `max_t` is R; where it has none, the highest level heard of.
+        Its `max_t` is R; where it has none, R is the highest level heard of, and luck is left out.
     others
         As for `GaussianSearch`.
     """
@@ -66,13 +66,15 @@ class Mobster(GaussianSearch):
         trials = np.array([trial for trial, _ in found], dtype=np.int64)
         return trials, np.array([level for _, level in found], dtype=np.float64)
 
-    def target_level(self) -> float | None:
-        """Return R as its column has it."""
-        return log(self._last()) / UNIT
+    def target_level(self) -> tuple[float, ...]:
+        """Return the columns of R."""
+        return (log(self._last()) / UNIT, 0.0)
 
     def columns(self, trials: Ints, levels: Floats) -> Floats:
-        """Return the columns of trials, and those of levels after them."""
-        return np.column_stack([super().columns(trials, levels), np.log(levels) / UNIT])
+        """Return the columns of trials, and those of levels after them; see `gp_fit.fit`."""
+        end = self.task.max_t
+        luck = np.zeros(len(levels)) if end is None else np.sqrt(np.maximum(end / levels - 1.0, 0.0))
+        return np.column_stack([super().columns(trials, levels), np.log(levels) / UNIT, luck])
 
     def _last(self) -> float:
         """Return R."""

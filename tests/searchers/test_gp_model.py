@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from hbsim.core.space import Real, Space
 from hbsim.surrogates import load
 
 torch = pytest.importorskip("torch")
@@ -78,8 +79,9 @@ def test_improvement_is_what_it_says() -> None:
 @pytest.mark.parametrize("levelled", [False, True])
 def test_gradients_are_those_of_differences(levelled: bool) -> None:
     x, y = smooth(25)
-    columns = np.column_stack([x, np.repeat([0.0, 0.5, 1.0, 0.5, 0.0], 5)]) if levelled else x
-    target = Target(Predictor(fit(columns, y, levelled), columns, y), 0.5, 1.0 if levelled else None)
+    levels = np.repeat([[0.0, 9.0], [0.5, 3.0], [1.0, 0.0], [0.5, 3.0], [0.0, 9.0]], 5, axis=0)
+    columns = np.column_stack([x, levels]) if levelled else x
+    target = Target(Predictor(fit(columns, y, levelled), columns, y), 0.5, (1.0, 0.0) if levelled else ())
     at = np.random.default_rng(2).random((3, 3))
     value, slope = target.gradient(at)
     assert value == pytest.approx(target(at).sum())
@@ -155,6 +157,31 @@ def held_out(seed: int, lower: bool) -> float:
     found = predictor.mean(searcher.columns(unseen, np.full(60, 81.0)))
     scale = np.polyfit(scaled, seen.values, 1)  # back to what the values were
     return float(np.sqrt(np.square(np.polyval(scale, found) - values[30:, 3]).mean()) / values[30:, 3].std())
+
+
+def test_luck_at_low_levels_is_told_from_worth() -> None:
+    """Of values with much noise at level 1 and none at R, those at R are believed."""
+    draws = np.random.default_rng(0)
+    x = draws.random((60, 1))
+    worth = -8 * np.square(x[:, 0] - 0.6)
+    searcher = Mobster(Task(Space({"x": Real(0, 1)}), 0, max_t=81), None, "fantasy", 1000)
+    searcher.resume(x)
+    for trial in range(60):
+        searcher.observe(trial, 1.0, float(worth[trial] - 2 + draws.standard_normal()))
+        if trial % 6 == 0:
+            searcher.observe(trial, 81.0, float(worth[trial]))
+    seen = searcher.observations(searcher.known)
+    columns, scaled = searcher.columns(seen.trials, seen.levels), standardize(seen.values)
+    at_r = seen.levels == 81.0
+    assert not columns[at_r, -1].any()
+    assert columns[~at_r, -1] == pytest.approx(np.sqrt(80))
+    errors = []
+    for luck in (1.0, 0.0):
+        columns[:, -1] *= luck
+        found = Predictor(fit(columns, scaled, True), columns, scaled).mean(columns[at_r])
+        errors.append(np.abs(found - scaled[at_r]).max())
+    assert errors[0] < 0.1
+    assert errors[0] < 0.5 * errors[1]
 
 
 def test_lower_levels_help_at_r() -> None:
