@@ -71,7 +71,8 @@ the controller's has its imports in it. A host that has not answered for 5 s is 
 until it has."""
 
 FULL: Final = """
-The same, where trials ask for more than can be had: which process has no more to give."""
+The same, where trials ask for more than can be had. A process at its limit takes a whole core; where none
+does, the machine had no more to give."""
 
 
 def render(content: Content) -> str:
