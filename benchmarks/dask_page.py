@@ -83,7 +83,10 @@ def render(content: Content) -> str:
     loads = content["loads"]
     busy = ", ".join(f"{part} {load:.1f}" for part, load in loads.items())
     machine = machine_lines(content["machine"], max(loads.values()))
-    machine[-1] = f"- load average at the start of each part: {busy}; a busy machine is slower"
+    machine[-1] = (
+        f"- load average at the start of each part, which may have been measured alone (`--parts`): {busy}; "
+    )
+    machine[-1] += "a busy machine is slower"
     parts = [
         "# Studies on a Dask cluster: how fast",
         f"Written by `{content['command']}`, with the figures in `dask.json`. {runs}",
