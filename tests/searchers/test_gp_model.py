@@ -185,6 +185,5 @@ def test_luck_at_low_levels_is_told_from_worth() -> None:
 
 
 def test_lower_levels_help_at_r() -> None:
-    errors = np.array([[held_out(seed, lower) for lower in (True, False)] for seed in range(4)])
-    assert np.median(errors[:, 0]) < 0.75 * np.median(errors[:, 1])
-    assert (errors[:, 0] < errors[:, 1]).sum() >= 3
+    errors = np.array([[held_out(seed, lower) for lower in (True, False)] for seed in range(3)])
+    assert (errors[:, 0] < 0.75 * errors[:, 1]).all()
