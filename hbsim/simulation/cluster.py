@@ -21,6 +21,7 @@ class _Default(int):
 
 
 DEFAULT_WORKERS: Final = _Default(32)
+LATER: Final = ("suggest_delay",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,8 +241,12 @@ class Cluster:
         return read(source).make()
 
     def as_dict(self) -> dict[str, object]:
-        """Return all parameters in plain JSON types, as a cluster file has them."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        """Return all parameters in plain JSON types, as a cluster file has them.
+
+        One that came later stands there only if it is set: what sweeps are known by stays the same.
+        """
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: _plain(value) for name, value in values.items() if name not in LATER or value}
 
 
 def _plain(value: object) -> object:

@@ -19,7 +19,7 @@ def write(cluster: Cluster, path: str | os.PathLike[str]) -> None:
     """
     fields = cluster.as_dict()
     plain = Cluster().as_dict()
-    changed = {name: value for name, value in fields.items() if value != plain[name]}
+    changed = {name: value for name, value in fields.items() if value != plain.get(name)}
     if cluster.machines or cluster.trace is not None:
         changed.pop("workers", None)  # they say how many
     source = changed.get("trace")

@@ -77,6 +77,7 @@ def test_a_trace_is_relative_to_its_file(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_form_of_the_file_is_the_cluster() -> None:
     """The same names, and the same defaults, as the class."""
     form = ClusterSchema().model_dump(exclude={"about"})
+    assert form.pop("suggest_delay") == hbsim.Cluster().suggest_delay  # it came later: there if it is set
     assert {**form, "workers": 32} == hbsim.Cluster().as_dict()
     [machines] = ClusterSchema(machines=[{"kind": "T4", "count": 1}]).model_dump()["machines"]
     assert Machines(**machines) == Machines(kind="T4", count=1)
