@@ -18,9 +18,10 @@ Every tuner runs the same training, which only sleeps: asynchronous successive h
 max_t 27, grace_period 1, reduction_factor 3, random search. All is on one machine. hbsim's Dask cluster is a
 scheduler and {processes} workers as processes of their own, connected by TLS; a trial is a process. Ray has a
 process a trial, or with `reuse_actors=True` as many processes as trials at a time, which they share: a trial
-that leaks or crashes takes more than itself with it then. Clusters run already: Ray has as many processes as
-trials at a time that wait, with Ray Tune imported. Ray's columns of seconds have neither its start nor
-its end in them."""
+that leaks or crashes takes more than itself with it then. Before the clock starts the Dask cluster is up,
+and so is Ray, with as many processes as trials at a time that have imported Ray Tune; whether its actors use
+those is Ray's affair. `local.md` has real training, at most two trials at a time: there Ray Tune with
+`reuse_actors` and without loggers takes less time a trial than hbsim."""
 
 CROWD: Final = """
 {workers} trials at a time sleep from 0.2 to 1 s before each of the levels 1, 3, 9 and 27, report there alone
@@ -70,8 +71,8 @@ def _found(content: Content) -> Iterator[str]:
         trials = _than(dask["trial_ms"], ray["trial_ms"], "faster", "slower")
         yield (
             f"{ray['name']}: {short(ray['rate'])} decisions a second, {ray['share']:.0f} %, which is {rates} "
-            f"than on Dask; {short(ray['trial_ms'])} ms a trial, {trials} than on Dask; its first trial "
-            f"starts after {short(ray['startup'])} s, on Dask after {short(dask['startup'])} s."
+            f"than on Dask, with at most {ray['at_once']:.0f} trials at once; {short(ray['trial_ms'])} "
+            f"ms a trial, {trials} than on Dask; its first trial starts after {short(ray['startup'])} s, on Dask after {short(dask['startup'])} s."
         )
 
 
@@ -83,7 +84,7 @@ def _beside(contenders: Sequence[Content]) -> list[Content]:
 
 def _figures(contender: Content) -> dict[str, Any]:
     crowds = _of(contender, "crowd")
-    found: dict[str, Any] = {name: _mid(crowds, name) for name in ("rate", "startup")}
+    found: dict[str, Any] = {name: _mid(crowds, name) for name in ("rate", "startup", "at_once")}
     found["share"] = 100 * median(run["rate"] / run["limit"] for run in crowds)
     return found | {"name": contender["name"], "trial_ms": _mid(_of(contender, "trial"), "trial_ms")}
 

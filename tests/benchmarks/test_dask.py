@@ -163,8 +163,10 @@ def beside(ray_rate, ray_ms):
 
 def test_the_page_beside_ray_says_who_is_faster():
     slow, fast = dask_ray_page.render(beside(40.0, 60.0)), dask_ray_page.render(beside(88.0, 10.0))
-    assert "2.00 times fewer than on Dask; 60.0 ms a trial, 3.00 times slower than on Dask" in slow
-    assert "1.10 times more than on Dask; 10.0 ms a trial, 2.00 times faster than on Dask" in fast
+    assert "2.00 times fewer than on Dask, with at most 64 trials at once" in slow
+    assert "60.0 ms a trial, 3.00 times slower than on Dask" in slow
+    assert "1.10 times more than on Dask, with at most 64 trials at once" in fast
+    assert "10.0 ms a trial, 2.00 times faster than on Dask" in fast
     assert "| Ray Tune, reuse_actors | 640 | 1 | 40.0 |" in slow
     assert "| Ray Tune, reuse_actors | 200 | 2 | 60.0 (60.0 to 60.0) |" in slow
     assert_tables_are_whole(slow)
