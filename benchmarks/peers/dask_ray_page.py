@@ -71,8 +71,9 @@ def _found(content: Content) -> Iterator[str]:
         trials = _than(dask["trial_ms"], ray["trial_ms"], "faster", "slower")
         yield (
             f"{ray['name']}: {short(ray['rate'])} decisions a second, {ray['share']:.0f} %, which is {rates} "
-            f"than on Dask, with at most {ray['at_once']:.0f} trials at once; {short(ray['trial_ms'])} "
-            f"ms a trial, {trials} than on Dask; its first trial starts after {short(ray['startup'])} s, on Dask after {short(dask['startup'])} s."
+            f"than on Dask, with at most {ray['at_once']:.0f} trials at once; {short(ray['trial_ms'])} ms a "
+            f"trial, {trials} than on Dask; its first trial starts after {short(ray['startup'])} s, on Dask "
+            f"after {short(dask['startup'])} s."
         )
 
 
