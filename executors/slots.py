@@ -69,7 +69,7 @@ def make_slots(
     ----------
     workers : int or None
         How many; at least 1. None: as many as fit. Where `resource` has no `num_cpus`, that is at most one a
-        core, or one a GPU if that is more.
+        core, or one a GPU if that is more and trials see GPUs.
     resource : mapping or None
         What a trial needs: `num_cpus`, a whole number of at least 1; `num_gpus`, a whole number, or a part of
         one GPU such as 0.5, which floor(1 / part) trials share then.
@@ -187,7 +187,7 @@ def _how_many(workers: int | None, need: Need, machine: _Machine) -> int:
     if need.gpus:
         fits.append(len(machine.gpus) // need.gpus * need.sharing)
     if workers is None:
-        return min([*fits, max(machine.cores, len(machine.gpus))])
+        return min([*fits, max(machine.cores, len(machine.gpus) if need.gpus else 0)])
     if fits and workers > min(fits):
         rule = (
             f"no more than {min(fits)} fit with resource={need.given!r}; {machine.name} has {cpus} and {gpus}"

@@ -129,6 +129,7 @@ def test_as_many_as_fit_and_not_one_more(resource, cores, gpus):
         (None, {"num_cpus": 2}, 4, 0, [((0, 1), ()), ((2, 3), ())]),
         (None, {"num_cpus": 2.0, "num_gpus": 1.0}, 4, 1, [((0, 1), ("GPU-0",))]),
         (None, {"num_gpus": 0}, 2, 2, [((0,), ()), ((1,), ())]),
+        (None, {"num_gpus": 0}, 1, 2, [((0,), ())]),
     ],
 )
 def test_shares(workers, resource, cores, gpus, expected):
