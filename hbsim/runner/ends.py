@@ -50,18 +50,21 @@ class Ends:
         A report was as good as `max_reward`.
     failing : bool
         One trial after the other failed, and nothing was reported: a broken GPU would use up all trials.
-    closing : bool
-        It ends: what is under way has been told to leave.
     """
 
     def __init__(self, limits: Limits, mode: str, ledger: Ledger) -> None:
-        self.interrupted = self.enough = self.failing = self.closing = False
+        self.interrupted = self.enough = self.failing = False
         self._limits, self._ledger = limits, ledger
         self._sign = 1.0 if mode == "max" else -1.0
         self._barren, self._reports = 0, ledger.reports  # failures in a row, and the reports before them
         self._known = 0  # jobs below this had started when the last job that was lost with its host counted
         if ledger.best is not None:
             self._look_at(ledger.best.value)
+
+    @property
+    def closing(self) -> bool:
+        """Whether it ends: what is under way has been told to leave."""
+        return self._ledger.closing
 
     def over(self, time: float) -> bool:
         """Return whether the study is over at `time`, in study seconds."""

@@ -185,7 +185,7 @@ class Real:
 
     def _close(self) -> None:
         """Have everything leave at its next report: nothing starts any more, but what comes is decided."""
-        self.ends.closing = self.ledger.closing = True
+        self.ledger.closing = True
         self._places.withdraw()
         grace = inf if self.ends.interrupted else self._limits.grace
         for stay in list(self.ledger.stays.values()):

@@ -21,7 +21,7 @@ __all__ = ["SEARCHERS", "about", "check_searcher", "ends", "learns", "limit_tria
 
 
 class Kind(NamedTuple):
-    """Where the function is that makes a searcher of a task, its options keywords.
+    """Where the class or function is that makes a searcher of a task; its options are keywords.
 
     Of a kind ``base:NAME`` the function makes, of what stands for NAME, the function that does so.
     """
@@ -37,8 +37,8 @@ KINDS: Final = {
     "lhs": Kind("hbsim.searchers.qmc", "make_lhs"),
     "tpe": Kind("hbsim.searchers.tpe", "make_tpe"),
     "bohb": Kind("hbsim.searchers.tpe", "make_bohb"),
-    "gp": Kind("hbsim.searchers.gp", "make_gp"),
-    "mobster": Kind("hbsim.searchers.mobster", "make_mobster"),
+    "gp": Kind("hbsim.searchers.gp", "GaussianProcess"),
+    "mobster": Kind("hbsim.searchers.mobster", "Mobster"),
     "optuna:NAME": Kind("hbsim.searchers.optuna_sampler", "SamplerMaker"),
 }
 SEARCHERS: Final = tuple(KINDS)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from hbsim.searchers.gp_search import GaussianSearch, Observations, Pending
+from hbsim.searchers.gp_search import GaussianSearch, Observations
 from hbsim.searchers.observed import Observed
-from hbsim.searchers.protocol import Floats, Ints, Searcher
-from hbsim.searchers.task import Task
+from hbsim.searchers.protocol import Floats, Ints
 
-__all__ = ["GaussianProcess", "make_gp"]
+__all__ = ["GaussianProcess"]
 
 
 class GaussianProcess(GaussianSearch):
@@ -41,20 +40,3 @@ class GaussianProcess(GaussianSearch):
     def target_level(self) -> tuple[float, ...]:
         """Return none: the model has no levels."""
         return ()
-
-
-def make_gp(
-    task: Task,
-    *,
-    num_init: int | None = None,
-    pending: Pending = "fantasy",
-    max_observations: int = 1000,
-) -> Searcher:
-    """Make the searcher `gp`; the options are those of `GaussianSearch`.
-
-    Raises
-    ------
-    ParameterError
-        As `GaussianSearch`.
-    """
-    return GaussianProcess(task, num_init, pending, max_observations)

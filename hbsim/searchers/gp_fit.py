@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from math import log
 from typing import Final
@@ -18,30 +16,14 @@ from gpytorch.constraints import GreaterThan
 from gpytorch.kernels import ConstantKernel, Kernel, LinearKernel, MaternKernel, ScaleKernel
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
-from threadpoolctl import threadpool_limits
 
 from hbsim.searchers.protocol import Floats
 
-__all__ = ["Fit", "fit", "one_thread"]
+__all__ = ["Fit", "fit"]
 
 ITERATIONS: Final = 50  # of L-BFGS, for a fit
 SAME: Final = 1e-6  # the length scale of what is one configuration
 TOLERANCE: Final = 1e-6  # of the log posterior an observation
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Have PyTorch and the BLAS work on one thread; what was set before is put back.
-
-    So the bytes do not depend on how many cores there are. L-BFGS in a few dimensions is faster so, too.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1, user_api="blas"):
-            yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,14 @@ class GaussianSearch(ModelBased):
 
     levelled: bool  # whether the model sees levels
 
-    def __init__(self, task: Task, num_init: int | None, pending: Pending, max_observations: int) -> None:
+    def __init__(
+        self,
+        task: Task,
+        *,
+        num_init: int | None = None,
+        pending: Pending = "fantasy",
+        max_observations: int = 1000,
+    ) -> None:
         checked = _check_init(num_init, task)
         if pending not in PENDING:
             raise ParameterError("search_options.pending", pending, "must be 'fantasy' or 'liar'")
@@ -127,7 +134,7 @@ class GaussianSearch(ModelBased):
         return np.array(points, dtype=np.float64).reshape(len(trials), self.space.dimension)
 
     def _propose(self, trial: int) -> Floats | None:
-        from hbsim.searchers.gp_fit import one_thread
+        from hbsim.searchers.one_thread import one_thread
 
         if not self._encoding.width or not self._reports:
             return None

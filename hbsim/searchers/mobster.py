@@ -11,12 +11,11 @@ from typing import Final
 
 import numpy as np
 
-from hbsim.searchers.gp_search import GaussianSearch, Observations, Pending
+from hbsim.searchers.gp_search import GaussianSearch, Observations
 from hbsim.searchers.observed import Observed
-from hbsim.searchers.protocol import Floats, Ints, Searcher
-from hbsim.searchers.task import Task
+from hbsim.searchers.protocol import Floats, Ints
 
-__all__ = ["Mobster", "make_mobster"]
+__all__ = ["Mobster"]
 
 UNIT: Final = log(81)  # a step of 1 in a level's column is a factor of 81
 
@@ -83,20 +82,3 @@ class Mobster(GaussianSearch):
         seen = [level for levels in self.known.values.values() for level in levels]
         pending = [level for levels in self.known.pending.values() for level in levels if level is not None]
         return max([*seen, *pending], default=1.0)
-
-
-def make_mobster(
-    task: Task,
-    *,
-    num_init: int | None = None,
-    pending: Pending = "fantasy",
-    max_observations: int = 1000,
-) -> Searcher:
-    """Make the searcher `mobster`; the options are those of `GaussianSearch`.
-
-    Raises
-    ------
-    ParameterError
-        As `GaussianSearch`.
-    """
-    return Mobster(task, num_init, pending, max_observations)

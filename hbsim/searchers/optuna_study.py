@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from optuna import Trial, create_study
@@ -13,8 +10,8 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
-from threadpoolctl import threadpool_limits
 
+from hbsim.searchers.one_thread import one_thread
 from hbsim.searchers.optuna_space import Params, quiet
 
 __all__ = ["OptunaStudy"]
@@ -73,7 +70,7 @@ class OptunaStudy:
     def ask(self) -> Params:
         """Return params for the next trial, by the sampler."""
         self._settle()
-        with quiet(), _one_thread():
+        with quiet(), one_thread():
             self._asked = self.study.ask(self._distributions)
         return self._asked.params
 
@@ -158,19 +155,3 @@ class OptunaStudy:
     def _id(self, trial: Trial) -> int:
         study = self._storage.get_study_id_from_name(_NAME)
         return self._storage.get_trial_id_from_study_id_trial_number(study, trial.number)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Have PyTorch and the BLAS work on one thread: the bytes depend on no number of cores then."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        yield
-        return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1, user_api="blas"):
-            yield
-    finally:
-        torch.set_num_threads(threads)
