@@ -160,8 +160,8 @@ def _write(
 ) -> dict[int, str]:
     """Write the Parquet file; return the errors by trial."""
     curves = sorted((c for c in part.curves() if c.trial < len(tasks)), key=lambda curve: curve.trial)
-    values = train.space.decode(np.array([task.point for task in tasks]))
-    settings = {name: c if isinstance(c, list) else c.tolist() for name, c in values.items()}
+    chosen = train.space.mappings(np.array([task.point for task in tasks]))
+    settings = {name: [one.get(name) for one in chosen] for name in train.space.names}
     table = long_form(curves, str(spec["time_attr"]), settings)
     errors = {curve.trial: curve.error for curve in curves if curve.error is not None}
     if table.is_empty():

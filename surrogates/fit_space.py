@@ -118,18 +118,23 @@ def encode_columns(source: str, space: Space, columns: polars.DataFrame) -> Floa
     SurrogateError
         A value is none of its parameter's.
     """
-    points = np.empty((len(columns), space.dimension))
-    for place, (name, parameter) in enumerate(space.parameters.items()):
-        values = numeric(columns[name]).to_list()
-        try:
-            points[:, place] = parameter.encode(_fitting(values, parameter), name)
-        except ParameterError as error:
-            raise SurrogateError(source, f"column {error.field!r} does not fit its space: {error}") from None
-    return points
+    fitting = {name: _fitting(numeric(columns[name]).to_list(), p) for name, p in space.parameters.items()}
+    try:
+        return space.encode(fitting)
+    except ParameterError as error:
+        raise SurrogateError(source, f"column {error.field!r} does not fit its space: {error}") from None
 
 
 def _fitting(values: list[object], parameter: Parameter) -> list[object]:
-    """Return values as the parameter knows them, after what a file does to them (rounding, text)."""
+    """Return values as the parameter knows them, after what a file does to them (rounding, text).
+
+    None stays what it is where the parameter may be inactive.
+    """
+    if parameter.conditions:
+        places = [place for place, value in enumerate(values) if value is not None]
+        found = _fitting([values[place] for place in places], parameter.under({}))
+        by_place = dict(zip(places, found, strict=True))
+        return [by_place.get(place) for place in range(len(values))]
     if isinstance(parameter, Int | Real):
         low, high = parameter.low, parameter.high
         return [min(max(v, low), high) if isinstance(v, int | float) and v == v else v for v in values]
@@ -145,6 +150,7 @@ def snap(space: Space, points: Floats) -> Floats:
 
     Points that stand for the same configuration become the same point, and a centre stays where it is.
     """
+    points = space.settled(points)
     snapped = np.array(points)
     for place, (name, parameter) in enumerate(space.parameters.items()):
         if not isinstance(parameter, Real):

@@ -38,10 +38,11 @@ def row_points(source: str, configurations: polars.DataFrame, space: Space | Non
 
 
 def _row_of(space: Space, columns: dict[str, list[object]], error: ParameterError) -> int:
-    """Return the first row that is outside of the space."""
-    for row, values in enumerate(columns[error.field]):
+    """Return the first row that is outside of the space by this field."""
+    for row, values in enumerate(zip(*columns.values(), strict=True)):
         try:
-            space[error.field].encode([values], error.field)
-        except ParameterError:
-            return row
+            space.encode(dict(zip(columns, values, strict=True)))
+        except ParameterError as found:
+            if found.field == error.field:
+                return row
     return 0

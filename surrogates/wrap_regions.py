@@ -113,7 +113,7 @@ class Scattered:
 
     def contains(self, configurations: Floats | Ints) -> Bools:
         """Return whether each point's configuration was drawn, shape (n,)."""
-        points = check_points(configurations, self.space.dimension)
+        points = self.space.settled(check_points(configurations, self.space.dimension))
         columns = [settled(p, points[:, j]) for j, p in enumerate(self.space.parameters.values())]
         keys = hashing.float_keys(np.stack(columns, axis=1), hashing.scalar_key(self.seed, _SCATTERED))
         drawn: Bools = hashing.uniform(keys) < self.share

@@ -34,7 +34,8 @@ def named_options(function: Callable[P, T]) -> Callable[P, T]:
         for name, value in kwargs.items():
             if name not in names:
                 of = function.__qualname__.removesuffix(".__init__")
-                rule = f"is no option of {of}.{nearest(name, names)}"
+                near = nearest(name, names) or f" It takes {', '.join(names)}."
+                rule = f"is no option of {of}.{near}"
                 raise ParameterError(name, value, rule)
         return function(*args, **kwargs)
 

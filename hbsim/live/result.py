@@ -150,15 +150,23 @@ class RunResult:
 
     @cached_property
     def configurations(self) -> pl.DataFrame:
-        """A row a trial: trial, then a column a parameter. Choices that are no plain values are text."""
-        points = np.array(self._ledger.points, dtype=np.float64).reshape(-1, self.spec.space.dimension)
-        columns = self.spec.space.decode(points)
+        """A row a trial: trial, then a column a parameter; null where it is not active.
+
+        Choices that are no plain values are text.
+        """
+        space = self.spec.space
+        points = np.array(self._ledger.points, dtype=np.float64).reshape(-1, space.dimension)
         plain = {
             name: [v if isinstance(v, int | float | str | bool | None) else repr(v) for v in column]
             if isinstance(column, list)
             else column
-            for name, column in columns.items()
+            for name, column in space.decode(points).items()
         }
+        for name in space.conditional:
+            active = space.active(points)[:, space.names.index(name)].tolist()
+            column = plain[name]
+            values = column if isinstance(column, list) else column.tolist()
+            plain[name] = [value if kept else None for value, kept in zip(values, active, strict=True)]
         series = [pl.Series(name, values, strict=False) for name, values in plain.items()]
         return pl.DataFrame([pl.Series("trial", range(len(points)), dtype=pl.Int64), *series])
 
@@ -175,7 +183,7 @@ class RunResult:
         return f"<RunResult in {self.folder}: {trials} trials, {found}, {why}>"
 
     def configuration(self, trial: int) -> dict[str, object]:
-        """Return a trial's configuration as the training function got it."""
+        """Return a trial's configuration: what was chosen for it, hence nothing that is not active."""
         count = len(self._ledger.points)
         if not 0 <= trial < count:
             raise ParameterError("trial", trial, f"must be one of the trials 0 ... {count - 1}")

@@ -88,7 +88,7 @@ class PointDesign(Untold):
             count = min(size - start, n - done)
             points[done : done + count] = self._block[start : start + count]
             done += count
-        return points
+        return self.space.settled(points)
 
     def _allowed(self, n: int) -> list[int]:
         """Return where the first n points are that the constraint allows."""

@@ -27,6 +27,8 @@ class Encoding:
       choices are at distance 1.
     - `Choice` of one: no column.
 
+    What is not active has the columns of its default, as in SMAC (Hutter, Hoos and Leyton-Brown, LION 2011).
+
     Parameters
     ----------
     space : Space
@@ -55,7 +57,7 @@ class Encoding:
 
     def snap(self, points: Floats) -> Floats:
         """Return the points, shape (n, d), with each discrete coordinate at the place of its value."""
-        snapped = np.array(points, dtype=np.float64)
+        snapped = np.array(self._space.settled(points), dtype=np.float64)
         if self._discrete.any() and len(snapped):
             exact = self._space.encode(dict(self._space.decode(snapped)))
             snapped[:, self._discrete] = exact[:, self._discrete]
@@ -72,11 +74,15 @@ class Encoding:
         ]
         return np.concatenate(made, axis=1)
 
+    def climbable(self, points: Floats) -> NDArray[np.bool_]:
+        """Return which real coordinates of points, shape (n, d), are active, shape (n, len(reals))."""
+        return self._space.active(points)[:, self.reals]
+
     def perturb(self, points: Floats, draws: np.random.Generator) -> Floats:
         """Return the points, shape (n, d), each moved in one coordinate or more, snapped.
 
         Numbers move by a normal step, its standard deviation log-uniform between 0.01 and 0.3; choices and
-        bools are drawn anew.
+        bools are drawn anew, and so is what becomes active.
         """
         n, d = points.shape
         moves = draws.random((n, d)) < max(0.3, 1 / d)
@@ -84,7 +90,11 @@ class Encoding:
         scale = LEAST_MOVE * (MOST_MOVE / LEAST_MOVE) ** draws.random((n, 1))
         near = np.clip(points + scale * draws.standard_normal((n, d)), 0.0, 1.0)
         anew = draws.random((n, d))
-        return self.snap(np.where(moves, np.where(self._unordered, anew, near), points))
+        moved = np.where(moves, np.where(self._unordered, anew, near), points)
+        if self._space.conditional:
+            appeared = self._space.active(moved) & ~self._space.active(points)
+            moved = np.where(appeared, anew, moved)
+        return self.snap(moved)
 
 
 def _width(parameter: object) -> int:

@@ -165,7 +165,7 @@ def about(searcher: Searcher) -> str:
     if limit is None or values is None:
         return ""
     size = getattr(within, "size", limit)
-    of = "" if size == limit else f", of {size:,} without the constraint"
+    of = "" if size == limit else f", of {size:,} combinations"
     return f"grid of {limit:,} configurations{of}: " + " x ".join(f"{name} {n}" for name, n in values.items())
 
 

@@ -87,7 +87,7 @@ def is_new(points: Floats, tried: Floats) -> np.ndarray[tuple[int], np.dtype[np.
 
 
 def refine(encoding: Encoding, starts: Floats, target: Target) -> Floats:
-    """Climb from points of the unit cube, shape (n, d), over their real coordinates; the others stay."""
+    """Climb from points of the unit cube, shape (n, d), over active real coordinates; the others stay."""
     if not len(encoding.reals):
         return starts
     columns = encoding.columns(starts)
@@ -99,10 +99,10 @@ def refine(encoding: Encoding, starts: Floats, target: Target) -> Floats:
         return -value, -slope[:, encoding.real_columns].ravel()
 
     first = starts[:, encoding.reals].ravel()
+    free = encoding.climbable(starts).ravel().tolist()
+    bounds = [(0.0, 1.0) if moves else (at, at) for at, moves in zip(first.tolist(), free, strict=True)]
     options = {"maxiter": ITERATIONS}
-    found = minimize(
-        loss, first, jac=True, method="L-BFGS-B", bounds=[(0.0, 1.0)] * first.size, options=options
-    )
+    found = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     climbed = starts.copy()
     climbed[:, encoding.reals] = np.clip(found.x, 0.0, 1.0).reshape(shape)
     return climbed

@@ -28,8 +28,9 @@ FIELD: Final = "search_options.points"
 class Grid(Untold):
     """Every combination of the values of each parameter, once.
 
-    The last parameter of the space changes fastest. Configurations are made when they are asked for: only a
-    constraint or `shuffle` looks at all of them, the first time that one is needed.
+    The last parameter of the space changes fastest. What is not active has no values: configurations that are
+    the same otherwise are one. Configurations are made when they are asked for: only a constraint, conditions
+    or `shuffle` look at all of them, the first time that one is needed.
 
     Parameters
     ----------
@@ -48,7 +49,8 @@ class Grid(Untold):
     values : dict
         How many values each parameter has, by name.
     size : int
-        How many combinations there are, those that the constraint rejects included.
+        How many combinations of all values there are, those included that the constraint rejects, or that
+        are one since a parameter is not active.
 
     Raises
     ------
@@ -126,18 +128,28 @@ class Grid(Untold):
     def _at(self, places: Ints) -> Floats:
         """Return the points at these places of the whole grid, row-major."""
         steps = np.unravel_index(places, tuple(map(len, self._axes)))
-        return np.stack([axis[step] for axis, step in zip(self._axes, steps, strict=True)], axis=1)
+        points = np.stack([axis[step] for axis, step in zip(self._axes, steps, strict=True)], axis=1)
+        return self.space.settled(points)
 
     @cached_property
     def _places(self) -> Ints | None:
-        """Where the configurations that the constraint allows are in the whole grid; None: everywhere."""
-        if self._task.constraint is None:
+        """Where the configurations are in the whole grid that differ and are allowed; None: everywhere."""
+        if self._task.constraint is None and not self.space.conditional:
             return None
         allowed = []
         for first in range(0, self.size, ASKED):
-            places = np.arange(first, min(first + ASKED, self.size), dtype=np.int64)
+            places = self._differing(np.arange(first, min(first + ASKED, self.size), dtype=np.int64))
             allowed.append(places[self._task.allows(self._at(places))])
         return np.concatenate(allowed)
+
+    def _differing(self, places: Ints) -> Ints:
+        """Return the places where what is not active has the first of its values."""
+        if not self.space.conditional:
+            return places
+        steps = np.stack(np.unravel_index(places, tuple(map(len, self._axes))), axis=1)
+        points = np.stack([axis[steps[:, j]] for j, axis in enumerate(self._axes)], axis=1)
+        differing: Ints = places[(self.space.active(points) | (steps == 0)).all(axis=1)]
+        return differing
 
     @cached_property
     def _order(self) -> Ints | None:

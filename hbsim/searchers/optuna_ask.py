@@ -13,7 +13,7 @@ from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from hbsim.searchers.optuna_space import Params, quiet
+from hbsim.searchers.optuna_space import OptunaSpace, Params, quiet
 
 __all__ = ["Row", "draws"]
 
@@ -27,9 +27,7 @@ class Row(NamedTuple):
     value: float | None
 
 
-def draws(
-    rows: Sequence[Row], distributions: dict[str, BaseDistribution], sampler: BaseSampler, n: int
-) -> Iterator[Params]:
+def draws(rows: Sequence[Row], space: OptunaSpace, sampler: BaseSampler, n: int) -> Iterator[Params]:
     """Ask a sampler for up to n configurations that go on from these rows.
 
     A draw counts as under way for the next one.
@@ -38,27 +36,27 @@ def draws(
     ----------
     rows : sequence of Row
         In the order in which Optuna numbers them.
-    distributions : dict
-        By name; every row has all of these names.
+    space : OptunaSpace
+        Whose params the rows have.
     sampler : BaseSampler
         New: its random numbers are used up from here on.
     n : int
         How many at most.
     """
     with quiet():
-        study = _study(rows, distributions, sampler)
+        study = _study(rows, space, sampler)
     for _ in range(n):
         with quiet():
-            trial = study.ask(distributions)
-        yield trial.params
+            params = space.suggest(study.ask())
+        yield params
 
 
-def _study(rows: Sequence[Row], distributions: dict[str, BaseDistribution], sampler: BaseSampler) -> Study:
+def _study(rows: Sequence[Row], space: OptunaSpace, sampler: BaseSampler) -> Study:
     storage = InMemoryStorage()
     study = create_study(storage=storage, sampler=sampler, direction="maximize", study_name="hbsim")
     number = storage.get_study_id_from_name("hbsim")
     for row in rows:  # not by `add_trial`: its checks take most of the time
-        storage.create_new_trial(number, _frozen(row, distributions))
+        storage.create_new_trial(number, _frozen(row, space.of(row.params)))
     return study
 
 

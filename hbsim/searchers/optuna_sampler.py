@@ -67,8 +67,7 @@ class OptunaSampler(ModelBased):
         from hbsim.searchers.optuna_study import OptunaStudy
 
         self._optuna = OptunaSpace(self.space)
-        distributions, maximize = self._optuna.distributions, task.mode == "max"
-        self.told = OptunaStudy(sampler, distributions, maximize, task.max_t)
+        self.told = OptunaStudy(sampler, self._optuna, task.mode == "max", task.max_t)
         self._asked: Floats | None = None
 
     def register_pending(self, trial: int, level: float) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, TypeAlias
 
 import numpy as np
 import optuna
+from optuna import Trial
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -33,7 +34,7 @@ class OptunaSpace:
 
     `Real` and `Int` keep their bounds and their scale, `Bool` is a choice of False and True. Of a `Choice`
     with values of other types than text, numbers, bools and None, Optuna sees the places 0, 1, 2, ... A
-    choice of one value is a constant, which Optuna does not sample. A `Space` has no conditional parameters.
+    choice of one value is a constant, which Optuna does not sample. Params have what is active, and no more.
 
     Parameters
     ----------
@@ -57,17 +58,30 @@ class OptunaSpace:
 
     @property
     def size(self) -> float:
-        """How many configurations there are; infinity where a parameter is `Real`."""
+        """How many configurations there are, at most; infinity where a parameter is `Real`."""
         return math.prod(_size(parameter) for parameter in self.space.parameters.values())
 
     def params(self, points: Floats) -> list[Params]:
         """Return what Optuna calls the params of points of the unit cube, shape (n, d)."""
-        columns = []
-        for name, column in self.space.decode(points).items():
-            values = column if isinstance(column, list) else column.tolist()
-            choices = self._by_place.get(name)
-            columns.append(values if choices is None else [choices.index(value) for value in values])
-        return [dict(zip(self.space.names, row, strict=True)) for row in zip(*columns, strict=True)]
+        return [
+            {
+                name: self._by_place[name].index(value) if name in self._by_place else value
+                for name, value in one.items()
+            }
+            for one in self.space.mappings(points)
+        ]
+
+    def of(self, params: Iterable[str]) -> dict[str, BaseDistribution]:
+        """Return the distributions of these names."""
+        return {name: self.distributions[name] for name in params}
+
+    def suggest(self, trial: Trial) -> Params:
+        """Ask a trial for all parameters that are active, one after the other, and return them."""
+        values: dict[str, object] = {}
+        for name, distribution in self.distributions.items():
+            if self.space.is_active(name, values):
+                values[name] = self._value(name, _suggest(trial, name, distribution))
+        return trial.params
 
     def point(self, params: Mapping[str, object]) -> Floats:
         """Return the point of the unit cube, shape (d,), for params.
@@ -75,7 +89,7 @@ class OptunaSpace:
         Of `Int`, `Choice` and `Bool` it decodes to the same value again, of `Real` within float error.
         Numbers beyond the bounds by a float error are put on them.
         """
-        return self.space.encode({name: self._value(name, params[name]) for name in self.space.names})
+        return self.space.encode({name: self._value(name, value) for name, value in params.items()})
 
     def _value(self, name: str, value: object) -> object:
         if name in self._by_place:
@@ -99,6 +113,17 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         optuna.logging.set_verbosity(before)
+
+
+def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> object:
+    match distribution:
+        case FloatDistribution(low=low, high=high, log=log):
+            return trial.suggest_float(name, low, high, log=log)
+        case IntDistribution(low=low, high=high, log=log):
+            return trial.suggest_int(name, low, high, log=log)
+        case _:
+            assert isinstance(distribution, CategoricalDistribution)
+            return trial.suggest_categorical(name, distribution.choices)
 
 
 def _distribution(parameter: Parameter) -> BaseDistribution:

@@ -6,13 +6,12 @@ import math
 from typing import Final
 
 from optuna import Trial, create_study
-from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
 from hbsim.searchers.one_thread import one_thread
-from hbsim.searchers.optuna_space import Params, quiet
+from hbsim.searchers.optuna_space import OptunaSpace, Params, quiet
 
 __all__ = ["OptunaStudy"]
 
@@ -36,8 +35,8 @@ class OptunaStudy:
     ----------
     sampler : BaseSampler
         Who is asked.
-    distributions : dict
-        By name.
+    space : OptunaSpace
+        What is searched over.
     maximize : bool
         Whether larger is better.
     max_t : float or None
@@ -47,11 +46,11 @@ class OptunaStudy:
     def __init__(
         self,
         sampler: BaseSampler,
-        distributions: dict[str, BaseDistribution],
+        space: OptunaSpace,
         maximize: bool,
         max_t: float | None,
     ) -> None:
-        self._distributions = distributions
+        self._space = space
         self._max_t = max_t
         self._storage = InMemoryStorage()
         with quiet():
@@ -71,8 +70,8 @@ class OptunaStudy:
         """Return params for the next trial, by the sampler."""
         self._settle()
         with quiet(), one_thread():
-            self._asked = self.study.ask(self._distributions)
-        return self._asked.params
+            self._asked = self.study.ask()
+            return self._space.suggest(self._asked)
 
     def reject(self) -> None:
         """Have the params that were asked for last be no trial of ours: FAIL."""
@@ -84,8 +83,10 @@ class OptunaStudy:
     def begin(self, trial: int, params: Params | None = None) -> None:
         """Have our trial `trial` run with the params that were asked for last, or with these in their place.
 
-        Where nothing was asked for, Optuna gets these in its queue.
+        Where nothing was asked for, or these are params of other names, Optuna gets these in its queue.
         """
+        if self._asked is not None and params is not None and self._asked.params.keys() != params.keys():
+            self.reject()
         asked, self._asked = self._asked, None
         if asked is None:
             assert params is not None
@@ -145,10 +146,10 @@ class OptunaStudy:
     def _queued(self, params: Params) -> Trial:
         with quiet():
             self.study.enqueue_trial(params)
-            return self.study.ask(self._distributions)
+            return self.study.ask(self._space.of(params))
 
     def _set(self, asked: Trial, name: str, value: object) -> None:
-        distribution = self._distributions[name]
+        distribution = self._space.distributions[name]
         internal = distribution.to_internal_repr(value)
         self._storage.set_trial_param(self._id(asked), name, internal, distribution)
 

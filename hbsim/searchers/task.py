@@ -39,7 +39,7 @@ class Task:
     max_t : float or None
         R; None where nobody said.
     constraint : callable, optional
-        Given a configuration, a dict by name; returns whether it may be tried.
+        Given a configuration, a dict by name of what is active; returns whether it may be tried.
     """
 
     space: Space | None
@@ -66,12 +66,7 @@ class Task:
         """
         if self.constraint is None or self.space is None:
             return np.ones(len(points), dtype=np.bool_)
-        columns = {
-            name: column if isinstance(column, list) else column.tolist()
-            for name, column in self.space.decode(points).items()
-        }
-        rows = zip(*columns.values(), strict=True) if columns else iter([()] * len(points))
-        return np.array([self._allowed(dict(zip(columns, row, strict=True))) for row in rows], dtype=np.bool_)
+        return np.array([self._allowed(one) for one in self.space.mappings(points)], dtype=np.bool_)
 
     def _allowed(self, configuration: Mapping[str, object]) -> bool:
         assert self.constraint is not None

@@ -40,7 +40,7 @@ class Parzen:
     candidates : int
         How many are drawn from the density of the good ones, of which the best ratio is taken.
     multivariate : bool
-        One density over all parameters; else one for each.
+        One density over all parameters, or over all that are active together; else one for each.
     top : float
         The share of observations that are good; at least `min_points` are.
     random_fraction : float
@@ -117,14 +117,15 @@ class TPE(ModelBased):
         from hbsim.searchers.optuna_ask import draws
 
         self._note_params()
-        sampler = _sampler(self.parzen, int(generator.integers(2**32)))
-        for params in draws(self._rows(level), self._optuna.distributions, sampler, TRIES):
+        seed, conditional = int(generator.integers(2**32)), bool(self.space.conditional)
+        sampler = _sampler(self.parzen, seed, conditional)
+        for params in draws(self._rows(level), self._optuna, sampler, TRIES):
             yield self._optuna.point(params)
         yield from self.space.sample(RANDOM_TRIES, generator)
 
     def _fits(self, point: Floats) -> bool:
         """Return whether a point is new, unless none is any more, and allowed; of a table a row is anyway."""
-        is_new = tuple(self._optuna.params(point[np.newaxis])[0].values()) not in self._seen
+        is_new = tuple(self._optuna.params(point[np.newaxis])[0].items()) not in self._seen
         if not is_new and len(self._seen) < self._optuna.size:
             return False
         return self.task.rows is not None or bool(self.task.allows(point[np.newaxis])[0])
@@ -143,7 +144,7 @@ class TPE(ModelBased):
         if points:
             noted = self._optuna.params(np.array(points))
             self._params += noted
-            self._seen.update(tuple(params.values()) for params in noted)
+            self._seen.update(tuple(params.items()) for params in noted)
 
 
 def make_tpe(
@@ -226,17 +227,19 @@ def need_optuna(name: str) -> None:
         raise ParameterError("searcher", name, "needs Optuna: pip install 'hbsim[search]'")
 
 
-def _sampler(parzen: Parzen, seed: int) -> TPESampler:
+def _sampler(parzen: Parzen, seed: int, conditional: bool) -> TPESampler:
     from optuna.samplers import TPESampler
 
     least, top = parzen.min_points, parzen.top
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # `gamma` and `weights` are to go with Optuna 6
+        # `gamma` and `weights` are to go with Optuna 6, and `group` is experimental.
+        warnings.simplefilter("ignore")
         return TPESampler(
             n_startup_trials=0,
             n_ei_candidates=parzen.candidates,
             seed=seed,
             multivariate=parzen.multivariate,
+            group=parzen.multivariate and conditional,
             constant_liar=True,
             gamma=lambda n: max(least, int(top * n)),
             weights=np.ones,

@@ -84,7 +84,8 @@ class Progress:
             stretch = self._from_zero[row + stay.first] if at < 0 else self._seconds[row + at + 1]
             above = stay.first if at < 0 else at + 1
             if seconds < stretch:
-                return below + (self._levels[above] - below) * seconds / stretch
+                reached = below + (self._levels[above] - below) * seconds / stretch
+                return min(reached, self._levels[above])  # 0.3 + (0.9 - 0.3) is above 0.9
             seconds -= stretch
             at = above
         return self._levels[-1]

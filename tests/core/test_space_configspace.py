@@ -80,14 +80,71 @@ def test_spaces_of_others_are_read():
     assert set(space) == {"lr", "depth", "size", "dataset", "flag", "even"}
 
 
+CONDITIONAL = Space(
+    {
+        "opt": Choice("sgd", "adam", "none"),
+        "momentum": Real(0, 0.99, default=0.9, when={"opt": "sgd"}),
+        "layers": Int(1, 3),
+        "width": Int(8, 64, log=True, default=16, when={"layers": [2, 3], "opt": ["sgd", "adam"]}),
+        "nesterov": Bool(when={"opt": "sgd"}),
+        "deep": Choice("a", "b", when={"nesterov": True}),
+    }
+)
+
+
+def test_conditions_survive_the_round_trip():
+    assert from_configspace(to_configspace(CONDITIONAL)) == CONDITIONAL
+
+
+def test_conditional_samples_of_the_other_side_are_values_of_ours():
+    theirs = to_configspace(CONDITIONAL)
+    theirs.seed(0)
+    for configuration in theirs.sample_configuration(100):
+        values = dict(configuration)
+        again = CONDITIONAL.mapping(CONDITIONAL.encode(values))
+        assert again.keys() == values.keys()  # neither more nor less is active
+        assert again == pytest.approx(values)
+
+
+def test_conditions_of_others_are_read_and_parents_put_first():
+    theirs = ConfigSpace.ConfigurationSpace()
+    theirs.add(
+        z := ConfigSpace.Categorical("z", ["x", "y", "w"]),
+        b := ConfigSpace.Integer("b", (1, 5)),
+        o := ConfigSpace.OrdinalHyperparameter("o", ["s", "m", "l"]),
+        a := ConfigSpace.Float("a", (0.0, 1.0)),
+        c := ConfigSpace.Float("c", (0.0, 1.0)),
+    )
+    not_x, large = ConfigSpace.NotEqualsCondition(a, z, "x"), ConfigSpace.GreaterThanCondition(a, b, 2)
+    theirs.add(ConfigSpace.AndConjunction(not_x, large, ConfigSpace.LessThanCondition(a, o, "l")))
+    either = [ConfigSpace.EqualsCondition(c, b, value) for value in (1, 4)]
+    theirs.add(ConfigSpace.OrConjunction(*either))
+    space = from_configspace(theirs)
+    assert space["a"].conditions == (("b", (3, 4, 5)), ("o", ("s", "m")), ("z", ("y", "w")))
+    assert space["c"].conditions == (("b", (1, 4)),)
+    assert space.names.index("a") > max(space.names.index(parent) for parent in "bzo")
+
+
 def test_hyperparameters_added_on_the_other_side_come_last():
     theirs = to_configspace(Space({"z": Bool(), "y": Bool()}))
     theirs.add(ConfigSpace.Float("a", (0.0, 1.0)))
     assert from_configspace(theirs).names == ("z", "y", "a")
 
 
-def with_condition(theirs):
-    theirs.add(ConfigSpace.EqualsCondition(theirs["i"], theirs["c"], "a"))
+def with_or(theirs):
+    theirs.add(f := ConfigSpace.Categorical("f", [False, True]))
+    on_c = ConfigSpace.EqualsCondition(theirs["i"], theirs["c"], "a")
+    theirs.add(ConfigSpace.OrConjunction(on_c, ConfigSpace.EqualsCondition(theirs["i"], f, True)))
+
+
+def with_condition_on_a_real(theirs):
+    theirs.add(r := ConfigSpace.Float("r", (0.0, 1.0)))
+    theirs.add(ConfigSpace.GreaterThanCondition(theirs["i"], r, 0.5))
+
+
+def with_condition_that_never_holds(theirs):
+    both = [ConfigSpace.EqualsCondition(theirs["i"], theirs["c"], value) for value in "ab"]
+    theirs.add(ConfigSpace.AndConjunction(*both))
 
 
 def with_forbidden(theirs):
@@ -109,7 +166,9 @@ def with_huge(theirs):
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        (with_condition, "conditions"),
+        (with_or, "conditions"),
+        (with_condition_on_a_real, "conditions"),
+        (with_condition_that_never_holds, "when.c"),
         (with_forbidden, "forbidden_clauses"),
         (with_normal, "n"),
         (with_weights, "w.weights"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 import hbsim
@@ -230,3 +232,13 @@ def test_a_failure_for_good_without_retries() -> None:
     summary = result.summary()
     assert (summary["best"], summary["regret"]) == (None, None)
     assert summary["wasted_resource"] == summary["trained_resource"] > 0
+
+
+def test_what_is_cut_off_just_before_a_level_is_not_beyond_it() -> None:
+    """In floats 0.3 + (0.9 - 0.3) is above 0.9."""
+    options = {"max_t": 0.9, "grace_period": 0.1, "resource_type": "float", "num_trials": 1}
+    for cost in np.linspace(0.5, 2.0, 50):
+        curves = Formula(lambda row, level: -row + 0 * level, lambda row, level, c=cost: c * level + 0 * row)
+        end = study("stopping", options, curves).end_time
+        cut = study("stopping", options, curves, max_time=math.nextafter(end, 0))
+        assert 0.899 < cut.jobs["stop_resource"][0] <= 0.9

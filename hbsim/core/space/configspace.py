@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
     from ConfigSpace import UniformFloatHyperparameter as UniformFloat
     from ConfigSpace import UniformIntegerHyperparameter as UniformInteger
+    from ConfigSpace.conditions import ConditionLike
 
 __all__ = ["from_configspace", "to_configspace"]
 
@@ -44,6 +45,9 @@ def to_configspace(space: Space) -> ConfigurationSpace:
     made = ConfigurationSpace(meta={_ORDER: list(space.names)})
     for name, parameter in space.parameters.items():
         made.add(_to_hyperparameter(name, parameter))
+    for name, parameter in space.parameters.items():
+        if parameter.conditions:
+            made.add(_to_condition(made, name, parameter))
     return made
 
 
@@ -55,25 +59,33 @@ def from_configspace(configspace: ConfigurationSpace) -> Space:
     configspace : ConfigSpace.ConfigurationSpace
         Uniform float and integer, categorical, ordinal and constant hyperparameters. An ordinal one
         becomes a `Choice`, a constant one a `Choice` of one, False and True in this order a `Bool`.
+        Conditions, on hyperparameters with at most 1,000 values, become `when`; joined by and, or by or where
+        they are about one hyperparameter.
 
     Returns
     -------
     space : Space
-        In the order of the space that `to_configspace` was given, or else in ConfigSpace's own.
+        In the order of the space that `to_configspace` was given, or else in ConfigSpace's own, but parents
+        come before those that depend on them.
 
     Raises
     ------
     ParameterError
-        ConfigSpace is not installed; there are conditions, forbidden clauses, weights or other kinds
+        ConfigSpace is not installed; there are other conditions, forbidden clauses, weights or other kinds
         of hyperparameters, which a space cannot hold.
     """
     _need_configspace()
-    _refuse("conditions", configspace.conditions)
+    from hbsim.core.space.configspace_conditions import parents_first, read_condition
+
     _refuse("forbidden_clauses", configspace.forbidden_clauses)
     names = list(configspace)
     order = [name for name in (configspace.meta or {}).get(_ORDER, []) if name in names]
     names = order + [name for name in names if name not in order]
-    return Space({name: _from_hyperparameter(name, configspace[name]) for name in names})
+    parameters = {name: _from_hyperparameter(name, configspace[name]) for name in names}
+    when = {one.child.name: read_condition(one, parameters) for one in configspace.conditions}
+    for name, conditions in when.items():
+        parameters[name] = parameters[name].under(conditions)
+    return Space({name: parameters[name] for name in parents_first(names, when)})
 
 
 def _need_configspace() -> None:
@@ -111,6 +123,15 @@ def _to_hyperparameter(name: str, parameter: Parameter) -> UniformFloat | Unifor
     except ValueError as error:
         raise ParameterError(name, parameter, f"ConfigSpace cannot hold it: {error}") from error
     raise ParameterError(name, parameter, "ConfigSpace has no such parameter")
+
+
+def _to_condition(made: ConfigurationSpace, name: str, parameter: Parameter) -> ConditionLike:
+    from hbsim.core.space.configspace_conditions import condition_on
+
+    try:
+        return condition_on(made, name, parameter.conditions)
+    except ValueError as error:
+        raise ParameterError(name, parameter, f"ConfigSpace cannot hold it: {error}") from error
 
 
 def _check_rounding(name: str, ours: float, theirs: float) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,39 +21,16 @@ from hbsim.core.space.checks import (
     plain,
     whole,
 )
+from hbsim.core.space.parameter import Column, Parameter, assign
+from hbsim.core.space.when import When, conditions_of
 from hbsim.errors import ParameterError
 
 __all__ = ["Bool", "Choice", "Column", "Int", "Parameter", "Real"]
 
-Column: TypeAlias = NDArray[np.float64] | NDArray[np.int64] | NDArray[np.bool_] | list[object]
-
 _UNSET: Final = object()  # None may be one of the choices
 
 
-class Parameter(ABC):
-    """One dimension of a search space: a set of values, each with its share of [0, 1]."""
-
-    @property
-    @abstractmethod
-    def initial(self) -> object:
-        """The default, as a plain Python value."""
-
-    @abstractmethod
-    def decode(self, unit: Floats) -> Column:
-        """Map coordinates in [0, 1], shape (n,), to n values."""
-
-    @abstractmethod
-    def encode(self, values: Given, field: str) -> Floats:
-        """Map n values to coordinates in [0, 1], shape (n,).
-
-        Raises
-        ------
-        ParameterError
-            A value is none of the parameter's; `field` is what the error calls it.
-        """
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Real(Parameter):
     """A real number between `low` and `high`, both included.
 
@@ -66,6 +42,8 @@ class Real(Parameter):
         Spread evenly over the logarithm; needs ``low > 0``.
     default : float, optional
         The middle of the range, in its scale, unless given.
+    when : mapping of str to value, optional
+        As for `Parameter`.
 
     Raises
     ------
@@ -79,15 +57,16 @@ class Real(Parameter):
     default: float | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         low, high = finite("low", self.low), finite("high", self.high)
         check_range(low, high, self.log)
         if math.isinf(high - low):
             raise ParameterError("high", high, f"high - low must be finite (low={low!r})")
-        _assign(self, low=low, high=high, log=bool(self.log))
+        assign(self, low=low, high=high, log=bool(self.log))
         if self.default is None:
-            _assign(self, default=_middle(low, high, self.log))
+            assign(self, default=_middle(low, high, self.log))
         else:
-            _assign(self, default=finite("default", self.default))
+            assign(self, default=finite("default", self.default))
             self.encode([self.default], "default")
 
     @property
@@ -114,7 +93,7 @@ class Real(Parameter):
         return np.clip((np.log(x) - low) / (high - low), 0.0, 1.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Int(Parameter):
     """A whole number between `low` and `high`, both included.
 
@@ -129,6 +108,8 @@ class Int(Parameter):
         Spread over the logarithm; needs ``low > 0``.
     default : int, optional
         The middle of the range, in its scale, unless given.
+    when : mapping of str to value, optional
+        As for `Parameter`.
 
     Raises
     ------
@@ -142,13 +123,14 @@ class Int(Parameter):
     default: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         low, high = whole("low", self.low), whole("high", self.high)
         check_range(low, high, self.log)
-        _assign(self, low=low, high=high, log=bool(self.log))
+        assign(self, low=low, high=high, log=bool(self.log))
         if self.default is None:
-            _assign(self, default=math.floor(_middle(low, high, self.log) + 0.5))
+            assign(self, default=math.floor(_middle(low, high, self.log) + 0.5))
         else:
-            _assign(self, default=whole("default", self.default))
+            assign(self, default=whole("default", self.default))
             self.encode([self.default], "default")
 
     @property
@@ -191,6 +173,8 @@ class Choice(Parameter):
         The values, no two of them equal; or one list, tuple or range of them.
     default : hashable, optional
         One of the choices; the first unless given.
+    when : mapping of str to value, optional
+        As for `Parameter`.
 
     Raises
     ------
@@ -201,18 +185,19 @@ class Choice(Parameter):
     choices: tuple[Hashable, ...]
     default: Hashable
 
-    def __init__(self, *choices: object, default: object = _UNSET) -> None:
+    def __init__(self, *choices: object, default: object = _UNSET, when: When = ()) -> None:
+        assign(self, when=conditions_of(when))
         if len(choices) == 1 and isinstance(choices[0], list | tuple | range):
             choices = tuple(choices[0])
         check_choices(choices)
-        _assign(self, choices=choices, default=choices[0] if default is _UNSET else default)
+        assign(self, choices=choices, default=choices[0] if default is _UNSET else default)
         self.encode([self.default], "default")
 
     def __repr__(self) -> str:
         words = [repr(choice) for choice in self.choices]
         if self.default != self.choices[0]:
             words.append(f"default={self.default!r}")
-        return f"Choice({', '.join(words)})"
+        return f"Choice({', '.join(words + self._when_words())})"
 
     @property
     def initial(self) -> object:
@@ -232,7 +217,7 @@ class Choice(Parameter):
         return (np.array(found, dtype=np.float64) + 0.5) / len(self.choices)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Bool(Parameter):
     """False or True, with half of [0, 1] each.
 
@@ -240,6 +225,8 @@ class Bool(Parameter):
     ----------
     default : bool
         False unless given.
+    when : mapping of str to value, optional
+        As for `Parameter`.
 
     Raises
     ------
@@ -250,9 +237,10 @@ class Bool(Parameter):
     default: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not isinstance(self.default, bool | np.bool_):
             raise ParameterError("default", self.default, "must be True or False")
-        _assign(self, default=bool(self.default))
+        assign(self, default=bool(self.default))
 
     @property
     def initial(self) -> bool:
@@ -268,12 +256,6 @@ class Bool(Parameter):
         places: dict[object, int] = {False: 0, True: 1}
         found = [place_among(places, value, field) for value in values]
         return 0.25 + 0.5 * np.array(found, dtype=np.float64)
-
-
-def _assign(parameter: Parameter, **fields: object) -> None:
-    # Frozen dataclasses normalise their fields once, while they are made.
-    for name, value in fields.items():
-        object.__setattr__(parameter, name, value)
 
 
 def _middle(low: float, high: float, log: bool) -> float:

@@ -24,10 +24,13 @@ def parameter_to_json(name: str, parameter: Parameter) -> dict[str, object]:
     kind = type(parameter).__name__.lower()
     if kind == "choice":
         _check_scalars(name, parameter)
-    return {"name": name, "type": kind} | {
+    entry = {"name": name, "type": kind} | {
         field: list(value) if isinstance(value := getattr(parameter, field), tuple) else value
         for field in _FIELDS[kind]
     }
+    if parameter.conditions:
+        entry["when"] = {other: list(values) for other, values in parameter.conditions}
+    return entry
 
 
 def parameter_from_json(entry: object) -> tuple[str, Parameter]:
@@ -39,27 +42,34 @@ def parameter_from_json(entry: object) -> tuple[str, Parameter]:
         rule = f"must be one of {', '.join(_FIELDS)}."
         raise ParameterError(f"{name}.type", kind, rule + nearest(str(kind), _FIELDS))
     fields = {field: value for field, value in entry.items() if field not in ("name", "type")}
-    if set(fields) != set(_FIELDS[kind]):
-        raise ParameterError(name, fields, f"a {kind} has the fields {', '.join(_FIELDS[kind])}")
+    if set(fields) - {"when"} != set(_FIELDS[kind]):
+        rule = f"a {kind} has the fields {', '.join(_FIELDS[kind])}, and may have when"
+        raise ParameterError(name, fields, rule)
     try:
-        return name, _build(kind, fields)
+        return name, _build(kind, fields, _when(fields.get("when", {})))
     except ParameterError as error:
         raise ParameterError(f"{name}.{error.field}", error.value, error.rule) from None
 
 
-def _build(kind: str, fields: Mapping[str, object]) -> Parameter:
+def _when(given: object) -> Mapping[str, object]:
+    if not isinstance(given, Mapping) or not all(isinstance(values, list) for values in given.values()):
+        raise ParameterError("when", given, "must be an object with a list of values for each name")
+    return given
+
+
+def _build(kind: str, fields: Mapping[str, object], when: Mapping[str, object]) -> Parameter:
     default = fields["default"]
     if kind == "bool":
-        return Bool(default=_bool("default", default))
+        return Bool(default=_bool("default", default), when=when)
     if kind == "choice":
         choices = fields["choices"]
         if not isinstance(choices, list):
             raise ParameterError("choices", choices, "must be a list")
-        return Choice(choices, default=default)
+        return Choice(choices, default=default, when=when)
     low, high, log = _number("low", fields), _number("high", fields), _bool("log", fields["log"])
     if kind == "real":
-        return Real(low, high, log, default=_number("default", fields))
-    return Int(low, high, log, default=_number("default", fields))  # type: ignore[arg-type]
+        return Real(low, high, log, default=_number("default", fields), when=when)
+    return Int(low, high, log, default=_number("default", fields), when=when)  # type: ignore[arg-type]
 
 
 def _number(field: str, fields: Mapping[str, object]) -> float:

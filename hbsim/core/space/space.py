@@ -8,7 +8,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from hbsim.core.space.checks import Floats, Given, whole
+from hbsim.core.space.activity import Activity, Flags
+from hbsim.core.space.checks import Floats, whole
+from hbsim.core.space.columns import encode_active, is_column, length, one_column, with_default
 from hbsim.core.space.parameters import Column, Parameter
 from hbsim.core.space.plain import parameter_from_json, parameter_to_json
 from hbsim.errors import ParameterError, nearest
@@ -21,18 +23,22 @@ Values: TypeAlias = Mapping[str, object]
 class Space:
     """Named parameters in a fixed order; a configuration is a point of the unit cube [0, 1]^d.
 
+    A parameter with `when` is active in some configurations only. Where it is not, its value is its default,
+    whatever its coordinate is, and `mapping` leaves it out.
+
     Parameters
     ----------
     parameters : mapping of str to Real, Int, Choice or Bool
-        Their order is the order of the coordinates.
+        Their order is the order of the coordinates. What a parameter's `when` names comes before it.
 
     Raises
     ------
     ParameterError
-        A name is no text or empty, or a value is no parameter.
+        A name is no text or empty, a value is no parameter, or a condition names none before it, a `Real`, or
+        what is none of its values.
     """
 
-    __slots__ = ("_parameters",)
+    __slots__ = ("_activity", "_parameters")
 
     def __init__(self, parameters: Mapping[str, Parameter]) -> None:
         for name, parameter in parameters.items():
@@ -41,6 +47,7 @@ class Space:
             if not isinstance(parameter, Parameter):
                 raise ParameterError(name, parameter, "must be a Real, Int, Choice or Bool")
         self._parameters = dict(parameters)
+        self._activity = Activity(self._parameters)
 
     @property
     def parameters(self) -> Mapping[str, Parameter]:
@@ -61,6 +68,11 @@ class Space:
     def defaults(self) -> dict[str, object]:
         """Each parameter's default, as a plain Python value."""
         return {name: parameter.initial for name, parameter in self._parameters.items()}
+
+    @property
+    def conditional(self) -> frozenset[str]:
+        """The names of the parameters that are not active everywhere."""
+        return self._activity.conditional
 
     def __len__(self) -> int:
         return len(self._parameters)
@@ -99,11 +111,40 @@ class Space:
         Returns
         -------
         points : array, shape (n, d)
-            Independent and uniform in [0, 1).
+            Independent and uniform in [0, 1); settled.
         """
         if whole("n", n) < 0:
             raise ParameterError("n", n, "must be 0 or more")
-        return rng.random((n, self.dimension))
+        return self.settled(rng.random((n, self.dimension)))
+
+    def active(self, points: Floats) -> Flags:
+        """Return which parameters are active at points, shape (n, d), of this shape.
+
+        Raises
+        ------
+        ParameterError
+            As `decode`.
+        """
+        return self._activity.of_points(self._checked(points))
+
+    def is_active(self, name: str, values: Values) -> bool:
+        """Return whether a parameter is active, by the values of all that are active before it."""
+        return self._activity.of_values(name, values)
+
+    def settled(self, points: Floats) -> Floats:
+        """Return points, shape (n, d), with the coordinate of the default where a parameter is not active.
+
+        So points that are the same configuration are one in these coordinates. Models and tables see these.
+
+        Raises
+        ------
+        ParameterError
+            As `decode`.
+        """
+        if not self.conditional:
+            return points
+        points = self._checked(points)
+        return np.where(self._activity.of_points(points), points, self._default_point())
 
     def decode(self, points: Floats) -> dict[str, Column]:
         """Read points as columns of values.
@@ -117,23 +158,17 @@ class Space:
         -------
         columns : dict
             By name, n values each: a float array for `Real`, an integer array for `Int`, a bool
-            array for `Bool`, a list for `Choice`.
+            array for `Bool`, a list for `Choice`. Where a parameter is not active it is the default.
 
         Raises
         ------
         ParameterError
             The shape is not (n, d), or a coordinate lies outside [0, 1].
         """
-        points = np.asarray(points, dtype=np.float64)
-        if points.ndim != 2 or points.shape[1] != self.dimension:
-            raise ParameterError("points.shape", points.shape, f"must be (n, {self.dimension})")
-        self._check_cube(points)
-        # Contiguous columns: one point alone and the same point in a block take the same path in NumPy.
-        columns = np.ascontiguousarray(points.T)
-        return {name: self._parameters[name].decode(columns[j]) for j, name in enumerate(self._parameters)}
+        return self._decoded(self._checked(points))[0]
 
     def mapping(self, point: Floats) -> dict[str, object]:
-        """Read one point, shape (d,), as a dict of plain Python values.
+        """Read one point, shape (d,), as a dict of plain Python values; what is not active is not in it.
 
         Raises
         ------
@@ -143,8 +178,27 @@ class Space:
         point = np.asarray(point, dtype=np.float64)
         if point.shape != (self.dimension,):
             raise ParameterError("point.shape", point.shape, f"must be ({self.dimension},)")
-        columns = self.decode(point[np.newaxis])
-        return {n: c[0] if isinstance(c, list) else c.tolist()[0] for n, c in columns.items()}
+        return self.mappings(point[np.newaxis])[0]
+
+    def mappings(self, points: Floats) -> list[dict[str, object]]:
+        """Read points, shape (n, d), as `mapping` does.
+
+        Raises
+        ------
+        ParameterError
+            As `decode`.
+        """
+        columns, active = self._decoded(self._checked(points))
+        listed = [column if isinstance(column, list) else column.tolist() for column in columns.values()]
+        rows = zip(*listed, strict=True) if listed else iter([()] * len(points))
+        found = [dict(zip(columns, row, strict=True)) for row in rows]
+        if not self.conditional:
+            return found
+        flags = active.tolist()
+        return [
+            {name: value for (name, value), is_active in zip(one.items(), row, strict=True) if is_active}
+            for one, row in zip(found, flags, strict=True)
+        ]
 
     def encode(self, values: Values) -> Floats:
         """Turn values back into points; the inverse of `decode` and of `mapping`.
@@ -153,26 +207,33 @@ class Space:
         ----------
         values : mapping
             By name, a value each; or a column each, a list or an array of n values. All names of the
-            space, and no others.
+            space, and no others. What is not active may be left out, or be None, NaN or the default.
 
         Returns
         -------
         points : array, shape (d,) or (n, d)
             One point for single values, n points for columns. Decoded again, it is the same value:
-            exactly for `Int`, `Choice` and `Bool`, within float error for `Real`.
+            exactly for `Int`, `Choice` and `Bool`, within float error for `Real`. Settled.
 
         Raises
         ------
         ParameterError
-            A name is missing or unknown, columns differ in length, or a value is out of range.
+            A name is missing or unknown, columns differ in length, a value is out of range, or one is given
+            where its parameter is not active.
         """
         self._check_names(values)
-        single = not any(_is_column(value) for value in values.values())
-        columns = {n: [values[n]] if single else _column(n, values[n]) for n in self._parameters}
-        n = _length(columns)
-        points = np.empty((n, self.dimension))
-        for j, (name, column) in enumerate(columns.items()):
-            points[:, j] = self._parameters[name].encode(column, name)
+        single = not any(is_column(value) for value in values.values())
+        columns = {
+            n: [values[n]] if single else one_column(n, values[n]) for n in self._parameters if n in values
+        }
+        n = length(columns)
+        points = np.tile(self._default_point(), (n, 1)) if self.conditional else np.empty((n, self.dimension))
+        for j, (name, parameter) in enumerate(self._parameters.items()):
+            if name in self.conditional:  # those that it depends on come before
+                active = self._activity.of_points(points)[:, j]
+                points[active, j] = encode_active(name, parameter, columns.get(name), active)
+            else:
+                points[:, j] = parameter.encode(columns[name], name)
         return points[0] if single else points
 
     def to_json(self) -> dict[str, object]:
@@ -203,6 +264,30 @@ class Space:
             raise ParameterError("parameters", [name for name, _ in pairs], "must not name one twice")
         return cls(parameters)
 
+    def _default_point(self) -> Floats:
+        encoded = [p.encode([p.initial], name)[0] for name, p in self._parameters.items()]
+        return np.array(encoded, dtype=np.float64)
+
+    def _decoded(self, points: Floats) -> tuple[dict[str, Column], Flags]:
+        """Return columns, and what is active; of a space without conditions nothing is looked at for that."""
+        # Contiguous columns: one point alone and the same point in a block take the same path in NumPy.
+        columns = np.ascontiguousarray(points.T)
+        found = {name: p.decode(columns[j]) for j, (name, p) in enumerate(self._parameters.items())}
+        if not self.conditional:
+            return found, np.ones((0, 0), dtype=np.bool_)
+        active = self._activity.of_columns(list(found.values()), len(points))
+        for j, name in enumerate(found):
+            if name in self.conditional:
+                found[name] = with_default(found[name], active[:, j], self._parameters[name].initial)
+        return found, active
+
+    def _checked(self, points: Floats) -> Floats:
+        points = np.asarray(points, dtype=np.float64)
+        if points.ndim != 2 or points.shape[1] != self.dimension:
+            raise ParameterError("points.shape", points.shape, f"must be (n, {self.dimension})")
+        self._check_cube(points)
+        return points
+
     def _check_cube(self, points: Floats) -> None:
         inside = (points >= 0.0) & (points <= 1.0)  # False for NaN
         if not inside.all():
@@ -216,25 +301,5 @@ class Space:
                 rule = f"is no parameter of the space ({', '.join(self._parameters)})."
                 raise ParameterError(str(name), values[name], rule + nearest(str(name), self._parameters))
         for name in self._parameters:
-            if name not in values:
+            if name not in values and name not in self.conditional:
                 raise ParameterError(name, None, "is missing")
-
-
-def _is_column(value: object) -> bool:
-    # A list is never a value: choices are hashable. A tuple may be one.
-    return isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim > 0)
-
-
-def _column(name: str, value: object) -> Given:
-    if isinstance(value, list):
-        return value
-    if isinstance(value, np.ndarray) and value.ndim == 1:
-        return value if value.dtype.kind in "fiu" else list(value.tolist())
-    raise ParameterError(name, value, "must be a list or an array of shape (n,), like the other columns")
-
-
-def _length(columns: Mapping[str, Given]) -> int:
-    lengths = {name: len(column) for name, column in columns.items()}
-    if len(set(lengths.values())) > 1:
-        raise ParameterError("columns", lengths, "must have the same number of values")
-    return next(iter(lengths.values()), 1)
