@@ -29,6 +29,8 @@ def as_json(result: RunResult, command: str, explain: Sequence[int], folder: Pat
     failures = [{**row, "log": str(_log(folder, row["trial"]))} for row in result.failures().to_dicts()]
     return {
         "command": command,
+        "searcher": result.spec.searcher,
+        "configurations": result.spec.limit,
         "summary": result.summary(),
         "rungs": result.rungs().to_dicts(),
         "incumbent": {at: last_incumbent(cast(Any, result), at) for at in ("any", "max_t")},
@@ -118,7 +120,10 @@ def _fact_lines(result: RunResult, summary: dict[str, Any]) -> list[tuple[str, s
     counts = ", ".join(f"{summary[name]:,} {said.get(name, name)}" for name in statuses if summary[name])
     best, has_rungs = _best_trial(result), not result.spec.until_return
     wasted = wasted_text(summary) if has_rungs else ""
+    name, limit = result.spec.searcher, result.spec.limit
+    searcher = name if limit is None else f"{name} of {limit:,} configurations"
     lines = [
+        *([("searcher", searcher)] if name != "random" else []),
         ("trials", f"{summary['trials']:,}{': ' if counts else ''}{counts}"),
         ("jobs", f"{summary['jobs']:,}"),
         ("time", duration(result.end_time) + ENDED.get(str(result.why), "")),

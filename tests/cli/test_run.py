@@ -156,6 +156,16 @@ def test_a_study_for_programs(hbsim, tmp_path):
     assert all((tmp_path / "a/b/trials" / f"{n:06d}" / "checkpoint").exists() for n in range(12) if n != 1)
 
 
+def test_the_searcher_is_named(hbsim):
+    grid = ["--searcher", "grid", "--search-option", "points=3"]
+    code, out, _ = hbsim(*TWELVE, *grid, COLUMNS="80")
+    assert code == 0
+    assert "searcher grid of 6 configurations trials 6: " in " ".join(out.split())
+    content = told(hbsim(*TWELVE, *grid, "--out", "again", "--json")[1])
+    assert (content["searcher"], content["configurations"]) == ("grid", 6)
+    assert content["summary"]["trials"] == 6
+
+
 def test_all_trials_failed(hbsim):
     code, out, err = hbsim(*TWELVE, "--set", "fail=all", "--grace-period", "3")
     assert code == 1
