@@ -160,9 +160,14 @@ def _write(
 ) -> dict[int, str]:
     """Write the Parquet file; return the errors by trial."""
     curves = sorted((c for c in part.curves() if c.trial < len(tasks)), key=lambda curve: curve.trial)
-    chosen = train.space.mappings(np.array([task.point for task in tasks]))
-    settings = {name: [one.get(name) for one in chosen] for name in train.space.names}
-    table = long_form(curves, str(spec["time_attr"]), settings)
+    points = np.array([task.point for task in tasks])
+    values = train.space.decode(points)
+    settings = {name: c if isinstance(c, list) else c.tolist() for name, c in values.items()}
+    active = {
+        name: column.tolist() for name, column in zip(train.space, train.space.active(points).T, strict=True)
+    }
+    counts = {name: active[name] for name in train.space.conditional}
+    table = long_form(curves, str(spec["time_attr"]), settings, counts)
     errors = {curve.trial: curve.error for curve in curves if curve.error is not None}
     if table.is_empty():
         part.remove()  # there is nothing to go on from

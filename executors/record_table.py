@@ -25,7 +25,10 @@ _FLOAT32_SECONDS = 4096.0  # below this a float32 is good to a quarter of a mill
 
 
 def long_form(
-    curves: Iterable[Curve], resource: str, hyperparameters: Mapping[str, list[object]]
+    curves: Iterable[Curve],
+    resource: str,
+    hyperparameters: Mapping[str, list[object]],
+    active: Mapping[str, list[bool]],
 ) -> pl.DataFrame:
     """Make one table of all curves.
 
@@ -37,6 +40,8 @@ def long_form(
         The name of the resource.
     hyperparameters : mapping of str to list
         By name, the value of each trial, by trial number.
+    active : mapping of str to list
+        By name, whether it is active in each trial; of those that are not active in all.
 
     Returns
     -------
@@ -57,7 +62,10 @@ def long_form(
     for name, settings in hyperparameters.items():
         plain = _plain(settings)
         columns.append(pl.Series(name, [plain[trial] for trial in trials]))
-    return pl.DataFrame(columns)
+    masks = {name: pl.Series([flags[trial] for trial in trials]) for name, flags in active.items()}
+    return pl.DataFrame(columns).with_columns(
+        pl.when(mask).then(pl.col(name)).alias(name) for name, mask in masks.items()
+    )
 
 
 def write_parquet(table: pl.DataFrame, out: Path, metadata: dict[str, str]) -> None:

@@ -39,6 +39,9 @@ def row_points(source: str, configurations: polars.DataFrame, space: Space | Non
 
 def _row_of(space: Space, columns: dict[str, list[object]], error: ParameterError) -> int:
     """Return the first row that is outside of the space by this field."""
+    if error.field not in space.conditional:
+        columns = {error.field: columns[error.field]}
+        space = Space({error.field: space[error.field]})
     for row, values in enumerate(zip(*columns.values(), strict=True)):
         try:
             space.encode(dict(zip(columns, values, strict=True)))

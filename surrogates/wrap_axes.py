@@ -78,13 +78,16 @@ def axis_of(surrogate: Surrogate, name: str) -> Axis:
     Raises
     ------
     ParameterError
-        There is none of this name (field ``parameter``), or its column in the table has no numbers.
+        There is none of this name (field ``parameter``), it is not active everywhere, or its column in the
+        table has no numbers.
     """
     if surrogate.rows is not None:
         return RowAxis(mid_ranks(_column(surrogate, name)))
     names = () if surrogate.space is None else surrogate.space.names
     _check_name(surrogate, name, names)
     assert surrogate.space is not None
+    if name in surrogate.space.conditional:
+        raise ParameterError("parameter", name, "is not active in every configuration: take one that is")
     return SpaceAxis(len(names), names.index(name), surrogate.space[name])
 
 

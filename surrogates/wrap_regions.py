@@ -124,7 +124,7 @@ def drawn_region(surrogate: Surrogate, share: float, seed: int) -> Region:
     """Return a region that `seed` chooses; a larger share includes a smaller one's.
 
     Of rows exactly ``share * rows``, rounded. Of a space a box along two of its real parameters, with
-    exactly that volume; where it has none, each configuration with that probability.
+    exactly that volume; where it has none that is always active, each configuration with that probability.
 
     Raises
     ------
@@ -134,7 +134,12 @@ def drawn_region(surrogate: Surrogate, share: float, seed: int) -> Region:
     if surrogate.rows is not None:
         return _drawn_rows(surrogate, surrogate.rows, share, seed)
     assert surrogate.space is not None
-    real = [j for j, p in enumerate(surrogate.space.parameters.values()) if isinstance(p, Real)]
+    space = surrogate.space
+    real = [
+        j
+        for j, (n, p) in enumerate(space.parameters.items())
+        if isinstance(p, Real) and n not in space.conditional
+    ]
     if not real:
         return Scattered(surrogate.space, share, seed)
     order = sorted(real, key=lambda column: int(hashing.scalar_key(seed, _SIDES, column)))

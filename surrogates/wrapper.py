@@ -119,7 +119,7 @@ def points_or_rows(surrogate: Wrapper, configurations: Floats | Ints) -> Floats:
         return check_rows(configurations, surrogate.rows).astype(np.float64)[:, None]
     if surrogate.space is None:
         raise ParameterError("surrogate", surrogate.name, "needs a space, or rows")
-    return check_points(configurations, surrogate.space.dimension)
+    return surrogate.space.settled(check_points(configurations, surrogate.space.dimension))
 
 
 def configuration_keys(

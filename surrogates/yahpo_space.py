@@ -120,7 +120,7 @@ def read_domain(source: Path, data: Mapping[str, object], scenario: Scenario) ->
     """
     for field in ("conditions", "forbiddens"):
         if data.get(field):
-            raise SurrogateError(str(source), f"has {field}, which a Space cannot hold")
+            raise SurrogateError(str(source), f"has {field}, which are not read")
     entries = _entries(source, data, {scenario.instance, *scenario.inputs})
     instances = _field(source, entries.pop(scenario.instance), "choices")
     if not isinstance(instances, list) or not instances:

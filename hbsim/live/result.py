@@ -162,13 +162,13 @@ class RunResult:
             else column
             for name, column in space.decode(points).items()
         }
-        for name in space.conditional:
-            active = space.active(points)[:, space.names.index(name)].tolist()
-            column = plain[name]
-            values = column if isinstance(column, list) else column.tolist()
-            plain[name] = [value if kept else None for value, kept in zip(values, active, strict=True)]
         series = [pl.Series(name, values, strict=False) for name, values in plain.items()]
-        return pl.DataFrame([pl.Series("trial", range(len(points)), dtype=pl.Int64), *series])
+        frame = pl.DataFrame([pl.Series("trial", range(len(points)), dtype=pl.Int64), *series])
+        active = dict(zip(space, space.active(points).T, strict=True))
+        return frame.with_columns(
+            pl.when(pl.Series(active[name])).then(pl.col(name)).alias(name)
+            for name in sorted(space.conditional)
+        )
 
     @property
     def best_config(self) -> dict[str, object] | None:

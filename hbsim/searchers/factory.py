@@ -165,8 +165,10 @@ def about(searcher: Searcher) -> str:
     if limit is None or values is None:
         return ""
     size = getattr(within, "size", limit)
-    of = "" if size == limit else f", of {size:,} combinations"
-    return f"grid of {limit:,} configurations{of}: " + " x ".join(f"{name} {n}" for name, n in values.items())
+    of = "" if size == limit else f", of {size:,} without the constraint"
+    product = " x ".join(f"{name} {n}" for name, n in values.items())
+    where = ", where they are active" if within.space.conditional else ""  # type: ignore[attr-defined]
+    return f"grid of {limit:,} configurations{of}: {product}{where}"
 
 
 def check_name(name: object) -> None:

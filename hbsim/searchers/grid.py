@@ -30,7 +30,7 @@ class Grid(Untold):
 
     The last parameter of the space changes fastest. What is not active has no values: configurations that are
     the same otherwise are one. Configurations are made when they are asked for: only a constraint, conditions
-    or `shuffle` look at all of them, the first time that one is needed.
+    and `shuffle` look at all of them, once.
 
     Parameters
     ----------
@@ -49,8 +49,7 @@ class Grid(Untold):
     values : dict
         How many values each parameter has, by name.
     size : int
-        How many combinations of all values there are, those included that the constraint rejects, or that
-        are one since a parameter is not active.
+        How many combinations there are, those that the constraint rejects included.
 
     Raises
     ------
@@ -72,7 +71,8 @@ class Grid(Untold):
             )
         self._axes = [_axis(parameter, counts[name]) for name, parameter in self.space.parameters.items()]
         self.values = dict(zip(self.space, map(len, self._axes), strict=True))
-        self.size = math.prod(map(len, self._axes))
+        self._listed = self._list(points) if self.space.conditional else None
+        self.size = math.prod(map(len, self._axes)) if self._listed is None else len(self._listed)
         self.shuffle = shuffle
         self._task = task
         self._next = 0
@@ -127,29 +127,36 @@ class Grid(Untold):
 
     def _at(self, places: Ints) -> Floats:
         """Return the points at these places of the whole grid, row-major."""
+        if self._listed is not None:
+            listed: Floats = self._listed[places]
+            return listed
         steps = np.unravel_index(places, tuple(map(len, self._axes)))
-        points = np.stack([axis[step] for axis, step in zip(self._axes, steps, strict=True)], axis=1)
+        return np.stack([axis[step] for axis, step in zip(self._axes, steps, strict=True)], axis=1)
+
+    def _list(self, given: object) -> Floats:
+        """Return the points of the whole grid where some parameters are not active everywhere."""
+        points = self.space.encode(self.space.defaults)[np.newaxis]
+        for j, axis in enumerate(self._axes):  # those that it depends on come before
+            active = self.space.active(points)[:, j]
+            counts = np.where(active, len(axis), 1)
+            if counts.sum() > MOST:
+                raise ParameterError(
+                    FIELD, given, f"makes a grid of more than {MOST:,} configurations, the most"
+                )
+            points, active = np.repeat(points, counts, axis=0), np.repeat(active, counts)
+            points[active, j] = np.tile(axis, int(active.sum()) // len(axis))
         return self.space.settled(points)
 
     @cached_property
     def _places(self) -> Ints | None:
-        """Where the configurations are in the whole grid that differ and are allowed; None: everywhere."""
-        if self._task.constraint is None and not self.space.conditional:
+        """Where the configurations that the constraint allows are in the whole grid; None: everywhere."""
+        if self._task.constraint is None:
             return None
         allowed = []
         for first in range(0, self.size, ASKED):
-            places = self._differing(np.arange(first, min(first + ASKED, self.size), dtype=np.int64))
+            places = np.arange(first, min(first + ASKED, self.size), dtype=np.int64)
             allowed.append(places[self._task.allows(self._at(places))])
         return np.concatenate(allowed)
-
-    def _differing(self, places: Ints) -> Ints:
-        """Return the places where what is not active has the first of its values."""
-        if not self.space.conditional:
-            return places
-        steps = np.stack(np.unravel_index(places, tuple(map(len, self._axes))), axis=1)
-        points = np.stack([axis[steps[:, j]] for j, axis in enumerate(self._axes)], axis=1)
-        differing: Ints = places[(self.space.active(points) | (steps == 0)).all(axis=1)]
-        return differing
 
     @cached_property
     def _order(self) -> Ints | None:

@@ -64,7 +64,8 @@ class TPE(ModelBased):
     whatever level, and has no value at this one counts as bad: Optuna's constant liar.
 
     Configurations that were suggested before, or that the constraint rejects, are drawn again, eight times
-    from the model, then at random. Of a table the row that is left and nearest to what was drawn is taken.
+    from the model, then a hundred times at random; if none of these is new the first one that is allowed is
+    taken. Of a table the row that is left and nearest to what was drawn is taken.
 
     Parameters
     ----------
@@ -101,7 +102,14 @@ class TPE(ModelBased):
         generator = block_generator(self.task.seed, Purpose.MODEL, trial)
         if generator.random() < self.parzen.random_fraction:
             return None
-        return next(filter(self._fits, self._draws(level, generator)), None)
+        first = None
+        for point in self._draws(level, generator):
+            is_new = self._is_new(point)
+            if (is_new or first is None) and self._is_allowed(point):
+                if is_new:
+                    return point
+                first = point
+        return first
 
     def _level(self) -> float | None:
         """Return the highest level with enough numbers; None if there is none."""
@@ -123,11 +131,14 @@ class TPE(ModelBased):
             yield self._optuna.point(params)
         yield from self.space.sample(RANDOM_TRIES, generator)
 
-    def _fits(self, point: Floats) -> bool:
-        """Return whether a point is new, unless none is any more, and allowed; of a table a row is anyway."""
-        is_new = tuple(self._optuna.params(point[np.newaxis])[0].items()) not in self._seen
-        if not is_new and len(self._seen) < self._optuna.size:
-            return False
+    def _is_new(self, point: Floats) -> bool:
+        """Return whether a point was not tried before, or all were."""
+        if len(self._seen) >= self._optuna.size:
+            return True
+        return tuple(self._optuna.params(point[np.newaxis])[0].items()) not in self._seen
+
+    def _is_allowed(self, point: Floats) -> bool:
+        """Return whether the constraint allows a point; of a table it is asked about rows."""
         return self.task.rows is not None or bool(self.task.allows(point[np.newaxis])[0])
 
     def _rows(self, level: float) -> list[Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -124,8 +124,19 @@ class SimulatedStudy:
             return {f"x{i}": float(value) for i, value in enumerate(configuration)}
         named = getattr(self._curves, "configurations", None)
         row = int(configuration)
-        return {"row": row} if named is None or not len(named.columns) else dict(named.row(row, named=True))
+        if named is None or not len(named.columns):
+            return {"row": row}
+        return _active(named.row(row, named=True), getattr(self._curves, "space", None))
 
     def reports(self, result: Result) -> pl.DataFrame:
         """Return columns trial, resource, value, a row a unit of training."""
         return result.epochs().select("trial", "resource", "value")
+
+
+def _active(row: Mapping[str, object], space: Space | None) -> dict[str, object]:
+    """Return what a table says of a row, without what is not active."""
+    found: dict[str, object] = {}
+    for name, value in row.items():
+        if space is None or name not in space or space.is_active(name, found):
+            found[name] = value
+    return found

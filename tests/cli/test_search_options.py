@@ -119,7 +119,7 @@ def test_a_real_study_keeps_its_searcher(
 ) -> None:
     ran = inside(*RUN, *GRID, "--points", "x.json", "--progress", "lines", "--out", "a")
     assert ran.code == 0, ran.err
-    assert "hbsim: grid of 2 configurations, of 6 combinations: x 3 x kind 2" in ran.err
+    assert "hbsim: grid of 2 configurations, of 6 without the constraint: x 3 x kind 2" in ran.err
     whole = load("a")
     kept = {"points": 3, "constraints": "rules.py:small", "points_to_evaluate": [{"x": 0.25}]}
     assert (whole.spec.searcher, whole.spec.search_options) == ("grid", kept)

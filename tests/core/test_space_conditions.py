@@ -140,6 +140,18 @@ def test_what_is_not_active_may_be_left_out_or_be_none_or_the_default(left_out):
     assert (SPACE.encode(given | left_out) == SPACE.encode(given)).all()
 
 
+def test_conditions_are_the_same_in_any_order_and_of_numpy_values():
+    plain = Space({"l": Int(1, 4), "b": Bool(), "x": Real(0, 1, when={"b": True, "l": [2, 3]})})
+    other = Real(0, 1, when={"l": list(np.array([3, 2, 3])), "b": np.True_})
+    again = Space({"l": Int(1, 4), "b": Bool(), "x": other})
+    assert (again, repr(again), json.dumps(again.to_json())) == (
+        plain,
+        repr(plain),
+        json.dumps(plain.to_json()),
+    )
+    assert Real(0, 1, when={"c": ["b", None, 1]}) == Real(0, 1, when={"c": [1, "b", None]})
+
+
 def test_none_can_be_a_value_of_a_parent():
     assert SPACE.mapping(SPACE.encode({"opt": None, "layers": 3, "width_2": 8, "width_3": 8}))["width_3"] == 8
 

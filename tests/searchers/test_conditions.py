@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 
 import hbsim
 from hbsim.core.space import Bool, Choice, Int, Real, Space
+from hbsim.errors import ParameterError
 from hbsim.executors.record import record
 from hbsim.searchers import Task, make_searcher
 from hbsim.searchers.encoding import Encoding
 from hbsim.searchers.factory import about
 from hbsim.searchers.grid import Grid
-from hbsim.surrogates import load
+from hbsim.surrogates import Noisy, load
+from hbsim.surrogates.wrap_regions import drawn_region, end_region
 
 SPACE = Space(
     {
@@ -151,7 +153,40 @@ def test_a_grid_has_each_configuration_once(space: Space, points: int, shuffle: 
 def test_a_grid_says_how_many_of_the_combinations_there_are() -> None:
     grid = Grid(Task(SPACE, 0, constraint=lambda one: one["layers"] < 3), points=2)
     assert grid.limit == len([one for one in combinations_of_space() if one["layers"] < 3])
-    assert about(grid).startswith(f"grid of {grid.limit} configurations, of 128 combinations: opt 2 x lr 2")
+    rest = f"of {len(combinations_of_space())} without the constraint: opt 2 x lr 2"
+    assert about(grid).startswith(f"grid of {grid.limit} configurations, {rest}")
+    assert about(grid).endswith("skip 2, where they are active")
+
+
+def test_branches_of_a_grid_add_up() -> None:
+    """Eight models with two numbers each: 8 x 5 x 5, not 8 x 5^16."""
+    models = [f"m{i}" for i in range(8)]
+    own = {f"{m}_{x}": Real(0, 1, when={"model": m}) for m in models for x in "ab"}
+    grid = Grid(Task(Space({"model": Choice(models), **own}), 0))
+    assert (grid.limit, grid.size) == (200, 200)
+    sides = Space({"b": Bool(), **{f"i{n}": Int(1, 9, when={"b": True}) for n in range(8)}})
+    with pytest.raises(ParameterError, match="more than 10,000,000"):
+        Grid(Task(sides, 0), 9)
+
+
+@pytest.mark.parametrize("name", ["tpe", "bohb"])
+def test_a_finite_space_that_is_through_is_still_modelled(name: str) -> None:
+    """Twelve configurations, though the product of all values is 72."""
+    pytest.importorskip("optuna")
+    space = Space({"c": Choice("a", "b", "c"), **{f"x{v}": Choice(*range(4), when={"c": v}) for v in "abc"}})
+    space = Space(
+        {n: p if n != "xc" else Choice(*range(4), when={"c": "c"}) for n, p in space.parameters.items()}
+    )
+    searcher = make_searcher(name, Task(space, 0, max_t=1), {"num_init": 12, "min_points": 4})
+    found = []
+    for trial in range(60):
+        one = space.mapping(searcher.suggest(1)[0])
+        found.append(one)
+        searcher.register_pending(trial, 1)
+        searcher.observe(trial, 1, float(one == {"c": "b", "xb": 2}) + float(one["c"] == "b"))
+        searcher.forget(trial)
+    assert len({str(one) for one in found}) == 12
+    assert sum(one["c"] == "b" for one in found[-30:]) > 15
 
 
 def combinations_of_space() -> list[dict[str, Any]]:
@@ -207,10 +242,35 @@ def test_curves_are_recorded_and_read_with_nulls(tmp_path: Path) -> None:
     assert curves.space == SPACE
     drawn = make_searcher("random", Task(SPACE, 1)).suggest(30)
     np.testing.assert_allclose(curves.points, SPACE.encode(dict(SPACE.decode(drawn))), atol=1e-9)  # type: ignore[attr-defined]
+    assert frame.schema["skip"] == pl.Boolean
     fitted = load(f"fit:{tmp_path / 'curves.parquet'}")
     changed = np.where(SPACE.active(drawn), drawn, 0.123)
     levels = np.array([1.0, 4.0])
     assert (fitted.expected(changed, levels) == fitted.expected(drawn, levels)).all()  # type: ignore[attr-defined]
+    noisy = Noisy(fitted, std=0.5)
+    assert (noisy.evaluate(changed, levels)[0] == noisy.evaluate(drawn, levels)[0]).all()
+    levels_of: dict[str, Any] = {"max_t": 4, "grace_period": 1, "reduction_factor": 2, "num_trials": 9}
+    options: dict[str, Any] = {"surrogate": str(tmp_path / "curves.parquet"), "max_reward": None, **levels_of}
+    seeds = hbsim.HyperbandScheduler(train, executor="sim", checkpoint=None, **options)
+    seeds.run()
+    best: Any = seeds.get_best_config()
+    assert ("momentum" in best) == (best["opt"] == "sgd") != ("beta" in best)
+
+
+def test_wrappers_take_parameters_that_are_always_active() -> None:
+    surrogate = Flat()
+    points = SPACE.sample(4000, np.random.default_rng(0))
+    for seed in range(6):
+        within = drawn_region(surrogate, 0.2, seed).contains(points)  # type: ignore[arg-type]
+        assert within.mean() == pytest.approx(0.2, abs=0.03)
+    for name in ("momentum", "width_2"):
+        with pytest.raises(ParameterError, match="not active in every configuration"):
+            end_region(surrogate, 0.2, name, "high")  # type: ignore[arg-type]
+    assert end_region(surrogate, 0.2, "lr", "high").contains(points).mean() == pytest.approx(0.2, abs=0.03)  # type: ignore[arg-type]
+
+
+class Flat:
+    name, rows, space = "flat", None, SPACE
 
 
 def test_a_study_shows_what_was_chosen(tmp_path: Path) -> None:

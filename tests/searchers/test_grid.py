@@ -122,7 +122,10 @@ def test_few_values_are_all_and_numbers_are_spaced_in_their_scale() -> None:
 def test_it_says_how_many_there_are() -> None:
     grid = make_searcher("grid", Task(SPACE, 0, constraint=few_a), {"points": {"lr": 4}})
     assert (grid.limit, grid.size) == (12, 48)  # type: ignore[attr-defined]
-    assert about(grid) == "grid of 12 configurations, of 48 combinations: lr 4 x depth 3 x act 2 x flag 2"
+    assert (
+        about(grid)
+        == "grid of 12 configurations, of 48 without the constraint: lr 4 x depth 3 x act 2 x flag 2"
+    )
     first = make_searcher("grid", Task(SPACE, 0), {"points_to_evaluate": [{"lr": 0.5}] * 3})
     assert first.limit == 63  # type: ignore[attr-defined]
     first.suggest(2)

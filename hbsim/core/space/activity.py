@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hbsim.core.space.checks import Floats
-from hbsim.core.space.parameters import Column, Parameter, Real
+from hbsim.core.space.parameters import Parameter, Real
 from hbsim.errors import ParameterError, nearest
 
-__all__ = ["Activity", "Flags"]
+__all__ = ["Activity", "Flags", "Held"]
 
 Flags: TypeAlias = NDArray[np.bool_]
+_Rule: TypeAlias = tuple[int, tuple[Hashable, ...]]  # a parent, and the values that it needs
 
 
-class _Rule(NamedTuple):
-    child: int
-    parent: int
-    values: frozenset[Hashable]
+class Held(dict[_Rule, Flags]):
+    """Where each rule holds, shape (n,), of those looked at."""
 
 
 class Activity:
@@ -45,36 +44,40 @@ class Activity:
     def __init__(self, parameters: Mapping[str, Parameter]) -> None:
         self._parameters = list(parameters.values())
         self._names = list(parameters)
-        self._rules: list[_Rule] = []
+        self._rules: dict[int, list[_Rule]] = {}
         for child, (name, parameter) in enumerate(parameters.items()):
             for parent, values in parameter.conditions:
                 self._check(name, child, parent, values)
-                self._rules.append(_Rule(child, self._names.index(parent), frozenset(values)))
-        self.conditional = frozenset(self._names[rule.child] for rule in self._rules)
-
-    def of_columns(self, columns: list[Column], n: int) -> Flags:
-        """Return what is active, shape (n, d), by the values of all parameters, active or not."""
-        active = np.ones((n, len(self._names)), dtype=np.bool_)
-        for child, parent, values in self._rules:  # parents come before
-            column = columns[parent]
-            listed = column if isinstance(column, list) else column.tolist()
-            holds = np.fromiter((value in values for value in listed), np.bool_, n)
-            active[:, child] &= holds & active[:, parent]
-        return active
+                self._rules.setdefault(child, []).append((self._names.index(parent), values))
+        self.conditional = frozenset(self._names[child] for child in self._rules)
 
     def of_points(self, points: Floats) -> Flags:
         """Return what is active, shape (n, d), at points of the unit cube of this shape."""
-        columns: list[Column] = [[] for _ in self._names]
-        for parent in {rule.parent for rule in self._rules}:
-            columns[parent] = self._parameters[parent].decode(np.ascontiguousarray(points[:, parent]))
-        return self.of_columns(columns, len(points))
+        active, held = np.ones(points.shape, dtype=np.bool_), Held()
+        for child in self._rules:  # parents come before
+            self.of_child(child, points, active, held)
+        return active
+
+    def of_child(self, child: int, points: Floats, active: Flags, held: Held) -> None:
+        """Set a column of what is active, shape (n, d), where those of its parents are set.
+
+        `held` keeps what was found out for a child; it is empty for the first.
+        """
+        for parent, values in self._rules[child]:
+            if (parent, values) not in held:
+                decoded = self._parameters[parent].decode(np.ascontiguousarray(points[:, parent]))
+                listed = decoded if isinstance(decoded, list) else decoded.tolist()
+                known = frozenset(values)
+                held[parent, values] = np.fromiter(
+                    (value in known for value in listed), np.bool_, len(listed)
+                )
+            active[:, child] &= held[parent, values] & active[:, parent]
 
     def of_values(self, name: str, values: Mapping[str, object]) -> bool:
         """Return whether a parameter is active, by the values of those before it that are."""
-        place = self._names.index(name)
-        rules = [rule for rule in self._rules if rule.child == place]
+        rules = self._rules.get(self._names.index(name), [])
         return all(
-            (parent := self._names[rule.parent]) in values and values[parent] in rule.values for rule in rules
+            self._names[parent] in values and values[self._names[parent]] in held for parent, held in rules
         )
 
     def _check(self, name: str, child: int, parent: str, values: tuple[Hashable, ...]) -> None:

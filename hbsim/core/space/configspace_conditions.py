@@ -84,6 +84,12 @@ def parents_first(names: list[str], when: Mapping[str, Mapping[str, object]]) ->
 
 def _holding(condition: Condition, parent: Parameter) -> tuple[Hashable, ...]:
     """Return for which values of the parent a condition holds."""
+    from ConfigSpace import EqualsCondition, InCondition
+
+    if isinstance(condition, EqualsCondition):
+        return (condition.value,)
+    if isinstance(condition, InCondition):
+        return tuple(condition.values)
     values: list[Hashable] | range
     match parent:
         case Choice():
@@ -93,6 +99,8 @@ def _holding(condition: Condition, parent: Parameter) -> tuple[Hashable, ...]:
         case Int() if parent.high - parent.low < _MOST:
             values = range(parent.low, parent.high + 1)
         case _:
-            rule = f"a Space has conditions on a Choice, a Bool, and an Int of at most {_MOST} values"
+            rule = (
+                f"is tried on each value of a Choice, a Bool, or an Int of at most {_MOST} values: list them"
+            )
             raise ParameterError("conditions", str(condition), rule)
     return tuple(value for value in values if condition.satisfied_by_value({condition.parent.name: value}))

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from hbsim.core.space.activity import Activity, Flags
+from hbsim.core.space.activity import Activity, Flags, Held
 from hbsim.core.space.checks import Floats, whole
 from hbsim.core.space.columns import encode_active, is_column, length, one_column, with_default
 from hbsim.core.space.parameters import Column, Parameter
@@ -38,7 +38,7 @@ class Space:
         what is none of its values.
     """
 
-    __slots__ = ("_activity", "_parameters")
+    __slots__ = ("_activity", "_default", "_parameters")
 
     def __init__(self, parameters: Mapping[str, Parameter]) -> None:
         for name, parameter in parameters.items():
@@ -48,6 +48,7 @@ class Space:
                 raise ParameterError(name, parameter, "must be a Real, Int, Choice or Bool")
         self._parameters = dict(parameters)
         self._activity = Activity(self._parameters)
+        self._default = self._default_point() if self._activity.conditional else None
 
     @property
     def parameters(self) -> Mapping[str, Parameter]:
@@ -141,10 +142,10 @@ class Space:
         ParameterError
             As `decode`.
         """
-        if not self.conditional:
+        if self._default is None:
             return points
         points = self._checked(points)
-        return np.where(self._activity.of_points(points), points, self._default_point())
+        return np.where(self._activity.of_points(points), points, self._default)
 
     def decode(self, points: Floats) -> dict[str, Column]:
         """Read points as columns of values.
@@ -227,11 +228,12 @@ class Space:
             n: [values[n]] if single else one_column(n, values[n]) for n in self._parameters if n in values
         }
         n = length(columns)
-        points = np.tile(self._default_point(), (n, 1)) if self.conditional else np.empty((n, self.dimension))
+        points = np.empty((n, self.dimension)) if self._default is None else np.tile(self._default, (n, 1))
+        active, held = np.ones(points.shape, dtype=np.bool_), Held()
         for j, (name, parameter) in enumerate(self._parameters.items()):
             if name in self.conditional:  # those that it depends on come before
-                active = self._activity.of_points(points)[:, j]
-                points[active, j] = encode_active(name, parameter, columns.get(name), active)
+                self._activity.of_child(j, points, active, held)
+                points[active[:, j], j] = encode_active(name, parameter, columns.get(name), active[:, j])
             else:
                 points[:, j] = parameter.encode(columns[name], name)
         return points[0] if single else points
@@ -275,7 +277,7 @@ class Space:
         found = {name: p.decode(columns[j]) for j, (name, p) in enumerate(self._parameters.items())}
         if not self.conditional:
             return found, np.ones((0, 0), dtype=np.bool_)
-        active = self._activity.of_columns(list(found.values()), len(points))
+        active = self._activity.of_points(points)
         for j, name in enumerate(found):
             if name in self.conditional:
                 found[name] = with_default(found[name], active[:, j], self._parameters[name].initial)

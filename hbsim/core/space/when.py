@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import TypeAlias
 
+from hbsim.core.space.checks import plain
 from hbsim.errors import ParameterError
 
 __all__ = ["Conditions", "When", "conditions_of", "words"]
@@ -14,7 +15,7 @@ When: TypeAlias = Mapping[str, object] | Conditions  # as users write it, or as 
 
 
 def conditions_of(when: object) -> Conditions:
-    """Return the conditions of a parameter, by name in alphabetical order.
+    """Return the conditions of a parameter, by name in alphabetical order, their values in ascending order.
 
     Parameters
     ----------
@@ -51,5 +52,8 @@ def _values(name: str, given: object) -> tuple[Hashable, ...]:
     for value in values:
         if not isinstance(value, Hashable):
             raise ParameterError(f"when.{name}", value, "must be a value, or a list of values")
-        kept[value] = None
-    return tuple(kept)
+        kept[plain(value)] = None  # type: ignore[index, unused-ignore]
+    try:
+        return tuple(sorted(kept))  # type: ignore[type-var]
+    except TypeError:  # of several kinds
+        return tuple(sorted(kept, key=repr))
