@@ -22,7 +22,7 @@ from .checks import check
 from .processes import Study, kill, marked, send, studying
 
 FIRST = int(os.environ.get("HBSIM_FAULT_FIRST", "0"))
-SEEDS = int(os.environ.get("HBSIM_FAULT_SEEDS", "3"))
+SEEDS = int(os.environ.get("HBSIM_FAULT_SEEDS", "2"))
 WORKERS = 3
 FAULTS = int(os.environ.get("HBSIM_FAULTS", "6"))  # of each seed
 KINDS = ("trial", "server", "agent", "worker", "nanny", "stop", "controller", "scheduler")  # of harm

@@ -78,9 +78,9 @@ def test_points_are_settled_and_configurations_have_what_counts(name: str) -> No
 
 @pytest.mark.parametrize("name", ["gp", "mobster", "tpe", "bohb", "optuna:TPESampler"])
 def test_models_learn_through_what_does_not_count(name: str) -> None:
-    searcher = made(name)
-    found = studied(searcher, 40)
-    assert len({str(one) for one in found}) == 40 or name.startswith("optuna:")
+    trials = 30 if name in ("gp", "mobster") else 40  # these take longest
+    found = studied(made(name), trials)
+    assert len({str(one) for one in found}) == trials or name.startswith("optuna:")
     first, last = [[loss(one) for one in part] for part in (found[:12], found[-12:])]
     assert np.median(last) < np.median(first)
     assert sum(one["opt"] == "sgd" for one in found[-12:]) > 6
@@ -88,10 +88,8 @@ def test_models_learn_through_what_does_not_count(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_resume_goes_on_over_such_a_space(name: str) -> None:
-    before = made(name)
-    studied(before, 12)
-    again = made(name)
-    points = np.array([SPACE.encode(one) for one in studied(made(name), 12)])
+    before, again = made(name), made(name)
+    points = np.array([SPACE.encode(one) for one in studied(before, 12)])
     again.resume(points)
     for trial, one in enumerate(SPACE.mappings(points)):
         again.register_pending(trial, 9)
