@@ -26,7 +26,7 @@ from hbsim.bench.variants import Value, complete
 from hbsim.core.options import TYPES
 from hbsim.core.scheduler import Scheduler
 from hbsim.errors import HbsimError, ParameterError, SurrogateError
-from hbsim.searchers import check_searcher
+from hbsim.searchers import check_searcher, ends
 from hbsim.searchers.plain import plain_options
 from hbsim.simulation import Cluster
 from hbsim.simulation.cluster_schema import Place
@@ -95,6 +95,7 @@ class Builder:
         for variant in variants:
             names = Names(variant.name, surrogate.name, axis.name, cluster.workers)
             merged = self._layers.of(names, surrogate)
+            self._check_end(variant, surrogate, merged)
             if task is None:
                 task, first = self._task(names, surrogate, known, merged), merged
                 self.tasks.append(task)
@@ -124,20 +125,23 @@ class Builder:
             raise self._source.of(surrogate.place, _advised(error), merged.places) from None
         max_time = cast("float | None", merged.get("max_time"))
         runs = cast("float | None", merged.get(RUNS))
-        self._check_end(surrogate, known, merged)
+        self._say_rows(surrogate, known, merged)
         if runs is not None:
             max_time = self._seconds(runs, levels, merged)
         where = (names.surrogate, names.cluster, names.workers)
         notes = remarks(known.surrogate, merged.get("trials"), bool(merged.get("replace")))
         return Task(*where, surrogate.name, max_t, max_time, levels, known, notes)
 
-    def _check_end(self, surrogate: SurrogateAxis, known: Known, merged: Merged) -> None:
-        """Refuse studies without an end, and warn of those that may need more rows than there are."""
-        if not any(name in merged.values for name in ENDS):
+    def _check_end(self, variant: VariantAxis, surrogate: SurrogateAxis, merged: Merged) -> None:
+        """Refuse studies without an end; a grid has one of its own."""
+        if not any(name in merged.values for name in ENDS) and not ends(_searcher(variant, merged)):
             place: Place = () if self._source.at(("defaults",)) is None else ("defaults",)
             rule = f"studies on {surrogate.name} have no end: give trials, max_time or max_full_runs"
             where = "in [defaults], or under this surrogate" if place else "in [defaults]"
             raise self._source.wrong(place or surrogate.place, f"{rule} {where}")
+
+    def _say_rows(self, surrogate: SurrogateAxis, known: Known, merged: Merged) -> None:
+        """Warn of studies that may need more rows than there are."""
         rows = known.surrogate.rows
         if rows is not None and "trials" not in merged.values and not merged.get("replace"):
             text = f"{surrogate.name} has {rows:,} rows, one for each trial: studies that need more fail; "
@@ -180,8 +184,7 @@ class Builder:
         merged: Merged,
         task: Task,
     ) -> Combination:
-        own = merged.get(SEARCHER) if variant.searcher is None else variant.searcher
-        searcher, known = cast("str | None", own), task.known
+        searcher, known = _searcher(variant, merged), task.known
         found = self._search_options(variant, searcher, merged)
         # Without rows it says nothing, and is to be no other study.
         is_replacing = bool(merged.get("replace")) and known.surrogate.rows is not None
@@ -272,6 +275,10 @@ class Builder:
                     name in TYPES[one.type] and name not in one.own for one in there
                 ):
                     self._notes.add(self._source.broken((*place, name), rule).rule)
+
+
+def _searcher(variant: VariantAxis, merged: Merged) -> str | None:
+    return cast("str | None", merged.get(SEARCHER)) if variant.searcher is None else variant.searcher
 
 
 def _advised(error: HbsimError) -> HbsimError:

@@ -126,3 +126,28 @@ def test_what_is_wrong_names_the_line(old: str, new: str, error: str, tmp_path: 
     with pytest.raises(ParameterError) as caught:
         read(tmp_path, FILE.replace(old, new))
     assert error in str(caught.value)
+
+
+GRID = """\
+seeds = 2
+[defaults]
+max_t = 9
+[[variants]]
+type = "promotion"
+searcher = "grid"
+search_options = {points = 3}
+[[variants]]
+type = "stopping"
+searcher = "grid"
+search_options = {points = 2}
+[[surrogates]]
+surrogate = "synthetic:max_resource=9"
+"""
+
+
+def test_a_grid_is_an_end(tmp_path: Path) -> None:
+    curves = load("synthetic:max_resource=9")
+    studies = read(tmp_path, GRID).grid.studies
+    assert [study.run(curves).summary()["trials"] for study in studies] == [27, 8, 27, 8]
+    with pytest.raises(ParameterError, match=r"line 2: .*have no end: give trials"):
+        read(tmp_path, GRID.replace('searcher = "grid"\nsearch_options = {points = 2}', 'searcher = "lhs"'))
