@@ -24,8 +24,8 @@ from benchmarks.stopping_rules import rounded
 
 __all__ = ["main"]
 
-SEEDS: Final = 10
-FULL_RUNS: Final = 5.0
+SEEDS: Final = 20
+FULL_RUNS: Final = 10.0
 WORKERS: Final = 4
 LIBRARIES: Final = ("torch", "gpytorch", "botorch", "optuna", "scipy")
 
