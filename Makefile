@@ -6,6 +6,9 @@ VENV ?= .venv
 EXTRAS ?= dev
 BIN = $(VENV)/bin
 
+# The tests start hundreds of processes: what one has compiled the others need not.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test bench clean
 
 demo: $(VENV)/.base
