@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from hbsim.errors import ParameterError
+from hbsim.source import source_spec
 
 __all__ = [
     "Definitions",
@@ -81,7 +82,7 @@ def file_spec(path: Path) -> importlib.machinery.ModuleSpec:
     other = sys.modules.get(name)
     if other is not None and getattr(other, "__file__", None) != str(path):
         name = f"{name}_of_study"
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = source_spec(name, path)
     if spec is None:
         raise ParameterError("train", str(path), "must be a Python file")
     return spec

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from hbsim.errors import SurrogateError, nearest
+from hbsim.source import source_spec
 from hbsim.surrogates.checked import Checked, describe_exception
 
 __all__ = ["load_file"]
@@ -42,7 +43,7 @@ def _import(path: Path) -> ModuleType:
         raise SurrogateError(str(path), "no such file")
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
     name = f"_hbsim_user_{digest}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = source_spec(name, path)
     if spec is None or spec.loader is None:
         raise SurrogateError(str(path), "cannot be imported: give a .py file")
     module = importlib.util.module_from_spec(spec)

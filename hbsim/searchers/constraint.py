@@ -11,6 +11,7 @@ from typing import Final
 
 from hbsim.errors import ParameterError, nearest
 from hbsim.searchers.task import Constraint
+from hbsim.source import source_spec
 
 __all__ = ["FIELD", "constraint_of", "split_constraint"]
 
@@ -57,7 +58,7 @@ def split_constraint(text: str) -> tuple[Path, str]:
 def _loaded(file: str, name: str) -> Constraint:
     """Run a file as a module of its own, and return a function of it."""
     module_name = f"_hbsim_constraints_{hashlib.sha256(file.encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(module_name, file)
+    spec = source_spec(module_name, Path(file))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
