@@ -16,10 +16,7 @@ __all__ = ["Activity", "Flags", "Held"]
 
 Flags: TypeAlias = NDArray[np.bool_]
 _Rule: TypeAlias = tuple[int, tuple[Hashable, ...]]  # a parent, and the values that it needs
-
-
-class Held(dict[_Rule, Flags]):
-    """Where each rule holds, shape (n,), of those looked at."""
+Held: TypeAlias = dict[_Rule, Flags]  # where each rule holds, shape (n,), of those looked at
 
 
 class Activity:
@@ -53,7 +50,8 @@ class Activity:
 
     def of_points(self, points: Floats) -> Flags:
         """Return what is active, shape (n, d), at points of the unit cube of this shape."""
-        active, held = np.ones(points.shape, dtype=np.bool_), Held()
+        active: Flags = np.ones(points.shape, dtype=np.bool_)
+        held: Held = {}
         for child in self._rules:  # parents come before
             self.of_child(child, points, active, held)
         return active

@@ -229,7 +229,8 @@ class Space:
         }
         n = length(columns)
         points = np.empty((n, self.dimension)) if self._default is None else np.tile(self._default, (n, 1))
-        active, held = np.ones(points.shape, dtype=np.bool_), Held()
+        active: Flags = np.ones(points.shape, dtype=np.bool_)
+        held: Held = {}
         for j, (name, parameter) in enumerate(self._parameters.items()):
             if name in self.conditional:  # those that it depends on come before
                 self._activity.of_child(j, points, active, held)
