@@ -163,11 +163,9 @@ def _write(
     points = np.array([task.point for task in tasks])
     values = train.space.decode(points)
     settings = {name: c if isinstance(c, list) else c.tolist() for name, c in values.items()}
-    active = {
-        name: column.tolist() for name, column in zip(train.space, train.space.active(points).T, strict=True)
-    }
-    counts = {name: active[name] for name in train.space.conditional}
-    table = long_form(curves, str(spec["time_attr"]), settings, counts)
+    flags = dict(zip(train.space, train.space.active(points).T.tolist(), strict=True))
+    active = {name: flags[name] for name in train.space.conditional}
+    table = long_form(curves, str(spec["time_attr"]), settings, active)
     errors = {curve.trial: curve.error for curve in curves if curve.error is not None}
     if table.is_empty():
         part.remove()  # there is nothing to go on from

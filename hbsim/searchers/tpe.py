@@ -241,10 +241,11 @@ def need_optuna(name: str) -> None:
 def _sampler(parzen: Parzen, seed: int, conditional: bool) -> TPESampler:
     from optuna.samplers import TPESampler
 
+    from hbsim.searchers.optuna_space import quiet
+
     least, top = parzen.min_points, parzen.top
-    with warnings.catch_warnings():
-        # `gamma` and `weights` are to go with Optuna 6, and `group` is experimental.
-        warnings.simplefilter("ignore")
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # `gamma` and `weights` are to go with Optuna 6
         return TPESampler(
             n_startup_trials=0,
             n_ei_candidates=parzen.candidates,
