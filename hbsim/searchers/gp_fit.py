@@ -77,7 +77,8 @@ def fit(columns: Floats, values: Floats, levelled: bool) -> Fit:
     likelihood = get_gaussian_likelihood_with_lognormal_prior()
     kernel = _kernel(columns.shape[1] - 2 * levelled, levelled)
     x, y = torch.from_numpy(columns), torch.from_numpy(values)[:, None]
-    with warnings.catch_warnings(), settings.fast_computations(False, False, False):
+    eager, exact = settings.lazily_evaluate_kernels(False), settings.fast_computations(False, False, False)
+    with warnings.catch_warnings(), eager, exact:
         warnings.simplefilter("ignore")  # of few iterations, and of values that cannot be standardised
         model = SingleTaskGP(
             x, y, likelihood=likelihood, covar_module=kernel, outcome_transform=None

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import torch
+from gpytorch import settings
 
 from hbsim.searchers.gp_fit import Fit
 from hbsim.searchers.protocol import Floats
@@ -78,7 +79,8 @@ class Predictor:
         )
 
     def _covariance(self, some: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-        covariance: torch.Tensor = self.fitted.kernel(some, others).to_dense()
+        with settings.lazily_evaluate_kernels(False):
+            covariance: torch.Tensor = self.fitted.kernel(some, others).to_dense()
         return covariance
 
     def _in_chunks(self, columns: Floats, read: Callable[[Predicted], torch.Tensor]) -> Floats:
