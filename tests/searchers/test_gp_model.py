@@ -117,7 +117,7 @@ def test_what_is_new() -> None:
 def test_a_fit_that_fails_is_that_of_the_priors(fails: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     import hbsim.searchers.gp_fit as module
 
-    def broken(mll: Any, options: Any) -> None:
+    def broken(mll: Any, closure: Any, options: Any) -> None:
         mll.model.likelihood.noise = 0.9
         raise fails
 
