@@ -64,6 +64,9 @@ def _point(task: Task, space: Space, given: object) -> Floats:
         if name not in space:
             known = f"has a name that is no parameter of the space ({', '.join(space)})."
             raise ParameterError(FIELD, given, f"{known}{nearest(str(name), space)}")
+    for name, value in given.items():
+        if isinstance(value, list | np.ndarray):
+            raise ParameterError(FIELD, given, f"{name}={value!r}: must be one value, not several")
     try:
         point = space.encode({**space.defaults, **given})
     except ParameterError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from hbsim.core.streams import Purpose, block_generator
 from hbsim.errors import ParameterError, nearest
 from hbsim.searchers.model_based import ModelBased
-from hbsim.searchers.protocol import Floats
+from hbsim.searchers.protocol import Configurations, Floats
 from hbsim.searchers.task import Task
 from hbsim.searchers.tpe import need_optuna
 
@@ -41,9 +41,10 @@ class OptunaSampler(ModelBased):
     rejects is asked for again, eight times; then the trial is random, and Optuna is told so. Of a table
     the row that is left and nearest to what was asked for is taken, and Optuna is told that.
 
-    After a resume the recorded configurations are put into Optuna's queue, and nothing is fitted. The random
-    state of the sampler and what it keeps of its own suggestions, as the generations of CMA-ES and of genetic
-    algorithms, start anew: it goes on otherwise than it would have, but always in the same way.
+    After a resume the recorded configurations are put into Optuna's queue, and nothing is fitted. Another
+    sampler goes on, with a seed that hangs on how many there are: else its random numbers would be those that
+    the recorded ones were made of. What a sampler keeps of its own suggestions, as the generations of CMA-ES
+    and of genetic algorithms, starts anew. A QMC sequence goes on after what was used up at most.
 
     Parameters
     ----------
@@ -51,8 +52,8 @@ class OptunaSampler(ModelBased):
         Of the searcher.
     task : Task
         With a space. Where it has no `max_t` each trial that ends with a value counts as complete.
-    sampler : BaseSampler
-        New.
+    make : callable
+        Returns a new sampler for a study that has so many trials.
 
     Raises
     ------
@@ -60,15 +61,22 @@ class OptunaSampler(ModelBased):
         The task has no space.
     """
 
-    def __init__(self, name: str, task: Task, sampler: BaseSampler) -> None:
+    def __init__(self, name: str, task: Task, make: Callable[[int], BaseSampler]) -> None:
         self.name = name
         super().__init__(task, num_init=0)
         from hbsim.searchers.optuna_space import OptunaSpace
         from hbsim.searchers.optuna_study import OptunaStudy
 
         self._optuna = OptunaSpace(self.space)
-        self.told = OptunaStudy(sampler, self._optuna, task.mode == "max", task.max_t)
+        self.told = OptunaStudy(make(0), self._optuna, task.mode == "max", task.max_t)
+        self._make = make
+        self._is_behind = False  # configurations came that the sampler at hand was not asked for
         self._asked: Floats | None = None
+
+    def resume(self, configurations: Configurations) -> None:
+        """Take these for the configurations of the next trials."""
+        super().resume(configurations)
+        self._is_behind = self._is_behind or len(configurations) > 0
 
     def register_pending(self, trial: int, level: float) -> None:
         """Take note that a trial trains towards a level."""
@@ -86,6 +94,12 @@ class OptunaSampler(ModelBased):
         self.told.end(trial)
 
     def _propose(self, trial: int) -> Floats | None:
+        if self._is_behind:
+            used = (
+                trial - 1 if self.task.constraint is None else TRIES * trial
+            )  # at most; the first is random
+            self.told.go_on_with(self._make(trial), used)
+            self._is_behind = False
         for _ in range(TRIES):
             self._asked = self._optuna.point(self.told.ask())
             if self.task.rows is not None or self.task.allows(self._asked[np.newaxis])[0]:
@@ -134,19 +148,31 @@ class SamplerMaker:
         Raises
         ------
         ParameterError
-            The class does not take an option's value, or the task has no space.
+            The class does not take an option's value, or fails with it, or the task has no space.
         """
+        from hbsim.searchers.optuna_options import check_types, try_out
+
+        check_types(self._class, options)
+        searcher = OptunaSampler(self._name, task, lambda trials: self._sampler(task.seed, trials, options))
+        if options:
+            try_out(lambda: self._sampler(task.seed, 0, options), searcher.space, options)
+        return searcher
+
+    def _sampler(self, seed: int, trials: int, options: Mapping[str, object]) -> BaseSampler:
+        """Return a new sampler for a study that has so many trials."""
+        from optuna.samplers import QMCSampler
+
         from hbsim.searchers.optuna_space import quiet
 
-        seed = int(block_generator(task.seed, Purpose.MODEL, 0).integers(2**32))
         make: Callable[..., BaseSampler] = self._class
+        stream = 0 if self._class is QMCSampler else trials  # its seed is that of one sequence
+        seeds = {"seed": int(block_generator(seed, Purpose.MODEL, stream).integers(2**32))}
         try:
             with quiet():
-                sampler = make(**options, **({"seed": seed} if self._seeded else {}))
+                return make(**options, **(seeds if self._seeded else {}))
         except (TypeError, ValueError, AssertionError) as error:
             rule = f"{self._class.__name__} does not take them: {error}"
             raise ParameterError("search_options", options, rule) from None
-        return OptunaSampler(self._name, task, sampler)
 
 
 def _sampler_class(name: str) -> type[BaseSampler]:

@@ -6,7 +6,7 @@ import math
 from typing import Final
 
 from optuna import Trial, create_study
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, QMCSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
@@ -72,6 +72,17 @@ class OptunaStudy:
         with quiet(), one_thread():
             self._asked = self.study.ask()
             return self._space.suggest(self._asked)
+
+    def go_on_with(self, sampler: BaseSampler, used: int) -> None:
+        """Have another sampler go on; of the sequence of a `QMCSampler` so many points are used up."""
+        self.study.sampler = sampler
+        if isinstance(sampler, QMCSampler) and used > 0:
+            self._settle()
+            with quiet():
+                (*_, last) = self.study.get_trials(deepcopy=False)
+                space = sampler.infer_relative_search_space(self.study, last)
+                for _ in range(used):
+                    sampler.sample_relative(self.study, last, space)
 
     def reject(self) -> None:
         """Have the params that were asked for last be no trial of ours: FAIL."""

@@ -21,6 +21,7 @@ __all__ = ["Latin", "Scrambled", "Sequence", "make_lhs", "make_sobol"]
 
 SOBOL_BLOCK: Final = 1024
 SOBOL_MOST: Final = 2**30  # points, of 30 bits
+SOBOL_DIMENSIONS: Final = 21_201  # of Joe and Kuo's direction numbers
 SIZE: Final = 64  # of a Latin hypercube
 
 
@@ -118,9 +119,12 @@ def make_sobol(task: Task) -> Searcher:
     Raises
     ------
     ParameterError
-        The task has no space, or rows without points.
+        The task has no space, one of too many parameters, or rows without points.
     """
-    return make_designed("sobol", task, Scrambled(_dimension(task), task.seed))
+    if (dimension := _dimension(task)) > SOBOL_DIMENSIONS:
+        rule = f"takes at most {SOBOL_DIMENSIONS:,} parameters, and the search space has {dimension:,}"
+        raise ParameterError("searcher", "sobol", rule)
+    return make_designed("sobol", task, Scrambled(dimension, task.seed))
 
 
 def make_lhs(task: Task, *, size: int = SIZE) -> Searcher:

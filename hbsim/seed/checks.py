@@ -8,6 +8,7 @@ from typing import Final
 from hbsim.core.exact import exact
 from hbsim.errors import ParameterError, nearest
 from hbsim.executors.dask.options import Dask
+from hbsim.searchers import SEARCHERS, Searcher
 
 __all__ = [
     "EXECUTORS",
@@ -16,10 +17,12 @@ __all__ = [
     "flag",
     "one_of",
     "reward",
+    "searcher_of",
 ]
 
 
 EXECUTORS: Final = ("local", "sim", "dask")
+BAYESOPT: Final = "bayesopt"  # AutoTorch's name of a searcher
 
 
 class _Default(float):
@@ -51,6 +54,24 @@ def reward(value: object, mode: str) -> float | None:
     if value is None or (value is MAX_REWARD and mode == "min"):
         return None
     return float(exact("max_reward", value))
+
+
+def searcher_of(searcher: str | Searcher | None, bayesopt: str) -> str | Searcher | None:
+    """Return the searcher; AutoTorch's ``"bayesopt"`` is `bayesopt` here.
+
+    Raises
+    ------
+    ParameterError
+        It is nearly that name.
+    """
+    if not isinstance(searcher, str):
+        return searcher
+    if searcher == BAYESOPT:
+        return bayesopt
+    names = (BAYESOPT, *SEARCHERS)
+    if BAYESOPT in (meant := nearest(searcher, names)):
+        raise ParameterError("searcher", searcher, f"must be one of {', '.join(names)}.{meant}")
+    return searcher
 
 
 def executor_of(executor: object, addresses: object) -> Dask | str:

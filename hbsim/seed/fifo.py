@@ -128,7 +128,7 @@ class FIFOScheduler(TaskScheduler):
         stop_if_loading()
         where = checks.executor_of(executor, dist_ip_addrs)
         dask, kind = (None, where) if isinstance(where, str) else (where, "dask")
-        searcher = self._bayesopt if searcher == "bayesopt" else searcher
+        searcher = checks.searcher_of(searcher, self._bayesopt)
         check_searcher(searcher, search_options, resumes=kind != "sim")
         setting = Setting(
             **self._rungs(),

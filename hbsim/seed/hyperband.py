@@ -117,7 +117,7 @@ class HyperbandScheduler(FIFOScheduler):
     ) -> None:
         stop_if_loading()
         _check_type(type, keep_size_ratios)
-        _check_maxt_pending(maxt_pending, searcher)
+        _check_maxt_pending(maxt_pending, checks.searcher_of(searcher, self._bayesopt))
         self.type, self.maxt_pending, self.keep_size_ratios = type, maxt_pending, keep_size_ratios
         self.max_t, self.grace_period = max_t, grace_period
         self.reduction_factor, self.brackets = reduction_factor, brackets

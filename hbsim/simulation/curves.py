@@ -93,9 +93,7 @@ class Curves:
         if remaining is not None:
             count = max(1, min(count, remaining))
         configurations = self.searcher.suggest(count)
-        if len(configurations) != count:
-            rule = f"suggest({count}) must return {count} configurations, not {len(configurations)}"
-            raise ParameterError("searcher", type(self.searcher).__name__, rule)
+        self._check(configurations, count)
         values, seconds = self.surrogate.evaluate(configurations, self.levels)
         if self._limit is None and not seconds.any():
             problem = "all trials take no time at all: a study without num_trials would never end"
@@ -105,6 +103,20 @@ class Curves:
         if self._cluster.drop_rate:
             self.first_budgets.extend(self.budget(trial, 0) for trial in range(first, first + count))
         self.count += count
+
+    def _check(self, configurations: Floats | Ints, count: int) -> None:
+        """Check what a searcher returned: it may be anybody's."""
+        rule = ""
+        if len(configurations) != count:
+            rule = f"suggest({count}) must return {count} configurations, not {len(configurations)}"
+        elif configurations.dtype.kind == "f":
+            outside = ~((configurations >= 0.0) & (configurations <= 1.0))  # True for NaN
+            if outside.any():
+                rule = (
+                    f"suggest({count}) must return points of the unit cube, not {configurations[outside][0]}"
+                )
+        if rule:
+            raise ParameterError("searcher", type(self.searcher).__name__, rule)
 
     def _extend(self, values: Floats, seconds: Floats, first: int) -> None:
         steps = np.diff(seconds, axis=1, prepend=0.0)

@@ -118,6 +118,8 @@ ROWS = Task(SPACE, 0, rows=12, points=TABLE)
         (Task(SPACE, 0), {"points_to_evaluate": [{"lrr": 0.1}]}, POINTS, "Did you mean 'lr'?"),
         (Task(SPACE, 0), {"points_to_evaluate": [{"lr": 2.0}]}, POINTS, "lr=2.0"),
         (Task(SPACE, 0), {"points_to_evaluate": [{"act": "c"}]}, POINTS, "act='c'"),
+        (Task(SPACE, 0), {"points_to_evaluate": [{"lr": [0.1]}]}, POINTS, "lr=[0.1]: must be one value"),
+        (ROWS, {"points_to_evaluate": [{"lr": np.array([0.1])}]}, POINTS, "must be one value"),
         (Task(SPACE, 0), {"points_to_evaluate": GIVEN, "constraints": few_a}, POINTS, "rejects it"),
         (ROWS, {"points_to_evaluate": [12]}, POINTS, "numbered from 0 to 11"),
         (ROWS, {"points_to_evaluate": [3, 3]}, POINTS, "comes twice"),

@@ -226,6 +226,45 @@ def test_a_resume_takes_what_was_recorded_asks_nothing_and_goes_on_the_same_each
     assert [t.value for t in trials[:15]] == recorded[:, 0].tolist()
 
 
+def played(searcher: Any, first: int, trials: int) -> list[Any]:
+    """Return the points of trials that run one after the other to R."""
+    points = []
+    for trial in range(first, first + trials):
+        points.append(searcher.suggest(1)[0])
+        run(searcher, trial, {9: abs(float(points[-1][0]) - 0.3)})
+    return points
+
+
+RESUMED = ["RandomSampler", "TPESampler", "NSGAIISampler", "NSGAIIISampler", "QMCSampler"]
+
+
+@pytest.mark.parametrize("constraint", [None, lambda configuration: configuration["x"] < 0.6])
+@pytest.mark.parametrize("name", RESUMED)
+def test_after_a_resume_nothing_comes_again(name: str, constraint: Any) -> None:
+    """Twice resumed, and with a configuration that was given."""
+    options = {} if constraint is None else {"constraints": constraint}
+    options["points_to_evaluate"] = [{"x": 0.2, "y": 0.7}]
+    points: list[Any] = []
+    for _ in range(3):
+        searcher = make_searcher(f"optuna:{name}", Task(PLANE, 0, max_t=9), options)
+        for trial, point in enumerate(points):
+            searcher.resume(point[np.newaxis])
+            run(searcher, trial, {9: abs(float(point[0]) - 0.3)})
+        points += played(searcher, len(points), 6)
+    assert points[0].tolist() == [0.2, 0.7]
+    assert len(np.unique(np.round(points, 9), axis=0)) == 18
+
+
+@pytest.mark.parametrize("options", [{}, {"scramble": True}, {"qmc_type": "halton"}])
+def test_a_sequence_goes_on_where_it_was(options: Any) -> None:
+    whole, resumed = made("QMCSampler", options=options), made("QMCSampler", options=options)
+    points = played(whole, 0, 12)
+    for trial, point in enumerate(points[:7]):
+        resumed.resume(point[np.newaxis])
+        run(resumed, trial, {9: 0.5})
+    np.testing.assert_allclose(played(resumed, 7, 5), points[7:])
+
+
 def is_low(configuration: Any) -> bool:
     return bool(configuration["x"] < 0.2)
 
@@ -295,6 +334,7 @@ def test_studies(name: str, options: Any, type: str) -> None:
     assert not first.decisions.equals(random.decisions)
 
 
+@pytest.mark.filterwarnings("ignore:.gamma. has been deprecated:FutureWarning")
 @pytest.mark.parametrize(
     ("name", "options", "field", "rule"),
     [
@@ -308,6 +348,12 @@ def test_studies(name: str, options: Any, type: str) -> None:
         ("TPESampler", {"n_startup": 1}, "search_options.n_startup", "Did you mean 'n_startup_trials'?"),
         ("TPESampler", {"seed": 1}, "search_options.seed", "is no option"),
         ("NSGAIISampler", {"population_size": 1}, "search_options", "NSGAIISampler does not take them"),
+        ("TPESampler", {"n_startup_trials": "x"}, "search_options.n_startup_trials", "a valid integer"),
+        ("TPESampler", {"n_startup_trials": 2.5}, "search_options.n_startup_trials", "valid integer"),
+        ("TPESampler", {"multivariate": "yes"}, "search_options.multivariate", "a valid boolean"),
+        ("NSGAIISampler", {"crossover": 3}, "search_options.crossover", "instance of BaseCrossover"),
+        ("TPESampler", {"n_ei_candidates": 0}, "search_options", "TPESampler fails with them: ValueError"),
+        ("TPESampler", {"gamma": 3, "n_startup_trials": 40}, "search_options", "is not callable"),
     ],
 )
 def test_errors_name_the_field(name: str, options: Any, field: str, rule: str) -> None:
@@ -315,6 +361,13 @@ def test_errors_name_the_field(name: str, options: Any, field: str, rule: str) -
         made(name, options=options)
     assert caught.value.field == field
     assert rule in caught.value.rule
+
+
+@pytest.mark.parametrize(
+    "options", [{"n_startup_trials": np.int64(3)}, {"multivariate": True}, {"n_startup_trials": 1000}]
+)
+def test_options_that_will_do(options: Any) -> None:
+    assert made("TPESampler", options=options).suggest(2).shape == (2, 2)
 
 
 @pytest.mark.parametrize(

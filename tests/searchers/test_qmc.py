@@ -14,7 +14,7 @@ from hbsim.core import make_scheduler
 from hbsim.core.space import Real, Space
 from hbsim.errors import ParameterError
 from hbsim.searchers import Searcher, Task, make_searcher
-from hbsim.searchers.qmc import SOBOL_BLOCK, SOBOL_MOST, Latin, Scrambled
+from hbsim.searchers.qmc import SOBOL_BLOCK, SOBOL_DIMENSIONS, SOBOL_MOST, Latin, Scrambled
 from hbsim.surrogates import load
 from tests.doubles import naive_searchers as naive
 
@@ -140,6 +140,17 @@ def test_too_few_rows_change_nothing() -> None:
     assert (caught.value.field, caught.value.value) == ("num_trials", 31)
     assert "30 rows" in caught.value.rule
     assert sorted(first + searcher.suggest(10).tolist()) == list(range(30))
+
+
+def test_a_sobol_sequence_has_so_many_dimensions_and_no_more() -> None:
+    from scipy.stats.qmc import Sobol
+
+    assert SOBOL_DIMENSIONS == Sobol.MAXDIM
+    wide = Space({f"x{i}": Real(0, 1) for i in range(SOBOL_DIMENSIONS + 1)})
+    with pytest.raises(ParameterError, match="at most 21,201 parameters") as caught:
+        make_searcher("sobol", Task(wide, 0))
+    assert caught.value.field == "searcher"
+    assert make_searcher("lhs", Task(wide, 0)).suggest(1).shape == (1, SOBOL_DIMENSIONS + 1)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -86,11 +86,26 @@ def test_bayesopt_is_mobster_or_gp() -> None:
     pytest.importorskip("botorch", reason="gp and mobster need the extra search")
     pytest.importorskip("gpytorch")
     for kind, name in ((HyperbandScheduler, "mobster"), (FIFOScheduler, "gp")):
-        scheduler = simulated(kind, searcher="bayesopt", search_options={"num_init": 3}, num_trials=5)
+        pending = {"maxt_pending": True} if kind is HyperbandScheduler else {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            scheduler = simulated(
+                kind, searcher="bayesopt", search_options={"num_init": 3}, num_trials=5, **pending
+            )
         result = scheduler.run()
         assert result.curves.searcher.name == name
         options: Any = scheduler.state_dict()["options"]
-        assert (options["searcher"], options["search_options"]) == (name, {"num_init": 3})
+        assert (options["searcher"], options["search_options"]) == (name, {"num_init": 3, **pending})
+
+
+@pytest.mark.parametrize("kind", [HyperbandScheduler, FIFOScheduler])
+@pytest.mark.parametrize(
+    ("name", "meant"), [("bayesop", "bayesopt"), ("bayesian", "bayesopt"), ("sobl", "sobol")]
+)
+def test_a_name_that_is_nearly_right(kind: Any, name: str, meant: str) -> None:
+    with pytest.raises(ParameterError, match=f"Did you mean '{meant}'") as caught:
+        simulated(kind, searcher=name)
+    assert (caught.value.field, caught.value.value) == ("searcher", name)
 
 
 @pytest.mark.parametrize("searcher", ["tpe", "bohb"])

@@ -117,6 +117,19 @@ def test_what_is_no_searcher(searcher):
     assert caught.value.field == "searcher"
 
 
+@pytest.mark.parametrize("outside", [1.5, -0.1, np.nan, np.inf])
+def test_points_outside_the_unit_cube(outside):
+    class Outside(Deaf):
+        listens = False
+
+        def suggest(self, n):
+            return np.append(np.full(n - 1, 0.5), outside)[:, np.newaxis]
+
+    with pytest.raises(ParameterError, match=f"points of the unit cube, not {outside}") as caught:
+        hbsim.simulate(make_scheduler("fifo", max_t=9, num_trials=5), Ideal(9), searcher=Outside())
+    assert (caught.value.field, caught.value.value) == ("searcher", "Outside")
+
+
 def test_the_result_says_whether_rows_came_again():
     surrogate = Ideal(9, qualities=[0.1, 0.2, 0.3, 0.4])
     for trials, again in ((4, False), (5, True)):
