@@ -59,8 +59,7 @@ class FirstPoints:
         queued, self._queue = self._queue[:n], self._queue[n:]
         if not len(queued):
             return self.searcher.suggest(n)
-        if self.model_based:
-            self.searcher.resume(queued)
+        self._hand_out(queued)
         if len(queued) == n:
             return queued
         joined: Configurations = np.concatenate([queued, self.searcher.suggest(n - len(queued))])
@@ -70,7 +69,13 @@ class FirstPoints:
         """Go on after these configurations: the first of them were queued."""
         queued = min(len(self._queue), len(configurations))
         self._queue = self._queue[queued:]
-        self.searcher.resume(configurations if self.model_based else configurations[queued:])
+        self._hand_out(configurations[:queued])
+        self.searcher.resume(configurations[queued:])
+
+    def _hand_out(self, queued: Configurations) -> None:
+        """Tell the searcher, if it learns, of configurations from the queue."""
+        if self.model_based and len(queued):
+            getattr(self.searcher, "queued", self.searcher.resume)(queued)
 
     def register_pending(self, trial: int, level: float) -> None:
         """Pass it on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -70,8 +71,14 @@ class OptunaSampler(ModelBased):
         self._optuna = OptunaSpace(self.space)
         self.told = OptunaStudy(make(0), self._optuna, task.mode == "max", task.max_t)
         self._make = make
-        self._is_behind = False  # configurations came that the sampler at hand was not asked for
+        self._queued = 0  # configurations that no sampler was asked for
+        self._is_behind = False  # configurations came that another sampler was asked for
         self._asked: Floats | None = None
+
+    def queued(self, configurations: Configurations) -> None:
+        """Take these for the configurations of the next trials: they were given, and nobody was asked."""
+        super().queued(configurations)
+        self._queued += len(configurations)
 
     def resume(self, configurations: Configurations) -> None:
         """Take these for the configurations of the next trials."""
@@ -95,9 +102,9 @@ class OptunaSampler(ModelBased):
 
     def _propose(self, trial: int) -> Floats | None:
         if self._is_behind:
-            used = (
-                trial - 1 if self.task.constraint is None else TRIES * trial
-            )  # at most; the first is random
+            asked = trial - self._queued
+            first = 0 if self._queued else 1  # without a trial before a `QMCSampler` draws at random
+            used = asked - first if self.task.constraint is None else TRIES * asked  # at most
             self.told.go_on_with(self._make(trial), used)
             self._is_behind = False
         for _ in range(TRIES):
@@ -137,7 +144,6 @@ class SamplerMaker:
         self._name = PREFIX + name
         self._class = _sampler_class(name)
         taken = inspect.signature(self._class).parameters.values()
-        self._seeded = any(p.name == "seed" for p in taken)
         options = [p.replace(kind=p.KEYWORD_ONLY) for p in taken if p.name != "seed"]
         task = inspect.Parameter("task", inspect.Parameter.POSITIONAL_ONLY)
         self.__signature__ = inspect.Signature([task, *options])
@@ -153,26 +159,37 @@ class SamplerMaker:
         from hbsim.searchers.optuna_options import check_types, try_out
 
         check_types(self._class, options)
-        searcher = OptunaSampler(self._name, task, lambda trials: self._sampler(task.seed, trials, options))
+        searcher = OptunaSampler(self._name, task, partial(_new, self._class, task.seed, options))
         if options:
-            try_out(lambda: self._sampler(task.seed, 0, options), searcher.space, options)
+            try_out(self._class, searcher.space, options)
         return searcher
 
-    def _sampler(self, seed: int, trials: int, options: Mapping[str, object]) -> BaseSampler:
-        """Return a new sampler for a study that has so many trials."""
-        from optuna.samplers import QMCSampler
 
-        from hbsim.searchers.optuna_space import quiet
+def _new(sampler: type[BaseSampler], seed: int, options: Mapping[str, object], trials: int) -> BaseSampler:
+    """Return a new sampler for a study that has so many trials.
 
-        make: Callable[..., BaseSampler] = self._class
-        stream = 0 if self._class is QMCSampler else trials  # its seed is that of one sequence
-        seeds = {"seed": int(block_generator(seed, Purpose.MODEL, stream).integers(2**32))}
-        try:
-            with quiet():
-                return make(**options, **(seeds if self._seeded else {}))
-        except (TypeError, ValueError, AssertionError) as error:
-            rule = f"{self._class.__name__} does not take them: {error}"
-            raise ParameterError("search_options", options, rule) from None
+    Raises
+    ------
+    ParameterError
+        The class does not take an option's value.
+    """
+    from optuna.samplers import QMCSampler, RandomSampler
+
+    from hbsim.searchers.optuna_space import quiet
+
+    make: Callable[..., BaseSampler] = sampler
+    first, later = (int(block_generator(seed, Purpose.MODEL, n).integers(2**32)) for n in (0, trials))
+    seeds: dict[str, object] = {"seed": later} if "seed" in inspect.signature(sampler).parameters else {}
+    if sampler is QMCSampler:  # its seed is that of one sequence
+        seeds = {"seed": first}
+        if trials and options.get("independent_sampler") is None:
+            seeds["independent_sampler"] = RandomSampler(seed=later)
+    try:
+        with quiet():
+            return make(**{**options, **seeds})
+    except (TypeError, ValueError, AssertionError) as error:
+        rule = f"{sampler.__name__} does not take them: {error}"
+        raise ParameterError("search_options", dict(options), rule) from None
 
 
 def _sampler_class(name: str) -> type[BaseSampler]:

@@ -76,13 +76,16 @@ class OptunaStudy:
     def go_on_with(self, sampler: BaseSampler, used: int) -> None:
         """Have another sampler go on; of the sequence of a `QMCSampler` so many points are used up."""
         self.study.sampler = sampler
-        if isinstance(sampler, QMCSampler) and used > 0:
-            self._settle()
-            with quiet():
-                (*_, last) = self.study.get_trials(deepcopy=False)
-                space = sampler.infer_relative_search_space(self.study, last)
+        trials = self.study.get_trials(deepcopy=False)
+        if not isinstance(sampler, QMCSampler) or not trials or used <= 0:
+            return
+        # It has a sequence for each set of names that it met: of one trial, or of all that ran together.
+        spaces = {frozenset(trial.params) for trial in trials}
+        spaces |= {frozenset().union(*spaces)}
+        with quiet():
+            for names in spaces:
                 for _ in range(used):
-                    sampler.sample_relative(self.study, last, space)
+                    sampler.sample_relative(self.study, trials[-1], self._space.of(names))
 
     def reject(self) -> None:
         """Have the params that were asked for last be no trial of ours: FAIL."""

@@ -109,12 +109,10 @@ class Curves:
         rule = ""
         if len(configurations) != count:
             rule = f"suggest({count}) must return {count} configurations, not {len(configurations)}"
-        elif configurations.dtype.kind == "f":
-            outside = ~((configurations >= 0.0) & (configurations <= 1.0))  # True for NaN
+        elif (points := np.asarray(configurations)).dtype.kind == "f":
+            outside = ~((points >= 0.0) & (points <= 1.0))  # True for NaN
             if outside.any():
-                rule = (
-                    f"suggest({count}) must return points of the unit cube, not {configurations[outside][0]}"
-                )
+                rule = f"suggest({count}) must return points of the unit cube, not {points[outside][0]}"
         if rule:
             raise ParameterError("searcher", type(self.searcher).__name__, rule)
 

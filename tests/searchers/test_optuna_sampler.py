@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import numpy as np
@@ -265,6 +266,66 @@ def test_a_sequence_goes_on_where_it_was(options: Any) -> None:
     np.testing.assert_allclose(played(resumed, 7, 5), points[7:])
 
 
+BRANCHES = Space(
+    {"kind": Choice("a", "b"), "x": Real(0, 1, when={"kind": "a"}), "y": Real(0, 1, when={"kind": "b"})}
+)
+
+
+def resumed_qmc(space: Space, recorded: Any, value: float | None) -> Any:
+    searcher = made("QMCSampler", space)
+    for trial, point in enumerate(recorded):
+        searcher.resume(point[np.newaxis])
+        run(searcher, trial, {9: value})
+    return searcher
+
+
+@pytest.mark.parametrize("together", [1, 4])
+def test_a_sequence_goes_on_where_all_trials_failed(together: int) -> None:
+    searcher = made("QMCSampler")
+    recorded = []
+    for trial in range(0, 8, together):
+        recorded += list(searcher.suggest(together))
+        for one in range(trial, trial + together):
+            run(searcher, one, {})
+    later = resumed_qmc(PLANE, recorded, None).suggest(6)
+    assert len(np.unique([*recorded, *later], axis=0)) == 14
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_sequence_goes_on_in_branches(seed: int) -> None:
+    searcher = made("QMCSampler", BRANCHES, seed)
+    recorded = played(searcher, 0, 7)
+    resumed = made("QMCSampler", BRANCHES, seed)
+    for trial, point in enumerate(recorded):
+        resumed.resume(point[np.newaxis])
+        run(resumed, trial, {9: 0.5})
+    points = [BRANCHES.settled(np.array([point]))[0] for point in [*recorded, *played(resumed, 7, 7)]]
+    assert len(np.unique(np.round(points, 9), axis=0)) == 14
+
+
+def test_given_configurations_use_up_nothing_of_a_sequence() -> None:
+    given = [{"x": 0.1, "y": 0.1 * i} for i in range(5)]
+    searcher = make_searcher("optuna:QMCSampler", Task(PLANE, 0, max_t=9), {"points_to_evaluate": given})
+    points = played(searcher, 0, 9)
+    np.testing.assert_allclose(points[5:], [[0, 0], [0.5, 0.5], [0.75, 0.25], [0.25, 0.75]])
+
+
+def test_a_sampler_that_is_given_is_as_it_was_after_the_options_were_tried() -> None:
+    with quiet():
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+        expected = study.ask(OptunaSpace(PLANE).distributions).params
+        options = {"independent_sampler": optuna.samplers.RandomSampler(seed=1)}
+        (point,) = made("QMCSampler", options=options).suggest(1)
+    assert point.tolist() == pytest.approx([expected["x"], expected["y"]])
+
+
+def test_it_can_be_sent_to_a_process() -> None:
+    searcher = made("TPESampler", options={"n_startup_trials": 3})
+    played(searcher, 0, 5)
+    there = ForkingPickler.loads(ForkingPickler.dumps(searcher))
+    assert there.suggest(1).tolist() == searcher.suggest(1).tolist()
+
+
 def is_low(configuration: Any) -> bool:
     return bool(configuration["x"] < 0.2)
 
@@ -334,7 +395,7 @@ def test_studies(name: str, options: Any, type: str) -> None:
     assert not first.decisions.equals(random.decisions)
 
 
-@pytest.mark.filterwarnings("ignore:.gamma. has been deprecated:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.* has been deprecated in:FutureWarning")
 @pytest.mark.parametrize(
     ("name", "options", "field", "rule"),
     [
@@ -354,6 +415,11 @@ def test_studies(name: str, options: Any, type: str) -> None:
         ("NSGAIISampler", {"crossover": 3}, "search_options.crossover", "instance of BaseCrossover"),
         ("TPESampler", {"n_ei_candidates": 0}, "search_options", "TPESampler fails with them: ValueError"),
         ("TPESampler", {"gamma": 3, "n_startup_trials": 40}, "search_options", "is not callable"),
+        ("TPESampler", {"gamma": 3, "n_startup_trials": np.int64(20)}, "search_options", "is not callable"),
+        ("TPESampler", {"constraints_func": 3}, "search_options", "is not callable"),
+        ("NSGAIISampler", {"child_generation_strategy": 3}, "search_options", "is not callable"),
+        ("NSGAIISampler", {"after_trial_strategy": 3}, "search_options", "is not callable"),
+        ("NSGAIIISampler", {"population_size": 4, "reference_points": "abc"}, "search_options", "fails with"),
     ],
 )
 def test_errors_name_the_field(name: str, options: Any, field: str, rule: str) -> None:

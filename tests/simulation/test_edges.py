@@ -130,6 +130,17 @@ def test_points_outside_the_unit_cube(outside):
     assert (caught.value.field, caught.value.value) == ("searcher", "Outside")
 
 
+def test_a_searcher_may_return_lists():
+    class Lists(Deaf):
+        listens = False
+
+        def suggest(self, n):
+            return [[0.5]] * n
+
+    scheduler = make_scheduler("fifo", max_t=9, num_trials=5)
+    assert hbsim.simulate(scheduler, Ideal(9), searcher=Lists()).summary()["trials"] == 5
+
+
 def test_the_result_says_whether_rows_came_again():
     surrogate = Ideal(9, qualities=[0.1, 0.2, 0.3, 0.4])
     for trials, again in ((4, False), (5, True)):
