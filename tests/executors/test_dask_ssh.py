@@ -22,6 +22,7 @@ import pytest
 from distributed.comm import connect as dask_connect
 
 from hbsim.errors import HbsimWarning, ParameterError
+from hbsim.executors import proc
 from hbsim.executors.dask.certificates import security_of, temporary
 from hbsim.executors.dask.connect import start_cluster
 from hbsim.executors.dask.options import Dask
@@ -195,7 +196,7 @@ def test_a_host_that_is_lost(host, capfd):
         async with AsyncExitStack() as stack:
             await start_cluster(_options(host, hosts=["127.0.0.1"]), stack, lambda text: None)
             for pid in host.processes():
-                os.kill(pid, signal.SIGKILL)
+                proc.kill(pid)  # with one others may end
             assert host.wait_until_empty(PATIENCE) == {}
         assert len(asyncio.all_tasks()) == 1
 
@@ -237,7 +238,7 @@ def test_a_worker_that_does_not_start(host, tmp_path, capfd):
     assert capfd.readouterr().err == ""
     for pid, command in host.processes().items():
         assert command == "sleep 1000"  # sshd lets it be, for it has no tether
-        os.kill(pid, signal.SIGKILL)
+        proc.kill(pid)
 
 
 def test_a_scheduler_that_does_not_start(host, tmp_path):
