@@ -12,8 +12,8 @@ __all__ = ["FirstPoints"]
 class FirstPoints:
     """Another searcher, behind a queue.
 
-    A model-based searcher takes what the queue hands out for configurations of its own
-    (`Searcher.resume`). Any other one comes after the queue as if there had been none.
+    A model-based searcher takes what the queue hands out for configurations of its own (by `queued` where it
+    has that, else by `Searcher.resume`). Any other one comes after the queue as if there had been none.
 
     Parameters
     ----------

@@ -92,11 +92,6 @@ class ModelBased(ABC):
         for configuration in configurations:
             self._take(configuration)
 
-    def queued(self, configurations: Configurations) -> None:
-        """Take these for the configurations of the next trials: they were given, and nobody was asked."""
-        for configuration in configurations:
-            self._take(configuration)
-
     def register_pending(self, trial: int, level: float) -> None:
         """Take note that a trial trains towards a level."""
         self.known.register_pending(trial, level)

@@ -81,9 +81,10 @@ def _play_once(sampler: type[BaseSampler], space: Space, words: str) -> None:
 
 
 def _play(sampler: type[BaseSampler], space: Space, options: dict[str, Any]) -> None:
+    seed = {"seed": 0} if "seed" in inspect.signature(sampler).parameters else {}
     try:
         with quiet():
-            told = OptunaStudy(sampler(**options), OptunaSpace(space), maximize=True, max_t=1.0)
+            told = OptunaStudy(sampler(**options, **seed), OptunaSpace(space), maximize=True, max_t=1.0)
         for trial in range(_trials(sampler, options)):
             told.ask()
             told.begin(trial)

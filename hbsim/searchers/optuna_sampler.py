@@ -77,7 +77,7 @@ class OptunaSampler(ModelBased):
 
     def queued(self, configurations: Configurations) -> None:
         """Take these for the configurations of the next trials: they were given, and nobody was asked."""
-        super().queued(configurations)
+        super().resume(configurations)
         self._queued += len(configurations)
 
     def resume(self, configurations: Configurations) -> None:
