@@ -117,6 +117,7 @@ def test_any_text_in_a_latex_table_is_printed_as_it_is(texts):
 @example(["[a]: b", "[a](b)", "[a][b]", "![x](y)"])
 @example(["<b>", "&amp; &#35;", "*x* _y_ __z__", "~~s~~ `c`"])
 @example(["-", "1. a", "# h", "\\|"])
+@example(["1\n", "1&#35;", "1[2](3)", "-1 [2, 3]"])
 def test_any_text_in_a_markdown_table_is_shown_as_it_is(texts):
     grid = Grid("k", (), "c", tuple("h" for _ in texts), "l" * len(texts), (row(*texts),))
     (found,) = read_markdown("\n".join(tables_markdown.table(grid)))

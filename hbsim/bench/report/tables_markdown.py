@@ -31,13 +31,14 @@ def table(grid: Grid) -> list[str]:
 
 
 def _cell(cell: Cell) -> str:
-    text = _number(cell.text) or escaped(cell.text)
+    text = _number(clean(cell.text)) or escaped(cell.text)
     return f"**{text}**" if cell.bold and text else text
 
 
 def _number(text: str) -> str:
     """Return a number as it is, a minus too: it starts no list in a cell."""
-    return text if re.match(r"[-+<]?[\d–∞]", text) and not re.search(r"[A-Za-z_\\`*|~$]", text) else ""
+    marks = re.search(r"[A-Za-z_\\`*|~$&]|\][(\[:]", text)
+    return text if re.match(r"[-+<]?[\d–∞]", text) and not marks else ""
 
 
 def _line(texts: Sequence[str]) -> str:
