@@ -49,8 +49,7 @@ def run(function: Callable[..., object], connection: socket.socket) -> int:
     started = time.monotonic()
     channel = Channel(connection)
     try:
-        order = channel.receive(wait=True)
-        assert order is not None
+        order = channel.begin()
         return _run(function, order["task"], order["setup"], channel, started)
     except Gone:
         return 1
@@ -65,7 +64,8 @@ def _run(
     channel: Channel,
     started: float,
 ) -> int:
-    talk = Talk(channel, inf if task["stop"] is None else task["stop"], _lease(setup, channel))
+    milestone = inf if task["stop"] is None else task["stop"]
+    talk = Talk(channel, milestone, task["start"], _lease(setup, channel))
     owner = os.getpid()
     with _sigterm(talk):
         error = _call(function, task, setup, talk, started)
@@ -87,8 +87,7 @@ def _lease(setup: Mapping[str, Any], channel: Channel) -> Lease | None:
         return Lease(setup["lease"])
     except OSError as error:
         end = {"kind": "lost", "reason": f"its host has no lease for it: {error}", "left": False}
-        channel.put({"end": {**end, "seconds": {}}, "rows": []})
-        channel.push(wait=True)
+        channel.send({"end": {**end, "seconds": {}}})
         leave_process(1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from math import inf
 from typing import Any, NoReturn
@@ -15,12 +15,9 @@ from hbsim.executors.trial_channel import Channel, Gone, nothing
 
 __all__ = ["Talk", "TrialEnd", "leave_process", "write_out"]
 
-_INTERVAL = 0.05  # seconds between two sendings
-_MANY = 1000  # rows that are sent before that
+_INTERVAL = 0.05  # seconds between two looks at what the controller has sent
 _RAISES = 3  # how often a function may catch what ends it
 _LEFT = ("pause", "stop", "terminated")
-
-Row = tuple[float, float, float, dict[str, float | None]]
 
 
 class TrialEnd(BaseException):
@@ -44,7 +41,7 @@ def write_out() -> None:
 
 
 class Talk:
-    """Reports go out in batches; at a milestone the trial waits for an answer.
+    """Each report leaves the process at once; at a milestone the trial waits for an answer.
 
     Parameters
     ----------
@@ -52,6 +49,8 @@ class Talk:
         To the controller.
     milestone : float
         The first resource at which training waits; infinite for never.
+    start : float
+        The milestone where the trial stands; 0 if it is new.
     lease : Lease, optional
         When it is over, the process ends as soon as the function says anything.
 
@@ -61,6 +60,8 @@ class Talk:
         The next one.
     last : float
         The resource that was reported last; minus infinity before the first report.
+    reports : int
+        How many reports there were.
     seconds : dict
         What was no training: ``load``, ``save``, ``wait``.
     told : str or None
@@ -70,18 +71,21 @@ class Talk:
         Called before the function leaves for a pause.
     """
 
-    def __init__(self, channel: Channel, milestone: float, lease: Lease | None = None) -> None:
+    def __init__(
+        self, channel: Channel, milestone: float, start: float = 0.0, lease: Lease | None = None
+    ) -> None:
         self._channel = channel
         self._lease = lease
         self.milestone = milestone
         self.last = -inf
+        self.reports = 0
+        self._start, self._step = start, 0.0
         self.seconds = {"load": 0.0, "save": 0.0, "wait": 0.0}
         self.told: str | None = None
         self.pause: Callable[[], None] = nothing
-        self._rows: list[Row] = []
         self._begun = time.monotonic()
         self._lost = 0.0  # seconds since then without training
-        self._sent = -inf
+        self._looked = -inf
         self._raised = 0
         self._problem = ""
         channel.check = self.check
@@ -90,6 +94,11 @@ class Talk:
     def left(self) -> bool:
         """Whether the function was told to leave."""
         return self.told in _LEFT
+
+    @property
+    def reach(self) -> float | None:
+        """The resource of the next report, if it is as far from the last as any; None before the first."""
+        return self.last + self._step if self.reports else None
 
     def look(self) -> None:
         """End the process if its lease is over: its work may have been given to another host."""
@@ -101,8 +110,7 @@ class Talk:
         """Say that the function is called now."""
         self.look()
         self._begun = time.monotonic()
-        self._channel.put({"begin": round(self._begun, 6)})
-        self._channel.push()
+        self._channel.send({"begin": round(self._begun, 6)})
 
     def check(self) -> None:
         """Raise `TrialEnd` if the function has to end, and end the process where it was caught too often."""
@@ -119,22 +127,22 @@ class Talk:
         """
         now = time.monotonic()
         trained = now - self._begun - self._lost
-        self._rows.append((round(now, 6), round(trained, 6), resource, metrics))
+        waits = resource >= self.milestone
+        row = (round(now, 6), round(trained, 6), resource, metrics, waits)
+        # Counted before it is handed over: a signal that comes then may save, and what is saved is not older.
+        self._step = max(self._step, resource - (self.last if self.reports else self._start))
         self.last = resource
-        if resource >= self.milestone:
-            self._say(wait=True)
-        elif now - self._sent >= _INTERVAL or len(self._rows) >= _MANY:
-            self._sent = now
-            self._say()
+        self.reports += 1
+        if not self._channel.report(row):
+            self._wait_for_room(row)
+        if waits or now - self._looked >= _INTERVAL:
+            self._looked = now
+            self._exchange(waits)
 
     def fatal(self, field: str, value: object, rule: str) -> NoReturn:
         """Say that the study has to end with a `ParameterError`, and leave."""
         try:
-            with self._channel.whole():
-                if self._rows:
-                    self._put_rows()
-                self._channel.put({"fatal": [field, value, rule]})
-            self._channel.push(wait=True)
+            self._channel.send({"fatal": [field, value, rule]})
         except Gone:
             leave_process(1)
         self.told, self._problem = "fatal", f"{field}={value!r}: {rule}"
@@ -168,9 +176,7 @@ class Talk:
             kind, reason = "error", self._problem
         end = {"kind": None if self.left else kind, "reason": reason, "left": self.left}
         seconds = {name: round(value, 6) for name, value in self.seconds.items()}
-        self._channel.put({"end": {**end, "seconds": seconds}, "rows": self._rows})
-        self._rows = []
-        self._channel.push(wait=True)
+        self._channel.send({"end": {**end, "seconds": seconds}})
 
     @contextmanager
     def measure(self, what: str) -> Iterator[None]:
@@ -183,30 +189,30 @@ class Talk:
             self.seconds[what] += spent
             self._lost += spent
 
-    def _say(self, wait: bool = False) -> None:
-        with self.measure("wait"):  # a controller that does not read makes this long
-            message = self._exchange(wait)
-        if message is None:
-            return
-        if "leave" in message:
-            self._leave(message["leave"])
-        self.milestone = inf if message["go"] is None else message["go"]
+    def _wait_for_room(self, row: Sequence[object]) -> None:
+        """Hand over a report to a controller that is far behind."""
+        try:
+            with self.measure("wait"):
+                self._channel.report(row, wait=True)
+        except Gone:
+            leave_process(1)
 
-    def _exchange(self, wait: bool) -> dict[str, Any] | None:
+    def _exchange(self, wait: bool) -> None:
+        """Follow an order of the controller, if there is one; with `wait`, ask for it."""
         self.look()
         try:
-            with self._channel.whole():
-                self._put_rows(wait)
-            self._channel.push(wait)
-            message = self._channel.receive(wait)
+            with self.measure("wait"):
+                if wait:
+                    self._channel.send({"wait": True})
+                order = self._channel.receive(wait)
         except Gone:
             leave_process(1)
         self.look()  # the wait may have been long
-        return message
-
-    def _put_rows(self, wait: bool = False) -> None:
-        self._channel.put({"rows": self._rows, "wait": True} if wait else {"rows": self._rows})
-        self._rows = []
+        if order is None:
+            return
+        if "leave" in order:
+            self._leave(order["leave"])
+        self.milestone = inf if order["go"] is None else order["go"]
 
     def _leave(self, how: str) -> NoReturn:
         self.told = how

@@ -125,7 +125,7 @@ def test_a_promoted_trial_goes_on_from_its_checkpoint(start, tmp_path):
 
 def test_interrupted_between_milestones_it_saves_first(start, tmp_path):
     child = start(lambda args, reporter: [reporter.on_pause(lambda: 5), endless(reporter)], stop=None)
-    child.until("rows")
+    child.until_rows()
     child.tell({"leave": "pause"})
     assert outcome(child) == LEFT
     assert checkpoint.load(tmp_path / "checkpoint") == 5
