@@ -1,17 +1,23 @@
-"""Checkpoints on disk: at any instant the newest one is whole, whatever was killed while it was written.
+"""Checkpoints on disk: at any instant one is whole, and none that is ahead of the journal is loaded.
 
-A checkpoint is a numbered folder below the trial's ``checkpoint`` folder; the highest number counts. It is
-written under another name, brought to the disk, and renamed when it is whole; then the one before goes.
+A checkpoint is a numbered folder below the trial's ``checkpoint`` folder. It is written under another name,
+and renamed when it is whole. No save waits for the disk: after a power cut the newest ones may be torn, which
+the sizes in their description show, or ahead of the journal, which `Origin` shows. So the ones before stay
+until they are not needed any more, and the newest that is whole and of this trial's past is loaded.
 Where a job that counts as lost may still run, jobs claim the folder first (see `checkpoint_claim`).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,35 +25,115 @@ from hbsim.errors import HbsimError, OutputError
 from hbsim.executors import checkpoint_kinds as kinds
 from hbsim.executors.checkpoint_claim import Overtaken, claim, is_later, temporary_name
 
-__all__ = ["NAME", "Overtaken", "claim", "describe", "load", "remove", "save"]
+__all__ = ["NAME", "Origin", "Overtaken", "claim", "describe", "load", "remove", "save", "thin_out"]
 
 NAME: Final = "checkpoint"  # the folder's name in the trial's folder
-_VERSION: Final = 1
+SETTLED: Final = 60.0  # seconds after which a file is on the disk: systems write what is half as old
+_VERSION: Final = 2
 _META: Final = "meta.json"
-_DAMAGED: Final = (ValueError, KeyError, TypeError, kinds.Unreadable)
+_DAMAGED: Final = (ValueError, KeyError, TypeError, AttributeError, kinds.Unreadable)
+Meta = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which job a checkpoint is of, and which earlier jobs of its trial the journal knows.
+
+    Attributes
+    ----------
+    study : str
+        The study's id.
+    trial, attempt, job : int
+        As of a `hbsim.runner.workers.Task`.
+    configuration : str
+        A digest of the trial's configuration.
+    started : float
+        Study seconds at which the job started. Job and start together are one job's only, even if the journal
+        was cut and its numbers are given again.
+    earlier : mapping
+        By job and start: how many reports of it the journal has.
+    """
+
+    study: str
+    trial: int
+    attempt: int
+    job: int
+    configuration: str
+    started: float
+    earlier: Mapping[tuple[int, float], int]
+
+    @classmethod
+    def of(cls, task: Mapping[str, Any]) -> Origin:
+        """Return that of a task's fields."""
+        point = json.dumps(task["point"]).encode()
+        return cls(
+            study=task["study"],
+            trial=task["trial"],
+            attempt=task["attempt"],
+            job=task["job"],
+            configuration=hashlib.sha256(point).hexdigest()[:16],
+            started=task["started"],
+            earlier={(job, started): reports for job, started, reports in task["earlier"]},
+        )
+
+    def described(self) -> Meta:
+        """Return what a checkpoint's description has of it."""
+        names = ("study", "trial", "attempt", "configuration", "job", "started")
+        return {name: getattr(self, name) for name in names}
+
+    def objection(self, meta: Meta, milestone: float) -> str | None:
+        """Say why this job must not go on from a checkpoint, or return None if it may.
+
+        Parameters
+        ----------
+        meta : dict
+            The checkpoint's description.
+        milestone : float
+            Where the trial is judged next.
+        """
+        for name in ("study", "trial", "configuration"):
+            if meta[name] != getattr(self, name):
+                return f"it is of another {name}"
+        key = (meta["job"], meta["started"])
+        if key == (self.job, self.started):
+            return None
+        if key not in self.earlier or meta["attempt"] > self.attempt:
+            return "the journal does not know the job that made it"
+        reports, known = meta["reports"], self.earlier[key]
+        if reports > known:
+            return f"it was made after report {reports} of a job of which the journal has {known}"
+        # The function may have trained on before it saved. What the next report would have shown is unknown.
+        if reports == known and milestone < inf and (meta["reach"] is None or meta["reach"] >= milestone):
+            return f"it may hold training up to the milestone at {milestone:g}, of which no report came"
+        return None
 
 
 def save(
     folder: os.PathLike[str] | str,
     obj: object,
     *,
+    origin: Origin | None = None,
+    reports: int = 0,
     resource: float | None = None,
-    job: int | None = None,
+    reach: float | None = None,
     allowed: Callable[[], bool] | None = None,
 ) -> None:
-    """Save a checkpoint in place of the one before.
+    """Save a checkpoint. Those before stay as far as they may be needed (see `thin_out`).
 
     Parameters
     ----------
     folder : path
         The trial's ``checkpoint`` folder; made if it is not there.
     obj : object
-        What JSON gives back as it was; or what ``torch.load(weights_only=True)`` reads; or the path of a
-        folder, whose content is copied.
+        Values that `checkpoint_kinds` can keep; or the path of a folder, whose content is copied.
+    origin : Origin, optional
+        The job.
+    reports : int
+        How many reports the job had made, and
     resource : float, optional
-        What the trial had reported last, and
-    job : int, optional
-        in which job: kept beside it.
+        the last one's resource.
+    reach : float, optional
+        The highest resource that the state may have come to; None if that is not known.
     allowed : callable, optional
         Whether the job, which has claimed the folder, may still save; asked again just before the checkpoint
         takes its place.
@@ -63,15 +149,20 @@ def save(
     """
     folder = Path(folder)
     kinds.check(obj, folder)
-    claimed_by = None if allowed is None else job
+    described: Meta = {"job": None} if origin is None else origin.described()
+    claimed_by = None if allowed is None else described["job"]
     with _failing_clearly(folder, "cannot be written, the one before stays"):
         folder.mkdir(parents=True, exist_ok=True)
         _insist(allowed)
-        number = 1 + max(_sweep(folder, claimed_by), default=0)
+        number = 1 + max(_numbers(folder), default=0)
         temporary = folder / (f".{number}" if claimed_by is None else temporary_name(number, claimed_by))
+        shutil.rmtree(temporary, ignore_errors=True)  # of a save that was killed
         try:
             temporary.mkdir()
-            _write(temporary, obj, {"version": _VERSION, "resource": resource, "job": job})
+            kind = kinds.write(temporary, obj)
+            meta = {"version": _VERSION, "kind": kind, **described}
+            meta |= {"reports": reports, "resource": resource, "reach": reach, "files": _sizes(temporary)}
+            (temporary / _META).write_text(json.dumps(meta))
             _insist(allowed)
             os.rename(temporary, folder / str(number))
         except BaseException as error:
@@ -79,45 +170,76 @@ def save(
             if isinstance(error, OSError):  # a later job may have taken it away
                 _insist(allowed)
             raise
-        kinds.sync(folder)
-        _sweep(folder, claimed_by)
+        thin_out(folder, origin, claimed_by)
 
 
-def load(folder: os.PathLike[str] | str) -> Any:
-    """Return what was saved last, None if nothing was. Tensors are on the CPU.
+def load(
+    folder: os.PathLike[str] | str,
+    origin: Origin | None = None,
+    milestone: float = inf,
+    say: Callable[[str], None] | None = None,
+) -> Any:
+    """Return what was saved last and may be gone on from; None if there is nothing. Tensors are on the CPU.
+
+    Parameters
+    ----------
+    folder : path
+        The trial's ``checkpoint`` folder.
+    origin : Origin, optional
+        The job that loads it. Without one, any checkpoint will do.
+    milestone : float
+        Where the trial is judged next.
+    say : callable, optional
+        Told of each newer checkpoint that is not used, and why.
 
     Raises
     ------
     OutputError
-        It is damaged, or of a later version.
+        It cannot be read.
     """
     folder = Path(folder)
-    numbers = _numbers(folder)
-    if not numbers:
-        return None
-    newest = folder / str(max(numbers))
-    kind = _meta(newest)["kind"]
-    with _failing_clearly(newest, "is damaged", *_DAMAGED):
-        return kinds.read(newest, kind)
+    for number in sorted(_numbers(folder), reverse=True):
+        path = folder / str(number)
+        try:
+            meta = _meta(path)
+            objection = None if origin is None else origin.objection(meta, milestone)
+            if objection is None:
+                return kinds.read(path, meta["kind"])
+        except FileNotFoundError:
+            objection = "it is damaged: a file is missing"
+        except OSError as error:
+            raise OutputError(
+                str(path), f"the checkpoint cannot be read: {error.strerror or error}"
+            ) from error
+        except _DAMAGED as error:
+            objection = f"it is damaged: {error}"
+        if say is not None:
+            say(f"checkpoint {number} is not used: {objection}")
+    return None
 
 
-def describe(folder: os.PathLike[str] | str) -> dict[str, Any] | None:
-    """Return what is known of the newest checkpoint without loading it; None if there is none.
+def describe(folder: os.PathLike[str] | str) -> Meta | None:
+    """Return what is known of the newest whole checkpoint without loading it; None if there is none.
 
     Returns
     -------
     description : dict or None
-        ``version``; ``kind``, one of json, torch, folder; ``resource``, what the trial had reported last
-        when it was made, and ``job``, by which job: both may be None.
+        ``version``; ``kind``, values or folder; ``resource``, what the trial had reported last when it was
+        made, and ``job``, by which job: both may be None. And what `Origin.objection` needs.
 
     Raises
     ------
     OutputError
-        It is damaged, or of a later version.
+        It cannot be read.
     """
     folder = Path(folder)
-    numbers = _numbers(folder)
-    return _meta(folder / str(max(numbers))) if numbers else None
+    for number in sorted(_numbers(folder), reverse=True):
+        with _failing_clearly(folder / str(number), "cannot be read"):
+            try:
+                return _meta(folder / str(number))
+            except (FileNotFoundError, *_DAMAGED):
+                continue
+    return None
 
 
 def remove(folder: os.PathLike[str] | str) -> None:
@@ -138,10 +260,62 @@ def remove(folder: os.PathLike[str] | str) -> None:
             shutil.rmtree(folder)
 
 
-def _write(folder: Path, obj: object, meta: dict[str, object]) -> None:
-    kind = kinds.write(folder, obj)
-    kinds.write_file(folder / _META, json.dumps({**meta, "kind": kind}).encode())
-    kinds.sync(folder)
+def thin_out(folder: Path, origin: Origin | None = None, job: int | None = None) -> None:
+    """Remove the checkpoints that will not be needed, and what was left half written.
+
+    There stay the newest; the newest that is older than its last report, in case the newest is ahead of the
+    journal; and, in case of a power cut, the newest that is settled (see `SETTLED`), and the oldest that is
+    not, which will be. So a trial that saves less often than that has two, and one that has paused for so
+    long has one.
+
+    Parameters
+    ----------
+    folder : Path
+        The trial's ``checkpoint`` folder.
+    origin : Origin, optional
+        The job that has just saved: what it must not go on from goes.
+    job : int, optional
+        Its number, if jobs claim the folder: what later ones write stays.
+    """
+    names = os.listdir(folder)  # once: a later job may save meanwhile
+    kept = _needed(folder, sorted((int(name) for name in names if _is_number(name)), reverse=True), origin)
+    for name in names:
+        if not (_is_number(name) and int(name) in kept) and not (job is not None and is_later(name, job)):
+            shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _needed(folder: Path, numbers: Sequence[int], origin: Origin | None) -> set[int]:
+    """Return the checkpoints to keep; `numbers` are all that there are, the newest first."""
+    usable: list[
+        tuple[int, tuple[object, int], float]
+    ] = []  # number, reports by job, seconds since it was made
+    now = time.time()
+    for number in numbers:
+        try:
+            meta = _meta(folder / str(number))
+            age = now - os.stat(folder / str(number)).st_mtime
+        except (OSError, *_DAMAGED):
+            continue
+        if origin is None or origin.objection(meta, inf) is None:
+            usable.append((number, (meta["job"], meta.get("reports", 0)), age))
+    if not usable:
+        return set(numbers[:1])
+    settled = [number for number, _, age in usable if age >= SETTLED]
+    if settled[:1] == [usable[0][0]]:
+        return {settled[0]}
+    before = [number for number, reports, _ in usable if reports != usable[0][1]]
+    unsettled = [number for number, _, age in usable if age < SETTLED]
+    return {usable[0][0], *before[:1], *settled[:1], *unsettled[-1:]}
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Return the size of each file in a folder, by its path below it."""
+    found = {}
+    for below, _, names in os.walk(folder):
+        for name in names:
+            path = Path(below, name)
+            found[path.relative_to(folder).as_posix()] = path.stat().st_size
+    return found
 
 
 def _numbers(folder: Path) -> list[int]:
@@ -161,32 +335,23 @@ def _insist(allowed: Callable[[], bool] | None) -> None:
         raise Overtaken
 
 
-def _sweep(folder: Path, job: int | None = None) -> list[int]:
-    """Remove all but the newest checkpoint, and what jobs after `job` write; return its number, if any."""
-    names = os.listdir(folder)  # once: a later job may save meanwhile
-    newest = max((int(name) for name in names if _is_number(name)), default=None)
-    for name in names:
-        if name != str(newest) and not (job is not None and is_later(name, job)):
-            shutil.rmtree(folder / name, ignore_errors=True)
-    return [] if newest is None else [newest]
-
-
-def _meta(checkpoint: Path) -> dict[str, Any]:
-    with _failing_clearly(checkpoint, "is damaged", *_DAMAGED):
-        meta: dict[str, Any] = json.loads((checkpoint / _META).read_bytes())
-        version, _ = meta["version"], meta["kind"]
-    if version != _VERSION:
-        raise OutputError(str(checkpoint), f"is of version {version}; this hbsim reads version {_VERSION}")
+def _meta(checkpoint: Path) -> Meta:
+    """Read a checkpoint's description, and check that its files have the sizes that were written."""
+    meta: Meta = json.loads((checkpoint / _META).read_bytes())
+    if meta["version"] != _VERSION:
+        raise ValueError(f"it is of version {meta['version']}; this hbsim reads version {_VERSION}")
+    for name, size in meta["files"].items():
+        if (found := os.stat(checkpoint / name).st_size) != size:
+            raise ValueError(f"{name} has {found} bytes, where {size} were written")
     return meta
 
 
 @contextmanager
-def _failing_clearly(path: Path, problem: str, *also: type[Exception]) -> Iterator[None]:
-    kinds_of_error: tuple[type[Exception], ...] = (OSError, *also)
+def _failing_clearly(path: Path, problem: str) -> Iterator[None]:
     try:
         yield
     except HbsimError:
         raise
-    except kinds_of_error as error:
-        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+    except OSError as error:
+        reason = error.strerror or f"{type(error).__name__}: {error}"
         raise OutputError(str(path), f"the checkpoint {problem}: {reason}") from error

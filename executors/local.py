@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hbsim.errors import OutputError, ParameterError
+from hbsim.executors.checkpoint_claim import PREFIX as CLAIM
 from hbsim.executors.local_child import Child
 from hbsim.executors.logs import trim
 from hbsim.executors.oom import OomWatch
@@ -27,6 +28,9 @@ __all__ = ["LocalWorkers", "UnfitTrial", "trial_folder"]
 
 CHUNK: Final = 1 << 18
 LOG: Final = "log.txt"
+EARLIER: Final = (
+    "earlier-"  # begins the name of a folder in a trial's: of a trial that the journal does not know
+)
 LOOK: Final = 1.0  # seconds between two looks at the logs
 COLLECT: Final = 0.03  # seconds between two looks at what trials have reported
 HOLD: Final = 0.25  # seconds in which a signal to all processes of a study reaches this one, too
@@ -156,6 +160,8 @@ class LocalWorkers:
         folder = trial_folder(self._trials, task.trial)
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            if not task.earlier:
+                _set_aside(folder)
             ours, theirs = socket.socketpair()
             ring, descriptor = ReportRing.create()
         except OSError as error:
@@ -281,7 +287,7 @@ class LocalWorkers:
         self._take_reports(child)  # it waits for an answer
 
     def _collect(self) -> None:
-        """Take what trials have reported, once in a while: between milestones none of them says that it has."""
+        """Take what trials have reported, once in a while: no line comes between milestones."""
         now = time.monotonic()
         if now >= self._collected + COLLECT and not self._holds:
             self._collected = now
@@ -338,3 +344,14 @@ class LocalWorkers:
         for job, child in list(self._children.items()):
             child.killed = child.killed or "the server that trials are forked from has died"
             self._exited(job, -signal.SIGKILL)
+
+
+def _set_aside(folder: Path) -> None:
+    """Move what another trial of this number left behind, where a journal was lost or cut, out of the way."""
+    left = [name for name in os.listdir(folder) if not name.startswith((CLAIM, EARLIER))]
+    if left:
+        number = 1 + sum(name.startswith(EARLIER) for name in os.listdir(folder))
+        target = folder / f"{EARLIER}{number}"
+        target.mkdir()
+        for name in left:
+            os.rename(folder / name, target / name)

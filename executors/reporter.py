@@ -32,7 +32,7 @@ class Reporter:
     talk : Talk
         With the controller.
     task : mapping
-        The fields of a `Task`.
+        The fields of a `hbsim.runner.workers.Task`.
     setup : mapping
         ``time_attr`` and ``reward_attr``, the names of the resource and of the metric that decides;
         ``folder``, the trial's; ``fenced``, if the job has claimed it, and a later job may do so.
@@ -49,7 +49,7 @@ class Reporter:
         self, talk: Talk, task: Mapping[str, Any], setup: Mapping[str, Any], parameters: tuple[str, ...]
     ) -> None:
         self.trial: int = task["trial"]
-        self._job: int = task["job"]
+        self._origin = checkpoint.Origin.of(task)
         self._talk = talk
         self._time: str = setup["time_attr"]
         self._reward: str = setup["reward_attr"]
@@ -117,7 +117,7 @@ class Reporter:
             It cannot be written. The checkpoint before is still there.
         """
         with self._talk.measure("save"):
-            self._save(obj)
+            self._save(obj, self._talk.reach)
 
     def load(self) -> Any:
         """Return what the trial saved last, also in an earlier job; None if it saved nothing.
@@ -125,13 +125,17 @@ class Reporter:
         Tensors are on the CPU. Of a folder the `Path` of its copy is returned: read from it only, and before
         the next checkpoint is made.
 
+        After a crash the last one may hold training that was never reported, or may be torn. It is then
+        refused, the one before is returned, and the trial's log says so.
+
         Raises
         ------
         OutputError
-            The checkpoint is damaged.
+            The checkpoint cannot be read.
         """
         with self._talk.measure("load"):
-            return checkpoint.load(self._folder / checkpoint.NAME)
+            folder = self._folder / checkpoint.NAME
+            return checkpoint.load(folder, self._origin, self._talk.milestone, _say)
 
     def on_pause(self, function: Function) -> Function:
         """Have `function` called just before the trial is paused or the study is interrupted.
@@ -149,20 +153,27 @@ class Reporter:
             with self._talk.measure("save"):
                 obj = self._on_pause()
                 if obj is not None:
-                    self._save(obj)
+                    self._save(obj, self._talk.last)
 
-    def _save(self, obj: object) -> None:
-        last = self._talk.last if math.isfinite(self._talk.last) else None
-        folder = self._folder / checkpoint.NAME
+    def _save(self, obj: object, reach: float | None) -> None:
+        talk = self._talk
         try:
-            checkpoint.save(folder, obj, resource=last, job=self._job, allowed=self._allowed)
+            checkpoint.save(
+                self._folder / checkpoint.NAME,
+                obj,
+                origin=self._origin,
+                reports=talk.reports,
+                resource=talk.last if math.isfinite(talk.last) else None,
+                reach=reach,
+                allowed=self._allowed,
+            )
         except checkpoint.Overtaken:
             print("hbsim: a later job of this trial has been started; this one ends here", file=sys.stderr)
             leave_process(1)
 
     def _may_save(self) -> bool:
         self._talk.look()
-        return not is_overtaken(self._folder / checkpoint.NAME, self._job)
+        return not is_overtaken(self._folder / checkpoint.NAME, self._origin.job)
 
     def _resource(self, report: Mapping[str, object]) -> float:
         name = self._time
@@ -191,6 +202,10 @@ class Reporter:
     def _no_reward(self, report: Mapping[str, object]) -> NoReturn:
         name = self._reward
         self._talk.fatal("reward_attr", name, f"{_NEEDED}, as a number; got {_shown(report, name)}")
+
+
+def _say(text: str) -> None:
+    print(f"hbsim: {text}", file=sys.stderr)
 
 
 def _number(value: object) -> float | None:

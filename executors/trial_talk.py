@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from math import inf
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from hbsim.executors.lease import Lease
 from hbsim.executors.trial_channel import Channel, Gone, nothing

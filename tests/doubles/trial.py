@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from hbsim.core.space import arguments
 from hbsim.errors import ParameterError
 from hbsim.executors.reporter import Reporter, TrialEnd
+from hbsim.runner.workers import Task
 
 __all__ = ["Talk", "reporter", "train"]
 
@@ -21,6 +23,8 @@ class Talk:
     def __init__(self, milestone: float, pauses: bool) -> None:
         self.milestone = milestone
         self.last = -inf
+        self.reports = 0
+        self.reach: float | None = None
         self.rows: list[tuple[float, dict[str, float | None]]] = []
         self.pause: Callable[[], None] = lambda: None
         self._pauses = pauses
@@ -31,6 +35,7 @@ class Talk:
     def report(self, resource: float, metrics: dict[str, float | None]) -> None:
         self.rows.append((resource, metrics))
         self.last = resource
+        self.reports += 1
         if resource >= self.milestone:
             if self._pauses:
                 self.pause()
@@ -54,7 +59,7 @@ def reporter(
     """Return the reporter of a trial with this folder, and what it reported."""
     talk = Talk(milestone, pauses)
     setup = {"time_attr": time_attr, "reward_attr": reward_attr, "folder": str(folder)}
-    task = {"trial": 0, "job": 0}
+    task = asdict(Task(0, 0, 0, 0.0, inf, [], 0))
     return Reporter(talk, task, setup, ()), talk  # type: ignore[arg-type]
 
 

@@ -29,6 +29,9 @@ TASK = {
     "stop": 9,
     "point": [0.25, 0.0],
     "seed": 11,
+    "study": "5e1d",
+    "started": 2.5,
+    "earlier": [],
 }
 SETUP = {"time_attr": "epoch", "reward_attr": "accuracy"}
 
