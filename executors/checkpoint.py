@@ -25,7 +25,18 @@ from hbsim.errors import HbsimError, OutputError
 from hbsim.executors import checkpoint_kinds as kinds
 from hbsim.executors.checkpoint_claim import Overtaken, claim, is_later, temporary_name
 
-__all__ = ["NAME", "Origin", "Overtaken", "claim", "describe", "load", "remove", "save", "thin_out"]
+__all__ = [
+    "NAME",
+    "SETTLED",
+    "Origin",
+    "Overtaken",
+    "claim",
+    "describe",
+    "load",
+    "remove",
+    "save",
+    "thin_out",
+]
 
 NAME: Final = "checkpoint"  # the folder's name in the trial's folder
 SETTLED: Final = 60.0  # seconds after which a file is on the disk: systems write what is half as old
