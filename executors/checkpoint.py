@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +31,9 @@ __all__ = [
     "Overtaken",
     "claim",
     "describe",
+    "discard",
     "load",
+    "load_own",
     "remove",
     "save",
     "thin_out",
@@ -92,16 +93,8 @@ class Origin:
         names = ("study", "trial", "attempt", "configuration", "job", "started")
         return {name: getattr(self, name) for name in names}
 
-    def objection(self, meta: Meta, milestone: float) -> str | None:
-        """Say why this job must not go on from a checkpoint, or return None if it may.
-
-        Parameters
-        ----------
-        meta : dict
-            The checkpoint's description.
-        milestone : float
-            Where the trial is judged next.
-        """
+    def objection(self, meta: Meta) -> str | None:
+        """Say why this job must not go on from a checkpoint of this description; None if it may."""
         for name in ("study", "trial", "configuration"):
             if meta[name] != getattr(self, name):
                 return f"it is of another {name}"
@@ -113,10 +106,15 @@ class Origin:
         reports, known = meta["reports"], self.earlier[key]
         if reports > known:
             return f"it was made after report {reports} of a job of which the journal has {known}"
-        # The function may have trained on before it saved. What the next report would have shown is unknown.
-        if reports == known and milestone < inf and (meta["reach"] is None or meta["reach"] >= milestone):
-            return f"it may hold training up to the milestone at {milestone:g}, of which no report came"
         return None
+
+    def is_last(self, meta: Meta) -> bool:
+        """Whether a checkpoint is of an earlier job that made no report after it.
+
+        The function may have trained on before it saved: it may be ahead of what was reported.
+        """
+        key = (meta["job"], meta["started"])
+        return key != (self.job, self.started) and meta["reports"] == self.earlier[key]
 
 
 def save(
@@ -126,7 +124,6 @@ def save(
     origin: Origin | None = None,
     reports: int = 0,
     resource: float | None = None,
-    reach: float | None = None,
     allowed: Callable[[], bool] | None = None,
 ) -> None:
     """Save a checkpoint. Those before stay as far as they may be needed (see `thin_out`).
@@ -143,8 +140,6 @@ def save(
         How many reports the job had made, and
     resource : float, optional
         the last one's resource.
-    reach : float, optional
-        The highest resource that the state may have come to; None if that is not known.
     allowed : callable, optional
         Whether the job, which has claimed the folder, may still save; asked again just before the checkpoint
         takes its place.
@@ -172,7 +167,7 @@ def save(
             temporary.mkdir()
             kind = kinds.write(temporary, obj)
             meta = {"version": _VERSION, "kind": kind, **described}
-            meta |= {"reports": reports, "resource": resource, "reach": reach, "files": _sizes(temporary)}
+            meta |= {"reports": reports, "resource": resource, "files": _sizes(temporary)}
             (temporary / _META).write_text(json.dumps(meta))
             _insist(allowed)
             os.rename(temporary, folder / str(number))
@@ -184,24 +179,39 @@ def save(
         thin_out(folder, origin, claimed_by)
 
 
-def load(
+def load(folder: os.PathLike[str] | str) -> Any:
+    """Return what was saved last, None if nothing was. Tensors are on the CPU.
+
+    Raises
+    ------
+    OutputError
+        It cannot be read.
+    """
+    return load_own(folder, None)[0]
+
+
+def load_own(
     folder: os.PathLike[str] | str,
-    origin: Origin | None = None,
-    milestone: float = inf,
+    origin: Origin | None,
     say: Callable[[str], None] | None = None,
-) -> Any:
-    """Return what was saved last and may be gone on from; None if there is nothing. Tensors are on the CPU.
+) -> tuple[Any, int | None]:
+    """Return what was saved last, and a job may go on from; None if there is nothing.
 
     Parameters
     ----------
     folder : path
         The trial's ``checkpoint`` folder.
-    origin : Origin, optional
-        The job that loads it. Without one, any checkpoint will do.
-    milestone : float
-        Where the trial is judged next.
+    origin : Origin or None
+        The job. For None any checkpoint will do.
     say : callable, optional
         Told of each newer checkpoint that is not used, and why.
+
+    Returns
+    -------
+    value : object
+        What was saved. Tensors are on the CPU.
+    last : int or None
+        The checkpoint's number, if `Origin.is_last` holds for it.
 
     Raises
     ------
@@ -213,20 +223,20 @@ def load(
         path = folder / str(number)
         try:
             meta = _meta(path)
-            objection = None if origin is None else origin.objection(meta, milestone)
+            objection = None if origin is None else origin.objection(meta)
             if objection is None:
-                return kinds.read(path, meta["kind"])
+                value = kinds.read(path, meta["kind"])
+                return value, number if origin is not None and origin.is_last(meta) else None
         except FileNotFoundError:
             objection = "it is damaged: a file is missing"
         except OSError as error:
-            raise OutputError(
-                str(path), f"the checkpoint cannot be read: {error.strerror or error}"
-            ) from error
+            problem = f"the checkpoint cannot be read: {error.strerror or error}"
+            raise OutputError(str(path), problem) from error
         except _DAMAGED as error:
             objection = f"it is damaged: {error}"
         if say is not None:
             say(f"checkpoint {number} is not used: {objection}")
-    return None
+    return None, None
 
 
 def describe(folder: os.PathLike[str] | str) -> Meta | None:
@@ -253,6 +263,22 @@ def describe(folder: os.PathLike[str] | str) -> Meta | None:
     return None
 
 
+def discard(folder: os.PathLike[str] | str, first: int) -> None:
+    """Remove the checkpoint of this number, and all later ones.
+
+    Raises
+    ------
+    OutputError
+        They cannot be removed.
+    """
+    folder = Path(folder)
+    with _failing_clearly(folder, "cannot be removed"):
+        for number in sorted(_numbers(folder), reverse=True):
+            if number >= first:
+                os.rename(folder / str(number), folder / f".{number}.old")  # whole or not at all
+                shutil.rmtree(folder / f".{number}.old")
+
+
 def remove(folder: os.PathLike[str] | str) -> None:
     """Remove the trial's ``checkpoint`` folder, if it is there.
 
@@ -274,8 +300,8 @@ def remove(folder: os.PathLike[str] | str) -> None:
 def thin_out(folder: Path, origin: Origin | None = None, job: int | None = None) -> None:
     """Remove the checkpoints that will not be needed, and what was left half written.
 
-    There stay the newest; the newest that is older than its last report, in case the newest is ahead of the
-    journal; and, in case of a power cut, the newest that is settled (see `SETTLED`), and the oldest that is
+    There stay the newest; the newest that a report followed, in case the newest is ahead of the reports; and,
+    in case of a power cut, the newest that is settled (see `SETTLED`), and the oldest that is
     not, which will be. So a trial that saves less often than that has two, and one that has paused for so
     long has one.
 
@@ -297,9 +323,7 @@ def thin_out(folder: Path, origin: Origin | None = None, job: int | None = None)
 
 def _needed(folder: Path, numbers: Sequence[int], origin: Origin | None) -> set[int]:
     """Return the checkpoints to keep; `numbers` are all that there are, the newest first."""
-    usable: list[
-        tuple[int, tuple[object, int], float]
-    ] = []  # number, reports by job, seconds since it was made
+    usable: list[tuple[int, Meta, float]] = []  # number, description, age in seconds
     now = time.time()
     for number in numbers:
         try:
@@ -307,16 +331,22 @@ def _needed(folder: Path, numbers: Sequence[int], origin: Origin | None) -> set[
             age = now - os.stat(folder / str(number)).st_mtime
         except (OSError, *_DAMAGED):
             continue
-        if origin is None or origin.objection(meta, inf) is None:
-            usable.append((number, (meta["job"], meta.get("reports", 0)), age))
+        if origin is None or origin.objection(meta) is None:
+            usable.append((number, meta, age))
     if not usable:
         return set(numbers[:1])
+    newest, about, age = usable[0]
+    if age >= SETTLED:
+        return {newest}
+    reported = [
+        number
+        for number, meta, _ in usable[1:]
+        if (meta["job"], meta["reports"]) != (about["job"], about["reports"])
+        and not (origin is not None and origin.is_last(meta))
+    ]
     settled = [number for number, _, age in usable if age >= SETTLED]
-    if settled[:1] == [usable[0][0]]:
-        return {settled[0]}
-    before = [number for number, reports, _ in usable if reports != usable[0][1]]
     unsettled = [number for number, _, age in usable if age < SETTLED]
-    return {usable[0][0], *before[:1], *settled[:1], *unsettled[-1:]}
+    return {newest, *reported[:1], *settled[:1], *unsettled[-1:]}
 
 
 def _sizes(folder: Path) -> dict[str, int]:

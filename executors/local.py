@@ -320,6 +320,7 @@ class LocalWorkers:
         self._attend(child)
         self._take_reports(child)
         child.close()
+        trim(trial_folder(self._trials, child.task.trial) / LOG)
         kind, reason = child.fate(status, self._oom)
         seconds: dict[str, float] = dict((child.end or {}).get("seconds", {}))
         if child.begun is not None:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import resource
 import tempfile
 from typing import Any, Final
 from zlib import crc32
 
 __all__ = ["ReportRing"]
 
-SIZE: Final = 16 << 20  # bytes; the system gives memory for those only that have been written
-_HEAD: Final = mmap.PAGESIZE
+SIZE: Final = 16 << 20  # bytes at most; the system gives memory for those only that have been written
+_HEAD: Final = 128
 _WRITTEN, _READ = 0, 8  # where the two counters are, as 64-bit numbers: a cache line each
 _CHECKED: Final = 8  # digits of a line's checksum
 _ENCODE: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
@@ -35,7 +36,9 @@ class ReportRing:
     """
 
     def __init__(self, descriptor: int) -> None:
-        self._bytes = mmap.mmap(descriptor, _HEAD + SIZE)
+        length = os.fstat(descriptor).st_size
+        self._size = length - _HEAD
+        self._bytes = mmap.mmap(descriptor, length)
         self._counters = memoryview(self._bytes)[:_HEAD].cast("Q")
 
     @classmethod
@@ -47,9 +50,11 @@ class ReportRing:
         OSError
             There is no memory, or there are too many open files.
         """
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]  # it holds for memory, too
+        size = SIZE if limit == resource.RLIM_INFINITY else min(SIZE, limit - _HEAD)
         descriptor = _memory()
         try:
-            os.ftruncate(descriptor, _HEAD + SIZE)
+            os.ftruncate(descriptor, _HEAD + size)
             return cls(descriptor), descriptor
         except BaseException:
             os.close(descriptor)
@@ -65,13 +70,14 @@ class ReportRing:
         """
         text = _ENCODE(row).encode("ascii")
         line = b"%08x%b\n" % (crc32(text), text)
-        if len(line) > SIZE:
-            raise ValueError(f"a report takes {len(line):,} bytes, where {SIZE:,} is the most")
+        size = self._size
+        if len(line) > size:
+            raise ValueError(f"a report takes {len(line):,} bytes, where {size:,} is the most")
         position = self._counters[_WRITTEN]
-        if position + len(line) - self._counters[_READ] > SIZE:
+        if position + len(line) - self._counters[_READ] > size:
             return False
-        begin = position % SIZE
-        first = min(len(line), SIZE - begin)
+        begin = position % size
+        first = min(len(line), size - begin)
         self._bytes[_HEAD + begin : _HEAD + begin + first] = line[:first]
         if first < len(line):
             self._bytes[_HEAD : _HEAD + len(line) - first] = line[first:]
@@ -84,8 +90,8 @@ class ReportRing:
         length = self._counters[_WRITTEN] - position
         if not length:
             return []
-        begin = position % SIZE
-        data = self._bytes[_HEAD + begin : _HEAD + min(begin + length, SIZE)]
+        begin = position % self._size
+        data = self._bytes[_HEAD + begin : _HEAD + min(begin + length, self._size)]
         if len(data) < length:
             data += self._bytes[_HEAD : _HEAD + length - len(data)]
         rows: list[Any] = []

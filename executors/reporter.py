@@ -58,6 +58,7 @@ class Reporter:
         self._allowed = self._may_save if setup.get("fenced") else None
         self._home = (os.getpid(), threading.get_ident())
         self._on_pause: Callable[[], object] | None = None
+        self._unsure: int | None = None  # the number of a checkpoint that may be ahead of the reports
         talk.pause = self._pause
 
     @property
@@ -98,6 +99,8 @@ class Reporter:
             here = "reports from the process and the thread in which the function was called"
             raise ProtocolError(self.trial, "a report from elsewhere", here)
         resource = self._resource(report)
+        if self._unsure is not None:
+            self._make_sure(resource)
         self._talk.report(resource, self._metrics(report))
 
     def save(self, obj: object) -> None:
@@ -117,7 +120,7 @@ class Reporter:
             It cannot be written. The checkpoint before is still there.
         """
         with self._talk.measure("save"):
-            self._save(obj, self._talk.reach)
+            self._save(obj)
 
     def load(self) -> Any:
         """Return what the trial saved last, also in an earlier job; None if it saved nothing.
@@ -135,7 +138,8 @@ class Reporter:
         """
         with self._talk.measure("load"):
             folder = self._folder / checkpoint.NAME
-            return checkpoint.load(folder, self._origin, self._talk.milestone, _say)
+            value, self._unsure = checkpoint.load_own(folder, self._origin, _say)
+            return value
 
     def on_pause(self, function: Function) -> Function:
         """Have `function` called just before the trial is paused or the study is interrupted.
@@ -148,14 +152,35 @@ class Reporter:
         self._on_pause = function
         return function
 
+    def returned(self) -> None:
+        """Note that the function has returned.
+
+        Raises
+        ------
+        TrialEnd
+            It is called again, since it had nothing to do after a checkpoint that may be ahead.
+        """
+        if self._unsure is not None:
+            self._make_sure(math.inf)
+
+    def _make_sure(self, resource: float) -> None:
+        """Have the function called again if what it loaded is past a milestone that was never reported."""
+        number, self._unsure = self._unsure, None
+        milestone = self._talk.milestone
+        if number is not None and resource > milestone:
+            reason = f"it holds training past the milestone at {milestone:g}, of which there is no report"
+            _say(f"checkpoint {number} is not used: {reason}; the function is called again")
+            checkpoint.discard(self._folder / checkpoint.NAME, number)  # and what was made from it
+            self._talk.start_again(reason)
+
     def _pause(self) -> None:
         if self._on_pause is not None:
             with self._talk.measure("save"):
                 obj = self._on_pause()
                 if obj is not None:
-                    self._save(obj, self._talk.last)
+                    self._save(obj)
 
-    def _save(self, obj: object, reach: float | None) -> None:
+    def _save(self, obj: object) -> None:
         talk = self._talk
         try:
             checkpoint.save(
@@ -164,7 +189,6 @@ class Reporter:
                 origin=self._origin,
                 reports=talk.reports,
                 resource=talk.last if math.isfinite(talk.last) else None,
-                reach=reach,
                 allowed=self._allowed,
             )
         except checkpoint.Overtaken:

@@ -65,7 +65,7 @@ def _run(
     started: float,
 ) -> int:
     milestone = inf if task["stop"] is None else task["stop"]
-    talk = Talk(channel, milestone, task["start"], _lease(setup, channel))
+    talk = Talk(channel, milestone, _lease(setup, channel))
     owner = os.getpid()
     with _sigterm(talk):
         error = _call(function, task, setup, talk, started)
@@ -99,22 +99,26 @@ def _call(
     started: float,
 ) -> BaseException | None:
     """Call the function; return the error that ended it."""
-    try:
+    while True:
         try:
-            args, reporter = _given(function, task, setup, talk)
-            seed_everything(task["seed"], task["start"], task["attempt"])
-            talk.begin()
-            talk.seconds["start"] = time.monotonic() - started
-            function(args, reporter)
-        finally:
-            talk.close()
-    except Gone:
-        raise
-    except TrialEnd:
-        return None
-    except BaseException as error:  # whatever it is, it is told
-        return error
-    return None
+            try:
+                args, reporter = _given(function, task, setup, talk)
+                seed_everything(task["seed"], task["start"], task["attempt"])
+                talk.begin()
+                talk.seconds.setdefault("start", time.monotonic() - started)
+                function(args, reporter)
+                reporter.returned()
+            finally:
+                talk.close()
+        except Gone:
+            raise
+        except TrialEnd:
+            if not talk.reopen():
+                return None
+        except BaseException as error:  # whatever it is, it is told
+            return error
+        else:
+            return None
 
 
 def _given(

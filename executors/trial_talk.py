@@ -49,8 +49,6 @@ class Talk:
         To the controller.
     milestone : float
         The first resource at which training waits; infinite for never.
-    start : float
-        The milestone where the trial stands; 0 if it is new.
     lease : Lease, optional
         When it is over, the process ends as soon as the function says anything.
 
@@ -65,21 +63,18 @@ class Talk:
     seconds : dict
         What was no training: ``load``, ``save``, ``wait``.
     told : str or None
-        Why the function has to end: ``stop``, ``pause``, ``terminated``, ``fatal``; ``returned`` if it ended
-        by itself.
+        Why the function has to end: ``stop``, ``pause``, ``terminated``, ``fatal``, ``again``; ``returned``
+        if it ended by itself.
     pause : callable
         Called before the function leaves for a pause.
     """
 
-    def __init__(
-        self, channel: Channel, milestone: float, start: float = 0.0, lease: Lease | None = None
-    ) -> None:
+    def __init__(self, channel: Channel, milestone: float, lease: Lease | None = None) -> None:
         self._channel = channel
         self._lease = lease
         self.milestone = milestone
         self.last = -inf
         self.reports = 0
-        self._start, self._step = start, 0.0
         self.seconds = {"load": 0.0, "save": 0.0, "wait": 0.0}
         self.told: str | None = None
         self.pause: Callable[[], None] = nothing
@@ -94,11 +89,6 @@ class Talk:
     def left(self) -> bool:
         """Whether the function was told to leave."""
         return self.told in _LEFT
-
-    @property
-    def reach(self) -> float | None:
-        """The resource of the next report, if it is as far from the last as any; None before the first."""
-        return self.last + self._step if self.reports else None
 
     def look(self) -> None:
         """End the process if its lease is over: its work may have been given to another host."""
@@ -130,7 +120,6 @@ class Talk:
         waits = resource >= self.milestone
         row = (round(now, 6), round(trained, 6), resource, metrics, waits)
         # Counted before it is handed over: a signal that comes then may save, and what is saved is not older.
-        self._step = max(self._step, resource - (self.last if self.reports else self._start))
         self.last = resource
         self.reports += 1
         if not self._channel.report(row):
@@ -147,6 +136,19 @@ class Talk:
             leave_process(1)
         self.told, self._problem = "fatal", f"{field}={value!r}: {rule}"
         self._insist()
+
+    def start_again(self, reason: str) -> NoReturn:
+        """Leave the function, which is called again: what it went on from is of no use."""
+        self.told, self._problem = "again", reason
+        self._insist()
+
+    def reopen(self) -> bool:
+        """After `close`, whether the function is to be called again; then nothing stands in its way."""
+        if self.told != "again":
+            return False
+        self.told, self._problem, self._raised = None, "", 0
+        self._channel.check = self.check
+        return True
 
     def terminate(self) -> None:
         """Leave as soon as no line is torn by it: what the handler of SIGTERM calls."""
@@ -172,7 +174,7 @@ class Talk:
         """
         self.close()
         self.look()
-        if self.told == "fatal":
+        if self.told in ("fatal", "again"):
             kind, reason = "error", self._problem
         end = {"kind": None if self.left else kind, "reason": reason, "left": self.left}
         seconds = {name: round(value, 6) for name, value in self.seconds.items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
-from math import inf
 
 import pytest
 from hypothesis import given, settings
@@ -27,14 +26,14 @@ def later(reports, **changes):
     return replace(FIRST, job=9, started=6.0, earlier={(7, 2.5): reports}, **changes)
 
 
-def loaded(folder, origin, milestone=9.0):
+def loaded(folder, origin):
     """Return what a job loads, and what it is told."""
     said: list[str] = []
-    return checkpoint.load(folder, origin, milestone, said.append), said
+    return checkpoint.load_own(folder, origin, said.append)[0], said
 
 
-def save(folder, value, reports, reach=None, origin=FIRST):
-    checkpoint.save(folder, value, origin=origin, reports=reports, resource=float(reports), reach=reach)
+def save(folder, value, reports, origin=FIRST):
+    checkpoint.save(folder, value, origin=origin, reports=reports, resource=float(reports))
 
 
 @pytest.mark.parametrize(
@@ -62,41 +61,33 @@ def test_of_a_job_that_the_journal_lost_it_is_refused(folder, earlier):
 
 
 def test_ahead_of_the_journal_it_is_refused_and_the_one_before_is_used(folder):
-    save(folder, "after 4", 4, 5.0)
-    save(folder, "after 5", 5, 6.0)
+    save(folder, "after 4", 4)
+    save(folder, "after 5", 5)
     assert loaded(folder, later(5)) == ("after 5", [])
     reason = "it was made after report 5 of a job of which the journal has 4"
     assert loaded(folder, later(4)) == ("after 4", [f"checkpoint 2 is not used: {reason}"])
 
 
-def test_what_may_hold_an_unreported_milestone_is_refused(folder):
-    save(folder, "after 7", 7, 8.0)
-    save(folder, "after 8", 8, 9.0)  # the function may have trained epoch 9 before it saved
-    assert loaded(folder, later(8), 9.5)[0] == "after 8"
-    value, said = loaded(folder, later(8))
-    assert value == "after 7"
-    reason = "it may hold training up to the milestone at 9, of which no report came"
-    assert said == [f"checkpoint 2 is not used: {reason}"]
-    assert loaded(folder, later(9))[0] == "after 8"  # a report followed
-    assert loaded(folder, later(8), inf)[0] == "after 8"  # nothing is judged
-    save(folder, "paused at 9", 9, 9.0)  # as on_pause does: it holds what was reported, no more
-    assert loaded(folder, later(9), 27.0)[0] == "paused at 9"
-
-
-def test_before_the_first_report_nobody_knows_how_far_it_is(folder):
-    save(folder, "early", 0)
-    assert loaded(folder, later(0), 1e9)[0] is None
-    assert loaded(folder, later(1))[0] == "early"
+def test_it_is_known_whether_a_report_followed(folder):
+    save(folder, "after 7", 7)
+    save(folder, "after 8", 8)
+    assert checkpoint.load_own(folder, later(8)) == ("after 8", 2)
+    assert checkpoint.load_own(folder, later(9)) == ("after 8", None)
+    assert checkpoint.load_own(folder, FIRST) == ("after 8", None)
+    assert checkpoint.load_own(folder, None) == ("after 8", None)
+    checkpoint.discard(folder, 2)
+    assert checkpoint.load_own(folder, later(8)) == ("after 7", None)
+    assert os.listdir(folder) == ["1"]
 
 
 def test_a_job_loads_what_it_saved_itself(folder):
-    save(folder, "mine", 8, 9.0)
+    save(folder, "mine", 8)
     assert loaded(folder, FIRST) == ("mine", [])
 
 
 def test_a_torn_one_is_said_and_the_one_before_is_used(folder):
-    save(folder, "old", 3, 4.0)
-    save(folder, "new", 4, 5.0)
+    save(folder, "old", 3)
+    save(folder, "new", 4)
     value = next(path for path in (folder / "2").iterdir() if path.name != "meta.json")
     size = value.stat().st_size
     os.truncate(value, size - 1)
@@ -123,7 +114,7 @@ def test_after_a_power_cut_there_is_one_that_is_not_much_older(tmp_path_factory,
     ages = [0.0] * len(steps)
     for step, (more, seconds) in enumerate(steps):
         reports += more
-        save(folder, step, reports, reports + 1.0)
+        save(folder, step, reports)
         saves[max(os.listdir(folder), key=int)] = (step, reports)
         there = {name: saves[name] for name in os.listdir(folder)}
         assert len(there) <= 4
@@ -149,7 +140,7 @@ def at(steps, step):
 
 def test_a_trial_that_has_paused_for_a_while_keeps_one(folder):
     for reports in (7, 8, 9):
-        save(folder, reports, reports, reports + 1.0)
+        save(folder, reports, reports)
     assert len(os.listdir(folder)) == 3
     checkpoint.thin_out(folder)
     assert len(os.listdir(folder)) == 3

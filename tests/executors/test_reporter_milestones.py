@@ -187,3 +187,65 @@ def test_saving_is_no_training(start):
     (at, trained, *_), (later, later_trained, *_) = child.rows
     assert 0 < saved <= later - at + 1e-5
     assert later_trained - trained <= later - at - saved + 1e-5
+
+
+def saves_first(args, reporter):
+    """Save each epoch before it is reported; go on from the last."""
+    epoch = (reporter.load() or 0) + 1
+    while epoch <= 27:
+        reporter.save(epoch)
+        reporter(epoch=epoch, accuracy=epoch)
+        epoch += 1
+
+
+def killed_before_a_report(start, epoch):
+    """Have a trial killed after it saved an epoch, before it reported that: return its reports."""
+
+    def train(args, reporter):
+        report = reporter.__class__.__call__
+
+        def dies(self, **metrics):
+            if metrics["epoch"] == epoch:
+                os._exit(1)
+            report(self, **metrics)
+
+        reporter.__class__.__call__ = dies
+        saves_first(args, reporter)
+
+    child = start(train, stop=max(9, epoch))
+    child.wait()
+    assert child.hear() is not None
+    child.collect()
+    return [row[2] for row in child.rows]
+
+
+def test_a_checkpoint_past_a_milestone_that_was_not_reported_is_not_gone_on_from(start):
+    assert killed_before_a_report(start, 9) == list(range(1, 9))
+    again = start(saves_first, stop=9, job=8, attempt=1, started=4.0, earlier=[[7, 2.5, 8]])
+    again.until("wait")
+    assert [row[2] for row in again.rows] == [9]  # from the checkpoint of 8, which a report followed
+    again.tell({"go": 10})
+    again.until("wait")
+    again.tell({"leave": "stop"})
+    assert outcome(again) == LEFT
+    log = again.log.read_text()
+    assert "checkpoint 9 is not used: it holds training past the milestone at 9, of which there is no" in log
+
+
+def test_a_checkpoint_that_may_be_ahead_is_gone_on_from_where_no_milestone_is_missed(start):
+    assert killed_before_a_report(start, 8) == list(range(1, 8))
+    again = start(saves_first, stop=9, job=8, attempt=1, started=4.0, earlier=[[7, 2.5, 7]])
+    again.until("wait")
+    assert [row[2] for row in again.rows] == [9]
+    again.tell({"leave": "stop"})
+    assert outcome(again) == LEFT
+    assert "not used" not in again.log.read_text()
+
+
+def test_with_nothing_left_to_do_after_such_a_checkpoint_it_trains_again(start):
+    assert killed_before_a_report(start, 27) == list(range(1, 27))
+    again = start(saves_first, stop=27, job=8, attempt=1, started=4.0, earlier=[[7, 2.5, 26]])
+    again.until("wait")
+    assert [row[2] for row in again.rows] == [27]
+    again.tell({"leave": "stop"})
+    assert outcome(again) == LEFT
