@@ -68,9 +68,9 @@ class Child:
 
     def reports(self) -> tuple[list[Row], bool]:
         """Return the reports that have been made since the last time, and whether the last one waits."""
-        rows = self.ring.read()
-        self.said += len(rows)
-        return [Row(*row[:4]) for row in rows], bool(rows) and rows[-1][4]
+        reports = self.ring.read()
+        self.said += len(reports)
+        return [Row(*report[:4]) for report in reports], bool(reports) and reports[-1].waits
 
     def has_more(self) -> bool:
         """Whether there is something to read."""

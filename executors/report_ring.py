@@ -10,24 +10,44 @@ import json
 import mmap
 import os
 import resource
+import struct
 import tempfile
-from typing import Any, Final
+from collections.abc import Mapping
+from math import nan
+from typing import Final, NamedTuple
 from zlib import crc32
 
-__all__ = ["ReportRing"]
+__all__ = ["Report", "ReportRing"]
 
 SIZE: Final = 16 << 20  # bytes at most; the system gives memory for those only that have been written
 _HEAD: Final = 128
 _WRITTEN, _READ = 0, 8  # where the two counters are, as 64-bit numbers: a cache line each
-_CHECKED: Final = 8  # digits of a line's checksum
-_ENCODE: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_RECORD: Final = struct.Struct("<II")  # before each record: the CRC-32 of what follows, and its length
+_NAMES, _ROW, _WAITING = b"N", b"R", b"W"  # the kinds of records
+
+
+class Report(NamedTuple):
+    """A report as it is in the ring; the first four as in `hbsim.runner.workers.Row`.
+
+    Attributes
+    ----------
+    waits : bool
+        Whether training waits for an answer.
+    """
+
+    at: float
+    trained: float
+    resource: float
+    metrics: dict[str, float | None]
+    waits: bool
 
 
 class ReportRing:
-    """Rows of JSON values from one process that writes to one that reads, in order.
+    """Reports from one process that writes to one that reads, in order.
 
-    Each row is a line of JSON behind its CRC-32. A reader of another core may see the counter before the
-    bytes that it counts: a line whose checksum is wrong is not there yet.
+    The names of metrics are written where they change, then a report is a few numbers. Each record has a
+    checksum: a reader on another core may see the counter before the bytes that it counts, and where the
+    checksum is wrong, they are not there yet.
 
     Parameters
     ----------
@@ -40,6 +60,7 @@ class ReportRing:
         self._size = length - _HEAD
         self._bytes = mmap.mmap(descriptor, length)
         self._counters = memoryview(self._bytes)[:_HEAD].cast("Q")
+        self._names: tuple[str, ...] | None = None
 
     @classmethod
     def create(cls) -> tuple[ReportRing, int]:
@@ -60,32 +81,27 @@ class ReportRing:
             os.close(descriptor)
             raise
 
-    def write(self, row: object) -> bool:
-        """Write a row; return False, with nothing written, while there is no room.
+    def write(
+        self, at: float, trained: float, resource: float, metrics: Mapping[str, float | None], waits: bool
+    ) -> bool:
+        """Write a report; return False, with no part of it written, while there is no room.
 
         Raises
         ------
         ValueError
-            The row takes more than the ring has; or it is no JSON.
+            The report takes more than the ring has.
         """
-        text = _ENCODE(row).encode("ascii")
-        line = b"%08x%b\n" % (crc32(text), text)
-        size = self._size
-        if len(line) > size:
-            raise ValueError(f"a report takes {len(line):,} bytes, where {size:,} is the most")
-        position = self._counters[_WRITTEN]
-        if position + len(line) - self._counters[_READ] > size:
-            return False
-        begin = position % size
-        first = min(len(line), size - begin)
-        self._bytes[_HEAD + begin : _HEAD + begin + first] = line[:first]
-        if first < len(line):
-            self._bytes[_HEAD : _HEAD + len(line) - first] = line[first:]
-        self._counters[_WRITTEN] = position + len(line)  # last: from now on it is there, whole
-        return True
+        names = tuple(metrics)
+        if names != self._names:
+            if not self._write(_NAMES + json.dumps(names).encode("ascii")):
+                return False
+            self._names = names
+        values = [nan if value is None else value for value in metrics.values()]
+        numbers = struct.pack(f"<{3 + len(values)}d", at, trained, resource, *values)
+        return self._write((_WAITING if waits else _ROW) + numbers)
 
-    def read(self) -> list[Any]:
-        """Return the rows that have been written since the last time."""
+    def read(self) -> list[Report]:
+        """Return the reports that have been written since the last time."""
         position = self._counters[_READ]
         length = self._counters[_WRITTEN] - position
         if not length:
@@ -94,23 +110,49 @@ class ReportRing:
         data = self._bytes[_HEAD + begin : _HEAD + min(begin + length, self._size)]
         if len(data) < length:
             data += self._bytes[_HEAD : _HEAD + length - len(data)]
-        rows: list[Any] = []
-        for line in data.split(b"\n")[:-1]:
-            if not _is_whole(line):
+        found: list[Report] = []
+        done = 0
+        while done < length:
+            checksum, size = _RECORD.unpack_from(data, done)
+            record = data[done + _RECORD.size : done + _RECORD.size + size]
+            if len(record) < size or crc32(record) != checksum:
                 break
-            rows.append(json.loads(line[_CHECKED:]))
-            position += len(line) + 1
-        self._counters[_READ] = position
-        return rows
+            done += _RECORD.size + size
+            if record[:1] == _NAMES:
+                self._names = tuple(json.loads(record[1:]))
+            else:
+                found.append(self._report(record))
+        self._counters[_READ] = position + done
+        return found
 
     def close(self) -> None:
         """Let go of the memory."""
         self._counters.release()
         self._bytes.close()
 
+    def _write(self, record: bytes) -> bool:
+        data = _RECORD.pack(crc32(record), len(record)) + record
+        size, length = self._size, len(data)
+        if length > size:
+            raise ValueError(f"a report takes {length:,} bytes, where {size:,} is the most")
+        position = self._counters[_WRITTEN]
+        if position + length - self._counters[_READ] > size:
+            return False
+        begin = position % size
+        first = min(length, size - begin)
+        self._bytes[_HEAD + begin : _HEAD + begin + first] = data[:first]
+        if first < length:
+            self._bytes[_HEAD : _HEAD + length - first] = data[first:]
+        self._counters[_WRITTEN] = position + length  # last: from now on it is there, whole
+        return True
 
-def _is_whole(line: bytes) -> bool:
-    return line[:_CHECKED] == b"%08x" % crc32(line[_CHECKED:])
+    def _report(self, record: bytes) -> Report:
+        assert self._names is not None  # they come first
+        at, trained, resource, *values = struct.unpack_from(f"<{3 + len(self._names)}d", record, 1)
+        metrics = {
+            name: value if value == value else None for name, value in zip(self._names, values, strict=True)
+        }
+        return Report(at, trained, resource, metrics, record[:1] == _WAITING)
 
 
 def _memory() -> int:

@@ -6,11 +6,11 @@ import json
 import os
 import select
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from hbsim.executors.report_ring import ReportRing
+from hbsim.executors.report_ring import Report, ReportRing
 
 __all__ = ["Channel", "Gone", "nothing"]
 
@@ -36,7 +36,9 @@ class Channel:
     Parameters
     ----------
     connection : socket.socket
-        A connected stream. The file descriptor of a `ReportRing` comes beside the first line.
+        A connected stream.
+    ring : ReportRing, optional
+        Takes the reports; by default the one whose file descriptor comes beside the first line.
 
     Attributes
     ----------
@@ -46,11 +48,11 @@ class Channel:
         Called as soon as it would not. It may raise.
     """
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, ring: ReportRing | None = None) -> None:
         connection.settimeout(None)
         connection.set_inheritable(False)
         self._connection = connection
-        self._ring: ReportRing | None = None
+        self._ring = ring
         self._unsent = bytearray()
         self._unread = bytearray()
         self.busy = False
@@ -87,7 +89,7 @@ class Channel:
             self.busy = False
         self.check()
 
-    def report(self, row: Sequence[object], wait: bool = False) -> bool:
+    def report(self, report: Report, wait: bool = False) -> bool:
         """Hand over a report: whether there was room for it; with `wait` there is in the end.
 
         When this has returned True the report has left this process.
@@ -101,7 +103,7 @@ class Channel:
         """
         assert self._ring is not None  # it came with the first line
         with self.whole():
-            while not (done := self._ring.write(row)) and wait:
+            while not (done := self._ring.write(*report)) and wait:
                 self._wait_for(0, _LOOK)
         return done
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from math import inf
 from typing import NoReturn
 
 from hbsim.executors.lease import Lease
+from hbsim.executors.report_ring import Report
 from hbsim.executors.trial_channel import Channel, Gone, nothing
 
 __all__ = ["Talk", "TrialEnd", "leave_process", "write_out"]
@@ -118,12 +119,12 @@ class Talk:
         now = time.monotonic()
         trained = now - self._begun - self._lost
         waits = resource >= self.milestone
-        row = (round(now, 6), round(trained, 6), resource, metrics, waits)
+        report = Report(round(now, 6), round(trained, 6), resource, metrics, waits)
         # Counted before it is handed over: a signal that comes then may save, and what is saved is not older.
         self.last = resource
         self.reports += 1
-        if not self._channel.report(row):
-            self._wait_for_room(row)
+        if not self._channel.report(report):
+            self._wait_for_room(report)
         if waits or now - self._looked >= _INTERVAL:
             self._looked = now
             self._exchange(waits)
@@ -191,11 +192,11 @@ class Talk:
             self.seconds[what] += spent
             self._lost += spent
 
-    def _wait_for_room(self, row: Sequence[object]) -> None:
+    def _wait_for_room(self, report: Report) -> None:
         """Hand over a report to a controller that is far behind."""
         try:
             with self.measure("wait"):
-                self._channel.report(row, wait=True)
+                self._channel.report(report, wait=True)
         except Gone:
             leave_process(1)
 

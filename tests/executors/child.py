@@ -103,7 +103,7 @@ class Child:
 
     def collect(self):
         """Read the reports that have been made by now."""
-        self.rows += [row[:4] for row in self.ring.read()]
+        self.rows += [list(report[:4]) for report in self.ring.read()]
 
     def until(self, word):
         """Return the next line that has this word."""

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.executors import report_ring
-from hbsim.executors.report_ring import ReportRing
+from hbsim.executors.report_ring import Report, ReportRing
 
 
 @pytest.fixture
@@ -23,62 +23,61 @@ def ends():
     reader.close()
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    size=st.integers(60, 300),
-    steps=st.lists(st.just("read") | st.text(max_size=12) | st.lists(st.integers(), max_size=3), max_size=60),
+METRICS = st.dictionaries(
+    st.sampled_from(["a", "b", "ü"]), st.none() | st.floats(allow_nan=False), max_size=3
 )
+
+
+@settings(max_examples=80, deadline=None)
+@given(size=st.integers(100, 400), steps=st.lists(st.just("read") | METRICS, max_size=60))
 def test_as_a_queue_of_limited_room(size, steps):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report_ring, "SIZE", size)
         reader, descriptor = ReportRing.create()
         writer = ReportRing(descriptor)
         os.close(descriptor)
-        waiting: deque[object] = deque()
-        room = size
-        for step in steps:
+        waiting: deque[Report] = deque()
+        for number, step in enumerate(steps):
             if step == "read":
                 assert reader.read() == list(waiting)
                 waiting.clear()
-                room = size
                 continue
-            length = len(report_ring._ENCODE(step)) + 9
-            if length > size:
-                with pytest.raises(ValueError, match="a report takes"):
-                    writer.write(step)
-            elif writer.write(step):
-                waiting.append(step)
-                room -= length
-                assert room >= 0
+            report = Report(number / 7, 0.5, float(number), step, number % 3 == 0)
+            if writer.write(*report):
+                waiting.append(report)
             else:
-                assert length > room
+                assert waiting  # there is room for any one
         assert reader.read() == list(waiting)
         assert reader.read() == []
         writer.close()
         reader.close()
 
 
+def make(number):
+    return Report(float(number), 0.5, 1.0, {"accuracy": number / 3}, False)
+
+
 def test_what_is_not_there_yet_is_read_later(ends):
     writer, reader = ends
-    writer.write("one")
+    writer.write(*make(1))
     position = writer._counters[report_ring._WRITTEN]
-    writer.write("two")
-    held = writer._bytes[report_ring._HEAD + position + 2]
-    writer._bytes[report_ring._HEAD + position + 2] = 0  # the counter came before the bytes
-    assert reader.read() == ["one"]
+    writer.write(*make(2))
+    held = writer._bytes[report_ring._HEAD + position + 12]
+    writer._bytes[report_ring._HEAD + position + 12] = held ^ 1  # the counter came before the bytes
+    assert reader.read() == [make(1)]
     assert reader.read() == []
-    writer._bytes[report_ring._HEAD + position + 2] = held
-    assert reader.read() == ["two"]
+    writer._bytes[report_ring._HEAD + position + 12] = held
+    assert reader.read() == [make(2)]
 
 
-def test_a_row_that_was_written_outlives_its_writer(ends):
+def test_a_report_that_was_written_outlives_its_writer(ends):
     writer, reader = ends
     for number in range(100):
         out, into = os.pipe()
         pid = os.fork()
         if pid == 0:
             for count in range(1000):
-                writer.write([number, count])
+                writer.write(*make(count))
                 os.write(into, b".")
                 if count == number:
                     os.kill(os.getpid(), signal.SIGKILL)
@@ -87,5 +86,5 @@ def test_a_row_that_was_written_outlives_its_writer(ends):
         os.close(into)
         with open(out, "rb") as pipe:
             returned = len(pipe.read())
-        assert reader.read() == [[number, count] for count in range(returned)]
+        assert reader.read() == [make(count) for count in range(returned)]
         assert returned == number + 1
