@@ -42,8 +42,8 @@ def save(
     folder : path
         The trial's ``checkpoint`` folder; made if it is not there.
     obj : object
-        What JSON gives back as it was; or what ``torch.load(weights_only=True)`` reads; or the path of a
-        folder, whose content is copied.
+        None, numbers, text, bytes, NumPy arrays and PyTorch tensors, in lists, tuples, sets and dicts; or the
+        path of a folder, whose content is copied.
     resource : float, optional
         What the trial had reported last, and
     job : int, optional
@@ -55,7 +55,7 @@ def save(
     Raises
     ------
     ParameterError
-        It could not be loaded again.
+        Something in it cannot be kept.
     OutputError
         It cannot be written; the one before is still there.
     Overtaken
@@ -107,7 +107,7 @@ def describe(folder: os.PathLike[str] | str) -> dict[str, Any] | None:
     Returns
     -------
     description : dict or None
-        ``version``; ``kind``, one of json, torch, folder; ``resource``, what the trial had reported last
+        ``version``; ``kind``, values or folder; ``resource``, what the trial had reported last
         when it was made, and ``job``, by which job: both may be None.
 
     Raises

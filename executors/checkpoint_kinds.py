@@ -1,24 +1,22 @@
-"""What a checkpoint can hold: plain JSON values, what PyTorch reads safely, or a folder."""
+"""What a checkpoint can hold: values, or a folder."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
 from typing import IO, Any, Final
 
-from hbsim.errors import ParameterError
-from hbsim.executors import checkpoint_torch
+from hbsim.errors import OutputError, ParameterError
+from hbsim.executors import checkpoint_values
+from hbsim.executors.checkpoint_values import Unreadable
 
 __all__ = ["Unreadable", "check", "read", "sync", "write", "write_file"]
 
-Unreadable = checkpoint_torch.Unreadable
-
-_JSON: Final = "value.json"
-_TORCH: Final = "value.pt"
-_FOLDER: Final = "files"
-_SCALARS: Final = (type(None), bool, int, float, str)
+_VALUES: Final = "values"  # the kind, and its file
+_FOLDER: Final = "folder"
+_FILES: Final = "files"
+_EARLIER: Final = ("json", "torch")
 
 
 def check(obj: object, folder: Path) -> None:
@@ -40,38 +38,44 @@ def check(obj: object, folder: Path) -> None:
 
 
 def write(folder: Path, obj: object) -> str:
-    """Write `obj` into an empty folder, down to the disk; return its kind: folder, json or torch.
+    """Write `obj` into an empty folder, down to the disk; return its kind: folder or values.
 
     Raises
     ------
     ParameterError
-        It could not be read again.
+        Something in it cannot be kept.
     OSError
         It cannot be written.
     """
     if isinstance(obj, os.PathLike):
-        _copy(Path(obj), folder / _FOLDER)
-        return "folder"
-    text = _as_json(obj)
-    if text is not None:
-        write_file(folder / _JSON, text)
-        return "json"
-    with open(folder / _TORCH, "wb") as file:
-        checkpoint_torch.write(file, obj)
+        _copy(Path(obj), folder / _FILES)
+        return _FOLDER
+    with open(folder / _VALUES, "wb") as file:
+        checkpoint_values.write(file, obj)
         _sync_file(file)
-    checkpoint_torch.verify(folder / _TORCH, obj)
-    return "torch"
+    return _VALUES
 
 
 def read(folder: Path, kind: str) -> Any:
-    """Read what `write` wrote."""
-    if kind == "folder":
-        return folder / _FOLDER
-    if kind == "json":
-        return json.loads((folder / _JSON).read_bytes())
-    if kind == "torch":
-        return checkpoint_torch.read(folder / _TORCH)
-    raise ValueError(f"there is no kind {kind!r}")
+    """Read what `write` wrote.
+
+    Raises
+    ------
+    Unreadable
+        It is damaged.
+    OutputError
+        It cannot be read by this hbsim, or without PyTorch.
+    """
+    if kind == _FOLDER:
+        return folder / _FILES
+    if kind in _EARLIER:
+        raise OutputError(str(folder), "the checkpoint is of an earlier hbsim: finish the study with that")
+    if kind != _VALUES:
+        raise ValueError(f"there is no kind {kind!r}")
+    try:
+        return checkpoint_values.read(folder / _VALUES)
+    except ModuleNotFoundError as error:
+        raise OutputError(str(folder), f"the checkpoint holds tensors: {error}") from error
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -103,22 +107,3 @@ def _copy(source: Path, target: Path) -> None:
             with open(Path(folder, name), "rb") as file:
                 os.fsync(file.fileno())
         sync(Path(folder))
-
-
-def _as_json(obj: object) -> bytes | None:
-    """Write `obj` as JSON if reading gives back the same, types and all."""
-    try:
-        if not _is_plain(obj):
-            return None
-        text = json.dumps(obj, allow_nan=False)
-        return text.encode("ascii") if json.loads(text) == obj else None
-    except (ValueError, RecursionError):  # NaN; a list in itself; an integer of thousands of digits
-        return None
-
-
-def _is_plain(obj: object) -> bool:
-    if type(obj) is list:
-        return all(map(_is_plain, obj))
-    if type(obj) is dict:
-        return all(type(key) is str for key in obj) and all(map(_is_plain, obj.values()))
-    return type(obj) in _SCALARS
