@@ -73,7 +73,8 @@ def alike_in_torch(a, b):
 def as_bytes(tensor):
     import torch
 
-    return tensor.detach().resolve_conj().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    plain = tensor.detach().resolve_conj().clone(memory_format=torch.contiguous_format).flatten()
+    return plain.view(torch.uint8).numpy().tobytes() if plain.numel() else b""
 
 
 # What comes back
