@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 import pytest
 
-from hbsim.executors import checkpoint
+from hbsim.executors import checkpoint, checkpoint_values
 from hbsim.executors.report_ring import ReportRing
 from hbsim.executors.reporter import Reporter
 from hbsim.executors.trial_channel import Channel
@@ -99,10 +99,36 @@ def test_milestones(benchmark, controller, tmp_path):
 
 
 @pytest.mark.benchmark(group="a checkpoint")
-@pytest.mark.parametrize("kind", ["json", "torch, 4 MB"])
+@pytest.mark.parametrize("kind", ["two numbers", "tensors, 4 MB"])
 def test_checkpoints(benchmark, tmp_path, kind):
     obj: object = {"epoch": 3, "best": 0.5}
-    if kind != "json":
+    if kind != "two numbers":
         torch = pytest.importorskip("torch")
         obj = {"weights": torch.ones(1_000_000)}
     benchmark(checkpoint.save, tmp_path / "checkpoint", obj)
+
+
+@pytest.mark.parametrize("what", ["100 MB of weights", "two numbers"])
+@pytest.mark.parametrize("by", ["hbsim", "torch"])
+@pytest.mark.parametrize("way", ["to a file", "from a file"])
+def test_values(benchmark, tmp_path, way, by, what):
+    torch = pytest.importorskip("torch")
+    benchmark.group = f"{what} {way}"
+    obj: object = {"epoch": 3, "best": 0.5}
+    if what != "two numbers":
+        obj = {f"layer {number}": torch.randn(250_000) for number in range(100)}
+    path = tmp_path / "file"
+
+    def write() -> None:
+        path.unlink(missing_ok=True)
+        with open(path, "wb") as file:
+            if by == "torch":
+                torch.save(obj, file)
+            else:
+                checkpoint_values.write(file, obj)
+
+    def read() -> object:
+        return torch.load(path, weights_only=True) if by == "torch" else checkpoint_values.read(path)
+
+    write()
+    benchmark(write if way == "to a file" else read)

@@ -133,7 +133,8 @@ def save(
     folder : path
         The trial's ``checkpoint`` folder; made if it is not there.
     obj : object
-        Values that `checkpoint_kinds` can keep; or the path of a folder, whose content is copied.
+        None, numbers, text, bytes, NumPy arrays and PyTorch tensors, in lists, tuples, sets and dicts; or the
+        path of a folder, whose content is copied.
     origin : Origin, optional
         The job.
     reports : int
@@ -147,7 +148,7 @@ def save(
     Raises
     ------
     ParameterError
-        It could not be loaded again.
+        Something in it cannot be kept.
     OutputError
         It cannot be written; the one before is still there.
     Overtaken

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hbsim.errors import OutputError, ParameterError
+from hbsim.executors import checkpoint
 from hbsim.executors.checkpoint_claim import PREFIX as CLAIM
 from hbsim.executors.local_child import Child
 from hbsim.executors.logs import trim
@@ -42,7 +43,17 @@ def trial_folder(trials: Path, trial: int) -> Path:
 
 
 class UnfitTrial(ParameterError):
-    """A trial does not do what it has to, before any has: it would be the same for all."""
+    """A trial does not do what it has to, before any has: it would be the same for all.
+
+    Attributes
+    ----------
+    of : "report" or "checkpoint"
+        What is at fault.
+    """
+
+    def __init__(self, field: str, value: object, rule: str, of: str = "report") -> None:
+        super().__init__(field, value, rule)
+        self.of = of
 
 
 class LocalWorkers:
@@ -275,8 +286,11 @@ class LocalWorkers:
 
     def _hear(self, child: Child, said: Mapping[str, Any]) -> None:
         if "fatal" in said:
-            if not self._reported:  # else others have done what it did not: only it fails, as its end says
-                self._unfit = UnfitTrial(*said["fatal"])  # raised later: its end is still to be heard
+            of = said["of"]
+            others = self._others_saved(child.task.trial) if of == "checkpoint" else self._reported
+            if not others:  # else they have done what it did not: only it fails, as its end says
+                field, value, rule = said["fatal"]
+                self._unfit = UnfitTrial(field, value, rule, of)  # raised later: its end is still to be heard
             return
         if "begin" in said:
             child.begun = said["begin"]
@@ -300,6 +314,10 @@ class LocalWorkers:
         if rows:
             self._reported = True
             self._messages.append(Said(child.task.job, rows, first, waits))
+
+    def _others_saved(self, trial: int) -> bool:
+        own = trial_folder(self._trials, trial) / checkpoint.NAME
+        return any(path.parent != own for path in self._trials.glob(f"*/{checkpoint.NAME}/[0-9]*"))
 
     # The server
 

@@ -109,13 +109,13 @@ class Reporter:
         Parameters
         ----------
         obj : object
-            Plain values in lists and dicts; or anything that ``torch.load(weights_only=True)`` reads back,
-            as a dict of state dicts; or the `Path` of a folder, whose content is copied.
+            None, numbers, text, bytes, NumPy arrays and PyTorch tensors, in lists, tuples, sets and dicts, as
+            a dict of state dicts; or the `Path` of a folder, whose content is copied.
 
         Raises
         ------
-        ParameterError
-            It could not be loaded again.
+        TrialEnd
+            Something in it cannot be kept. If no other trial has saved, the study ends, and says what it is.
         OutputError
             It cannot be written. The checkpoint before is still there.
         """
@@ -191,6 +191,8 @@ class Reporter:
                 resource=talk.last if math.isfinite(talk.last) else None,
                 allowed=self._allowed,
             )
+        except ParameterError as error:  # it would be the same for every trial
+            talk.fatal(error.field, error.value, error.rule, "checkpoint")
         except checkpoint.Overtaken:
             print("hbsim: a later job of this trial has been started; this one ends here", file=sys.stderr)
             leave_process(1)

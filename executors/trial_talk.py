@@ -129,13 +129,17 @@ class Talk:
             self._looked = now
             self._exchange(waits)
 
-    def fatal(self, field: str, value: object, rule: str) -> NoReturn:
-        """Say that the study has to end with a `ParameterError`, and leave."""
+    def fatal(self, field: str, value: object, rule: str, of: str = "report") -> NoReturn:
+        """Say that the study has to end with a `ParameterError`, and leave.
+
+        Unless other trials have made a better one `of` what is at fault: a report, or a checkpoint.
+        """
+        self._problem = f"{field}={value!r}: {rule}"
         try:
-            self._channel.send({"fatal": [field, value, rule]})
+            self._channel.send({"fatal": [field, value, rule], "of": of})
         except Gone:
             leave_process(1)
-        self.told, self._problem = "fatal", f"{field}={value!r}: {rule}"
+        self.told = self.told if self.left else "fatal"
         self._insist()
 
     def start_again(self, reason: str) -> NoReturn:
@@ -175,7 +179,7 @@ class Talk:
         """
         self.close()
         self.look()
-        if self.told in ("fatal", "again"):
+        if self._problem:
             kind, reason = "error", self._problem
         end = {"kind": None if self.left else kind, "reason": reason, "left": self.left}
         seconds = {name: round(value, 6) for name, value in self.seconds.items()}

@@ -46,7 +46,7 @@ class Talk:
                 self.pause()
             raise TrialEnd
 
-    def fatal(self, field: str, value: object, rule: str) -> None:
+    def fatal(self, field: str, value: object, rule: str, of: str = "report") -> None:
         raise ParameterError(field, value, rule)
 
     @contextmanager

@@ -170,6 +170,28 @@ def test_a_checkpoint_that_cannot_be_made_is_told_and_the_trial_leaves(start, tm
     assert reason.startswith("ZeroDivisionError")
 
 
+@pytest.mark.parametrize("how", ["save", "on_pause"])
+def test_a_state_that_cannot_be_kept_is_told_by_its_key(start, tmp_path, how):
+    def train(args, reporter):
+        state = {"epoch": 9, "model": {"encoder": object()}}
+        if how == "save":
+            reporter.save(state)
+        reporter.on_pause(lambda: state)
+        reporter(epoch=9, accuracy=0.5)
+
+    child = start(train)
+    if how == "on_pause":
+        child.until("wait")
+        child.tell({"leave": "pause"})
+    said = child.until("fatal")
+    field, value, rule = said["fatal"]
+    assert (field, value, said["of"]) == ("checkpoint['model']['encoder']", "object", "checkpoint")
+    kind, reason, left, code = outcome(child)
+    assert reason == f"{field}={value!r}: {rule}"
+    assert (kind, left, code) == ((None, True, 0) if how == "on_pause" else ("error", False, 1))
+    assert checkpoint.describe(tmp_path / "checkpoint") is None
+
+
 def test_on_pause_wants_a_function(start):
     kind, reason, _, _ = outcome(start(lambda args, reporter: reporter.on_pause({"epoch": 1})))
     assert kind == "error"
