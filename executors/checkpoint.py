@@ -44,6 +44,7 @@ SETTLED: Final = 60.0  # seconds after which a file is on the disk: systems writ
 _VERSION: Final = 2
 _META: Final = "meta.json"
 _DAMAGED: Final = (ValueError, KeyError, TypeError, AttributeError, kinds.Unreadable)
+_IDENTITY: Final = ("study", "trial", "attempt", "configuration", "job", "started")
 Meta = dict[str, Any]
 
 
@@ -87,11 +88,6 @@ class Origin:
             started=task["started"],
             earlier={(job, started): reports for job, started, reports in task["earlier"]},
         )
-
-    def described(self) -> Meta:
-        """Return what a checkpoint's description has of it."""
-        names = ("study", "trial", "attempt", "configuration", "job", "started")
-        return {name: getattr(self, name) for name in names}
 
     def objection(self, meta: Meta) -> str | None:
         """Say why this job must not go on from a checkpoint of this description; None if it may."""
@@ -156,7 +152,7 @@ def save(
     """
     folder = Path(folder)
     kinds.check(obj, folder)
-    described: Meta = {"job": None} if origin is None else origin.described()
+    described = {name: None if origin is None else getattr(origin, name) for name in _IDENTITY}
     claimed_by = None if allowed is None else described["job"]
     with _failing_clearly(folder, "cannot be written, the one before stays"):
         folder.mkdir(parents=True, exist_ok=True)

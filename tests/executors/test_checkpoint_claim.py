@@ -115,4 +115,4 @@ def test_a_job_that_goes_on_while_the_later_one_saves(folder, saved_before):
     checkpoint.claim(folder, 4)
     save(folder, 4, None, goes_on)
     assert checkpoint.load(folder) == {"by": 4}
-    assert len(state(folder)[0]) == 1 + saved_before
+    assert len(state(folder)[0]) == 1 + (saved_before > 0)

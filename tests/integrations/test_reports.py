@@ -45,7 +45,7 @@ def test_a_pause_keeps_the_folder_that_save_returns(tmp_path):
 
 def test_another_checkpoint_is_refused(tmp_path):
     given, _ = reporter(tmp_path)
-    checkpoint.save(tmp_path / checkpoint.NAME, {"epoch": 1})
+    checkpoint.save(tmp_path / checkpoint.NAME, {"epoch": 1}, origin=given._origin)
     with pytest.raises(ParameterError, match=r"checkpoint='dict': .*saves a folder"):
         saved_folder(given)
 
