@@ -46,8 +46,6 @@ class Predictor:
 
     def __init__(self, fitted: Fit, columns: Floats, values: Floats) -> None:
         self.fitted = fitted
-        self.columns = columns
-        self.values = values
         self._x = torch.from_numpy(np.ascontiguousarray(columns))
         self._root = _cholesky(_covariance(fitted, self._x, self._x), fitted.noise)
         residual = torch.from_numpy(values - fitted.mean)[:, None]
@@ -138,8 +136,9 @@ def _covariance(fitted: Fit, some: torch.Tensor, others: torch.Tensor) -> torch.
 def _deviation(fitted: Fit, columns: torch.Tensor, root: torch.Tensor, cross: torch.Tensor) -> torch.Tensor:
     """Return posterior deviations, given values with a covariance of this root and this one with columns."""
     explained = torch.linalg.solve_triangular(root, cross, upper=False).square().sum(0)
-    prior: torch.Tensor = fitted.kernel(columns, diag=True)
-    return (prior - explained).clamp_min(1e-10).sqrt()
+    prior = fitted.kernel(columns, diag=True)
+    deviation: torch.Tensor = (prior - explained).clamp_min(1e-10).sqrt()
+    return deviation
 
 
 def _cholesky(covariance: torch.Tensor, noise: float) -> torch.Tensor:
