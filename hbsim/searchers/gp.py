@@ -6,7 +6,6 @@ import numpy as np
 
 from hbsim.searchers.gp_search import GaussianSearch, Observations
 from hbsim.searchers.observed import Observed
-from hbsim.searchers.protocol import Floats, Ints
 
 __all__ = ["GaussianProcess"]
 
@@ -31,11 +30,6 @@ class GaussianProcess(GaussianSearch):
         """Return the value of each trial at its highest level; all count as of one level."""
         trials, values = known.latest()
         return Observations(np.array(trials, dtype=np.int64), np.zeros(len(trials)), values)
-
-    def waiting(self) -> tuple[Ints, Floats]:
-        """Return the trials that run and have no value yet."""
-        trials = [trial for trial in self.known.pending if trial not in self.known.values]
-        return np.array(trials, dtype=np.int64), np.zeros(len(trials))
 
     def target_level(self) -> tuple[float, ...]:
         """Return none: the model has no levels."""

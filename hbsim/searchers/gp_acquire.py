@@ -10,7 +10,7 @@ import torch
 from scipy.optimize import minimize
 
 from hbsim.searchers.encoding import Encoding
-from hbsim.searchers.gp_model import Predictor, log_improvement
+from hbsim.searchers.gp_model import Improvement, Predictor
 from hbsim.searchers.protocol import Floats
 
 __all__ = ["Target", "candidates", "is_new", "refine"]
@@ -18,6 +18,7 @@ __all__ = ["Target", "candidates", "is_new", "refine"]
 SPREAD: Final = 512  # candidates all over the cube, a scrambled Sobol sequence
 NEAR: Final = 256  # candidates near good configurations
 GOOD: Final = 8  # how many of these
+CHUNK: Final = 2048  # points looked at at once
 ITERATIONS: Final = 25  # of L-BFGS
 APART: Final = 1e-4  # points that differ by less in every coordinate are one
 
@@ -28,26 +29,32 @@ class Target:
     Parameters
     ----------
     predictor : Predictor
-        Given all that is observed and pending.
-    best : float
-        What to improve on.
+        Given all that was observed.
+    tried : array, shape (t, width)
+        Columns of the configurations that were tried or are pending.
     level : sequence of float
         The columns of the level at which the value counts; none where the model has no levels.
+    draws : numpy.random.Generator
+        Chooses the values that the tried ones may have.
     """
 
-    def __init__(self, predictor: Predictor, best: float, level: Sequence[float] = ()) -> None:
-        self._predictor = predictor
-        self._best = best
+    def __init__(
+        self, predictor: Predictor, tried: Floats, level: Sequence[float], draws: np.random.Generator
+    ) -> None:
+        self._improvement = Improvement(predictor, at_level(tried, level), draws)
         self._level = level
 
     def __call__(self, columns: Floats) -> Floats:
         """Return it, shape (n,), at columns, shape (n, width)."""
-        return self._predictor.improvement(at_level(columns, self._level), self._best)
+        given = torch.from_numpy(at_level(columns, self._level))
+        with torch.no_grad():
+            parts = [self._improvement(given[start : start + CHUNK]) for start in range(0, len(given), CHUNK)]
+        return torch.cat(parts).numpy() if parts else np.empty(0)
 
     def gradient(self, columns: Floats) -> tuple[float, Floats]:
         """Return its sum over columns, shape (n, width), and the gradient of this sum, of that shape."""
         given = torch.from_numpy(at_level(columns, self._level)).requires_grad_()
-        value = log_improvement(self._predictor(given), self._best).sum()
+        value = self._improvement(given).sum()
         (slope,) = torch.autograd.grad(value, given)
         return value.item(), slope.numpy()[:, : columns.shape[1]]
 

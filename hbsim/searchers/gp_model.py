@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import log, pi, sqrt
 from typing import Final, NamedTuple
 
@@ -16,7 +15,8 @@ from hbsim.searchers.protocol import Floats
 __all__ = ["Predicted", "Predictor", "log_improvement"]
 
 JITTERS: Final = (0.0, 1e-8, 1e-6, 1e-4)  # tried in turn on the diagonal
-CHUNK: Final = 2048  # points predicted at once
+DRAWS: Final = 20  # of the values of what was tried; as in BoTorch
+NUGGET: Final = 1e-6  # variance at which values count as noiseless
 
 
 class Predicted(NamedTuple):
@@ -46,54 +46,73 @@ class Predictor:
 
     def __init__(self, fitted: Fit, columns: Floats, values: Floats) -> None:
         self.fitted = fitted
-        self.columns = columns
-        self.values = values
         self._x = torch.from_numpy(np.ascontiguousarray(columns))
-        covariance = self._covariance(self._x, self._x)
-        self._root = _cholesky(covariance, fitted.noise)
+        self._root = _cholesky(_covariance(fitted, self._x, self._x), fitted.noise)
         residual = torch.from_numpy(values - fitted.mean)[:, None]
         self._weights = torch.cholesky_solve(residual, self._root)[:, 0]
 
     def __call__(self, columns: torch.Tensor) -> Predicted:
         """Predict at columns, shape (n, width); differentiable."""
-        cross = self._covariance(self._x, columns)
+        cross = self._cross(columns)
         mean = self.fitted.mean + cross.T @ self._weights
-        explained = torch.linalg.solve_triangular(self._root, cross, upper=False).square().sum(0)
-        prior = self.fitted.kernel(columns, diag=True)
-        return Predicted(mean, (prior - explained).clamp_min(1e-10).sqrt())
+        return Predicted(mean, _deviation(self.fitted, columns, self._root, cross))
 
-    def mean(self, columns: Floats) -> Floats:
+    def means(self, columns: Floats) -> Floats:
         """Return posterior means, shape (n,), at columns, shape (n, width)."""
-        return self._in_chunks(columns, lambda found: found.mean)
+        return (self.fitted.mean + self._cross(torch.from_numpy(columns)).T @ self._weights).numpy()
 
-    def improvement(self, columns: Floats, best: float) -> Floats:
-        """Return the log of the expected improvement on `best`, shape (n,), at columns, shape (n, width)."""
-        return self._in_chunks(columns, lambda found: log_improvement(found, best))
+    def joint(self, columns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return posterior means, shape (n,), and the covariance, shape (n, n), of noiseless values."""
+        cross = self._cross(columns)
+        explained = torch.linalg.solve_triangular(self._root, cross, upper=False)
+        covariance = _covariance(self.fitted, columns, columns) - explained.T @ explained
+        return self.fitted.mean + cross.T @ self._weights, covariance
 
-    def given(self, columns: Floats, values: Floats) -> Predictor:
-        """Return the process given these as well; the hyperparameters stay."""
-        return Predictor(
-            self.fitted,
-            np.concatenate([self.columns, columns]),
-            np.concatenate([self.values, values]),
-        )
-
-    def _covariance(self, some: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-        with settings.lazily_evaluate_kernels(False):
-            covariance: torch.Tensor = self.fitted.kernel(some, others).to_dense()
-        return covariance
-
-    def _in_chunks(self, columns: Floats, read: Callable[[Predicted], torch.Tensor]) -> Floats:
-        with torch.no_grad():
-            parts = [
-                read(self(torch.from_numpy(columns[start : start + CHUNK]))).numpy()
-                for start in range(0, len(columns), CHUNK)
-            ]
-        return np.concatenate(parts) if parts else np.empty(0)
+    def _cross(self, columns: torch.Tensor) -> torch.Tensor:
+        return _covariance(self.fitted, self._x, columns)
 
 
-def log_improvement(found: Predicted, best: float) -> torch.Tensor:
-    """Return the log of the expected improvement on `best`, shape (n,); its gradients never vanish.
+class Improvement:
+    """The log of the expected improvement on what was tried, whose noiseless values are uncertain, too.
+
+    Letham, Karrer, Ottoni and Bakshy, "Constrained Bayesian Optimization with Noisy Experiments" (2019),
+    section 3. The values of all that was tried or is pending are drawn together from the posterior, time and
+    again. Each draw is interpolated, and improvement is what is above its best. So a copy of what was tried
+    improves nothing, however little is known of its value. Observations say no more of a new configuration
+    once these values are given: the covariances of configurations and of levels are multiplied (but for the
+    curve that all share, which many values at one level tell as well).
+
+    Parameters
+    ----------
+    predictor : Predictor
+        Given all that was observed.
+    tried : array, shape (n, width)
+        Columns of what was tried or is pending, at the level at which values count.
+    draws : numpy.random.Generator
+        Chooses the values.
+    """
+
+    def __init__(self, predictor: Predictor, tried: Floats, draws: np.random.Generator) -> None:
+        self._fitted = predictor.fitted
+        self._x = torch.from_numpy(tried)
+        mean, covariance = predictor.joint(self._x)
+        normal = torch.from_numpy(draws.standard_normal((len(self._x), DRAWS)))
+        values = mean[:, None] + _cholesky(covariance, NUGGET) @ normal
+        self._root = _cholesky(_covariance(self._fitted, self._x, self._x), NUGGET)
+        self._weights = torch.cholesky_solve(values - self._fitted.mean, self._root)
+        self._best = values.amax(0)
+
+    def __call__(self, columns: torch.Tensor) -> torch.Tensor:
+        """Return it, shape (n,), at columns, shape (n, width); differentiable."""
+        cross = _covariance(self._fitted, self._x, columns)
+        means = self._fitted.mean + cross.T @ self._weights
+        deviation = _deviation(self._fitted, columns, self._root, cross)[:, None]
+        by_draw = log_improvement(Predicted(means, deviation), self._best)
+        return torch.logsumexp(by_draw, 1) - log(DRAWS)
+
+
+def log_improvement(found: Predicted, best: torch.Tensor | float) -> torch.Tensor:
+    """Return the log of the expected improvement on `best`; its gradients never vanish.
 
     Ament et al., "Unexpected Improvements to Expected Improvement for Bayesian Optimization" (2023), section
     4.1.
@@ -106,6 +125,20 @@ def log_improvement(found: Predicted, best: float) -> torch.Tensor:
     far = z.clamp_max(-1e4)
     logarithm = torch.where(z > -1e4, tail, -2 * torch.log(-far)) - 0.5 * z.square() - 0.5 * log(2 * pi)
     return torch.where(z > -1.0, direct, logarithm) + torch.log(found.deviation)
+
+
+def _covariance(fitted: Fit, some: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    with settings.lazily_evaluate_kernels(False):
+        covariance: torch.Tensor = fitted.kernel(some, others).to_dense()
+    return covariance
+
+
+def _deviation(fitted: Fit, columns: torch.Tensor, root: torch.Tensor, cross: torch.Tensor) -> torch.Tensor:
+    """Return posterior deviations, given values with a covariance of this root and this one with columns."""
+    explained = torch.linalg.solve_triangular(root, cross, upper=False).square().sum(0)
+    prior = fitted.kernel(columns, diag=True)
+    deviation: torch.Tensor = (prior - explained).clamp_min(1e-10).sqrt()
+    return deviation
 
 
 def _cholesky(covariance: torch.Tensor, noise: float) -> torch.Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import warnings
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -22,12 +22,9 @@ from hbsim.searchers.task import Task
 if TYPE_CHECKING:
     from hbsim.searchers.gp_acquire import Target
     from hbsim.searchers.gp_fit import Fit
-    from hbsim.searchers.gp_model import Predictor
 
-__all__ = ["GaussianSearch", "Observations", "Pending"]
+__all__ = ["GaussianSearch", "Observations"]
 
-Pending: TypeAlias = Literal["fantasy", "liar"]
-PENDING: Final = ("fantasy", "liar")
 FITTED: Final = 256  # observations that hyperparameters are fitted on
 STARTS: Final = 4  # candidates that are climbed from
 
@@ -57,6 +54,9 @@ class Observations(NamedTuple):
 class GaussianSearch(ModelBased):
     """A searcher that models values by a Gaussian process, and takes what it expects to improve most.
 
+    Improvement is over the values that all configurations may have that were tried or run, at the level that
+    counts (`gp_model.Improvement`), whatever level a trial runs to.
+
     Hyperparameters are fitted on a first part of what was reported (`gp_data.stage`), so that a study that is
     resumed needs one fit to go on. Whatever goes wrong in the numbers, the trial is random search's.
 
@@ -66,8 +66,6 @@ class GaussianSearch(ModelBased):
         As for `ModelBased`.
     num_init : int, optional
         How many trials are random; by default twice the dimension, from 8 to 20. 1 or more.
-    pending : "fantasy" or "liar"
-        What is assumed of evaluations that are under way: the posterior mean, or the mean of the values.
     max_observations : int
         Of how many observations the model is at most made, 10 or more; see `gp_data.keep`.
 
@@ -89,16 +87,12 @@ class GaussianSearch(ModelBased):
         task: Task,
         *,
         num_init: int | None = None,
-        pending: Pending = "fantasy",
         max_observations: int = 1000,
     ) -> None:
         checked = _check_init(num_init, task)
-        if pending not in PENDING:
-            raise ParameterError("search_options.pending", pending, "must be 'fantasy' or 'liar'")
         self._limit = _whole("max_observations", max_observations, 10)
         super().__init__(task, checked)
         _need_botorch(self.name)
-        self._pending = pending
         self._encoding = Encoding(self.space)
         self._reports: list[tuple[int, float, float | None]] = []
         self._fitted: tuple[int, Fit] | None = None
@@ -114,10 +108,6 @@ class GaussianSearch(ModelBased):
     @abstractmethod
     def observations(self, known: Observed) -> Observations:
         """Return what the model is given of what is known."""
-
-    @abstractmethod
-    def waiting(self) -> tuple[Ints, Floats]:
-        """Return the trials and levels at which evaluations are pending, shape (p,) each."""
 
     @abstractmethod
     def target_level(self) -> tuple[float, ...]:
@@ -138,39 +128,31 @@ class GaussianSearch(ModelBased):
 
         if not self._encoding.width or not self._reports:
             return None
+        draws = block_generator(self.task.seed, Purpose.MODEL, trial)
         with one_thread():
             try:
-                target, good = self._target()
+                target, good = self._target(draws)
             except (RuntimeError, ArithmeticError):
                 return None
             if self.task.rows is not None:
                 return self._best_row(target)
-            draws = block_generator(self.task.seed, Purpose.MODEL, trial)
             return self._best_point(target, good, draws)
 
-    def _target(self) -> tuple[Target, Floats]:
+    def _target(self, draws: np.random.Generator) -> tuple[Target, Floats]:
         """Return what to maximise, and the configurations of the model, the best first, shape (n, d)."""
         from hbsim.searchers.gp_acquire import Target, at_level
         from hbsim.searchers.gp_model import Predictor
 
         seen = self.observations(self.known)
         seen = seen.some(keep(seen.levels, seen.values, self._limit))
-        seen_columns = self.columns(seen.trials, seen.levels)
-        predictor = Predictor(self._fit(), seen_columns, standardize(seen.values))
-        trials, levels = self.waiting()
-        if len(trials):
-            predictor = self._assumed(predictor, self.columns(trials, levels))
-        points = self._points(np.unique(np.concatenate([seen.trials, trials])))
-        means = predictor.mean(at_level(self._encoding.columns(points), self.target_level()))
+        predictor = Predictor(self._fit(), self.columns(seen.trials, seen.levels), standardize(seen.values))
+        pending = np.array(list(self.known.pending), dtype=np.int64)
+        points = self._points(np.unique(np.concatenate([seen.trials, pending])))
+        columns, level = self._encoding.columns(points), self.target_level()
+        means = predictor.means(at_level(columns, level))
         if not np.isfinite(means).all():
             raise ArithmeticError("the model predicts no numbers")
-        order = np.argsort(-means, kind="stable")
-        return Target(predictor, float(means[order[0]]), self.target_level()), points[order]
-
-    def _assumed(self, predictor: Predictor, columns: Floats) -> Predictor:
-        """Return the model given what is assumed of pending evaluations; 0 is the mean of the values."""
-        fantasy = self._pending == "fantasy"
-        return predictor.given(columns, predictor.mean(columns) if fantasy else np.zeros(len(columns)))
+        return Target(predictor, columns, level, draws), points[np.argsort(-means, kind="stable")]
 
     def _fit(self) -> Fit:
         """Return the hyperparameters in use; fitted unless they are at hand."""

@@ -23,10 +23,6 @@ UNIT: Final = log(81)  # a step of 1 in a level's column is a factor of 81
 class Mobster(GaussianSearch):
     """Models all values of all trials at all levels, and looks for the best value at R.
 
-    Expected improvement is over the best posterior mean at R of the configurations tried. Evaluations that
-    are under way are assumed at the level to which they train; a trial that was suggested and has not
-    started, at R.
-
     Parameters
     ----------
     task : Task
@@ -52,18 +48,6 @@ class Mobster(GaussianSearch):
             np.array([level for _, level, _ in found], dtype=np.float64),
             np.array(values, dtype=np.float64),
         )
-
-    def waiting(self) -> tuple[Ints, Floats]:
-        """Return the trials that run, and the levels to which they train, where they have no value yet."""
-        last = self._last()
-        found = [
-            (trial, level)
-            for trial, levels in self.known.pending.items()
-            for level in sorted({last if level is None else level for level in levels})
-            if level not in self.known.values.get(trial, ())
-        ]
-        trials = np.array([trial for trial, _ in found], dtype=np.int64)
-        return trials, np.array([level for _, level in found], dtype=np.float64)
 
     def target_level(self) -> tuple[float, ...]:
         """Return the columns of R."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from math import inf, prod
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hbsim.core.space import Space
-from hbsim.core.streams import check_count
+from hbsim.core.space import Bool, Choice, Int, Parameter, Space
+from hbsim.core.streams import Purpose, block_generator, check_count
 from hbsim.errors import ParameterError
 from hbsim.searchers.observed import Observed
 from hbsim.searchers.protocol import Configurations, Floats
@@ -16,7 +18,9 @@ from hbsim.searchers.random import RandomSearcher
 from hbsim.searchers.rows import RowSearcher
 from hbsim.searchers.task import Task
 
-__all__ = ["ModelBased"]
+__all__ = ["RANDOM_TRIES", "ModelBased"]
+
+RANDOM_TRIES: Final = 100  # random draws for a trial until one is new and allowed
 
 
 class ModelBased(ABC):
@@ -26,7 +30,8 @@ class ModelBased(ABC):
     never of how it was asked, of a fit before, or of a clock. So a study that is resumed goes on as it would
     have.
 
-    The first trials are those of random search with the same seed.
+    The first trials are those of random search with the same seed. Where one of these was tried before, a new
+    one is drawn in its place, a hundred times at most.
 
     Parameters
     ----------
@@ -57,6 +62,8 @@ class ModelBased(ABC):
         self.known = Observed(task.mode)
         self._random = RandomSearcher(task.space, task.seed, task.constraint)
         self._in_order = None if task.rows is None else RowSearcher(task.rows, task.seed, replace=True)
+        self._size = prod(_size(parameter) for parameter in self.space.parameters.values())
+        self._tried: set[tuple[tuple[str, object], ...]] = set()
         self._used: dict[int, int] = {}  # how often each row was suggested
         self._allowed = np.ones(0, dtype=np.bool_)
         if task.points is not None:
@@ -104,7 +111,13 @@ class ModelBased(ABC):
         """Take note that a trial no longer runs."""
         self.known.forget(trial)
 
-    # What a kind of model says
+    # What a kind of model says, and asks
+
+    def is_new(self, point: Floats) -> bool:
+        """Return whether a point, shape (d,), was not tried before, or all were."""
+        if len(self._tried) >= self._size:
+            return True
+        return tuple(self.space.mapping(point).items()) not in self._tried
 
     @abstractmethod
     def _propose(self, trial: int) -> Floats | None:
@@ -121,17 +134,29 @@ class ModelBased(ABC):
         if self.task.rows is not None:
             chosen: Floats | int = self._first_row(trial) if point is None else self._nearest_row(point)
         else:
-            chosen = self._random.points(trial, 1)[0] if point is None else point
+            chosen = self._random_point(trial) if point is None else point
         self._take(chosen)
         return chosen
 
+    def _random_point(self, trial: int) -> Floats:
+        """Return random search's own point of a trial, or a new one where that was tried before."""
+        own: Floats = self._random.points(trial, 1)[0]
+        if not self.is_new(own):
+            draws = block_generator(self.task.seed, Purpose.REDRAWS, trial)
+            for point in self.space.sample(RANDOM_TRIES, draws):
+                if self.is_new(point) and self.task.allows(point[np.newaxis])[0]:
+                    return np.asarray(point)
+        return own
+
     def _take(self, configuration: Floats | int) -> None:
         if self.task.points is None:
-            self.known.suggested(np.asarray(configuration, dtype=np.float64))
-            return
-        row = int(configuration)
-        self._used[row] = self._used.get(row, 0) + 1
-        self.known.suggested(self.task.points[row])
+            point = np.asarray(configuration, dtype=np.float64)
+        else:
+            row = int(configuration)
+            self._used[row] = self._used.get(row, 0) + 1
+            point = self.task.points[row]
+        self.known.suggested(point)
+        self._tried.add(tuple(self.space.mapping(point).items()))
 
     def left(self) -> NDArray[np.bool_]:
         """Return which rows may be suggested, shape (rows,): of those allowed the least often used."""
@@ -156,3 +181,16 @@ class ModelBased(ABC):
         distance = np.square(self.task.points - point).sum(axis=1)
         distance[~self.left()] = np.inf
         return int(np.argmin(distance))
+
+
+def _size(parameter: Parameter) -> float:
+    """Return how many values a parameter has."""
+    match parameter:
+        case Int():
+            return parameter.high - parameter.low + 1
+        case Choice():
+            return len(parameter.choices)
+        case Bool():
+            return 2
+        case _:
+            return inf

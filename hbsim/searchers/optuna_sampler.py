@@ -131,7 +131,7 @@ class SamplerMaker:
     Parameters
     ----------
     name : str
-        Of the class.
+        Of the class, in letters of any case, with or without its "Sampler".
 
     Raises
     ------
@@ -141,8 +141,8 @@ class SamplerMaker:
     """
 
     def __init__(self, name: str) -> None:
-        self._name = PREFIX + name
         self._class = _sampler_class(name)
+        self._name = PREFIX + self._class.__name__
         taken = inspect.signature(self._class).parameters.values()
         options = [p.replace(kind=p.KEYWORD_ONLY) for p in taken if p.name != "seed"]
         task = inspect.Parameter("task", inspect.Parameter.POSITIONAL_ONLY)
@@ -198,19 +198,24 @@ def _sampler_class(name: str) -> type[BaseSampler]:
     import optuna
 
     known = [one for one in optuna.samplers.__all__ if _is_sampler(getattr(optuna.samplers, one))]
-    if name in REFUSED:
-        raise ParameterError("searcher", PREFIX + name, REFUSED[name])
-    if name not in known:
+    found = {_short(one): one for one in known}.get(_short(name), name)
+    if found in REFUSED:
+        raise ParameterError("searcher", PREFIX + name, REFUSED[found])
+    if found not in known:
         names = [one for one in known if one not in REFUSED]
         rule = f"must be {PREFIX} and one of {', '.join(names)}."
         raise ParameterError(
             "searcher", PREFIX + name, rule + (nearest(name, names) or nearest(f"{name}Sampler", names))
         )
-    package, how = NEEDED.get(name, ("optuna", ""))
+    package, how = NEEDED.get(found, ("optuna", ""))
     if importlib.util.find_spec(package) is None:
         raise ParameterError("searcher", PREFIX + name, f"needs {package}: {how}")
-    found: type[BaseSampler] = getattr(optuna.samplers, name)
-    return found
+    sampler: type[BaseSampler] = getattr(optuna.samplers, found)
+    return sampler
+
+
+def _short(name: str) -> str:
+    return name.lower().removesuffix("sampler")
 
 
 def _is_sampler(found: object) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -55,11 +54,6 @@ class OptunaSpace:
             for name, parameter in space.parameters.items()
             if isinstance(parameter, Choice) and not _taken(parameter)
         }
-
-    @property
-    def size(self) -> float:
-        """How many configurations there are, at most; infinity where a parameter is `Real`."""
-        return math.prod(_size(parameter) for parameter in self.space.parameters.values())
 
     def params(self, points: Floats) -> list[Params]:
         """Return what Optuna calls the params of points of the unit cube, shape (n, d)."""
@@ -143,15 +137,3 @@ def _distribution(parameter: Parameter) -> BaseDistribution:
 
 def _taken(choice: Choice) -> bool:
     return all(type(value) in _TAKEN for value in choice.choices)
-
-
-def _size(parameter: Parameter) -> float:
-    match parameter:
-        case Int():
-            return parameter.high - parameter.low + 1
-        case Choice():
-            return len(parameter.choices)
-        case Bool():
-            return 2
-        case _:
-            return math.inf

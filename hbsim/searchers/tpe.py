@@ -13,7 +13,7 @@ import numpy as np
 from hbsim.core.exact import exact, whole
 from hbsim.core.streams import Purpose, block_generator
 from hbsim.errors import ParameterError
-from hbsim.searchers.model_based import ModelBased
+from hbsim.searchers.model_based import RANDOM_TRIES, ModelBased
 from hbsim.searchers.protocol import Floats
 from hbsim.searchers.task import Task
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["TPE", "Parzen", "make_bohb", "make_tpe", "need_optuna"]
 
 TRIES: Final = 8  # draws from a model for a trial until one is new and allowed
-RANDOM_TRIES: Final = 100  # and after these, at random
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,33 +34,32 @@ class Parzen:
 
     Attributes
     ----------
-    min_points : int
-        N_min, without which nothing is fitted; the model needs two more at a level.
+    enough : int
+        How many numbers a level needs to be modelled.
     candidates : int
         How many are drawn from the density of the good ones, of which the best ratio is taken.
-    multivariate : bool
-        One density over all parameters, or over all that are active together; else one for each.
-    top : float
-        The share of observations that are good; at least `min_points` are.
+    top : float or None
+        The share of observations that are good, at least ``enough - 2`` of them; all have the same weight.
+        None: Optuna's own, a tenth and 25 at most, and of many observations the oldest count for less.
     random_fraction : float
         The share of trials that are random.
     """
 
-    min_points: int
+    enough: int
     candidates: int
-    multivariate: bool
-    top: float
+    top: float | None
     random_fraction: float
 
 
 class TPE(ModelBased):
     """Fits two densities to one level's observations, good and bad, and tries where their ratio is high.
 
-    Bergstra, Bardenet, Bengio and Kegl, NeurIPS 2011, section 4. The level is the highest that has numbers of
-    at least ``min_points + 2`` trials (Falkner, Klein and Hutter, ICML 2018, section 3): values of different
-    levels are never in one model. Until there is such a level trials are random. A trial that was
-    observed at the level with no number counts as bad as the worst. One that is pending, towards
-    whatever level, and has no value at this one counts as bad: Optuna's constant liar.
+    Both are over all parameters together, or over those that are active together. Bergstra, Bardenet, Bengio
+    and Kegl, NeurIPS 2011, section 4. The level is the highest that has numbers of enough trials (Falkner,
+    Klein and Hutter, ICML 2018, section 3): values of different levels are never in one model. Until there
+    is such a level trials are random. A trial that was observed at the level with no number counts as bad as
+    the worst. One that is pending, towards whatever level, and has no value at this one counts as bad:
+    Optuna's constant liar.
 
     Configurations that were suggested before, or that the constraint rejects, are drawn again, eight times
     from the model, then a hundred times at random; if none of these is new the first one that is allowed is
@@ -93,7 +91,6 @@ class TPE(ModelBased):
         self.parzen = parzen
         self._optuna = OptunaSpace(self.space)
         self._params: list[Params] = []  # of each trial so far
-        self._seen: set[tuple[object, ...]] = set()
 
     def _propose(self, trial: int) -> Floats | None:
         level = self._level()
@@ -104,7 +101,7 @@ class TPE(ModelBased):
             return None
         first = None
         for point in self._draws(level, generator):
-            is_new = self._is_new(point)
+            is_new = self.is_new(point)
             if (is_new or first is None) and self._is_allowed(point):
                 if is_new:
                     return point
@@ -117,8 +114,7 @@ class TPE(ModelBased):
         for levels in self.known.values.values():
             for level, value in levels.items():
                 numbers[level] = numbers.get(level, 0) + (value is not None)
-        enough = self.parzen.min_points + 2
-        return max((level for level, count in numbers.items() if count >= enough), default=None)
+        return max((level for level, n in numbers.items() if n >= self.parzen.enough), default=None)
 
     def _draws(self, level: float, generator: np.random.Generator) -> Iterator[Floats]:
         """Yield points, shape (d,), by a model of one level, then random ones."""
@@ -130,12 +126,6 @@ class TPE(ModelBased):
         for params in draws(self._rows(level), self._optuna, sampler, TRIES):
             yield self._optuna.point(params)
         yield from self.space.sample(RANDOM_TRIES, generator)
-
-    def _is_new(self, point: Floats) -> bool:
-        """Return whether a point was not tried before, or all were."""
-        if len(self._seen) >= self._optuna.size:
-            return True
-        return tuple(self._optuna.params(point[np.newaxis])[0].items()) not in self._seen
 
     def _is_allowed(self, point: Floats) -> bool:
         """Return whether the constraint allows a point; of a table it is asked about rows."""
@@ -153,28 +143,20 @@ class TPE(ModelBased):
     def _note_params(self) -> None:
         points = self.known.points[len(self._params) :]
         if points:
-            noted = self._optuna.params(np.array(points))
-            self._params += noted
-            self._seen.update(tuple(params.items()) for params in noted)
+            self._params += self._optuna.params(np.array(points))
 
 
-def make_tpe(
-    task: Task, *, num_init: int = 10, min_points: int | None = None, candidates: int = 24, top: float = 0.15
-) -> TPE:
-    """Make TPE: a density for each parameter.
+def make_tpe(task: Task, *, num_init: int = 10, candidates: int = 24) -> TPE:
+    """Make TPE, with Optuna's settings.
 
     Parameters
     ----------
     task : Task
         With a space.
     num_init : int
-        How many trials are random, whatever is known; 0 or more.
-    min_points : int, optional
-        N_min, 1 or more; d + 1 of a space with d parameters unless given.
+        How many trials are random, whatever is known, and how many numbers a level needs; 1 or more.
     candidates : int
         How many are drawn from the density of the good, 1 or more.
-    top : float
-        The share of observations that are good, above 0 and below 1; at least `min_points` are.
 
     Raises
     ------
@@ -182,8 +164,8 @@ def make_tpe(
         Optuna is not installed, an option breaks its rule, or the task has no space.
     """
     need_optuna("tpe")
-    parzen = _parzen(task, min_points, candidates, False, top, 0.0)
-    return TPE("tpe", task, _whole("num_init", num_init, 0), parzen)
+    checked = _whole("num_init", num_init, 1)
+    return TPE("tpe", task, checked, Parzen(checked, _whole("candidates", candidates, 1), None, 0.0))
 
 
 def make_bohb(
@@ -195,7 +177,7 @@ def make_bohb(
     top: float = 0.15,
     random_fraction: float = 1 / 3,
 ) -> TPE:
-    """Make BOHB's model: one density over all parameters, and every third trial random.
+    """Make BOHB's model, with every third trial random.
 
     Falkner, Klein and Hutter, ICML 2018, section 3.2; the defaults are the paper's. Kernels, their widths and
     the prior in both densities are Optuna's, and no observation is good and bad at once.
@@ -222,7 +204,14 @@ def make_bohb(
         Optuna is not installed, an option breaks its rule, or the task has no space.
     """
     need_optuna("bohb")
-    parzen = _parzen(task, min_points, candidates, True, top, random_fraction)
+    dimension = 0 if task.space is None else task.space.dimension
+    least = dimension + 1 if min_points is None else _whole("min_points", min_points, 1)
+    top, random_fraction = _number("top", top), _number("random_fraction", random_fraction)
+    if not 0 < top < 1:
+        raise ParameterError("search_options.top", top, "must be above 0 and below 1")
+    if not 0 <= random_fraction <= 1:
+        raise ParameterError("search_options.random_fraction", random_fraction, "must be from 0 to 1")
+    parzen = Parzen(least + 2, _whole("candidates", candidates, 1), top, random_fraction)
     return TPE("bohb", task, _whole("num_init", num_init, 0), parzen)
 
 
@@ -243,38 +232,19 @@ def _sampler(parzen: Parzen, seed: int, conditional: bool) -> TPESampler:
 
     from hbsim.searchers.optuna_space import quiet
 
-    least, top = parzen.min_points, parzen.top
+    least, top = parzen.enough - 2, parzen.top
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # `gamma` and `weights` are to go with Optuna 6
         return TPESampler(
             n_startup_trials=0,
             n_ei_candidates=parzen.candidates,
             seed=seed,
-            multivariate=parzen.multivariate,
-            group=parzen.multivariate and conditional,
+            multivariate=True,
+            group=conditional,
             constant_liar=True,
-            gamma=lambda n: max(least, int(top * n)),
-            weights=np.ones,
+            gamma=None if top is None else lambda n: max(least, int(top * n)),
+            weights=None if top is None else np.ones,
         )
-
-
-def _parzen(
-    task: Task,
-    min_points: int | None,
-    candidates: int,
-    multivariate: bool,
-    top: float,
-    random_fraction: float,
-) -> Parzen:
-    """Check the options of an estimator."""
-    dimension = 0 if task.space is None else task.space.dimension
-    least = dimension + 1 if min_points is None else _whole("min_points", min_points, 1)
-    top, random_fraction = _number("top", top), _number("random_fraction", random_fraction)
-    if not 0 < top < 1:
-        raise ParameterError("search_options.top", top, "must be above 0 and below 1")
-    if not 0 <= random_fraction <= 1:
-        raise ParameterError("search_options.random_fraction", random_fraction, "must be from 0 to 1")
-    return Parzen(least, _whole("candidates", candidates, 1), multivariate, top, random_fraction)
 
 
 def _whole(name: str, value: object, least: int) -> int:

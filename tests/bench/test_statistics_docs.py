@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import norm
 
 from hbsim.bench.statistics import least_pairs, seeds_needed
 
@@ -22,7 +23,7 @@ def test_the_table_of_seeds():
     rows = re.findall(r"^\| (\d\.\d) \| (\d+) \| (\d+) \| (\d+) \|$", PAGE, flags=re.MULTILINE)
     assert len(rows) == 6
     for effect, *needed in rows:
-        differences = np.array([-1.0, 0.0, 1.0]) + float(effect)
+        differences = norm.ppf((np.arange(1000) + 0.5) / 1000) + float(effect)
         found = [seeds_needed(differences, 0.05 / pairs) for pairs in (1, 6, 28)]
         assert found == [int(number) for number in needed]
 

@@ -42,7 +42,7 @@ NEEDS = {"gp": "botorch", "mobster": "botorch"} | dict.fromkeys(OPTUNA, "optuna"
 def made(name: str, **task: Any) -> Any:
     pytest.importorskip(NEEDS.get(name, "numpy"), reason=f"{name} needs pip install 'hbsim[search]'")
     options = {"num_init": 4} if name in ("gp", "mobster", "tpe", "bohb") else {}
-    if name in ("tpe", "bohb"):
+    if name == "bohb":
         options["min_points"] = 3
     return make_searcher(name, Task(SPACE, 3, max_t=9, **task), options)
 
@@ -175,7 +175,7 @@ def test_a_finite_space_that_is_through_is_still_modelled(name: str) -> None:
     space = Space(
         {n: p if n != "xc" else Choice(*range(4), when={"c": "c"}) for n, p in space.parameters.items()}
     )
-    searcher = make_searcher(name, Task(space, 0, max_t=1), {"num_init": 12, "min_points": 4})
+    searcher = make_searcher(name, Task(space, 0, max_t=1), {"num_init": 12})
     found = []
     for trial in range(60):
         one = space.mapping(searcher.suggest(1)[0])

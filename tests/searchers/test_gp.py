@@ -144,49 +144,42 @@ def test_mobster_finds_a_configuration_that_is_best_at_r() -> None:
     assert (found[:, 0] < found[:, 1]).sum() >= 4
 
 
-@pytest.mark.parametrize(
-    ("name", "pending", "asked"),
-    [("gp", "fantasy", 32), ("gp", "liar", 32), ("mobster", "fantasy", 32), ("mobster", "liar", 8)],
-)
-def test_what_is_asked_for_together_differs(name: str, pending: str, asked: int) -> None:
-    searcher = made(name, cube(2), options={"pending": pending})
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_asked_for_together_differs(name: str) -> None:
+    searcher = made(name, cube(2))
     play(searcher, bowl, 8)
-    points = searcher.suggest(asked)
-    apart = np.abs(points[:, None] - points).max(axis=2) + np.eye(asked)
+    points = searcher.suggest(32)
+    apart = np.abs(points[:, None] - points).max(axis=2) + np.eye(32)
     assert apart.min() >= 1e-4
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_without_pending_evaluations_the_same_is_asked_for_again(name: str) -> None:
+def test_without_what_is_pending_the_same_is_asked_for_again(name: str) -> None:
     """Nearly so: what was tried is taken by no two trials."""
-    blind, seeing = made(name, cube(2)), made(name, cube(2))
-    empty = (np.empty(0, dtype=np.int64), np.empty(0))
-    blind.waiting = lambda: empty  # type: ignore[method-assign]
     nearest = {}
-    for searcher in (blind, seeing):
+    for is_told in (False, True):
+        searcher = made(name, cube(2))
         play(searcher, bowl, 10)
-        points = searcher.suggest(6)
-        nearest[searcher] = np.median(
-            (np.linalg.norm(points[:, None] - points, axis=2) + np.eye(6)).min(axis=1)
-        )
-    assert nearest[blind] < 0.5 * nearest[seeing]
+        found = []
+        for trial in range(10, 16):
+            found.append(searcher.suggest(1)[0])
+            if not is_told:
+                searcher.forget(trial)
+        points = np.array(found)
+        apart = np.linalg.norm(points[:, None] - points, axis=2) + np.eye(6)
+        nearest[is_told] = np.median(apart.min(axis=1))
+    assert nearest[False] < 0.5 * nearest[True]
 
 
-def test_mobster_takes_pending_evaluations_at_their_levels() -> None:
-    searcher = made("mobster", cube(1))
-    searcher.suggest(4)
-    searcher.register_pending(0, 3.0)
-    searcher.register_pending(1, 1.0)
-    searcher.register_pending(1, 9.0)
-    searcher.register_pending(2, 1.0)
-    searcher.observe(2, 1.0, 0.5)
-    trials, levels = searcher.waiting()
-    assert list(zip(trials.tolist(), levels.tolist(), strict=True)) == [
-        (0, 3.0),
-        (1, 1.0),
-        (1, 9.0),
-        (3, 9.0),
-    ]
+@pytest.mark.parametrize("name", NAMES)
+def test_sixteen_workers_get_no_copies_of_what_runs(name: str) -> None:
+    """Though it runs to the first level only, which says little of R."""
+    searcher, running = made(name, cube(6)), 16
+    said = play(searcher, hartmann, 40, running=running)
+    points = np.array([words[1] for words in said if words[0] == "resume"])
+    apart = np.abs(points[:, None] - points).max(axis=2)
+    nearest = [apart[trial, trial - running + 1 : trial].min() for trial in range(running, 40)]
+    assert min(nearest) > 0.02
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -414,7 +407,7 @@ def test_there_may_be_more_observations_than_the_model_takes(name: str) -> None:
     [
         ("num_init", 0, "at least 1"),
         ("num_init", 2.5, "at least 1"),
-        ("pending", "believe", "'fantasy' or 'liar'"),
+        ("pending", "liar", "is no option"),
         ("max_observations", 9, "at least 10"),
         ("max_observations", "all", "number"),
         ("kernel", "rbf", "is no option"),

@@ -16,7 +16,7 @@ pytest.importorskip("botorch", reason="needs BoTorch: pip install 'hbsim[search]
 
 from hbsim.searchers import Task  # noqa: E402
 from hbsim.searchers.encoding import Encoding  # noqa: E402
-from hbsim.searchers.gp_acquire import Target, candidates, is_new, refine  # noqa: E402
+from hbsim.searchers.gp_acquire import Target, at_level, candidates, is_new, refine  # noqa: E402
 from hbsim.searchers.gp_data import standardize  # noqa: E402
 from hbsim.searchers.gp_fit import fit  # noqa: E402
 from hbsim.searchers.gp_model import Predicted, Predictor, log_improvement  # noqa: E402
@@ -77,12 +77,47 @@ def test_improvement_is_what_it_says() -> None:
     assert float(found) == pytest.approx(np.log(np.maximum(draws - best, 0).mean()), abs=1e-3)
 
 
+LEVELS = np.repeat([[0.0, 5.0], [0.5, 2.0], [1.0, 0.0], [0.5, 2.0], [0.0, 5.0]], 5, axis=0)
+
+
+def targeted(levelled: bool, draws: int = 0) -> tuple[Predictor, Any, Any, Target]:
+    """Return a model, what was tried, the level that counts, and the target."""
+    x, y = smooth(25)
+    columns = np.column_stack([x, LEVELS]) if levelled else x
+    predictor = Predictor(fit(columns, y + 0.3 * np.cos(99 * x[:, 0]), levelled), columns, y)
+    level = (1.0, 0.0) if levelled else ()
+    return predictor, x, level, Target(predictor, x, level, np.random.default_rng(draws))
+
+
+@pytest.mark.parametrize("levelled", [False, True])
+def test_improvement_is_over_what_the_values_of_all_that_was_tried_may_be(
+    levelled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against many draws of these values and the new one's together."""
+    monkeypatch.setattr("hbsim.searchers.gp_model.DRAWS", 4000)
+    predictor, x, level, target = targeted(levelled)
+    assert predictor(torch.from_numpy(at_level(x, level))).deviation.min() > 0.05  # no value is known
+    random = np.random.default_rng(1)
+    points = random.random((300, 3))
+    scores = target(points)
+    for place in np.argsort(-scores)[:3]:
+        mean, covariance = predictor.joint(torch.from_numpy(at_level([*x, points[place]], level)))
+        values = random.multivariate_normal(mean.numpy(), covariance.numpy(), 100_000, method="cholesky")
+        gain = np.maximum(values[:, -1] - values[:, :-1].max(axis=1), 0.0).mean()
+        assert scores[place] == pytest.approx(np.log(gain), abs=0.1)
+
+
+@pytest.mark.parametrize("levelled", [False, True])
+def test_a_copy_improves_nothing(levelled: bool) -> None:
+    predictor, x, level, target = targeted(levelled)
+    best = x[np.argsort(-predictor.means(at_level(x, level)))[:5]]
+    elsewhere = target(np.random.default_rng(1).random((200, 3)))
+    assert target(best + 1e-6).max() < elsewhere.max() - 3.0
+
+
 @pytest.mark.parametrize("levelled", [False, True])
 def test_gradients_are_those_of_differences(levelled: bool) -> None:
-    x, y = smooth(25)
-    levels = np.repeat([[0.0, 9.0], [0.5, 3.0], [1.0, 0.0], [0.5, 3.0], [0.0, 9.0]], 5, axis=0)
-    columns = np.column_stack([x, levels]) if levelled else x
-    target = Target(Predictor(fit(columns, y, levelled), columns, y), 0.5, (1.0, 0.0) if levelled else ())
+    *_, target = targeted(levelled)
     at = np.random.default_rng(2).random((3, 3))
     value, slope = target.gradient(at)
     assert value == pytest.approx(target(at).sum())
@@ -98,7 +133,8 @@ def test_climbing_improves_and_leaves_what_is_discrete() -> None:
     points = encoding.snap(MIXED.sample(15, np.random.default_rng(0)))
     columns = encoding.columns(points)
     y = standardize(-np.square(columns[:, 0] - 0.37))
-    target = Target(Predictor(fit(columns, y, False), columns, y), float(y.max()))
+    draws = np.random.default_rng(0)
+    target = Target(Predictor(fit(columns, y, False), columns, y), columns, (), draws)
     starts = candidates(encoding, MIXED.dimension, points, np.random.default_rng(1))[:4]
     climbed = refine(encoding, starts, target)
     assert (target(encoding.columns(climbed)) >= target(encoding.columns(starts)) - 1e-9).all()
@@ -155,7 +191,7 @@ def held_out(seed: int, lower: bool) -> float:
     columns, scaled = searcher.columns(seen.trials, seen.levels), standardize(seen.values)
     predictor = Predictor(fit(columns, scaled, True), columns, scaled)
     unseen = np.arange(30, 90)
-    found = predictor.mean(searcher.columns(unseen, np.full(60, 81.0)))
+    found = predictor.means(searcher.columns(unseen, np.full(60, 81.0)))
     scale = np.polyfit(scaled, seen.values, 1)  # back to what the values were
     return float(np.sqrt(np.square(np.polyval(scale, found) - values[30:, 3]).mean()) / values[30:, 3].std())
 
@@ -179,7 +215,7 @@ def test_luck_at_low_levels_is_told_from_worth() -> None:
     errors = []
     for luck in (1.0, 0.0):
         columns[:, -1] *= luck
-        found = Predictor(fit(columns, scaled, True), columns, scaled).mean(columns[at_r])
+        found = Predictor(fit(columns, scaled, True), columns, scaled).means(columns[at_r])
         errors.append(np.abs(found - scaled[at_r]).max())
     assert errors[0] < 0.1
     assert errors[0] < 0.5 * errors[1]

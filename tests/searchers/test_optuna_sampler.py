@@ -395,13 +395,29 @@ def test_studies(name: str, options: Any, type: str) -> None:
     assert not first.decisions.equals(random.decisions)
 
 
+@pytest.mark.parametrize(
+    ("name", "sampler"),
+    [
+        ("tpe", "TPESampler"),
+        ("TPE", "TPESampler"),
+        ("tpesampler", "TPESampler"),
+        ("nsgaii", "NSGAIISampler"),
+        ("Random", "RandomSampler"),
+    ],
+)
+def test_names_may_be_short_and_in_any_case(name: str, sampler: str) -> None:
+    short, full = made(name), made(sampler)
+    assert short.name == full.name == f"optuna:{sampler}"
+    assert short.suggest(3).tolist() == full.suggest(3).tolist()
+
+
 @pytest.mark.filterwarnings("ignore:.* has been deprecated in:FutureWarning")
 @pytest.mark.parametrize(
     ("name", "options", "field", "rule"),
     [
-        ("TPE", {}, "searcher", "Did you mean 'TPESampler'?"),
         ("TPESamplr", {}, "searcher", "Did you mean 'TPESampler'?"),
-        ("nsgaii", {}, "searcher", "must be optuna: and one of"),
+        ("grid", {}, "searcher", "use the searcher grid"),
+        ("tree", {}, "searcher", "must be optuna: and one of"),
         ("BaseSampler", {}, "searcher", "must be optuna: and one of"),
         ("GridSampler", {}, "searcher", "use the searcher grid"),
         ("BruteForceSampler", {}, "searcher", "use the searcher grid"),

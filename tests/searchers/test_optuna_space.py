@@ -111,8 +111,6 @@ def test_distributions_are_optunas_own() -> None:
         "one": d.CategoricalDistribution(("same",)),
         "nesterov": d.CategoricalDistribution((False, True)),
     }
-    assert made.size == math.inf
-    assert OptunaSpace(Space({"k": Int(1, 3), "c": Choice("a", "b"), "b": Bool()})).size == 12
 
 
 @pytest.mark.parametrize("level", [20, 50])  # INFO, CRITICAL

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy.stats import wilcoxon
 import hbsim
 from hbsim.core import make_scheduler
 from hbsim.core.space import Bool, Choice, Int, Real, Space
+from hbsim.core.streams import Purpose, block_generator
 from hbsim.errors import ParameterError
 from hbsim.searchers import RandomSearcher, Task, make_searcher
 from hbsim.searchers.observed import Observed
@@ -22,11 +24,13 @@ from hbsim.searchers.tpe import TPE
 
 pytest.importorskip("optuna", reason="needs Optuna: pip install 'hbsim[search]'")
 
+from hbsim.searchers.optuna_space import OptunaSpace
+
 LINE = Space({"x": Real(0.0, 1.0)})
 MIXED = Space(
     {"lr": Real(1e-4, 1.0, log=True), "n": Int(1, 50, log=True), "act": Choice("a", (1, 2)), "b": Bool()}
 )
-ALL_MODEL = {"tpe": {"num_init": 0}, "bohb": {"num_init": 0, "random_fraction": 0.0}}
+ALL_MODEL = {"tpe": {"num_init": 4}, "bohb": {"num_init": 0, "random_fraction": 0.0}}
 NAMES = tuple(ALL_MODEL)
 
 
@@ -115,17 +119,20 @@ def test_eight_asks_without_a_tell_differ(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_pending_is_kept_away_from(name: str) -> None:
     """Of two good regions the one where nothing is pending is taken."""
-    shares = []
-    for busy in (0.2, 0.8):
-        searcher = made(name)
-        points = np.linspace(0.0, 1.0, 41)[:, None]
-        tell(searcher, points, 9, (-np.minimum(abs(points - 0.2), abs(points - 0.8))[:, 0]).tolist())
+    points = np.random.default_rng(0).permutation(np.linspace(0.0, 1.0, 41))[:, None]
+    values = (-np.minimum(abs(points - 0.2), abs(points - 0.8))[:, 0]).tolist()
+    there = {True: 0, False: 0}
+    for busy, seed, is_pending in product((0.2, 0.8), range(6), there):
+        searcher = made(name, seed=seed)
+        tell(searcher, points, 9, values)
         searcher.resume(np.linspace(busy - 0.1, busy + 0.1, 60)[:, None])
         for trial in range(41, 101):
             searcher.register_pending(trial, 1)
-        shares.append(np.mean(searcher.suggest(10) < 0.5))
-    assert shares[0] <= 0.3
-    assert shares[1] >= 0.7
+            if not is_pending:
+                searcher.forget(trial)
+        there[is_pending] += abs(searcher.suggest(1)[0, 0] - busy) < 0.1
+    assert there[True] <= 1
+    assert there[False] >= 4
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -139,6 +146,26 @@ def test_configurations_come_once_while_there_are_new_ones(name: str) -> None:
     assert len(searcher.suggest(5)) == 5  # with nothing new left it goes on
 
 
+@pytest.mark.parametrize("space", [MIXED, Space({f"x{i}": Real(0.0, 1.0) for i in range(5)})])
+def test_tpe_suggests_what_optunas_sampler_does_by_its_own_settings(space: Space) -> None:
+    import optuna
+
+    searcher, words = made("tpe", space), OptunaSpace(space)
+    points = space.sample(60, np.random.default_rng(0))
+    values = np.square(points - 0.3).sum(axis=1).tolist()
+    tell(searcher, points, 9, values)
+    generator = block_generator(0, Purpose.MODEL, 60)
+    generator.random()
+    sampler = optuna.samplers.TPESampler(seed=int(generator.integers(2**32)))
+    study = optuna.create_study(sampler=sampler, direction="maximize")
+    for params, value in zip(words.params(points), values, strict=True):
+        study.add_trial(
+            optuna.trial.create_trial(params=params, distributions=words.distributions, value=value)
+        )
+    expected = words.point(study.ask(words.distributions).params)
+    assert searcher.suggest(1)[0].tolist() == expected.tolist()
+
+
 def rejects_high(configuration: Any) -> bool:
     return bool(configuration["x"] < 0.6)
 
@@ -147,7 +174,7 @@ def rejects_high(configuration: Any) -> bool:
 def test_the_constraint_holds(name: str) -> None:
     options = {**ALL_MODEL[name], "constraints": rejects_high}
     searcher = made(name, options=options)
-    points = np.linspace(0.0, 0.59, 20)[:, None]
+    points = np.random.default_rng(0).permutation(np.linspace(0.0, 0.59, 20))[:, None]
     tell(searcher, points, 9, points[:, 0].tolist())
     found = searcher.suggest(12)[:, 0]
     assert (found < 0.6).all()
@@ -176,13 +203,34 @@ def test_a_third_of_bohbs_trials_are_random_searchs_own() -> None:
     assert 0.2 < share < 0.47
 
 
+@pytest.mark.parametrize(
+    ("name", "options"), [("bohb", {}), ("bohb", {"random_fraction": 1.0}), ("tpe", {"num_init": 100})]
+)
+def test_random_trials_are_new_configurations(name: str, options: Any) -> None:
+    """Random search's own would be: its point where that is new, else another."""
+    space = Space({"n": Int(1, 12), "k": Int(1, 8), "c": Choice("a", "b", "c")})
+    searcher = made(name, space, options=options)
+    found = []
+    for trial in range(100):
+        found.append(searcher.suggest(1)[0])
+        tell(searcher, np.empty((0, 3)), 9, [float(found[-1].sum())], first=trial)
+    random = RandomSearcher(space, 0).points(0, 100)
+    assert len({str(space.mapping(point)) for point in found}) == 100
+    assert len({str(space.mapping(point)) for point in random}) < 95
+    for trial, (point, own) in enumerate(zip(found, random, strict=True)):
+        if options and not np.array_equal(point, own):  # all are random
+            assert space.mapping(own) in [space.mapping(one) for one in found[:trial]]
+
+
 def test_the_first_trials_are_random_searchs_own() -> None:
     searcher = made("tpe", options={"num_init": 25})
     tell(searcher, np.linspace(0.0, 1.0, 20)[:, None], 9, [1.0] * 20)
-    random = RandomSearcher(LINE, 0).points(20, 6)
+    random = RandomSearcher(LINE, 0).points(20, 7)
     found = searcher.suggest(6)
-    assert (found[:5] == random[:5]).all()
-    assert found[5] != random[5]
+    for trial in range(20, 25):
+        searcher.observe(trial, 9, 1.0)
+    assert (found == random[:6]).all()  # the last has no level with 25 numbers
+    assert searcher.suggest(1)[0] != random[6]
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=4), st.sampled_from(NAMES), st.integers(0, 5))
@@ -274,12 +322,14 @@ def test_it_is_better_than_random_search(name: str, type: str) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "field", "rule"),
     [
-        ("tpe", {"num_init": -1}, "num_init", "whole number of at least 0"),
-        ("tpe", {"min_points": 0}, "min_points", "whole number of at least 1"),
+        ("tpe", {"num_init": 0}, "num_init", "whole number of at least 1"),
+        ("bohb", {"num_init": -1}, "num_init", "whole number of at least 0"),
+        ("bohb", {"min_points": 0}, "min_points", "whole number of at least 1"),
         ("bohb", {"candidates": 0.5}, "candidates", "whole number of at least 1"),
         ("bohb", {"top": 1.0}, "top", "above 0 and below 1"),
         ("bohb", {"random_fraction": 1.5}, "random_fraction", "from 0 to 1"),
         ("bohb", {"random_fraction": "x"}, "random_fraction", "must be a number"),
+        ("tpe", {"top": 0.1}, "top", "is no option of the searcher tpe"),
         ("tpe", {"random_fraction": 0}, "random_fraction", "is no option of the searcher tpe"),
     ],
 )
