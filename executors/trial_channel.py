@@ -102,9 +102,13 @@ class Channel:
             The report takes more than the ring has.
         """
         assert self._ring is not None  # it came with the first line
-        with self.whole():
+        self.busy = True  # as `whole` does it, in half the time
+        try:
             while not (done := self._ring.write(*report)) and wait:
                 self._wait_for(0, _LOOK)
+        finally:
+            self.busy = False
+        self.check()
         return done
 
     def send(self, message: Mapping[str, object]) -> None:
