@@ -8,12 +8,12 @@ import re
 import shlex
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, BinaryIO, Final, TypeAlias
 from zlib import crc32
 
 from hbsim.errors import HbsimWarning, JournalError, OutputError, ParameterError
 
-__all__ = ["VERSION", "Lines", "Record", "encode", "read_journal"]
+__all__ = ["VERSION", "Lines", "Record", "encode", "opened", "read_journal"]
 
 Record: TypeAlias = dict[str, Any]
 
@@ -137,6 +137,11 @@ class Lines:
             advice = f"to go on without this line and all that follow, cut the file before it: {command}"
         return JournalError(self._path, self.count + 1, f"damaged at byte {self.end}: {problem}; {advice}")
 
+    def odd(self, number: int, problem: str) -> JournalError:
+        """Return the error for line `number` (from 0), which is whole and says what cannot be."""
+        text = f"{problem}; the journal was made with another version, or changed by hand"
+        return JournalError(self._path, number + 1, text)
+
     def warn(self) -> None:
         """Warn if a last line was left out."""
         if self.cut:
@@ -199,14 +204,23 @@ def read_journal(path: str | os.PathLike[str]) -> Iterator[Record]:
     HbsimWarning
         If the last line was cut short; it is left out.
     """
-    path = os.fspath(path)
-    try:
-        file = open(path, "rb", buffering=BUFFER)  # noqa: SIM115, closed below
-    except OSError as error:
-        problem = f"no journal that can be read ({error.strerror}); start the study first"
-        raise OutputError(path, problem) from error
-    with file:
-        lines = Lines(file, path)
+    with opened(path) as file:
+        lines = Lines(file, os.fspath(path))
         for body in lines:
             yield lines.record(body)
     lines.warn()
+
+
+def opened(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a journal for reading.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be read.
+    """
+    try:
+        return open(path, "rb", buffering=BUFFER)
+    except OSError as error:
+        problem = f"no journal that can be read ({error.strerror}); start the study first"
+        raise OutputError(os.fspath(path), problem) from error

@@ -10,7 +10,7 @@ from typing import Final
 from hbsim.executors.local import trial_folder
 from hbsim.live.glance import WAITING, Glance, Mishap
 from hbsim.live.words import hms, near, number
-from hbsim.runner.ledger import Record
+from hbsim.runner.records import Record
 
 __all__ = ["PlainLines"]
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from hbsim.live.glance import Glance
 from hbsim.live.words import hms, near, number, plain, span
-from hbsim.runner.ledger import Record, Stay
+from hbsim.runner.ledger import Stay
+from hbsim.runner.records import Record
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -14,7 +14,8 @@ from hbsim.live.event_files import EventFiles
 from hbsim.live.folder import StudyFolder
 from hbsim.live.load import Standing
 from hbsim.live.spec import Spec
-from hbsim.runner.ledger import Record, value_of
+from hbsim.runner.ledger import value_of
+from hbsim.runner.records import Record
 
 __all__ = ["TensorBoard"]
 

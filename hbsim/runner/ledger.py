@@ -5,21 +5,25 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, nan
-from typing import Any, Final, TypeAlias
+from math import inf, isfinite, nan
+from typing import TYPE_CHECKING, Any, Final
 
 from hbsim.core.trials import VERDICTS
 from hbsim.history import JobRow, Jobs
 from hbsim.history.columns import CENSORED, FAILED
+from hbsim.history.reports import Improvements, Reports
 from hbsim.runner.capacity import Capacity
+from hbsim.runner.records import Record
 
-__all__ = ["CODES", "Best", "Ledger", "Record", "Stay", "value_of"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-Record: TypeAlias = Mapping[str, Any]  # a journal's: JSON has no narrower type
+__all__ = ["CODES", "Best", "Ledger", "Stay", "value_of"]
 
 CODES: Final = {verdict.value: code for code, verdict in enumerate(VERDICTS)}
 
 BOUNDS: Final = ("close", "resume")  # of a session
+FEW: Final = 32  # reports, up to which they are taken one by one
 
 
 class Stay(JobRow):
@@ -33,6 +37,8 @@ class Stay(JobRow):
         Its next milestone.
     resource : float
         The last resource reported; where it started before.
+    best : float
+        The best value reported that is a finite number; NaN before.
     rows : int
         How many reports have come.
     heard : int
@@ -41,11 +47,12 @@ class Stay(JobRow):
         The index of the verdict that ended it, or FAILED or CENSORED; None while it trains.
     """
 
-    __slots__ = ("bracket", "ended", "heard", "resource", "rows", "stop")
+    __slots__ = ("best", "bracket", "ended", "heard", "resource", "rows", "stop")
 
     bracket: int
     stop: float
     resource: float
+    best: float
     rows: int
     heard: int
     ended: int | None
@@ -92,8 +99,11 @@ class Ledger:
         The incumbent.
     reached : dict of int to float
         The highest resource that each trial has reported in jobs that are over.
-    values : dict of int to float
-        The last value that each trial has reported in jobs that are over.
+    values, bests, lasts : dict of int to float
+        The last value that each trial has reported in jobs that are over, the best that is a finite number,
+        and the resource of the last report.
+    improvements : Improvements
+        The incumbents, by the time of reports.
     reports, late, lost_rows : int
         How many reports there were; how many late ones were dropped; how many had not come when later
         ones did.
@@ -120,6 +130,8 @@ class Ledger:
         self.best: Best | None = None
         self.reached: dict[int, float] = {}
         self.values: dict[int, float] = {}
+        self.bests: dict[int, float] = {}
+        self.lasts: dict[int, float] = {}
         self.reports = 0
         self.machines: dict[int, Mapping[str, Any]] = {}
         self.late = 0
@@ -131,6 +143,7 @@ class Ledger:
         self.closing = False
         self._levels = tuple(levels)
         self._sign = 1.0 if mode == "max" else -1.0
+        self.improvements = Improvements(self._sign)
         self._capacity = Capacity()
 
     @property
@@ -175,7 +188,7 @@ class Ledger:
         stay.stop = inf if record["stop"] is None else record["stop"]
         stay.start_time = self.now
         stay.train_start = inf
-        stay.trained, stay.value = 0.0, nan
+        stay.trained, stay.value, stay.best = 0.0, nan, nan
         stay.rows = stay.heard = 0
         stay.ended = None
         self.jobs.started = max(self.jobs.started, stay.job + 1)
@@ -183,21 +196,76 @@ class Ledger:
         self.why = None
 
     def _rows(self, record: Record) -> None:
-        self._take(self.stays[record["job"]], record["rows"])
+        if "reports" in record:
+            self._take_columns([self.stays[job] for job in record["jobs"]], record["reports"])
+        else:
+            self._take(self.stays[record["job"]], record["rows"])
 
-    def _take(self, stay: Stay, rows: Sequence[Sequence[Any]]) -> None:
+    def _take(self, stay: Stay, rows: Sequence[Sequence[Any]] | Reports) -> None:
+        if isinstance(rows, Reports):
+            self._take_columns([stay], rows)
+            return
         for at, trained, resource, metrics in rows:
-            if not stay.rows:
-                stay.train_start = at - trained
-                stay.start_resource = self._started_at(stay, resource)
-            stay.rows += 1
-            self.reports += 1
-            stay.heard += 1
-            stay.trained, stay.resource = trained, resource
-            value = stay.value = value_of(metrics, self.reward_attr)
-            better = self.best is None or self._sign * value > self._sign * self.best.value
-            if better and value == value:
-                self.best = Best(at, stay.trial, resource, value)
+            self._report(stay, at, trained, resource, value_of(metrics, self.reward_attr))
+
+    def _report(self, stay: Stay, at: float, trained: float, resource: float, value: float) -> None:
+        self._hear(stay, 1, at - trained, resource)
+        stay.trained, stay.resource, stay.value = trained, resource, value
+        if not isfinite(value):
+            return
+        signed = self._sign * value
+        if not signed <= self._sign * stay.best:
+            stay.best = value
+        if self.best is None or signed > self._sign * self.best.value:
+            self.best = Best(at, stay.trial, resource, value)
+        self.improvements.add(at, stay.trial, resource, value)
+
+    def _take_columns(self, stays: Sequence[Stay], reports: Reports) -> None:
+        """Take reports of several records, whose jobs are `stays`: few of each one by one, many at once."""
+        values = reports.values(self.reward_attr)
+        begin = 0
+        for stay, count in zip(stays, reports.counts, strict=True):
+            part = slice(begin, begin + count)
+            begin += count
+            columns = (reports.at[part], reports.trained[part], reports.resource[part], values[part])
+            if count > FEW:
+                self._take_many(stay, *columns)
+                continue
+            for row in zip(*(column.tolist() for column in columns), strict=True):
+                self._report(stay, *row)
+
+    def _take_many(
+        self,
+        stay: Stay,
+        at: NDArray[Any],
+        trained: NDArray[Any],
+        resource: NDArray[Any],
+        value: NDArray[Any],
+    ) -> None:
+        import numpy as np
+
+        self._hear(stay, len(at), float(at[0] - trained[0]), float(resource[0]))
+        stay.trained, stay.resource = float(trained[-1]), float(resource[-1])
+        stay.value = float(value[-1])
+        signed = np.where(np.isfinite(value), self._sign * value, -inf)
+        place = int(np.argmax(signed))
+        if signed[place] == -inf:
+            return
+        best = float(value[place])
+        if not signed[place] <= self._sign * stay.best:
+            stay.best = best
+        if self.best is None or signed[place] > self._sign * self.best.value:
+            self.best = Best(float(at[place]), stay.trial, float(resource[place]), best)
+        self.improvements.add_all(at, stay.trial, resource, value)
+
+    def _hear(self, stay: Stay, count: int, train_start: float, resource: float) -> None:
+        """Take note of the first reports of a job, or of more."""
+        if not stay.rows:
+            stay.train_start = train_start
+            stay.start_resource = self._started_at(stay, resource)
+        stay.rows += count
+        stay.heard += count
+        self.reports += count
 
     def _started_at(self, stay: Stay, first: float) -> float:
         """Return from where a job trains, by its first report: a checkpoint, its milestone, or zero."""
@@ -239,9 +307,26 @@ class Ledger:
     def _end(self, stay: Stay, verdict: int) -> None:
         self.reached[stay.trial] = max(stay.resource, self.reached.get(stay.trial, 0.0))
         if stay.rows:
-            self.values[stay.trial] = stay.value
+            self._put_down(stay, self.values, self.bests, self.lasts)
         reached = max(stay.resource, stay.start_resource) if stay.rows else stay.start_resource
         self.jobs.end(stay, reached, self.now, verdict)
+
+    def _put_down(
+        self, stay: Stay, values: dict[int, float], bests: dict[int, float], lasts: dict[int, float]
+    ) -> None:
+        """Add the reports of a job to those of its trial."""
+        values[stay.trial], lasts[stay.trial] = stay.value, stay.resource
+        best = bests.get(stay.trial, nan)
+        if best != best or self._sign * stay.best > self._sign * best:
+            bests[stay.trial] = stay.best
+
+    def reported(self) -> tuple[dict[int, float], dict[int, float], dict[int, float]]:
+        """Return `values`, `bests` and `lasts` with the jobs that are not over."""
+        found = dict(self.values), dict(self.bests), dict(self.lasts)
+        for stay in self.stays.values():
+            if stay.rows:
+                self._put_down(stay, *found)
+        return found
 
     def _late(self, record: Record) -> None:
         self.late += record["count"]

@@ -15,7 +15,8 @@ from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.history.journal import read_journal
 from hbsim.live.folder import StudyFolder
 from hbsim.live.load import load
-from hbsim.runner.ledger import Ledger, Record, value_of
+from hbsim.runner.ledger import Ledger, value_of
+from hbsim.runner.records import Record
 from hbsim.searchers import learns
 
 if TYPE_CHECKING:
