@@ -19,7 +19,8 @@ Record: TypeAlias = dict[str, Any]
 
 VERSION: Final = 1
 BUFFER: Final = 1 << 20  # bytes read at once
-TAIL: Final = len(',"crc":"01234567"}\n')
+_CRC: Final = b',"crc":"%08x"}\n'
+TAIL: Final = len(_CRC % 0)
 _TAIL: Final = re.compile(rb',"crc":"([0-9a-f]{8})"}\n')
 
 
@@ -50,7 +51,7 @@ def encode(number: int, record: Mapping[str, Any]) -> bytes:
     except (TypeError, ValueError, RecursionError):
         raise _not_json(record) from None
     body = b'{"n":%d,%b' % (number, text[1:-1].encode("ascii"))
-    return b'%b,"crc":"%08x"}\n' % (body, crc32(body))
+    return body + _CRC % crc32(body)
 
 
 def _not_json(record: Mapping[str, Any]) -> ParameterError:
@@ -101,8 +102,8 @@ class Lines:
     def __iter__(self) -> Iterator[bytes]:
         for line in self._file:
             body = line[:-TAIL]
-            whole = line[-TAIL:] == b',"crc":"%08x"}\n' % crc32(body)
-            if not (whole and line.startswith(b'{"n":%d,' % self.count)):
+            # The number and the checksum are what they have to be.
+            if not (line.startswith(b'{"n":%d,' % self.count) and line.endswith(_CRC % crc32(body))):
                 if line.endswith(b"\n"):
                     raise self.damaged(_diagnosis(line, self.count))
                 self.cut = len(line)

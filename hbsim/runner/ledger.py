@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import inf, isfinite, nan
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +24,7 @@ __all__ = ["CODES", "Best", "Ledger", "Stay", "value_of"]
 CODES: Final = {verdict.value: code for code, verdict in enumerate(VERDICTS)}
 
 BOUNDS: Final = ("close", "resume")  # of a session
-FEW: Final = 32  # reports, up to which they are taken one by one
+FEW: Final = 32  # reports of a record, up to which they are taken one by one
 
 
 class Stay(JobRow):
@@ -221,17 +222,17 @@ class Ledger:
         self.improvements.add(at, stay.trial, resource, value)
 
     def _take_columns(self, stays: Sequence[Stay], reports: Reports) -> None:
-        """Take reports of several records, whose jobs are `stays`: few of each one by one, many at once."""
-        values = reports.values(self.reward_attr)
-        begin = 0
+        """Take reports of several records, whose jobs are `stays`."""
+        columns = reports.at, reports.trained, reports.resource, reports.values(self.reward_attr)
+        if len(reports.at) > FEW * len(stays):
+            begin = 0
+            for stay, count in zip(stays, reports.counts, strict=True):
+                self._take_many(stay, *(column[begin : begin + count] for column in columns))
+                begin += count
+            return
+        rows = zip(*(column.tolist() for column in columns), strict=True)
         for stay, count in zip(stays, reports.counts, strict=True):
-            part = slice(begin, begin + count)
-            begin += count
-            columns = (reports.at[part], reports.trained[part], reports.resource[part], values[part])
-            if count > FEW:
-                self._take_many(stay, *columns)
-                continue
-            for row in zip(*(column.tolist() for column in columns), strict=True):
+            for row in islice(rows, count):
                 self._report(stay, *row)
 
     def _take_many(

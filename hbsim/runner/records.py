@@ -23,6 +23,7 @@ Record: TypeAlias = Mapping[str, Any]  # a journal's: JSON has no narrower type
 MOST: Final = 2**31  # columns have 32 bits
 ATTEMPTS: Final = 2**16
 MANY: Final = 1 << 12  # bytes from which on reports are worth being read as columns
+FEW: Final = 8  # records, up to which those that cannot be are not divided
 BLOCK: Final = 1 << 22  # bytes of them that are read at once
 
 _JSON_NUMBER: Final = rb"-?\d{1,20}(?:\.\d+)?(?:[eE][+-]?\d\d?)?"
@@ -197,9 +198,11 @@ def read_reports(path: str | os.PathLike[str]) -> tuple[Reports, list[int], list
 
 def _rows_of(match: re.Match[bytes]) -> bytes:
     """Return the text of a record's rows, without the brackets around them; empty if it is not plain."""
-    body, begin = match.string, match.end()
-    end = len(body) - len(_FOOT) if match["e"] == b"rows" else body.rfind(_REACHED, begin)
-    return body[begin:end] if body.startswith(_FOOT, end) else b""
+    body = match.string
+    if match["e"] == b"rows":
+        return body[match.end() : -3] if body.endswith(_FOOT) else b""
+    end = body.rfind(_REACHED, match.end())
+    return body[match.end() : end] if end >= 0 else b""
 
 
 def _with_columns(lines: Lines, match: re.Match[bytes]) -> Record:
@@ -240,25 +243,33 @@ class _Waiting:
         """Whether they are so many that they had better be taken."""
         return self._size >= BLOCK
 
-    def _read_all(self) -> Iterator[Record]:
-        return (_read(self._lines, head.string) for head in self._heads)
+    def _parts(self, begin: int, end: int) -> Iterator[tuple[int, int, Reports | None]]:
+        """Divide them into parts that can be read as columns; the reports of the others are None."""
+        texts = self._texts[begin:end]
+        reports = from_text(texts) if texts and sum(map(len, texts)) >= MANY else None
+        if reports is None and len(texts) > FEW:
+            middle = (begin + end) // 2
+            yield from self._parts(begin, middle)
+            yield from self._parts(middle, end)
+        elif texts:
+            yield begin, end, reports
 
     def taken(self) -> Iterator[Record]:
-        """Return them as records of nothing but reports: one, if they are many."""
-        reports = from_text(self._texts) if self._size >= MANY else None
-        if reports is None:
-            yield from self._read_all()
-        else:
-            jobs = [int(head["job"]) for head in self._heads]
-            first, last = self._heads[0], self._heads[-1]
-            yield {"n": int(first["n"]), "e": "rows", "t": float(last["t"]), "jobs": jobs, "reports": reports}
+        """Return them as records of nothing but reports: few, if they are many."""
+        for begin, end, reports in self._parts(0, len(self._heads)):
+            heads = self._heads[begin:end]
+            if reports is None:
+                yield from (_read(self._lines, head.string) for head in heads)
+                continue
+            number, time = int(heads[0]["n"]), float(heads[-1]["t"])
+            jobs = [int(head["job"]) for head in heads]
+            yield {"n": number, "e": "rows", "t": time, "jobs": jobs, "reports": reports}
         self._clear()
 
-    def reports(self, jobs: list[int]) -> list[Reports]:
+    def reports(self, jobs: list[int]) -> Iterator[Reports]:
         """Return their reports, and add to `jobs` whose they are."""
-        if not self._heads:
-            return []
         jobs += [int(head["job"]) for head in self._heads]
-        reports = from_text(self._texts) or from_rows([record["rows"] for record in self._read_all()])
+        for begin, end, reports in self._parts(0, len(self._heads)):
+            heads = self._heads[begin:end]
+            yield reports or from_rows([_read(self._lines, head.string)["rows"] for head in heads])
         self._clear()
-        return [reports]
