@@ -26,6 +26,7 @@ from hbsim.live.spec import Spec
 from hbsim.runner import Telling, drive
 from hbsim.runner.ends import Limits
 from hbsim.runner.real import Observer, Real
+from hbsim.runner.records import read_records
 from hbsim.runner.workers import Workers
 from hbsim.searchers import Searcher, Task, check_searcher, limit_trials, make_searcher
 from hbsim.searchers.plain import plain_options
@@ -99,13 +100,14 @@ class Study:
             place.note_environment(about)  # with the journal it is a study, which goes on as it was begun
             journal = place.create(self.spec.as_dict(), fsync)
         else:
-            journal, records = Journal.open(place.journal, fsync)
+            journal = Journal.open(place.journal, fsync)
+            records = read_records(place.journal, together=True)
             before = Spec.from_dict(next(records)["spec"], str(place.journal))
             before.check_same(self.spec)
             if before.digest != self.spec.digest:
                 text = f"{self.spec.train} has changed since the study began: its trials may not compare"
                 warnings.warn(HbsimWarning(text), stacklevel=5)
-            replay(standing, records, str(place.journal), self.telling)
+            replay(standing, records, str(place.journal), self.telling, self.spec.space.dimension)
             place.note_environment(about)
         return journal, standing
 
@@ -144,6 +146,7 @@ class Study:
             gather()
             crew.close()
         real.finish(scheduler.done)
+        journal.check()
         workers = max(crew.count, ledger.workers_seen)
         result = RunResult(place, self.spec, scheduler, ledger, standing.decisions, workers)
         result.write()
