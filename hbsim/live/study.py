@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +29,7 @@ from hbsim.runner.records import read_records
 from hbsim.runner.workers import Workers
 from hbsim.searchers import Searcher, Task, check_searcher, limit_trials, make_searcher
 from hbsim.searchers.plain import plain_options
+from hbsim.terminal import print_err
 
 __all__ = ["Interrupted", "Study"]
 
@@ -164,7 +164,7 @@ def _interrupt(real: Real) -> None:
     text = "finishing: each trial leaves at its next report and keeps its checkpoint; Ctrl-C again kills them"
     # The terminal may be gone, or in the middle of a line: what a handler raises would end the study.
     with suppress(OSError, ValueError, RuntimeError):
-        print(f"hbsim: {text}", file=sys.stderr, flush=True)
+        print_err(f"hbsim: {text}")
 
 
 def describe(function: Callable[..., object]) -> tuple[str, str | None]:

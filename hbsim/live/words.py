@@ -34,8 +34,8 @@ def amount(resource: float) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text in one line, without characters that steer a terminal."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    """Return a text in one line."""
+    return " ".join(text.split())
 
 
 def near(path: Path) -> str:
