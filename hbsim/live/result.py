@@ -197,7 +197,8 @@ class RunResult:
     def failures(self) -> pl.DataFrame:
         """Return a row a failure, in order: trial, kind, reason."""
         schema = {"trial": pl.Int64, "kind": pl.String, "reason": pl.String}
-        return pl.DataFrame(self._ledger.failures, schema=schema, orient="row")
+        rows = [(trial, kind, unicode(reason)) for trial, kind, reason in self._ledger.failures]
+        return pl.DataFrame(rows, schema=schema, orient="row")
 
     @property
     def capacity(self) -> float:
@@ -260,3 +261,8 @@ class RunResult:
             frame.write_parquet(self.folder / f"{name}.parquet")
         content = {"schema": 1, "summary": self.summary(), "rungs": self.rungs().to_dicts()}
         (self.folder / "summary.json").write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+
+
+def unicode(text: str) -> str:
+    """Return a text with halves of characters, as names of files have them, written out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -23,7 +23,6 @@ Record: TypeAlias = Mapping[str, Any]  # a journal's: JSON has no narrower type
 MOST: Final = 2**31  # columns have 32 bits
 ATTEMPTS: Final = 2**16
 MANY: Final = 1 << 12  # bytes from which on reports are worth being read as columns
-FEW: Final = 8  # records, up to which those that cannot be are not divided
 BLOCK: Final = 1 << 22  # bytes of them that are read at once
 
 _JSON_NUMBER: Final = rb"-?\d{1,20}(?:\.\d+)?(?:[eE][+-]?\d\d?)?"
@@ -38,7 +37,10 @@ _REACHED: Final = b'}]],"at":'
 
 @cache
 def _validator() -> SchemaValidator:
-    """Return what reads a line: of each kind of record its fields, and what they hold."""
+    """Return what reads a line: of each kind of record its fields, and what they hold.
+
+    Other fields are left out.
+    """
     from pydantic_core import SchemaValidator
     from pydantic_core import core_schema as cs
 
@@ -59,7 +61,7 @@ def _validator() -> SchemaValidator:
             name: cs.typed_dict_field(schema, required=False) for name, schema in (optional or {}).items()
         }
         return cs.typed_dict_schema(
-            {"e": cs.typed_dict_field(text), **needed, **others}, extra_behavior="allow"
+            {"e": cs.typed_dict_field(text), **needed, **others}, extra_behavior="ignore"
         )
 
     metrics = cs.dict_schema(text, or_null(number), strict=True)
@@ -106,8 +108,15 @@ def _validator() -> SchemaValidator:
     return SchemaValidator(cs.tagged_union_schema(kinds, discriminator="e"))
 
 
-# Half of a character: what is no Unicode, as in names of files, is written so.
-_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+# Half of a character: what is no Unicode, as in names of files. It is read as the text that stands there.
+_ESCAPES: Final = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+)
+
+
+def _whole(escape: re.Match[bytes]) -> bytes:
+    return escape[0] if escape["half"] is None else b"\\" + escape[0]
+
 
 LONGEST: Final = 80  # characters of a value that are shown
 
@@ -116,14 +125,8 @@ def _read(lines: Lines, body: bytes) -> Record:
     """Return the record of a line, if it keeps the rules."""
     from pydantic_core import ValidationError
 
-    text = body + b"}"
-    found: Record
     try:
-        if _HALF.search(body) is None:
-            found = _validator().validate_json(text)
-        else:
-            _validator().validate_json(_HALF.sub(rb"\\u003f", text))
-            found = lines.record(body)
+        found: Record = _validator().validate_json(_ESCAPES.sub(_whole, body) + b"}")
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         shown = repr(first["input"]) if len(first["loc"]) > 1 else ""
@@ -255,8 +258,9 @@ class _Waiting:
     def _parts(self, begin: int, end: int) -> Iterator[tuple[int, int, Reports | None]]:
         """Divide them into parts that can be read as columns; the reports of the others are None."""
         texts = self._texts[begin:end]
-        reports = from_text(texts) if texts and sum(map(len, texts)) >= MANY else None
-        if reports is None and len(texts) > FEW:
+        are_many = sum(map(len, texts)) >= MANY
+        reports = from_text(texts) if are_many else None
+        if reports is None and are_many and len(texts) > 1:
             middle = (begin + end) // 2
             yield from self._parts(begin, middle)
             yield from self._parts(middle, end)
