@@ -19,7 +19,9 @@ NUMBERS = st.one_of(
     st.sampled_from([0, -0.0, 1e-320, 5e-324, 1e22, 1.7976931348623157e308, 1e16, 0.1]),
 )
 NAMES = st.one_of(
-    st.sampled_from(["accuracy", "loss", 'a"b', "a,b", "}],[", '"},{', "null", "\x80", "\\", "1e5", "é", "\ud800", ""]),
+    st.sampled_from(
+        ["accuracy", "loss", 'a"b', "a,b", "}],[", '"},{', "null", "\x80", "\\", "1e5", "é", "\ud800", ""]
+    ),
     st.text(max_size=5),
 )
 
@@ -28,7 +30,9 @@ NAMES = st.one_of(
 def records(draw, names=None):
     """Return the rows of some records, all with the same metrics."""
     names = draw(st.lists(NAMES, min_size=1, max_size=4, unique=True)) if names is None else names
-    metrics = st.tuples(*(st.none() | NUMBERS for _ in names)).map(lambda values: dict(zip(names, values, strict=True)))
+    metrics = st.tuples(*(st.none() | NUMBERS for _ in names)).map(
+        lambda values: dict(zip(names, values, strict=True))
+    )
     row = st.tuples(NUMBERS, NUMBERS, NUMBERS, metrics).map(list)
     return draw(st.lists(st.lists(row, min_size=1, max_size=4), min_size=1, max_size=4))
 
@@ -64,7 +68,9 @@ def test_columns_are_those_of_the_json(rows):
 def test_a_text_that_was_changed_is_read_as_json_has_it_or_not_at_all(rows, data):
     found = b"\n".join(texts(rows))
     at = data.draw(st.integers(0, len(found) - 1))
-    put = data.draw(st.sampled_from([b"", b",", b"-", b".", b"e", b"null", b"\n", b"}", b"[", b'"', b"\x80", b"+", b"1"]))
+    put = data.draw(
+        st.sampled_from([b"", b",", b"-", b".", b"e", b"null", b"\n", b"}", b"[", b'"', b"\x80", b"+", b"1"])
+    )
     changed = found[:at] + put + found[at + data.draw(st.integers(0, 2)) :]
     columns = from_text(changed.split(b"\n"))
     if columns is None:
@@ -110,7 +116,9 @@ ENTRY = st.tuples(
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.lists(ENTRY, min_size=1, max_size=5), max_size=6), st.sampled_from([1.0, -1.0]), st.booleans())
+@given(
+    st.lists(st.lists(ENTRY, min_size=1, max_size=5), max_size=6), st.sampled_from([1.0, -1.0]), st.booleans()
+)
 def test_improvements(groups, sign, at_once):
     """Sorted by time, in the order of hearing where times are the same, each better than all before."""
     improvements = Improvements(sign)

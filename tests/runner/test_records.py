@@ -24,7 +24,9 @@ from tests.live.made import Made
 def made(request, tmp_path):
     """A study whose jobs report much between milestones, not always the same, and are heard late."""
     rng = random.Random(request.param)
-    made = Made(tmp_path / "exp", kind="promotion", max_t=900, grace_period=100, reduction_factor=3, num_trials=7)
+    made = Made(
+        tmp_path / "exp", kind="promotion", max_t=900, grace_period=100, reduction_factor=3, num_trials=7
+    )
     t = 0.0
     while not made.scheduler.done:
         t += 1.0
@@ -105,7 +107,18 @@ def _options(made):
 
 
 def _picture(ledger):
-    names = ("now", "best", "reached", "values", "bests", "lasts", "reports", "failures", "why", "workers_seen")
+    names = (
+        "now",
+        "best",
+        "reached",
+        "values",
+        "bests",
+        "lasts",
+        "reports",
+        "failures",
+        "why",
+        "workers_seen",
+    )
     frames = (ledger.jobs.frame([0] * 100), ledger.improvements.frame())
     return repr([getattr(ledger, name) for name in names]), [frame.rows() for frame in frames]
 
