@@ -149,7 +149,10 @@ class Replay:
         for place, job in enumerate(jobs):
             if job not in ledger.stays:
                 self._wrong({"n": record["n"] + place}, f"job {job} is on no worker")
-        ledger.apply(record)
+        try:
+            ledger.apply(record)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            self._wrong(record, f"{kind} does not fit what came before: {error!r}")
 
     def _check_begun(self, record: Record) -> None:
         """Check a job that begins: it is the next, and a new trial has a configuration."""
