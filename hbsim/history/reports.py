@@ -185,27 +185,25 @@ class Improvements:
         self._resources[place:end] = array("d", [resource])
         self._signed[place:end] = array("d", [signed])
 
-    def add_all(self, at: Floats, trial: int, resource: Floats, value: Floats) -> None:
-        """Take note of several reports of a trial."""
+    def add_all(self, at: Floats, trial: Floats, resource: Floats, value: Floats) -> None:
+        """Take note of several reports, in the order in which they were heard of."""
         import numpy as np
 
-        if (np.diff(at) < 0).any():
-            for entry in zip(at.tolist(), resource.tolist(), value.tolist(), strict=True):
-                self.add(entry[0], trial, *entry[1:])
-            return
-        signed = self._sign * np.where(np.isfinite(value), value, np.inf * -self._sign)
-        before = bisect_right(self._times, at[0])
+        order = np.argsort(at, kind="stable")
+        signed = np.where(np.isfinite(value), self._sign * value, -np.inf)[order]
+        before = bisect_right(self._times, at[order[0]])
         floor = self._signed[before - 1] if before else -np.inf
         best = np.maximum.accumulate(np.concatenate([[floor], signed]))
-        better = np.flatnonzero(best[1:] > best[:-1])
-        if len(better) and before == len(self._times):
-            # As usual, they were made after all others.
-            for column, entries in ((self._times, at), (self._resources, resource), (self._signed, signed)):
-                column.frombytes(np.ascontiguousarray(entries[better], dtype=np.float64).tobytes())
-            self._trials.extend([trial] * len(better))
+        better = order[best[1:] > best[:-1]]
+        if before < len(self._times):
+            for place in better.tolist():
+                self.add(float(at[place]), int(trial[place]), float(resource[place]), float(value[place]))
             return
-        for place in better.tolist():
-            self.add(float(at[place]), trial, float(resource[place]), float(value[place]))
+        # As usual, they were made after all others.
+        pairs = ((self._times, at), (self._resources, resource), (self._signed, self._sign * value))
+        for column, entries in pairs:
+            column.frombytes(entries[better].astype(np.float64).tobytes())
+        self._trials.frombytes(trial[better].astype(np.int64).tobytes())
 
     def frame(self) -> pl.DataFrame:
         """Return them by time: time, trial, resource, value."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from math import inf, isfinite, nan
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from hbsim.core.trials import VERDICTS
 from hbsim.history import JobRow, Jobs
@@ -16,15 +15,11 @@ from hbsim.history.reports import Improvements, Reports
 from hbsim.runner.capacity import Capacity
 from hbsim.runner.records import Record
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 __all__ = ["CODES", "Best", "Ledger", "Stay", "value_of"]
 
 CODES: Final = {verdict.value: code for code, verdict in enumerate(VERDICTS)}
 
 BOUNDS: Final = ("close", "resume")  # of a session
-FEW: Final = 32  # reports of a record, up to which they are taken one by one
 
 
 class Stay(JobRow):
@@ -222,42 +217,26 @@ class Ledger:
         self.improvements.add(at, stay.trial, resource, value)
 
     def _take_columns(self, stays: Sequence[Stay], reports: Reports) -> None:
-        """Take reports of several records, whose jobs are `stays`."""
-        columns = reports.at, reports.trained, reports.resource, reports.values(self.reward_attr)
-        if len(reports.at) > FEW * len(stays):
-            begin = 0
-            for stay, count in zip(stays, reports.counts, strict=True):
-                self._take_many(stay, *(column[begin : begin + count] for column in columns))
-                begin += count
-            return
-        rows = zip(*(column.tolist() for column in columns), strict=True)
-        for stay, count in zip(stays, reports.counts, strict=True):
-            for row in islice(rows, count):
-                self._report(stay, *row)
-
-    def _take_many(
-        self,
-        stay: Stay,
-        at: NDArray[Any],
-        trained: NDArray[Any],
-        resource: NDArray[Any],
-        value: NDArray[Any],
-    ) -> None:
+        """Take the reports of several records, whose jobs are `stays`."""
         import numpy as np
 
-        self._hear(stay, len(at), float(at[0] - trained[0]), float(resource[0]))
-        stay.trained, stay.resource = float(trained[-1]), float(resource[-1])
-        stay.value = float(value[-1])
+        at, resource, value = reports.at, reports.resource, reports.values(self.reward_attr)
         signed = np.where(np.isfinite(value), self._sign * value, -inf)
-        place = int(np.argmax(signed))
-        if signed[place] == -inf:
-            return
-        best = float(value[place])
-        if not signed[place] <= self._sign * stay.best:
-            stay.best = best
-        if self.best is None or signed[place] > self._sign * self.best.value:
-            self.best = Best(float(at[place]), stay.trial, float(resource[place]), best)
-        self.improvements.add_all(at, stay.trial, resource, value)
+        jobs, trials = np.repeat([[stay.job, stay.trial] for stay in stays], reports.counts, axis=0).T
+        order = np.argsort(jobs, kind="stable")
+        for mine in np.split(order, np.flatnonzero(np.diff(jobs[order])) + 1):
+            first, last = mine[0], mine[-1]
+            stay = self.stays[int(jobs[first])]
+            self._hear(stay, len(mine), float(at[first] - reports.trained[first]), float(resource[first]))
+            stay.trained, stay.resource = float(reports.trained[last]), float(resource[last])
+            stay.value = float(value[last])
+            best = mine[np.argmax(signed[mine])]
+            if not signed[best] <= self._sign * stay.best and signed[best] > -inf:
+                stay.best = float(value[best])
+        top = int(np.argmax(signed))
+        if signed[top] > (-inf if self.best is None else self._sign * self.best.value):
+            self.best = Best(float(at[top]), int(trials[top]), float(resource[top]), float(value[top]))
+        self.improvements.add_all(at, trials, resource, value)
 
     def _hear(self, stay: Stay, count: int, train_start: float, resource: float) -> None:
         """Take note of the first reports of a job, or of more."""

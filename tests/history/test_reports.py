@@ -122,14 +122,14 @@ ENTRY = st.tuples(
 def test_improvements(groups, sign, at_once):
     """Sorted by time, in the order of hearing where times are the same, each better than all before."""
     improvements = Improvements(sign)
-    heard = [(at, group[0][1], 10 * at, value) for group in groups for at, _, value in group]
+    heard = [(at, trial, 10 * at, value) for group in groups for at, trial, value in group]
     for group in groups:
         at, value = np.array([e[0] for e in group]), np.array([e[2] for e in group])
         if at_once:
-            improvements.add_all(at, group[0][1], 10 * at, value)
+            improvements.add_all(at, np.array([e[1] for e in group]), 10 * at, value)
             continue
-        for time, _, one in group:
-            improvements.add(time, group[0][1], 10 * time, one)
+        for time, trial, one in group:
+            improvements.add(time, trial, 10 * time, one)
     best, expected = -math.inf, []
     for entry in sorted(heard, key=lambda entry: entry[0]):
         if math.isfinite(entry[3]) and sign * entry[3] > best:
@@ -143,5 +143,5 @@ def test_values_that_are_no_numbers(rows):
     improvements = Improvements(1.0)
     for row in rows:
         reports = from_rows([row])
-        improvements.add_all(reports.at, 0, reports.resource, reports.values("a"))
+        improvements.add_all(reports.at, np.zeros(1), reports.resource, reports.values("a"))
     assert improvements.frame().is_empty()
