@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.test_simulator_speed import note
 from hbsim.history.journal import FSYNC, Journal, read_journal
+from hbsim.runner.records import read_reports
 
 LINES = 100_000
 SYNCED = 200  # where each append waits for the disk
@@ -39,6 +40,22 @@ def test_read(benchmark, tmp_path, how):
     assert count == 1 + LINES
 
 
+@pytest.mark.benchmark(group="journal: 100,000 reports as columns")
+@pytest.mark.parametrize("together", [1, 8, 500])
+def test_reports(benchmark, tmp_path, together):
+    path = tmp_path / "journal.jsonl"
+    rows = [record["rows"][0] for record in reports(LINES)]
+    records = [
+        {"e": "rows", "t": rows[begin][0], "job": 0, "rows": rows[begin : begin + together]}
+        for begin in range(0, LINES, together)
+    ]
+    begun = {"worker": 0, "job": 0, "trial": 0, "bracket": 0, "attempt": 0, "start": 0, "stop": 9}
+    append_all(Journal.create(path, {}, fsync="never"), [{"e": "start", "t": 0.0, **begun}, *records])
+    found, _, _ = benchmark.pedantic(read_reports, (path,), rounds=5, warmup_rounds=1)
+    note(benchmark, "report", LINES)
+    assert len(found.frame("accuracy")) == LINES
+
+
 def reports(count):
     """Return records of reports, no two alike."""
     return [
@@ -64,6 +81,5 @@ def read_all(path):
 
 def open_all(path):
     """Verify the whole file, then read it again, as a study that is resumed does."""
-    journal, records = Journal.open(path, fsync="never")
-    with journal:
-        return sum(1 for _ in records)
+    with Journal.open(path, fsync="never"):
+        return sum(1 for _ in read_journal(path))

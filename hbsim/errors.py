@@ -17,6 +17,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from hbsim.terminal import shown
+
 __all__ = [
     "ExecutorError",
     "HbsimError",
@@ -37,7 +39,10 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 class HbsimError(Exception):
-    """The root of all errors that hbsim raises on purpose."""
+    """The root of all errors that hbsim raises on purpose. Its text steers no terminal."""
+
+    def __str__(self) -> str:
+        return shown(super().__str__())
 
 
 class ParameterError(HbsimError, ValueError):
@@ -170,4 +175,7 @@ class OutputError(HbsimError, OSError):
 
 
 class HbsimWarning(UserWarning):
-    """Something was done that the user may not expect, and what it was."""
+    """Something was done that the user may not expect, and what it was. Its text steers no terminal."""
+
+    def __str__(self) -> str:
+        return shown(super().__str__())

@@ -30,7 +30,6 @@ UNITS: Final = (("d", 86400.0), ("h", 3600.0), ("min", 60.0))
 def rich_table(comparison: Comparison, width: int) -> Table:
     """Return the table for a terminal: as many of its columns as have room, at least four."""
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
     headers, lines, least, shown = _fitting(comparison, width)
@@ -40,7 +39,7 @@ def rich_table(comparison: Comparison, width: int) -> Table:
         table.add_column(headers[number], justify=justify, no_wrap=number != 1, min_width=least[number])
     for row, line in zip(comparison.rows, lines, strict=True):
         style = "bold" if row.at_time.call == "best" else None
-        table.add_row(*(escape(line[number]) for number in shown), style=style)
+        table.add_row(*(line[number] for number in shown), style=style)
     return table
 
 

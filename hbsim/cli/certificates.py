@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hbsim.cli.fields import whole
+from hbsim.terminal import print_out
 
 if TYPE_CHECKING:
     from hbsim.executors.dask.certificates import Certificates
@@ -52,7 +53,7 @@ def certificates(
         until = made.until.isoformat()
         print_json(dict(zip(("ca", "cert", "key"), paths, strict=True)) | {"until": until})
     else:
-        typer.echo(_text(made, paths, names[0] if names else "HOST"))
+        print_out(_text(made, paths, names[0] if names else "HOST"))
 
 
 def _text(made: Certificates, paths: list[str], host: str) -> str:

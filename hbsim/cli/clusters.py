@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from hbsim import terminal
+from hbsim.terminal import print_out
+
 if TYPE_CHECKING:
     from hbsim.simulation import Cluster
     from hbsim.simulation.cluster_file import ClusterFile
@@ -44,7 +47,7 @@ def clusters(
         raise ParameterError("as_toml", True, "needs the name of a cluster")
     found = [read(name) for name in (presets() if cluster is None else [cluster])]
     if as_toml:
-        typer.echo(found[0].text, nl=False)
+        print_out(found[0].text, end="")
     elif as_json:
         print_json({"clusters": [_content(one) for one in found]})
     elif cluster is None:
@@ -66,7 +69,6 @@ def _content(one: ClusterFile) -> dict[str, object]:
 
 
 def _show_all(found: list[ClusterFile]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
@@ -76,14 +78,13 @@ def _show_all(found: list[ClusterFile]) -> None:
         made = one.make()
         kinds = ", ".join(f"{kind.count} {kind.kind}" for kind in made.machines)
         table.add_row(one.source, f"{made.workers:,}", kinds or "-", _price(made), one.about.description)
-    console = Console(highlight=False)
+    console = terminal.console()
     if not console.is_terminal:
         console.width = WIDE
     console.print(table)
 
 
 def _show_one(one: ClusterFile) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -92,7 +93,7 @@ def _show_one(one: ClusterFile) -> None:
     table.add_column(overflow="fold")
     for name, text in _lines(one):
         table.add_row(name, Text(text))
-    console = Console(highlight=False)
+    console = terminal.console()
     if not console.is_terminal:
         console.width = WIDE
     console.print(table)

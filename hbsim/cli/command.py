@@ -7,7 +7,6 @@ import inspect
 import json
 import re
 import shlex
-import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from hbsim.cli.fields import Step
 from hbsim.errors import ExecutorError, HbsimError, HbsimWarning, OutputError, ParameterError
+from hbsim.terminal import print_err, shown
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -35,7 +35,7 @@ __all__ = ["Command", "Group", "command_line", "exit_code", "grouped", "say"]
 
 def say(kind: str, text: str) -> None:
     """Write one line to stderr: ``hbsim: error: ...``."""
-    print(f"hbsim: {kind}: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    print_err(f"hbsim: {kind}: {' '.join(shown(text).split())}")
 
 
 def exit_code(error: HbsimError) -> int:
@@ -132,12 +132,18 @@ def _warnings_as_lines(spelling: Mapping[str, str]) -> Iterator[None]:
     """Show each `HbsimWarning` once, as one line; other warnings as ever."""
     seen: set[str] = set()
     with warnings.catch_warnings():
-        as_ever = warnings.showwarning
         warnings.simplefilter("always", HbsimWarning)
 
-        def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: object = None,
+            line: str | None = None,
+        ) -> None:
             if not issubclass(category, HbsimWarning):
-                as_ever(message, category, *rest, **more)
+                print_err(warnings.formatwarning(message, category, filename, lineno, line), end="")
             elif str(message) not in seen:
                 seen.add(str(message))
                 say("warning", in_options(str(message), spelling))

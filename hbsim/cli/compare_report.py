@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from hbsim import terminal
 from hbsim.cli.output import versions, write_frame, write_json
 
 if TYPE_CHECKING:
@@ -18,13 +19,11 @@ WIDE: Final = 240  # columns, where stdout is no terminal
 
 def show(comparison: Comparison, out: Path | None) -> None:
     """Print the ranking on stdout, and what to know about it."""
-    from rich.console import Console
-
     from hbsim.bench.tables import captions, not_shown, rich_table
 
-    console = Console(highlight=False)
+    console = terminal.console()
     if not console.is_terminal:
-        console = Console(highlight=False, width=WIDE)
+        console = terminal.console(width=WIDE)
     console.print(rich_table(comparison, console.width))
     hidden = not_shown(comparison, console.width)
     if hidden:
@@ -33,17 +32,15 @@ def show(comparison: Comparison, out: Path | None) -> None:
             if out is None
             else f"{out / 'table.md'} and a wider terminal have"
         )
-        console.print(
-            f"not shown at this width: {', '.join(hidden)}; {where} them", style="dim", markup=False
-        )
+        console.print(f"not shown at this width: {', '.join(hidden)}; {where} them", style="dim")
     console.print()
     for text in captions(comparison):
-        console.print(text, markup=False, soft_wrap=not console.is_terminal)
+        console.print(text, soft_wrap=not console.is_terminal)
     for note in comparison.notes:
-        console.print(f"- {note}", markup=False, soft_wrap=not console.is_terminal)
+        console.print(f"- {note}", soft_wrap=not console.is_terminal)
     if out is not None:
         names = ", ".join(sorted(path.name for path in out.iterdir()))
-        console.print(f"\n{out}: {names}", markup=False, soft_wrap=True)
+        console.print(f"\n{out}: {names}", soft_wrap=True)
 
 
 def write(comparison: Comparison, request: Mapping[str, object], folder: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from hbsim import terminal
+
 if TYPE_CHECKING:
     from hbsim.surrogates import FitReport
 
@@ -20,10 +22,9 @@ WORDS: Final = {
 
 def show_fit(report: FitReport) -> None:
     """Print what the fit is made from, its held-out errors by level, and what they mean."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    console = terminal.console()
     lines = Table.grid(padding=(0, 2))
     lines.add_column(style="dim")
     lines.add_column(overflow="fold")

@@ -24,6 +24,7 @@ from hbsim.cli.surrogates_import import WithImport
 from hbsim.cli.sweep import sweep
 from hbsim.cli.validate import validate
 from hbsim.errors import nearest
+from hbsim.terminal import print_out
 
 __all__ = ["app", "main"]
 
@@ -56,7 +57,7 @@ app.command(cls=Command, short_help="Make certificates for a Dask cluster.")(cer
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"hbsim {hbsim.__version__}")
+        print_out(f"hbsim {hbsim.__version__}")
         raise typer.Exit
 
 

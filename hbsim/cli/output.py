@@ -13,9 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import typer
-
 from hbsim.errors import OutputError, ParameterError
+from hbsim.terminal import print_out
 
 if TYPE_CHECKING:
     import polars as pl
@@ -173,7 +172,7 @@ def write_json(path: Path, content: Mapping[str, object]) -> None:
 
 def print_json(content: Mapping[str, object]) -> None:
     """Print one JSON object, with ``"schema": 1`` first, on stdout."""
-    typer.echo(json.dumps(plain({"schema": 1, **content}), allow_nan=False))
+    print_out(json.dumps(plain({"schema": 1, **content}), allow_nan=False))
 
 
 def plain(content: object) -> object:

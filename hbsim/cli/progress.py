@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from hbsim import terminal
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -37,7 +39,6 @@ def progress(count: Callable[[], int], total: int | None, what: str) -> Iterator
     if not sys.stderr.isatty():
         yield
         return
-    from rich.console import Console
     from rich.live import Live
 
     begin, first = time.monotonic(), count()
@@ -46,7 +47,7 @@ def progress(count: Callable[[], int], total: int | None, what: str) -> Iterator
         seconds = time.monotonic() - begin
         return "" if seconds < QUIET else _line(count(), total, what, seconds, first)
 
-    console = Console(stderr=True)
+    console = terminal.console(stderr=True)
     with Live(console=console, get_renderable=line, refresh_per_second=4, transient=True):
         yield
 

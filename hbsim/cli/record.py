@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from hbsim.cli.command import say
+from hbsim.terminal import print_out
 
 if TYPE_CHECKING:
     from hbsim.core.types import Mode
@@ -76,7 +77,7 @@ def _say_what_there_is(out: Path, failed: int, trials: int, as_json: bool) -> No
     if as_json:
         print_json({"out": str(out), "trials": trials, "failed": failed})
     else:
-        typer.echo(f"{out}: {trials} trials" + (f", {failed} failed" if failed else ""))
+        print_out(f"{out}: {trials} trials" + (f", {failed} failed" if failed else ""))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from hbsim import terminal
 from hbsim.cli.output import versions, write_frame, write_json
 
 if TYPE_CHECKING:
@@ -85,9 +86,7 @@ def last_incumbent(result: Result, at: str) -> dict[str, object] | None:
 
 def show(result: Result, explain: list[int], folder: Path | None) -> None:
     """Print a study's facts and rungs on stdout."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    console = terminal.console()
     summary = result.summary()
     console.print(title(result, summary), style="bold", soft_wrap=True)
     console.print()
@@ -96,10 +95,10 @@ def show(result: Result, explain: list[int], folder: Path | None) -> None:
     console.print(rung_table(result))
     for trial in explain:
         console.print()
-        console.print(result.scheduler.explain(trial).text, markup=False)
+        console.print(result.scheduler.explain(trial).text)
     if folder is not None:
         names = ", ".join(sorted(path.name for path in folder.iterdir()))
-        console.print(f"\n{folder}: {names}", markup=False, soft_wrap=True)
+        console.print(f"\n{folder}: {names}", soft_wrap=True)
 
 
 def title(result: Result, summary: dict[str, object]) -> str:

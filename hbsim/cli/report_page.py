@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from hbsim import terminal
 from hbsim.cli.command import command_line, say
 from hbsim.errors import ParameterError
 
@@ -133,14 +134,13 @@ def _write_page(made: Report, out: Path) -> None:
 
 
 def _show(made: Report, written: dict[str, list[str]]) -> None:
-    from rich.console import Console
 
     from hbsim.bench.report.terminal import show
 
-    console = Console(highlight=False)
+    console = terminal.console()
     if not console.is_terminal:
-        console = Console(highlight=False, width=100)
+        console = terminal.console(width=100)
     show(made, console)
     for place, names in written.items():
         count = f" ({len(names)} files)" if len(names) > 1 else ""
-        console.print(f"{place}{count}", markup=False, soft_wrap=True)
+        console.print(f"{place}{count}", soft_wrap=True)

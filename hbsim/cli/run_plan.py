@@ -172,10 +172,10 @@ def _dask(values: Mapping[str, Any]) -> Dask:
 
 
 def _read_spec(place: StudyFolder) -> Spec:
-    from hbsim.history.journal import read_journal
     from hbsim.live.spec import Spec
+    from hbsim.runner.records import read_records
 
-    first = next(iter(read_journal(place.journal)))
+    first = next(iter(read_records(place.journal)))
     return Spec.from_dict(first["spec"], str(place.journal))
 
 

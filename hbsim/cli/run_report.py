@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from hbsim import terminal
 from hbsim.cli.report import duration, incumbent_text, last_incumbent, rung_table, title, wasted_text
 
 if TYPE_CHECKING:
@@ -77,23 +78,21 @@ def lost_for_good(result: RunResult) -> str:
 
 def show(result: RunResult, explain: Sequence[int], folder: Path) -> None:
     """Print a study's facts, rungs and failures on stdout."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    console = terminal.console()
     summary = result.summary()
-    console.print(_heading(result, summary), style="bold", soft_wrap=True, markup=False)
+    console.print(_heading(result, summary), style="bold", soft_wrap=True)
     console.print()
     console.print(_facts(result, summary))
     if len(result.rungs()) and not result.spec.until_return:
         console.print()
         console.print(rung_table(cast(Any, result)))
     for line in _failure_lines(result, folder):
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     for trial in explain:
         console.print()
-        console.print(result.scheduler.explain(trial).text, markup=False)
+        console.print(result.scheduler.explain(trial).text)
     names = ", ".join(sorted(path.name for path in folder.iterdir() if path.name != "lock"))
-    console.print(f"\n{folder}: {names}", markup=False, soft_wrap=True)
+    console.print(f"\n{folder}: {names}", soft_wrap=True)
 
 
 def _heading(result: RunResult, summary: Mapping[str, object]) -> str:

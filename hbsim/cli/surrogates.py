@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hbsim import terminal
 from hbsim.cli.command import grouped, say
 from hbsim.cli.fit_report import show_fit
 from hbsim.cli.options import FileOptions
@@ -100,7 +101,6 @@ def _content(one: Description, size: int | None) -> dict[str, object]:
 
 
 def _show_all(found: list[tuple[Description, int | None]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     levels = sorted({level for one, _ in found for level in one.levels[:-1]})
@@ -121,13 +121,12 @@ def _show_all(found: list[tuple[Description, int | None]]) -> None:
             _bytes(size),
             *(_rank(ranks[level]) if level in ranks else "" for level in levels),
         )
-    console = Console(highlight=False)
+    console = terminal.console()
     console.print(table)
     console.print("@level: Spearman's correlation of the ranks there with the final ones", style="dim")
 
 
 def _show_one(one: Description, size: int | None) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))
@@ -146,7 +145,7 @@ def _show_one(one: Description, size: int | None) -> None:
         lines[f"ranks at {level:g}"] = f"{_rank(r):>5} {'━' * round(30 * max(0.0, r if r == r else 0.0))}"
     for name, text in lines.items():
         table.add_row(name, text)
-    Console(highlight=False).print(table)
+    terminal.console().print(table)
 
 
 def _ranks(one: Description) -> list[tuple[float, float]]:

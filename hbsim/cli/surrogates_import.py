@@ -12,6 +12,7 @@ from typer.main import get_command
 
 from hbsim.cli.command import Command, in_options
 from hbsim.cli.fields import whole, word
+from hbsim.terminal import print_out
 
 if TYPE_CHECKING:
     from hbsim.core.types import Mode
@@ -138,11 +139,11 @@ def _tell(imported: Imported, out: Path, as_json: bool) -> None:
         print_json({"out": str(out), **_content(imported), "needs": list(needs)})
         return
     for name, text in _lines(imported):
-        typer.echo(f"{name:<16}{text}")
+        print_out(f"{name:<16}{text}")
     for note in imported.notes:
-        typer.echo(f"- {in_options(note, _SPELLING)}")
+        print_out(f"- {in_options(note, _SPELLING)}")
     words = " ".join(f"{option} {value}" for option, value in needs.items())
-    typer.echo(f"{out}: `{f'hbsim surrogates {shlex.quote(str(out))} {words}'.strip()}` describes it")
+    print_out(f"{out}: `{f'hbsim surrogates {shlex.quote(str(out))} {words}'.strip()}` describes it")
 
 
 def _lines(imported: Imported) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from hbsim.cli.fields import whole
 from hbsim.cli.remote_options import REMOTE, RemoteOptions
 from hbsim.cli.sweep_dry import dry
 from hbsim.errors import ParameterError
+from hbsim.terminal import print_out
 
 if TYPE_CHECKING:
     from hbsim.bench import Remote
@@ -154,8 +155,8 @@ def _tell(made: Sweep, found: Counts, error: str, out: Path, as_json: bool) -> N
         print_json({**content, "out": str(out), "files": names})
         return
     new = found.done + found.failed - found.before
-    typer.echo(f"{made.title}: {found.done:,} of {found.cells:,} cells are done; {new:,} were run now")
-    typer.echo(f"hbsim report {out} --out report.html")
+    print_out(f"{made.title}: {found.done:,} of {found.cells:,} cells are done; {new:,} were run now")
+    print_out(f"hbsim report {out} --out report.html")
 
 
 def _first_error(made: Sweep, store: Store) -> str:

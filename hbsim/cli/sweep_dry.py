@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from hbsim.cli.command import say
+from hbsim.terminal import print_out
 
 if TYPE_CHECKING:
     from hbsim.bench.sweep import Estimate, Sweep
@@ -58,23 +59,23 @@ def _print(
 ) -> None:
     grid = made.grid
     of = f"{_many(len(grid.variants), 'variant')} on {_many(len(grid.tasks), 'task')}"
-    typer.echo(f"{made.title}: {_many(len(grid.studies), 'cell')}: {of}")
+    print_out(f"{made.title}: {_many(len(grid.studies), 'cell')}: {of}")
     if done:
-        typer.echo(f"{done:,} {_are(done)} finished")
+        print_out(f"{done:,} {_are(done)} finished")
     if failed:
         again = "to be run again" if is_retrying else "--retry-failed runs them again"
-        typer.echo(f"{failed:,} failed before: {again}")
+        print_out(f"{failed:,} failed before: {again}")
     shared = len(grid.studies) - len(grid.different)
     if shared:
-        typer.echo(f"{shared:,} have the same inputs as others, and share their studies")
+        print_out(f"{shared:,} have the same inputs as others, and share their studies")
     if found.known:
         each = f"one takes {found.least:.2g} to {found.most:.2g} s, as {found.known} show"
         about = f"about {_about(found.on(jobs))} on {_many(jobs, 'process')}"
-        typer.echo(f"{found.studies:,} {_are(found.studies)} to be run: {about} ({each})")
+        print_out(f"{found.studies:,} {_are(found.studies)} to be run: {about} ({each})")
     elif not found.studies:
-        typer.echo("nothing is left to be run")
+        print_out("nothing is left to be run")
     if found.studies and not found.failures:
-        typer.echo(command)
+        print_out(command)
 
 
 def _problem(found: Estimate, at: int) -> str:

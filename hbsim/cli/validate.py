@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from hbsim import terminal
+
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
@@ -67,22 +69,21 @@ def _print_json(validation: Validation, command: str, out: Path | None) -> None:
 
 
 def _show(validation: Validation, out: Path | None) -> None:
-    from rich.console import Console
 
     from hbsim.validation.document import cluster_call, order_lines, tables
 
-    console = Console(highlight=False)
+    console = terminal.console()
     if not console.is_terminal:
         console.width = WIDE
     for line in order_lines(validation):
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     for table in tables(validation):
-        console.print(f"\n{table.title}", style="bold", markup=False)
+        console.print(f"\n{table.title}", style="bold")
         console.print(_rich(table))
-    console.print(f"\n{cluster_call(validation)}", markup=False, soft_wrap=True)
+    console.print(f"\n{cluster_call(validation)}", soft_wrap=True)
     if out is not None:
         names = ", ".join(sorted(path.name for path in out.iterdir()))
-        console.print(f"\n{out}: {names}", markup=False, soft_wrap=True)
+        console.print(f"\n{out}: {names}", soft_wrap=True)
 
 
 def _rich(table: Table) -> RichTable:

@@ -15,12 +15,12 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Self
 
 from hbsim.errors import OutputError, ParameterError
 from hbsim.history.lines import BUFFER, VERSION, Lines, Record, encode, read_journal
+from hbsim.history.lock import Held, busy, holder, is_at
 
 __all__ = ["FSYNC", "VERSION", "Journal", "Record", "read_journal"]
 
@@ -40,7 +40,7 @@ _ADVICE: Final = {
 class Journal:
     """A journal that is written to; made by `create` or `open`.
 
-    Not for several threads or processes: hold a `StudyLock` on the study's folder.
+    Not for several threads. The file is locked: no other process can open it to write.
 
     Attributes
     ----------
@@ -50,10 +50,11 @@ class Journal:
         Lines in it; the number of the next one.
     """
 
-    def __init__(self, path: str, fd: int, fsync: str, clock: Callable[[], float]) -> None:
+    def __init__(self, path: str, held: Held, fsync: str, clock: Callable[[], float]) -> None:
         self.path = path
         self.count = 0
-        self._fd = fd
+        self._held = held
+        self._place = os.path.abspath(path)
         self._end = 0  # bytes of whole lines
         self._fsync = fsync
         self._clock = clock
@@ -89,19 +90,20 @@ class Journal:
         ParameterError
             If `fsync` is none of these, or `spec` is not plain JSON.
         OutputError
-            If the file exists or cannot be written. No file is left behind then.
+            If the file exists or cannot be written. No file of ours is left behind then.
         """
         _check_policy(fsync)
         path = os.fspath(path)
         header = {"e": "study", "version": VERSION, "spec": spec}
-        journal = cls(path, _open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL), fsync, clock)
+        held = _open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        journal = cls(path, held, fsync, clock)
         try:
             journal.append(header)
             if fsync != "never":
                 journal._sync()
                 _sync_folder(path)
         except BaseException as error:
-            os.close(journal._fd)
+            held.close()
             os.unlink(path)
             _explain(path, error)
             raise
@@ -113,17 +115,11 @@ class Journal:
         path: str | os.PathLike[str],
         fsync: str = "second",
         clock: Callable[[], float] = time.monotonic,
-    ) -> tuple[Self, Iterator[Record]]:
+    ) -> Self:
         """Open a journal to go on with it. Parameters are those of `create`.
 
-        The whole file is verified first; a last line that was cut short is cut off.
-
-        Returns
-        -------
-        journal : Journal
-            `append` goes on where it ended.
-        records : iterator of dict
-            The records that were there when it was opened, as of `read_journal`; for one pass.
+        The whole file is verified first; a last line that was cut short is cut off. `append` goes on where it
+        ended.
 
         Raises
         ------
@@ -132,7 +128,7 @@ class Journal:
         JournalError
             At the first line that is not whole, and for a study that never began. The file is not changed.
         OutputError
-            If the file cannot be opened for reading and writing.
+            If the file cannot be opened for reading and writing, or another process has it open to write.
 
         Warns
         -----
@@ -141,22 +137,22 @@ class Journal:
         """
         _check_policy(fsync)
         path = os.fspath(path)
-        fd = _open(path, os.O_RDWR)
+        held = _open(path, os.O_RDWR)
+        journal = cls(path, held, fsync, clock)
         try:
-            with open(fd, "rb", buffering=BUFFER, closefd=False) as file:
+            with open(held.fd, "rb", buffering=BUFFER, closefd=False) as file:
                 lines = Lines(file, path)
                 for _ in lines:
                     pass
-            journal = cls(path, fd, fsync, clock)
             journal.count, journal._end = lines.count, lines.end
             if lines.cut:
-                os.ftruncate(fd, lines.end)
+                os.ftruncate(held.fd, lines.end)
             lines.warn()
         except BaseException as error:
-            os.close(fd)
+            held.close()
             _explain(path, error)
             raise
-        return journal, islice(read_journal(path), lines.count)
+        return journal
 
     def append(self, record: Mapping[str, Any]) -> int:
         """Write a record; when this returns, a crash of the process cannot lose it.
@@ -199,15 +195,41 @@ class Journal:
         return number
 
     def tick(self) -> None:
-        """Sync what the policy "second" owes the disk, when nothing is appended for a while.
+        """Look after the file, a few times a second: see that it is in its place, and sync what is due.
+
+        The policy "second" owes something to the disk when nothing is appended for a while.
 
         Raises
         ------
         OutputError
-            If the disk fails. The journal then takes no more records.
+            If the disk fails; the journal then takes no more records. Or if the file was removed, moved,
+            replaced, or written to by others.
         """
+        self.check()
         if self._dirty and self._fsync == "second" and self._clock() - self._synced >= SECOND:
             self._sync_or_explain()
+
+    def check(self) -> None:
+        """Check that the file is where it was, and as this process left it.
+
+        Raises
+        ------
+        OutputError
+            It is not: who goes on would write into nothing, or into what is damaged.
+        """
+        self._check_usable()
+        if not is_at(self._fd, self._place):
+            problem = "was removed, moved or replaced while the study ran, which ends here; where its folder "
+            raise OutputError(
+                self.path, f"{problem}is now, or once the file is back, the study can be resumed"
+            )
+        if os.fstat(self._fd).st_size != self._end:
+            problem = "was changed by another program while the study ran, which ends here"
+            raise OutputError(self.path, f"{problem}; look at its last lines before the study is resumed")
+
+    @property
+    def _fd(self) -> int:
+        return self._held.fd
 
     def _sync_or_explain(self) -> None:
         self._check_usable()
@@ -231,8 +253,7 @@ class Journal:
             if self._dirty and self._fsync != "never" and not self._broken:
                 self._sync_or_explain()
         finally:
-            fd, self._fd = self._fd, -1
-            os.close(fd)
+            self._held.close()
 
     def __enter__(self) -> Self:
         return self
@@ -268,11 +289,18 @@ def _check_policy(fsync: str) -> None:
         raise ParameterError("fsync", fsync, f"has to be one of {', '.join(FSYNC)}")
 
 
-def _open(path: str, flags: int) -> int:
-    """Open for appending; no program that is started inherits it."""
+def _open(path: str, flags: int) -> Held:
+    """Open for appending, and lock; no program that is started inherits it."""
+    fd = -1
     try:
-        return os.open(path, flags | os.O_APPEND | os.O_CLOEXEC, 0o666)
-    except OSError as error:
+        fd = os.open(path, flags | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        return Held(fd)
+    except BaseException as error:
+        who = holder(fd) if isinstance(error, BlockingIOError) else ""
+        if fd >= 0:
+            os.close(fd)
+        if who:
+            raise OutputError(path, busy(who)) from None
         _explain(path, error)
         raise
 

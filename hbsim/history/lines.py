@@ -8,18 +8,19 @@ import re
 import shlex
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, BinaryIO, Final, TypeAlias
 from zlib import crc32
 
 from hbsim.errors import HbsimWarning, JournalError, OutputError, ParameterError
 
-__all__ = ["VERSION", "Lines", "Record", "encode", "read_journal"]
+__all__ = ["VERSION", "Lines", "Record", "encode", "opened", "read_journal"]
 
 Record: TypeAlias = dict[str, Any]
 
 VERSION: Final = 1
 BUFFER: Final = 1 << 20  # bytes read at once
-TAIL: Final = len(',"crc":"01234567"}\n')
+_CRC: Final = b',"crc":"%08x"}\n'
+TAIL: Final = len(_CRC % 0)
 _TAIL: Final = re.compile(rb',"crc":"([0-9a-f]{8})"}\n')
 
 
@@ -50,7 +51,7 @@ def encode(number: int, record: Mapping[str, Any]) -> bytes:
     except (TypeError, ValueError, RecursionError):
         raise _not_json(record) from None
     body = b'{"n":%d,%b' % (number, text[1:-1].encode("ascii"))
-    return b'%b,"crc":"%08x"}\n' % (body, crc32(body))
+    return body + _CRC % crc32(body)
 
 
 def _not_json(record: Mapping[str, Any]) -> ParameterError:
@@ -101,8 +102,8 @@ class Lines:
     def __iter__(self) -> Iterator[bytes]:
         for line in self._file:
             body = line[:-TAIL]
-            whole = line[-TAIL:] == b',"crc":"%08x"}\n' % crc32(body)
-            if not (whole and line.startswith(b'{"n":%d,' % self.count)):
+            # The number and the checksum are what they have to be.
+            if not (line.startswith(b'{"n":%d,' % self.count) and line.endswith(_CRC % crc32(body))):
                 if line.endswith(b"\n"):
                     raise self.damaged(_diagnosis(line, self.count))
                 self.cut = len(line)
@@ -136,6 +137,11 @@ class Lines:
             command = f"truncate -s {self.end} {shlex.quote(self._path)}"
             advice = f"to go on without this line and all that follow, cut the file before it: {command}"
         return JournalError(self._path, self.count + 1, f"damaged at byte {self.end}: {problem}; {advice}")
+
+    def odd(self, number: int, problem: str) -> JournalError:
+        """Return the error for line `number` (from 0), which is whole and says what cannot be."""
+        text = f"{problem}; the journal was made with another version, or changed by hand"
+        return JournalError(self._path, number + 1, text)
 
     def warn(self) -> None:
         """Warn if a last line was left out."""
@@ -199,14 +205,23 @@ def read_journal(path: str | os.PathLike[str]) -> Iterator[Record]:
     HbsimWarning
         If the last line was cut short; it is left out.
     """
-    path = os.fspath(path)
-    try:
-        file = open(path, "rb", buffering=BUFFER)  # noqa: SIM115, closed below
-    except OSError as error:
-        problem = f"no journal that can be read ({error.strerror}); start the study first"
-        raise OutputError(path, problem) from error
-    with file:
-        lines = Lines(file, path)
+    with opened(path) as file:
+        lines = Lines(file, os.fspath(path))
         for body in lines:
             yield lines.record(body)
     lines.warn()
+
+
+def opened(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a journal for reading.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be read.
+    """
+    try:
+        return open(path, "rb", buffering=BUFFER)
+    except OSError as error:
+        problem = f"no journal that can be read ({error.strerror}); start the study first"
+        raise OutputError(os.fspath(path), problem) from error

@@ -1,68 +1,105 @@
-"""The lock of a study's folder: one process at a time. For POSIX systems."""
+"""Locks on what a process writes: one at a time, as long as it lives. For POSIX systems."""
 
 from __future__ import annotations
 
-import json
 import os
+from contextlib import suppress
 from typing import Final, Self
+from weakref import WeakSet
 
 from hbsim.errors import OutputError
 
-__all__ = ["StudyLock"]
+__all__ = ["Held", "StudyLock"]
 
-NAME: Final = "lock"
+NAME: Final = "lock"  # where a file system locks no folders
+
+
+class Held:
+    """An open file with a lock on it, which the system releases when this process ends, however it ends.
+
+    No program that is started inherits it, and a forked process gives it back at once.
+
+    Parameters
+    ----------
+    fd : int
+        The descriptor.
+
+    Attributes
+    ----------
+    fd : int
+        The same; -1 once it is closed.
+
+    Raises
+    ------
+    BlockingIOError
+        Another holds it.
+    OSError
+        The file system has no such locks.
+    """
+
+    __slots__ = ("__weakref__", "fd")
+
+    def __init__(self, fd: int) -> None:
+        import fcntl  # not on Windows, where hbsim only simulates
+
+        self.fd = fd
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _all.add(self)
+
+    def close(self) -> None:
+        """Release it, and close the file. May be called twice."""
+        if self.fd < 0:
+            return
+        import fcntl
+
+        fd, self.fd = self.fd, -1
+        try:
+            fcntl.flock(fd, fcntl.LOCK_UN)  # also for copies of it
+        finally:
+            os.close(fd)
+
+    def _leave_to_parent(self) -> None:
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)  # without releasing it: it is the parent's
+
+
+_all: Final[WeakSet[Held]] = WeakSet()
+
+
+def _forked() -> None:
+    for held in list(_all):
+        held._leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 class StudyLock:
     """Keeps a second process, or a second study of this one, out of a study's folder.
 
-    The system releases it when the process ends, however it ends. The file stays; only the lock on it counts.
+    The folder itself is locked: nothing in it can be removed to get in. On file systems that lock files
+    only, as NFS, it is a file ``lock`` in it; the journal has a lock of its own, too.
 
     Parameters
     ----------
     folder : str or path
         The study's; it exists.
 
-    Attributes
-    ----------
-    path : str
-        The file in the folder; it holds ``pid`` and ``host`` of its holder, as JSON.
-
     Raises
     ------
     OutputError
-        If another holds it, named by process and host; or if the file cannot be written.
-
-    Notes
-    -----
-    A process that the holder forks, without starting another program, keeps the lock as long as it lives,
-    unless the holder closes it first.
+        If another holds it, named as far as it is known; or if the folder cannot be locked.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.path = os.path.join(folder, NAME)
-        try:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise OutputError(self.path, f"{error.strerror}; check the folder and its permissions") from error
-        try:
-            self._acquire()
-        except BaseException:
-            os.close(self._fd)
-            raise
+        self._folder = os.fspath(folder)
+        self._held = self._acquire()
 
     def close(self) -> None:
         """Release it. May be called twice."""
-        if self._fd < 0:
-            return
-        import fcntl
-
-        fd, self._fd = self._fd, -1
-        try:
-            os.ftruncate(fd, 0)
-            fcntl.flock(fd, fcntl.LOCK_UN)  # also for copies of it that forked processes hold
-        finally:
-            os.close(fd)
+        self._held.close()
 
     def __enter__(self) -> Self:
         return self
@@ -70,23 +107,67 @@ class StudyLock:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _acquire(self) -> None:
-        import fcntl  # not on Windows, where hbsim only simulates
+    def _acquire(self) -> Held:
+        while True:
+            fd = self._open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                held = Held(fd)
+            except BlockingIOError:
+                who = holder(fd)
+                os.close(fd)
+                raise OutputError(self._folder, busy(who)) from None
+            except OSError:
+                os.close(fd)
+                return self._lock_file()
+            if is_at(fd, self._folder):
+                return held
+            held.close()  # it was moved meanwhile
 
+    def _lock_file(self) -> Held:
+        fd = self._open(os.path.join(self._folder, NAME), os.O_RDWR | os.O_CREAT)
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(self._fd, 0)
-            os.write(self._fd, json.dumps({"pid": os.getpid(), "host": os.uname().nodename}).encode())
+            held = Held(fd)
+            os.ftruncate(fd, 0)
+            os.write(fd, f"process {os.getpid()} on {os.uname().nodename}".encode())
+            return held
         except BlockingIOError:
-            raise OutputError(self.path, self._held()) from None
+            who = os.pread(fd, 200, 0).decode("utf-8", "replace")  # empty where it was just taken
+            os.close(fd)
+            raise OutputError(self._folder, busy(who or "another process")) from None
         except OSError as error:
+            os.close(fd)
             problem = f"cannot be locked ({error.strerror}); use a folder on a local disk with free space"
-            raise OutputError(self.path, problem) from error
+            raise OutputError(self._folder, problem) from error
 
-    def _held(self) -> str:
+    def _open(self, path: str, flags: int) -> int:
         try:
-            holder = json.loads(os.pread(self._fd, 4096, 0))
-            who = f"process {holder['pid']} on {holder['host']}"
-        except (ValueError, TypeError, KeyError):  # it was just taken, or is just given back
-            who = "another process"
-        return f"the study is being run by {who}; wait until it has ended, or end it"
+            return os.open(path, flags | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise OutputError(path, f"{error.strerror}; check the folder and its permissions") from error
+
+
+def busy(who: str) -> str:
+    """Say who keeps others out, and what to do."""
+    return f"the study is being run by {who}; wait until it has ended, or end it"
+
+
+def holder(fd: int) -> str:
+    """Say who holds the lock on an open file: ``"process 123"``, as far as this system tells."""
+    status = os.fstat(fd)
+    file = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    with suppress(OSError, ValueError), open("/proc/locks", encoding="ascii", errors="replace") as locks:
+        for line in locks:
+            words = line.split()
+            if words[1:2] == ["FLOCK"] and file in words and int(words[4]) > 0:
+                return f"process {words[4]}"
+    return "another process"
+
+
+def is_at(fd: int, path: str) -> bool:
+    """Whether an open file is the one that a path names now."""
+    try:
+        there = os.stat(path)
+    except OSError:
+        return False
+    here = os.fstat(fd)
+    return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)

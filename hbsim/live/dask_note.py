@@ -12,8 +12,8 @@ from hbsim.core.scheduler import Scheduler
 from hbsim.errors import HbsimWarning, OutputError
 from hbsim.executors import checkpoint
 from hbsim.executors.local import trial_folder
-from hbsim.history.journal import read_journal
 from hbsim.live.folder import DASK, StudyFolder
+from hbsim.runner.records import read_records
 
 __all__ = ["DaskNote"]
 
@@ -91,7 +91,7 @@ class DaskNote:
         open_ = [trial for trial, status in statuses if status in ("running", "paused")]
         away = [trial for trial in open_ if not self._is_here(trial)]
         if away:
-            saved = _savers(read_journal(self._place.journal))
+            saved = _savers(read_records(self._place.journal))
             away = [trial for trial in away if trial in saved]
         if away:
             text = f"{len(away)} of {len(open_)} trials that can go on have no checkpoint in this folder: "

@@ -34,7 +34,6 @@ class StudyFolder:
         journal.jsonl      every event and every answer: the truth
         study.json         what the study is
         environment.json   versions, git revision, hardware, of each time it was run
-        lock               keeps a second process out
         dask.json          how the hosts of a Dask cluster know it, once it has run on one
         trials/000012/     log.txt, checkpoint/, files/
         earlier-1/         what was in the folder when the study began, of an earlier one
@@ -50,6 +49,7 @@ class StudyFolder:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(os.path.abspath(Path(path).expanduser()))
         self.journal = self.path / JOURNAL
+        self._begun = False
         self.trials = self.path / "trials"
 
     @property
@@ -86,7 +86,7 @@ class StudyFolder:
             try:
                 yield
             except BaseException:
-                if not self.holds_study:
+                if not (self._begun or self.holds_study):
                     self._withdraw(there)
                 raise
 
@@ -127,6 +127,7 @@ class StudyFolder:
     def create(self, spec: Mapping[str, object], fsync: str) -> Journal:
         """Begin a study's journal."""
         journal = Journal.create(self.journal, dict(spec), fsync)
+        self._begun = True
         self.write("study.json", {"schema": 1, **spec})
         return journal
 

@@ -14,7 +14,8 @@ from hbsim.live.load import Standing
 from hbsim.live.spec import Spec
 from hbsim.live.team import Team
 from hbsim.live.words import amount, hms, number, plain, span
-from hbsim.runner.ledger import Record, Stay
+from hbsim.runner.ledger import Stay
+from hbsim.runner.records import Record
 
 __all__ = ["WAITING", "Glance", "Mishap"]
 

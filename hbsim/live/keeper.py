@@ -13,7 +13,8 @@ from hbsim.core.scheduler import Scheduler
 from hbsim.errors import OutputError, ParameterError
 from hbsim.executors import checkpoint
 from hbsim.executors.local import trial_folder
-from hbsim.runner.ledger import Ledger, Record
+from hbsim.runner.ledger import Ledger
+from hbsim.runner.records import Record
 
 __all__ = ["KEEP", "Keeper"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Collection
 from typing import Final
@@ -10,7 +9,8 @@ from typing import Final
 from hbsim.executors.local import trial_folder
 from hbsim.live.glance import WAITING, Glance, Mishap
 from hbsim.live.words import hms, near, number
-from hbsim.runner.ledger import Record
+from hbsim.runner.records import Record
+from hbsim.terminal import print_err
 
 __all__ = ["PlainLines"]
 
@@ -134,6 +134,6 @@ class PlainLines:
         if self._off:
             return
         try:
-            print(f"[{hms(self._glance.elapsed)}] {line}", file=sys.stderr, flush=True)
+            print_err(f"[{hms(self._glance.elapsed)}] {line}")
         except (OSError, ValueError):
             self._off = True  # nobody reads it: the study goes on

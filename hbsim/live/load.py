@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hbsim.history import Decisions
-from hbsim.history.journal import read_journal
 from hbsim.live.folder import StudyFolder
 from hbsim.live.spec import Spec
 from hbsim.runner import Telling, drive
-from hbsim.runner.ledger import Ledger, Record
+from hbsim.runner.ledger import Ledger
+from hbsim.runner.records import Record, read_records
 from hbsim.runner.replay import Replay
 
 if TYPE_CHECKING:
@@ -37,18 +37,25 @@ def stand(spec: Spec, scheduler: Scheduler) -> Standing:
     return Standing(scheduler, ledger, Decisions())
 
 
-def replay(standing: Standing, records: Iterable[Record], path: str, telling: Telling | None = None) -> None:
+def replay(
+    standing: Standing,
+    records: Iterable[Record],
+    path: str,
+    telling: Telling | None = None,
+    dimension: int | None = None,
+) -> None:
     """Bring a new study to where its journal's records leave it.
 
     The scheduler must answer as it did. The searcher is not asked for anything: it is given the
-    configurations that it suggested, and told what was observed.
+    configurations that it suggested, and told what was observed. `dimension` says how many numbers each has.
 
     Raises
     ------
     JournalError
         The scheduler answers something else; names the line.
     """
-    executor = Replay(records, standing.ledger, path, None if telling is None else telling.searcher)
+    searcher = None if telling is None else telling.searcher
+    executor = Replay(records, standing.ledger, path, standing.scheduler, searcher, dimension)
     drive(standing.scheduler, executor, standing.decisions, telling)
 
 
@@ -76,9 +83,9 @@ def load(folder: Path | str) -> RunResult:
 
     place = StudyFolder(folder)
     place.check(resume=True)
-    records = read_journal(place.journal)
+    records = read_records(place.journal, together=True)
     spec = Spec.from_dict(next(records)["spec"], str(place.journal))
     standing = stand(spec, spec.make_scheduler())
-    replay(standing, records, str(place.journal))
+    replay(standing, records, str(place.journal), dimension=spec.space.dimension)
     workers = max(1, standing.ledger.workers_seen)
     return RunResult(place, spec, standing.scheduler, standing.ledger, standing.decisions, workers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -13,10 +12,10 @@ import polars as pl
 from hbsim.errors import ParameterError
 from hbsim.history import Decisions, summaries
 from hbsim.history.columns import numbers
-from hbsim.history.journal import read_journal
 from hbsim.live.folder import StudyFolder
 from hbsim.live.spec import Spec
-from hbsim.runner.ledger import Ledger, value_of
+from hbsim.runner.ledger import Ledger
+from hbsim.runner.records import read_records, read_reports
 
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
@@ -87,28 +86,10 @@ class RunResult:
         Columns: job, trial, time (study seconds), trained (seconds of training in this job until then),
         resource, value (null where it is no number), and a struct `metrics` of all that was reported.
         """
-        columns: dict[str, list[Any]] = {
-            n: [] for n in ("job", "trial", "time", "trained", "resource", "metrics")
-        }
-        for job, trial, row in self._rows():
-            for name, value in zip(columns, (job, trial, *row), strict=True):
-                columns[name].append(value)
-        metrics = columns.pop("metrics")
-        names = list(dict.fromkeys(name for row in metrics for name in row)) or [self.spec.reward_attr]
-        values = [value_of(row, self.spec.reward_attr) for row in metrics]
-        fields = {name: pl.Series([row.get(name) for row in metrics], dtype=pl.Float64) for name in names}
-        struct = pl.DataFrame(fields).to_struct("metrics")
-        whole = {"job": pl.Int64, "trial": pl.Int64}
-        frame = pl.DataFrame(columns, schema={n: whole.get(n, pl.Float64) for n in columns})
-        return frame.with_columns(value=numbers(values), metrics=struct)
-
-    def _rows(self) -> Iterator[tuple[int, int, Sequence[Any]]]:
-        trials: dict[int, int] = {}
-        for record in read_journal(self._journal):
-            if "trial" in record:
-                trials[record["job"]] = record["trial"]
-            for row in record.get("rows", ()):
-                yield record["job"], trials[record["job"]], row
+        reports, jobs, trials = read_reports(self._journal)
+        who = {"job": np.array(jobs, dtype=np.int64), "trial": np.array(trials, dtype=np.int64)}
+        whose = pl.DataFrame({name: np.repeat(column, reports.counts) for name, column in who.items()})
+        return whose.hstack(reports.frame(self.spec.reward_attr))
 
     @cached_property
     def hosts(self) -> pl.DataFrame:
@@ -119,7 +100,7 @@ class RunResult:
         """
         stays: list[dict[str, Any]] = []
         open_: dict[int, dict[str, Any]] = {}
-        for record in read_journal(self._journal):
+        for record in read_records(self._journal, together=True):
             kind, time = record["e"], record.get("t")
             ended = [record["worker"]] if kind in ("open", "shut") else list(open_) if kind in ENDS else []
             for worker in ended:
@@ -139,12 +120,12 @@ class RunResult:
         and final (of all reports), trained_seconds; then reached, the last resource reported.
         """
         frame = summaries.trials(self.scheduler, self._ledger.jobs, self.decisions)
-        value = pl.col("value").filter(pl.col("value").is_finite())
-        best = value.max() if self.scheduler.mode == "max" else value.min()
-        last = self.reports.group_by("trial").agg(
-            best=best, final=pl.col("value").last(), reached=pl.col("resource").last()
+        columns = dict(zip(("final", "best", "reached"), self._ledger.reported(), strict=True))
+        trials = range(len(frame))
+        frame = frame.with_columns(
+            numbers([found.get(trial, math.nan) for trial in trials]).alias(name)
+            for name, found in columns.items()
         )
-        frame = frame.drop("best", "final").join(last, on="trial", how="left", maintain_order="left")
         names = ("trial", "bracket", "status", "resource", "best", "final", "trained_seconds", "reached")
         return frame.select(names)
 
@@ -207,11 +188,7 @@ class RunResult:
         if at == "max_t":
             rows, levels = self._decisions.rows(), self.scheduler.levels
             return summaries.incumbent(rows, levels, self.scheduler.mode, at_max=True)
-        rows_ = self.reports.filter(pl.col("value").is_finite()).sort("time", maintain_order=True)
-        signed = rows_["value"].to_numpy() * (1.0 if self.scheduler.mode == "max" else -1.0)
-        best = np.maximum.accumulate(signed) if len(signed) else signed
-        better = np.diff(best, prepend=-np.inf) > 0
-        return rows_.filter(pl.Series(better, dtype=pl.Boolean)).select("time", "trial", "resource", "value")
+        return self._ledger.improvements.frame()
 
     def rungs(self) -> pl.DataFrame:
         """Return counts by bracket and level; columns as `hbsim.Result.rungs`."""
@@ -220,7 +197,8 @@ class RunResult:
     def failures(self) -> pl.DataFrame:
         """Return a row a failure, in order: trial, kind, reason."""
         schema = {"trial": pl.Int64, "kind": pl.String, "reason": pl.String}
-        return pl.DataFrame(self._ledger.failures, schema=schema, orient="row")
+        rows = [(trial, kind, unicode(reason)) for trial, kind, reason in self._ledger.failures]
+        return pl.DataFrame(rows, schema=schema, orient="row")
 
     @property
     def capacity(self) -> float:
@@ -264,14 +242,16 @@ class RunResult:
         }
 
     def write(self) -> None:
-        """Write the columns as Parquet files and the summary into the study's folder."""
+        """Write the columns as Parquet files and the summary into the study's folder.
+
+        The reports are in the journal, and not written once more: there may be millions.
+        """
         import json
 
         frames = {
             "jobs": self.jobs,
             "trials": self.trials,
             "decisions": self.decisions,
-            "reports": self.reports,
             "configurations": self.configurations,
             "incumbent": self.incumbent(),
         }
@@ -281,3 +261,8 @@ class RunResult:
             frame.write_parquet(self.folder / f"{name}.parquet")
         content = {"schema": 1, "summary": self.summary(), "rungs": self.rungs().to_dicts()}
         (self.folder / "summary.json").write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+
+
+def unicode(text: str) -> str:
+    """Return a text with halves of characters, as names of files have them, written out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -17,6 +17,7 @@ from hbsim.live.glance import Glance
 from hbsim.live.load import Standing
 from hbsim.live.spec import Spec
 from hbsim.runner.real import Observer
+from hbsim.terminal import print_err
 
 __all__ = ["PROGRESS", "VISUALIZERS", "check_shown", "shown", "teller"]
 
@@ -92,7 +93,7 @@ def teller(progress: str) -> Callable[[str], None]:
     def tell(text: str) -> None:
         # stderr may be closed, or no one's.
         with suppress(OSError, ValueError):
-            print(f"hbsim: {text}", file=sys.stderr, flush=True)
+            print_err(f"hbsim: {text}")
 
     def tell_nobody(text: str) -> None:
         """Keep quiet."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from hbsim.core.factory import make_scheduler
@@ -12,9 +13,41 @@ from hbsim.core.space import Space
 from hbsim.errors import JournalError, ParameterError
 
 if TYPE_CHECKING:
+    from pydantic_core import SchemaValidator
+
     from hbsim.core.scheduler import Scheduler
 
 __all__ = ["Spec"]
+
+LATER: Final = ("constants", "search_options", "limit", "study")  # fields that older journals do not have
+
+
+@cache
+def _validator() -> SchemaValidator:
+    """Return what checks the types of a description's fields."""
+    from pydantic_core import SchemaValidator
+    from pydantic_core import core_schema as cs
+
+    text, whole = cs.str_schema(strict=True, min_length=1), cs.int_schema(strict=True, ge=0)
+    table = cs.dict_schema(text, cs.any_schema(), strict=True)
+    kinds: dict[str, cs.CoreSchema] = {
+        "train": text,
+        "sha256": cs.nullable_schema(text),
+        "space": cs.any_schema(),
+        "scheduler": table,
+        "seed": whole,
+        "searcher": text,
+        "time_attr": text,
+        "reward_attr": text,
+        "until_return": cs.bool_schema(strict=True),
+        "constants": table,
+        "search_options": table,
+        "limit": cs.nullable_schema(cs.int_schema(strict=True, ge=1)),
+        "study": cs.str_schema(strict=True),
+    }
+    fields = {name: cs.typed_dict_field(kind, required=name not in LATER) for name, kind in kinds.items()}
+    return SchemaValidator(cs.typed_dict_schema(fields))
+
 
 # What has to be the same when a study goes on, and how people know it.
 SAME: Final = (
@@ -71,7 +104,7 @@ class Spec:
     time_attr: str
     reward_attr: str
     until_return: bool
-    constants: Mapping[str, object]
+    constants: Mapping[str, object] = field(default_factory=dict)
     search_options: Mapping[str, object] = field(default_factory=dict)
     limit: int | None = None
     study: str = ""
@@ -103,18 +136,21 @@ class Spec:
         JournalError
             It is none; `path` is the journal's file.
         """
+        from pydantic_core import ValidationError
+
         try:
-            space = Space.from_json(data["space"])
-            names = ("scheduler", "seed", "searcher", "time_attr", "reward_attr", "until_return")
-            values = {name: data[name] for name in names}
+            values = _validator().validate_python(data)
+            digest, space = values.pop("sha256"), Space.from_json(values.pop("space"))
             values["scheduler"] = completed(values["scheduler"])
-            constants = data.get("constants", {})
-            values["search_options"] = data.get("search_options", {})
-            values["limit"] = data.get("limit")
-            values["study"] = data.get("study", "")  # journals of earlier versions have none
-            return cls(train=data["train"], digest=data["sha256"], space=space, constants=constants, **values)
-        except (KeyError, TypeError, ValueError) as error:
+            spec = cls(digest=digest, space=space, **values)
+            spec.make_scheduler()
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False)[0]
+            problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            raise JournalError(path, 1, f"it does not describe a study: {problem}") from None
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise JournalError(path, 1, f"it does not describe a study: {error}") from None
+        return spec
 
     def make_scheduler(self) -> Scheduler:
         """Return a new scheduler of the same options, and of as many trials as there are configurations."""

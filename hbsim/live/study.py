@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import secrets
-import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -28,9 +27,11 @@ from hbsim.live.spec import Spec
 from hbsim.runner import Telling, drive
 from hbsim.runner.ends import Limits
 from hbsim.runner.real import Observer, Real
+from hbsim.runner.records import read_records
 from hbsim.runner.workers import Workers
 from hbsim.searchers import Searcher, Task, check_searcher, limit_trials, make_searcher
 from hbsim.searchers.plain import plain_options
+from hbsim.terminal import print_err
 
 __all__ = ["Interrupted", "Study"]
 
@@ -101,7 +102,8 @@ class Study:
             journal = place.create(self.spec.as_dict(), fsync)
             standing = stand(self.spec, self.scheduler)
         else:
-            journal, records = Journal.open(place.journal, fsync)
+            journal = Journal.open(place.journal, fsync)
+            records = read_records(place.journal, together=True)
             before = Spec.from_dict(next(records)["spec"], str(place.journal))
             before.check_same(self.spec)
             self.spec = replace(self.spec, study=before.study)
@@ -109,7 +111,7 @@ class Study:
                 text = f"{self.spec.train} has changed since the study began: its trials may not compare"
                 warnings.warn(HbsimWarning(text), stacklevel=5)
             standing = stand(self.spec, self.scheduler)
-            replay(standing, records, str(place.journal), self.telling)
+            replay(standing, records, str(place.journal), self.telling, self.spec.space.dimension)
             place.note_environment(about)
         return journal, standing
 
@@ -148,6 +150,7 @@ class Study:
             gather()
             crew.close()
         real.finish(scheduler.done)
+        journal.check()
         workers = max(crew.count, ledger.workers_seen)
         result = RunResult(place, self.spec, scheduler, ledger, standing.decisions, workers)
         result.write()
@@ -165,7 +168,7 @@ def _interrupt(real: Real) -> None:
     text = "finishing: each trial leaves at its next report and keeps its checkpoint; Ctrl-C again kills them"
     # The terminal may be gone, or in the middle of a line: what a handler raises would end the study.
     with suppress(OSError, ValueError, RuntimeError):
-        print(f"hbsim: {text}", file=sys.stderr, flush=True)
+        print_err(f"hbsim: {text}")
 
 
 def describe(function: Callable[..., object]) -> tuple[str, str | None]:

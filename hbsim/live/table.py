@@ -9,9 +9,11 @@ from math import inf, isfinite
 from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
+from hbsim import terminal
 from hbsim.live.glance import Glance
 from hbsim.live.words import hms, near, number, plain, span
-from hbsim.runner.ledger import Record, Stay
+from hbsim.runner.ledger import Stay
+from hbsim.runner.records import Record
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -66,14 +68,13 @@ class LiveTable:
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        from rich.console import Console
         from rich.live import Live
 
         self._glance, self._slots, self._about, self._clock = glance, slots, about, clock
         self._gpus: list[str] = []
         self._hosts: dict[int, str] = {}
         self._timed = True
-        self._console = console or Console(stderr=True, highlight=False)
+        self._console = console or terminal.console(stderr=True)
         # What is printed meanwhile goes above the table, unless it goes into a file.
         prints = sys.stdout is not None and sys.stdout.isatty()
         self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=prints)

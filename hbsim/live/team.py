@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hbsim.live.words import plain
-from hbsim.runner.ledger import Ledger, Record
+from hbsim.runner.ledger import Ledger
+from hbsim.runner.records import Record
 
 __all__ = ["Team"]
 

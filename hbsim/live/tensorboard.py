@@ -9,12 +9,12 @@ from math import nan
 from typing import Final
 
 from hbsim.errors import HbsimWarning
-from hbsim.history.journal import read_journal
 from hbsim.live.event_files import EventFiles
 from hbsim.live.folder import StudyFolder
 from hbsim.live.load import Standing
 from hbsim.live.spec import Spec
-from hbsim.runner.ledger import Record, value_of
+from hbsim.runner.ledger import value_of
+from hbsim.runner.records import Record, read_records
 
 __all__ = ["TensorBoard"]
 
@@ -97,7 +97,7 @@ class TensorBoard:
 
     def _catch_up(self, place: StudyFolder) -> None:
         """Learn from the journal which reports were written before."""
-        for record in read_journal(place.journal):
+        for record in read_records(place.journal):
             if "trial" in record:
                 self._trials[record["job"]] = record["trial"]
             for _, _, resource, metrics in record.get("rows", ()):

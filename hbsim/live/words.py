@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from hbsim.terminal import shown
+
 __all__ = ["amount", "hms", "near", "number", "plain", "span"]
 
 
@@ -34,8 +36,8 @@ def amount(resource: float) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text in one line, without characters that steer a terminal."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    """Return a text in one line, which steers no terminal."""
+    return " ".join(shown(text).split())
 
 
 def near(path: Path) -> str:

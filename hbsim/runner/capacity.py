@@ -24,6 +24,7 @@ class Capacity:
         self._hosts = False  # whether any session had some
         self._sum = 0.0  # of sessions before, and of hosts in this one
         self._began = self._until = 0.0  # of this session
+        self._since = 0.0  # when those that are there came or went last
         self._local = 0  # how many workers this session has here; 0 as soon as it has hosts
         self._open: set[int] = set()
         self._there: set[int] = set()  # those that are open, or have a job; only in a session with hosts
@@ -32,12 +33,11 @@ class Capacity:
     @property
     def total(self) -> float | None:
         """Worker seconds until now; None if all sessions were on this machine alone."""
-        return self._sum + self._local * (self._until - self._began) if self._hosts else None
+        there = self._local * (self._until - self._began) + len(self._there) * (self._until - self._since)
+        return self._sum + there if self._hosts else None
 
     def pass_to(self, now: float) -> None:
         """Let time pass in a session."""
-        if self._there:
-            self._sum += len(self._there) * (now - self._until)
         self._until = now
 
     def open(self, worker: int) -> None:
@@ -51,7 +51,7 @@ class Capacity:
         """A host's worker is shut; `busy` if it still has a job."""
         self._open.discard(worker)
         if not busy:
-            self._there.discard(worker)
+            self._go(worker)
 
     def begin(self, worker: int) -> None:
         """A worker gets a job."""
@@ -64,16 +64,26 @@ class Capacity:
     def end(self, worker: int) -> None:
         """A worker has its job no more."""
         if worker not in self._open:
-            self._there.discard(worker)
+            self._go(worker)
 
     def resume(self, now: float) -> None:
         """A session is over, and another one begins."""
         self._sum += self._local * (self._until - self._began)
-        self._began = self._until = now
+        self._add_up()
+        self._began = self._until = self._since = now
         self._local, self._moved = 0, False
         self._open.clear()
         self._there.clear()
 
+    def _add_up(self) -> None:
+        self._sum += len(self._there) * (self._until - self._since)
+        self._since = self._until
+
+    def _go(self, worker: int) -> None:
+        self._add_up()
+        self._there.discard(worker)
+
     def _come(self, worker: int) -> None:
+        self._add_up()
         self._there.add(worker)
         self.most = max(self.most, len(self._there))

@@ -5,17 +5,17 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, nan
-from typing import Any, Final, TypeAlias
+from math import inf, isfinite, nan
+from typing import Any, Final
 
 from hbsim.core.trials import VERDICTS
 from hbsim.history import JobRow, Jobs
 from hbsim.history.columns import CENSORED, FAILED
+from hbsim.history.reports import Improvements, Reports
 from hbsim.runner.capacity import Capacity
+from hbsim.runner.records import Record
 
-__all__ = ["CODES", "Best", "Ledger", "Record", "Stay", "value_of"]
-
-Record: TypeAlias = Mapping[str, Any]  # a journal's: JSON has no narrower type
+__all__ = ["CODES", "Best", "Ledger", "Stay", "value_of"]
 
 CODES: Final = {verdict.value: code for code, verdict in enumerate(VERDICTS)}
 
@@ -33,6 +33,8 @@ class Stay(JobRow):
         Its next milestone.
     resource : float
         The last resource reported; where it started before.
+    best : float
+        The best value reported that is a finite number; NaN before.
     rows : int
         How many reports have come.
     heard : int
@@ -41,11 +43,12 @@ class Stay(JobRow):
         The index of the verdict that ended it, or FAILED or CENSORED; None while it trains.
     """
 
-    __slots__ = ("bracket", "ended", "heard", "resource", "rows", "stop")
+    __slots__ = ("best", "bracket", "ended", "heard", "resource", "rows", "stop")
 
     bracket: int
     stop: float
     resource: float
+    best: float
     rows: int
     heard: int
     ended: int | None
@@ -96,8 +99,11 @@ class Ledger:
         The highest resource that each trial has reported in jobs that are over.
     earlier : dict of int to list of (int, float, int)
         The jobs of each trial that are over: number, start, and the number of their reports.
-    values : dict of int to float
-        The last value that each trial has reported in jobs that are over.
+    values, bests, lasts : dict of int to float
+        The last value that each trial has reported in jobs that are over, the best that is a finite number,
+        and the resource of the last report.
+    improvements : Improvements
+        The incumbents, by the time of reports.
     reports, late, lost_rows : int
         How many reports there were; how many late ones were dropped; how many had not come when later
         ones did.
@@ -126,6 +132,8 @@ class Ledger:
         self.reached: dict[int, float] = {}
         self.values: dict[int, float] = {}
         self.earlier: dict[int, list[tuple[int, float, int]]] = {}
+        self.bests: dict[int, float] = {}
+        self.lasts: dict[int, float] = {}
         self.reports = 0
         self.machines: dict[int, Mapping[str, Any]] = {}
         self.late = 0
@@ -137,6 +145,7 @@ class Ledger:
         self.closing = False
         self._levels = tuple(levels)
         self._sign = 1.0 if mode == "max" else -1.0
+        self.improvements = Improvements(self._sign)
         self._capacity = Capacity()
 
     @property
@@ -181,7 +190,7 @@ class Ledger:
         stay.stop = inf if record["stop"] is None else record["stop"]
         stay.start_time = self.now
         stay.train_start = inf
-        stay.trained, stay.value = 0.0, nan
+        stay.trained, stay.value, stay.best = 0.0, nan, nan
         stay.rows = stay.heard = 0
         stay.ended = None
         self.jobs.started = max(self.jobs.started, stay.job + 1)
@@ -189,21 +198,60 @@ class Ledger:
         self.why = None
 
     def _rows(self, record: Record) -> None:
-        self._take(self.stays[record["job"]], record["rows"])
+        if "reports" in record:
+            self._take_columns([self.stays[job] for job in record["jobs"]], record["reports"])
+        else:
+            self._take(self.stays[record["job"]], record["rows"])
 
-    def _take(self, stay: Stay, rows: Sequence[Sequence[Any]]) -> None:
+    def _take(self, stay: Stay, rows: Sequence[Sequence[Any]] | Reports) -> None:
+        if isinstance(rows, Reports):
+            self._take_columns([stay], rows)
+            return
         for at, trained, resource, metrics in rows:
-            if not stay.rows:
-                stay.train_start = at - trained
-                stay.start_resource = self._started_at(stay, resource)
-            stay.rows += 1
-            self.reports += 1
-            stay.heard += 1
-            stay.trained, stay.resource = trained, resource
-            value = stay.value = value_of(metrics, self.reward_attr)
-            better = self.best is None or self._sign * value > self._sign * self.best.value
-            if better and value == value:
-                self.best = Best(at, stay.trial, resource, value)
+            self._report(stay, at, trained, resource, value_of(metrics, self.reward_attr))
+
+    def _report(self, stay: Stay, at: float, trained: float, resource: float, value: float) -> None:
+        self._hear(stay, 1, at - trained, resource)
+        stay.trained, stay.resource, stay.value = trained, resource, value
+        if not isfinite(value):
+            return
+        signed = self._sign * value
+        if not signed <= self._sign * stay.best:
+            stay.best = value
+        if self.best is None or signed > self._sign * self.best.value:
+            self.best = Best(at, stay.trial, resource, value)
+        self.improvements.add(at, stay.trial, resource, value)
+
+    def _take_columns(self, stays: Sequence[Stay], reports: Reports) -> None:
+        """Take the reports of several records, whose jobs are `stays`."""
+        import numpy as np
+
+        at, resource, value = reports.at, reports.resource, reports.values(self.reward_attr)
+        signed = np.where(np.isfinite(value), self._sign * value, -inf)
+        jobs, trials = np.repeat([[stay.job, stay.trial] for stay in stays], reports.counts, axis=0).T
+        order = np.argsort(jobs, kind="stable")
+        for mine in np.split(order, np.flatnonzero(np.diff(jobs[order])) + 1):
+            first, last = mine[0], mine[-1]
+            stay = self.stays[int(jobs[first])]
+            self._hear(stay, len(mine), float(at[first] - reports.trained[first]), float(resource[first]))
+            stay.trained, stay.resource = float(reports.trained[last]), float(resource[last])
+            stay.value = float(value[last])
+            best = mine[np.argmax(signed[mine])]
+            if not signed[best] <= self._sign * stay.best and signed[best] > -inf:
+                stay.best = float(value[best])
+        top = int(np.argmax(signed))
+        if signed[top] > (-inf if self.best is None else self._sign * self.best.value):
+            self.best = Best(float(at[top]), int(trials[top]), float(resource[top]), float(value[top]))
+        self.improvements.add_all(at, trials, resource, value)
+
+    def _hear(self, stay: Stay, count: int, train_start: float, resource: float) -> None:
+        """Take note of the first reports of a job, or of more."""
+        if not stay.rows:
+            stay.train_start = train_start
+            stay.start_resource = self._started_at(stay, resource)
+        stay.rows += count
+        stay.heard += count
+        self.reports += count
 
     def _started_at(self, stay: Stay, first: float) -> float:
         """Return from where a job trains, by its first report: a checkpoint, its milestone, or zero."""
@@ -245,10 +293,27 @@ class Ledger:
     def _end(self, stay: Stay, verdict: int) -> None:
         self.reached[stay.trial] = max(stay.resource, self.reached.get(stay.trial, 0.0))
         if stay.rows:
-            self.values[stay.trial] = stay.value
+            self._put_down(stay, self.values, self.bests, self.lasts)
         self.earlier.setdefault(stay.trial, []).append((stay.job, stay.start_time, stay.heard))
         reached = max(stay.resource, stay.start_resource) if stay.rows else stay.start_resource
         self.jobs.end(stay, reached, self.now, verdict)
+
+    def _put_down(
+        self, stay: Stay, values: dict[int, float], bests: dict[int, float], lasts: dict[int, float]
+    ) -> None:
+        """Add the reports of a job to those of its trial."""
+        values[stay.trial], lasts[stay.trial] = stay.value, stay.resource
+        best = bests.get(stay.trial, nan)
+        if best != best or self._sign * stay.best > self._sign * best:
+            bests[stay.trial] = stay.best
+
+    def reported(self) -> tuple[dict[int, float], dict[int, float], dict[int, float]]:
+        """Return `values`, `bests` and `lasts` with the jobs that are not over."""
+        found = dict(self.values), dict(self.bests), dict(self.lasts)
+        for stay in self.stays.values():
+            if stay.rows:
+                self._put_down(stay, *found)
+        return found
 
     def _late(self, record: Record) -> None:
         self.late += record["count"]

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import nan
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import numpy as np
 
 from hbsim.core.trials import VERDICTS
 from hbsim.core.types import Job
 from hbsim.errors import JournalError
-from hbsim.runner.ledger import Ledger, Record, Stay
+from hbsim.runner.ledger import Ledger, Stay
 from hbsim.runner.loop import END, FAILURE, MILESTONE, NOTHING, Event
+from hbsim.runner.records import Record
 from hbsim.searchers import Searcher
+
+if TYPE_CHECKING:
+    from hbsim.core.scheduler import Scheduler
 
 __all__ = ["Replay"]
 
 ASKED: Final = ("start", "none")
 TOLD: Final = {"reach": MILESTONE, "fail": FAILURE, "return": END}
 ANSWERED: Final = (*ASKED, *TOLD)  # the others only add to the ledger
+BEGUN: Final = ("start", "restart")
+OF_JOBS: Final = ("rows", "gone", "missing", *TOLD)  # of those on workers
 
 
 class Replay:
@@ -36,8 +42,12 @@ class Replay:
         A new one.
     path : str
         The journal's file, for errors.
+    scheduler : Scheduler
+        The one that answers.
     searcher : Searcher, optional
         Given each configuration as its trial starts.
+    dimension : int, optional
+        How many numbers a configuration has.
 
     Raises
     ------
@@ -47,14 +57,20 @@ class Replay:
     """
 
     def __init__(
-        self, records: Iterable[Record], ledger: Ledger, path: str, searcher: Searcher | None = None
+        self,
+        records: Iterable[Record],
+        ledger: Ledger,
+        path: str,
+        scheduler: Scheduler,
+        searcher: Searcher | None = None,
+        dimension: int | None = None,
     ) -> None:
         self.now, self.trial, self.at, self.value = 0.0, -1, 0, 0.0
         self.ledger = ledger
         self._records = iter(records)
         self._ahead = next(self._records, None)
         self._path = path
-        self._searcher = searcher
+        self._scheduler, self._searcher, self._dimension = scheduler, searcher, dimension
 
     def idle(self) -> int:
         """Return the worker that was idle where the scheduler was asked next, else -1."""
@@ -65,13 +81,11 @@ class Replay:
     def start(self, worker: int, job: Job) -> None:
         """Hold a job against the one that was started."""
         record = self._take()
-        names = ("trial", "bracket", "start", "attempt")
-        same = record["e"] == "start" and all(record[name] == getattr(job, name) for name in names)
-        if not same or record["stop"] not in (job.stop, None):
+        if record["e"] != "start" or not _is_of(record, job):
             self._differs(record, f"trial {job.trial} from {job.start:g} to {job.stop:g}")
+        self._apply(record)
         if self._searcher is not None and "point" in record:
             self._searcher.resume(np.array([record["point"]], dtype=np.float64))
-        self._apply(record)
 
     def no_job(self, worker: int) -> None:
         """Hold the answer that there is no job against the one then."""
@@ -128,13 +142,39 @@ class Replay:
 
     def _apply(self, record: Record) -> None:
         """Let the ledger have a record, if it fits what came before."""
-        expected = self.ledger.jobs.started
-        if record["e"] in ("start", "restart") and record["job"] != expected:
-            self._wrong(record, f"job {record['job']} starts, where job {expected} is the next")
+        kind, ledger = record["e"], self.ledger
+        if kind in BEGUN:
+            self._check_begun(record)
+        jobs = record.get("jobs") or ([record["job"]] if kind in OF_JOBS else [])
+        for place, job in enumerate(jobs):
+            if job not in ledger.stays:
+                self._wrong({"n": record["n"] + place}, f"job {job} is on no worker")
         try:
-            self.ledger.apply(record)
+            ledger.apply(record)
         except (AttributeError, LookupError, TypeError, ValueError) as error:
-            self._wrong(record, f"{record['e']} does not fit what came before: {error!r}")
+            self._wrong(record, f"{kind} does not fit what came before: {error!r}")
+
+    def _check_begun(self, record: Record) -> None:
+        """Check a job that begins: it is the next, and a new trial has a configuration."""
+        trial, known, expected = record["trial"], len(self.ledger.points), self.ledger.jobs.started
+        if record["job"] != expected:
+            self._wrong(record, f"job {record['job']} starts, where job {expected} is the next")
+        if record["e"] == "restart":
+            self._check_restarted(record)
+        is_new = trial == known
+        if is_new != ("point" in record):
+            rule = "has no configuration" if is_new else "has a configuration already"
+            self._wrong(record, f"trial {trial} {rule}")
+        if is_new and self._dimension not in (None, len(record["point"])):
+            problem = f"a configuration of {len(record['point'])} parameters, where the space has"
+            self._wrong(record, f"{problem} {self._dimension}")
+
+    def _check_restarted(self, record: Record) -> None:
+        """Check that a job that starts again was cut off, and is as it was."""
+        trial = record["trial"]
+        runs = any(stay.trial == trial and stay.ended is None for stay in self.ledger.stays.values())
+        if runs or not any(_is_of(record, job) for job in self._scheduler.running_jobs()):
+            self._wrong(record, f"trial {trial} was not cut off on its way there")
 
     def _wrong(self, record: Record, problem: str) -> NoReturn:
         problem += "; the journal was made with another version, or changed by hand"
@@ -149,3 +189,9 @@ class Replay:
         else:
             then = f"{record.get('verdict')} for trial {self.trial}"
         self._wrong(record, f"the scheduler answers {now}, where it answered {then}")
+
+
+def _is_of(record: Record, job: Job) -> bool:
+    """Whether a record that begins a job is about this one; without a stop if it trains until it returns."""
+    same = all(record[name] == getattr(job, name) for name in ("trial", "bracket", "start", "attempt"))
+    return same and record["stop"] in (job.stop, None)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from hbsim.runner.ledger import Ledger, Record
+from hbsim.runner.ledger import Ledger
+from hbsim.runner.records import Record
 from hbsim.runner.workers import Row
 
 __all__ = ["Appender", "Observer", "Writer"]

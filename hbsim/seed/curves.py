@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from hbsim.errors import OutputError, ParameterError
 from hbsim.live.result import RunResult
 from hbsim.seed.place import CURVES
+from hbsim.terminal import print_err
 
 if TYPE_CHECKING:
     import polars as pl
@@ -61,7 +61,7 @@ def draw(
     if show and not _show(figure) and filename is None:
         path = folder / CURVES
         _save(figure, path)
-        print(f"hbsim: there is no display; the training curves are in {path}", file=sys.stderr)
+        print_err(f"hbsim: there is no display; the training curves are in {path}")
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hbsim.errors import ExecutorError, HbsimError
+from hbsim.terminal import print_err
 
 if TYPE_CHECKING:
     from hbsim.live.result import RunResult
@@ -112,4 +112,4 @@ class Running:
         max_t = self._setting.rungs["max_t"]
         text = f"all {summary['completed']} complete trials returned before max_t={max_t}, "
         text += f"at {self._setting.time_attr}={last:g} at most: set max_t to what train_fn trains"
-        print(f"hbsim: {text}", file=sys.stderr, flush=True)
+        print_err(f"hbsim: {text}")

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hbsim.errors import HbsimWarning, ParameterError
-from hbsim.history.journal import read_journal
 from hbsim.live.folder import StudyFolder
 from hbsim.live.load import load
-from hbsim.runner.ledger import Ledger, Record, value_of
+from hbsim.runner.ledger import Ledger, value_of
+from hbsim.runner.records import Record, read_records
 from hbsim.searchers import learns
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def read(folder: Path | str) -> Recorded:
         result = load(place.path)
         with warnings.catch_warnings():  # `load` has said it
             warnings.simplefilter("ignore", HbsimWarning)
-            records = list(read_journal(place.journal))
+            records = list(read_records(place.journal))
     if result.spec.until_return:
         rule = "its trials ran until their functions returned: no decision was made that could be predicted"
         raise ParameterError("folders", str(folder), rule)
@@ -187,11 +187,10 @@ def read(folder: Path | str) -> Recorded:
 
 @contextmanager
 def _at_rest(path: Path) -> Iterator[None]:
-    """Hold the study's lock, where there is one: nobody writes while it is read."""
+    """Hold the study's lock, if this process may write there: nobody else writes while it is read."""
     from hbsim.history.lock import StudyLock
 
-    lock = path / "lock"
-    if not (lock.exists() and os.access(lock, os.W_OK)):
+    if not os.access(path, os.W_OK):
         yield
         return
     with StudyLock(path):

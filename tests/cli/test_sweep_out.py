@@ -65,7 +65,7 @@ def test_what_is_there_afterwards(inside: Inside, folder: Path):
     assert (ran.code, ran.err) == (0, "")
     assert ran.out == "A try: 8 of 8 cells are done; 8 were run now\nhbsim report out --out report.html\n"
     names = {f"{table}.parquet" for table in TABLES}
-    assert {path.name for path in (folder / "out").iterdir()} == {*names, "sweep.json", "sweep.toml", "lock"}
+    assert {path.name for path in (folder / "out").iterdir()} == {*names, "sweep.json", "sweep.toml"}
     assert (folder / "out" / "sweep.toml").read_text() == STUDY
     manifest = json.loads((folder / "out" / "sweep.json").read_text(), parse_constant=pytest.fail)
     assert (manifest["schema"], manifest["title"], manifest["cells"]) == (1, "A try", 8)

@@ -27,9 +27,8 @@ def write(path, records=RECORDS):
 
 def resumed(path, **options):
     """Open a journal, close it, and return what was in it."""
-    journal, records = Journal.open(path, fsync="never", **options)
-    with journal:
-        return list(records)
+    with Journal.open(path, fsync="never", **options):
+        return read(path)
 
 
 def read(path):

@@ -80,7 +80,7 @@ def test_the_disk_has_everything_a_second_later_though_nothing_more_is_appended(
 
 def test_what_an_earlier_process_wrote_is_synced_too(path, synced):
     write(path)
-    with Journal.open(path)[0]:
+    with Journal.open(path):
         assert synced == []
     assert synced == ["file"]
 
@@ -143,7 +143,7 @@ def test_a_failed_write_leaves_whole_lines(path, monkeypatch, code, advice):
 
 def test_a_failed_write_to_an_opened_journal_leaves_whole_lines(path, monkeypatch):
     write(path, RECORDS[:3])
-    with Journal.open(path)[0] as journal:
+    with Journal.open(path) as journal:
         with monkeypatch.context() as patched:
             Failing(patched, OSError(errno.ENOSPC, "No space left on device"))
             with pytest.raises(OutputError, match="free space"):
@@ -243,5 +243,5 @@ def test_a_file_that_may_not_grow_stays_whole(path):
     assert len(found) == int(count) + 1 > 4
     assert {record["e"] for record in found[1:-1]} == {"rows"}
     assert found[-1] == {"n": int(count), "e": "x"}
-    with Journal.open(path)[0] as journal:
+    with Journal.open(path) as journal:
         assert journal.append(RECORDS[0]) == int(count) + 1

@@ -48,7 +48,7 @@ def test_a_short_study(made, capsys):
         "[0:00:00] fifo of train.py:train_fn starts, 4 workers, in exp",
         "[0:01:05] best accuracy 0.5: trial 0 at epoch 1, after 0:01:05",
         "[0:01:05] 2 started: 2 running; best accuracy 0.5 (trial 0); workers busy 100%",
-        "[0:01:06] failed trial 1 (error): ValueError: [bold]no [31m more; see exp/trials/000001/log.txt",
+        "[0:01:06] failed trial 1 (error): ValueError: [bold]no\\x1b[31m more; see exp/trials/000001/log.txt",
         "[0:01:10] 2 started: 1 interrupted, 1 failed; best accuracy 0.5 (trial 0); interrupted",
     ]
 

@@ -199,7 +199,7 @@ def test_a_study_in_which_nothing_is_ever_reported_has_failed_trials_and_empty_c
     assert result.failures()["reason"].to_list() == ["the function returned without a report"] * 3
     assert result.reports.is_empty()
     assert result.summary()["best"] is None
-    assert Path("exp/reports.parquet").exists()
+    assert Path("exp/trials.parquet").exists()
 
 
 def test_until_return_a_trial_is_complete_where_its_function_returns():

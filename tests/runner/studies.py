@@ -229,6 +229,7 @@ def picture(ledger: Ledger) -> dict[str, Any]:
             name: sorted(value) if isinstance(value, set) else value
             for name, value in vars(ledger._capacity).items()
         },
+        "improvements": of(ledger.improvements),
         "jobs": bytes(ledger.jobs._rows),
         "started": ledger.jobs.started,
         "stays": {job: of(stay) for job, stay in ledger.stays.items()},

@@ -199,7 +199,7 @@ class Killed(BaseException):
 def live(study: Study, path: Path, most: int) -> Run:
     """Go on with a journal on the disk; die before record `most` + 1 is written."""
     run = Run(study, list(read_journal(path)))
-    journal, _ = Journal.open(path, "never")
+    journal = Journal.open(path, "never")
     written = 0
 
     def append(record: Any) -> None:
@@ -229,7 +229,7 @@ def test_with_a_real_journal(tmp_path: Path, type: str, torn: int) -> None:
             path.write_bytes(path.read_bytes()[: -torn or None])
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", HbsimWarning)  # of the torn line
-                Journal.open(path, "never")[0].close()
+                Journal.open(path, "never").close()
     assert lives > 3
     check_end(run)
     assert run.decided() == study.run().decided()

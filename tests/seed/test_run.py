@@ -334,5 +334,5 @@ def test_pictures_are_shown_where_there_is_a_display(tmp_path: Path, monkeypatch
     assert shown == [1]
     plt.close("all")
     assert not (tmp_path / "exp" / "curves.png").exists()
-    assert pl.read_parquet(tmp_path / "exp" / "reports.parquet").height
+    assert pl.read_parquet(tmp_path / "exp" / "trials.parquet").height
     assert hbsim.load(tmp_path / "exp").why == "done"

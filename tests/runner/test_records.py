@@ -1,0 +1,166 @@
+"""A study's journal read in two ways: one record after the other, and reports as columns."""
+
+from __future__ import annotations
+
+import copy
+import random
+from typing import Any
+
+import polars as pl
+import pytest
+
+import hbsim.live.result
+import hbsim.runner.records
+from hbsim.errors import JournalError
+from hbsim.history import Decisions
+from hbsim.history.lines import encode
+from hbsim.live.load import Standing, load, replay
+from hbsim.runner.ledger import Ledger
+from hbsim.runner.records import read_records, read_reports
+from tests.live.made import Made
+
+
+@pytest.fixture(params=[1, 5, 400], ids=lambda most: f"up to {most} rows a record")
+def made(request, tmp_path):
+    """A study whose jobs report much between milestones, not always the same, and are heard late."""
+    rng = random.Random(request.param)
+    made = Made(
+        tmp_path / "exp", kind="promotion", max_t=900, grace_period=100, reduction_factor=3, num_trials=7
+    )
+    t = 0.0
+    while not made.scheduler.done:
+        t += 1.0
+        for worker in {0, 1, 2} - set(made.ledger.workers):
+            made.start(worker, t)
+        for stay in list(made.ledger.stays.values()):
+            _report(made, stay, rng, request.param, t)
+    made.close("done")
+    return made
+
+
+def _report(made, stay, rng, most, t):
+    first = stay.resource + 1
+    count = int(min(rng.randint(1, most), stay.stop - first))
+    rows: list[Any] = []
+    for resource in range(int(first), int(first) + count):
+        value = None if rng.random() < 0.1 else rng.choice([rng.random(), 0.5])
+        extra = {"loss": rng.gauss(0, 1)} if stay.trial != 3 else {}
+        at = round(t - rng.random() / 2, 6)
+        rows.append([at, resource / 7, resource, {"accuracy": value, **extra}])
+    rows.sort(key=lambda row: row[0])
+    if rows:
+        made.write("rows", t, job=stay.job, rows=rows)
+    elif made.reach(stay.job, rng.random(), t) != "continue":
+        made.gone(stay.job, t)
+
+
+def naive_reports(records):
+    trials = {record["job"]: record["trial"] for record in records if "trial" in record}
+    return [(r["job"], trials[r["job"]], *row) for r in records for row in r.get("rows", ())]
+
+
+def test_reports_are_those_of_the_records(made):
+    result = made.result()
+    expected = naive_reports(made.records)
+    frame = result.reports
+    assert frame.drop("value", "metrics").rows() == [row[:5] for row in expected]
+    assert frame["value"].to_list() == [row[5]["accuracy"] for row in expected]
+    assert frame["metrics"].to_list() == [{"accuracy": None, "loss": None, **row[5]} for row in expected]
+
+
+def test_what_they_add_up_to(made):
+    """Trials and incumbents, of the study that ran and of one that was read: as from all reports."""
+    result = made.result(workers=3)
+    reports, trials = result.reports, result.scheduler.started
+    for one in (result, load(result.folder)):
+        of = [reports.filter(pl.col("trial") == trial) for trial in range(trials)]
+        assert one.trials["best"].to_list() == [frame["value"].max() for frame in of]
+        assert one.trials["final"].to_list() == [frame["value"][-1] for frame in of]
+        assert one.trials["reached"].to_list() == [frame["resource"][-1] for frame in of]
+        expected, best = [], -1.0
+        for row in reports.sort("time", maintain_order=True).iter_rows(named=True):
+            if row["value"] is not None and row["value"] > best:
+                best = row["value"]
+                expected.append((row["time"], row["trial"], row["resource"], best))
+        assert one.incumbent().rows() == expected
+        assert one.summary() == result.summary()
+        assert one.jobs.equals(result.jobs)
+
+
+def test_columns_and_rows_leave_a_study_at_the_same_place(made):
+    """After each record that both ways have."""
+    made.result()
+    pictures = []
+    for together in (False, True):
+        scheduler = Made(made.place.path, kind="promotion", **_options(made)).scheduler
+        ledger = Ledger(scheduler.levels, scheduler.mode, "accuracy")
+        records = list(read_records(made.place.journal, together=together))
+        replay(Standing(scheduler, ledger, Decisions()), iter(records), "journal")
+        pictures.append(_picture(ledger))
+    assert pictures[0] == pictures[1]
+
+
+def _options(made):
+    options = dict(made.spec.scheduler)
+    options.pop("type")
+    return options
+
+
+def _picture(ledger):
+    names = (
+        "now",
+        "best",
+        "reached",
+        "values",
+        "bests",
+        "lasts",
+        "reports",
+        "failures",
+        "why",
+        "workers_seen",
+    )
+    frames = (ledger.jobs.frame([0] * 100), ledger.improvements.frame())
+    return repr([getattr(ledger, name) for name in names]), [frame.rows() for frame in frames]
+
+
+def test_the_end_of_a_study_reads_no_reports(made, monkeypatch):
+    result = made.result()
+
+    def fail(*arguments, **options):
+        raise AssertionError("the journal was read")
+
+    monkeypatch.setattr(hbsim.live.result, "read_reports", fail)
+    result.hosts  # noqa: B018 (reads the few records of hosts)
+    result.write()
+    assert pl.read_parquet(result.folder / "trials.parquet").equals(result.trials)
+    assert not (result.folder / "reports.parquet").exists()
+
+
+def test_many_reports_are_not_read_one_by_one(made, monkeypatch):
+    """What is read as JSON is what is no plain report, a little at the ends of blocks, and mixed metrics."""
+    made.result()
+    read, reader = [], hbsim.runner.records._read
+    monkeypatch.setattr(
+        hbsim.runner.records, "_read", lambda lines, body: read.append(body) or reader(lines, body)
+    )
+    list(read_records(made.place.journal, together=True))
+    size = made.place.journal.stat().st_size
+    if size > 200_000:
+        assert sum(map(len, read)) < size / 2
+    read.clear()
+    read_reports(made.place.journal)
+    others = sum(record["e"] not in ("rows", "reach") for record in made.records)
+    assert len(read) <= 1 + others + len(made.records) / 2
+
+
+def test_the_line_of_a_report_of_nobody(made):
+    """Among many that are read at once."""
+    made.result()
+    lines = made.place.journal.read_bytes().splitlines(keepends=True)
+    number = [place for place, line in enumerate(lines) if b'"e":"rows"' in line][-1]
+    record = copy.deepcopy(made.records[number - 1])
+    record["job"] = 99_999
+    made.place.journal.write_bytes(b"".join([*lines[:number], encode(number, record), *lines[number + 1 :]]))
+    with pytest.raises(JournalError, match="job 99999 is on no worker") as caught:
+        load(made.place.path)
+    assert caught.value.line == number + 1
