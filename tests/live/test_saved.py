@@ -39,15 +39,15 @@ class Fresh:
         pass
 
 
-def scheduler(trials, retries=0):
-    return hbsim.make_scheduler("promotion", max_t=27, num_trials=trials, retries=retries)
+def scheduler(kind, trials, retries):
+    return hbsim.make_scheduler(kind, max_t=27, num_trials=trials, retries=retries)
 
 
 def run(folder, notes, trials=20, resume=False, **options):
-    retries = options.pop("retries", 0)
+    kind, retries = options.pop("kind", "promotion"), options.pop("retries", 0)
     constants = {"notes": str(notes), **options.pop("args", {})}
     return hbsim.run(
-        TRAIN, scheduler(trials, retries), workers=2, folder=folder, resume=resume, searcher=Fresh(),
+        TRAIN, scheduler(kind, trials, retries), workers=2, folder=folder, resume=resume, searcher=Fresh(),
         args=constants, progress="none", **options
     )  # fmt: skip
 
@@ -74,7 +74,8 @@ def check_decisions(result):
 
 def test_when_trials_are_killed_no_report_that_has_returned_is_lost(tmp_path):
     notes = tmp_path / "notes"
-    result = run(tmp_path / "exp", notes, trials=25, retries=4, args={"killed": 0.05})
+    killed = {"killed": 0.05, "seconds": 0.004}
+    result = run(tmp_path / "exp", notes, trials=20, kind="fifo", retries=4, args=killed)
     assert not returned(notes) - journaled(tmp_path / "exp")
     assert len(result.failures()) >= 10
     check_decisions(result)
