@@ -1,9 +1,8 @@
 """The warm server: imports the training function once, then starts, watches and ends a process a job.
 
-It speaks JSON lines over the socket whose file descriptor it is started with. In come ``setup`` first, then
-``run``, with the socket of the job's process beside it, ``kill``, and the end of file, upon which everything
-that was started is killed; so it is when the lease is over, if there is one. Out go ``ready`` or ``fatal``
-once, ``forked`` and ``exited`` once a job.
+It speaks JSON lines over a socket. In come ``run``, with the socket of the job's process beside it, ``kill``,
+and the end of file, upon which everything that was started is killed; so it is when the lease is over, if
+there is one. Out go ``ready`` or ``fatal`` once, ``forked`` and ``exited`` once a job.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
 from types import FrameType
 from typing import Any, Final, NoReturn
@@ -35,17 +35,21 @@ _HANDLED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
 _LOOK: Final = 1.0  # seconds between two looks at the lease
 
 
-def main() -> NoReturn:
-    """Serve the controller that the command line names, until it is gone."""
-    number, parent = (int(word) for word in sys.argv[-2:])
-    proc.die_with_parent(parent)  # while it imports, it does not listen
+def main(given: Mapping[str, Any]) -> NoReturn:
+    """Serve the controller until it is gone.
+
+    Parameters
+    ----------
+    given : mapping
+        Of `start_python`; and ``setup``, of `hbsim.executors.server_client.Server`.
+    """
+    proc.die_with_parent(given["parent"])  # while it imports, it does not listen
+    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     with suppress(OSError):
         os.dup2(2, 1)  # what the training function's file prints is no result of the controller's
-    lines = Lines(socket.socket(fileno=number))
-    while not lines.closed:
-        for line in lines.receive():
-            _Server(lines, line["setup"], parent).serve()
-    os._exit(0)
+    _Server(Lines(socket.socket(fileno=given["connection"])), given["setup"], given["parent"]).serve()
 
 
 class _Server:

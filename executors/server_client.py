@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from hbsim.errors import OutputError, ParameterError
 from hbsim.executors import proc
+from hbsim.executors.spawned import start_python
 from hbsim.executors.target import label_of
 from hbsim.executors.threads import thread_variables
 
@@ -28,9 +29,7 @@ _CLOSE_SECONDS: Final = 10.0  # longer than the server takes to give up
 _POLL: Final = 0.01
 _LOOK: Final = 0.2
 _SOON: Final = 1.0  # seconds in which a process ends that has closed the line
-_CODE: Final = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from hbsim.executors.server import main; main()"
-)
+_SERVER: Final = "hbsim.executors.server"
 
 
 class NotLoaded(ParameterError):
@@ -94,16 +93,16 @@ class Server:
         self._buffer = b""
         self._closed = False
         environment, unset = _environment(env or {})
+        setup = {"train": train, "start": start, "grace": grace, "entry": entry, "unset": unset}
+        setup["lease"] = None if lease is None else str(lease)
         self._socket, theirs = socket.socketpair()
         try:
             with theirs:
-                self._process = _start(train["path"], theirs, environment)
-        except OutputError:
+                self._process = start_python(_SERVER, {"setup": setup}, train["path"], theirs, environment)
+        except OSError as error:
             self._socket.close()
-            raise
+            raise OutputError(sys.executable, f"a process cannot be started: {error}") from error
         self.pid = self._process.pid
-        setup = {"train": train, "start": start, "grace": grace, "entry": entry, "unset": unset}
-        self._send({"setup": {**setup, "lease": None if lease is None else str(lease)}})
 
     def fileno(self) -> int:
         """Return the file descriptor that is readable when `receive` has something."""
@@ -265,28 +264,12 @@ class Server:
             self.ready = float(message["ready"])
 
 
-def _environment(changes: Mapping[str, str | None]) -> tuple[dict[str, str], list[str]]:
+def _environment(changes: Mapping[str, str | None]) -> tuple[dict[str, str | None], list[str]]:
     """Return the server's environment, and the variables that are not for its jobs."""
     given = {**os.environ, **changes}
-    variables = {**given, **thread_variables(1)}  # libraries must start no threads before the fork
+    # Libraries must start no threads before the fork.
+    variables: dict[str, str | None] = {**given, **thread_variables(1)}
     # Where a file asks for CUDA at its top, PyTorch then asks the driver alone: CUDA survives no fork.
     ours = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
     unset = [name for name in ours if given.get(name) is None]
-    variables |= {name: ours[name] for name in unset}
-    return {name: value for name, value in variables.items() if value is not None}, unset
-
-
-def _start(
-    path: Sequence[str], connection: socket.socket, environment: dict[str, str]
-) -> subprocess.Popen[bytes]:
-    number, parent = str(connection.fileno()), str(os.getpid())
-    try:
-        return subprocess.Popen(
-            [sys.executable, "-c", _CODE, json.dumps(list(path)), number, parent],
-            stdin=subprocess.DEVNULL,
-            env=environment,
-            pass_fds=[connection.fileno()],
-            start_new_session=True,  # Ctrl-C is the controller's
-        )
-    except OSError as error:
-        raise OutputError(sys.executable, f"a process cannot be started: {error}") from error
+    return {**variables, **{name: ours[name] for name in unset}}, unset
