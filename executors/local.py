@@ -23,6 +23,7 @@ from hbsim.executors.oom import OomWatch
 from hbsim.executors.report_ring import ReportRing
 from hbsim.executors.server_client import Server
 from hbsim.executors.slots import Slot
+from hbsim.executors.target import Description
 from hbsim.runner.workers import Ended, Message, Said, Task
 
 __all__ = ["LocalWorkers", "UnfitTrial", "trial_folder"]
@@ -134,6 +135,13 @@ class LocalWorkers:
             self.launch()
         assert self._server is not None
         self._server.wait_ready()
+
+    def describe(self) -> Description:
+        """Return what the training function is, as soon as the warm server has loaded it."""
+        self.prepare()
+        assert self._server is not None
+        assert self._server.about is not None
+        return self._server.about
 
     def watch(self, source: socket.socket, heard: Callable[[], object], writable: bool = False) -> None:
         """Have `wait` call `heard` whenever there is something to read, or room to write if `writable`.

@@ -26,7 +26,7 @@ from hbsim.executors.lease import Lease
 from hbsim.executors.offspring import Order, find_entry, live
 from hbsim.executors.server_lines import Lines, fatal
 from hbsim.executors.spawned import spawn
-from hbsim.executors.target import label_of, load_target, source_of
+from hbsim.executors.target import describe, label_of, load_target, source_of
 from hbsim.executors.threads import limit_threads
 
 __all__ = ["main"]
@@ -86,8 +86,7 @@ class _Server:
     def _load(self) -> bool:
         before = time.monotonic()
         try:
-            if self._setup["start"] == "fork":
-                self._warm_up()
+            about = self._load_function()
         except ParameterError as error:
             self._lines.say(fatal(error))
             return False
@@ -101,13 +100,20 @@ class _Server:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()  # else every trial would print it again
         proc.outlive_parent()
-        self._lines.say({"ready": time.monotonic() - before})
+        self._lines.say({"ready": time.monotonic() - before, "about": about})
         return True
 
-    def _warm_up(self) -> None:
+    def _load_function(self) -> dict[str, Any]:
+        """Load the function, which all that are forked then have; return its description."""
         target = self._setup["train"]
         self._entry = find_entry(self._setup["entry"])
         self._function = load_target(target)
+        about = describe(self._function).as_dict()
+        if self._setup["start"] == "fork":
+            self._warm_up(target)
+        return about
+
+    def _warm_up(self, target: Mapping[str, Any]) -> None:
         warm.warm_up(self._function, source_of(target))
         obstacle = warm.obstacle()
         if obstacle is not None:

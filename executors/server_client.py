@@ -18,7 +18,7 @@ from typing import Any, Final
 from hbsim.errors import OutputError, ParameterError
 from hbsim.executors import proc
 from hbsim.executors.spawned import start_python
-from hbsim.executors.target import label_of
+from hbsim.executors.target import Description, label_of
 from hbsim.executors.threads import thread_variables
 
 __all__ = ["ENTRY", "NotLoaded", "Server"]
@@ -68,6 +68,8 @@ class Server:
         The server's process id.
     ready : float or None
         How many seconds it took to load the function; None as long as it has not.
+    about : Description or None
+        The function's, as soon as it is ready.
     dead : bool
         Whether the server has closed the line: it has ended.
 
@@ -88,6 +90,7 @@ class Server:
     ) -> None:
         self.dead = False
         self.ready: float | None = None
+        self.about: Description | None = None
         self._label = label_of(train)
         self._pids: dict[int, int] = {}
         self._buffer = b""
@@ -111,22 +114,22 @@ class Server:
     def wait_ready(self) -> float:
         """Wait until the server has loaded the function; return the seconds that it took.
 
-        To be called once, before anything is run.
+        To be called before anything is run.
 
         Raises
         ------
         ParameterError
             It cannot be loaded.
         """
-        while not self.dead:
+        while self.ready is None and not self.dead:
             # A look now and then: not every library lets Ctrl-C end a system call that waits.
             if not select.select([self._socket], [], [], _LOOK)[0]:
                 continue
             self._socket.settimeout(None)
             self._take()
-            if self.ready is not None:
-                return self.ready
-        raise self.failure()
+        if self.ready is None:
+            raise self.failure()
+        return self.ready
 
     def failure(self) -> NotLoaded:
         """Return why a server that is dead has never been ready."""
@@ -261,7 +264,7 @@ class Server:
         elif "exited" in message:
             self._pids.pop(message["exited"], None)
         elif "ready" in message:
-            self.ready = float(message["ready"])
+            self.ready, self.about = float(message["ready"]), Description.from_dict(message["about"])
 
 
 def _environment(changes: Mapping[str, str | None]) -> tuple[dict[str, str | None], list[str]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import secrets
 import sys
 import time
@@ -11,19 +9,17 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.space import arguments, space_of
 from hbsim.errors import HbsimWarning, ParameterError
-from hbsim.executors.target import load_target
+from hbsim.executors.target import Description
 from hbsim.history.journal import Journal
 from hbsim.live.environment import environment
 from hbsim.live.folder import StudyFolder
 from hbsim.live.interrupts import interruptible
 from hbsim.live.load import Standing, replay, stand
-from hbsim.live.result import RunResult
 from hbsim.live.spec import Spec
 from hbsim.runner import Telling, drive
 from hbsim.runner.ends import Limits
@@ -31,6 +27,9 @@ from hbsim.runner.real import Observer, Real
 from hbsim.runner.workers import Workers
 from hbsim.searchers import Searcher, Task, check_searcher, limit_trials, make_searcher
 from hbsim.searchers.plain import plain_options
+
+if TYPE_CHECKING:
+    from hbsim.live.result import RunResult
 
 __all__ = ["Interrupted", "Study"]
 
@@ -60,8 +59,7 @@ class Study:
 
     def __init__(
         self,
-        train: str | Callable[..., object],
-        target: Mapping[str, Any],
+        function: Description,
         scheduler: Scheduler,
         seed: int,
         searcher: str | Searcher | None,
@@ -71,8 +69,7 @@ class Study:
         until_return: bool,
         constants: Mapping[str, object],
     ) -> None:
-        function = train if callable(train) else load_target(target)
-        space = space_of(function)
+        space = function.space
         check_constants(function, constants)
         check_searcher(searcher, search_options, resumes=True)
         if searcher is None or isinstance(searcher, str):
@@ -85,11 +82,10 @@ class Study:
         limit_trials(scheduler, self.searcher)
         self.telling = Telling(self.searcher, scheduler)
         options = scheduler.options.as_dict()
-        label, digest = describe(function)
         reported = (time_attr, reward_attr, until_return)
         searched = plain_options(search_options)
         limit: int | None = getattr(self.searcher, "limit", None)
-        made = (label, digest, space, options, seed, name)
+        made = (function.label, function.digest, space, options, seed, name)
         self.spec = Spec(*made, *reported, dict(constants), searched, limit, secrets.token_hex(8))
         self.scheduler = scheduler
 
@@ -125,6 +121,8 @@ class Study:
         gather: Callable[[], None],
     ) -> RunResult:
         """Run until nothing is under way any more; `gather` is called when no trial runs any more."""
+        from hbsim.live.result import RunResult
+
         scheduler, ledger = self.scheduler, standing.ledger
         real = Real(
             crew,
@@ -168,18 +166,7 @@ def _interrupt(real: Real) -> None:
         print(f"hbsim: {text}", file=sys.stderr, flush=True)
 
 
-def describe(function: Callable[..., object]) -> tuple[str, str | None]:
-    """Return a function as ``FILE.py:NAME`` without its folder, and the SHA-256 of its file if it has one."""
-    name = getattr(function, "__qualname__", type(function).__name__)
-    try:
-        file = inspect.getsourcefile(inspect.unwrap(function))
-        content = Path(str(file)).read_bytes()
-    except (TypeError, OSError):
-        return name, None
-    return f"{Path(str(file)).name}:{name}", hashlib.sha256(content).hexdigest()
-
-
-def check_constants(function: Callable[..., object], constants: Mapping[str, object]) -> None:
+def check_constants(function: Callable[..., object] | Description, constants: Mapping[str, object]) -> None:
     """Check that `constants` are arguments of the function, and no parameters of its space."""
     for name, value in constants.items():
         if name in space_of(function):

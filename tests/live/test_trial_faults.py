@@ -230,15 +230,14 @@ def test_checkpoints_go_with_their_trials_but_the_incumbents():
 
 
 def test_limits_end_a_study_and_it_goes_on_with_wider_ones():
-    slow = {"seconds": 0.02}
-    first = run("well", trials=20, args=slow, time_out=0.5, grace=5.0)
+    first = run("waits", trials=20, time_out=1.0, grace=5.0)
     assert first.why == "time_out"
     assert first.summary()["running"] > 0
     assert first.summary()["failed"] == 0
-    second = run("well", trials=20, args=slow, max_reward=0.5, resume=True)
+    second = run("well", trials=20, max_reward=0.5, resume=True)
     assert second.why == "max_reward"
     assert second.summary()["best"] >= 0.5
-    third = run("well", trials=20, args=slow, max_reward=0.5, resume=True)
+    third = run("well", trials=20, max_reward=0.5, resume=True)
     assert third.summary()["trials"] == second.summary()["trials"], "it was good enough already"
     assert run("well", trials=20, resume=True).why == "done"
 

@@ -66,6 +66,10 @@ def misbehave(how, epoch, reporter):  # noqa: C901 - one case a line
             reporter(epoch=2 + i / 20_001, accuracy=0.5)
     elif how == "lingers":
         threading.Thread(target=time.sleep, args=(60,)).start()
+    elif how == "waits":
+        while True:  # until it is told to leave
+            reporter(epoch=2, accuracy=0.0)
+            time.sleep(0.01)
     elif how == "missing":
         reporter(epoch=3, loss=0.5)
     elif how == "swallow":
