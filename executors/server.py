@@ -210,7 +210,7 @@ class _Server:
                 limit_threads(order.threads)
                 return self._entry, self._function
 
-            live(order, self._pid, connection, load)
+            live(order, self._pid, connection, load, self._setup["grace"])
         except BaseException:
             traceback.print_exc()
         os._exit(1)

@@ -84,7 +84,7 @@ def spawn(setup: Mapping[str, Any], order: Order, connection: socket.socket) -> 
     Parameters
     ----------
     setup : mapping
-        The server's: ``train`` and ``entry``.
+        The server's: ``train``, ``entry`` and ``grace``.
     order : Order
         The job.
     connection : socket.socket
@@ -115,4 +115,4 @@ def main(given: Mapping[str, Any]) -> NoReturn:
             connection.sendall(json.dumps(fatal(error)).encode() + b"\n")
             raise
 
-    live(Order(**given["order"]), given["parent"], connection, load)
+    live(Order(**given["order"]), given["parent"], connection, load, given["setup"]["grace"])

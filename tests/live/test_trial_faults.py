@@ -90,6 +90,15 @@ def test_processes_that_a_trial_leaves_behind_are_ended():
     assert run("children").summary()["failed"] == 0  # the fixture looks for them
 
 
+def test_processes_of_a_trial_that_is_paused_are_told_to_end(tmp_path):
+    """Python waits for them at the end of a process, and they for the next step."""
+    scheduler = hbsim.make_scheduler("promotion", max_t=9, num_trials=2)
+    target = TRAIN.replace("train_fn", "with_a_rank")
+    result = hbsim.run(target, scheduler, workers=1, progress="none")
+    assert result.trials["status"].to_list() == ["paused"] * 2
+    assert Path("rank.txt").read_text() == "told\n" * 2
+
+
 def test_a_trial_that_prints_without_end_fills_neither_pipe_nor_disk(monkeypatch):
     from hbsim.executors import local
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import multiprocessing
 import os
 import random
 import signal
@@ -111,6 +112,29 @@ def from_zero(args, reporter):
     """Train without checkpoints."""
     for epoch in range(1, args.epochs + 1):
         reporter(epoch=epoch, accuracy=1 - args.lr - args.wd / (epoch + 1))
+
+
+@hbsim.args(lr=hbsim.Real(1e-3, 1.0, log=True))
+def with_a_rank(args, reporter):
+    """Train with a second process, which waits for the next step like a rank of distributed training."""
+
+    def rank(ready):
+        def end(number, frame):
+            with open("rank.txt", "a") as file:
+                file.write("told\n")
+            os._exit(0)
+
+        signal.signal(signal.SIGTERM, end)
+        ready.set()
+        time.sleep(60)
+
+    context = multiprocessing.get_context("fork")
+    ready = context.Event()
+    context.Process(target=rank, args=(ready,)).start()
+    ready.wait()
+    reporter.on_pause(lambda: 1)
+    reporter(epoch=1, accuracy=args.lr)
+    raise ValueError("not paused")
 
 
 @hbsim.args(lr=hbsim.Real(1e-3, 1.0, log=True))
