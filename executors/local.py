@@ -35,6 +35,7 @@ EARLIER: Final = (
 )
 LOOK: Final = 1.0  # seconds between two looks at the logs
 COLLECT: Final = 0.03  # seconds between two looks at what trials have reported
+CUT: Final = 0.5  # seconds in which what is killed since time is up may be waited for
 HOLD: Final = 0.25  # seconds in which a signal to all processes of a study reaches this one, too
 
 
@@ -162,19 +163,25 @@ class LocalWorkers:
                 self._attend(child)
 
     def _attend(self, child: Child) -> None:
-        """Listen to a child if it may say something."""
-        listens = child.socket in self._selector.get_map()
-        if child.talks and not self._holds and not listens:
-            self._selector.register(child.socket, selectors.EVENT_READ, child)
-        elif listens and (self._holds or not child.talks):
+        """Listen to a child if it may say something, and see when it takes what is to be sent."""
+        events = 0
+        if child.talks:
+            events |= 0 if self._holds else selectors.EVENT_READ
+            events |= selectors.EVENT_WRITE if child.outgoing else 0
+        before = self._selector.get_map().get(child.socket)
+        if before is None and events:
+            self._selector.register(child.socket, events, child)
+        elif before is not None and not events:
             self._selector.unregister(child.socket)
+        elif before is not None and events != before.events:
+            self._selector.modify(child.socket, events, child)
 
     # What the runner calls
 
     def start(self, worker: int, task: Task) -> None:
-        """Start a job's process."""
+        """Start a job's process; a server that is new reads of it as soon as it has loaded the function."""
         if self._server is None:
-            self.prepare()
+            self.launch()
         assert self._server is not None
         folder = trial_folder(self._trials, task.trial)
         try:
@@ -208,17 +215,10 @@ class LocalWorkers:
             timeout = HOLD if timeout is None else min(timeout, HOLD)
         if self._children:
             timeout = COLLECT if timeout is None else min(timeout, COLLECT)
-        for key, _ in self._selector.select(timeout):
-            if isinstance(key.data, Child):
-                if key.data.task.job in self._children:  # else the server has just said that it is gone
-                    self._listen(key.data)
-            elif isinstance(key.data, Server):
-                self._hear_server(key.data)
-            elif key.data is not None:
-                key.data()
-            else:
-                with suppress(BlockingIOError):
-                    os.read(self._wake_out, CHUNK)
+        for key, events in self._selector.select(timeout):
+            self._attend_to(key.data, events)
+        if self._server is not None and (problem := self._server.look()) is not None:
+            self._lose_server(self._server, problem)
         self._collect()
         self._look_at_logs()
         while self._held and self._held[0][0] <= time.monotonic():
@@ -228,6 +228,18 @@ class LocalWorkers:
             raise error
         messages, self._messages = self._messages, []
         return messages
+
+    def _attend_to(self, source: Child | Server | Callable[[], object] | None, events: int) -> None:
+        if isinstance(source, Child):
+            if source.task.job in self._children:  # else the server has just said that it is gone
+                self._listen(source, events)
+        elif isinstance(source, Server):
+            self._hear_server(source)
+        elif source is not None:
+            source()
+        else:
+            with suppress(BlockingIOError):
+                os.read(self._wake_out, CHUNK)
 
     def wake(self) -> None:
         """Let `wait` return at once."""
@@ -252,6 +264,13 @@ class LocalWorkers:
             if child.end is None:  # else the function has ended as it says, and only what it left runs on
                 child.killed = child.killed or reason or "it was killed"
             self._server.kill(job)
+
+    def cut(self, reason: str) -> None:
+        """Kill all jobs at once, and the server, whatever they do; see `Workers.cut`."""
+        for child in self._children.values():
+            child.killed = child.killed or reason
+        if self._server is not None:
+            self._lose_server(self._server, "was killed", CUT)
 
     def close(self, patience: float | None = None) -> None:
         """Kill what is left and free everything; see `Server.close`."""
@@ -280,16 +299,26 @@ class LocalWorkers:
         child = self._children.get(job)
         if child is not None:
             child.send(order)
+            self._attend(child)
 
-    def _listen(self, child: Child) -> None:
-        """Take in what a child has said by now."""
-        child.talks = self._read(child)
+    def _listen(self, child: Child, events: int) -> None:
+        """Take in what a child has said by now, and send what it has not taken."""
+        if events & selectors.EVENT_READ:
+            child.talks = self._read(child)
+            if not child.talks and child.garbled and self._server is not None:
+                self._server.kill(child.task.job)
+        if child.talks and events & selectors.EVENT_WRITE:
+            child.flush()
         self._attend(child)
 
     def _read(self, child: Child) -> bool:
         lines, open_ = child.read()
         for line in lines:
-            self._hear(child, line)
+            try:
+                self._hear(child, line)
+            except (TypeError, LookupError):
+                child.garble(repr(line)[:80])
+                return False
         return open_
 
     def _hear(self, child: Child, said: Mapping[str, Any]) -> None:
@@ -333,8 +362,13 @@ class LocalWorkers:
         for message in server.receive():
             if "exited" in message:
                 self._exited(message["exited"], message["status"])
+            elif "ready" in message:
+                for child in self._children.values():
+                    child.ordered = (
+                        time.monotonic()
+                    )  # the server, which is a new one, takes orders from now on
         if server.dead:
-            self._lose_server(server)
+            self._lose_server(server, server.look() or "has died")
 
     def _exited(self, job: int, status: int) -> None:
         child = self._children.pop(job, None)
@@ -360,16 +394,16 @@ class LocalWorkers:
         else:
             self._messages.append(ended)
 
-    def _lose_server(self, server: Server) -> None:
-        """End what the dead server has left; the next job gets a new one."""
+    def _lose_server(self, server: Server, problem: str, patience: float | None = None) -> None:
+        """End what a server that is dead or does not answer has left; the next job gets a new one."""
         self._selector.unregister(server)
         self._server = None
-        if server.ready is None:
+        if server.dead and server.ready is None:
             raise server.failure()
-        server.kill_all()
+        server.kill_all(*(() if patience is None else (patience,)))
         server.close()
         for job, child in list(self._children.items()):
-            child.killed = child.killed or "the server that trials are forked from has died"
+            child.killed = child.killed or f"the server that trials are forked from {problem}"
             self._exited(job, -signal.SIGKILL)
 
 

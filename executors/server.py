@@ -1,8 +1,8 @@
 """The warm server: imports the training function once, then starts, watches and ends a process a job.
 
 It speaks JSON lines over a socket. In come ``run``, with the socket of the job's process beside it, ``kill``,
-and the end of file, upon which everything that was started is killed; so it is when the lease is over, if
-there is one. Out go ``ready`` or ``fatal`` once, ``forked`` and ``exited`` once a job.
+``ping``, and the end of file, upon which everything that was started is killed; so it is when the lease is
+over, if there is one. Out go ``ready`` or ``fatal`` once, ``forked`` and ``exited`` once a job, ``pong``.
 """
 
 from __future__ import annotations
@@ -164,6 +164,8 @@ class _Server:
             if "run" in line:
                 order = Order(line["run"], line["env"], line["cpus"], line["threads"], line["log"])
                 self._run(order)
+            elif "ping" in line:
+                self._lines.say({"pong": line["ping"]})
             else:
                 self._processes.kill(line["kill"], self._setup["grace"])
 

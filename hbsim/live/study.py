@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import sys
 import time
 import warnings
@@ -141,7 +142,7 @@ class Study:
         )
         if journal.count > 1:
             real.resume(scheduler.running_jobs())
-        with interruptible(lambda: _interrupt(real)):
+        with interruptible(lambda number: _interrupt(real, number, limits.grace)):
             drive(scheduler, real, standing.decisions, self.telling)
             gather()
             crew.close()
@@ -158,9 +159,12 @@ class Study:
         return point
 
 
-def _interrupt(real: Real) -> None:
-    real.interrupt()
-    text = "finishing: each trial leaves at its next report and keeps its checkpoint; Ctrl-C again kills them"
+def _interrupt(real: Real, number: int, grace: float) -> None:
+    hurried = number != signal.SIGINT  # others are sent by who will not wait
+    real.interrupt(hurried)
+    text = "finishing: each trial leaves at its next report and keeps its checkpoint"
+    text += f"; what has not left in {grace:g} s is ended" if hurried else ""
+    text += "; Ctrl-C again kills them"
     # The terminal may be gone, or in the middle of a line: what a handler raises would end the study.
     with suppress(OSError, ValueError, RuntimeError):
         print(f"hbsim: {text}", file=sys.stderr, flush=True)

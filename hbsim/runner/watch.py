@@ -45,6 +45,12 @@ class Watch:
         self._leaving[job] = self._clock() + seconds
         self._workers.leave(job, save=save)
 
+    def hurry(self, seconds: float) -> None:
+        """Have every job that is under way or leaves be killed if it is not gone in so many seconds."""
+        until = self._clock() + seconds
+        for job in self.heard:
+            self._leaving[job] = min(until, self._leaving.get(job, inf))
+
     def forget(self, job: int) -> None:
         """Take note that a job is gone."""
         self._leaving.pop(job, None)
