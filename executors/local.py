@@ -316,7 +316,7 @@ class LocalWorkers:
         for line in lines:
             try:
                 self._hear(child, line)
-            except (TypeError, LookupError):
+            except (TypeError, ValueError, LookupError):
                 child.garble(repr(line)[:80])
                 return False
         return open_
@@ -330,10 +330,10 @@ class LocalWorkers:
                 self._unfit = UnfitTrial(field, value, rule, of)  # raised later: its end is still to be heard
             return
         if "begin" in said:
-            child.begun = said["begin"]
+            child.begun = float(said["begin"])
             return
         if "end" in said:
-            child.end, child.ended_at = said["end"], time.monotonic()
+            child.take_end(said["end"])
             return
         self._take_reports(child)  # it waits for an answer
 

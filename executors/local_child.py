@@ -6,11 +6,13 @@ import json
 import os
 import signal
 import socket
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
+from hbsim.core.types import FAILURE_KINDS
 from hbsim.executors.oom import OomWatch
 from hbsim.executors.report_ring import ReportRing
 from hbsim.executors.server_lines import read_lines
@@ -70,6 +72,8 @@ class Child:
 
         What is no message ends the line, and is how the job ended.
         """
+        if self.garbled:
+            return [], False
         try:
             data = self.socket.recv(_CHUNK)
         except BlockingIOError:
@@ -81,6 +85,21 @@ class Child:
         if garbage is not None:
             self.garble(garbage)
         return messages, bool(data) and garbage is None
+
+    def take_end(self, end: Mapping[str, Any]) -> None:
+        """Take what the process has said of its end.
+
+        Raises
+        ------
+        TypeError, ValueError, LookupError
+            It is no such message.
+        """
+        kind, seconds = end["kind"], {str(name): float(value) for name, value in dict(end["seconds"]).items()}
+        if kind not in (None, *FAILURE_KINDS):
+            raise ValueError(f"{kind!r} is no kind of a failure")
+        left = bool(end["left"])
+        self.end = {"kind": kind, "reason": str(end["reason"]), "left": left, "seconds": seconds}
+        self.ended_at = time.monotonic()
 
     def garble(self, what: str) -> None:
         """Take note that the process has said what is no message."""

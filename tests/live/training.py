@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import random
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -71,6 +72,12 @@ def misbehave(how, epoch, reporter):  # noqa: C901 - one case a line
         while True:  # until it is told to leave
             reporter(epoch=2, accuracy=0.0)
             time.sleep(0.01)
+    elif how.startswith("garbage"):
+        for number in range(3, 64):
+            with contextlib.suppress(OSError):
+                if stat.S_ISSOCK(os.fstat(number).st_mode):
+                    os.write(number, how.removeprefix("garbage ").encode() + b"\n")
+        time.sleep(60)
     elif how == "missing":
         reporter(epoch=3, loss=0.5)
     elif how == "swallow":
