@@ -335,6 +335,9 @@ class LocalWorkers:
         if "end" in said:
             child.take_end(said["end"])
             return
+        if "saved" in said:
+            child.due = time.monotonic() + self._grace
+            return
         self._take_reports(child)  # it waits for an answer
 
     def _collect(self) -> None:
@@ -344,6 +347,9 @@ class LocalWorkers:
             self._collected = now
             for child in self._children.values():
                 self._take_reports(child)
+                if child.due <= now:
+                    child.due = math.inf
+                    self.kill(child.task.job, "it had saved its checkpoint, and did not leave")
 
     def _take_reports(self, child: Child) -> None:
         first = child.said

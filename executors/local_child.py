@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final
 
 from hbsim.core.types import FAILURE_KINDS
@@ -38,6 +39,7 @@ class Child:
     ended_at: float | None = None
     killed: str | None = None
     leaves: bool = False  # it was told to
+    due: float = inf  # when it is to be gone, since it has saved what it leaves with
     talks: bool = True  # its end of the line is not closed
     outgoing: bytes = b""  # what the socket did not take yet
     garbled: bool = False  # it has said what is no message

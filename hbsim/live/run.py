@@ -126,8 +126,9 @@ def run(
     Raises
     ------
     Interrupted
-        At the first Ctrl-C or SIGTERM, once what runs has come to its next report and saved its checkpoint.
-        The second one kills everything; the study can be resumed either way.
+        At the first Ctrl-C, once what runs has come to its next report and saved its checkpoint; at SIGTERM,
+        or a hang-up, what has not after `grace` seconds is ended. The second one kills everything; the study
+        can be resumed in any case.
     ParameterError
         Something in the request breaks a rule; before any work starts. Or a trial does not report
         `time_attr` or `reward_attr`.

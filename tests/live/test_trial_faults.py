@@ -110,6 +110,14 @@ def test_processes_of_a_trial_that_is_paused_are_told_to_end(tmp_path):
     assert Path("rank.txt").read_text() == "told\n" * 2
 
 
+def test_a_trial_that_has_saved_and_does_not_leave_is_ended_and_stays_paused():
+    scheduler = hbsim.make_scheduler("promotion", max_t=9, num_trials=2)
+    target = TRAIN.replace("train_fn", "joins_its_rank")
+    result = hbsim.run(target, scheduler, workers=1, grace=0.3, keep="all", progress="none")
+    assert result.trials["status"].to_list() == ["paused"] * 2
+    assert len(list(Path("exp/trials").glob("*/checkpoint"))) == 2
+
+
 def test_a_trial_that_prints_without_end_fills_neither_pipe_nor_disk(monkeypatch):
     from hbsim.executors import local
 

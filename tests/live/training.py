@@ -145,6 +145,18 @@ def with_a_rank(args, reporter):
 
 
 @hbsim.args(lr=hbsim.Real(1e-3, 1.0, log=True))
+def joins_its_rank(args, reporter):
+    """Wait for a process before it leaves, which waits for the next step."""
+    rank = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+    rank.start()
+    reporter.on_pause(lambda: 1)
+    try:
+        reporter(epoch=1, accuracy=args.lr)
+    finally:
+        rank.join()
+
+
+@hbsim.args(lr=hbsim.Real(1e-3, 1.0, log=True))
 def cannot_save(args, reporter):
     """Pause without a checkpoint, since it cannot be made."""
 
