@@ -13,7 +13,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Final, NoReturn
 
-import hbsim
 from hbsim.errors import ParameterError
 from hbsim.executors.offspring import Entry, Order, find_entry, live, open_log
 from hbsim.executors.server_lines import fatal
@@ -21,7 +20,7 @@ from hbsim.executors.target import load_target
 
 __all__ = ["main", "spawn", "start_python"]
 
-_HOME: Final = str(Path(str(hbsim.__file__)).parents[1])
+_HOME: Final = str(Path(str(sys.modules["hbsim"].__file__)).parents[1])
 # Isolated from the working directory and from the script's folder, whose files may be named like modules of
 # the standard library: what is ours is loaded first, `load_target` makes the module path the script's.
 _CODE: Final = (
