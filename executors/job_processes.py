@@ -25,6 +25,7 @@ class _Process:
     pid: int
     started: float
     kill_at: float = inf
+    give_up_at: float = inf
     status: int = 0
     ended: float = inf
 
@@ -65,7 +66,7 @@ class JobProcesses:
         now = time.monotonic()
         for process in self._alive.values():
             if process.kill_at <= now:
-                process.kill_at = inf
+                process.kill_at, process.give_up_at = inf, now + GIVE_UP
                 proc.kill_group(process.pid)
                 proc.kill(process.pid)
 
@@ -73,7 +74,8 @@ class JobProcesses:
         """Return after how many seconds something has to be done, None for never."""
         if self._ending:
             return _POLL
-        first = min((process.kill_at for process in self._alive.values()), default=inf)
+        due = (min(process.kill_at, process.give_up_at) for process in self._alive.values())
+        first = min(due, default=inf)
         return None if first == inf else max(0.0, first - time.monotonic())
 
     def reap(self) -> list[tuple[int, int]]:
@@ -89,10 +91,11 @@ class JobProcesses:
             if process is not None:
                 process.status, process.ended = status, time.monotonic()
                 self._ending.append(process)
+        given_up = self._give_up()
         if not self._ending or self._kill_left(more):
-            return []
+            return given_up
         done, self._ending = self._ending, []
-        return [(process.job, process.status) for process in done]
+        return given_up + [(process.job, process.status) for process in done]
 
     def kill_all(self) -> None:
         """Kill everything that descends from this process, and wait until it is gone."""
@@ -108,6 +111,16 @@ class JobProcesses:
             if not groups and not more:
                 return
             time.sleep(_POLL)
+
+    def _give_up(self) -> list[tuple[int, int]]:
+        """Leave alone whom SIGKILL has not ended, since the kernel does not let go; return their jobs."""
+        now = time.monotonic()
+        lost = [process for process in self._alive.values() if process.give_up_at <= now]
+        for process in lost:
+            print(f"hbsim: process {process.pid} of a trial cannot be killed", file=sys.stderr)
+            del self._alive[process.pid]
+            self._stuck.add(process.pid)
+        return [(process.job, -signal.SIGKILL) for process in lost]
 
     def _kill_left(self, children: bool) -> bool:
         """Kill what the jobs that have ended have left; whether there is anything."""

@@ -23,6 +23,7 @@ from hbsim.executors.oom import OomWatch
 from hbsim.executors.report_ring import ReportRing
 from hbsim.executors.server_client import Server
 from hbsim.executors.slots import Slot
+from hbsim.executors.target import Description
 from hbsim.runner.workers import Ended, Message, Said, Task
 
 __all__ = ["LocalWorkers", "UnfitTrial", "trial_folder"]
@@ -34,6 +35,7 @@ EARLIER: Final = (
 )
 LOOK: Final = 1.0  # seconds between two looks at the logs
 COLLECT: Final = 0.03  # seconds between two looks at what trials have reported
+CUT: Final = 0.5  # seconds in which what is killed since time is up may be waited for
 HOLD: Final = 0.25  # seconds in which a signal to all processes of a study reaches this one, too
 
 
@@ -135,6 +137,13 @@ class LocalWorkers:
         assert self._server is not None
         self._server.wait_ready()
 
+    def describe(self) -> Description:
+        """Return what the training function is, as soon as the warm server has loaded it."""
+        self.prepare()
+        assert self._server is not None
+        assert self._server.about is not None
+        return self._server.about
+
     def watch(self, source: socket.socket, heard: Callable[[], object], writable: bool = False) -> None:
         """Have `wait` call `heard` whenever there is something to read, or room to write if `writable`.
 
@@ -154,27 +163,38 @@ class LocalWorkers:
                 self._attend(child)
 
     def _attend(self, child: Child) -> None:
-        """Listen to a child if it may say something."""
-        listens = child.socket in self._selector.get_map()
-        if child.talks and not self._holds and not listens:
-            self._selector.register(child.socket, selectors.EVENT_READ, child)
-        elif listens and (self._holds or not child.talks):
+        """Listen to a child if it may say something, and see when it takes what is to be sent."""
+        events = 0
+        if child.talks:
+            events |= 0 if self._holds else selectors.EVENT_READ
+            events |= selectors.EVENT_WRITE if child.outgoing else 0
+        before = self._selector.get_map().get(child.socket)
+        if before is None and events:
+            self._selector.register(child.socket, events, child)
+        elif before is not None and not events:
             self._selector.unregister(child.socket)
+        elif before is not None and events != before.events:
+            self._selector.modify(child.socket, events, child)
 
     # What the runner calls
 
     def start(self, worker: int, task: Task) -> None:
-        """Start a job's process."""
+        """Start a job's process; a server that is new reads of it as soon as it has loaded the function."""
         if self._server is None:
-            self.prepare()
+            self.launch()
         assert self._server is not None
         folder = trial_folder(self._trials, task.trial)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not task.earlier:
                 _set_aside(folder)
-            ours, theirs = socket.socketpair()
             ring, descriptor = ReportRing.create()
+            try:
+                ours, theirs = socket.socketpair()
+            except OSError:
+                ring.close()
+                os.close(descriptor)
+                raise
         except OSError as error:
             raise OutputError(str(folder), f"trial {task.trial} cannot be started: {error}") from error
         child = self._children[task.job] = Child(task, ours, ring, time.monotonic())
@@ -200,17 +220,10 @@ class LocalWorkers:
             timeout = HOLD if timeout is None else min(timeout, HOLD)
         if self._children:
             timeout = COLLECT if timeout is None else min(timeout, COLLECT)
-        for key, _ in self._selector.select(timeout):
-            if isinstance(key.data, Child):
-                if key.data.task.job in self._children:  # else the server has just said that it is gone
-                    self._listen(key.data)
-            elif isinstance(key.data, Server):
-                self._hear_server(key.data)
-            elif key.data is not None:
-                key.data()
-            else:
-                with suppress(BlockingIOError):
-                    os.read(self._wake_out, CHUNK)
+        for key, events in self._selector.select(timeout):
+            self._attend_to(key.data, events)
+        if self._server is not None and (problem := self._server.look()) is not None:
+            self._lose_server(self._server, problem)
         self._collect()
         self._look_at_logs()
         while self._held and self._held[0][0] <= time.monotonic():
@@ -220,6 +233,18 @@ class LocalWorkers:
             raise error
         messages, self._messages = self._messages, []
         return messages
+
+    def _attend_to(self, source: Child | Server | Callable[[], object] | None, events: int) -> None:
+        if isinstance(source, Child):
+            if source.task.job in self._children:  # else the server has just said that it is gone
+                self._listen(source, events)
+        elif isinstance(source, Server):
+            self._hear_server(source)
+        elif source is not None:
+            source()
+        else:
+            with suppress(BlockingIOError):
+                os.read(self._wake_out, CHUNK)
 
     def wake(self) -> None:
         """Let `wait` return at once."""
@@ -244,6 +269,13 @@ class LocalWorkers:
             if child.end is None:  # else the function has ended as it says, and only what it left runs on
                 child.killed = child.killed or reason or "it was killed"
             self._server.kill(job)
+
+    def cut(self, reason: str) -> None:
+        """Kill all jobs at once, and the server, whatever they do; see `Workers.cut`."""
+        for child in self._children.values():
+            child.killed = child.killed or reason
+        if self._server is not None:
+            self._lose_server(self._server, "was killed", CUT)
 
     def close(self, patience: float | None = None) -> None:
         """Kill what is left and free everything; see `Server.close`."""
@@ -272,16 +304,26 @@ class LocalWorkers:
         child = self._children.get(job)
         if child is not None:
             child.send(order)
+            self._attend(child)
 
-    def _listen(self, child: Child) -> None:
-        """Take in what a child has said by now."""
-        child.talks = self._read(child)
+    def _listen(self, child: Child, events: int) -> None:
+        """Take in what a child has said by now, and send what it has not taken."""
+        if events & selectors.EVENT_READ:
+            child.talks = self._read(child)
+            if not child.talks and child.garbled and self._server is not None:
+                self._server.kill(child.task.job)
+        if child.talks and events & selectors.EVENT_WRITE:
+            child.flush()
         self._attend(child)
 
     def _read(self, child: Child) -> bool:
         lines, open_ = child.read()
         for line in lines:
-            self._hear(child, line)
+            try:
+                self._hear(child, line)
+            except (TypeError, ValueError, LookupError):
+                child.garble(repr(line)[:80])
+                return False
         return open_
 
     def _hear(self, child: Child, said: Mapping[str, Any]) -> None:
@@ -293,10 +335,13 @@ class LocalWorkers:
                 self._unfit = UnfitTrial(field, value, rule, of)  # raised later: its end is still to be heard
             return
         if "begin" in said:
-            child.begun = said["begin"]
+            child.begun = float(said["begin"])
             return
         if "end" in said:
-            child.end, child.ended_at = said["end"], time.monotonic()
+            child.take_end(said["end"])
+            return
+        if "saved" in said:
+            child.due = time.monotonic() + self._grace
             return
         self._take_reports(child)  # it waits for an answer
 
@@ -307,6 +352,9 @@ class LocalWorkers:
             self._collected = now
             for child in self._children.values():
                 self._take_reports(child)
+                if child.due <= now:
+                    child.due = math.inf
+                    self.kill(child.task.job, "it had saved its checkpoint, and did not leave")
 
     def _take_reports(self, child: Child) -> None:
         first = child.said
@@ -325,8 +373,11 @@ class LocalWorkers:
         for message in server.receive():
             if "exited" in message:
                 self._exited(message["exited"], message["status"])
+            elif "ready" in message:
+                for child in self._children.values():  # the server is a new one, and takes orders from now on
+                    child.ordered = time.monotonic()
         if server.dead:
-            self._lose_server(server)
+            self._lose_server(server, server.look() or "has died")
 
     def _exited(self, job: int, status: int) -> None:
         child = self._children.pop(job, None)
@@ -352,16 +403,16 @@ class LocalWorkers:
         else:
             self._messages.append(ended)
 
-    def _lose_server(self, server: Server) -> None:
-        """End what the dead server has left; the next job gets a new one."""
+    def _lose_server(self, server: Server, problem: str, patience: float | None = None) -> None:
+        """End what a server that is dead or does not answer has left; the next job gets a new one."""
         self._selector.unregister(server)
         self._server = None
-        if server.ready is None:
+        if server.dead and server.ready is None:
             raise server.failure()
-        server.kill_all()
+        server.kill_all(*(() if patience is None else (patience,)))
         server.close()
         for job, child in list(self._children.items()):
-            child.killed = child.killed or "the server that trials are forked from has died"
+            child.killed = child.killed or f"the server that trials are forked from {problem}"
             self._exited(job, -signal.SIGKILL)
 
 

@@ -6,13 +6,17 @@ import json
 import os
 import signal
 import socket
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final
 
+from hbsim.core.types import FAILURE_KINDS
 from hbsim.executors.oom import OomWatch
 from hbsim.executors.report_ring import ReportRing
+from hbsim.executors.server_lines import read_lines
 from hbsim.runner.workers import Row, Task
 
 __all__ = ["Child"]
@@ -35,28 +39,43 @@ class Child:
     ended_at: float | None = None
     killed: str | None = None
     leaves: bool = False  # it was told to
+    due: float = inf  # when it is to be gone, since it has saved what it leaves with
     talks: bool = True  # its end of the line is not closed
+    outgoing: bytes = b""  # what the socket did not take yet
+    garbled: bool = False  # it has said what is no message
 
     def begin(self, line: Mapping[str, object], descriptor: int) -> None:
         """Send the first line, and beside it the descriptor of the ring of reports, which is closed here."""
-        data = json.dumps(line).encode() + b"\n"
+        self.outgoing = json.dumps(line).encode() + b"\n"
+        self.socket.setblocking(False)
         try:
-            with suppress(BrokenPipeError, ConnectionResetError):
-                # Constants may be more than the socket takes: somebody has to be there who reads them.
-                sent = socket.send_fds(self.socket, [data], [descriptor])
-                self.socket.sendall(data[sent:])
+            with suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+                sent = socket.send_fds(self.socket, [self.outgoing[:_CHUNK]], [descriptor])
+                self.outgoing = self.outgoing[sent:]
         finally:
             os.close(descriptor)
-        self.socket.setblocking(False)
 
     def send(self, line: Mapping[str, object]) -> None:
-        """Send a line."""
-        # A few bytes into an empty buffer; if the child is gone, the server says so.
-        with suppress(BrokenPipeError, ConnectionResetError):
-            self.socket.sendall(json.dumps(line).encode() + b"\n")
+        """Send a line, as far as the socket takes it; `flush` sends the rest."""
+        self.outgoing += json.dumps(line).encode() + b"\n"
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what the socket takes: who is to read it may be stopped, and nobody must wait for that."""
+        try:
+            self.outgoing = self.outgoing[self.socket.send(self.outgoing) :]
+        except BlockingIOError:
+            pass
+        except (BrokenPipeError, ConnectionResetError):  # if the child is gone, the server says so
+            self.outgoing = b""
 
     def read(self) -> tuple[list[dict[str, Any]], bool]:
-        """Return the lines that have come whole by now, and whether its end of the line is open."""
+        """Return the messages that have come whole by now, and whether its end of the line is open.
+
+        What is no message ends the line, and is how the job ended.
+        """
+        if self.garbled:
+            return [], False
         try:
             data = self.socket.recv(_CHUNK)
         except BlockingIOError:
@@ -64,7 +83,30 @@ class Child:
         except ConnectionResetError:
             data = b""
         *lines, self.buffer = (self.buffer + data).split(b"\n")
-        return [json.loads(line) for line in lines], bool(data)
+        messages, garbage = read_lines(lines)
+        if garbage is not None:
+            self.garble(garbage)
+        return messages, bool(data) and garbage is None
+
+    def take_end(self, end: Mapping[str, Any]) -> None:
+        """Take what the process has said of its end.
+
+        Raises
+        ------
+        TypeError, ValueError, LookupError
+            It is no such message.
+        """
+        kind, seconds = end["kind"], {str(name): float(value) for name, value in dict(end["seconds"]).items()}
+        if kind not in (None, *FAILURE_KINDS):
+            raise ValueError(f"{kind!r} is no kind of a failure")
+        left = bool(end["left"])
+        self.end = {"kind": kind, "reason": str(end["reason"]), "left": left, "seconds": seconds}
+        self.ended_at = time.monotonic()
+
+    def garble(self, what: str) -> None:
+        """Take note that the process has said what is no message."""
+        reason = f"its process has written what is no message into its line to the study: {what}"
+        self.garbled, self.end = True, self.end or {"kind": "error", "reason": reason}
 
     def reports(self) -> tuple[list[Row], bool]:
         """Return the reports that have been made since the last time, and whether the last one waits."""

@@ -21,7 +21,7 @@ from hbsim.executors.threads import limit_threads, thread_variables
 
 __all__ = ["Entry", "Order", "find_entry", "live", "open_log"]
 
-LINGER: Final = 30.0  # seconds that threads and processes of a trial may go on after its function
+_AT_ONCE: Final = 1e-3  # a timer of 0 seconds never rings
 Entry = Callable[[Callable[..., object], socket.socket], int]
 
 
@@ -66,7 +66,7 @@ def open_log(path: str) -> int:
 
 
 def live(
-    order: Order, parent: int, connection: socket.socket, load: Callable[[], tuple[Entry, Any]]
+    order: Order, parent: int, connection: socket.socket, load: Callable[[], tuple[Entry, Any]], grace: float
 ) -> NoReturn:
     """Run a job in this process, which is new, and end the process.
 
@@ -80,6 +80,8 @@ def live(
         To the controller.
     load : callable
         Returns what to call, and the training function; called when everything is set up.
+    grace : float
+        Seconds that threads and processes of the job may go on after its function.
     """
     code = 1
     try:
@@ -91,7 +93,7 @@ def live(
     except BaseException:
         traceback.print_exc()
     finally:  # nothing gets out of here
-        _end(code)
+        _end(code, grace)
 
 
 def _settle(order: Order, parent: int) -> None:
@@ -142,7 +144,7 @@ def _exit_code(error: SystemExit) -> int:
     return 1
 
 
-def _end(code: int) -> NoReturn:
+def _end(code: int, grace: float) -> NoReturn:
     """End this process as Python does, but for the server's objects, which stay untouched."""
 
     def insist(number: int, frame: FrameType | None) -> None:
@@ -151,9 +153,9 @@ def _end(code: int) -> NoReturn:
 
     with suppress(BaseException):
         signal.signal(signal.SIGALRM, insist)
-        signal.setitimer(signal.ITIMER_REAL, LINGER)
+        signal.setitimer(signal.ITIMER_REAL, max(grace, _AT_ONCE))
         threading._shutdown()  # type: ignore[attr-defined] # waits for threads, but for daemons
-        atexit._run_exitfuncs()  # ends what multiprocessing has started
+        atexit._run_exitfuncs()  # waits for what multiprocessing has started, but for daemons
     for stream in (sys.stdout, sys.stderr):
         with suppress(BaseException):
             stream.flush()

@@ -14,8 +14,10 @@ from typing import Final, NamedTuple
 __all__ = [
     "adopt_orphans",
     "children",
+    "descendants",
     "die_with_parent",
     "in_session",
+    "is_stopped",
     "kill",
     "kill_group",
     "latest",
@@ -97,6 +99,28 @@ def children(since: int = 0) -> set[int]:
     """
     me = os.getpid()
     return {stat.pid for stat in _processes(_started_after(since)) if stat.parent == me}
+
+
+def descendants(pid: int) -> set[int]:
+    """Return the ids of the processes that descend from this one, and run.
+
+    Empty where there is no ``/proc``.
+    """
+    every = list(_processes(lambda pid: True))
+    found: set[int] = set()
+    parents = {pid}
+    while parents:
+        parents = {stat.pid for stat in every if stat.parent in parents} - found
+        found |= parents
+    return found - {stat.pid for stat in every if stat.state in _GONE}
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a signal has stopped this process; False where that is unknown."""
+    try:
+        return _read(str(pid)).state == "T"
+    except (OSError, ValueError, IndexError):
+        return False
 
 
 def in_session(leaders: set[int]) -> set[int]:

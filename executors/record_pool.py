@@ -89,7 +89,7 @@ class _Worker:
         self._buffer = b""
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _MAIN],
+                [sys.executable, "-P", "-c", _MAIN],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=0,  # nothing is left to be written when a process has died

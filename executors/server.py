@@ -1,9 +1,8 @@
 """The warm server: imports the training function once, then starts, watches and ends a process a job.
 
-It speaks JSON lines over the socket whose file descriptor it is started with. In come ``setup`` first, then
-``run``, with the socket of the job's process beside it, ``kill``, and the end of file, upon which everything
-that was started is killed; so it is when the lease is over, if there is one. Out go ``ready`` or ``fatal``
-once, ``forked`` and ``exited`` once a job.
+It speaks JSON lines over a socket. In come ``run``, with the socket of the job's process beside it, ``kill``,
+``ping``, and the end of file, upon which everything that was started is killed; so it is when the lease is
+over, if there is one. Out go ``ready`` or ``fatal`` once, ``forked`` and ``exited`` once a job, ``pong``.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
 from types import FrameType
 from typing import Any, Final, NoReturn
@@ -26,7 +26,7 @@ from hbsim.executors.lease import Lease
 from hbsim.executors.offspring import Order, find_entry, live
 from hbsim.executors.server_lines import Lines, fatal
 from hbsim.executors.spawned import spawn
-from hbsim.executors.target import label_of, load_target, source_of
+from hbsim.executors.target import describe, label_of, load_target, source_of
 from hbsim.executors.threads import limit_threads
 
 __all__ = ["main"]
@@ -35,17 +35,21 @@ _HANDLED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
 _LOOK: Final = 1.0  # seconds between two looks at the lease
 
 
-def main() -> NoReturn:
-    """Serve the controller that the command line names, until it is gone."""
-    number, parent = (int(word) for word in sys.argv[-2:])
-    proc.die_with_parent(parent)  # while it imports, it does not listen
+def main(given: Mapping[str, Any]) -> NoReturn:
+    """Serve the controller until it is gone.
+
+    Parameters
+    ----------
+    given : mapping
+        Of `start_python`; and ``setup``, of `hbsim.executors.server_client.Server`.
+    """
+    proc.die_with_parent(given["parent"])  # while it imports, it does not listen
+    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     with suppress(OSError):
         os.dup2(2, 1)  # what the training function's file prints is no result of the controller's
-    lines = Lines(socket.socket(fileno=number))
-    while not lines.closed:
-        for line in lines.receive():
-            _Server(lines, line["setup"], parent).serve()
-    os._exit(0)
+    _Server(Lines(socket.socket(fileno=given["connection"])), given["setup"], given["parent"]).serve()
 
 
 class _Server:
@@ -82,8 +86,7 @@ class _Server:
     def _load(self) -> bool:
         before = time.monotonic()
         try:
-            if self._setup["start"] == "fork":
-                self._warm_up()
+            about = self._load_function()
         except ParameterError as error:
             self._lines.say(fatal(error))
             return False
@@ -97,13 +100,20 @@ class _Server:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()  # else every trial would print it again
         proc.outlive_parent()
-        self._lines.say({"ready": time.monotonic() - before})
+        self._lines.say({"ready": time.monotonic() - before, "about": about})
         return True
 
-    def _warm_up(self) -> None:
+    def _load_function(self) -> dict[str, Any]:
+        """Load the function, which all that are forked then have; return its description."""
         target = self._setup["train"]
         self._entry = find_entry(self._setup["entry"])
         self._function = load_target(target)
+        about = describe(self._function).as_dict()
+        if self._setup["start"] == "fork":
+            self._warm_up(target)
+        return about
+
+    def _warm_up(self, target: Mapping[str, Any]) -> None:
         warm.warm_up(self._function, source_of(target))
         obstacle = warm.obstacle()
         if obstacle is not None:
@@ -154,6 +164,8 @@ class _Server:
             if "run" in line:
                 order = Order(line["run"], line["env"], line["cpus"], line["threads"], line["log"])
                 self._run(order)
+            elif "ping" in line:
+                self._lines.say({"pong": line["ping"]})
             else:
                 self._processes.kill(line["kill"], self._setup["grace"])
 
@@ -200,7 +212,7 @@ class _Server:
                 limit_threads(order.threads)
                 return self._entry, self._function
 
-            live(order, self._pid, connection, load)
+            live(order, self._pid, connection, load, self._setup["grace"])
         except BaseException:
             traceback.print_exc()
         os._exit(1)

@@ -12,25 +12,31 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
 from hbsim.errors import OutputError, ParameterError
 from hbsim.executors import proc
-from hbsim.executors.target import label_of
+from hbsim.executors.server_lines import read_lines
+from hbsim.executors.spawned import start_python
+from hbsim.executors.target import Description, label_of
 from hbsim.executors.threads import thread_variables
 
 __all__ = ["ENTRY", "NotLoaded", "Server"]
 
 ENTRY: Final = "hbsim.executors.trial:run"
 _CHUNK: Final = 1 << 16
-_CLOSE_SECONDS: Final = 10.0  # longer than the server takes to give up
+_CLOSE_SECONDS: Final = 1.0  # in which the server ends all; else it is done from here
+_KILL_SECONDS: Final = 10.0  # in which what was sent SIGKILL is gone, if it ever will be
+_SEND_SECONDS: Final = 30.0  # in which a server takes an order, with more than a hundred before it
 _POLL: Final = 0.01
 _LOOK: Final = 0.2
+_PING: Final = 1.0  # seconds between an answer and the next question
+STOPPED: Final = 5.0
+SILENT: Final = 60.0
 _SOON: Final = 1.0  # seconds in which a process ends that has closed the line
-_CODE: Final = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from hbsim.executors.server import main; main()"
-)
+_SERVER: Final = "hbsim.executors.server"
 
 
 class NotLoaded(ParameterError):
@@ -47,6 +53,12 @@ class NotLoaded(ParameterError):
 
 class Server:
     """A process that has loaded a training function and starts a process a job.
+
+    It is asked once a second whether it is there. One that a signal has stopped is given up after `STOPPED`
+    seconds: however busy a machine is, it stops nobody. One that runs is given up only after `SILENT`
+    seconds without an answer, for the trials are lost with it, and a machine that is out of memory, or whose
+    disk hangs, keeps a sound one waiting. Only seconds count in which the controller itself has run: of a
+    machine that was suspended, or a study that was stopped as a whole, neither knows.
 
     Parameters
     ----------
@@ -69,6 +81,8 @@ class Server:
         The server's process id.
     ready : float or None
         How many seconds it took to load the function; None as long as it has not.
+    about : Description or None
+        The function's, as soon as it is ready.
     dead : bool
         Whether the server has closed the line: it has ended.
 
@@ -89,21 +103,26 @@ class Server:
     ) -> None:
         self.dead = False
         self.ready: float | None = None
+        self.about: Description | None = None
         self._label = label_of(train)
         self._pids: dict[int, int] = {}
         self._buffer = b""
-        self._closed = False
+        self._closed = self._killed = False
+        self._problem: str | None = None
+        self._looked, self._asked_at = time.monotonic(), -inf
+        self._asked = False  # and has not answered
+        self._silent = self._stopped = 0.0  # seconds
         environment, unset = _environment(env or {})
+        setup = {"train": train, "start": start, "grace": grace, "entry": entry, "unset": unset}
+        setup["lease"] = None if lease is None else str(lease)
         self._socket, theirs = socket.socketpair()
         try:
             with theirs:
-                self._process = _start(train["path"], theirs, environment)
-        except OutputError:
+                self._process = start_python(_SERVER, {"setup": setup}, train["path"], theirs, environment)
+        except OSError as error:
             self._socket.close()
-            raise
+            raise OutputError(sys.executable, f"a process cannot be started: {error}") from error
         self.pid = self._process.pid
-        setup = {"train": train, "start": start, "grace": grace, "entry": entry, "unset": unset}
-        self._send({"setup": {**setup, "lease": None if lease is None else str(lease)}})
 
     def fileno(self) -> int:
         """Return the file descriptor that is readable when `receive` has something."""
@@ -112,31 +131,32 @@ class Server:
     def wait_ready(self) -> float:
         """Wait until the server has loaded the function; return the seconds that it took.
 
-        To be called once, before anything is run.
+        To be called before anything is run.
 
         Raises
         ------
         ParameterError
             It cannot be loaded.
         """
-        while not self.dead:
+        while self.ready is None and not self.dead:
             # A look now and then: not every library lets Ctrl-C end a system call that waits.
-            if not select.select([self._socket], [], [], _LOOK)[0]:
-                continue
-            self._socket.settimeout(None)
-            self._take()
-            if self.ready is not None:
-                return self.ready
-        raise self.failure()
+            if select.select([self._socket], [], [], _LOOK)[0]:
+                self._socket.settimeout(None)
+                self._take()
+            elif self.look() is not None:
+                break
+        if self.ready is None:
+            raise self.failure()
+        return self.ready
 
     def failure(self) -> NotLoaded:
-        """Return why a server that is dead has never been ready."""
+        """Return why a server that is dead or lost has never been ready."""
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_SOON)
+            self._process.wait(_SOON if self._problem is None else 0)
         self.close()
-        code = self._process.returncode
-        how = f"signal {-code}" if code < 0 else f"exit status {code}"
-        error = NotLoaded("train", self._label, f"must load in a process of its own; that ended with {how}")
+        code = self._process.poll() or 0
+        how = self._problem or f"ended with {f'signal {-code}' if code < 0 else f'exit status {code}'}"
+        error = NotLoaded("train", self._label, f"must load in a process of its own; that {how}")
         error.killed = -code in (signal.SIGKILL, signal.SIGTERM)
         return error
 
@@ -188,19 +208,46 @@ class Server:
             messages += more
         return messages
 
-    def kill_all(self) -> None:
-        """Kill the server and the processes of all jobs, and wait until they are gone.
+    def look(self) -> str | None:
+        """Return why the server counts as lost, None as long as it does not; to be called all the time."""
+        now = time.monotonic()
+        if self.dead or self._problem is not None or now < self._looked + _LOOK:
+            return self._problem
+        passed, self._looked = min(now - self._looked, _PING), now
+        self._stopped = self._stopped + passed if proc.is_stopped(self.pid) else 0.0
+        if self._stopped > STOPPED:
+            self._problem = f"was stopped by a signal, and did not go on for {STOPPED:g} s"
+        elif self._asked:
+            self._silent += passed
+            if self._silent > SILENT:
+                self._problem = f"has not answered for {SILENT:g} s"
+        elif self.ready is not None and now >= self._asked_at + _PING:
+            self._asked, self._asked_at, self._silent = True, now, 0.0
+            self._send({"ping": 1})
+        return self._problem
 
-        For a server that has died, or does not answer. Only what left its job's session may stay behind.
+    def kill_all(self, patience: float = _KILL_SECONDS) -> None:
+        """Kill the server and the processes of all jobs, and wait some seconds until they are gone.
+
+        For a server that has died, or does not answer. If it has died, what left its job's session may stay
+        behind.
         """
+        deadline, self._killed = time.monotonic() + patience, True
+        if self._process.poll() is None:
+            # As long as it is there it adopts orphans, and if it is stopped it starts nothing more.
+            proc.kill(self.pid, signal.SIGSTOP)
+            while (left := proc.descendants(self.pid)) and time.monotonic() < deadline:
+                for pid in left:
+                    proc.kill(pid)
+                time.sleep(_POLL)
         proc.kill_group(self.pid)
         self._process.kill()
-        self._process.wait()
+        with suppress(subprocess.TimeoutExpired):  # the kernel may not let it go
+            self._process.wait(max(_POLL, deadline - time.monotonic()))
         if not self._closed:
             with suppress(ParameterError):
                 self.receive()  # there may be processes that are not known yet
         leaders, self._pids = set(self._pids.values()), {}
-        deadline = time.monotonic() + _CLOSE_SECONDS
         for leader in leaders:
             proc.kill_group(leader)
         while leaders and time.monotonic() < deadline and (left := proc.in_session(leaders)):
@@ -214,30 +261,34 @@ class Server:
         Parameters
         ----------
         patience : float, optional
-            Seconds after which it is killed; by default longer than it takes to give up.
+            Seconds after which it is killed; by default as many as it needs on any day.
         """
         if self._closed:
             return
         try:
-            if self.ready is not None:  # else it does not listen yet
+            if self.ready is not None and not self._killed:  # else it does not listen
                 with suppress(OSError):
                     self._socket.shutdown(socket.SHUT_WR)
                 with suppress(subprocess.TimeoutExpired):
                     self._process.wait(_CLOSE_SECONDS if patience is None else patience)
         finally:  # Ctrl-C may have ended the wait
-            if self._process.poll() is None:
-                self.kill_all()
+            if self._process.poll() is None and not self._killed:
+                self.kill_all(_CLOSE_SECONDS)
             self._closed = True
             self._socket.close()
 
     def _send(self, message: Mapping[str, object], passed: socket.socket | None = None) -> None:
         data = json.dumps(message).encode() + b"\n"
-        self._socket.settimeout(None)
-        with suppress(BrokenPipeError, ConnectionResetError):  # `receive` says so
+        self._socket.settimeout(_SEND_SECONDS)
+        try:
             if passed is not None:
                 sent = socket.send_fds(self._socket, [data], [passed.fileno()])
                 data = data[sent:]
             self._socket.sendall(data)
+        except TimeoutError:
+            self._problem = f"has taken no order for {_SEND_SECONDS:g} s"
+        except (BrokenPipeError, ConnectionResetError):  # `receive` says so
+            pass
 
     def _take(self) -> list[dict[str, Any]]:
         """Return the lines of one reading."""
@@ -249,7 +300,9 @@ class Server:
             data = b""
         self.dead = self.dead or not data
         *lines, self._buffer = (self._buffer + data).split(b"\n")
-        messages: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        messages, garbage = read_lines(lines)
+        if garbage is not None:
+            self.dead, self._problem = True, f"has said what is no message: {garbage}"
         for message in messages:
             self._note(message)
         return messages
@@ -261,32 +314,18 @@ class Server:
             self._pids[message["forked"]] = message["pid"]
         elif "exited" in message:
             self._pids.pop(message["exited"], None)
+        elif "pong" in message:
+            self._asked = False
         elif "ready" in message:
-            self.ready = float(message["ready"])
+            self.ready, self.about = float(message["ready"]), Description.from_dict(message["about"])
 
 
-def _environment(changes: Mapping[str, str | None]) -> tuple[dict[str, str], list[str]]:
+def _environment(changes: Mapping[str, str | None]) -> tuple[dict[str, str | None], list[str]]:
     """Return the server's environment, and the variables that are not for its jobs."""
     given = {**os.environ, **changes}
-    variables = {**given, **thread_variables(1)}  # libraries must start no threads before the fork
+    # Libraries must start no threads before the fork.
+    variables: dict[str, str | None] = {**given, **thread_variables(1)}
     # Where a file asks for CUDA at its top, PyTorch then asks the driver alone: CUDA survives no fork.
     ours = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
     unset = [name for name in ours if given.get(name) is None]
-    variables |= {name: ours[name] for name in unset}
-    return {name: value for name, value in variables.items() if value is not None}, unset
-
-
-def _start(
-    path: Sequence[str], connection: socket.socket, environment: dict[str, str]
-) -> subprocess.Popen[bytes]:
-    number, parent = str(connection.fileno()), str(os.getpid())
-    try:
-        return subprocess.Popen(
-            [sys.executable, "-c", _CODE, json.dumps(list(path)), number, parent],
-            stdin=subprocess.DEVNULL,
-            env=environment,
-            pass_fds=[connection.fileno()],
-            start_new_session=True,  # Ctrl-C is the controller's
-        )
-    except OSError as error:
-        raise OutputError(sys.executable, f"a process cannot be started: {error}") from error
+    return {**variables, **{name: ours[name] for name in unset}}, unset

@@ -1,4 +1,4 @@
-"""The warm server's end of the line to the controller."""
+"""Lines between the controller and its processes, and the warm server's end of them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 import os
 import socket
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from hbsim.errors import ParameterError
 
-__all__ = ["Lines", "fatal"]
+__all__ = ["Lines", "fatal", "read_lines"]
 
 _CHUNK: Final = 1 << 16
 
@@ -67,3 +67,20 @@ def fatal(error: ParameterError) -> dict[str, list[Any]]:
     """Return the line that ends the study with this error."""
     value = error.value if isinstance(error.value, str | int | float | None) else repr(error.value)
     return {"fatal": [error.field, value, error.rule]}
+
+
+def read_lines(lines: Iterable[bytes]) -> tuple[list[dict[str, Any]], str | None]:
+    """Return the messages in lines up to the first that is none, and what is in that, for people.
+
+    A training function may write into any file descriptor that it finds in its process.
+    """
+    messages: list[dict[str, Any]] = []
+    for line in lines:
+        try:
+            message = json.loads(line)
+        except (ValueError, RecursionError):
+            message = None
+        if not isinstance(message, dict):
+            return messages, repr(line[:80])
+        messages.append(message)
+    return messages, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import importlib.machinery
 import importlib.util
 import inspect
@@ -10,12 +11,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hbsim.core.space import space_of
+from hbsim.core.space import Space, space_of
 from hbsim.errors import HbsimError, ParameterError, nearest
 from hbsim.executors.definitions import (
     Definitions,
@@ -29,7 +31,9 @@ from hbsim.executors.definitions import (
 
 __all__ = [
     "DefinitionsOnly",
+    "Description",
     "default_start",
+    "describe",
     "label_of",
     "load_target",
     "loading",
@@ -42,6 +46,51 @@ __all__ = [
 Function = Callable[..., object]
 
 
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a study has to know of a training function; whoever has loaded it may tell those who have not.
+
+    Attributes
+    ----------
+    label : str
+        ``FILE.py:NAME`` without the folder.
+    digest : str or None
+        SHA-256 of its file, where it has one.
+    space : Space
+        Its search space.
+    defaults : mapping
+        Its arguments by name; the values are not told to other processes.
+    """
+
+    label: str
+    digest: str | None
+    space: Space
+    defaults: Mapping[str, object]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it in plain JSON types."""
+        names = list(self.defaults)
+        return {"label": self.label, "digest": self.digest, "space": self.space.to_json(), "names": names}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Description:
+        """Read what `as_dict` returned."""
+        space = Space.from_json(data["space"])
+        return cls(data["label"], data["digest"], space, dict.fromkeys(data["names"]))
+
+
+def describe(function: Function) -> Description:
+    """Describe a function that is decorated with `hbsim.args`."""
+    label, digest = _name(function), None
+    try:
+        file = Path(str(inspect.getsourcefile(inspect.unwrap(function))))
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        label = f"{file.name}:{label}"
+    except (TypeError, OSError):
+        pass
+    return Description(label, digest, space_of(function), getattr(function, "defaults", {}))
+
+
 def default_start() -> str:
     """Return how trials' processes are started here unless told otherwise: ``"fork"`` or ``"spawn"``.
 
@@ -50,21 +99,24 @@ def default_start() -> str:
     return "fork" if sys.platform == "linux" else "spawn"
 
 
-def make_target(train: Function | str) -> dict[str, Any]:
+def make_target(train: Function | str, by_value: bool = False) -> dict[str, Any]:
     """Describe a training function so that another process can load it.
 
     Parameters
     ----------
     train : callable or str
         A function decorated with `hbsim.args`, or ``FILE.py:NAME``.
+    by_value : bool
+        Whether a function of the script that runs goes by value, as it is now, if it can; else the script is
+        executed once more, until it starts a study. For processes of the same Python.
 
     Returns
     -------
     target : dict
         Plain JSON types. ``name`` with one of ``module``, if it can be imported by name; ``file``, if it is
-        defined at the top of a file, a script for instance; ``pickled``, the function by value: closures,
-        notebooks. Beside it ``path`` and ``argv``, this process's `sys.path` and `sys.argv`, and ``main``,
-        whether it is of the script that runs.
+        defined at the top of a file, a script for instance; ``pickled``, the function by value, with all
+        that it uses of the script: closures, notebooks. Beside it ``path`` and ``argv``, this process's
+        `sys.path` and `sys.argv`, and ``main``, whether it is of the script that runs.
 
     Raises
     ------
@@ -76,11 +128,11 @@ def make_target(train: Function | str) -> dict[str, Any]:
         where: dict[str, Any] = {"file": str(file), "name": name, "label": train}
     elif callable(train):
         _space(train, label_of({"name": _name(train)}))
-        where = _by_name(train) or _by_value(train)
+        where = _of_script(train) if by_value and _is_main(train) else _by_name(train) or _by_value(train)
     else:
         raise ParameterError("train", train, "must be a function decorated with @hbsim.args, or FILE.py:NAME")
-    main = getattr(train, "__module__", None) == "__main__"
-    return {**where, "path": _absolute(sys.path), "argv": list(sys.argv), "main": main}
+    about = {"path": _absolute(sys.path), "argv": list(sys.argv), "main": _is_main(train)}
+    return {**where, **about}
 
 
 def load_target(target: Mapping[str, Any]) -> Function:
@@ -100,6 +152,8 @@ def load_target(target: Mapping[str, Any]) -> Function:
     label = label_of(target)
     if "pickled" in target:
         function = _unpickle(target["pickled"], label)
+        if target["main"]:
+            sys.modules["__main__"] = _script(function, target)
     else:
         function = _find(_definitions(target, label), target, label)
     _space(function, label)
@@ -116,8 +170,8 @@ def label_of(target: Mapping[str, Any]) -> str:
 
 def source_of(target: Mapping[str, Any]) -> Path | None:
     """Return the file with the function's source, None if it has none. Call it after `load_target`."""
-    if "file" in target:
-        return Path(target["file"])
+    if "file" in target or "source" in target:
+        return Path(target.get("file", target.get("source")))
     origin = getattr(sys.modules.get(target.get("module", "")), "__file__", None)
     return Path(origin) if origin else None
 
@@ -140,6 +194,27 @@ def split_target(target: str) -> tuple[Path, str]:
 
 
 # Describing
+
+
+def _is_main(train: object) -> bool:
+    return getattr(train, "__module__", None) == "__main__"
+
+
+def _of_script(function: Function) -> dict[str, Any]:
+    """Return the form by value; that by name if something that it uses of the script cannot be pickled."""
+    try:
+        where = _by_value(function)
+    except ParameterError as error:
+        by_name = _by_name(function)
+        if by_name is None:
+            raise
+        return {**by_name, "problem": error.rule}
+    main = sys.modules["__main__"]
+    file, spec = _file(main), main.__spec__
+    if file is not None:
+        source = str(Path(file).resolve())
+        where |= {"source": source, "label": f"{source}:{where['name']}"}
+    return where if spec is None else {**where, "script": spec.name}
 
 
 def _by_name(function: Function) -> dict[str, Any] | None:
@@ -267,6 +342,8 @@ def _find(definitions: Definitions, target: Mapping[str, Any], label: str) -> Fu
             rule = f"{file} starts a study before {name!r} is defined; define it further up"
         elif target.get("main"):
             rule = f"there is no {name!r} in {file} when it is imported; define it at the top, under no `if`"
+        if "problem" in target:
+            rule += f"; by value it {target['problem']}"
         raise ParameterError("train", label, rule) from None
     if not callable(function):
         raise ParameterError("train", label, f"{name} is no function")
@@ -283,6 +360,27 @@ def _unpickle(pickled: str, label: str) -> Function:
         rule = f"cannot be loaded in another process; {type(error).__name__}: {error}"
         raise ParameterError("train", label, rule) from error
     return function
+
+
+def _script(function: Function, target: Mapping[str, Any]) -> ModuleType:
+    """Return the script's module as far as the function uses it.
+
+    What is pickled in a trial, for a process that `multiprocessing` spawns for instance, is looked for in
+    there by its name; such a process executes the script's file, as it does in the script itself.
+    """
+    script = ModuleType("__main__")
+    for owner in (inspect.unwrap(function), getattr(function, "func", None), type(function).__call__):
+        names = getattr(owner, "__globals__", {})
+        if names.get("__name__") == "__main__":
+            vars(script).update(names)
+            break
+    if target["name"].isidentifier():
+        setattr(script, target["name"], function)
+    if "source" in target:
+        script.__file__ = target["source"]
+    if "script" in target:  # run by ``python -m``
+        script.__spec__ = importlib.machinery.ModuleSpec(target["script"], None)
+    return script
 
 
 def _space(function: Function, label: str) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 
 from hbsim.core.space import Args, arguments, space_of
 from hbsim.errors import ParameterError
+from hbsim.executors import proc
 from hbsim.executors.lease import Lease
 from hbsim.executors.reporter import Reporter
 from hbsim.executors.seeding import seed_everything
@@ -76,6 +77,8 @@ def _run(
             leave_process(0 if kind is None else 1)
         write_out()  # the log is whole before the end is told
         talk.finish(kind, reason)
+        if talk.left or kind is not None:
+            _end_group()
     return 0 if talk.left or (kind is None and talk.told != "fatal") else 1
 
 
@@ -162,6 +165,13 @@ def _sigterm(talk: Talk) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
+def _end_group() -> None:
+    """Send SIGTERM to what the function has left running: who waits for that would keep the worker."""
+    if os.getpgrp() == os.getpid():  # else it is not the trial's group; this process takes no notice
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch raises an error where a worker has died
+        proc.kill_group(os.getpid(), signal.SIGTERM)
 
 
 def _failure(error: BaseException) -> tuple[str | None, str]:

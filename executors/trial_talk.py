@@ -225,6 +225,8 @@ class Talk:
         self.told = how
         if how == "pause":
             self.pause()
+            with suppress(Gone):
+                self._channel.send({"saved": True})  # nothing takes its time from now on
         self._insist()
 
     def _insist(self) -> NoReturn:

@@ -152,6 +152,9 @@ class DaskWorkers:
         """End a job's processes: SIGTERM, and after the grace SIGKILL."""
         self._order(self._controller.fleet.kill, job, reason or "it was killed")
 
+    def cut(self, reason: str) -> None:
+        """Do nothing: what was killed is ended by the hosts' agents, or with their lease."""
+
     def prune(self, trial: int) -> None:
         """Remove a trial's checkpoints where hosts and the store keep them."""
         self._order(self._controller.fleet.prune, trial)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # it starts threads, which a file that is loaded before a fork must not by touching hbsim
+    import polars as pl
 
 __all__ = ["CENSORED", "FAILED", "numbers", "verdicts"]
 
@@ -19,9 +21,13 @@ NAMES: Final = ("continue", "pause", "stop", "complete", "retry", "failed", "cen
 
 def numbers(column: NDArray[np.float64] | Sequence[float]) -> pl.Series:
     """Return floats, null where they are NaN; infinities stay."""
+    import polars as pl
+
     return pl.Series(np.array(column, dtype=np.float64), nan_to_null=True)
 
 
 def verdicts(column: NDArray[np.uint8]) -> pl.Series:
     """Return the names of verdicts, strings."""
+    import polars as pl
+
     return pl.Series(NAMES, dtype=pl.String).gather(column.astype(np.uint32))

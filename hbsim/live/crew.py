@@ -16,7 +16,7 @@ from hbsim.executors.devices import cpu_limit, cpus, gpus
 from hbsim.executors.local import LocalWorkers
 from hbsim.executors.resource import read_resource
 from hbsim.executors.slots import Slot, make_slots
-from hbsim.executors.target import default_start
+from hbsim.executors.target import Description, default_start
 from hbsim.executors.threads import thread_variables
 from hbsim.live.dask_note import DaskNote
 from hbsim.runner.workers import Workers
@@ -90,6 +90,9 @@ class Crew:
         Told of trials whose checkpoints and files are of no more use anywhere.
     discard : callable
         Has hosts remove all that they have of the study when it is closed: it has come to nothing.
+    describe : callable or None
+        Waits until the training function is loaded where trials run, and returns what it is; None: nobody
+        there tells, so that it has to be loaded here, too.
     """
 
     workers: Startable
@@ -98,6 +101,7 @@ class Crew:
     gather: Callable[[Sequence[int]], None] = _nothing
     prune: Callable[[int], None] | None = None
     discard: Callable[[], None] = _nowhere
+    describe: Callable[[], Description] | None = None
 
 
 def check_executor(executor: Executor) -> Dask | None:
@@ -174,7 +178,7 @@ def make_crew(
             training.start or default_start(),
             training.grace,
         )
-        return Crew(local, lambda: slots)
+        return Crew(local, lambda: slots, describe=local.describe)
     from hbsim.executors.dask.workers import DaskWorkers
 
     there = DaskWorkers(

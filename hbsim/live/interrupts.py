@@ -15,8 +15,8 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def interruptible(interrupt: Callable[[], None]) -> Iterator[None]:
-    """Call `interrupt` at the first of the signals; raise KeyboardInterrupt at the second.
+def interruptible(interrupt: Callable[[int], None]) -> Iterator[None]:
+    """Call `interrupt` with the first of the signals; at the second raise KeyboardInterrupt.
 
     Only in the main thread, the only one that may set signal handlers; elsewhere nothing changes.
     """
@@ -31,7 +31,7 @@ def interruptible(interrupt: Callable[[], None]) -> Iterator[None]:
         count += 1
         if count > 1:
             raise KeyboardInterrupt
-        interrupt()
+        interrupt(number)
 
     # A signal that is ignored stays so: nohup ignores SIGHUP, and a shell the SIGINT of its background jobs.
     ours = [number for number, handler in usual.items() if handler != signal.SIG_IGN]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from hbsim.core.exact import exact
 from hbsim.core.factory import named_options
@@ -15,18 +15,20 @@ from hbsim.core.streams import check_seed
 from hbsim.errors import ParameterError
 from hbsim.executors.dask.mark import outlast
 from hbsim.executors.dask.options import Dask
-from hbsim.executors.target import make_target, stop_if_loading
+from hbsim.executors.target import describe, label_of, load_target, make_target, stop_if_loading
 from hbsim.live.checks import check_names, constants, seconds
 from hbsim.live.crew import Training, check_executor, check_share, make_crew
 from hbsim.live.dask_note import DaskNote
 from hbsim.live.folder import StudyFolder
 from hbsim.live.keeper import Keeper, check_keep
-from hbsim.live.result import RunResult
 from hbsim.live.shown import check_shown, shown, teller
 from hbsim.live.study import Interrupted, Study
 from hbsim.runner.ends import Limits
 from hbsim.runner.real import Observer
 from hbsim.searchers import Searcher, about, check_searcher, ends
+
+if TYPE_CHECKING:
+    from hbsim.live.result import RunResult
 
 __all__ = ["Interrupted", "run"]
 
@@ -124,8 +126,9 @@ def run(
     Raises
     ------
     Interrupted
-        At the first Ctrl-C or SIGTERM, once what runs has come to its next report and saved its checkpoint.
-        The second one kills everything; the study can be resumed either way.
+        At the first Ctrl-C, once what runs has come to its next report and saved its checkpoint; at SIGTERM,
+        or a hang-up, what has not after `grace` seconds is ended. The second one kills everything; the study
+        can be resumed in any case.
     ParameterError
         Something in the request breaks a rule; before any work starts. Or a trial does not report
         `time_attr` or `reward_attr`.
@@ -148,7 +151,7 @@ def run(
     given = constants(args)
     seed = check_seed(seed)
     check_searcher(searcher, search_options, resumes=True)
-    target = make_target(train)
+    target = make_target(train, by_value=dask is None)
     setup = {"time_attr": time_attr, "reward_attr": reward_attr, "constants": given}
     training = Training(target, setup, place.trials, start, grace)
     check_share(dask, workers, resource)
@@ -165,9 +168,14 @@ def run(
         unused = stack.enter_context(ExitStack())
         if not resume:
             unused.callback(crew.discard)  # unless it begins: what is refused leaves nothing on hosts
-        crew.workers.launch()  # it loads the function while this process loads it, too, for its search space
+        crew.workers.launch()
+        teller(progress)(f"loading {label_of(target)}")
+        if callable(train):
+            function = describe(train)
+        else:
+            function = describe(load_target(target)) if crew.describe is None else crew.describe()
         reported = (time_attr, reward_attr, until_return)
-        study = Study(train, target, scheduler, seed, searcher, search_options, *reported, given)
+        study = Study(function, scheduler, seed, searcher, search_options, *reported, given)
         if text := about(study.searcher):
             teller(progress)(text)
         crew.workers.prepare()

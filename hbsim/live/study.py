@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import secrets
+import signal
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.space import arguments, space_of
 from hbsim.errors import HbsimWarning, ParameterError
-from hbsim.executors.target import load_target
+from hbsim.executors.target import Description
 from hbsim.history.journal import Journal
 from hbsim.live.environment import environment
 from hbsim.live.folder import StudyFolder
 from hbsim.live.interrupts import interruptible
 from hbsim.live.load import Standing, replay, stand
-from hbsim.live.result import RunResult
 from hbsim.live.spec import Spec
 from hbsim.runner import Telling, drive
 from hbsim.runner.ends import Limits
@@ -32,6 +29,9 @@ from hbsim.runner.workers import Workers
 from hbsim.searchers import Searcher, Task, check_searcher, limit_trials, make_searcher
 from hbsim.searchers.plain import plain_options
 from hbsim.terminal import print_err
+
+if TYPE_CHECKING:
+    from hbsim.live.result import RunResult
 
 __all__ = ["Interrupted", "Study"]
 
@@ -61,8 +61,7 @@ class Study:
 
     def __init__(
         self,
-        train: str | Callable[..., object],
-        target: Mapping[str, Any],
+        function: Description,
         scheduler: Scheduler,
         seed: int,
         searcher: str | Searcher | None,
@@ -72,8 +71,7 @@ class Study:
         until_return: bool,
         constants: Mapping[str, object],
     ) -> None:
-        function = train if callable(train) else load_target(target)
-        space = space_of(function)
+        space = function.space
         check_constants(function, constants)
         check_searcher(searcher, search_options, resumes=True)
         if searcher is None or isinstance(searcher, str):
@@ -86,11 +84,10 @@ class Study:
         limit_trials(scheduler, self.searcher)
         self.telling = Telling(self.searcher, scheduler)
         options = scheduler.options.as_dict()
-        label, digest = describe(function)
         reported = (time_attr, reward_attr, until_return)
         searched = plain_options(search_options)
         limit: int | None = getattr(self.searcher, "limit", None)
-        made = (label, digest, space, options, seed, name)
+        made = (function.label, function.digest, space, options, seed, name)
         self.spec = Spec(*made, *reported, dict(constants), searched, limit, secrets.token_hex(8))
         self.scheduler = scheduler
 
@@ -127,6 +124,8 @@ class Study:
         gather: Callable[[], None],
     ) -> RunResult:
         """Run until nothing is under way any more; `gather` is called when no trial runs any more."""
+        from hbsim.live.result import RunResult
+
         scheduler, ledger = self.scheduler, standing.ledger
         real = Real(
             crew,
@@ -145,7 +144,7 @@ class Study:
         )
         if journal.count > 1:
             real.resume(scheduler.running_jobs())
-        with interruptible(lambda: _interrupt(real)):
+        with interruptible(lambda number: _interrupt(real, number, limits.grace)):
             drive(scheduler, real, standing.decisions, self.telling)
             gather()
             crew.close()
@@ -163,26 +162,18 @@ class Study:
         return point
 
 
-def _interrupt(real: Real) -> None:
-    real.interrupt()
-    text = "finishing: each trial leaves at its next report and keeps its checkpoint; Ctrl-C again kills them"
+def _interrupt(real: Real, number: int, grace: float) -> None:
+    hurried = number != signal.SIGINT  # others are sent by who will not wait
+    real.interrupt(hurried)
+    text = "finishing: each trial leaves at its next report and keeps its checkpoint"
+    text += f"; what has not left in {grace:g} s is ended" if hurried else ""
+    text += "; Ctrl-C again kills them"
     # The terminal may be gone, or in the middle of a line: what a handler raises would end the study.
     with suppress(OSError, ValueError, RuntimeError):
         print_err(f"hbsim: {text}")
 
 
-def describe(function: Callable[..., object]) -> tuple[str, str | None]:
-    """Return a function as ``FILE.py:NAME`` without its folder, and the SHA-256 of its file if it has one."""
-    name = getattr(function, "__qualname__", type(function).__name__)
-    try:
-        file = inspect.getsourcefile(inspect.unwrap(function))
-        content = Path(str(file)).read_bytes()
-    except (TypeError, OSError):
-        return name, None
-    return f"{Path(str(file)).name}:{name}", hashlib.sha256(content).hexdigest()
-
-
-def check_constants(function: Callable[..., object], constants: Mapping[str, object]) -> None:
+def check_constants(function: Callable[..., object] | Description, constants: Mapping[str, object]) -> None:
     """Check that `constants` are arguments of the function, and no parameters of its space."""
     for name, value in constants.items():
         if name in space_of(function):

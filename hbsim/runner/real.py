@@ -23,6 +23,7 @@ from hbsim.runner.writer import Appender, Observer, Writer
 __all__ = ["Observer", "Real"]
 
 TICK: Final = 0.25  # seconds between two looks at the clock
+EXTRA: Final = 0.75  # seconds that ending takes beside the graces
 
 
 class Real:
@@ -87,6 +88,8 @@ class Real:
         self._due = self._hearing.due
         self._now = Due(NOTHING, NOBODY)
         self._warned = False
+        self._hurried = False
+        self._cut_at = inf
         self._ticked = -inf
 
     # What the loop calls
@@ -152,9 +155,16 @@ class Real:
 
     # From outside
 
-    def interrupt(self) -> None:
-        """End the study at the next event; may be called by a signal handler."""
+    def interrupt(self, hurried: bool = False) -> None:
+        """End the study at the next event; may be called by a signal handler.
+
+        Parameters
+        ----------
+        hurried : bool
+            Whether what has not left after the grace is killed; else each trial may take its time.
+        """
         self.ends.interrupted = True
+        self._hurried = self._hurried or hurried
         self._workers.wake()
 
     def resume(self, jobs: Sequence[Job]) -> None:
@@ -232,6 +242,12 @@ class Real:
         for message in self._workers.wait(self._timeout()):
             self._hearing.hear(message)
         clock = self._clock()
+        if self._hurried and self._cut_at == inf:
+            self._watch.hurry(self._limits.grace)
+            self._cut_at = clock + 2 * self._limits.grace + EXTRA  # for SIGTERM, and for SIGKILL
+        if clock >= self._cut_at:
+            self._cut_at = clock + EXTRA
+            self._workers.cut("it did not end in time")
         if clock >= self._ticked + TICK:
             self._ticked = clock
             self._watch.look()

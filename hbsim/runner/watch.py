@@ -35,6 +35,7 @@ class Watch:
         self.cut: set[int] = set()
         self._workers, self._clock, self._limit = workers, clock, hang_timeout
         self._leaving: dict[int, float] = {}  # by job: when it is killed
+        self._until = inf  # when all are
 
     def hear(self, job: int) -> None:
         """Take note that a job begins, or has said something."""
@@ -44,6 +45,10 @@ class Watch:
         """Have a job leave; it is killed if it has not after so many seconds."""
         self._leaving[job] = self._clock() + seconds
         self._workers.leave(job, save=save)
+
+    def hurry(self, seconds: float) -> None:
+        """Have every job be killed that is not gone in so many seconds, whatever else was said."""
+        self._until = self._clock() + seconds
 
     def forget(self, job: int) -> None:
         """Take note that a job is gone."""
@@ -57,7 +62,6 @@ class Watch:
             if clock - heard > limit:
                 self.heard[job] = clock
                 self._workers.kill(job, f"nothing was reported for {limit:g} s (hang_timeout)")
-            elif self._leaving.get(job, inf) <= clock:
-                self._leaving[job] = inf
+            elif job not in self.cut and min(self._leaving.get(job, inf), self._until) <= clock:
                 self.cut.add(job)
                 self._workers.kill(job, "it was told to leave and did not")

@@ -209,6 +209,10 @@ class Workers(Protocol):
         """End a job's process group: SIGTERM, and after a grace SIGKILL. Then it is `Ended`, as lost."""
         ...
 
+    def cut(self, reason: str) -> None:
+        """Kill all jobs at once, whatever they do: there is no time left. Then they are `Ended`, as lost."""
+        ...
+
     def close(self) -> None:
         """Kill what is left, at once, and free everything. May be called twice."""
         ...

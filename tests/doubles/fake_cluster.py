@@ -107,6 +107,9 @@ class FakeCluster:
     def go_on(self, job: int, stop: float) -> None:
         self._local.go_on(job, stop)
 
+    def cut(self, reason: str) -> None:
+        self._local.cut(reason)
+
     def leave(self, job: int, save: bool) -> None:
         self._local.leave(job, save)
 

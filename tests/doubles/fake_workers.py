@@ -159,6 +159,10 @@ class FakeWorkers:
             end = partial(self._exit, process, "lost", reason)
             self.at(self.now + process.late("slow kill"), end)
 
+    def cut(self, reason: str) -> None:
+        for process in list(self.processes.values()):
+            self._exit(process, "lost", reason)
+
     def close(self) -> None:
         self.processes.clear()
 

@@ -201,12 +201,13 @@ def test_a_broken_library_says_where(serve, tmp_path, capfd):
     assert "Traceback" in capfd.readouterr().err
 
 
-def test_a_file_that_does_not_load_where_jobs_load_it(serve):
-    serving = serve("raise ValueError('no data')\n", start="spawn")
+def test_a_file_that_does_not_load_where_jobs_load_it(serve, tmp_path):
+    once = f"import os\nos.mkdir({str(tmp_path / 'once')!r})\n"
+    serving = serve(once + TRAIN, start="spawn")
     job = serving.run("pass")
     field, _, rule = job.heard()["fatal"]
     assert field == "train"
-    assert "no data" in rule
+    assert "once" in rule
     assert serving.ended(job) == 1
 
 

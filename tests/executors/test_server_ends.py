@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import psutil
 import pytest
 
-from tests.executors.serving import Serving, alive, wait_until
+from hbsim.executors import job_processes, proc, server_client
+from tests.executors.serving import TRAIN, Serving, alive, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux only")
 
@@ -41,6 +44,17 @@ LEAVES = """
     ]
     say(pids)
 """
+
+
+class Clock:
+    """In place of the module `time`: goes on when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.sleep = time.sleep
+
+    def monotonic(self) -> float:
+        return self.now
 
 
 @pytest.fixture
@@ -162,16 +176,92 @@ def test_the_controller_ends_what_a_dead_server_has_left(serve):
     assert not any(alive(pid) for pid in (*pids, serving.server.pid))
 
 
-def test_the_controller_ends_a_server_that_does_not_answer(serve, monkeypatch):
-    monkeypatch.setattr("hbsim.executors.server_client._CLOSE_SECONDS", 0.1)
+def test_the_controller_ends_a_server_that_is_stopped_and_all_that_descends_from_it(serve):
     serving = serve()
-    job = serving.run("say(1); lines.readline()")
-    assert job.heard() == 1
-    pid = serving.pid(job)
+    job = serving.run(textwrap.dedent(LEAVES) + "lines.readline()")
+    pids = [*job.heard(), serving.pid(job), serving.server.pid]
     os.kill(serving.server.pid, signal.SIGSTOP)
     serving.close()
+    assert not any(alive(pid) for pid in pids)
+
+
+def test_a_server_that_answers_is_no_problem(serve, monkeypatch):
+    monkeypatch.setattr(server_client, "_PING", 0.0)
+    monkeypatch.setattr(server_client, "_LOOK", 0.0)
+    serving = serve()
+    answers = 0
+    while answers < 5:
+        assert serving.server.look() is None
+        select.select([serving.server], [], [], 1.0)
+        answers += sum("pong" in message for message in serving.server.receive())
+
+
+def test_a_server_that_hangs_is_a_problem_after_a_while(serve, monkeypatch):
+    monkeypatch.setattr(server_client, "_LOOK", 0.0)
+    hangs = "\nimport signal, time\nsignal.signal(signal.SIGUSR1, lambda *_: time.sleep(600))\n"
+    clock = Clock()
+    monkeypatch.setattr(server_client, "time", clock)
+    serving = serve(train=TRAIN + hangs)
+    os.kill(serving.server.pid, signal.SIGUSR1)
+    assert serving.server.look() is None  # asks
+    for second in range(60):
+        clock.now += 1.0
+        assert serving.server.look() is None, second
+    clock.now += 1.0
+    assert serving.server.look() == "has not answered for 60 s"
+
+
+def test_only_seconds_in_which_the_controller_runs_count(serve, monkeypatch):
+    monkeypatch.setattr(server_client, "_LOOK", 0.0)
+    clock = Clock()
+    monkeypatch.setattr(server_client, "time", clock)
+    serving = serve()
+    os.kill(serving.server.pid, signal.SIGSTOP)
+    wait_until(lambda: psutil.Process(serving.server.pid).status() == psutil.STATUS_STOPPED)
+    for _ in range(5):  # each time, both were stopped for an hour
+        clock.now += 3600.0
+        assert serving.server.look() is None
+    os.kill(serving.server.pid, signal.SIGCONT)
+    wait_until(lambda: psutil.Process(serving.server.pid).status() != psutil.STATUS_STOPPED)
+    clock.now += 1.0
+    assert serving.server.look() is None
+    os.kill(serving.server.pid, signal.SIGSTOP)
+    wait_until(lambda: psutil.Process(serving.server.pid).status() == psutil.STATUS_STOPPED)
+    for _ in range(6):
+        clock.now += 1.0
+        problem = serving.server.look()
+    assert problem == "was stopped by a signal, and did not go on for 5 s"
+
+
+def test_a_server_that_is_stopped_while_it_loads_has_not_loaded(tmp_path, monkeypatch):
+    monkeypatch.setattr(server_client, "STOPPED", 0.1)
+    marker = tmp_path / "loads"
+    serving = Serving(tmp_path, f"import time\nopen({str(marker)!r}, 'w').close()\ntime.sleep(600)\n")
+    wait_until(marker.exists)
+    os.kill(serving.server.pid, signal.SIGSTOP)
+    with pytest.raises(server_client.NotLoaded, match="stopped by a signal"):
+        serving.server.wait_ready()
     assert not alive(serving.server.pid)
-    wait_until(lambda: not alive(pid))
+    serving.close()
+
+
+def test_a_process_that_cannot_be_killed_keeps_no_worker(monkeypatch, capfd):
+    """Where the kernel does not let it go: a disk of the network that does not answer."""
+    monkeypatch.setattr(job_processes, "GIVE_UP", 0.0)
+    monkeypatch.setattr(proc, "kill_group", lambda pid, number=signal.SIGKILL: True)
+    monkeypatch.setattr(proc, "kill", lambda pid, number=signal.SIGKILL: None)
+    processes = job_processes.JobProcesses()
+    processes.keep_children()
+    with subprocess.Popen(["sleep", "600"]) as child:
+        try:
+            processes.add(7, child.pid)
+            assert processes.reap() == []
+            processes.kill(7, 0.0)
+            assert processes.reap() == [(7, -signal.SIGKILL)]
+            assert processes.reap() == []
+        finally:
+            child.kill()
+    assert f"process {child.pid} of a trial cannot be killed" in capfd.readouterr().err
 
 
 # A controller in a process of its own: says the ids of its server and its job, then waits.

@@ -83,18 +83,20 @@ def test_pytorch_is_ready_in_a_forked_job(tmp_path, capfd, monkeypatch):
 
 
 def test_what_goes_on_after_the_function_is_ended(tmp_path):
-    serving = Serving(tmp_path)
-    code = """
-        import threading, time
-        from hbsim.executors import offspring
-        offspring.LINGER = 0.1
-        threading.Thread(target=time.sleep, args=(600,)).start()
+    serving = Serving(tmp_path, grace=0.1)
+    code = f"""
+        import pathlib, threading, time
+        def go_on():
+            time.sleep(20)
+            pathlib.Path({str(tmp_path / "went on")!r}).touch()
+        threading.Thread(target=go_on).start()
         status = 3
     """
     try:
         serving.server.wait_ready()
         assert serving.ended(serving.run(code)) == 3
         assert "left running" in serving.printed()
+        assert not (tmp_path / "went on").exists()
     finally:
         serving.close()
 

@@ -2,9 +2,11 @@
 
 import contextlib
 import ctypes
+import multiprocessing
 import os
 import random
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -66,6 +68,16 @@ def misbehave(how, epoch, reporter):  # noqa: C901 - one case a line
             reporter(epoch=2 + i / 20_001, accuracy=0.5)
     elif how == "lingers":
         threading.Thread(target=time.sleep, args=(60,)).start()
+    elif how == "waits":
+        while True:  # until it is told to leave
+            reporter(epoch=2, accuracy=0.0)
+            time.sleep(0.01)
+    elif how.startswith("garbage"):
+        for number in range(3, 64):
+            with contextlib.suppress(OSError):
+                if stat.S_ISSOCK(os.fstat(number).st_mode):
+                    os.write(number, how.removeprefix("garbage ").encode() + b"\n")
+        time.sleep(60)
     elif how == "missing":
         reporter(epoch=3, loss=0.5)
     elif how == "swallow":
@@ -107,6 +119,41 @@ def from_zero(args, reporter):
     """Train without checkpoints."""
     for epoch in range(1, args.epochs + 1):
         reporter(epoch=epoch, accuracy=1 - args.lr - args.wd / (epoch + 1))
+
+
+@hbsim.args(lr=hbsim.Real(1e-3, 1.0, log=True))
+def with_a_rank(args, reporter):
+    """Train with a second process, which waits for the next step like a rank of distributed training."""
+
+    def rank(ready):
+        def end(number, frame):
+            with open("rank.txt", "a") as file:
+                file.write("told\n")
+            os._exit(0)
+
+        signal.signal(signal.SIGTERM, end)
+        ready.set()
+        time.sleep(60)
+
+    context = multiprocessing.get_context("fork")
+    ready = context.Event()
+    context.Process(target=rank, args=(ready,)).start()
+    ready.wait()
+    reporter.on_pause(lambda: 1)
+    reporter(epoch=1, accuracy=args.lr)
+    raise ValueError("not paused")
+
+
+@hbsim.args(lr=hbsim.Real(1e-3, 1.0, log=True))
+def joins_its_rank(args, reporter):
+    """Wait for a process before it leaves, which waits for the next step."""
+    rank = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+    rank.start()
+    reporter.on_pause(lambda: 1)
+    try:
+        reporter(epoch=1, accuracy=args.lr)
+    finally:
+        rank.join()
 
 
 @hbsim.args(lr=hbsim.Real(1e-3, 1.0, log=True))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from math import inf
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.runner.ends import Limits
+from hbsim.runner.watch import Watch
+from hbsim.runner.workers import Workers
 from tests.doubles.fake_trials import Curve, Fault
 
 from .checks import check_end, check_left, check_reports, tell_again
@@ -231,3 +234,25 @@ def test_good_enough_before_it_was_resumed() -> None:
     assert run.crew.begun == []
     assert run.records[-1]["why"] == "max_reward"
     check_end(study.run(run.records, limits=replace(goal, max_reward=2.0)))
+
+
+def test_who_is_in_a_hurry_lets_nobody_take_time() -> None:
+    """Also those are killed that were told before, or are told later, to save before they leave."""
+    clock, killed = [0.0], []
+
+    class Killing:
+        def leave(self, job: int, save: bool) -> None: ...
+
+        def kill(self, job: int, reason: str = "") -> None:
+            killed.append(job)
+
+    watch = Watch(cast(Workers, Killing()), lambda: clock[0], inf)
+    for job in (1, 2, 3):
+        watch.hear(job)
+    watch.leave(1, True, inf)
+    watch.hurry(2.0)
+    watch.leave(2, True, inf)
+    for clock[0] in (1.9, 2.0, 9.0):
+        watch.look()
+        assert killed == ([] if clock[0] < 2.0 else [1, 2, 3])
+    assert watch.cut == {1, 2, 3}

@@ -112,8 +112,8 @@ def args(*misused: object, **values: object) -> Callable[[Function], Function]:
     return decorate
 
 
-def space_of(function: Callable[..., object]) -> Space:
-    """Return the search space of a function decorated with `args`.
+def space_of(function: object) -> Space:
+    """Return the search space of a function decorated with `args`, or of what describes one.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def space_of(function: Callable[..., object]) -> Space:
     return space
 
 
-def arguments(function: Callable[..., object], configuration: Mapping[str, object]) -> Args:
+def arguments(function: object, configuration: Mapping[str, object]) -> Args:
     """Return the arguments of one run of a function decorated with `args`.
 
     Parameters
