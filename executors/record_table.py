@@ -76,10 +76,12 @@ def write_parquet(table: pl.DataFrame, out: Path, metadata: dict[str, str]) -> N
     OutputError
         It cannot be written.
     """
+    from hbsim.surrogates.parquet import parquet
+
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            table.write_parquet(file, compression="zstd", compression_level=19, metadata=metadata)
+            file.write(parquet(table, metadata, level=19))
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, out)

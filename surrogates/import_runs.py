@@ -92,6 +92,8 @@ class Imported:
         OutputError
             It cannot be written; what was there still is.
         """
+        from hbsim.surrogates.parquet import parquet
+
         path = check_out(out, force=force, sources=(self.source,))
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
@@ -100,7 +102,7 @@ class Imported:
                 if path.suffix == ".csv":
                     self.frame.write_csv(file)
                 else:
-                    self.frame.write_parquet(file, compression="zstd", metadata=self._metadata())
+                    file.write(parquet(self.frame, self._metadata()))
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
-
-import polars
 
 from hbsim.core.space import Space
 from hbsim.errors import ParameterError
@@ -39,12 +37,8 @@ class Notes:
     space: Space | None = None
 
 
-def read_notes(path: Path) -> Notes:
-    """Return what a file says of itself: the keys ``hbsim`` (JSON) and ``hbsim.metric`` and so on."""
-    read = getattr(polars, "read_parquet_metadata", None)  # absent in old releases: the options say it
-    if path.suffix != ".parquet" or read is None:
-        return Notes()
-    pairs: dict[str, str] = read(path)
+def read_notes(pairs: Mapping[str, str]) -> Notes:
+    """Return what a file's metadata say: the keys ``hbsim`` (JSON) and ``hbsim.metric`` and so on."""
     try:
         said = json.loads(pairs.get("hbsim", "{}"))
     except json.JSONDecodeError:

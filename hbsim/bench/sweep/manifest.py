@@ -8,10 +8,14 @@ import platform
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from hbsim.bench.sweep.parquet import read_table
 from hbsim.bench.sweep.study import FORMAT
 from hbsim.errors import OutputError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 __all__ = ["MANIFEST", "PLAN", "SPEC", "digest", "read_manifest", "read_plan", "versions", "written"]
 
@@ -65,13 +69,13 @@ def read_manifest(folder: Path) -> Mapping[str, Any]:
     return manifest  # type: ignore[no-any-return]
 
 
-def read_plan(folder: Path, manifest: Mapping[str, Any]) -> bytes:
-    """Return the content of the file with the sweep's cells.
+def read_plan(folder: Path, manifest: Mapping[str, Any]) -> pl.DataFrame:
+    """Return the sweep's cells.
 
     Raises
     ------
     OutputError
-        It is not the one that belongs to the manifest.
+        The file is not the one that belongs to the manifest, or cannot be read.
     """
     path = folder / PLAN
     try:
@@ -83,4 +87,4 @@ def read_plan(folder: Path, manifest: Mapping[str, Any]) -> bytes:
     if digest(content) != manifest["plan"]:
         problem = f"does not belong to {MANIFEST}: the same hbsim sweep as before writes it again"
         raise OutputError(str(path), problem)
-    return content
+    return read_table(path)
