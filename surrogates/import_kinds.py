@@ -104,7 +104,7 @@ def _guess_folder(path: Path) -> str:
 def _guess_json(path: Path, first: str) -> str:
     try:
         entry = json.loads(first)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         entry = {}
     if "op_code" in entry:
         return "optuna"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from hbsim.core.types import Mode
-from hbsim.errors import OutputError
+from hbsim.errors import OutputError, ParameterError
 from hbsim.surrogates.import_out import check_out
 from hbsim.surrogates.options import check_choice
 
@@ -187,6 +187,9 @@ def import_runs(
 
     if mode is not None:
         check_choice("mode", mode, ("max", "min"))
+    for field, path in (("source", source), ("params", params)):
+        if path is not None and not isinstance(path, str | os.PathLike):
+            raise ParameterError(field, path, "must be a path")
     wanted = Wanted(metric, mode, resource, time, study, None if params is None else Path(params))
     log = read_log(source, kind, wanted)
     chosen = choose(log, wanted)

@@ -41,7 +41,7 @@ def read_notes(pairs: Mapping[str, str]) -> Notes:
     """Return what a file's metadata say: the keys ``hbsim`` (JSON) and ``hbsim.metric`` and so on."""
     try:
         said = json.loads(pairs.get("hbsim", "{}"))
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         said = {}
     said = said if isinstance(said, dict) else {}
     said |= {name: pairs[f"hbsim.{name}"] for name in _TEXT if f"hbsim.{name}" in pairs}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -61,8 +59,8 @@ def _arrays(path: Path) -> dict[str, Member]:
     except ValueError as error:
         problem = "an array holds Python objects (pickled), which are not read; save numbers or text"
         raise SurrogateError(str(path), problem if "allow_pickle" in str(error) else f"{error}") from error
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise SurrogateError(str(path), f"cannot be read as .npz: {error}") from error
+    except Exception as error:  # of a damaged file NumPy and zipfile raise many kinds
+        raise SurrogateError(str(path), f"cannot be read as .npz: {error or type(error).__name__}") from error
     raise SurrogateError(str(path), "holds a single array; save several with numpy.savez")
 
 
@@ -97,4 +95,12 @@ def _configurations(source: str, arrays: dict[str, Member], n: int) -> polars.Da
             raise SurrogateError(source, f"{rule}; got {x.shape}, {len(names)} names")
         columns |= {name: x[:, j] for j, name in enumerate(names)}
     columns |= {k: a for k, a in arrays.items() if a.shape == (n,) and k not in (*_SETTINGS, *columns)}
-    return polars.DataFrame({name: a.tolist() for name, a in columns.items()})
+    return polars.DataFrame({name: _plain(a) for name, a in columns.items()})
+
+
+def _plain(column: Member) -> list[object]:
+    """Return values as polars has them: of what are neither numbers nor text, their texts."""
+    if column.dtype.kind == "f":
+        column = column.astype(np.float64)  # there are wider ones
+    values: list[object] = column.tolist()
+    return values if column.dtype.kind in "biufU" else list(map(str, values))

@@ -23,9 +23,9 @@ __all__ = [
 
 def check_choice(field: str, value: object, choices: Sequence[str]) -> None:
     """Raise a ParameterError unless `value` is one of `choices`."""
-    if value not in choices:
-        near = nearest(value, choices) if isinstance(value, str) else ""
-        raise ParameterError(field, value, f"must be one of {', '.join(map(repr, choices))}.{near}")
+    if not isinstance(value, str) or value not in choices:
+        rule = f"must be one of {', '.join(map(repr, choices))}.{nearest(value, choices)}"
+        raise ParameterError(field, value, rule)
 
 
 def check_number(
@@ -42,7 +42,10 @@ def check_number(
     wanted = numbers.Integral if whole else numbers.Real
     if isinstance(value, bool | np.bool_) or not isinstance(value, wanted):
         raise ParameterError(field, value, f"must be {kind}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
         raise ParameterError(field, value, f"must be {kind}")
     if not number > above:

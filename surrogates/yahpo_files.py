@@ -64,7 +64,7 @@ def read_json(path: Path) -> Mapping[str, object]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SurrogateError(str(path), f"no such file; {_SOURCE}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SurrogateError(str(path), f"is no JSON that can be read: {error}") from None
     if not isinstance(found, dict):
         raise SurrogateError(str(path), "must be a JSON object")

@@ -173,7 +173,9 @@ def _odd_frame(rng: Random) -> pl.DataFrame:
                 lambda t, n=name: t,
                 lambda t, n=name: t.drop(n),
                 lambda t, n=name: t.head(rng.randrange(t.height + 1)),
-                lambda t, n=name: t.rename({n: rng.choice(ODD_TEXTS[1:20])}),
+                lambda t, n=name: t.rename(
+                    {n: rng.choice([x for x in ODD_TEXTS[1:20] if x not in t.columns])}
+                ),
                 lambda t, n=name: t.sample(fraction=1.0, shuffle=True, seed=rng.randrange(99)),
             )
         )(table)
