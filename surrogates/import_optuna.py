@@ -94,7 +94,7 @@ def read_optuna(storage: Storage, source: str, wanted: Wanted) -> Log:
         problem = f"none of the {len(study.trials)} trials of study {study.name!r} has intermediate values"
         raise SurrogateError(source, f"{problem}: the objective must call trial.report(value, step)")
     name = wanted.metric or (study.metrics[0] if len(study.metrics) == 1 else "value")
-    pairs = [(t.number, step, v) for t in reported for step, v in sorted(t.values.items())]
+    pairs = [(number, *pair) for number, of in _of_each(source, reported, _reports).items() for pair in of]
     silent = len(study.trials) - len(reported)
     return Log(
         source=source,
@@ -141,6 +141,12 @@ def _of_each(source: str, trials: Sequence[Trial], what: Callable[[Trial], T]) -
             )
             raise SurrogateError(source, problem) from error
     return found
+
+
+def _reports(trial: Trial) -> list[tuple[float, float]]:
+    if not -(2**63) <= trial.number < 2**63:
+        raise ValueError("its number has more than 64 bits")
+    return [(float(step), float(value)) for step, value in sorted(trial.values.items())]
 
 
 def _settings(trial: Trial) -> dict[str, object]:

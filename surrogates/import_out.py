@@ -38,11 +38,11 @@ def check_out(
     path = Path(out)
     if path.suffix not in _SUFFIXES:
         raise ParameterError("out", str(path), f"must end in {' or '.join(_SUFFIXES)}")
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ParameterError("out", str(path), "is a folder")
     if any(_is_of(path, Path(source)) for source in sources):
         raise ParameterError("out", str(path), "is what is read: give another name")
-    if path.exists() and not force:
+    if os.path.exists(path) and not force:
         raise ParameterError("out", str(path), "is there already; force=True replaces it")
     return path
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from hbsim.core.types import Mode
 from hbsim.errors import OutputError, ParameterError
 from hbsim.surrogates.import_out import check_out
-from hbsim.surrogates.options import check_choice
+from hbsim.surrogates.options import check_choice, check_texts
 
 if TYPE_CHECKING:
     import polars
@@ -187,6 +187,7 @@ def import_runs(
 
     if mode is not None:
         check_choice("mode", mode, ("max", "min"))
+    check_texts({"metric": metric, "resource": resource, "time": time, "study": study})
     for field, path in (("source", source), ("params", params)):
         if path is not None and not isinstance(path, str | os.PathLike):
             raise ParameterError(field, path, "must be a path")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -18,6 +18,7 @@ __all__ = [
     "check_points",
     "check_positive_levels",
     "check_rows",
+    "check_texts",
 ]
 
 
@@ -26,6 +27,13 @@ def check_choice(field: str, value: object, choices: Sequence[str]) -> None:
     if not isinstance(value, str) or value not in choices:
         rule = f"must be one of {', '.join(map(repr, choices))}.{nearest(value, choices)}"
         raise ParameterError(field, value, rule)
+
+
+def check_texts(given: Mapping[str, object]) -> None:
+    """Raise a ParameterError unless all values that are given, not None, are text."""
+    for field, value in given.items():
+        if value is not None and not isinstance(value, str):
+            raise ParameterError(field, value, "must be text")
 
 
 def check_number(

@@ -15,7 +15,7 @@ from hbsim.core.types import Mode
 from hbsim.errors import HbsimWarning, ParameterError, SurrogateError
 from hbsim.surrogates.censoring import Censored, ends_of, settle_rows, settle_time, settle_values
 from hbsim.surrogates.npz import read_npz
-from hbsim.surrogates.options import check_choice, check_number, check_rows
+from hbsim.surrogates.options import check_choice, check_number, check_rows, check_texts
 from hbsim.surrogates.protocol import Floats, Ints
 from hbsim.surrogates.recorded import Recorded
 from hbsim.surrogates.row_points import row_points
@@ -149,9 +149,10 @@ class Table:
             raise ParameterError("surrogate", str(path), f"must end in {', '.join(SUFFIXES)}")
         if mode is not None:
             check_choice("mode", mode, ("max", "min"))
+        check_texts({"metric": metric, "time": time, "test_metric": test_metric})
         if first_level is not None:
             check_number("first_level", first_level, low=0, whole=True)
-        if not path.is_file():
+        if not os.path.isfile(path):  # also of a name that is none
             raise SurrogateError(str(path), "no such file")
         recorded = _read(path, metric, test_metric, time, first_level)
         return cls(

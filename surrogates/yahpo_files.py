@@ -43,7 +43,7 @@ def find_folder(scenario: str, given: str | os.PathLike[str] | None = None) -> P
         No folder is named, or it is not there or holds no such files.
     """
     folder, origin = _named_folder(scenario, given)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise SurrogateError(str(folder), f"no such folder, which {origin} names; {_SOURCE}")
     for place in (folder / scenario, folder):
         if (place / MODEL).exists():

@@ -505,7 +505,9 @@ class Objects:
 
     def read(self, given: Any) -> None:
         given = given.value if isinstance(given, Given) else given
-        hbsim.simulate(make_scheduler("stopping", max_t=9, num_trials=5), given, workers=2).summary()
+        hbsim.simulate(
+            make_scheduler("stopping", max_t=9, num_trials=5, mode="min"), given, workers=2
+        ).summary()
         used(load(given))
 
 
