@@ -21,7 +21,7 @@ import polars as pl
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-__all__ = ["Damaged", "parquet", "read_parquet"]
+__all__ = ["Damaged", "parquet", "read_parquet", "read_sealed"]
 
 Notes: TypeAlias = dict[str, str]
 
@@ -86,6 +86,22 @@ def read_parquet(path: Path) -> tuple[pl.DataFrame, Notes]:
     if _is_sealed(content):
         return pl.read_parquet(content), dict(pl.read_parquet_metadata(content))
     return _by_child(content)
+
+
+def read_sealed(path: Path) -> pl.DataFrame:
+    """Read a file that `parquet` made.
+
+    Raises
+    ------
+    Damaged
+        It is not as it was made.
+    OSError
+        It cannot be read.
+    """
+    content = path.read_bytes()
+    if not _is_sealed(content):
+        raise Damaged("the file is not as hbsim wrote it")
+    return pl.read_parquet(content)
 
 
 def _is_sealed(content: bytes) -> bool:

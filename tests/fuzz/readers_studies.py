@@ -125,16 +125,17 @@ class ClusterToml:
             for t, s in ((0, "up"), (10, "preempted"), (20, "up"))
         )
 
-    def case(self, rng: Random) -> tuple[bytes, bytes]:
+    def case(self, rng: Random) -> tuple[bytes, bytes, float | None]:
         text, trace = rng.choice(self.texts), self.trace
         if "trace.csv" in text and rng.random() < 0.7:
             trace = rewritten(trace, rng)
         else:
             text = _toml(text, rng)
         content = text.encode("utf-8", "replace")
-        return (mutated(content, rng) if rng.random() < 0.1 else content), trace.encode("utf-8", "replace")
+        content = mutated(content, rng) if rng.random() < 0.1 else content
+        return content, trace.encode("utf-8", "replace"), rng.choice((None, 2000.0))
 
-    def read(self, given: tuple[bytes, bytes]) -> None:
+    def read(self, given: tuple[bytes, bytes, float | None]) -> None:
         path = self.folder / "cluster.toml"
         path.write_bytes(given[0])
         (self.folder / "trace.csv").write_bytes(given[1])
@@ -142,7 +143,7 @@ class ClusterToml:
         if cluster.workers > 5000:
             return
         scheduler = make_scheduler("promotion", max_t=9, num_trials=6, retries=1)
-        result = hbsim.simulate(scheduler, "synthetic", cluster=cluster, max_time=2000.0)
+        result = hbsim.simulate(scheduler, "synthetic", cluster=cluster, max_time=given[2])
         result.summary()
 
 

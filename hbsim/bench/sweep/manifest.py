@@ -22,12 +22,13 @@ __all__ = ["MANIFEST", "PLAN", "SPEC", "digest", "read_manifest", "read_plan", "
 MANIFEST: Final = "sweep.json"
 SPEC: Final = "sweep.toml"
 PLAN: Final = "plan.parquet"
-NEEDED: Final = ("title", "plan", "target", "cells", "variants", "tasks", "clusters", "warnings")
+SEAL: Final = "sha256"  # of the manifest's other fields
 
 
 def written(content: Mapping[str, object], command: str) -> bytes:
     """Return the manifest's file: plain JSON, no clock."""
     manifest = {**content, "command": command, "versions": versions()}
+    manifest[SEAL] = _seal(manifest)
     return (json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
@@ -54,7 +55,7 @@ def read_manifest(folder: Path) -> Mapping[str, Any]:
     try:
         manifest = json.loads(path.read_text("utf-8"))
         found, by = manifest["format"], str(manifest["versions"]["hbsim"])
-        is_whole = all(name in manifest for name in NEEDED)
+        is_whole = manifest.pop(SEAL, None) == _seal(manifest)
     except (FileNotFoundError, NotADirectoryError):
         raise OutputError(str(folder), f"has no {MANIFEST}: it is no folder of hbsim sweep") from None
     except OSError as error:
@@ -67,6 +68,10 @@ def read_manifest(folder: Path) -> Mapping[str, Any]:
     if not is_whole:
         raise OutputError(str(path), "is damaged: hbsim sweep --force runs all cells again")
     return manifest  # type: ignore[no-any-return]
+
+
+def _seal(manifest: Mapping[str, object]) -> str:
+    return digest(json.dumps(manifest, sort_keys=True).encode())
 
 
 def read_plan(folder: Path, manifest: Mapping[str, Any]) -> pl.DataFrame:

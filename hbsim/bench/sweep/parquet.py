@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from hbsim.errors import OutputError
-from hbsim.surrogates.parquet import Damaged, parquet, read_parquet
+from hbsim.surrogates.parquet import Damaged, parquet, read_sealed
 
 __all__ = ["move", "parquet", "read_table", "write"]
 
@@ -40,9 +40,11 @@ def read_table(path: Path) -> pl.DataFrame:
         It cannot be read, or was cut short.
     """
     try:
-        return read_parquet(path)[0]
+        return read_sealed(path)
     except OSError as error:
         raise OutputError(str(path), f"cannot be read: {error.strerror or error}") from error
     except Damaged:
-        problem = "is no whole Parquet file, cut short perhaps: hbsim sweep --force runs all cells again"
+        problem = (
+            "is not as hbsim sweep wrote it, cut short perhaps: hbsim sweep --force runs all cells again"
+        )
         raise OutputError(str(path), problem) from None
