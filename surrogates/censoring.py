@@ -10,10 +10,11 @@ from hbsim.errors import SurrogateError
 from hbsim.surrogates.options import check_choice
 from hbsim.surrogates.protocol import Floats, Ints
 
-__all__ = ["CHOICES", "Censored", "ends_of", "settle_rows", "settle_time", "settle_values"]
+__all__ = ["CHOICES", "LONGEST", "Censored", "ends_of", "settle_rows", "settle_time", "settle_values"]
 
 Censored: TypeAlias = Literal["fail", "exclude", "extrapolate"]
 
+LONGEST: Final = 1e15  # seconds: sums of larger ones are more than a float holds
 CHOICES: Final = ("fail", "exclude", "extrapolate")
 
 
@@ -91,7 +92,7 @@ def _refuse_bad_time(source: str, seconds: Floats, levels: Floats) -> None:
     missing = np.isnan(seconds)
     faults = (
         (missing[:, :-1] & ~missing[:, 1:], 0, "has no time, though a later level has one"),
-        (np.isinf(seconds) | (seconds < 0), 0, "has a time that is negative or infinite"),
+        ((seconds > LONGEST) | (seconds < 0), 0, f"has a time that is negative, or above {LONGEST:g} s"),
         (seconds[:, 1:] < seconds[:, :-1], 1, "has less time than the level before: time must be cumulative"),
     )
     for bad, shift, problem in faults:

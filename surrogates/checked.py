@@ -12,6 +12,7 @@ import numpy as np
 from hbsim.core.space import Space
 from hbsim.core.types import Mode
 from hbsim.errors import SurrogateError, nearest, shown
+from hbsim.surrogates.censoring import LONGEST
 from hbsim.surrogates.protocol import Floats, Ints
 
 __all__ = ["Checked", "describe_exception", "placeless"]
@@ -199,8 +200,8 @@ class Checked:
     def _check_time(self, seconds: Floats, levels: Floats) -> None:
         if not seconds.size:
             return
-        if not np.isfinite(seconds).all() or (seconds[:, 0] < 0).any():
-            raise self._error("seconds must be finite numbers, 0 or more")
+        if not (seconds <= LONGEST).all() or (seconds[:, 0] < 0).any():
+            raise self._error(f"seconds must be finite numbers, from 0 to {LONGEST:g}")
         back = seconds[:, 1:] < seconds[:, :-1]
         if back.any():
             row, column = (int(i) for i in np.argwhere(back)[0])
