@@ -201,7 +201,7 @@ class Checked:
         if not seconds.size:
             return
         if not (seconds <= LONGEST).all() or (seconds[:, 0] < 0).any():
-            raise self._error(f"seconds must be finite numbers, from 0 to {LONGEST:g}")
+            raise self._error(f"seconds must be finite numbers, 0 or more, and {LONGEST:g} at most")
         back = seconds[:, 1:] < seconds[:, :-1]
         if back.any():
             row, column = (int(i) for i in np.argwhere(back)[0])

@@ -104,10 +104,10 @@ def parse(field: str, value: object, *, least: float = 0.0, positive: bool = Fal
         raise ParameterError(field, value, f"{whose}must be at least {plain(least)}")
     if positive and mean <= 0.0:
         raise ParameterError(field, value, f"{whose}must be above 0")
-    longest = parsed if isinstance(parsed, float) else float(parsed.quantile(_LAST)[0])
-    if not longest <= LARGEST:
-        whose = "" if isinstance(parsed, float) else "all that it gives "
+    if not mean <= LARGEST:
         raise ParameterError(field, value, f"{whose}must be at most {plain(LARGEST)}")
+    if not isinstance(parsed, float) and not parsed.quantile(_LAST)[0] <= 1000 * LARGEST:
+        raise ParameterError(field, value, f"all that it gives must be at most {plain(1000 * LARGEST)}")
     return parsed
 
 
