@@ -27,8 +27,8 @@ __all__ = [
     "ParameterError",
     "ProtocolError",
     "SurrogateError",
+    "brief",
     "nearest",
-    "shown",
 ]
 
 LONGEST: Final = 3000  # characters of an error
@@ -40,7 +40,7 @@ def nearest(name: object, names: Iterable[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
-def shown(value: object) -> str:
+def brief(value: object) -> str:
     """Return a value as errors show it: its `repr`, but in one line, cut where it is long."""
     try:
         text = repr(value)
@@ -81,7 +81,7 @@ class ParameterError(HbsimError, ValueError):
         self.field = field
         self.value = value
         self.rule = rule
-        super().__init__(f"{field}={shown(value)}: {rule}")
+        super().__init__(f"{field}={brief(value)}: {rule}")
 
     def __reduce__(self) -> tuple[type, tuple[str, object, str]]:
         return type(self), (self.field, self.value, self.rule)

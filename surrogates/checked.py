@@ -11,7 +11,7 @@ import numpy as np
 
 from hbsim.core.space import Space
 from hbsim.core.types import Mode
-from hbsim.errors import SurrogateError, nearest, shown
+from hbsim.errors import SurrogateError, brief, nearest
 from hbsim.surrogates.censoring import LONGEST
 from hbsim.surrogates.protocol import Floats, Ints
 
@@ -99,7 +99,7 @@ class Checked:
             return None
         number = _finite(best)
         if number is None:
-            raise self._error(f"optimum must return a finite number or None, got {shown(best)}")
+            raise self._error(f"optimum must return a finite number or None, got {brief(best)}")
         return number
 
     def test_values(self, configurations: Floats | Ints, level: float) -> Floats | None:
@@ -126,7 +126,7 @@ class Checked:
         mode = self._get("mode")
         if isinstance(mode, str) and mode in ("max", "min"):
             return "max" if mode == "max" else "min"
-        raise self._error(f"mode is {shown(mode)}: must be 'max' or 'min'")
+        raise self._error(f"mode is {brief(mode)}: must be 'max' or 'min'")
 
     def _get(self, field: str, default: object = None) -> object:
         try:
@@ -137,14 +137,14 @@ class Checked:
     def _text(self, field: str, default: str) -> str:
         text = self._get(field, default)
         if not isinstance(text, str):
-            raise self._error(f"{field} is {shown(text)}: must be text")
+            raise self._error(f"{field} is {brief(text)}: must be text")
         return text
 
     def _number(self, field: str) -> float:
         value = self._get(field)
         number = _finite(value)
         if number is None or number <= 0:
-            raise self._error(f"{field} is {shown(value)}: must be a finite number above 0")
+            raise self._error(f"{field} is {brief(value)}: must be a finite number above 0")
         return number
 
     def _read_resources(self) -> tuple[float, ...] | None:
@@ -155,12 +155,12 @@ class Checked:
             levels = tuple(float(level) for level in given)  # type: ignore[attr-defined]
         except Exception:
             raise self._error(
-                f"resources is {shown(given)}: must be numbers, or None for any level"
+                f"resources is {brief(given)}: must be numbers, or None for any level"
             ) from None
         ascending = all(a < b for a, b in zip((0.0, *levels), levels, strict=False))
         if not ascending or not levels or levels[-1] != self.max_resource:
             rule = f"must ascend from above 0 to max_resource={self.max_resource:g}"
-            raise self._error(f"resources is {shown(given)}: {rule}")
+            raise self._error(f"resources is {brief(given)}: {rule}")
         return levels
 
     def _read_rows(self) -> int | None:
@@ -168,13 +168,13 @@ class Checked:
         if rows is None:
             return None
         if isinstance(rows, bool) or not isinstance(rows, int | np.integer) or not 2 <= rows <= _ROWS:
-            raise self._error(f"rows is {shown(rows)}: must be a whole number, 2 to {_ROWS:,}, or None")
+            raise self._error(f"rows is {brief(rows)}: must be a whole number, 2 to {_ROWS:,}, or None")
         return int(rows)
 
     def _read_space(self) -> Space | None:
         space = self._get("space")
         if space is not None and not isinstance(space, Space):
-            raise self._error(f"space is {shown(space)}: must be an hbsim Space, or None")
+            raise self._error(f"space is {brief(space)}: must be an hbsim Space, or None")
         if space is None and self.rows is None:
             raise self._error("needs a space (its parameters), or rows (how many configurations it has)")
         return space
