@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -20,10 +21,11 @@ KEEP: Final = ("best", "completed", "all", "none")
 
 
 class Keeper:
-    """Removes the checkpoints and files of trials that cannot go on; an `Observer` of the runner.
+    """Removes the checkpoints and files that are not needed any more; an `Observer` of the runner.
 
     A trial's files go when it has stopped, completed or failed for good, or is paused and named by
-    ``scheduler.dropped()``, and its process is gone. Logs stay.
+    ``scheduler.dropped()``, and its process is gone. Logs stay. A trial that stays paused keeps its newest
+    checkpoint only, as soon as that one and the journal's records of it are on the disk.
 
     Parameters
     ----------
@@ -36,6 +38,8 @@ class Keeper:
         Of the study.
     prune : callable, optional
         Told of trials whose files are removed: there may be some on other machines.
+    clock : callable
+        Seconds.
 
     Raises
     ------
@@ -50,6 +54,7 @@ class Keeper:
         scheduler: Scheduler,
         ledger: Ledger,
         prune: Callable[[int], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         check_keep(keep)
         self._keep, self._trials = keep, trials
@@ -57,22 +62,37 @@ class Keeper:
         self._prune = prune
         self._over: set[int] = set()  # their files are to go
         self._removed: set[int] = set()
+        self._clock = clock
+        self._paused: dict[int, float] = {}  # by trial: since when, in order
 
     def catch_up(self) -> None:
         """Look at all trials, after a study has been read again."""
+        statuses = self._scheduler.trial_statuses()
+        self._paused = dict.fromkeys((t for t, s in enumerate(statuses) if s == "paused"), self._clock())
         if self._keep == "all":
             return
-        statuses = self._scheduler.trial_statuses()
         self._over = {trial for trial, status in enumerate(statuses) if status not in ("running", "paused")}
         self._sweep()
 
     def record(self, record: Record) -> None:
         """Take note of a record."""
+        if record["e"] in ("start", "restart"):
+            self._paused.pop(record["trial"], None)
+        elif record["e"] == "gone" and self._scheduler.status(self._ledger.gone) == "paused":
+            self._paused[self._ledger.gone] = self._clock()
         if self._keep != "all" and record["e"] in ("gone", "reach", "fail"):
             self._sweep(record)
 
     def tick(self) -> None:
-        """Nothing is done by the clock."""
+        """Thin out the checkpoints of trials that have been paused for long enough."""
+        now = self._clock()
+        while self._paused:
+            trial, since = next(iter(self._paused.items()))
+            if now < since + 2 * checkpoint.SETTLED:
+                return
+            del self._paused[trial]
+            with suppress(OSError):  # there are none
+                checkpoint.thin_out(trial_folder(self._trials, trial) / checkpoint.NAME)
 
     def kept(self) -> list[int]:
         """Return the trials whose checkpoints stay: they can go on, or `keep` keeps them."""
