@@ -38,7 +38,8 @@ def read_long(path: Path, metric: str | None, test_metric: str | None, time: str
     resource = _the_column(source, frame, notes.resource or _RESOURCE, "the level")
     rows, places, levels = _positions(source, frame, config, resource)
     _refuse_gaps(source, frame[config].unique().sort(), resource, rows, places, levels)
-    named = {metric, test_metric, time, notes.text.get("metric"), notes.text.get("test_metric"), _TIME}
+    clock = notes.text.get("time", _TIME)
+    named = {metric, test_metric, time, notes.text.get("metric"), notes.text.get("test_metric"), clock}
     settings = notes.hyperparameters or _constant(frame, config)
     curves = [c for c in frame.columns if c not in (config, resource) and (c in named or c not in settings)]
     shape = (int(rows.max()) + 1, len(levels))
@@ -54,7 +55,9 @@ def read_long(path: Path, metric: str | None, test_metric: str | None, time: str
         configurations=frame.select(known).unique(config, keep="first").sort(config),
         metadata=notes.text,
         space=notes.space,
-        time=_TIME,
+        time=clock,
+        hyperparameters=tuple(known[1:]),
+        named_metrics=notes.metrics,
     )
 
 

@@ -54,7 +54,7 @@ def test_what_loading_needs_is_what_is_said(inside, tmp_path, suffix):
         "--json",
     )
     told = json.loads(inside(*words).out)
-    assert told["needs"] == (["--censored"] if suffix == "parquet" else ["--metric", "--mode", "--censored"])
+    assert told["needs"] == ["--censored"]
     assert (told["kind"], told["trials"], told["early"], told["time"]) == ("MLflow", 5, 1, "timestamp")
     options = {"metric": "loss", "mode": "min"} if suffix == "csv" else {}
     assert load(tmp_path / f"c.{suffix}", censored="fail", **options).rows == 5
