@@ -90,6 +90,13 @@ def test_final_stops_a_stated_clock_and_one_that_lacks_the_last_time(save):
     np.testing.assert_array_equal(whole(load(lacks, censored="final"))[1], [[2, 4, 6], [3, 6, 6]])
 
 
+def test_a_file_beside_it_says_what_is_in_it(save):
+    path = save(**WHOLE)
+    path.with_name("curves.npz.json").write_text('{"metric": "val_loss", "mode": "max", "time": "t"}')
+    table = Table.load(path, censored="final")
+    assert (table.metric, table.mode, table.hyperparameters) == ("val_loss", "max", ("lr", "width"))
+
+
 def test_early_ends_without_the_option_are_counted(save):
     with pytest.raises(SurrogateError) as error:
         load(save(**WHOLE))
