@@ -9,7 +9,7 @@ import numpy as np
 import polars
 
 from hbsim.errors import SurrogateError
-from hbsim.surrogates.notes import read_notes
+from hbsim.surrogates.notes import pairs_beside, read_notes
 from hbsim.surrogates.protocol import Floats, Ints
 from hbsim.surrogates.recorded import Recorded
 
@@ -31,7 +31,8 @@ def read_long(path: Path, metric: str | None, test_metric: str | None, time: str
     SurrogateError
         The file cannot be read, a column is missing or holds no numbers, or a line is there twice.
     """
-    source, frame, notes = str(path), _read(path), read_notes(path)
+    source, (frame, pairs) = str(path), _read(path)
+    notes = read_notes(pairs)
     if frame.height == 0:
         raise SurrogateError(source, "the table is empty")
     config = _the_column(source, frame, _CONFIG, "the configuration")
@@ -61,12 +62,14 @@ def read_long(path: Path, metric: str | None, test_metric: str | None, time: str
     )
 
 
-def _read(path: Path) -> polars.DataFrame:
+def _read(path: Path) -> tuple[polars.DataFrame, dict[str, str]]:
+    """Return the table, and what is said of it."""
     try:
         if path.suffix == ".csv":
             # The whole file decides a column's type: an integer column may become fractional late.
-            return polars.read_csv(path, infer_schema_length=None, null_values=["", "NaN", "nan"])
-        return polars.read_parquet(path)
+            frame = polars.read_csv(path, infer_schema_length=None, null_values=["", "NaN", "nan"])
+            return frame, pairs_beside(path)
+        return polars.read_parquet(path), polars.read_parquet_metadata(path)
     except polars.exceptions.NoDataError as error:
         raise SurrogateError(str(path), "the table is empty") from error
     except (polars.exceptions.PolarsError, OSError, ValueError) as error:

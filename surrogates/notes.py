@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hbsim.core.space import Space
 from hbsim.errors import ParameterError
 from hbsim.surrogates.recorded import SAID
 
-__all__ = ["Notes", "beside", "read_notes"]
+__all__ = ["Notes", "beside", "pairs_beside", "read_notes"]
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,19 @@ def beside(path: Path) -> Path | None:
     return None if path.suffix == ".parquet" else path.with_name(f"{path.name}.json")
 
 
-def read_notes(path: Path) -> Notes:
-    """Return what a file says of itself: ``hbsim`` (JSON), and in Parquet ``hbsim.metric`` and so on."""
-    pairs = _pairs(path)
+def pairs_beside(path: Path) -> dict[str, str]:
+    """Return what a file beside a table says, in the form of a Parquet file's metadata."""
+    other = beside(path)
+    if other is None or not other.is_file():
+        return {}
+    return {"hbsim": other.read_text("utf-8", "replace")}
+
+
+def read_notes(pairs: Mapping[str, str]) -> Notes:
+    """Return what a file's metadata say: the keys ``hbsim`` (JSON) and ``hbsim.metric`` and so on."""
     try:
         said = json.loads(pairs.get("hbsim", "{}"))
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         said = {}
     said = said if isinstance(said, dict) else {}
     said |= {name: pairs[f"hbsim.{name}"] for name in SAID if f"hbsim.{name}" in pairs}
@@ -60,16 +68,6 @@ def read_notes(path: Path) -> Notes:
         metrics=_names(said.get("metrics")),
         space=_space(said.get("space")),
     )
-
-
-def _pairs(path: Path) -> dict[str, str]:
-    other = beside(path)
-    if other is not None:
-        return {"hbsim": other.read_text("utf-8", "replace")} if other.is_file() else {}
-    import polars
-
-    read = getattr(polars, "read_parquet_metadata", None)  # absent in old releases: the options say it
-    return {} if read is None else read(path)
 
 
 def _names(data: object) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbsim.errors import ParameterError, SurrogateError
-from hbsim.surrogates.notes import read_notes
+from hbsim.surrogates.notes import pairs_beside, read_notes
 from hbsim.surrogates.protocol import Floats
 from hbsim.surrogates.recorded import Recorded
 
@@ -42,7 +42,7 @@ def read_npz(path: Path, first_level: int | None) -> Recorded:
     if len(set(shapes.values())) > 1:
         raise SurrogateError(source, f"curves must have one shape (configurations, levels), got {shapes}")
     n, t = next(iter(shapes.values()))
-    notes = read_notes(path)
+    notes = read_notes(pairs_beside(path))
     return Recorded(
         source=source,
         levels=_levels(source, arrays.get("levels"), t, first_level),

@@ -75,15 +75,16 @@ def record(
 
 
 def _say_what_there_is(out: Path, failed: int, trials: int, as_json: bool) -> None:
+    import polars as pl
+
     from hbsim.cli.output import print_json
-    from hbsim.surrogates.notes import read_notes
 
     if as_json:
         print_json({"out": str(out), "trials": trials, "failed": failed})
     else:
         typer.echo(f"{out}: {trials} trials" + (f", {failed} failed" if failed else ""))
-    said = read_notes(out).text
-    if missing := [f"--{name}" for name in ("metric", "mode") if name not in said]:
+    said = pl.read_parquet_metadata(out)
+    if missing := [f"--{name}" for name in ("metric", "mode") if f"hbsim.{name}" not in said]:
         say("note", f"{out} does not say what decides: to read it takes {' and '.join(missing)}")
 
 
