@@ -17,6 +17,7 @@ from hbsim.runner.ledger import Ledger, Record
 __all__ = ["KEEP", "Keeper"]
 
 KEEP: Final = ("best", "completed", "all", "none")
+AT_ONCE: Final = 2  # trials whose files are removed at the end of a process: some 10 ms each
 
 
 class Keeper:
@@ -67,8 +68,14 @@ class Keeper:
         self._sweep()
 
     def record(self, record: Record) -> None:
-        """Take note of a record."""
-        if self._keep != "all" and record["e"] in ("gone", "reach", "fail"):
+        """Take note of a record.
+
+        Nothing is removed at a milestone, where a trial waits for its answer, and few files at any end: when
+        no more trials are started, all that are paused are dropped at once.
+        """
+        if self._keep != "all" and record["e"] in ("gone", "fail"):
+            self._sweep(record, AT_ONCE)
+        elif self._keep != "all" and record["e"] == "close":
             self._sweep(record)
 
     def tick(self) -> None:
@@ -78,7 +85,7 @@ class Keeper:
         """Return the trials whose checkpoints stay: they can go on, or `keep` keeps them."""
         return [trial for trial in range(self._scheduler.started) if trial not in self._removed]
 
-    def _sweep(self, record: Record | None = None) -> None:
+    def _sweep(self, record: Record | None = None, most: int | None = None) -> None:
         self._over.update(self._scheduler.dropped())
         if record is not None and record["e"] == "gone":
             trial = self._ledger.gone
@@ -89,7 +96,7 @@ class Keeper:
         busy = {stay.trial for stay in self._ledger.stays.values()}
         best = self._ledger.best
         kept = busy if best is None or self._keep == "none" else {*busy, best.trial}
-        for trial in self._over - kept:
+        for trial in sorted(self._over - kept)[:most]:
             self._over.remove(trial)
             if self._keep != "completed" or self._scheduler.status(trial) != "completed":
                 self._remove(trial)
