@@ -157,9 +157,7 @@ def test_rows_again() -> None:
 def test_a_study_by_time_that_runs_out_of_rows(searcher: str | None) -> None:
     """It ends when all were tried, as with so many trials, and says so; one that is cut before does not."""
     made = make_scheduler("stopping", max_t=9)
-    said = (
-        r"all 8 rows of Grid were tried, one for each trial, after .* s of max_time=10000: set replace"
-    )
+    said = r"all 8 rows of Grid were tried, one for each trial, after .* s of max_time=10000: set replace"
     with pytest.warns(HbsimWarning, match=said):
         result = hbsim.simulate(made, TABLE, max_time=1e4, searcher=searcher)
     given = hbsim.simulate(make_scheduler("stopping", max_t=9, num_trials=8), TABLE, max_time=1e4)
