@@ -5,55 +5,68 @@ Nothing here asserts on a time.
 
 from __future__ import annotations
 
-import json
 import os
+import select
 import socket
+from dataclasses import asdict
 
 import pytest
 
-from hbsim.executors import checkpoint
+from hbsim.executors import checkpoint, checkpoint_values
+from hbsim.executors.report_ring import ReportRing
 from hbsim.executors.reporter import Reporter
 from hbsim.executors.trial_channel import Channel
 from hbsim.executors.trial_talk import Talk
+from hbsim.runner.workers import Task
 
 REPORTS = 20_000
-TASK = {"job": 0, "trial": 0}
+TASK = asdict(Task(0, 0, 0, 0.0, 1.0, [], 0))
 
 
 @pytest.fixture
 def controller():
-    """Return one end of a connection; another process reads the other and answers at milestones."""
+    """Return a trial's line; another process takes the reports and answers at milestones."""
     ours, theirs = socket.socketpair()
+    ring, descriptor = ReportRing.create()
     pid = os.fork()
     if pid == 0:
         ours.close()
-        answer(theirs)
+        answer(theirs, ring)
         os._exit(0)
     theirs.close()
-    yield ours
+    yield Channel(ours, ReportRing(descriptor))
     ours.close()
+    os.close(descriptor)
     os.waitpid(pid, 0)
 
 
 @pytest.fixture
 def silence():
-    """Return one end of a connection; nobody reads the other."""
+    """Return a trial's line; nobody reads at the other end."""
     ours, theirs = socket.socketpair()
+    _, descriptor = ReportRing.create()
     with ours, theirs:
-        yield ours
+        yield Channel(ours, ReportRing(descriptor))
+    os.close(descriptor)
 
 
-def answer(connection: socket.socket) -> None:
-    """Read lines until nobody writes any more; the next milestone is always the next epoch."""
-    with connection.makefile("rb") as lines:
-        for line in lines:
-            if line.endswith(b',"wait":true}\n'):
-                connection.sendall(b'{"go": %d}\n' % (json.loads(line)["rows"][-1][2] + 1))
+def answer(connection: socket.socket, ring: ReportRing) -> None:
+    """Take reports until nobody makes any more; the next milestone is always the next epoch."""
+    last = 0
+    while True:
+        ready = select.select([connection], [], [], 0.03)[0]
+        line = connection.recv(1 << 16) if ready else b"nothing"
+        if not line:
+            return
+        if rows := ring.read():
+            last = rows[-1].resource
+        if b"wait" in line:
+            connection.sendall(b'{"go": %d}\n' % (last + 1))
 
 
-def make(controller: socket.socket, milestone: float, folder: object) -> Reporter:
+def make(channel: Channel, milestone: float, folder: object) -> Reporter:
     setup = {"time_attr": "epoch", "reward_attr": "accuracy", "folder": folder}
-    talk = Talk(Channel(controller), milestone)
+    talk = Talk(channel, milestone)
     talk.begin()
     return Reporter(talk, TASK, setup, ("lr",))
 
@@ -85,11 +98,37 @@ def test_milestones(benchmark, controller, tmp_path):
     benchmark.extra_info["microseconds a milestone"] = round(benchmark.stats.stats.min / 1000 * 1e6, 2)
 
 
-@pytest.mark.benchmark(group="a checkpoint, down to the disk")
-@pytest.mark.parametrize("kind", ["json", "torch, 4 MB"])
+@pytest.mark.benchmark(group="a checkpoint")
+@pytest.mark.parametrize("kind", ["two numbers", "tensors, 4 MB"])
 def test_checkpoints(benchmark, tmp_path, kind):
     obj: object = {"epoch": 3, "best": 0.5}
-    if kind != "json":
+    if kind != "two numbers":
         torch = pytest.importorskip("torch")
         obj = {"weights": torch.ones(1_000_000)}
     benchmark(checkpoint.save, tmp_path / "checkpoint", obj)
+
+
+@pytest.mark.parametrize("what", ["100 MB of weights", "two numbers"])
+@pytest.mark.parametrize("by", ["hbsim", "torch"])
+@pytest.mark.parametrize("way", ["to a file", "from a file"])
+def test_values(benchmark, tmp_path, way, by, what):
+    torch = pytest.importorskip("torch")
+    benchmark.group = f"{what} {way}"
+    obj: object = {"epoch": 3, "best": 0.5}
+    if what != "two numbers":
+        obj = {f"layer {number}": torch.randn(250_000) for number in range(100)}
+    path = tmp_path / "file"
+
+    def write() -> None:
+        path.unlink(missing_ok=True)
+        with open(path, "wb") as file:
+            if by == "torch":
+                torch.save(obj, file)
+            else:
+                checkpoint_values.write(file, obj)
+
+    def read() -> object:
+        return torch.load(path, weights_only=True) if by == "torch" else checkpoint_values.read(path)
+
+    write()
+    benchmark(write if way == "to a file" else read)

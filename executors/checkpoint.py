@@ -1,17 +1,22 @@
-"""Checkpoints on disk: at any instant the newest one is whole, whatever was killed while it was written.
+"""Checkpoints on disk: at any instant one is whole, and none that is ahead of the journal is loaded.
 
-A checkpoint is a numbered folder below the trial's ``checkpoint`` folder; the highest number counts. It is
-written under another name, brought to the disk, and renamed when it is whole; then the one before goes.
+A checkpoint is a numbered folder below the trial's ``checkpoint`` folder. It is written under another name,
+and renamed when it is whole. No save waits for the disk: after a power cut the newest ones may be torn, which
+the sizes in their description show, or ahead of the journal, which `Origin` shows. So the ones before stay
+until they are not needed any more, and the newest that is whole and of this trial's past is loaded.
 Where a job that counts as lost may still run, jobs claim the folder first (see `checkpoint_claim`).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,35 +24,123 @@ from hbsim.errors import HbsimError, OutputError
 from hbsim.executors import checkpoint_kinds as kinds
 from hbsim.executors.checkpoint_claim import Overtaken, claim, is_later, temporary_name
 
-__all__ = ["NAME", "Overtaken", "claim", "describe", "load", "remove", "save"]
+__all__ = [
+    "NAME",
+    "SETTLED",
+    "Origin",
+    "Overtaken",
+    "claim",
+    "describe",
+    "discard",
+    "load",
+    "load_own",
+    "remove",
+    "save",
+    "thin_out",
+]
 
 NAME: Final = "checkpoint"  # the folder's name in the trial's folder
-_VERSION: Final = 1
+SETTLED: Final = 60.0  # seconds after which a file is on the disk: systems write what is half as old
+_VERSION: Final = 2
 _META: Final = "meta.json"
-_DAMAGED: Final = (ValueError, KeyError, TypeError, kinds.Unreadable)
+_DAMAGED: Final = (ValueError, KeyError, TypeError, AttributeError, kinds.Unreadable)
+Meta = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which job a checkpoint is of, and which earlier jobs of its trial the journal knows.
+
+    Attributes
+    ----------
+    study : str
+        The study's id.
+    trial, attempt, job : int
+        As of a `hbsim.runner.workers.Task`.
+    configuration : str
+        A digest of the trial's configuration.
+    started : float
+        Study seconds at which the job started. Job and start together are one job's only, even if the journal
+        was cut and its numbers are given again.
+    earlier : mapping
+        By job and start: how many reports of it the journal has.
+    """
+
+    study: str
+    trial: int
+    attempt: int
+    job: int
+    configuration: str
+    started: float
+    earlier: Mapping[tuple[int, float], int]
+
+    @classmethod
+    def of(cls, task: Mapping[str, Any]) -> Origin:
+        """Return that of a task's fields."""
+        point = json.dumps(task["point"]).encode()
+        return cls(
+            study=task["study"],
+            trial=task["trial"],
+            attempt=task["attempt"],
+            job=task["job"],
+            configuration=hashlib.sha256(point).hexdigest()[:16],
+            started=task["started"],
+            earlier={(job, started): reports for job, started, reports in task["earlier"]},
+        )
+
+    def described(self) -> Meta:
+        """Return what a checkpoint's description has of it."""
+        names = ("study", "trial", "attempt", "configuration", "job", "started")
+        return {name: getattr(self, name) for name in names}
+
+    def objection(self, meta: Meta) -> str | None:
+        """Say why this job must not go on from a checkpoint of this description; None if it may."""
+        for name in ("study", "trial", "configuration"):
+            if meta[name] != getattr(self, name):
+                return f"it is of another {name}"
+        key = (meta["job"], meta["started"])
+        if key == (self.job, self.started):
+            return None
+        if key not in self.earlier or meta["attempt"] > self.attempt:
+            return "the journal does not know the job that made it"
+        reports, known = meta["reports"], self.earlier[key]
+        if reports > known:
+            return f"it was made after report {reports} of a job of which the journal has {known}"
+        return None
+
+    def is_last(self, meta: Meta) -> bool:
+        """Whether a checkpoint is of an earlier job that made no report after it.
+
+        The function may have trained on before it saved: it may be ahead of what was reported.
+        """
+        key = (meta["job"], meta["started"])
+        return key != (self.job, self.started) and meta["reports"] == self.earlier[key]
 
 
 def save(
     folder: os.PathLike[str] | str,
     obj: object,
     *,
+    origin: Origin | None = None,
+    reports: int = 0,
     resource: float | None = None,
-    job: int | None = None,
     allowed: Callable[[], bool] | None = None,
 ) -> None:
-    """Save a checkpoint in place of the one before.
+    """Save a checkpoint. Those before stay as far as they may be needed (see `thin_out`).
 
     Parameters
     ----------
     folder : path
         The trial's ``checkpoint`` folder; made if it is not there.
     obj : object
-        What JSON gives back as it was; or what ``torch.load(weights_only=True)`` reads; or the path of a
-        folder, whose content is copied.
+        None, numbers, text, bytes, NumPy arrays and PyTorch tensors, in lists, tuples, sets and dicts; or the
+        path of a folder, whose content is copied.
+    origin : Origin, optional
+        The job.
+    reports : int
+        How many reports the job had made, and
     resource : float, optional
-        What the trial had reported last, and
-    job : int, optional
-        in which job: kept beside it.
+        the last one's resource.
     allowed : callable, optional
         Whether the job, which has claimed the folder, may still save; asked again just before the checkpoint
         takes its place.
@@ -55,7 +148,7 @@ def save(
     Raises
     ------
     ParameterError
-        It could not be loaded again.
+        Something in it cannot be kept.
     OutputError
         It cannot be written; the one before is still there.
     Overtaken
@@ -63,15 +156,20 @@ def save(
     """
     folder = Path(folder)
     kinds.check(obj, folder)
-    claimed_by = None if allowed is None else job
+    described: Meta = {"job": None} if origin is None else origin.described()
+    claimed_by = None if allowed is None else described["job"]
     with _failing_clearly(folder, "cannot be written, the one before stays"):
         folder.mkdir(parents=True, exist_ok=True)
         _insist(allowed)
-        number = 1 + max(_sweep(folder, claimed_by), default=0)
+        number = 1 + max(_numbers(folder), default=0)
         temporary = folder / (f".{number}" if claimed_by is None else temporary_name(number, claimed_by))
+        shutil.rmtree(temporary, ignore_errors=True)  # of a save that was killed
         try:
             temporary.mkdir()
-            _write(temporary, obj, {"version": _VERSION, "resource": resource, "job": job})
+            kind = kinds.write(temporary, obj)
+            meta = {"version": _VERSION, "kind": kind, **described}
+            meta |= {"reports": reports, "resource": resource, "files": _sizes(temporary)}
+            (temporary / _META).write_text(json.dumps(meta))
             _insist(allowed)
             os.rename(temporary, folder / str(number))
         except BaseException as error:
@@ -79,8 +177,7 @@ def save(
             if isinstance(error, OSError):  # a later job may have taken it away
                 _insist(allowed)
             raise
-        kinds.sync(folder)
-        _sweep(folder, claimed_by)
+        thin_out(folder, origin, claimed_by)
 
 
 def load(folder: os.PathLike[str] | str) -> Any:
@@ -89,35 +186,98 @@ def load(folder: os.PathLike[str] | str) -> Any:
     Raises
     ------
     OutputError
-        It is damaged, or of a later version.
+        It cannot be read.
     """
-    folder = Path(folder)
-    numbers = _numbers(folder)
-    if not numbers:
-        return None
-    newest = folder / str(max(numbers))
-    kind = _meta(newest)["kind"]
-    with _failing_clearly(newest, "is damaged", *_DAMAGED):
-        return kinds.read(newest, kind)
+    return load_own(folder, None)[0]
 
 
-def describe(folder: os.PathLike[str] | str) -> dict[str, Any] | None:
-    """Return what is known of the newest checkpoint without loading it; None if there is none.
+def load_own(
+    folder: os.PathLike[str] | str,
+    origin: Origin | None,
+    say: Callable[[str], None] | None = None,
+) -> tuple[Any, int | None]:
+    """Return what was saved last, and a job may go on from; None if there is nothing.
+
+    Parameters
+    ----------
+    folder : path
+        The trial's ``checkpoint`` folder.
+    origin : Origin or None
+        The job. For None any checkpoint will do.
+    say : callable, optional
+        Told of each newer checkpoint that is not used, and why.
 
     Returns
     -------
-    description : dict or None
-        ``version``; ``kind``, one of json, torch, folder; ``resource``, what the trial had reported last
-        when it was made, and ``job``, by which job: both may be None.
+    value : object
+        What was saved. Tensors are on the CPU.
+    last : int or None
+        The checkpoint's number, if `Origin.is_last` holds for it.
 
     Raises
     ------
     OutputError
-        It is damaged, or of a later version.
+        It cannot be read.
     """
     folder = Path(folder)
-    numbers = _numbers(folder)
-    return _meta(folder / str(max(numbers))) if numbers else None
+    for number in sorted(_numbers(folder), reverse=True):
+        path = folder / str(number)
+        try:
+            meta = _meta(path)
+            objection = None if origin is None else origin.objection(meta)
+            if objection is None:
+                value = kinds.read(path, meta["kind"])
+                return value, number if origin is not None and origin.is_last(meta) else None
+        except FileNotFoundError:
+            objection = "it is damaged: a file is missing"
+        except OSError as error:
+            problem = f"the checkpoint cannot be read: {error.strerror or error}"
+            raise OutputError(str(path), problem) from error
+        except _DAMAGED as error:
+            objection = f"it is damaged: {error}"
+        if say is not None:
+            say(f"checkpoint {number} is not used: {objection}")
+    return None, None
+
+
+def describe(folder: os.PathLike[str] | str) -> Meta | None:
+    """Return what is known of the newest whole checkpoint without loading it; None if there is none.
+
+    Returns
+    -------
+    description : dict or None
+        ``version``; ``kind``, values or folder; ``resource``, what the trial had reported last when it was
+        made, and ``job``, by which job: both may be None. And what `Origin.objection` needs.
+
+    Raises
+    ------
+    OutputError
+        It cannot be read.
+    """
+    folder = Path(folder)
+    for number in sorted(_numbers(folder), reverse=True):
+        with _failing_clearly(folder / str(number), "cannot be read"):
+            try:
+                return _meta(folder / str(number))
+            except (FileNotFoundError, *_DAMAGED):
+                continue
+    return None
+
+
+def discard(folder: os.PathLike[str] | str, first: int) -> None:
+    """Remove the checkpoint of this number, and all later ones.
+
+    Raises
+    ------
+    OutputError
+        They cannot be removed.
+    """
+    folder = Path(folder)
+    with _failing_clearly(folder, "cannot be removed"):
+        for number in sorted(_numbers(folder), reverse=True):
+            if number >= first:
+                os.rename(folder / str(number), folder / f".{number}.old")  # whole or not at all
+                shutil.rmtree(folder / f".{number}.old")
 
 
 def remove(folder: os.PathLike[str] | str) -> None:
@@ -138,10 +298,66 @@ def remove(folder: os.PathLike[str] | str) -> None:
             shutil.rmtree(folder)
 
 
-def _write(folder: Path, obj: object, meta: dict[str, object]) -> None:
-    kind = kinds.write(folder, obj)
-    kinds.write_file(folder / _META, json.dumps({**meta, "kind": kind}).encode())
-    kinds.sync(folder)
+def thin_out(folder: Path, origin: Origin | None = None, job: int | None = None) -> None:
+    """Remove the checkpoints that will not be needed, and what was left half written.
+
+    There stay the newest; the newest that a report followed, in case the newest is ahead of the reports; and,
+    in case of a power cut, the newest that is settled (see `SETTLED`), and the oldest that is
+    not, which will be. So a trial that saves less often than that has two, and one that has paused for so
+    long has one.
+
+    Parameters
+    ----------
+    folder : Path
+        The trial's ``checkpoint`` folder.
+    origin : Origin, optional
+        The job that has just saved: what it must not go on from goes.
+    job : int, optional
+        Its number, if jobs claim the folder: what later ones write stays.
+    """
+    names = os.listdir(folder)  # once: a later job may save meanwhile
+    kept = _needed(folder, sorted((int(name) for name in names if _is_number(name)), reverse=True), origin)
+    for name in names:
+        if not (_is_number(name) and int(name) in kept) and not (job is not None and is_later(name, job)):
+            shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _needed(folder: Path, numbers: Sequence[int], origin: Origin | None) -> set[int]:
+    """Return the checkpoints to keep; `numbers` are all that there are, the newest first."""
+    usable: list[tuple[int, Meta, float]] = []  # number, description, age in seconds
+    now = time.time()
+    for number in numbers:
+        try:
+            meta = _meta(folder / str(number))
+            age = now - os.stat(folder / str(number)).st_mtime
+        except (OSError, *_DAMAGED):
+            continue
+        if origin is None or origin.objection(meta) is None:
+            usable.append((number, meta, age))
+    if not usable:
+        return set(numbers[:1])
+    newest, about, age = usable[0]
+    if age >= SETTLED:
+        return {newest}
+    reported = [
+        number
+        for number, meta, _ in usable[1:]
+        if (meta["job"], meta["reports"]) != (about["job"], about["reports"])
+        and not (origin is not None and origin.is_last(meta))
+    ]
+    settled = [number for number, _, age in usable if age >= SETTLED]
+    unsettled = [number for number, _, age in usable if age < SETTLED]
+    return {newest, *reported[:1], *settled[:1], *unsettled[-1:]}
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Return the size of each file in a folder, by its path below it."""
+    found = {}
+    for below, _, names in os.walk(folder):
+        for name in names:
+            path = Path(below, name)
+            found[path.relative_to(folder).as_posix()] = path.stat().st_size
+    return found
 
 
 def _numbers(folder: Path) -> list[int]:
@@ -161,32 +377,23 @@ def _insist(allowed: Callable[[], bool] | None) -> None:
         raise Overtaken
 
 
-def _sweep(folder: Path, job: int | None = None) -> list[int]:
-    """Remove all but the newest checkpoint, and what jobs after `job` write; return its number, if any."""
-    names = os.listdir(folder)  # once: a later job may save meanwhile
-    newest = max((int(name) for name in names if _is_number(name)), default=None)
-    for name in names:
-        if name != str(newest) and not (job is not None and is_later(name, job)):
-            shutil.rmtree(folder / name, ignore_errors=True)
-    return [] if newest is None else [newest]
-
-
-def _meta(checkpoint: Path) -> dict[str, Any]:
-    with _failing_clearly(checkpoint, "is damaged", *_DAMAGED):
-        meta: dict[str, Any] = json.loads((checkpoint / _META).read_bytes())
-        version, _ = meta["version"], meta["kind"]
-    if version != _VERSION:
-        raise OutputError(str(checkpoint), f"is of version {version}; this hbsim reads version {_VERSION}")
+def _meta(checkpoint: Path) -> Meta:
+    """Read a checkpoint's description, and check that its files have the sizes that were written."""
+    meta: Meta = json.loads((checkpoint / _META).read_bytes())
+    if meta["version"] != _VERSION:
+        raise ValueError(f"it is of version {meta['version']}; this hbsim reads version {_VERSION}")
+    for name, size in meta["files"].items():
+        if (found := os.stat(checkpoint / name).st_size) != size:
+            raise ValueError(f"{name} has {found} bytes, where {size} were written")
     return meta
 
 
 @contextmanager
-def _failing_clearly(path: Path, problem: str, *also: type[Exception]) -> Iterator[None]:
-    kinds_of_error: tuple[type[Exception], ...] = (OSError, *also)
+def _failing_clearly(path: Path, problem: str) -> Iterator[None]:
     try:
         yield
     except HbsimError:
         raise
-    except kinds_of_error as error:
-        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+    except OSError as error:
+        reason = error.strerror or f"{type(error).__name__}: {error}"
         raise OutputError(str(path), f"the checkpoint {problem}: {reason}") from error

@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Overtaken", "claim", "is_later", "is_overtaken", "temporary_name"]
+__all__ = ["PREFIX", "Overtaken", "claim", "is_later", "is_overtaken", "temporary_name"]
 
-_PREFIX: Final = ".claim-"
+PREFIX: Final = ".claim-"  # of the files that say who has claimed a trial
 
 
 class Overtaken(Exception):
@@ -47,14 +47,14 @@ def claim(folder: os.PathLike[str] | str, job: int) -> bool:
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    (folder.parent / f"{_PREFIX}{job}").touch()
+    (folder.parent / f"{PREFIX}{job}").touch()
     if is_overtaken(folder, job):
         return False
     _void(folder, job)
     for earlier in _claims(folder):
         if earlier < job:
             with suppress(OSError):
-                os.unlink(folder.parent / f"{_PREFIX}{earlier}")
+                os.unlink(folder.parent / f"{PREFIX}{earlier}")
     return True
 
 
@@ -76,7 +76,7 @@ def is_later(name: str, job: int) -> bool:
 
 def _claims(folder: Path) -> list[int]:
     names = os.listdir(folder.parent)
-    return [int(name.removeprefix(_PREFIX)) for name in names if name.startswith(_PREFIX)]
+    return [int(name.removeprefix(PREFIX)) for name in names if name.startswith(PREFIX)]
 
 
 def _void(folder: Path, job: int) -> None:

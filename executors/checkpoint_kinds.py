@@ -1,24 +1,21 @@
-"""What a checkpoint can hold: plain JSON values, what PyTorch reads safely, or a folder."""
+"""What a checkpoint can hold: values, or a folder."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
-from hbsim.errors import ParameterError
-from hbsim.executors import checkpoint_torch
+from hbsim.errors import OutputError, ParameterError
+from hbsim.executors import checkpoint_values
+from hbsim.executors.checkpoint_values import Unreadable
 
-__all__ = ["Unreadable", "check", "read", "sync", "write", "write_file"]
+__all__ = ["Unreadable", "check", "read", "sync", "write"]
 
-Unreadable = checkpoint_torch.Unreadable
-
-_JSON: Final = "value.json"
-_TORCH: Final = "value.pt"
-_FOLDER: Final = "files"
-_SCALARS: Final = (type(None), bool, int, float, str)
+_VALUES: Final = "values"  # the kind, and its file
+_FOLDER: Final = "folder"
+_FILES: Final = "files"
 
 
 def check(obj: object, folder: Path) -> None:
@@ -40,45 +37,42 @@ def check(obj: object, folder: Path) -> None:
 
 
 def write(folder: Path, obj: object) -> str:
-    """Write `obj` into an empty folder, down to the disk; return its kind: folder, json or torch.
+    """Write `obj` into an empty folder; return its kind: folder or values.
 
     Raises
     ------
     ParameterError
-        It could not be read again.
+        Something in it cannot be kept.
     OSError
         It cannot be written.
     """
     if isinstance(obj, os.PathLike):
-        _copy(Path(obj), folder / _FOLDER)
-        return "folder"
-    text = _as_json(obj)
-    if text is not None:
-        write_file(folder / _JSON, text)
-        return "json"
-    with open(folder / _TORCH, "wb") as file:
-        checkpoint_torch.write(file, obj)
-        _sync_file(file)
-    checkpoint_torch.verify(folder / _TORCH, obj)
-    return "torch"
+        # Links become what they lead to, since that may not be there any more later.
+        shutil.copytree(obj, folder / _FILES)
+        return _FOLDER
+    with open(folder / _VALUES, "wb") as file:
+        checkpoint_values.write(file, obj)
+    return _VALUES
 
 
 def read(folder: Path, kind: str) -> Any:
-    """Read what `write` wrote."""
-    if kind == "folder":
-        return folder / _FOLDER
-    if kind == "json":
-        return json.loads((folder / _JSON).read_bytes())
-    if kind == "torch":
-        return checkpoint_torch.read(folder / _TORCH)
-    raise ValueError(f"there is no kind {kind!r}")
+    """Read what `write` wrote.
 
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file down to the disk."""
-    with open(path, "wb") as file:
-        file.write(data)
-        _sync_file(file)
+    Raises
+    ------
+    Unreadable
+        It is damaged.
+    OutputError
+        It cannot be read by this hbsim, or without PyTorch.
+    """
+    if kind == _FOLDER:
+        return folder / _FILES
+    if kind != _VALUES:
+        raise ValueError(f"there is no kind {kind!r}")
+    try:
+        return checkpoint_values.read(folder / _VALUES)
+    except ModuleNotFoundError as error:
+        raise OutputError(str(folder), f"the checkpoint holds tensors: {error}") from error
 
 
 def sync(folder: Path) -> None:
@@ -88,37 +82,3 @@ def sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _sync_file(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy a folder; links become what they lead to, since that may not be there any more later."""
-    shutil.copytree(source, target)
-    for folder, _, names in os.walk(target):
-        for name in names:
-            with open(Path(folder, name), "rb") as file:
-                os.fsync(file.fileno())
-        sync(Path(folder))
-
-
-def _as_json(obj: object) -> bytes | None:
-    """Write `obj` as JSON if reading gives back the same, types and all."""
-    try:
-        if not _is_plain(obj):
-            return None
-        text = json.dumps(obj, allow_nan=False)
-        return text.encode("ascii") if json.loads(text) == obj else None
-    except (ValueError, RecursionError):  # NaN; a list in itself; an integer of thousands of digits
-        return None
-
-
-def _is_plain(obj: object) -> bool:
-    if type(obj) is list:
-        return all(map(_is_plain, obj))
-    if type(obj) is dict:
-        return all(type(key) is str for key in obj) and all(map(_is_plain, obj.values()))
-    return type(obj) in _SCALARS

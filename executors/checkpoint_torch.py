@@ -1,136 +1,179 @@
-"""Checkpoints by PyTorch: only what ``torch.load(weights_only=True)`` reads back, which runs no code."""
+"""Tensors in a checkpoint, as the bytes of their memory. PyTorch is imported only where there are tensors."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import math
-from collections.abc import Iterator
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import Callable, Iterator
+from math import prod
+from typing import Any, Final
 
-from hbsim.errors import ParameterError
+__all__ = ["TensorReader", "Tensors", "Unkept"]
 
-__all__ = ["Unreadable", "read", "verify", "write"]
+_ALIGNED: Final = 16  # bytes of the widest number
+_SLACK: Final = 2  # memory that tensors share is kept as one if no more than this times theirs
+_MOST: Final = 1 << 62
 
-_WITHOUT = "without PyTorch, checkpoints are None, bool, int, finite float, str, lists, dicts with text keys"
-_UNSAFE = "cannot be loaded again safely (weights_only=True); save tensors and plain values"
-_DEPTH = 50
+Part = list[int]  # offset, size and checksum, once it is written
 
 
-class Unreadable(Exception):
-    """PyTorch does not read the file."""
+class Unkept(Exception):
+    """Something that cannot be kept: which object, why, and the steps to it, the last one first."""
+
+    def __init__(self, obj: object, rule: str = "") -> None:
+        self.obj = obj
+        self.rule = rule
+        self.path: list[str] = []
 
 
-class _Sink:
-    """Takes what PyTorch writes; a full disk must not become an exception in its C++ code."""
+class Tensors:
+    """Makes the nodes of tensors, and the list of parts that they name.
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.error: OSError | None = None
-
-    def write(self, data: bytes) -> int:
-        if self.error is None:
-            try:
-                self._file.write(data)
-            except OSError as error:
-                self.error = error
-        return len(data)
-
-    def flush(self) -> None:
-        """Do nothing: who opened the file flushes it."""
-
-
-def write(file: IO[bytes], obj: object) -> None:
-    """Write `obj`.
-
-    Raises
-    ------
-    ParameterError
-        PyTorch is not installed, or cannot write it.
-    OSError
-        The file cannot be written.
+    Tensors that share memory share it again when they are read. Of a tensor that uses only some of its memory
+    the rest is left out.
     """
-    if importlib.util.find_spec("torch") is None:
-        raise _refused(obj, _WITHOUT, torch=False)
-    sink = _Sink(file)
-    try:
-        _torch().save(obj, sink)
-    except (MemoryError, OSError):
-        raise
-    except Exception as error:
-        raise _refused(obj, f"PyTorch cannot save it: {_first_line(error)}") from error
-    if sink.error is not None:
-        raise sink.error
+
+    def __init__(self, torch: Any) -> None:
+        self._torch = torch
+        self._shared: dict[
+            int, list[tuple[Any, list[Any]]]
+        ] = {}  # by memory: tensors, and nodes to be filled in
+
+    def is_tensor(self, obj: object) -> bool:
+        """Whether it is one."""
+        return isinstance(obj, self._torch.Tensor)
+
+    def node(self, obj: Any) -> object:
+        """Return the node of what PyTorch has made; None if that is something else.
+
+        Raises
+        ------
+        Unkept
+            A tensor of another kind.
+        """
+        torch, kind = self._torch, type(obj)
+        if kind is torch.Tensor:
+            return self._tensor(obj)
+        if kind is torch.nn.Parameter:
+            return {"$torch.Parameter": self._tensor(obj)}
+        if kind is torch.Size:
+            return {"$torch.Size": list(obj)}
+        if kind in (torch.dtype, torch.device):
+            return {f"$torch.{kind.__name__}": str(obj).removeprefix("torch.")}
+        return None
+
+    def _tensor(self, obj: Any) -> object:
+        torch = self._torch
+        if obj.layout is not torch.strided or obj.is_quantized or obj.is_nested or obj.device.type == "meta":
+            raise Unkept(obj, "it is no dense tensor of numbers; save one that is")
+        tensor = obj.detach()
+        if tensor.device.type not in ("cpu", "cuda"):
+            tensor = tensor.cpu()
+        tensor = tensor.resolve_conj().resolve_neg()
+        content = [str(tensor.dtype).removeprefix("torch."), list(tensor.shape), obj.requires_grad]
+        self._shared.setdefault(tensor.untyped_storage()._cdata, []).append((tensor, content))
+        return {"$torch.Tensor": content}
+
+    def parts(self) -> Iterator[tuple[Part, Callable[[], memoryview]]]:
+        """Yield each part, to be filled in, and what returns its bytes; complete the nodes."""
+        for group in self._shared.values():
+            begin, end = _span(tensor for tensor, _ in group)
+            if end - begin <= _SLACK * sum(tensor.nbytes for tensor, _ in group) and len(group) > 1:
+                yield self._together(group, begin, end)
+                continue
+            for tensor, content in group:
+                begin, end = _span([tensor])
+                if end - begin > tensor.nbytes + _ALIGNED:  # it has gaps
+                    tensor = tensor.contiguous()
+                    begin, end = _span([tensor])
+                yield self._together([(tensor, content)], begin, end)
+
+    def _together(
+        self, group: list[tuple[Any, list[Any]]], begin: int, end: int
+    ) -> tuple[Part, Callable[[], memoryview]]:
+        part: Part = []
+        for tensor, content in group:
+            start = tensor.storage_offset() - begin // tensor.element_size()
+            content += (list(tensor.stride()), start, part)
+        return part, lambda: self._bytes_of(group[0][0], begin, end)
+
+    def _bytes_of(self, tensor: Any, begin: int, end: int) -> memoryview:
+        if begin == end:
+            return memoryview(b"")
+        storage = tensor.untyped_storage()
+        memory = self._torch.empty(0, dtype=self._torch.uint8, device=storage.device)
+        return memoryview(memory.set_(storage, begin, (end - begin,), (1,)).cpu().numpy())
 
 
-def read(path: Path, mmap: bool = False) -> Any:
-    """Read what was written, to the CPU; with `mmap` the tensors' values not before they are looked at.
+def _span(tensors: Any) -> tuple[int, int]:
+    """Return the bytes of their memory from the first to the last that these tensors use."""
+    begin, end = _MOST, 0
+    for tensor in tensors:
+        if tensor.numel():
+            first = tensor.storage_offset()
+            last = first + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
+            begin = min(begin, first * tensor.element_size() // _ALIGNED * _ALIGNED)
+            end = max(end, (last + 1) * tensor.element_size())
+    return (begin, end) if end else (0, 0)
 
-    Raises
-    ------
-    Unreadable
-        PyTorch does not.
+
+class TensorReader:
+    """Makes tensors again, on the CPU.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(target, part)`` fills memory.
+    room : int
+        Bytes of the file.
+
+    Attributes
+    ----------
+    makers : dict
+        By tag, what makes the value of a node.
     """
-    try:
-        return _torch().load(str(path), weights_only=True, map_location="cpu", mmap=mmap)
-    except (MemoryError, OSError):
-        raise
-    except Exception as error:
-        raise Unreadable(_first_line(error)) from error
 
+    def __init__(self, read: Callable[[memoryview, Part], None], room: int) -> None:
+        self._read, self._room = read, room
+        self._storages: dict[int, Any] = {}  # by offset
+        self.makers: dict[str, Callable[[Any], Any]] = {
+            "$torch.Tensor": self._tensor,
+            "$torch.Parameter": lambda tensor: _torch().nn.Parameter(tensor.detach(), tensor.requires_grad),
+            "$torch.Size": lambda node: _torch().Size(node),
+            "$torch.dtype": lambda node: _dtype(node),
+            "$torch.device": lambda node: _torch().device(node),
+        }
 
-def verify(path: Path, obj: object) -> None:
-    """Check that `read` will read the file.
+    def _tensor(self, content: list[Any]) -> Any:
+        name, shape, requires_grad, strides, start, part = content
+        made = _torch().empty(0, dtype=_dtype(name))
+        count = prod(shape)
+        if min((*shape, *strides, start), default=0) < 0 or count > _MOST:
+            raise ValueError("a tensor is not of its size")
+        if count:
+            last = start + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
+            if not (last + 1) * made.element_size() <= part[1] <= self._room:
+                raise ValueError("a tensor is not of its size")
+            made.set_(self._storage(part), start, shape, strides)
+        else:
+            made = made.new_empty(shape)
+        return made.requires_grad_(requires_grad)
 
-    Raises
-    ------
-    ParameterError
-        It will not.
-    """
-    try:
-        read(path, mmap=True)
-    except Unreadable as error:
-        raise _refused(obj, _UNSAFE) from error
+    def _storage(self, part: Part) -> Any:
+        if part[0] not in self._storages:
+            memory = _torch().empty(part[1], dtype=_torch().uint8)
+            self._read(memoryview(memory.numpy()), part)
+            self._storages[part[0]] = memory.untyped_storage()
+        return self._storages[part[0]]
 
 
 def _torch() -> Any:
     return importlib.import_module("torch")
 
 
-def _refused(obj: object, rule: str, torch: bool = True) -> ParameterError:
-    where, value = next(_odd(obj, torch), ("checkpoint", obj))
-    kind = type(value)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    return ParameterError(where, name, rule)
-
-
-def _odd(obj: object, torch: bool, where: str = "checkpoint", depth: int = 0) -> Iterator[tuple[str, object]]:
-    """Yield what cannot be read back, with PyTorch or without, and where it is."""
-    if depth > _DEPTH:
-        yield where, obj
-    elif isinstance(obj, dict) and (torch or type(obj) is dict):
-        for key, value in obj.items():
-            if not torch and type(key) is not str:
-                yield f"{where}, a key", key
-            yield from _odd(value, torch, f"{where}[{key!r}]", depth + 1)
-    elif type(obj) is list or (torch and isinstance(obj, tuple)):
-        for index, value in enumerate(obj):
-            yield from _odd(value, torch, f"{where}[{index}]", depth + 1)
-    elif not (_is_readable(obj) if torch else _is_plain(obj)):
-        yield where, obj
-
-
-def _is_readable(obj: object) -> bool:
-    return _is_plain(obj, finite=False) or type(obj).__module__.partition(".")[0] == "torch"
-
-
-def _is_plain(obj: object, finite: bool = True) -> bool:
-    if type(obj) is float:
-        return math.isfinite(obj) or not finite
-    return obj is None or type(obj) in (bool, int, str)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+def _dtype(name: str) -> Any:
+    """Return a dtype by its name."""
+    torch = _torch()
+    dtype = vars(torch).get(name)
+    if not isinstance(dtype, torch.dtype):
+        raise ValueError(f"there is no dtype {name}")
+    return dtype

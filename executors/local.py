@@ -15,18 +15,25 @@ from pathlib import Path
 from typing import Any, Final
 
 from hbsim.errors import OutputError, ParameterError
+from hbsim.executors import checkpoint
+from hbsim.executors.checkpoint_claim import PREFIX as CLAIM
 from hbsim.executors.local_child import Child
 from hbsim.executors.logs import trim
 from hbsim.executors.oom import OomWatch
+from hbsim.executors.report_ring import ReportRing
 from hbsim.executors.server_client import Server
 from hbsim.executors.slots import Slot
-from hbsim.runner.workers import Ended, Message, Row, Said, Task
+from hbsim.runner.workers import Ended, Message, Said, Task
 
 __all__ = ["LocalWorkers", "UnfitTrial", "trial_folder"]
 
 CHUNK: Final = 1 << 18
 LOG: Final = "log.txt"
+EARLIER: Final = (
+    "earlier-"  # begins the name of a folder in a trial's: of a trial that the journal does not know
+)
 LOOK: Final = 1.0  # seconds between two looks at the logs
+COLLECT: Final = 0.03  # seconds between two looks at what trials have reported
 HOLD: Final = 0.25  # seconds in which a signal to all processes of a study reaches this one, too
 
 
@@ -36,7 +43,17 @@ def trial_folder(trials: Path, trial: int) -> Path:
 
 
 class UnfitTrial(ParameterError):
-    """A trial does not do what it has to, before any has: it would be the same for all."""
+    """A trial does not do what it has to, before any has: it would be the same for all.
+
+    Attributes
+    ----------
+    of : "report" or "checkpoint"
+        What is at fault.
+    """
+
+    def __init__(self, field: str, value: object, rule: str, of: str = "report") -> None:
+        super().__init__(field, value, rule)
+        self.of = of
 
 
 class LocalWorkers:
@@ -92,7 +109,7 @@ class LocalWorkers:
         self._selector.register(self._wake_out, selectors.EVENT_READ, None)
         self._server: Server | None = None
         self._closed = False
-        self._looked = time.monotonic()
+        self._looked = self._collected = time.monotonic()
         self._reported = False  # whether any trial has reported as it should
         self._unfit: UnfitTrial | None = None
         self._holds = False
@@ -154,18 +171,19 @@ class LocalWorkers:
         folder = trial_folder(self._trials, task.trial)
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            if not task.earlier:
+                _set_aside(folder)
             ours, theirs = socket.socketpair()
+            ring, descriptor = ReportRing.create()
         except OSError as error:
             raise OutputError(str(folder), f"trial {task.trial} cannot be started: {error}") from error
-        child = self._children[task.job] = Child(task, ours, time.monotonic())
+        child = self._children[task.job] = Child(task, ours, ring, time.monotonic())
         slot = self._slots[worker]
         stop = task.stop if math.isfinite(task.stop) else None
         setup = {**self._setup, "folder": str(folder)}
         with theirs:
             self._server.run(task.job, theirs, slot.env, slot.cpus, slot.threads, str(folder / LOG))
-        # Constants may be more than the socket takes: somebody has to be there who reads them.
-        child.send({"task": {**asdict(task), "stop": stop}, "setup": setup})
-        ours.setblocking(False)
+        child.begin({"task": {**asdict(task), "stop": stop}, "setup": setup}, descriptor)
         self._attend(child)
 
     def wait(self, timeout: float | None) -> Sequence[Message]:
@@ -180,6 +198,8 @@ class LocalWorkers:
         """
         if self._held:
             timeout = HOLD if timeout is None else min(timeout, HOLD)
+        if self._children:
+            timeout = COLLECT if timeout is None else min(timeout, COLLECT)
         for key, _ in self._selector.select(timeout):
             if isinstance(key.data, Child):
                 if key.data.task.job in self._children:  # else the server has just said that it is gone
@@ -191,6 +211,7 @@ class LocalWorkers:
             else:
                 with suppress(BlockingIOError):
                     os.read(self._wake_out, CHUNK)
+        self._collect()
         self._look_at_logs()
         while self._held and self._held[0][0] <= time.monotonic():
             self._messages.append(self._held.pop(0)[1])
@@ -232,7 +253,7 @@ class LocalWorkers:
         if self._server is not None:
             self._server.close(patience)
         for child in self._children.values():
-            child.socket.close()
+            child.close()
         self._children.clear()
         self._selector.close()
         os.close(self._wake_in)
@@ -265,19 +286,38 @@ class LocalWorkers:
 
     def _hear(self, child: Child, said: Mapping[str, Any]) -> None:
         if "fatal" in said:
-            if not self._reported:  # else others have done what it did not: only it fails, as its end says
-                self._unfit = UnfitTrial(*said["fatal"])  # raised later: its end is still to be heard
+            of = said["of"]
+            others = self._others_saved(child.task.trial) if of == "checkpoint" else self._reported
+            if not others:  # else they have done what it did not: only it fails, as its end says
+                field, value, rule = said["fatal"]
+                self._unfit = UnfitTrial(field, value, rule, of)  # raised later: its end is still to be heard
             return
         if "begin" in said:
             child.begun = said["begin"]
             return
-        rows = [Row(*row) for row in said.get("rows", ())]
-        self._reported = self._reported or bool(rows)
         if "end" in said:
-            child.end, child.unsent, child.ended_at = said["end"], rows, time.monotonic()
+            child.end, child.ended_at = said["end"], time.monotonic()
             return
-        self._messages.append(Said(child.task.job, rows, child.said, bool(said.get("wait"))))
-        child.said += len(rows)
+        self._take_reports(child)  # it waits for an answer
+
+    def _collect(self) -> None:
+        """Take what trials have reported, once in a while: no line comes between milestones."""
+        now = time.monotonic()
+        if now >= self._collected + COLLECT and not self._holds:
+            self._collected = now
+            for child in self._children.values():
+                self._take_reports(child)
+
+    def _take_reports(self, child: Child) -> None:
+        first = child.said
+        rows, waits = child.reports()
+        if rows:
+            self._reported = True
+            self._messages.append(Said(child.task.job, rows, first, waits))
+
+    def _others_saved(self, trial: int) -> bool:
+        own = trial_folder(self._trials, trial) / checkpoint.NAME
+        return any(path.parent != own for path in self._trials.glob(f"*/{checkpoint.NAME}/[0-9]*"))
 
     # The server
 
@@ -296,7 +336,9 @@ class LocalWorkers:
             pass
         child.talks = False
         self._attend(child)
-        child.socket.close()
+        self._take_reports(child)
+        child.close()
+        trim(trial_folder(self._trials, child.task.trial) / LOG)
         kind, reason = child.fate(status, self._oom)
         seconds: dict[str, float] = dict((child.end or {}).get("seconds", {}))
         if child.begun is not None:
@@ -304,9 +346,7 @@ class LocalWorkers:
         if child.ended_at is not None:
             seconds["exit"] = time.monotonic() - child.ended_at
         left = bool((child.end or {}).get("left"))
-        ended = Ended(
-            job, child.unsent, child.said, kind, reason, child.begun, seconds, left and kind is None
-        )
+        ended = Ended(job, [], child.said, kind, reason, child.begun, seconds, left and kind is None)
         if child.killed is None and not child.leaves and (left or status == -signal.SIGTERM):
             self._held.append((time.monotonic() + HOLD, ended))  # is the study ended by the same signal?
         else:
@@ -323,3 +363,14 @@ class LocalWorkers:
         for job, child in list(self._children.items()):
             child.killed = child.killed or "the server that trials are forked from has died"
             self._exited(job, -signal.SIGKILL)
+
+
+def _set_aside(folder: Path) -> None:
+    """Move what another trial of this number left behind, where a journal was lost or cut, out of the way."""
+    left = [name for name in os.listdir(folder) if not name.startswith((CLAIM, EARLIER))]
+    if left:
+        number = 1 + sum(name.startswith(EARLIER) for name in os.listdir(folder))
+        target = folder / f"{EARLIER}{number}"
+        target.mkdir()
+        for name in left:
+            os.rename(folder / name, target / name)

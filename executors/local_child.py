@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from hbsim.executors.oom import OomWatch
+from hbsim.executors.report_ring import ReportRing
 from hbsim.runner.workers import Row, Task
 
 __all__ = ["Child"]
@@ -20,10 +22,11 @@ _CHUNK: Final = 1 << 18
 
 @dataclass(slots=True)
 class Child:
-    """What is known of a job's process, and the line to it."""
+    """What is known of a job's process, the line to it, and its reports."""
 
     task: Task
     socket: socket.socket
+    ring: ReportRing
     ordered: float  # when its process was asked for
     buffer: bytes = b""
     said: int = 0
@@ -33,7 +36,18 @@ class Child:
     killed: str | None = None
     leaves: bool = False  # it was told to
     talks: bool = True  # its end of the line is not closed
-    unsent: list[Row] = field(default_factory=list)  # came with the end
+
+    def begin(self, line: Mapping[str, object], descriptor: int) -> None:
+        """Send the first line, and beside it the descriptor of the ring of reports, which is closed here."""
+        data = json.dumps(line).encode() + b"\n"
+        try:
+            with suppress(BrokenPipeError, ConnectionResetError):
+                # Constants may be more than the socket takes: somebody has to be there who reads them.
+                sent = socket.send_fds(self.socket, [data], [descriptor])
+                self.socket.sendall(data[sent:])
+        finally:
+            os.close(descriptor)
+        self.socket.setblocking(False)
 
     def send(self, line: Mapping[str, object]) -> None:
         """Send a line."""
@@ -52,12 +66,23 @@ class Child:
         *lines, self.buffer = (self.buffer + data).split(b"\n")
         return [json.loads(line) for line in lines], bool(data)
 
+    def reports(self) -> tuple[list[Row], bool]:
+        """Return the reports that have been made since the last time, and whether the last one waits."""
+        reports = self.ring.read()
+        self.said += len(reports)
+        return [Row(*report[:4]) for report in reports], bool(reports) and reports[-1].waits
+
     def has_more(self) -> bool:
         """Whether there is something to read."""
         try:
             return bool(self.socket.recv(1, socket.MSG_PEEK))
         except (BlockingIOError, ConnectionResetError):
             return False
+
+    def close(self) -> None:
+        """Free the line and the memory of the reports."""
+        self.socket.close()
+        self.ring.close()
 
     def fate(self, status: int, oom: OomWatch) -> tuple[str | None, str]:
         """Return the kind of failure and its line; None where the job ended as it should."""

@@ -32,7 +32,7 @@ class Reporter:
     talk : Talk
         With the controller.
     task : mapping
-        The fields of a `Task`.
+        The fields of a `hbsim.runner.workers.Task`.
     setup : mapping
         ``time_attr`` and ``reward_attr``, the names of the resource and of the metric that decides;
         ``folder``, the trial's; ``fenced``, if the job has claimed it, and a later job may do so.
@@ -49,7 +49,7 @@ class Reporter:
         self, talk: Talk, task: Mapping[str, Any], setup: Mapping[str, Any], parameters: tuple[str, ...]
     ) -> None:
         self.trial: int = task["trial"]
-        self._job: int = task["job"]
+        self._origin = checkpoint.Origin.of(task)
         self._talk = talk
         self._time: str = setup["time_attr"]
         self._reward: str = setup["reward_attr"]
@@ -58,6 +58,7 @@ class Reporter:
         self._allowed = self._may_save if setup.get("fenced") else None
         self._home = (os.getpid(), threading.get_ident())
         self._on_pause: Callable[[], object] | None = None
+        self._unsure: int | None = None  # the number of a checkpoint that may be ahead of the reports
         talk.pause = self._pause
 
     @property
@@ -98,6 +99,8 @@ class Reporter:
             here = "reports from the process and the thread in which the function was called"
             raise ProtocolError(self.trial, "a report from elsewhere", here)
         resource = self._resource(report)
+        if self._unsure is not None:
+            self._make_sure(resource)
         self._talk.report(resource, self._metrics(report))
 
     def save(self, obj: object) -> None:
@@ -106,13 +109,13 @@ class Reporter:
         Parameters
         ----------
         obj : object
-            Plain values in lists and dicts; or anything that ``torch.load(weights_only=True)`` reads back,
-            as a dict of state dicts; or the `Path` of a folder, whose content is copied.
+            None, numbers, text, bytes, NumPy arrays and PyTorch tensors, in lists, tuples, sets and dicts, as
+            a dict of state dicts; or the `Path` of a folder, whose content is copied.
 
         Raises
         ------
-        ParameterError
-            It could not be loaded again.
+        TrialEnd
+            Something in it cannot be kept. If no other trial has saved, the study ends, and says what it is.
         OutputError
             It cannot be written. The checkpoint before is still there.
         """
@@ -125,13 +128,18 @@ class Reporter:
         Tensors are on the CPU. Of a folder the `Path` of its copy is returned: read from it only, and before
         the next checkpoint is made.
 
+        After a crash the last one may hold training that was never reported, or may be torn. It is then
+        refused, the one before is returned, and the trial's log says so.
+
         Raises
         ------
         OutputError
-            The checkpoint is damaged.
+            The checkpoint cannot be read.
         """
         with self._talk.measure("load"):
-            return checkpoint.load(self._folder / checkpoint.NAME)
+            folder = self._folder / checkpoint.NAME
+            value, self._unsure = checkpoint.load_own(folder, self._origin, _say)
+            return value
 
     def on_pause(self, function: Function) -> Function:
         """Have `function` called just before the trial is paused or the study is interrupted.
@@ -144,6 +152,27 @@ class Reporter:
         self._on_pause = function
         return function
 
+    def returned(self) -> None:
+        """Note that the function has returned.
+
+        Raises
+        ------
+        TrialEnd
+            It is called again, since it had nothing to do after a checkpoint that may be ahead.
+        """
+        if self._unsure is not None:
+            self._make_sure(math.inf)
+
+    def _make_sure(self, resource: float) -> None:
+        """Have the function called again if what it loaded is past a milestone that was never reported."""
+        number, self._unsure = self._unsure, None
+        milestone = self._talk.milestone
+        if number is not None and resource > milestone:
+            reason = f"it holds training past the milestone at {milestone:g}, of which there is no report"
+            _say(f"checkpoint {number} is not used: {reason}; the function is called again")
+            checkpoint.discard(self._folder / checkpoint.NAME, number)  # and what was made from it
+            self._talk.start_again(reason)
+
     def _pause(self) -> None:
         if self._on_pause is not None:
             with self._talk.measure("save"):
@@ -152,17 +181,25 @@ class Reporter:
                     self._save(obj)
 
     def _save(self, obj: object) -> None:
-        last = self._talk.last if math.isfinite(self._talk.last) else None
-        folder = self._folder / checkpoint.NAME
+        talk = self._talk
         try:
-            checkpoint.save(folder, obj, resource=last, job=self._job, allowed=self._allowed)
+            checkpoint.save(
+                self._folder / checkpoint.NAME,
+                obj,
+                origin=self._origin,
+                reports=talk.reports,
+                resource=talk.last if math.isfinite(talk.last) else None,
+                allowed=self._allowed,
+            )
+        except ParameterError as error:  # it would be the same for every trial
+            talk.fatal(error.field, error.value, error.rule, "checkpoint")
         except checkpoint.Overtaken:
             print("hbsim: a later job of this trial has been started; this one ends here", file=sys.stderr)
             leave_process(1)
 
     def _may_save(self) -> bool:
         self._talk.look()
-        return not is_overtaken(self._folder / checkpoint.NAME, self._job)
+        return not is_overtaken(self._folder / checkpoint.NAME, self._origin.job)
 
     def _resource(self, report: Mapping[str, object]) -> float:
         name = self._time
@@ -191,6 +228,10 @@ class Reporter:
     def _no_reward(self, report: Mapping[str, object]) -> NoReturn:
         name = self._reward
         self._talk.fatal("reward_attr", name, f"{_NEEDED}, as a number; got {_shown(report, name)}")
+
+
+def _say(text: str) -> None:
+    print(f"hbsim: {text}", file=sys.stderr)
 
 
 def _number(value: object) -> float | None:

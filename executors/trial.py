@@ -49,8 +49,7 @@ def run(function: Callable[..., object], connection: socket.socket) -> int:
     started = time.monotonic()
     channel = Channel(connection)
     try:
-        order = channel.receive(wait=True)
-        assert order is not None
+        order = channel.begin()
         return _run(function, order["task"], order["setup"], channel, started)
     except Gone:
         return 1
@@ -65,7 +64,8 @@ def _run(
     channel: Channel,
     started: float,
 ) -> int:
-    talk = Talk(channel, inf if task["stop"] is None else task["stop"], _lease(setup, channel))
+    milestone = inf if task["stop"] is None else task["stop"]
+    talk = Talk(channel, milestone, _lease(setup, channel))
     owner = os.getpid()
     with _sigterm(talk):
         error = _call(function, task, setup, talk, started)
@@ -87,8 +87,7 @@ def _lease(setup: Mapping[str, Any], channel: Channel) -> Lease | None:
         return Lease(setup["lease"])
     except OSError as error:
         end = {"kind": "lost", "reason": f"its host has no lease for it: {error}", "left": False}
-        channel.put({"end": {**end, "seconds": {}}, "rows": []})
-        channel.push(wait=True)
+        channel.send({"end": {**end, "seconds": {}}})
         leave_process(1)
 
 
@@ -100,22 +99,26 @@ def _call(
     started: float,
 ) -> BaseException | None:
     """Call the function; return the error that ended it."""
-    try:
+    while True:
         try:
-            args, reporter = _given(function, task, setup, talk)
-            seed_everything(task["seed"], task["start"], task["attempt"])
-            talk.begin()
-            talk.seconds["start"] = time.monotonic() - started
-            function(args, reporter)
-        finally:
-            talk.close()
-    except Gone:
-        raise
-    except TrialEnd:
-        return None
-    except BaseException as error:  # whatever it is, it is told
-        return error
-    return None
+            try:
+                args, reporter = _given(function, task, setup, talk)
+                seed_everything(task["seed"], task["start"], task["attempt"])
+                talk.begin()
+                talk.seconds.setdefault("start", time.monotonic() - started)
+                function(args, reporter)
+                reporter.returned()
+            finally:
+                talk.close()
+        except Gone:
+            raise
+        except TrialEnd:
+            if not talk.reopen():
+                return None
+        except BaseException as error:  # whatever it is, it is told
+            return error
+        else:
+            return None
 
 
 def _given(

@@ -8,19 +8,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from math import inf
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from hbsim.executors.lease import Lease
+from hbsim.executors.report_ring import Report
 from hbsim.executors.trial_channel import Channel, Gone, nothing
 
 __all__ = ["Talk", "TrialEnd", "leave_process", "write_out"]
 
-_INTERVAL = 0.05  # seconds between two sendings
-_MANY = 1000  # rows that are sent before that
+_INTERVAL = 0.05  # seconds between two looks at what the controller has sent
 _RAISES = 3  # how often a function may catch what ends it
 _LEFT = ("pause", "stop", "terminated")
-
-Row = tuple[float, float, float, dict[str, float | None]]
 
 
 class TrialEnd(BaseException):
@@ -44,7 +42,7 @@ def write_out() -> None:
 
 
 class Talk:
-    """Reports go out in batches; at a milestone the trial waits for an answer.
+    """Each report leaves the process at once; at a milestone the trial waits for an answer.
 
     Parameters
     ----------
@@ -61,11 +59,13 @@ class Talk:
         The next one.
     last : float
         The resource that was reported last; minus infinity before the first report.
+    reports : int
+        How many reports there were.
     seconds : dict
         What was no training: ``load``, ``save``, ``wait``.
     told : str or None
-        Why the function has to end: ``stop``, ``pause``, ``terminated``, ``fatal``; ``returned`` if it ended
-        by itself.
+        Why the function has to end: ``stop``, ``pause``, ``terminated``, ``fatal``, ``again``; ``returned``
+        if it ended by itself.
     pause : callable
         Called before the function leaves for a pause.
     """
@@ -75,13 +75,13 @@ class Talk:
         self._lease = lease
         self.milestone = milestone
         self.last = -inf
+        self.reports = 0
         self.seconds = {"load": 0.0, "save": 0.0, "wait": 0.0}
         self.told: str | None = None
         self.pause: Callable[[], None] = nothing
-        self._rows: list[Row] = []
         self._begun = time.monotonic()
         self._lost = 0.0  # seconds since then without training
-        self._sent = -inf
+        self._looked = -inf
         self._raised = 0
         self._problem = ""
         channel.check = self.check
@@ -101,8 +101,7 @@ class Talk:
         """Say that the function is called now."""
         self.look()
         self._begun = time.monotonic()
-        self._channel.put({"begin": round(self._begun, 6)})
-        self._channel.push()
+        self._channel.send({"begin": round(self._begun, 6)})
 
     def check(self) -> None:
         """Raise `TrialEnd` if the function has to end, and end the process where it was caught too often."""
@@ -119,26 +118,42 @@ class Talk:
         """
         now = time.monotonic()
         trained = now - self._begun - self._lost
-        self._rows.append((round(now, 6), round(trained, 6), resource, metrics))
+        waits = resource >= self.milestone
+        report = Report(round(now, 6), round(trained, 6), resource, metrics, waits)
+        # Counted before it is handed over: a signal that comes then may save, and what is saved is not older.
         self.last = resource
-        if resource >= self.milestone:
-            self._say(wait=True)
-        elif now - self._sent >= _INTERVAL or len(self._rows) >= _MANY:
-            self._sent = now
-            self._say()
+        self.reports += 1
+        if not self._channel.report(report):
+            self._wait_for_room(report)
+        if waits or now - self._looked >= _INTERVAL:
+            self._looked = now
+            self._exchange(waits)
 
-    def fatal(self, field: str, value: object, rule: str) -> NoReturn:
-        """Say that the study has to end with a `ParameterError`, and leave."""
+    def fatal(self, field: str, value: object, rule: str, of: str = "report") -> NoReturn:
+        """Say that the study has to end with a `ParameterError`, and leave.
+
+        Unless other trials have made a better one `of` what is at fault: a report, or a checkpoint.
+        """
+        self._problem = f"{field}={value!r}: {rule}"
         try:
-            with self._channel.whole():
-                if self._rows:
-                    self._put_rows()
-                self._channel.put({"fatal": [field, value, rule]})
-            self._channel.push(wait=True)
+            self._channel.send({"fatal": [field, value, rule], "of": of})
         except Gone:
             leave_process(1)
-        self.told, self._problem = "fatal", f"{field}={value!r}: {rule}"
+        self.told = self.told if self.left else "fatal"
         self._insist()
+
+    def start_again(self, reason: str) -> NoReturn:
+        """Leave the function, which is called again: what it went on from is of no use."""
+        self.told, self._problem = "again", reason
+        self._insist()
+
+    def reopen(self) -> bool:
+        """After `close`, whether the function is to be called again; then nothing stands in its way."""
+        if self.told != "again":
+            return False
+        self.told, self._problem, self._raised = None, "", 0
+        self._channel.check = self.check
+        return True
 
     def terminate(self) -> None:
         """Leave as soon as no line is torn by it: what the handler of SIGTERM calls."""
@@ -164,13 +179,11 @@ class Talk:
         """
         self.close()
         self.look()
-        if self.told == "fatal":
+        if self._problem:
             kind, reason = "error", self._problem
         end = {"kind": None if self.left else kind, "reason": reason, "left": self.left}
         seconds = {name: round(value, 6) for name, value in self.seconds.items()}
-        self._channel.put({"end": {**end, "seconds": seconds}, "rows": self._rows})
-        self._rows = []
-        self._channel.push(wait=True)
+        self._channel.send({"end": {**end, "seconds": seconds}})
 
     @contextmanager
     def measure(self, what: str) -> Iterator[None]:
@@ -183,30 +196,30 @@ class Talk:
             self.seconds[what] += spent
             self._lost += spent
 
-    def _say(self, wait: bool = False) -> None:
-        with self.measure("wait"):  # a controller that does not read makes this long
-            message = self._exchange(wait)
-        if message is None:
-            return
-        if "leave" in message:
-            self._leave(message["leave"])
-        self.milestone = inf if message["go"] is None else message["go"]
+    def _wait_for_room(self, report: Report) -> None:
+        """Hand over a report to a controller that is far behind."""
+        try:
+            with self.measure("wait"):
+                self._channel.report(report, wait=True)
+        except Gone:
+            leave_process(1)
 
-    def _exchange(self, wait: bool) -> dict[str, Any] | None:
+    def _exchange(self, wait: bool) -> None:
+        """Follow an order of the controller, if there is one; with `wait`, ask for it."""
         self.look()
         try:
-            with self._channel.whole():
-                self._put_rows(wait)
-            self._channel.push(wait)
-            message = self._channel.receive(wait)
+            with self.measure("wait"):
+                if wait:
+                    self._channel.send({"wait": True})
+                order = self._channel.receive(wait)
         except Gone:
             leave_process(1)
         self.look()  # the wait may have been long
-        return message
-
-    def _put_rows(self, wait: bool = False) -> None:
-        self._channel.put({"rows": self._rows, "wait": True} if wait else {"rows": self._rows})
-        self._rows = []
+        if order is None:
+            return
+        if "leave" in order:
+            self._leave(order["leave"])
+        self.milestone = inf if order["go"] is None else order["go"]
 
     def _leave(self, how: str) -> NoReturn:
         self.told = how

@@ -183,7 +183,7 @@ class Agent:
                 raise Over(f"hbsim: {error}") from error
             self._fail(error)
         except UnfitTrial as error:
-            self._line.say({**fatal_from(error), "trial": True})
+            self._line.say({**fatal_from(error), "trial": error.of})
         except ParameterError as error:
             self._fail(error)
         return ()

@@ -84,6 +84,11 @@ class Depots:
         for unsure in self._unsure.values():
             unsure.pop(depot, None)
 
+    @property
+    def saves(self) -> bool:
+        """Whether any trial has made a checkpoint."""
+        return self._saves is True
+
     def left(self, agent: AgentState) -> None:
         """Take note that an agent has gone. Its depot stays, for an agent of the same host."""
         self._ajar.discard(agent.address)

@@ -273,7 +273,8 @@ class Fleet:
 
     def _hear_fatal(self, agent: AgentState, body: wire.Body, now: float) -> None:
         rule = body["rule"] if agent.host in body["rule"] else f"{body['rule']} (on {agent.host})"
-        if body.get("trial") and self.jobs.reported:
+        others = self._depots.saves if body.get("trial") == "checkpoint" else self.jobs.reported
+        if body.get("trial") and others:
             return  # others have done what that trial did not: only it fails, as its end says
         if body.get("trial") or not self._opened_any:
             self.fatal = self.fatal or ParameterError(body["field"], body["value"], rule)

@@ -28,7 +28,8 @@ Messages, from an agent (``"m"`` names the kind):
 hello    what the host is: of `hbsim.executors.dask.hello`
 ready    ``seconds``: the training function is loaded
 fatal    ``field``, ``value``, ``rule``: the study has to end with a ParameterError; with ``trial``
-         only one trial is at fault, and others may have done better
+         only one trial is at fault, by its ``"report"`` or its ``"checkpoint"``, and others may have
+         done better
 beat     ``id``; ``clock``: the agent's lease clock; ``time``: its monotonic clock; ``ack``
 said     ``job``, ``rows``, ``first``, ``waits``: as in `Said`, with the agent's clock in rows
 ended    ``job``, ``rows``, ``first``, ``kind``, ``reason``, ``begun``, ``seconds``, ``left``: as in

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,7 @@ DASK: Final = "dask.json"
 OURS: Final = frozenset(
     {"lock", "study.json", "environment.json", DASK, "scheduler.json", "curves.png", "trials"}
 )
+EARLIER: Final = "earlier-"  # begins the name of a folder with what an earlier study left behind
 
 
 class StudyFolder:
@@ -35,6 +37,7 @@ class StudyFolder:
         lock               keeps a second process out
         dask.json          how the hosts of a Dask cluster know it, once it has run on one
         trials/000012/     log.txt, checkpoint/, files/
+        earlier-1/         what was in the folder when the study began, of an earlier one
         tensorboard/       event files, if they were asked for
         *.parquet, summary.json    results, written at the end
 
@@ -72,7 +75,7 @@ class StudyFolder:
             return
         if self.holds_study:
             raise ParameterError(field, shown, "holds a study already; resume=True goes on with it")
-        if any(entry.name not in OURS for entry in self.path.iterdir()):
+        if any(not _is_ours(entry.name) for entry in self.path.iterdir()):
             raise ParameterError(field, shown, "is a folder with other files; choose another name")
 
     @contextmanager
@@ -94,6 +97,24 @@ class StudyFolder:
             self.trials.rmdir()
             if not was_there:
                 self.path.rmdir()
+
+    def set_aside(self, say: Callable[[str], None]) -> None:
+        """Move what an earlier study left behind into a folder of its own, where no trial finds it."""
+        left = [path for path in (self.trials, self.path / "study.json", self.path / DASK) if _holds(path)]
+        if not left:
+            return
+        names = {entry.name for entry in self.path.iterdir()}
+        number = next(number for number in count(1) if f"{EARLIER}{number}" not in names)
+        target = self.path / f"{EARLIER}{number}"
+        try:
+            target.mkdir()
+            for path in left:
+                os.rename(path, target / path.name)
+            self.trials.mkdir(exist_ok=True)
+        except OSError as error:
+            problem = f"what an earlier study left behind cannot be moved there: {error.strerror or error}"
+            raise OutputError(str(target), problem) from error
+        say(f"what an earlier study left behind in {self.path} is in {target.name} now")
 
     def lock(self) -> StudyLock:
         """Make the folder if need be, and keep others out of it."""
@@ -137,3 +158,12 @@ class StudyFolder:
             raise OutputError(
                 str(self.path / name), f"cannot be written: {error.strerror or error}"
             ) from error
+
+
+def _is_ours(name: str) -> bool:
+    return name in OURS or name.startswith(EARLIER)
+
+
+def _holds(path: Path) -> bool:
+    """Whether there is a file, or a folder with something in it."""
+    return path.is_file() or (path.is_dir() and any(path.iterdir()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -21,10 +22,11 @@ AT_ONCE: Final = 2  # trials whose files are removed at the end of a process: so
 
 
 class Keeper:
-    """Removes the checkpoints and files of trials that cannot go on; an `Observer` of the runner.
+    """Removes the checkpoints and files that are not needed any more; an `Observer` of the runner.
 
     A trial's files go when it has stopped, completed or failed for good, or is paused and named by
-    ``scheduler.dropped()``, and its process is gone. Logs stay.
+    ``scheduler.dropped()``, and its process is gone. Logs stay. A trial that stays paused keeps its newest
+    checkpoint only, as soon as that one and the journal's records of it are on the disk.
 
     Parameters
     ----------
@@ -37,6 +39,8 @@ class Keeper:
         Of the study.
     prune : callable, optional
         Told of trials whose files are removed: there may be some on other machines.
+    clock : callable
+        Seconds.
 
     Raises
     ------
@@ -51,6 +55,7 @@ class Keeper:
         scheduler: Scheduler,
         ledger: Ledger,
         prune: Callable[[int], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         check_keep(keep)
         self._keep, self._trials = keep, trials
@@ -58,12 +63,15 @@ class Keeper:
         self._prune = prune
         self._over: set[int] = set()  # their files are to go
         self._removed: set[int] = set()
+        self._clock = clock
+        self._paused: dict[int, float] = {}  # by trial: since when, in order
 
     def catch_up(self) -> None:
         """Look at all trials, after a study has been read again."""
+        statuses = self._scheduler.trial_statuses()
+        self._paused = dict.fromkeys((t for t, s in enumerate(statuses) if s == "paused"), self._clock())
         if self._keep == "all":
             return
-        statuses = self._scheduler.trial_statuses()
         self._over = {trial for trial, status in enumerate(statuses) if status not in ("running", "paused")}
         self._sweep()
 
@@ -73,13 +81,25 @@ class Keeper:
         Nothing is removed at a milestone, where a trial waits for its answer, and few files at any end: when
         no more trials are started, all that are paused are dropped at once.
         """
+        if record["e"] in ("start", "restart"):
+            self._paused.pop(record["trial"], None)
+        elif record["e"] == "gone" and self._scheduler.status(self._ledger.gone) == "paused":
+            self._paused[self._ledger.gone] = self._clock()
         if self._keep != "all" and record["e"] in ("gone", "fail"):
             self._sweep(record, AT_ONCE)
         elif self._keep != "all" and record["e"] == "close":
             self._sweep(record)
 
     def tick(self) -> None:
-        """Nothing is done by the clock."""
+        """Thin out the checkpoints of trials that have been paused for long enough."""
+        now = self._clock()
+        while self._paused:
+            trial, since = next(iter(self._paused.items()))
+            if now < since + 2 * checkpoint.SETTLED:
+                return
+            del self._paused[trial]
+            with suppress(OSError):  # there are none
+                checkpoint.thin_out(trial_folder(self._trials, trial) / checkpoint.NAME)
 
     def kept(self) -> list[int]:
         """Return the trials whose checkpoints stay: they can go on, or `keep` keeps them."""

@@ -33,7 +33,7 @@ class Standing:
 
 def stand(spec: Spec, scheduler: Scheduler) -> Standing:
     """Return where a new study stands."""
-    ledger = Ledger(scheduler.levels, scheduler.mode, spec.reward_attr)
+    ledger = Ledger(scheduler.levels, scheduler.mode, spec.reward_attr, spec.study)
     return Standing(scheduler, ledger, Decisions())
 
 

@@ -154,6 +154,8 @@ def run(
     check_share(dask, workers, resource)
     with ExitStack() as stack:
         stack.enter_context(place.entered())
+        if not resume:
+            place.set_aside(teller(progress))
         note = DaskNote(place)
         if dask is None:
             outlast(place.trials, teller(progress))

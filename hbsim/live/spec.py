@@ -58,6 +58,8 @@ class Spec:
         The searcher's options; a function stands there by its name.
     limit : int or None
         How many configurations the searcher has, where it has so many and no more.
+    study : str
+        The study's id: checkpoints say whose they are. Another study in the same folder has another.
     """
 
     train: str
@@ -72,10 +74,12 @@ class Spec:
     constants: Mapping[str, object]
     search_options: Mapping[str, object] = field(default_factory=dict)
     limit: int | None = None
+    study: str = ""
 
     def as_dict(self) -> dict[str, object]:
         """Return it in plain JSON types."""
         return {
+            "study": self.study,
             "train": self.train,
             "sha256": self.digest,
             "space": self.space.to_json(),
@@ -107,6 +111,7 @@ class Spec:
             constants = data.get("constants", {})
             values["search_options"] = data.get("search_options", {})
             values["limit"] = data.get("limit")
+            values["study"] = data.get("study", "")  # journals of earlier versions have none
             return cls(train=data["train"], digest=data["sha256"], space=space, constants=constants, **values)
         except (KeyError, TypeError, ValueError) as error:
             raise JournalError(path, 1, f"it does not describe a study: {error}") from None

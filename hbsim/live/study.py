@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import secrets
 import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,23 +90,25 @@ class Study:
         searched = plain_options(search_options)
         limit: int | None = getattr(self.searcher, "limit", None)
         made = (label, digest, space, options, seed, name)
-        self.spec = Spec(*made, *reported, dict(constants), searched, limit)
+        self.spec = Spec(*made, *reported, dict(constants), searched, limit, secrets.token_hex(8))
         self.scheduler = scheduler
 
     def open(self, place: StudyFolder, resume: bool, fsync: str, executor: str) -> tuple[Journal, Standing]:
         """Begin the journal, or read it and stand where it ends."""
-        standing = stand(self.spec, self.scheduler)
         about = {**environment(), "executor": executor}
         if not resume:
             place.note_environment(about)  # with the journal it is a study, which goes on as it was begun
             journal = place.create(self.spec.as_dict(), fsync)
+            standing = stand(self.spec, self.scheduler)
         else:
             journal, records = Journal.open(place.journal, fsync)
             before = Spec.from_dict(next(records)["spec"], str(place.journal))
             before.check_same(self.spec)
+            self.spec = replace(self.spec, study=before.study)
             if before.digest != self.spec.digest:
                 text = f"{self.spec.train} has changed since the study began: its trials may not compare"
                 warnings.warn(HbsimWarning(text), stacklevel=5)
+            standing = stand(self.spec, self.scheduler)
             replay(standing, records, str(place.journal), self.telling)
             place.note_environment(about)
         return journal, standing

@@ -72,6 +72,8 @@ class Ledger:
         What is better.
     reward_attr : str
         The metric that decides.
+    study : str
+        The study's id.
 
     Attributes
     ----------
@@ -92,6 +94,8 @@ class Ledger:
         The incumbent.
     reached : dict of int to float
         The highest resource that each trial has reported in jobs that are over.
+    earlier : dict of int to list of (int, float, int)
+        The jobs of each trial that are over: number, start, and the number of their reports.
     values : dict of int to float
         The last value that each trial has reported in jobs that are over.
     reports, late, lost_rows : int
@@ -110,8 +114,9 @@ class Ledger:
         study says so.
     """
 
-    def __init__(self, levels: Sequence[float], mode: str, reward_attr: str) -> None:
+    def __init__(self, levels: Sequence[float], mode: str, reward_attr: str, study: str = "") -> None:
         self.reward_attr = reward_attr
+        self.study = study
         self.now = 0.0
         self.jobs = Jobs()
         self.stays: dict[int, Stay] = {}
@@ -120,6 +125,7 @@ class Ledger:
         self.best: Best | None = None
         self.reached: dict[int, float] = {}
         self.values: dict[int, float] = {}
+        self.earlier: dict[int, list[tuple[int, float, int]]] = {}
         self.reports = 0
         self.machines: dict[int, Mapping[str, Any]] = {}
         self.late = 0
@@ -240,6 +246,7 @@ class Ledger:
         self.reached[stay.trial] = max(stay.resource, self.reached.get(stay.trial, 0.0))
         if stay.rows:
             self.values[stay.trial] = stay.value
+        self.earlier.setdefault(stay.trial, []).append((stay.job, stay.start_time, stay.heard))
         reached = max(stay.resource, stay.start_resource) if stay.rows else stay.start_resource
         self.jobs.end(stay, reached, self.now, verdict)
 

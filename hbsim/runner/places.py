@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
+from dataclasses import replace
 
 from hbsim.core.streams import trial_seed
 from hbsim.core.types import Job
@@ -110,7 +111,8 @@ class Places:
         self._writer.write(record)
         point, seed = ledger.points[job.trial], trial_seed(self._seed, job.trial)
         stop = NEVER if self._until_return else job.stop
-        task = Task(number, job.trial, job.attempt, job.start, stop, point, seed)
+        key = (ledger.study, ledger.stays[number].start_time)
+        task = Task(number, job.trial, job.attempt, job.start, stop, point, seed, *key)
         if any(stay.trial == job.trial and stay.job != number for stay in ledger.stays.values()):
             self._held[worker] = task
         else:
@@ -118,7 +120,8 @@ class Places:
 
     def _begin(self, worker: int, task: Task) -> None:
         self._watch.hear(task.job)
-        self._workers.start(worker, task)
+        earlier = list(self._ledger.earlier.get(task.trial, ()))
+        self._workers.start(worker, replace(task, earlier=earlier))
 
     # Workers
 

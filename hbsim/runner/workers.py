@@ -28,6 +28,12 @@ class Task:
         The configuration, a point of the unit cube of the search space.
     seed : int
         The trial's own.
+    study : str
+        The study's id.
+    started : float
+        Study seconds at which the job was started.
+    earlier : list of (int, float, int)
+        The trial's jobs before this one: number, start, and how many reports the journal has of each.
     """
 
     job: int
@@ -37,6 +43,9 @@ class Task:
     stop: float
     point: list[float]
     seed: int
+    study: str = ""
+    started: float = 0.0
+    earlier: list[tuple[int, float, int]] = field(default_factory=list)
 
 
 class Row(NamedTuple):

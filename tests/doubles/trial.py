@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from math import inf
 from pathlib import Path
 from typing import Any
 
 from hbsim.core.space import arguments
 from hbsim.errors import ParameterError
+from hbsim.executors.checkpoint import Origin
 from hbsim.executors.reporter import Reporter, TrialEnd
+from hbsim.runner.workers import Task
 
-__all__ = ["Talk", "reporter", "train"]
+__all__ = ["Talk", "of_job", "reporter", "train"]
+
+
+def of_job(job: int | None) -> Origin | None:
+    """Return the origin of a checkpoint that this job made, for which nothing else counts."""
+    return None if job is None else Origin("", 0, 0, job, "", float(job), {})
 
 
 class Talk:
@@ -21,6 +29,7 @@ class Talk:
     def __init__(self, milestone: float, pauses: bool) -> None:
         self.milestone = milestone
         self.last = -inf
+        self.reports = 0
         self.rows: list[tuple[float, dict[str, float | None]]] = []
         self.pause: Callable[[], None] = lambda: None
         self._pauses = pauses
@@ -31,12 +40,13 @@ class Talk:
     def report(self, resource: float, metrics: dict[str, float | None]) -> None:
         self.rows.append((resource, metrics))
         self.last = resource
+        self.reports += 1
         if resource >= self.milestone:
             if self._pauses:
                 self.pause()
             raise TrialEnd
 
-    def fatal(self, field: str, value: object, rule: str) -> None:
+    def fatal(self, field: str, value: object, rule: str, of: str = "report") -> None:
         raise ParameterError(field, value, rule)
 
     @contextmanager
@@ -54,7 +64,7 @@ def reporter(
     """Return the reporter of a trial with this folder, and what it reported."""
     talk = Talk(milestone, pauses)
     setup = {"time_attr": time_attr, "reward_attr": reward_attr, "folder": str(folder)}
-    task = {"trial": 0, "job": 0}
+    task = asdict(Task(0, 0, 0, 0.0, inf, [], 0))
     return Reporter(talk, task, setup, ()), talk  # type: ignore[arg-type]
 
 

@@ -17,6 +17,7 @@ import pytest
 
 import hbsim
 from hbsim.executors import trial
+from hbsim.executors.report_ring import ReportRing
 
 PATIENCE = 60.0  # seconds until a test gives up; none waits for it
 SPACE = {"lr": hbsim.Real(0.0, 1.0), "depth": hbsim.Int(1, 4)}
@@ -28,6 +29,9 @@ TASK = {
     "stop": 9,
     "point": [0.25, 0.0],
     "seed": 11,
+    "study": "5e1d",
+    "started": 2.5,
+    "earlier": [],
 }
 SETUP = {"time_attr": "epoch", "reward_attr": "accuracy"}
 
@@ -62,8 +66,11 @@ class Child:
         if self.pid == 0:
             self._run(hbsim.args(**space)(function), theirs, before)
         theirs.close()
+        self.ring, descriptor = ReportRing.create()
         setup = {**SETUP, "folder": str(folder)} | ({"constants": constants} if constants else {})
-        self.tell({"task": {**TASK, "seed": 11, **task}, "setup": setup})
+        order = json.dumps({"task": {**TASK, "seed": 11, **task}, "setup": setup}).encode() + b"\n"
+        socket.send_fds(self.socket, [order], [descriptor])
+        os.close(descriptor)
 
     def _run(self, function, connection, before):
         code = 99
@@ -83,7 +90,7 @@ class Child:
         self.socket.sendall(json.dumps(message).encode() + b"\n")
 
     def hear(self):
-        """Return the next line; its rows are also in `rows`. None at the end."""
+        """Return the next line; the reports until then are in `rows`. None at the end."""
         while b"\n" not in self._unread:
             data = self.socket.recv(1 << 18)
             if not data:
@@ -91,9 +98,12 @@ class Child:
                 return None
             self._unread += data
         line, _, self._unread = self._unread.partition(b"\n")
-        message = json.loads(line)
-        self.rows += message.get("rows", [])
-        return message
+        self.collect()
+        return json.loads(line)
+
+    def collect(self):
+        """Read the reports that have been made by now."""
+        self.rows += [list(report[:4]) for report in self.ring.read()]
 
     def until(self, word):
         """Return the next line that has this word."""
@@ -102,6 +112,19 @@ class Child:
             assert message is not None, f"no {word!r}: {self.log.read_text()}"
             if word in message:
                 return message
+
+    def until_rows(self):
+        """Wait for a report."""
+        end = time.monotonic() + PATIENCE
+        while not self.rows:
+            assert time.monotonic() < end, f"no report: {self.log.read_text()}"
+            self.collect()
+            time.sleep(0.002)
+
+    def until_end_reading(self):
+        """Read reports until a line comes: a trial that makes very many waits for that."""
+        while not self.has_line():
+            self.collect()
 
     def has_line(self):
         return bool(self._unread) or bool(select.select([self.socket], [], [], 0)[0])
@@ -128,6 +151,7 @@ class Child:
 
     def close(self):
         self.socket.close()
+        self.ring.close()
         if self.code is None:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.executors import checkpoint
+from hbsim.executors.checkpoint import Origin
 from hbsim.executors.checkpoint_claim import is_overtaken
 
 
@@ -33,7 +34,12 @@ def save(folder, job, *events):
             event()
         return answer
 
-    checkpoint.save(folder, {"by": job}, resource=1.0, job=job, allowed=allowed)
+    checkpoint.save(folder, {"by": job}, origin=origin(job), resource=1.0, allowed=allowed)
+
+
+def origin(job):
+    """Return that of a job which knows all those before it."""
+    return Origin("5e1d", 0, job, job, "", job, {(before, before): 0 for before in range(job)})
 
 
 def state(folder):
@@ -58,9 +64,9 @@ def test_a_job_that_has_claimed_saves_as_any(folder):
     for _ in range(3):
         save(folder, 3)
     assert checkpoint.load(folder) == {"by": 3}
-    assert state(folder)[0] == ["3"]
-    checkpoint.save(folder, "another", job=9)  # where nobody has to claim
-    assert (checkpoint.load(folder), state(folder)[0]) == ("another", ["4"])
+    assert state(folder)[0] == ["1", "3"]
+    checkpoint.save(folder, "another", origin=origin(9))  # where nobody has to claim
+    assert (checkpoint.load(folder), state(folder)[0][-1]) == ("another", "4")
 
 
 def test_an_overtaken_job_writes_nothing(folder):
@@ -104,9 +110,9 @@ def test_a_job_that_goes_on_while_the_later_one_saves(folder, saved_before):
 
     def goes_on():
         with pytest.raises(checkpoint.Overtaken):
-            checkpoint.save(folder, {"by": 3}, job=3, allowed=lambda: next(told))
+            checkpoint.save(folder, {"by": 3}, origin=origin(3), allowed=lambda: next(told))
 
     checkpoint.claim(folder, 4)
     save(folder, 4, None, goes_on)
     assert checkpoint.load(folder) == {"by": 4}
-    assert len(state(folder)[0]) == 1
+    assert len(state(folder)[0]) == 1 + saved_before

@@ -230,7 +230,7 @@ def test_a_trial_that_reports_wrongly_is_the_only_one_to_fail(agent):
     one = agent(train=FORGETFUL)
     one.start(0, 9)
     fatal = one.until("fatal")
-    assert (fatal["field"], fatal["trial"]) == ("reward_attr", True)
+    assert (fatal["field"], fatal["trial"]) == ("reward_attr", "report")
     ended = one.until("ended", job=0)
     assert ended["kind"] == "error"
     assert ended["reason"].startswith("reward_attr='loss': every report must have it")

@@ -32,6 +32,7 @@ from hbsim.executors.local import trial_folder
 from hbsim.runner.workers import Task
 from tests.doubles.dask_link import STUDY
 from tests.doubles.fake_link import FakeLink
+from tests.doubles.trial import of_job
 
 
 def controller_on(trials: Path, link: FakeLink, storage: str = "pull") -> Controller:
@@ -111,7 +112,7 @@ class Hosts:
 
     def save(self, host: str, trial: int, job: int) -> None:
         folder = trial_folder(self.folder / host / "trials", trial)
-        checkpoint.save(folder / checkpoint.NAME, {"of job": job}, job=job)
+        checkpoint.save(folder / checkpoint.NAME, {"of job": job}, origin=of_job(job))
 
     def meet(self, host: str) -> str:
         """Have a host's agent say hello, and that it is ready."""

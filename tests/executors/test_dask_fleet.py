@@ -309,7 +309,9 @@ def test_a_trial_that_reports_wrongly_costs_its_host_nothing(reported: bool) -> 
     if reported:
         cluster.step(4)
     fleet.start(1, Task(1, 1, 0, 0.0, 99.0, [0.5], 1), cluster.now)
-    cluster._say(other, {"m": "fatal", "field": "reward_attr", "value": "f", "rule": "must", "trial": True})
+    cluster._say(
+        other, {"m": "fatal", "field": "reward_attr", "value": "f", "rule": "must", "trial": "report"}
+    )
     cluster.step(0.2 if not reported else 4)
     assert fleet.jobs.reported is reported
     if reported:
@@ -319,6 +321,23 @@ def test_a_trial_that_reports_wrongly_costs_its_host_nothing(reported: bool) -> 
     else:
         assert fleet.fatal is not None
         assert fleet.fatal.field == "reward_attr"
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_checkpoint_that_cannot_be_kept_ends_the_study_unless_others_could(saved: bool) -> None:
+    """That others have reported does not count."""
+    fleet = Fleet(Pools(None, {"num_cpus": 1}), Depots(False, {4: 1} if saved else {}, {}), LEASE)
+    fleet.begin()
+    cluster = FakeCluster(fleet, Random(1), LEASE, 0.01, 0.0)
+    agent = cluster.add("h0", 1)
+    cluster.step(2)
+    fleet.start(0, Task(0, 0, 0, 0.0, 99.0, [0.5], 1), cluster.now)
+    cluster.step(4)
+    assert fleet.jobs.reported
+    fatal = {"m": "fatal", "field": "checkpoint['a']", "value": "object", "rule": "must"}
+    cluster._say(agent, {**fatal, "trial": "checkpoint"})
+    cluster.step(0.2)
+    assert (fleet.fatal is None) is saved
 
 
 def told(fleet: Fleet, name: str) -> list[dict[str, Any]]:

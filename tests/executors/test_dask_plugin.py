@@ -25,6 +25,7 @@ from tests.doubles import dask_link, fake_agent
 from tests.doubles.dask_link import STUDY, linked
 from tests.doubles.dask_processes import dask_processes, eventually
 from tests.doubles.fake_agent import FakeAgentPlugin, ForgottenPlugin
+from tests.doubles.trial import of_job
 
 BIG = 9 << 20  # bytes: several parts
 
@@ -48,7 +49,7 @@ def trial_on(cluster, host: int, trial: int) -> Path:
 def save(folder: Path, job: int, size: int = 0) -> None:
     """Save a checkpoint, and a file of the trial's own."""
     folder.parents[1].mkdir(mode=0o700, parents=True, exist_ok=True)
-    checkpoint.save(folder / checkpoint.NAME, {"of job": job}, resource=float(job), job=job)
+    checkpoint.save(folder / checkpoint.NAME, {"of job": job}, resource=float(job), origin=of_job(job))
     (folder / "files").mkdir(exist_ok=True)
     (folder / "files" / "big").write_bytes(bytes(range(256)) * (size // 256))
 

@@ -29,6 +29,7 @@ from hbsim.runner.workers import Ended, Task
 from tests.doubles.dask_link import NAME, STUDY, Network, config
 from tests.doubles.dask_processes import DaskProcesses, dask_processes
 from tests.doubles.fake_agent import FakeAgentPlugin
+from tests.doubles.trial import of_job
 
 BREAK = 5.0  # seconds: longer than it takes to fail three times
 
@@ -78,7 +79,7 @@ def cut(network: Network, loop: asyncio.AbstractEventLoop) -> None:
 def test_what_is_on_its_way_waits_for_the_link(tmp_path: Path) -> None:
     """A disturbance that is shorter than the lease costs no trial."""
     trials = tmp_path / "trials"
-    checkpoint.save(trial_folder(trials, 3) / checkpoint.NAME, {"a": 1}, job=5)
+    checkpoint.save(trial_folder(trials, 3) / checkpoint.NAME, {"a": 1}, origin=of_job(5))
     with dask_processes(tmp_path, 1) as cluster:
         assert fetched(cluster, trials, Source(HOME, 5), cut) is None
         there = trial_folder(tmp_path / "work" / STUDY / "trials", 3)
@@ -97,7 +98,7 @@ def test_what_is_on_its_way_between_hosts_waits_for_them(what: str, tmp_path: Pa
         cluster.worker_address(1)
         folders = [tmp_path / f"host-{number}" / STUDY / "trials" for number in range(2)]
         folders[0].parent.mkdir(mode=0o700)  # as the plugin would make it
-        checkpoint.save(trial_folder(folders[0], 3) / checkpoint.NAME, {"a": 1}, job=5)
+        checkpoint.save(trial_folder(folders[0], 3) / checkpoint.NAME, {"a": 1}, origin=of_job(5))
 
         def disturb(network: Network, loop: asyncio.AbstractEventLoop) -> None:
             if what != "link":

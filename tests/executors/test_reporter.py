@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import hbsim
-from hbsim.executors import trial_channel
+from hbsim.executors import report_ring
 from tests.executors.child import LEFT, RETURNED, endless, linger, outcome, start
 
 __all__ = ["start"]  # the fixture
@@ -157,7 +157,7 @@ def test_the_first_report_is_sent_at_once(start):
         linger()
 
     child = start(train)
-    child.until("rows")
+    child.until_rows()
     assert [row[2] for row in child.rows] == [1]
 
 
@@ -185,23 +185,30 @@ def until(condition):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells that a process sleeps")
-def test_memory_is_bounded_while_the_controller_stands_still(start, monkeypatch):
-    monkeypatch.setattr(trial_channel, "LIMIT", 200_000)
+def test_where_the_ring_is_full_the_trial_waits_and_nothing_is_lost(start, monkeypatch):
+    monkeypatch.setattr(report_ring, "SIZE", 200_000)
 
     def train(args, reporter):
-        largest = 0
         for epoch in range(1, 50_001):
-            reporter(epoch=epoch, accuracy=largest, text=0.123456789)
-            largest = max(largest, len(reporter._talk._channel._unsent))
+            reporter(epoch=epoch, accuracy=0.5, text=0.123456789)
 
     child = start(train, stop=None)
     child.until("begin")
     until(lambda: state_of(child.pid) == "S")
+    child.until_end_reading()
     end = child.ended()
     assert [row[2] for row in child.rows] == list(range(1, 50_001))
-    largest = child.rows[-1][3]["accuracy"]
-    assert 0 < largest < 400_000
     assert end["seconds"]["wait"] > 0  # and that was no training
+
+
+def test_a_report_that_the_ring_cannot_hold_is_an_error_in_the_function(start, monkeypatch):
+    monkeypatch.setattr(report_ring, "SIZE", 2_000)
+    many = {f"metric{number}": number for number in range(200)}
+    child = start(reports({"epoch": 1, "accuracy": 1}, {"epoch": 2, "accuracy": 1, **many}))
+    kind, reason, _, _ = outcome(child)
+    assert kind == "error"
+    assert "a report takes" in reason
+    assert [row[2] for row in child.rows] == [1]
 
 
 def state_of(pid):
@@ -212,7 +219,7 @@ def state_of(pid):
 
 def test_told_to_leave_between_milestones_it_does_at_a_report(start):
     child = start(lambda args, reporter: endless(reporter), stop=None)
-    child.until("rows")
+    child.until_rows()
     child.tell({"leave": "stop"})
     assert outcome(child) == LEFT
     assert [row[2] for row in child.rows] == list(range(1, len(child.rows) + 1))

@@ -111,8 +111,8 @@ def test_a_promoted_trial_goes_on_from_its_checkpoint(start, tmp_path):
     first.tell({"leave": "pause"})
     assert outcome(first) == LEFT
     meta = checkpoint.describe(tmp_path / "checkpoint")
-    assert meta == {"version": 1, "kind": "json", "resource": 3, "job": 7}
-    second = start(counting, start=3, stop=9, job=8)
+    assert (meta["resource"], meta["job"], meta["reports"]) == (3, 7, 3)
+    second = start(counting, start=3, stop=9, job=8, started=4.0, earlier=[[7, 2.5, 3]])
     second.until("wait")
     second.tell({"leave": "pause"})
     end = second.ended()
@@ -125,7 +125,7 @@ def test_a_promoted_trial_goes_on_from_its_checkpoint(start, tmp_path):
 
 def test_interrupted_between_milestones_it_saves_first(start, tmp_path):
     child = start(lambda args, reporter: [reporter.on_pause(lambda: 5), endless(reporter)], stop=None)
-    child.until("rows")
+    child.until_rows()
     child.tell({"leave": "pause"})
     assert outcome(child) == LEFT
     assert checkpoint.load(tmp_path / "checkpoint") == 5
@@ -170,6 +170,28 @@ def test_a_checkpoint_that_cannot_be_made_is_told_and_the_trial_leaves(start, tm
     assert reason.startswith("ZeroDivisionError")
 
 
+@pytest.mark.parametrize("how", ["save", "on_pause"])
+def test_a_state_that_cannot_be_kept_is_told_by_its_key(start, tmp_path, how):
+    def train(args, reporter):
+        state = {"epoch": 9, "model": {"encoder": object()}}
+        if how == "save":
+            reporter.save(state)
+        reporter.on_pause(lambda: state)
+        reporter(epoch=9, accuracy=0.5)
+
+    child = start(train)
+    if how == "on_pause":
+        child.until("wait")
+        child.tell({"leave": "pause"})
+    said = child.until("fatal")
+    field, value, rule = said["fatal"]
+    assert (field, value, said["of"]) == ("checkpoint['model']['encoder']", "object", "checkpoint")
+    kind, reason, left, code = outcome(child)
+    assert reason == f"{field}={value!r}: {rule}"
+    assert (kind, left, code) == ((None, True, 0) if how == "on_pause" else ("error", False, 1))
+    assert checkpoint.describe(tmp_path / "checkpoint") is None
+
+
 def test_on_pause_wants_a_function(start):
     kind, reason, _, _ = outcome(start(lambda args, reporter: reporter.on_pause({"epoch": 1})))
     assert kind == "error"
@@ -187,3 +209,65 @@ def test_saving_is_no_training(start):
     (at, trained, *_), (later, later_trained, *_) = child.rows
     assert 0 < saved <= later - at + 1e-5
     assert later_trained - trained <= later - at - saved + 1e-5
+
+
+def saves_first(args, reporter):
+    """Save each epoch before it is reported; go on from the last."""
+    epoch = (reporter.load() or 0) + 1
+    while epoch <= 27:
+        reporter.save(epoch)
+        reporter(epoch=epoch, accuracy=epoch)
+        epoch += 1
+
+
+def killed_before_a_report(start, epoch):
+    """Have a trial killed after it saved an epoch, before it reported that: return its reports."""
+
+    def train(args, reporter):
+        report = reporter.__class__.__call__
+
+        def dies(self, **metrics):
+            if metrics["epoch"] == epoch:
+                os._exit(1)
+            report(self, **metrics)
+
+        reporter.__class__.__call__ = dies
+        saves_first(args, reporter)
+
+    child = start(train, stop=max(9, epoch))
+    child.wait()
+    assert child.hear() is not None
+    child.collect()
+    return [row[2] for row in child.rows]
+
+
+def test_a_checkpoint_past_a_milestone_that_was_not_reported_is_not_gone_on_from(start):
+    assert killed_before_a_report(start, 9) == list(range(1, 9))
+    again = start(saves_first, stop=9, job=8, attempt=1, started=4.0, earlier=[[7, 2.5, 8]])
+    again.until("wait")
+    assert [row[2] for row in again.rows] == [9]  # from the checkpoint of 8, which a report followed
+    again.tell({"go": 10})
+    again.until("wait")
+    again.tell({"leave": "stop"})
+    assert outcome(again) == LEFT
+    log = again.log.read_text()
+    assert "checkpoint 9 is not used: it holds training past the milestone at 9, of which there is no" in log
+
+
+def test_a_checkpoint_that_may_be_ahead_is_gone_on_from_where_no_milestone_is_missed(start):
+    assert killed_before_a_report(start, 8) == list(range(1, 8))
+    again = start(saves_first, stop=9, job=8, attempt=1, started=4.0, earlier=[[7, 2.5, 7]])
+    again.until("wait")
+    assert [row[2] for row in again.rows] == [9]
+    again.tell({"leave": "stop"})
+    assert outcome(again) == LEFT
+    assert "not used" not in again.log.read_text()
+
+
+def test_with_nothing_left_to_do_after_such_a_checkpoint_it_trains_again(start):
+    assert killed_before_a_report(start, 27) == list(range(1, 27))
+    again = start(saves_first, stop=27, job=8, attempt=1, started=4.0, earlier=[[7, 2.5, 26]])
+    again.until("wait")
+    assert [row[2] for row in again.rows] == [27]
+    again.tell({"leave": "stop"})
+    assert outcome(again) == LEFT

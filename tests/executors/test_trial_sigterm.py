@@ -22,7 +22,7 @@ def test_sigterm_leaves_the_function_through_finally(start, tmp_path):
             (tmp_path / "finally").touch()
 
     child = start(train)
-    child.until("rows")
+    child.until_rows()
     os.kill(child.pid, signal.SIGTERM)
     assert outcome(child) == LEFT
     assert sorted(path.name for path in tmp_path.iterdir()) == ["finally", "log"]  # and no checkpoint
@@ -31,7 +31,7 @@ def test_sigterm_leaves_the_function_through_finally(start, tmp_path):
 def test_sigterm_tears_no_line_and_loses_no_report(start):
     for _ in range(20):
         child = start(lambda args, reporter: endless(reporter), stop=None)
-        child.until("rows")
+        child.until_rows()
         os.kill(child.pid, signal.SIGTERM)
         assert outcome(child) == LEFT
         assert [row[2] for row in child.rows] == list(range(1, len(child.rows) + 1))
@@ -55,7 +55,7 @@ def test_sigterm_that_is_swallowed_comes_again_with_the_next_report(start):
             reporter(epoch=epoch, accuracy=0.5)
 
     child = start(train)
-    child.until("rows")
+    child.until_rows()
     os.kill(child.pid, signal.SIGTERM)
     assert outcome(child) == LEFT
     assert child.log.read_text() == "swallowed"
@@ -76,7 +76,7 @@ def test_sigterm_kills_what_the_function_has_forked(start):
         reporter(epoch=2, accuracy=os.waitstatus_to_exitcode(status))
 
     child = start(train)
-    child.until("rows")
+    child.until_rows()
     os.kill(int(child.rows[0][3]["accuracy"]), signal.SIGTERM)
     assert outcome(child) == RETURNED
     assert child.rows[-1][3]["accuracy"] == -signal.SIGTERM
@@ -117,7 +117,7 @@ def test_an_error_after_it_was_told_to_leave_is_no_failure(start):
 
 def test_without_a_controller_it_ends(start):
     child = start(lambda args, reporter: endless(reporter), stop=None)
-    child.until("rows")
+    child.until_rows()
     child.socket.close()
     assert child.wait() == 1
 

@@ -22,6 +22,7 @@ from hbsim.live.dask_note import DaskNote, _savers
 from hbsim.live.folder import StudyFolder
 from hbsim.live.run import run
 from tests.doubles.fake_cluster import FakeCluster, standing_in
+from tests.doubles.trial import of_job
 
 from .training import from_zero, steady
 
@@ -297,10 +298,10 @@ def test_checkpoints_come_home_from_another_store(tmp_path: Path, storage: str |
     DaskNote(place).begin(url, scheduler)
     for trial, job in ((1, 4), (2, 5)):
         away = trial_folder(tmp_path / "away", trial)
-        checkpoint.save(away / checkpoint.NAME, {"made by": job}, job=job)
+        checkpoint.save(away / checkpoint.NAME, {"made by": job}, origin=of_job(job))
         packs.pack(away, tmp_path / "pack")
         Vault(url, number).put(trial, job, tmp_path / "pack")
-    checkpoint.save(trial_folder(place.trials, 2) / checkpoint.NAME, {"made by": 6}, job=6)
+    checkpoint.save(trial_folder(place.trials, 2) / checkpoint.NAME, {"made by": 6}, origin=of_job(6))
 
     said: list[str] = []
     DaskNote(place).bring_home(url, said.append)  # it is the same store: nothing to do

@@ -161,6 +161,31 @@ def test_a_checkpoint_that_cannot_be_made_is_told(tmp_path):
     assert result.trials["status"].to_list() == ["paused"]
 
 
+def saving(trials, **constants):
+    target = TRAIN.replace("train_fn", "saves_an_object")
+    scheduler = hbsim.make_scheduler("promotion", max_t=9, num_trials=trials, straight_on=False)
+    resume = Path("exp").exists()
+    return hbsim.run(target, scheduler, workers=1, args=constants, progress="none", resume=resume)
+
+
+def test_a_state_that_cannot_be_kept_ends_the_study_at_its_first_pause_and_it_can_go_on(tmp_path):
+    with pytest.raises(
+        ParameterError, match=r"checkpoint\['model'\]\['encoder'\]='_thread.lock': cannot be kept"
+    ):
+        saving(9)
+    assert hbsim.load("exp").trials["trial"].to_list() == [0]
+    result = saving(9, mended=True)
+    assert result.failures().is_empty()
+    assert len(result.decisions) == 13
+
+
+def test_a_state_that_cannot_be_kept_where_others_can_is_the_trials_own_fault(tmp_path):
+    with pytest.warns(HbsimWarning, match=r"may have no checkpoint: checkpoint\['model'\]\['encoder'\]"):
+        result = saving(3, only=1)
+    assert result.trials["trial"].to_list() == [0, 1, 2]
+    assert (tmp_path / "exp" / "trials" / "000000" / "checkpoint").is_dir() or result.summary()["paused"] < 3
+
+
 def test_a_completed_trial_leaves_its_model(tmp_path):
     target = TRAIN.replace("train_fn", "saves_at_the_end")
     scheduler = hbsim.make_scheduler("fifo", max_t=3, num_trials=2)

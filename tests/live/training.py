@@ -121,6 +121,18 @@ def cannot_save(args, reporter):
         reporter(epoch=epoch, accuracy=args.lr)
 
 
+@hbsim.args(lr=hbsim.Real(1e-3, 1.0, log=True), only=-1, mended=False)
+def saves_an_object(args, reporter):
+    """Pause with a state of which something cannot be kept."""
+    state = reporter.load() or {"epoch": 0, "best": np.float64(0.0), "seen": np.zeros(3)}
+    reporter.on_pause(lambda: state)
+    if args.only in (-1, args.trial) and not args.mended:
+        state["model"] = {"encoder": threading.Lock()}
+    for epoch in range(state["epoch"] + 1, 10):
+        state["epoch"] = epoch
+        reporter(epoch=epoch, accuracy=args.lr)
+
+
 @hbsim.args(lr=hbsim.Real(1e-3, 1.0, log=True))
 def saves_at_the_end(args, reporter):
     """Save when the trial has to leave."""

@@ -1,0 +1,357 @@
+"""A file of a checkpoint's values: what memory holds as bytes, a JSON tree of the rest, and checksums.
+
+Byte strings and the numbers of arrays and tensors come first, one part after the other. Then comes the tree:
+None, bool, int, float, str, lists and dicts of text keys as JSON has them; anything else as an object of one
+key that begins with ``$``, such as ``{"$tuple": [1, 2]}``. A part is named by its offset, its size and its
+CRC-32. The file ends with the tree's length, its CRC-32, and a mark. Nothing in it is ever run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import sys
+import zlib
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import prod
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+from numpy.lib.format import descr_to_dtype, dtype_to_descr
+
+from hbsim.errors import ParameterError
+from hbsim.executors.checkpoint_torch import TensorReader, Tensors, Unkept
+
+__all__ = ["Unreadable", "read", "write"]
+
+_END: Final = struct.Struct("<QI4s")
+_MARK: Final = b"hbv1"
+_CHUNK: Final = 1 << 20  # bytes: what is checked and written while it is in the processor's cache
+_DEPTH: Final = 100
+_LARGE: Final = 1 << 64  # Python does not read an int of thousands of digits
+_SHOWN: Final = 60  # characters of a key that are shown,
+_LONG: Final = 200  # and of where something is
+_PASS: Final = frozenset((float, bool, type(None)))  # what JSON keeps as it is
+_TEXT: Final = frozenset((str,))
+_FACTORIES: Final = {kind.__name__: kind for kind in (bool, int, float, str, list, tuple, dict, set)}
+_RULE: Final = (
+    "cannot be kept: checkpoints hold None, numbers, text, bytes, lists, tuples, sets, dicts, NumPy arrays "
+    "and PyTorch tensors"
+)
+
+Part = list[int]  # offset, size and checksum, once it is written
+
+
+class Unreadable(Exception):
+    """The file is not what was written."""
+
+
+def write(file: IO[bytes], obj: object) -> None:
+    """Write `obj`.
+
+    Raises
+    ------
+    ParameterError
+        Something in it cannot be kept; nothing has been written.
+    OSError
+        The file cannot be written.
+    """
+    tree = _Tree()
+    try:
+        top = tree.node(obj)
+    except Unkept as odd:
+        raise _refused(odd) from None
+    position = 0
+    for part, bytes_of in tree.parts():
+        data = memoryview(bytes_of())
+        check = 0
+        for start in range(0, len(data), _CHUNK):
+            piece = data[start : start + _CHUNK]
+            check = zlib.crc32(piece, check)
+            file.write(piece)
+        part += (position, len(data), check)
+        position += len(data)
+    text = json.dumps(top, separators=(",", ":"), check_circular=False).encode("ascii")
+    file.write(text + _END.pack(len(text), zlib.crc32(text), _MARK))
+
+
+def read(path: Path) -> Any:
+    """Read what was written; tensors are on the CPU.
+
+    Raises
+    ------
+    Unreadable
+        The file is damaged.
+    ModuleNotFoundError
+        It holds tensors, and PyTorch is not installed.
+    OSError
+        It cannot be read.
+    """
+    with open(path, "rb") as file:
+        try:
+            return _Reader(file).value()
+        except (MemoryError, OSError, ModuleNotFoundError):
+            raise
+        except Exception as error:
+            problem = str(error) if isinstance(error, Unreadable) else f"{type(error).__name__}: {error}"
+            raise Unreadable(problem.partition("\n")[0][:200]) from error
+
+
+def _refused(odd: Unkept) -> ParameterError:
+    kind = type(odd.obj)
+    rule = f"cannot be kept: {odd.rule}" if odd.rule else f"{_RULE}{_advice(odd.obj)}"
+    where = "checkpoint" + "".join(reversed(odd.path))
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return ParameterError(where if len(where) <= _LONG else f"{where[:_LONG]}...", name, rule)
+
+
+def _advice(obj: object) -> str:
+    if callable(getattr(type(obj), "state_dict", None)):
+        return "; save its state_dict()"
+    for base in (dict, list, tuple, str, int, float):
+        if isinstance(obj, base):
+            return f"; save it by {base.__name__}(...)"
+    return "; save it by numpy.asarray(...)" if hasattr(type(obj), "__array__") else ""
+
+
+class _Tree:
+    """Makes a tree of JSON values, and the list of parts that they name."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[Part, Callable[[], memoryview]]] = []
+        torch = sys.modules.get("torch")  # else there is no tensor
+        self._tensors = None if torch is None else Tensors(torch)
+        self._names: set[str] = set()  # keys that JSON keeps as they are
+        self._depth = 0
+        self._makers: dict[type, Callable[[Any], object]] = {
+            list: self._list,
+            dict: self._dict,
+            tuple: lambda obj: {"$tuple": self._list(obj)},
+            set: lambda obj: {"$set": self._list(obj)},
+            frozenset: lambda obj: {"$frozenset": self._list(obj)},
+            deque: lambda obj: {"$deque": [self._list(obj), obj.maxlen]},
+            OrderedDict: lambda obj: {"$OrderedDict": [self._pairs(obj), self.node(vars(obj))]},
+            Counter: lambda obj: {"$Counter": self._pairs(obj)},
+            defaultdict: self._defaultdict,
+            bytes: lambda obj: {"$bytes": self._part(lambda: memoryview(obj))},
+            bytearray: lambda obj: {"$bytearray": self._part(lambda: memoryview(obj))},
+            complex: lambda obj: {"$complex": [obj.real, obj.imag]},
+            np.ndarray: self._array,
+            np.str_: lambda obj: {"$np.str": self.node(str(obj))},
+            np.bytes_: lambda obj: {"$np.bytes": bytes(obj).hex()},
+        }
+
+    def parts(self) -> Iterator[tuple[Part, Callable[[], memoryview]]]:
+        """Yield each part, to be filled in, and what returns its bytes."""
+        yield from self._parts
+        if self._tensors is not None:
+            yield from self._tensors.parts()
+
+    def node(self, obj: Any) -> object:
+        """Return the node of an object."""
+        kind = type(obj)
+        if kind in _PASS:
+            return obj
+        if kind is int:
+            return obj if -_LARGE < obj < _LARGE else {"$int": hex(obj)}
+        if kind is str:
+            return obj if _is_text(obj) else {"$str": obj.encode("utf-8", "surrogatepass").hex()}
+        maker = self._makers.get(kind)
+        if maker is not None:
+            self._depth += 1
+            if self._depth > _DEPTH:
+                raise Unkept(obj, f"it is {_DEPTH} levels deep, or in itself")
+            node = maker(obj)
+            self._depth -= 1
+            return node
+        if isinstance(obj, np.generic):
+            return {"$scalar": [self._dtype(obj, obj.dtype), obj.tobytes().hex()]}
+        node = None if self._tensors is None else self._tensors.node(obj)
+        if node is None:
+            raise Unkept(obj)
+        return node
+
+    def _list(self, obj: Iterable[object], names: Iterable[object] | None = None) -> list[object]:
+        nodes: list[Any] = list(obj)
+        for index, item in enumerate(nodes):
+            kind = type(item)  # the most common ones without a call
+            if kind in _PASS or (kind is str and item.isascii()):
+                continue
+            try:
+                nodes[index] = self.node(item)
+            except Unkept as odd:
+                name = index if names is None else list(names)[index]
+                odd.path.append(f"[{_shown(name)}]")
+                raise
+        return nodes
+
+    def _dict(self, obj: dict[Any, object]) -> object:
+        if not _TEXT.issuperset(map(type, obj)):
+            return {"$dict": self._pairs(obj)}
+        if not self._names.issuperset(obj):
+            if not all(name[:1] != "$" and _is_text(name) for name in obj):
+                return {"$dict": self._pairs(obj)}
+            self._names.update(obj)
+        return dict(zip(obj, self._list(obj.values(), obj), strict=True))
+
+    def _defaultdict(self, obj: defaultdict[object, object]) -> object:
+        factory = obj.default_factory
+        if factory is not None and factory not in _FACTORIES.values():
+            raise Unkept(obj, f"its default_factory must be None or one of {', '.join(_FACTORIES)}")
+        return {"$defaultdict": [factory and factory.__name__, self._pairs(obj)]}
+
+    def _pairs(self, obj: Mapping[Any, object]) -> list[list[object]]:
+        values = self._list(obj.values(), obj)
+        return [[self._key(key), value] for key, value in zip(obj, values, strict=True)]
+
+    def _key(self, key: object) -> object:
+        try:
+            if self._tensors is not None and self._tensors.is_tensor(key):
+                raise Unkept(key, "a tensor is no key that can be found again")
+            return self.node(key)
+        except Unkept as odd:
+            odd.path = [", a key"]
+            raise
+
+    def _part(self, bytes_of: Callable[[], memoryview]) -> Part:
+        part: Part = []
+        self._parts.append((part, bytes_of))
+        return part
+
+    def _array(self, obj: np.ndarray[Any, Any]) -> object:
+        flags = obj.flags
+        order = "F" if flags.f_contiguous and not flags.c_contiguous else "C"
+        about = [self._dtype(obj, obj.dtype), list(obj.shape), order]
+        return {"$array": [*about, self._part(lambda: _bytes_of(np.asarray(obj, order=order)))]}  # type: ignore[call-overload]
+
+    def _dtype(self, obj: object, dtype: np.dtype[Any]) -> object:
+        if dtype.hasobject:
+            raise Unkept(obj, "an array of Python objects; save a list, or an array of numbers")
+        described: Any
+        try:
+            described = dtype_to_descr(dtype) if dtype.names else dtype.str
+            same = descr_to_dtype(described) == dtype
+        except (TypeError, ValueError):  # fields that overlap, say
+            same = False
+        if not same:
+            raise Unkept(obj, f"its dtype is {dtype}; save it as one that NumPy has by itself")
+        return self.node(described)
+
+
+def _shown(key: object) -> str:
+    try:
+        return repr(key)[:_SHOWN]
+    except Exception:  # of an int of thousands of digits, say
+        return f"a key of type {type(key).__name__}"
+
+
+def _is_text(text: str) -> bool:
+    """Whether UTF-8 can say it: half of a surrogate pair it cannot, and JSON joins two."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _bytes_of(array: Any) -> memoryview:
+    """Return the memory of an array whose numbers lie one after the other."""
+    return memoryview(array.reshape(-1, order="A").view(np.uint8) if array.nbytes else b"")
+
+
+class _Reader:
+    """Makes the values of a file again."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        size = os.fstat(file.fileno()).st_size
+        if size < _END.size:
+            raise Unreadable("it is cut short")
+        file.seek(size - _END.size)
+        length, self._check, mark = _END.unpack(file.read(_END.size))
+        self._room = size - _END.size - length  # of the parts
+        if mark != _MARK or self._room < 0:
+            raise Unreadable("it is cut short")
+        tensors = TensorReader(self._into, self._room)
+        self._makers: dict[str, Callable[[Any], Any]] = {
+            "$dict": dict,
+            "$tuple": tuple,
+            "$set": set,
+            "$frozenset": frozenset,
+            "$deque": lambda node: deque(node[0], node[1]),
+            "$OrderedDict": self._ordered,
+            "$Counter": lambda node: Counter(dict(node)),
+            "$defaultdict": lambda node: defaultdict(node[0] and _FACTORIES[node[0]], node[1]),
+            "$int": lambda node: int(node, 16),
+            "$str": lambda node: bytes.fromhex(node).decode("utf-8", "surrogatepass"),
+            "$bytes": lambda node: bytes(self._bytes(node)),
+            "$bytearray": self._bytes,
+            "$complex": lambda node: complex(*node),
+            "$array": self._array,
+            "$scalar": self._scalar,
+            "$np.str": np.str_,
+            "$np.bytes": lambda node: np.bytes_(bytes.fromhex(node)),
+            **tensors.makers,
+        }
+
+    def value(self) -> Any:
+        """Return the value."""
+        self._file.seek(self._room)
+        text = self._file.read()[: -_END.size]
+        if zlib.crc32(text) != self._check:
+            raise Unreadable("its checksum is another one")
+        return json.loads(text, object_hook=self._made)
+
+    def _made(self, node: dict[str, Any]) -> Any:
+        if len(node) == 1:
+            ((tag, content),) = node.items()
+            if tag[:1] == "$":
+                return self._makers[tag](content)
+        return node
+
+    def _ordered(self, node: list[Any]) -> OrderedDict[Any, Any]:
+        made: OrderedDict[Any, Any] = OrderedDict(node[0])
+        vars(made).update(node[1])
+        return made
+
+    def _array(self, node: list[Any]) -> np.ndarray[Any, Any]:
+        described, shape, order, part = node
+        dtype = descr_to_dtype(described)
+        if dtype.hasobject or not part[1] == prod(shape) * dtype.itemsize <= self._room:
+            raise Unreadable("an array is not of its size")
+        array: np.ndarray[Any, Any] = np.empty(shape, dtype, order)
+        self._into(_bytes_of(array), part)
+        return array
+
+    def _scalar(self, node: list[Any]) -> Any:
+        dtype = descr_to_dtype(node[0])
+        if dtype.hasobject:
+            raise Unreadable("a scalar is an object")
+        return np.ndarray((), dtype, bytearray.fromhex(node[1]))[()]
+
+    def _bytes(self, part: Part) -> bytearray:
+        if part[1] > self._room:
+            raise Unreadable("it is cut short")
+        data = bytearray(part[1])
+        self._into(memoryview(data), part)
+        return data
+
+    def _into(self, target: memoryview, part: Part) -> None:
+        """Read a part into memory of its size."""
+        position, size, check = part
+        if position < 0 or position + size > self._room or size != len(target):
+            raise Unreadable("it is cut short")
+        self._file.seek(position)
+        ours = 0
+        for start in range(0, size, _CHUNK):
+            piece = target[start : start + _CHUNK]
+            if self._file.readinto(piece) != len(piece):  # type: ignore[attr-defined]
+                raise Unreadable("it is cut short")
+            ours = zlib.crc32(piece, ours)
+        if ours != check:
+            raise Unreadable("its checksum is another one")

@@ -1,0 +1,163 @@
+"""The ring buffer in shared memory through which a trial's reports reach whoever drives the study.
+
+A report that has been written is out of the trial's process: whatever ends that process, the reader still
+finds it. Writing takes no system call and no thread; it waits only where the reader is a whole ring behind.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import resource
+import struct
+import tempfile
+from collections.abc import Mapping
+from math import nan
+from typing import Final, NamedTuple
+from zlib import crc32
+
+__all__ = ["Report", "ReportRing"]
+
+SIZE: Final = 16 << 20  # bytes at most; the system gives memory for those only that have been written
+_HEAD: Final = 128
+_WRITTEN, _READ = 0, 8  # where the two counters are, as 64-bit numbers: a cache line each
+_RECORD: Final = struct.Struct("<II")  # before each record: the CRC-32 of what follows, and its length
+_NAMES, _ROW, _WAITING = b"N", b"R", b"W"  # the kinds of records
+
+
+class Report(NamedTuple):
+    """A report as it is in the ring; the first four as in `hbsim.runner.workers.Row`.
+
+    Attributes
+    ----------
+    waits : bool
+        Whether training waits for an answer.
+    """
+
+    at: float
+    trained: float
+    resource: float
+    metrics: dict[str, float | None]
+    waits: bool
+
+
+class ReportRing:
+    """Reports from one process that writes to one that reads, in order.
+
+    The names of metrics are written where they change, then a report is a few numbers. Each record has a
+    checksum: a reader on another core may see the counter before the bytes that it counts, and where the
+    checksum is wrong, they are not there yet.
+
+    Parameters
+    ----------
+    descriptor : int
+        Of the shared memory, as `create` returned it. It is needed no longer than this call takes.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        length = os.fstat(descriptor).st_size
+        self._size = length - _HEAD
+        self._bytes = mmap.mmap(descriptor, length)
+        self._counters = memoryview(self._bytes)[:_HEAD].cast("Q")
+        self._names: tuple[str, ...] | None = None
+
+    @classmethod
+    def create(cls) -> tuple[ReportRing, int]:
+        """Return a new ring, empty, and the descriptor that another process opens it with: close that one.
+
+        Raises
+        ------
+        OSError
+            There is no memory, or there are too many open files.
+        """
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]  # it holds for memory, too
+        size = SIZE if limit == resource.RLIM_INFINITY else min(SIZE, limit - _HEAD)
+        descriptor = _memory()
+        try:
+            os.ftruncate(descriptor, _HEAD + size)
+            return cls(descriptor), descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    def write(
+        self, at: float, trained: float, resource: float, metrics: Mapping[str, float | None], waits: bool
+    ) -> bool:
+        """Write a report; return False, with no part of it written, while there is no room.
+
+        Raises
+        ------
+        ValueError
+            The report takes more than the ring has.
+        """
+        names = tuple(metrics)
+        if names != self._names:
+            if not self._write(_NAMES + json.dumps(names).encode("ascii")):
+                return False
+            self._names = names
+        values = [nan if value is None else value for value in metrics.values()]
+        numbers = struct.pack(f"<{3 + len(values)}d", at, trained, resource, *values)
+        return self._write((_WAITING if waits else _ROW) + numbers)
+
+    def read(self) -> list[Report]:
+        """Return the reports that have been written since the last time."""
+        position = self._counters[_READ]
+        length = self._counters[_WRITTEN] - position
+        if not length:
+            return []
+        begin = position % self._size
+        data = self._bytes[_HEAD + begin : _HEAD + min(begin + length, self._size)]
+        if len(data) < length:
+            data += self._bytes[_HEAD : _HEAD + length - len(data)]
+        found: list[Report] = []
+        done = 0
+        while done < length:
+            checksum, size = _RECORD.unpack_from(data, done)
+            record = data[done + _RECORD.size : done + _RECORD.size + size]
+            if len(record) < size or crc32(record) != checksum:
+                break
+            done += _RECORD.size + size
+            if record[:1] == _NAMES:
+                self._names = tuple(json.loads(record[1:]))
+            else:
+                found.append(self._report(record))
+        self._counters[_READ] = position + done
+        return found
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        self._counters.release()
+        self._bytes.close()
+
+    def _write(self, record: bytes) -> bool:
+        data = _RECORD.pack(crc32(record), len(record)) + record
+        size, length = self._size, len(data)
+        if length > size:
+            raise ValueError(f"a report takes {length:,} bytes, where {size:,} is the most")
+        position = self._counters[_WRITTEN]
+        if position + length - self._counters[_READ] > size:
+            return False
+        begin = position % size
+        first = min(length, size - begin)
+        self._bytes[_HEAD + begin : _HEAD + begin + first] = data[:first]
+        if first < length:
+            self._bytes[_HEAD : _HEAD + length - first] = data[first:]
+        self._counters[_WRITTEN] = position + length  # last: from now on it is there, whole
+        return True
+
+    def _report(self, record: bytes) -> Report:
+        assert self._names is not None  # they come first
+        at, trained, resource, *values = struct.unpack_from(f"<{3 + len(self._names)}d", record, 1)
+        metrics = {
+            name: value if value == value else None for name, value in zip(self._names, values, strict=True)
+        }
+        return Report(at, trained, resource, metrics, record[:1] == _WAITING)
+
+
+def _memory() -> int:
+    """Return the descriptor of new memory that processes can share."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("hbsim-reports", os.MFD_CLOEXEC)
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())

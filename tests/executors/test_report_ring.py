@@ -1,0 +1,90 @@
+"""The ring of reports: everything comes once, whole and in order, whatever ends the writer."""
+
+import os
+import signal
+from collections import deque
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hbsim.executors import report_ring
+from hbsim.executors.report_ring import Report, ReportRing
+
+
+@pytest.fixture
+def ends():
+    """Return the two ends of a ring."""
+    reader, descriptor = ReportRing.create()
+    writer = ReportRing(descriptor)
+    os.close(descriptor)
+    yield writer, reader
+    writer.close()
+    reader.close()
+
+
+METRICS = st.dictionaries(
+    st.sampled_from(["a", "b", "ü"]), st.none() | st.floats(allow_nan=False), max_size=3
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(size=st.integers(100, 400), steps=st.lists(st.just("read") | METRICS, max_size=60))
+def test_as_a_queue_of_limited_room(size, steps):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report_ring, "SIZE", size)
+        reader, descriptor = ReportRing.create()
+        writer = ReportRing(descriptor)
+        os.close(descriptor)
+        waiting: deque[Report] = deque()
+        for number, step in enumerate(steps):
+            if step == "read":
+                assert reader.read() == list(waiting)
+                waiting.clear()
+                continue
+            report = Report(number / 7, 0.5, float(number), step, number % 3 == 0)
+            if writer.write(*report):
+                waiting.append(report)
+            else:
+                assert waiting  # there is room for any one
+        assert reader.read() == list(waiting)
+        assert reader.read() == []
+        writer.close()
+        reader.close()
+
+
+def make(number):
+    return Report(float(number), 0.5, 1.0, {"accuracy": number / 3}, False)
+
+
+def test_what_is_not_there_yet_is_read_later(ends):
+    writer, reader = ends
+    writer.write(*make(1))
+    position = writer._counters[report_ring._WRITTEN]
+    writer.write(*make(2))
+    held = writer._bytes[report_ring._HEAD + position + 12]
+    writer._bytes[report_ring._HEAD + position + 12] = held ^ 1  # the counter came before the bytes
+    assert reader.read() == [make(1)]
+    assert reader.read() == []
+    writer._bytes[report_ring._HEAD + position + 12] = held
+    assert reader.read() == [make(2)]
+
+
+def test_a_report_that_was_written_outlives_its_writer(ends):
+    writer, reader = ends
+    for number in range(100):
+        out, into = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            for count in range(1000):
+                writer.write(*make(count))
+                os.write(into, b".")
+                if count == number:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            os._exit(0)
+        os.waitpid(pid, 0)
+        os.close(into)
+        with open(out, "rb") as pipe:
+            returned = len(pipe.read())
+        assert reader.read() == [make(count) for count in range(returned)]
+        assert returned == number + 1
