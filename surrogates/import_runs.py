@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from hbsim.core.types import Mode
 from hbsim.errors import OutputError, ParameterError
@@ -76,7 +77,7 @@ class Imported:
     notes: tuple[str, ...]
 
     def write(self, out: str | os.PathLike[str], *, force: bool = False) -> None:
-        """Write the table, as Parquet with the metadata of `hbsim record`, or as CSV.
+        """Write the table, as Parquet with the metadata of `hbsim record`, or as CSV with these beside it.
 
         Parameters
         ----------
@@ -92,29 +93,23 @@ class Imported:
         OutputError
             It cannot be written; what was there still is.
         """
+        from hbsim.surrogates.notes import beside
         from hbsim.surrogates.parquet import parquet
 
         path = check_out(out, force=force, sources=(self.source,))
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                if path.suffix == ".csv":
-                    self.frame.write_csv(file)
-                else:
-                    file.write(parquet(self.frame, self._metadata()))
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError as error:
-            raise OutputError(str(path), f"cannot be written: {error.strerror or error}") from error
-        finally:
-            if temporary.is_file():
-                temporary.unlink()
+        said = self._said()
+        notes = beside(path)
+        if notes is None:
+            decides = {f"hbsim.{name}": str(said[name]) for name in ("metric", "mode") if said[name]}
+            metadata = {"hbsim": json.dumps(said), **decides}
+            _write(path, lambda file: file.write(parquet(self.frame, metadata)))
+            return
+        _write(path, self.frame.write_csv)
+        _write(notes, lambda file: file.write(f"{json.dumps(said, indent=2)}\n".encode()))
 
-    def _metadata(self) -> dict[str, str]:
+    def _said(self) -> dict[str, object]:
         """Return what `docs/record.md` describes."""
-        said = {
+        return {
             "schema": 1,
             "resource": self.resource,
             "metrics": list(self.metrics),
@@ -127,8 +122,23 @@ class Imported:
             "trials": self.trials,
             "imported": {"from": self.kind, "time": self.time, "notes": list(self.notes)},
         }
-        pairs = {"hbsim": json.dumps(said), "hbsim.metric": self.metric}
-        return pairs if self.mode is None else {**pairs, "hbsim.mode": self.mode}
+
+
+def _write(path: Path, put: Callable[[BinaryIO], object]) -> None:
+    """Write a file, all of it or nothing."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            put(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(str(path), f"cannot be written: {error.strerror or error}") from error
+    finally:
+        if temporary.is_file():
+            temporary.unlink()
 
 
 def import_runs(
