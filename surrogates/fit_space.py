@@ -87,6 +87,8 @@ def _parameter(column: polars.Series) -> Parameter | str:
     """Return the parameter that a column's values come from, or why there is none."""
     import polars as pl
 
+    if not (column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.String, pl.Null)):
+        return f"it holds {column.dtype}, neither numbers nor text"
     values = column.to_list()
     if column.null_count() or any(value != value for value in values):
         return "it has no value in some rows"
