@@ -59,6 +59,11 @@ def test_every_fault_is_found_and_what_follows_it_is_read():
     ]
 
 
+class TwoLines(suite.HbsimError):
+    def __str__(self):
+        return "one\ntwo"
+
+
 class Raising:
     def __init__(self, error):
         self.error = error
@@ -73,7 +78,8 @@ class Raising:
         (ValueError("no"), TRACEBACK),
         (SystemExit(3), TRACEBACK),
         (RuntimeWarning("overflow"), TRACEBACK),
-        (suite.HbsimError("one\ntwo"), UNCLEAR),
+        (TwoLines(), UNCLEAR),
+        (suite.HbsimError("one\ntwo"), REFUSED),  # which errors escape
         (suite.HbsimError("one line"), REFUSED),
     ],
 )
