@@ -76,10 +76,12 @@ def write_parquet(table: pl.DataFrame, out: Path, metadata: dict[str, str]) -> N
     OutputError
         It cannot be written.
     """
+    from hbsim.surrogates.parquet import parquet
+
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            table.write_parquet(file, compression="zstd", compression_level=19, metadata=metadata)
+            file.write(parquet(table, metadata, level=19))
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, out)
@@ -110,13 +112,13 @@ def metadata(
     """
     hyperparameters = list(train.space.names)
     others = {"config", spec["time_attr"], *TIMES, *hyperparameters}
+    metrics = [name for name in columns if name not in others]
+    decides = {**_deciding(metrics, spec), "test_metric": spec["test_metric"]}
     description = {
         "schema": 1,
         "resource": spec["time_attr"],
-        "metrics": [name for name in columns if name not in others],
-        "metric": spec["metric"],
-        "mode": spec["mode"],
-        "test_metric": spec["test_metric"],
+        "metrics": metrics,
+        **decides,
         "time": "seconds",
         "hyperparameters": hyperparameters,
         "space": _space(train),
@@ -124,8 +126,16 @@ def metadata(
         "failed": {str(trial): error for trial, error in errors.items()},
         "recorded": {**spec, "hbsim": version("hbsim"), "python": platform.python_version()},
     }
-    decides = {name: spec[name] for name in ("metric", "mode", "test_metric") if spec[name] is not None}
-    return {"hbsim": json.dumps(description), **{f"hbsim.{name}": str(v) for name, v in decides.items()}}
+    pairs = {f"hbsim.{name}": str(value) for name, value in decides.items() if value is not None}
+    return {"hbsim": json.dumps(description), **pairs}
+
+
+def _deciding(metrics: list[str], spec: Mapping[str, object]) -> dict[str, object]:
+    """Return the metric and the mode: as given, or as `hbsim run` takes them where nothing is."""
+    if spec["metric"] is None and "accuracy" in metrics:
+        return {"metric": "accuracy", "mode": "max"}
+    only = metrics[0] if len(metrics) == 1 else None
+    return {"metric": spec["metric"] or only, "mode": spec["mode"]}
 
 
 def _space(train: Train) -> dict[str, object] | None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Final
 
 from hbsim.terminal import shown
 
@@ -28,21 +29,41 @@ __all__ = [
     "ParameterError",
     "ProtocolError",
     "SurrogateError",
+    "brief",
     "nearest",
 ]
 
+LONGEST: Final = 3000  # characters of an error
 
-def nearest(name: str, names: Iterable[str]) -> str:
+
+def nearest(name: object, names: Iterable[str]) -> str:
     """Say which of `names` was probably meant: ``" Did you mean 'x'?"``, or nothing."""
-    close = difflib.get_close_matches(name, list(names), n=1)
+    close = difflib.get_close_matches(name, list(names), n=1) if isinstance(name, str) else []
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
-class HbsimError(Exception):
-    """The root of all errors that hbsim raises on purpose. Its text steers no terminal."""
+def brief(value: object) -> str:
+    """Return a value as errors show it: its `repr`, but in one line, cut where it is long."""
+    try:
+        text = repr(value)
+    except Exception:  # of a user's class
+        text = f"<{type(value).__name__}>"
+    if len(text.splitlines()) > 1:  # a table, an array
+        text = " ".join(text.split())
+    return _cut(text, 500)
 
-    def __str__(self) -> str:
-        return shown(super().__str__())
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 4 :]}"
+
+
+class HbsimError(Exception):
+    """The root of all errors that hbsim raises on purpose; its text is one line that can be printed."""
+
+    def __init__(self, text: str = "") -> None:
+        if not text.isprintable():  # what a user named or a file holds may have ends of lines in it
+            text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+        super().__init__(_cut(text, LONGEST))
 
 
 class ParameterError(HbsimError, ValueError):
@@ -62,7 +83,7 @@ class ParameterError(HbsimError, ValueError):
         self.field = field
         self.value = value
         self.rule = rule
-        super().__init__(f"{field}={value!r}: {rule}")
+        super().__init__(f"{field}={brief(value)}: {rule}")
 
     def __reduce__(self) -> tuple[type, tuple[str, object, str]]:
         return type(self), (self.field, self.value, self.rule)

@@ -67,7 +67,7 @@ def simulate(
         The study ends as soon as a value is at least as good.
     replace : bool
         Whether rows of a table may come again, in another seeded order, where there are more trials.
-        Without it, and without `num_trials`, a study that runs out of rows is an error when it does.
+        Without it, and without `num_trials`, a study starts as many trials as there are rows.
     search_options : mapping, optional
         Options of a searcher by name: see `hbsim.searchers.make_searcher`.
 
@@ -79,7 +79,8 @@ def simulate(
     Warns
     -----
     HbsimWarning
-        All workers went, and were not there again, while there was work.
+        All workers went, and were not there again, while there was work; or a study without `num_trials`
+        tried all rows of a table before its time was up.
 
     Raises
     ------
@@ -118,6 +119,10 @@ def simulate(
     result = Result(scheduler, curves, simulated, again, engine.interrupted)
     if engine.interrupted:
         raise Interrupted(result)
+    is_each_once = scheduler.options.num_trials is None and getattr(chosen, "limit", None) is None
+    is_out = is_each_once and loaded.rows is not None and scheduler.started == trials
+    if is_out and not reached and result.end_time < end:
+        warnings.warn(HbsimWarning(_out_of_rows(result, end)), stacklevel=3)
     if not (reached or scheduler.done) and result.end_time < end and (end == inf or _gone(cluster) <= end):
         result.no_worker_after = result.end_time
         warnings.warn(HbsimWarning(_no_worker(result)), stacklevel=3)
@@ -166,6 +171,9 @@ def check_study(
     if scheduler.num_trials is None and max_time is None and max_reward is None:
         rule = "without it the study has no end: give num_trials, max_time or max_reward"
         raise ParameterError("num_trials", None, rule)
+    is_named = searcher is None or isinstance(searcher, str)
+    if loaded.rows is not None and is_named and (left := getattr(chosen, "remaining", None)) is not None:
+        scheduler.limit_trials(left)  # each row once
     return loaded, cluster, chosen
 
 
@@ -178,6 +186,14 @@ def _gone(cluster: Cluster) -> float:
         return max(inf if last is None or last.end < inf else last.start for last in lasts)
     last, machines = cluster.schedule[-1] if cluster.schedule else (inf, 0)
     return inf if machines else last
+
+
+def _out_of_rows(result: Result, end: float) -> str:
+    """Say that a study ended since all rows of a table were tried."""
+    name, tried = result.curves.surrogate.name, result.scheduler.started
+    text = f"all {tried:,} rows of {name} were tried, one for each trial, after {result.end_time:.6g} s"
+    text += "" if end == inf else f" of max_time={end:.12g}"
+    return f"{text}: set replace=True (rows again, in a seeded order), or use a fitted surrogate"
 
 
 def _no_worker(result: Result) -> str:

@@ -11,12 +11,15 @@ import numpy as np
 
 from hbsim.core.space import Space
 from hbsim.core.types import Mode
-from hbsim.errors import SurrogateError, nearest
+from hbsim.errors import SurrogateError, brief, nearest
+from hbsim.surrogates.censoring import LONGEST
 from hbsim.surrogates.protocol import Floats, Ints
 
 __all__ = ["Checked", "describe_exception", "placeless"]
 
 _PLACES: Final = re.compile(r" at 0x[0-9a-fA-F]+|\b_hbsim_user_[0-9a-f]+\.")
+_NOTHING: Final = object()
+_ROWS: Final = 2**31 - 1
 _REQUIRED: Final = ("metric", "mode", "max_resource", "evaluate")
 
 
@@ -42,9 +45,10 @@ class Checked:
 
     def __init__(self, wrapped: object, name: str | None = None) -> None:
         self.wrapped = wrapped
-        self.name = str(getattr(wrapped, "name", name or type(wrapped).__name__))
+        self.name = name or type(wrapped).__name__  # what errors say until its own is known
+        self.name = self._text("name", self.name)
         self._require_attributes()
-        self.metric = str(getattr(wrapped, "metric"))  # noqa: B009
+        self.metric = self._text("metric", "")
         self.mode: Mode = self._read_mode()
         self.max_resource = self._number("max_resource")
         self.resources = self._read_resources()
@@ -60,7 +64,7 @@ class Checked:
         SurrogateError
             They have another shape, or lie outside of the cube.
         """
-        given = getattr(self.wrapped, "points", None)
+        given = self._get("points")
         if given is None or self.rows is None or self.space is None:
             return None
         points = self._array("points", given, (self.rows, self.space.dimension))
@@ -88,18 +92,19 @@ class Checked:
 
     def optimum(self, level: float) -> float | None:
         """Return the wrapped surrogate's optimum, None if it has none."""
-        if not hasattr(self.wrapped, "optimum"):
+        if self._get("optimum") is None:
             return None
         best = self._call("optimum", level)
         if best is None:
             return None
-        if not isinstance(best, int | float | np.number) or not np.isfinite(best):
-            raise self._error(f"optimum must return a finite number or None, got {best!r}")
-        return float(best)
+        number = _finite(best)
+        if number is None:
+            raise self._error(f"optimum must return a finite number or None, got {brief(best)}")
+        return number
 
     def test_values(self, configurations: Floats | Ints, level: float) -> Floats | None:
         """Return the wrapped surrogate's test values, shape (n,), None if it has none."""
-        if not hasattr(self.wrapped, "test_values"):
+        if self._get("test_values") is None:
             return None
         tests = self._call("test_values", configurations, level)
         return None if tests is None else self._array("test_values", tests, (len(configurations),))
@@ -108,54 +113,68 @@ class Checked:
         return SurrogateError(self.name, placeless(problem))
 
     def _require_attributes(self) -> None:
-        missing = [field for field in _REQUIRED if not hasattr(self.wrapped, field)]
+        missing = [field for field in _REQUIRED if self._get(field, _NOTHING) is _NOTHING]
         if missing:
-            names = [n for n in dir(self.wrapped) if not n.startswith("_")]
+            names = [n for n in dir(type(self.wrapped)) if not n.startswith("_")]
             plural = "s" if len(missing) > 1 else ""
             near = nearest(missing[0], names)
             raise self._error(f"has no attribute{plural} {', '.join(missing)}.{near}")
-        if not callable(getattr(self.wrapped, "evaluate")):  # noqa: B009
+        if not callable(self._get("evaluate")):
             raise self._error("evaluate must be a method: evaluate(configurations, levels)")
 
     def _read_mode(self) -> Mode:
-        mode = getattr(self.wrapped, "mode", None)
-        if mode == "max" or mode == "min":
+        mode = self._get("mode")
+        if isinstance(mode, str) and mode in ("max", "min"):
             return "max" if mode == "max" else "min"
-        raise self._error(f"mode is {mode!r}: must be 'max' or 'min'")
+        raise self._error(f"mode is {brief(mode)}: must be 'max' or 'min'")
+
+    def _get(self, field: str, default: object = None) -> object:
+        try:
+            return getattr(self.wrapped, field, default)
+        except Exception as error:
+            raise self._error(f"{field} raised {describe_exception(error)}") from error
+
+    def _text(self, field: str, default: str) -> str:
+        text = self._get(field, default)
+        if not isinstance(text, str):
+            raise self._error(f"{field} is {brief(text)}: must be text")
+        return text
 
     def _number(self, field: str) -> float:
-        value = getattr(self.wrapped, field)
-        good = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-        if not good or not np.isfinite(value) or value <= 0:
-            raise self._error(f"{field} is {value!r}: must be a finite number above 0")
-        return float(value)
+        value = self._get(field)
+        number = _finite(value)
+        if number is None or number <= 0:
+            raise self._error(f"{field} is {brief(value)}: must be a finite number above 0")
+        return number
 
     def _read_resources(self) -> tuple[float, ...] | None:
-        given = getattr(self.wrapped, "resources", None)
+        given = self._get("resources")
         if given is None:
             return None
         try:
-            levels = tuple(float(level) for level in given)
-        except (TypeError, ValueError):
-            raise self._error(f"resources is {given!r}: must be numbers, or None for any level") from None
+            levels = tuple(float(level) for level in given)  # type: ignore[attr-defined]
+        except Exception:
+            raise self._error(
+                f"resources is {brief(given)}: must be numbers, or None for any level"
+            ) from None
         ascending = all(a < b for a, b in zip((0.0, *levels), levels, strict=False))
         if not ascending or not levels or levels[-1] != self.max_resource:
             rule = f"must ascend from above 0 to max_resource={self.max_resource:g}"
-            raise self._error(f"resources is {given!r}: {rule}")
+            raise self._error(f"resources is {brief(given)}: {rule}")
         return levels
 
     def _read_rows(self) -> int | None:
-        rows = getattr(self.wrapped, "rows", None)
+        rows = self._get("rows")
         if rows is None:
             return None
-        if isinstance(rows, bool) or not isinstance(rows, int | np.integer) or rows < 2:
-            raise self._error(f"rows is {rows!r}: must be a whole number, at least 2, or None")
+        if isinstance(rows, bool) or not isinstance(rows, int | np.integer) or not 2 <= rows <= _ROWS:
+            raise self._error(f"rows is {brief(rows)}: must be a whole number, 2 to {_ROWS:,}, or None")
         return int(rows)
 
     def _read_space(self) -> Space | None:
-        space = getattr(self.wrapped, "space", None)
+        space = self._get("space")
         if space is not None and not isinstance(space, Space):
-            raise self._error(f"space is {space!r}: must be an hbsim Space, or None")
+            raise self._error(f"space is {brief(space)}: must be an hbsim Space, or None")
         if space is None and self.rows is None:
             raise self._error("needs a space (its parameters), or rows (how many configurations it has)")
         return space
@@ -168,8 +187,11 @@ class Checked:
 
     def _array(self, what: str, given: object, shape: tuple[int, ...]) -> Floats:
         try:
-            array = np.asarray(given, dtype=np.float64)
-        except (TypeError, ValueError):
+            array = np.asarray(given)
+            if array.dtype.kind not in "biufO":
+                raise TypeError
+            array = array.astype(np.float64)
+        except Exception:  # of a user's class
             raise self._error(f"{what} must be numbers") from None
         if array.shape != shape:
             raise self._error(f"{what} must have the shape {shape}, got {array.shape}")
@@ -178,14 +200,25 @@ class Checked:
     def _check_time(self, seconds: Floats, levels: Floats) -> None:
         if not seconds.size:
             return
-        if not np.isfinite(seconds).all() or (seconds[:, 0] < 0).any():
-            raise self._error("seconds must be finite numbers, 0 or more")
+        if not (seconds <= LONGEST).all() or (seconds[:, 0] < 0).any():
+            raise self._error(f"seconds must be finite numbers, 0 or more, and {LONGEST:g} at most")
         back = seconds[:, 1:] < seconds[:, :-1]
         if back.any():
             row, column = (int(i) for i in np.argwhere(back)[0])
             now, then = seconds[row, column : column + 2].tolist()
             span = f"from {now:g} at level {levels[column]:g} to {then:g} at level {levels[column + 1]:g}"
             raise self._error(f"seconds must not go back along a row: {span}")
+
+
+def _finite(value: object) -> float | None:
+    """Return a finite number, None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if np.isfinite(number) else None
 
 
 def placeless(text: str) -> str:

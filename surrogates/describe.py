@@ -12,6 +12,7 @@ from hbsim.core.types import Mode
 from hbsim.errors import ParameterError
 from hbsim.surrogates.options import check_levels
 from hbsim.surrogates.protocol import Floats, Ints, Surrogate
+from hbsim.surrogates.table import Table
 
 __all__ = ["Description", "describe", "rank_correlation", "spread_levels"]
 
@@ -29,7 +30,8 @@ class Description:
     rows : int or None
         How many configurations there are; None: any number.
     parameters : tuple of str or None
-        The names of its space; None where they have none.
+        The names of its space, of a table without one those that a fit to it would use; None where there
+        are none.
     fidelities : int or None
         How many levels can be asked for; None: any.
     max_resource : float
@@ -72,7 +74,7 @@ def describe(surrogate: Surrogate, levels: Sequence[float] | None = None) -> Des
         metric=surrogate.metric,
         mode=surrogate.mode,
         rows=surrogate.rows,
-        parameters=None if surrogate.space is None else surrogate.space.names,
+        parameters=_parameters(surrogate),
         fidelities=None if surrogate.resources is None else len(surrogate.resources),
         max_resource=top,
         optimum=surrogate.optimum(top),
@@ -80,6 +82,19 @@ def describe(surrogate: Surrogate, levels: Sequence[float] | None = None) -> Des
         levels=levels,
         correlations=tuple(rank_correlation(surrogate, levels)),
     )
+
+
+def _parameters(surrogate: Surrogate) -> tuple[str, ...] | None:
+    if surrogate.space is not None:
+        return surrogate.space.names
+    within: object = surrogate
+    while hasattr(within, "wrapped"):
+        within = within.wrapped
+    if not isinstance(within, Table):
+        return None
+    from hbsim.surrogates.fit_space import space_of
+
+    return space_of(within.configurations, within.hyperparameters, None)[0].names or None
 
 
 def spread_levels(surrogate: Surrogate) -> tuple[float, ...]:

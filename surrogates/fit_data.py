@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from hbsim.core.space import Space
 from hbsim.errors import SurrogateError
-from hbsim.surrogates.fit_space import derive_space, encode_columns
+from hbsim.surrogates.fit_space import encode_columns, space_of
 from hbsim.surrogates.fit_warp import single
 from hbsim.surrogates.protocol import Floats, Ints
 from hbsim.surrogates.table import Table
@@ -20,7 +18,6 @@ __all__ = ["FitData", "collect"]
 
 ROWS: Final = 20  # fewer say nothing about a regression
 COMPLETE: Final = 5  # fewer say nothing about the last level
-_NONE: Final[tuple[str, ...]] = ()
 
 
 @dataclass(frozen=True)
@@ -147,22 +144,8 @@ def _refuse_too_little(source: str, metric: str, values: Floats, finite: np.ndar
 
 
 def _space(table: Table) -> tuple[Space, tuple[str, ...]]:
-    columns = table.configurations
-    if table.space is not None and set(table.space.names) <= set(columns.columns):
-        space, notes = table.space, _NONE
-    else:
-        derived = derive_space(columns, _names(Path(table.source), columns.columns[1:]))
-        space, notes = derived.space, ("the space is read off the table: its ranges", *derived.notes)
+    space, notes = space_of(table.configurations, table.hyperparameters, table.space)
     if not space.dimension:
         why = "".join(f" ({note})" for note in notes[1:])
         raise SurrogateError(table.source, f"has no hyperparameters to fit to{why}; a column each is needed")
     return space, notes
-
-
-def _names(path: Path, columns: list[str]) -> list[str]:
-    """Return the columns that are hyperparameters: all, or those that `hp` names in a .npz file."""
-    if path.suffix != ".npz" or not os.path.isfile(path):
-        return columns
-    with np.load(path, allow_pickle=False) as archive:
-        named = [str(name) for name in archive["hp"].ravel().tolist()] if "hp" in archive.files else []
-    return [name for name in columns if name in named]

@@ -16,7 +16,7 @@ from hbsim.surrogates.protocol import Floats
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["Derived", "derive_space", "encode_columns", "features", "snap"]
+__all__ = ["Derived", "derive_space", "encode_columns", "features", "snap", "space_of"]
 
 DECADES: Final = 100.0  # a range that spans more than two decades may be logarithmic
 CATEGORIES: Final = 20  # text with more different values than that says too little about each
@@ -38,6 +38,19 @@ class Derived:
 
     space: Space
     notes: tuple[str, ...]
+
+
+def space_of(
+    columns: polars.DataFrame, names: Sequence[str], said: Space | None
+) -> tuple[Space, tuple[str, ...]]:
+    """Return the space of a table's rows: what its file says, or what is derived from the columns `names`.
+
+    With it come notes, as in `Derived`.
+    """
+    if said is not None and set(said.names) <= set(columns.columns):
+        return said, ()
+    derived = derive_space(columns, names)
+    return derived.space, ("the space is read off the table: its ranges", *derived.notes)
 
 
 def derive_space(columns: polars.DataFrame, names: Sequence[str]) -> Derived:
@@ -74,6 +87,8 @@ def _parameter(column: polars.Series) -> Parameter | str:
     """Return the parameter that a column's values come from, or why there is none."""
     import polars as pl
 
+    if not (column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.String, pl.Null)):
+        return f"it holds {column.dtype}, neither numbers nor text"
     values = column.to_list()
     if column.null_count() or any(value != value for value in values):
         return "it has no value in some rows"

@@ -160,7 +160,7 @@ def fit(
         Of what is drawn, and of the folds of the report.
     metric, mode, time, seconds_per_unit, first_level
         Of a file, as in `Table.load`.
-    censored : "fail", "exclude" or "extrapolate", optional
+    censored : "fail", "exclude", "extrapolate" or "final", optional
         What becomes of rows of a file that end early, as in `Table.load`. Unless given, what would have
         come is worked out from what they showed until then.
 

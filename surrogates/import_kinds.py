@@ -43,7 +43,7 @@ def read_log(source: str | os.PathLike[str], kind: str | None, wanted: Wanted) -
     if not text.strip():
         raise ParameterError("source", text, "must name a file or folder")
     path = sqlite_path(text)
-    if not path.exists():
+    if not os.path.exists(path):  # also of a name that is none
         raise SurrogateError(text, "no such file or folder")
     kind = kind or _guess(path)
     for field, kinds in _ONLY.items():
@@ -104,7 +104,7 @@ def _guess_folder(path: Path) -> str:
 def _guess_json(path: Path, first: str) -> str:
     try:
         entry = json.loads(first)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         entry = {}
     if "op_code" in entry:
         return "optuna"

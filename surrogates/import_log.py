@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +17,19 @@ import polars as pl
 from hbsim.core.space import Space
 from hbsim.errors import SurrogateError
 
-__all__ = ["Label", "Log", "Wanted", "begins_again", "counted", "labels_of", "read_csv", "read_text", "typed"]
+__all__ = [
+    "Label",
+    "Log",
+    "Wanted",
+    "as_float",
+    "begins_again",
+    "counted",
+    "labels_of",
+    "read_csv",
+    "read_json",
+    "read_text",
+    "typed",
+]
 
 Label: TypeAlias = int | str
 
@@ -108,6 +122,15 @@ def read_text(path: Path, source: str) -> str:
         raise SurrogateError(source, f"cannot be read: {reason}") from error
 
 
+def read_json(text: str, source: str) -> object:
+    """Return what a JSON text says; a text that is none is one clear error."""
+    try:
+        found: object = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SurrogateError(source, f"is no JSON: {error}") from error
+    return found
+
+
 def read_csv(text: str, source: str) -> pl.DataFrame:
     """Return a table whose columns are all text, empty cells null.
 
@@ -151,6 +174,14 @@ def labels_of(column: pl.Series) -> list[Label]:
     whole = column.cast(pl.Int64, strict=False)
     plain = whole.null_count() == 0 and bool((whole.cast(pl.String) == column.cast(pl.String)).all())
     return list(whole if plain else column.cast(pl.String))
+
+
+def as_float(value: float) -> float:
+    """Return a number as a float: one that is too large for any is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def counted(number: int, noun: str) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import polars as pl
 
@@ -18,6 +18,7 @@ from hbsim.surrogates.import_space import optuna_space
 __all__ = ["Storage", "Study", "Trial", "read_optuna", "sqlite_path", "value_of"]
 
 _STATES: Final = ("RUNNING", "WAITING", "FAIL")
+T = TypeVar("T")
 
 
 @dataclass
@@ -93,7 +94,7 @@ def read_optuna(storage: Storage, source: str, wanted: Wanted) -> Log:
         problem = f"none of the {len(study.trials)} trials of study {study.name!r} has intermediate values"
         raise SurrogateError(source, f"{problem}: the objective must call trial.report(value, step)")
     name = wanted.metric or (study.metrics[0] if len(study.metrics) == 1 else "value")
-    pairs = [(t.number, step, v) for t in reported for step, v in sorted(t.values.items())]
+    pairs = [(number, *pair) for number, of in _of_each(source, reported, _reports).items() for pair in of]
     silent = len(study.trials) - len(reported)
     return Log(
         source=source,
@@ -103,9 +104,9 @@ def read_optuna(storage: Storage, source: str, wanted: Wanted) -> Log:
             {"step": [step for _, step, _ in pairs], name: [value for *_, value in pairs]},
             schema={"step": pl.Float64, name: pl.Float64},
         ),
-        settings={t.number: {n: value_of(*p) for n, p in t.params.items()} for t in reported},
+        settings=_of_each(source, reported, _settings),
         resources=("step",),
-        durations={t.number: _duration(t) for t in reported},
+        durations=_of_each(source, reported, _duration),
         metric=name,
         mode={"MINIMIZE": "min", "MAXIMIZE": "max"}.get(study.directions[0]),
         space=_space(reported),
@@ -126,6 +127,30 @@ def _study(studies: Sequence[Study], source: str, named: str | None) -> Study:
         rule = f"is needed: {source} has {len(names)}: {', '.join(names)}"
         raise ParameterError("study", None, rule)
     return studies[0]
+
+
+def _of_each(source: str, trials: Sequence[Trial], what: Callable[[Trial], T]) -> dict[int | str, T]:
+    """Return something of each trial, by its number; what Optuna does not write is one clear error."""
+    found: dict[int | str, T] = {}
+    for trial in trials:
+        try:
+            found[trial.number] = what(trial)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
+            problem = (
+                f"trial {trial.number} holds what Optuna does not write: {type(error).__name__}: {error}"
+            )
+            raise SurrogateError(source, problem) from error
+    return found
+
+
+def _reports(trial: Trial) -> list[tuple[float, float]]:
+    if not -(2**63) <= trial.number < 2**63:
+        raise ValueError("its number has more than 64 bits")
+    return [(float(step), float(value)) for step, value in sorted(trial.values.items())]
+
+
+def _settings(trial: Trial) -> dict[str, object]:
+    return {name: value_of(*stored) for name, stored in trial.params.items()}
 
 
 def value_of(stored: float, distribution: dict[str, Any]) -> object:

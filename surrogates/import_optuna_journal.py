@@ -15,6 +15,9 @@ __all__ = ["read_journal"]
 # Optuna's own numbers of operations and states.
 _NEW_STUDY, _NO_STUDY, _STUDY_ATTRIBUTE, _NEW_TRIAL, _PARAM, _STATE, _VALUE = 0, 1, 3, 4, 5, 6, 7
 _STATES: Final = ("RUNNING", "COMPLETE", "PRUNED", "FAIL", "WAITING")
+_ERRORS: Final = (
+    *(ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError),
+)
 _DIRECTIONS: Final = ("NOT_SET", "MINIMIZE", "MAXIMIZE")
 
 
@@ -35,7 +38,7 @@ def read_journal(path: Path, source: str) -> Storage:
             continue
         try:
             _apply(json.loads(line), studies, trials)
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        except _ERRORS as error:
             if number == len(lines) and isinstance(error, json.JSONDecodeError):
                 notes = ("left out the last line, which was not written to its end",)
                 break
@@ -49,7 +52,7 @@ def _apply(entry: dict[str, Any], studies: list[Study | None], trials: list[tupl
     kind = entry["op_code"]
     if kind == _NEW_STUDY:
         if all(study is None or study.name != entry["study_name"] for study in studies):
-            studies.append(Study(entry["study_name"], [_DIRECTIONS[d] for d in entry["directions"]]))
+            studies.append(Study(str(entry["study_name"]), [_DIRECTIONS[d] for d in entry["directions"]]))
     elif kind == _NO_STUDY:
         studies[entry["study_id"]] = None
     elif kind == _STUDY_ATTRIBUTE:
@@ -84,7 +87,10 @@ def _trial(entry: dict[str, Any], number: int) -> Trial:
 
 def _change(trial: Trial, kind: int, entry: dict[str, Any]) -> None:
     if kind == _PARAM:
-        trial.params[entry["param_name"]] = (entry["param_value_internal"], json.loads(entry["distribution"]))
+        trial.params[str(entry["param_name"])] = (
+            entry["param_value_internal"],
+            json.loads(entry["distribution"]),
+        )
     elif kind == _VALUE:
         trial.values[int(entry["step"])] = float(entry["intermediate_value"])
     else:

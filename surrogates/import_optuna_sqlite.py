@@ -42,7 +42,7 @@ def read_sqlite(path: Path, source: str) -> Storage:
         raise
     except (sqlite3.Error, OSError) as error:
         raise SurrogateError(source, f"cannot be read as a SQLite file: {error}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         problem = f"holds what Optuna does not write: {type(error).__name__}: {error}"
         raise SurrogateError(source, problem) from error
     return Storage(list(studies.values()), notes)
@@ -68,7 +68,9 @@ def _version(file: sqlite3.Connection, tables: set[str]) -> tuple[str, ...]:
 
 
 def _studies(file: sqlite3.Connection, tables: set[str]) -> dict[int, Study]:
-    found = {key: Study(name, []) for key, name in file.execute("SELECT study_id, study_name FROM studies")}
+    found = {
+        key: Study(str(name), []) for key, name in file.execute("SELECT study_id, study_name FROM studies")
+    }
     order = "objective" if "objective" in _columns(file, "study_directions") else "study_direction_id"
     for key, direction in file.execute(f"SELECT study_id, direction FROM study_directions ORDER BY {order}"):
         found[key].directions.append(direction)
@@ -84,11 +86,11 @@ def _add_trials(file: sqlite3.Connection, studies: dict[int, Study]) -> None:
     columns = "trial_id, study_id, number, state, datetime_start, datetime_complete"
     query = f"SELECT {columns} FROM trials ORDER BY trial_id"
     for key, study, number, state, start, complete in file.execute(query):
-        trials[key] = Trial(number, state, start, complete)
+        trials[key] = Trial(int(number), str(state), start, complete)
         studies[study].trials.append(trials[key])
     query = "SELECT trial_id, param_name, param_value, distribution_json FROM trial_params ORDER BY param_id"
     for key, name, value, distribution in file.execute(query):
-        trials[key].params[name] = (value, json.loads(distribution))
+        trials[key].params[str(name)] = (value, json.loads(distribution))
     for key, step, value in _values(file):
         trials[key].values[step] = value
 
@@ -101,7 +103,7 @@ def _values(file: sqlite3.Connection) -> Iterator[tuple[int, int, float]]:
         f"SELECT trial_id, step, intermediate_value, {kind} FROM trial_intermediate_values"
     ):
         number = math.nan if value is None else float(value)
-        yield key, step, _SPECIAL.get(special, number)
+        yield key, int(step), _SPECIAL.get(special, number)
 
 
 def _columns(file: sqlite3.Connection, table: str) -> set[str]:

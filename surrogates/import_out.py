@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from hbsim.errors import ParameterError
+from hbsim.surrogates.notes import beside
 
 __all__ = ["check_out"]
 
@@ -38,12 +39,13 @@ def check_out(
     path = Path(out)
     if path.suffix not in _SUFFIXES:
         raise ParameterError("out", str(path), f"must end in {' or '.join(_SUFFIXES)}")
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ParameterError("out", str(path), "is a folder")
     if any(_is_of(path, Path(source)) for source in sources):
         raise ParameterError("out", str(path), "is what is read: give another name")
-    if path.exists() and not force:
-        raise ParameterError("out", str(path), "is there already; force=True replaces it")
+    for written in (path, beside(path)):
+        if written is not None and os.path.exists(written) and not force:
+            raise ParameterError("out", str(written), "is there already; force=True replaces it")
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Final
 
@@ -75,7 +76,7 @@ def params_table(wanted: Wanted, trials: Sequence[Label]) -> tuple[pl.DataFrame,
     ParameterError, SurrogateError
         As `join_params`.
     """
-    if wanted.params is None or not wanted.params.is_file():
+    if wanted.params is None or not os.path.isfile(wanted.params):
         raise ParameterError("params", str(wanted.params), "no such file")
     source = str(wanted.params)
     table = read_csv(read_text(wanted.params, source), source)

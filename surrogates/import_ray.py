@@ -10,7 +10,18 @@ from typing import Any, Final
 import polars as pl
 
 from hbsim.errors import SurrogateError
-from hbsim.surrogates.import_log import Label, Log, Wanted, begins_again, counted, read_csv, read_text, typed
+from hbsim.surrogates.import_log import (
+    Label,
+    Log,
+    Wanted,
+    as_float,
+    begins_again,
+    counted,
+    read_csv,
+    read_json,
+    read_text,
+    typed,
+)
 
 __all__ = ["read_ray", "trial_folders"]
 
@@ -130,11 +141,11 @@ def _json_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
     lines = read_text(path, str(path)).splitlines()
     for number, line in enumerate(lines, 1):
         try:
-            report = json.loads(line) if line.strip() else {}
-        except json.JSONDecodeError as error:
+            report = read_json(line, f"{path}, line {number}") if line.strip() else {}
+        except SurrogateError:
             if number == len(lines):  # the trial was killed while it wrote
                 return found, 1
-            raise SurrogateError(f"{path}, line {number}", f"is no JSON: {error.msg}") from error
+            raise
         if not isinstance(report, dict):
             raise SurrogateError(f"{path}, line {number}", "must be a JSON object")
         found += [report] * bool(report)
@@ -152,10 +163,7 @@ def _csv_lines(path: Path) -> list[dict[str, object]]:
 def _params(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    try:
-        found = json.loads(read_text(path, str(path)))
-    except json.JSONDecodeError as error:
-        raise SurrogateError(str(path), f"is no JSON: {error.msg} (line {error.lineno})") from error
+    found = read_json(read_text(path, str(path)), str(path))
     return found if isinstance(found, dict) else {}
 
 
@@ -173,7 +181,7 @@ def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
 def _column(reports: list[dict[str, object]], name: str) -> pl.Series:
     values = [report.get(name) for report in reports]
     if all(value is None or isinstance(value, int | float) for value in values):
-        return pl.Series(name, [None if v is None else float(v) for v in values], dtype=pl.Float64)  # type: ignore[arg-type]
+        return pl.Series(name, [None if v is None else as_float(v) for v in values], dtype=pl.Float64)  # type: ignore[arg-type]
     return pl.Series(name, [None if v is None else str(v) for v in values], dtype=pl.String)
 
 
@@ -187,7 +195,7 @@ def _metric(path: Path) -> str | None:
     for state in sorted(path.glob("experiment_state-*.json"))[-1:]:
         try:
             metric = json.loads(read_text(state, str(state)))["runner_data"]["_metric"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return None
         return metric if isinstance(metric, str) else None
     return None

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from hbsim.core.types import Mode
-from hbsim.errors import OutputError
+from hbsim.errors import OutputError, ParameterError
 from hbsim.surrogates.import_out import check_out
-from hbsim.surrogates.options import check_choice
+from hbsim.surrogates.options import check_choice, check_texts
 
 if TYPE_CHECKING:
     import polars
@@ -76,7 +77,7 @@ class Imported:
     notes: tuple[str, ...]
 
     def write(self, out: str | os.PathLike[str], *, force: bool = False) -> None:
-        """Write the table, as Parquet with the metadata of `hbsim record`, or as CSV.
+        """Write the table, as Parquet with the metadata of `hbsim record`, or as CSV with these beside it.
 
         Parameters
         ----------
@@ -92,27 +93,23 @@ class Imported:
         OutputError
             It cannot be written; what was there still is.
         """
-        path = check_out(out, force=force, sources=(self.source,))
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                if path.suffix == ".csv":
-                    self.frame.write_csv(file)
-                else:
-                    self.frame.write_parquet(file, compression="zstd", metadata=self._metadata())
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError as error:
-            raise OutputError(str(path), f"cannot be written: {error.strerror or error}") from error
-        finally:
-            if temporary.is_file():
-                temporary.unlink()
+        from hbsim.surrogates.notes import beside
+        from hbsim.surrogates.parquet import parquet
 
-    def _metadata(self) -> dict[str, str]:
+        path = check_out(out, force=force, sources=(self.source,))
+        said = self._said()
+        notes = beside(path)
+        if notes is None:
+            decides = {f"hbsim.{name}": str(said[name]) for name in ("metric", "mode") if said[name]}
+            metadata = {"hbsim": json.dumps(said), **decides}
+            _write(path, lambda file: file.write(parquet(self.frame, metadata)))
+            return
+        _write(path, self.frame.write_csv)
+        _write(notes, lambda file: file.write(f"{json.dumps(said, indent=2)}\n".encode()))
+
+    def _said(self) -> dict[str, object]:
         """Return what `docs/record.md` describes."""
-        said = {
+        return {
             "schema": 1,
             "resource": self.resource,
             "metrics": list(self.metrics),
@@ -125,8 +122,23 @@ class Imported:
             "trials": self.trials,
             "imported": {"from": self.kind, "time": self.time, "notes": list(self.notes)},
         }
-        pairs = {"hbsim": json.dumps(said), "hbsim.metric": self.metric}
-        return pairs if self.mode is None else {**pairs, "hbsim.mode": self.mode}
+
+
+def _write(path: Path, put: Callable[[BinaryIO], object]) -> None:
+    """Write a file, all of it or nothing."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            put(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(str(path), f"cannot be written: {error.strerror or error}") from error
+    finally:
+        if temporary.is_file():
+            temporary.unlink()
 
 
 def import_runs(
@@ -185,6 +197,10 @@ def import_runs(
 
     if mode is not None:
         check_choice("mode", mode, ("max", "min"))
+    check_texts({"metric": metric, "resource": resource, "time": time, "study": study})
+    for field, path in (("source", source), ("params", params)):
+        if path is not None and not isinstance(path, str | os.PathLike):
+            raise ParameterError(field, path, "must be a path")
     wanted = Wanted(metric, mode, resource, time, study, None if params is None else Path(params))
     log = read_log(source, kind, wanted)
     chosen = choose(log, wanted)

@@ -20,7 +20,7 @@ def syne_tune_space(text: object) -> Space | None:
     """
     try:
         domains = json.loads(text) if isinstance(text, str) else None
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(domains, dict):
         return None
@@ -69,7 +69,7 @@ def _choice(choices: Iterable[Any]) -> Parameter:
 def _space(parts: Mapping[str, Any], make: Callable[[Mapping[str, Any]], Parameter]) -> Space | None:
     try:
         return Space({name: make(part) for name, part in parts.items()}) if parts else None
-    except (ParameterError, ValueError, KeyError, TypeError):
+    except (ParameterError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

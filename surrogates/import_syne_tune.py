@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from hbsim.surrogates.import_log import (
     begins_again,
     labels_of,
     read_csv,
+    read_json,
     read_text,
     typed,
 )
@@ -49,7 +49,8 @@ def read_syne_tune(path: Path, wanted: Wanted) -> Log:
     settings, changing = _settings(frame, trials)
     rows = pl.DataFrame([typed(c) for c in frame if not c.name.startswith("config_")])
     metric, mode = _objective(said, wanted.metric)
-    attribute = said.get("scheduler_kwargs", {}).get("time_attr")
+    scheduler = said.get("scheduler_kwargs")
+    attribute = scheduler.get("time_attr") if isinstance(scheduler, dict) else None
     first = (attribute,) if isinstance(attribute, str) else ()
     return Log(
         source=str(path),
@@ -94,25 +95,24 @@ def _unzipped(path: Path) -> str:
             if len(names) != 1:
                 raise SurrogateError(str(path), f"must hold one .csv file; it holds {len(names)}")
             return archive.read(names[0]).decode("utf-8-sig")
-    except (zipfile.BadZipFile, UnicodeDecodeError, OSError) as error:
+    except SurrogateError:
+        raise
+    except Exception as error:  # of a damaged file zipfile raises many kinds
         raise SurrogateError(str(path), f"cannot be read as a zip file with a CSV: {error}") from error
 
 
 def _metadata(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    try:
-        said = json.loads(read_text(path, str(path)))
-    except json.JSONDecodeError as error:
-        raise SurrogateError(str(path), f"is no JSON: {error.msg} (line {error.lineno})") from error
+    said = read_json(read_text(path, str(path)), str(path))
     return said if isinstance(said, dict) else {}
 
 
 def _objective(said: Mapping[str, Any], wanted: str | None) -> tuple[str | None, str | None]:
     """Return the metric, where there is one or it was named, and its mode."""
-    names = [str(name) for name in said.get("metric_names") or []]
-    modes = said.get("metric_mode") or said.get("metric_modes")
-    modes = [modes] * len(names) if isinstance(modes, str) else list(modes or [])
+    names, modes = said.get("metric_names"), said.get("metric_mode") or said.get("metric_modes")
+    names = [str(name) for name in names] if isinstance(names, list) else []
+    modes = [modes] * len(names) if isinstance(modes, str) else modes if isinstance(modes, list) else []
     metric = wanted if wanted in names else names[0] if len(names) == 1 else None
     if metric is None or len(modes) != len(names):
         return metric, None

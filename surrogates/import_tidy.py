@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,8 @@ from hbsim.surrogates.import_time import filled, seconds_of, without_start
 from hbsim.surrogates.protocol import Floats, Ints
 
 __all__ = ["Curves", "tidy"]
+
+_HIGHEST: Final = 2.0**53  # beyond it whole numbers are not apart
 
 
 @dataclass(frozen=True)
@@ -95,9 +98,11 @@ def _kept(log: Log, chosen: Chosen) -> tuple[Ints, list[str]]:
     kept = np.flatnonzero(level_there & told)
     if not kept.size:
         raise SurrogateError(log.source, f"no row has both {chosen.resource} and {chosen.metric}")
-    if (levels[kept] < 0).any():
-        low = levels[kept].min()
+    low, high = levels[kept].min(), levels[kept].max()
+    if low < 0:
         raise SurrogateError(log.source, f"a level is negative: {chosen.resource} is {low:g}")
+    if high > _HIGHEST:
+        raise SurrogateError(log.source, f"a level is above {_HIGHEST:g}: {chosen.resource} is {high:g}")
     notes = []
     for name, lost in ((chosen.resource, ~level_there), (chosen.metric, level_there & ~told)):
         if count := int(lost.sum()):

@@ -37,6 +37,7 @@ def seconds_of(
         note = "time is spread evenly over each trial, from its begin to its end"
         return _spread(trials, levels, log.durations), [note]
     clock = log.rows[time].cast(pl.Float64).fill_null(float("nan")).to_numpy()[rows]
+    clock = np.where(np.isfinite(clock), clock, np.nan)
     if log.starts is None or time not in log.times:
         return clock, []
     return _since(trials, levels, clock, log.starts)

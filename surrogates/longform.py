@@ -9,7 +9,8 @@ import numpy as np
 import polars
 
 from hbsim.errors import SurrogateError
-from hbsim.surrogates.notes import read_notes
+from hbsim.surrogates.notes import pairs_beside, read_notes
+from hbsim.surrogates.parquet import read_parquet
 from hbsim.surrogates.protocol import Floats, Ints
 from hbsim.surrogates.recorded import Recorded
 
@@ -31,14 +32,16 @@ def read_long(path: Path, metric: str | None, test_metric: str | None, time: str
     SurrogateError
         The file cannot be read, a column is missing or holds no numbers, or a line is there twice.
     """
-    source, frame, notes = str(path), _read(path), read_notes(path)
+    source, (frame, pairs) = str(path), _read(path)
+    notes = read_notes(pairs)
     if frame.height == 0:
         raise SurrogateError(source, "the table is empty")
     config = _the_column(source, frame, _CONFIG, "the configuration")
     resource = _the_column(source, frame, notes.resource or _RESOURCE, "the level")
     rows, places, levels = _positions(source, frame, config, resource)
     _refuse_gaps(source, frame[config].unique().sort(), resource, rows, places, levels)
-    named = {metric, test_metric, time, notes.text.get("metric"), notes.text.get("test_metric"), _TIME}
+    clock = notes.text.get("time", _TIME)
+    named = {metric, test_metric, time, notes.text.get("metric"), notes.text.get("test_metric"), clock}
     settings = notes.hyperparameters or _constant(frame, config)
     curves = [c for c in frame.columns if c not in (config, resource) and (c in named or c not in settings)]
     shape = (int(rows.max()) + 1, len(levels))
@@ -54,16 +57,20 @@ def read_long(path: Path, metric: str | None, test_metric: str | None, time: str
         configurations=frame.select(known).unique(config, keep="first").sort(config),
         metadata=notes.text,
         space=notes.space,
-        time=_TIME,
+        time=clock,
+        hyperparameters=tuple(known[1:]),
+        named_metrics=notes.metrics,
     )
 
 
-def _read(path: Path) -> polars.DataFrame:
+def _read(path: Path) -> tuple[polars.DataFrame, dict[str, str]]:
+    """Return the table, and what is said of it."""
     try:
         if path.suffix == ".csv":
             # The whole file decides a column's type: an integer column may become fractional late.
-            return polars.read_csv(path, infer_schema_length=None, null_values=["", "NaN", "nan"])
-        return polars.read_parquet(path)
+            frame = polars.read_csv(path, infer_schema_length=None, null_values=["", "NaN", "nan"])
+            return frame, pairs_beside(path)
+        return read_parquet(path)
     except polars.exceptions.NoDataError as error:
         raise SurrogateError(str(path), "the table is empty") from error
     except (polars.exceptions.PolarsError, OSError, ValueError) as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -11,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbsim.errors import ParameterError, SurrogateError
+from hbsim.surrogates.notes import pairs_beside, read_notes
 from hbsim.surrogates.protocol import Floats
 from hbsim.surrogates.recorded import Recorded
 
@@ -41,14 +40,17 @@ def read_npz(path: Path, first_level: int | None) -> Recorded:
     if len(set(shapes.values())) > 1:
         raise SurrogateError(source, f"curves must have one shape (configurations, levels), got {shapes}")
     n, t = next(iter(shapes.values()))
+    notes = read_notes(pairs_beside(path))
     return Recorded(
         source=source,
         levels=_levels(source, arrays.get("levels"), t, first_level),
         columns={name: _floats(source, name, a) for name, a in curves.items()},
         configurations=_configurations(source, arrays, n),
-        metadata={},
-        space=None,
-        time="t",
+        metadata=notes.text,
+        space=notes.space,
+        time=notes.text.get("time", "t"),
+        hyperparameters=notes.hyperparameters or (_names(arrays) if "X" in arrays else ()),
+        named_metrics=notes.metrics,
     )
 
 
@@ -61,8 +63,8 @@ def _arrays(path: Path) -> dict[str, Member]:
     except ValueError as error:
         problem = "an array holds Python objects (pickled), which are not read; save numbers or text"
         raise SurrogateError(str(path), problem if "allow_pickle" in str(error) else f"{error}") from error
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise SurrogateError(str(path), f"cannot be read as .npz: {error}") from error
+    except Exception as error:  # of a damaged file NumPy and zipfile raise many kinds
+        raise SurrogateError(str(path), f"cannot be read as .npz: {error or type(error).__name__}") from error
     raise SurrogateError(str(path), "holds a single array; save several with numpy.savez")
 
 
@@ -91,10 +93,22 @@ def _configurations(source: str, arrays: dict[str, Member], n: int) -> polars.Da
     columns: dict[str, Member] = {"config": np.arange(n)}
     if "X" in arrays:
         x = arrays["X"]
-        names = [str(name) for name in arrays.get("hp", np.array([])).ravel().tolist()]
+        names = _names(arrays)
         if x.ndim != 2 or x.shape != (n, len(names)) or len(set(names)) < len(names):
             rule = f"array 'X' must have a row for each of {n} curves and a column for each name in 'hp'"
             raise SurrogateError(source, f"{rule}; got {x.shape}, {len(names)} names")
         columns |= {name: x[:, j] for j, name in enumerate(names)}
     columns |= {k: a for k, a in arrays.items() if a.shape == (n,) and k not in (*_SETTINGS, *columns)}
-    return polars.DataFrame({name: a.tolist() for name, a in columns.items()})
+    return polars.DataFrame({name: _plain(a) for name, a in columns.items()})
+
+
+def _plain(column: Member) -> list[object]:
+    """Return values as polars has them: of what are neither numbers nor text, their texts."""
+    if column.dtype.kind == "f":
+        column = column.astype(np.float64)  # there are wider ones
+    values: list[object] = column.tolist()
+    return values if column.dtype.kind in "biufU" else list(map(str, values))
+
+
+def _names(arrays: dict[str, Member]) -> tuple[str, ...]:
+    return tuple(str(name) for name in arrays.get("hp", np.array([])).ravel().tolist())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -18,14 +18,22 @@ __all__ = [
     "check_points",
     "check_positive_levels",
     "check_rows",
+    "check_texts",
 ]
 
 
 def check_choice(field: str, value: object, choices: Sequence[str]) -> None:
     """Raise a ParameterError unless `value` is one of `choices`."""
-    if value not in choices:
-        near = nearest(value, choices) if isinstance(value, str) else ""
-        raise ParameterError(field, value, f"must be one of {', '.join(map(repr, choices))}.{near}")
+    if not isinstance(value, str) or value not in choices:
+        rule = f"must be one of {', '.join(map(repr, choices))}.{nearest(value, choices)}"
+        raise ParameterError(field, value, rule)
+
+
+def check_texts(given: Mapping[str, object]) -> None:
+    """Raise a ParameterError unless all values that are given, not None, are text."""
+    for field, value in given.items():
+        if value is not None and not isinstance(value, str):
+            raise ParameterError(field, value, "must be text")
 
 
 def check_number(
@@ -42,7 +50,10 @@ def check_number(
     wanted = numbers.Integral if whole else numbers.Real
     if isinstance(value, bool | np.bool_) or not isinstance(value, wanted):
         raise ParameterError(field, value, f"must be {kind}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
         raise ParameterError(field, value, f"must be {kind}")
     if not number > above:

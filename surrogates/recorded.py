@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hbsim.core.space import Space
 from hbsim.errors import SurrogateError, nearest
@@ -13,7 +13,9 @@ from hbsim.surrogates.protocol import Floats
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["Recorded"]
+__all__ = ["SAID", "Recorded"]
+
+SAID: Final = ("metric", "mode", "test_metric", "time")  # what a file may say of itself, as text
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,10 @@ class Recorded:
         The search space, where the file itself gives it.
     time : str
         What the column of cumulative seconds is called unless another name is given.
+    hyperparameters : tuple of str
+        Which columns of `configurations` are hyperparameters.
+    named_metrics : tuple of str
+        The metrics, where the file itself says which of the columns they are; else empty.
     """
 
     source: str
@@ -45,6 +51,8 @@ class Recorded:
     metadata: Mapping[str, str]
     space: Space | None
     time: str
+    hyperparameters: tuple[str, ...] = ()
+    named_metrics: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.configurations)
@@ -63,7 +71,8 @@ class Recorded:
     @property
     def metrics(self) -> list[str]:
         """The names that a metric may have."""
-        return [name for name in self.columns if name != self.time]
+        named = [name for name in self.named_metrics if name in self.columns]
+        return named or [name for name in self.columns if name != self.time]
 
     def column(self, field: str, name: str) -> Floats:
         """Return a column, or raise a SurrogateError that names the near ones; `field` asked for it."""

@@ -26,6 +26,7 @@ from hbsim.surrogates.yahpo import PREFIX, Yahpo
 __all__ = ["available", "load"]
 
 _SHIPPED: Final = ("digits", "ideal", "synthetic")
+_TABLES: Final = ("numpy", "pandas", "polars")
 _YAHPO: Final = ("metric", "mode", "test_metric")  # what it takes of the options of recorded curves
 
 
@@ -108,7 +109,7 @@ def load(
                 first_level=first_level,
             )
         )
-    if surrogate == "digits":
+    if isinstance(surrogate, str) and surrogate == "digits":
         return wrapped(_digits(table, metric, mode))
     if isinstance(surrogate, str) and Path(surrogate).suffix in SUFFIXES:
         return wrapped(table(surrogate, metric=metric, mode=mode))
@@ -151,6 +152,10 @@ def _named(text: str) -> Surrogate:
 def _object(surrogate: object) -> Surrogate:
     if isinstance(surrogate, Synthetic | Ideal | Table | fitted.Fitted | Yahpo | Checked | Wrapper):
         return surrogate
+    kind = type(surrogate)
+    if kind.__module__.partition(".")[0] in _TABLES:
+        problem = f"{kind.__name__} is no surrogate: write it to a .parquet or .csv file, and name that"
+        raise SurrogateError(kind.__module__.partition(".")[0], problem)
     return Checked(surrogate)
 
 

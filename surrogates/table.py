@@ -13,9 +13,17 @@ import numpy as np
 from hbsim.core.space import Space
 from hbsim.core.types import Mode
 from hbsim.errors import HbsimWarning, ParameterError, SurrogateError
-from hbsim.surrogates.censoring import Censored, ends_of, settle_rows, settle_time, settle_values
+from hbsim.surrogates.censoring import (
+    Censored,
+    clock_jump,
+    ends_of,
+    settle_rows,
+    settle_time,
+    settle_values,
+    stop_time,
+)
 from hbsim.surrogates.npz import read_npz
-from hbsim.surrogates.options import check_choice, check_number, check_rows
+from hbsim.surrogates.options import check_choice, check_number, check_rows, check_texts
 from hbsim.surrogates.protocol import Floats, Ints
 from hbsim.surrogates.recorded import Recorded
 from hbsim.surrogates.row_points import row_points
@@ -51,6 +59,8 @@ class Table:
         How many of them were left out.
     censored : str or None
         What became of them, as in `load`.
+    hyperparameters : tuple of str
+        Which columns of `configurations` are hyperparameters.
     ends : array of int, shape (rows,)
         How many levels each row was recorded at: all, or those before its early end.
     """
@@ -81,7 +91,8 @@ class Table:
         keep = settle_rows(recorded.source, ends, len(recorded.levels), censored)
         if seconds is None:
             seconds = np.tile((seconds_per_unit or 0.0) * recorded.levels, (len(raw), 1))
-        self._seconds = settle_time(recorded.source, seconds, recorded.levels)[keep]
+        settled = settle_time(recorded.source, seconds, recorded.levels)
+        self._seconds = stop_time(settled, ends, censored)[keep]
         self._values = settle_values(raw, ends, censored)[keep]
         if not np.isfinite(self._values).any():
             raise SurrogateError(recorded.source, f"metric {self.metric!r} has no finite value")
@@ -97,6 +108,7 @@ class Table:
         self.max_resource = float(recorded.levels[-1])
         self.rows: int | None = len(keep)
         self.space: Space | None = recorded.space
+        self.hyperparameters = recorded.hyperparameters
 
     @classmethod
     def load(
@@ -122,14 +134,16 @@ class Table:
         mode : "max" or "min", optional
             Whether it is maximised. Needed unless the file says it.
         time : str, optional
-            The column of cumulative seconds; ``t`` in .npz and ``seconds`` elsewhere unless given.
+            The column of cumulative seconds. Unless given, the one that the file says, or else ``t`` in .npz
+            and ``seconds`` elsewhere.
         seconds_per_unit : float, optional
             Seconds that a unit of the resource takes, in every row, in place of recorded time. Needed
             where there is no column of time.
-        censored : "fail", "exclude" or "extrapolate", optional
+        censored : "fail", "exclude", "extrapolate" or "final", optional
             What becomes of rows that end before the last level; needed where there are any. "fail":
             the run failed there, its metric is NaN from then on. "exclude": the rows are left out.
             "extrapolate": their last value stays. Time goes on at the row's mean seconds per unit.
+            "final": the run was to end there; its last value stays, and no more time passes.
         test_metric : str, optional
             The held-out metric. Unless given, the one called ``test_...`` where the metric is
             ``val_...``, ``valid_...`` or ``validation_...``, if there is one.
@@ -143,19 +157,25 @@ class Table:
             An option is missing or breaks its rule.
         SurrogateError
             The file cannot be read or used; the error says why.
+
+        Warns
+        -----
+        HbsimWarning
+            A recorded clock jumps: the row, the step and the factor.
         """
         path = Path(path)
         if path.suffix not in SUFFIXES:
             raise ParameterError("surrogate", str(path), f"must end in {', '.join(SUFFIXES)}")
         if mode is not None:
             check_choice("mode", mode, ("max", "min"))
+        check_texts({"metric": metric, "time": time, "test_metric": test_metric})
         if first_level is not None:
             check_number("first_level", first_level, low=0, whole=True)
-        if not path.is_file():
+        if not os.path.isfile(path):  # also of a name that is none
             raise SurrogateError(str(path), "no such file")
-        recorded = _read(path, metric, test_metric, time, first_level)
-        return cls(
-            recorded.trained(),
+        recorded = _read(path, metric, test_metric, time, first_level).trained()
+        table = cls(
+            recorded,
             metric=metric,
             mode=mode,
             time=time,
@@ -163,6 +183,10 @@ class Table:
             censored=censored,
             test_metric=test_metric,
         )
+        seconds = _seconds(recorded, time, seconds_per_unit)
+        if seconds is not None and (jump := clock_jump(seconds, recorded.levels)):
+            warnings.warn(HbsimWarning(f"{path}: {jump}"), stacklevel=2)
+        return table
 
     @cached_property
     def points(self) -> Floats | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -39,7 +40,7 @@ def load_file(spec: str) -> Checked:
 
 def _import(path: Path) -> ModuleType:
     """Run the file as a module of its own, its folder first on the import path meanwhile."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise SurrogateError(str(path), "no such file")
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
     name = f"_hbsim_user_{digest}"

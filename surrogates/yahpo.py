@@ -228,6 +228,6 @@ def _code(folder: Path, domain: Domain, scenario: Scenario, instance: str) -> in
     path = folder / "encoding.json"
     codes = read_json(path).get(scenario.instance)
     code = codes.get(instance) if isinstance(codes, dict) else None
-    if not isinstance(code, int):
+    if not isinstance(code, int) or not 0 <= code < 2**31:
         raise SurrogateError(str(path), f"has no whole number for {scenario.instance} {instance}")
     return code

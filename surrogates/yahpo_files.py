@@ -43,7 +43,7 @@ def find_folder(scenario: str, given: str | os.PathLike[str] | None = None) -> P
         No folder is named, or it is not there or holds no such files.
     """
     folder, origin = _named_folder(scenario, given)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise SurrogateError(str(folder), f"no such folder, which {origin} names; {_SOURCE}")
     for place in (folder / scenario, folder):
         if (place / MODEL).exists():
@@ -64,7 +64,7 @@ def read_json(path: Path) -> Mapping[str, object]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SurrogateError(str(path), f"no such file; {_SOURCE}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SurrogateError(str(path), f"is no JSON that can be read: {error}") from None
     if not isinstance(found, dict):
         raise SurrogateError(str(path), "must be a JSON object")

@@ -79,6 +79,7 @@ _LCBENCH: Final = Scenario(
     },
 )
 SCENARIOS: Final[Mapping[str, Scenario]] = {_LCBENCH.name: _LCBENCH}
+_LEVELS: Final = 10_000
 _KINDS: Final[Mapping[str, Callable[..., Real | Int]]] = {"uniform_float": Real, "uniform_int": Int}
 
 
@@ -128,6 +129,8 @@ def read_domain(source: Path, data: Mapping[str, object], scenario: Scenario) ->
     fidelity = _parameter(source, entries.pop(scenario.fidelity))
     if not isinstance(fidelity, Int) or fidelity.low < 1:
         raise SurrogateError(str(source), f"{scenario.fidelity} must be whole numbers above 0")
+    if fidelity.high > _LEVELS:
+        raise SurrogateError(str(source), f"{scenario.fidelity} must end at {_LEVELS:,} or before")
     levels = tuple(float(level) for level in range(fidelity.low, fidelity.high + 1))
     space = Space({name: _parameter(source, entry) for name, entry in entries.items()})
     return Domain(tuple(map(str, instances)), levels, space)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 __all__ = ["files_of", "located", "whole_path"]
@@ -45,6 +46,8 @@ def files_of(description: Mapping[str, Any]) -> tuple[str, ...]:
     description : mapping
         Keywords of `hbsim.surrogates.load`, with whole paths.
     """
+    from hbsim.surrogates.notes import beside
+
     text = str(description["surrogate"])
     path, colon, _ = text.rpartition(":")
     found = []
@@ -57,6 +60,8 @@ def files_of(description: Mapping[str, Any]) -> tuple[str, ...]:
         found.append(path)
     elif text.endswith(FILES):
         found.append(text)
+    notes = [beside(Path(table)) for table in found if table.endswith(FILES)]
+    found += [str(path) for path in notes if path is not None and path.is_file()]
     if description.get("yahpo_data"):
         found.append(str(description["yahpo_data"]))
     return tuple(found)

@@ -95,6 +95,9 @@ def _ended_early(comparison: Comparison) -> list[str]:
     if broken:
         mixed = len(broken) < len(labels)
         advice = f"many of {_listed(broken, len(early)) if mixed else 'these'} failed: give more --retries"
+    elif comparison.surrogate.rows == max(cell.summary["trials"] for cell in comparison.cells):
+        rows = f"all {comparison.surrogate.rows:,} rows of {comparison.surrogate.name}"
+        advice = f"{rows} were tried, one for each trial: give --replace, or a fit of them (fit:FILE)"
     which = f"{'every study' if whole else 'studies'} of {_listed(labels, len(early))}"
     return [
         f"{which} ran out of trials before the time was up: the last incumbents stand, and the workers stood "

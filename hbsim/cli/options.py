@@ -76,7 +76,7 @@ class FileOptions:
         word(
             "--censored",
             panel=CURVES,
-            metavar="fail|exclude|extrapolate",
+            metavar="fail|exclude|extrapolate|final",
             help="Files: what becomes of curves that end early.",
         ),
     ] = None

@@ -26,8 +26,12 @@ def record(
     workers: Annotated[int, typer.Option(help="Processes that train at the same time.")] = 1,
     threads: Annotated[int, typer.Option(help="Threads of numerical libraries in each.")] = 1,
     time_attr: Annotated[str, typer.Option(help="The reported name that measures the resource.")] = "epoch",
-    metric: Annotated[str | None, typer.Option(help="The metric that decides, noted in the file.")] = None,
-    mode: Annotated[str | None, typer.Option(help="max or min: what is better, with --metric.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="The metric that decides, noted in the file (default: accuracy).")
+    ] = None,
+    mode: Annotated[
+        str | None, typer.Option(help="max or min: what is better, with --metric (of accuracy: max).")
+    ] = None,
     test_metric: Annotated[str | None, typer.Option(help="The metric to judge a chosen trial by.")] = None,
     max_t: Annotated[float | None, typer.Option(help="End each trial at this resource.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
@@ -72,12 +76,17 @@ def record(
 
 
 def _say_what_there_is(out: Path, failed: int, trials: int, as_json: bool) -> None:
+    import polars as pl
+
     from hbsim.cli.output import print_json
 
     if as_json:
         print_json({"out": str(out), "trials": trials, "failed": failed})
     else:
         print_out(f"{out}: {trials} trials" + (f", {failed} failed" if failed else ""))
+    said = pl.read_parquet_metadata(out)
+    if missing := [f"--{name}" for name in ("metric", "mode") if f"hbsim.{name}" not in said]:
+        say("note", f"{out} does not say what decides: to read it takes {' and '.join(missing)}")
 
 
 @contextmanager

@@ -134,7 +134,7 @@ def import_(
 def _tell(imported: Imported, out: Path, as_json: bool) -> None:
     from hbsim.cli.output import print_json
 
-    needs = _needs(imported, out)
+    needs = _needs(imported)
     if as_json:
         print_json({"out": str(out), **_content(imported), "needs": list(needs)})
         return
@@ -167,12 +167,10 @@ def _diverged(imported: Imported) -> str:
     return f", no number in {imported.no_number:,} rows" if imported.no_number else ""
 
 
-def _needs(imported: Imported, out: Path) -> dict[str, str]:
-    """Return the options that loading the file needs; a .csv file says nothing of itself."""
-    plain = out.suffix == ".csv"
+def _needs(imported: Imported) -> dict[str, str]:
+    """Return the options that loading the file needs."""
     needs = {
-        "--metric": shlex.quote(imported.metric) if plain else None,
-        "--mode": (imported.mode if plain else None) if imported.mode else "...",
+        "--mode": None if imported.mode else "...",
         "--seconds-per-unit": None if imported.time else "...",
         "--censored": "..." if imported.early else None,
     }

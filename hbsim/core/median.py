@@ -14,6 +14,7 @@ from hbsim.core.levels import Levels
 from hbsim.core.options import Options
 from hbsim.core.packing import pack_rungs, unpack_rungs
 from hbsim.core.scheduler import ENDED, Scheduler
+from hbsim.core.state import check_rungs
 from hbsim.core.trials import COMPLETE, COMPLETED, CONTINUE, RETURNED, RUNNING, STOP, WAITING
 
 __all__ = ["Median"]
@@ -176,7 +177,9 @@ class Median(Scheduler):
 
     def _load_extra(self, state: dict[str, object]) -> None:
         curves = [Curve() for _ in range(self.started)]
-        for rung, (values, trials) in zip(self._rungs, unpack_rungs(state["rungs"]), strict=True):
+        for rung, (values, trials) in zip(
+            self._rungs, unpack_rungs(state["rungs"], self.started), strict=True
+        ):
             rung.values, rung.trials = values, trials
             for value, trial in zip(values, trials, strict=True):
                 curves[trial].add(value)
@@ -188,3 +191,6 @@ class Median(Scheduler):
                 self._join(curve)
             elif status in (RUNNING, WAITING) and curve.averages:
                 self._curves[trial] = curve
+
+    def _check_extra(self) -> None:
+        check_rungs(self, ((0, at, rung.trials) for at, rung in enumerate(self._rungs)), lambda trial: 0)

@@ -6,13 +6,12 @@ Resource Allocation", ICLR 2023 (arXiv 2207.06940), algorithm 1 and section 4.
 
 from __future__ import annotations
 
-from typing import cast
-
 from hbsim.core.levels import Levels
 from hbsim.core.options import Options
+from hbsim.core.packing import integer, number
 from hbsim.core.promotion import Promotion
 from hbsim.core.ranking import Noise, Ranking
-from hbsim.core.trials import PAUSED
+from hbsim.core.trials import PAUSED, RUNNING, WAITING
 
 __all__ = ["Pasha"]
 
@@ -109,12 +108,23 @@ class Pasha(Promotion):
 
     def _load_extra(self, state: dict[str, object]) -> None:
         super()._load_extra(state)
-        cap = int(cast(int, state["cap"]))
+        cap = integer(state["cap"])
         if not min(1, self._top) <= cap <= self._top:
             raise ValueError(f"the cap is level {cap} of {len(self.levels)}")
-        self._epsilon = float(cast(float, state["epsilon"]))
+        epsilon = float(number(state["epsilon"]))
+        if epsilon < 0 or not (self._estimates or epsilon == self._epsilon):
+            raise ValueError(f"epsilon is {epsilon}")
+        if any(rung.trials for rung in self._rungs[0][cap + 1 :]):
+            raise ValueError("a trial is beyond the cap")
+        self._epsilon = epsilon
         self._raise(cap)
-        if cap < self._top:
+
+    def _check_extra(self) -> None:
+        super()._check_extra()
+        on_their_way = (at for at, s in zip(self._at, self._status, strict=True) if s in (RUNNING, WAITING))
+        if max(on_their_way, default=0) > self._cap:
+            raise ValueError("a trial is on its way beyond the cap")
+        if self._cap < self._top:
             self._recall()
 
     def _recall(self) -> None:

@@ -13,8 +13,9 @@ from hbsim.core.levels import Levels
 from hbsim.core.options import Options
 from hbsim.core.packing import integers, pack_rungs, unpack_rungs
 from hbsim.core.scheduler import PausingScheduler
+from hbsim.core.state import check_rungs
 from hbsim.core.top import TopRung
-from hbsim.core.trials import COMPLETE, CONTINUE, FAILED, PAUSE, PAUSED
+from hbsim.core.trials import COMPLETE, CONTINUE, FAILED, PAUSE, PAUSED, RETURNED, RUNNING, WAITING
 
 __all__ = ["Promotion"]
 
@@ -205,14 +206,43 @@ class Promotion(PausingScheduler):
     def _load_extra(self, state: dict[str, object]) -> None:
         self._drops = None
         self._quiet_until = 0
-        self._named = set(integers(state["named"]))
+        named = integers(state["named"])
+        self._named = set(named)
+        if len(self._named) < len(named):
+            raise ValueError("a trial is named twice")
         self._hopeless = integers(state["hopeless"])
-        packed = iter(zip(unpack_rungs(state["rungs"]), integers(state["targeted"]), strict=True))
+        packed = iter(
+            zip(unpack_rungs(state["rungs"], self.started), integers(state["targeted"]), strict=True)
+        )
         for group in self._groups:
             for at in range(len(group)):
                 (values, trials), targeted = next(packed)
                 group[at] = self._restored(at, values, trials)
                 group[at].targeted = targeted
+
+    def _check_extra(self) -> None:
+        rungs = [(number, at, rung) for number, g in enumerate(self._groups) for at, rung in enumerate(g)]
+        check_rungs(
+            self, ((n, at, rung.trials) for n, at, rung in rungs), lambda t: self._group(self._bracket[t])
+        )
+        targeted = {(n, at): len(rung.trials) for n, at, rung in rungs}
+        for trial in range(self.started):
+            if self._status[trial] in (RUNNING, WAITING, RETURNED):
+                targeted[self._group(self._bracket[trial]), self._at[trial]] += 1
+        if any(rung.targeted != targeted[n, at] for n, at, rung in rungs):
+            raise ValueError("targeted does not count the trials on their way")
+        paused = {trial for trial, status in enumerate(self._status) if status == PAUSED}
+        without = set()
+        for _, at, rung in rungs:
+            for trial, value in zip(rung.trials, rung.values, strict=True):
+                if value == -inf and at < self._top:
+                    if trial not in paused or self._at[trial] > at + 1:
+                        raise ValueError(f"trial {trial} went on without a number")
+                    without.add(trial)
+        if not self._named <= paused:
+            raise ValueError("named must be trials that are paused")
+        if sorted(self._hopeless) != sorted(without - self._named):
+            raise ValueError("hopeless must be the paused trials without a number")
 
     def _restored(self, at: int, values: list[float], trials: list[int]) -> TopRung:
         rung = TopRung(self.geometry.eta)

@@ -316,6 +316,10 @@ class Scheduler(Trials):
     def _load_extra(self, state: dict[str, object]) -> None:
         """Take back what `_extra_state` returned; the columns are in place already."""
 
+    @abstractmethod
+    def _check_extra(self) -> None:
+        """Hold what was taken back against the columns; raises a ValueError where they do not fit."""
+
     def __repr__(self) -> str:
         return f"<{self.type} scheduler: {self.started} trials, {self.running} running, levels {self.levels}>"
 

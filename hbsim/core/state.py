@@ -5,17 +5,18 @@ from __future__ import annotations
 import warnings
 from array import array
 from collections import deque
-from math import nan
+from collections.abc import Callable, Iterable, Sequence
+from math import inf, nan
 from typing import TYPE_CHECKING, Final, cast
 
 from hbsim.core.options import completed
-from hbsim.core.packing import integers
+from hbsim.core.packing import integer, integers, number, pairs
 from hbsim.errors import HbsimWarning, ParameterError
 
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
 
-__all__ = ["load", "save"]
+__all__ = ["check_rungs", "load", "save"]
 
 SCHEMA: Final = 1
 
@@ -54,7 +55,6 @@ def load(scheduler: Scheduler, state: dict[str, object]) -> None:
     try:
         _same_options(scheduler, cast(dict[str, object], state["options"]))
         _fill(fresh, state)
-        _check(fresh, state)
     except ParameterError:
         raise
     except (KeyError, TypeError, ValueError, OverflowError, IndexError, AttributeError) as error:
@@ -71,41 +71,99 @@ def _fill(scheduler: Scheduler, state: dict[str, object]) -> None:
     scheduler._at = array("H", integers(state["at"]))
     scheduler._position = array("q", integers(state["position"]))
     scheduler._code = bytearray(integers(state["code"]))
-    cutoffs = cast(list[float | None], state["cutoff"])
-    scheduler._cutoff = array("d", [nan if cutoff is None else cutoff for cutoff in cutoffs])
-    scheduler._attempts = dict(cast(list[tuple[int, int]], state["attempts"]))
-    scheduler._reported = dict(cast(list[tuple[int, float]], state["reported"]))
+    cutoffs = cast(list[object], state["cutoff"])
+    scheduler._cutoff = array("d", [nan if cutoff is None else number(cutoff) for cutoff in cutoffs])
+    scheduler._attempts = {trial: integer(count) for trial, count in pairs(state["attempts"]).items()}
+    scheduler._reported = {trial: number(resource) for trial, resource in pairs(state["reported"]).items()}
     scheduler._retries = deque(integers(state["retries"]))
     scheduler._warned = bool(state["warned"])
     scheduler.started = len(scheduler._status)
     scheduler.running = scheduler._status.count(RUNNING)
     scheduler._sampler.load_state_dict(cast(dict[str, str], state["generator"]))
+    _check_columns(scheduler)
     scheduler._load_extra(cast(dict[str, object], state["extra"]))
+    scheduler._check_extra()
 
 
-def _check(scheduler: Scheduler, state: dict[str, object]) -> None:
+def _check_columns(scheduler: Scheduler) -> None:
     """Hold the columns against each other."""
     from hbsim.core.trials import STATUSES, VERDICTS, WAITING
 
     count = scheduler.started
-    for name in ("bracket", "at", "position", "code", "cutoff"):
-        length = len(cast(list[object], state[name]))
-        if length != count:
-            raise ParameterError(name, length, f"must have as many entries as status, {count}")
+    if count > scheduler._limit:
+        raise ParameterError("status", count, f"must have at most num_trials={scheduler.num_trials} entries")
     limits = (
         ("status", scheduler._status, len(STATUSES)),
         ("bracket", scheduler._bracket, scheduler.brackets),
         ("at", scheduler._at, len(scheduler.levels) + 1),
         ("code", scheduler._code, len(VERDICTS)),
+        ("position", scheduler._position, count or 1),
+        ("cutoff", scheduler._cutoff, inf),
     )
     for name, column, limit in limits:
+        if len(column) != count:
+            raise ParameterError(name, len(column), f"must have as many entries as status, {count}")
         if max(column, default=0) >= limit:
             raise ParameterError(name, max(column), f"must be below {limit}")
-    named = {*scheduler._attempts, *scheduler._reported, *scheduler._retries}
-    if not all(0 <= trial < count for trial in named):
-        raise ParameterError("trial", max(named), f"must be one of the {count} trials")
-    if any(scheduler._status[trial] != WAITING for trial in scheduler._retries):
-        raise ParameterError("retries", list(scheduler._retries), "must be trials that wait for a retry")
+    for trial in range(count):
+        if not _can_be(scheduler, trial):
+            raise ValueError(f"the columns of trial {trial} do not fit together")
+    waiting = [trial for trial, status in enumerate(scheduler._status) if status == WAITING]
+    if sorted(scheduler._retries) != waiting:
+        raise ParameterError("retries", list(scheduler._retries), "must be the trials that wait for a retry")
+    for name, named in (("attempts", scheduler._attempts), ("reported", scheduler._reported)):
+        if not all(0 <= trial < count for trial in named):
+            raise ParameterError(name, max(named), f"must be of the {count} trials")
+
+
+def _can_be(scheduler: Scheduler, trial: int) -> bool:
+    """Return whether a trial can stand where its columns say."""
+    from hbsim.core import trials as t
+
+    status, at, code = scheduler._status[trial], scheduler._at[trial], scheduler._code[trial]
+    recorded = at > scheduler.geometry.first[scheduler._bracket[trial]]
+    ended = {t.PAUSED: t.PAUSE, t.STOPPED: t.STOP, t.COMPLETED: t.COMPLETE}.get(status)
+    attempt, most = scheduler._attempts.get(trial, 0), scheduler.options.retries
+    reported = scheduler._reported.get(trial)
+    return (
+        at >= scheduler.geometry.first[scheduler._bracket[trial]]
+        and (at > scheduler._top) == (status == t.COMPLETED)
+        and (recorded if ended is not None else True)
+        and (scheduler._position[trial] >= 0 if recorded else scheduler._position[trial] == -1)
+        and (code == ended if ended is not None else code in (t.CONTINUE, t.PAUSE))
+        and (recorded or code == t.CONTINUE)
+        and (attempt == most + 1 if status == t.FAILED else 0 <= attempt <= most)
+        and (status != t.WAITING or attempt > 0)
+        and (reported is None or (status == t.RUNNING and reported < scheduler.levels[at]))
+    )
+
+
+def check_rungs(
+    scheduler: Scheduler, rungs: Iterable[tuple[int, int, Sequence[int]]], group: Callable[[int], int]
+) -> None:
+    """Check that each trial is in the rungs that it has passed, once, and its last place there is right.
+
+    Parameters
+    ----------
+    rungs : iterable of (int, int, sequence of int)
+        The group of a rung, the index of its level, and its trials in order.
+    group : callable
+        In which group's rungs a trial is.
+    """
+    first, bracket, at = scheduler.geometry.first, scheduler._bracket, scheduler._at
+    count = 0
+    for which, level, trials in rungs:
+        count += len(trials)
+        if len(set(trials)) < len(trials):
+            raise ValueError(f"a rung at level {scheduler.levels[level]:g} has a trial twice")
+        for place, trial in enumerate(trials):
+            there = 0 <= trial < scheduler.started and group(trial) == which
+            if not (there and first[bracket[trial]] <= level < at[trial]):
+                raise ValueError(f"a rung at level {scheduler.levels[level]:g} has trial {trial}")
+            if at[trial] == level + 1 and scheduler._position[trial] != place:
+                raise ValueError(f"trial {trial} is not at its position")
+    if count != sum(at[trial] - first[bracket[trial]] for trial in range(scheduler.started)):
+        raise ValueError("a trial is not in a rung that it has passed")
 
 
 def _same_options(scheduler: Scheduler, theirs: dict[str, object]) -> None:

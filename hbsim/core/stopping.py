@@ -98,6 +98,23 @@ class Stopping(Scheduler):
                 for value in values:
                     rung.cut.decide(value)
 
+    def _check_extra(self) -> None:
+        first = self.geometry.first
+        lengths: dict[int, int] = {}
+        places: dict[int, set[int]] = {}
+        for trial in range(self.started):
+            bracket, at = self._bracket[trial], self._at[trial]
+            passed = self._rungs[bracket][first[bracket] : at]
+            for rung in passed:
+                lengths[id(rung)] = lengths.get(id(rung), 0) + 1
+            if passed:
+                taken = places.setdefault(id(passed[-1]), set())
+                if self._position[trial] in taken or self._position[trial] >= len(passed[-1].values):
+                    raise ValueError(f"trial {trial} is not at its position")
+                taken.add(self._position[trial])
+        if any(len(rung.values) != lengths.get(id(rung), 0) for rung in self._unique_rungs()):
+            raise ValueError("a rung does not have a value for each trial that has passed it")
+
     def _unique_rungs(self) -> list[Rung]:
         lists = self._rungs[:1] if self.options.shared_rungs else self._rungs
         return [rung for rungs in lists for rung in rungs]

@@ -9,14 +9,16 @@ from __future__ import annotations
 import warnings
 from array import array
 from heapq import heappop, heappush
+from math import inf
 from typing import cast
 
 from hbsim.core.halving import HalvingRung
 from hbsim.core.levels import Levels, hyperband_size
 from hbsim.core.options import Options
-from hbsim.core.packing import integers, pack_rungs, unpack_rungs
+from hbsim.core.packing import integer, integers, pack_rungs, unpack_rungs
 from hbsim.core.scheduler import PausingScheduler
-from hbsim.core.trials import COMPLETE, PAUSE, PAUSED
+from hbsim.core.state import check_rungs
+from hbsim.core.trials import COMPLETE, PAUSE, PAUSED, RUNNING, WAITING
 from hbsim.errors import HbsimWarning
 
 __all__ = ["Synchronous"]
@@ -228,14 +230,74 @@ class Synchronous(PausingScheduler):
         packed = cast(list[dict[str, object]], state["openings"])
         self._openings = [self._unpack(opening) for opening in packed]
         self._ready = integers(state["ready"])
-        self._open = int(cast(int, state["open"]))
-        self._complete = [(index, number) for index, number in cast(list[list[int]], state["complete"])]
+        self._open = integer(state["open"])
+        self._complete = [
+            (index, number) for index, number in map(integers, cast(list[object], state["complete"]))
+        ]
+
+    def _check_extra(self) -> None:
+        if len(self._opening) != self.started or not all(0 <= i < len(self._openings) for i in self._opening):
+            raise ValueError("opening must have an opening's number for each trial")
+        rungs = (
+            (i, o.first + n, r.trials) for i, o in enumerate(self._openings) for n, r in enumerate(o.rungs)
+        )
+        check_rungs(self, rungs, self._opening.__getitem__)
+        started, out = [0] * len(self._openings), [0] * len(self._openings)
+        for trial, index in enumerate(self._opening):
+            opening, status = self._openings[index], self._status[trial]
+            started[index] += 1
+            if self._bracket[trial] != opening.bracket:
+                raise ValueError(f"trial {trial} is of another bracket than its opening")
+            if status in (RUNNING, WAITING):
+                out[index] += 1
+                if self._at[trial] != opening.at:
+                    raise ValueError(f"trial {trial} is on its way to another rung than its opening's")
+        for index, opening in enumerate(self._openings):
+            self._check_opening(opening, index, started[index], out[index])
+        self._check_counts()
+
+    def _check_counts(self) -> None:
+        if sum(opening.to_start for opening in self._openings) > self._limit - self.started:
+            raise ValueError("to_start counts more trials than may start")
+        if sorted(self._ready) != [i for i, opening in enumerate(self._openings) if opening.has_work]:
+            raise ValueError("ready must be the openings with work")
+        if self._open != sum(not opening.is_in for opening in self._openings):
+            raise ValueError("open must count the openings that have not ended")
+        if len(set(self._complete)) < len(self._complete) or not all(
+            map(self._may_be_complete, self._complete)
+        ):
+            raise ValueError("complete must be rungs that are complete")
+
+    def _check_opening(self, opening: Opening, index: int, started: int, out: int) -> None:
+        bracket = index % len(self._sizes)
+        expected = bracket, self._sizes[bracket], out
+        if (opening.bracket, opening.n, opening.out) != expected:
+            raise ValueError(f"opening {index} is not of bracket {bracket}, or does not count its trials")
+        left = opening.to_start
+        if left < 0 or (left and len(opening.rungs) > 1) or started + left > opening.n:
+            raise ValueError(f"opening {index} starts {left} more trials")
+        if self._limit == inf and started + left < opening.n:
+            raise ValueError(f"opening {index} lacks trials")
+        if opening.is_in and opening.at < self._top and opening.rungs[-1].winners:
+            raise ValueError(f"opening {index} must go on")
+
+    def _may_be_complete(self, place: tuple[int, int]) -> bool:
+        index, number = place
+        if not (0 <= index < len(self._openings) and 0 <= number < len(self._openings[index].rungs)):
+            return False
+        opening = self._openings[index]
+        return opening.first + number < self._top and self._is_complete(opening.rungs[number], opening)
 
     def _unpack(self, packed: dict[str, object]) -> Opening:
         bracket, n, at, to_start, out = integers(packed["counts"])
+        if not 0 <= bracket < len(self._sizes):
+            raise ValueError(f"there is no bracket {bracket}")
         opening = self._make_opening(bracket, n, to_start)
         opening.out = out
-        for number, (values, trials) in enumerate(unpack_rungs(packed["rungs"])):
+        rungs = unpack_rungs(packed["rungs"], self.started)
+        if not 0 < len(rungs) <= self._top + 1 - opening.first:
+            raise ValueError(f"an opening of bracket {bracket} has {len(rungs)} rungs")
+        for number, (values, trials) in enumerate(rungs):
             if number:
                 opening.rise(self._make_rung(n, number))
             self._refill(opening.rungs[-1], opening.at, values, trials)
@@ -251,6 +313,8 @@ class Synchronous(PausingScheduler):
                 rung.record(trial, value)
         for trial in trials if at < self._top else ():
             if self._status[trial] != PAUSED or self._at[trial] > at + 1:
+                if not rung.is_top(trial):
+                    raise ValueError(f"trial {trial} went on and is not among the best")
                 rung.hand_out(trial)
 
 

@@ -19,6 +19,7 @@ from hbsim.runner.records import Record
 __all__ = ["KEEP", "Keeper"]
 
 KEEP: Final = ("best", "completed", "all", "none")
+AT_ONCE: Final = 2  # trials whose files are removed at the end of a process: some 10 ms each
 
 
 class Keeper:
@@ -76,12 +77,18 @@ class Keeper:
         self._sweep()
 
     def record(self, record: Record) -> None:
-        """Take note of a record."""
+        """Take note of a record.
+
+        Nothing is removed at a milestone, where a trial waits for its answer, and few files at any end: when
+        no more trials are started, all that are paused are dropped at once.
+        """
         if record["e"] in ("start", "restart"):
             self._paused.pop(record["trial"], None)
         elif record["e"] == "gone" and self._scheduler.status(self._ledger.gone) == "paused":
             self._paused[self._ledger.gone] = self._clock()
-        if self._keep != "all" and record["e"] in ("gone", "reach", "fail"):
+        if self._keep != "all" and record["e"] in ("gone", "fail"):
+            self._sweep(record, AT_ONCE)
+        elif self._keep != "all" and record["e"] == "close":
             self._sweep(record)
 
     def tick(self) -> None:
@@ -99,7 +106,7 @@ class Keeper:
         """Return the trials whose checkpoints stay: they can go on, or `keep` keeps them."""
         return [trial for trial in range(self._scheduler.started) if trial not in self._removed]
 
-    def _sweep(self, record: Record | None = None) -> None:
+    def _sweep(self, record: Record | None = None, most: int | None = None) -> None:
         self._over.update(self._scheduler.dropped())
         if record is not None and record["e"] == "gone":
             trial = self._ledger.gone
@@ -110,7 +117,7 @@ class Keeper:
         busy = {stay.trial for stay in self._ledger.stays.values()}
         best = self._ledger.best
         kept = busy if best is None or self._keep == "none" else {*busy, best.trial}
-        for trial in self._over - kept:
+        for trial in sorted(self._over - kept)[:most]:
             self._over.remove(trial)
             if self._keep != "completed" or self._scheduler.status(trial) != "completed":
                 self._remove(trial)

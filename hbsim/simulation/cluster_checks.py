@@ -11,7 +11,7 @@ import numpy as np
 from hbsim.core.exact import exact, whole
 from hbsim.errors import ParameterError, nearest
 from hbsim.simulation.distribution_kinds import plain
-from hbsim.simulation.distributions import Distribution, Exponential, parse
+from hbsim.simulation.distributions import LARGEST, Distribution, Exponential, parse
 from hbsim.simulation.machines import Machines, share
 from hbsim.simulation.trace import Trace, read_trace
 
@@ -22,6 +22,7 @@ REPORTS = ("blocking", "async")
 RETRIES = ("milestone", "checkpoint", "zero")
 SHORTEST = 1e-3  # seconds: machines that come and go faster would hold the clock
 MOST = 1_000_000  # workers: more would not fit into memory
+SLOWEST = 1e-9  # GB a second, or the share of a usual speed
 SELDOM = 1e-3  # how often machines must at least be there for longer than the notice, or than SHORTEST
 
 
@@ -30,6 +31,8 @@ def number(field: str, value: object) -> float:
     checked = exact(field, value)
     if checked < 0:
         raise ParameterError(field, value, "must be at least 0")
+    if checked > LARGEST:
+        raise ParameterError(field, value, f"must be at most {plain(LARGEST)}")
     return float(checked)
 
 
@@ -45,6 +48,8 @@ def bandwidth(field: str, value: object) -> float | None:
     checked = exact(field, value)
     if checked <= 0:
         raise ParameterError(field, value, "must be above 0; leave it out for no limit")
+    if checked < SLOWEST:
+        raise ParameterError(field, value, f"must be at least {SLOWEST:g}")
     return float(checked)
 
 
@@ -110,6 +115,8 @@ def slowdown(value: object, gpus: float) -> float:
     checked = exact("slowdown", value)
     if checked < 1:
         raise ParameterError("slowdown", value, "must be at least 1")
+    if checked > LARGEST:
+        raise ParameterError("slowdown", value, f"must be at most {plain(LARGEST)}")
     if checked > 1 and gpus >= 1:
         raise ParameterError("slowdown", value, "is for trials that share a GPU: gpus_per_trial below 1")
     return float(checked)
@@ -187,6 +194,8 @@ def speed(value: object, count: int) -> float | tuple[float, ...]:
     numbers = tuple(float(exact("speed", one)) for one in speeds)
     if min(numbers) <= 0:
         raise ParameterError("speed", value, "must be above 0")
+    if not SLOWEST <= min(numbers) <= max(numbers) <= LARGEST:
+        raise ParameterError("speed", value, f"must lie in [{SLOWEST:g}, {LARGEST:g}]")
     return numbers if isinstance(value, Iterable) else numbers[0]
 
 

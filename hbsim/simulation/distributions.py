@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Final, Protocol, TypeAlias, runtime_checkable
 
+import numpy as np
+
 from hbsim.core.exact import exact
 from hbsim.errors import ParameterError, nearest
 from hbsim.simulation.distribution_kinds import (
@@ -64,6 +66,8 @@ _KINDS: Final[dict[str, _Kind]] = {
     "gamma": Gamma,
     "uniform": Uniform,
 }
+LARGEST: Final = 1e12  # seconds, GB, prices: what is larger adds up to what no float holds
+_LAST: Final = np.array([1.0 - 2.0**-53])  # of the uniform numbers
 _NAMES: Final = (*_KINDS, "empirical")
 _CLASSES: Final = (*_KINDS.values(), Empirical)
 
@@ -100,6 +104,10 @@ def parse(field: str, value: object, *, least: float = 0.0, positive: bool = Fal
         raise ParameterError(field, value, f"{whose}must be at least {plain(least)}")
     if positive and mean <= 0.0:
         raise ParameterError(field, value, f"{whose}must be above 0")
+    if not mean <= LARGEST:
+        raise ParameterError(field, value, f"{whose}must be at most {plain(LARGEST)}")
+    if not isinstance(parsed, float) and not parsed.quantile(_LAST)[0] <= 1000 * LARGEST:
+        raise ParameterError(field, value, f"all that it gives must be at most {plain(1000 * LARGEST)}")
     return parsed
 
 

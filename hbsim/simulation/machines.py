@@ -54,6 +54,9 @@ class Machines:
             raise ParameterError("speed", self.speed, "must be above 0")
         if self.price < 0:
             raise ParameterError("price", self.price, "must be at least 0")
+        for name, low in (("speed", 1e-9), ("price", 0.0)):  # others make times that no float holds
+            if not low <= getattr(self, name) <= 1e12:
+                raise ParameterError(name, getattr(self, name), f"must lie in [{low:g}, 1e12]")
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)  # the class is frozen

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from hbsim.validation.reading import Stay
+from hbsim.validation.reading import Stay, went_on
 
 if TYPE_CHECKING:
     from hbsim.simulation import Cluster
@@ -38,11 +38,14 @@ class Costs:
     ----------
     startup : Figure
         Seconds of a job that are no training, no wait and no checkpoint: from the order until the function
-        is called, and from its end until the worker has the next job. An observation a job.
+        is called, and from its end until the worker has the next job; and what it took to save where there
+        was no pause, or the checkpoint was refused, as the simulator saves at pauses only. An observation a
+        job.
     report_delay : Figure
         Seconds at a milestone until its decision arrived. An observation a milestone.
     save, load : Figure
-        Seconds of a checkpoint. An observation a job that saved; a job that went on and loaded.
+        Seconds of a checkpoint, over the jobs that paused and those that went on. An observation a job that
+        saved; a job that loaded.
     straggler_std : Figure
         Noise of the seconds that a unit of the resource takes, beside the trial's own rate. An observation
         a stretch between two levels.
@@ -94,14 +97,16 @@ def measure(runs: Iterable[Sequence[Stay]]) -> Costs:
     stays = [stay for part in parts for stay in part]
     whole = [stay for stay in stays if stay.whole]
     gaps = [stay.gap for stay in stays if stay.gap is not None]
-    startup = _mean([stay.rest for stay in whole])
+    pauses = [stay for stay in whole if stay.verdict == "pause" and stay.kept]
+    besides = [stay.rest + (0.0 if stay.verdict == "pause" else stay.save) for stay in whole]
+    startup = _mean(besides)
     milestones = sum(len(stay.decided) for stay in whole)
     waited = math.fsum(stay.wait for stay in whole)
     return Costs(
         startup=Figure(startup.value + _mean(gaps).value, startup.observations),
         report_delay=Figure(waited / milestones if milestones else 0.0, milestones),
-        save=_mean([stay.save for stay in whole if stay.save]),
-        load=_mean([stay.load for stay in whole if stay.load and stay.start_resource]),
+        save=_mean_of_those_with([stay.save for stay in pauses]),
+        load=_mean_of_those_with([stay.load for stay in whole if stay.start_resource]),
         straggler_std=straggler_std(parts),
         drop_rate=_drop_rate(stays),
         resume=_resume(stays),
@@ -112,13 +117,15 @@ def _mean(values: Sequence[float]) -> Figure:
     return Figure(math.fsum(values) / len(values) if values else 0.0, len(values))
 
 
+def _mean_of_those_with(values: Sequence[float]) -> Figure:
+    """Return the mean of all, as the simulator takes it of all; observed are those that are not 0."""
+    return Figure(_mean(values).value, sum(value > 0 for value in values))
+
+
 def _resume(stays: Sequence[Stay]) -> Figure:
     """Say whether most trials that had trained before went on from where they stood."""
-    later = [stay for stay in stays if stay.stood and stay.reports]
-    if not later:
-        return Figure(1.0, 0)
-    resumed = sum(stay.start_resource > 0 for stay in later)
-    return Figure(float(2 * resumed >= len(later)), len(later))
+    later = went_on(stays)
+    return Figure(float(2 * sum(later) >= len(later)), len(later))
 
 
 def _drop_rate(stays: Sequence[Stay]) -> Figure:

@@ -119,7 +119,7 @@ def tables(validation: Validation) -> list[Table]:
     times = [row for part in validation.runs for row in _time_rows(part)]
     return [
         Table("Free running: decisions, and makespan in seconds", columns, checks, texts=2),
-        Table("Where the workers' seconds went", ("run", "", *PARTS, "busy"), times, texts=2),
+        Table("Where the workers' seconds went", ("run", "parameters", *PARTS, "busy"), times, texts=2),
         _cluster_table(validation),
     ]
 
@@ -144,11 +144,12 @@ def _check_row(part: Validated, check: Check) -> list[str]:
 
 
 def _time_rows(part: Validated) -> list[list[str]]:
-    check, rows = part.calibrated, []
-    kinds = {"real": check.real_parts, "simulated": check.simulated_parts}
+    own, rows = part.checks[0], []
+    kinds = {"real": own.real_parts}
+    kinds |= {f"simulated, {_label(check)}": check.simulated_parts for check in part.checks}
     for kind, parts in kinds.items():
         cells = [_seconds(parts[name]) for name in PARTS]
-        rows.append([part.run.name if kind == "real" else "", kind, *cells, f"{check.busy(parts):.1%}"])
+        rows.append([part.run.name if kind == "real" else "", kind, *cells, f"{own.busy(parts):.1%}"])
     return rows
 
 

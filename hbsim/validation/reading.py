@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import isnan, nan
@@ -21,7 +21,7 @@ from hbsim.searchers import learns
 if TYPE_CHECKING:
     from hbsim.live.result import RunResult
 
-__all__ = ["Decided", "Recorded", "Report", "Stay", "read"]
+__all__ = ["Decided", "Recorded", "Report", "Stay", "read", "went_on"]
 
 
 class Report(NamedTuple):
@@ -65,6 +65,9 @@ class Stay:
         By the index of the level.
     verdict : str or None
         The decision that ended it, or failed; None if it was cut.
+    kept : bool
+        Whether what it saved was of use: if the trial went on, it was from there. What a refused checkpoint
+        took is not the cost of one.
     """
 
     job: int
@@ -81,6 +84,7 @@ class Stay:
     reports: list[Report] = field(default_factory=list)
     decided: dict[int, Decided] = field(default_factory=dict)
     verdict: str | None = None
+    kept: bool = True
 
     @property
     def trained(self) -> float:
@@ -106,17 +110,17 @@ class Stay:
 
     @property
     def save(self) -> float:
-        """Seconds of saving checkpoints."""
-        return self.seconds.get("save", 0.0)
+        """Seconds of saving checkpoints; of refused ones they are start-up."""
+        return self.seconds.get("save", 0.0) if self.kept else 0.0
 
     @property
     def load(self) -> float:
-        """Seconds of loading the checkpoint of a trial that went on; to look for none is start-up."""
-        return self.seconds.get("load", 0.0) if self.stood else 0.0
+        """Seconds of loading the checkpoint that a trial went on from; to look for none is start-up."""
+        return self.seconds.get("load", 0.0) if self.start_resource else 0.0
 
     @property
     def rest(self) -> float:
-        """What is left of the stay: start-up, and the exit of the process."""
+        """What is left of the stay: start-up, refused checkpoints, and the exit of the process."""
         spent = self.trained + self.wait + self.save + self.load + self.held
         return max(0.0, self.end_time - self.start_time - spent)
 
@@ -197,6 +201,28 @@ def _at_rest(path: Path) -> Iterator[None]:
         yield
 
 
+def went_on(stays: Iterable[Stay]) -> list[bool]:
+    """Return of each job of a trial that had trained before whether it went on from where the trial stood."""
+    return [stay.start_resource > 0 for stay in stays if stay.stood and stay.reports]
+
+
+def _note_refused(stays: Sequence[Stay]) -> None:
+    """Take note of jobs whose checkpoints were refused: their trials trained from zero again.
+
+    A trial that did not go on fares as most of the others did.
+    """
+    going = went_on(stays)
+    usual = 2 * sum(going) >= len(going)
+    last: dict[int, Stay] = {}
+    for stay in stays:
+        before = last.get(stay.trial)
+        if before is not None and stay.stood and stay.reports:
+            before.kept = stay.start_resource > 0
+        last[stay.trial] = stay
+    for stay in last.values():
+        stay.kept = usual
+
+
 class _Reading:
     """Turns records into stays."""
 
@@ -225,7 +251,9 @@ class _Reading:
             elif kind == "return":
                 self._stays[record["job"]].verdict = "complete"
         self._end_all()
-        return list(self._stays.values())
+        stays = list(self._stays.values())
+        _note_refused(stays)
+        return stays
 
     def _end_all(self) -> None:
         """End what was under way: the process that ran the study is gone, and its jobs with it."""

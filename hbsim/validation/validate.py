@@ -17,6 +17,7 @@ __all__ = ["Validated", "Validation", "validate"]
 OWN: Final = "its own"
 FIRST_HALF: Final = "its first half"
 OTHER_HALF: Final = "other half"
+OTHER_RUNS: Final = "other runs"
 OTHER_RUN: Final = "other run"
 
 
@@ -31,8 +32,9 @@ class Validated:
     costs : Costs
         The cluster's parameters, measured from this run alone.
     checks : sequence of Check
-        With parameters of its own; with those of its first half, or of the other half of the runs; and,
-        where another run had the same trials, with that run's seconds too.
+        With parameters of its own; with those of the other half of the runs, of other runs where these do
+        not tell what its checkpoints cost, or of its first half where none does; and, where another run had
+        the same trials, with that run's seconds too.
     notes : sequence of str
         What to know about the run.
     """
@@ -127,21 +129,35 @@ def _read_all(folders: Sequence[Path | str]) -> list[Recorded]:
 def _calibrated(runs: Sequence[Recorded], place: int) -> Check:
     """Check a run with parameters that come from elsewhere."""
     run = runs[place]
-    if len(runs) == 1:
-        half = run.stays[: max(1, len(run.stays) // 2)]
-        return check(run, _sure_of_resume(measure([half]), run), FIRST_HALF, [run.name])
-    others = _like([runs[i] for i in range(len(runs)) if i % 2 != place % 2], run)
-    costs = _sure_of_resume(measure(other.stays for other in others), run)
-    return check(run, costs, OTHER_HALF, [other.name for other in others])
+    half = [runs[i] for i in range(len(runs)) if i % 2 != place % 2]
+    rest = [other for other in runs if other is not run]
+    for kind, candidates in ((OTHER_HALF, half), (OTHER_RUNS, rest)):
+        if others := _like(candidates, run):
+            costs = _sure_of_resume(measure(other.stays for other in others), run)
+            return check(run, costs, kind, [other.name for other in others])
+    first = run.stays[: max(1, len(run.stays) // 2)]
+    return check(run, _sure_of_resume(measure([first]), run), FIRST_HALF, [run.name])
 
 
 def _like(others: Sequence[Recorded], run: Recorded) -> Sequence[Recorded]:
-    """Return the runs that are most like one: of its function and number of workers, or of one of these."""
+    """Return the runs that are most like one: of its function and number of workers, or of one of these.
+
+    What a run's checkpoints cost is told by runs of its function that have some, and by no others: those of
+    the stopping type save nothing. Without such runs there are none.
+    """
     spec, workers = run.result.spec, run.result.workers
     same = [other for other in others if other.result.spec.train == spec.train]
     both = [other for other in same if other.result.workers == workers]
     wide = [other for other in others if other.result.workers == workers]
-    return both or same or wide or others
+    needed = _checkpoints([run])
+    groups = (both, same) if needed else (both, same, wide, others)
+    return next((group for group in groups if group and needed <= _checkpoints(group)), [])
+
+
+def _checkpoints(runs: Sequence[Recorded]) -> set[str]:
+    """Return which costs of checkpoints these runs observed."""
+    costs = measure(run.stays for run in runs)
+    return {name for name in ("save", "load") if getattr(costs, name).observations}
 
 
 def _sure_of_resume(costs: Costs, run: Recorded) -> Costs:
@@ -176,5 +192,8 @@ def _notes(run: Recorded) -> list[str]:
     if returned := result.summary()["returned"]:
         notes.append(f"{returned} trials returned below R: simulated ones train on, at their own rate")
     if any(stay.save and stay.verdict not in ("pause", None) for stay in run.stays):
-        notes.append("jobs that did not pause saved checkpoints too: the simulator saves at pauses only")
+        text = "jobs that did not pause saved checkpoints too: the simulator saves at pauses only, "
+        notes.append(f"{text}and has these seconds as start-up")
+    if refused := sum(not stay.kept and stay.seconds.get("save", 0.0) > 0 for stay in run.stays):
+        notes.append(f"{refused} jobs saved what no trial went on from: their seconds are start-up")
     return notes

@@ -50,6 +50,27 @@ def test_a_table_and_what_it_says():
     assert result.stderr == ""
 
 
+def test_a_study_by_time_on_a_table_tries_each_row_once(tmp_path):
+    lines = [f"{row},{level},{row % 7 / level},{level}" for row in range(20) for level in range(1, 10)]
+    table = tmp_path / "c.csv"
+    table.write_text("\n".join(["config,epoch,loss,seconds", *lines]))
+    words = ["--variant", "stopping", "--variant", "fifo", "--surrogate", str(table), "--metric", "loss"]
+    words += ["--mode", "min", "--workers", "4", "--seeds", "10", "--jobs", "1", "--json"]
+    result = invoke(*words, "--max-time", "1000")
+    assert (result.exit_code, result.stderr) == (0, "")
+    told = json.loads(result.stdout)
+    assert {row["trials"] for row in told["variants"]} == {20}
+    assert any(
+        "all 20 rows of c.csv were tried, one for each trial: give --replace" in n for n in told["notes"]
+    )
+    assert json.loads(invoke(*words, "--max-time", "1000", "--trials", "20").stdout)["notes"] == told["notes"]
+    result = invoke(*words, "--max-time", "1000", "--trials", "21")
+    assert result.exit_code == 2
+    assert "--trials 21: the table c.csv has 20 rows, one for each trial" in result.stderr
+    fewer = json.loads(invoke(*words, "--max-time", "1000", "--trials", "19").stdout)
+    assert any("idle; give more trials" in note for note in fewer["notes"])
+
+
 def test_json_is_one_object_and_nothing_else():
     result = invoke(*STUDY, "--json", "--seed", "5", "--max-time", "1")
     assert result.exit_code == 0

@@ -352,3 +352,30 @@ def test_facts_name_what_failed_trials_had_reached_and_checkpoints_that_were_los
     assert "1, not saved in time at a pause" in paused
     stopped = inside("simulate", "--scheduler", "stopping", *cluster).out
     assert "had reached 1 units of the resource" in stopped
+
+
+def test_curves_that_are_to_end_early_take_no_more_time(inside, tmp_path):
+    """Five rows of 10 s a unit, of which row k has 2 k + 1 of 9 levels."""
+    lines = [f"{row},{t},{1 / (row + t)},{10 * t}" for row in range(5) for t in range(1, 2 * row + 2)]
+    (tmp_path / "c.csv").write_text("\n".join(["config,epoch,loss,seconds", *lines]))
+    (tmp_path / "c.csv.json").write_text('{"metric": "loss", "mode": "min"}')
+    words = (
+        "simulate",
+        "--surrogate",
+        "c.csv",
+        "--scheduler",
+        "fifo",
+        "--trials",
+        "5",
+        "--workers",
+        "1",
+        "--json",
+    )
+    told = json.loads(inside(*words, "--censored", "final").out)["summary"]
+    assert told["simulated_seconds"] == 10 * (1 + 3 + 5 + 7 + 9)
+    assert (told["completed"], told["best"]) == (5, 1 / 13)
+    told = json.loads(inside(*words, "--censored", "extrapolate").out)["summary"]
+    assert told["simulated_seconds"] == 5 * 90
+    wrong = inside(*words, "--censored", "fnal")
+    assert (wrong.code, wrong.err.count("\n")) == (2, 1)
+    assert "'final'" in wrong.err

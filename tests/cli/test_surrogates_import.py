@@ -54,10 +54,11 @@ def test_what_loading_needs_is_what_is_said(inside, tmp_path, suffix):
         "--json",
     )
     told = json.loads(inside(*words).out)
-    assert told["needs"] == (["--censored"] if suffix == "parquet" else ["--metric", "--mode", "--censored"])
+    assert told["needs"] == ["--censored"]
     assert (told["kind"], told["trials"], told["early"], told["time"]) == ("MLflow", 5, 1, "timestamp")
-    options = {"metric": "loss", "mode": "min"} if suffix == "csv" else {}
-    assert load(tmp_path / f"c.{suffix}", censored="fail", **options).rows == 5
+    table = load(tmp_path / f"c.{suffix}", censored="fail")
+    assert (table.rows, table.metric, table.mode) == (5, "loss", "min")
+    assert load(tmp_path / f"c.{suffix}", censored="fail", metric="acc", mode="max").mode == "max"
     assert inside("surrogates", f"c.{suffix}").code == 2
 
 
@@ -127,6 +128,17 @@ def test_a_disk_that_takes_nothing_leaves_what_was_there(inside, tmp_path):
     assert ran.code == 1
     assert ran.err.startswith("hbsim: error: file/c.csv: cannot be written: ")
     assert ran.err.count("\n") == 1
+
+
+def test_what_a_table_says_beside_it_is_not_written_over(inside, tmp_path):
+    (tmp_path / "c.csv.json").write_text("mine")
+    ran = inside("surrogates", "import", STOPPED, "--out", "c.csv")
+    assert (ran.code, ran.err) == (
+        2,
+        "hbsim: error: --out c.csv.json: is there already; --force replaces it\n",
+    )
+    assert (tmp_path / "c.csv.json").read_text() == "mine"
+    assert not (tmp_path / "c.csv").exists()
 
 
 def test_force_replaces(inside, tmp_path):

@@ -157,31 +157,51 @@ defaults = {max_full_runs = 20}
 workers = 32
 surrogates = [{surrogate = "digits"}]
 """
-NEEDS = (
-    "digits has 1,000 rows, one for each trial: studies that need more fail; set trials, or replace = true"
-)
-MANY = (
-    "trials = 1001: the table has 1000 rows, one for each trial: run at most 1000 trials, set replace = true"
-)
+NEEDS = "digits has 1,000 rows, one for each trial: studies that need more end; set trials, or replace = true"
+FRAIL = """
+import numpy as np
+from hbsim import Real, Space
+
+class Frail:
+    metric, mode, max_resource = "accuracy", "max", 9.0
+    space = Space({"x": Real(0, 1)})
+
+    def evaluate(self, points, levels):
+        if len(levels) == 3:  # those of the stopping type
+            raise ValueError("no such curve")
+        return np.repeat(points, len(levels), 1), np.repeat(levels[None, :], len(points), 0)
+"""
+BROKEN = "Frail: evaluate raised ValueError: no such curve"
 
 
 def test_a_table_may_have_too_few_rows(inside: Inside, folder: Path):
     (folder / "study.toml").write_text(ROWS)
     ran = inside(*RUN, "--dry-run")
+    assert ran.code == 0
+    assert ran.err.startswith(f"hbsim: warning: line 6: {NEEDS}")
+    ran = inside(*RUN)
+    assert (ran.code, ran.out.splitlines()[0]) == (0, "Rows: 4 of 4 cells are done; 4 were run now")
+
+
+def test_cells_that_fail(inside: Inside, folder: Path):
+    (folder / "frail.py").write_text(FRAIL)
+    (folder / "study.toml").write_text(ROWS.replace("digits", "frail.py:Frail"))
+    ran = inside(*RUN, "--dry-run")
     assert ran.code == 1
-    warning, error = ran.err.splitlines()
-    assert warning.startswith(f"hbsim: warning: line 6: {NEEDS}")
-    assert error.startswith("hbsim: error: 2 of 4 cells that were tried failed: stopping on digits, seed ")
-    assert MANY in error
+    (error,) = ran.err.splitlines()
+    assert error.startswith(
+        "hbsim: error: 2 of 4 cells that were tried failed: stopping on frail.py:Frail, seed "
+    )
+    assert BROKEN in error
     assert "hbsim sweep" not in ran.out
     assert not (folder / "out").exists()
     told = json.loads(inside(*RUN, "--dry-run", "--json").out)
     assert (told["tried"], len(told["problems"])) == (4, 2)
-    assert all(MANY in problem for problem in told["problems"])
+    assert all(BROKEN in problem for problem in told["problems"])
 
     ran = inside(*RUN)
     assert (ran.code, ran.out.splitlines()[0]) == (1, "Rows: 2 of 4 cells are done; 4 were run now")
-    assert f"2 of 4 cells failed: stopping on digits, seed 0: {MANY}" in ran.err
+    assert f"2 of 4 cells failed: stopping on frail.py:Frail, seed 0: {BROKEN}" in ran.err
     for words, failed, left in (((), 2, 0), (("--retry-failed",), 2, 2)):
         told = json.loads(inside(*RUN, "--dry-run", "--json", *words).out)
         assert (told["finished"], told["failed"], told["left"]) == (2, failed, left)

@@ -327,3 +327,11 @@ def test_choices_that_json_cannot_hold_are_refused(choice):
     with pytest.raises(ParameterError, match="cannot be written as JSON") as caught:
         Space({"a": Choice("b", choice)}).to_json()
     assert caught.value.field == "a"
+
+
+@pytest.mark.parametrize("given", [None, 3, "lr", [("lr", Real(0, 1))], Real, Real(0, 1), np.zeros(3)])
+def test_a_space_is_made_of_a_dict(given):
+    with pytest.raises(ParameterError, match=r"parameters=.*must be a dict"):
+        Space(given)
+    with pytest.raises(ParameterError, match="parameters="):
+        Space.from_json(given)

@@ -205,3 +205,61 @@ def test_a_state_from_before_failed_places_is_of_their_default() -> None:
 def test_what_is_no_state_is_refused(state: dict[str, Any]) -> None:
     with pytest.raises(ParameterError):
         make_scheduler("fifo", max_t=3).load_state_dict(state)
+
+
+def stand(type: str) -> dict[str, Any]:
+    """Return a state in which trials run, pause, have ended, have failed and wait for a retry."""
+    scheduler = make_scheduler(type, **GOOD[type], retries=1)
+    for number in range(60):
+        job = scheduler.ask()
+        if job is None:
+            break
+        if number % 9 == 4:
+            scheduler.tell(Failure(job.trial, 0, "lost"))
+        elif number % 7 < 5:
+            scheduler.tell(Report(job.trial, job.stop, None if number == 10 else (number * 37 % 11) / 11))
+    return round_trip(scheduler)
+
+
+@pytest.mark.parametrize("type", GOOD)
+def test_a_state_in_which_one_number_is_another_is_refused_or_works(type: str) -> None:
+    """Every number in a state, in turn: what is taken is asked, told and explained."""
+    state = stand(type)
+    make_real(type, GOOD[type] | {"retries": 1}).load_state_dict(state)
+    refused = 0
+    for path in numbers(state):
+        for change in (1, -1, 1000):
+            changed = json.loads(json.dumps(state))
+            box = changed
+            for part in path[:-1]:
+                box = box[part]
+            box[path[-1]] += change
+            scheduler = make_real(type, GOOD[type] | {"retries": 1})
+            before = scheduler.state_dict()
+            try:
+                scheduler.load_state_dict(changed)
+            except ParameterError:
+                refused += 1
+                assert scheduler.state_dict() == before
+                continue
+            for job in scheduler.running_jobs():
+                scheduler.tell(Report(job.trial, job.stop, 0.5))
+            for _ in range(20):
+                job = scheduler.ask()
+                if job is not None:
+                    scheduler.tell(Report(job.trial, job.stop, 0.25))
+            for trial in range(scheduler.started):
+                scheduler.explain(trial)
+            scheduler.dropped()
+    assert refused
+
+
+def numbers(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return where the numbers in a state are, its options and its generator aside."""
+    if isinstance(tree, dict):
+        keys = [key for key in tree if key not in ("options", "generator", "schema", "warned")]
+    elif isinstance(tree, list):
+        keys = list(range(len(tree)))
+    else:
+        return [path] if isinstance(tree, int | float) and not isinstance(tree, bool) else []
+    return [place for key in keys for place in numbers(tree[key], (*path, key))]

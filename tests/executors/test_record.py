@@ -7,6 +7,7 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -14,6 +15,7 @@ from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.executors.record import RecordProgress, record
 from hbsim.executors.record_part import part_path
 from hbsim.executors.reporter import Reporter
+from hbsim.surrogates import describe, load
 
 TIMES = ("seconds", "process_seconds")
 
@@ -303,3 +305,35 @@ def test_function_that_cannot_be_loaded(tmp_path, target, content, rule):
     with pytest.raises(ParameterError, match=rule):
         record(str(tmp_path / target), 1, tmp_path / "c.parquet")
     assert not part_path(tmp_path / "c.parquet").exists()
+
+
+TWO = """
+    for epoch in range(1, 4):
+        reporter(epoch=epoch, accuracy=args.lr * epoch, loss=args.lr / epoch)
+"""
+
+
+def test_a_recording_says_what_decides_and_options_are_stronger(train, tmp_path):
+    out = record(train(TWO), 4, tmp_path / "curves.parquet")  # accuracy decides in `hbsim run` too
+    table = load(out)
+    assert (table.metric, table.mode) == ("accuracy", "max")
+    other = load(out, metric="loss", mode="min", time="process_seconds")
+    assert (other.metric, other.mode) == ("loss", "min")
+    times = pl.read_parquet(out)["process_seconds"].to_numpy().reshape(4, 3)
+    assert (other.evaluate(np.arange(4), np.array([1.0, 2.0, 3.0]))[1] == times).all()
+    assert describe(table).parameters == ("lr", "depth", "kind")
+
+    said = record(train(TWO), 4, tmp_path / "said.parquet", metric="loss", mode="min")
+    assert (load(said).metric, load(said).mode) == ("loss", "min")
+
+
+def test_times_are_no_metrics_of_a_recording(train, tmp_path):
+    body = "    for epoch in range(1, 4):\n        reporter(epoch=epoch, loss=args.lr / epoch)\n"
+    out = record(train(body), 4, tmp_path / "one.parquet")
+    with pytest.raises(ParameterError) as caught:  # which way is better nobody said
+        load(out)
+    assert caught.value.field == "mode"
+    assert load(out, mode="min").metric == "loss"
+    several = record(train(), 4, tmp_path / "several.parquet")
+    with pytest.raises(ParameterError, match=r"one of its columns loss, seed_seen, trial_seen$"):
+        load(several)

@@ -13,6 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 from hbsim.cli.command import Command
+from hbsim.cli.main import app as everything
 from hbsim.cli.record import record
 from hbsim.executors.record_part import part_path
 
@@ -31,7 +32,22 @@ def test_says_where_the_file_is(app, train, tmp_path):
     result = CliRunner().invoke(app, [train(), "--trials", "2", "--out", str(out)])
     assert result.exit_code == 0
     assert result.stdout == f"{out}: 2 trials\n"
+    assert result.stderr == (
+        f"hbsim: note: {out} does not say what decides: to read it takes --metric and --mode\n"
+    )
     assert out.exists()
+
+
+def test_what_is_recorded_is_simulated_without_options(train, tmp_path):
+    out = str(tmp_path / "c.parquet")
+    words = ["record", train(), "--trials", "6", "--metric", "loss", "--mode", "min", "--out", out]
+    assert CliRunner().invoke(everything, words).stderr == ""
+    simulate = ["simulate", "--scheduler", "stopping", "--surrogate", out, "--max-t", "4", "--trials", "6"]
+    told = json.loads(CliRunner().invoke(everything, [*simulate, "--json"]).stdout)
+    assert (told["summary"]["metric"], told["summary"]["mode"]) == ("loss", "min")
+    other = ["--metric", "seed_seen", "--mode", "max", "--json"]
+    told = json.loads(CliRunner().invoke(everything, [*simulate, *other]).stdout)
+    assert (told["summary"]["metric"], told["summary"]["mode"]) == ("seed_seen", "max")
 
 
 def test_json_and_failures(app, train, tmp_path):

@@ -7,12 +7,14 @@ import resource
 import shutil
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 import hbsim
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
+from hbsim.live.keeper import Keeper
 
 TRAIN = f"{Path(__file__).parent / 'training.py'}:train_fn"
 LIMIT = 60.0  # seconds
@@ -317,3 +319,22 @@ def test_a_full_disk_is_one_error_and_the_study_goes_on_later():
 
 def test_constants_that_are_more_than_a_socket_takes():
     assert run("well" * 200_000, trials=1).why == "done"
+
+
+def test_nothing_is_removed_while_a_trial_waits_and_little_at_a_time(tmp_path):
+    for trial in range(7):
+        (tmp_path / f"{trial:06d}" / "checkpoint").mkdir(parents=True)
+    named = [list(range(6))]  # each once
+    dropped = lambda: named.pop() if named else []  # noqa: E731
+    scheduler = SimpleNamespace(dropped=dropped, status=lambda trial: "paused", started=7)
+    ledger = SimpleNamespace(stays={}, best=SimpleNamespace(trial=6), gone=6)
+    keeper = Keeper("best", tmp_path, scheduler, ledger)
+
+    def left():
+        return len(list(tmp_path.glob("*/checkpoint")))
+
+    counts = []
+    for kind in ("reach", "gone", "reach", "fail", "close"):
+        keeper.record({"e": kind})
+        counts.append(left())
+    assert counts == [7, 5, 5, 3, 1]

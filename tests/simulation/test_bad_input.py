@@ -12,7 +12,7 @@ import pytest
 
 import hbsim
 from hbsim.core import make_scheduler
-from hbsim.errors import ParameterError, SurrogateError
+from hbsim.errors import HbsimWarning, ParameterError, SurrogateError
 from hbsim.surrogates import Ideal
 
 from .surrogates import Formula, Grid
@@ -155,9 +155,15 @@ def test_rows_again() -> None:
 
 @pytest.mark.parametrize("searcher", [None, "random"])
 def test_a_study_by_time_that_runs_out_of_rows(searcher: str | None) -> None:
-    """How many trials fit is not known beforehand; the same error says it when it happens."""
-    with pytest.raises(ParameterError, match="replace=True"):
-        hbsim.simulate(make_scheduler("stopping", max_t=9), TABLE, max_time=1e4, searcher=searcher)
+    """It ends when all were tried, as with so many trials, and says so; one that is cut before does not."""
+    made = make_scheduler("stopping", max_t=9)
+    said = r"all 8 rows of Grid were tried, one for each trial, after .* s of max_time=10000: set replace"
+    with pytest.warns(HbsimWarning, match=said):
+        result = hbsim.simulate(made, TABLE, max_time=1e4, searcher=searcher)
+    given = hbsim.simulate(make_scheduler("stopping", max_t=9, num_trials=8), TABLE, max_time=1e4)
+    assert result.jobs.equals(given.jobs)
+    assert result.summary()["trials"] == 8
+    hbsim.simulate(make_scheduler("stopping", max_t=9), TABLE, workers=1, max_time=result.end_time / 2)
     result = hbsim.simulate(make_scheduler("stopping", max_t=9), TABLE, max_time=100, replace=True)
     assert result.summary()["trials"] > 8
 

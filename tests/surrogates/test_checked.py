@@ -1,12 +1,13 @@
 """A user's surrogate: faults of its own are one SurrogateError that names it."""
 
 import numpy as np
+import polars as pl
 import pytest
 
 from hbsim import Real
 from hbsim.core.space import Space
 from hbsim.errors import SurrogateError
-from hbsim.surrogates import Checked, Surrogate, Table
+from hbsim.surrogates import Checked, Surrogate, Table, load
 
 LEVELS = np.array([1.0, 3.0])
 POINTS = np.array([[0.1], [0.2], [0.3]])
@@ -138,3 +139,46 @@ def test_our_own_surrogates_pass_every_check(tmp_path):
     table = Table.load(path, mode="min", censored="fail")
     values, _ = Checked(table).evaluate(np.arange(2), np.array([1.0, 2.0]))
     assert values.tobytes() == table.evaluate(np.arange(2), np.array([1.0, 2.0]))[0].tobytes()
+
+
+class Hostile:
+    def __getattr__(self, name):
+        raise RuntimeError("no")
+
+
+TABLE = pl.DataFrame({"epoch": [1, 2], "loss": [0.5, 0.25]})
+TABLES = {"polars": TABLE, "polars lazy": TABLE.lazy(), "column": TABLE["loss"], "numpy": np.zeros((3, 2))}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_no_surrogate(name):
+    with pytest.raises(SurrogateError, match=r"is no surrogate: write it to a \.parquet or \.csv file"):
+        load(TABLES[name])
+
+
+def test_a_pandas_table_is_no_surrogate():
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(SurrogateError, match="pandas: DataFrame is no surrogate"):
+        load(pandas.DataFrame({"loss": [0.5]}))
+
+
+def test_an_object_that_answers_nothing_is_no_surrogate():
+    with pytest.raises(SurrogateError, match="RuntimeError: no"):
+        load(Hostile())
+
+
+@pytest.mark.parametrize("field", ["name", "metric", "mode", "max_resource", "resources", "rows", "space"])
+@pytest.mark.parametrize(
+    "value", [TABLE, np.zeros(3), 10**400, Hostile], ids=["table", "array", "huge", "class"]
+)
+def test_an_attribute_of_another_kind_is_one_line(field, value):
+    with pytest.raises(SurrogateError) as caught:
+        make(**{field: value})
+    assert len(str(caught.value).splitlines()) == 1
+    assert field in str(caught.value)
+
+
+def test_complex_values_are_no_numbers():
+    surrogate = make(evaluate=lambda self, c, levels: (np.ones((3, 2), dtype=complex), np.ones((3, 2))))
+    with pytest.raises(SurrogateError, match="values must be numbers"):
+        surrogate.evaluate(POINTS, LEVELS)

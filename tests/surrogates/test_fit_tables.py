@@ -9,7 +9,7 @@ import pytest
 
 from hbsim.core.space import Bool, Choice, Int, Real, Space
 from hbsim.errors import ParameterError, SurrogateError
-from hbsim.surrogates import fit, load
+from hbsim.surrogates import describe, fit, load
 from hbsim.surrogates.fit_data import collect
 from hbsim.surrogates.fit_space import derive_space, encode_columns, features, snap
 from hbsim.surrogates.fitted import split_name
@@ -234,3 +234,35 @@ def test_no_such_file_and_no_scikit_learn(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(SurrogateError, match=r'pip install "hbsim\[fit\]"'):
         load(f"fit:{broken(tmp_path / 'p.npz')}", metric="val", mode="min")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npz"])
+def test_a_table_is_described_by_the_parameters_of_its_fit(tmp_path, suffix):
+    path = tmp_path / f"pilot{suffix}"
+    rng, n = np.random.default_rng(1), 30
+    settings = {
+        "depth": rng.integers(1, 9, n),
+        "momentum": rng.uniform(0, 1, n),
+        "dropout": rng.uniform(0, 1, n),
+        "batch": 2.0 ** rng.integers(4, 9, n),
+        "fixed": np.full(n, 3),  # no parameter of a fit
+    }
+    frame = long_form(n, **settings)
+    if suffix == ".npz":
+        hp, x = ["lr", *settings], frame.gather_every(len(LEVELS)).select("lr", *settings).to_numpy()
+        curves = {name: frame[name].to_numpy().reshape(n, -1) for name in ("val", "seconds")}
+        np.savez(
+            path, hp=hp, X=x, val=curves["val"], t=curves["seconds"], levels=LEVELS, gpu=np.arange(n) % 2
+        )
+    else:
+        frame.write_csv(path) if suffix == ".csv" else frame.write_parquet(path)
+    names = ("lr", "depth", "momentum", "dropout", "batch")
+    assert fit(path, metric="val", mode="min").space.names == names
+    assert describe(load(path, metric="val", mode="min")).parameters == names
+    assert describe(load(path, metric="val", mode="min", wrap=["negate"])).parameters == names
+
+
+def test_a_table_without_parameters_has_none_to_describe(tmp_path):
+    np.savez(tmp_path / "bare.npz", val=np.random.default_rng(0).random((30, 3)))
+    table = load(tmp_path / "bare.npz", mode="min", seconds_per_unit=1.0)
+    assert describe(table).parameters is None

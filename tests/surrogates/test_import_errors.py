@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import zipfile
 from contextlib import closing
@@ -234,3 +235,54 @@ def test_nothing_is_written_over(tmp_path, name, expected):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["d.csv", "there.csv"]
     import_runs(ST).write(tmp_path / "there.csv", force=True)
     assert (tmp_path / "there.csv").read_text().startswith("trial,epoch,loss")
+
+
+METADATA = (
+    "{",
+    "1" * 5000,
+    "[" * 50_000,
+    '{"metric_names": 3}',
+    '{"metric_names": ["x"], "metric_mode": 1.5}',
+)
+
+
+@pytest.mark.parametrize("text", METADATA, ids=range(len(METADATA)))
+def test_what_syne_tune_never_writes_is_refused_or_not_looked_at(tmp_path, text):
+    shutil.copy(ST / "results.csv.zip", tmp_path)
+    (tmp_path / "metadata.json").write_text(text)
+    if text.startswith('{"'):
+        assert import_runs(tmp_path, **LOSS).metric == "loss"
+    else:
+        _is_one_line(tmp_path, LOSS, "metadata.json: is no JSON")
+
+
+def test_an_archive_that_is_damaged_within(tmp_path):
+    content = bytearray((ST / "results.csv.zip").read_bytes())
+    content[60:80] = bytes(20)
+    (tmp_path / "results.csv.zip").write_bytes(content)
+    _is_one_line(tmp_path, LOSS, "cannot be read as a zip file with a CSV")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"datetime_start":"2026', '"datetime_start":"x2026'),
+        ('"distribution":"{', '"distribution":"[3]"}{'),
+        ('\\"name\\": \\"FloatDistribution\\"', '\\"name\\": \\"CategoricalDistribution\\"'),
+    ],
+)
+def test_what_optuna_never_writes_is_one_line(tmp_path, old, new):
+    text = JOURNAL.read_text()
+    assert old in text
+    (tmp_path / "study").write_text(text.replace(old, new))
+    _is_one_line(tmp_path / "study", {"study": "digits"}, "")
+
+
+@pytest.mark.parametrize("field", ["metric", "resource", "time", "study"])
+def test_names_must_be_text(field):
+    _is_one_line(ST, {field: 3}, f"{field}=3: must be text")
+
+
+def test_paths_must_be_paths():
+    _is_one_line(3, {}, "source=3: must be a path")
+    _is_one_line(MLFLOW, {"params": 1.5}, "params=1.5: must be a path")

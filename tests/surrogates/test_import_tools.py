@@ -83,7 +83,8 @@ def test_the_file_loads_and_says_what_it_is(name, optuna, tmp_path):
     assert {"lr", layers, "act" if layers == "layers" else "model/act"} <= set(table.configurations.columns)
     assert (table.space is None) == (name in ("ray", "mlflow"))
     imported.write(tmp_path / "curves.csv")
-    plain = load(tmp_path / "curves.csv", metric=imported.metric, mode="min", censored="extrapolate")
+    plain = load(tmp_path / "curves.csv", censored="extrapolate")
+    assert (plain.metric, plain.mode, plain.space) == (table.metric, table.mode, table.space)
     rows = np.arange(imported.trials)
     for one, other in zip(
         table.evaluate(rows, np.array(table.resources)),

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from hbsim import Real
+from hbsim.bench.located import files_of
 from hbsim.core.space import Space
 from hbsim.errors import HbsimWarning, ParameterError, SurrogateError
 from hbsim.surrogates import Table
@@ -192,6 +193,25 @@ def test_a_file_that_describes_itself(tmp_path):
     assert table.space == space
     assert table.configurations.columns == ["config", "lr", "activation"]
     assert Table.load(path, metric="constant", mode="min", censored="fail").optimum(1.0) == 7.0
+
+
+def test_a_file_beside_a_table_says_what_is_in_it(tmp_path):
+    path = tmp_path / "plain.csv"
+    pl.DataFrame({**LINES, "clock": [5.0, 6.0, 5.0, 6.0, 5.0]}).write_csv(path)
+    with pytest.raises(ParameterError, match="metric"):
+        Table.load(path, censored="fail")
+    said = {"metric": "val_error", "mode": "min", "time": "clock", "hyperparameters": ["lr"]}
+    (tmp_path / "plain.csv.json").write_text(json.dumps(said))
+    table = Table.load(path, censored="final")
+    assert (table.metric, table.mode, table.hyperparameters) == ("val_error", "min", ("lr",))
+    np.testing.assert_array_equal(
+        table.evaluate(np.arange(3), np.array([1.0, 2.0]))[1], [[5, 6], [5, 6], [5, 5]]
+    )
+    other = Table.load(path, metric="test_error", mode="max", time="seconds", censored="fail")  # are stronger
+    assert (other.metric, other.mode) == ("test_error", "max")
+    assert other.evaluate(np.array([1]), np.array([1.0]))[1].tolist() == [[1.0]]
+    assert files_of({"surrogate": str(path)}) == (str(path), f"{path}.json")
+    assert files_of({"surrogate": f"fit:{path},seed=1"}) == (str(path), f"{path}.json")
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"space": {"parameters": 3}, "resource": 4}'])

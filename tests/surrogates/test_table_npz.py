@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hbsim.errors import ParameterError, SurrogateError
+from hbsim.errors import HbsimWarning, ParameterError, SurrogateError
 from hbsim.surrogates import Surrogate, Table
-from hbsim.surrogates.censoring import ends_of, settle_time, settle_values
+from hbsim.surrogates.censoring import ends_of, settle_time, settle_values, stop_time
 
 NAN = np.nan
 LOSS = np.array([[3.0, 2.0, 1.0], [3.5, 1e34, 2.5], [4.0, NAN, NAN], [5.0, 4.0, NAN]])
@@ -73,11 +73,35 @@ def test_extrapolate_carries_the_last_value_on_and_divergence_too(save):
     assert table.test_values(np.array([3]), 3.0).tolist() == [14.0]
 
 
+def test_final_carries_the_last_value_on_and_takes_no_more_time(save):
+    table = load(save(**WHOLE), censored="final")
+    values, seconds = whole(table)
+    np.testing.assert_array_equal(values[3], [5, 4, 4])
+    np.testing.assert_array_equal(values[2], [4, NAN, NAN])  # it had diverged, and ran on
+    np.testing.assert_array_equal(seconds, [*TIME[:3], [1, 3, 3]])
+    assert table.test_values(np.array([3]), 3.0).tolist() == [14.0]
+    assert table.censored_rows == 1
+
+
+def test_final_stops_a_stated_clock_and_one_that_lacks_the_last_time(save):
+    stated = load(save(val_loss=np.array([[1.0, 2, 3], [1, 2, NAN]])), seconds_per_unit=2.0, censored="final")
+    np.testing.assert_array_equal(whole(stated)[1], [[2, 4, 6], [2, 4, 4]])
+    lacks = save(val_loss=np.array([[1.0, 2, 3], [1, 2, NAN]]), t=np.array([[2.0, 4, 6], [3.0, NAN, NAN]]))
+    np.testing.assert_array_equal(whole(load(lacks, censored="final"))[1], [[2, 4, 6], [3, 6, 6]])
+
+
+def test_a_file_beside_it_says_what_is_in_it(save):
+    path = save(**WHOLE)
+    path.with_name("curves.npz.json").write_text('{"metric": "val_loss", "mode": "max", "time": "t"}')
+    table = Table.load(path, censored="final")
+    assert (table.metric, table.mode, table.hyperparameters) == ("val_loss", "max", ("lr", "width"))
+
+
 def test_early_ends_without_the_option_are_counted(save):
     with pytest.raises(SurrogateError) as error:
         load(save(**WHOLE))
     assert "1 of 4 rows" in str(error.value)
-    assert all(word in str(error.value) for word in ("'fail'", "'exclude'", "'extrapolate'"))
+    assert all(word in str(error.value) for word in ("'fail'", "'exclude'", "'extrapolate'", "'final'"))
 
 
 def test_a_whole_table_needs_no_option(save):
@@ -293,6 +317,11 @@ def test_ends_and_values_are_those_of_a_loop(values, data):
         kept = values[row, :end].tolist()
         np.testing.assert_array_equal(settle_values(values, ends, "fail")[row], kept + [NAN] * (t - end))
         np.testing.assert_array_equal(settle_values(values, ends, "extrapolate")[row], kept + tail)
+        np.testing.assert_array_equal(settle_values(values, ends, "final")[row], kept + tail)
+        clock = np.arange(1.0, t + 1)
+        stopped = stop_time(np.tile(clock, (n, 1)), ends, "final")[row]
+        np.testing.assert_array_equal(stopped, [*clock[:end], *[clock[end - 1] if end else 0.0] * (t - end)])
+        np.testing.assert_array_equal(stop_time(seconds, ends, "extrapolate"), seconds)
 
 
 @settings(max_examples=200, deadline=None)
@@ -314,3 +343,33 @@ def test_time_goes_on_at_the_rate_of_its_row(data):
         if 0 < count < t:
             rate = seconds[row, count - 1] / levels[count - 1]
             np.testing.assert_allclose(settled[row, count:], rate * levels[count:])
+
+
+STEADY = np.cumsum(np.full((2, 6), 10.0), axis=1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        ([10, 20, 30, 530, 540, 550], "row 1 jumps 50-fold in the step from level 3 to 4: 500 s, and 10 s "),
+        ([10, 20, 30, 2000, 4000, 6000], "row 1 jumps 197-fold in the step from level 3 to 4: 1,970 s"),
+        ([1.7e9 + 10 * k for k in range(6)], "row 1 jumps 170,000,000-fold in the step from level 0 to 1"),
+        ([10, 20, 1020, NAN, NAN, NAN], "row 1 jumps 100-fold in the step from level 2 to 3"),
+    ],
+)  # fmt: skip
+def test_a_clock_that_jumps_is_said(save, seconds, said):
+    path = save(val_loss=np.ones((2, 6)), t=np.array([STEADY[0], seconds]))
+    with pytest.warns(HbsimWarning) as caught:
+        load(path)
+    (warning,) = caught
+    assert str(warning.message).startswith(f"{path}: the clock of {said}")
+
+
+def test_a_clock_that_varies_is_not_said(save):
+    rng = np.random.default_rng(0)
+    noisy = np.cumsum(rng.uniform(1.0, 40.0, (200, 6)), axis=1)
+    integer = np.floor(np.cumsum(np.full((2, 6), 0.4), axis=1))  # of whole seconds: 0, 0, 1, 1, 2, 2
+    late = np.array([[100.0, 101, 102, 103, 104, 105]] * 2)  # a start-up in the first step
+    for seconds in (STEADY, noisy, integer, late - 60, np.zeros((2, 6))):
+        load(save(val_loss=np.ones(seconds.shape), t=seconds))
+    load(save(val_loss=np.ones((2, 6)), t=STEADY * [[1], [1e9]]), seconds_per_unit=1.0)

@@ -111,3 +111,17 @@ def late_start():
         ("none", 182.0, {"worker": 0}),
         ("close", 182.0, {"why": "done"}),
     ]
+
+
+def refused(save=5.0):
+    """Return the same where saving takes its seconds and keeps nothing: trial 1 trains from zero again."""
+    again = 39.0 + 2 * save + 1.0
+    begun = again + 2.0
+    return [
+        *two_pauses(save),
+        start(2, 1, at=again, stood=1, stop=2),
+        reach(2, begun + 41.5, 1, "pause", rows(begun, (21.0, 1.0, 0.2), (41.0, 2.0, 0.3))),
+        gone(2, begun + 42.5 + save, begun, start=2.0, wait=0.5, save=save),
+        ("none", begun + 42.5 + save, {"worker": 0}),
+        ("close", begun + 42.5 + save, {"why": "done"}),
+    ]

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from hbsim.validation import validate
+from hbsim.validation.check import check
 from hbsim.validation.costs import Figure, measure, straggler_std
 from hbsim.validation.reading import Decided, Report, Stay, read
 from tests.validation import made
@@ -23,6 +25,38 @@ def test_trials_that_train_from_zero_have_no_checkpoints(tmp_path):
     costs = measure([run.stays])
     assert costs.resume == Figure(0.0, 1)
     assert costs.options()["resume"] is False
+
+
+def test_what_a_refused_checkpoint_took_is_start_up_and_no_save(tmp_path):
+    run = read(made.write(tmp_path / "run", made.refused(save=5.0), "promotion", **made.ETA_TWO))
+    costs = measure([run.stays])
+    assert (costs.save, costs.load) == (Figure(0.0, 0), Figure(0.0, 0))
+    assert costs.startup == Figure(9.0, 3)  # the 4 of others, and 5 for nothing
+    found = check(run, costs, "own", [run.name])
+    assert found.error == pytest.approx(0)
+    assert found.simulated_parts == pytest.approx(found.real_parts)
+    assert found.real_parts["start-up"] == 27.0
+    notes = validate([tmp_path / "run"]).runs[0].notes
+    assert notes == ["3 jobs saved what no trial went on from: their seconds are start-up"]
+
+
+def test_jobs_that_do_not_pause_save_as_start_up(tmp_path):
+    records = [
+        made.start(0, 0),
+        made.reach(0, 12.0, 0, "continue", made.rows(2.0, (10.0, 1.0, 0.2))),
+        made.reach(0, 34.0, 1, "continue", made.rows(4.0, (30.0, 3.0, 0.2))),
+        made.reach(0, 96.0, 2, "complete", made.rows(6.0, (90.0, 9.0, 0.2))),
+        made.gone(0, 96.0, 2.0, start=2.0, save=4.0),
+        made.start(1, 1, at=96.0),
+        made.reach(1, 108.0, 0, "stop", made.rows(98.0, (10.0, 1.0, 0.1))),
+        made.gone(1, 108.0, 98.0, start=2.0),
+        ("none", 108.0, {"worker": 0}),
+        ("close", 108.0, {"why": "done"}),
+    ]
+    run = read(made.write(tmp_path / "run", records))
+    costs = measure([run.stays])
+    assert (costs.startup, costs.save) == (Figure(4.0, 2), Figure(0.0, 0))
+    assert check(run, costs, "own", [run.name]).error == pytest.approx(0)
 
 
 def test_several_runs_count_together(tmp_path):

@@ -3,6 +3,7 @@
 import pytest
 
 from hbsim.validation import validate
+from hbsim.validation.document import tables
 from tests.validation import made
 
 
@@ -34,6 +35,25 @@ def test_runs_on_as_many_workers_calibrate_each_other(tmp_path):
     assert sources == [["b"], ["a"], ["y"], ["x"]]
     assert validation.workers is None
     assert "workers" not in validation.cluster()
+
+
+def test_checkpoints_are_not_calibrated_by_runs_without_any(tmp_path):
+    stopping = [made.write(tmp_path / name, made.late_start(), num_trials=2) for name in ("s", "t")]
+    (one,) = _runs(tmp_path, "a")
+    alone = validate([one, *stopping]).runs[0].calibrated
+    assert (alone.kind, alone.parameters_from) == ("its first half", ["a"])
+    (other,) = _runs(tmp_path, "d")
+    found = validate([one, *stopping[:1], other]).runs[0].calibrated  # of its own half, as no other can tell
+    assert (found.kind, found.parameters_from) == ("other runs", ["d"])
+    assert found.costs.save.observations == 3
+
+
+def test_rows_of_seconds_say_whose_parameters_they_have(tmp_path):
+    runs = _runs(tmp_path, "a", "b")
+    (seconds,) = [t for t in tables(validate(runs)) if t.title == "Where the workers' seconds went"]
+    labels = ["real", "simulated, its own", "simulated, other half", "simulated, seconds of b"]
+    assert [row[1] for row in seconds.rows[:4]] == labels
+    assert [row[0] for row in seconds.rows[:5]] == ["a", "", "", "", "b"]
 
 
 def test_the_same_trials_lend_their_seconds(tmp_path):

@@ -144,7 +144,7 @@ class Builder:
         """Warn of studies that may need more rows than there are."""
         rows = known.surrogate.rows
         if rows is not None and "trials" not in merged.values and not merged.get("replace"):
-            text = f"{surrogate.name} has {rows:,} rows, one for each trial: studies that need more fail; "
+            text = f"{surrogate.name} has {rows:,} rows, one for each trial: studies that need more end; "
             text += "set trials, or replace = true, under this surrogate"
             self._notes.add(self._source.wrong(surrogate.place, text).rule)
 

@@ -8,22 +8,27 @@ import platform
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from hbsim.bench.sweep.parquet import read_table
 from hbsim.bench.sweep.study import FORMAT
 from hbsim.errors import OutputError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 __all__ = ["MANIFEST", "PLAN", "SPEC", "digest", "read_manifest", "read_plan", "versions", "written"]
 
 MANIFEST: Final = "sweep.json"
 SPEC: Final = "sweep.toml"
 PLAN: Final = "plan.parquet"
-NEEDED: Final = ("title", "plan", "target", "cells", "variants", "tasks", "clusters", "warnings")
+SEAL: Final = "sha256"  # of the manifest's other fields
 
 
 def written(content: Mapping[str, object], command: str) -> bytes:
     """Return the manifest's file: plain JSON, no clock."""
     manifest = {**content, "command": command, "versions": versions()}
+    manifest[SEAL] = _seal(manifest)
     return (json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
@@ -50,7 +55,7 @@ def read_manifest(folder: Path) -> Mapping[str, Any]:
     try:
         manifest = json.loads(path.read_text("utf-8"))
         found, by = manifest["format"], str(manifest["versions"]["hbsim"])
-        is_whole = all(name in manifest for name in NEEDED)
+        is_whole = manifest.pop(SEAL, None) == _seal(manifest)
     except (FileNotFoundError, NotADirectoryError):
         raise OutputError(str(folder), f"has no {MANIFEST}: it is no folder of hbsim sweep") from None
     except OSError as error:
@@ -65,13 +70,17 @@ def read_manifest(folder: Path) -> Mapping[str, Any]:
     return manifest  # type: ignore[no-any-return]
 
 
-def read_plan(folder: Path, manifest: Mapping[str, Any]) -> bytes:
-    """Return the content of the file with the sweep's cells.
+def _seal(manifest: Mapping[str, object]) -> str:
+    return digest(json.dumps(manifest, sort_keys=True).encode())
+
+
+def read_plan(folder: Path, manifest: Mapping[str, Any]) -> pl.DataFrame:
+    """Return the sweep's cells.
 
     Raises
     ------
     OutputError
-        It is not the one that belongs to the manifest.
+        The file is not the one that belongs to the manifest, or cannot be read.
     """
     path = folder / PLAN
     try:
@@ -83,4 +92,4 @@ def read_plan(folder: Path, manifest: Mapping[str, Any]) -> bytes:
     if digest(content) != manifest["plan"]:
         problem = f"does not belong to {MANIFEST}: the same hbsim sweep as before writes it again"
         raise OutputError(str(path), problem)
-    return content
+    return read_table(path)

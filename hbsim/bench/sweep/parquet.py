@@ -1,23 +1,16 @@
-"""Files that are on the disk when they are said to be, and Parquet: the same bytes for the same rows."""
+"""Files that are on the disk when they are said to be, and tables in them."""
 
 from __future__ import annotations
 
-import io
 import os
 from pathlib import Path
 
 import polars as pl
 
 from hbsim.errors import OutputError
+from hbsim.surrogates.parquet import Damaged, parquet, read_sealed
 
 __all__ = ["move", "parquet", "read_table", "write"]
-
-
-def parquet(frame: pl.DataFrame) -> bytes:
-    """Return a table as the content of a file."""
-    buffer = io.BytesIO()
-    frame.rechunk().write_parquet(buffer)  # or its bytes would tell of how it came together
-    return buffer.getvalue()
 
 
 def write(path: Path, content: bytes) -> None:
@@ -46,12 +39,12 @@ def read_table(path: Path) -> pl.DataFrame:
     OutputError
         It cannot be read, or was cut short.
     """
-    from polars.exceptions import PolarsError
-
     try:
-        return pl.read_parquet(path.read_bytes())
+        return read_sealed(path)
     except OSError as error:
         raise OutputError(str(path), f"cannot be read: {error.strerror or error}") from error
-    except PolarsError:
-        problem = "is no whole Parquet file, cut short perhaps: hbsim sweep --force runs all cells again"
+    except Damaged:
+        problem = (
+            "is not as hbsim sweep wrote it, cut short perhaps: hbsim sweep --force runs all cells again"
+        )
         raise OutputError(str(path), problem) from None

@@ -14,6 +14,7 @@ WHAT: Final = {
     "fail": "the run failed there, and its metric is NaN from then on",
     "extrapolate": "the last value is carried on",
     "exclude": "they are left out",
+    "final": "the run was to end there; the last value is carried on, and no more time passes",
 }
 
 

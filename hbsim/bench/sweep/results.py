@@ -99,7 +99,7 @@ def read_results(folder: Path) -> SweepResults:
 
 def _read(folder: Path) -> SweepResults:
     manifest = read_manifest(folder)
-    plan = pl.read_parquet(read_plan(folder, manifest))
+    plan = read_plan(folder, manifest)
     store = Store(folder)
     if not store.status:
         raise OutputError(str(folder), "has no result yet: hbsim sweep has not finished a cell there")

@@ -41,6 +41,10 @@ class Space:
     __slots__ = ("_activity", "_default", "_parameters")
 
     def __init__(self, parameters: Mapping[str, Parameter]) -> None:
+        if not isinstance(parameters, Mapping):
+            raise ParameterError(
+                "parameters", parameters, "must be a dict: a Real, Int, Choice or Bool by name"
+            )
         for name, parameter in parameters.items():
             if not isinstance(name, str) or not name:
                 raise ParameterError("parameters", name, "a parameter's name must be non-empty text")
@@ -258,7 +262,7 @@ class Space:
         ParameterError
             A field is missing, unknown or breaks its parameter's rules.
         """
-        entries = data.get("parameters")
+        entries = data.get("parameters") if isinstance(data, Mapping) else data
         if not isinstance(entries, list):
             raise ParameterError("parameters", entries, "must be a list with an object for each parameter")
         pairs = [parameter_from_json(entry) for entry in entries]

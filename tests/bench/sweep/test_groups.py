@@ -93,6 +93,7 @@ def test_files_with_the_same_curves_hang_together(tmp_path):
     [
         ("fail", 3, "the run failed there, and its metric is NaN from then on"),
         ("extrapolate", 3, "the last value is carried on"),
+        ("final", 3, "the run was to end there; the last value is carried on, and no more time passes"),
         ("exclude", 2, "they are left out"),
     ],
 )

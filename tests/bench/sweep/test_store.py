@@ -13,6 +13,7 @@ from hbsim.bench.sweep import Store, finish, open_folder, read_results, run_cell
 from hbsim.bench.sweep import results as results_module
 from hbsim.bench.sweep import run as run_module
 from hbsim.errors import HbsimError, HbsimWarning, OutputError
+from hbsim.surrogates.parquet import parquet
 from tests.bench.sweep.made import SMALL, left, read, run
 
 GROWN = SMALL.replace("seeds = 3", "seeds = 4")
@@ -218,7 +219,8 @@ def test_a_damaged_table_is_one_clear_line(table, damage, tmp_path):
 
 def test_a_table_with_other_columns_is_none_of_a_sweep(tmp_path):
     run(read(tmp_path, SHRUNK), tmp_path / "out")
-    pl.DataFrame({"key": ["a"], "time": [1]}).write_parquet(tmp_path / "out" / "incumbents.parquet")
+    table = parquet(pl.DataFrame({"key": ["a"], "time": [1]}))
+    (tmp_path / "out" / "incumbents.parquet").write_bytes(table)
     with pytest.raises(OutputError, match=r"incumbents\.parquet: has other columns"):
         read_results(tmp_path / "out")
 
