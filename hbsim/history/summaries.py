@@ -105,11 +105,22 @@ def _failed(scheduler: Scheduler) -> pl.DataFrame:
 def resources(rows: NDArray[np.void]) -> tuple[float, float]:
     """Return the resource trained in all jobs, and what of it was wasted.
 
-    Wasted is what was trained again (below where the trial stood), lost in failures, and overrun
-    after a milestone whose decision was to end. What is cut at the end of the study is not.
+    A trial needs what lies below its last milestone, or below where its training came to an end of its own,
+    or was cut at the end of the study; once. What it trained beside that is wasted: what was trained again,
+    lost in failures, and overrun after a milestone whose decision was to end.
+
+    Parameters
+    ----------
+    rows : structured array
+        Of all jobs, those of a trial in the order of time.
     """
-    start, reached = rows["start_resource"], rows["stop_resource"]
-    again = np.minimum(reached, rows["stood"]) - start
-    beyond = np.where(rows["verdict"] == CENSORED, 0.0, reached - np.maximum(rows["milestone"], start))
-    wasted = np.maximum(again, 0.0) + np.maximum(beyond, 0.0)
-    return math.fsum(reached - start), math.fsum(wasted)
+    trained = rows["stop_resource"] - rows["start_resource"]
+    of_trial = np.bincount(rows["trial"], weights=trained)
+    needed = np.zeros(len(of_trial))
+    np.maximum.at(needed, rows["trial"], rows["milestone"])
+    last = np.zeros(len(of_trial), dtype=np.int64)
+    last[rows["trial"]] = np.arange(len(rows))  # of a trial's rows the last one is what stays
+    cut = rows[last[of_trial > 0.0]]
+    cut = cut[cut["verdict"] == CENSORED]
+    needed[cut["trial"]] = np.maximum(needed[cut["trial"]], cut["stop_resource"])
+    return math.fsum(trained), math.fsum(np.maximum(of_trial - needed, 0.0))

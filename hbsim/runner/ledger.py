@@ -210,7 +210,7 @@ class Ledger:
         stay = self.stays[record["job"]]
         self._take(stay, record["rows"])
         at, code = record["at"], CODES[record["verdict"]]
-        stay.milestone = self._levels[at] if stay.stop < inf else stay.resource
+        stay.milestone = self._levels[at] if stay.stop < inf else self._came_to(stay)
         if code:
             stay.ended = code
         else:
@@ -224,7 +224,11 @@ class Ledger:
     def _return(self, record: Record) -> None:
         stay = self.stays[record["job"]]
         stay.ended = CODES["complete"]
-        self.returned[stay.trial] = stay.resource if stay.rows else self.reached.get(stay.trial, 0.0)
+        self.returned[stay.trial] = stay.milestone = self._came_to(stay)
+
+    def _came_to(self, stay: Stay) -> float:
+        """Return where a trial's training has come to an end of its own, maybe in an earlier job."""
+        return stay.resource if stay.rows else self.reached.get(stay.trial, 0.0)
 
     def _gone(self, record: Record) -> None:
         stay = self.stays.pop(record["job"])
