@@ -22,7 +22,7 @@ from hbsim.executors.server_client import Server
 from hbsim.executors.slots import Slot
 from hbsim.runner.workers import Ended, Message, Row, Said, Task
 
-__all__ = ["LocalWorkers", "UnfitTrial", "trial_folder"]
+__all__ = ["LOG", "LocalWorkers", "UnfitTrial", "trial_folder"]
 
 CHUNK: Final = 1 << 18
 LOG: Final = "log.txt"
