@@ -191,8 +191,8 @@ def _end(result: RunResult, folder: Path) -> None:
         raise typer.Exit(1)
     if summary["trials"] and summary["best"] is None:
         reports = len(result.reports)
-        shown = f"{summary['metric']} was none in all {reports:,} reports" if reports else "nothing was reported"
-        say("error", f"no trial has shown a number: {shown}")
+        shown = f"{summary['metric']} was none in all {reports:,} reports"
+        say("error", f"no trial has shown a number: {shown if reports else 'nothing was reported'}")
         raise typer.Exit(1)
 
 

@@ -241,7 +241,8 @@ class RunResult:
         Keys: trials, jobs, completed, stopped, paused, failed, running; returned (completed below R: their
         function returned); seconds (study seconds at the last end); busy_share and training_share (of worker
         seconds); trained_resource, and of it wasted_resource (trained again, lost in failures, or past the
-        last milestone of a trial that was paused or stopped); best (the incumbent's value), best_trial; late_reports (dropped); why it ended; scheduler, train, metric, mode, workers.
+        last milestone of a trial that was paused or stopped); best (the incumbent's value), best_trial;
+        late_reports (dropped); why it ended; scheduler, train, metric, mode, workers.
         """
         counts = self.scheduler.status_counts()
         rows = self._ledger.jobs.ended()

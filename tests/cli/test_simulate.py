@@ -343,8 +343,8 @@ def test_nothing_came_to_a_milestone(inside):
 
 
 def test_nobody_shows_a_number(inside, tmp_path):
-    lines = ["config,epoch,loss,seconds", "0,1,nan,1", "0,2,inf,2", "0,3,1,3", "1,1,inf,1", "1,2,0,2", "1,3,0,3"]
-    (tmp_path / "none.csv").write_text("\n".join(lines))
+    lines = "0,1,nan,1", "0,2,inf,2", "0,3,1,3", "1,1,inf,1", "1,2,0,2", "1,3,0,3"
+    (tmp_path / "none.csv").write_text("\n".join(["config,epoch,loss,seconds", *lines]))
     words = "simulate --scheduler stopping --max-t 3 --trials 2 --surrogate none.csv --metric loss --mode min"
     code, out, err = inside(*words.split())
     assert code == 1

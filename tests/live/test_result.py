@@ -95,9 +95,7 @@ def test_what_was_wasted_is_what_no_trial_needed(
 ) -> None:
     options: dict[str, Any] = {"max_t": 9, "num_trials": 9, "retries": retries}
     with TemporaryDirectory() as folder:
-        made = Counted(
-            Path(folder) / "exp", kind, resumes, **options, **({"n": 9} if kind == "sha" else {})
-        )
+        made = Counted(Path(folder) / "exp", kind, resumes, **options, **({"n": 9} if kind == "sha" else {}))
         for worker, action in actions:
             stay = made.ledger.workers.get(worker)
             if action == "interrupt":
