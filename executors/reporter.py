@@ -17,7 +17,7 @@ from hbsim.executors import checkpoint
 from hbsim.executors.checkpoint_claim import is_overtaken
 from hbsim.executors.trial_talk import Talk, TrialEnd, leave_process
 
-__all__ = ["Reporter", "TrialEnd"]
+__all__ = ["Reporter", "TrialEnd", "take_done"]
 
 _NEEDED = "every report must have it"
 Function = TypeVar("Function", bound=Callable[[], object])
@@ -107,10 +107,9 @@ class Reporter:
             raise ProtocolError(self.trial, "a report from elsewhere", here)
         if self._done:
             raise ProtocolError(self.trial, "a report after done=True", "none: that was the last")
-        if isinstance(report.get("done"), bool | np.bool_):
-            self._done = bool(report.pop("done"))
-            if self._done and self._reward not in report:
-                return
+        self._done = take_done(report)
+        if self._done and self._reward not in report:
+            return
         resource = self._resource(report)
         self._talk.report(resource, self._metrics(report))
 
@@ -211,6 +210,11 @@ class Reporter:
     def _no_reward(self, report: Mapping[str, object]) -> NoReturn:
         name = self._reward
         self._talk.fatal("reward_attr", name, f"{_NEEDED}, as a number; got {_shown(report, name)}")
+
+
+def take_done(report: dict[str, object]) -> bool:
+    """Take ``done`` out of a report, and return whether it is the last; a number is a metric of that name."""
+    return isinstance(report.get("done"), bool | np.bool_) and bool(report.pop("done"))
 
 
 def _number(value: object) -> float | None:

@@ -114,13 +114,14 @@ def resources(rows: NDArray[np.void]) -> tuple[float, float]:
     rows : structured array
         Of all jobs, those of a trial in the order of time.
     """
+    trial = rows["trial"].astype(np.int64)  # as indices: much quicker than what is packed
     trained = rows["stop_resource"] - rows["start_resource"]
-    of_trial = np.bincount(rows["trial"], weights=trained)
+    of_trial = np.bincount(trial, weights=trained)
     needed = np.zeros(len(of_trial))
-    np.maximum.at(needed, rows["trial"], rows["milestone"])
-    last = np.zeros(len(of_trial), dtype=np.int64)
-    last[rows["trial"]] = np.arange(len(rows))  # of a trial's rows the last one is what stays
-    cut = rows[last[of_trial > 0.0]]
-    cut = cut[cut["verdict"] == CENSORED]
-    needed[cut["trial"]] = np.maximum(needed[cut["trial"]], cut["stop_resource"])
+    np.maximum.at(needed, trial, rows["milestone"])
+    last = np.full(len(of_trial), -1)
+    last[trial] = np.arange(len(rows))  # of a trial's rows the last one is what stays
+    cut = last[last >= 0]
+    cut = cut[rows["verdict"][cut] == CENSORED]
+    needed[trial[cut]] = np.maximum(needed[trial[cut]], rows["stop_resource"][cut])
     return math.fsum(trained), math.fsum(np.maximum(of_trial - needed, 0.0))
