@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from hbsim.errors import HbsimError, OutputError
 from hbsim.executors import checkpoint_kinds as kinds
@@ -113,6 +113,27 @@ class Origin:
         return key != (self.job, self.started) and meta["reports"] == self.earlier[key]
 
 
+class Loaded(NamedTuple):
+    """A checkpoint that a job goes on from.
+
+    Attributes
+    ----------
+    value : object
+        What was saved, None if nothing was. Tensors are on the CPU.
+    number : int or None
+        The checkpoint's.
+    resource : float or None
+        What the trial had reported last.
+    is_last : bool
+        Whether `Origin.is_last` holds for it.
+    """
+
+    value: Any
+    number: int | None
+    resource: float | None
+    is_last: bool
+
+
 def save(
     folder: os.PathLike[str] | str,
     obj: object,
@@ -184,15 +205,15 @@ def load(folder: os.PathLike[str] | str) -> Any:
     OutputError
         It cannot be read.
     """
-    return load_own(folder, None)[0]
+    return load_own(folder, None).value
 
 
 def load_own(
     folder: os.PathLike[str] | str,
     origin: Origin | None,
     say: Callable[[str], None] | None = None,
-) -> tuple[Any, int | None]:
-    """Return what was saved last, and a job may go on from; None if there is nothing.
+) -> Loaded:
+    """Return what was saved last, and a job may go on from.
 
     Parameters
     ----------
@@ -202,13 +223,6 @@ def load_own(
         The job. For None any checkpoint will do.
     say : callable, optional
         Told of each newer checkpoint that is not used, and why.
-
-    Returns
-    -------
-    value : object
-        What was saved. Tensors are on the CPU.
-    last : int or None
-        The checkpoint's number, if `Origin.is_last` holds for it.
 
     Raises
     ------
@@ -222,8 +236,8 @@ def load_own(
             meta = _meta(path)
             objection = None if origin is None else origin.objection(meta)
             if objection is None:
-                value = kinds.read(path, meta["kind"])
-                return value, number if origin is not None and origin.is_last(meta) else None
+                is_last = origin is not None and origin.is_last(meta)
+                return Loaded(kinds.read(path, meta["kind"]), number, meta["resource"], is_last)
         except FileNotFoundError:
             objection = "it is damaged: a file is missing"
         except OSError as error:
@@ -233,7 +247,7 @@ def load_own(
             objection = f"it is damaged: {error}"
         if say is not None:
             say(f"checkpoint {number} is not used: {objection}")
-    return None, None
+    return Loaded(None, None, None, False)
 
 
 def describe(folder: os.PathLike[str] | str) -> Meta | None:

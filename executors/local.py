@@ -26,7 +26,7 @@ from hbsim.executors.slots import Slot
 from hbsim.executors.target import Description
 from hbsim.runner.workers import Ended, Message, Said, Task
 
-__all__ = ["LocalWorkers", "UnfitTrial", "trial_folder"]
+__all__ = ["LOG", "LocalWorkers", "UnfitTrial", "trial_folder"]
 
 CHUNK: Final = 1 << 18
 LOG: Final = "log.txt"
@@ -70,7 +70,7 @@ class LocalWorkers:
     trials : Path
         The folder of the trials' folders.
     setup : mapping
-        What every trial's reporter has to know: time_attr, reward_attr, constants.
+        What every trial's reporter has to know: time_attr, reward_attr, constants, counts.
     start : "fork" or "spawn"
         Whether trials are forked from the warm server, or load everything themselves.
     grace : float

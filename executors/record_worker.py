@@ -22,6 +22,7 @@ import numpy as np
 from hbsim.core.space import arguments
 from hbsim.errors import ParameterError
 from hbsim.executors.record_load import Train, load_train
+from hbsim.executors.reporter import take_done
 from hbsim.executors.seeding import seed_everything
 from hbsim.executors.trial_talk import TrialEnd
 
@@ -84,6 +85,8 @@ class _Reporter:
         self._process_start = time.process_time()
 
     def __call__(self, **report: object) -> None:
+        if take_done(report) and self._setup.time_attr not in report:
+            return
         row = self._row(report)  # first: reading a value off a GPU waits for the GPU
         row["seconds"] = round(time.perf_counter() - self._start, 6)
         row["process_seconds"] = round(time.process_time() - self._process_start, 6)

@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+import numpy as np
+
 from hbsim.errors import ParameterError, ProtocolError
 from hbsim.executors import checkpoint
 from hbsim.executors.checkpoint_claim import is_overtaken
 from hbsim.executors.trial_talk import Talk, TrialEnd, leave_process
 
-__all__ = ["Reporter", "TrialEnd"]
+__all__ = ["Reporter", "TrialEnd", "take_done"]
 
 _NEEDED = "every report must have it"
 Function = TypeVar("Function", bound=Callable[[], object])
@@ -35,7 +37,8 @@ class Reporter:
         The fields of a `hbsim.runner.workers.Task`.
     setup : mapping
         ``time_attr`` and ``reward_attr``, the names of the resource and of the metric that decides;
-        ``folder``, the trial's; ``fenced``, if the job has claimed it, and a later job may do so.
+        ``counts``, if the resource of a report without `time_attr` is the count of reports; ``folder``, the
+        trial's; ``fenced``, if the job has claimed it, and a later job may do so.
     parameters : sequence of str
         The names of the search space: reported again, they are no metrics.
 
@@ -53,6 +56,9 @@ class Reporter:
         self._talk = talk
         self._time: str = setup["time_attr"]
         self._reward: str = setup["reward_attr"]
+        self._counts = bool(setup.get("counts"))
+        self._counted = 0.0  # by earlier jobs, as far as the checkpoint goes that was loaded
+        self._done = False
         self._hidden = (frozenset(parameters) | {self._time}) - {self._reward}
         self._folder = Path(setup["folder"]).absolute()  # the function may change the working directory
         self._allowed = self._may_save if setup.get("fenced") else None
@@ -84,13 +90,15 @@ class Reporter:
         **report
             The resource must be a finite number, not below the one reported last. The metric that decides
             must be there; NaN, infinity or None mean that it is unknown. What is no number is left out.
+            ``done=True`` says that this is the trial's last report; without the metric that decides it is
+            none, and only says that the last one was made.
 
         Raises
         ------
         ValueError
             The resource went back.
         ProtocolError
-            It was called in another process or thread than the function.
+            It was called in another process or thread than the function, or after ``done=True``.
         TrialEnd
             The trial was paused or stopped, or the report is of no use to the study. Let it pass.
         """
@@ -98,6 +106,11 @@ class Reporter:
         if (os.getpid(), threading.get_ident()) != self._home:
             here = "reports from the process and the thread in which the function was called"
             raise ProtocolError(self.trial, "a report from elsewhere", here)
+        if self._done:
+            raise ProtocolError(self.trial, "a report after done=True", "none: that was the last")
+        self._done = take_done(report)
+        if self._done and self._reward not in report:
+            return
         resource = self._resource(report)
         if self._unsure is not None:
             self._make_sure(resource)
@@ -136,10 +149,13 @@ class Reporter:
         OutputError
             The checkpoint cannot be read.
         """
+        folder = self._folder / checkpoint.NAME
         with self._talk.measure("load"):
-            folder = self._folder / checkpoint.NAME
-            value, self._unsure = checkpoint.load_own(folder, self._origin, _say)
-            return value
+            loaded = checkpoint.load_own(folder, self._origin, _say)
+        self._unsure = loaded.number if loaded.is_last else None
+        if self._counts and loaded.resource is not None:
+            self._counted = loaded.resource
+        return loaded.value
 
     def on_pause(self, function: Function) -> Function:
         """Have `function` called just before the trial is paused or the study is interrupted.
@@ -203,11 +219,14 @@ class Reporter:
 
     def _resource(self, report: Mapping[str, object]) -> float:
         name = self._time
+        if self._counts and name not in report:
+            return max(self._talk.last, self._counted) + 1.0
         resource = _number(report.get(name))
         if resource is None or not math.isfinite(resource):
             self._talk.fatal("time_attr", name, f"{_NEEDED}, as a finite number; got {_shown(report, name)}")
         if resource < self._talk.last:
-            raise ValueError(f"{name}={resource:g} was reported after {name}={self._talk.last:g}")
+            text = f"{name}={resource:g} was reported after {name}={self._talk.last:g}: it must not go back"
+            raise ValueError(text)
         return resource
 
     def _metrics(self, report: Mapping[str, object]) -> dict[str, float | None]:
@@ -232,6 +251,11 @@ class Reporter:
 
 def _say(text: str) -> None:
     print(f"hbsim: {text}", file=sys.stderr)
+
+
+def take_done(report: dict[str, object]) -> bool:
+    """Take ``done`` out of a report, and return whether it is the last; a number is a metric of that name."""
+    return isinstance(report.get("done"), bool | np.bool_) and bool(report.pop("done"))
 
 
 def _number(value: object) -> float | None:

@@ -28,6 +28,7 @@ from hbsim.executors.trial_talk import Talk, TrialEnd, leave_process, write_out
 
 __all__ = ["run"]
 
+_HERE = Path(__file__).parent
 _NO_MEMORY = ("out of memory", "can't allocate memory")  # how PyTorch says it in a plain RuntimeError
 
 
@@ -200,11 +201,13 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """One line: the error, and the line of the innermost frame."""
+    """One line: the error, and the innermost line that is not the reporter's."""
     text = _text(error)
     reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
     with suppress(Exception):
-        frame = traceback.extract_tb(error.__traceback__)[-1]
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame for frame in frames if Path(frame.filename).parent != _HERE]
+        frame = (own or frames)[-1]
         reason += f" ({Path(frame.filename).name}:{frame.lineno})"
     return reason
 

@@ -91,8 +91,8 @@ class Ideal:
         """Return the best quality: 1 or 0, or the best one of the rows; the same at every level."""
         if self._qualities is None:
             return 1.0 if self.mode == "max" else 0.0
-        pick = np.nanmax if self.mode == "max" else np.nanmin
-        return float(pick(self._qualities))
+        numbers = self._qualities[np.isfinite(self._qualities)]
+        return float(numbers.max() if self.mode == "max" else numbers.min())
 
     def test_values(self, configurations: Floats | Ints, level: float) -> Floats | None:
         """Return None: there is no held-out metric."""

@@ -189,6 +189,11 @@ def _end(result: RunResult, folder: Path) -> None:
         reason = result.failures()["reason"][0]
         say("error", f"all {summary['trials']} trials failed; the first: {reason}")
         raise typer.Exit(1)
+    if summary["trials"] and summary["best"] is None:
+        reports = len(result.reports)
+        shown = f"{summary['metric']} was none in all {reports:,} reports"
+        say("error", f"no trial has shown a number: {shown if reports else 'nothing was reported'}")
+        raise typer.Exit(1)
 
 
 # What parameters of `hbsim.run` are called here.

@@ -105,6 +105,11 @@ def simulate(
             f"interrupted after {result.end_time:.4g} simulated seconds: what came until then is {kept}",
         )
         raise typer.Exit(1)
+    milestones = len(result.decisions)
+    if milestones and result.incumbent().is_empty():
+        metric = result.curves.surrogate.metric
+        say("error", f"no trial has shown a number: {metric} was none at all {milestones:,} milestones")
+        raise typer.Exit(1)
 
 
 def check_trials(asked: list[int], count: int | None) -> None:

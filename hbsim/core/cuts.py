@@ -1,8 +1,8 @@
 """Where a rung of the stopping type cuts: two heaps, O(log n) a value.
 
-Values are signed so that larger is better; what is no number is -inf. A cut keeps the values of a
-rung in two heaps, the `best` and the `rest`, whose sizes depend on n only and never shrink, so that
-the values on both sides of the cut are always on top.
+Values are signed so that larger is better; what is no number is -inf, and never goes on. A cut keeps the
+values of a rung in two heaps, the `best` and the `rest`, whose sizes depend on n only and never shrink, so
+that the values on both sides of the cut are always on top.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class QuantileCut(Cut):
             self._next = next_cutoff if next_cutoff < inf else self._quantile(part)
         else:
             self._next = low if low > -inf else None
-        return value >= cutoff if cutoff is not None else value > -inf or not n
+        return value >= cutoff if cutoff is not None else value > -inf
 
     def _quantile(self, rest: int) -> float | None:
         """Interpolate between the two values at the cut, rest/p of the way."""
@@ -91,7 +91,7 @@ class InclusiveQuantileCut(QuantileCut):
         whole, rest = divmod(self.n * (self.p - self.q), self.p)
         self._add(value, self.n - whole)
         cutoff = self.cutoff = self._quantile(rest) if self.n > 1 else None
-        return value >= cutoff if cutoff is not None else value > -inf or self.n == 1
+        return value >= cutoff if cutoff is not None else value > -inf
 
 
 class RankCut(Cut):
@@ -107,7 +107,7 @@ class RankCut(Cut):
         self._add(value, size)
         least = self.best[0]
         self.cutoff = least if least > -inf and self.n > 1 else None
-        return self.n == 1 or (value >= least and value > -inf)
+        return value >= least and value > -inf
 
 
 class TopCut(RankCut):

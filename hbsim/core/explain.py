@@ -25,11 +25,14 @@ def explain(scheduler: Scheduler, trial: int) -> Explanation:
     level = scheduler.last_level(trial)
     shown = "no number" if value is None else f"{value:g}"
     held = ", with no cutoff yet" if cutoff is None else f", against a cutoff of {cutoff:g}"
+    rule = ""
     if verdict is Verdict.COMPLETE:
         held = ""
+    elif value is None:
+        held, rule = "", " What is no number never goes on."
     text = (
         f"Trial {trial} (bracket {bracket}) came to level {level} with {shown}, "
-        f"rank {rank} of {n} there{held}: {verdict.value}."
+        f"rank {rank} of {n} there{held}: {verdict.value}.{rule}"
     )
     return Explanation(trial, bracket, level, n, rank, cutoff, verdict, _join(text, since))
 

@@ -26,26 +26,24 @@ HALF: Final = Fraction(2)  # the (1 - 1/2) quantile
 class Curve:
     """What a trial that is under way has reported at its milestones.
 
-    Averages are the floats nearest to the exact ones, so that equal values have themselves as average. An
-    average that a non-number is part of is -inf: worse than any number.
+    Averages are the floats nearest to the exact ones, so that equal values have themselves as average. A
+    non-number, worse than any number, ends a curve; the average that it is part of is -inf.
     """
 
     __slots__ = ("averages", "best", "total")
 
     def __init__(self) -> None:
         self.best = -inf
-        self.total: int | None = 0  # in 2**-1074; None after a non-number
+        self.total = 0  # in 2**-1074
         self.averages: list[float] = []  # up to each milestone
 
     def add(self, value: float) -> None:
         """Take in the value at the next milestone."""
-        if value > self.best:
-            self.best = value
         if value == -inf:
-            self.total = None
-        if self.total is None:
             self.averages.append(-inf)
             return
+        if value > self.best:
+            self.best = value
         numerator, denominator = value.as_integer_ratio()
         self.total += numerator << (UNIT + 1 - denominator.bit_length())
         self.averages.append(self.total / ((len(self.averages) + 1) << UNIT))
@@ -71,9 +69,9 @@ class Median(Scheduler):
     others that were recorded there before. While it is smaller than `min_samples` no trial is stopped.
     The median of an even number lies halfway between the two in the middle.
 
-    What is no number is worse than any number, and so is an average that it is part of; a median in
-    which such an average has weight is no cutoff, and every trial with a number goes on. A trial that has
-    had no number yet is stopped.
+    A trial whose value is no number is stopped, whatever its best and `min_samples` are. The average that
+    such a value is part of is worse than any number; a median in which it has weight is no cutoff, and every
+    trial with a number goes on.
 
     Cost: O(log n) a milestone, by two heaps; a completed trial costs that at each of its milestones.
     """
@@ -112,21 +110,19 @@ class Median(Scheduler):
         curve.add(value)
         self.cutoff = None
         self._cutoff[trial] = nan
-        code = COMPLETE if at == self._top else self._judge(trial, rung, curve)
+        code = COMPLETE if at == self._top else self._judge(trial, value, rung, curve)
         self._code[trial] = code
         if code:
             self._end(trial, code)
         return code
 
-    def _judge(self, trial: int, rung: Rung, curve: Curve) -> int:
+    def _judge(self, trial: int, value: float, rung: Rung, curve: Curve) -> int:
         """Hold a trial against the others at a milestone below R."""
         others = rung.averages
-        code = CONTINUE
-        if others.n >= self._least:
-            cutoff, best = others.value, curve.best
-            if cutoff is not None:
-                self.cutoff = self._cutoff[trial] = cutoff * self._sign + 0.0  # no -0.0
-            if best == -inf or (cutoff is not None and best < cutoff):
+        code = CONTINUE if value > -inf else STOP
+        if others.n >= self._least and (cutoff := others.value) is not None:
+            self.cutoff = self._cutoff[trial] = cutoff * self._sign + 0.0  # no -0.0
+            if curve.best < cutoff:
                 code = STOP
         if self._of_recorded:
             others.add(curve.averages[-1])
@@ -165,7 +161,7 @@ class Median(Scheduler):
             return since
         values = [rung.values[rung.trials.index(trial)] for rung in self._rungs[:at]]
         best = max(values)
-        if best == values[-1]:
+        if values[-1] in (best, -inf):
             return since
         return f"What counted is its best value so far, {best * self._sign + 0.0:g}. {since}".rstrip()
 

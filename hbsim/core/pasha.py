@@ -6,6 +6,8 @@ Resource Allocation", ICLR 2023 (arXiv 2207.06940), algorithm 1 and section 4.
 
 from __future__ import annotations
 
+from math import inf
+
 from hbsim.core.levels import Levels
 from hbsim.core.options import Options
 from hbsim.core.packing import integer, number
@@ -98,6 +100,8 @@ class Pasha(Promotion):
         if self._status[trial] != PAUSED or at < self._cap:
             return super()._since(trial)
         rung = self._rungs[0][at]
+        if rung.values[self._position[trial]] == -inf:
+            return ""
         return (
             f"Now it is rank {rung.rank(self._position[trial])} of {len(rung.values)}, and no trial goes "
             f"beyond {self.levels[at]} while those there rank as they did at {self.levels[at - 1]}."

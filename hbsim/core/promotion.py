@@ -183,6 +183,8 @@ class Promotion(PausingScheduler):
             return "It was promoted later."
         rungs, at = self._rungs[self._bracket[trial]], self._at[trial] - 1
         rung = rungs[at]
+        if rung.values[self._position[trial]] == -inf:
+            return ""
         rank, n, places = rung.rank(self._position[trial]), len(rung.values), rung.places()
         if not places:
             return f"Now it is rank {rank} of {n}, too few for any to go on."

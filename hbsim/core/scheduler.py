@@ -261,7 +261,8 @@ class Scheduler(Trials):
         if not self._warned:
             self._warned = True
             text = (
-                f"trial {trial} reported at {resource}, past several milestones; it counts at each in order"
+                f"trial {trial} reported at {resource}, past several milestones; it counts at each in order, "
+                "as far as the trial goes on"
             )
             warnings.warn(HbsimWarning(text), stacklevel=4)
 

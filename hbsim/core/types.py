@@ -69,7 +69,7 @@ class Report:
     resource : float
         Finite, and not below the job's previous report.
     value : float or None
-        The metric that decides. NaN, infinities and None are worse than any number.
+        The metric that decides. NaN, infinities and None are worse than any number, and never go on.
     """
 
     trial: int

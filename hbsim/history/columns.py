@@ -20,10 +20,11 @@ NAMES: Final = ("continue", "pause", "stop", "complete", "retry", "failed", "cen
 
 
 def numbers(column: NDArray[np.float64] | Sequence[float]) -> pl.Series:
-    """Return floats, null where they are NaN; infinities stay."""
+    """Return floats, null where they are no numbers: NaN or infinite."""
     import polars as pl
 
-    return pl.Series(np.array(column, dtype=np.float64), nan_to_null=True)
+    values = np.array(column, dtype=np.float64)
+    return pl.Series(np.where(np.isfinite(values), values, np.nan), nan_to_null=True)
 
 
 def verdicts(column: NDArray[np.uint8]) -> pl.Series:

@@ -48,7 +48,7 @@ class Training:
     target : mapping
         Where the training function is, of `hbsim.executors.target.make_target`.
     setup : mapping
-        time_attr, reward_attr, constants.
+        time_attr, reward_attr, constants, counts.
     trials : Path
         The folder of the trials' folders.
     start : "fork" or "spawn", or None

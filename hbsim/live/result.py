@@ -116,8 +116,9 @@ class RunResult:
     def trials(self) -> pl.DataFrame:
         """A row a trial.
 
-        Columns as `hbsim.Result.trials`: trial, bracket, status, resource (the last milestone counted), best
-        and final (of all reports), trained_seconds; then reached, the last resource reported.
+        Columns as `hbsim.Result.trials`: trial, bracket, status, resource (the last milestone counted; of a
+        trial whose function returned below R, what it had come to), best and final (of all reports),
+        trained_seconds; then reached, the highest resource reported.
         """
         frame = summaries.trials(self.scheduler, self._ledger.jobs, self.decisions)
         columns = dict(zip(("final", "best", "reached"), self._ledger.reported(), strict=True))
@@ -126,6 +127,12 @@ class RunResult:
             numbers([found.get(trial, math.nan) for trial in trials]).alias(name)
             for name, found in columns.items()
         )
+        rows = self._ledger.jobs.ended()
+        ends = pl.DataFrame({"trial": rows["trial"].astype(np.int64), "end": rows["milestone"]})
+        ends = ends.group_by("trial", maintain_order=True).last()
+        end = pl.when(status="completed").then("end")
+        frame = frame.join(ends, on="trial", how="left", maintain_order="left")
+        frame = frame.with_columns(resource=pl.coalesce(end, "resource")).drop("end")
         names = ("trial", "bracket", "status", "resource", "best", "final", "trained_seconds", "reached")
         return frame.select(names)
 
@@ -211,8 +218,9 @@ class RunResult:
 
         Keys: trials, jobs, completed, stopped, paused, failed, running; returned (completed below R: their
         function returned); seconds (study seconds at the last end); busy_share and training_share (of worker
-        seconds); trained_resource and wasted_resource (trained again, or lost); best (the incumbent's value),
-        best_trial; late_reports (dropped); why it ended; scheduler, train, metric, mode, workers.
+        seconds); trained_resource, and of it wasted_resource (trained again, lost in failures, or past the
+        last milestone of a trial that was paused or stopped); best (the incumbent's value), best_trial;
+        late_reports (dropped); why it ended; scheduler, train, metric, mode, workers.
         """
         counts = self.scheduler.status_counts()
         rows = self._ledger.jobs.ended()

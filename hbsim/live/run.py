@@ -86,7 +86,8 @@ def run(
     search_options : mapping, optional
         Options of a searcher by name: see `hbsim.searchers.make_searcher`.
     time_attr, reward_attr : str
-        The reported names of the resource, and of the metric that decides.
+        The reported names of the resource, and of the metric that decides. With fifo the resource of a
+        report without `time_attr` is one more than that of the report before.
     args : mapping, optional
         Constants of the training function, in place of those of its decorator; plain JSON types.
     time_out : float, optional
@@ -152,7 +153,8 @@ def run(
     seed = check_seed(seed)
     check_searcher(searcher, search_options, resumes=True)
     target = make_target(train, by_value=dask is None)
-    setup = {"time_attr": time_attr, "reward_attr": reward_attr, "constants": given}
+    counts = scheduler.type == "fifo"  # it decides nothing: the resource may be the count of reports
+    setup = {"time_attr": time_attr, "reward_attr": reward_attr, "constants": given, "counts": counts}
     training = Training(target, setup, place.trials, start, grace)
     check_share(dask, workers, resource)
     with ExitStack() as stack:

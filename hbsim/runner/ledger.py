@@ -99,9 +99,9 @@ class Ledger:
         The highest resource that each trial has reported in jobs that are over.
     earlier : dict of int to list of (int, float, int)
         The jobs of each trial that are over: number, start, and the number of their reports.
-    values, bests, lasts : dict of int to float
+    values, bests, highest : dict of int to float
         The last value that each trial has reported in jobs that are over, the best that is a finite number,
-        and the resource of the last report.
+        and the highest resource.
     improvements : Improvements
         The incumbents, by the time of reports.
     reports, late, lost_rows : int
@@ -133,7 +133,7 @@ class Ledger:
         self.values: dict[int, float] = {}
         self.earlier: dict[int, list[tuple[int, float, int]]] = {}
         self.bests: dict[int, float] = {}
-        self.lasts: dict[int, float] = {}
+        self.highest: dict[int, float] = {}
         self.reports = 0
         self.machines: dict[int, Mapping[str, Any]] = {}
         self.late = 0
@@ -264,7 +264,7 @@ class Ledger:
         stay = self.stays[record["job"]]
         self._take(stay, record["rows"])
         at, code = record["at"], CODES[record["verdict"]]
-        stay.milestone = self._levels[at] if stay.stop < inf else stay.resource
+        stay.milestone = self._levels[at] if stay.stop < inf else self._came_to(stay)
         if code:
             stay.ended = code
         else:
@@ -278,7 +278,11 @@ class Ledger:
     def _return(self, record: Record) -> None:
         stay = self.stays[record["job"]]
         stay.ended = CODES["complete"]
-        self.returned[stay.trial] = stay.resource if stay.rows else self.reached.get(stay.trial, 0.0)
+        self.returned[stay.trial] = stay.milestone = self._came_to(stay)
+
+    def _came_to(self, stay: Stay) -> float:
+        """Return where a trial's training has come to an end of its own, maybe in an earlier job."""
+        return stay.resource if stay.rows else self.reached.get(stay.trial, 0.0)
 
     def _gone(self, record: Record) -> None:
         stay = self.stays.pop(record["job"])
@@ -293,23 +297,24 @@ class Ledger:
     def _end(self, stay: Stay, verdict: int) -> None:
         self.reached[stay.trial] = max(stay.resource, self.reached.get(stay.trial, 0.0))
         if stay.rows:
-            self._put_down(stay, self.values, self.bests, self.lasts)
+            self._put_down(stay, self.values, self.bests, self.highest)
         self.earlier.setdefault(stay.trial, []).append((stay.job, stay.start_time, stay.heard))
         reached = max(stay.resource, stay.start_resource) if stay.rows else stay.start_resource
         self.jobs.end(stay, reached, self.now, verdict)
 
     def _put_down(
-        self, stay: Stay, values: dict[int, float], bests: dict[int, float], lasts: dict[int, float]
+        self, stay: Stay, values: dict[int, float], bests: dict[int, float], highest: dict[int, float]
     ) -> None:
         """Add the reports of a job to those of its trial."""
-        values[stay.trial], lasts[stay.trial] = stay.value, stay.resource
+        values[stay.trial] = stay.value
+        highest[stay.trial] = max(stay.resource, highest.get(stay.trial, stay.resource))
         best = bests.get(stay.trial, nan)
         if best != best or self._sign * stay.best > self._sign * best:
             bests[stay.trial] = stay.best
 
     def reported(self) -> tuple[dict[int, float], dict[int, float], dict[int, float]]:
-        """Return `values`, `bests` and `lasts` with the jobs that are not over."""
-        found = dict(self.values), dict(self.bests), dict(self.lasts)
+        """Return `values`, `bests` and `highest` with the jobs that are not over."""
+        found = dict(self.values), dict(self.bests), dict(self.highest)
         for stay in self.stays.values():
             if stay.rows:
                 self._put_down(stay, *found)

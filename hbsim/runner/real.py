@@ -87,6 +87,7 @@ class Real:
         self._hearing = Hearing(self._writer, self._places, self._watch, self.ends, geometry, until_return)
         self._due = self._hearing.due
         self._now = Due(NOTHING, NOBODY)
+        self._levels = geometry.levels
         self._warned = False
         self._hurried = False
         self._cut_at = inf
@@ -212,6 +213,8 @@ class Real:
         value = self.value if self.value == self.value else None
         decided = {"at": due.at, "value": value, "verdict": VERDICTS[code].value}
         writer.write({"e": "reach", "job": stay.job, "rows": writer.packed(due.rows), **decided}, self.now)
+        if due.rows and stay.resource >= self._above(due.at):
+            self._warn_skipped(stay)
         self.ends.reported(due.rows)
         if due.ended is not None:  # the function had returned
             self._places.gone(due.ended)
@@ -219,18 +222,24 @@ class Real:
             save = code == PAUSE or (code == COMPLETE and self._save_completed)
             self._watch.leave(stay.job, save, inf if save else self._limits.grace)
         elif stay.resource >= stay.stop:
-            self._warn_skipped(stay)
             self._due.appendleft(Due(MILESTONE, stay, due.at + 1))
         elif self.ends.closing:
             self._workers.leave(stay.job, save=True)
         else:
             self._workers.go_on(stay.job, stay.stop)
 
+    def _above(self, at: int) -> float:
+        """Return the level above the one with this index."""
+        return self._levels[at + 1] if at + 1 < len(self._levels) else inf
+
     def _warn_skipped(self, stay: Stay) -> None:
         if not self._warned:
             self._warned = True
-            text = f"trial {stay.trial} reported at {stay.resource:g}, past several milestones; "
-            warnings.warn(HbsimWarning(f"{text}it counts at each in order"), stacklevel=2)
+            text = f"trial {stay.trial} reported at {stay.resource:g}, past several milestones; it counts at "
+            text += "each in order, as far as the trial goes on"
+            if stay.rows == 1 and not stay.stood:
+                text += ". This was its first report: a resource that counts down has to count up"
+            warnings.warn(HbsimWarning(text), stacklevel=2)
 
     def _timeout(self) -> float:
         if self.ends.closing:

@@ -7,10 +7,12 @@ import os
 import shutil
 import tempfile
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
+from hbsim.executors.local import LOG, trial_folder
 from hbsim.history.lock import StudyLock
 from hbsim.live.folder import StudyFolder
 
@@ -25,14 +27,22 @@ _LEFT: Final = {"lock", "trials", "study.json", "dask.json", STATE, CURVES}
 class Place:
     """The folder that `checkpoint` names; a temporary one for None, removed when Python ends.
 
+    The logs of trials that failed stay: where they are has been said.
+
     Parameters
     ----------
     checkpoint : path or None
         The folder; it need not exist yet.
+
+    Attributes
+    ----------
+    failed : set of int
+        Trials that have failed at some time.
     """
 
     def __init__(self, checkpoint: str | os.PathLike[str] | None) -> None:
         self.lasting = checkpoint is not None
+        self.failed: set[int] = set()
         if checkpoint is None:
             checkpoint = tempfile.mkdtemp(prefix="hbsim-")
             atexit.register(self._remove)
@@ -98,7 +108,15 @@ class Place:
             number += 1
 
     def _remove(self) -> None:
-        if not self.lasting:
+        if self.lasting:
+            return
+        logs = {trial_folder(self.folder.trials, trial) / LOG for trial in self.failed}
+        kept = {path for log in logs if log.is_file() for path in (log, *log.parents)}
+        for path in sorted(self.path.rglob("*"), reverse=True):  # what a folder holds comes before it
+            with suppress(OSError):
+                if path not in kept:
+                    path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+        if self.path not in kept:
             shutil.rmtree(self.path, ignore_errors=True)
 
 

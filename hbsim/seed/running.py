@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hbsim.errors import ExecutorError, HbsimError
+from hbsim.errors import HbsimError
 from hbsim.terminal import print_err
 
 if TYPE_CHECKING:
@@ -64,13 +64,16 @@ class Running:
             self.result = getattr(error, "result", self.result)
             self.place.keep()
             raise
-        except ExecutorError:
-            self.place.keep()
+        except HbsimError:
+            if self.place.folder.holds_study:
+                self.place.keep()
             raise
         why = getattr(self.result, "why", "done")
         self.over = why != "interrupted" and (why != "time_out" or time_out == self._setting.time_out)
         self._note_early_returns()
         assert self.result is not None
+        if self._study.surrogate is None:
+            self.place.failed.update(self.result.failures()["trial"])  # type: ignore[operator]
         return self.result
 
     def adopt(self, place: Place, result: RunResult | None) -> None:

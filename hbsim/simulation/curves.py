@@ -117,6 +117,7 @@ class Curves:
             raise ParameterError("searcher", type(self.searcher).__name__, rule)
 
     def _extend(self, values: Floats, seconds: Floats, first: int) -> None:
+        values = np.where(np.isfinite(values), values, np.nan)  # an infinity is no number either
         steps = np.diff(seconds, axis=1, prepend=0.0)
         if self._cluster.straggler_std:
             factors = self._slow_factors(first, len(values))

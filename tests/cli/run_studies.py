@@ -32,6 +32,11 @@ def train_fn(args, reporter):
             raise ValueError("no luck today")
 
 @hbsim.args(y=hbsim.Real(0.0, 1.0))
+def no_number(args, reporter):
+    for epoch in range(1, 10):
+        reporter(epoch=epoch, accuracy=float("inf") if epoch % 2 else float("nan"))
+
+@hbsim.args(y=hbsim.Real(0.0, 1.0))
 def other(args, reporter):
     reporter(epoch=1, accuracy=args.y)
 """

@@ -175,6 +175,17 @@ def test_all_trials_failed(hbsim):
     assert err.splitlines()[-1] == f"hbsim: error: all 12 trials failed; the first: {reason}"
 
 
+@pytest.mark.parametrize(("type", "reports"), [("stopping", 3), ("fifo", 27)])
+def test_nobody_shows_a_number(hbsim, tmp_path, type, reports):
+    (tmp_path / "train.py").write_text(TRAIN)
+    words = f"run train.py:no_number --scheduler {type} --max-t 9 --trials 3 --workers 1"
+    code, out, err = hbsim(*words.split())
+    assert code == 1
+    assert "3 stopped" in out if type == "stopping" else "3 completed" in out
+    line = f"hbsim: error: no trial has shown a number: accuracy was none in all {reports} reports"
+    assert err.splitlines()[-1] == line
+
+
 # Interrupted
 
 

@@ -342,6 +342,16 @@ def test_nothing_came_to_a_milestone(inside):
     assert "32 running" in out
 
 
+def test_nobody_shows_a_number(inside, tmp_path):
+    lines = "0,1,nan,1", "0,2,inf,2", "0,3,1,3", "1,1,inf,1", "1,2,0,2", "1,3,0,3"
+    (tmp_path / "none.csv").write_text("\n".join(["config,epoch,loss,seconds", *lines]))
+    words = "simulate --scheduler stopping --max-t 3 --trials 2 --surrogate none.csv --metric loss --mode min"
+    code, out, err = inside(*words.split())
+    assert code == 1
+    assert "2 stopped" in out
+    assert "no trial has shown a number: loss was none at all 2 milestones" in err
+
+
 def test_facts_name_what_failed_trials_had_reached_and_checkpoints_that_were_lost(inside, tmp_path):
     (tmp_path / "trace.csv").write_text(
         "worker,start,end,state\n0,0,1.5,up\n0,1.5,9,preempted\n1,0,2,up\n1,2,9,down\n"

@@ -153,3 +153,28 @@ def test_after_a_failure_the_last_milestone_is_still_told() -> None:
     scheduler.tell(Failure(0, 2, "oom"))
     explanation = scheduler.explain(0)
     assert (explanation.level, explanation.n, explanation.rank) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("type", ["stopping", "median", "promotion", "pasha", "sha"])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, None])
+def test_what_is_no_number_never_goes_on(type: str, bad: float | None) -> None:
+    """Nothing is said of a cutoff, nor of places that it cannot have."""
+    scheduler = told(type, [bad, bad, bad])
+    word = "stop" if type in ("stopping", "median") else "pause"
+    for trial in range(3):
+        text = scheduler.explain(trial).text
+        assert f"level 1 with no number, rank {trial + 1} of {trial + 1} there: {word}. What is no" in text
+        assert "best 1 go on" not in text
+    assert told("fifo", [bad]).explain(0).level is None
+
+
+def test_the_best_value_so_far_is_not_what_counted_where_the_last_is_no_number() -> None:
+    scheduler = told("median", [5.0, 1.0])
+    assert "What counted is its best value so far" in told_next(scheduler, 0, 2.0)
+    assert "What counted" not in told_next(scheduler, 0, None, level=3)
+
+
+def told_next(scheduler: Any, trial: int, value: float | None, level: float = 2) -> str:
+    scheduler.tell(Report(trial, level, value))
+    text: str = scheduler.explain(trial).text
+    return text

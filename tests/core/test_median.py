@@ -64,7 +64,7 @@ def test_milestones(options: dict[str, Any], levels: tuple[float, ...]) -> None:
 def test_nothing_is_stopped_before_a_trial_has_completed(make: Make) -> None:
     scheduler = make("median", **FOUR)
     started(scheduler, 3)
-    for trial, values in enumerate([[9.0] * 3, [0.0] * 3, [None] * 3]):
+    for trial, values in enumerate([[9.0] * 3, [0.0] * 3, [-9.0] * 3]):
         assert tell(scheduler, trial, values).verdict is Verdict.CONTINUE
     tell(scheduler, 0, [9.0], first=4)
     assert tell(scheduler, 1, [0.0], first=4).verdict is Verdict.COMPLETE
@@ -124,25 +124,37 @@ def test_among_those_recorded_there_before(make: Make) -> None:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, None])
 def test_an_average_with_a_non_number_is_the_worst(make: Make, bad: float | None) -> None:
-    curve: list[float | None] = [9.0, bad, 9.0, 9.0]
-    scheduler = completed(make, curve, [3.0] * 4, [1.0] * 4)
-    decision = tell(scheduler, 3, [3.0])
-    assert (decision.verdict, decision.milestones[0].cutoff) == (Verdict.CONTINUE, 3)
-    decision = tell(scheduler, 3, [0.0], first=2)  # of no number, 3 and 1
-    assert (decision.verdict, decision.milestones[0].cutoff) == (Verdict.CONTINUE, 1)
-    scheduler = completed(make, curve, [3.0] * 4, [1.0] * 4)
-    assert tell(scheduler, 3, [2.999]).verdict is Verdict.STOP
+    for value, verdict in ((4.0, Verdict.CONTINUE), (3.999, Verdict.STOP)):
+        scheduler = make("median", **FOUR, among="recorded")
+        for trial in started(scheduler, 4):
+            tell(scheduler, trial, [1.0])
+        for trial, second in enumerate([bad, 9.0, 7.0]):
+            tell(scheduler, trial, [second], first=2)
+        decision = tell(scheduler, 3, [value], first=2)  # against the median of no number, 5 and 4
+        assert (decision.verdict, decision.milestones[0].cutoff) == (verdict, 4)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, None])
 def test_a_median_with_a_non_number_stops_no_number(make: Make, bad: float | None) -> None:
-    scheduler = completed(make, [bad] * 4, [3.0] * 4)
+    scheduler = make("median", **FOUR, among="recorded")
+    started(scheduler, 3)
+    tell(scheduler, 0, [bad])
+    tell(scheduler, 1, [3.0])
     decision = tell(scheduler, 2, [-1e300])
     assert (decision.verdict, decision.milestones[0].cutoff) == (Verdict.CONTINUE, None)
-    scheduler = completed(make, [bad] * 4, [3.0] * 4)
-    assert tell(scheduler, 2, [bad]).verdict is Verdict.STOP  # it has had no number yet
-    scheduler = completed(make, [3.0] * 4)
-    assert tell(scheduler, 1, [3.0, bad]).verdict is Verdict.CONTINUE  # it has
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, None])
+def test_a_value_that_is_no_number_is_stopped(make: Make, bad: float | None) -> None:
+    """The first at a milestone too, whatever there is to hold it against, and however good it was before."""
+    scheduler = make("median", **FOUR, min_samples=5)
+    started(scheduler, 2)
+    assert tell(scheduler, 0, [bad]).verdict is Verdict.STOP
+    assert tell(scheduler, 1, [3.0, 3.0]).verdict is Verdict.CONTINUE
+    assert tell(scheduler, 1, [bad], first=3).verdict is Verdict.STOP
+    assert tell(completed(make, [3.0] * 4), 1, [9.0, bad]).verdict is Verdict.STOP
+    last = tell(completed(make, [3.0] * 4), 1, [9.0, 9.0, 9.0, bad])
+    assert last.verdict is Verdict.COMPLETE  # at R nothing is decided
 
 
 def test_equal_values_have_themselves_as_average(make: Make) -> None:

@@ -81,8 +81,8 @@ def test_ties_all_go_on(make: Make, rule: str) -> None:
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, None])
 def test_non_numbers(make: Make, rule: str, bad: float | None) -> None:
-    """Stopped unless first; after them a number goes on while a non-number has weight in the cutoff."""
-    assert verdicts(make, [bad, bad, 0.0], rule=rule) == [True, False, True]
+    """Stopped, the first too; after them a number goes on while a non-number has weight in the cutoff."""
+    assert verdicts(make, [bad, bad, 0.0], rule=rule) == [False, False, True]
     assert verdicts(make, [0.0, bad], rule=rule) == [True, False]
     plain = [0.5, 0.4, 0.3, 0.2, 0.1, 0.25, 0.35, 0.6, 0.45, 0.05]
     mixed: list[float | None] = [*plain[:4], bad, *plain[4:]]

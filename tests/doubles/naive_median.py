@@ -62,6 +62,8 @@ class NaiveMedian(NaiveScheduler):
         return [average(self.scores_of(t, level)) for t in there]
 
     def decide(self, trial: Trial, rung: Rung, before: list[Score], new: Score) -> Verdict:
+        if new is None:
+            return Verdict.STOP
         averages = self.averages(trial, rung.level)
         best = min(self.scores_of(trial.number, rung.level), key=badness)
         if len(averages) < self.min_samples:

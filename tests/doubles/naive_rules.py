@@ -50,10 +50,10 @@ def cutoff(rule: str, before: list[Score], new: Score, eta: Fraction) -> float |
 
 def goes_on(rule: str, before: list[Score], new: Score, eta: Fraction) -> bool:
     """Say whether a trial with the score `new` goes on, the scores `before` being recorded already."""
-    if not before:
-        return True
     if new is None:
         return False
+    if not before:
+        return True
     if rule in ("quantile", "quantile-inclusive"):
         cut = cutoff(rule, before, new, eta)
         return cut is None or new >= cut

@@ -93,7 +93,7 @@ def test_damage_is_said_and_the_one_before_is_used(folder, meta, problem):
     checkpoint.save(folder, [2])
     (folder / "2" / "meta.json").write_bytes(meta)
     said = []
-    assert checkpoint.load_own(folder, None, said.append) == ([1], None)
+    assert checkpoint.load_own(folder, None, said.append).value == [1]
     assert len(said) == 1
     assert said[0].startswith("checkpoint 2 is not used: ")
     assert problem in said[0]

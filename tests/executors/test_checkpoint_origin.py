@@ -29,7 +29,13 @@ def later(reports, **changes):
 def loaded(folder, origin):
     """Return what a job loads, and what it is told."""
     said: list[str] = []
-    return checkpoint.load_own(folder, origin, said.append)[0], said
+    return checkpoint.load_own(folder, origin, said.append).value, said
+
+
+def gone_on_from(folder, origin):
+    """Return what a job loads, and whether it made no report after that."""
+    found = checkpoint.load_own(folder, origin)
+    return found.value, found.is_last
 
 
 def save(folder, value, reports, origin=FIRST):
@@ -71,12 +77,12 @@ def test_ahead_of_the_journal_it_is_refused_and_the_one_before_is_used(folder):
 def test_it_is_known_whether_a_report_followed(folder):
     save(folder, "after 7", 7)
     save(folder, "after 8", 8)
-    assert checkpoint.load_own(folder, later(8)) == ("after 8", 2)
-    assert checkpoint.load_own(folder, later(9)) == ("after 8", None)
-    assert checkpoint.load_own(folder, FIRST) == ("after 8", None)
-    assert checkpoint.load_own(folder, None) == ("after 8", None)
+    assert gone_on_from(folder, later(8)) == ("after 8", True)
+    assert gone_on_from(folder, later(9)) == ("after 8", False)
+    assert gone_on_from(folder, FIRST) == ("after 8", False)
+    assert gone_on_from(folder, None) == ("after 8", False)
     checkpoint.discard(folder, 2)
-    assert checkpoint.load_own(folder, later(8)) == ("after 7", None)
+    assert gone_on_from(folder, later(8)) == ("after 7", False)
     assert os.listdir(folder) == ["1"]
 
 

@@ -132,6 +132,13 @@ def test_numbers_of_every_kind(train, tmp_path):
     assert table["late"].to_list() == [None, 1e300]
 
 
+def test_done_is_no_report(train, tmp_path):
+    body = "    for e in (1, 2):\n        reporter(epoch=e, loss=0, done=False)\n    reporter(done=True)\n"
+    table = pl.read_parquet(record(train(body), 1, tmp_path / "c.parquet"))
+    assert table.columns == ["config", "epoch", "loss", *TIMES, "lr", "depth", "kind"]
+    assert table["epoch"].to_list() == [1, 2]
+
+
 def test_max_t_ends_a_trial_even_where_exceptions_are_caught(train, tmp_path):
     body = """
     for step in range(3, 100, 3):

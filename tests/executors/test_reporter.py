@@ -116,7 +116,8 @@ def test_a_resource_that_goes_back_is_an_error_in_the_function(start):
         reports({"epoch": 5, "accuracy": 1}, {"epoch": 5, "accuracy": 1}, {"epoch": 3, "accuracy": 1})
     )
     kind, reason, _, _ = outcome(child)
-    assert (kind, reason.partition(" (")[0]) == ("error", "ValueError: epoch=3 was reported after epoch=5")
+    text = "ValueError: epoch=3 was reported after epoch=5: it must not go back (test_reporter.py:"
+    assert (kind, reason.rstrip(")0123456789")) == ("error", text)
     assert [row[2] for row in child.rows] == [5, 5]
 
 
@@ -223,3 +224,29 @@ def test_told_to_leave_between_milestones_it_does_at_a_report(start):
     child.tell({"leave": "stop"})
     assert outcome(child) == LEFT
     assert [row[2] for row in child.rows] == list(range(1, len(child.rows) + 1))
+
+
+# The end that a function says, and resources that nobody gives
+
+
+def test_done_is_no_report_unless_it_has_the_metric(start):
+    child = start(reports({"epoch": 1, "accuracy": 0.5, "done": False}, {"done": True, "epoch": 2}))
+    assert outcome(child) == RETURNED
+    assert [row[2:] for row in child.rows] == [[1, {"accuracy": 0.5}]]
+    child = start(reports({"epoch": 1, "accuracy": 0.5, "done": np.True_}))
+    assert outcome(child) == RETURNED
+    assert [row[2:] for row in child.rows] == [[1, {"accuracy": 0.5}]]
+
+
+def test_after_done_nothing_is_reported(start):
+    child = start(reports({"epoch": 1, "accuracy": 0.5}, {"done": True}, {"epoch": 2, "accuracy": 0.5}))
+    kind, reason, _, _ = outcome(child)
+    assert kind == "error"
+    assert reason.startswith("ProtocolError: trial 3: got a report after done=True")
+    assert len(child.rows) == 1
+
+
+def test_a_metric_may_be_called_done(start):
+    child = start(reports({"epoch": 1, "accuracy": 0.5, "done": 0.5}))
+    assert outcome(child) == RETURNED
+    assert child.rows[0][3] == {"accuracy": 0.5, "done": 0.5}

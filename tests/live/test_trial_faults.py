@@ -54,7 +54,7 @@ KINDS = {
     "raise": ("error", "ValueError: the learning rate is wrong (training.py:"),
     "unprintable": ("error", "Unprintable"),
     "memory": ("oom", "MemoryError: no more"),
-    "backwards": ("error", "epoch=1 was reported after epoch=2"),
+    "backwards": ("error", "epoch=1 was reported after epoch=2: it must not go back (training.py:"),
 }
 
 
@@ -283,6 +283,14 @@ def test_a_function_that_returns_early_has_completed():
     assert summary["failed"] == 0
     assert summary["returned"] == summary["completed"] >= 1
     assert result.trials["reached"].max() == 4
+    completed = result.trials.filter(status="completed")
+    assert completed["resource"].to_list() == completed["reached"].to_list() == [4.0] * len(completed)
+    assert summary["wasted_resource"] == 0
+
+
+def test_a_resource_that_counts_down_is_told():
+    with pytest.warns(HbsimWarning, match="reported at 9, past several.* that counts down has to count up"):
+        assert run("down", trials=2, workers=1).why == "done"
 
 
 def test_what_runs_on_after_the_function_is_killed_and_the_trial_has_not_failed():

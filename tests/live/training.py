@@ -93,7 +93,7 @@ def train_fn(args, reporter):
     """Train `epochs` epochs, with a checkpoint after each."""
     state = reporter.load()
     first = 1 if state is None else state["epoch"] + 1
-    for epoch in range(first, args.epochs + 1):
+    for epoch in range(first, args.epochs + 1) if args.how != "down" else range(args.epochs, 0, -1):
         time.sleep(args.seconds)
         with open("trained.txt", "a") as file:
             file.write(f"{args.trial} {epoch}\n")

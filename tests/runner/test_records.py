@@ -113,7 +113,7 @@ def _picture(ledger):
         "reached",
         "values",
         "bests",
-        "lasts",
+        "highest",
         "reports",
         "failures",
         "why",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -18,11 +19,12 @@ import pytest
 import hbsim
 from hbsim.errors import HbsimError, HbsimWarning, OutputError, ParameterError
 from hbsim.history.lock import StudyLock
+from hbsim.live.load import load
 from hbsim.live.result import RunResult
 from hbsim.seed.fifo import FIFOScheduler
 from hbsim.seed.hyperband import HyperbandScheduler
 
-from .functions import climb, wait_at_gate
+from .functions import climb, says_done, wait_at_gate, without_epochs
 
 QUICK: dict[str, Any] = {"resource": {"num_cpus": 1}, "workers": 1, "progress": "none"}
 
@@ -87,6 +89,68 @@ def test_a_temporary_folder() -> None:
     scheduler = hyperband(None, num_trials=1)
     scheduler.run()
     assert (scheduler.folder / "journal.jsonl").is_file()
+
+
+SCRIPT = """
+import hbsim
+from tests.seed.functions import without_epochs
+
+def main():
+    scheduler = hbsim.FIFOScheduler(
+        without_epochs, {{"broken": {broken}}}, num_trials=3, workers=1, max_reward=None,
+        resource={{"num_cpus": 1}}, checkpoint=None, progress="lines",
+    )
+    scheduler.join_jobs()
+    print(scheduler.folder)
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize("broken", [-1, 1])
+def test_of_a_temporary_folder_the_logs_of_failures_stay(tmp_path: Path, broken: int) -> None:
+    """Nothing that was named is gone; without a failure nothing is left."""
+    file = tmp_path / "study.py"
+    file.write_text(SCRIPT.format(broken=broken))
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, str(file)]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=tmp_path)
+    folder = Path(ran.stdout.strip())
+    left = [path for path in folder.rglob("*") if path.is_file()]
+    if broken < 0:
+        assert "; see " not in ran.stderr
+        assert not folder.exists()
+        return
+    log = Path(ran.stderr.partition("; see ")[2].partition("\n")[0])
+    assert left == [tmp_path / log]
+    assert "the last words of a trial" in left[0].read_text()
+
+
+def test_done_is_the_seeds_way_to_finish(tmp_path: Path) -> None:
+    for kind, options in ((FIFOScheduler, {}), (HyperbandScheduler, {"max_t": 9, "grace_period": 1})):
+        folder = tmp_path / kind.__name__
+        scheduler = kind(says_done, num_trials=3, checkpoint=folder, max_reward=None, **options, **QUICK)
+        scheduler.join_jobs()
+        result = scheduler.result
+        assert isinstance(result, RunResult)
+        completed = result.trials.filter(status="completed")
+        assert completed["reached"].to_list() == completed["resource"].to_list() == [3.0] * len(completed)
+        assert len(completed) == (3 if kind is FIFOScheduler else result.summary()["returned"]) >= 1
+        assert (result.summary()["failed"], result.summary()["best"]) == (0, scheduler.get_best_reward())
+
+
+def test_fifo_counts_reports_where_they_have_no_resource(tmp_path: Path) -> None:
+    """A trial that goes on from its checkpoint counts on, and so does a study that is read again."""
+    options: dict[str, Any] = {"checkpoint": tmp_path / "exp", "max_reward": None, "retries": 1, **QUICK}
+    scheduler = FIFOScheduler(without_epochs, {"broken": 1, "epochs": 4}, num_trials=3, **options)
+    scheduler.join_jobs()
+    result = load(tmp_path / "exp")
+    assert result.trials["resource"].to_list() == result.trials["reached"].to_list() == [4.0] * 3
+    of_the_broken = result.reports.filter(trial=1)
+    assert of_the_broken["resource"].to_list() == [1, 2, 3, 4]
+    assert of_the_broken["job"].n_unique() == 2
+    assert (result.summary()["trained_resource"], result.summary()["wasted_resource"]) == (12, 0)
 
 
 def test_queued_configurations_come_first(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 import hbsim
 from hbsim.core import make_scheduler
 from hbsim.errors import ParameterError, SurrogateError
+from hbsim.searchers import RandomSearcher
 from hbsim.study import Interrupted
 from hbsim.surrogates import Ideal
 
@@ -156,6 +157,44 @@ def test_a_callers_frozen_objects_stay_frozen():
         assert gc.isenabled()
     finally:
         gc.unfreeze()
+
+
+@pytest.mark.parametrize("odd", [np.inf, -np.inf])
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_an_infinity_is_no_number_either(odd, mode):
+    """All that is told of a study is the same as with NaN."""
+
+    class Odd(Ideal):
+        def __init__(self, odd):
+            super().__init__(9, mode=mode)
+            self.odd = odd
+
+        def evaluate(self, configurations, levels):
+            values, seconds = super().evaluate(configurations, levels)
+            return np.where((values * 1000).astype(int) % 3 == 0, self.odd, values), seconds
+
+    class Hears(RandomSearcher):
+        listens = True
+
+        def __init__(self, space):
+            super().__init__(space, 0)
+            self.values = []
+
+        def observe(self, trial, level, value):
+            self.values.append(value)
+
+    for type in ("stopping", "promotion", "median", "sha", "fifo"):
+        told = []
+        for value in (np.nan, odd):
+            searcher = Hears(Ideal(9).space)
+            options = {"n": 9} if type == "sha" else {}
+            scheduler = make_scheduler(type, max_t=9, num_trials=30, mode=mode, **options)
+            result = hbsim.simulate(scheduler, Odd(value), workers=3, searcher=searcher)
+            frames = [result.jobs, result.trials, result.decisions, result.incumbent(), result.epochs()]
+            told.append(([frame.rows() for frame in frames], result.summary(), searcher.values))
+        assert told[0] == told[1]
+        assert None in told[0][2]
+    assert Ideal(9, qualities=[0.5, odd, 0.25], mode=mode).optimum(9) == (0.5 if mode == "max" else 0.25)
 
 
 def test_what_a_pause_costs_is_not_training():

@@ -43,7 +43,7 @@ def test_a_value_that_is_no_number_is_none(tmp_path):
     reported = made.rows(2.0, (10.0, 1.0, None))
     records = [
         made.start(0, 0),
-        ("reach", 12.0, {"job": 0, "rows": reported, "at": 0, "value": None, "verdict": "continue"}),
+        ("reach", 12.0, {"job": 0, "rows": reported, "at": 0, "value": None, "verdict": "stop"}),
     ]
     curves = RunCurves(read(made.write(tmp_path / "run", records)))
     assert np.isnan(curves.values[0]).all()
