@@ -77,6 +77,8 @@ class LocalWorkers:
         Seconds between SIGTERM and SIGKILL.
     lease : Path, optional
         The file of a `Lease`: when that is over, all trials end by themselves.
+    say : callable, optional
+        Told what is being waited for before trials can start.
 
     Raises
     ------
@@ -93,8 +95,10 @@ class LocalWorkers:
         start: str,
         grace: float,
         lease: Path | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         self.count = len(slots)
+        self._say = say
         self._lease = lease
         self._train, self._start, self._grace = dict(train), start, grace
         self._slots, self._trials, self._setup = slots, trials, dict(setup)
@@ -135,7 +139,7 @@ class LocalWorkers:
         if self._server is None:
             self.launch()
         assert self._server is not None
-        self._server.wait_ready()
+        self._server.wait_ready(self._say)
 
     def describe(self) -> Description:
         """Return what the training function is, as soon as the warm server has loaded it."""

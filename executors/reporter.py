@@ -66,6 +66,7 @@ class Reporter:
         self._on_pause: Callable[[], object] | None = None
         self._unsure: int | None = None  # the number of a checkpoint that may be ahead of the reports
         talk.pause = self._pause
+        talk.returned = self._returned
 
     @property
     def milestone(self) -> float | None:
@@ -168,14 +169,8 @@ class Reporter:
         self._on_pause = function
         return function
 
-    def returned(self) -> None:
-        """Note that the function has returned.
-
-        Raises
-        ------
-        TrialEnd
-            It is called again, since it had nothing to do after a checkpoint that may be ahead.
-        """
+    def _returned(self) -> None:
+        """Have the function called again if it had nothing to do after a checkpoint that may be ahead."""
         if self._unsure is not None:
             self._make_sure(math.inf)
 

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from math import inf
 from pathlib import Path
@@ -32,6 +32,7 @@ _KILL_SECONDS: Final = 10.0  # in which what was sent SIGKILL is gone, if it eve
 _SEND_SECONDS: Final = 30.0  # in which a server takes an order, with more than a hundred before it
 _POLL: Final = 0.01
 _LOOK: Final = 0.2
+_A_WHILE: Final = 0.5  # seconds after which people are told what is being waited for
 _PING: Final = 1.0  # seconds between an answer and the next question
 STOPPED: Final = 5.0
 SILENT: Final = 60.0
@@ -128,17 +129,26 @@ class Server:
         """Return the file descriptor that is readable when `receive` has something."""
         return self._socket.fileno()
 
-    def wait_ready(self) -> float:
+    def wait_ready(self, say: Callable[[str], None] | None = None) -> float:
         """Wait until the server has loaded the function; return the seconds that it took.
 
         To be called before anything is run.
+
+        Parameters
+        ----------
+        say : callable, optional
+            Told what is being waited for, where it takes a while.
 
         Raises
         ------
         ParameterError
             It cannot be loaded.
         """
+        told_at = time.monotonic() + _A_WHILE
         while self.ready is None and not self.dead:
+            if say is not None and time.monotonic() >= told_at:
+                say(f"loading {self._label}")
+                say = None
             # A look now and then: not every library lets Ctrl-C end a system call that waits.
             if select.select([self._socket], [], [], _LOOK)[0]:
                 self._socket.settimeout(None)

@@ -111,7 +111,7 @@ def _call(
                 talk.begin()
                 talk.seconds.setdefault("start", time.monotonic() - started)
                 function(args, reporter)
-                reporter.returned()
+                talk.returned()
             finally:
                 talk.close()
         except Gone:

@@ -68,6 +68,8 @@ class Talk:
         if it ended by itself.
     pause : callable
         Called before the function leaves for a pause.
+    returned : callable
+        Called when the function has returned.
     """
 
     def __init__(self, channel: Channel, milestone: float, lease: Lease | None = None) -> None:
@@ -79,6 +81,7 @@ class Talk:
         self.seconds = {"load": 0.0, "save": 0.0, "wait": 0.0}
         self.told: str | None = None
         self.pause: Callable[[], None] = nothing
+        self.returned: Callable[[], None] = nothing
         self._begun = time.monotonic()
         self._lost = 0.0  # seconds since then without training
         self._looked = -inf

@@ -177,6 +177,7 @@ def make_crew(
             training.setup,
             training.start or default_start(),
             training.grace,
+            say=say,
         )
         return Crew(local, lambda: slots, describe=local.describe)
     from hbsim.executors.dask.workers import DaskWorkers

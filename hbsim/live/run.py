@@ -171,11 +171,13 @@ def run(
         if not resume:
             unused.callback(crew.discard)  # unless it begins: what is refused leaves nothing on hosts
         crew.workers.launch()
-        teller(progress)(f"loading {label_of(target)}")
         if callable(train):
             function = describe(train)
+        elif crew.describe is None:
+            teller(progress)(f"loading {label_of(target)}")
+            function = describe(load_target(target))
         else:
-            function = describe(load_target(target)) if crew.describe is None else crew.describe()
+            function = crew.describe()
         reported = (time_attr, reward_attr, until_return)
         study = Study(function, scheduler, seed, searcher, search_options, *reported, given)
         if text := about(study.searcher):

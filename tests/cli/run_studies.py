@@ -15,10 +15,9 @@ import time
 from pathlib import Path
 import hbsim
 
-if Path("slow-to-load").exists() and Path("loaded").exists():
-    Path("loading").touch()  # once more, in the warm server
+if Path("slow-to-load").exists():
+    Path("loading").touch()
     time.sleep(600)
-Path("loaded").touch()
 
 @hbsim.args(x=hbsim.Real(0.0, 1.0), kind=hbsim.Choice("a", "b"), pause=0.0, fail=-1, hang=-1)
 def train_fn(args, reporter):

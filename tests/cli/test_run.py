@@ -241,7 +241,9 @@ def test_interrupted_while_the_function_is_loaded(start, tmp_path, whole, resume
     study.signal(signal.SIGINT)
     code, out, err = study.end()
     assert (code, out) == (1, "")
-    assert err.count("\n") == 1
-    assert err.startswith("hbsim: error: interrupted: ")
-    assert ("--resume" in err) == resumed
+    loading, error = err.splitlines()
+    assert loading.startswith("hbsim: loading ")
+    assert loading.endswith("train.py:train_fn")
+    assert error.startswith("hbsim: error: interrupted: ")
+    assert ("--resume" in error) == resumed
     assert (tmp_path / "exp").exists() == resumed

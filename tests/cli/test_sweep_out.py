@@ -12,6 +12,7 @@ import pytest
 
 from hbsim.bench.pool import executors
 from hbsim.bench.sweep import run as run_module
+from hbsim.bench.sweep.manifest import SEAL, _seal
 from tests.cli.conftest import Ran
 
 STUDY = """\
@@ -271,7 +272,8 @@ def test_results_of_another_version_do_not_mix(words, inside: Inside, folder: Pa
     path = folder / "out" / "sweep.json"
     manifest = json.loads(path.read_text())
     manifest["versions"]["hbsim"] = "0.0.1"
-    path.write_text(json.dumps(manifest))
+    del manifest[SEAL]
+    path.write_text(json.dumps({**manifest, SEAL: _seal(manifest)}))
     before = content(folder)
     refused(
         inside(*RUN, *words), f"is of hbsim 0.0.1, and this is {version('hbsim')}: studies of two versions"

@@ -50,7 +50,7 @@ def trace(args: Any, reporter: Any, epoch: int, what: str) -> None:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         line = {"trial": reporter.trial, "epoch": epoch, "what": what, "pid": os.getpid(), "gpus": visible}
         line |= {
-            "job": reporter._job,
+            "job": reporter._origin.job,
             "at": time.monotonic(),
             "cwd": os.getcwd(),
             "agent": os.getppid(),

@@ -32,6 +32,7 @@ class Talk:
         self.reports = 0
         self.rows: list[tuple[float, dict[str, float | None]]] = []
         self.pause: Callable[[], None] = lambda: None
+        self.returned: Callable[[], None] = lambda: None
         self._pauses = pauses
 
     def check(self) -> None:

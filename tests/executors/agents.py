@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,9 +131,16 @@ class Agent:
         line = self._outbox.put({"o": kind, **fields}, time.monotonic())
         self.connection.sendall(line.encode() + b"\n")
 
-    def start(self, job: int, trial: int, mode: str = "plain", stop: float = NEVER) -> None:
-        """Start a job."""
-        task = Task(job, trial, 0, 0.0, stop, [MODES[mode]], 7)
+    def start(
+        self,
+        job: int,
+        trial: int,
+        mode: str = "plain",
+        stop: float = NEVER,
+        earlier: Sequence[tuple[int, float, int]] = (),
+    ) -> None:
+        """Start a job; `earlier` are those of its trial before, as in a Task."""
+        task = Task(job, trial, 0, 0.0, stop, [MODES[mode]], 7, earlier=list(earlier))
         self.order("start", task=wire.task_of(task), slot={"cpus": None, "threads": 1, "env": {"SEEN": "1"}})
 
     def until(self, kind: str, **fields: Any) -> dict[str, Any]:

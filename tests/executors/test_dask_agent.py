@@ -100,14 +100,14 @@ def test_a_trial_goes_on_from_its_checkpoint_and_sends_only_its_own_log(agent):
     one.order("leave", job=0, save=True)
     assert one.until("ended")["saved"] == 0
     one.said.clear()
-    one.start(1, 3)
+    one.start(1, 3, "hold", earlier=[(0, 0.0, 2)])
     ended = one.until("ended")
     assert [resource for body in (*one.said, ended) for resource in resources(body)] == [3.0]
-    assert (ended["saved"], ended["log"]) == (0, "trial 3 begins\n")
+    assert (ended["saved"], ended["log"]) == (1, "trial 3 begins\n")
     one.order("close")
     assert one.ended() == 0
     two = agent()
-    assert two.until("hello")["holds"] == {"3": 0}
+    assert two.until("hello")["holds"] == {"3": 1}
     two.order("prune", trials=[3, 99])
     wait_until(lambda: not (two.folder(3) / "files").exists())
     assert not (two.folder(3) / "checkpoint").exists()
