@@ -88,8 +88,18 @@ class Keeper:
             self._paused[self._ledger.gone] = self._clock()
         if self._keep != "all" and record["e"] in ("gone", "fail"):
             self._sweep(record, AT_ONCE)
-        elif self._keep != "all" and record["e"] == "close":
-            self._sweep(record)
+
+    def finish(self) -> list[int]:
+        """Remove what is left to remove, when no trial runs any more.
+
+        Returns
+        -------
+        trials : list of int
+            Those whose checkpoints stay: they can go on, or `keep` keeps them.
+        """
+        if self._keep != "all":
+            self._sweep()
+        return [trial for trial in range(self._scheduler.started) if trial not in self._removed]
 
     def tick(self) -> None:
         """Thin out the checkpoints of trials that have been paused for long enough."""
@@ -101,10 +111,6 @@ class Keeper:
             del self._paused[trial]
             with suppress(OSError):  # there are none
                 checkpoint.thin_out(trial_folder(self._trials, trial) / checkpoint.NAME)
-
-    def kept(self) -> list[int]:
-        """Return the trials whose checkpoints stay: they can go on, or `keep` keeps them."""
-        return [trial for trial in range(self._scheduler.started) if trial not in self._removed]
 
     def _sweep(self, record: Record | None = None, most: int | None = None) -> None:
         self._over.update(self._scheduler.dropped())

@@ -15,7 +15,7 @@ from hbsim.core.streams import check_seed
 from hbsim.errors import ParameterError
 from hbsim.executors.dask.mark import outlast
 from hbsim.executors.dask.options import Dask
-from hbsim.executors.target import describe, label_of, load_target, make_target, stop_if_loading
+from hbsim.executors.target import describe, load_target, make_target, stop_if_loading
 from hbsim.live.checks import check_names, constants, seconds
 from hbsim.live.crew import Training, check_executor, check_share, make_crew
 from hbsim.live.dask_note import DaskNote
@@ -174,7 +174,6 @@ def run(
         if callable(train):
             function = describe(train)
         elif crew.describe is None:
-            teller(progress)(f"loading {label_of(target)}")
             function = describe(load_target(target))
         else:
             function = crew.describe()
@@ -202,7 +201,7 @@ def run(
                 limits,
                 observers,
                 save_completed,
-                lambda: crew.gather(keeper.kept()),
+                lambda: crew.gather(keeper.finish()),
             )
         except ParameterError:
             if not resume and not standing.ledger.reports:

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 import hbsim
 
+
 if Path("slow-to-load").exists():
     Path("loading").touch()
     time.sleep(600)

@@ -241,9 +241,8 @@ def test_interrupted_while_the_function_is_loaded(start, tmp_path, whole, resume
     study.signal(signal.SIGINT)
     code, out, err = study.end()
     assert (code, out) == (1, "")
-    loading, error = err.splitlines()
-    assert loading.startswith("hbsim: loading ")
-    assert loading.endswith("train.py:train_fn")
+    *loading, error = err.splitlines()
+    assert len(loading) <= 1  # what takes a while is said
     assert error.startswith("hbsim: error: interrupted: ")
     assert ("--resume" in error) == resumed
     assert (tmp_path / "exp").exists() == resumed

@@ -14,7 +14,9 @@ import pytest
 
 import hbsim
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
+from hbsim.executors import checkpoint
 from hbsim.live.keeper import Keeper
+from tests.doubles.trial import of_job
 
 TRAIN = f"{Path(__file__).parent / 'training.py'}:train_fn"
 LIMIT = 60.0  # seconds
@@ -342,7 +344,30 @@ def test_nothing_is_removed_while_a_trial_waits_and_little_at_a_time(tmp_path):
         return len(list(tmp_path.glob("*/checkpoint")))
 
     counts = []
-    for kind in ("reach", "gone", "reach", "fail", "close"):
+    for kind in ("reach", "gone", "reach", "fail"):
         keeper.record({"e": kind})
         counts.append(left())
-    assert counts == [7, 5, 5, 3, 1]
+    assert counts == [7, 5, 5, 3]
+    keeper.finish()
+    assert left() == 1
+
+
+def test_a_trial_that_stays_paused_keeps_its_newest_checkpoint_only(tmp_path):
+    now = [0.0]
+    scheduler = SimpleNamespace(dropped=list, status=lambda trial: "paused", started=2)
+    ledger = SimpleNamespace(stays={}, best=None, gone=1)
+    keeper = Keeper("best", tmp_path, scheduler, ledger, clock=lambda: now[0])
+    folder = tmp_path / "000001" / "checkpoint"
+    for epoch in range(3):
+        checkpoint.save(folder, epoch, origin=of_job(2), reports=epoch)
+    assert len(os.listdir(folder)) == 3
+    for path in folder.iterdir():
+        os.utime(path, (1e9, 1e9))
+    keeper.record({"e": "gone"})
+    now[0] = 2 * checkpoint.SETTLED - 1
+    keeper.tick()
+    assert len(os.listdir(folder)) == 3
+    now[0] += 1
+    keeper.tick()
+    assert os.listdir(folder) == ["3"]
+    assert checkpoint.load(folder) == 2
