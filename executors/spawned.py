@@ -67,7 +67,7 @@ def start_python(
         json.dump(told, file)
         file.seek(0)
         return subprocess.Popen(
-            [sys.executable, "-P", "-c", _CODE],
+            [sys.executable, "-P", "-c", _CODE, module],  # by its name, it is found among processes
             stdin=file,
             stdout=output,
             stderr=output,
