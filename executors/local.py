@@ -347,7 +347,7 @@ class LocalWorkers:
         if "saved" in said:
             child.due = time.monotonic() + self._grace
             return
-        self._take_reports(child)  # it waits for an answer
+        self._take_reports(child)  # the last one waits for an answer
 
     def _collect(self) -> None:
         """Take what trials have reported, once in a while: no line comes between milestones."""
@@ -360,12 +360,14 @@ class LocalWorkers:
                     child.due = math.inf
                     self.kill(child.task.job, "it had saved its checkpoint, and did not leave")
 
-    def _take_reports(self, child: Child) -> None:
+    def _take_reports(self, child: Child) -> bool:
+        """Take some of what a trial has reported: whether there was anything."""
         first = child.said
-        rows, waits = child.reports()
+        rows, waits = child.reports(CHUNK)
         if rows:
             self._reported = True
             self._messages.append(Said(child.task.job, rows, first, waits))
+        return bool(rows)
 
     def _others_saved(self, trial: int) -> bool:
         own = trial_folder(self._trials, trial) / checkpoint.NAME
@@ -391,7 +393,8 @@ class LocalWorkers:
             pass
         child.talks = False
         self._attend(child)
-        self._take_reports(child)
+        while self._take_reports(child):
+            pass
         child.close()
         trim(trial_folder(self._trials, child.task.trial) / LOG)
         kind, reason = child.fate(status, self._oom)

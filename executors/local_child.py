@@ -108,9 +108,12 @@ class Child:
         reason = f"its process has written what is no message into its line to the study: {what}"
         self.garbled, self.end = True, self.end or {"kind": "error", "reason": reason}
 
-    def reports(self) -> tuple[list[Row], bool]:
-        """Return the reports that have been made since the last time, and whether the last one waits."""
-        reports = self.ring.read()
+    def reports(self, most: int) -> tuple[list[Row], bool]:
+        """Return reports that have been made since the last time, and whether the last one waits.
+
+        Of very many, those of about `most` bytes.
+        """
+        reports = self.ring.read(most)
         self.said += len(reports)
         return [Row(*report[:4]) for report in reports], bool(reports) and reports[-1].waits
 

@@ -100,10 +100,14 @@ class ReportRing:
         numbers = struct.pack(f"<{3 + len(values)}d", at, trained, resource, *values)
         return self._write((_WAITING if waits else _ROW) + numbers)
 
-    def read(self) -> list[Report]:
-        """Return the reports that have been written since the last time."""
-        position = self._counters[_READ]
-        length = self._counters[_WRITTEN] - position
+    @property
+    def unread(self) -> int:
+        """How many bytes have been written and not been read."""
+        return self._counters[_WRITTEN] - self._counters[_READ]
+
+    def read(self, most: int = SIZE) -> list[Report]:
+        """Return the reports that have been written since the last time; of very many, about `most` bytes."""
+        position, length = self._counters[_READ], self.unread
         if not length:
             return []
         begin = position % self._size
@@ -112,7 +116,7 @@ class ReportRing:
             data += self._bytes[_HEAD : _HEAD + length - len(data)]
         found: list[Report] = []
         done = 0
-        while done < length:
+        while done < length and not (found and done >= most):
             checksum, size = _RECORD.unpack_from(data, done)
             record = data[done + _RECORD.size : done + _RECORD.size + size]
             if len(record) < size or crc32(record) != checksum:

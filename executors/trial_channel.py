@@ -111,6 +111,18 @@ class Channel:
         self.check()
         return done
 
+    def catch_up(self) -> None:
+        """Wait until the controller is not far behind with the reports.
+
+        Raises
+        ------
+        Gone
+            It will never be.
+        """
+        with self.whole():
+            while self._ring is not None and self._ring.unread > _CHUNK:
+                self._wait_for(0, _LOOK)
+
     def send(self, message: Mapping[str, object]) -> None:
         """Send a line.
 

@@ -181,6 +181,8 @@ class Talk:
             One line.
         """
         self.close()
+        with self.measure("wait"):
+            self._channel.catch_up()
         self.look()
         if self._problem:
             kind, reason = "error", self._problem

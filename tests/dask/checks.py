@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from math import inf
 
 import hbsim
 from hbsim.live.result import RunResult
@@ -42,29 +43,40 @@ def check_reports(study: Study) -> None:
     for line in traces(study.traces):
         if line["what"] == "trains":
             trained[line["job"]].append(line["epoch"])
+        elif line["what"] == "begins":  # once more, if its checkpoint was past a milestone without a report
+            trained[line["job"]].clear()
     failed = {record["job"] for record in study.records("fail")}
     over = {record["job"] for record in study.records("gone")} - failed
     for job in trained.keys() | reported.keys():
         if job in over:
-            assert reported[job] == trained[job], f"job {job}"
+            assert reported[job] == trained[job], f"job {job}: {reported[job]}, {trained[job]}"
         else:
             assert reported[job] == trained[job][: len(reported[job])], f"job {job}"
     assert not study.records("missing")
 
 
 def check_goes_on(study: Study) -> None:
-    """Each job began once, and where its trial's last checkpoint was made."""
+    """Each job began where its trial's last checkpoint was made that is not ahead of the journal."""
     saved: dict[int, int] = {}  # by trial
-    begun: set[int] = set()
+    begun: dict[int, int] = {}
+    reported: dict[int, dict[int, float]] = defaultdict(dict)  # by trial and job
+    of_job = {record["job"]: record["trial"] for record in study.records("start", "restart")}
+    for record in study.records("rows", "reach"):
+        if record["rows"]:
+            reported[of_job[record["job"]]][record["job"]] = record["rows"][-1][2]
     for line in traces(study.traces):
         trial, epoch = line["trial"], line["epoch"]
         if line["what"] == "saved":
             saved[trial] = epoch
         elif line["what"] == "begins":
-            assert line["job"] not in begun, "a job began twice"
-            begun.add(line["job"])
+            job = line["job"]
+            # It begins again where a checkpoint was past a milestone that was not reported.
+            assert epoch < begun.get(job, inf), "a job began twice"
+            begun[job] = epoch
             # It may have been killed between the checkpoint and the line that says so.
-            assert epoch - saved.get(trial, 0) in (0, 1), f"trial {trial} began at {epoch}"
+            known = max((at for before, at in reported[trial].items() if before < job), default=0)
+            assert epoch <= saved.get(trial, 0) + 1, f"trial {trial} began at {epoch}"
+            assert min(saved.get(trial, 0), known) <= epoch <= known + 1, f"trial {trial} began at {epoch}"
 
 
 def check_nothing_is_left(study: Study) -> None:

@@ -29,7 +29,7 @@ METRICS = st.dictionaries(
 
 
 @settings(max_examples=80, deadline=None)
-@given(size=st.integers(100, 400), steps=st.lists(st.just("read") | METRICS, max_size=60))
+@given(size=st.integers(100, 400), steps=st.lists(st.sampled_from(["read", "some"]) | METRICS, max_size=60))
 def test_as_a_queue_of_limited_room(size, steps):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report_ring, "SIZE", size)
@@ -41,6 +41,11 @@ def test_as_a_queue_of_limited_room(size, steps):
             if step == "read":
                 assert reader.read() == list(waiting)
                 waiting.clear()
+                continue
+            if step == "some":
+                some = reader.read(70)
+                assert some or not waiting
+                assert some == [waiting.popleft() for _ in some]
                 continue
             report = Report(number / 7, 0.5, float(number), step, number % 3 == 0)
             if writer.write(*report):

@@ -171,6 +171,7 @@ def test_fifty_thousand_reports_that_nobody_reads(start, tmp_path):
     child = start(train, stop=None)
     child.until("begin")
     until(lambda: (tmp_path / "done").exists())  # though nothing is read here
+    child.until_end_reading()
     assert outcome(child) == RETURNED
     assert [row[2] for row in child.rows] == list(range(1, 50_001))
     trained = [row[1] for row in child.rows]
