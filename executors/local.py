@@ -347,7 +347,7 @@ class LocalWorkers:
         if "saved" in said:
             child.due = time.monotonic() + self._grace
             return
-        self._take_reports(child)  # the last one waits for an answer
+        self._take_reports(child)  # it is the first, or waits for an answer
 
     def _collect(self) -> None:
         """Take what trials have reported, once in a while: no line comes between milestones."""

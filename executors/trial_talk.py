@@ -128,6 +128,8 @@ class Talk:
         self.reports += 1
         if not self._channel.report(report):
             self._wait_for_room(report)
+        if self.reports == 1:
+            self._first()
         if waits or now - self._looked >= _INTERVAL:
             self._looked = now
             self._exchange(waits)
@@ -200,6 +202,13 @@ class Talk:
             spent = time.monotonic() - before
             self.seconds[what] += spent
             self._lost += spent
+
+    def _first(self) -> None:
+        """Have the controller look at once: that a trial reports is news."""
+        try:
+            self._channel.send({"reports": 1})
+        except Gone:
+            leave_process(1)
 
     def _wait_for_room(self, report: Report) -> None:
         """Hand over a report to a controller that is far behind."""

@@ -33,8 +33,12 @@ def standardize(values: Floats) -> Floats:
     low, high = np.quantile(scaled, [0.25, 0.75])
     fenced = np.maximum(scaled, low - FENCE * (high - low)) if high > low else scaled
     centred = fenced - fenced.mean()
+    size = float(np.abs(centred).max())
+    if size == 0.0:
+        return np.zeros(len(values))
+    centred = centred / size  # nor have those of tiny ones, and beside an outlier all may be tiny
     spread = float(np.sqrt(np.square(centred).mean()))
-    if spread <= 1e-12 * np.abs(fenced).max():
+    if spread * size <= 1e-12 * np.abs(fenced).max():
         return np.zeros(len(values))
     return np.asarray(centred / spread)
 
