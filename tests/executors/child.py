@@ -91,7 +91,11 @@ class Child:
 
     def hear(self):
         """Return the next line; the reports until then are in `rows`. None at the end."""
+        end = time.monotonic() + PATIENCE
         while b"\n" not in self._unread:
+            while not select.select([self.socket], [], [], 0.005)[0]:
+                assert time.monotonic() < end, "no line"
+                self.collect()  # a trial that makes very many reports waits for that
             data = self.socket.recv(1 << 18)
             if not data:
                 assert not self._unread, "a torn line"
@@ -120,11 +124,6 @@ class Child:
             assert time.monotonic() < end, f"no report: {self.log.read_text()}"
             self.collect()
             time.sleep(0.002)
-
-    def until_end_reading(self):
-        """Read reports until a line comes: a trial that makes very many waits for that."""
-        while not self.has_line():
-            self.collect()
 
     def has_line(self):
         return bool(self._unread) or bool(select.select([self.socket], [], [], 0)[0])

@@ -171,7 +171,6 @@ def test_fifty_thousand_reports_that_nobody_reads(start, tmp_path):
     child = start(train, stop=None)
     child.until("begin")
     until(lambda: (tmp_path / "done").exists())  # though nothing is read here
-    child.until_end_reading()
     assert outcome(child) == RETURNED
     assert [row[2] for row in child.rows] == list(range(1, 50_001))
     trained = [row[1] for row in child.rows]
@@ -197,7 +196,6 @@ def test_where_the_ring_is_full_the_trial_waits_and_nothing_is_lost(start, monke
     child = start(train, stop=None)
     child.until("begin")
     until(lambda: state_of(child.pid) == "S")
-    child.until_end_reading()
     end = child.ended()
     assert [row[2] for row in child.rows] == list(range(1, 50_001))
     assert end["seconds"]["wait"] > 0  # and that was no training
