@@ -19,7 +19,8 @@ __all__ = ["Checked", "describe_exception", "placeless"]
 
 _PLACES: Final = re.compile(r" at 0x[0-9a-fA-F]+|\b_hbsim_user_[0-9a-f]+\.")
 _NOTHING: Final = object()
-_ROWS: Final = 2**31 - 1
+_ROWS: Final = 10**8  # the order of all is drawn at once
+_MOST: Final = 2.0**53  # of a resource: whole numbers above are not exact, and sums have room
 _REQUIRED: Final = ("metric", "mode", "max_resource", "evaluate")
 
 
@@ -51,6 +52,8 @@ class Checked:
         self.metric = self._text("metric", "")
         self.mode: Mode = self._read_mode()
         self.max_resource = self._number("max_resource")
+        if self.max_resource > _MOST:
+            raise self._error(f"max_resource is {self.max_resource:g}: must be at most {_MOST:g}")
         self.resources = self._read_resources()
         self.rows = self._read_rows()
         self.space = self._read_space()

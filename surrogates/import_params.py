@@ -91,4 +91,5 @@ def params_table(wanted: Wanted, trials: Sequence[Label]) -> tuple[pl.DataFrame,
             f"has no column that names runs: one of {', '.join(_RUN)}; columns: {', '.join(table.columns)}"
         )
         raise SurrogateError(source, problem)
-    raise SurrogateError(source, f"names none of the {len(here)} runs, such as {min(here)}")
+    such_as = f", such as {min(here)}" if here else ""
+    raise SurrogateError(source, f"names none of the {len(here)} runs{such_as}")
