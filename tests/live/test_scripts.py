@@ -126,7 +126,7 @@ def test_the_script_of_the_readme_says_nothing_of_threads(tmp_path):
 
 
 def test_the_command_executes_the_file_once_and_says_that_it_loads_it(tmp_path):
-    text = "import hbsim, time\nprint('executed')\ntime.sleep(1)\n"
+    text = "import hbsim, time\nprint('executed')\ntime.sleep(2)\n"
     text += "@hbsim.args(lr=hbsim.Real(0.1, 1.0), epochs=3)\n"
     text += "def train_fn(args, reporter):\n    reporter(epoch=args.epochs, accuracy=args.lr)\n"
     (tmp_path / "train.py").write_text(text)
