@@ -19,7 +19,7 @@ from zlib import crc32
 
 __all__ = ["Report", "ReportRing"]
 
-SIZE: Final = 4 << 20  # bytes at most; the system gives memory for those only that have been written
+SIZE: Final = 1 << 20  # bytes at most; the system gives memory for those only that have been written
 _HEAD: Final = 128
 _WRITTEN, _READ = 0, 8  # where the two counters are, as 64-bit numbers: a cache line each
 _RECORD: Final = struct.Struct("<II")  # before each record: the CRC-32 of what follows, and its length

@@ -162,9 +162,9 @@ def test_the_first_report_is_sent_at_once(start):
     assert [row[2] for row in child.rows] == [1]
 
 
-def test_fifty_thousand_reports_that_nobody_reads(start, tmp_path):
+def test_fifteen_thousand_reports_that_nobody_reads(start, tmp_path):
     def train(args, reporter):
-        for epoch in range(1, 50_001):
+        for epoch in range(1, 15_001):
             reporter(epoch=epoch, accuracy=0.5, loss=epoch / 3)
         (tmp_path / "done").touch()
 
@@ -172,7 +172,7 @@ def test_fifty_thousand_reports_that_nobody_reads(start, tmp_path):
     child.until("begin")
     until(lambda: (tmp_path / "done").exists())  # though nothing is read here
     assert outcome(child) == RETURNED
-    assert [row[2] for row in child.rows] == list(range(1, 50_001))
+    assert [row[2] for row in child.rows] == list(range(1, 15_001))
     trained = [row[1] for row in child.rows]
     assert trained == sorted(trained)
 
