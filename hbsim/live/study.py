@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.space import arguments, space_of
-from hbsim.errors import HbsimWarning, ParameterError
+from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.executors.target import Description
 from hbsim.history.journal import Journal
 from hbsim.live.environment import environment
@@ -145,7 +145,11 @@ class Study:
         if journal.count > 1:
             real.resume(scheduler.running_jobs())
         with interruptible(lambda number: _interrupt(real, number, limits.grace)):
-            drive(scheduler, real, standing.decisions, self.telling)
+            try:
+                drive(scheduler, real, standing.decisions, self.telling)
+            except OutputError:
+                journal.check()  # where the whole folder was taken away, this says it better
+                raise
             gather()
             crew.close()
         real.finish(scheduler.done)

@@ -53,17 +53,19 @@ def loss(one: dict[str, Any]) -> float:
     return float(found + (abs(one["momentum"] - 0.7) if one["opt"] == "sgd" else 0.5 + one["beta"] / 2))
 
 
-def studied(searcher: Any, trials: int) -> list[dict[str, Any]]:
-    """Return what is tried in a study with two workers."""
+def studied(searcher: Any, trials: int) -> tuple[list[dict[str, Any]], list[Any]]:
+    """Return what is tried in a study with two workers: configurations, and their points."""
     found: list[dict[str, Any]] = []
+    points = []
     for trial in range(trials):
         (point,) = searcher.suggest(1)
+        points.append(point)
         found.append(SPACE.mapping(point))
         searcher.register_pending(trial, 9)
         if trial:
             searcher.observe(trial - 1, 9, -loss(found[trial - 1]))
             searcher.forget(trial - 1)
-    return found
+    return found, points
 
 
 @pytest.mark.parametrize("name", [*BLIND, *MODELS])
@@ -79,7 +81,7 @@ def test_points_are_settled_and_configurations_have_what_counts(name: str) -> No
 @pytest.mark.parametrize("name", ["gp", "mobster", "tpe", "bohb", "optuna:TPESampler"])
 def test_models_learn_through_what_does_not_count(name: str) -> None:
     trials = 30 if name in ("gp", "mobster") else 40  # these take longest
-    found = studied(made(name), trials)
+    found, _ = studied(made(name), trials)
     assert len({str(one) for one in found}) == trials or name.startswith("optuna:")
     first, last = [[loss(one) for one in part] for part in (found[:12], found[-12:])]
     assert np.median(last) < np.median(first)
@@ -89,9 +91,9 @@ def test_models_learn_through_what_does_not_count(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_a_resume_goes_on_over_such_a_space(name: str) -> None:
     before, again = made(name), made(name)
-    points = np.array([SPACE.encode(one) for one in studied(before, 12)])
-    again.resume(points)
-    for trial, one in enumerate(SPACE.mappings(points)):
+    found, points = studied(before, 12)
+    again.resume(np.array(points))
+    for trial, one in enumerate(found):
         again.register_pending(trial, 9)
         if trial < 11:
             again.observe(trial, 9, -loss(one))
