@@ -123,7 +123,7 @@ def regret(
     return np.nan if found is None else float(found)
 
 
-def tables(population: Rows, rows: int, count: int, studies: int = 100, first: int = 0) -> Array:
+def tables(population: Rows, rows: int, count: int, studies: int, first: int = 0) -> Array:
     """Return scores on tables that share no row, shape (count, variants, studies), in halves of the rows."""
     full_run = float(np.median(population.seconds[:, -1]))
     scores = np.empty((count, len(VARIANTS), studies))
