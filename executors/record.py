@@ -63,7 +63,7 @@ def record(
     Trial i has the same configuration and the same ``args.seed`` whatever `trials` and `workers` are. Each
     finished trial is kept in a part file beside `out`; the same call goes on from there after an
     interruption, and trains what was under way again. A trial that raises, or whose process dies, is kept
-    as a curve that ends early. The format is described in ``docs/record.md``.
+    as a curve that ends early. The format is described in ``docs/how-to/record.md``.
 
     Parameters
     ----------

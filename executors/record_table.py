@@ -95,7 +95,7 @@ def write_parquet(table: pl.DataFrame, out: Path, metadata: dict[str, str]) -> N
 def metadata(
     columns: list[str], train: Train, spec: Mapping[str, object], trials: int, errors: Mapping[int, str]
 ) -> dict[str, str]:
-    """Return the file's key-value metadata; ``docs/record.md`` describes it.
+    """Return the file's key-value metadata; ``docs/how-to/record.md`` describes it.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ __all__ = ["Imported", "check_out", "import_runs"]
 
 @dataclass(frozen=True)
 class Imported:
-    """Curves of other tools' runs; `docs/import.md` says what was taken for what.
+    """Curves of other tools' runs; `docs/how-to/import.md` says what was taken for what.
 
     Attributes
     ----------
@@ -108,7 +108,7 @@ class Imported:
         _write(notes, lambda file: file.write(f"{json.dumps(said, indent=2)}\n".encode()))
 
     def _said(self) -> dict[str, object]:
-        """Return what `docs/record.md` describes."""
+        """Return what `docs/how-to/record.md` describes."""
         return {
             "schema": 1,
             "resource": self.resource,
