@@ -67,7 +67,7 @@ class Study:
         searcher: str | Searcher | None,
         search_options: Mapping[str, object] | None,
         time_attr: str,
-        reward_attr: str,
+        reward_attr: str | None,
         until_return: bool,
         constants: Mapping[str, object],
     ) -> None:
@@ -90,6 +90,7 @@ class Study:
         made = (function.label, function.digest, space, options, seed, name)
         self.spec = Spec(*made, *reported, dict(constants), searched, limit, secrets.token_hex(8))
         self.scheduler = scheduler
+        self._grown: int | None = None  # how many trials there are in all, where more than before
 
     def open(self, place: StudyFolder, resume: bool, fsync: str, executor: str) -> tuple[Journal, Standing]:
         """Begin the journal, or read it and stand where it ends."""
@@ -108,9 +109,24 @@ class Study:
                 text = f"{self.spec.train} has changed since the study began: its trials may not compare"
                 warnings.warn(HbsimWarning(text), stacklevel=5)
             standing = stand(self.spec, self.scheduler)
+            trials, limit = self.scheduler.num_trials, before.make_scheduler().num_trials
+            if limit is not None:
+                self.scheduler.limit_trials(limit)
             replay(standing, records, str(place.journal), self.telling, self.spec.space.dimension)
+            self._grow(trials, limit)
             place.note_environment(about)
         return journal, standing
+
+    def _grow(self, trials: int | None, first: int | None) -> None:
+        """Let the study have more trials than it had; `first` is how many it began with."""
+        now = self.scheduler.num_trials
+        if trials in (now, first) or trials is None or now is None:
+            return
+        if trials < now:
+            rule = f"the study has grown to {now}; it goes on with as many or more"
+            raise ParameterError("num_trials", trials, rule)
+        self.scheduler.grow(trials)
+        self._grown = trials
 
     def drive(
         self,
@@ -142,8 +158,8 @@ class Study:
             observers,
             save_completed,
         )
-        if journal.count > 1:
-            real.resume(scheduler.running_jobs())
+        if journal.count > 1 or self._grown is not None:
+            real.resume(scheduler.running_jobs(), self._grown)
         with interruptible(lambda number: _interrupt(real, number, limits.grace)):
             try:
                 drive(scheduler, real, standing.decisions, self.telling)
