@@ -110,7 +110,8 @@ class Reporter:
         if self._done:
             raise ProtocolError(self.trial, "a report after done=True", "none: that was the last")
         self._done = take_done(report)
-        if self._done and (self._reward or self._time) not in report:
+        says = bool(report) if self._reward is None else self._reward in report
+        if self._done and not says:
             return
         resource = self._resource(report)
         if self._unsure is not None:

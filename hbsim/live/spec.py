@@ -180,7 +180,8 @@ class Spec:
                 raise ParameterError(name, theirs[name], rule)
         for name in sorted({*self.scheduler, *new.scheduler}):
             was, now = self.scheduler.get(name), new.scheduler.get(name)
-            is_more = name == "num_trials" and bool(was and now and now > was)
-            if was != now and not (is_more and self.scheduler["type"] == "fifo"):
-                rule = f"the study began with {was!r}; it goes on with the same, or in another folder"
-                raise ParameterError(name, now, rule)
+            can_grow = name == "num_trials" and self.scheduler["type"] == "fifo"
+            if was == now or (can_grow and was and now and now > was):
+                continue
+            same = "as many or more" if can_grow else "the same, or in another folder"
+            raise ParameterError(name, now, f"the study began with {was!r}; it goes on with {same}")

@@ -98,24 +98,32 @@ class Study:
         if not resume:
             place.note_environment(about)  # with the journal it is a study, which goes on as it was begun
             journal = place.create(self.spec.as_dict(), fsync)
-            standing = stand(self.spec, self.scheduler)
-        else:
-            journal = Journal.open(place.journal, fsync)
-            records = read_records(place.journal, together=True)
-            before = Spec.from_dict(next(records)["spec"], str(place.journal))
-            before.check_same(self.spec)
-            self.spec = replace(self.spec, study=before.study)
-            if before.digest != self.spec.digest:
-                text = f"{self.spec.train} has changed since the study began: its trials may not compare"
-                warnings.warn(HbsimWarning(text), stacklevel=5)
-            standing = stand(self.spec, self.scheduler)
-            trials, limit = self.scheduler.num_trials, before.make_scheduler().num_trials
-            if limit is not None:
-                self.scheduler.limit_trials(limit)
-            replay(standing, records, str(place.journal), self.telling, self.spec.space.dimension)
-            self._grow(trials, limit)
+            return journal, stand(self.spec, self.scheduler)
+        journal = Journal.open(place.journal, fsync)
+        try:
+            standing = self._read(str(place.journal))
             place.note_environment(about)
+        except BaseException:
+            journal.close()
+            raise
         return journal, standing
+
+    def _read(self, path: str) -> Standing:
+        """Return where the study of a journal stands, if it is the same as this one."""
+        records = read_records(path, together=True)
+        before = Spec.from_dict(next(records)["spec"], path)
+        before.check_same(self.spec)
+        self.spec = replace(self.spec, study=before.study)
+        if before.digest != self.spec.digest:
+            text = f"{self.spec.train} has changed since the study began: its trials may not compare"
+            warnings.warn(HbsimWarning(text), stacklevel=6)
+        standing = stand(self.spec, self.scheduler)
+        trials, first = self.scheduler.num_trials, before.make_scheduler().num_trials
+        if first is not None:
+            self.scheduler.limit_trials(first)
+        replay(standing, records, path, self.telling, self.spec.space.dimension)
+        self._grow(trials, first)
+        return standing
 
     def _grow(self, trials: int | None, first: int | None) -> None:
         """Let the study have more trials than it had; `first` is how many it began with."""
