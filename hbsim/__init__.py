@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hbsim.core.space import Bool, Choice, Int, Real, Space, args
     from hbsim.executors.dask.options import Dask
     from hbsim.live.load import load
+    from hbsim.live.record import record
     from hbsim.live.result import RunResult
     from hbsim.live.run import run
     from hbsim.seed.fifo import FIFOScheduler
@@ -37,6 +38,7 @@ __all__ = [
     "args",
     "load",
     "make_scheduler",
+    "record",
     "run",
     "simulate",
 ]
@@ -56,6 +58,7 @@ _HOMES: Final = {
     "args": "hbsim.core.space",
     "load": "hbsim.live.load",
     "make_scheduler": "hbsim.core",
+    "record": "hbsim.live.record",
     "run": "hbsim.live.run",
     "simulate": "hbsim.study",
 }

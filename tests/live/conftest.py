@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,3 +38,16 @@ def train(tmp_path: Path) -> Callable[[str], str]:
         return f"{file}:train_fn"
 
     return write
+
+
+@pytest.fixture
+def wait_for() -> Callable[[Callable[[], bool]], None]:
+    """Return what waits until something is so."""
+
+    def wait(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < deadline, "nothing happened for a minute"
+            time.sleep(0.02)
+
+    return wait
