@@ -53,6 +53,10 @@ class Diagnosed:
     shares: dict[TaskKey, tuple[Shares, ...]]
     timelines: dict[TaskKey, tuple[Timeline, ...]]
 
+    def of(self, key: TaskKey) -> dict[str, Any]:
+        """Return that of a task, by the names of its fields."""
+        return {one.name: getattr(self, one.name).get(key, ()) for one in fields(self)}
+
 
 def diagnosis(results: SweepResults, keys: Collection[str]) -> Diagnosed:
     """Return the diagnosis of a sweep, at the end of each study.

@@ -41,7 +41,7 @@ __all__ = [
 
 ALL: Final = "all settings"  # the setting of what is over all of them
 BEST: Final = "best"
-OPEN: Final = "not told apart from the best"
+OPEN: Final = "not told apart"  # from the best
 WORSE: Final = "worse"
 NO_SCORE: Final = "no score"
 
@@ -88,14 +88,16 @@ class Standing:
     rank : int
         1 is the best; shared by what is not told apart from it.
     call : str
-        "best" (the least mean), "not told apart from the best", "worse" or "no score".
+        "best" (the least mean), "not told apart" (from it), "worse" or "no score".
     difference : Interval
         The mean paired difference from the best, and its simultaneous 95 % interval.
     p : float
-        Of that difference, corrected for all pairs of the table; NaN for the best.
-    needed : int or None
-        Where it is not told apart: about so many studies a variant (on these curves) or rows of the table (on
-        another draw) would decide a difference of this size; None where that is not known.
+        Of that difference, adjusted for all variants; NaN for the best.
+    seeds_needed : int or None
+        Where it is not told apart: about so many studies a variant would tell a true difference of this size
+        with probability 0.8; None where no number of them would.
+    rows_factor : float
+        Likewise, on another draw: how many times as many rows would; NaN on these curves.
     better, same, worse : float
         The probabilities that it is better or worse than the best by more than what matters, or the same; NaN
         where it was not said what matters.
@@ -105,7 +107,8 @@ class Standing:
     call: str
     difference: Interval
     p: float
-    needed: int | None = None
+    seeds_needed: int | None = None
+    rows_factor: float = float("nan")
     better: float = float("nan")
     same: float = float("nan")
     worse: float = float("nan")

@@ -104,7 +104,7 @@ class Steps:
     columns: Mapping[str, Floats] = field(default_factory=dict)
 
     def at(self, values: Floats, x: Floats, axis: str = "time") -> Floats:
-        """Return `values` of the last incumbent by each of `x`, a time or a resource; NaN before the first."""
+        """Return `values` of the last incumbent by each of `x`, a time or resource; NaN before the first."""
         return on_grid(self.time if axis == "time" else self.columns[axis], values, x)
 
     def column(self, name: str) -> Floats:
@@ -306,7 +306,8 @@ class TaskScores:
 
     def scores(self, x: Floats, axis: str = "time") -> Floats:
         """Return the normalised regrets by each of `x`; shape (len(x), n, k)."""
-        return self.scale.score(self.at("value", x, axis))
+        found: Floats = self.scale.score(self.at("value", x, axis))
+        return found
 
     @cached_property
     def score(self) -> Floats:
@@ -332,7 +333,7 @@ class TaskScores:
 
     @cached_property
     def resource(self) -> float:
-        """The median over studies of what was trained by the budget, taken to be linear between incumbents."""
+        """The median over studies of what was trained by the budget; linear between incumbents."""
         if not self.seeds:
             return math.nan
         trained = [
