@@ -31,7 +31,7 @@ def build(results: SweepResults, command: str, folder: str = "DIR", matters: str
     folder : str
         Where the results are, as its user says it.
     matters : str, optional
-        The smallest difference that matters: ``0.005`` in the metric's unit, or ``10%`` of the best one's regret.
+        The smallest difference that matters: ``0.005`` in the metric's unit, or ``10%`` of the least regret.
 
     Raises
     ------
@@ -61,7 +61,10 @@ def build(results: SweepResults, command: str, folder: str = "DIR", matters: str
         across=across_settings(list(scored.values()), groups, names),
         heatmaps=heatmaps(list(scored.values()), groups, manifest),
         missing=tuple(_missing(results.cells)),
-        commands={"the studies": f"{manifest['command']} --out {shlex.quote(folder)}", "this report": command},
+        commands={
+            "the studies": f"{manifest['command']} --out {shlex.quote(folder)}",
+            "this report": command,
+        },
         versions=manifest["versions"],
         spec=results.spec,
     )
@@ -99,4 +102,3 @@ def _missing(cells: pl.DataFrame) -> list[Missing]:
         reasons.setdefault(reason, []).append(f"{name}, seed {row['seed']}")
     found = [Missing(reason, len(names), names[0]) for reason, names in reasons.items()]
     return sorted(found, key=lambda missing: -missing.cells)
-

@@ -188,3 +188,11 @@ def _heatmap(
 
 def _last_if_nan(number: float) -> float:
     return math.inf if math.isnan(number) else float(number)
+
+
+def interquartile_means(studies: Sequence[Floats]) -> list[Interval]:
+    return [NONE] * studies[0].shape[1]
+
+
+def improvements(studies: Sequence[Floats]) -> list[list[Interval]]:
+    return [[NONE] * studies[0].shape[1]] * studies[0].shape[1]

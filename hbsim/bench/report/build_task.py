@@ -51,12 +51,13 @@ class Matters:
             raise ParameterError("matters", text, "must be a number above 0, or a percentage as 10%")
         return cls(amount / 100 if is_share else amount, is_share)
 
-    def scaled(self, scores: TaskScores) -> float:
-        """Return it as normalised regret."""
-        if not self.is_share:
-            return self.amount / scores.scale.unit
-        means = [mean.mean for mean in means_of(scores.score) if math.isfinite(mean.mean)]
-        return self.amount * min(means, default=math.nan)
+    def scaled(self, scores: TaskScores) -> float | None:
+        """Return it as normalised regret; None where that is 0 or unknown."""
+        unit = 1.0 / scores.scale.unit
+        if self.is_share:
+            means = [mean.mean for mean in means_of(scores.score) if math.isfinite(mean.mean)]
+            unit = min(means, default=math.nan)
+        return self.amount * unit if self.amount * unit > 0 else None
 
 
 def make_task(
