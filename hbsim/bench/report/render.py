@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +28,7 @@ __all__ = [
     "latex_escaped",
     "markdown",
     "markdown_escaped",
+    "not_shown",
     "parts",
     "write_tables",
 ]
@@ -35,7 +36,7 @@ __all__ = [
 LONGEST: Final = 45  # rows of a LaTeX table: about a page
 MOST_ROWS: Final = 40  # in a terminal
 GAP: Final = 2  # columns of the terminal between two of a table
-NAME: Final = 12  # the least width of a name in a terminal
+NAME: Final = 24  # columns of the terminal that a name has at least, if its parts are so long
 COLUMN: Final = 52  # characters in \small that fit one of two columns of print
 PAGE: Final = 104  # and both
 SMALLER: Final = 122  # both, in \footnotesize
@@ -282,16 +283,9 @@ def _side(column: Column) -> str:
 
 def fitting(table: Table, width: int) -> tuple[list[int], list[str]]:
     """Return the columns of a table that have room in a width, and the heads of those that have not."""
-    texts = [
-        [column.head.split("\n") + [clean(row[place].text) for row in table.rows]]
-        for place, column in enumerate(table.columns)
-    ]
-    least = []
-    for place, lines in enumerate(texts):
-        longest = max(map(len, lines[0]))
-        least.append(min(longest, NAME) if _is_name(table.columns, place) else longest)
-    order = sorted(range(len(least)), key=lambda place: table.columns[place].need)
+    least = [_least(table, place) for place in range(len(table.columns))]
     kept: list[int] = []
+    order = sorted(range(len(least)), key=lambda place: table.columns[place].need)
     for place in order:
         room = sum(least[one] + GAP for one in [*kept, place]) - GAP
         if table.columns[place].need and room > width:
@@ -300,8 +294,21 @@ def fitting(table: Table, width: int) -> tuple[list[int], list[str]]:
     return sorted(kept), [_head(table.columns[place]) for place in sorted(set(order) - set(kept))]
 
 
-def _is_name(columns: Sequence[Column], place: int) -> bool:
-    return place < 2 and columns[place].align == "l"
+def _least(table: Table, place: int) -> int:
+    """Return the least width of a column: of names, which break, that of their longest part."""
+    texts = [clean(row[place].text) for row in table.rows[:MOST_ROWS]]
+    if _is_name(table, place):
+        return min(NAME, max((len(part) for text in texts for part in _breaking(text).split(" ")), default=0))
+    return max(map(len, [*table.columns[place].head.split("\n"), *texts]))
+
+
+def _is_name(table: Table, place: int) -> bool:
+    return place < 2 and table.columns[place].align == "l"
+
+
+def _breaking(text: str) -> str:
+    """Return a name that can break after a comma."""
+    return re.sub(r",(?=\S)", ", ", text)
 
 
 def as_rich(table: Table, width: int) -> RichTable:
@@ -311,46 +318,29 @@ def as_rich(table: Table, width: int) -> RichTable:
     from rich.text import Text
 
     shown, _ = fitting(table, width)
-    made = RichTable(
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, GAP - 1, 0, 0),
-        collapse_padding=True,
-    )
+    made = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
     for place in shown:
-        column, is_name = table.columns[place], _is_name(table.columns, place)
+        column, is_name = table.columns[place], _is_name(table, place)
         made.add_column(
             Text(column.head),
             justify="left" if column.align == "l" else "right",
             no_wrap=not is_name,
             overflow="fold" if is_name else "ellipsis",
-            min_width=min(NAME, max((len(row[place].text) for row in table.rows), default=0))
-            if is_name
-            else None,
+            min_width=_least(table, place) if is_name else None,
         )
     for row in table.rows[:MOST_ROWS]:
-        cells = [
-            Text(_breaking(clean(row[p].text), _is_name(table.columns, p)), _bold(row[p])) for p in shown
+        texts = [clean(row[p].text) for p in shown]
+        texts = [
+            _breaking(text) if _is_name(table, p) else text for text, p in zip(texts, shown, strict=True)
         ]
-        made.add_row(*cells)
+        made.add_row(*(Text(t, "bold" if row[p].bold else "") for t, p in zip(texts, shown, strict=True)))
     if len(table.rows) > MOST_ROWS:
-        name = next((place for place in shown if _is_name(table.columns, place)), shown[0])
         more = Text(f"and {len(table.rows) - MOST_ROWS} more", style="dim")
-        made.add_row(*(more if place == name else Text() for place in shown))
+        made.add_row(*(more if _is_name(table, place) else Text() for place in shown))
     return made
 
 
-def _bold(cell: Cell) -> str:
-    return "bold" if cell.bold else ""
-
-
-def _breaking(text: str, is_name: bool) -> str:
-    """Return a name that a narrow terminal can break after a comma."""
-    return re.sub(r",(?=\S)", ", ", text) if is_name else text
-
-
-def not_shown(tables: Iterable[Table], width: int) -> str:
+def not_shown(table: Table, width: int) -> str:
     """Say which columns have no room; empty where all have."""
-    heads = list(dict.fromkeys(head for table in tables for head in fitting(table, width)[1]))
+    heads = fitting(table, width)[1]
     return f"not shown at this width: {', '.join(heads)}" if heads else ""

@@ -163,9 +163,7 @@ def task_table(task: Task) -> Table:
     if task.has_draws:
         columns[Column("another\ndraw", "l")] = [_mark(one.draw) for one in rows]
     if task.matters is not None:
-        for name in ("better", "same", "worse"):
-            found = [getattr(one.standing, name) for one in rows]
-            columns[Column(f"P\n{name}", need=1)] = [percent(value) for value in found]
+        columns[Column("P better,\nsame, worse", need=1)] = [_chances(one.standing) for one in rows]
     columns[Column("at R", need=3)] = [number(one.value.mean, shown) for one in rows]
     if any(math.isfinite(one.picked.mean) for one in rows):
         columns[Column("picked", need=4)] = [number(one.picked.mean, shown) for one in rows]
@@ -209,6 +207,12 @@ def _difference(standing: Standing, digits: int) -> str:
     return NONE if standing.call == BEST else interval(standing.difference, digits, sign=True)
 
 
+def _chances(standing: Standing) -> str:
+    if standing.call == BEST or math.isnan(standing.same):
+        return NONE
+    return ", ".join(map(percent, (standing.better, standing.same, standing.worse)))
+
+
 def _mark(standing: Standing | None) -> str:
     if standing is None:
         return NONE
@@ -242,10 +246,10 @@ def _task_notes(task: Task) -> Iterable[str]:
     if shown:
         yield f"{', '.join(shown)}."
     if task.has_draws:
-        draw = f"{plural(task.configurations, 'row')}" if task.configurations else "the table"
+        draw = f"these {task.configurations:,} rows" if task.configurations else "these rows"
         yield (
-            f"These curves: other seeds of {draw} would say so too. Another draw: so would another table of "
-            "the same task; ranks and differences are of that."
+            f"These curves: true of {draw}, with other seeds. Another draw: true of other configurations of "
+            "this task too; ranks and differences are by that."
         )
     if task.matters is not None:
         yield (
@@ -520,15 +524,11 @@ def pairs_table(across: Across) -> Table:
             )
             for pair in pairs
         ),
-        notes=tuple(
-            note
-            for note in (
-                "In how many groups the first is better, tied and worse; p: Wilcoxon's signed-rank test "
-                "with Holm's correction over all pairs, and Nemenyi's test; how probable it is that a study "
-                "of the first is better than one of the second on the same task.",
-                f"{why.capitalize()}." if (why := untested(across)) else "",
-            )
-            if note
+        notes=(
+            "In how many groups the first is better, tied and worse; p: Wilcoxon's signed-rank test with "
+            "Holm's correction over all pairs, and Nemenyi's test; how probable it is that a study of the "
+            "first is better than one of the second on the same task.",
+            *([f"{untested(across).capitalize()}."] if untested(across) else []),
         ),
     )
 

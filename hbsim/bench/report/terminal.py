@@ -11,7 +11,6 @@ from hbsim.bench.report.tables import (
     Table,
     all_training,
     glance_table,
-    leads_table,
     rankings,
     sections,
     task_table,
@@ -38,7 +37,7 @@ def show(report: Report, console: Console, is_full: bool = False) -> None:
     is_full : bool
         Whether to print all tables, and all notes, instead of the one that answers.
     """
-    from rich.padding import Padding
+    from rich.table import Table as Grid
     from rich.text import Text
 
     if report.title:
@@ -51,7 +50,7 @@ def show(report: Report, console: Console, is_full: bool = False) -> None:
         console.print(as_rich(table, console.width))
         if table.notes:
             console.print(Text(clean(" ".join(table.notes)), style="dim"))
-        if left := not_shown([table], console.width):
+        if left := not_shown(table, console.width):
             console.print(Text(f"({left})", style="dim"))
     console.print()
     for sentence in report.summary:
@@ -59,8 +58,10 @@ def show(report: Report, console: Console, is_full: bool = False) -> None:
     notes = [*shared_notes(report), *report.notes, *_missing(report)]
     if is_full:
         notes += all_training(report)
+    grid = Grid.grid(padding=(0, 1, 0, 0))
     for note in notes if is_full else notes[:MOST_NOTES]:
-        console.print(Padding(Text(f"- {clean(note)}"), (0, 0, 0, 0)))
+        grid.add_row("-", Text(clean(note)))
+    console.print(grid)
     if not is_full and len(notes) > MOST_NOTES:
         console.print(Text(f"and {len(notes) - MOST_NOTES} more notes with --full", style="dim"))
 
