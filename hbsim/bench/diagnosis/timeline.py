@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from hbsim.bench.study_segments import OVERHEAD, segments
+from hbsim.bench.segments import OVERHEAD, segments
 from hbsim.errors import ParameterError
 
 if TYPE_CHECKING:
