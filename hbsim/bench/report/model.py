@@ -1,8 +1,8 @@
-"""What a report says, in numbers and words: one object that tables, figures, the page and ``--json`` are made of.
+"""What a report says, in numbers and words: one object that all that is shown or written is made of.
 
-Scores are *normalised regrets*: the regret at R of the incumbent over that of the median configuration, so that
-0 is the best there is and 1 is no better than a configuration drawn at random; see docs/statistics.md. NaN stands
-for what there is none of. ``--json`` is this object, with its fields as keys and null for NaN.
+Scores are *normalised regrets*: the regret at R of the incumbent over that of the median configuration, so
+that 0 is the best there is and 1 is no better than a configuration drawn at random; see docs/statistics.md.
+NaN stands for what there is none of. ``--json`` is this object, with its fields as keys and null for NaN.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = [
 
 ALL: Final = "all settings"  # the setting of what is over all of them
 BEST: Final = "best"
-OPEN: Final = "not told apart from the best"
+OPEN: Final = "not told apart"  # from the best
 WORSE: Final = "worse"
 NO_SCORE: Final = "no score"
 
@@ -88,14 +88,16 @@ class Standing:
     rank : int
         1 is the best; shared by what is not told apart from it.
     call : str
-        "best" (the least mean), "not told apart from the best", "worse" or "no score".
+        "best" (the least mean), "not told apart" (from it), "worse" or "no score".
     difference : Interval
         The mean paired difference from the best, and its simultaneous 95 % interval.
     p : float
-        Of that difference, corrected for all pairs of the table; NaN for the best.
-    needed : int or None
-        Where it is not told apart: about so many studies a variant (on these curves) or rows of the table (on
-        another draw) would decide a difference of this size; None where that is not known.
+        Of that difference, adjusted for all variants; NaN for the best.
+    seeds_needed : int or None
+        Where it is not told apart: about so many studies a variant would tell a true difference of this size
+        with probability 0.8; None where no number of them would.
+    rows_factor : float
+        Likewise, on another draw: how many times as many rows would; NaN on these curves.
     better, same, worse : float
         The probabilities that it is better or worse than the best by more than what matters, or the same; NaN
         where it was not said what matters.
@@ -105,7 +107,8 @@ class Standing:
     call: str
     difference: Interval
     p: float
-    needed: int | None = None
+    seeds_needed: int | None = None
+    rows_factor: float = float("nan")
     better: float = float("nan")
     same: float = float("nan")
     worse: float = float("nan")
@@ -124,8 +127,8 @@ class TaskRow:
     score : Interval
         Normalised regret at equal time: mean over seeds, 95 % interval.
     curves, draw : Standing, Standing or None
-        On these curves (seeds only), and on another draw of configurations of this task (seeds and rows); None
-        where all studies saw the same rows.
+        On these curves (seeds only), and on another draw of configurations of this task (seeds and rows);
+        None where all studies saw the same rows.
     regret : Interval
         The score in the metric's unit.
     picked, value : Interval
@@ -395,7 +398,8 @@ class Task:
     rows : tuple of TaskRow
         By rank, then by mean score.
     leads : tuple of Lead
-        Who leads at a quarter, half, three quarters and all of the budget, and beyond it, where studies ran longer.
+        Who leads at a quarter, half, three quarters and all of the budget, and beyond it, where studies ran
+        longer.
     chances : tuple of Line
         The probability of being best over simulated seconds, a line a variant, no band; on another draw where
         there is one.
@@ -460,9 +464,9 @@ class Pairwise:
     """Two variants over groups of tasks: in how many the first is better, tied and worse.
 
     `p` is Wilcoxon's, Holm-corrected over all pairs, NaN where there are too few groups for so many pairs;
-    `p_nemenyi` Nemenyi's. `improvement` is the probability that a study of the first is better than one of the
-    second, mean over tasks, with a stratified bootstrap interval. `call` says how the first stands by `p`:
-    "better", "worse" or "not told apart".
+    `p_nemenyi` Nemenyi's. `improvement` is the probability that a study of the first is better than one of
+    the second, mean over tasks, with a stratified bootstrap interval. `call` says how the first stands by
+    `p`: "better", "worse" or "not told apart".
     """
 
     first: str
@@ -496,7 +500,8 @@ class Across:
         A variant each: mean over groups, and its interval over groups; NaN for a variant that has
         no score in some group, since the mean of the others would not compare.
     iqm : tuple of Interval
-        A variant each: the interquartile mean over all studies of all tasks, and its stratified bootstrap interval.
+        A variant each: the interquartile mean over all studies of all tasks, and its stratified bootstrap
+        interval.
     ranks : tuple of float
         Mean rank of each variant.
     p_friedman : float
