@@ -1,30 +1,61 @@
-"""Charts by Vega-Altair: one look, and what a report is drawn as.
+"""Charts of a report: of its tasks, and over them.
 
-A function takes parts of a `Report` and returns a chart, or None where there is nothing to draw. A chart can be
-shown in a notebook, put into a page, or written by `save`.
+A function takes parts of a `Report` and returns a chart, or None where there is nothing to draw.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import altair as alt
-import polars as pl
 
-from hbsim.bench.report.figures_names import FileNames, clean, shortened
-from hbsim.bench.report.figures_views import FEW_TASKS, by_setting, views
-from hbsim.bench.report.model import BEST, NO_SCORE, OPEN, WORSE, Across, Heatmap, Line, Report, Task, Timeline
-from hbsim.bench.report.page_names import short_names
+from hbsim.bench.chart_looks import (
+    COLOURS,
+    DASHES,
+    GREY,
+    HEIGHT,
+    HOVER,
+    OTHER,
+    ROW,
+    ROW_AXIS,
+    WIDTH,
+    Chart,
+    Row,
+    data,
+    digits,
+    drawn,
+    legend_below,
+    level_colours,
+    log_scale,
+    number,
+    save,
+    svg_of,
+    time_unit,
+    worker_bars,
+)
+from hbsim.bench.report.diagnosed import FEW_TASKS, by_setting, views
+from hbsim.bench.report.model import (
+    BEST,
+    NO_SCORE,
+    OPEN,
+    WORSE,
+    Across,
+    Heatmap,
+    Line,
+    Report,
+    Task,
+    Timeline,
+)
+from hbsim.bench.report.text import FileNames, short_names, shortened
 from hbsim.errors import OutputError, ParameterError
 
 if TYPE_CHECKING:
-    from hbsim.bench.report.model import BracketRow, Regrets, RungRow, Shares, TaskRow, VariantInfo
+    from hbsim.bench.report.model import BracketRow, Regrets, RungRow, Shares, TaskRow, VariantInfo, View
     from hbsim.bench.statistics import Interval
 
 __all__ = [
@@ -35,140 +66,8 @@ __all__ = [
     "overview",
     "save",
     "task_charts",
-    "theme",
-    "time_unit",
     "write_figures",
 ]
-
-Chart: TypeAlias = alt.LayerChart | alt.FacetChart | alt.ConcatChart | alt.HConcatChart | alt.VConcatChart
-Row: TypeAlias = dict[str, object]
-
-# The look
-
-WIDTH: Final = 330  # of the data, px; 96 are an inch
-HEIGHT: Final = 210
-ROW: Final = 19  # of a variant
-FONT: Final = "Liberation Sans, Arial, Helvetica, sans-serif"  # vl-convert has the first: the same everywhere
-# Okabe and Ito, "Color Universal Design" (2008); grey in place of black and yellow, to be seen on white and black.
-COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7d7d7d")
-DASHES: Final = ([1, 0], [6, 2], [2, 2], [7, 2, 2, 2])
-GREY: Final = "#8b939c"
-OVERHEAD: Final = "#b5bbc2"
-PARTS: Final = {
-    "regrets": {"sampling": "#56b4e9", "decisions": "#d55e00", "unfinished": "#999999", "choice": "#009e73"},
-    "shares": {
-        "training": "#0072b2",
-        "retrained": "#cc79a7",
-        "overhead": "#e69f00",
-        "idle": "#d0d5da",
-        "absent": "#8b939c",
-    },
-}
-UNITS: Final = (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0))
-
-
-def theme(*, dark: bool = False) -> dict[str, object]:
-    """Return the configuration of Vega-Lite that all charts share."""
-    ink, muted, line = ("#e6e9ed", "#a3abb5", "#353b43") if dark else ("#1d2126", "#59616b", "#e1e4e8")
-    return {
-        "background": "transparent" if dark else "white",
-        "font": FONT,
-        "padding": 6,
-        "view": {"stroke": None},
-        "axis": {
-            "domainColor": muted,
-            "gridColor": line,
-            "labelColor": muted,
-            "labelLimit": 300,
-            "tickColor": muted,
-            "tickSize": 4,
-            "titleColor": ink,
-            "titleFontWeight": "normal",
-            "titlePadding": 6,
-        },
-        "header": {"labelColor": ink, "titleColor": ink, "labelFontSize": 11},
-        "legend": {
-            "columnPadding": 14,
-            "labelColor": ink,
-            "labelFontSize": 11,
-            "labelLimit": 420,
-            "orient": "bottom",
-            "rowPadding": 3,
-            "symbolSize": 80,
-            "symbolStrokeWidth": 2,
-            "title": None,
-            "titleColor": ink,
-        },
-        "title": {
-            "anchor": "start",
-            "color": ink,
-            "fontSize": 12,
-            "fontWeight": "bold",
-            "frame": "group",
-            "limit": 900,
-            "offset": 10,
-            "subtitleColor": muted,
-            "subtitleFontSize": 11,
-            "subtitlePadding": 4,
-        },
-        "rule": {"color": muted},
-        "text": {"color": ink, "fontSize": 11},
-        "tick": {"color": ink},
-        "point": {"color": ink},
-        "range": {"category": list(COLOURS), "heatmap": {"scheme": "viridis"}},
-    }
-
-
-def save(chart: Chart, path: Path, *, scale: float = 2.0) -> None:
-    """Write a chart as ``.png``, ``.svg`` or ``.pdf``; the same chart gives the same bytes.
-
-    Raises
-    ------
-    ParameterError
-        The name of the file ends in something else.
-    OutputError
-        The file cannot be written.
-    """
-    kind = path.suffix.lower()
-    if kind not in (".png", ".svg", ".pdf"):
-        raise ParameterError("filename", str(path), "must end in .png, .svg or .pdf")
-    try:
-        path.write_bytes(_drawn(svg_of(chart), kind, scale))
-    except OSError as error:
-        raise OutputError(str(path), f"cannot be written: {error.strerror or error}") from error
-
-
-def svg_of(chart: Chart) -> str:
-    """Return a chart as SVG, without what only a pointer can use."""
-    import vl_convert
-
-    spec = _without_hover(chart.to_dict(validate=False))
-    drawn = vl_convert.vegalite_to_svg(spec, config=theme(), allowed_base_urls=[])
-    # Vega counts its clip paths through the life of the process.
-    places: dict[str, int] = {}
-    pattern = r'(?<=[ (])(id="|url\(#)(clip|gradient_?)(\d+)'
-    return re.sub(pattern, lambda m: f"{m[1]}{m[2]}{places.setdefault(m[2] + m[3], len(places))}", drawn)
-
-
-def _drawn(svg: str, kind: str, scale: float) -> bytes:
-    import vl_convert
-
-    if kind == ".svg":
-        return svg.encode()
-    if kind == ".pdf":
-        return bytes(vl_convert.svg_to_pdf(svg))
-    return bytes(vl_convert.svg_to_png(svg, scale=scale))
-
-
-def _without_hover(part: object) -> object:
-    if isinstance(part, list):
-        return [_without_hover(one) for one in part if not (isinstance(one, dict) and one.get("mark") == {"type": "point", **HOVER})]
-    if isinstance(part, dict):
-        return {key: one if key == "datasets" else _without_hover(one) for key, one in part.items()}
-    return part
-
-
-HOVER: Final = {"clip": True, "opacity": 0, "size": 70}  # the points of curves: they have tooltips
 
 
 @dataclass(frozen=True)
@@ -205,22 +104,6 @@ def looks_of(variants: Sequence[VariantInfo]) -> Looks:
     return Looks(short_names(names), colour, dashes)
 
 
-MOST: Final = 5000  # rows that Altair takes as a frame
-
-
-def data(rows: Iterable[Row]) -> pl.DataFrame | dict[str, Any]:
-    """Return rows as a chart's own data: a frame, or where they are too many for Altair's frames the rows."""
-    found = list(rows)
-    if len(found) > MOST:
-        return {"values": found}
-    return pl.DataFrame(found, infer_schema_length=None)
-
-
-def digits(value: float, count: int = 5) -> float | None:
-    """Return a number with so many digits, None where it is not finite."""
-    return float(f"{value:.{count}g}") if math.isfinite(value) else None
-
-
 def _by_variant(looks: Looks, names: Sequence[str], width: float) -> tuple[alt.Color, alt.StrokeDash]:
     """Return colours and dashes of variants, with one legend below the chart."""
     labels = [looks.label[name] for name in names]
@@ -233,40 +116,23 @@ def _by_variant(looks: Looks, names: Sequence[str], width: float) -> tuple[alt.C
     )
 
 
-def legend_below(labels: Sequence[str], width: float, **more: Any) -> alt.Legend | None:
-    """Return a legend in as many columns as fit; None without labels."""
-    if not labels:
-        return None
-    longest, total = max(map(len, labels), default=1), sum(34 + 5.6 * len(label) for label in labels)
-    columns = 0 if total <= width else max(1, int(width // (34 + 5.6 * longest)))
-    return alt.Legend(columns=columns, symbolOpacity=1, **more)
-
-
-def time_unit(end: float) -> tuple[str, float]:
-    """Return the unit of an axis from 0 to `end` seconds, and how many seconds it has."""
-    return next(((name, length) for name, length in UNITS if end >= 5 * length), ("seconds", 1.0))
-
-
-def ticks(low: float, high: float, most: int = 8) -> list[float]:
-    """Return round numbers for a logarithmic axis: 1, 2 and 5, powers of ten over many decades."""
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for parts in ((1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0), (1.0, 2.0, 5.0), (1.0, 3.0), (1.0,)):
-        found = [float(f"{part}e{power}") for power in powers for part in parts]
-        found = [one for one in found if low <= one <= high]
-        if len(found) <= most:
-            return found
-    return found[:: -(-len(found) // most)]
-
-
-def log_scale(low: float, high: float) -> dict[str, Any]:
-    """Return scale and axis of a logarithmic encoding."""
-    scale = alt.Scale(type="log", domain=[low, high], nice=False)
-    return {"scale": scale, "axis": alt.Axis(values=ticks(low, high), format=",~g", labelOverlap="greedy")}
-
-
 def _titled(title: str, *subtitles: str, width: float = WIDTH) -> alt.TitleParams:
     letters = int((width + 60) / 5.6)
-    return alt.TitleParams(shortened(title, letters), subtitle=[shortened(one, letters + 8) for one in subtitles])
+    return alt.TitleParams(
+        shortened(title, letters), subtitle=[shortened(one, letters + 8) for one in subtitles]
+    )
+
+
+PARTS: Final = {
+    "regrets": {"sampling": "#56b4e9", "decisions": "#d55e00", "unfinished": "#999999", "choice": "#009e73"},
+    "shares": {
+        "training": "#0072b2",
+        "retrained": "#cc79a7",
+        "overhead": "#e69f00",
+        "idle": "#d0d5da",
+        "absent": "#8b939c",
+    },
+}
 
 
 # Curves over time
@@ -286,19 +152,21 @@ def anytime(task: Task, looks: Looks) -> Chart | None:
     high = 1.25 * max(values)
     low = max(min(values) / 1.25, high / 10**DECADES)
     levels = [(1.0, "median configuration"), (task.target, "target")]
-    return made.chart({"title": REGRET, **log_scale(low, high)}, low, [at for at in levels if low < at[0] < high])
+    return made.chart(
+        {"title": REGRET, **log_scale(low, high)}, low, [at for at in levels if low < at[0] < high]
+    )
 
 
 def reached(task: Task, looks: Looks) -> Chart | None:
     """Return the share of seeds that have reached the target, over simulated time."""
     made = _Curves.of(task.reached, task, looks)
-    return made and made.chart(_shares(f"seeds that reached {task.target:g}"))
+    return None if made is None else made.chart(_shares(f"seeds that reached {task.target:g}"))
 
 
 def chances(task: Task, looks: Looks) -> Chart | None:
     """Return the probability of each variant of being the best one, over simulated time."""
     made = _Curves.of(task.chances, task, looks)
-    return made and made.chart(_shares("probability of being best"))
+    return None if made is None else made.chart(_shares("probability of being best"))
 
 
 def _shares(title: str) -> dict[str, Any]:
@@ -324,7 +192,9 @@ class _Curves:
         first = max(last * EARLIEST, min(line.x[0] for line in there))
         return cls([_from(line, first) for line in there], task, looks, min(first, last / 2), last)
 
-    def chart(self, y: dict[str, Any], least: float = -math.inf, levels: Sequence[tuple[float, str]] = ()) -> Chart:
+    def chart(
+        self, y: dict[str, Any], least: float = -math.inf, levels: Sequence[tuple[float, str]] = ()
+    ) -> Chart:
         """Return them drawn; what is below `least` is drawn there."""
         unit, length = time_unit(self.last)
         names = self.looks.shown(line.variant for line in self.lines)
@@ -345,12 +215,10 @@ class _Curves:
             *([alt.Tooltip("low:Q", format=".4~g"), alt.Tooltip("high:Q", format=".4~g")] if banded else []),
         ]
         hover = base.mark_point(**HOVER).encode(x=x, y=alt.Y("y:Q", **y), tooltip=told)
-        layers: list[alt.Chart | alt.LayerChart] = [self._marks(x, y, length, levels)]
+        layers: list[Any] = [self._marks(x, y, length, levels)]
         if banded:
             band = base.mark_area(interpolate="step-after", clip=True)
-            layers.append(
-                band.encode(x=x, y=alt.Y("low:Q", **y), y2="high:Q", color=colour, opacity=shade)
-            )
+            layers.append(band.encode(x=x, y=alt.Y("low:Q", **y), y2="high:Q", color=colour, opacity=shade))
         task = self.task
         return alt.layer(*layers, line.add_params(chosen), hover).properties(
             width=WIDTH, height=HEIGHT, title=_titled(task.surrogate, task.setting)
@@ -366,12 +234,17 @@ class _Curves:
                     row |= {"low": digits(max(line.low[i], least)), "high": digits(max(line.high[i], least))}
                 yield row
 
-    def _marks(self, x: alt.X, y: dict[str, Any], length: float, levels: Sequence[tuple[float, str]]) -> alt.LayerChart:
+    def _marks(
+        self, x: alt.X, y: dict[str, Any], length: float, levels: Sequence[tuple[float, str]]
+    ) -> Chart:
         """Return thin lines: the levels, and the budget where curves go on after it."""
         across = alt.Chart(data({"y": at, "text": text} for at, text in levels))
         at = alt.Y("y:Q", **y)
         text = across.mark_text(align="right", baseline="bottom", dy=-2, fontSize=10, color=GREY)
-        marks = [across.mark_rule(strokeDash=[2, 3]).encode(y=at), text.encode(y=at, x=alt.value("width"), text="text:N")]
+        marks = [
+            across.mark_rule(strokeDash=[2, 3]).encode(y=at),
+            text.encode(y=at, x=alt.value("width"), text="text:N"),
+        ]
         if 0 < self.task.budget < 0.98 * self.last:
             upright = alt.Chart(data([{"x": self.task.budget / length}]))
             marks.append(upright.mark_rule(strokeDash=[5, 3]).encode(x=x))
@@ -400,7 +273,7 @@ def scores(rows: Sequence[TaskRow], looks: Looks, title: alt.TitleParams) -> Cha
 def _intervals(
     found: Sequence[tuple[str, Interval, str]], looks: Looks, title: alt.TitleParams, what: str
 ) -> Chart | None:
-    rows = [
+    rows: list[Row] = [
         {
             "variant": looks.label[name],
             "mean": digits(score.mean),
@@ -421,23 +294,22 @@ def _intervals(
     shape = alt.Shape(
         "call:N",
         scale=alt.Scale(domain=calls, range=[SHAPES[call] for call in calls]),
-        legend=legend_below(calls, 1.3 * WIDTH, symbolFillColor=GREY, symbolStrokeColor=GREY) if calls else None,
+        legend=legend_below(calls, 1.3 * WIDTH, symbolFillColor=GREY, symbolStrokeColor=GREY)
+        if calls
+        else None,
         title=None,
     )
-    number = alt.Axis(format="~f", tickCount=6)
-    ends = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=what, axis=number), x2="high:Q")
-    told = [alt.Tooltip("variant:N"), alt.Tooltip("call:N"), *(_number(name) for name in ("mean", "low", "high"))]
+    axis = alt.Axis(format="~f", tickCount=6)
+    ends = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=what, axis=axis), x2="high:Q")
+    told = [
+        alt.Tooltip("variant:N"),
+        alt.Tooltip("call:N"),
+        *(number(name) for name in ("mean", "low", "high")),
+    ]
     dots = base.mark_point(filled=True, size=75, opacity=1).encode(x=alt.X("mean:Q"), tooltip=told)
     return alt.layer(ends, dots.encode(shape=shape) if calls else dots).properties(
         width=WIDTH, height={"step": ROW}, title=title
     )
-
-
-ROW_AXIS: Final = alt.Axis(domain=False, ticks=False, labelPadding=8, grid=False)
-
-
-def _number(name: str) -> alt.Tooltip:
-    return alt.Tooltip(f"{name}:Q", format=".4~g")
 
 
 def _colours(looks: Looks, names: Sequence[str]) -> alt.Scale:
@@ -453,18 +325,27 @@ def _bars(rows: Sequence[Row], order: Sequence[str], parts: Mapping[str, str], x
         .encode(
             y=alt.Y("variant:N", sort=list(order), title=None, axis=ROW_AXIS),
             x=x,
-            color=alt.Color("part:N", scale=alt.Scale(domain=list(parts), range=list(parts.values())), legend=legend, title=None),
+            color=alt.Color(
+                "part:N",
+                scale=alt.Scale(domain=list(parts), range=list(parts.values())),
+                legend=legend,
+                title=None,
+            ),
             order=alt.Order("place:Q"),
-            tooltip=[alt.Tooltip("variant:N"), alt.Tooltip("part:N"), _number("value")],
+            tooltip=[alt.Tooltip("variant:N"), alt.Tooltip("part:N"), number("value")],
         )
     )
 
 
-def regrets(rows: Sequence[Regrets], looks: Looks, order: Sequence[str], title: alt.TitleParams) -> Chart | None:
+def regrets(
+    rows: Sequence[Regrets], looks: Looks, order: Sequence[str], title: alt.TitleParams
+) -> Chart | None:
     """Return where the final regret of each variant came from, the least sum first; a diamond is the sum."""
     parts = PARTS["regrets"]
     known = {row.variant: {part: digits(getattr(row, part)) or 0.0 for part in parts} for row in rows}
-    totals = {name: math.fsum(known[name].values()) for name in order if name in known and name in looks.label}
+    totals = {
+        name: math.fsum(known[name].values()) for name in order if name in known and name in looks.label
+    }
     if not any(any(known[name].values()) for name in totals):
         return None
     labels = [looks.label[name] for name in sorted(totals, key=lambda name: totals[name])]
@@ -475,14 +356,18 @@ def regrets(rows: Sequence[Regrets], looks: Looks, order: Sequence[str], title: 
     ]
     x = alt.X("value:Q", title=f"{REGRET} at the end", stack="zero", axis=alt.Axis(format="~f", tickCount=6))
     bars = _bars(cells, labels, parts, x)
-    sums = alt.Chart(data({"variant": looks.label[name], "sum": digits(total)} for name, total in totals.items()))
+    sums = alt.Chart(
+        data({"variant": looks.label[name], "sum": digits(total)} for name, total in totals.items())
+    )
     dots = sums.mark_point(shape="diamond", filled=True, size=55, opacity=1).encode(
-        y=alt.Y("variant:N", sort=labels), x="sum:Q", tooltip=[alt.Tooltip("variant:N"), _number("sum")]
+        y=alt.Y("variant:N", sort=labels), x="sum:Q", tooltip=[alt.Tooltip("variant:N"), number("sum")]
     )
     return alt.layer(bars, dots).properties(width=WIDTH, height={"step": ROW}, title=title)
 
 
-def shares(rows: Sequence[Shares], looks: Looks, order: Sequence[str], title: alt.TitleParams) -> Chart | None:
+def shares(
+    rows: Sequence[Shares], looks: Looks, order: Sequence[str], title: alt.TitleParams
+) -> Chart | None:
     """Return how workers spent their time; None where nothing is known of it, or all of it was training."""
     known = {row.variant: row for row in rows if row.variant in looks.label and math.isfinite(row.training)}
     used = {
@@ -494,7 +379,12 @@ def shares(rows: Sequence[Shares], looks: Looks, order: Sequence[str], title: al
     if not names or list(used) == ["training"]:
         return None
     cells: list[Row] = [
-        {"variant": looks.label[name], "part": part, "place": place, "value": digits(getattr(known[name], part))}
+        {
+            "variant": looks.label[name],
+            "part": part,
+            "place": place,
+            "value": digits(getattr(known[name], part)),
+        }
         for name in names
         for place, part in enumerate(used)
     ]
@@ -507,7 +397,9 @@ def shares(rows: Sequence[Shares], looks: Looks, order: Sequence[str], title: al
 MIX: Final = {"trials": "trials started", "resource": "resource trained", "winners": "winners"}
 
 
-def brackets(rows: Sequence[BracketRow], looks: Looks, order: Sequence[str], title: alt.TitleParams) -> Chart | None:
+def brackets(
+    rows: Sequence[BracketRow], looks: Looks, order: Sequence[str], title: alt.TitleParams
+) -> Chart | None:
     """Return each bracket's share of trials, of resource and of winners; None where no variant has two."""
     kept = [row for row in rows if row.variant in looks.label and math.isfinite(row.trials)]
     count = 1 + max((row.bracket for row in kept), default=0)
@@ -534,7 +426,9 @@ def brackets(rows: Sequence[BracketRow], looks: Looks, order: Sequence[str], tit
     return panels.properties(title=title)
 
 
-def rungs(rows: Sequence[RungRow], looks: Looks, order: Sequence[str], title: alt.TitleParams) -> Chart | None:
+def rungs(
+    rows: Sequence[RungRow], looks: Looks, order: Sequence[str], title: alt.TitleParams
+) -> Chart | None:
     """Return what the decisions at each rung cost, a panel a bracket; None where nothing was decided."""
     kept = [row for row in rows if row.variant in looks.label and math.isfinite(row.loss) and row.recorded]
     if not any(row.loss for row in kept):
@@ -554,19 +448,29 @@ def rungs(rows: Sequence[RungRow], looks: Looks, order: Sequence[str], title: al
     ]
     labels = [looks.label[name] for name in order if name in looks.label]
     counts = ("trials", "stopped", "better", "false promotions")
-    told = [alt.Tooltip("variant:N"), alt.Tooltip("level:O"), _number("loss")]
+    told = [alt.Tooltip("variant:N"), alt.Tooltip("level:O"), number("loss")]
     told += [alt.Tooltip(f"{name}:Q", format=",") for name in counts]
     levels = sorted({row.level for row in kept})
     squares = (
         alt.Chart(data(cells))
         .mark_rect(stroke="white", strokeWidth=1)
         .encode(
-            x=alt.X("level:O", title="level of the rung", axis=alt.Axis(labelAngle=0, format="~f", labelOverlap=True)),
+            x=alt.X(
+                "level:O",
+                title="level of the rung",
+                axis=alt.Axis(labelAngle=0, format="~f", labelOverlap=True),
+            ),
             y=alt.Y("variant:N", sort=labels, title=None, axis=ROW_AXIS),
             color=alt.Color(
                 "loss:Q",
                 scale=alt.Scale(scheme="lightorange", domainMin=min(0.0, *(row.loss for row in kept))),
-                legend=alt.Legend(title="regret that its decisions cost", gradientLength=160, format="~f", direction="horizontal", titleFontWeight="normal"),
+                legend=alt.Legend(
+                    title="regret that its decisions cost",
+                    gradientLength=160,
+                    format="~f",
+                    direction="horizontal",
+                    titleFontWeight="normal",
+                ),
             ),
             tooltip=told,
         )
@@ -575,20 +479,10 @@ def rungs(rows: Sequence[RungRow], looks: Looks, order: Sequence[str], title: al
     found = sorted({row.bracket for row in kept})
     if len(found) == 1:
         return alt.layer(squares).properties(title=title)
-    panels = squares.facet(facet=alt.Facet("bracket:N", sort=[f"bracket {i}" for i in found], title=None), columns=3)
+    panels = squares.facet(
+        facet=alt.Facet("bracket:N", sort=[f"bracket {i}" for i in found], title=None), columns=3
+    )
     return panels.resolve_scale(x="independent").properties(title=title)
-
-
-def level_colours(count: int) -> list[str]:
-    """Return a colour a level, from light to dark: an order that eyes without red or green see too."""
-    viridis = ((253, 231, 37), (159, 218, 58), (74, 193, 109), (31, 161, 135), (39, 127, 142), (54, 92, 141), (70, 50, 127), (68, 1, 84))
-    made = []
-    for index in range(count):
-        place = 0.7 + 6.3 * index / max(1, count - 1)
-        low, part = min(6, int(place)), place - min(6, int(place))
-        mixed = (round(a + (b - a) * part) for a, b in zip(viridis[low], viridis[low + 1], strict=True))
-        made.append("#" + "".join(f"{one:02x}" for one in mixed))
-    return made
 
 
 # Timelines
@@ -612,66 +506,14 @@ def timeline(timeline: Timeline, looks: Looks, title: str) -> Chart | None:
     name = f"{looks.label[timeline.variant]}, seed {timeline.seed}{cut}"
     count = 1 + max(one.worker for one in timeline.segments)
     bars = worker_bars(data(rows), {str(row["level"]) for row in rows}, timeline.levels, count)
-    x = alt.X("start:Q", title=f"simulated {unit}", axis=alt.Axis(format=",~f"), scale=alt.Scale(nice=False, zero=True))
+    x = alt.X(
+        "start:Q",
+        title=f"simulated {unit}",
+        axis=alt.Axis(format=",~f"),
+        scale=alt.Scale(nice=False, zero=True),
+    )
     title_of = _titled(name, title, width=2 * WIDTH)
     return alt.layer(bars.encode(x=x)).properties(width=1.7 * WIDTH, height=14 * count, title=title_of)
-
-
-OTHER: Final = "start-up, load, save"
-GONE: Final = "absent"
-
-
-def worker_bars(
-    rows: pl.DataFrame | dict[str, Any], there: Collection[str], levels: Sequence[float], workers: int
-) -> alt.Chart:
-    """Return a bar a stretch of time on a worker, without an axis of time.
-
-    Parameters
-    ----------
-    rows : frame or mapping
-        Columns worker, start, end and level: a text of `levels`, `OTHER` or `GONE`.
-    there : collection of str
-        Which of these the legend has: not all of very many levels.
-    levels : sequence of float
-        All that have a colour.
-    workers : int
-        How many have a row.
-    """
-    colours = {**dict(zip((f"{level:g}" for level in levels), level_colours(len(levels)), strict=False)), **OTHERS}
-    named = [level for level in colours if level in there]
-    legend = legend_below(
-        [f"to {one}" for one in named],
-        1.8 * WIDTH,
-        values=[named[i] for i in spread(len(named))],
-        symbolType="square",
-        symbolStrokeWidth=0,
-        labelExpr="test(/^[0-9]/, datum.label) ? 'to ' + datum.label : datum.label",
-    )
-    scale = alt.Scale(domain=list(colours), range=list(colours.values()))
-    places = alt.Scale(domain=[workers - 0.5, -0.5], nice=False, zero=False)
-    axis = alt.Axis(values=list(range(0, workers, 1 + workers // 12)), format=",d", labelOverlap=False, domain=False, ticks=False, grid=False)
-    return (
-        alt.Chart(rows)
-        .transform_calculate(top="datum.worker - 0.43", bottom="datum.worker + 0.43")
-        .mark_rect(stroke="white", strokeWidth=0.3)
-        .encode(
-            x2="end:Q",
-            y=alt.Y("top:Q", axis=axis, scale=places, title="worker"),
-            y2="bottom:Q",
-            color=alt.Color("level:N", scale=scale, legend=legend, title=None),
-            tooltip=[alt.Tooltip("worker:Q"), alt.Tooltip("level:N"), _number("start"), _number("end")],
-        )
-    )
-
-
-OTHERS: Final = {OTHER: OVERHEAD, GONE: "#f3dccf"}
-
-
-def spread(count: int, most: int = 10) -> list[int]:
-    """Return the indices of at most so many of `count` items, evenly, the first and the last among them."""
-    if count <= most:
-        return list(range(count))
-    return [round(index * (count - 1) / (most - 1)) for index in range(most)]
 
 
 # Over tasks
@@ -682,14 +524,21 @@ def ranks(across: Across, looks: Looks) -> Chart | None:
 
     Demsar, "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 7 (2006), section 3.2.2.
     """
-    found = {name: rank for name, rank in zip(across.variants, across.ranks, strict=True) if math.isfinite(rank) and name in looks.label}
+    found = {
+        name: rank
+        for name, rank in zip(across.variants, across.ranks, strict=True)
+        if math.isfinite(rank) and name in looks.label
+    }
     if len(found) < 2 or len(across.groups) < 2:
         return None
     names = sorted(found, key=lambda name: found[name])
     spans = [[found[name] for name in clique if name in found] for clique in across.cliques]
     bars = stacked([(min(span), max(span)) for span in spans if len(span) > 1])
     top = 16.0 + 9 * (1 + max((line for _, _, line in bars), default=-1))
-    best, worst = math.floor(found[names[0]]), max(math.ceil(found[names[-1]]), math.floor(found[names[0]]) + 1)
+    best, worst = (
+        math.floor(found[names[0]]),
+        max(math.ceil(found[names[-1]]), math.floor(found[names[0]]) + 1),
+    )
     half = -(-len(names) // 2)
     rows: list[Row] = []
     for place, name in enumerate(names):
@@ -697,13 +546,23 @@ def ranks(across: Across, looks: Looks) -> Chart | None:
         label, rank = looks.label[name], f"{found[name]:.2f}"
         row: Row = {"variant": label, "rank": found[name], "zero": 0, "end": best if left else worst}
         row["y"] = top + ROW * (place if left else len(names) - 1 - place)
-        row |= {"side": "left" if left else "right", "text": f"{label}  {rank}" if left else f"{rank}  {label}"}
+        row |= {
+            "side": "left" if left else "right",
+            "text": f"{label}  {rank}" if left else f"{rank}  {label}",
+        }
         rows.append(row)
     height = top + ROW * (half - 1) + 8
     x = alt.X(
         "rank:Q",
         scale=alt.Scale(domain=[best, worst], nice=False, zero=False),
-        axis=alt.Axis(orient="top", grid=False, values=list(range(best, worst + 1)), labelFlush=False, labelOverlap=True, format="d"),
+        axis=alt.Axis(
+            orient="top",
+            grid=False,
+            values=list(range(best, worst + 1)),
+            labelFlush=False,
+            labelOverlap=True,
+            format="d",
+        ),
         title=f"mean rank, by {MEASURES[across.measure]}",
     )
     y = alt.Y("y:Q", scale=alt.Scale(domain=[height, 0], nice=False, zero=False), axis=None)
@@ -713,15 +572,27 @@ def ranks(across: Across, looks: Looks) -> Chart | None:
     layers = [
         base.mark_rule(strokeWidth=1.2).encode(x=x, y=y, y2="zero:Q", color=colour),
         base.mark_rule(strokeWidth=1.2).encode(x=x, x2="end:Q", y=y, color=colour),
-        base.mark_point(filled=True, size=45, opacity=1).encode(x=x, y=alt.Y("zero:Q", axis=None), color=colour, tooltip=[alt.Tooltip("variant:N"), _number("rank")]),
+        base.mark_point(filled=True, size=45, opacity=1).encode(
+            x=x,
+            y=alt.Y("zero:Q", axis=None),
+            color=colour,
+            tooltip=[alt.Tooltip("variant:N"), number("rank")],
+        ),
         cliques.mark_rule(strokeWidth=4, strokeCap="round").encode(x=x, x2="high:Q", y=y),
     ]
-    sides: tuple[tuple[Literal["left", "right"], Literal["right", "left"], int], ...] = (("left", "right", -6), ("right", "left", 6))
+    sides: tuple[tuple[Literal["left", "right"], Literal["right", "left"], int], ...] = (
+        ("left", "right", -6),
+        ("right", "left", 6),
+    )
     for side, align, dx in sides:
         text = base.transform_filter(f"datum.side == '{side}'").mark_text(align=align, dx=dx)
         layers.append(text.encode(x=alt.X("end:Q"), y=y, text="text:N"))
     groups = f"{len(across.groups)} groups of tasks"
-    foot = "no test" if math.isnan(across.critical_difference) else f"bars join what is less than the critical difference of {across.critical_difference:.2f} apart"
+    foot = (
+        "no test"
+        if math.isnan(across.critical_difference)
+        else f"bars join what is less than the critical difference of {across.critical_difference:.2f} apart"
+    )
     title = _titled(across.setting, f"{groups}: {foot}", width=2 * WIDTH)
     return alt.layer(*layers).properties(width=WIDTH, height=height, title=title)
 
@@ -742,7 +613,9 @@ def stacked(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float, in
 
 def means(across: Across, looks: Looks) -> Chart | None:
     """Return each variant's interquartile mean over all studies of all tasks, with its interval."""
-    found = [(name, one, "") for name, one in zip(across.variants, across.iqm, strict=True) if name in looks.label]
+    found = [
+        (name, one, "") for name, one in zip(across.variants, across.iqm, strict=True) if name in looks.label
+    ]
     found.sort(key=lambda one: (math.isnan(one[1].mean), one[1].mean))
     title = _titled(across.setting, "interquartile mean over tasks and seeds, 95% interval")
     return _intervals(found, looks, title, MEASURES[across.measure])
@@ -765,36 +638,66 @@ def heatmap(heatmap: Heatmap) -> Chart | None:
     for cell in cells:
         cell["dark"] = float(str(cell["score"])) > (low + high) / 2
     base = alt.Chart(data(cells)).encode(
-        x=alt.X("eta:O", title="reduction factor", axis=alt.Axis(labelAngle=0, domain=False, ticks=False, format="~f")),
-        y=alt.Y("brackets:O", title="brackets", sort="descending", axis=alt.Axis(domain=False, ticks=False, format="~f")),
+        x=alt.X(
+            "eta:O",
+            title="reduction factor",
+            axis=alt.Axis(labelAngle=0, domain=False, ticks=False, format="~f"),
+        ),
+        y=alt.Y(
+            "brackets:O",
+            title="brackets",
+            sort="descending",
+            axis=alt.Axis(domain=False, ticks=False, format="~f"),
+        ),
     )
     squares = base.mark_rect(stroke="white", strokeWidth=1).encode(
-        color=alt.Color("score:Q", scale=alt.Scale(scheme="viridis", reverse=True, domain=[low - margin, high + margin or 1]), legend=None),
-        tooltip=[alt.Tooltip("brackets:O"), alt.Tooltip("eta:O", title="reduction factor"), _number("score")],
+        color=alt.Color(
+            "score:Q",
+            scale=alt.Scale(scheme="viridis", reverse=True, domain=[low - margin, high + margin or 1]),
+            legend=None,
+        ),
+        tooltip=[alt.Tooltip("brackets:O"), alt.Tooltip("eta:O", title="reduction factor"), number("score")],
     )
     paint = alt.when(alt.datum.dark).then(alt.value("white")).otherwise(alt.value("#1d2126"))
     text = base.mark_text().encode(text="text:N", color=paint)
-    frame = base.transform_filter(f"datum.score == {low!r}").mark_rect(filled=False, stroke="#d55e00", strokeWidth=3)
+    frame = base.transform_filter(f"datum.score == {low!r}").mark_rect(
+        filled=False, stroke="#d55e00", strokeWidth=3
+    )
     title = _titled(heatmap.title, f"{heatmap.setting}: {REGRET}, the best framed", width=2 * WIDTH)
     return alt.layer(squares, text, frame).properties(width={"step": 54}, height={"step": 34}, title=title)
 
 
 # All of a report
 
+TASK_CHARTS: Final = ("scores", "anytime", "best", "target", "regret", "rungs", "brackets", "time")
 
-def task_charts(task: Task, looks: Looks) -> dict[str, Chart]:
+
+def task_charts(task: Task, looks: Looks, names: Collection[str] = TASK_CHARTS) -> dict[str, Chart]:
     """Return the charts of a task by their names, without those that have nothing to show."""
-    title, order = _titled(task.surrogate, task.setting), [row.variant for row in task.rows]
-    made = {
-        "scores": scores(task.rows, looks, title),
-        "anytime": anytime(task, looks),
-        "best": chances(task, looks),
-        "target": reached(task, looks),
-        "regret": regrets(task.regrets, looks, order, title),
-        "rungs": rungs(task.rungs, looks, order, title),
-        "brackets": brackets(task.brackets, looks, order, title),
-        "time": shares(task.shares, looks, order, title),
+    title = _titled(task.surrogate, task.setting)
+    of_scores: dict[str, Callable[[], Chart | None]] = {
+        "scores": lambda: scores(task.rows, looks, title),
+        "anytime": lambda: anytime(task, looks),
+        "best": lambda: chances(task, looks),
+        "target": lambda: reached(task, looks),
     }
+    made = {name: draw() for name, draw in of_scores.items() if name in names}
+    found = {name: chart for name, chart in made.items() if chart is not None}
+    return found | diagnosis_charts(task, looks, title, names)
+
+
+def diagnosis_charts(
+    of: Task | View, looks: Looks, title: alt.TitleParams, names: Collection[str] = TASK_CHARTS
+) -> dict[str, Chart]:
+    """Return what decisions cost, where winners came from and what time went to, without what is not there."""
+    order = [row.variant for row in of.rows] if isinstance(of, Task) else of.order(looks.label)
+    every: dict[str, Callable[[], Chart | None]] = {
+        "regret": lambda: regrets(of.regrets, looks, order, title),
+        "rungs": lambda: rungs(of.rungs, looks, order, title),
+        "brackets": lambda: brackets(of.brackets, looks, order, title),
+        "time": lambda: shares(of.shares, looks, order, title),
+    }
+    made = {name: draw() for name, draw in every.items() if name in names}
     return {name: chart for name, chart in made.items() if chart is not None}
 
 
@@ -855,7 +758,7 @@ def write_figures(report: Report, folder: Path) -> list[Path]:
             name, svg = names.make(kind, texts), svg_of(chart)
             for suffix in (".png", ".svg"):
                 written.append(folder / f"{name}{suffix}")
-                written[-1].write_bytes(_drawn(svg, suffix, 2.0))
+                written[-1].write_bytes(drawn(svg, suffix, 2.0))
     except OSError as error:
         raise OutputError(str(folder), f"a figure cannot be written: {error}") from error
     return written
@@ -866,25 +769,27 @@ def _figures(report: Report) -> Iterator[tuple[str, Sequence[str], Chart]]:
     for name, across, chart in across_charts(report, looks):
         yield name, (across.measure, across.setting), chart
     for one in report.heatmaps:
-        if drawn := heatmap(one):
-            yield "heatmap", (one.title, one.setting), drawn
+        if drawn_map := heatmap(one):
+            yield "heatmap", (one.title, one.setting), drawn_map
+    few = len(report.tasks) <= FEW_TASKS
     for task in report.tasks:
-        for name, chart in task_charts(task, looks).items():
-            if len(report.tasks) <= FEW_TASKS or name in ("scores", "anytime", "best", "target"):
-                yield name, (task.surrogate, task.setting), chart
-    for view in views(report) if len(report.tasks) > FEW_TASKS else ():
-        title = _titled(view.title)
-        diagnosis = {
-            "regret": regrets(view.regrets, looks, view.ranked, title),
-            "rungs": rungs(view.rungs, looks, view.ranked, title),
-            "brackets": brackets(view.brackets, looks, view.ranked, title),
-            "time": shares(view.shares, looks, view.ranked, title),
-        }
-        for name, found in diagnosis.items():
-            if found is not None:
-                yield name, view.texts, found
+        charts = (
+            task_charts(task, looks)
+            if few
+            else task_charts(task, looks, ("scores", "anytime", "best", "target"))
+        )
+        for name, chart in charts.items():
+            yield name, (task.surrogate, task.setting), chart
+    for view in () if few else views(report):
+        for name, chart in diagnosis_charts(view, looks, _titled(view.title)).items():
+            yield name, view.texts, chart
     for tasks in list(by_setting(report.tasks).values())[:TIMELINES]:
-        place = {row.variant: row.rank for row in tasks[0].rows}
-        for one in sorted(tasks[0].timelines, key=lambda one: place.get(one.variant, 1_000_000))[:TIMELINES]:
-            if drawn := timeline(one, looks, tasks[0].name):
-                yield "timeline", (tasks[0].surrogate, tasks[0].setting, one.variant), drawn
+        yield from _timelines(tasks[0], looks)
+
+
+def _timelines(task: Task, looks: Looks) -> Iterator[tuple[str, Sequence[str], Chart]]:
+    """Yield the timelines of the best variants of a task."""
+    place = {row.variant: index for index, row in enumerate(task.rows)}
+    for one in sorted(task.timelines, key=lambda one: place.get(one.variant, len(place)))[:TIMELINES]:
+        if chart := timeline(one, looks, task.name):
+            yield "timeline", (task.surrogate, task.setting, one.variant), chart

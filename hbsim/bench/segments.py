@@ -175,8 +175,8 @@ def _of_machine(presence: Presence, machine: int, end: float) -> list[tuple[floa
 def raster(segments: Segments, columns: int) -> NDArray[np.int64]:
     """Return what each worker does in the middle of each column of time, shape (workers, columns).
 
-    Indices of levels; `OVERHEAD`, `IDLE` or `ABSENT`. One moment stands for a column, so that where columns hold
-    many jobs colours are as frequent as their shares of time.
+    Indices of levels; `OVERHEAD`, `IDLE` or `ABSENT`. One moment stands for a column, so that where columns
+    hold many jobs colours are as frequent as their shares of time.
     """
     middles = (np.arange(columns) + 0.5) * segments.end_time / columns
     picture = np.full((segments.workers, columns), IDLE, dtype=np.int64)

@@ -8,14 +8,14 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import altair as alt
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from hbsim.bench.charts import (
+from hbsim.bench.chart_looks import (
     GONE,
     GREY,
     OTHER,
@@ -54,7 +54,11 @@ def plot_study(result: Result, folder: Path) -> list[Path]:
     """
     line = _study_line(result)
     parts = segments(result)
-    charts = {"incumbent": incumbent(result, line), "timeline": workers(parts, line), "survival": survival(result, line)}
+    charts = {
+        "incumbent": incumbent(result, line),
+        "timeline": workers(parts, line),
+        "survival": survival(result, line),
+    }
     paths = []
     for name, chart in charts.items():
         paths.append(folder / f"{name}.png")
@@ -70,7 +74,9 @@ def _study_line(result: Result) -> str:
         parts.append(f"eta {options['reduction_factor']}")
     if "brackets" in options:
         parts.append(f"brackets {result.scheduler.brackets}")
-    return ", ".join([*parts, _count(result.cluster.workers, "worker"), _count(result.scheduler.started, "trial")])
+    return ", ".join(
+        [*parts, _count(result.cluster.workers, "worker"), _count(result.scheduler.started, "trial")]
+    )
 
 
 def _count(number: int, thing: str) -> str:
@@ -84,29 +90,54 @@ def incumbent(result: Result, study: str) -> Chart:
     """Return the best value so far over simulated time: at any level, and of completed trials."""
     unit, length = time_unit(result.end_time)
     end = result.end_time / length
-    kinds = {"at any level": "any", "of completed trials": "max_t"}
+    kinds: dict[str, Literal["any", "max_t"]] = {"at any level": "any", "of completed trials": "max_t"}
     rows: list[tuple[str, float, float]] = []
     for kind, at in kinds.items():
         found = list(result.incumbent(at).select("time", "value").iter_rows())
-        rows += [(kind, time / length, value) for time, value in [*found, *((result.end_time, v) for _, v in found[-1:])]]
+        rows += [
+            (kind, time / length, value)
+            for time, value in [*found, *((result.end_time, v) for _, v in found[-1:])]
+        ]
     first, middle = (rows[0][1], float(np.median([time for _, time, _ in rows]))) if rows else (0.0, 0.0)
     surrogate = result.curves.surrogate
     optimum = surrogate.optimum(result.scheduler.levels[-1])
     if optimum is not None:
         rows += [(OPTIMUM, first, optimum), (OPTIMUM, end, optimum)]
-    looks = {"at any level": ("#0072b2", [1, 0]), "of completed trials": (MARK, [6, 3]), OPTIMUM: (GREY, [2, 3])}
+    looks = {
+        "at any level": ("#0072b2", [1, 0]),
+        "of completed trials": (MARK, [6, 3]),
+        OPTIMUM: (GREY, [2, 3]),
+    }
     there = [kind for kind in looks if any(kind == one for one, _, _ in rows)]
     values = [value for _, _, value in rows] or [0.0]
     legend = legend_below(there, WIDTH, symbolType="stroke", symbolSize=260)
-    along = log_scale(first, end) if 0 < first and middle < end / 20 else _time(end)
+    along = log_scale(first, end) if first > 0 and middle < end / 20 else _time(end)
     chart = (
-        alt.Chart(pl.DataFrame(rows, orient="row", schema={"kind": pl.String, "time": pl.Float64, "value": pl.Float64}))
+        alt.Chart(
+            pl.DataFrame(
+                rows, orient="row", schema={"kind": pl.String, "time": pl.Float64, "value": pl.Float64}
+            )
+        )
         .mark_line(interpolate="step-after", strokeWidth=2, clip=True)
         .encode(
             x=alt.X("time:Q", title=f"simulated {unit}", **along),
-            y=alt.Y("value:Q", title=f"{surrogate.metric} ({surrogate.mode})", **_Scale(min(values), max(values)).encoding()),
-            color=alt.Color("kind:N", scale=alt.Scale(domain=there, range=[looks[kind][0] for kind in there]), legend=legend, title=None),
-            strokeDash=alt.StrokeDash("kind:N", scale=alt.Scale(domain=there, range=[looks[kind][1] for kind in there]), legend=legend, title=None),
+            y=alt.Y(
+                "value:Q",
+                title=f"{surrogate.metric} ({surrogate.mode})",
+                **_Scale(min(values), max(values)).encoding(),
+            ),
+            color=alt.Color(
+                "kind:N",
+                scale=alt.Scale(domain=there, range=[looks[kind][0] for kind in there]),
+                legend=legend,
+                title=None,
+            ),
+            strokeDash=alt.StrokeDash(
+                "kind:N",
+                scale=alt.Scale(domain=there, range=[looks[kind][1] for kind in there]),
+                legend=legend,
+                title=None,
+            ),
         )
     )
     return alt.layer(chart).properties(width=WIDTH, height=280, title=_title("Best value so far", study))
@@ -130,7 +161,9 @@ def workers(parts: Segments, study: str) -> Chart:
     """Return who did what when, and below it the share of workers that train towards each level."""
     unit, length = time_unit(parts.end_time)
     parts = parts.in_units(length)
-    above = worker_chart(parts, None).properties(title=_title("Workers over time, by the level they train towards", study))
+    above = worker_chart(parts, None).properties(
+        title=_title("Workers over time, by the level they train towards", study)
+    )
     below = _busy(parts).encode(x=alt.X("time:Q", title=f"simulated {unit}", **_time(parts.end_time)))
     return alt.vconcat(above, below, spacing=6).resolve_scale(color="shared")
 
@@ -148,7 +181,10 @@ def worker_chart(parts: Segments, what: str | None, end: float | None = None) ->
     few = len(rows) <= BARS
     bars = worker_bars(rows if few else rows.head(0), there, parts.levels, parts.workers).encode(x=x)
     layers = [bars] if few else [bars, _image(parts, height)]
-    for name, points, shape, colour in (("cut short", parts.lost, "cross", MARK), ("under way at the end", parts.cut, "triangle-left", GREY)):
+    for name, points, shape, colour in (
+        ("cut short", parts.lost, "cross", MARK),
+        ("under way at the end", parts.cut, "triangle-left", GREY),
+    ):
         found = points[:: max(1, -(-len(points) // 1500))]
         if len(found):
             label = f"{name} ({len(points):,})"
@@ -190,16 +226,24 @@ def _names(parts: Segments) -> list[str]:
 def _image(parts: Segments, height: float) -> alt.Chart:
     """Return what each worker did in each column of time as a picture: of many stretches a pixel each."""
     picture = raster(parts, COLUMNS)
-    colours = [*level_colours(len(parts.levels)), OTHERS[GONE], "#ffffff", OTHERS[OTHER]]  # ABSENT, IDLE, OVERHEAD
+    colours = [
+        *level_colours(len(parts.levels)),
+        OTHERS[GONE],
+        "#ffffff",
+        OTHERS[OTHER],
+    ]  # ABSENT, IDLE, OVERHEAD
     palette = bytes.fromhex("".join(colour[1:] for colour in colours))
     lines = b"".join(b"\0" + row.tobytes() for row in (picture % len(colours)).astype(np.uint8))
     head = struct.pack(">IIBBBBB", COLUMNS, parts.workers, 8, 3, 0, 0, 0)
     chunks = ((b"IHDR", head), (b"PLTE", palette), (b"IDAT", zlib.compress(lines, 9)), (b"IEND", b""))
     png = b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
     )
     url = "data:image/png;base64," + base64.b64encode(png).decode()
-    drawn = alt.Chart(alt.Data(values=[{}])).mark_image(width=LONG, height=height, aspect=False, align="left", baseline="top", smooth=False)
+    drawn = alt.Chart(pl.DataFrame({"picture": [0]})).mark_image(
+        width=LONG, height=height, aspect=False, align="left", baseline="top", smooth=False
+    )
     return drawn.encode(x=alt.value(0), y=alt.value(0), url=alt.value(url))
 
 
@@ -207,7 +251,9 @@ def _busy(parts: Segments) -> alt.Chart:
     """Return the share of workers that train towards each level, over time."""
     kinds = [*_names(parts), OTHER]
     columns = min(300, 4500 // (len(kinds) + 1))
-    found = np.vstack([busy_shares(parts, columns), absent_shares(parts.absent, parts.workers, parts.end_time, columns)])
+    found = np.vstack(
+        [busy_shares(parts, columns), absent_shares(parts.absent, parts.workers, parts.end_time, columns)]
+    )
     edges = np.linspace(0, parts.end_time, columns + 1)
     order = [*range(len(parts.levels) - 1, -1, -1), len(parts.levels), len(parts.levels) + 1]
     rows = [
@@ -222,7 +268,13 @@ def _busy(parts: Segments) -> alt.Chart:
         alt.Chart(pl.DataFrame(rows, schema=schema))
         .mark_area(interpolate="step-after")
         .encode(
-            y=alt.Y("share:Q", title="workers", stack="zero", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%", tickCount=3)),
+            y=alt.Y(
+                "share:Q",
+                title="workers",
+                stack="zero",
+                scale=alt.Scale(domain=[0, 1]),
+                axis=alt.Axis(format=".0%", tickCount=3),
+            ),
             color=alt.Color("level:N"),
             order="place:Q",
         )
@@ -243,9 +295,18 @@ def survival(result: Result, study: str) -> Chart:
     counts = rungs["recorded"].to_list() or [1]
     low, high = max(0.7, min(counts) / 1.6), max(10.0, 1.6 * max(counts))
     x_axis = alt.Axis(values=_apart(levels), format=",~g")
-    x = {"title": "level (resource)", "scale": alt.Scale(type="log", domain=[levels[0] / 1.15, levels[-1] * 1.3], nice=False), "axis": x_axis}
+    x: dict[str, Any] = {
+        "title": "level (resource)",
+        "scale": alt.Scale(type="log", domain=[levels[0] / 1.15, levels[-1] * 1.3], nice=False),
+        "axis": x_axis,
+    }
     labels = list(names.values())
-    colour = alt.Color("bracket:N", scale=alt.Scale(domain=labels, range=level_colours(len(labels))[::-1]), legend=legend_below(labels, WIDTH), title=None)
+    colour = alt.Color(
+        "bracket:N",
+        scale=alt.Scale(domain=labels, range=level_colours(len(labels))[::-1]),
+        legend=legend_below(labels, WIDTH),
+        title=None,
+    )
     schema = {"bracket": pl.String, "level": pl.Float64, "trials": pl.Float64, "height": pl.Float64}
     rows = [
         {"bracket": names[bracket], "level": level, "trials": count, "height": height}
@@ -254,9 +315,13 @@ def survival(result: Result, study: str) -> Chart:
     base = alt.Chart(pl.DataFrame(rows, schema=schema)).encode(x=alt.X("level:Q", **x), color=colour)
     y = {"title": "trials that reached it", **log_scale(low, high)}
     line = base.mark_line(point={"size": 45, "filled": True}).encode(y=alt.Y("trials:Q", **y))
-    text = base.mark_text(align="left", dx=7, fontSize=10).encode(y=alt.Y("height:Q", **y), text=alt.Text("trials:Q", format=","))
+    text = base.mark_text(align="left", dx=7, fontSize=10).encode(
+        y=alt.Y("height:Q", **y), text=alt.Text("trials:Q", format=",")
+    )
     named = text.transform_filter(alt.FieldOneOfPredicate(field="level", oneOf=_apart(levels)))
-    return alt.layer(line, named).properties(width=WIDTH, height=280, title=_title("Survival by rung and bracket", study))
+    return alt.layer(line, named).properties(
+        width=WIDTH, height=280, title=_title("Survival by rung and bracket", study)
+    )
 
 
 def _apart(levels: Sequence[float]) -> list[float]:
@@ -283,7 +348,13 @@ def _placed(rungs: pl.DataFrame, ends: tuple[float, float]) -> list[tuple[int, f
 
 FEW: Final = 12  # trials up to which each has its number beside it
 # Okabe and Ito, "Color Universal Design" (2008): what became of a trial, the least of it first.
-STATUSES: Final = {"stopped": "#9a9a9a", "paused": "#56b4e9", "failed": "#cc79a7", "running": "#e69f00", "completed": "#009e73"}
+STATUSES: Final = {
+    "stopped": "#9a9a9a",
+    "paused": "#56b4e9",
+    "failed": "#cc79a7",
+    "running": "#e69f00",
+    "completed": "#009e73",
+}
 FAR: Final = 3.0  # so many times the span of the middle half, and further, is far from all others
 
 
@@ -301,43 +372,80 @@ def training_curves(result: RunResult, *, legend: bool = True) -> Chart:
     """Return the metric that decides over the resource, a line a trial.
 
     Lines are coloured by what became of the trial; the incumbent's is thick. Up to twelve trials have their
-    numbers beside them. Vertical lines are the rung levels. Values that are far worse than all others are left
-    outside, and counted. Where a trial trained again what it had, its later report counts.
+    numbers beside them. Vertical lines are the rung levels. Values that are far worse than all others are
+    left outside, and counted. Where a trial trained again what it had, its later report counts.
     """
     curves, best = curves_of(result), result.summary()["best_trial"]
-    mode, levels = result.scheduler.mode, [] if result.spec.until_return else [float(one) for one in result.scheduler.levels]
+    mode, levels = (
+        result.scheduler.mode,
+        [] if result.spec.until_return else [float(one) for one in result.scheduler.levels],
+    )
     low, top, outside = _heights(curves, mode)
     scale_of = _Scale(low, top)
     first = min((float(curve.resource[0]) for curve in curves), default=1.0)
     is_log = len(levels) > 2 and first > 0
-    scale = alt.Scale(type="log", domain=[min(first, levels[0]) / 1.08, 1.12 * levels[-1]], nice=False) if is_log else alt.Scale(zero=False, nice=False)
-    axis = alt.Axis(values=_apart(levels), format=",~g", grid=False) if is_log else alt.Axis(format=",~f", grid=False)
+    scale = (
+        alt.Scale(type="log", domain=[min(first, levels[0]) / 1.08, 1.12 * levels[-1]], nice=False)
+        if is_log
+        else alt.Scale(zero=False, nice=False)
+    )
+    axis = (
+        alt.Axis(values=_apart(levels), format=",~g", grid=False)
+        if is_log
+        else alt.Axis(format=",~f", grid=False)
+    )
     x = alt.X("resource:Q", title=result.spec.time_attr, scale=scale, axis=axis)
     title_y = f"{result.spec.reward_attr} ({mode})" if curves else "no reports"
     height = alt.Y("value:Q", title=title_y, **scale_of.encoding())
     names = _legend_names(curves, best)
-    colours = {names[status]: colour for status, colour in {"incumbent": MARK, **STATUSES}.items() if status in names}
+    colours = {
+        names[status]: colour for status, colour in {"incumbent": MARK, **STATUSES}.items() if status in names
+    }
     colour = alt.Color(
         "status:N",
         scale=alt.Scale(domain=list(colours), range=list(colours.values())),
-        legend=legend_below(list(colours), WIDTH, symbolType="stroke", symbolSize=260) if legend and colours else None,
+        legend=legend_below(list(colours), WIDTH, symbolType="stroke", symbolSize=260)
+        if legend and colours
+        else None,
         title=None,
     )
     faint = 0.9 if len(curves) <= FEW else max(0.15, min(0.8, 40 / len(curves)))
-    rules = alt.Chart(pl.DataFrame({"resource": levels}, schema={"resource": pl.Float64})).mark_rule(opacity=0.35).encode(x=x)
+    rules = (
+        alt.Chart(pl.DataFrame({"resource": levels}, schema={"resource": pl.Float64}))
+        .mark_rule(opacity=0.35)
+        .encode(x=x)
+    )
     layers: list[alt.Chart] = [rules]
     for thick in (False, True):
         mine = [curve for curve in curves if (curve.trial == best) is thick]
-        base = alt.Chart(data(_reports(mine, names, mode, best))).encode(x=x, y=height, color=colour, detail="trial:N")
-        layers.append(base.mark_line(clip=True, strokeWidth=2.6 if thick else 1.2, opacity=1 if thick else faint))
+        base = alt.Chart(data(_reports(mine, names, mode, best))).encode(
+            x=x, y=height, color=colour, detail="trial:N"
+        )
+        layers.append(
+            base.mark_line(clip=True, strokeWidth=2.6 if thick else 1.2, opacity=1 if thick else faint)
+        )
         ends_of = base.transform_filter("datum.last" if not thick else "datum.best")
-        layers.append(ends_of.mark_point(clip=True, filled=True, size=70 if thick else 14, opacity=1 if thick else min(1.0, 2 * faint)))
+        layers.append(
+            ends_of.mark_point(
+                clip=True, filled=True, size=70 if thick else 14, opacity=1 if thick else min(1.0, 2 * faint)
+            )
+        )
     if len(curves) <= FEW:
         numbers = alt.Chart(_numbers(curves, names, best, scale_of))
-        layers.append(numbers.mark_text(align="left", dx=6, fontSize=10).encode(x=x, y=height, text="trial:N", color=colour))
-    line = [f"{result.scheduler.type} of {result.spec.train}", _count(result.workers, "worker"), _count(result.scheduler.started, "trial")]
+        layers.append(
+            numbers.mark_text(align="left", dx=6, fontSize=10).encode(
+                x=x, y=height, text="trial:N", color=colour
+            )
+        )
+    line = [
+        f"{result.scheduler.type} of {result.spec.train}",
+        _count(result.workers, "worker"),
+        _count(result.scheduler.started, "trial"),
+    ]
     line += [f"{_count(outside, 'value')} outside"] if outside else []
-    return alt.layer(*layers).properties(width=WIDTH, height=320, title=_title("Training curves", ", ".join(line)))
+    return alt.layer(*layers).properties(
+        width=WIDTH, height=320, title=_title("Training curves", ", ".join(line))
+    )
 
 
 def curves_of(result: RunResult) -> list[Curve]:
@@ -367,13 +475,18 @@ def _reports(curves: Sequence[Curve], names: Mapping[str, str], mode: str, best:
         top = int(np.argmax(curve.value) if mode == "max" else np.argmin(curve.value))
         status = names["incumbent" if curve.trial == best else curve.status]
         for place, (resource, value) in enumerate(zip(curve.resource, curve.value, strict=True)):
-            row: Row = {"trial": curve.trial, "status": status, "resource": float(resource), "value": float(value)}
+            row: Row = {
+                "trial": curve.trial,
+                "status": status,
+                "resource": float(resource),
+                "value": float(value),
+            }
             rows.append(row | {"last": place == len(curve.value) - 1, "best": place == top})
     return rows
 
 
 def _heights(curves: Sequence[Curve], mode: str) -> tuple[float, float, int]:
-    """Return the ends of the axis, and how many values are outside: so bad that they would squeeze the others."""
+    """Return the ends of the axis, and how many values are outside: they would squeeze the others."""
     if not curves:
         return 0.0, 1.0, 0
     values = np.concatenate([curve.value for curve in curves])
@@ -393,8 +506,12 @@ def _numbers(curves: Sequence[Curve], names: Mapping[str, str], best: object, sc
         if 0 <= height <= 1:
             below[at] = height = max(height, below.get(at, -1.0) + 0.04)
             status = names["incumbent" if curve.trial == best else curve.status]
-            rows.append({"trial": curve.trial, "status": status, "resource": at, "value": scale.value(height)})
-    return pl.DataFrame(rows, schema={"trial": pl.Int64, "status": pl.String, "resource": pl.Float64, "value": pl.Float64})
+            rows.append(
+                {"trial": curve.trial, "status": status, "resource": at, "value": scale.value(height)}
+            )
+    return pl.DataFrame(
+        rows, schema={"trial": pl.Int64, "status": pl.String, "resource": pl.Float64, "value": pl.Float64}
+    )
 
 
 @dataclass(frozen=True)
@@ -431,4 +548,7 @@ class _Scale:
         low, high = self.ends
         if self.is_log:
             return log_scale(low, high)
-        return {"scale": alt.Scale(domain=[low, high], nice=False, zero=False), "axis": alt.Axis(format=",~f")}
+        return {
+            "scale": alt.Scale(domain=[low, high], nice=False, zero=False),
+            "axis": alt.Axis(format=",~f"),
+        }

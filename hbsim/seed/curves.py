@@ -47,7 +47,7 @@ def draw(
     show, legend : bool
         Whether to show it, and whether it has a legend.
     """
-    from hbsim.bench.charts import save
+    from hbsim.bench.chart_looks import save
     from hbsim.bench.study_charts import training_curves
 
     seen = result if isinstance(result, RunResult) else cast(RunResult, _seen(result, reports))
@@ -68,7 +68,9 @@ def draw(
 
 
 def _has_display() -> bool:
-    return sys.platform in ("darwin", "win32") or any(os.environ.get(x) for x in ("DISPLAY", "WAYLAND_DISPLAY"))
+    return sys.platform in ("darwin", "win32") or any(
+        os.environ.get(x) for x in ("DISPLAY", "WAYLAND_DISPLAY")
+    )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 import altair as alt
 import polars as pl
 
-from hbsim.bench.charts import Chart
+from hbsim.bench.chart_looks import Chart
 from hbsim.bench.segments import Segments, segments
 from hbsim.bench.study_charts import worker_chart
 from hbsim.validation.check import Check
@@ -33,8 +33,13 @@ def timelines(run: Recorded, check: Check) -> Chart:
     end = max(real.end_time, simulated.end_time) or 1.0
     error = "" if check.error is None else f" ({check.error:+.1%})"
     above = worker_chart(real, None, end).properties(title=f"real, {real.end_time:.4g} s")
-    below = worker_chart(simulated, "seconds", end).properties(title=f"simulated, {simulated.end_time:.4g} s{error}")
-    heading = alt.TitleParams("A real run and its simulation: workers over time, by the level they train towards", subtitle=_line(run, check))
+    below = worker_chart(simulated, "seconds", end).properties(
+        title=f"simulated, {simulated.end_time:.4g} s{error}"
+    )
+    heading = alt.TitleParams(
+        "A real run and its simulation: workers over time, by the level they train towards",
+        subtitle=_line(run, check),
+    )
     return alt.vconcat(above, below, title=heading, spacing=12).resolve_scale(color="shared")
 
 

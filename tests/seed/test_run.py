@@ -13,10 +13,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import polars as pl
 import pytest
 
-import hbsim
 from hbsim.errors import HbsimError, HbsimWarning, OutputError, ParameterError
 from hbsim.history.lock import StudyLock
 from hbsim.live.load import load
