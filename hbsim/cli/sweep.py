@@ -130,7 +130,7 @@ def _run(made: Sweep, store: Store, jobs: int, remote: Remote | None, is_retryin
 
     try:
         with progress(lambda: done[0], len(made.grid.different), "studies"):
-            found = run_cells(made, store, jobs, remote, is_retrying, count, is_apart=True)
+            found = run_cells(made, store, jobs, remote, is_retrying, count, isolated=True)
             finish(made, store)
     except KeyboardInterrupt:
         there = counts(made, store)

@@ -65,9 +65,9 @@ GLOSSARY: Final[Mapping[str, str]] = {
     "regret": "How much worse the incumbent is at R than the best of the space, in the metric's unit.",
     "seed": "Decides the order of configurations and the luck of a study; variants are paired by seed.",
     "tied": "Two variants with the same score.",
-    "time to target": "The simulated time until the normalised regret is first at most the target.",
+    "time to target": "The simulated time until the normalised regret is at most the target.",
     "worse": (
-        "The difference from the best is larger than chance makes it; of all the variants of a table that are "
-        "as good as the best, some is called so in at most 5 % of tables."
+        "The difference from the best is larger than chance makes it; in at most 5 % of tables is any variant "
+        "called so that is as good as the best."
     ),
 }

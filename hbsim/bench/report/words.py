@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from hbsim.bench.report.diagnosed import mean_over_groups
-from hbsim.bench.report.model import ALL, BEST, NO_SCORE, OPEN, WORSE, Across, Report, Task, TaskRow
+from hbsim.bench.report.model import ALL, BEST, NO_SCORE, OPEN, WORSE, Across, Report, Standing, Task, TaskRow
 from hbsim.bench.report.text import count, duration, listed, number, p_value, percent, plural, quoted
 from hbsim.bench.statistics import ALPHA, least_pairs
 
 __all__ = ["answer", "overall_of", "stands_text", "summary", "where_of"]
 
 TASKS: Final = 3  # that are told one by one
+EARLY: Final = 0.25  # of the budget, until which it is not said who leads
 
 
 def answer(report: Report) -> str:
@@ -153,22 +154,22 @@ def _over_time(task: Task) -> list[str]:
     """Say when the leader changes, and whether the one before is worse in the end; and who leads beyond."""
     if len(task.chances) < 2 or not task.chances[0].x:
         return []
-    times, names = task.chances[0].x, [line.variant for line in task.chances]
-    leaders = [
-        names[max(range(len(names)), key=lambda v: task.chances[v].mean[at])] for at in range(len(times))
-    ]
-    changes = [at for at in range(1, len(times)) if leaders[at] != leaders[at - 1]]
-    said = []
+    names = [line.variant for line in task.chances]
+    late = [at for at, time in enumerate(task.chances[0].x) if time >= EARLY * task.budget]
+    if not late:
+        return []
+    leaders = [names[max(range(len(names)), key=lambda v: task.chances[v].mean[at])] for at in late]
+    changes = [place for place in range(1, len(late)) if leaders[place] != leaders[place - 1]]
+    said = [f"{quoted(leaders[0])} leads from a quarter of the budget on."]
     if changes:
-        at = changes[-1]
-        before, after = leaders[at - 1], leaders[at]
-        times_ = "" if len(changes) == 1 else f" {len(changes)} times, the last time"
-        said.append(
-            f"The leader changes{times_} at about {duration(times[at])}, from {quoted(before)} to "
-            f"{quoted(after)}{_told(task, before)}."
+        before, after = leaders[changes[-1] - 1], leaders[changes[-1]]
+        often = (
+            "" if len(changes) == 1 else f" {len(changes)} times after a quarter of the budget, the last time"
         )
-    else:
-        said.append(f"{quoted(leaders[0])} leads from {duration(times[0])} on.")
+        said = [
+            f"The leader changes{often} at about {duration(task.chances[0].x[late[changes[-1]]])}, from "
+            f"{quoted(before)} to {quoted(after)}{_told(task, before)}."
+        ]
     beyond = [lead for lead in task.leads if lead.share > 1.0]
     best = next((row.variant for row in task.rows if row.call == BEST), "")
     for lead in beyond:
@@ -194,7 +195,7 @@ def _other_measures(task: Task) -> list[str]:
     if best is None:
         return []
     said = []
-    by = {
+    by: dict[str, dict[str, Standing | None]] = {
         "By the held-out metric": {row.variant: row.test_standing for row in task.rows},
         f"At equal resource, {count(task.resource)} units,": {
             row.variant: row.resource_standing for row in task.rows
@@ -316,8 +317,8 @@ def _tasks(report: Report) -> list[str]:
     ]
     if changes:
         said.append(
-            f"On {len(changes)} of {plural(len(ranked), 'task')} the leader is another one at a quarter, half "
-            "or three quarters of the budget."
+            f"On {len(changes)} of {plural(len(ranked), 'task')} the leader is another one at a quarter, "
+            "half or three quarters of the budget."
         )
     return said
 
@@ -343,8 +344,8 @@ def _losses(report: Report) -> list[str]:
     ends = list(dict.fromkeys((percent(least), percent(most))))
     amount = ends[0] if len(ends) == 1 else f"{ends[0]} to {ends[1]}, by variant,"
     return [
-        f"Early decisions cost {amount} of the median configuration's regret by the end of a study; what they "
-        "gain is time."
+        f"Early decisions cost {amount} of the median configuration's regret by the end of a study; what "
+        "they gain is time."
     ]
 
 

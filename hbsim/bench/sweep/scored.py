@@ -301,13 +301,13 @@ class TaskScores:
     def at(self, name: str, x: Floats, axis: str = "time") -> Floats:
         """Return a column of the incumbents by each of `x`, of time or of resource; shape (len(x), n, k)."""
         rows = [[study.at(study.column(name), x, axis) for study in row] for row in self.studies]
-        shape = (len(self.seeds), len(self.variants), len(x))
-        return np.moveaxis(np.array(rows, dtype=np.float64).reshape(shape), 2, 0)
+        found = np.array(rows, dtype=np.float64).reshape(len(self.seeds), len(self.variants), len(x))
+        moved: Floats = np.moveaxis(found, 2, 0)
+        return moved
 
     def scores(self, x: Floats, axis: str = "time") -> Floats:
         """Return the normalised regrets by each of `x`; shape (len(x), n, k)."""
-        found: Floats = self.scale.score(self.at("value", x, axis))
-        return found
+        return self.scale.score(self.at("value", x, axis))
 
     @cached_property
     def score(self) -> Floats:

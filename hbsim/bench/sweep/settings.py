@@ -1,20 +1,23 @@
-"""Which cells a table of a sweep's file is about."""
+"""Which cells a table is about, and which settings hold for a variant on a task."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
+from hbsim.bench.sweep.axes import Settings, SurrogateAxis, settings
 from hbsim.bench.sweep.schema import Matches, Where
 from hbsim.bench.sweep.source import Source, dotted
 from hbsim.errors import nearest
 from hbsim.simulation.cluster_schema import Place, shown
 
-__all__ = ["Names", "could_match", "has_variant", "is_in", "matches", "unmatched"]
+__all__ = ["SEARCH", "Layers", "Merged", "Names", "has_variant", "is_in", "unmatched"]
 
-SAID = 5  # names in an error
+SAID: Final = 5  # names in an error
+SEARCH: Final = "search_options"
+BUDGETS: Final = (("max_time", "max_full_runs"), ("max_full_runs", "max_time"))
 T = TypeVar("T")
 
 
@@ -64,7 +67,7 @@ def unmatched(source: Source, cells: Sequence[Names], seeds: Sequence[int]) -> N
     Parameters
     ----------
     source : Source
-        The file.
+        The specification.
     cells : sequence of Names
         All that variants, surrogates, clusters and workers make together.
     seeds : sequence of int
@@ -135,3 +138,54 @@ def _listed(wanted: T | list[T] | None) -> list[T]:
     if wanted is None:
         return []
     return wanted if isinstance(wanted, list) else [wanted]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Settings, and the place of each in the specification."""
+
+    values: Settings = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)
+
+    def over(self, own: Settings, table: Place) -> Merged:
+        """Return these with others over them; of the two budgets of time the later one counts."""
+        if SEARCH in own and SEARCH in self.values:  # option by option
+            own = {**own, SEARCH: {**self.values[SEARCH], **own[SEARCH]}}
+        values, places = {**self.values, **own}, {**self.places, **{name: (*table, name) for name in own}}
+        for one, other in BUDGETS:
+            if one in own and other in self.values:
+                del values[other], places[other]
+        return Merged(values, places)
+
+    def get(self, name: str) -> Any:
+        """Return a setting, None if there is none."""
+        return self.values.get(name)
+
+
+class Layers:
+    """All tables with settings, the last word last: defaults, the surrogate's, overrides in their order.
+
+    Raises
+    ------
+    ParameterError
+        A table has what is no setting.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._first = Merged().over(settings(source, ("defaults",), source.table.defaults), ("defaults",))
+        self._overrides: list[tuple[Where, Place, Settings]] = [
+            (one.where, ("override", at, "set"), settings(source, ("override", at, "set"), one.set))
+            for at, one in enumerate(source.table.override)
+        ]
+
+    def of(self, names: Names, surrogate: SurrogateAxis) -> Merged:
+        """Return what holds for a combination."""
+        merged = self._first.over(surrogate.settings, surrogate.place)
+        for where, place, own in self._overrides:
+            if matches(where, names):
+                merged = merged.over(own, place)
+        return merged
+
+    def tables(self) -> list[tuple[Where, Place, Settings]]:
+        """Return the tables with settings, those of surrogates aside, and what each is for."""
+        return [(Where(), ("defaults",), self._first.values), *self._overrides]

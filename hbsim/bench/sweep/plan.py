@@ -1,48 +1,60 @@
-"""A sweep: what its file says, and all its cells."""
+"""A plan: what a specification says, all its cells, and the studies that confirm a choice."""
 
 from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from hbsim.bench.searching import search_named
 from hbsim.bench.sweep.grid import Grid, Task, make_grid
-from hbsim.bench.sweep.source import Source, read_source
+from hbsim.bench.sweep.source import Options, Source, make_source, read_source
 from hbsim.bench.sweep.study import FORMAT, Combination
 from hbsim.bench.sweep.tables import PLANNED
 from hbsim.bench.variants import Value
+from hbsim.errors import ParameterError
 
-__all__ = ["Sweep", "read_sweep"]
+if TYPE_CHECKING:
+    from hbsim.simulation import Cluster
+
+__all__ = ["Plan", "cluster_table", "make_plan", "read_sweep"]
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Plan:
     """Variants, learning curves, clusters, workers and seeds, checked.
 
     Attributes
     ----------
     source : Source
-        The file.
+        The specification.
     grid : Grid
         Its cells.
+    confirms : str
+        Of studies on fresh seeds the digest of the plan whose results they confirm; else empty.
     """
 
     source: Source
     grid: Grid
+    confirms: str = ""
 
     @property
     def title(self) -> str:
-        """As the file has it, or the file's own name."""
+        """As the specification has it, or the file's own name."""
         return self.source.table.title or os.path.basename(self.source.name).removesuffix(".toml")
 
     @cached_property
-    def plan(self) -> pl.DataFrame:
-        """A row a cell: key, variant, surrogate, cluster, workers, seed."""
-        rows = [(s.key, s.of.variant.label, *s.of.task, s.seed) for s in self.grid.studies]
+    def cells(self) -> pl.DataFrame:
+        """A row a cell: key, variant, surrogate, cluster, workers, seed, split, part."""
+        rows = [
+            (s.key, s.of.variant.label, *s.of.task, s.seed, *(s.half or (None, None)))
+            for s in self.grid.studies
+        ]
         return pl.DataFrame(rows, schema=PLANNED, orient="row")
 
     @cached_property
@@ -53,16 +65,47 @@ class Sweep:
             first.setdefault((study.of.variant.label, *study.of.task), study.key)
         return frozenset(first.values())
 
+    def confirming(self, chosen: Mapping[tuple[str, str, int], Sequence[str]], count: int, of: str) -> Plan:
+        """Return a plan of studies with fresh seeds, those after the last, for some of the variants.
+
+        Parameters
+        ----------
+        chosen : mapping
+            The variants, by tasks: (surrogate, cluster, workers).
+        count : int
+            How many seeds; at least 1.
+        of : str
+            The digest of this plan.
+        """
+        names = {axis.name: list(axis.names) for axis in self.grid.variants}
+        include = [
+            {
+                "variant": [name for label in labels for name in names[label]],
+                **dict(zip(("surrogate", "cluster", "workers"), task, strict=True)),
+            }
+            for task, labels in chosen.items()
+        ]
+        first = 1 + max(study.seed for study in self.grid.studies)
+        content = {
+            name: value for name, value in self.source.content.items() if name not in ("exclude", "confirm")
+        }
+        content |= {"seeds": {"first": first, "count": count}, "include": include}
+        source = self.source.changed(content)
+        return Plan(source, make_grid(source), of)
+
     def manifest(self) -> dict[str, object]:
         """Return what a reader of the results needs beside them, plain JSON types; no clock."""
         combinations = list({id(study.of): study.of for study in self.grid.studies}.values())
+        table = self.source.table
         return {
             "schema": 1,
             "format": FORMAT,
             "title": self.title,
-            "description": self.source.table.description.strip(),
+            "description": table.description.strip(),
             "file": os.path.basename(self.source.name),
-            "target": self.source.table.target,
+            "target": table.target,
+            "beyond": table.beyond,
+            "confirms": self.confirms,
             "cells": len(self.grid.studies),
             "variants": self._variants(combinations),
             "tasks": [_task(task, combinations) for task in self.grid.tasks],
@@ -82,6 +125,7 @@ class Sweep:
         return [
             {
                 "name": axis.name,
+                "names": list(axis.names),
                 "type": axis.type,
                 "own": {**axis.own, **search_named(axis.searcher, axis.search_options)},
                 "options": common[axis.name],
@@ -106,6 +150,7 @@ def _task(task: Task, combinations: list[Combination]) -> dict[str, object]:
         "full_run": levels.full_run,
         "fingerprint": task.known.fingerprint,
         "rows": surrogate.rows,
+        "halves": task.has_halves,
         "notes": list(task.notes),
         "geometry": {
             one.variant.label: None if one.geometry is None else list(one.geometry)
@@ -130,7 +175,7 @@ def _known(number: float | None) -> float | None:
     return number if number is not None and math.isfinite(number) else None
 
 
-def read_sweep(path: str | os.PathLike[str], data: str | os.PathLike[str] | None = None) -> Sweep:
+def read_sweep(path: str | os.PathLike[str], data: str | os.PathLike[str] | None = None) -> Plan:
     """Read a sweep's file, load its learning curves, and check every cell.
 
     Parameters
@@ -146,4 +191,45 @@ def read_sweep(path: str | os.PathLike[str], data: str | os.PathLike[str] | None
         Something in the file is wrong; names the line, the field, its value and the rule (field ``file``).
     """
     source = read_source(path, data)
-    return Sweep(source, make_grid(source))
+    return Plan(source, make_grid(source))
+
+
+def make_plan(content: Mapping[str, Any], options: Options | None = None) -> Plan:
+    """Check a specification that is no file, as `read_sweep` does.
+
+    Parameters
+    ----------
+    content : mapping
+        In the form of the file: plain objects. Relative paths start where this process is.
+    options : mapping, optional
+        The options that places stand for, which errors name.
+
+    Raises
+    ------
+    ParameterError
+        Something is wrong: names the option, or the place in `content` (field ``spec``).
+    """
+    source = make_source(content, options or {})
+    return Plan(source, make_grid(source))
+
+
+def cluster_table(cluster: Cluster) -> dict[str, object]:
+    """Return a cluster as a table of a specification has it, what is as it is by default left out.
+
+    Raises
+    ------
+    ParameterError
+        It has a trace that was read from no file.
+    """
+    from hbsim.simulation import Cluster
+
+    usual, content = Cluster().as_dict(), cluster.as_dict()
+    table = {name: value for name, value in content.items() if usual.get(name) != value}
+    trace = table.get("trace")
+    if trace is not None and not os.path.isfile(str(trace)):
+        raise ParameterError("cluster", str(trace), "its trace must be a file")
+    if not cluster.names_workers or cluster.machines or trace is not None:
+        table.pop("workers", None)  # it says how many itself
+    if isinstance(trace, str):
+        table["trace"] = os.path.abspath(trace)
+    return {"name": "cluster" if table.keys() - {"workers"} else "plain", **table}
