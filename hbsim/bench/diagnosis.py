@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from hbsim.bench.study_segments import OVERHEAD, segments
+from hbsim.bench.segments import OVERHEAD, segments
 from hbsim.errors import ParameterError
 from hbsim.history.columns import CENSORED, FAILED
 from hbsim.simulation.presence import Presence
