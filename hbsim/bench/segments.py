@@ -1,22 +1,25 @@
-"""What each worker did when, for a study's timeline."""
+"""What each worker did when, for a study's timeline, and when it was not there."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from hbsim.bench.study_absences import absences
+from hbsim.simulation.presence import Presence
 
 if TYPE_CHECKING:
     from hbsim.simulation import Result
 
-__all__ = ["OVERHEAD", "Segments", "segments"]
+__all__ = ["ABSENT", "IDLE", "OVERHEAD", "Segments", "absent_shares", "busy_shares", "raster", "segments"]
 
 OVERHEAD: Final = -1
+IDLE: Final = -2
+ABSENT: Final = -3
 
 
 @dataclass(frozen=True)
@@ -137,3 +140,96 @@ def _ends(jobs: pl.DataFrame, verdict: str) -> NDArray[np.float64]:
     return (
         jobs.filter(pl.col("verdict") == verdict).select("worker", "end_time").to_numpy().astype(np.float64)
     )
+
+
+def absences(result: Result) -> NDArray[np.float64]:
+    """Return when each worker was not there, until the last job's end.
+
+    Returns
+    -------
+    absent : array, shape (k, 3)
+        Worker, from when, to when; ordered by worker and time.
+    """
+    cluster, end = result.cluster, result.end_time
+    if not cluster.has_absences:
+        return np.empty((0, 3))
+    presence = Presence(cluster, result.simulated.seed)
+    machines = [_of_machine(presence, machine, end) for machine in range(cluster.count_machines)]
+    rows = [
+        (worker, start, stop)
+        for worker, machine in enumerate(cluster.machine_of)
+        for start, stop in machines[machine]
+    ]
+    return np.array(rows, dtype=np.float64).reshape(-1, 3)
+
+
+def _of_machine(presence: Presence, machine: int, end: float) -> list[tuple[float, float]]:
+    found = []
+    for absence in presence.absences(machine):
+        if absence.start >= end:
+            break
+        found.append((absence.start, min(absence.end, end)))
+    return found
+
+
+def raster(segments: Segments, columns: int) -> NDArray[np.int64]:
+    """Return what each worker does in the middle of each column of time, shape (workers, columns).
+
+    Indices of levels; `OVERHEAD`, `IDLE` or `ABSENT`. One moment stands for a column, so that where columns
+    hold many jobs colours are as frequent as their shares of time.
+    """
+    middles = (np.arange(columns) + 0.5) * segments.end_time / columns
+    picture = np.full((segments.workers, columns), IDLE, dtype=np.int64)
+    worker, start, end = segments.absent.T
+    absent = np.full(len(worker), ABSENT)
+    _fill(picture, middles, worker.astype(np.int64), start, end, absent)
+    _fill(picture, middles, segments.worker, segments.start, segments.end, segments.level)
+    return picture
+
+
+def _fill(
+    picture: NDArray[np.int64],
+    middles: NDArray[np.float64],
+    worker: NDArray[np.int64],
+    start: NDArray[np.float64],
+    end: NDArray[np.float64],
+    value: NDArray[np.int64],
+) -> None:
+    firsts = np.searchsorted(worker, np.arange(len(picture) + 1))
+    for row, (first, last) in enumerate(pairwise(firsts)):
+        if first < last:
+            at = first + np.searchsorted(start[first:last], middles, side="right") - 1
+            within = (at >= first) & (middles < end[np.maximum(at, first)])
+            picture[row, within] = value[at[within]]
+
+
+def busy_shares(segments: Segments, columns: int) -> NDArray[np.float64]:
+    """Return the share of workers' time spent on each level in each column of time.
+
+    Returns
+    -------
+    shares : array, shape (levels + 1, columns)
+        The last row is start-up, loading and saving.
+    """
+    scale = columns / segments.end_time if segments.end_time else 0.0
+    shares = np.zeros((len(segments.levels) + 1, columns))
+    for level in range(OVERHEAD, len(segments.levels)):
+        mine = segments.level == level
+        busy = _until(segments.end[mine] * scale, columns) - _until(segments.start[mine] * scale, columns)
+        shares[level] = busy / segments.workers
+    return shares
+
+
+def absent_shares(absent: NDArray[np.float64], workers: int, end: float, columns: int) -> NDArray[np.float64]:
+    """Return the share of the workers that are not there in each column of time, shape (columns,)."""
+    scale = columns / end if end else 0.0
+    return (_until(absent[:, 2] * scale, columns) - _until(absent[:, 1] * scale, columns)) / workers
+
+
+def _until(times: NDArray[np.float64], columns: int) -> NDArray[np.float64]:
+    """Return how much of each column lies before each time, summed over times; in columns."""
+    whole = np.minimum(times.astype(np.int64), columns)
+    counts = np.bincount(whole, minlength=columns + 1)
+    parts = np.bincount(whole, weights=times - whole, minlength=columns + 1)
+    beyond = np.cumsum(counts[::-1])[::-1] - counts  # how many times lie in later columns
+    return np.asarray(beyond + parts, dtype=np.float64)[:columns]

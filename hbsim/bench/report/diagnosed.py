@@ -1,23 +1,46 @@
-"""What decisions cost, where winners came from and what workers' time went to: of all tasks at once."""
+"""What decisions cost, where winners came from and what workers' time went to: of tasks, and of settings."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final, TypeVar
 
 import polars as pl
 
-from hbsim.bench.report.model import BracketRow, Regrets, RungRow, Segment, Shares, Timeline
+from hbsim.bench.report.model import (
+    BracketRow,
+    Regrets,
+    Report,
+    RungRow,
+    Segment,
+    Shares,
+    Task,
+    Timeline,
+    View,
+)
 from hbsim.bench.sweep.results import SweepResults
-from hbsim.bench.sweep.scored import TaskKey
+from hbsim.bench.sweep.scored import TASK, TaskKey
 
-__all__ = ["Diagnosed", "diagnosis"]
+__all__ = [
+    "FEW_TASKS",
+    "REGRETS",
+    "SHARES",
+    "Diagnosed",
+    "by_setting",
+    "diagnosis",
+    "mean_over_groups",
+    "views",
+]
 
-TASK = ("surrogate", "cluster", "workers")
-SHARES = ("training", "retrained", "overhead", "idle", "absent", "saved")
-REGRETS = ("sampling", "decisions", "unfinished", "choice")
+FEW_TASKS: Final = 6  # up to so many, each has its own figures and tables
+SHARES: Final = ("training", "retrained", "overhead", "idle", "absent", "saved")
+REGRETS: Final = ("sampling", "decisions", "unfinished", "choice")
+RUNG_COUNTS: Final = ("recorded", "stopped", "better", "false_promotions")
+
+_Row = TypeVar("_Row", RungRow, Regrets, BracketRow, Shares)
 
 
 @dataclass(frozen=True)
@@ -29,6 +52,10 @@ class Diagnosed:
     brackets: dict[TaskKey, tuple[BracketRow, ...]]
     shares: dict[TaskKey, tuple[Shares, ...]]
     timelines: dict[TaskKey, tuple[Timeline, ...]]
+
+    def of(self, key: TaskKey) -> dict[str, Any]:
+        """Return that of a task, by the names of its fields."""
+        return {one.name: getattr(self, one.name).get(key, ()) for one in fields(self)}
 
 
 def diagnosis(results: SweepResults, keys: Collection[str]) -> Diagnosed:
@@ -59,10 +86,9 @@ def diagnosis(results: SweepResults, keys: Collection[str]) -> Diagnosed:
 
 def _rungs(rows: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
     rows = rows.join(units, on=TASK, how="left", maintain_order="left")
-    counts = ("recorded", "stopped", "better", "false_promotions")
     return (
         rows.group_by(*TASK, "variant", "bracket", "level", maintain_order=True)
-        .agg(pl.col(counts).sum(), loss=(pl.col("loss") / pl.col("unit")).mean())
+        .agg(pl.col(RUNG_COUNTS).sum(), loss=(pl.col("loss") / pl.col("unit")).mean())
         .sort("bracket", "level", maintain_order=True)
     )
 
@@ -123,3 +149,88 @@ def _timelines(results: SweepResults) -> dict[TaskKey, tuple[Timeline, ...]]:
         line = Timeline(str(variant), int(seed), shown, levels, segments, group["cut"][0])
         found.setdefault((str(surrogate), str(cluster), int(workers)), []).append(line)
     return {task: tuple(lines) for task, lines in found.items()}
+
+
+def by_setting(tasks: Sequence[Task]) -> dict[str, list[Task]]:
+    """Return the tasks of each setting, in their order."""
+    found: dict[str, list[Task]] = defaultdict(list)
+    for task in tasks:
+        found[task.setting].append(task)
+    return dict(found)
+
+
+def views(report: Report) -> list[View]:
+    """Return a view of each task, or, where there are more than `FEW_TASKS`, of each setting."""
+    if len(report.tasks) <= FEW_TASKS:
+        return [_of_task(task) for task in report.tasks]
+    ranked = {one.setting: one.variants for one in report.across if one.measure == "score"}
+    names = tuple(variant.name for variant in report.variants)
+    return [
+        _of_setting(setting, tasks, ranked.get(setting, names))
+        for setting, tasks in by_setting(report.tasks).items()
+    ]
+
+
+def _of_task(task: Task) -> View:
+    return View(
+        title=task.name,
+        texts=(task.surrogate, task.setting),
+        ranked=tuple(row.variant for row in task.rows),
+        rungs=task.rungs,
+        regrets=task.regrets,
+        brackets=task.brackets,
+        shares=task.shares,
+    )
+
+
+def _of_setting(setting: str, tasks: Sequence[Task], ranked: tuple[str, ...]) -> View:
+    if len(tasks) == 1:
+        return _of_task(tasks[0])
+    groups = [task.group for task in tasks]
+    return View(
+        title=f"{setting}: mean of {len(tasks)} tasks",
+        texts=(setting,),
+        ranked=ranked,
+        rungs=_collected(groups, [task.rungs for task in tasks], ("bracket", "level"), RUNG_COUNTS),
+        regrets=_collected(groups, [task.regrets for task in tasks]),
+        brackets=_collected(groups, [task.brackets for task in tasks], ("bracket",)),
+        shares=_collected(groups, [task.shares for task in tasks]),
+    )
+
+
+def mean_over_groups(values: Iterable[tuple[str, float]]) -> float:
+    """Return the mean over groups of the means within them; NaN counts as not there.
+
+    Parameters
+    ----------
+    values : iterable of (group, value)
+    """
+    found: dict[str, list[float]] = defaultdict(list)
+    for group, value in values:
+        if not math.isnan(value):
+            found[group].append(value)
+    if not found:
+        return math.nan
+    return math.fsum(math.fsum(part) / len(part) for part in found.values()) / len(found)
+
+
+def _collected(
+    groups: Sequence[str],
+    parts: Sequence[tuple[_Row, ...]],
+    names: Sequence[str] = (),
+    sums: Sequence[str] = (),
+) -> tuple[_Row, ...]:
+    """Return one row for the rows of all tasks with the same variant and `names`: `sums`, and means."""
+    found: dict[tuple[object, ...], list[tuple[str, _Row]]] = defaultdict(list)
+    for group, rows in zip(groups, parts, strict=True):
+        for row in rows:
+            found[tuple(getattr(row, name) for name in ("variant", *names))].append((group, row))
+    made = []
+    for same in found.values():
+        first = same[0][1]
+        new: dict[str, Any] = {name: sum(getattr(row, name) for _, row in same) for name in sums}
+        for one in fields(first):
+            if one.name not in (*sums, *names, "variant"):
+                new[one.name] = mean_over_groups((group, getattr(row, one.name)) for group, row in same)
+        made.append(replace(first, **new))
+    return tuple(made)
