@@ -15,6 +15,7 @@ from hbsim.surrogates.table import Table
 from hbsim.surrogates.wrap_corrupted import Corrupted
 from hbsim.surrogates.wrap_cost import ScaledCost
 from hbsim.surrogates.wrap_delayed import Delayed
+from hbsim.surrogates.wrap_half import Half
 from hbsim.surrogates.wrap_negated import Negated
 from hbsim.surrogates.wrap_noise import Noisy
 from hbsim.surrogates.yahpo import Yahpo
@@ -26,6 +27,7 @@ __all__ = [
     "Description",
     "FitReport",
     "Fitted",
+    "Half",
     "Ideal",
     "Imported",
     "Negated",

@@ -26,6 +26,7 @@ from hbsim.surrogates.wrap_axes import axis_of
 from hbsim.surrogates.wrap_corrupted import Corrupted
 from hbsim.surrogates.wrap_cost import ScaledCost
 from hbsim.surrogates.wrap_delayed import Delayed
+from hbsim.surrogates.wrap_half import Half
 from hbsim.surrogates.wrap_negated import Negated
 from hbsim.surrogates.wrap_noise import Noisy
 from hbsim.surrogates.wrapper import Wrapper
@@ -43,7 +44,7 @@ ALL: Final = 1 << 18  # of a user's own rows, all values are read if there are n
 POINTS: Final = 256
 ROWS: Final = 4096
 LEVELS: Final = 64
-_WRAPPERS: Final = (Corrupted, Delayed, Negated, Noisy, ScaledCost)
+_WRAPPERS: Final = (Corrupted, Delayed, Half, Negated, Noisy, ScaledCost)
 _NAN: Final = np.array([np.nan], dtype="<f8").tobytes()
 
 

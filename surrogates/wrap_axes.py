@@ -14,6 +14,7 @@ from hbsim.surrogates.hashing import Keys
 from hbsim.surrogates.options import check_points, check_rows
 from hbsim.surrogates.protocol import Floats, Ints, Surrogate
 from hbsim.surrogates.table import Table
+from hbsim.surrogates.wrap_half import Half
 
 if TYPE_CHECKING:
     import polars
@@ -128,9 +129,10 @@ def _column(surrogate: Surrogate, name: str) -> Floats:
 
 def _configurations(surrogate: object) -> polars.DataFrame | None:
     """Return the hyperparameters of a table's rows, through all wrappers."""
-    while hasattr(surrogate, "wrapped"):
-        surrogate = surrogate.wrapped
-    return surrogate.configurations if isinstance(surrogate, Table) else None
+    if not hasattr(surrogate, "wrapped"):
+        return surrogate.configurations if isinstance(surrogate, Table) else None
+    frame = _configurations(surrogate.wrapped)
+    return frame[surrogate.chosen] if frame is not None and isinstance(surrogate, Half) else frame
 
 
 def _check_name(surrogate: Surrogate, name: str, names: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -11,6 +12,7 @@ from hbsim.surrogates.spec import Parsers, parse_options
 from hbsim.surrogates.wrap_corrupted import Corrupted
 from hbsim.surrogates.wrap_cost import ScaledCost
 from hbsim.surrogates.wrap_delayed import Delayed
+from hbsim.surrogates.wrap_half import Half
 from hbsim.surrogates.wrap_negated import Negated
 from hbsim.surrogates.wrap_noise import Noisy
 from hbsim.surrogates.wrapper import Wrapper
@@ -33,7 +35,9 @@ _WRAPPERS: Final[Mapping[str, tuple[Callable[..., Wrapper], Parsers]]] = {
         {"share": float, "from_level": float, "parameter": str, "end": str, "seed": int},
     ),
     "delay": (Delayed, {"units": float}),
+    "half": (Half, {"split": int, "part": int}),
 }
+_SHORT: Final = re.compile(r"^\s*half\s*=([^,]*),([^,]*)$")
 
 
 def wrap_all(surrogate: Surrogate, texts: str | Sequence[str]) -> Surrogate:
@@ -44,7 +48,8 @@ def wrap_all(surrogate: Surrogate, texts: str | Sequence[str]) -> Surrogate:
     surrogate : Surrogate
         The curves.
     texts : sequence of str
-        A wrapper each: its name, or ``NAME:key=value,...``. One text is one wrapper.
+        A wrapper each: its name, or ``NAME:key=value,...``. One text is one wrapper. ``half=3,1`` is short
+        for ``half:split=3,part=1``.
 
     Raises
     ------
@@ -59,7 +64,7 @@ def wrap_all(surrogate: Surrogate, texts: str | Sequence[str]) -> Surrogate:
 def _wrapped(surrogate: Surrogate, text: str) -> Wrapper:
     if not isinstance(text, str):
         raise ParameterError("wrap", text, "must be text: NAME, or NAME:key=value,...")
-    name, _, rest = (part.strip() for part in text.partition(":"))
+    name, _, rest = (part.strip() for part in _SHORT.sub(r"half:split=\1,part=\2", text).partition(":"))
     if name not in _WRAPPERS:
         rule = f"is no wrapper: one of {', '.join(_WRAPPERS)}.{nearest(name, _WRAPPERS)}"
         raise ParameterError("wrap", text, rule)

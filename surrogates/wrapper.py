@@ -102,9 +102,9 @@ def _shown(value: object) -> str:
     return str(value).removesuffix(".0")
 
 
-def check_seed(seed: int) -> int:
+def check_seed(seed: int, field: str = "seed") -> int:
     """Return a seed, a whole number of at least 0, or raise a ParameterError."""
-    return int(check_number("seed", seed, low=0, high=2**53, whole=True))
+    return int(check_number(field, seed, low=0, high=2**53, whole=True))
 
 
 def points_or_rows(surrogate: Wrapper, configurations: Floats | Ints) -> Floats:

@@ -84,7 +84,7 @@ def report(
 
 def _check_sweep(folder: Path) -> None:
     """Tell a wrong name from results that are damaged."""
-    from hbsim.bench.sweep.manifest import MANIFEST
+    from hbsim.bench.sweep.folder import MANIFEST
 
     if not folder.is_dir():
         rule = "is a file; give the folder of a sweep" if folder.exists() else "there is no such folder"

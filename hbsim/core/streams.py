@@ -29,6 +29,7 @@ class Purpose(IntEnum):
     REDRAWS = 0x9A19
     MODEL = 0x9A1A
     DESIGN = 0x9A1B
+    HALVES = 0x9A1C
 
 
 def block_generator(seed: int, purpose: Purpose, block: int, part: int = 0) -> np.random.Generator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -189,7 +190,8 @@ def test_wrappers_their_parameters_and_their_order_count():
         ["negate", "noise"],
         ["noise", "noise"],
     ]
-    assert {text.partition(":")[0] for wrap in wraps for text in wrap} == set(wrap_text._WRAPPERS)
+    wraps += [["half"], ["half=0,1"], ["half=1,0"], ["half=1,0", "noise"], ["noise", "half=1,0"]]
+    assert {re.split("[:=]", text)[0] for wrap in wraps for text in wrap} == set(wrap_text._WRAPPERS)
     assert all_different([load(table(), wrap=wrap) for wrap in wraps])
     again = [load(table(source="x"), wrap=wrap) for wrap in (["noise"], ["noise:std=0.01,seed=0"])]
     assert fingerprint(again[0]) == fingerprint(again[1]) == fingerprint(load(table(), wrap="noise"))

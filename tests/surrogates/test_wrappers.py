@@ -9,8 +9,10 @@ from scipy.stats import binomtest
 from hbsim import Bool, Choice, Int, Real
 from hbsim.errors import ParameterError, SurrogateError
 from hbsim.surrogates import (
+    Checked,
     Corrupted,
     Delayed,
+    Half,
     Ideal,
     Negated,
     Noisy,
@@ -328,6 +330,61 @@ def test_a_space_learns_later_and_takes_its_time():
     assert Delayed(Ideal(), units=10).optimum(81.0) == 1.0
 
 
+# Halves
+
+
+@given(st.integers(2, 40), st.integers(0, 50))
+def test_the_halves_of_a_split_are_disjoint_and_cover_the_rows(rows, split):
+    whole = Ideal(8, qualities=np.random.default_rng(rows).random(rows))
+    halves = [Half(whole, split=split, part=part) for part in (0, 1)]
+    first, second = (set(half.chosen.tolist()) for half in halves)
+    assert len(first) == len(second) == halves[0].rows == halves[1].rows == rows // 2
+    assert not first & second
+    assert len(first | second) == rows - rows % 2
+    assert first | second <= set(range(rows))
+    # The rows depend on their number and the split, not on the curves.
+    assert (Half(Negated(whole), split=split).chosen == halves[0].chosen).all()
+
+
+def test_every_row_is_as_likely_in_a_half_and_every_two_are_apart_as_often():
+    inside = np.zeros((400, 9))
+    for split in range(400):
+        inside[split, Half(table(), split=split, part=split % 2).chosen] = 1
+    assert (abs(inside.mean(axis=0) - 4 / 9) < 0.1).all()
+    together = (inside[:, :, None] * inside[:, None, :]).mean(axis=0)[np.triu_indices(9, 1)]
+    assert (abs(together - 4 * 3 / (9 * 8)) < 0.1).all()
+
+
+def test_a_half_shows_its_rows_as_they_are_and_keeps_the_optimum_of_all():
+    whole = table()
+    for part in (0, 1):
+        half = Half(whole, split=4, part=part)
+        assert half.name == f"curves + half=4,{part}"
+        assert load(whole, wrap=f"half=4,{part}").name == half.name
+        written = load(whole, wrap=f"half:split=4,part={part}")
+        assert (written.chosen == half.chosen).all()
+        asked = np.arange(half.rows)
+        for one, other in zip(half.evaluate(asked, LEVELS), whole.evaluate(half.chosen, LEVELS), strict=True):
+            np.testing.assert_array_equal(one, other)
+        tests = half.test_values(asked, 8.0)
+        np.testing.assert_array_equal(tests, whole.test_values(half.chosen, 8.0))
+        assert half.optimum(8.0) == whole.optimum(8.0)
+        assert (half.metric, half.mode, half.resources) == (whole.metric, whole.mode, whole.resources)
+        lr = whole.configurations["lr"].to_numpy()[half.chosen]
+        corrupted = Corrupted(half, share=0.5, parameter="lr").in_region(asked)
+        assert lr[corrupted].min() > lr[~corrupted].max()
+    spaced = Checked(WithPoints())
+    assert (Half(spaced, split=1).points == WithPoints.points[Half(spaced, split=1).chosen]).all()
+
+
+class WithPoints(Mixed):
+    rows = 6
+    points = np.linspace(0, 1, 6)[:, None]
+
+    def evaluate(self, configurations, levels):
+        return super().evaluate(self.points[configurations], levels)
+
+
 # What cannot be
 
 
@@ -356,6 +413,13 @@ def test_a_space_learns_later_and_takes_its_time():
         (lambda: Delayed("ideal").evaluate(np.ones((1, 1)), np.ones((1, 1))), "levels.shape", "m"),
         (lambda: Noisy("ideal").evaluate(np.ones((1, 2)), LEVELS), "configurations.shape", "n, 1"),
         (lambda: Corrupted(table()).in_region(np.array([9])), "configurations", r"\[0, 9\)"),
+        (lambda: Half(table(), split=-1), "split", r"\[0, "),
+        (lambda: Half(table(), part=2), "part", r"\[0, 1\]"),
+        (lambda: Half("ideal"), "surrogate", "ideal.*has no rows"),
+        (lambda: Half(Ideal(qualities=[1.0])), "surrogate", "has 1 rows"),
+        (lambda: Half(table()).evaluate(np.array([4]), LEVELS), "configurations", r"\[0, 4\)"),
+        (lambda: load(table(), wrap="half=1,2"), "wrap", r"half=1,2.*part must lie in \[0, 1\]"),
+        (lambda: load(table(), wrap="half=1"), "wrap", "is no wrapper"),
         (lambda: Noisy("idael"), "surrogate", "Did you mean 'ideal'"),
     ],
 )
