@@ -57,11 +57,12 @@ SEEDS, WORKERS = range(4), (2, 8)
 
 def sweep(folder: Path, spec: str = SPEC, keep: int | None = None):
     """Run a sweep into a folder (the first cells only, if `keep` says so); return its results."""
+    folder.mkdir(exist_ok=True)
     file = folder / "small.toml"
     file.write_text(spec)
     made, out = read_sweep(file), folder / "out"
     if keep is None:
-        run_plan(made, out, "hbsim sweep small.toml", 1)
+        run_plan(made, out, "hbsim sweep small.toml", 1, force=True)
     else:
         some(made, out, made.grid.studies[:keep])
     return read_results(out)
