@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import replace
 
 import polars as pl
@@ -10,7 +11,7 @@ import polars as pl
 from hbsim.bench.report.build_across import across_settings, heatmaps
 from hbsim.bench.report.build_task import Matters, make_task
 from hbsim.bench.report.diagnosed import diagnosis
-from hbsim.bench.report.model import Missing, Report, VariantInfo
+from hbsim.bench.report.model import Missing, Report, Task, VariantInfo
 from hbsim.bench.report.notes import report_notes
 from hbsim.bench.report.words import answer, summary
 from hbsim.bench.sweep.results import SweepResults
@@ -39,13 +40,9 @@ def build(results: SweepResults, command: str, folder: str = "DIR", matters: str
         `matters` is no such number, or the extra ``report`` is not installed.
     """
     least, manifest = None if matters is None else Matters.of(matters), results.manifest
-    scored, by_task = _scored(results), _by_task(results.done)
+    scored = _scored(results)
     found = diagnosis(results, {key for scores in scored.values() for row in scores.keys for key in row})
-    tasks = [
-        replace(make_task(task, scored[key], by_task[key], least), **found.of(key))
-        for task in manifest["tasks"]
-        if (key := key_of(task)) in scored
-    ]
+    fresh = results.confirm
     groups = {key_of(task): task["group"] for task in manifest["tasks"]}
     names = [variant["name"] for variant in manifest["variants"]]
     report = Report(
@@ -57,9 +54,13 @@ def build(results: SweepResults, command: str, folder: str = "DIR", matters: str
         cells=len(results.cells),
         finished=len(results.done),
         variants=tuple(VariantInfo(v["name"], v["type"], v["options"]) for v in manifest["variants"]),
-        tasks=tuple(tasks),
+        tasks=tuple(
+            replace(task, **found.of((task.surrogate, task.cluster, task.workers)))
+            for task in _tasks(results, scored, least)
+        ),
         across=across_settings(list(scored.values()), groups, names),
         heatmaps=heatmaps(list(scored.values()), groups, manifest),
+        confirmed=() if fresh is None else _tasks(fresh, _scored(fresh), least),
         missing=tuple(_missing(results.cells)),
         commands={
             "the studies": f"{manifest['command']} --out {shlex.quote(folder)}",
@@ -70,6 +71,17 @@ def build(results: SweepResults, command: str, folder: str = "DIR", matters: str
     )
     said = report_notes(report, manifest["warnings"])
     return replace(report, answer=answer(report), summary=tuple(summary(report)), notes=tuple(said))
+
+
+def _tasks(
+    results: SweepResults, scored: Mapping[TaskKey, TaskScores], least: Matters | None
+) -> tuple[Task, ...]:
+    by_task = _by_task(results.done)
+    return tuple(
+        make_task(task, scored[key], by_task[key], least)
+        for task in results.manifest["tasks"]
+        if (key := key_of(task)) in scored
+    )
 
 
 def _scored(results: SweepResults) -> dict[TaskKey, TaskScores]:

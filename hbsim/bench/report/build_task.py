@@ -14,7 +14,7 @@ from hbsim.bench.report.judge import Judged, chances, judge, means_of, spans
 from hbsim.bench.report.model import NO_SCORE, WORSE, Lead, Line, Task, TaskRow
 from hbsim.bench.report.notes import task_notes
 from hbsim.bench.statistics import Interval, median_time, reached_curve, restricted_time
-from hbsim.bench.sweep.scored import TaskScores, grid_of
+from hbsim.bench.sweep.scored import POINTS, Steps, TaskScores, grid_of
 from hbsim.errors import ParameterError
 from hbsim.surrogates.protocol import Floats
 
@@ -22,6 +22,7 @@ __all__ = ["Matters", "make_task"]
 
 MEANS: Final = ("trials", "completed", "failed", "busy_share", "simulated_seconds", "cost")
 SHARES: Final = (0.25, 0.5, 0.75, 1.0)  # of the budget, at which it is said who leads
+FURTHER: Final = (1.5, 2.0, 3.0, 5.0)  # of it likewise, where studies go on
 BEYOND: Final = 1.1  # of the budget: where half of the studies ran longer, it is said beyond it too
 MOMENTS: Final = 30  # of the probability of being best over time
 
@@ -152,22 +153,33 @@ def _means(scores: TaskScores, cells: pl.DataFrame) -> dict[str, dict[str, float
 
 def _over_budget(scores: TaskScores) -> tuple[tuple[Lead, ...], tuple[Line, ...]]:
     """Return who leads at shares of the budget and beyond, and the probability of being best over time."""
-    begun = [study for row in scores.studies for study in row if len(study.time)]
-    if not begun or len(scores.variants) < 2:
+    if len(scores.variants) < 2 or not _begun(scores):
         return (), ()
-    budget, middle = scores.budget.value, float(np.median(scores.ends))
-    shares = [*SHARES, *([middle / budget] if middle > BEYOND * budget else [])]
+    budget = scores.budget.value
+    last = max(float(np.median(scores.ends)) / budget, scores.beyond)
+    shares = [*SHARES, *(share for share in FURTHER if BEYOND * share < last)]
+    shares += [last] if last > BEYOND else []
     times = np.array(shares) * budget
     leads = tuple(
         _lead(scores, share, time, judge(scores, numbers, 1.0))
         for share, time, numbers in zip(shares, times, scores.scores(times), strict=True)
     )
-    x = grid_of(begun, budget, MOMENTS)
+    x = _grid(scores, MOMENTS)
     found = chances(scores, scores.scores(x))
     there = np.isfinite(found).all(axis=0)
     return leads, tuple(
         Line(name, _tuple(x[there]), _tuple(found[v, there])) for v, name in enumerate(scores.variants)
     )
+
+
+def _begun(scores: TaskScores) -> list[Steps]:
+    return [study for row in scores.studies for study in row if len(study.time)]
+
+
+def _grid(scores: TaskScores, points: int = POINTS) -> Floats:
+    """Return points of time from the first incumbent to where studies end, the budget among them."""
+    budget = scores.budget.value
+    return np.unique(np.append(grid_of(_begun(scores), budget * scores.beyond, points), budget))
 
 
 def _lead(scores: TaskScores, share: float, time: float, judged: Judged) -> Lead:
@@ -186,10 +198,9 @@ def _lead(scores: TaskScores, share: float, time: float, judged: Judged) -> Lead
 
 def _anytime(scores: TaskScores) -> tuple[Line, ...]:
     """Return the normalised regret over time of each variant, on points that all share."""
-    begun = [study for row in scores.studies for study in row if len(study.time)]
-    if not begun:
+    if not _begun(scores):
         return ()
-    x, lines = grid_of(begun, scores.budget.value), []
+    x, lines = _grid(scores), []
     data = scores.scores(x)
     for v, name in enumerate(scores.variants):
         mean, low, high = spans(data[:, :, v])

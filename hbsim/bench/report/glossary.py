@@ -67,7 +67,7 @@ GLOSSARY: Final[Mapping[str, str]] = {
     "tied": "Two variants with the same score.",
     "time to target": "The simulated time until the normalised regret is at most the target.",
     "worse": (
-        "The difference from the best is larger than chance makes it; in at most 5 % of tables is any variant "
-        "called so that is as good as the best."
+        "The difference from the best is larger than chance makes it; in at most 5 % of tables is any "
+        "variant called so that is as good as the best."
     ),
 }

@@ -576,6 +576,8 @@ class Report:
         A setting with at least two groups of tasks each, and both measures.
     heatmaps : tuple of Heatmap
         Where variants differ in brackets and reduction factor.
+    confirmed : tuple of Task
+        The variants that led on each task, judged again on fresh seeds alone; empty where that was not asked.
     missing : tuple of Missing
         What failed.
     commands : mapping
@@ -597,6 +599,7 @@ class Report:
     tasks: tuple[Task, ...]
     across: tuple[Across, ...] = ()
     heatmaps: tuple[Heatmap, ...] = ()
+    confirmed: tuple[Task, ...] = ()
     missing: tuple[Missing, ...] = ()
     commands: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)

@@ -69,7 +69,7 @@ def show(report: Report, console: Console, is_full: bool = False) -> None:
 def _answers(report: Report) -> list[Table]:
     """Return the table that answers: of the task, over tasks, or of all tasks at a glance."""
     if len(report.tasks) == 1:
-        return [task_table(report.tasks[0])] if report.tasks[0].rows else []
+        return [task_table(task) for task in (*report.tasks, *report.confirmed) if task.rows]
     return [*rankings(report)[:1], *glance_table(report)]
 
 

@@ -22,7 +22,8 @@ def answer(report: Report) -> str:
     if not report.tasks:
         return f"None of the {report.cells:,} cells has a result yet."
     if len(report.tasks) == 1:
-        return task_answer(report.tasks[0])
+        said = task_answer(report.tasks[0])
+        return f"{said} {confirmed}" if (confirmed := _confirmed(report)) else said
     overall = overall_of(report)
     if overall is not None:
         return _over_tasks(overall)
@@ -100,6 +101,13 @@ def stands_text(others: Sequence[TaskRow]) -> str:
 
 def _task_summary(task: Task) -> list[str]:
     return [*_turns(task), *_needed(task), *_over_time(task), *_other_measures(task)]
+
+
+def _confirmed(report: Report) -> str:
+    """Say what fresh seeds say of the variants that led; empty where there are none."""
+    return " ".join(
+        f"On {plural(task.seeds, 'fresh seed')} alone: {task_answer(task)}" for task in report.confirmed
+    )
 
 
 def _turns(task: Task) -> list[str]:

@@ -108,7 +108,9 @@ def look_into(out: Path, plan: pl.DataFrame, force: bool) -> Store | None:
     return store
 
 
-def write_down(out: Path, plan: pl.DataFrame, manifest: Mapping[str, object], spec: str, command: str) -> None:
+def write_down(
+    out: Path, plan: pl.DataFrame, manifest: Mapping[str, object], spec: str, command: str
+) -> None:
     """Write what is wanted: the specification, the cells, and what a reader needs beside the results.
 
     Raises

@@ -78,7 +78,8 @@ class Scale:
     def score(self, values: Floats) -> Floats:
         """Return the normalised regret of values at R: 0 is the best there is."""
         if math.isnan(self.unit):
-            return np.full(np.shape(values), math.nan)
+            none: Floats = np.full(np.shape(values), math.nan)
+            return none
         return normalise(self.regret(values), self.unit)
 
 
@@ -277,6 +278,8 @@ class TaskScores:
         On which half of the rows each seed's studies were; None where they saw all rows.
     scale, budget, target
         What scores are held against, where, and which of them counts as the target.
+    beyond : float
+        How many times the budget studies go on, at least 1.
     """
 
     key: TaskKey
@@ -292,6 +295,7 @@ class TaskScores:
     scale: Scale
     budget: Budget
     target: float
+    beyond: float = 1.0
 
     @property
     def is_complete(self) -> bool:
@@ -312,7 +316,8 @@ class TaskScores:
     @cached_property
     def score(self) -> Floats:
         """Normalised regret at the budget, shape (n, k); NaN where there is none."""
-        return self.scores(np.array([self.budget.value]))[0]
+        found: Floats = self.scores(np.array([self.budget.value]))[0]
+        return found
 
     @cached_property
     def area(self) -> Floats:
@@ -398,4 +403,5 @@ def task_scores(
         scale=results.scales[key],
         budget=budget,
         target=results.manifest["target"],
+        beyond=results.manifest.get("beyond", 1.0),
     )

@@ -17,7 +17,17 @@ from hbsim.bench.sweep.schema import LISTS, TABLES, SweepTable, fields_at
 from hbsim.errors import HbsimError, ParameterError, nearest
 from hbsim.simulation.cluster_schema import Place, first_problem, shown
 
-__all__ = ["FIELD", "Options", "Source", "dotted", "make_source", "meant_option", "read_source", "said", "toml"]
+__all__ = [
+    "FIELD",
+    "Options",
+    "Source",
+    "dotted",
+    "make_source",
+    "meant_option",
+    "read_source",
+    "said",
+    "toml",
+]
 
 FIELD: Final = "file"  # what errors about a file name
 SPEC: Final = "spec"  # and about plain objects, where no option stands for the place

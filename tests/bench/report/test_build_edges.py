@@ -24,7 +24,7 @@ def some(folder, spec, wanted):
     file = folder / "some.toml"
     file.write_text(spec)
     made = read_sweep(file)
-    with open_folder(folder / "out", made.plan, force=False) as store:
+    with open_folder(folder / "out", made.cells, force=False) as store:
         write_down(made, folder / "out", "hbsim sweep some.toml")
         store.add(run_studies([(s, True) for s in made.grid.studies if wanted(s)]))
     return read_results(folder / "out")
