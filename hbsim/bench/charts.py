@@ -55,8 +55,8 @@ from hbsim.bench.report.text import FileNames, short_names, shortened
 from hbsim.errors import OutputError, ParameterError
 
 if TYPE_CHECKING:
+    from hbsim.bench.conclusions import Interval
     from hbsim.bench.report.model import BracketRow, Regrets, RungRow, Shares, TaskRow, VariantInfo, View
-    from hbsim.bench.statistics import Interval
 
 __all__ = [
     "Chart",

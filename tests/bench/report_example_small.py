@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hbsim.bench.conclusions import Interval
 from hbsim.bench.report.model import Report
-from hbsim.bench.statistics import Interval
 from tests.bench.report.example import NAN, TYPES, example, without_results
 
 NONE = Interval(NAN, NAN, NAN)

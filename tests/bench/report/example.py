@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 
+from hbsim.bench.conclusions import Interval
 from hbsim.bench.report.model import (
     ALL,
     BEST,
@@ -31,7 +32,6 @@ from hbsim.bench.report.model import (
     Timeline,
     VariantInfo,
 )
-from hbsim.bench.statistics import Interval
 
 NAN = float("nan")
 TYPES = ("stopping", "promotion", "hyperband", "fifo")

@@ -62,7 +62,7 @@ def sweep(folder: Path, spec: str = SPEC, keep: int | None = None):
     file.write_text(spec)
     made, out = read_sweep(file), folder / "out"
     if keep is None:
-        run_plan(made, out, "hbsim sweep small.toml", 1, force=True)
+        run_plan(made, out, "hbsim sweep small.toml", 1)
     else:
         some(made, out, made.grid.studies[:keep])
     return read_results(out)

@@ -143,22 +143,23 @@ seconds_per_unit = 1
 """
 
 
-def table(folder):
-    """Write curves of 40 configurations that keep their order."""
+def table(folder, spec):
+    """Run a sweep on curves of 40 configurations that keep their order."""
+    folder.mkdir()
     random = np.random.default_rng(0)
     final = random.uniform(size=(40, 1))
     np.savez(folder / "curves.npz", loss=final + 1 / np.arange(1, 10))
+    return build(sweep(folder, spec), "")
 
 
 def test_studies_on_halves_of_a_table_say_what_another_draw_would(tmp_path):
-    table(tmp_path)
-    report = build(sweep(tmp_path, TABLE), "")
+    report = table(tmp_path / "halves", TABLE)
     [task] = report.tasks
     assert (task.splits, task.configurations, task.has_draws) == (10, 40, True)
     assert all(row.rank == row.draw.rank for row in task.rows)
     assert "on another draw of configurations" in report.answer
-    whole = build(sweep(tmp_path, "halves = false\n" + TABLE), "").tasks[0]
+    whole = table(tmp_path / "whole", "halves = false\n" + TABLE).tasks[0]
     assert (whole.splits, whole.has_draws) == (0, False)
     assert all(row.rank == row.curves.rank for row in whole.rows)
-    few = build(sweep(tmp_path, TABLE.replace("seeds = 40", "seeds = 12")), "").tasks[0]
+    few = table(tmp_path / "few", TABLE.replace("seeds = 40", "seeds = 12")).tasks[0]
     assert any(note.startswith("nothing is said of another draw") for note in few.notes)
