@@ -56,8 +56,8 @@ from hbsim.bench.report.words import overall_of
 from hbsim.errors import OutputError, ParameterError
 
 if TYPE_CHECKING:
+    from hbsim.bench.conclusions import Interval
     from hbsim.bench.report.model import BracketRow, Regrets, RungRow, Shares, TaskRow, VariantInfo, View
-    from hbsim.bench.statistics import Interval
 
 __all__ = [
     "Chart",

@@ -26,7 +26,7 @@ from hbsim.bench.report.tables_notes import task_notes
 from hbsim.bench.report.tables_numbers import number, plural, reach
 from hbsim.bench.report.tables_tasks import cost_grid
 from hbsim.bench.report.terminal import show
-from hbsim.bench.statistics import Interval
+from hbsim.bench.conclusions import Interval
 
 from .report_example_small import NONE, report
 

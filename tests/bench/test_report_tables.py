@@ -18,7 +18,7 @@ from hbsim.bench.report.figures_names import clean
 from hbsim.bench.report.model import VariantInfo
 from hbsim.bench.report.tables_grid import Grid, parts, row
 from hbsim.bench.report.terminal import show
-from hbsim.bench.statistics import Interval
+from hbsim.bench.conclusions import Interval
 from hbsim.errors import OutputError
 
 from .report_example_small import AWKWARD, NONE, report

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from hbsim.bench.conclusions import ALPHA, Interval
+from hbsim.bench.over_tasks import least_pairs
 from hbsim.bench.report.diagnosed import FEW_TASKS, REGRETS, SHARES, views
 from hbsim.bench.report.model import (
     ALL,
@@ -38,7 +40,6 @@ from hbsim.bench.report.text import (
     short_names,
     time_unit,
 )
-from hbsim.bench.statistics import ALPHA, Interval, least_pairs
 
 __all__ = [
     "LEGEND",

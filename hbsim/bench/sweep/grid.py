@@ -358,9 +358,21 @@ class _Builder:
         for note in made.notes:
             self._said.setdefault(note, {})
         self._searching.setdefault(task.key, []).append(Searching(variant.name, searcher, found))
-        where = (place.surrogate.name, place.axis.name, place.surrogate.load, curves_.mode)
-        how = (end, is_replacing, searcher, _geometry(scheduler), found, task.has_halves)
-        return Combination(made, *where, task.known.fingerprint, place.cluster, *how)
+        return Combination(
+            variant=made,
+            surrogate=place.surrogate.name,
+            cluster_name=place.axis.name,
+            load=place.surrogate.load,
+            mode=curves_.mode,
+            fingerprint=task.known.fingerprint,
+            cluster=place.cluster,
+            max_time=end,
+            is_replacing=is_replacing,
+            searcher=searcher,
+            geometry=_geometry(scheduler),
+            search_options=found,
+            has_halves=task.has_halves,
+        )
 
     def _search_options(self, variant: VariantAxis, searcher: str | None, merged: Merged) -> dict[str, Any]:
         """Return the variant's options of its searcher, and those of other tables that it takes."""

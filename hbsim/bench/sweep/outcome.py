@@ -30,9 +30,9 @@ from hbsim.bench.sweep.tables import (
 from hbsim.errors import HbsimError, HbsimWarning
 from hbsim.simulation import Result
 from hbsim.surrogates.checked import placeless
-from hbsim.surrogates.protocol import Floats
+from hbsim.surrogates.protocol import Floats, Ints
 
-__all__ = ["failed", "incumbents_of", "resource_at", "run_studies"]
+__all__ = ["failed", "resource_at", "run_studies"]
 
 AT_R = ("value", "regret", "test")
 
@@ -52,24 +52,26 @@ def run_studies(studies: Sequence[tuple[Study, bool]]) -> Frames:
     """
     rows: list[dict[str, object]] = []
     timings: list[dict[str, object]] = []
-    frames: dict[str, list[pl.DataFrame]] = {name: [empty(name)] for name in TABLES}
+    found: dict[str, list[tuple[str, pl.DataFrame]]] = {name: [] for name in TABLES}
     for study, is_drawn in studies:
         begin = time.process_time()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", HbsimWarning)  # what can be known before was said before
                 result = study.run()
-                numbers, found = _measured(result, is_drawn)
+                numbers, frames = _measured(result, is_drawn)
                 row = {KEY: study.key, "status": DONE, "error": None, **numbers}
         except Exception as error:
-            row, found = _failed(study, _said(error)), {}
+            row, frames = _failed(study, _said(error)), {}
         rows.append(row)
-        for name, frame in found.items():
-            frames[name].append(_keyed(study.key, name, frame))
+        for name, frame in frames.items():
+            found[name].append((study.key, frame))
         timings.append({KEY: study.key, "seconds": time.process_time() - begin})
-    frames[MAIN] = [pl.DataFrame(rows, schema=TABLES[MAIN])]
-    frames["timings"] = [pl.DataFrame(timings, schema=TABLES["timings"])]
-    return {name: pl.concat(parts) for name, parts in frames.items()}
+    return {
+        **{name: _joined(name, frames) for name, frames in found.items()},
+        MAIN: pl.DataFrame(rows, schema=TABLES[MAIN]),
+        "timings": pl.DataFrame(timings, schema=TABLES["timings"]),
+    }
 
 
 def failed(study: Study, error: str) -> Frames:
@@ -96,11 +98,14 @@ def _said(error: Exception) -> str:
 
 def _measured(result: Result, is_drawn: bool) -> tuple[dict[str, object], Frames]:
     """Return the numbers of a study that stand in one row, and its tables, without its key."""
-    summary, incumbents, diagnosis = result.summary(), incumbents_of(result), diagnose(result)
+    summary, diagnosis, shown = result.summary(), diagnose(result), result.incumbent()
+    trained = resource_at(result.jobs, np.append(shown["time"].to_numpy(), result.end_time))
+    incumbents = shown.select("time", pl.Series("resource", trained[:-1]), "trial", picked="value").hstack(
+        pl.DataFrame(_at_max(result, shown["trial"].to_numpy()))
+    )
     last = incumbents.tail(1).to_dicts()
     numbers: dict[str, object] = {name: summary[name] for name in SUMMARY}
-    # Added up in order: the same last bits on every machine.
-    numbers["trained_resource"] = resource_at(result.jobs, np.array([result.end_time]))[0]
+    numbers["trained_resource"] = trained[-1]
     numbers |= {name: last[0][name] if last else None for name in AT_R}
     numbers |= {f"{name}_share": diagnosis.shares[name] for name in SHARES}
     numbers |= {f"{name}_part": getattr(diagnosis.regrets, name) for name in PARTS}
@@ -113,15 +118,12 @@ def _measured(result: Result, is_drawn: bool) -> tuple[dict[str, object], Frames
     return {**known, "is_deserted": result.no_worker_after is not None}, frames
 
 
-def incumbents_of(result: Result) -> pl.DataFrame:
-    """Return the incumbents of a study: the trials with the best value so far, at any level.
+def _at_max(result: Result, trials: Ints) -> dict[str, Floats]:
+    """Return what trials show at R, also where they never trained that far; arrays of shape (n,).
 
-    Columns: time (simulated seconds), resource (trained in all jobs until then), trial, picked (the value
-    that it had reported then); and what it shows at R, also where it never trained that far: value, regret
-    (the distance from the best of the surrogate's space), test (held out); NaN where there is none.
+    Keys: value, regret (the distance from the best of the surrogate's space), test (held out); NaN where
+    there is none.
     """
-    found = result.incumbent()
-    trials, time = found["trial"].to_numpy(), found["time"].to_numpy()
     value = regret = test = np.full(len(trials), math.nan)
     if len(trials):
         surrogate, level = result.curves.surrogate, result.scheduler.levels[-1]
@@ -132,9 +134,7 @@ def incumbents_of(result: Result) -> pl.DataFrame:
             regret = np.maximum(optimum - value if surrogate.mode == "max" else value - optimum, 0.0)
         tests = surrogate.test_values(result.curves.configurations()[trials], level)
         test = test if tests is None else tests
-    resource = resource_at(result.jobs, time)
-    shown = {"picked": found["value"], "value": value, "regret": regret, "test": test}
-    return pl.DataFrame({"time": time, "resource": resource, "trial": trials, **shown})
+    return {"value": value, "regret": regret, "test": test}
 
 
 def resource_at(jobs: pl.DataFrame, times: Floats) -> Floats:
@@ -164,14 +164,17 @@ def resource_at(jobs: pl.DataFrame, times: Floats) -> Floats:
     return whole
 
 
-def _keyed(key: str, table: str, frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of a table, with null for NaN."""
+def _joined(table: str, frames: Sequence[tuple[str, pl.DataFrame]]) -> pl.DataFrame:
+    """Return the rows of a table, each with the key of its study, and null for NaN."""
+    if not frames:
+        return empty(table)
     schema = TABLES[table]
-    columns: list[pl.Expr] = [pl.lit(key, schema[KEY]).alias(KEY)]
-    for name, kind in list(schema.items())[1:]:
-        column = pl.col(name).cast(kind)
-        columns.append(column.fill_nan(None) if kind == pl.Float64() else column)
-    return frame.select(columns)
+    keys = np.repeat([key for key, _ in frames], [frame.height for _, frame in frames])
+    whole = pl.concat([frame for _, frame in frames], how="vertical_relaxed")
+    columns = [pl.col(name).cast(kind) for name, kind in list(schema.items())[1:]]
+    return whole.select(pl.Series(KEY, keys, schema[KEY]), *columns).with_columns(
+        pl.col(pl.Float64).fill_nan(None)
+    )
 
 
 def _known(number: object) -> float | None:

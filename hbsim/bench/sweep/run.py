@@ -18,10 +18,9 @@ import polars as pl
 from hbsim.bench.pool import Pool, open_pool
 from hbsim.bench.pool_dask import Remote
 from hbsim.bench.sweep.curves import files_of
-from hbsim.bench.sweep.folder import ANYTIME, CONFIRM, open_folder, read_manifest, write_down
+from hbsim.bench.sweep.folder import ANYTIME, open_folder, write_down
 from hbsim.bench.sweep.outcome import failed, run_studies
 from hbsim.bench.sweep.plan import Plan
-from hbsim.bench.sweep.results import read_results
 from hbsim.bench.sweep.scored import anytime
 from hbsim.bench.sweep.store import Store
 from hbsim.bench.sweep.study import Study
@@ -30,7 +29,6 @@ from hbsim.bench.sweep.tables import DONE, FAILED, KEY, MAIN, TABLES, Frames
 __all__ = [
     "Counts",
     "Estimate",
-    "confirmation",
     "counts",
     "estimate",
     "finish",
@@ -45,7 +43,6 @@ TRIED: Final = 12  # cells, for an estimate
 ENOUGH: Final = 5.0  # seconds of it
 MANY: Final = 20  # cells that were run before say more than those that are tried
 GOLDEN: Final = (5**0.5 - 1) / 2
-OUT: Final = ("worse", "no score")  # the calls of variants that are not among the best
 
 Item: TypeAlias = tuple[Study, bool]
 Chunk: TypeAlias = tuple[Item, ...]
@@ -104,39 +101,6 @@ def run_plan(
         found = run_cells(plan, store, jobs, remote, is_retrying, progress, isolated)
         finish(plan, store)
     return found
-
-
-def confirmation(plan: Plan, folder: Path, count: int) -> tuple[Plan, Path] | None:
-    """Return what is to be run to confirm a choice, and where: fresh seeds of the variants that lead.
-
-    On each task these are the best variant and those that are not told apart from it; a task with a single
-    one is left out.
-
-    Parameters
-    ----------
-    plan : Plan
-        What was run.
-    folder : path
-        Its results.
-    count : int
-        How many seeds.
-
-    Returns
-    -------
-    (Plan, path) or None
-        None if there is no such task.
-    """
-    from hbsim.bench.report.build import build
-
-    report = build(read_results(folder), "")
-    chosen = {}
-    for task in report.tasks:
-        leading = [row.variant for row in task.rows if row.call not in OUT]
-        if len(leading) > 1:
-            chosen[task.surrogate, task.cluster, task.workers] = leading
-    if not chosen:
-        return None
-    return plan.confirming(chosen, count, read_manifest(folder)["plan"]), folder / CONFIRM
 
 
 def run_cells(

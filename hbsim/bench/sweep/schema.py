@@ -1,4 +1,4 @@
-"""The form of a specification: a sweep's TOML file, or the same as plain objects; docs/sweep.md explains it."""
+"""The form of a specification, of which docs/sweep.md says what it means."""
 
 from __future__ import annotations
 

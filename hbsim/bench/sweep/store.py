@@ -1,9 +1,10 @@
 """What is finished of a sweep, on disk: nothing that was is lost, whenever it ends.
 
-While a sweep runs, outcomes are added as *parts*: folders that appear whole, by a rename. To close, all tables
-are written into a folder, in the order of the sweep's cells, which is renamed to ``closed``: from then on they
-count, and no part. Its files are then moved to their places, one by one; whoever opens the folder next goes on
-with that. What an earlier specification asked for and this one does not is *kept*, in a folder of its own.
+While a sweep runs, outcomes are added as *parts*: folders that appear whole, by a rename. To close, all
+tables are written into a folder, in the order of the sweep's cells, which is renamed to ``closed``: from then
+on they count, and no part. Its files are then moved to their places, one by one; whoever opens the folder
+next goes on with that. What an earlier specification asked for and this one does not is *kept*, in a folder
+of its own.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 import math
 from dataclasses import replace
 
+from hbsim.bench.conclusions import Interval
 from hbsim.bench.report.model import Across, Duel, Regrets
 from hbsim.bench.report.words import notes, summary
-from hbsim.bench.statistics import Interval
 
 from .example import example
 
