@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 from hbsim.bench.chart_looks import Chart, svg_of, theme
-from hbsim.bench.charts import Looks, across_charts, heatmap, looks_of, task_charts, timeline
+from hbsim.bench.charts import Looks, across_charts, heatmap, looks_of, ranks, task_charts, timeline
 from hbsim.bench.report.glossary import GLOSSARY
 from hbsim.bench.report.model import Line, Report, Task
 from hbsim.bench.report.notes import shared_notes
@@ -29,7 +29,8 @@ from hbsim.bench.report.tables import (
     rankings,
     task_table,
 )
-from hbsim.bench.report.text import FileNames, plural
+from hbsim.bench.report.text import MEASURES, FileNames, plural
+from hbsim.bench.report.words import overall_of
 
 if TYPE_CHECKING:
     from hbsim.bench.report.tables import Table
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["LIMIT", "render"]
 
 LIMIT: Final = 9_700_000  # bytes
+NEEDED: Final = 3  # of columns that give way: in the table that is open, the others are folded away
 CAPTIONS: Final = {
     "ranks": "Mean ranks: further left is better. A bar joins variants that Nemenyi's test does not tell apart.",
     "means": "The interquartile mean over all studies of all tasks, with its 95% interval.",
@@ -51,7 +53,7 @@ CAPTIONS: Final = {
     "heatmap": "Mean normalised regret, the best framed.",
 }
 FOLDS: Final = {
-    "Over time": ("best", "target"),
+    "Over time": ("anytime", "best", "target"),
     "What early decisions cost": ("regret", "rungs"),
     "Brackets": ("brackets",),
     "What the workers did": ("time",),
@@ -88,7 +90,10 @@ def render(report: Report, *, limit: int = LIMIT) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("hbsim.bench", "assets"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("hbsim.bench", "assets"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     template = environment.get_template("page.html")
     looks = looks_of(report.variants)
@@ -124,7 +129,8 @@ def _bundle() -> str:
 
     # A browser reads one kind of line end; the hash of the policy is of what it reads.
     text = vl_convert.javascript_bundle().replace("\r\n", "\n").replace("\r", "\n")
-    return f"(function(){{{text.replace('</script', '<\\/script').replace('<!--', '<\\!--')}\n}})();"
+    text = text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    return f"(function(){{{text}\n}})();"
 
 
 def _policy(scripts: Iterable[str]) -> str:
@@ -182,14 +188,22 @@ def _tables(tables: Iterable[Table], looks: Looks) -> list[str]:
 def _top_table(report: Report, looks: Looks) -> str:
     """Return the table that answers: of the task, or of all of them."""
     tables = glance_table(report) or [task_table(task) for task in report.tasks]
-    return next(iter(_tables(tables, looks)), "")
+    return next(iter(_tables(map(_narrow, tables), looks)), "")
+
+
+def _narrow(table: Table) -> Table:
+    """Return a table with the columns that most readers need, which a page has room for."""
+    kept = [place for place, column in enumerate(table.columns) if column.need <= NEEDED]
+    rows = tuple(tuple(row[place] for place in kept) for row in table.rows)
+    return replace(table, columns=tuple(table.columns[place] for place in kept), rows=rows)
 
 
 def _top_chart(report: Report, looks: Looks) -> dict[str, str] | None:
     """Return the chart that answers, and a picture of it for who has no scripts."""
-    ranks = [(name, chart) for name, _, chart in across_charts(report, looks) if name == "ranks"]
+    over = overall_of(report)
+    ranked = None if over is None else ranks(over, looks)
     curves = (pair for task in report.tasks for pair in task_charts(task, looks, ("anytime",)).items())
-    found = next(iter(ranks), None) or next(curves, None)
+    found = next(curves, None) if ranked is None else ("ranks", ranked)
     if found is None:
         return None
     name, chart = found
@@ -199,25 +213,28 @@ def _top_chart(report: Report, looks: Looks) -> dict[str, str] | None:
 
 @dataclass(frozen=True)
 class Over:
-    """What there is over tasks: tables, and charts with what they are of."""
+    """What there is over tasks: charts (name in the data, kind, what it is of) and tables, in folds."""
 
-    tables: Sequence[str]
-    charts: Sequence[tuple[str, str, str]]  # name in the data, kind, what it is of
+    folds: Sequence[tuple[str, Sequence[tuple[str, str, str]], Sequence[str]]]  # title, charts, tables
     data: str
 
 
 def _over(report: Report, looks: Looks) -> Over:
     charts: dict[str, Chart] = {}
-    names: list[tuple[str, str, str]] = []
+    ranked: list[tuple[str, str, str]] = []
+    heated: list[tuple[str, str, str]] = []
     for kind, across, chart in across_charts(report, looks):
-        names.append((f"c{len(names)}", kind, f"{across.setting}, by {across.measure}"))
-        charts[names[-1][0]] = chart
+        ranked.append((f"c{len(charts)}", kind, f"{across.setting}, by {MEASURES[across.measure]}"))
+        charts[ranked[-1][0]] = chart
     for one in report.heatmaps:
         if drawn := heatmap(one):
-            names.append((f"c{len(names)}", "heatmap", f"{one.title}, {one.setting}"))
-            charts[names[-1][0]] = drawn
-    tables = [*rankings(report), *map(heatmap_table, report.heatmaps)]
-    return Over(_tables(tables, looks), names, _packed(_specs(charts)))
+            heated.append((f"c{len(charts)}", "heatmap", f"{one.title}, {one.setting}"))
+            charts[heated[-1][0]] = drawn
+    folds = [
+        ("Over tasks", ranked, _tables(rankings(report), looks)),
+        ("Brackets and reduction factor", heated, _tables(map(heatmap_table, report.heatmaps), looks)),
+    ]
+    return Over([fold for fold in folds if fold[1] or fold[2]], _packed(_specs(charts)))
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def _check_page(out: Path | None, force: bool) -> None:
 def _write(made: Report, folders: dict[str, Path]) -> dict[str, list[str]]:
     written: dict[str, list[str]] = {}
     if "figures" in folders:
-        from hbsim.bench.report.figures import write_figures
+        from hbsim.bench.charts import write_figures
 
         written["figures"] = [path.name for path in write_figures(made, folders["figures"])]
     if "tables" in folders:
@@ -130,7 +130,7 @@ def _write(made: Report, folders: dict[str, Path]) -> dict[str, list[str]]:
 
 def _write_page(made: Report, out: Path) -> None:
     """Write the page, or leave what is there."""
-    from hbsim.bench.report.page import render
+    from hbsim.bench.page import render
     from hbsim.errors import OutputError
 
     temporary = out.with_name(f".{out.name}.hbsim")

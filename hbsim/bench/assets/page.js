@@ -34,8 +34,9 @@ function fitted(spec, width) {
   if (made.facet) {
     made.columns = width < 560 ? 1 : 3;
     if (typeof made.spec.width === "number") made.spec.width = Math.max(90, (width - (width < 560 ? 140 : 270)) / made.columns - 24);
-  } else if (typeof made.width === "number" && !made.usermeta) {
-    made.width = "container";
+  } else if (typeof made.width === "number" && made.usermeta?.fit !== "none") {
+    if (made.usermeta) made.height = Math.max(made.height, Math.min(360, 0.36 * width));
+    made.width = width;
     made.autosize = { type: "fit-x", contains: "padding" };
   }
   return made;
@@ -46,16 +47,17 @@ async function draw(box) {
   waiting += 1;
   delete document.documentElement.dataset.drawn;
   try {
-    const width = box.clientWidth;
+    const isNarrow = box.clientWidth < 560;
+    const width = box.clientWidth - (isNarrow ? 0 : 40); // beside the menu
     const spec = fitted((await unpack(id))[name], width);
     spec.description = box.getAttribute("aria-label");
     const config = structuredClone(darkness.matches ? themes.dark : themes.light);
-    if (width < 560) config.axis.labelLimit = 120;
+    if (isNarrow) config.axis.labelLimit = 120;
     config.legend.labelLimit = width - 60;
     drawn.get(box)?.finalize();
     drawn.set(box, await vegaEmbed(box, spec, {
-      ast: true, renderer: "svg", mode: "vega-lite", config, downloadFileName: name,
-      actions: { export: true, source: false, compiled: false, editor: false },
+      ast: true, renderer: "svg", logLevel: 1, mode: "vega-lite", config, downloadFileName: name,
+      actions: isNarrow ? false : { export: true, source: false, compiled: false, editor: false },
       tooltip: { theme: darkness.matches ? "dark" : "light" },
     }));
   } catch (error) {
@@ -84,7 +86,9 @@ function redraw() {
 function choose() {
   const tasks = all(".task");
   const chosen = tasks.find((one) => `#${one.id}` === location.hash) || tasks[0];
+  const open = all(".task.chosen > details[open]").map((one) => one.dataset.fold);
   for (const one of tasks) one.classList.toggle("chosen", one === chosen);
+  for (const one of all(".task.chosen > details")) one.open ||= open.includes(one.dataset.fold);
   if (byId("pick") && chosen) byId("pick").value = chosen.id;
 }
 
