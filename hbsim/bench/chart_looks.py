@@ -137,7 +137,7 @@ def svg_of(chart: Chart) -> str:
     drawn = vl_convert.vegalite_to_svg(spec, config=theme(), allowed_base_urls=[])
     # Vega counts its clip paths through the life of the process.
     places: dict[str, int] = {}
-    pattern = r'(?<=[ (])(id="|url\(#)(clip|gradient_?)(\d+)'
+    pattern = r'(id="|url\(#)(clip|gradient_?)(\d+)'
     return re.sub(pattern, lambda m: f"{m[1]}{m[2]}{places.setdefault(m[2] + m[3], len(places))}", drawn)
 
 

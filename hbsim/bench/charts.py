@@ -52,11 +52,12 @@ from hbsim.bench.report.model import (
     Timeline,
 )
 from hbsim.bench.report.text import FileNames, short_names, shortened
+from hbsim.bench.report.words import overall_of
 from hbsim.errors import OutputError, ParameterError
 
 if TYPE_CHECKING:
+    from hbsim.bench.conclusions import Interval
     from hbsim.bench.report.model import BracketRow, Regrets, RungRow, Shares, TaskRow, VariantInfo, View
-    from hbsim.bench.statistics import Interval
 
 __all__ = [
     "Chart",
@@ -221,7 +222,10 @@ class _Curves:
             layers.append(band.encode(x=x, y=alt.Y("low:Q", **y), y2="high:Q", color=colour, opacity=shade))
         task = self.task
         return alt.layer(*layers, line.add_params(chosen), hover).properties(
-            width=WIDTH, height=HEIGHT, title=_titled(task.surrogate, task.setting)
+            width=WIDTH,
+            height=HEIGHT,
+            title=_titled(task.surrogate, task.setting),
+            usermeta={"fit": "both"},
         )
 
     def _rows(self, length: float, least: float, banded: bool) -> Iterator[Row]:
@@ -267,7 +271,7 @@ def scores(rows: Sequence[TaskRow], looks: Looks, title: alt.TitleParams) -> Cha
     """Return each variant's mean score and its interval, the best first; marks say who is not told apart."""
     kept = [row for row in rows if row.variant in looks.label and row.call != NO_SCORE]
     found = [(row.variant, row.score, row.call) for row in kept]
-    return _intervals(found, looks, title, f"{REGRET} at equal time")
+    return _intervals(found, looks, title, REGRET)
 
 
 def _intervals(
@@ -308,7 +312,7 @@ def _intervals(
     ]
     dots = base.mark_point(filled=True, size=75, opacity=1).encode(x=alt.X("mean:Q"), tooltip=told)
     return alt.layer(ends, dots.encode(shape=shape) if calls else dots).properties(
-        width=WIDTH, height={"step": ROW}, title=title
+        width=WIDTH, height=ROW * len(rows), title=title
     )
 
 
@@ -362,7 +366,7 @@ def regrets(
     dots = sums.mark_point(shape="diamond", filled=True, size=55, opacity=1).encode(
         y=alt.Y("variant:N", sort=labels), x="sum:Q", tooltip=[alt.Tooltip("variant:N"), number("sum")]
     )
-    return alt.layer(bars, dots).properties(width=WIDTH, height={"step": ROW}, title=title)
+    return alt.layer(bars, dots).properties(width=WIDTH, height=ROW * len(labels), title=title)
 
 
 def shares(
@@ -391,7 +395,7 @@ def shares(
     axis, scale = alt.Axis(format=".0%", tickCount=5), alt.Scale(domain=[0, 1], clamp=True)
     x = alt.X("value:Q", title="share of the workers' time", stack="zero", axis=axis, scale=scale)
     bars = _bars(cells, [looks.label[name] for name in names], used, x)
-    return alt.layer(bars).properties(width=WIDTH, height={"step": ROW}, title=title)
+    return alt.layer(bars).properties(width=WIDTH, height=ROW * len(names), title=title)
 
 
 MIX: Final = {"trials": "trials started", "resource": "resource trained", "winners": "winners"}
@@ -594,7 +598,7 @@ def ranks(across: Across, looks: Looks) -> Chart | None:
         else f"bars join what is less than the critical difference of {across.critical_difference:.2f} apart"
     )
     title = _titled(across.setting, f"{groups}: {foot}", width=2 * WIDTH)
-    return alt.layer(*layers).properties(width=WIDTH, height=height, title=title)
+    return alt.layer(*layers).properties(width=WIDTH, height=height, title=title, usermeta={"fit": "none"})
 
 
 MEASURES: Final = {"score": f"{REGRET} at equal time", "area": f"{REGRET} averaged over time"}
@@ -717,9 +721,9 @@ def overview(report: Report) -> Chart:
         Nothing has a score.
     """
     looks = looks_of(report.variants)
-    for name, _, chart in across_charts(report, looks):
-        if name == "ranks":
-            return chart
+    over = overall_of(report)
+    if over is not None and (chart := ranks(over, looks)):
+        return chart
     for task in report.tasks:
         made = task_charts(task, looks)
         panels = [made[name] for name in ("anytime", "scores") if name in made]

@@ -1,4 +1,4 @@
-"""What decisions cost, exactly: the simulator knows how every trial would have ended at R; docs/diagnosis.md."""
+"""What decisions cost, exactly: the simulator knows how every trial ends at R; see docs/diagnosis.md."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ __all__ = [
     "timeline",
     "worker_shares",
 ]
+
 
 @dataclass(frozen=True)
 class Ended:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from hbsim.bench.statistics import Interval
+from hbsim.bench.conclusions import Interval
 
 __all__ = [
     "ALL",

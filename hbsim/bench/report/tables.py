@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from hbsim.bench.conclusions import ALPHA, Interval
+from hbsim.bench.over_tasks import least_pairs
 from hbsim.bench.report.diagnosed import FEW_TASKS, REGRETS, SHARES, views
 from hbsim.bench.report.model import (
     ALL,
@@ -38,7 +40,6 @@ from hbsim.bench.report.text import (
     short_names,
     time_unit,
 )
-from hbsim.bench.statistics import ALPHA, Interval, least_pairs
 
 __all__ = [
     "LEGEND",
@@ -226,11 +227,14 @@ def _sign(standing: Standing | None) -> str:
 
 
 def _title(task: Task) -> str:
-    best = "best" if task.is_optimum_known else "best seen"
+    ends = {
+        "best" if task.is_optimum_known else "best seen": task.optimum,
+        "median configuration": task.median,
+    }
+    known = [f"{name} {value:.6g}" for name, value in ends.items() if math.isfinite(value)]
     return (
-        f"{task.name}: {task.metric} at R={task.max_t:g} ({task.mode}, {best} {task.optimum:.6g}, median "
-        f"configuration {task.median:.6g}), {plural(task.seeds, 'seed')}, after {duration(task.budget)} of "
-        f"simulated time, {task.budget_text}"
+        f"{task.name}: {task.metric} at R={task.max_t:g} ({', '.join([task.mode, *known])}), "
+        f"{plural(task.seeds, 'seed')}, after {duration(task.budget)} of simulated time, {task.budget_text}"
     )
 
 

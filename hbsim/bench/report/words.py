@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+from hbsim.bench.conclusions import ALPHA
+from hbsim.bench.over_tasks import least_pairs
 from hbsim.bench.report.diagnosed import mean_over_groups
 from hbsim.bench.report.model import ALL, BEST, NO_SCORE, OPEN, WORSE, Across, Report, Standing, Task, TaskRow
 from hbsim.bench.report.text import count, duration, listed, number, p_value, percent, plural, quoted
-from hbsim.bench.statistics import ALPHA, least_pairs
 
 __all__ = ["answer", "overall_of", "stands_text", "summary", "where_of"]
 
