@@ -87,7 +87,13 @@ def halves(studies: int) -> tuple[Ints, Ints]:
 
 
 def regret(
-    surrogate: Surrogate, variant: Variant, seed: int, trials: int, workers: int, full_run: float, own: int = 0
+    surrogate: Surrogate,
+    variant: Variant,
+    seed: int,
+    trials: int,
+    workers: int,
+    full_run: float,
+    own: int = 0,
 ) -> float:
     """Return the regret of a study at its budget; `own` is added to the seed of its scheduler only."""
     options = dict(variant)
