@@ -9,10 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from hbsim.bench.comparison import Sweep, compare, load_sweep, sweep
     from hbsim.core import make_scheduler
     from hbsim.core.space import Bool, Choice, Int, Real, Space, args
     from hbsim.executors.dask.options import Dask
     from hbsim.live.load import load
+    from hbsim.live.record import record
     from hbsim.live.result import RunResult
     from hbsim.live.run import run
     from hbsim.seed.fifo import FIFOScheduler
@@ -34,11 +36,16 @@ __all__ = [
     "Result",
     "RunResult",
     "Space",
+    "Sweep",
     "args",
+    "compare",
     "load",
+    "load_sweep",
     "make_scheduler",
+    "record",
     "run",
     "simulate",
+    "sweep",
 ]
 
 _HOMES: Final = {
@@ -53,11 +60,16 @@ _HOMES: Final = {
     "Result": "hbsim.simulation",
     "RunResult": "hbsim.live.result",
     "Space": "hbsim.core.space",
+    "Sweep": "hbsim.bench.comparison",
     "args": "hbsim.core.space",
+    "compare": "hbsim.bench.comparison",
     "load": "hbsim.live.load",
+    "load_sweep": "hbsim.bench.comparison",
     "make_scheduler": "hbsim.core",
+    "record": "hbsim.live.record",
     "run": "hbsim.live.run",
     "simulate": "hbsim.study",
+    "sweep": "hbsim.bench.comparison",
 }
 
 

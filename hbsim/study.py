@@ -157,7 +157,7 @@ def check_study(
     from hbsim.simulation.cluster_checks import time_to_work
     from hbsim.surrogates import check_levels, load
 
-    cluster = _cluster(workers, cluster)
+    cluster = cluster_of(workers, cluster)
     if max_time is None:
         time_to_work(cluster)  # or the study had no end
     _check_scheduler(scheduler, max_time, max_reward)
@@ -206,7 +206,7 @@ def _no_worker(result: Result) -> str:
     return f"{text}{scheduler.started:,}{of} trials have started, {waiting:,} wait to be tried again"
 
 
-def _cluster(workers: int | None, cluster: Cluster | None) -> Cluster:
+def cluster_of(workers: int | None, cluster: Cluster | None) -> Cluster:
     from hbsim.simulation.cluster import Cluster
 
     if cluster is None:

@@ -1,143 +1,410 @@
-"""What came out of a comparison."""
+"""Studies of many seeds from Python: `hbsim.compare`, `hbsim.sweep` and `hbsim.load_sweep`."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import os
+import shlex
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from hbsim.bench.anytime import Curve, anytime
-from hbsim.bench.cells import SUMMARY, Cell
-from hbsim.bench.plan import Plan
-from hbsim.bench.scores import Budget, Score, budgets, column, measure, score
-from hbsim.errors import ParameterError
-from hbsim.surrogates import Surrogate
+import polars as pl
+
+from hbsim.bench.pool import default_jobs
+from hbsim.bench.sweep import Plan, SweepResults, make_plan, read_results, read_sweep, run_plan
+from hbsim.bench.sweep.folder import CONFIRM, read_manifest
+from hbsim.bench.sweep.plan import cluster_table
+from hbsim.bench.sweep.schema import DEFAULT_SEEDS
+from hbsim.bench.sweep.scored import anytime
+from hbsim.bench.variants import Value, label, variant_tables
+from hbsim.core.exact import whole
+from hbsim.errors import HbsimWarning, ParameterError
+from hbsim.simulation import Cluster
+from hbsim.study import cluster_of
 
 if TYPE_CHECKING:
-    import polars as pl
+    from hbsim.bench.report.model import Report, Standing
+    from hbsim.executors.dask.options import Dask
 
-__all__ = ["Comparison", "Row"]
+__all__ = ["Sweep", "compare", "confirmation", "load_sweep", "specification", "sweep"]
+
+OUT: Final = ("worse", "no score")  # the calls of variants that are not among the best
+NAMES: Final = {"out": "folder"}  # what fields of errors are called here
 
 
 @dataclass(frozen=True)
-class Row:
-    """A variant in a line.
+class Sweep:
+    """The studies of a comparison or a sweep, and what can be concluded from them.
 
     Attributes
     ----------
-    label : str
-        The variant.
-    at_time, at_resource : Score
-        Its scores at equal simulated time, and at equal resource.
-    value, test : float
-        The mean at equal time, over seeds, of the incumbent's value at R, and of its held-out value; NaN
-        where a seed has none.
-    means : dict
-        The mean over seeds of each number of `SUMMARY`; NaN for none.
+    results : SweepResults
+        All tables as they are kept; docs/reference/sweep.md lists their columns.
+    folder : path or None
+        Where they are; None if they are in memory only.
     """
 
-    label: str
-    at_time: Score
-    at_resource: Score
-    value: float
-    test: float
-    means: dict[str, float]
+    results: SweepResults
+    folder: Path | None = None
+
+    @property
+    def cells(self) -> pl.DataFrame:
+        """A row a study, in the order of the plan: names, seed, half of the rows, status, and numbers."""
+        return self.results.cells
+
+    @property
+    def incumbents(self) -> pl.DataFrame:
+        """A row an incumbent of each study, with the names of its cell; values at R, times in seconds."""
+        return self.results.rows("incumbents")
+
+    @cached_property
+    def anytime(self) -> pl.DataFrame:
+        """Normalised regret over simulated time: 64 points a study, on a grid that its task shares."""
+        return anytime(self.results.done, self.results.tables["incumbents"], self.results.manifest)
+
+    @cached_property
+    def report(self) -> Report:
+        """All that a report says, as plain objects."""
+        from hbsim.bench.report.build import build
+
+        where = "DIR" if self.folder is None else str(self.folder)
+        return build(self.results, f"hbsim report {shlex.quote(where)}", where)
+
+    @cached_property
+    def table(self) -> pl.DataFrame:
+        """A row a variant and task, by task and rank.
+
+        Columns: surrogate, cluster, workers, rank, variant, seeds, missing (seeds without a score); score
+        (mean normalised regret) and regret (in the metric's unit), each with ``_low`` and ``_high``; and on
+        these curves and on another draw of their configurations (``curves_`` and ``draw_``, null where
+        studies saw all rows): rank, call, difference from the best with its 95 % interval, and p.
+        """
+        rows: list[dict[str, object]] = []
+        for task in self.report.tasks:
+            names = {"surrogate": task.surrogate, "cluster": task.cluster, "workers": task.workers}
+            for row in task.rows:
+                numbers: dict[str, object] = {"rank": row.rank, "variant": row.variant, "seeds": task.seeds}
+                numbers["missing"] = row.missing
+                for name, mean in (("score", row.score), ("regret", row.regret)):
+                    numbers |= {name: mean.mean, f"{name}_low": mean.low, f"{name}_high": mean.high}
+                standings = {**_standing("curves", row.curves), **_standing("draw", row.draw)}
+                rows.append({**names, **numbers, **standings})
+        return pl.DataFrame(rows, infer_schema_length=None).with_columns(pl.col(pl.Float64).fill_nan(None))
+
+    @cached_property
+    def confirm(self) -> Sweep | None:
+        """The variants that led, on fresh seeds; None if these were not asked for."""
+        found = self.results.confirm
+        return None if found is None else Sweep(found)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the answer in a sentence, and the table."""
+        from html import escape
+
+        shown = self.table.select("rank", "variant", "score", "curves_call", "draw_call")
+        return f"<p>{escape(self.report.answer)}</p>{shown._repr_html_()}"
 
 
-class Comparison:
-    """Variants against each other, over seeds that all of them have.
+def _standing(where: str, standing: Standing | None) -> dict[str, object]:
+    names = ("rank", "call", "p")
+    numbers = {f"{where}_{name}": None if standing is None else getattr(standing, name) for name in names}
+    difference = None if standing is None else standing.difference
+    ends = {"": "mean", "_low": "low", "_high": "high"}
+    return numbers | {
+        f"{where}_difference{end}": None if difference is None else getattr(difference, name)
+        for end, name in ends.items()
+    }
+
+
+def compare(
+    variants: Sequence[str | Mapping[str, Any]],
+    *,
+    vary: Mapping[str, Sequence[Value]] | None = None,
+    surrogate: str | Mapping[str, Any] = "digits",
+    workers: int | None = None,
+    cluster: Cluster | str | os.PathLike[str] | None = None,
+    trials: int | None = None,
+    max_time: float | None = None,
+    max_full_runs: float | None = None,
+    max_t: float | None = None,
+    seeds: int | range = DEFAULT_SEEDS,
+    searcher: str | None = None,
+    search_options: Mapping[str, Any] | None = None,
+    replace: bool = False,
+    halves: bool = True,
+    beyond: float = 1.0,
+    confirm: int | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    jobs: int | None = None,
+    dask: Dask | None = None,
+) -> Sweep:
+    """Simulate variants of schedulers against each other on one task, over seeds.
+
+    The same as ``hbsim compare``: a sweep of one task. Seed s gives trial i the same configuration, curve,
+    slowness and failures under every variant, unless searchers learn, or differ. The results do not depend on
+    `jobs`. A script needs no ``if __name__ == "__main__":``.
 
     Parameters
     ----------
-    plan : Plan
-        What was to be compared.
-    surrogate : Surrogate
-        The learning curves.
-    cells : sequence of Cell
-        What was finished, in any order.
+    variants : sequence of str or mapping
+        Each ``"TYPE[,OPTION=VALUE...]"``, as in ``"promotion,brackets=3"``; or a table of a variant as a
+        sweep's file has it: ``{"type": "promotion", "brackets": 3}``.
+    vary : mapping, optional
+        Options and their values: every variant that has the option, and does not set it, with each.
+    surrogate : str or mapping
+        Learning curves, as ``hbsim simulate --surrogate``; or a table of them, with how they are read.
+    workers : int, optional
+        How many workers; by default the cluster's, or 32.
+    cluster : Cluster, str or path, optional
+        The simulated cluster, or a preset or file of one; by default one where nothing costs time.
+    trials : int, optional
+        How many trials a study starts at most; needed unless a budget of time ends it.
+    max_time, max_full_runs : float, optional
+        The budget: simulated seconds, or so many times the mean seconds of a full run.
+    max_t : float, optional
+        R, where variants are scored; by default where the curves end.
+    seeds : int or range
+        How many seeds, from 0 on; or which.
+    searcher, search_options : optional
+        Who chooses configurations, and its options; of the variants that do not say it themselves.
+    replace : bool
+        Whether rows of a table may come again.
+    halves : bool
+        Whether each study sees one half of a table's rows only, where `trials` are at most half of them: what
+        conclusions about another draw of configurations are made from.
+    beyond : float
+        Simulate on to so many times the budget; scores stay at the budget.
+    confirm : int, optional
+        Judge the best, and what is not told apart from it, on so many fresh seeds alone.
+    folder : path, optional
+        Where results are kept, and go on from: with more seeds only the new ones are run.
+    jobs : int, optional
+        How many processes; by default one a core, 1 starts none.
+    dask : Dask, optional
+        The cluster of machines that runs the studies; its connections must be encrypted.
 
-    Attributes
-    ----------
-    seeds : tuple of int
-        The seeds that are finished for all variants: the comparison is over these.
-    cells : tuple of Cell
-        Theirs, seed by seed.
-    complete : bool
-        Whether these are all that were planned.
-    what : "regret" or "value"
-        What is scored: the incumbent's regret at R, or its value where the optimum is unknown.
-    time, resource : Budget
-        Where the variants are held against each other.
+    Returns
+    -------
+    Sweep
+        The results, and what can be concluded.
 
     Raises
     ------
     ParameterError
-        No seed is finished for all variants.
+        An argument breaks its rule, or they do not fit together; before any work starts.
+    SurrogateError
+        The learning curves cannot be used.
+    OutputError
+        The folder cannot be read or written.
     """
-
-    def __init__(self, plan: Plan, surrogate: Surrogate, cells: Sequence[Cell]) -> None:
-        self.plan = plan
-        self.surrogate = surrogate
-        finished = {(cell.variant, cell.seed): cell for cell in cells}
-        indices = range(len(plan.variants))
-        self.seeds = tuple(s for s in plan.seeds if all((v, s) in finished for v in indices))
-        if not self.seeds:
-            raise ParameterError("cells", len(cells), "no seed is finished for all variants")
-        self.cells = tuple(finished[v, s] for s in self.seeds for v in indices)
-        self.complete = len(self.seeds) == len(plan.seeds)
-        self.variants = [[finished[v, s] for s in self.seeds] for v in indices]
-        self.what = measure(self.cells)
-        self.time, self.resource = budgets(self.cells, plan.max_time)
-
-    @cached_property
-    def rows(self) -> list[Row]:
-        """A row a variant, by rank at equal time, then at equal resource."""
-        mode = self.surrogate.mode
-        at_time = score(self.variants, self.time, self.what, mode)
-        at_resource = score(self.variants, self.resource, self.what, mode)
-        rows = [
-            Row(
-                variant.label,
-                at_time[index],
-                at_resource[index],
-                float(column(self.variants[index], self.time, "value").mean()),
-                float(column(self.variants[index], self.time, "test").mean()),
-                {name: _mean(self.variants[index], name) for name in SUMMARY},
-            )
-            for index, variant in enumerate(self.plan.variants)
-        ]
-        return sorted(rows, key=lambda row: (row.at_time.rank, row.at_resource.rank))
-
-    @cached_property
-    def curves(self) -> list[Curve]:
-        """The anytime curves, over time and then over resource."""
-        return [
-            *anytime(self.variants, self.time, self.what),
-            *anytime(self.variants, self.resource, self.what),
-        ]
-
-    @property
-    def notes(self) -> list[str]:
-        """What a reader of the table should know, in a line each."""
-        from hbsim.bench.notes import notes
-
-        return notes(self)
-
-    @cached_property
-    def table(self) -> pl.DataFrame:
-        """A row a variant, by rank, in numbers: as `hbsim.bench.frames.variants` says."""
-        from hbsim.bench import frames
-
-        return frames.variants(self)
-
-    def budget_text(self, budget: Budget) -> str:
-        """Say which study set a budget, if one did."""
-        if budget.cell is None:
-            return "as given"
-        return f"the least of all: {self.plan.variants[budget.cell.variant].label}, seed {budget.cell.seed}"
+    made = Cluster.from_file(cluster) if isinstance(cluster, str | os.PathLike) else cluster
+    numbers = {"trials": trials, "max_time": max_time, "max_full_runs": max_full_runs, "max_t": max_t}
+    others = {"searcher": searcher, "search_options": dict(search_options or {}) or None}
+    defaults = {name: value for name, value in {**numbers, **others}.items() if value is not None}
+    curves = {"surrogate": surrogate} if isinstance(surrogate, str) else dict(surrogate)
+    chosen = seeds if isinstance(seeds, range) else range(whole("seeds", seeds, 1))
+    if chosen.step != 1:
+        raise ParameterError("seeds", seeds, "must be a number, or a range in steps of 1")
+    content, options = specification(
+        variants,
+        [f"{name}={','.join(map(_text, values))}" for name, values in (vary or {}).items()],
+        curves,
+        cluster_of(workers, made),
+        {**defaults, **({"replace": True} if replace else {})},
+        (chosen.start, len(chosen)),
+        {"halves": halves, "beyond": beyond, **({} if confirm is None else {"confirm": confirm})},
+    )
+    return _run(make_plan(content, options), folder, jobs, dask)
 
 
-def _mean(cells: Sequence[Cell], name: str) -> float:
-    return math.fsum(cell.summary[name] for cell in cells) / len(cells)
+def sweep(
+    spec: str | os.PathLike[str] | Mapping[str, Any],
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    data: str | os.PathLike[str] | None = None,
+    retry_failed: bool = False,
+    jobs: int | None = None,
+    dask: Dask | None = None,
+) -> Sweep:
+    """Simulate variants on learning curves, clusters, numbers of workers and seeds.
+
+    The same as ``hbsim sweep``. What is finished in the folder is never run again. A study that fails is kept
+    with its error, as a row of `Sweep.cells`. A script needs no ``if __name__ == "__main__":``.
+
+    Parameters
+    ----------
+    spec : path or mapping
+        A sweep's TOML file, or the same as plain objects; docs/reference/sweep.md says what it has. Relative paths
+        start at the file, or where this process is.
+    folder : path, optional
+        Where results are kept, and go on from; by default they are in memory only.
+    data : path, optional
+        Where relative paths of learning curves start; by default at the file.
+    retry_failed : bool
+        Whether studies that failed before are run again.
+    jobs, dask : optional
+        As for `compare`.
+
+    Returns
+    -------
+    Sweep
+        The results, and what can be concluded.
+
+    Raises
+    ------
+    ParameterError
+        The specification is wrong: names the line of the file, or the place; before any work starts.
+    OutputError
+        The folder cannot be read or written.
+    """
+    plan = make_plan(spec) if isinstance(spec, Mapping) else read_sweep(spec, data)
+    return _run(plan, folder, jobs, dask, retry_failed)
+
+
+def load_sweep(folder: str | os.PathLike[str]) -> Sweep:
+    """Return what a comparison or a sweep has left in a folder, also one that is not finished.
+
+    Parameters
+    ----------
+    folder : path
+        As ``--out`` of ``hbsim compare`` and ``hbsim sweep``.
+
+    Raises
+    ------
+    OutputError
+        It is none, of another version, damaged, or empty.
+    """
+    return Sweep(read_results(Path(folder)), Path(folder))
+
+
+def _run(
+    plan: Plan,
+    folder: str | os.PathLike[str] | None,
+    jobs: int | None,
+    dask: Dask | None,
+    is_retrying: bool = False,
+) -> Sweep:
+    for text in plan.grid.warnings:
+        warnings.warn(HbsimWarning(text), stacklevel=3)
+    processes = default_jobs(len(plan.grid.different)) if jobs is None else whole("jobs", jobs, 1)
+    remote = None
+    if dask is not None:
+        from hbsim.bench.pool_dask import Remote
+
+        remote = Remote(dask, processes=jobs)
+    with TemporaryDirectory(prefix="hbsim-") as temporary:
+        out = Path(temporary if folder is None else folder)
+        command = f"hbsim sweep {shlex.quote(str(out / 'sweep.toml'))}"
+        try:
+            run_plan(plan, out, command, processes, remote, is_retrying=is_retrying)
+        except ParameterError as error:
+            raise ParameterError(NAMES.get(error.field, error.field), error.value, error.rule) from None
+        count = plan.source.table.confirm
+        if count is not None and (found := confirmation(plan, out, count)) is not None:
+            run_plan(*found, command, processes, remote, is_retrying=is_retrying)
+        return Sweep(read_results(out), None if folder is None else out)
+
+
+def confirmation(plan: Plan, folder: Path, count: int) -> tuple[Plan, Path] | None:
+    """Return what is to be run to confirm a choice, and where: fresh seeds of the variants that lead.
+
+    On each task these are the best variant and those that are not told apart from it; a task with a single
+    one is left out.
+
+    Parameters
+    ----------
+    plan : Plan
+        What was run.
+    folder : path
+        Its results.
+    count : int
+        How many seeds.
+
+    Returns
+    -------
+    (Plan, path) or None
+        None if there is no such task.
+    """
+    from hbsim.bench.report.build import build
+
+    report = build(read_results(folder), "")
+    chosen = {}
+    for task in report.tasks:
+        leading = [row.variant for row in task.rows if row.call not in OUT]
+        if len(leading) > 1:
+            chosen[task.surrogate, task.cluster, task.workers] = leading
+    if not chosen:
+        return None
+    return plan.confirming(chosen, count, read_manifest(folder)["plan"]), folder / CONFIRM
+
+
+def _text(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def specification(
+    variants: Sequence[str | Mapping[str, Any]],
+    vary: Sequence[str],
+    surrogate: Mapping[str, Any],
+    cluster: Cluster,
+    defaults: Mapping[str, Any],
+    seeds: tuple[int, int],
+    top: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[tuple[str | int, ...], tuple[str, object]]]:
+    """Return the specification of a comparison on one task, and the options that its places stand for.
+
+    Parameters
+    ----------
+    variants, vary : sequence of str
+        As `variant_tables` takes them; a variant may be a table already.
+    surrogate : mapping
+        The table of learning curves.
+    cluster : Cluster
+        Where studies run.
+    defaults : mapping
+        Settings of all studies.
+    seeds : (int, int)
+        The first, and how many.
+    top : mapping
+        Further fields of the specification.
+
+    Raises
+    ------
+    ParameterError
+        A variant's text is wrong.
+    """
+    texts = [one for one in variants if isinstance(one, str)]
+    made = iter(variant_tables(texts, vary) if texts or not variants else [])
+    tables = [next(made) if isinstance(one, str) else dict(one) for one in variants]
+    first, count = seeds
+    content = {
+        "title": f"Comparison on {surrogate.get('name', surrogate['surrogate'])}",
+        "seeds": {"first": first, "count": count} if first else count,
+        **top,
+        "defaults": dict(defaults),
+        "variants": tables,
+        "surrogates": [dict(surrogate)],
+        "clusters": [cluster_table(cluster)],
+    }
+    options: dict[tuple[str | int, ...], tuple[str, object]] = {
+        ("defaults", name): (name, defaults.get(name)) for name in ("trials", *defaults)
+    }
+    options |= {(name,): (name, value) for name, value in top.items()}
+    options |= {("seeds",): ("seeds", count), ("seeds", "first"): ("seed", first)}
+    options |= {("seeds", "count"): ("seeds", count), ("clusters", 0): ("cluster", None)}
+    options |= {("surrogates", 0, name): (name, value) for name, value in surrogate.items()}
+    varied = {text.partition("=")[0].strip().replace("-", "_"): text for text in vary}
+    for at, (one, table) in enumerate(zip(variants, tables, strict=True)):
+        said = one if isinstance(one, str) else label(str(table.get("type")), _own(table))
+        options["variants", at] = ("variant", said)
+        for name in cast("dict[str, object]", table.get("vary", {})):
+            options["variants", at, "vary", name] = ("vary", varied.get(name, name))
+    return content, options
+
+
+def _own(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in table.items() if name not in ("type", "name", "vary")}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
-from hbsim.bench.searching import SEARCHER, check_searcher_name, check_taken, taken
+from hbsim.bench.searching import SEARCHER, check_searcher_name
 from hbsim.core.factory import build
 from hbsim.core.levels import make_levels
 from hbsim.core.options import TYPES, Options, make_options, meant
@@ -16,7 +15,7 @@ from hbsim.core.scheduler import Scheduler
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError, nearest
 
-__all__ = ["Value", "Variant", "complete", "label", "make_variants"]
+__all__ = ["Value", "Variant", "complete", "label", "variant_tables"]
 
 Value: TypeAlias = int | float | bool | str
 
@@ -42,10 +41,6 @@ class Variant:
         The options that were set for it, without mode and seed.
     shared : mapping
         Further ones, which several variants have.
-    searcher : str or None
-        Who chooses configurations; None: random search.
-    search_options : mapping
-        Its options.
     notes : tuple of str
         What was chosen for the user, in a line each.
     """
@@ -55,8 +50,6 @@ class Variant:
     own: Mapping[str, Value] = field(default_factory=dict)
     shared: Mapping[str, Value] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    searcher: str | None = None
-    search_options: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def options(self) -> dict[str, Value]:
@@ -96,55 +89,38 @@ class Variant:
         return ParameterError("variant", self.label, f"{error.field} {error.rule}")
 
 
-def make_variants(
-    variants: Sequence[str],
-    vary: Sequence[str] = (),
-    shared: Mapping[str, Value | None] | None = None,
-    searcher: str | None = None,
-    search_options: Mapping[str, object] | None = None,
-) -> tuple[Variant, ...]:
-    """Make variants from text.
+def variant_tables(variants: Sequence[str], vary: Sequence[str] = ()) -> list[dict[str, object]]:
+    """Read variants from text, as tables of a sweep's specification.
 
     Parameters
     ----------
     variants : sequence of str
         Each ``TYPE[,OPTION=VALUE...]``; ``searcher`` is an option of all types.
     vary : sequence of str
-        Each ``OPTION=VALUE,VALUE,...``. Every variant whose type takes the option, and that does not
+        Each ``OPTION=VALUE,VALUE,...``. Every variant whose type has the option, and that does not
         set it itself, is taken once with each value; with several, once with each combination.
-    shared : mapping
-        Options of every variant whose type takes them and that does not set them; None: not given.
-    searcher : str, optional
-        Of every variant that does not name one; by default random search.
-    search_options : mapping, optional
-        Options of every variant whose searcher takes them.
 
     Returns
     -------
-    tuple of Variant
-        In the order given; at least one.
+    list of dict
+        A table each, in the order given; at least one.
 
     Raises
     ------
     ParameterError
-        Something is unknown, breaks its rule, or is there twice.
+        Something is unknown, or is there twice (field ``variant`` or ``vary``).
     """
     if not variants:
         raise ParameterError("variant", None, "at least one is needed: TYPE[,OPTION=VALUE...]")
-    grid = _parse_grid(vary)
-    given = {name: value for name, value in (shared or {}).items() if value is not None}
-    parsed = [_parse_variant(text) for text in variants]
+    grid, parsed = _parse_grid(vary), [_parse_variant(text) for text in variants]
     _check_used(grid, parsed)
-    made = [
-        _searching(
-            complete(label(type, own), type, _without(own), given), own, searcher, search_options or {}
-        )
-        for type, first in parsed
-        for own in _combinations(type, first, grid)
-    ]
-    check_taken([variant.searcher for variant in made], search_options or {})
-    _check_different(made)
-    return tuple(made)
+    tables: list[dict[str, object]] = []
+    for type, own in parsed:
+        known = (SEARCHER, *TYPES[type])
+        open_ = {name: values for name, values in grid.items() if name in known and name not in own}
+        named = {"name": label(type, own)} if SEARCHER in own else {}
+        tables.append({"type": type, **named, **own, **({"vary": open_} if open_ else {})})
+    return tables
 
 
 def _parse_variant(text: str) -> tuple[str, dict[str, Value]]:
@@ -220,15 +196,6 @@ def _check_used(grid: Mapping[str, list[Value]], parsed: Iterable[tuple[str, Map
             raise ParameterError("vary", text, f"no variant takes {name} and leaves it open")
 
 
-def _combinations(
-    type: str, own: Mapping[str, Value], grid: Mapping[str, list[Value]]
-) -> list[dict[str, Value]]:
-    known = (SEARCHER, *TYPES[type])
-    open_ = {name: values for name, values in grid.items() if name in known and name not in own}
-    products = itertools.product(*open_.values())
-    return [{**own, **dict(zip(open_, values, strict=True))} for values in products]
-
-
 def label(first: str, own: Mapping[str, Value]) -> str:
     """Return what a variant is called: its type or another name, and options."""
     return ",".join([first, *(f"{name}={_written(value)}" for name, value in own.items())])
@@ -252,19 +219,6 @@ def complete(label: str, type: str, own: Mapping[str, Value], given: Mapping[str
     return variant
 
 
-def _without(own: Mapping[str, Value]) -> dict[str, Value]:
-    return {name: value for name, value in own.items() if name != SEARCHER}
-
-
-def _searching(
-    variant: Variant, own: Mapping[str, Value], searcher: str | None, options: Mapping[str, object]
-) -> Variant:
-    """Give a variant its searcher, and those options that this one takes."""
-    chosen = own.get(SEARCHER, searcher)
-    name = None if chosen is None else str(chosen)
-    return replace(variant, searcher=name, search_options=taken(name, options))
-
-
 def _with_size(variant: Variant) -> Variant:
     """Give successive halving as many trials as leave one at the top: eta^K, rounded up."""
     o = replace(variant, shared={**variant.shared, "n": 1}).checked()
@@ -272,16 +226,6 @@ def _with_size(variant: Variant) -> Variant:
     n = math.ceil(levels.eta**levels.k)
     note = f"{variant.label}: no n was given; n={n}, the reduction factor to the power of {levels.k}"
     return replace(variant, shared={**variant.shared, "n": n}, notes=(note,))
-
-
-def _check_different(variants: Sequence[Variant]) -> None:
-    seen: dict[tuple[Options, str], str] = {}
-    for variant in variants:
-        options = variant.checked(), variant.searcher or "random"
-        if options in seen:
-            rule = f"has the same options as {seen[options]}; give each variant once"
-            raise ParameterError("variant", variant.label, rule)
-        seen[options] = variant.label
 
 
 def _written(value: Value) -> str:

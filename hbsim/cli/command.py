@@ -73,7 +73,8 @@ def grouped(function: Callable[..., None]) -> Callable[..., None]:
 def _fields_of(group: Any) -> list[inspect.Parameter]:
     parameters = inspect.signature(group).parameters
     hints = get_type_hints(group, include_extras=True)
-    return [parameter.replace(annotation=hints[name]) for name, parameter in parameters.items()]
+    needed = sorted(parameters, key=lambda name: parameters[name].default is not inspect.Parameter.empty)
+    return [parameters[name].replace(annotation=hints[name]) for name in needed]
 
 
 # Errors and warnings

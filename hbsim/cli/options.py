@@ -12,18 +12,18 @@ import typer
 
 from hbsim.cli.cluster_options import ClusterOptions
 from hbsim.cli.fields import flag, given, number, whole, word
-from hbsim.cli.scheduler_options import SchedulerOptions
+from hbsim.cli.scheduler_options import LevelOptions, SchedulerOptions
 from hbsim.cli.search_options import search_options
 
 if TYPE_CHECKING:
     from hbsim.surrogates import Surrogate
 
 __all__ = [
-    "POINTS",
-    "SEARCHER",
-    "SEARCH_OPTION",
+    "STUDY",
+    "BudgetOptions",
     "ClusterOptions",
     "FileOptions",
+    "LevelOptions",
     "SchedulerOptions",
     "StudyOptions",
     "SurrogateName",
@@ -31,13 +31,6 @@ __all__ = [
 
 CURVES: Final = "Learning curves"
 STUDY: Final = "Study"
-SEARCHER: Final = (
-    "Chooses configurations: random (default), grid, sobol, lhs, tpe, bohb, gp, mobster, optuna:NAME."
-)
-POINTS: Final = "A list of configurations, each an object by name, that come first."
-SEARCH_OPTION: Final = (
-    "An option of the searcher, as JSON, or else text; once for each: points=3, constraints=FILE.py:NAME."
-)
 
 
 SurrogateName: TypeAlias = Annotated[
@@ -121,36 +114,28 @@ class FileOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class StudyOptions:
-    """How many trials, until when, and the seed."""
+class SearchOptions:
+    """Who chooses configurations, and how."""
 
-    trials: Annotated[
-        int | None,
-        whole(
-            "--trials", panel=STUDY, help="Trials; needed unless --max-time or --max-reward ends the study."
-        ),
-    ] = None
-    seed: Annotated[
-        int, whole("--seed", panel=STUDY, help="Of brackets, configurations, slowness and failures.")
-    ] = 0
-    max_time: Annotated[
-        float | None,
-        number("--max-time", panel=STUDY, help="Simulated seconds at which running jobs are cut."),
-    ] = None
-    max_reward: Annotated[
-        float | None,
-        number("--max-reward", panel=STUDY, help="The study ends at a value at least as good."),
-    ] = None
-    replace: Annotated[
-        bool, flag("--replace", panel=STUDY, help="Rows of a table may come again, in a seeded order.")
-    ] = False
     searcher: Annotated[
         str | None,
-        word("--searcher", panel=STUDY, metavar="NAME", help=SEARCHER),
+        word(
+            "--searcher",
+            panel=STUDY,
+            metavar="NAME",
+            help="Chooses configurations: random (default), grid, sobol, lhs, tpe, bohb, gp, mobster, "
+            "optuna:NAME.",
+        ),
     ] = None
     search_option: Annotated[
         list[str] | None,
-        typer.Option("--search-option", metavar="NAME=VALUE", rich_help_panel=STUDY, help=SEARCH_OPTION),
+        typer.Option(
+            "--search-option",
+            metavar="NAME=VALUE",
+            rich_help_panel=STUDY,
+            help="An option of the searcher, as JSON, or else text; once for each: points=3, "
+            "constraints=FILE.py:NAME.",
+        ),
     ] = None
     points: Annotated[
         str | None,
@@ -158,7 +143,7 @@ class StudyOptions:
             "--points",
             panel=STUDY,
             metavar="FILE.json",
-            help=POINTS,
+            help="A list of configurations, each an object by name, that come first.",
         ),
     ] = None
 
@@ -171,3 +156,33 @@ class StudyOptions:
             As `hbsim.cli.search_options.search_options`.
         """
         return search_options(self.search_option, self.points)
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetOptions(SearchOptions):
+    """The same, how many trials, and until when."""
+
+    trials: Annotated[
+        int | None,
+        whole("--trials", panel=STUDY, help="Trials of a study; needed unless something else ends it."),
+    ] = None
+    max_time: Annotated[
+        float | None,
+        number("--max-time", panel=STUDY, help="Simulated seconds at which running jobs are cut."),
+    ] = None
+    replace: Annotated[
+        bool, flag("--replace", panel=STUDY, help="Rows of a table may come again, in a seeded order.")
+    ] = False
+
+
+@dataclass(frozen=True, slots=True)
+class StudyOptions(BudgetOptions):
+    """The same, the seed, and a value that is good enough."""
+
+    seed: Annotated[
+        int, whole("--seed", panel=STUDY, help="Of brackets, configurations, slowness and failures.")
+    ] = 0
+    max_reward: Annotated[
+        float | None,
+        number("--max-reward", panel=STUDY, help="The study ends at a value at least as good."),
+    ] = None

@@ -11,24 +11,15 @@ if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
     from hbsim.surrogates import Surrogate
 
-__all__ = ["SchedulerOptions"]
+__all__ = ["LevelOptions", "SchedulerOptions"]
 
 SCHEDULER: Final = "Scheduler"
 
 
-@dataclass(frozen=True, slots=True)
-class SchedulerOptions:
-    """Which scheduler; the fields are the parameters of `hbsim.make_scheduler`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelOptions:
+    """Options that nearly all schedulers have; the fields are parameters of `hbsim.make_scheduler`."""
 
-    type: Annotated[
-        str,
-        word(
-            "--scheduler",
-            panel=SCHEDULER,
-            metavar="stopping|promotion|sha|hyperband|pasha|median|fifo",
-            help="Which scheduler decides.",
-        ),
-    ]
     max_t: Annotated[
         float | None,
         number("--max-t", panel=SCHEDULER, help="R, where a trial is complete (default: where curves end)."),
@@ -41,6 +32,34 @@ class SchedulerOptions:
         float | None,
         number("--eta", "--reduction-factor", panel=SCHEDULER, help="One in eta goes on (default: 3)."),
     ] = None
+    retries: Annotated[
+        int | None,
+        whole("--retries", panel=SCHEDULER, help="How often a trial may fail and go on (default: 0)."),
+    ] = None
+    resource_type: Annotated[
+        str | None,
+        word(
+            "--resource-type",
+            panel=SCHEDULER,
+            metavar="int|float",
+            help="Whole units of the resource, or any (default: int).",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerOptions(LevelOptions):
+    """Which scheduler; the fields are the parameters of `hbsim.make_scheduler`."""
+
+    type: Annotated[
+        str,
+        word(
+            "--scheduler",
+            panel=SCHEDULER,
+            metavar="stopping|promotion|sha|hyperband|pasha|median|fifo",
+            help="Which scheduler decides.",
+        ),
+    ]
     brackets: Annotated[
         int | None,
         whole("--brackets", panel=SCHEDULER, help="stopping, promotion: how many (default: 1)."),
@@ -148,19 +167,6 @@ class SchedulerOptions:
             "--min-samples",
             panel=SCHEDULER,
             help="median: running averages that there must be before a trial is stopped (default: 1).",
-        ),
-    ] = None
-    retries: Annotated[
-        int | None,
-        whole("--retries", panel=SCHEDULER, help="How often a trial may fail and go on (default: 0)."),
-    ] = None
-    resource_type: Annotated[
-        str | None,
-        word(
-            "--resource-type",
-            panel=SCHEDULER,
-            metavar="int|float",
-            help="Whole units of the resource, or any (default: int).",
         ),
     ] = None
 

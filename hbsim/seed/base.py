@@ -176,7 +176,8 @@ class TaskScheduler:
         filename : path, optional
             Where to save the picture (``.png``, ``.pdf``, ``.svg``).
         plot : bool
-            Show it. Without a display it is saved as ``curves.png`` in the study's folder instead.
+            Show it in a notebook; else it is saved, as ``curves.png`` in the study's folder where no
+            `filename` is given, and opened where there is a display.
         use_legend : bool
             Whether the picture names the trials.
 

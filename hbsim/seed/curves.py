@@ -1,29 +1,27 @@
-"""The picture of training curves: saved, or shown where there is a display."""
+"""The picture of training curves: saved, or shown where there is a notebook or a display."""
 
 from __future__ import annotations
 
 import os
+import sys
+import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from hbsim.errors import OutputError, ParameterError
+from hbsim.errors import OutputError
 from hbsim.live.result import RunResult
 from hbsim.seed.place import CURVES
 from hbsim.terminal import print_err
 
 if TYPE_CHECKING:
     import polars as pl
-    from matplotlib.figure import Figure
 
     from hbsim.core.scheduler import Scheduler
     from hbsim.simulation import Result
 
 __all__ = ["draw"]
-
-# Backends of matplotlib that have no window; all others can show a figure.
-_WINDOWLESS: Final = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")
 
 
 def draw(
@@ -45,49 +43,34 @@ def draw(
     filename : path, optional
         Where to save the picture.
     folder : Path
-        Where to save it if it is to be shown and there is no display.
+        Where to save it if it is to be shown and this is no notebook.
     show, legend : bool
         Whether to show it, and whether it has a legend.
     """
-    from hbsim.bench.training_curves import plot_curves
+    from hbsim.bench.chart_looks import save
+    from hbsim.bench.study_charts import training_curves
 
     seen = result if isinstance(result, RunResult) else cast(RunResult, _seen(result, reports))
-    figure = plot_curves(seen)
-    if not legend:
-        for each in figure.legends:
-            each.remove()
-    if filename is not None:
-        _save(figure, Path(filename))
-    if show and not _show(figure) and filename is None:
-        path = folder / CURVES
-        _save(figure, path)
+    chart = training_curves(seen, legend=legend)
+    is_notebook = "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None
+    if show and is_notebook:
+        sys.modules["IPython"].display.display(chart)
+    if filename is None and (is_notebook or not show):
+        return
+    path = folder / CURVES if filename is None else Path(filename)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(str(path), f"cannot be written: {error.strerror or error}") from error
+    save(chart, path)
+    if show and not is_notebook and not (_has_display() and webbrowser.open(path.resolve().as_uri())):
         print_err(f"hbsim: there is no display; the training curves are in {path}")
 
 
-def _save(figure: Figure, path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise OutputError(str(path), f"cannot be written: {error.strerror or error}") from error
-    except ValueError as error:  # matplotlib lists the formats that it knows
-        raise ParameterError("filename", str(path), str(error)) from None
-
-
-def _show(figure: Figure) -> bool:
-    """Show a figure in a window or notebook; return whether there is any."""
-    import matplotlib.pyplot as plt
-
-    if plt.get_backend().lower() in _WINDOWLESS:
-        return False
-    figure.canvas.draw()
-    width, height = figure.get_size_inches()
-    window = plt.figure(figsize=(width, height))
-    axes = window.add_axes((0.0, 0.0, 1.0, 1.0))
-    axes.imshow(figure.canvas.buffer_rgba())  # type: ignore[attr-defined]
-    axes.set_axis_off()
-    plt.show()
-    return True
+def _has_display() -> bool:
+    return sys.platform in ("darwin", "win32") or any(
+        os.environ.get(x) for x in ("DISPLAY", "WAYLAND_DISPLAY")
+    )
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hbsim
-from hbsim.bench.study_absences import absent_shares, striped
-from hbsim.bench.study_plots import incumbent_figure, plot_study, survival_figure
-from hbsim.bench.study_segments import OVERHEAD, Segments, segments
-from hbsim.bench.study_style import level_colours, spread
-from hbsim.bench.study_timeline import busy_shares, raster, timeline_figure
+
+
+from hbsim.bench.segments import OVERHEAD, Segments, segments
+
+
 from hbsim.core import make_scheduler
 from hbsim.simulation.machines import Machines
 

@@ -13,10 +13,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import polars as pl
 import pytest
 
-import hbsim
 from hbsim.errors import HbsimError, HbsimWarning, OutputError, ParameterError
 from hbsim.history.lock import StudyLock
 from hbsim.live.load import load
@@ -369,15 +367,13 @@ def test_saved_beside_the_study(tmp_path: Path) -> None:
 
 
 def test_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
-    import matplotlib.pyplot as plt
-
     scheduler = hyperband(tmp_path / "exp")
     scheduler.run()
-    for name in ("curves.png", "curves.svg"):
+    for name in ("curves.png", "curves.svg", "curves.pdf"):
         scheduler.get_training_curves(tmp_path / "new" / name, use_legend=False)
         assert (tmp_path / "new" / name).stat().st_size > 1000
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(plt, "get_backend", lambda: "agg")
+    monkeypatch.setattr("hbsim.seed.curves._has_display", lambda: False)
     scheduler.get_training_curves(plot=True)
     assert str(tmp_path / "exp" / "curves.png") in capsys.readouterr().err
     with pytest.raises(ParameterError) as caught:
@@ -385,18 +381,27 @@ def test_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatc
     assert caught.value.field == "filename"
 
 
-def test_pictures_are_shown_where_there_is_a_display(tmp_path: Path, monkeypatch: Any) -> None:
-    import matplotlib.pyplot as plt
-
-    shown: list[int] = []
-    monkeypatch.setattr(plt, "get_backend", lambda: "QtAgg")
-    monkeypatch.setattr(plt, "show", lambda: shown.append(len(plt.get_fignums())))
-    plt.switch_backend("agg")
+def test_pictures_are_shown_where_there_is_a_display(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr("webbrowser.open", lambda url: shown.append(url) or True)
     scheduler = hyperband(tmp_path / "exp")
     scheduler.run()
     scheduler.get_training_curves(plot=True)
-    assert shown == [1]
-    plt.close("all")
+    scheduler.get_training_curves(tmp_path / "mine.png", plot=True)
+    assert shown == [(tmp_path / "exp" / "curves.png").as_uri(), (tmp_path / "mine.png").as_uri()]
+    assert capsys.readouterr().err == ""
+
+
+def test_pictures_are_shown_in_a_notebook(tmp_path: Path, monkeypatch: Any) -> None:
+    shown: list[object] = []
+    notebook = SimpleNamespace(get_ipython=object, display=SimpleNamespace(display=shown.append))
+    scheduler = hyperband(tmp_path / "exp")
+    scheduler.run()
+    monkeypatch.setitem(sys.modules, "IPython", notebook)
+    scheduler.get_training_curves(plot=True)
+    assert len(shown) == 1
+    assert "image/png" in shown[0]._repr_mimebundle_() or hasattr(shown[0], "to_dict")
     assert not (tmp_path / "exp" / "curves.png").exists()
-    assert pl.read_parquet(tmp_path / "exp" / "trials.parquet").height
-    assert hbsim.load(tmp_path / "exp").why == "done"

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 import hbsim
-from hbsim.bench.study_segments import OVERHEAD
+from hbsim.bench.segments import OVERHEAD
 from hbsim.cli.main import main
 from hbsim.validation import validate
 from hbsim.validation.document import tables

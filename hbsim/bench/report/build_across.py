@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from hbsim.bench.report.model import Across, Duel, Heatmap
-from hbsim.bench.report.pairs import TaskScores
-from hbsim.bench.statistics import (
-    ALPHA,
-    AcrossTasks,
-    Interval,
+from hbsim.bench.conclusions import ALPHA, Interval, mean_intervals
+from hbsim.bench.over_tasks import (
     across_tasks,
-    compare_pairs,
     group_means,
+    improvements,
+    interquartile_means,
     least_pairs,
-    seed_means,
-    verdict,
 )
-from hbsim.bench.sweep.scored import TaskKey
+from hbsim.bench.report.model import ALL, Across, Heatmap, Pairwise
+from hbsim.bench.sweep.scored import TaskKey, TaskScores, key_of
 from hbsim.surrogates.protocol import Floats
 
-__all__ = ["ALL", "MEASURES", "across_settings", "heatmaps"]
+__all__ = ["across_settings", "heatmaps"]
 
-ALL = "all settings"
-NONE = Interval(math.nan, math.nan, math.nan)
-MEASURES = ("score", "area")
-OPTIONS = ("brackets", "reduction_factor")
+NONE: Final = Interval(math.nan, math.nan, math.nan)
+MEASURES: Final = ("score", "area")
+OPTIONS: Final = ("brackets", "reduction_factor")
 
 Groups = Mapping[TaskKey, str]
 
@@ -75,6 +70,9 @@ def _across(
     pairs = len(everywhere) * (len(everywhere) - 1) // 2
     is_paired = len(names) >= least_pairs(ALPHA, pairs)  # nor can these, corrected for so many pairs
     order = sorted(range(len(everywhere)), key=lambda v: (_last_if_nan(float(found.mean_ranks[v])), v))
+    studies = [_studies(task, measure, everywhere) for task in tasks]
+    iqm = interquartile_means(studies)
+    better = improvements(studies) if measure == "score" else None
     return Across(
         setting=setting,
         measure=measure,
@@ -82,53 +80,53 @@ def _across(
         variants=tuple(everywhere[v] for v in order),
         scores=tuple(tuple(float(block[v]) for v in order) for block in blocks),
         means=tuple(NONE if found.missing[v] else found.means[v] for v in order),
+        iqm=tuple(iqm[v] for v in order),
         ranks=tuple(float(found.mean_ranks[v]) for v in order),
         p_friedman=found.p_friedman if is_tested else math.nan,
         critical_difference=found.critical_difference if is_tested else math.nan,
-        cliques=_cliques(found, everywhere) if is_tested else (),
-        duels=tuple(
-            Duel(
-                everywhere[duel.first],
-                everywhere[duel.second],
-                duel.wins,
-                duel.ties,
-                duel.losses,
-                duel.p if is_paired else math.nan,
-                duel.p_nemenyi if is_tested else math.nan,
-                _call(blocks[:, duel.first], blocks[:, duel.second], duel.p if is_paired else math.nan),
+        cliques=tuple(tuple(everywhere[v] for v in clique) for clique in found.cliques) if is_tested else (),
+        pairs=tuple(
+            Pairwise(
+                everywhere[pair.first],
+                everywhere[pair.second],
+                pair.wins,
+                pair.ties,
+                pair.losses,
+                pair.p if is_paired else math.nan,
+                pair.p_nemenyi if is_tested else math.nan,
+                NONE if better is None else better[pair.first][pair.second],
+                _call(blocks[:, pair.first] - blocks[:, pair.second], pair.p if is_paired else math.nan),
             )
-            for duel in found.duels
+            for pair in found.pairs
         ),
     )
 
 
-def _call(first: Floats, second: Floats, p: float) -> str:
-    """Say how the first of two variants stands over groups; the same rule as within a task."""
-    finite = np.isfinite(first) & np.isfinite(second)
-    difference = float(np.mean((first - second)[finite])) if finite.any() else math.nan
-    return verdict(compare_pairs(first, second, Interval(difference, math.nan, math.nan)), p, ALPHA)
+def _call(differences: Floats, p: float) -> str:
+    """Say how the first of two variants stands over groups: by p, where the mean is on the same side."""
+    mean = float(np.mean(differences[np.isfinite(differences)])) if np.isfinite(differences).any() else 0.0
+    if not p <= ALPHA or mean == 0.0:
+        return "not told apart"
+    return "better" if mean < 0.0 else "worse"
 
 
-def _cliques(found: AcrossTasks, names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(names[v] for v in clique) for clique in found.cliques)
+def _studies(task: TaskScores, measure: str, variants: Sequence[str]) -> Floats:
+    """Return the scores of all studies of a task, shape (n, k)."""
+    data: Floats = getattr(task, measure)
+    return data[:, [task.variants.index(name) for name in variants]]
 
 
 def _means(task: TaskScores, measure: str, variants: Sequence[str]) -> Floats:
     """Return one number a variant of a task, NaN without seeds."""
-    data: Floats = getattr(task, measure)
-    if not len(data):
-        return np.full(len(variants), np.nan)
-    found = seed_means(data)
-    return np.array([found[task.variants.index(name)] for name in variants])
+    data = _studies(task, measure, variants)
+    return mean_intervals(data.T)[0]
 
 
 def heatmaps(
     scored: Sequence[TaskScores], groups: Groups, manifest: Mapping[str, Any]
 ) -> tuple[Heatmap, ...]:
     """Return mean scores over brackets and eta, for variants that differ in nothing else."""
-    geometry = {
-        (t["surrogate"], t["cluster"], t["workers"]): t.get("geometry", {}) for t in manifest["tasks"]
-    }
+    geometry = {key_of(task): task.get("geometry", {}) for task in manifest["tasks"]}
     return tuple(
         heatmap
         for setting, tasks in _settings([task for task in scored if task.is_complete]).items()

@@ -1,43 +1,49 @@
-"""What a report says, in numbers and words: one object that the page, the figures and the tables all read.
+"""What a report says, in numbers and words: one object that all that is shown or written is made of.
 
-Scores are *normalised regrets*: the regret at R of the incumbent over that of a configuration drawn at random
-(their median), so that 0 is the best there is and 1 is no better than a guess; see docs/statistics.md. NaN
-stands for what there is none of.
+Scores are *normalised regrets*: the regret at R of the incumbent over that of the median configuration, so
+that 0 is the best there is and 1 is no better than a configuration drawn at random; see docs/explanation/statistics.md.
+NaN stands for what there is none of. ``--json`` is this object, with its fields as keys and null for NaN.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
-from hbsim.bench.report.model_across import Across, Duel, Heatmap
-from hbsim.bench.report.model_diagnosis import (
-    BracketRow,
-    Regrets,
-    RungRow,
-    Segment,
-    Shares,
-    Timeline,
-)
-from hbsim.bench.statistics import Interval
+from hbsim.bench.conclusions import Interval
 
 __all__ = [
+    "ALL",
+    "BEST",
+    "NO_SCORE",
+    "OPEN",
+    "WORSE",
     "Across",
     "BracketRow",
-    "Duel",
     "Heatmap",
+    "Lead",
     "Line",
     "Missing",
+    "Pairwise",
     "Regrets",
     "Report",
     "RungRow",
     "Segment",
     "Shares",
+    "Standing",
     "Task",
     "TaskRow",
     "Timeline",
     "VariantInfo",
+    "View",
 ]
+
+ALL: Final = "all settings"  # the setting of what is over all of them
+BEST: Final = "best"
+OPEN: Final = "not told apart"  # from the best
+WORSE: Final = "worse"
+NO_SCORE: Final = "no score"
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,41 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """How a variant stands against the best one of its task; see `hbsim.bench.conclusions`.
+
+    Attributes
+    ----------
+    rank : int
+        1 is the best; shared by what is not told apart from it.
+    call : str
+        "best" (the least mean), "not told apart" (from it), "worse" or "no score".
+    difference : Interval
+        The mean paired difference from the best, and its simultaneous 95 % interval.
+    p : float
+        Of that difference, adjusted for all variants; NaN for the best.
+    seeds_needed : int or None
+        Where it is not told apart: about so many studies a variant would tell a true difference of this size
+        with probability 0.8; None where no number of them would.
+    rows_factor : float
+        Likewise, on another draw: how many times as many rows would; NaN on these curves.
+    better, same, worse : float
+        The probabilities that it is better or worse than the best by more than what matters, or the same; NaN
+        where it was not said what matters.
+    """
+
+    rank: int
+    call: str
+    difference: Interval
+    p: float
+    seeds_needed: int | None = None
+    rows_factor: float = float("nan")
+    better: float = float("nan")
+    same: float = float("nan")
+    worse: float = float("nan")
+
+
+@dataclass(frozen=True)
 class TaskRow:
     """A variant on one task, over the seeds.
 
@@ -81,64 +122,238 @@ class TaskRow:
     ----------
     variant : str
         Its name.
-    rank : int
-        1 is the best: fewest seeds without a score, then the least mean score.
+    rank, call : int, str
+        Of `draw` where there is one, else of `curves`.
     score : Interval
-        Normalised regret at equal time: mean over seeds, 95 % bootstrap interval.
+        Normalised regret at equal time: mean over seeds, 95 % interval.
+    curves, draw : Standing, Standing or None
+        On these curves (seeds only), and on another draw of configurations of this task (seeds and rows);
+        None where all studies saw the same rows.
     regret : Interval
-        The same in the metric's unit.
+        The score in the metric's unit.
+    picked, value : Interval
+        What the incumbent showed when it was picked, and its value at R, in the metric's unit.
+    test : Interval
+        The incumbent's held-out metric at R.
+    test_standing : Standing or None
+        By the held-out metric; of another draw, where the studies saw different rows.
+    resource : Interval
+        Normalised regret at equal resource.
+    resource_standing : Standing
+        By that, likewise.
     area : Interval
-        Normalised regret averaged over the time until then (area under the anytime curve).
+        Normalised regret averaged over the time until the budget (area under the anytime curve).
     to_target : Interval
         Mean simulated seconds without the target, of the whole time until the budget at most: those that
         do not reach it count as all of it (restricted mean time).
     median_time : Interval
         Simulated seconds until half of the seeds have reached the target (as `mean`) and the interval of
         that; infinite where it comes after the budget, NaN ends where there are too few seeds.
-    p_target : float
-        Wilcoxon's test of the restricted times against those of the best variant, corrected as `p` is.
     reached : float
         The share of seeds that reached the target.
     missing : int
         Seeds without a score.
-    difference : Interval
-        This score less the best variant's with the same seed.
-    p : float
-        Wilcoxon's signed-rank test of that, Holm-corrected over all pairs of the task's variants; NaN for the
-        best.
-    effect : float
-        Matched-pairs rank-biserial correlation with the best, in [-1, 1]; above 0: worse than it.
-    superiority : float
-        The share of seeds in which it is better than the best variant, ties counted half; NaN for the best.
-    call : str
-        "best", "worse", "too close to call" or "no score".
-    seeds_needed : int or None
-        With about so many new seeds a difference of this size is found in four of five cases, where it is
-        too close to call; None where no number would do.
-    completed, busy_share, simulated_seconds, cost : float
+    trials, completed, failed, busy_share, simulated_seconds, cost : float
         Means over seeds of what `Result.summary` calls so; cost NaN where nothing has a price.
     """
 
     variant: str
     rank: int
+    call: str
     score: Interval
+    curves: Standing
+    draw: Standing | None
     regret: Interval
+    picked: Interval
+    value: Interval
+    test: Interval
+    test_standing: Standing | None
+    resource: Interval
+    resource_standing: Standing
     area: Interval
     to_target: Interval
     median_time: Interval
-    p_target: float
     reached: float
     missing: int
-    difference: Interval
-    p: float
-    effect: float
-    superiority: float
-    call: str
-    seeds_needed: int | None
+    trials: float
     completed: float
+    failed: float
     busy_share: float
     simulated_seconds: float
     cost: float
+
+    @property
+    def standing(self) -> Standing:
+        """The one that its rank is of."""
+        return self.curves if self.draw is None else self.draw
+
+
+@dataclass(frozen=True)
+class Lead:
+    """Who leads at a time.
+
+    Attributes
+    ----------
+    share, time : float
+        The share of the budget, above 1 beyond it, and simulated seconds.
+    best : str
+        The variant with the least mean score; empty where none has a score.
+    leaders, worse : tuple of str
+        The best and those not told apart from it, by mean; and those that are worse.
+    running : float
+        The share of studies that still ran then.
+    """
+
+    share: float
+    time: float
+    best: str
+    leaders: tuple[str, ...]
+    worse: tuple[str, ...]
+    running: float
+
+
+@dataclass(frozen=True)
+class RungRow:
+    """What was decided at a rung, summed over seeds; docs/reference/diagnosis.md defines the terms.
+
+    Attributes
+    ----------
+    variant : str
+        Whose.
+    bracket : int
+        The bracket; 0 starts at the lowest level.
+    level : float
+        The rung's level.
+    recorded, stopped : int
+        Trials that had a value there, and those of them that did not go on.
+    better : int
+        Of those that did not go on, how many would have ended better at R than the best that did.
+    false_promotions : int
+        Those that went on without being among as many of the rung's best at R.
+    loss : float
+        Mean over seeds of the normalised regret that this rung's decisions cost: the best of those recorded
+        against the best of those that went on.
+    """
+
+    variant: str
+    bracket: int
+    level: float
+    recorded: int
+    stopped: int
+    better: int
+    false_promotions: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Regrets:
+    """Where the final regret of a variant came from: four parts, means over seeds, normalised.
+
+    Attributes
+    ----------
+    variant : str
+        Whose.
+    sampling : float
+        The best of the space against the best trial that was started.
+    decisions : float
+        That one against the best that early decisions let through.
+    unfinished : float
+        What failures and the end of the study took on top.
+    choice : float
+        What was left, against the incumbent that was chosen; can be negative, where a trial that was stopped
+        is the incumbent.
+    """
+
+    variant: str
+    sampling: float
+    decisions: float
+    unfinished: float
+    choice: float
+
+
+@dataclass(frozen=True)
+class BracketRow:
+    """A bracket of a variant: its share of trials, of trained resource, and of the winners, over seeds."""
+
+    variant: str
+    bracket: int
+    trials: float
+    resource: float
+    winners: float
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How the workers of a variant spent their time: shares of all of it, means over seeds.
+
+    `training` (for the first time) and `retrained`, `overhead` (start-up, checkpoints, waits), `idle` and
+    `absent` sum to 1. `saved` is the training that resuming saved, over that which was done.
+    """
+
+    variant: str
+    training: float
+    retrained: float
+    overhead: float
+    idle: float
+    absent: float
+    saved: float
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of time on a worker; `level` is what was trained towards, None for start-up, checkpoints."""
+
+    worker: int
+    start: float
+    end: float
+    level: float | None
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What workers did in one study of a variant: the first seed; of many workers the first few.
+
+    `cut` is the time at which it is cut off for being long, None where it is whole.
+    """
+
+    variant: str
+    seed: int
+    workers: int
+    levels: tuple[float, ...]
+    segments: tuple[Segment, ...]
+    cut: float | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """What is diagnosed together: a task, or of many tasks the mean of those in a setting.
+
+    Means are over the tasks of a group, then over groups; counts of rungs are sums.
+
+    Attributes
+    ----------
+    title : str
+        What it is of.
+    texts : tuple of str
+        What names of its files are made from.
+    ranked : tuple of str
+        The variants, best first: by score on the task, or by mean rank in the setting.
+    rungs, regrets, brackets, shares : tuples
+        As of a `Task`.
+    """
+
+    title: str
+    texts: tuple[str, ...]
+    ranked: tuple[str, ...]
+    rungs: tuple[RungRow, ...]
+    regrets: tuple[Regrets, ...]
+    brackets: tuple[BracketRow, ...]
+    shares: tuple[Shares, ...]
+
+    def order(self, names: Iterable[str]) -> list[str]:
+        """Return `names`, once each, best first; those without a rank come last, as they stand."""
+        place = {name: index for index, name in enumerate(self.ranked)}
+        return sorted(dict.fromkeys(names), key=lambda name: place.get(name, len(place)))
 
 
 @dataclass(frozen=True)
@@ -159,20 +374,35 @@ class Task:
         R.
     seeds : int
         Those finished for all variants.
+    splits : int
+        Into how many different pairs of halves the rows of the table were split; 0 where all studies saw all
+        configurations.
+    configurations : int or None
+        The rows of the table; None where they are not known, or where there is no end to configurations.
     budget : float
         Simulated seconds at which the variants are scored.
     budget_text : str
         Who set it: "as given", or the study that ended first.
+    resource : float
+        The budget in resource: the median of what studies trained until `budget`.
     optimum : float
         The best there is at R, or the best that was seen.
     is_optimum_known : bool
         Which of them.
-    guess : float
-        What a configuration drawn at random shows at R: the median.
+    median : float
+        What the median configuration shows at R.
     target : float
         The normalised regret that counts as the target.
+    matters : float or None
+        The smallest difference that matters, as normalised regret.
     rows : tuple of TaskRow
-        By rank.
+        By rank, then by mean score.
+    leads : tuple of Lead
+        Who leads at a quarter, half, three quarters and all of the budget, and beyond it, where studies ran
+        longer.
+    chances : tuple of Line
+        The probability of being best over simulated seconds, a line a variant, no band; on another draw where
+        there is one.
     anytime : tuple of Line
         Normalised regret over simulated seconds.
     reached : tuple of Line
@@ -191,13 +421,19 @@ class Task:
     mode: str
     max_t: float
     seeds: int
+    splits: int
+    configurations: int | None
     budget: float
     budget_text: str
+    resource: float
     optimum: float
     is_optimum_known: bool
-    guess: float
+    median: float
     target: float
+    matters: float | None
     rows: tuple[TaskRow, ...]
+    leads: tuple[Lead, ...] = ()
+    chances: tuple[Line, ...] = ()
     anytime: tuple[Line, ...] = ()
     reached: tuple[Line, ...] = ()
     rungs: tuple[RungRow, ...] = ()
@@ -209,13 +445,102 @@ class Task:
 
     @property
     def name(self) -> str:
-        """What it is called on the page."""
+        """What it is called."""
         return f"{self.surrogate} · {self.setting}"
 
     @property
     def setting(self) -> str:
         """Its cluster and number of workers."""
         return f"{self.cluster}, {self.workers} worker{'' if self.workers == 1 else 's'}"
+
+    @property
+    def has_draws(self) -> bool:
+        """Whether it says how variants stand on another draw of configurations."""
+        return any(row.draw is not None for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Pairwise:
+    """Two variants over groups of tasks: in how many the first is better, tied and worse.
+
+    `p` is Wilcoxon's, Holm-corrected over all pairs, NaN where there are too few groups for so many pairs;
+    `p_nemenyi` Nemenyi's. `improvement` is the probability that a study of the first is better than one of
+    the second, mean over tasks, with a stratified bootstrap interval. `call` says how the first stands by
+    `p`: "better", "worse" or "not told apart".
+    """
+
+    first: str
+    second: str
+    wins: int
+    ties: int
+    losses: int
+    p: float
+    p_nemenyi: float
+    improvement: Interval
+    call: str = "not told apart"
+
+
+@dataclass(frozen=True)
+class Across:
+    """All variants in one setting, over its independent groups of tasks.
+
+    Attributes
+    ----------
+    setting : str
+        A cluster and a number of workers, or `ALL`.
+    measure : str
+        "score" or "area", as in `TaskRow`.
+    groups : tuple of str
+        The g groups of tasks, the blocks of the tests.
+    variants : tuple of str
+        The k variants, by mean rank.
+    scores : tuple of tuples, (g, k)
+        Means over seeds, then over the tasks of a group; NaN for none.
+    means : tuple of Interval
+        A variant each: mean over groups, and its interval over groups; NaN for a variant that has
+        no score in some group, since the mean of the others would not compare.
+    iqm : tuple of Interval
+        A variant each: the interquartile mean over all studies of all tasks, and its stratified bootstrap
+        interval.
+    ranks : tuple of float
+        Mean rank of each variant.
+    p_friedman : float
+        That all are the same (Iman and Davenport's F; permutations below 10 groups); NaN where there are
+        fewer than 6 groups: with so few no pair can be told apart.
+    critical_difference : float
+        Nemenyi's: mean ranks closer than that are not told apart; NaN likewise.
+    cliques : tuple of tuples of str
+        Variants that are not told apart, for the diagram.
+    pairs : tuple of Pairwise
+        Every pair.
+    """
+
+    setting: str
+    measure: str
+    groups: tuple[str, ...]
+    variants: tuple[str, ...]
+    scores: tuple[tuple[float, ...], ...]
+    means: tuple[Interval, ...]
+    iqm: tuple[Interval, ...]
+    ranks: tuple[float, ...]
+    p_friedman: float
+    critical_difference: float
+    cliques: tuple[tuple[str, ...], ...]
+    pairs: tuple[Pairwise, ...]
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """Mean normalised regret over two options: `values[row][column]`, rows are `brackets`; NaN for none.
+
+    There are at least two values of either.
+    """
+
+    title: str
+    setting: str
+    brackets: tuple[float, ...]
+    etas: tuple[float, ...]
+    values: tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -235,8 +560,10 @@ class Report:
     ----------
     title, description : str
         As in the sweep's file.
+    answer : str
+        What came out, in one sentence.
     summary : tuple of str
-        What came out, in plain sentences.
+        What else came out, in plain sentences.
     notes : tuple of str
         What to keep in mind.
     cells, finished : int
@@ -249,6 +576,8 @@ class Report:
         A setting with at least two groups of tasks each, and both measures.
     heatmaps : tuple of Heatmap
         Where variants differ in brackets and reduction factor.
+    confirmed : tuple of Task
+        The variants that led on each task, judged again on fresh seeds alone; empty where that was not asked.
     missing : tuple of Missing
         What failed.
     commands : mapping
@@ -261,6 +590,7 @@ class Report:
 
     title: str
     description: str
+    answer: str
     summary: tuple[str, ...]
     notes: tuple[str, ...]
     cells: int
@@ -269,6 +599,7 @@ class Report:
     tasks: tuple[Task, ...]
     across: tuple[Across, ...] = ()
     heatmaps: tuple[Heatmap, ...] = ()
+    confirmed: tuple[Task, ...] = ()
     missing: tuple[Missing, ...] = ()
     commands: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)

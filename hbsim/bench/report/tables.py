@@ -1,119 +1,687 @@
-"""The tables of a report: a page of Markdown, and LaTeX for papers."""
+"""The tables of a report: plain text in cells, which `hbsim.bench.report.render` shows in four forms."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import math
+import string
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from hbsim.bench.report import tables_latex, tables_markdown
-from hbsim.bench.report.figures_heat import shown_heatmaps
-from hbsim.bench.report.figures_names import FileNames
-from hbsim.bench.report.model import Report
-from hbsim.bench.report.tables_across import heatmap_grid, rankings
-from hbsim.bench.report.tables_diagnosis import all_training, diagnosis_grids
-from hbsim.bench.report.tables_glance import glance_grid
-from hbsim.bench.report.tables_grid import Grid, parts, row
-from hbsim.bench.report.tables_notes import task_notes
-from hbsim.bench.report.tables_numbers import plural
-from hbsim.bench.report.tables_tasks import task_grids
-from hbsim.errors import OutputError
+from hbsim.bench.conclusions import ALPHA, Interval
+from hbsim.bench.over_tasks import least_pairs
+from hbsim.bench.report.diagnosed import FEW_TASKS, REGRETS, SHARES, views
+from hbsim.bench.report.model import (
+    ALL,
+    BEST,
+    NO_SCORE,
+    OPEN,
+    WORSE,
+    Across,
+    Heatmap,
+    Regrets,
+    Report,
+    RungRow,
+    Standing,
+    Task,
+    View,
+)
+from hbsim.bench.report.text import (
+    MEASURES,
+    NONE,
+    count,
+    decimals,
+    duration,
+    interval,
+    number,
+    p_value,
+    percent,
+    plural,
+    short_names,
+    time_unit,
+)
 
-__all__ = ["latex", "markdown", "write_tables"]
+__all__ = [
+    "LEGEND",
+    "MARKS",
+    "Cell",
+    "Column",
+    "Table",
+    "across_marks",
+    "all_training",
+    "best_first",
+    "diagnosis_tables",
+    "glance_table",
+    "is_all_training",
+    "leads_table",
+    "missing_table",
+    "pairs_table",
+    "ranking_table",
+    "rankings",
+    "row",
+    "sections",
+    "task_table",
+    "untested",
+]
 
-LONGEST: Final = 45  # rows of a LaTeX table: about a page
+MARKS: Final = {BEST: "★", OPEN: "≈", WORSE: "▼", NO_SCORE: NONE}
+LEGEND: Final = f"{MARKS[OPEN]} not told apart from the best, {MARKS[WORSE]} worse, {NONE} no score"
+MOST_COLUMNS: Final = 8  # variants with a column each, where all tasks are in one table
+MOST_PAIRS: Final = 15  # of more, those with the best
+MOST_RUNGS: Final = 60  # rows: with more, rungs have no table
+MANY_GROUPS: Final = 10  # from which on Friedman's p is that of an F distribution
+SHORT: Final = 12  # characters of a name that heads a column
+ALL_THE_TIME: Final = 0.9995  # of the time: is shown as 100.0%
 
 
-def markdown(report: Report) -> str:
-    """Return one page with all tables of a report, its notes, commands and versions."""
-    lines = [f"# {tables_markdown.escaped(report.title)}", ""]
-    if report.description.strip():
-        lines += [tables_markdown.escaped(report.description), ""]
-    lines += [
-        f"{report.finished:,} of {plural(report.cells, 'study')} finished.",
-        "",
-        *tables_markdown.bullets(report.summary),
-    ]
-    for title, grids in [*_sections(report), ("Studies without a result", _missing(report))]:
-        if grids:
-            lines += [f"## {title}", "", *(line for grid in grids for line in tables_markdown.table(grid))]
-    lines += _notes(report)
-    if report.commands:
-        lines += ["## Commands", ""]
-        for what, command in report.commands.items():
-            lines += [f"{tables_markdown.escaped(what)}:", "", *tables_markdown.code(command)]
-    if report.versions:
-        versions = [f"{name} {version}" for name, version in report.versions.items()]
-        lines += ["## Versions", "", tables_markdown.escaped(", ".join(versions)), ""]
-    return "\n".join(lines)
+@dataclass(frozen=True)
+class Column:
+    """A column.
 
-
-def latex(report: Report) -> dict[str, str]:
-    """Return the tables of a report for LaTeX with booktabs, by names that are safe for files.
-
-    A long one is split into several, each with the caption and a label.
+    Attributes
+    ----------
+    head : str
+        What stands above it; may have two lines.
+    align : "l" or "r"
+        To which side.
+    need : int
+        0 is always there; of the others those with the greatest number give way first where there is no room.
     """
-    names, made = FileNames(), {}
-    for _, grids in _sections(report):
-        for grid in grids:
-            pieces = parts(grid, LONGEST)
-            for number, rows in enumerate(pieces, start=1):
-                many = len(pieces) > 1
-                name = names.make(grid.kind, grid.texts, number if many else None)
-                part = f" Part {number} of {len(pieces)}." if many else ""
-                made[name] = tables_latex.table(grid, rows, name, part)
+
+    head: str
+    align: str = "r"
+    need: int = 0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A text, not escaped for anything."""
+
+    text: str
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes
+    ----------
+    kind, texts : str, tuple of str
+        What its file is called, and what tells it from others of its kind.
+    title : str
+        What it shows.
+    columns : tuple of Column
+        The first two may hold names, and break where they must.
+    rows : tuple of tuples of Cell
+        As many cells as there are columns.
+    notes : tuple of str
+        What its columns and marks mean, a sentence each.
+    """
+
+    kind: str
+    texts: tuple[str, ...]
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def row(texts: Iterable[str], bold: bool = False, strong: Sequence[int] = ()) -> tuple[Cell, ...]:
+    """Return cells, all of them `bold`, or those at the places in `strong`."""
+    return tuple(Cell(text, bold or place in strong) for place, text in enumerate(texts))
+
+
+def sections(report: Report) -> list[tuple[str, list[Table]]]:
+    """Return all tables of a report, under their titles."""
+    tasks = report.tasks if len(report.tasks) <= FEW_TASKS else ()
+    of_tasks = [table for task in tasks for table in (task_table(task), leads_table(task), cost_table(task))]
+    return [
+        ("At a glance", glance_table(report)),
+        ("Over tasks", rankings(report)),
+        ("Tasks", [table for table in of_tasks if table.rows]),
+        ("Brackets and reduction factor", [heatmap_table(heatmap) for heatmap in report.heatmaps]),
+        ("Early decisions and time", diagnosis_tables(report)),
+    ]
+
+
+# A task
+
+
+def task_table(task: Task) -> Table:
+    """Return how the variants of a task stand: the table that answers."""
+    rows, digits = task.rows, decimals(one.score for one in task.rows)
+    apart = decimals(one.standing.difference for one in rows if one.call != BEST)
+    shown = decimals(one.value for one in rows)
+    tests, units = decimals(one.test for one in rows), decimals(one.regret for one in rows)
+    columns: dict[Column, list[str]] = {
+        Column("rank"): [str(one.rank) for one in rows],
+        Column("variant", "l"): [one.variant for one in rows],
+        Column("normalised\nregret [95%]"): [interval(one.score, digits) for one in rows],
+        Column("difference from\nthe best [95%]", need=2): [_difference(one.standing, apart) for one in rows],
+        Column("these\ncurves", "l"): [_mark(one.curves) for one in rows],
+    }
+    if task.has_draws:
+        columns[Column("another\ndraw", "l")] = [_mark(one.draw) for one in rows]
+    if task.matters is not None:
+        columns[Column("P better,\nsame, worse", need=1)] = [_chances(one.standing) for one in rows]
+    columns[Column("at R", need=3)] = [number(one.value.mean, shown) for one in rows]
+    if any(math.isfinite(one.picked.mean) for one in rows):
+        columns[Column("picked", need=4)] = [number(one.picked.mean, shown) for one in rows]
+    if any(one.test_standing is not None for one in rows):
+        columns[Column("held-\nout", need=3)] = [
+            f"{_sign(one.test_standing)}{number(one.test.mean, tests)}" for one in rows
+        ]
+    resources = [f"{_sign(one.resource_standing)}{number(one.resource.mean, digits)}" for one in rows]
+    columns |= {
+        Column("equal\nresource", need=5): resources,
+        Column("completed", need=6): [count(one.completed) for one in rows],
+        Column("busy", need=6): [percent(one.busy_share) for one in rows],
+        Column("cost", need=6): [number(one.cost, 2) for one in rows],
+        Column(f"regret,\n{task.metric} [95%]", need=7): [interval(one.regret, units) for one in rows],
+        Column("p", need=8): [p_value(one.standing.p) for one in rows],
+        Column("no\nscore", need=1): [str(one.missing or NONE) for one in rows],
+    }
+    return _made("task", task, _title(task), columns, [one.call == BEST for one in rows], _task_notes(task))
+
+
+def _made(
+    kind: str,
+    task: Task,
+    title: str,
+    columns: Mapping[Column, Sequence[str]],
+    bold: Sequence[bool],
+    notes: Iterable[str],
+) -> Table:
+    """Return a table of columns; one that is not always there, and is empty, is not."""
+    kept = {
+        column: texts
+        for column, texts in columns.items()
+        if not column.need or any(text != NONE for text in texts)
+    }
+    lines = zip(*kept.values(), strict=True)
+    rows = tuple(row(line, bold=strong) for line, strong in zip(lines, bold, strict=True))
+    return Table(kind, (task.surrogate, task.setting), title, tuple(kept), rows, tuple(notes))
+
+
+def _difference(standing: Standing, digits: int) -> str:
+    return NONE if standing.call == BEST else interval(standing.difference, digits, sign=True)
+
+
+def _chances(standing: Standing) -> str:
+    if standing.call == BEST or math.isnan(standing.same):
+        return NONE
+    return ", ".join(map(percent, (standing.better, standing.same, standing.worse)))
+
+
+def _mark(standing: Standing | None) -> str:
+    if standing is None:
+        return NONE
+    mark = MARKS[standing.call]
+    return f"{mark} {standing.call}" if standing.call in (BEST, WORSE) else mark
+
+
+def _sign(standing: Standing | None) -> str:
+    """Return the mark of a variant that stands beside its number."""
+    return "" if standing is None or standing.call == NO_SCORE else f"{MARKS[standing.call]} "
+
+
+def _title(task: Task) -> str:
+    ends = {
+        "best" if task.is_optimum_known else "best seen": task.optimum,
+        "median configuration": task.median,
+    }
+    known = [f"{name} {value:.6g}" for name, value in ends.items() if math.isfinite(value)]
+    return (
+        f"{task.name}: {task.metric} at R={task.max_t:g} ({', '.join([task.mode, *known])}), "
+        f"{plural(task.seeds, 'seed')}, after {duration(task.budget)} of simulated time, {task.budget_text}"
+    )
+
+
+def _task_notes(task: Task) -> Iterable[str]:
+    calls = {
+        standing.call for one in task.rows for standing in (one.curves, one.draw) if standing is not None
+    }
+    marks = {
+        OPEN: "not told apart from the best",
+        WORSE: "worse; the error rate of 5 % is that of the whole table",
+    }
+    shown = [f"{MARKS[call]} {text}" for call, text in marks.items() if call in calls]
+    if shown:
+        yield f"{', '.join(shown)}."
+    if task.has_draws:
+        draw = f"these {task.configurations:,} rows" if task.configurations else "these rows"
+        yield (
+            f"These curves: true of {draw}, with other seeds. Another draw: true of other configurations of "
+            "this task too; ranks and differences are by that."
+        )
+    if task.matters is not None:
+        yield (
+            f"P better, same, worse: how probable it is that the difference is below {-task.matters:.2g}, "
+            f"within, or above {task.matters:.2g}."
+        )
+    yield (
+        f"At R: the incumbent's mean {task.metric} at R; picked: by its own report, when it became the "
+        "incumbent; held-out: at R, on data that no decision saw."
+    )
+
+
+def leads_table(task: Task) -> Table:
+    """Return who leads at shares of the budget, and beyond it."""
+    columns = {
+        Column("time"): [duration(one.time) for one in task.leads],
+        Column("of the\nbudget"): [percent(one.share) for one in task.leads],
+        Column("leads", "l"): [one.best or NONE for one in task.leads],
+        Column("not told\napart"): [str(max(0, len(one.leaders) - 1)) for one in task.leads],
+        Column("worse"): [str(len(one.worse)) for one in task.leads],
+        Column("still\nrunning"): [percent(one.running) for one in task.leads],
+    }
+    title = f"{task.name}: who leads over the budget"
+    notes = ["Leads: the least mean regret; how many others are not told apart from it, and worse."]
+    return _made("leads", task, title, columns, [one.share == 1.0 for one in task.leads], notes)
+
+
+def cost_table(task: Task) -> Table:
+    """Return when a task's variants got there, and what it took."""
+    rows, (unit, length) = task.rows, time_unit(task.budget)
+    whole, size = time_unit(max((one.simulated_seconds for one in rows), default=math.nan))
+    area = decimals(one.area for one in rows)
+    columns = {
+        Column("variant", "l"): [one.variant for one in rows],
+        Column("area [95%]"): [interval(one.area, area) for one in rows],
+        Column(f"median time\nto target, {unit} [95%]"): [reach(one.median_time, length) for one in rows],
+        Column("reached"): [percent(one.reached) for one in rows],
+        Column(f"mean time\nwithout, {unit}"): [count(one.to_target.mean / length) for one in rows],
+        Column("trials"): [count(one.trials) for one in rows],
+        Column("completed"): [count(one.completed) for one in rows],
+        Column("busy"): [percent(one.busy_share) for one in rows],
+        Column(f"study, {whole}"): [count(one.simulated_seconds / size) for one in rows],
+        Column("cost", need=1): [number(one.cost, 2) for one in rows],
+    }
+    notes = [
+        "Area: normalised regret averaged over the time until the budget.",
+        f"The target is normalised regret {task.target:g}: the time until half of the seeds have reached it "
+        "(> budget: fewer have), how many have, and the mean time without it, at most the budget.",
+        "Trials, completed, busy, study and cost are of whole studies.",
+    ]
+    title = f"{task.name}: time to the target, and what it took"
+    return _made("cost", task, title, columns, [one.call == BEST for one in rows], notes)
+
+
+def reach(median: Interval, length: float) -> str:
+    """Return the median time to a target in units of `length` seconds; infinite is after the budget."""
+    if math.isnan(median.mean):
+        return NONE
+    if math.isinf(median.mean):
+        return "> budget"
+    scaled = [number_ / length for number_ in (median.mean, median.low, median.high)]
+    if math.isnan(scaled[1]) or math.isnan(scaled[2]):
+        return count(scaled[0])
+    return f"{count(scaled[0])} [{count(scaled[1])}, {count(scaled[2])}]"
+
+
+# All tasks at a glance
+
+
+def glance_table(report: Report) -> list[Table]:
+    """Return one table of all tasks, a row each; none where there is one task, or none.
+
+    A column a variant; of many variants the best, and how many are not told apart from it, worse, without a
+    score.
+    """
+    if len(report.tasks) < 2:
+        return []
+    names = best_first(report)
+    what, labels, shared = _task_names(report.tasks)
+    if len(names) <= MOST_COLUMNS:
+        heads, key = _heads(names)
+        columns = [Column(what, "l"), *map(Column, heads)]
+        lines = [_scores(task, label, names) for task, label in zip(report.tasks, labels, strict=True)]
+        notes = [f"The best is bold; {LEGEND}; empty: not run there. Variants by their mean rank.", key]
+    else:
+        columns = [Column(what, "l"), Column("best", "l"), Column("normalised regret [95%]")]
+        columns += [Column(MARKS[OPEN]), Column(MARKS[WORSE]), Column("no score")]
+        lines = [row((label, *_winner(task))) for task, label in zip(report.tasks, labels, strict=True)]
+        notes = [f"{MARKS[OPEN]}, {MARKS[WORSE]}: how many are not told apart from the best, and worse."]
+    title = f"{shared}: normalised regret, {plural(len(report.tasks), 'task')}, mean over seeds"
+    kept = tuple(note for note in notes if note)
+    return [Table("tasks", (shared,), title, tuple(columns), tuple(lines), kept)]
+
+
+def best_first(report: Report) -> list[str]:
+    """Return the names of the variants by their mean rank over the tasks they are on."""
+    ranks: dict[str, list[int]] = {variant.name: [] for variant in report.variants}
+    for task in report.tasks:
+        for one in task.rows:
+            ranks[one.variant].append(one.rank)
+    means = {name: math.fsum(found) / len(found) if found else math.inf for name, found in ranks.items()}
+    return sorted(means, key=lambda name: means[name])
+
+
+def _task_names(tasks: Sequence[Task]) -> tuple[str, list[str], str]:
+    """Return what a column of tasks is called, their names in it, and what all of them share."""
+    if len({task.setting for task in tasks}) == 1:
+        return "surrogate", [task.surrogate for task in tasks], tasks[0].setting
+    if len({task.surrogate for task in tasks}) == 1:
+        return "cluster and workers", [task.setting for task in tasks], tasks[0].surrogate
+    return "task", [task.name for task in tasks], "all tasks"
+
+
+def _heads(names: Sequence[str]) -> tuple[Sequence[str], str]:
+    """Return heads of columns: short names, or letters and what they stand for."""
+    short = short_names(names)
+    if all(len(short[name]) <= SHORT for name in names):
+        return [short[name] for name in names], ""
+    letters = string.ascii_uppercase[: len(names)]
+    said = "; ".join(f"{letter}: {short[name]}" for letter, name in zip(letters, names, strict=True))
+    return letters, f"{said}."
+
+
+def _scores(task: Task, label: str, names: Sequence[str]) -> tuple[Cell, ...]:
+    found, digits = {one.variant: one for one in task.rows}, decimals(one.score for one in task.rows)
+    cells = [Cell(label)]
+    for name in names:
+        mine = found.get(name)
+        mark = "" if mine is None or mine.call in (BEST, NO_SCORE) else f"{MARKS[mine.call]} "
+        text = "" if mine is None else f"{mark}{number(mine.score.mean, digits)}"
+        cells.append(Cell(text, mine is not None and mine.call == BEST))
+    return tuple(cells)
+
+
+def _winner(task: Task) -> list[str]:
+    best = next((one for one in task.rows if one.call == BEST), None)
+    calls = [one.call for one in task.rows]
+    return [
+        NONE if best is None else best.variant,
+        NONE if best is None else interval(best.score, decimals(one.score for one in task.rows)),
+        *(str(calls.count(call)) for call in (OPEN, WORSE, NO_SCORE)),
+    ]
+
+
+# Over tasks
+
+
+def rankings(report: Report) -> list[Table]:
+    """Return the ranking in each setting, then its pairwise comparisons; over all settings first."""
+    made = []
+    order = sorted(dict.fromkeys(one.setting for one in report.across), key=lambda setting: setting != ALL)
+    for setting in order:
+        mine = [across for across in report.across if across.setting == setting]
+        made.append(ranking_table(mine))
+        made += [pairs_table(across) for across in mine if across.pairs and len(across.groups) > 1]
     return made
 
 
-def write_tables(report: Report, folder: Path) -> list[Path]:
-    """Write ``tables.md``, and a ``NAME.tex`` for each table.
-
-    Parameters
-    ----------
-    report : Report
-        What the tables are of.
-    folder : path
-        Where to; made if it is not there.
-
-    Returns
-    -------
-    list of path
-        The files, in the order of the report.
-
-    Raises
-    ------
-    OutputError
-        A file cannot be written.
-    """
-    texts = {"tables.md": markdown(report)}
-    texts.update((f"{name}.tex", text) for name, text in latex(report).items())
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            (folder / name).write_bytes(text.encode("utf-8"))
-    except OSError as error:
-        raise OutputError(str(folder), f"a table cannot be written: {error}") from error
-    return [folder / name for name in texts]
+def ranking_table(measures: Sequence[Across]) -> Table:
+    """Return the ranking in a setting: variants by the first of `measures`, columns for each."""
+    first = measures[0]
+    marks = {across.measure: across_marks(across) for across in measures}
+    columns, lines = [Column("rank"), Column("variant", "l")], []
+    for place, across in enumerate(measures):
+        columns += [
+            Column("mean\nrank", need=place),
+            Column(f"{MEASURES[across.measure].replace(' ', chr(10), 1)} [95%]", need=place),
+            Column("interquartile\nmean [95%]", need=place + 1),
+        ]
+    for at, name in enumerate(first.variants):
+        rank = 1 + sum(other < first.ranks[at] for other in first.ranks)
+        texts = [NONE if math.isnan(first.ranks[at]) else str(rank), name]
+        for across in measures:
+            texts += _ranked(across, name, marks[across.measure].get(name, ""))
+        lines.append(row(texts, bold=marks[first.measure].get(name) == BEST))
+    groups = plural(len(first.groups), "group")
+    return Table(
+        kind="ranking",
+        texts=(first.setting,),
+        title=f"{first.setting}: over {groups} of tasks",
+        columns=tuple(columns),
+        rows=tuple(lines),
+        notes=tuple(_ranking_notes(measures)),
+    )
 
 
-def _sections(report: Report) -> list[tuple[str, Sequence[Grid]]]:
+def _ranked(across: Across, name: str, call: str) -> list[str]:
+    if name not in across.variants:
+        return [NONE] * 3
+    at, shown = across.variants.index(name), f"{MARKS[call]} " if call in (OPEN, WORSE) else ""
+    means, middle = across.means[at], across.iqm[at]
     return [
-        ("At a glance", glance_grid(report)),
-        ("Over tasks", rankings(report)),
-        ("Tasks", task_grids(report)),
-        ("Brackets and reduction factor", [heatmap_grid(heatmap) for heatmap in shown_heatmaps(report)]),
-        ("Early decisions and time", diagnosis_grids(report)),
+        f"{shown}{number(across.ranks[at], 2)}",
+        interval(means, decimals(across.means)),
+        interval(middle, decimals(across.iqm)),
     ]
 
 
-def _missing(report: Report) -> list[Grid]:
+def _ranking_notes(measures: Sequence[Across]) -> Iterable[str]:
+    for across in measures:
+        if math.isfinite(across.p_friedman):
+            how = "Iman and Davenport's F" if len(across.groups) >= MANY_GROUPS else "by permutations"
+            p = p_value(across.p_friedman, sign=True)
+            yield f"{MEASURES[across.measure].capitalize()}: Friedman's test, {how}, p {p}."
+    shown = {call for across in measures for call in across_marks(across).values()}
+    if shown & {OPEN, WORSE}:
+        yield (
+            f"The best mean rank is bold; {MARKS[OPEN]} not told apart from it, {MARKS[WORSE]} worse, by "
+            "Wilcoxon's test over groups with Holm's correction."
+        )
+    if why := untested(measures[0]):
+        yield f"{why.capitalize()}."
+
+
+def is_tested(across: Across) -> bool:
+    """Return whether pairs were tested at all: with too few groups for so many pairs they are not."""
+    return any(math.isfinite(pair.p) for pair in across.pairs)
+
+
+def across_marks(across: Across) -> dict[str, str]:
+    """Return how each variant of a ranking stands; without a test only those of the best mean rank.
+
+    By Wilcoxon's test of each against the first, Holm-corrected over all pairs. Where Friedman's test does
+    not tell the variants apart, none is worse.
+    """
+    if not across.ranks or not math.isfinite(across.ranks[0]):
+        return {}
+    first = across.variants[0]
+    ranks = zip(across.variants, across.ranks, strict=True)
+    calls = {name: BEST for name, rank in ranks if rank == across.ranks[0]}
+    if not is_tested(across):
+        return calls
+    behind = {pair.second for pair in across.pairs if pair.first == first and pair.call == "better"}
+    behind |= {pair.first for pair in across.pairs if pair.second == first and pair.call == "worse"}
+    worse = behind if across.p_friedman < ALPHA else set()
+    others = (name for name in across.variants if name not in calls)
+    return calls | {name: WORSE if name in worse else OPEN for name in others}
+
+
+def untested(across: Across) -> str:
+    """Say why no pair was tested; empty where they were."""
+    if is_tested(across):
+        return ""
+    pairs = len(across.variants) * (len(across.variants) - 1) // 2
+    needed = least_pairs(ALPHA, pairs)
+    if len(across.groups) < needed:
+        return f"not tested: fewer than {needed} groups for {plural(pairs, 'pair')}"
+    return "not tested: no scores"
+
+
+def pairs_table(across: Across) -> Table:
+    """Return a row a pair of variants; of many pairs, those with the best by mean rank."""
+    pairs, which = list(across.pairs), "every pair"
+    if len(pairs) > MOST_PAIRS:
+        pairs = [pair for pair in pairs if across.variants[0] in (pair.first, pair.second)]
+        which = "pairs with the best by mean rank"
+    return Table(
+        kind="pairs",
+        texts=(across.measure, across.setting),
+        title=f"{across.setting}: pairwise comparisons by {MEASURES[across.measure]}, {which}, over "
+        f"{plural(len(across.groups), 'group')} of tasks",
+        columns=(
+            *(Column("first", "l"), Column("second", "l"), Column("better"), Column("tied"), Column("worse")),
+            *(Column("p"), Column("p, Nemenyi"), Column("probability of improvement [95%]")),
+        ),
+        rows=tuple(
+            row(
+                (
+                    *(pair.first, pair.second, str(pair.wins), str(pair.ties), str(pair.losses)),
+                    *(p_value(pair.p), p_value(pair.p_nemenyi), interval(pair.improvement, 2)),
+                )
+            )
+            for pair in pairs
+        ),
+        notes=(
+            "In how many groups the first is better, tied and worse; p: Wilcoxon's signed-rank test with "
+            "Holm's correction over all pairs, and Nemenyi's test; how probable it is that a study of the "
+            "first is better than one of the second on the same task.",
+            *([f"{untested(across).capitalize()}."] if untested(across) else []),
+        ),
+    )
+
+
+def heatmap_table(heatmap: Heatmap) -> Table:
+    """Return normalised regret, a row a number of brackets and a column a reduction factor."""
+    there = [value for line in heatmap.values for value in line if not math.isnan(value)]
+    digits, least = _digits(there), min(there, default=math.nan)
+    return Table(
+        kind="heatmap",
+        texts=(heatmap.title, heatmap.setting),
+        title=f"{heatmap.title}, {heatmap.setting}: mean normalised regret over the number of brackets and "
+        "the reduction factor η",
+        columns=(Column("brackets"), *(Column(f"η = {eta:g}") for eta in heatmap.etas)),
+        rows=tuple(
+            row(
+                (f"{brackets:g}", *(number(value, digits) for value in values)),
+                strong=[place for place, value in enumerate(values, start=1) if value == least],
+            )
+            for brackets, values in zip(heatmap.brackets, heatmap.values, strict=True)
+        ),
+        notes=("The best is bold.",),
+    )
+
+
+def _digits(values: Iterable[float]) -> int:
+    return decimals(Interval(value, math.nan, math.nan) for value in values)
+
+
+# Diagnosis
+
+
+def diagnosis_tables(report: Report) -> list[Table]:
+    """Return up to three tables a view: regret and decisions, rungs, workers' time."""
+    made = []
+    for view in views(report):
+        if view.regrets or view.rungs:
+            made.append(_decisions(view))
+        if 0 < len(view.rungs) <= MOST_RUNGS:
+            made.append(_rungs(view))
+        if view.shares and not is_all_training(view):
+            made.append(_shares(view))
+    return made
+
+
+def is_all_training(view: View) -> bool:
+    """Return whether workers did nothing but train, for the first time: there is nothing to show of that."""
+    return all(one.training >= ALL_THE_TIME for one in view.shares)
+
+
+def all_training(report: Report) -> list[str]:
+    """Say of what there is no table of the workers' time; nothing where there are all of them."""
+    found = [view.title for view in views(report) if view.shares and is_all_training(view)]
+    said = "all workers trained all the time, nothing was trained again"
+    return [f"{'; '.join(found)}: {said}"] if found else []
+
+
+def _decisions(view: View) -> Table:
+    parts = {one.variant: _parts(one) for one in view.regrets}
+    digits = _digits(math.fsum(values) for values in parts.values())
+    sums = {name: math.fsum(values) for name, values in parts.items()}
+    names = view.order([*parts, *(one.variant for one in view.rungs)])
+    names.sort(key=lambda name: math.inf if math.isnan(sums.get(name, math.nan)) else sums[name])
+    lines = []
+    for name in names:
+        values = parts.get(name, [math.nan] * len(REGRETS))
+        shown = [number(value, digits) for value in (*values, math.fsum(values))]
+        lines.append(row((name, *shown, *_counts([one for one in view.rungs if one.variant == name]))))
+    return Table(
+        kind="decisions",
+        texts=view.texts,
+        title=f"{view.title}: the parts of the final normalised regret, and early decisions at all rungs",
+        columns=(
+            Column("variant", "l"),
+            *(Column(head) for head in (*REGRETS, "sum", "stopped", "better", "false promotions")),
+        ),
+        rows=tuple(lines),
+        notes=(
+            "Trials that were stopped, those of them that would have ended better than the best that went "
+            "on, and those that went on without being among the rung's best at R, of all that went on.",
+        ),
+    )
+
+
+def _parts(one: Regrets) -> list[float]:
+    return [float(getattr(one, part)) for part in REGRETS]
+
+
+def _counts(rungs: Sequence[RungRow]) -> list[str]:
+    if not rungs:
+        return [NONE, NONE, NONE]
+    stopped = sum(one.stopped for one in rungs)
+    went_on = sum(one.recorded for one in rungs) - stopped
+    better, false = sum(one.better for one in rungs), sum(one.false_promotions for one in rungs)
+    return [
+        f"{stopped:,}",
+        f"{better:,} ({percent(better / stopped)})" if stopped else f"{better:,}",
+        f"{false:,} ({percent(false / went_on)})" if went_on > 0 else f"{false:,}",
+    ]
+
+
+def _rungs(view: View) -> Table:
+    digits = _digits(one.loss for one in view.rungs)
+    heads = ("bracket", "level", "recorded", "stopped", "better", "false promotions", "loss")
+    return Table(
+        kind="rungs",
+        texts=view.texts,
+        title=f"{view.title}: early decisions at each rung",
+        columns=(Column("variant", "l"), *map(Column, heads)),
+        rows=tuple(
+            row(
+                (
+                    *(
+                        one.variant,
+                        str(one.bracket),
+                        f"{one.level:g}",
+                        f"{one.recorded:,}",
+                        f"{one.stopped:,}",
+                    ),
+                    *(f"{one.better:,}", f"{one.false_promotions:,}", number(one.loss, digits)),
+                )
+            )
+            for name in view.order(one.variant for one in view.rungs)
+            for one in view.rungs
+            if one.variant == name
+        ),
+        notes=("Loss: the normalised regret that a rung's decisions cost, mean over seeds.",),
+    )
+
+
+def _shares(view: View) -> Table:
+    found = {one.variant: one for one in view.shares}
+    return Table(
+        kind="time",
+        texts=view.texts,
+        title=f"{view.title}: what workers did, shares of their time",
+        columns=(Column("variant", "l"), *map(Column, SHARES)),
+        rows=tuple(
+            row((name, *(percent(float(getattr(found[name], share))) for share in SHARES)))
+            for name in view.order(found)
+        ),
+        notes=("Saved: what resuming from checkpoints saved, of all that was trained.",),
+    )
+
+
+def missing_table(report: Report) -> list[Table]:
+    """Return why studies have no result; none where all have."""
     if not report.missing:
         return []
-    rows = [row(one.reason, f"{one.cells:,}", one.example) for one in report.missing]
-    heads = "reason", "studies", "one of them"
-    return [Grid("missing", (), "Studies that have no result.", heads, "lrl", tuple(rows))]
-
-
-def _notes(report: Report) -> list[str]:
-    said = [*report.notes, *task_notes(report), *all_training(report)]
-    return ["## Notes", "", *tables_markdown.bullets(said)] if said else []
+    rows = tuple(row((one.reason, f"{one.cells:,}", one.example)) for one in report.missing)
+    columns = Column("reason", "l"), Column("studies"), Column("one of them", "l")
+    return [Table("missing", (), "Studies that have no result", columns, rows)]

@@ -1,36 +1,50 @@
-"""What came out, in plain sentences, and what to keep in mind."""
+"""What came out, in plain sentences that say no more than the conclusions."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from hbsim.bench.report.build_notes import ABSENT
-from hbsim.bench.report.model import Across, Report, Task, TaskRow
-from hbsim.bench.report.words_lists import are, listed, many, quoted, share_text
-from hbsim.bench.report.words_over import by_setting, over_tasks, overall_of
-from hbsim.bench.statistics import ALPHA, least_pairs
+from hbsim.bench.conclusions import ALPHA
+from hbsim.bench.over_tasks import least_pairs
+from hbsim.bench.report.diagnosed import mean_over_groups
+from hbsim.bench.report.model import ALL, BEST, NO_SCORE, OPEN, WORSE, Across, Report, Standing, Task, TaskRow
+from hbsim.bench.report.text import count, duration, listed, number, p_value, percent, plural, quoted
 
-__all__ = ["notes", "summary"]
+__all__ = ["answer", "overall_of", "stands_text", "summary", "where_of"]
 
 TASKS: Final = 3  # that are told one by one
+EARLY: Final = 0.25  # of the budget, until which it is not said who leads
+
+
+def answer(report: Report) -> str:
+    """Return what came out in one sentence."""
+    if not report.tasks:
+        return f"None of the {report.cells:,} cells has a result yet."
+    if len(report.tasks) == 1:
+        said = task_answer(report.tasks[0])
+        return f"{said} {confirmed}" if (confirmed := _confirmed(report)) else said
+    overall = overall_of(report)
+    if overall is not None:
+        return _over_tasks(overall)
+    counts = _leading(report)
+    if not counts:
+        return "No task has scores of several variants."
+    names = [name for name, times in counts.items() if times == max(counts.values())]
+    of = f"{max(counts.values())} of {plural(len(report.tasks), 'task')}"
+    return f"{_capital(listed(names))} {_are(names)} best, or not told apart from the best, on {of}."
 
 
 def summary(report: Report) -> list[str]:
-    """Return a few sentences: how much there is, what is told apart over tasks, and what task by task."""
+    """Return what else came out: how much there is, what holds over tasks, over time, and task by task."""
     if not report.tasks:
-        return [f"None of the {report.cells:,} cells has a result yet."]
-    overall = overall_of(report)
+        return []
     said = [*_missing(report), _size(report)]
-    if overall is not None:
-        said += over_tasks(overall)
-        said += by_setting(report)
-    elif len({task.group for task in report.tasks}) > 1:
-        said.append("Nothing is tested over tasks: of too few groups there are results of all variants.")
-    elif len(report.tasks) > 1:
-        said.append("The tasks are of one group, so nothing is tested over tasks: each speaks for itself.")
-    said += _task(report.tasks[0]) if len(report.tasks) == 1 else _tasks(report, overall)
+    if len(report.tasks) == 1:
+        said += _task_summary(report.tasks[0])
+    else:
+        said += [*_over_tasks_summary(report), *_tasks(report)]
     return [*said, *_losses(report)]
 
 
@@ -44,81 +58,278 @@ def _missing(report: Report) -> list[str]:
 
 def _size(report: Report) -> str:
     seeds = sorted({task.seeds for task in report.tasks})
-    each = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-    variants, tasks = len(report.variants), len(report.tasks)
-    text = f"{report.finished:,} studies: {many(variants, 'variant')} on {many(tasks, 'task')}, "
-    return text + f"{each} paired seeds each."
+    each = f"{seeds[0]:,}" if len(seeds) == 1 else f"{seeds[0]:,} to {seeds[-1]:,}"
+    size = f"{plural(len(report.variants), 'variant')} on {plural(len(report.tasks), 'task')}"
+    return f"{plural(report.finished, 'study')}: {size}, {each} paired seeds each."
 
 
-def _tasks(report: Report, overall: Across | None) -> list[str]:
-    """Say how many tasks tell variants apart, seed by seed, and where the leader over tasks is behind."""
-    told = [task for task in report.tasks if any(row.call == "worse" for row in task.rows)]
+# One task
+
+
+def where_of(task: Task) -> str:
+    """Return for what the ranks of a task hold."""
+    return "on another draw of configurations" if task.has_draws else "on these curves"
+
+
+def task_answer(task: Task) -> str:
+    """Return who is best on a task, who is not told apart from it, and who is worse, in one sentence."""
+    best = next((row for row in task.rows if row.call == BEST), None)
+    if best is None:
+        return f"On {quoted(task.surrogate)}, {task.setting}, no variant has a score."
+    regret = f"{_significant(best.score.mean)} of the median configuration's"
+    said = f"{quoted(best.variant)} has the least regret after {duration(task.budget)}, {regret}"
+    others = stands_text([row for row in task.rows if row is not best])
+    return f"{said}; {where_of(task)} {others}." if others else f"{said}."
+
+
+def stands_text(others: Sequence[TaskRow]) -> str:
+    """Say which of the others are not told apart from the best, worse, or without a score."""
+    names = {call: [row.variant for row in others if row.call == call] for call in (OPEN, WORSE, NO_SCORE)}
+    parts = []
+    if names[OPEN]:
+        if len(names[OPEN]) == len(others) > 1:
+            parts.append(f"none of the {len(others)} others is told apart from it")
+        else:
+            parts.append(f"{listed(names[OPEN])} {_are(names[OPEN])} not told apart from it")
+    if names[WORSE]:
+        all_others = len(names[WORSE]) == len(others) > 1
+        which = f"all {len(others)} others" if all_others else listed(names[WORSE])
+        parts.append(f"{which} {_are(names[WORSE])} worse")
+    if names[NO_SCORE]:
+        parts.append(f"{listed(names[NO_SCORE])} {'has' if len(names[NO_SCORE]) == 1 else 'have'} no score")
+    return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1] if parts else ""
+
+
+def _task_summary(task: Task) -> list[str]:
+    return [*_turns(task), *_needed(task), *_over_time(task), *_other_measures(task)]
+
+
+def _confirmed(report: Report) -> str:
+    """Say what fresh seeds say of the variants that led; empty where there are none."""
+    return " ".join(
+        f"On {plural(task.seeds, 'fresh seed')} alone: {task_answer(task)}" for task in report.confirmed
+    )
+
+
+def _turns(task: Task) -> list[str]:
+    """Say what holds on these curves, and may turn on another draw."""
+    turned = [row for row in task.rows if row.draw is not None and row.draw.call == OPEN != row.curves.call]
+    worse = [row for row in turned if row.curves.call == WORSE]
+    if not worse:
+        return []
+    these = "these" if task.configurations is None else f"these {task.configurations:,}"
+    return [
+        f"Worse on {these} configurations; another draw may turn it: {listed([r.variant for r in worse])}."
+        f"{_rows_text(task, worse)}"
+    ]
+
+
+def _rows_text(task: Task, rows: Sequence[TaskRow]) -> str:
+    """Say how many rows of a table would decide the easiest of `rows`; empty where that is not known."""
+    factors = {row.variant: row.draw.rows_factor for row in rows if row.draw is not None}
+    factors = {name: factor for name, factor in factors.items() if math.isfinite(factor) and factor > 1}
+    if not factors:
+        return ""
+    name = min(factors, key=lambda one: factors[one])
+    of = f"{_round(factors[name]):,} times as many rows"
+    if task.configurations is not None:
+        of = f"{_round(factors[name] * task.configurations):,} rows"
+    return f" About {of} would decide{_easiest(name, len(rows))}, if the difference is as large as it seems."
+
+
+def _needed(task: Task) -> list[str]:
+    """Say what would tell apart what is not told apart on these curves either."""
+    open_ = [row for row in task.rows if row.call == OPEN and row.curves.call != WORSE]
+    if not open_:
+        return []
+    needed = {
+        row.variant: row.standing.seeds_needed for row in open_ if row.standing.seeds_needed is not None
+    }
+    if needed:
+        name = min(needed, key=lambda one: needed[one])
+        return [
+            f"About {_round(needed[name]):,} seeds would tell {quoted(name)} from the best"
+            f"{', the easiest of them' if len(open_) > 1 else ''}, if the difference is as large as it seems."
+        ]
+    rows = _rows_text(task, open_) if task.has_draws else ""
+    return [f"More seeds do not help.{rows}"] if rows else []
+
+
+def _easiest(name: str, of: int) -> str:
+    return "" if of == 1 else f" {quoted(name)}, the easiest of them"
+
+
+def _over_time(task: Task) -> list[str]:
+    """Say when the leader changes, and whether the one before is worse in the end; and who leads beyond."""
+    if len(task.chances) < 2 or not task.chances[0].x:
+        return []
+    names = [line.variant for line in task.chances]
+    late = [at for at, time in enumerate(task.chances[0].x) if time >= EARLY * task.budget]
+    if not late:
+        return []
+    leaders = [names[max(range(len(names)), key=lambda v: task.chances[v].mean[at])] for at in late]
+    changes = [place for place in range(1, len(late)) if leaders[place] != leaders[place - 1]]
+    said = [f"{quoted(leaders[0])} leads from a quarter of the budget on."]
+    if changes:
+        before, after = leaders[changes[-1] - 1], leaders[changes[-1]]
+        often = (
+            "" if len(changes) == 1 else f" {len(changes)} times after a quarter of the budget, the last time"
+        )
+        said = [
+            f"The leader changes{often} at about {duration(task.chances[0].x[late[changes[-1]]])}, from "
+            f"{quoted(before)} to {quoted(after)}{_told(task, before)}."
+        ]
+    beyond = [lead for lead in task.leads if lead.share > 1.0]
+    best = next((row.variant for row in task.rows if row.call == BEST), "")
+    for lead in beyond:
+        if lead.best and lead.best != best:
+            told = "is worse then" if best in lead.worse else "is not told apart from it then"
+            said.append(
+                f"After {duration(lead.time)}, when {percent(lead.running)} of the studies still ran, "
+                f"{quoted(lead.best)} leads; {quoted(best)} {told}."
+            )
+    return said
+
+
+def _told(task: Task, before: str) -> str:
+    call = next((row.call for row in task.rows if row.variant == before), "")
+    return {WORSE: ", and the first is worse in the end", OPEN: "; in the end they are not told apart"}.get(
+        call, ""
+    )
+
+
+def _other_measures(task: Task) -> list[str]:
+    """Say who is best by the held-out metric and at equal resource, where that is another one."""
+    best = next((row for row in task.rows if row.call == BEST), None)
+    if best is None:
+        return []
+    said = []
+    by: dict[str, dict[str, Standing | None]] = {
+        "By the held-out metric": {row.variant: row.test_standing for row in task.rows},
+        f"At equal resource, {count(task.resource)} units,": {
+            row.variant: row.resource_standing for row in task.rows
+        },
+    }
+    for what, standings in by.items():
+        other = next((name for name, one in standings.items() if one is not None and one.call == BEST), "")
+        mine = standings[best.variant]
+        if other and other != best.variant and mine is not None:
+            told = (
+                "is not told apart from it"
+                if mine.call == OPEN
+                else f"{'has' if mine.call == NO_SCORE else 'is'} {mine.call}"
+            )
+            said.append(f"{what} {quoted(other)} is best, and {quoted(best.variant)} {told}.")
+    return said
+
+
+# Over tasks
+
+
+def overall_of(report: Report) -> Across | None:
+    """Return the comparison over all settings, or the only one; None where tasks are all of one group."""
+    scores = [across for across in report.across if across.measure == "score"]
+    whole = [across for across in scores if across.setting == ALL] or scores[:1]
+    return whole[0] if whole else None
+
+
+def _leading(report: Report) -> dict[str, int]:
+    """Return on how many tasks each variant is best or not told apart from the best."""
+    counts: dict[str, int] = {}
+    for task in report.tasks:
+        if len(task.rows) > 1:
+            for row in task.rows:
+                counts[row.variant] = counts.get(row.variant, 0) + (row.call in (BEST, OPEN))
+    return {name: counts[name] for name in counts if any(counts.values())}
+
+
+def _over_tasks(across: Across) -> str:
+    """Say what holds over tasks, and only what a test says."""
+    groups = len(across.groups)
+    over = f"Over {groups} groups of tasks" + (", all settings averaged," if across.setting == ALL else "")
+    if groups < least_pairs(ALPHA):
+        return (
+            f"{over} nothing can be told apart: a test needs {least_pairs(ALPHA)}; which variant is better "
+            "on other tasks is open."
+        )
+    if not across.p_friedman < ALPHA:
+        return (
+            f"{over} the variants' ranks differ no more than chance would have them (Friedman's test, p "
+            f"{p_value(across.p_friedman, sign=True)}): none is told apart from the others."
+        )
+    first = [v for v, rank in zip(across.variants, across.ranks, strict=True) if rank == across.ranks[0]]
+    verb = "has" if len(first) == 1 else "share"
+    said = (
+        f"{over} {listed(first)} {verb} the best mean rank, {across.ranks[0]:.2f} of {len(across.variants)}"
+    )
+    pairs = [pair for pair in across.pairs if {pair.first, pair.second} & set(first)]
+    if all(math.isnan(pair.p) for pair in pairs):
+        least = least_pairs(ALPHA, len(across.variants) * (len(across.variants) - 1) // 2)
+        return f"{said}; variants differ, but which ones takes at least {least} groups with so many variants."
+    worse = [v for v in across.variants if v not in first and all(_is_behind(v, f, across) for f in first)]
+    open_ = [v for v in across.variants if v not in first and v not in worse]
+    parts = [f"{listed(worse)} {_are(worse)} worse"] if worse else []
+    if open_ and not worse:
+        parts.append("pair by pair none of the others is told apart from it")
+    elif open_:
+        parts.append(f"{listed(open_)} {_are(open_)} not told apart from it")
+    return f"{said}; {' and '.join(parts)} (Wilcoxon over groups, Holm-corrected)." if parts else f"{said}."
+
+
+def _is_behind(variant: str, leader: str, across: Across) -> bool:
+    """Return whether a test says that a variant is worse than a leader."""
+    calls = {(pair.first, pair.second): pair.call for pair in across.pairs}
+    return calls.get((variant, leader)) == "worse" or calls.get((leader, variant)) == "better"
+
+
+def _over_tasks_summary(report: Report) -> list[str]:
+    """Say why nothing is tested over tasks; and in which settings variants are told apart, and who leads."""
+    if overall_of(report) is None:
+        if len({task.group for task in report.tasks}) > 1:
+            return ["Nothing is tested over tasks: of too few groups there are results of all variants."]
+        return ["The tasks are of one group, so nothing is tested over tasks: each speaks for itself."]
+    settings = [a for a in report.across if a.measure == "score" and a.setting != ALL]
+    if len(settings) < 2 or all(len(a.groups) < least_pairs(ALPHA) for a in settings):
+        return []
+    leaders: dict[str, list[str]] = {}
+    for across in settings:
+        if across.p_friedman < ALPHA:
+            leaders.setdefault(across.variants[0], []).append(across.setting)
+    open_ = [across.setting for across in settings if not across.p_friedman < ALPHA]
+    parts = [f"{quoted(name)} with {listed(where, quote=False)}" for name, where in leaders.items()]
+    said = [f"Setting by setting, the best mean rank is that of {'; '.join(parts)}."] if parts else []
+    return [*said, *([f"Not told apart at all: {listed(open_, quote=False)}."] if open_ else [])]
+
+
+def _tasks(report: Report) -> list[str]:
+    """Say how many tasks tell variants apart, and where the leader over tasks is worse than the best."""
     ranked = [task for task in report.tasks if len(task.rows) > 1]
+    told = [task for task in ranked if any(row.call == WORSE for row in task.rows)]
     if not ranked:
         return []
-    able = [task for task in ranked if task.seeds >= _least_seeds(task)]
-    if not able:
-        task = min(ranked, key=_least_seeds)
-        return [
-            f"Seed by seed nothing can be told: {many(len(task.rows), 'variant')} take at least "
-            f"{_least_seeds(task)} seeds, whatever comes out."
-        ]
     if not told:
-        return [f"Seed by seed, none of {many(len(ranked), 'task')} tells any variant from its best one."]
+        return [f"Task by task, none of {plural(len(ranked), 'task')} tells any variant from its best one."]
     said = [
-        f"Seed by seed, {len(told)} of {many(len(ranked), 'task')} tell some variant from their best one."
+        f"Task by task, {len(told)} of {plural(len(ranked), 'task')} tell some variant from their best one."
     ]
-    shown = told[:TASKS]
-    for task in shown:
-        worse = [row.variant for row in task.rows if row.call == "worse"]
-        first = [row.variant for row in task.rows if row.rank == 1]
-        said.append(f"On {task.name}: {listed(first)} {are(first)} ahead of {listed(worse)}.")
-    if overall is not None:
-        behind = [
-            t.name
-            for t in told
-            if any(r.variant == overall.variants[0] and r.call == "worse" for r in t.rows)
-        ]
-        if behind:
-            best = quoted(overall.variants[0])
-            said.append(f"{best}, first by mean rank, is behind the best on {listed(behind, quote=False)}.")
-    return said
-
-
-def _least_seeds(task: Task) -> int:
-    """Return how many seeds it takes to tell any of so many variants apart."""
-    return least_pairs(ALPHA, max(1, len(task.rows) * (len(task.rows) - 1) // 2))
-
-
-def _task(task: Task) -> list[str]:
-    rows = task.rows
-    if len(rows) < 2 or not math.isfinite(rows[0].score.mean):
-        return []
-    best = rows[0]
-    first = [row.variant for row in rows if row.rank == 1]
-    worse = [row.variant for row in rows if row.call == "worse"]
-    close = [row for row in rows if row.call == "too close to call"]
-    said = [
-        f"On {quoted(task.surrogate)}, {task.setting}, {listed(first)} "
-        f"{'has' if len(first) == 1 else 'share'} the least regret "
-        f"after {task.budget:.4g} simulated seconds: {best.score.mean:.2g} of a guess's."
+    for task in told[:TASKS]:
+        best = next(row for row in task.rows if row.call == BEST)
+        others = [row for row in task.rows if row.call == WORSE]
+        said.append(f"On {task.name} {stands_text(others)} than {quoted(best.variant)}.")
+    overall = overall_of(report)
+    first = "" if overall is None else overall.variants[0]
+    behind = [t.name for t in told if any(r.variant == first and r.call == WORSE for r in t.rows)]
+    if behind:
+        said.append(f"{quoted(first)}, first by mean rank, is worse on {listed(behind, quote=False)}.")
+    changes = [
+        task.name for task in ranked if len({lead.best for lead in task.leads if lead.share <= 1.0}) > 1
     ]
-    if worse:
+    if changes:
         said.append(
-            f"{listed(first)} {are(first)} ahead of {listed(worse)}, seed by seed (Wilcoxon, Holm-corrected)."
+            f"On {len(changes)} of {plural(len(ranked), 'task')} the leader is another one at a quarter, "
+            "half or three quarters of the budget."
         )
-    if close:
-        said.append(f"Too close to call: {listed([r.variant for r in close])}.{_settle(close)}")
     return said
-
-
-def _settle(close: Sequence[TaskRow]) -> str:
-    needed = [(row.seeds_needed, row.variant) for row in close if row.seeds_needed is not None]
-    if not needed:
-        return ""
-    count, variant = min(needed)
-    which = quoted(variant) if len(needed) == 1 else f"the easiest, {quoted(variant)}"
-    return f" With about {count:,} new seeds such a difference from {which} would show in four of five cases."
 
 
 def _losses(report: Report) -> list[str]:
@@ -126,49 +337,39 @@ def _losses(report: Report) -> list[str]:
     complete = [task for task in report.tasks if task.regrets]
     means: dict[str, float] = {}
     for variant in report.variants:
-        groups: dict[str, list[float]] = {}
-        for task in complete:
-            for part in task.regrets:
-                if part.variant == variant.name and math.isfinite(part.decisions):
-                    groups.setdefault(task.group, []).append(part.decisions)
-        of_groups = [math.fsum(parts) / len(parts) for parts in groups.values()]
-        if variant.type != "fifo" and groups.keys() == {task.group for task in complete}:
-            means[variant.name] = math.fsum(of_groups) / len(of_groups)
-    if not means:
+        parts = [
+            (task.group, part.decisions)
+            for task in complete
+            for part in task.regrets
+            if part.variant == variant.name and math.isfinite(part.decisions)
+        ]
+        if variant.type != "fifo" and {group for group, _ in parts} == {task.group for task in complete}:
+            means[variant.name] = mean_over_groups(parts)
+    if not complete or not means:
         return []
     most, least = max(means.values()), min(means.values())
     if most == 0.0:
         return ["Early decisions cost nothing: no trial was stopped that would have ended best."]
-    ends = list(dict.fromkeys((share_text(least), share_text(most))))
+    ends = list(dict.fromkeys((percent(least), percent(most))))
     amount = ends[0] if len(ends) == 1 else f"{ends[0]} to {ends[1]}, by variant,"
     return [
-        f"Early decisions cost {amount} of a guess's regret by the end of a study; what they gain is time."
+        f"Early decisions cost {amount} of the median configuration's regret by the end of a study; what "
+        "they gain is time."
     ]
 
 
-def notes(report: Report, warnings: Iterable[str]) -> list[str]:
-    """Return what a reader should keep in mind."""
-    said = [f"Warned when the sweep began: {text}" for text in warnings]
-    if report.tasks:
-        said.append(
-            "Scores are normalised regrets: 0 is the best there is at R, 1 no better than a configuration "
-            "drawn at random."
-        )
-        said.append(
-            "Seeds of a task say how sure its own result is, not what other tasks would show; tests over "
-            "tasks count each group of tasks once."
-        )
-    left_out = [task.name for task in report.tasks if not task.seeds]
-    if left_out:
-        said.append(f"{listed(left_out, quote=False)}: no seed is finished for all variants there.")
-    nowhere = [v.name for v in report.variants if not any(v.name in _names(task) for task in report.tasks)]
-    if nowhere:
-        said.append(f"{listed(nowhere)}: not compared, since too few studies of it are finished.")
-    aside = [task.name for task in report.tasks if any(ABSENT in note for note in task.notes)]
-    if aside:
-        said.append(f"{listed(aside, quote=False)}: not complete, so left out where tasks are counted.")
-    return said
+def _are(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
-def _names(task: Task) -> set[str]:
-    return {row.variant for row in task.rows}
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _round(amount: float) -> int:
+    """Return an amount with two digits: it is rough."""
+    return int(float(f"{math.ceil(amount):.2g}"))
+
+
+def _significant(value: float) -> str:
+    return number(value, max(0, 1 - math.floor(math.log10(value)))) if value > 0 else "0"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import dataclasses
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias
 
-from hbsim.bench.located import located
-from hbsim.bench.sweep.schema import OPTIONS, STUDY
-from hbsim.bench.sweep.source import Source
-from hbsim.bench.sweep.words import meant_option
-from hbsim.bench.variants import Value
+from hbsim.bench.searching import SEARCHER
+from hbsim.bench.sweep.curves import located, whole_path
+from hbsim.bench.sweep.schema import LOADED, OPTIONS, STUDY, ClusterTable, SurrogateTable, VariantTable
+from hbsim.bench.sweep.source import Source, meant_option
+from hbsim.bench.variants import Value, label
+from hbsim.core.options import TYPES, meant
+from hbsim.errors import ParameterError, SurrogateError
 from hbsim.simulation import Cluster
 from hbsim.simulation.cluster_schema import Place
 
@@ -19,22 +24,36 @@ __all__ = [
     "Settings",
     "SurrogateAxis",
     "VariantAxis",
-    "check_names",
-    "placed",
+    "clusters",
     "seeds",
     "settings",
-    "some",
+    "surrogates",
+    "variants",
 ]
 
 MOST: Final = 2**63 - 1  # of a seed, for the tables
 MANY: Final = 1_000_000  # seeds
+PLAIN: Final = "plain"  # the cluster of a specification that names none
+ABOUT: Final = ("name", "cluster", "workers", "about")  # fields of a cluster's table that `Cluster` has not
+SCENARIO, EVERY = "yahpo:", "/*"  # all instances of a scenario
+# What is no variant's own, and where it is said.
+ELSEWHERE: Final = {
+    "mode": "is the surrogate's: set it in [[surrogates]]",
+    "seed": "is the study's: seeds = ... at the top of the file",
+    **dict.fromkeys(
+        ("num_trials", *(name for name in STUDY if name not in (SEARCHER, "search_options"))),
+        "is the same for all variants of a task: set it in [defaults], [[surrogates]] or [[override]]",
+    ),
+}
 Settings: TypeAlias = Mapping[str, Any]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class VariantAxis:
-    """A scheduler and a searcher: its name, type and own options of both, and where the file has them."""
+    """A scheduler and a searcher: its name, type and own options of both, and where the file has them.
+
+    `names` has more than one where variants under several names turned out to be the same.
+    """
 
     name: str
     type: str
@@ -42,6 +61,7 @@ class VariantAxis:
     searcher: str | None
     search_options: Mapping[str, Any]
     place: Place
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +87,24 @@ class ClusterAxis:
     place: Place
 
 
+def seeds(source: Source) -> tuple[int, ...]:
+    """Return the seeds: a number of them from 0 on, a list, or ``{first, count}``."""
+    found, place = source.table.seeds, ("seeds",)
+    if isinstance(found, list):
+        listed: tuple[int, ...] | range = tuple(found)
+    elif isinstance(found, int):
+        listed = range(found)
+    else:
+        listed = range(found.first, found.first + found.count)
+        place = (*place, "first" if found.count > 0 else "count")  # type: ignore[assignment]
+    if not 0 < len(listed) <= MANY or min(listed) < 0 or max(listed) > MOST:
+        rule = f"must be 1 to {MANY:,} seeds, each a whole number of at least 0 and below 2^63"
+        raise source.broken(place, rule)
+    if len(set(listed)) < len(listed):
+        raise source.broken(("seeds",), "must name each seed once")
+    return tuple(listed)
+
+
 def settings(source: Source, place: Place, found: Any) -> dict[str, Any]:
     """Return the settings that a table has, those of `STUDY` and options of schedulers.
 
@@ -85,11 +123,11 @@ def settings(source: Source, place: Place, found: Any) -> dict[str, Any]:
         rule = "must not stand beside max_time: give one of the two budgets of time"
         raise source.broken((*place, "max_full_runs"), rule)
     if "search_options" in given:
-        given["search_options"] = placed(given["search_options"], source)
+        given["search_options"] = _placed(given["search_options"], source)
     return {**given, **extra}
 
 
-def placed(search_options: Mapping[str, Any], source: Source) -> dict[str, Any]:
+def _placed(search_options: Mapping[str, Any], source: Source) -> dict[str, Any]:
     """Return the options of a searcher, with the whole path of a constraint's file."""
     constraint = search_options.get("constraints")
     if not isinstance(constraint, str):
@@ -97,31 +135,7 @@ def placed(search_options: Mapping[str, Any], source: Source) -> dict[str, Any]:
     return {**search_options, "constraints": located(constraint, source.data)}
 
 
-def seeds(source: Source) -> tuple[int, ...]:
-    """Return the seeds: a number of them from 0 on, a list, or ``{first, count}``."""
-    found = source.table.seeds
-    if isinstance(found, list):
-        listed: tuple[int, ...] | range = tuple(found)
-    elif isinstance(found, int):
-        listed = range(found)
-    else:
-        listed = range(found.first, found.first + found.count)
-    if not 0 < len(listed) <= MANY or min(listed) < 0 or max(listed) > MOST:
-        rule = f"must be 1 to {MANY:,} seeds, each a whole number of at least 0 and below 2^63"
-        raise source.broken(("seeds",), rule)
-    if len(set(listed)) < len(listed):
-        raise source.broken(("seeds",), "must name each seed once")
-    return tuple(listed)
-
-
-def some(source: Source, name: str, found: list[T]) -> list[T]:
-    """Return what was found, which is at least one."""
-    if not found:
-        raise source.broken((name,), "must be at least one", [])
-    return found
-
-
-def check_names(source: Source, axis: Iterable[VariantAxis | SurrogateAxis | ClusterAxis]) -> None:
+def _check_names(source: Source, axis: Iterable[VariantAxis | SurrogateAxis | ClusterAxis]) -> None:
     """Check that each name is there once, and is one."""
     seen: dict[str, Place] = {}
     for one in axis:
@@ -132,3 +146,184 @@ def check_names(source: Source, axis: Iterable[VariantAxis | SurrogateAxis | Clu
             rule = f"is the name of {'.'.join(map(str, seen[one.name]))} too; give each another one"
             raise source.broken(place, rule, one.name)
         seen[one.name] = one.place
+
+
+# Variants
+
+
+def variants(source: Source) -> list[VariantAxis]:
+    """Return the variants, those of ``vary`` one by one.
+
+    Raises
+    ------
+    ParameterError
+        There is none; a type or an option is unknown; or names come twice.
+    """
+    found: list[VariantAxis] = []
+    for number, table in enumerate(source.table.variants):
+        found += _of_variant(source, ("variants", number), table)
+    _check_names(source, found)
+    if not found:
+        raise source.broken(("variants",), "must be at least one", [])
+    return found
+
+
+def _of_variant(source: Source, place: Place, table: VariantTable) -> Iterator[VariantAxis]:
+    if table.type not in TYPES:
+        rule = f"must be one of {', '.join(TYPES)}.{meant(table.type)}"
+        raise source.broken((*place, "type"), rule)
+    own: dict[str, Value] = dict(table.model_extra or {})
+    for name in own:
+        _check_option(source, (*place, name), table.type)
+    for name, values in table.vary.items():
+        _check_varied(source, (*place, "vary", name), table, values)
+    for picked in itertools.product(*table.vary.values()):
+        varied = dict(zip(table.vary, picked, strict=True))
+        name = label(table.type, {**own, **varied}) if table.name is None else label(table.name, varied)
+        searcher = varied.pop(SEARCHER, table.searcher)
+        named = None if searcher is None else str(searcher)
+        options = _placed(table.search_options, source)
+        yield VariantAxis(name, table.type, {**own, **varied}, named, options, place, (name,))
+
+
+def _check_option(source: Source, place: Place, type: str) -> None:
+    name = str(place[-1])
+    if name in OPTIONS and name in TYPES[type]:
+        return
+    takes = [option for option in OPTIONS if option in TYPES[type]]
+    fields = (*VariantTable.model_fields, *takes)
+    takers = [repr(other) for other, names in TYPES.items() if name in names and name in OPTIONS]
+    rule = f"is no option of type {type!r}.{meant_option(name, fields)}"
+    if takers:
+        rule = f"is no option of type {type!r}, but of {', '.join(takers)}"
+    raise source.broken(place, ELSEWHERE.get(name, rule))
+
+
+def _check_varied(source: Source, place: Place, table: VariantTable, values: list[Value]) -> None:
+    name = str(place[-1])
+    if name != SEARCHER:
+        _check_option(source, place, table.type)
+    if name in (table.model_extra or {}) or (name == SEARCHER and table.searcher is not None):
+        raise source.broken(place, f"is varied, and {name} is set for the variant as well")
+    if not values or len({(isinstance(value, bool), value) for value in values}) < len(values):
+        raise source.broken(place, "must be at least one value, each once")
+
+
+# Learning curves
+
+
+def surrogates(source: Source) -> list[SurrogateAxis]:
+    """Return the learning curves, which are not loaded yet; of ``yahpo:SCENARIO/*`` every instance.
+
+    Raises
+    ------
+    ParameterError
+        There are none, a setting is unknown, or names come twice.
+    """
+    found: list[SurrogateAxis] = []
+    for number, table in enumerate(source.table.surrogates):
+        found += _of_surrogate(source, ("surrogates", number), table)
+    _check_names(source, found)
+    if not found:
+        raise source.broken(("surrogates",), "must be at least one", [])
+    return found
+
+
+def _of_surrogate(source: Source, place: Place, table: SurrogateTable) -> Iterator[SurrogateAxis]:
+    own = settings(source, place, table)
+    load = {name: getattr(table, name) for name in LOADED if getattr(table, name) not in (None, [])}
+    if "yahpo_data" in load:
+        load["yahpo_data"] = whole_path(load["yahpo_data"], source.data)
+    for name, text in _instances(source, place, table, load):
+        called = name if table.name is None else table.name
+        if table.name is not None and text != table.surrogate:  # one of several
+            called = f"{table.name}/{text.rpartition('/')[2]}"
+        loaded = {"surrogate": located(text, source.data), **load}
+        yield SurrogateAxis(called, table.group, loaded, own, place)
+
+
+def _instances(
+    source: Source, place: Place, table: SurrogateTable, load: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """Yield name and text of the learning curves that a table means."""
+    text = table.surrogate
+    if not (text.startswith(SCENARIO) and text.endswith(EVERY)):
+        yield text, text
+        return
+    from hbsim.surrogates.yahpo import instances
+
+    scenario = text.removeprefix(SCENARIO).removesuffix(EVERY)
+    try:
+        names = instances(scenario, load.get("yahpo_data"))
+    except (ParameterError, SurrogateError) as error:
+        raise source.of(place, error) from None
+    for instance in names:
+        yield f"{scenario}/{instance}", f"{SCENARIO}{scenario}/{instance}"
+
+
+# Clusters
+
+
+def clusters(source: Source) -> list[ClusterAxis]:
+    """Return the clusters; without any in the file a plain one, where nothing costs time.
+
+    Raises
+    ------
+    ParameterError
+        A cluster cannot be made, or names come twice.
+    """
+    place: Place = ("workers",)
+    sizes = _counts(source, place, source.table.workers)
+    tables = source.table.clusters
+    if not tables:
+        return [ClusterAxis(PLAIN, _sized(source, (), Cluster(), sizes), ())]
+    found = [_cluster(source, ("clusters", number), table, sizes) for number, table in enumerate(tables)]
+    _check_names(source, found)
+    return found
+
+
+def _cluster(source: Source, place: Place, table: ClusterTable, sizes: Sequence[int]) -> ClusterAxis:
+    try:
+        made = _made(source, table)
+    except ParameterError as error:
+        raise source.of(place, error) from None
+    if table.workers is not None:
+        sizes = _counts(source, (*place, "workers"), table.workers)
+    elif made.names_workers or made.machines or made.trace or made.schedule:
+        return ClusterAxis(table.name, ((made.workers, made),), place)  # it says how many itself
+    return ClusterAxis(table.name, _sized(source, place, made, sizes), place)
+
+
+def _made(source: Source, table: ClusterTable) -> Cluster:
+    from hbsim.simulation.cluster_file import read
+    from hbsim.simulation.machines import Machines
+
+    fields: dict[str, Any] = table.model_dump(exclude_unset=True, exclude=set(ABOUT))
+    if isinstance(table.workers, int):
+        fields["workers"] = table.workers
+    elif isinstance(table.speed, list):
+        fields["workers"] = len(table.speed)
+    if "machines" in fields:
+        fields["machines"] = [Machines(**kind) for kind in fields["machines"]]
+    if "trace" in fields:
+        fields["trace"] = os.path.join(source.folder, fields["trace"])
+    if table.cluster is None:
+        return Cluster(**fields)
+    path = os.path.join(source.folder, table.cluster)
+    return read(path if os.path.isfile(path) else table.cluster).make(fields)
+
+
+def _sized(
+    source: Source, place: Place, cluster: Cluster, sizes: Sequence[int]
+) -> tuple[tuple[int, Cluster], ...]:
+    try:
+        return tuple((count, dataclasses.replace(cluster, workers=count)) for count in sizes)
+    except ParameterError as error:
+        raise source.of(place, error, {"workers": ("workers",)}) from None
+
+
+def _counts(source: Source, place: Place, found: int | list[int]) -> tuple[int, ...]:
+    counts = found if isinstance(found, list) else [found]
+    if not counts or len(set(counts)) < len(counts) or min(counts) < 1:
+        raise source.broken(place, "must be whole numbers of at least 1, each once", found)
+    return tuple(counts)

@@ -1,24 +1,58 @@
-"""Learning curves: loaded once in each process, and what a sweep has to know of them before anything runs."""
+"""Learning curves: where they are, what a sweep has to know of them, and those of one study."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
 
-from hbsim.bench.pool_there import place
+from hbsim.bench.pool_dask import place
 from hbsim.errors import SurrogateError
-from hbsim.surrogates import Surrogate, check_levels, fingerprint, load
+from hbsim.surrogates import Half, Surrogate, check_levels, fingerprint, load
+from hbsim.surrogates.checked import Checked
 from hbsim.surrogates.describe import sample
+from hbsim.surrogates.fitted import Fitted
+from hbsim.surrogates.table import Table
+from hbsim.surrogates.wrapper import Wrapper
+from hbsim.surrogates.yahpo import Yahpo
 
-__all__ = ["Known", "Levels", "at_level", "know", "load_curves"]
+__all__ = [
+    "HalfOf",
+    "Known",
+    "Levels",
+    "at_level",
+    "files_of",
+    "half_of",
+    "has_halves",
+    "know",
+    "load_curves",
+    "located",
+    "origins",
+    "remarks",
+    "whole_path",
+]
 
 SAMPLE: Final = 1000  # configurations drawn at random
 SEED: Final = 0
+SPLITS: Final = 10  # of a table's rows into halves
+FIT: Final = "fit:"
+FILES: Final = (".npz", ".csv", ".parquet")
+OWN: Final = ".py"
+EARLY: Final = {
+    "fail": "the run failed there, and its metric is NaN from then on",
+    "extrapolate": "the last value is carried on",
+    "exclude": "they are left out",
+    "final": "the run was to end there; the last value is carried on, and no more time passes",
+}
+HalfOf: TypeAlias = tuple[int, int] | None  # split and part; None: all rows
 
 
 @dataclass(frozen=True)
@@ -71,7 +105,7 @@ def know(description: Mapping[str, Any]) -> Known:
     return known
 
 
-def load_curves(description: Mapping[str, Any], content: str) -> Surrogate:
+def load_curves(description: Mapping[str, Any], content: str, half: HalfOf = None) -> Surrogate:
     """Return learning curves that were checked before, here or elsewhere; loaded once in each process.
 
     Parameters
@@ -80,6 +114,8 @@ def load_curves(description: Mapping[str, Any], content: str) -> Surrogate:
         As in `know`.
     content : str
         Their fingerprint.
+    half : (int, int), optional
+        Split and part of the rows that a study sees; by default all.
 
     Raises
     ------
@@ -92,7 +128,12 @@ def load_curves(description: Mapping[str, Any], content: str) -> Surrogate:
     if known.fingerprint != content:
         problem = "are not the curves that were checked: changed since, or others each time they are read"
         raise SurrogateError(f"{description['surrogate']}{place()}", problem)
-    return known.surrogate
+    return known.surrogate if half is None else _half(_text(description), content, half)
+
+
+@lru_cache(maxsize=2 * SPLITS)
+def _half(text: str, content: str, half: tuple[int, int]) -> Surrogate:
+    return Half(_kept[text].surrogate, split=half[0], part=half[1])
 
 
 def _know_there(description: Mapping[str, Any]) -> Known:
@@ -101,6 +142,10 @@ def _know_there(description: Mapping[str, Any]) -> Known:
         return know(description)
     except SurrogateError as error:
         raise SurrogateError(f"{error.source}{place()}", error.problem) from None
+
+
+def _text(description: Mapping[str, Any]) -> str:
+    return json.dumps(description, sort_keys=True)
 
 
 def at_level(surrogate: Surrogate, max_t: float) -> Levels:
@@ -123,5 +168,135 @@ def at_level(surrogate: Surrogate, max_t: float) -> Levels:
     return Levels(surrogate.optimum(max_t), guess, math.fsum(reached) / max(1, len(reached)))
 
 
-def _text(description: Mapping[str, Any]) -> str:
-    return json.dumps(description, sort_keys=True)
+# Halves of a table
+
+
+def has_halves(surrogate: Surrogate, trials: object, is_replacing: bool) -> bool:
+    """Return whether studies of so many trials can run on half of the rows each.
+
+    Where the curves are a half already, as their user wished, they are not halved again.
+    """
+    rows, within = surrogate.rows, surrogate
+    while isinstance(within, Wrapper) and not isinstance(within, Half):
+        within = within.wrapped
+    if rows is None or is_replacing or isinstance(within, Half):
+        return False
+    return isinstance(trials, int) and trials <= rows // 2
+
+
+def half_of(seed: int) -> tuple[int, int]:
+    """Return split and part of a table's rows on which studies with this seed run."""
+    return (seed // 2) % SPLITS, seed % 2
+
+
+# Files
+
+
+def located(text: str, folder: str | os.PathLike[str]) -> str:
+    """Return what `hbsim.surrogates.load` takes, with the whole path of a file.
+
+    Parameters
+    ----------
+    text : str
+        A surrogate, as its user wrote it.
+    folder : path
+        Where a relative path starts.
+    """
+    if text.startswith(FIT):
+        rest = text.removeprefix(FIT)
+        return text if rest.split(",")[0] == "digits" else FIT + whole_path(rest, folder)
+    path, colon, name = text.rpartition(":")
+    if colon and path.endswith(OWN):
+        return f"{whole_path(path, folder)}:{name}"
+    return whole_path(text, folder) if text.endswith(FILES) else text
+
+
+def whole_path(path: str, folder: str | os.PathLike[str]) -> str:
+    """Return a path that starts at the root."""
+    return os.path.abspath(os.path.join(folder, path))
+
+
+def files_of(description: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the files and folders that are read when learning curves are loaded.
+
+    Parameters
+    ----------
+    description : mapping
+        Keywords of `hbsim.surrogates.load`, with whole paths.
+    """
+    from hbsim.surrogates.notes import beside
+
+    text = str(description["surrogate"])
+    path, colon, _ = text.rpartition(":")
+    found = []
+    if text.startswith(FIT):
+        from hbsim.surrogates.fitted import split_name
+
+        table = split_name(text.removeprefix(FIT))[0]
+        found += [] if table == "digits" else [table]
+    elif colon and path.endswith(OWN):
+        found.append(path)
+    elif text.endswith(FILES):
+        found.append(text)
+    notes = [beside(Path(table)) for table in found if table.endswith(FILES)]
+    found += [str(path) for path in notes if path is not None and path.is_file()]
+    if description.get("yahpo_data"):
+        found.append(str(description["yahpo_data"]))
+    return tuple(found)
+
+
+# What readers of results have to know
+
+
+def origins(surrogate: Surrogate) -> frozenset[str]:
+    """Return what these curves come from; two that share any of it are no independent evidence.
+
+    That is what they hold, without wrappers; and of recorded curves and of a fit the file, of YAHPO the
+    instance, whichever metric is read.
+    """
+    within = _unwrapped(surrogate)
+    return frozenset({fingerprint(within), *_places(within)})
+
+
+def _unwrapped(surrogate: Surrogate) -> Surrogate:
+    """Return the curves within all wrappers."""
+    while isinstance(surrogate, Wrapper | Checked):
+        within = surrogate.wrapped
+        if not isinstance(within, Wrapper | Table | Fitted | Yahpo) and not isinstance(surrogate, Wrapper):
+            break  # a user's own
+        surrogate = cast(Surrogate, within)
+    return surrogate
+
+
+def _places(within: Surrogate) -> Iterator[str]:
+    if isinstance(within, Yahpo):
+        yield within.name
+    elif isinstance(within, Table | Fitted):
+        path = Path(within.source if isinstance(within, Table) else within._model.data.source)
+        if path.is_file():  # not so of what ships in an archive
+            yield hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def remarks(surrogate: Surrogate, trials: object, is_replacing: bool) -> tuple[str, ...]:
+    """Return what became of curves that end early, and whether rows come more than once.
+
+    Parameters
+    ----------
+    surrogate : Surrogate
+        The curves, in their wrappers.
+    trials : int or None
+        How many trials a study starts at most.
+    is_replacing : bool
+        Whether rows may come again.
+    """
+    said, within, rows = [], _unwrapped(surrogate), surrogate.rows
+    if isinstance(within, Table) and within.censored is not None:
+        early, all_ = within.censored_rows + within.excluded_rows, len(within.ends) + within.excluded_rows
+        text = f'{early:,} of {all_:,} curves end early; censored = "{within.censored}"'
+        said += [f"{text}: {EARLY[within.censored]}"] if early else []
+    if rows is not None and is_replacing:
+        if not isinstance(trials, int):
+            said.append(f"any number of trials from {rows:,} rows: rows may come more than once")
+        elif trials > rows:
+            said.append(f"up to {trials:,} trials from {rows:,} rows: rows come more than once")
+    return tuple(said)

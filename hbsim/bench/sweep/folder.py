@@ -1,35 +1,55 @@
-"""The folder of a sweep: what may be in it, and what is there already."""
+"""The folder of a sweep: what may be in it, what is there already, and what the sweep writes about itself."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import platform
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
-from hbsim.bench.sweep.disk import recover, writing
-from hbsim.bench.sweep.manifest import MANIFEST, PLAN, SPEC, digest, read_manifest, written
-from hbsim.bench.sweep.parquet import move, parquet, write
-from hbsim.bench.sweep.store import OURS, Store
-from hbsim.bench.sweep.sweep import Sweep
+from hbsim.bench.sweep.store import OURS, Store, move, parquet, read_table, recover, write, writing
+from hbsim.bench.sweep.study import FORMAT
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.history.lock import StudyLock
 
-__all__ = ["ANYTIME", "is_own", "look_into", "open_folder", "write_down"]
+__all__ = [
+    "ANYTIME",
+    "CONFIRM",
+    "MANIFEST",
+    "PLAN",
+    "SPEC",
+    "digest",
+    "is_own",
+    "look_into",
+    "open_folder",
+    "read_manifest",
+    "read_plan",
+    "versions",
+    "write_down",
+    "written",
+]
 
+MANIFEST: Final = "sweep.json"
+SPEC: Final = "sweep.toml"
+PLAN: Final = "plan.parquet"
+SEAL: Final = "sha256"  # of the manifest's other fields
 ANYTIME: Final = "anytime"
+CONFIRM: Final = "confirm"  # a folder within: the studies on fresh seeds
 LOCK: Final = "lock"
 _WRITTEN: Final = (MANIFEST, SPEC, PLAN)
-_ALL: Final = OURS | {*_WRITTEN, *(f".{name}" for name in _WRITTEN), f"{ANYTIME}.parquet"}
+_ALL: Final = OURS | {*_WRITTEN, *(f".{name}" for name in _WRITTEN), f"{ANYTIME}.parquet", CONFIRM}
 
 
 @contextmanager
-def open_folder(out: Path, plan: pl.DataFrame, force: bool) -> Iterator[Store]:
+def open_folder(out: Path, plan: pl.DataFrame, force: bool, is_same: bool = False) -> Iterator[Store]:
     """Give what is finished in a folder, which is made if it is not there, to this process alone.
 
     Parameters
@@ -40,6 +60,8 @@ def open_folder(out: Path, plan: pl.DataFrame, force: bool) -> Iterator[Store]:
         The cells that are wanted.
     force : bool
         Whether what a sweep left there may be replaced. Other files stay.
+    is_same : bool
+        Whether the folder is known to be this sweep's, even if it holds none of these cells.
 
     Warns
     -----
@@ -65,7 +87,8 @@ def open_folder(out: Path, plan: pl.DataFrame, force: bool) -> Iterator[Store]:
             _check_version(out)
             recover(out)
         store = Store(out)
-        _check_same(out, store, plan)
+        if not is_same:
+            _check_same(out, store, plan)
         yield store
 
 
@@ -85,20 +108,22 @@ def look_into(out: Path, plan: pl.DataFrame, force: bool) -> Store | None:
     return store
 
 
-def write_down(sweep: Sweep, out: Path, command: str) -> None:
-    """Write what is wanted: the file, the cells, and what a reader needs beside the results.
+def write_down(
+    out: Path, plan: pl.DataFrame, manifest: Mapping[str, object], spec: str, command: str
+) -> None:
+    """Write what is wanted: the specification, the cells, and what a reader needs beside the results.
 
     Raises
     ------
     OutputError
         It cannot be written.
     """
-    plan = parquet(sweep.plan)
-    manifest = written({**sweep.manifest(), "plan": digest(plan)}, command)
+    cells = parquet(plan)
+    content = written({**manifest, "plan": digest(cells)}, command)
     with writing(out):  # first what makes the folder a sweep's
-        for name, content in ((MANIFEST, manifest), (PLAN, plan), (SPEC, sweep.source.text.encode())):
+        for name, file in ((MANIFEST, content), (PLAN, cells), (SPEC, spec.encode())):
             temporary = out / f".{name}"
-            write(temporary, content)
+            write(temporary, file)
             move(temporary, out / name)
 
 
@@ -163,3 +188,76 @@ def _check_same(out: Path, store: Store, plan: pl.DataFrame) -> None:
     if store.status and not store.status.keys() & set(plan["key"]):
         rule = f"holds another sweep, with {len(store.status):,} studies; --force replaces it"
         raise ParameterError("out", str(out), rule)
+
+
+# What a sweep writes about itself, for readers of its results
+
+
+def written(content: Mapping[str, object], command: str) -> bytes:
+    """Return the manifest's file: plain JSON, no clock."""
+    manifest = {**content, "command": command, "versions": versions()}
+    manifest[SEAL] = _seal(manifest)
+    return (json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what decides about the bytes of results."""
+    libraries = ("hbsim", "numpy", "polars", "scipy", "simpy")
+    return {"python": platform.python_version(), **{name: version(name) for name in libraries}}
+
+
+def digest(content: bytes) -> str:
+    """Return the SHA-256 digest of a file, in hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_manifest(folder: Path) -> Mapping[str, Any]:
+    """Return what a sweep wrote about itself.
+
+    Raises
+    ------
+    OutputError
+        There is none, it is damaged, or it is of another version.
+    """
+    path, again = folder / MANIFEST, "hbsim sweep --force runs all cells again"
+    try:
+        manifest = json.loads(path.read_text("utf-8"))
+        found, by = manifest["format"], str(manifest["versions"]["hbsim"])
+        is_whole = manifest.pop(SEAL, None) == _seal(manifest)
+    except (FileNotFoundError, NotADirectoryError):
+        raise OutputError(str(folder), f"has no {MANIFEST}: it is no folder of hbsim sweep") from None
+    except OSError as error:
+        raise OutputError(str(path), f"cannot be read: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise OutputError(str(path), f"is damaged: {again}") from None
+    if found != FORMAT:
+        problem = f"is of hbsim {by}, whose results have format {found}, and this one has {FORMAT}"
+        raise OutputError(str(folder), f"{problem}: {again}")
+    if not is_whole:
+        raise OutputError(str(path), f"is damaged: {again}")
+    return manifest  # type: ignore[no-any-return]
+
+
+def _seal(manifest: Mapping[str, object]) -> str:
+    return digest(json.dumps(manifest, sort_keys=True).encode())
+
+
+def read_plan(folder: Path, manifest: Mapping[str, Any]) -> pl.DataFrame:
+    """Return the sweep's cells.
+
+    Raises
+    ------
+    OutputError
+        The file is not the one that belongs to the manifest, or cannot be read.
+    """
+    path = folder / PLAN
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        content = b""
+    except OSError as error:
+        raise OutputError(str(path), f"cannot be read: {error.strerror or error}") from error
+    if digest(content) != manifest["plan"]:
+        problem = f"does not belong to {MANIFEST}: the same hbsim sweep as before writes it again"
+        raise OutputError(str(path), problem)
+    return read_table(path)

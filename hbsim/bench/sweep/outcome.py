@@ -11,20 +11,33 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from hbsim.bench.cells import SUMMARY, Cell, cell_of
 from hbsim.bench.diagnosis import diagnose, timeline
-from hbsim.bench.sweep.curves import load_curves
+from hbsim.bench.sweep.source import said
 from hbsim.bench.sweep.study import Study
-from hbsim.bench.sweep.tables import COUNTS, DONE, FAILED, KEY, MAIN, PARTS, SHARES, TABLES, Frames, empty
-from hbsim.bench.sweep.words import said
+from hbsim.bench.sweep.tables import (
+    COUNTS,
+    DONE,
+    FAILED,
+    KEY,
+    MAIN,
+    PARTS,
+    SHARES,
+    SUMMARY,
+    TABLES,
+    Frames,
+    empty,
+)
 from hbsim.errors import HbsimError, HbsimWarning
 from hbsim.simulation import Result
 from hbsim.surrogates.checked import placeless
+from hbsim.surrogates.protocol import Floats, Ints
 
-__all__ = ["failed", "run_studies"]
+__all__ = ["failed", "resource_at", "run_studies"]
+
+AT_R = ("value", "regret", "test")
 
 
-def run_studies(studies: Sequence[tuple[Study, bool]]) -> dict[str, pl.DataFrame]:
+def run_studies(studies: Sequence[tuple[Study, bool]]) -> Frames:
     """Run studies one after the other; what one of them raises is its outcome.
 
     Parameters
@@ -37,27 +50,39 @@ def run_studies(studies: Sequence[tuple[Study, bool]]) -> dict[str, pl.DataFrame
     dict
         A frame each of `hbsim.bench.sweep.tables.TABLES`.
     """
-    found = [_one(study, is_drawn) for study, is_drawn in studies]
-    return {name: pl.concat([frames[name] for frames in found]) for name in TABLES}
+    rows: list[dict[str, object]] = []
+    timings: list[dict[str, object]] = []
+    found: dict[str, list[tuple[str, pl.DataFrame]]] = {name: [] for name in TABLES}
+    for study, is_drawn in studies:
+        begin = time.process_time()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", HbsimWarning)  # what can be known before was said before
+                result = study.run()
+                numbers, frames = _measured(result, is_drawn)
+                row = {KEY: study.key, "status": DONE, "error": None, **numbers}
+        except Exception as error:
+            row, frames = _failed(study, _said(error)), {}
+        rows.append(row)
+        for name, frame in frames.items():
+            found[name].append((study.key, frame))
+        timings.append({KEY: study.key, "seconds": time.process_time() - begin})
+    return {
+        **{name: _joined(name, frames) for name, frames in found.items()},
+        MAIN: pl.DataFrame(rows, schema=TABLES[MAIN]),
+        "timings": pl.DataFrame(timings, schema=TABLES["timings"]),
+    }
 
 
-def failed(study: Study, error: str, seconds: float = 0.0) -> Frames:
+def failed(study: Study, error: str) -> Frames:
     """Return the outcome of a study that came to nothing."""
-    cell = dict.fromkeys(TABLES[MAIN]) | {KEY: study.key, "status": FAILED, "error": error}
-    main = pl.DataFrame([cell], schema=TABLES[MAIN])
-    return {**{name: empty(name) for name in TABLES}, MAIN: main, "timings": _timing(study, seconds)}
+    timings = pl.DataFrame([{KEY: study.key, "seconds": 0.0}], schema=TABLES["timings"])
+    main = pl.DataFrame([_failed(study, error)], schema=TABLES[MAIN])
+    return {**{name: empty(name) for name in TABLES}, MAIN: main, "timings": timings}
 
 
-def _one(study: Study, is_drawn: bool) -> Frames:
-    begin = time.process_time()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", HbsimWarning)  # what can be known before was said before
-            result = study.run(load_curves(study.of.load, study.of.fingerprint))
-            frames = _measured(study.key, result, is_drawn)
-    except Exception as error:
-        return failed(study, _said(error), time.process_time() - begin)
-    return {**frames, "timings": _timing(study, time.process_time() - begin)}
+def _failed(study: Study, error: str) -> dict[str, object]:
+    return dict.fromkeys(TABLES[MAIN]) | {KEY: study.key, "status": FAILED, "error": error}
 
 
 def _said(error: Exception) -> str:
@@ -71,55 +96,86 @@ def _said(error: Exception) -> str:
     return placeless(text)
 
 
-def _measured(key: str, result: Result, is_drawn: bool) -> Frames:
-    cell, found = cell_of(result, 0, result.simulated.seed), diagnose(result)
-    numbers: dict[str, object] = {
-        KEY: key,
-        "status": DONE,
-        "error": None,
-        **{name: _number(name, cell.summary[name]) for name in SUMMARY},
-        "is_deserted": cell.is_deserted,
-        **{name: _last(cell, name) for name in ("value", "regret", "test")},
-        **{f"{name}_share": _known(found.shares[name]) for name in SHARES},
-        **{f"{name}_part": _known(getattr(found.regrets, name)) for name in PARTS},
-    }
-    drawn, cut = timeline(result) if is_drawn else (empty("timelines"), None)
-    return {
-        MAIN: pl.DataFrame([numbers], schema=TABLES[MAIN]),
-        "incumbents": _keyed(key, "incumbents", _incumbents(cell)),
-        "rungs": _keyed(key, "rungs", found.rungs),
-        "brackets": _keyed(key, "brackets", found.brackets),
+def _measured(result: Result, is_drawn: bool) -> tuple[dict[str, object], Frames]:
+    """Return the numbers of a study that stand in one row, and its tables, without its key."""
+    summary, diagnosis, shown = result.summary(), diagnose(result), result.incumbent()
+    trained = resource_at(result.jobs, np.append(shown["time"].to_numpy(), result.end_time))
+    incumbents = shown.select("time", pl.Series("resource", trained[:-1]), "trial", picked="value").hstack(
+        pl.DataFrame(_at_max(result, shown["trial"].to_numpy()))
+    )
+    last = incumbents.tail(1).to_dicts()
+    numbers: dict[str, object] = {name: summary[name] for name in SUMMARY}
+    numbers["trained_resource"] = trained[-1]
+    numbers |= {name: last[0][name] if last else None for name in AT_R}
+    numbers |= {f"{name}_share": diagnosis.shares[name] for name in SHARES}
+    numbers |= {f"{name}_part": getattr(diagnosis.regrets, name) for name in PARTS}
+    known = {name: int(summary[name]) if name in COUNTS else _known(numbers[name]) for name in numbers}  # type: ignore[call-overload]
+    frames = {"incumbents": incumbents, "rungs": diagnosis.rungs, "brackets": diagnosis.brackets}
+    if is_drawn:
+        drawn, cut = timeline(result)
         # `cut` is null in all rows of a study that is whole.
-        "timelines": _keyed(key, "timelines", drawn.with_columns(pl.lit(cut).alias("cut"))),
-    }
+        frames["timelines"] = drawn.with_columns(pl.lit(cut).alias("cut"))
+    return {**known, "is_deserted": result.no_worker_after is not None}, frames
 
 
-def _incumbents(cell: Cell) -> pl.DataFrame:
-    return pl.DataFrame({name: np.asarray(getattr(cell, name)) for name in list(TABLES["incumbents"])[1:]})
+def _at_max(result: Result, trials: Ints) -> dict[str, Floats]:
+    """Return what trials show at R, also where they never trained that far; arrays of shape (n,).
+
+    Keys: value, regret (the distance from the best of the surrogate's space), test (held out); NaN where
+    there is none.
+    """
+    value = regret = test = np.full(len(trials), math.nan)
+    if len(trials):
+        surrogate, level = result.curves.surrogate, result.scheduler.levels[-1]
+        value = result.values_at_max(trials.tolist())
+        value = np.where(np.isfinite(value), value, math.nan)
+        optimum = surrogate.optimum(level)
+        if optimum is not None:
+            regret = np.maximum(optimum - value if surrogate.mode == "max" else value - optimum, 0.0)
+        tests = surrogate.test_values(result.curves.configurations()[trials], level)
+        test = test if tests is None else tests
+    return {"value": value, "regret": regret, "test": test}
 
 
-def _keyed(key: str, table: str, frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of a table, with null for NaN."""
+def resource_at(jobs: pl.DataFrame, times: Floats) -> Floats:
+    """Return the resource that all jobs had trained by each time; shape of `times`.
+
+    Within a job it grows linearly from `train_start` to `end_time`.
+
+    Parameters
+    ----------
+    jobs : polars.DataFrame
+        As `Result.jobs`.
+    times : array, shape (n,)
+        Simulated seconds.
+    """
+    trained = jobs.drop_nulls("train_start")
+    start, end = trained["train_start"].to_numpy(), trained["end_time"].to_numpy()
+    amount = (trained["stop_resource"] - trained["start_resource"]).to_numpy()
+    order = np.argsort(end, kind="stable")
+    start, end, amount = start[order], end[order], amount[order]
+    ended = np.searchsorted(end, times, side="right")
+    # Added up in order: the same last bits on every machine.
+    whole = np.concatenate(([0.0], np.cumsum(amount)))[ended]
+    for place, (time_, first) in enumerate(zip(times, ended, strict=True)):
+        begun = start[first:] < time_
+        s, e, a = start[first:][begun], end[first:][begun], amount[first:][begun]
+        whole[place] += np.cumsum(np.append(0.0, a * ((time_ - s) / (e - s))))[-1]
+    return whole
+
+
+def _joined(table: str, frames: Sequence[tuple[str, pl.DataFrame]]) -> pl.DataFrame:
+    """Return the rows of a table, each with the key of its study, and null for NaN."""
+    if not frames:
+        return empty(table)
     schema = TABLES[table]
-    columns: list[pl.Expr] = [pl.lit(key, schema[KEY]).alias(KEY)]
-    for name, kind in list(schema.items())[1:]:
-        column = pl.col(name).cast(kind)
-        columns.append(column.fill_nan(None) if kind == pl.Float64() else column)
-    return frame.select(columns)
+    keys = np.repeat([key for key, _ in frames], [frame.height for _, frame in frames])
+    whole = pl.concat([frame for _, frame in frames], how="vertical_relaxed")
+    columns = [pl.col(name).cast(kind) for name, kind in list(schema.items())[1:]]
+    return whole.select(pl.Series(KEY, keys, schema[KEY]), *columns).with_columns(
+        pl.col(pl.Float64).fill_nan(None)
+    )
 
 
-def _timing(study: Study, seconds: float) -> pl.DataFrame:
-    return pl.DataFrame([{KEY: study.key, "seconds": seconds}], schema=TABLES["timings"])
-
-
-def _number(name: str, value: float) -> float | int | None:
-    return int(value) if name in COUNTS else _known(value)
-
-
-def _last(cell: Cell, name: str) -> float | None:
-    column = getattr(cell, name)
-    return _known(float(column[-1])) if len(column) else None
-
-
-def _known(number: float) -> float | None:
-    return float(number) if math.isfinite(number) else None
+def _known(number: object) -> float | None:
+    return float(number) if isinstance(number, float | int) and math.isfinite(number) else None

@@ -12,10 +12,9 @@ from typing import Any, Final
 
 import polars as pl
 
-from hbsim.bench.sweep.disk import sources
-from hbsim.bench.sweep.manifest import SPEC, read_manifest, read_plan
+from hbsim.bench.sweep.folder import CONFIRM, MANIFEST, SPEC, read_manifest, read_plan
 from hbsim.bench.sweep.scored import Budget, Scale, Steps, TaskKey, budgets, scales, steps
-from hbsim.bench.sweep.store import Store
+from hbsim.bench.sweep.store import Store, sources
 from hbsim.bench.sweep.tables import DONE, KEY, MAIN, NAMES
 from hbsim.errors import HbsimWarning, OutputError
 
@@ -39,12 +38,15 @@ class SweepResults:
         "failed", or null: not run), error, then numbers, null where there are none.
     tables : mapping
         Frames by name: incumbents, rungs, brackets, timelines, timings; `key` says of which study.
+    confirm : SweepResults or None
+        Of the variants that led, on fresh seeds: what confirms the choice, or does not.
     """
 
     manifest: Mapping[str, Any]
     spec: str
     cells: pl.DataFrame
     tables: Mapping[str, pl.DataFrame]
+    confirm: SweepResults | None = None
 
     @cached_property
     def done(self) -> pl.DataFrame:
@@ -109,4 +111,15 @@ def _read(folder: Path) -> SweepResults:
         spec = (folder / SPEC).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise OutputError(str(folder / SPEC), f"cannot be read: {error}") from error
-    return SweepResults(manifest, spec, cells, tables)
+    return SweepResults(manifest, spec, cells, tables, _confirming(folder, manifest["plan"]))
+
+
+def _confirming(folder: Path, plan: str) -> SweepResults | None:
+    """Read the studies on fresh seeds, if there are any for the choice that was made of these results."""
+    inner = folder / CONFIRM
+    if not (inner / MANIFEST).is_file() or read_manifest(inner)["confirms"] != plan:
+        return None
+    try:
+        return _read(inner)
+    except OutputError:  # none is finished yet
+        return None

@@ -9,25 +9,40 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
 from typing import Final, TypeAlias
 
 import polars as pl
 
-from hbsim.bench.located import files_of
-from hbsim.bench.pool import MakeExecutor, chunks_of, executors, run_in_turn
-from hbsim.bench.pool_remote import Remote
-from hbsim.bench.sweep.folder import ANYTIME
+from hbsim.bench.pool import Pool, open_pool
+from hbsim.bench.pool_dask import Remote
+from hbsim.bench.sweep.curves import files_of
+from hbsim.bench.sweep.folder import ANYTIME, open_folder, write_down
 from hbsim.bench.sweep.outcome import failed, run_studies
+from hbsim.bench.sweep.plan import Plan
 from hbsim.bench.sweep.scored import anytime
 from hbsim.bench.sweep.store import Store
 from hbsim.bench.sweep.study import Study
-from hbsim.bench.sweep.sweep import Sweep
 from hbsim.bench.sweep.tables import DONE, FAILED, KEY, MAIN, TABLES, Frames
 
-__all__ = ["Counts", "counts", "finish", "run_cells", "to_run"]
+__all__ = [
+    "Counts",
+    "Estimate",
+    "counts",
+    "estimate",
+    "finish",
+    "run_cells",
+    "run_plan",
+    "to_run",
+]
 
 SHARE: Final = 0.02  # of the time so far may be lost when all is killed, and is spent on writing
 LONGEST: Final = 5.0  # seconds, of what may be lost
+TRIED: Final = 12  # cells, for an estimate
+ENOUGH: Final = 5.0  # seconds of it
+MANY: Final = 20  # cells that were run before say more than those that are tried
+GOLDEN: Final = (5**0.5 - 1) / 2
 
 Item: TypeAlias = tuple[Study, bool]
 Chunk: TypeAlias = tuple[Item, ...]
@@ -48,20 +63,60 @@ class Counts:
         return self.done == self.cells
 
 
+def run_plan(
+    plan: Plan,
+    folder: Path,
+    command: str,
+    jobs: int,
+    remote: Remote | None = None,
+    force: bool = False,
+    is_retrying: bool = False,
+    progress: Callable[[int], None] | None = None,
+    isolated: bool = False,
+) -> Counts:
+    """Run what is not finished yet in a folder, and write its tables.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is wanted.
+    folder : path
+        Where results are, and go on from.
+    command : str
+        What a user enters to have the same.
+    jobs, remote, is_retrying, progress, isolated
+        As for `run_cells`.
+    force : bool
+        Whether what another sweep left in the folder may be replaced.
+
+    Raises
+    ------
+    ParameterError, OutputError
+        As `open_folder` and `run_cells`.
+    KeyboardInterrupt
+        After Ctrl-C, once what was finished is on the disk.
+    """
+    with open_folder(folder, plan.cells, force, is_same=bool(plan.confirms)) as store:
+        write_down(folder, plan.cells, plan.manifest(), plan.source.text, command)
+        found = run_cells(plan, store, jobs, remote, is_retrying, progress, isolated)
+        finish(plan, store)
+    return found
+
+
 def run_cells(
-    sweep: Sweep,
+    plan: Plan,
     store: Store,
     jobs: int,
     remote: Remote | None = None,
     is_retrying: bool = False,
     progress: Callable[[int], None] | None = None,
-    is_apart: bool = False,
+    isolated: bool = False,
 ) -> Counts:
     """Run what is not there yet.
 
     Parameters
     ----------
-    sweep : Sweep
+    plan : Plan
         What is wanted.
     store : Store
         What there is; outcomes are added to it as they come, in parts.
@@ -73,59 +128,59 @@ def run_cells(
         Whether cells that failed are run again.
     progress : callable, optional
         Called with the number of different studies that are there.
-    is_apart : bool
+    isolated : bool
         Whether 1 too is a process of its own: a cell that kills it costs nothing else.
 
     Raises
     ------
     ParameterError
-        As `hbsim.bench.pool.executors`.
+        As `hbsim.bench.pool.open_pool`.
     KeyboardInterrupt
         After Ctrl-C, once what was finished is on the disk.
     """
-    todo = to_run(sweep, store, is_retrying)
+    todo = to_run(plan, store, is_retrying)
     left = {study.key for study in todo}
-    before = sum(study.key not in left for study in sweep.grid.studies)
-    items = [(study, study.key in sweep.drawn) for study in todo]
-    adder = _Adder(store, len(sweep.grid.different) - len(todo), progress)
+    before = sum(study.key not in left for study in plan.grid.studies)
+    items = [(study, study.key in plan.drawn) for study in todo]
+    adder = _Adder(store, len(plan.grid.different) - len(todo), progress)
     try:
         if items:
-            with executors(jobs, _with_files(remote, todo), is_apart) as make:
-                again = _run(chunks_of(items, make), make, adder)
-                _run([(item,) for item in again], make, adder)
+            with open_pool(jobs, _with_files(remote, todo), isolated) as pool:
+                again = _run(pool.chunks(items), pool, adder)
+                _run([(item,) for item in again], pool, adder)
     finally:
         adder.flush()
-    return counts(sweep, store, before)
+    return counts(plan, store, before)
 
 
-def to_run(sweep: Sweep, store: Store | None, is_retrying: bool) -> list[Study]:
+def to_run(plan: Plan, store: Store | None, is_retrying: bool) -> list[Study]:
     """Return the different studies that are not there yet, or not whole.
 
     Those that failed too, if they are run again; and those whose timelines are wanted and were lost.
     """
     there = {} if store is None else store.status
-    untold = set() if store is None else store.untold & sweep.drawn
+    untold = set() if store is None else store.untold & plan.drawn
     skipped = {DONE} if is_retrying else {DONE, FAILED}
     return [
         study
-        for study in sweep.grid.different
+        for study in plan.grid.different
         if there.get(study.key) not in skipped or (study.key in untold and there[study.key] == DONE)
     ]
 
 
-def counts(sweep: Sweep, store: Store, before: int = 0) -> Counts:
+def counts(plan: Plan, store: Store, before: int = 0) -> Counts:
     """Count the cells that there are."""
-    found = [store.status.get(study.key) for study in sweep.grid.studies]
+    found = [store.status.get(study.key) for study in plan.grid.studies]
     return Counts(len(found), found.count(DONE), found.count(FAILED), before)
 
 
-def finish(sweep: Sweep, store: Store) -> None:
+def finish(plan: Plan, store: Store) -> None:
     """Write one file a table, in the order of the sweep's cells: the same bytes however it was run."""
-    plan = sweep.plan
-    tables = store.tables(plan[KEY])
-    cells = plan.join(tables[MAIN], on=KEY, how="inner", maintain_order="left")
-    curves = anytime(cells, tables["incumbents"], sweep.manifest())
-    store.close({**tables, MAIN: cells, ANYTIME: curves}, plan[KEY])
+    wanted = plan.cells
+    tables = store.tables(wanted[KEY])
+    cells = wanted.join(tables[MAIN], on=KEY, how="inner", maintain_order="left")
+    curves = anytime(cells, tables["incumbents"], plan.manifest())
+    store.close({**tables, MAIN: cells, ANYTIME: curves}, wanted[KEY])
 
 
 def _with_files(remote: Remote | None, todo: Sequence[Study]) -> Remote | None:
@@ -136,12 +191,10 @@ def _with_files(remote: Remote | None, todo: Sequence[Study]) -> Remote | None:
     return replace(remote, files=tuple(sorted(files)))
 
 
-def _run(chunks: Sequence[Chunk], make: MakeExecutor, adder: _Adder) -> list[Item]:
+def _run(chunks: Sequence[Chunk], pool: Pool, adder: _Adder) -> list[Item]:
     """Run chunks; return the items of those that took their process with them, to be tried one by one."""
-    if not chunks:
-        return []
     again: list[Item] = []
-    for chunk, outcome in run_in_turn(make, run_studies, chunks):
+    for chunk, outcome in pool.imap(run_studies, chunks) if chunks else ():
         if not isinstance(outcome, BaseException):
             adder.add(outcome, len(chunk))
         elif len(chunk) > 1:
@@ -204,3 +257,85 @@ def _uninterrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, usual)
     if came:
         raise KeyboardInterrupt
+
+
+# How long it takes
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How long the studies take that are left.
+
+    Attributes
+    ----------
+    studies : int
+        How many are left; cells with the same inputs are one.
+    seconds : float
+        Of one process, together.
+    known : int
+        From how many studies that is known.
+    least, most : float
+        Seconds of the quickest and of the slowest of these.
+    tried : int
+        How many were tried for it.
+    failures : tuple of (Study, str)
+        Those of them that failed, and their errors.
+    """
+
+    studies: int
+    seconds: float = 0.0
+    known: int = 0
+    least: float = 0.0
+    most: float = 0.0
+    tried: int = 0
+    failures: tuple[tuple[Study, str], ...] = ()
+
+    def on(self, jobs: int) -> float:
+        """Return about how many seconds so many processes need."""
+        return self.seconds / max(1, min(jobs, self.studies))
+
+
+def estimate(plan: Plan, store: Store | None = None, is_retrying: bool = False) -> Estimate:
+    """Return how long it takes; tries up to 12 cells, spread over the sweep, for about 5 seconds.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is wanted.
+    store : Store, optional
+        What there is. The seconds of 20 or more studies in it are taken in place of a try.
+    is_retrying : bool
+        Whether studies that failed are to be run again.
+    """
+    left = to_run(plan, store, is_retrying)
+    seconds: list[float] = []
+    if left and store is not None:
+        done = [key for key, status in store.status.items() if status == DONE]
+        seconds = store.tables(done)["timings"]["seconds"].to_list()
+    failures: list[tuple[Study, str]] = []
+    tried = 0
+    if left and len(seconds) < MANY:
+        seconds, failures = _try(left)
+        tried = len(seconds) + len(failures)
+    if not seconds:
+        return Estimate(len(left), tried=tried, failures=tuple(failures))
+    ends = (min(seconds), max(seconds), tried, tuple(failures))
+    return Estimate(len(left), fmean(seconds) * len(left), len(seconds), *ends)
+
+
+def _try(left: Sequence[Study]) -> tuple[list[float], list[tuple[Study, str]]]:
+    """Run studies far apart, until it is enough; return the seconds of those that are done, and the rest."""
+    found: list[float] = []
+    failures: list[tuple[Study, str]] = []
+    begin = time.monotonic()
+    places = (int(len(left) * ((0.5 + number * GOLDEN) % 1.0)) for number in range(4 * TRIED))
+    for place in list(dict.fromkeys(places))[:TRIED]:
+        outcome = run_studies([(left[place], False)])
+        error = outcome[MAIN]["error"][0]
+        if error is None:
+            found.append(float(outcome["timings"]["seconds"][0]))
+        else:
+            failures.append((left[place], error))
+        if time.monotonic() - begin > ENOUGH:
+            break
+    return found, failures

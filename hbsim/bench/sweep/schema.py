@@ -1,4 +1,4 @@
-"""The form of a sweep's TOML file; docs/sweep.md says what it means."""
+"""The form of a specification, of which docs/reference/sweep.md says what it means."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hbsim.simulation.cluster_schema import About, MachinesSchema, Place
 from hbsim.simulation.cluster_schema import ClusterSchema as ClusterFields
 
 __all__ = [
+    "DEFAULT_SEEDS",
     "LISTS",
     "LOADED",
     "OPTIONS",
@@ -31,6 +32,7 @@ __all__ = [
 Names: TypeAlias = str | list[str]
 Numbers: TypeAlias = int | list[int]
 
+DEFAULT_SEEDS: Final = 100
 # What the sweep sets itself, for the variants of a task alike.
 _OWN: Final = ("mode", "seed", "num_trials", "max_t")
 # Options of schedulers; which type takes which is checked with the variant.
@@ -141,13 +143,16 @@ class Override(_Table):
 
 
 class SweepTable(_Table):
-    """The whole file."""
+    """The whole specification."""
 
     title: str = ""
     description: str = ""
-    seeds: AnySeeds = 20
+    seeds: AnySeeds = DEFAULT_SEEDS
     workers: int | list[int] = 32
     target: float = 0.1
+    halves: bool = True
+    beyond: float = 1.0
+    confirm: int | None = None
     defaults: Settings = Field(default_factory=Settings.model_construct)
     variants: list[VariantTable]
     surrogates: list[SurrogateTable]

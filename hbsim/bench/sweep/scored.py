@@ -1,23 +1,45 @@
-"""What scores are held against: the best and a guess at R, and the time at which variants are scored."""
+"""Scores of studies: what regrets are held against, at which time, and the arrays of each task.
+
+There is one way to a score: the incumbent at a time, its value at R, the distance of that from the best there
+is, over that of the median configuration.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import polars as pl
 
-from hbsim.bench.statistics import normalise, on_grid
 from hbsim.bench.sweep.tables import DONE, KEY, PLANNED
-from hbsim.surrogates.protocol import Floats
+from hbsim.bench.targets import area_under, first_time, normalise, on_grid
+from hbsim.surrogates.protocol import Floats, Ints
 
-__all__ = ["Budget", "Scale", "Steps", "TaskKey", "anytime", "budgets", "grid_of", "scales", "steps"]
+if TYPE_CHECKING:
+    from hbsim.bench.sweep.results import SweepResults
+
+__all__ = [
+    "Budget",
+    "Scale",
+    "Steps",
+    "TaskKey",
+    "TaskScores",
+    "anytime",
+    "budgets",
+    "grid_of",
+    "key_of",
+    "scales",
+    "steps",
+    "task_scores",
+]
 
 TASK: Final = ("surrogate", "cluster", "workers")
 POINTS: Final = 64  # of the grid of each task
+COLUMNS: Final = ("resource", "picked", "test")  # of incumbents, beside time and value
 TaskKey: TypeAlias = tuple[str, str, int]  # surrogate, cluster, workers
 
 
@@ -33,19 +55,19 @@ class Scale:
         The best of the space at R; where that is unknown, the best that any study of the sweep has started.
     is_known : bool
         Which of them.
-    guess : float
-        What a configuration drawn at random shows at R: the median.
+    median : float
+        What the median configuration shows at R, of those drawn at random.
     """
 
     mode: str
     best: float
     is_known: bool
-    guess: float
+    median: float
 
     @property
     def unit(self) -> float:
-        """The regret of a guess; NaN where that is unknown or the best there is: there is nothing to tune."""
-        distance = float(self.regret(np.array([self.guess]))[0])
+        """The regret of the median configuration; NaN where it is unknown or 0: there is nothing to tune."""
+        distance = float(self.regret(np.array([self.median]))[0])
         return distance if distance > 0 else math.nan
 
     def regret(self, values: Floats) -> Floats:
@@ -54,9 +76,10 @@ class Scale:
         return np.maximum(signed, 0.0)
 
     def score(self, values: Floats) -> Floats:
-        """Return the normalised regret of values at R: 0 is the best there is, 1 no better than a guess."""
+        """Return the normalised regret of values at R: 0 is the best there is."""
         if math.isnan(self.unit):
-            return np.full(len(values), math.nan)
+            none: Floats = np.full(np.shape(values), math.nan)
+            return none
         return normalise(self.regret(values), self.unit)
 
 
@@ -71,10 +94,26 @@ class Budget:
 
 @dataclass(frozen=True)
 class Steps:
-    """The incumbents of a study: when each was reported, and what it shows at R; shapes (n,)."""
+    """The incumbents of a study: when each was reported, and what it shows at R; shapes (n,).
+
+    `columns` has more of them by name, where they are known: ``resource`` that had been trained by then, the
+    value by which it was ``picked``, and the held-out ``test`` value at R.
+    """
 
     time: Floats
     value: Floats
+    columns: Mapping[str, Floats] = field(default_factory=dict)
+
+    def at(self, values: Floats, x: Floats, axis: str = "time") -> Floats:
+        """Return `values` of the last incumbent by each of `x`, a time or resource; NaN before the first."""
+        return on_grid(self.time if axis == "time" else self.columns[axis], values, x)
+
+    def column(self, name: str) -> Floats:
+        """Return a column; NaN where it is not known."""
+        return self.value if name == "value" else self.columns.get(name, np.full(len(self.time), math.nan))
+
+
+NOTHING: Final = Steps(np.empty(0), np.empty(0), {name: np.empty(0) for name in COLUMNS})
 
 
 def scales(
@@ -96,8 +135,8 @@ def scales(
     for task in manifest["tasks"]:
         known = task["optimum"] is not None
         best = task["optimum"] if known else seen.get((task["surrogate"], task["max_t"]), math.nan)
-        guess = math.nan if task["guess"] is None else task["guess"]
-        found[_key(task)] = Scale(task["mode"], best, known, guess)
+        median = math.nan if task["guess"] is None else task["guess"]
+        found[key_of(task)] = Scale(task["mode"], best, known, median)
     return found
 
 
@@ -106,7 +145,7 @@ def _seen(
 ) -> dict[tuple[str, float], float]:
     """Return the best value at R that was seen, of learning curves whose best is unknown."""
     tasks = pl.DataFrame(
-        [(*_key(t), float(t["max_t"]), t["mode"]) for t in manifest["tasks"] if t["optimum"] is None],
+        [(*key_of(t), float(t["max_t"]), t["mode"]) for t in manifest["tasks"] if t["optimum"] is None],
         schema={"surrogate": pl.String, "cluster": pl.String, "workers": pl.Int64, "max_t": pl.Float64,
                 "mode": pl.String},
         orient="row",
@@ -142,7 +181,7 @@ def budgets(manifest: Mapping[str, Any], cells: pl.DataFrame) -> dict[TaskKey, B
     }
     found = {}
     for task in manifest["tasks"]:
-        key = _key(task)
+        key = key_of(task)
         if task["max_time"] is not None:
             text = "as given"
             if task["full_run"]:  # else the curves take no time
@@ -160,17 +199,17 @@ def budgets(manifest: Mapping[str, Any], cells: pl.DataFrame) -> dict[TaskKey, B
 
 def steps(incumbents: pl.DataFrame) -> dict[str, Steps]:
     """Return the incumbents of each study that has any, by its key."""
-    ordered = incumbents.select("key", "time", pl.col("value").fill_null(math.nan))
-    keys, time, value = (ordered[name] for name in ("key", "time", "value"))
-    if not len(keys):
+    if incumbents.is_empty():
         return {}
-    names, firsts = np.unique(keys.rle_id().to_numpy(), return_index=True)
-    ends = np.append(firsts[1:], len(keys))
-    times, values = time.to_numpy(), value.to_numpy()
-    return {
-        keys[int(first)]: Steps(times[first:end], values[first:end])
-        for _, first, end in zip(names, firsts, ends, strict=True)
-    }
+    keys = incumbents["key"]
+    names = ["value", *(name for name in COLUMNS if name in incumbents.columns)]
+    numbers = {name: incumbents[name].fill_null(math.nan).to_numpy() for name in names}
+    time, firsts = incumbents["time"].to_numpy(), np.unique(keys.rle_id().to_numpy(), return_index=True)[1]
+    found = {}
+    for first, end in zip(firsts, np.append(firsts[1:], len(keys)), strict=True):
+        mine = {name: column[first:end] for name, column in numbers.items()}
+        found[keys[int(first)]] = Steps(time[first:end], mine.pop("value"), mine)
+    return found
 
 
 def anytime(cells: pl.DataFrame, incumbents: pl.DataFrame, manifest: Mapping[str, Any]) -> pl.DataFrame:
@@ -210,5 +249,159 @@ def grid_of(studies: list[Steps], budget: float, points: int = POINTS) -> Floats
     return grid
 
 
-def _key(task: Mapping[str, Any]) -> TaskKey:
+def key_of(task: Mapping[str, Any]) -> TaskKey:
+    """Return the names of a task of the manifest."""
     return task["surrogate"], task["cluster"], task["workers"]
+
+
+@dataclass(frozen=True)
+class TaskScores:
+    """What variants did on a task, paired by seed.
+
+    Attributes
+    ----------
+    key : TaskKey
+        The task.
+    variants : tuple of str
+        The k variants that are compared here, in the sweep's order.
+    absent : tuple of str
+        Those that were to run here, and have fewer than half of the seeds of others: none, as a rule.
+    seeds : tuple of int
+        The n seeds that all of these have.
+    keys : tuple of tuples of str, (n, k)
+        The studies.
+    studies : tuple of tuples of Steps, (n, k)
+        Their incumbents.
+    ends, totals : arrays, shape (n, k)
+        When they ended, and the resource they had trained by then.
+    split, part : arrays of int, shape (n,), or None
+        On which half of the rows each seed's studies were; None where they saw all rows.
+    scale, budget, target
+        What scores are held against, where, and which of them counts as the target.
+    beyond : float
+        How many times the budget studies go on, at least 1.
+    """
+
+    key: TaskKey
+    variants: tuple[str, ...]
+    absent: tuple[str, ...]
+    seeds: tuple[int, ...]
+    keys: tuple[tuple[str, ...], ...]
+    studies: tuple[tuple[Steps, ...], ...]
+    ends: Floats
+    totals: Floats
+    split: Ints | None
+    part: Ints | None
+    scale: Scale
+    budget: Budget
+    target: float
+    beyond: float = 1.0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all variants that were to run here have seeds in common, and scores can be given."""
+        return bool(self.seeds) and not self.absent and math.isfinite(self.scale.unit)
+
+    def at(self, name: str, x: Floats, axis: str = "time") -> Floats:
+        """Return a column of the incumbents by each of `x`, of time or of resource; shape (len(x), n, k)."""
+        rows = [[study.at(study.column(name), x, axis) for study in row] for row in self.studies]
+        found = np.array(rows, dtype=np.float64).reshape(len(self.seeds), len(self.variants), len(x))
+        moved: Floats = np.moveaxis(found, 2, 0)
+        return moved
+
+    def scores(self, x: Floats, axis: str = "time") -> Floats:
+        """Return the normalised regrets by each of `x`; shape (len(x), n, k)."""
+        return self.scale.score(self.at("value", x, axis))
+
+    @cached_property
+    def score(self) -> Floats:
+        """Normalised regret at the budget, shape (n, k); NaN where there is none."""
+        found: Floats = self.scores(np.array([self.budget.value]))[0]
+        return found
+
+    @cached_property
+    def area(self) -> Floats:
+        """Normalised regret averaged over the time until the budget, shape (n, k)."""
+        if math.isnan(self.scale.unit):
+            return np.full(self.ends.shape, math.nan)
+        return self._each(lambda time, score: area_under(time, score, self.budget.value))
+
+    @cached_property
+    def reach(self) -> Floats:
+        """When the target was reached, shape (n, k); infinite where it was not by the budget."""
+
+        def first(time: Floats, score: Floats) -> float:
+            found = first_time(time, score, self.target)
+            return found if found <= self.budget.value else math.inf
+
+        return self._each(first)
+
+    @cached_property
+    def resource(self) -> float:
+        """The median over studies of what was trained by the budget; linear between incumbents."""
+        if not self.seeds:
+            return math.nan
+        trained = [
+            np.interp(self.budget.value, [0.0, *study.time, end], [0.0, *study.column("resource"), total])
+            for row, ends, totals in zip(self.studies, self.ends, self.totals, strict=True)
+            for study, end, total in zip(row, ends, totals, strict=True)
+        ]
+        return float(np.median(trained))
+
+    def _each(self, measure: Callable[[Floats, Floats], float]) -> Floats:
+        rows = [[measure(study.time, self.scale.score(study.value)) for study in row] for row in self.studies]
+        return np.array(rows, dtype=np.float64).reshape(self.ends.shape)
+
+
+def task_scores(
+    results: SweepResults, key: TaskKey, cells: pl.DataFrame, planned: Collection[str]
+) -> TaskScores:
+    """Score a task.
+
+    Parameters
+    ----------
+    results : SweepResults
+        Of the sweep.
+    key : TaskKey
+        The task.
+    cells : polars.DataFrame
+        Its finished cells; at least one.
+    planned : collection of str
+        The variants that were to run here.
+    """
+    order = [variant["name"] for variant in results.manifest["variants"]]
+    counts = dict(cells.group_by("variant").len().iter_rows())
+    there = {name for name, count in counts.items() if 2 * count >= max(counts.values())}
+    variants = tuple(name for name in order if name in there)
+    rows = {(row["variant"], row["seed"]): row for row in cells.iter_rows(named=True)}
+    budget, found = results.budgets[key], []
+    if budget.value > 0:  # else nothing took any time
+        for seed in cells["seed"].unique(maintain_order=True):
+            mine = [rows.get((variant, seed)) for variant in variants]
+            if all(row is not None for row in mine):
+                found.append([row for row in mine if row is not None])
+
+    def numbers(name: str) -> Floats:
+        shape = (len(found), len(variants))
+        return np.array([[row[name] for row in mine] for mine in found], dtype=np.float64).reshape(shape)
+
+    def halves(name: str) -> Ints | None:
+        known = [row.get(name) for mine in found for row in mine[:1]]
+        return None if not known or None in known else np.array(known, dtype=np.int64)
+
+    return TaskScores(
+        key=key,
+        variants=variants,
+        absent=tuple(name for name in order if name in planned and name not in there),
+        seeds=tuple(mine[0]["seed"] for mine in found),
+        keys=tuple(tuple(row[KEY] for row in mine) for mine in found),
+        studies=tuple(tuple(results.steps.get(row[KEY], NOTHING) for row in mine) for mine in found),
+        ends=numbers("simulated_seconds"),
+        totals=numbers("trained_resource"),
+        split=halves("split"),
+        part=halves("part"),
+        scale=results.scales[key],
+        budget=budget,
+        target=results.manifest["target"],
+        beyond=results.manifest.get("beyond", 1.0),
+    )

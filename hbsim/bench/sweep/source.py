@@ -1,22 +1,47 @@
-"""A sweep's file: its text, its content, and errors that name the line."""
+"""A specification as it was given: its content, and errors that name the line of a file, or the option."""
 
 from __future__ import annotations
 
+import copy
+import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeAlias
 
+from hbsim.bench.sweep.curves import located, whole_path
 from hbsim.bench.sweep.lines import line_of
 from hbsim.bench.sweep.schema import LISTS, TABLES, SweepTable, fields_at
-from hbsim.bench.sweep.words import CALLED, in_words
 from hbsim.errors import HbsimError, ParameterError, nearest
 from hbsim.simulation.cluster_schema import Place, first_problem, shown
 
-__all__ = ["FIELD", "Source", "dotted", "read_source"]
+__all__ = [
+    "FIELD",
+    "Options",
+    "Source",
+    "dotted",
+    "make_source",
+    "meant_option",
+    "read_source",
+    "said",
+    "toml",
+]
 
-FIELD: Final = "file"  # what errors name
+FIELD: Final = "file"  # what errors about a file name
+SPEC: Final = "spec"  # and about plain objects, where no option stands for the place
+Options: TypeAlias = Mapping[Place, tuple[str, object]]  # by place, an option's name and what was given
+
+# Fields that the file calls otherwise than the parameters that they are for.
+CALLED: Final = {"num_trials": "trials"}
+WORDS: Final = {
+    "give num_trials, max_time or max_reward": "give trials, max_time or max_full_runs",
+    "num_trials": "trials",
+    "replace=True": "replace = true",
+    "True or False": "true or false",
+}
+ALIASES: Final = {"eta": "reduction_factor", "r": "grace_period", "R": "max_t"}  # of the papers
 
 
 @dataclass(frozen=True)
@@ -26,31 +51,32 @@ class Source:
     Attributes
     ----------
     name : str
-        The file.
+        The file; of what is none a name for people.
     text : str
-        All of it.
+        The file's text; of what is none a file that says the same, with whole paths.
     content : mapping
         As TOML has it.
     table : SweepTable
         Its content; numbers and texts in their places, not yet what they mean.
-    data : str
-        The folder from which relative paths of learning curves start.
+    folder, data : str
+        Where relative paths of clusters and of learning curves start.
+    options : mapping or None
+        Of what is no file, the options that places stand for: errors name these. None for a file.
     """
 
     name: str
     text: str
     content: Mapping[str, Any]
     table: SweepTable
+    folder: str
     data: str
-
-    @property
-    def folder(self) -> str:
-        """The file's folder, from which paths of clusters start."""
-        return os.path.dirname(self.name)
+    options: Options | None = None
 
     def wrong(self, place: Place, problem: str) -> ParameterError:
-        """Return an error about a place in the file."""
-        return _wrong(self.name, self.text, place, problem)
+        """Return an error about a place."""
+        if self.options is None:
+            return _in_file(self.name, self.text, place, problem)
+        return ParameterError(*self._option(place)[1], problem)
 
     def broken(self, place: Place, rule: str, value: object = None) -> ParameterError:
         """Return an error about a field: its name, its value and the rule that it breaks.
@@ -62,17 +88,25 @@ class Source:
         rule : str
             What it has to satisfy.
         value : object, optional
-            What to show if the file itself has no plain value there.
+            What to show if the specification itself has no plain value there.
         """
+        if self.options:
+            rest = place[len(self._option(place)[0]) :]
+            return self.wrong(place, f"{rest[-1]} {rule}" if rest else rule)
         there = self.at(place)
         given = value if there is None or isinstance(there, dict) else there
         text = dotted(place) if given is None else f"{dotted(place)} = {_as_given(given)}"
         return self.wrong(place, f"{text}: {in_words(rule)}")
 
+    def note(self, place: Place, rule: str) -> str:
+        """Return a warning about a field."""
+        error = self.broken(place, rule)
+        return str(error) if self.options else error.rule
+
     def of(
         self, place: Place, error: HbsimError, places: Mapping[str, Place] | None = None, about: str = ""
-    ) -> ParameterError:
-        """Return an error of something that was made from the file, as one about the file.
+    ) -> HbsimError:
+        """Return an error of something that was made from the specification, as one about that.
 
         Parameters
         ----------
@@ -87,21 +121,46 @@ class Source:
         """
         end = f" ({about})" if about else ""
         if not isinstance(error, ParameterError):
-            return self.wrong(place, f"{dotted(place)}: {error}{end}")
+            return error if self.options else self.wrong(place, f"{dotted(place)}: {error}{end}")
         field = CALLED.get(error.field, error.field)
         for at in _places(place, field, places or {}):
             if at and self.at(at) is not None:
+                if self.options:
+                    return self._as_option(at, error)
                 # Of several values the one that is wrong.
                 value = error.value if isinstance(self.at(at), list) else None
                 shown_ = f"{dotted(at)} = {shown(self.at(at) if value is None else value)}"
                 return self.wrong(at, f"{shown_}: {in_words(error.rule)}{end}")
+        if self.options:
+            return error
         value = "" if error.value is None else f" = {shown(error.value)}"
         start = f"{dotted(place)}: " if place else ""
         return self.wrong(place, f"{start}{field}{value}: {in_words(error.rule)}{end}")
 
     def at(self, place: Place) -> Any:
-        """Return what stands at a place in the file, None if nothing does."""
+        """Return what stands at a place, None if nothing does."""
         return _at(self.content, place)
+
+    def changed(self, content: Mapping[str, Any]) -> Source:
+        """Return the same with another content, as one that is no file; all its paths are whole ones."""
+        made = absolute(content, self.folder, self.data)
+        table = SweepTable.model_validate(made)
+        return replace(self, text=toml(made), content=made, table=table, options={})
+
+    def _option(self, place: Place) -> tuple[Place, tuple[str, object]]:
+        """Return the nearest place around one that an option stands for, and that option."""
+        options = self.options or {}
+        around = (place[:depth] for depth in range(len(place), -1, -1))
+        at = next((one for one in around if one in options), ())
+        return at, options.get(at, (SPEC, None))
+
+    def _as_option(self, at: Place, error: ParameterError) -> ParameterError:
+        stated, (field, value) = self._option(at)
+        if stated == at:
+            return ParameterError(field, value if error.value is None else error.value, error.rule)
+        if at[-2:-1] == ("search_options",) or "search_options" in at:
+            return error
+        return ParameterError(field, value, f"{at[-1]} {error.rule}")
 
 
 def read_source(path: str | os.PathLike[str], data: str | os.PathLike[str] | None = None) -> Source:
@@ -113,8 +172,6 @@ def read_source(path: str | os.PathLike[str], data: str | os.PathLike[str] | Non
         It cannot be read, is no TOML, or has a field that is unknown, missing or of another type: names
         the line, the field, its value and the rule (field ``file``). Or `data` is no folder.
     """
-    from pydantic import ValidationError
-
     if data is not None and not os.path.isdir(data):
         raise ParameterError("data", os.fspath(data), "there is no such folder")
     name = os.fspath(path)
@@ -123,15 +180,115 @@ def read_source(path: str | os.PathLike[str], data: str | os.PathLike[str] | Non
         content = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         last = text.count("\n") + (not text.endswith("\n"))
-        said = str(error).replace("(at end of document)", f"(at the end, line {last})")
-        raise ParameterError(FIELD, name, f"is no TOML: {said}") from None
+        said_ = str(error).replace("(at end of document)", f"(at the end, line {last})")
+        raise ParameterError(FIELD, name, f"is no TOML: {said_}") from None
+    folder = os.path.dirname(name)
+    found = Source(
+        name, text, content, SweepTable.model_construct(), folder, folder if data is None else os.fspath(data)
+    )
+    return replace(found, table=_table(found))
+
+
+def make_source(content: Mapping[str, Any], options: Options, name: str = "sweep.toml") -> Source:
+    """Take a specification that is no file; its relative paths start where this process is.
+
+    Parameters
+    ----------
+    content : mapping
+        In the form of a sweep's file: plain objects.
+    options : mapping
+        What errors name, by place; empty: they name the place itself, as ``spec``.
+    name : str
+        What it is called.
+
+    Raises
+    ------
+    ParameterError
+        A field is unknown, missing or of another type.
+    """
+    here = os.getcwd()
+    found = Source(name, "", content, SweepTable.model_construct(), here, here, options)
+    found = replace(found, table=_table(found))
+    return replace(found, text=toml(absolute(content, here, here)))
+
+
+def _table(source: Source) -> SweepTable:
+    from pydantic import ValidationError
+
     try:
-        table = SweepTable.model_validate(content)
+        return SweepTable.model_validate(source.content)
     except ValidationError as error:
-        found = first_problem(error, content, fields_at)
-        place, problem = _brackets(content, *found) or _misspelt(content, *found) or found
-        raise _wrong(name, text, place, problem) from None
-    return Source(name, text, content, table, os.fspath(data) if data is not None else os.path.dirname(name))
+        found = first_problem(error, source.content, fields_at)
+        place, problem = _brackets(source.content, *found) or _misspelt(source.content, *found) or found
+        if source.options:
+            problem = problem.removeprefix(f"{dotted(place)} = ").partition(": ")[2] or problem
+        raise source.wrong(place, problem) from None
+
+
+def absolute(content: Mapping[str, Any], folder: str, data: str) -> dict[str, Any]:
+    """Return a specification that means the same from everywhere: with whole paths of files.
+
+    Parameters
+    ----------
+    content : mapping
+        In the form of a sweep's file.
+    folder, data : str
+        Where its relative paths of clusters and of learning curves start.
+    """
+    made = copy.deepcopy(dict(content))
+    for table in made.get("surrogates", []):
+        text = located(table["surrogate"], data)
+        if text != table["surrogate"]:
+            table.setdefault("name", table["surrogate"])
+        table["surrogate"] = text
+        if "yahpo_data" in table:
+            table["yahpo_data"] = whole_path(table["yahpo_data"], data)
+    for table in made.get("clusters", []):
+        for name in ("cluster", "trace"):
+            if name in table and os.path.isfile(path := whole_path(table[name], folder)):
+                table[name] = path
+    tables = [made.get("defaults", {}), *made.get("variants", []), *made.get("surrogates", [])]
+    for table in [*tables, *(one.get("set", {}) for one in made.get("override", []))]:
+        options = table.get("search_options") or {}
+        if isinstance(options.get("constraints"), str):
+            options["constraints"] = located(options["constraints"], data)
+    return made
+
+
+def toml(content: Mapping[str, Any]) -> str:
+    """Return a TOML document of plain objects; what is None is left out."""
+    plain = {name: value for name, value in content.items() if not _is_table(value)}
+    lines = [f"{_key(name)} = {_value(value)}" for name, value in plain.items() if value is not None]
+    for name, value in content.items():
+        if name in plain or not value:
+            continue
+        for table in value if isinstance(value, list) else [value]:
+            lines += ["", f"[[{_key(name)}]]" if isinstance(value, list) else f"[{_key(name)}]"]
+            lines += [f"{_key(one)} = {_value(item)}" for one, item in table.items() if item is not None]
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, Mapping) or (
+        isinstance(value, list) and bool(value) and all(isinstance(one, Mapping) for one in value)
+    )
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _value(name)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        items = ((name, item) for name, item in value.items() if item is not None)
+        return "{" + ", ".join(f"{_key(name)} = {_value(item)}" for name, item in items) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    return repr(value)
 
 
 def _places(place: Place, field: str, places: Mapping[str, Place]) -> list[Place]:
@@ -144,6 +301,27 @@ def _places(place: Place, field: str, places: Mapping[str, Place]) -> list[Place
 def dotted(place: Place) -> str:
     """Return a place as errors name it: ``variants.0.brackets``."""
     return ".".join(map(str, place))
+
+
+def in_words(rule: str) -> str:
+    """Return a rule in the words of the file."""
+    for word, own in WORDS.items():
+        rule = rule.replace(word, own)
+    return rule
+
+
+def said(error: HbsimError) -> str:
+    """Return an error's text in the words of the file."""
+    if not isinstance(error, ParameterError):
+        return in_words(str(error))
+    value = "" if error.value is None else f" = {error.value}"
+    return in_words(f"{error.field}{value}: {error.rule}")
+
+
+def meant_option(name: str, known: tuple[str, ...]) -> str:
+    """Say which field was probably meant, as `nearest` does; papers' letters are known too."""
+    alias = ALIASES.get(name)
+    return f" Did you mean {alias!r}?" if alias in known else nearest(name, known)
 
 
 def _text(name: str) -> str:
@@ -202,6 +380,6 @@ def _misspelt(content: Mapping[str, Any], place: Place, problem: str) -> tuple[P
     return at, text
 
 
-def _wrong(name: str, text: str, place: Place, problem: str) -> ParameterError:
+def _in_file(name: str, text: str, place: Place, problem: str) -> ParameterError:
     line = line_of(text, place) if place else None
     return ParameterError(FIELD, name, problem if line is None else f"line {line}: {problem}")

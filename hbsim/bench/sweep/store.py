@@ -1,33 +1,41 @@
 """What is finished of a sweep, on disk: nothing that was is lost, whenever it ends.
 
-While a sweep runs, outcomes are added as *parts*: folders that appear whole, by a rename. At the end they
-become one Parquet file a table, in the order of the sweep's cells, and the parts go. What an earlier file
-asked for and this one does not is *kept*, in a folder of its own.
+While a sweep runs, outcomes are added as *parts*: folders that appear whole, by a rename. To close, all
+tables are written into a folder, in the order of the sweep's cells, which is renamed to ``closed``: from then
+on they count, and no part. Its files are then moved to their places, one by one; whoever opens the folder
+next goes on with that. What an earlier specification asked for and this one does not is *kept*, in a folder
+of its own.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from hbsim.bench.sweep.disk import CLOSED, KEPT, PARTS, add_folder, close_folder, parts, sources
-from hbsim.bench.sweep.parquet import read_table
 from hbsim.bench.sweep.tables import KEY, MAIN, NAMES, TABLES, Frames, empty
 from hbsim.errors import HbsimWarning, OutputError
+from hbsim.surrogates.parquet import Damaged, parquet, read_sealed
 
-__all__ = ["OURS", "Store"]
+__all__ = ["OURS", "Store", "move", "parquet", "read_table", "recover", "sources", "write", "writing"]
 
+PARTS: Final = "parts"
+KEPT: Final = "kept"
+CLOSED: Final = "closed"  # all of it, on its way to its place
 # What results do without, and what becomes of it.
 DISPENSABLE: Final = {
     "timelines": "hbsim sweep draws timelines again, and a report has none until then",
     "timings": "it is not known how long these studies took",
 }
+AGAIN: Final = "hbsim sweep --force runs all cells again"
 # All that it may leave in a folder.
-OURS = frozenset({PARTS, KEPT, CLOSED, f".{CLOSED}", *(f"{name}.parquet" for name in TABLES)})
+OURS: Final = frozenset({PARTS, KEPT, CLOSED, f".{CLOSED}", *(f"{name}.parquet" for name in TABLES)})
 
 
 class Store:
@@ -66,7 +74,7 @@ class Store:
             self._take(frames)
             if "timelines" in lost:
                 self.untold.update(frames[MAIN][KEY])
-        self._next = max((int(path.name) + 1 for path in parts(folder)), default=0)
+        self._next = max((int(path.name) + 1 for path in _parts(folder)), default=0)
 
     def add(self, frames: Frames) -> None:
         """Add outcomes, all of them or none.
@@ -76,7 +84,11 @@ class Store:
         OutputError
             They cannot be written.
         """
-        add_folder(self.folder, self._next, frames)
+        target = self.folder / PARTS / f"{self._next:06d}"
+        temporary = target.with_name(f".{target.name}")
+        with writing(target):
+            _write_new(temporary, frames)
+            move(temporary, target)
         self._next += 1
         self._take(frames)
 
@@ -116,11 +128,61 @@ class Store:
         """
         known = list(set(keys))
         others = {name: self._whole(name).filter(~pl.col(KEY).is_in(known)).sort(KEY) for name in TABLES}
-        close_folder(self.folder, frames, others)
+        temporary = self.folder / f".{CLOSED}"
+        with writing(self.folder):
+            _write_new(temporary, frames)
+            _write_new(temporary / KEPT, others)
+            move(temporary, self.folder / CLOSED)
+        recover(self.folder)
 
     def _whole(self, name: str) -> pl.DataFrame:
         self._frames[name] = [pl.concat([empty(name), *self._frames[name]])]
         return self._frames[name][0]
+
+
+def sources(folder: Path) -> list[tuple[Path, ...]]:
+    """Return where tables are, the later ones of a study behind the earlier.
+
+    Each is some folders: of a table the file in the first that has it.
+    """
+    closed = folder / CLOSED
+    places: list[tuple[Path, ...]]
+    if closed.is_dir():
+        places = [(closed, folder), (closed / KEPT, folder / KEPT)]
+    else:
+        places = [(folder,), (folder / KEPT,), *((path,) for path in _parts(folder))]
+    return [place for place in places if any(_has(one, name) for one in place for name in TABLES)]
+
+
+def recover(folder: Path) -> None:
+    """Go on with what `Store.close` has begun, if it has; nobody else may be at the folder.
+
+    Raises
+    ------
+    OutputError
+        Files cannot be moved.
+    """
+    closed, kept = folder / CLOSED, folder / KEPT
+    with writing(folder):
+        if closed.is_dir():
+            _remove(folder / PARTS)
+            for path in sorted(closed.glob("*.parquet")):
+                move(path, folder / path.name)
+            if (closed / KEPT).is_dir():
+                _remove(kept)
+                move(closed / KEPT, kept)
+            closed.rmdir()
+        if _has(kept, MAIN) and read_table(kept / f"{MAIN}.parquet").is_empty():
+            _remove(kept)
+
+
+def _parts(folder: Path) -> list[Path]:
+    """Return the parts, the earliest first."""
+    try:
+        names = [name for name in os.listdir(folder / PARTS) if name.isdigit()]
+    except FileNotFoundError:
+        return []
+    return [folder / PARTS / name for name in sorted(names, key=int)]
 
 
 def _read(source: tuple[Path, ...]) -> tuple[Frames, set[str]]:
@@ -135,7 +197,7 @@ def _read(source: tuple[Path, ...]) -> tuple[Frames, set[str]]:
                 raise
             found[name] = empty(name)
             lost.add(name)
-            text = str(error).partition(": hbsim sweep --force")[0].partition(": --force")[0]
+            text = str(error).removesuffix(f": {AGAIN}")
             warnings.warn(HbsimWarning(f"{text}: {DISPENSABLE[name]}"), stacklevel=3)
     return found, lost
 
@@ -145,16 +207,77 @@ def _read_one(source: tuple[Path, ...], name: str) -> pl.DataFrame:
     path = next((folder / f"{name}.parquet" for folder in source if _has(folder, name)), None)
     if path is None:
         there = next(folder for folder in source if any(_has(folder, other) for other in TABLES))
-        problem = "is missing beside the sweep's other tables: hbsim sweep --force runs all cells again"
-        raise OutputError(str(there / f"{name}.parquet"), problem)
+        raise OutputError(
+            str(there / f"{name}.parquet"), f"is missing beside the sweep's other tables: {AGAIN}"
+        )
     frame = read_table(path)
     if name == MAIN and NAMES.keys() <= set(frame.columns):
         frame = frame.drop(NAMES).unique(KEY, maintain_order=True)
     if dict(frame.schema) != TABLES[name]:
-        problem = "has other columns than hbsim sweep writes: --force runs all cells again"
-        raise OutputError(str(path), problem)
+        raise OutputError(str(path), f"has other columns than hbsim sweep writes: {AGAIN}")
     return frame
 
 
 def _has(folder: Path, name: str) -> bool:
     return (folder / f"{name}.parquet").is_file()
+
+
+def _write_new(folder: Path, frames: Frames) -> None:
+    _remove(folder)
+    folder.mkdir(parents=True)
+    for name, frame in frames.items():
+        write(folder / f"{name}.parquet", parquet(frame))
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_dir():
+        shutil.rmtree(folder)
+
+
+# Files that are on the disk when they are said to be
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say what cannot be written, as an `OutputError`."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(str(path), f"cannot be written: {error.strerror or error}") from error
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file, and wait until it is on the disk."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename a file or folder in place of another, and wait until that is on the disk."""
+    os.replace(source, target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_table(path: Path) -> pl.DataFrame:
+    """Read a table.
+
+    Raises
+    ------
+    OutputError
+        It cannot be read, or was cut short.
+    """
+    try:
+        return read_sealed(path)
+    except OSError as error:
+        raise OutputError(str(path), f"cannot be read: {error.strerror or error}") from error
+    except Damaged:
+        problem = f"is not as hbsim sweep wrote it, cut short perhaps: {AGAIN}"
+        raise OutputError(str(path), problem) from None

@@ -1,4 +1,4 @@
-"""One study of a sweep: what it is, and its name, a hash of all that its outcome depends on."""
+"""One study of a sweep: what it is, and its key, a hash of all that its outcome depends on."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
+from hbsim.bench.sweep.curves import HalfOf, half_of, load_curves
 from hbsim.bench.variants import Variant
 from hbsim.core.types import Mode
 from hbsim.searchers.constraint import split_constraint
 from hbsim.simulation import Cluster, Result
 from hbsim.simulation.trace import Trace
 from hbsim.study import simulate
-from hbsim.surrogates import Surrogate
 
 __all__ = ["FORMAT", "Combination", "Study"]
 
-FORMAT: Final = 1  # of what is kept of a study: another one does not mix with it
+FORMAT: Final = 2  # of what is kept of a study: another one does not mix with it
 DIGITS: Final = 32  # of the hash
 SEARCHER: Final = "random"  # where none is named
 
@@ -31,9 +31,9 @@ class Combination:
     Attributes
     ----------
     variant : Variant
-        Its `label` is its name in the file; `max_t` and `num_trials` are among its shared options.
+        Its `label` is its name; `max_t` and `num_trials` are among its shared options.
     surrogate, cluster_name : str
-        Names in the file.
+        Names in the specification.
     load : mapping
         Keywords of `hbsim.surrogates.load`.
     mode : "max" or "min"
@@ -53,6 +53,8 @@ class Combination:
     geometry : (int, float) or None
         The brackets that there are, those that do not fit aside, and the reduction factor; of types that
         take `brackets`.
+    has_halves : bool
+        Whether each study sees one half of the rows only, which its seed says.
     """
 
     variant: Variant
@@ -67,27 +69,26 @@ class Combination:
     searcher: str | None
     geometry: tuple[int, float] | None = None
     search_options: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def workers(self) -> int:
-        """How many workers the cluster has."""
-        return self.cluster.workers
+    has_halves: bool = False
 
     @property
     def task(self) -> tuple[str, str, int]:
         """What variants are compared on: surrogate, cluster, workers."""
-        return self.surrogate, self.cluster_name, self.workers
+        return self.surrogate, self.cluster_name, self.cluster.workers
 
     def with_seed(self, seed: int) -> Study:
         """Return the study with a seed."""
-        text = f"{self._digest}:{seed}"
-        return Study(self, seed, hashlib.sha256(text.encode()).hexdigest()[:DIGITS])
+        half = half_of(seed) if self.has_halves else None
+        text = f"{self._digest}:{seed}" + ("" if half is None else f":half={half[0]},{half[1]}")
+        return Study(self, seed, hashlib.sha256(text.encode()).hexdigest()[:DIGITS], half)
 
     @cached_property
     def _digest(self) -> str:
         """The hash of all that an outcome depends on, but the seed; names are not part of it."""
         scheduler = self.variant.checked(self.mode, 0).as_dict()
         del scheduler["seed"]  # is the study's
+        if self.geometry is not None:
+            scheduler["brackets"] = self.geometry[0]  # those that fit: more of them are the same study
         inputs = {
             "format": FORMAT,
             "scheduler": scheduler,
@@ -115,18 +116,27 @@ class Study:
         Of the study and of its scheduler.
     key : str
         The hash of all that the outcome depends on; names are not part of it.
+    half : (int, int) or None
+        Split and part of the rows that it sees, as the wrapper ``half=SPLIT,PART`` has them; None: all.
     """
 
     of: Combination
     seed: int
     key: str
+    half: HalfOf = None
 
-    def run(self, surrogate: Surrogate) -> Result:
-        """Simulate it."""
+    def run(self) -> Result:
+        """Simulate it, on curves that each process loads once.
+
+        Raises
+        ------
+        SurrogateError
+            They are not those that were checked.
+        """
         c = self.of
-        scheduler = c.variant.make(surrogate.mode, self.seed)
+        surrogate = load_curves(c.load, c.fingerprint, self.half)
         return simulate(
-            scheduler,
+            c.variant.make(surrogate.mode, self.seed),
             surrogate,
             seed=self.seed,
             cluster=c.cluster,

@@ -7,8 +7,6 @@ from typing import Final, TypeAlias
 
 import polars as pl
 
-from hbsim.bench.cells import SUMMARY
-
 __all__ = [
     "COUNTS",
     "DONE",
@@ -19,6 +17,7 @@ __all__ = [
     "PARTS",
     "PLANNED",
     "SHARES",
+    "SUMMARY",
     "TABLES",
     "Frames",
     "empty",
@@ -28,6 +27,11 @@ KEY: Final = "key"  # says of which study a row is
 MAIN: Final = "cells"
 DONE: Final = "done"
 FAILED: Final = "failed"
+# The numbers of `Result.summary` that are kept.
+SUMMARY: Final = (
+    "trials", "jobs", "completed", "stopped", "paused", "failed", "running",
+    "simulated_seconds", "busy_share", "trained_resource", "wasted_resource", "cost",
+)  # fmt: skip
 COUNTS: Final = SUMMARY[:7]  # the whole numbers among them
 SHARES: Final = ("training", "retrained", "overhead", "idle", "absent", "saved")
 PARTS: Final = ("sampling", "decisions", "unfinished", "choice", "best_started")
@@ -39,13 +43,15 @@ _TEXT: Final = pl.String()
 _WHOLE: Final = pl.Int64()
 _NUMBER: Final = pl.Float64()
 
-# What a cell is called.
+# What a cell is called, and on which half of the rows it was run: null where on all.
 NAMES: Final[Schema] = {
     "variant": _TEXT,
     "surrogate": _TEXT,
     "cluster": _TEXT,
     "workers": _WHOLE,
     "seed": _WHOLE,
+    "split": _WHOLE,
+    "part": _WHOLE,
 }
 PLANNED: Final[Schema] = {KEY: _TEXT, **NAMES}
 
@@ -66,7 +72,8 @@ TABLES: Final[dict[str, Schema]] = {
         "time": _NUMBER,
         "resource": _NUMBER,
         "trial": _WHOLE,
-        **dict.fromkeys(("value", "regret", "test"), _NUMBER),
+        # Picked by the value that it had reported; the others are what it shows at R.
+        **dict.fromkeys(("picked", "value", "regret", "test"), _NUMBER),
     },
     "rungs": {
         KEY: _TEXT,

@@ -5,7 +5,8 @@ import math
 from pathlib import Path
 
 import hbsim
-from hbsim.bench.sweep import finish, open_folder, read_results, read_sweep, run_cells, write_down
+from hbsim.bench.sweep import open_folder, read_results, read_sweep, run_plan, write_down
+from hbsim.bench.sweep.outcome import run_studies
 
 SPEC = """
 title = "Small"
@@ -56,20 +57,22 @@ SEEDS, WORKERS = range(4), (2, 8)
 
 def sweep(folder: Path, spec: str = SPEC, keep: int | None = None):
     """Run a sweep into a folder (the first cells only, if `keep` says so); return its results."""
+    folder.mkdir(exist_ok=True)
     file = folder / "small.toml"
     file.write_text(spec)
-    made = read_sweep(file)
-    out = folder / "out"
-    with open_folder(out, made.plan, force=False) as store:
-        write_down(made, out, "hbsim sweep small.toml")
-        if keep is None:
-            run_cells(made, store, 1)
-            finish(made, store)
-        else:
-            from hbsim.bench.sweep.outcome import run_studies
-
-            store.add(run_studies([(study, True) for study in made.grid.studies[:keep]]))
+    made, out = read_sweep(file), folder / "out"
+    if keep is None:
+        run_plan(made, out, "hbsim sweep small.toml", 1)
+    else:
+        some(made, out, made.grid.studies[:keep])
     return read_results(out)
+
+
+def some(made, out: Path, studies):
+    """Run some studies of a plan into a folder."""
+    with open_folder(out, made.cells, force=False) as store:
+        write_down(out, made.cells, made.manifest(), made.source.text, "hbsim sweep small.toml")
+        store.add(run_studies([(study, True) for study in studies]))
 
 
 @functools.cache

@@ -8,13 +8,13 @@ import re
 
 import numpy as np
 import pytest
+from hbsim.bench.report.page import render
+from hbsim.bench.report.page_data import ALPHABET, pack
+from hbsim.bench.report.page_thin import LADDER, Limits, on_grid, thinned
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hbsim.bench.report.model import Line
-from hbsim.bench.report.page import render
-from hbsim.bench.report.page_data import ALPHABET, pack
-from hbsim.bench.report.page_thin import LADDER, Limits, on_grid, thinned
 from tests.bench.report.example import example
 
 FINITE = st.floats(-1e6, 1e6)

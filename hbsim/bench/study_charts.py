@@ -1,0 +1,554 @@
+"""Charts of one study: its incumbent, its workers over time, its trials' survival, its training curves."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+import altair as alt
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from hbsim.bench.chart_looks import (
+    GONE,
+    GREY,
+    OTHER,
+    OTHERS,
+    Chart,
+    Row,
+    data,
+    legend_below,
+    level_colours,
+    log_scale,
+    save,
+    time_unit,
+    worker_bars,
+)
+from hbsim.bench.segments import Segments, absent_shares, busy_shares, raster, segments
+
+if TYPE_CHECKING:
+    from hbsim.live.result import RunResult
+    from hbsim.simulation import Result
+
+__all__ = ["incumbent", "plot_study", "survival", "training_curves", "worker_chart", "workers"]
+
+Floats: TypeAlias = NDArray[np.float64]
+
+WIDTH: Final = 560
+MARK: Final = "#d55e00"
+
+
+def plot_study(result: Result, folder: Path) -> list[Path]:
+    """Draw a study into `folder`.
+
+    Returns
+    -------
+    list of path
+        incumbent.png, timeline.png and survival.png.
+    """
+    line = _study_line(result)
+    parts = segments(result)
+    charts = {
+        "incumbent": incumbent(result, line),
+        "timeline": workers(parts, line),
+        "survival": survival(result, line),
+    }
+    paths = []
+    for name, chart in charts.items():
+        paths.append(folder / f"{name}.png")
+        save(chart, paths[-1])
+    return paths
+
+
+def _study_line(result: Result) -> str:
+    """Return a study in a line: scheduler, curves, workers, trials."""
+    options = result.scheduler.options.as_dict()
+    parts = [f"{options['type']} on {result.curves.surrogate.name}"]
+    if "reduction_factor" in options:
+        parts.append(f"eta {options['reduction_factor']}")
+    if "brackets" in options:
+        parts.append(f"brackets {result.scheduler.brackets}")
+    return ", ".join(
+        [*parts, _count(result.cluster.workers, "worker"), _count(result.scheduler.started, "trial")]
+    )
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+# The incumbent
+
+
+def incumbent(result: Result, study: str) -> Chart:
+    """Return the best value so far over simulated time: at any level, and of completed trials."""
+    unit, length = time_unit(result.end_time)
+    end = result.end_time / length
+    kinds: dict[str, Literal["any", "max_t"]] = {"at any level": "any", "of completed trials": "max_t"}
+    rows: list[tuple[str, float, float]] = []
+    for kind, at in kinds.items():
+        found = list(result.incumbent(at).select("time", "value").iter_rows())
+        rows += [
+            (kind, time / length, value)
+            for time, value in [*found, *((result.end_time, v) for _, v in found[-1:])]
+        ]
+    first, middle = (rows[0][1], float(np.median([time for _, time, _ in rows]))) if rows else (0.0, 0.0)
+    surrogate = result.curves.surrogate
+    optimum = surrogate.optimum(result.scheduler.levels[-1])
+    if optimum is not None:
+        rows += [(OPTIMUM, first, optimum), (OPTIMUM, end, optimum)]
+    looks = {
+        "at any level": ("#0072b2", [1, 0]),
+        "of completed trials": (MARK, [6, 3]),
+        OPTIMUM: (GREY, [2, 3]),
+    }
+    there = [kind for kind in looks if any(kind == one for one, _, _ in rows)]
+    values = [value for _, _, value in rows] or [0.0]
+    legend = legend_below(there, WIDTH, symbolType="stroke", symbolSize=260)
+    along = log_scale(first, end) if first > 0 and middle < end / 20 else _time(end)
+    chart = (
+        alt.Chart(
+            pl.DataFrame(
+                rows, orient="row", schema={"kind": pl.String, "time": pl.Float64, "value": pl.Float64}
+            )
+        )
+        .mark_line(interpolate="step-after", strokeWidth=2, clip=True)
+        .encode(
+            x=alt.X("time:Q", title=f"simulated {unit}", **along),
+            y=alt.Y(
+                "value:Q",
+                title=f"{surrogate.metric} ({surrogate.mode})",
+                **_Scale(min(values), max(values)).encoding(),
+            ),
+            color=alt.Color(
+                "kind:N",
+                scale=alt.Scale(domain=there, range=[looks[kind][0] for kind in there]),
+                legend=legend,
+                title=None,
+            ),
+            strokeDash=alt.StrokeDash(
+                "kind:N",
+                scale=alt.Scale(domain=there, range=[looks[kind][1] for kind in there]),
+                legend=legend,
+                title=None,
+            ),
+        )
+    )
+    return alt.layer(chart).properties(width=WIDTH, height=280, title=_title("Best value so far", study))
+
+
+WIDE: Final = 30.0  # a greatest value so many times the least takes a logarithmic scale
+OPTIMUM: Final = "best of the space at R"
+
+
+def _title(what: str, study: str) -> alt.TitleParams:
+    return alt.TitleParams(what, subtitle=study)
+
+
+# Workers over time
+
+BARS: Final = 4000  # no more are drawn one by one
+COLUMNS: Final = 1200  # of an image
+
+
+def workers(parts: Segments, study: str) -> Chart:
+    """Return who did what when, and below it the share of workers that train towards each level."""
+    unit, length = time_unit(parts.end_time)
+    parts = parts.in_units(length)
+    above = worker_chart(parts, None).properties(
+        title=_title("Workers over time, by the level they train towards", study)
+    )
+    below = _busy(parts).encode(x=alt.X("time:Q", title=f"simulated {unit}", **_time(parts.end_time)))
+    return alt.vconcat(above, below, spacing=6).resolve_scale(color="shared")
+
+
+def _time(end: float) -> dict[str, Any]:
+    return {"scale": alt.Scale(domain=[0, end or 1], nice=False), "axis": alt.Axis(format=",~f")}
+
+
+def worker_chart(parts: Segments, what: str | None, end: float | None = None) -> alt.LayerChart:
+    """Return a row a worker, from 0 to `end`; of very many stretches an image."""
+    x = alt.X("start:Q", title=what, **_time(parts.end_time if end is None else end))
+    height = float(np.clip(16 * parts.workers, 70, 520))
+    rows = _stretches(parts)
+    there = set(rows["level"].unique())
+    few = len(rows) <= BARS
+    bars = worker_bars(rows if few else rows.head(0), there, parts.levels, parts.workers).encode(x=x)
+    layers = [bars] if few else [bars, _image(parts, height)]
+    for name, points, shape, colour in (
+        ("cut short", parts.lost, "cross", MARK),
+        ("under way at the end", parts.cut, "triangle-left", GREY),
+    ):
+        found = points[:: max(1, -(-len(points) // 1500))]
+        if len(found):
+            label = f"{name} ({len(points):,})"
+            marked = pl.DataFrame({"worker": found[:, 0], "start": found[:, 1], "mark": [label] * len(found)})
+            shapes = alt.Shape("mark:N", scale=alt.Scale(range=[shape]), title=None)
+            points_of = alt.Chart(marked).mark_point(
+                size=float(np.clip(400 / parts.workers, 4, 26)), filled=True, opacity=1, color=colour
+            )
+            layers.append(points_of.encode(x=x, y="worker:Q", shape=shapes))
+    return alt.layer(*layers).resolve_scale(shape="independent").properties(width=LONG, height=height)
+
+
+LONG: Final = 680
+
+
+def _stretches(parts: Segments) -> pl.DataFrame:
+    """Return the stretches as rows, each at least a pixel wide where there is room."""
+    pixel = parts.end_time / COLUMNS
+    same = np.append(parts.worker[1:] == parts.worker[:-1], False)
+    room = np.where(same, np.roll(parts.start, -1), parts.end_time)
+    right = np.maximum(parts.end, np.minimum(parts.start + pixel, room))
+    names = [*_names(parts), OTHER]
+    gone = parts.absent
+    level = [*(names[level] for level in parts.level), *[GONE] * len(gone)]
+    return pl.DataFrame(
+        {
+            "worker": np.append(parts.worker, gone[:, 0].astype(np.int64)),
+            "start": np.append(parts.start, gone[:, 1]),
+            "end": np.append(right, gone[:, 2]),
+            "level": pl.Series(level, dtype=pl.String),
+        }
+    )
+
+
+def _names(parts: Segments) -> list[str]:
+    return [f"{level:g}" for level in parts.levels]
+
+
+def _image(parts: Segments, height: float) -> alt.Chart:
+    """Return what each worker did in each column of time as a picture: of many stretches a pixel each."""
+    picture = raster(parts, COLUMNS)
+    colours = [
+        *level_colours(len(parts.levels)),
+        OTHERS[GONE],
+        "#ffffff",
+        OTHERS[OTHER],
+    ]  # ABSENT, IDLE, OVERHEAD
+    palette = bytes.fromhex("".join(colour[1:] for colour in colours))
+    lines = b"".join(b"\0" + row.tobytes() for row in (picture % len(colours)).astype(np.uint8))
+    head = struct.pack(">IIBBBBB", COLUMNS, parts.workers, 8, 3, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"PLTE", palette), (b"IDAT", zlib.compress(lines, 9)), (b"IEND", b""))
+    png = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
+    url = "data:image/png;base64," + base64.b64encode(png).decode()
+    drawn = alt.Chart(pl.DataFrame({"picture": [0]})).mark_image(
+        width=LONG, height=height, aspect=False, align="left", baseline="top", smooth=False
+    )
+    return drawn.encode(x=alt.value(0), y=alt.value(0), url=alt.value(url))
+
+
+def _busy(parts: Segments) -> alt.Chart:
+    """Return the share of workers that train towards each level, over time."""
+    kinds = [*_names(parts), OTHER]
+    columns = min(300, 4500 // (len(kinds) + 1))
+    found = np.vstack(
+        [busy_shares(parts, columns), absent_shares(parts.absent, parts.workers, parts.end_time, columns)]
+    )
+    edges = np.linspace(0, parts.end_time, columns + 1)
+    order = [*range(len(parts.levels) - 1, -1, -1), len(parts.levels), len(parts.levels) + 1]
+    rows = [
+        {"time": edge, "share": share, "level": level, "place": place}
+        for place, row in enumerate(order)
+        for level, shares in [([*kinds, GONE][row], found[row])]
+        if shares.any()
+        for edge, share in zip(edges, [*shares, shares[-1]], strict=True)
+    ]
+    schema = {"time": pl.Float64, "share": pl.Float64, "level": pl.String, "place": pl.Int64}
+    return (
+        alt.Chart(pl.DataFrame(rows, schema=schema))
+        .mark_area(interpolate="step-after")
+        .encode(
+            y=alt.Y(
+                "share:Q",
+                title="workers",
+                stack="zero",
+                scale=alt.Scale(domain=[0, 1]),
+                axis=alt.Axis(format=".0%", tickCount=3),
+            ),
+            color=alt.Color("level:N"),
+            order="place:Q",
+        )
+        .properties(width=LONG, height=70)
+    )
+
+
+# Survival
+
+
+def survival(result: Result, study: str) -> Chart:
+    """Return how many of the trials of each bracket came to each level."""
+    rungs = result.rungs().filter(pl.col("recorded") > 0)
+    brackets = rungs["bracket"].unique(maintain_order=True).to_list()
+    started = np.bincount(np.array(result.scheduler.trial_brackets()), minlength=1)
+    names = {bracket: f"bracket {bracket}: {_count(int(started[bracket]), 'trial')}" for bracket in brackets}
+    levels = [float(level) for level in result.scheduler.levels]
+    counts = rungs["recorded"].to_list() or [1]
+    low, high = max(0.7, min(counts) / 1.6), max(10.0, 1.6 * max(counts))
+    x_axis = alt.Axis(values=_apart(levels), format=",~g")
+    x: dict[str, Any] = {
+        "title": "level (resource)",
+        "scale": alt.Scale(type="log", domain=[levels[0] / 1.15, levels[-1] * 1.3], nice=False),
+        "axis": x_axis,
+    }
+    labels = list(names.values())
+    colour = alt.Color(
+        "bracket:N",
+        scale=alt.Scale(domain=labels, range=level_colours(len(labels))[::-1]),
+        legend=legend_below(labels, WIDTH),
+        title=None,
+    )
+    schema = {"bracket": pl.String, "level": pl.Float64, "trials": pl.Float64, "height": pl.Float64}
+    rows = [
+        {"bracket": names[bracket], "level": level, "trials": count, "height": height}
+        for bracket, level, count, height in _placed(rungs, (low, high))
+    ]
+    base = alt.Chart(pl.DataFrame(rows, schema=schema)).encode(x=alt.X("level:Q", **x), color=colour)
+    y = {"title": "trials that reached it", **log_scale(low, high)}
+    line = base.mark_line(point={"size": 45, "filled": True}).encode(y=alt.Y("trials:Q", **y))
+    text = base.mark_text(align="left", dx=7, fontSize=10).encode(
+        y=alt.Y("height:Q", **y), text=alt.Text("trials:Q", format=",")
+    )
+    named = text.transform_filter(alt.FieldOneOfPredicate(field="level", oneOf=_apart(levels)))
+    return alt.layer(line, named).properties(
+        width=WIDTH, height=280, title=_title("Survival by rung and bracket", study)
+    )
+
+
+def _apart(levels: Sequence[float]) -> list[float]:
+    """Return levels that can be named on a logarithmic axis: R, and those below that leave room."""
+    least = np.log10(levels[-1] / levels[0]) * 0.045
+    named = [levels[-1]]
+    for level in reversed(levels):
+        if np.log10(named[-1] / level) > least:
+            named.append(level)
+    return named[::-1]
+
+
+def _placed(rungs: pl.DataFrame, ends: tuple[float, float]) -> list[tuple[int, float, float, float]]:
+    """Return bracket, level and count of each rung, and the height of its number: none over another."""
+    apart = (np.log10(ends[1]) - np.log10(ends[0])) * 0.05
+    made, heights = [], dict[float, float]()
+    for bracket, level, count in rungs.sort("recorded").select("bracket", "level", "recorded").iter_rows():
+        heights[level] = max(heights.get(level, -np.inf) + apart, float(np.log10(count)))
+        made.append((bracket, float(level), float(count), float(10 ** heights[level])))
+    return made
+
+
+# Training curves
+
+FEW: Final = 12  # trials up to which each has its number beside it
+# Okabe and Ito, "Color Universal Design" (2008): what became of a trial, the least of it first.
+STATUSES: Final = {
+    "stopped": "#9a9a9a",
+    "paused": "#56b4e9",
+    "failed": "#cc79a7",
+    "running": "#e69f00",
+    "completed": "#009e73",
+}
+FAR: Final = 3.0  # so many times the span of the middle half, and further, is far from all others
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A trial's reports, each resource once."""
+
+    trial: int
+    status: str
+    resource: Floats
+    value: Floats
+
+
+def training_curves(result: RunResult, *, legend: bool = True) -> Chart:
+    """Return the metric that decides over the resource, a line a trial.
+
+    Lines are coloured by what became of the trial; the incumbent's is thick. Up to twelve trials have their
+    numbers beside them. Vertical lines are the rung levels. Values that are far worse than all others are
+    left outside, and counted. Where a trial trained again what it had, its later report counts.
+    """
+    curves, best = curves_of(result), result.summary()["best_trial"]
+    mode, levels = (
+        result.scheduler.mode,
+        [] if result.spec.until_return else [float(one) for one in result.scheduler.levels],
+    )
+    low, top, outside = _heights(curves, mode)
+    scale_of = _Scale(low, top)
+    first = min((float(curve.resource[0]) for curve in curves), default=1.0)
+    is_log = len(levels) > 2 and first > 0
+    scale = (
+        alt.Scale(type="log", domain=[min(first, levels[0]) / 1.08, 1.12 * levels[-1]], nice=False)
+        if is_log
+        else alt.Scale(zero=False, nice=False)
+    )
+    axis = (
+        alt.Axis(values=_apart(levels), format=",~g", grid=False)
+        if is_log
+        else alt.Axis(format=",~f", grid=False)
+    )
+    x = alt.X("resource:Q", title=result.spec.time_attr, scale=scale, axis=axis)
+    title_y = f"{result.spec.reward_attr} ({mode})" if curves else "no reports"
+    height = alt.Y("value:Q", title=title_y, **scale_of.encoding())
+    names = _legend_names(curves, best)
+    colours = {
+        names[status]: colour for status, colour in {"incumbent": MARK, **STATUSES}.items() if status in names
+    }
+    colour = alt.Color(
+        "status:N",
+        scale=alt.Scale(domain=list(colours), range=list(colours.values())),
+        legend=legend_below(list(colours), WIDTH, symbolType="stroke", symbolSize=260)
+        if legend and colours
+        else None,
+        title=None,
+    )
+    faint = 0.9 if len(curves) <= FEW else max(0.15, min(0.8, 40 / len(curves)))
+    rules = (
+        alt.Chart(pl.DataFrame({"resource": levels}, schema={"resource": pl.Float64}))
+        .mark_rule(opacity=0.35)
+        .encode(x=x)
+    )
+    layers: list[alt.Chart] = [rules]
+    for thick in (False, True):
+        mine = [curve for curve in curves if (curve.trial == best) is thick]
+        base = alt.Chart(data(_reports(mine, names, mode, best))).encode(
+            x=x, y=height, color=colour, detail="trial:N"
+        )
+        layers.append(
+            base.mark_line(clip=True, strokeWidth=2.6 if thick else 1.2, opacity=1 if thick else faint)
+        )
+        ends_of = base.transform_filter("datum.last" if not thick else "datum.best")
+        layers.append(
+            ends_of.mark_point(
+                clip=True, filled=True, size=70 if thick else 14, opacity=1 if thick else min(1.0, 2 * faint)
+            )
+        )
+    if len(curves) <= FEW:
+        numbers = alt.Chart(_numbers(curves, names, best, scale_of))
+        layers.append(
+            numbers.mark_text(align="left", dx=6, fontSize=10).encode(
+                x=x, y=height, text="trial:N", color=colour
+            )
+        )
+    line = [
+        f"{result.scheduler.type} of {result.spec.train}",
+        _count(result.workers, "worker"),
+        _count(result.scheduler.started, "trial"),
+    ]
+    line += [f"{_count(outside, 'value')} outside"] if outside else []
+    return alt.layer(*layers).properties(
+        width=WIDTH, height=320, title=_title("Training curves", ", ".join(line))
+    )
+
+
+def curves_of(result: RunResult) -> list[Curve]:
+    """Return the curves of the trials that reported a number, in the order of trials."""
+    rows = result.reports.filter(pl.col("value").is_finite())
+    rows = rows.unique(["trial", "resource"], keep="last", maintain_order=True).sort("trial", "resource")
+    statuses: Mapping[int, str] = dict(result.trials.select("trial", "status").iter_rows())
+    return [
+        Curve(trial, statuses[trial], part["resource"].to_numpy(), part["value"].to_numpy())
+        for (trial,), part in rows.group_by("trial", maintain_order=True)
+    ]
+
+
+def _legend_names(curves: Sequence[Curve], best: object) -> dict[str, str]:
+    """Return what the legend says of each status, and of the incumbent: how many trials have it."""
+    names = {}
+    for curve in curves:
+        if curve.trial == best:
+            names["incumbent"] = f"incumbent: trial {curve.trial}, {curve.status}"
+    counts = {status: sum(curve.status == status for curve in curves) for status in reversed(STATUSES)}
+    return names | {status: f"{count:,} {status}" for status, count in counts.items() if count}
+
+
+def _reports(curves: Sequence[Curve], names: Mapping[str, str], mode: str, best: object) -> list[Row]:
+    rows: list[Row] = []
+    for curve in curves:
+        top = int(np.argmax(curve.value) if mode == "max" else np.argmin(curve.value))
+        status = names["incumbent" if curve.trial == best else curve.status]
+        for place, (resource, value) in enumerate(zip(curve.resource, curve.value, strict=True)):
+            row: Row = {
+                "trial": curve.trial,
+                "status": status,
+                "resource": float(resource),
+                "value": float(value),
+            }
+            rows.append(row | {"last": place == len(curve.value) - 1, "best": place == top})
+    return rows
+
+
+def _heights(curves: Sequence[Curve], mode: str) -> tuple[float, float, int]:
+    """Return the ends of the axis, and how many values are outside: they would squeeze the others."""
+    if not curves:
+        return 0.0, 1.0, 0
+    values = np.concatenate([curve.value for curve in curves])
+    sign = 1.0 if mode == "max" else -1.0
+    ends = np.array([sign * curve.value[place] for curve in curves for place in (0, -1)])
+    low, high = np.quantile(ends, (0.25, 0.75))
+    inside = values[sign * values >= low - FAR * (high - low)]
+    return float(inside.min()), float(inside.max()), len(values) - len(inside)
+
+
+def _numbers(curves: Sequence[Curve], names: Mapping[str, str], best: object, scale: _Scale) -> pl.DataFrame:
+    """Return where the numbers of trials stand: beside the ends of their lines, none over another."""
+    below: dict[float, float] = {}  # by resource: the height of the last number
+    rows = []
+    for curve in sorted(curves, key=lambda curve: float(curve.value[-1])):
+        at, height = float(curve.resource[-1]), scale.share(float(curve.value[-1]))
+        if 0 <= height <= 1:
+            below[at] = height = max(height, below.get(at, -1.0) + 0.04)
+            status = names["incumbent" if curve.trial == best else curve.status]
+            rows.append(
+                {"trial": curve.trial, "status": status, "resource": at, "value": scale.value(height)}
+            )
+    return pl.DataFrame(
+        rows, schema={"trial": pl.Int64, "status": pl.String, "resource": pl.Float64, "value": pl.Float64}
+    )
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """An axis from `low` to `high`, with a margin; logarithmic where that is over several powers of ten."""
+
+    low: float
+    high: float
+
+    @property
+    def is_log(self) -> bool:
+        return self.low > 0 and self.high > WIDE * self.low
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        if self.is_log:
+            margin = (self.high / self.low) ** 0.05
+            return self.low / margin, self.high * margin
+        margin = 0.05 * (self.high - self.low) or abs(self.low) * 0.05 or 1.0
+        return self.low - margin, self.high + margin
+
+    def share(self, value: float) -> float:
+        """Return how far up the axis a value is."""
+        low, high = self.ends
+        if not self.is_log:
+            return (value - low) / (high - low)
+        return float(np.log(value / low) / np.log(high / low)) if value > 0 else -1.0
+
+    def value(self, share: float) -> float:
+        low, high = self.ends
+        return float(low * (high / low) ** share) if self.is_log else low + share * (high - low)
+
+    def encoding(self) -> dict[str, Any]:
+        low, high = self.ends
+        if self.is_log:
+            return log_scale(low, high)
+        return {
+            "scale": alt.Scale(domain=[low, high], nice=False, zero=False),
+            "axis": alt.Axis(format=",~f"),
+        }
