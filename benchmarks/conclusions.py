@@ -251,7 +251,7 @@ def _tenth(pool: Array, rows: int) -> dict[str, Any]:
     At 0.05, with a probability of 0.8: studies on one table, for the easiest and the hardest pair; and rows
     for another draw, on average over pairs, with any number of studies.
     """
-    pool = pool[:, [HYPERBAND > at for at in range(len(VARIANTS))]]
+    pool = pool[:, [at < HYPERBAND for at in range(len(VARIANTS))]]
     factor = ((norm.isf(0.025) + norm.isf(0.2)) / (0.1 * pool.mean(axis=(0, 2)).min())) ** 2
     gaps = [pool[:, one] - pool[:, other] for one, other in combinations(range(pool.shape[1]), 2)]
     by_seeds = [float(gap.var(axis=1, ddof=1).mean()) for gap in gaps]

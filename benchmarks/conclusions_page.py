@@ -134,8 +134,8 @@ def _known(one: dict[str, Any]) -> str:
     low, high = one["tenth"]["studies"]
     takes = f"{low:,} to {high:,} studies on one table, by pair, and about {one['tenth']['rows']:,} rows"
     return (
-        f"{one['rules'][0]['tables']} tables. Mean regrets: {truth}. To tell a tenth of the best one's regret "
-        f"between two asynchronous variants takes {takes} for another draw.\n\n{shown}"
+        f"{one['rules'][0]['tables']} tables. Mean regrets: {truth}. To tell a tenth of the least "
+        f"of them between two asynchronous variants takes {takes} for another draw.\n\n{shown}"
     )
 
 
