@@ -20,7 +20,7 @@ from hbsim.surrogates.writing import check_out
 if TYPE_CHECKING:
     from hbsim.live.result import RunResult
 
-__all__ = ["finish", "prepare", "record"]
+__all__ = ["finish", "prepare", "record", "study_folder"]
 
 
 @named_options
@@ -123,6 +123,11 @@ def record(
     return result
 
 
+def study_folder(out: Path | str) -> Path:
+    """Return where the study of a recording is: beside its file."""
+    return Path(f"{out}.study")
+
+
 def prepare(out: Path | str, resume: bool, force: bool) -> Path:
     """Return the folder of the study of a recording; with `force`, remove an earlier one.
 
@@ -133,18 +138,17 @@ def prepare(out: Path | str, resume: bool, force: bool) -> Path:
     OutputError
         The earlier one is being run.
     """
-    path = check_out(out, force=force or resume)
-    place = StudyFolder(path.with_name(f"{path.name}.study"))
-    if force and not resume and place.holds_study:
-        with StudyLock(place.path):
-            shutil.rmtree(place.path)
-    return place.path
+    folder = study_folder(check_out(out, force=force or resume))
+    if force and not resume and StudyFolder(folder).holds_study:
+        with StudyLock(folder):
+            shutil.rmtree(folder)
+    return folder
 
 
 def finish(result: RunResult, out: Path | str, test_metric: str | None) -> None:
     """Write the curves of a recording, and say how many trials failed."""
     if result.why != "done" and not result.reports.is_empty():
-        raise OutputError(str(out), "not written: the study ended before all trials had; resume=True goes on")
+        raise OutputError(str(out), "not written: the study ended before all trials had; it can be resumed")
     export(result, out, test_metric=test_metric, force=True)
     reasons = failed(result)
     if reasons:

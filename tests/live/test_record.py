@@ -344,7 +344,7 @@ def test_a_study_that_ends_by_failures_is_not_complete(train, tmp_path):
     body = "    assert args.trial == 0\n    reporter(epoch=1, loss=0.0)\n"
     with (
         pytest.warns(HbsimWarning, match="10 failures in a row"),
-        pytest.raises(OutputError, match="ended before all trials had; resume=True goes on"),
+        pytest.raises(OutputError, match="ended before all trials had; it can be resumed"),
     ):
         record(train(body), 20, tmp_path / "c.parquet", workers=1)
     assert not (tmp_path / "c.parquet").exists()
@@ -352,7 +352,8 @@ def test_a_study_that_ends_by_failures_is_not_complete(train, tmp_path):
 
 TWO = """
     for epoch in range(1, 4):
-        reporter(epoch=epoch, accuracy=args.lr * epoch, loss=args.lr / epoch)
+        cpu = time.process_time()
+        reporter(epoch=epoch, accuracy=args.lr * epoch, loss=args.lr / epoch, process_seconds=cpu)
 """
 
 
@@ -364,6 +365,9 @@ def test_a_recording_says_what_decides_and_options_are_stronger(train, tmp_path)
     other = load(out, metric="loss", mode="min")
     assert (other.metric, other.mode) == ("loss", "min")
     assert describe(table).parameters == ("lr", "depth", "kind")
+    timed = load(out, time="process_seconds")
+    times = pl.read_parquet(out)["process_seconds"].to_numpy().reshape(4, 3)
+    assert (timed.evaluate(np.arange(4), np.array([1.0, 2.0, 3.0]))[1] == times).all()
     hbsim.load(f"{out}.study").export(tmp_path / "said.csv", metric="loss", mode="min")
     assert (load(tmp_path / "said.csv").metric, load(tmp_path / "said.csv").mode) == ("loss", "min")
     assert load(tmp_path / "said.csv").space == table.space
