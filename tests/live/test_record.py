@@ -82,7 +82,7 @@ def test_same_trials_for_other_counts_and_workers_and_when_it_grows(train, tmp_p
     for trials, rule in ((1, "began with 2; it goes on with as many or more"), (4, "has grown to 6")):
         with pytest.raises(ParameterError, match=rule) as caught:
             record(target, trials, out, resume=True)
-        assert caught.value.field == "num_trials"
+        assert caught.value.field == "trials"
     assert pl.read_parquet(out).equals(grown)
 
 
@@ -244,8 +244,8 @@ def test_goes_on_after_kill_9_from_checkpoints(train, tmp_path, wait_for):
     ("options", "field"),
     [
         ({"seed": 1}, "seed"),
-        ({"metric": "loss", "mode": "min"}, "reward_attr"),
-        ({"max_t": 3}, "until_return"),
+        ({"metric": "loss", "mode": "min"}, "metric"),
+        ({"max_t": 3}, "max_t"),
         ({"time_attr": "step"}, "time_attr"),
     ],
 )
@@ -279,7 +279,7 @@ def recorded(train, tmp_path):
 @pytest.mark.parametrize(
     ("options", "field"),
     [
-        ({"trials": 0}, "num_trials"),
+        ({"trials": 0}, "trials"),
         ({"workers": 0}, "workers"),
         ({"seed": -1}, "seed"),
         ({"mode": "least", "metric": "loss"}, "mode"),
@@ -303,7 +303,7 @@ def test_bad_parameters(train, tmp_path, options, field):
 @pytest.mark.parametrize(
     ("body", "options", "field", "rule"),
     [
-        ("    reporter(epoch=1, los=0.5)\n", {"metric": "loss", "mode": "min"}, "reward_attr", "epoch, los"),
+        ("    reporter(epoch=1, los=0.5)\n", {"metric": "loss", "mode": "min"}, "metric", "epoch, los"),
         ('    reporter(epoch="1")\n', {}, "time_attr", "as a finite number"),
     ],
 )
