@@ -24,7 +24,7 @@ __all__ = ["Imported", "check_out", "import_runs"]
 
 @dataclass(frozen=True)
 class Imported:
-    """Curves of other tools' runs; `docs/import.md` says what was taken for what.
+    """Curves of other tools' runs; `docs/how-to/import.md` says what was taken for what.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ class Imported:
         write_curves(check_out(out, force=force, sources=(self.source,)), self.frame, self._said())
 
     def _said(self) -> dict[str, object]:
-        """Return what `docs/record.md` describes."""
+        """Return what `docs/how-to/record.md` describes."""
         return {
             "schema": 1,
             "resource": self.resource,

@@ -96,7 +96,7 @@ def write_curves(path: Path, frame: polars.DataFrame, said: Mapping[str, object]
     frame : polars.DataFrame
         The table.
     said : mapping
-        What `docs/record.md` describes.
+        What `docs/how-to/record.md` describes.
 
     Raises
     ------

@@ -10,7 +10,7 @@ from hbsim.bench.comparison import Comparison
 from hbsim.bench.plan import Plan
 from hbsim.bench.pool import default_jobs
 from hbsim.bench.pool_cells import run_cells
-from hbsim.bench.pool_remote import Remote
+from hbsim.bench.pool_dask import Remote
 from hbsim.core.exact import whole
 from hbsim.errors import HbsimWarning
 from hbsim.surrogates import Surrogate

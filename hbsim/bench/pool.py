@@ -1,55 +1,258 @@
-"""Many studies in parallel processes, here or on a Dask cluster; the same numbers for any number of them."""
+"""Many studies at once, in processes of this machine or on a Dask cluster, with the same results."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
+import threading
+from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from queue import Empty, SimpleQueue
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, ParamSpec, TypeVar
 
-from hbsim.bench.pool_local import AHEAD, Places, Processes, ThisProcess, Useless
-from hbsim.bench.pool_remote import Remote
+if TYPE_CHECKING:
+    from hbsim.bench.pool_dask import Remote
 
-__all__ = ["MakeExecutor", "chunks_of", "default_jobs", "executors", "make_executor", "run_in_turn"]
+__all__ = ["AHEAD", "Places", "Pool", "default_jobs", "open_pool"]
 
+P = ParamSpec("P")
 Item = TypeVar("Item")
 Found = TypeVar("Found")
-MakeExecutor: TypeAlias = Callable[[], AbstractContextManager[Places]]
 
-_CHUNKS: Final = 8  # a process: few enough to send little, enough that all end at about the same time
-_LARGEST: Final = 8  # cells in a chunk, so that progress is seen
-_GLANCE: Final = 0.1  # seconds between two looks for Ctrl-C
+AHEAD: Final = 3  # calls handed out for each that can run, so that no process waits for the next one
+CHUNKS: Final = 8  # for each process: few enough to send little, enough that all end at about the same time
+LARGEST: Final = 8  # items in a chunk, so that progress is seen
+POLL: Final = 0.1  # seconds between two looks for Ctrl-C
+CLOSING: Final = 5.0  # seconds for what is to take none
+
+# There is a process for each core: threads that libraries start beside it would only wait for each other.
+THREADS: Final = (
+    "POLARS_MAX_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 
 
-def default_jobs(cells: int) -> int:
-    """Return how many processes serve `cells` studies: one a core, and no more than studies."""
+def default_jobs(items: int) -> int:
+    """Return how many processes serve this many items: one a core, and no more than items."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, cells))
+    return max(1, min(cores, items))
+
+
+class Places(Executor):
+    """An executor that says how much it can do at once, and how it broke."""
+
+    @abstractmethod
+    def places(self) -> int:
+        """Return how many calls run at once now; 0 if they run while they are submitted."""
+
+    def poll(self) -> None:
+        """Look after the executor; called some times a second while nothing comes back.
+
+        Raises
+        ------
+        BrokenExecutor
+            Nothing will come back any more, not even an error.
+        """
+
+    def ending(self, cause: BaseException) -> str:
+        """Return how a process ended, in a few words, after a call got `cause`; empty if it is unknown."""
+        return str(cause)
+
+
+class _Broken(NamedTuple, Generic[Item]):
+    """What an executor that broke had been given and has not done, and why it broke."""
+
+    items: list[Item]
+    error: BrokenProcessPool
+
+
+class Pool:
+    """Calls functions with many items, on executors that are made anew when a process has died.
+
+    Parameters
+    ----------
+    open_executor : callable
+        Returns a context manager that gives an executor.
+    """
+
+    def __init__(self, open_executor: Callable[[], AbstractContextManager[Places]]) -> None:
+        self._open = open_executor
+
+    def chunks(self, items: Sequence[Item]) -> list[tuple[Item, ...]]:
+        """Cut items into chunks of a size that suits what can run at once now."""
+        if not items:
+            return []
+        with self._open() as executor:
+            places = max(1, executor.places())
+        size = max(1, min(LARGEST, len(items) // (places * CHUNKS)))
+        return [tuple(items[at : at + size]) for at in range(0, len(items), size)]
+
+    def imap(
+        self, function: Callable[[Item], Found], items: Iterable[Item], ahead: int | None = None
+    ) -> Iterator[tuple[Item, Found | BaseException]]:
+        """Call a function with every item.
+
+        When a process dies, all that had been handed out runs again, each item alone. So an item that takes
+        its process with it costs the others nothing but time.
+
+        Parameters
+        ----------
+        function : callable
+            Called with one item: a function of a module, or a `partial` of one.
+        items : iterable
+            Read as they are handed out.
+        ahead : int, optional
+            How many are handed out at a time, at most; by default three for each that can run.
+
+        Yields
+        ------
+        item, found
+            As they are finished: what the function returned, or the exception that it raised. For an item
+            whose process died though it ran alone, a BrokenProcessPool that says how.
+
+        Raises
+        ------
+        ParameterError
+            The Dask scheduler has gone, or a worker has other versions or lacks a file.
+        """
+        rest = iter(items)
+        while broken := (yield from self._run(function, rest, ahead)):
+            alone = iter(broken.items)
+            while died := (yield from self._run(function, alone, 1)):
+                yield from ((item, died.error) for item in died.items)
+
+    def _run(
+        self, function: Callable[[Item], Found], items: Iterator[Item], ahead: int | None
+    ) -> Generator[tuple[Item, Found | BaseException], None, _Broken[Item] | None]:
+        """Give what `imap` gives, until all is done (None) or a process has died."""
+        running: dict[Future[Found], Item] = {}
+        done: SimpleQueue[Future[Found]] = SimpleQueue()
+        lost: list[Item] = []
+        cause: BrokenExecutor | None = None
+        with self._open() as executor:
+            while True:
+                most = AHEAD * executor.places() or 1
+                free = 0 if cause else max(0, (most if ahead is None else min(ahead, most)) - len(running))
+                for item in islice(items, free):
+                    try:
+                        future = executor.submit(function, item)
+                    except BrokenExecutor as error:
+                        cause = error
+                        lost.append(item)
+                        break
+                    running[future] = item
+                    future.add_done_callback(done.put)
+                if not running:
+                    break
+                try:
+                    finished = _next(done, executor)
+                except BrokenExecutor as error:
+                    cause = cause or error
+                    lost += running.values()
+                    break
+                item, raised = running.pop(finished), finished.exception()
+                if isinstance(raised, BrokenExecutor):
+                    cause = cause or raised
+                    lost.append(item)
+                elif isinstance(raised, Useless):
+                    raise raised.error
+                else:
+                    yield item, finished.result() if raised is None else raised
+        if cause is None:
+            return None
+        how = executor.ending(cause)  # known once its processes have ended
+        text = f"its process ended without a result{f' ({how})' if how else ''}"
+        return _Broken(lost, BrokenProcessPool(text))
+
+
+def _next(done: SimpleQueue[Future[Found]], executor: Places) -> Future[Found]:
+    # Not one wait without end: it would not see Ctrl-C, whose handler is Polars' (with SA_RESTART).
+    while True:
+        with suppress(Empty):
+            return done.get(timeout=POLL)
+        try:
+            executor.poll()
+        except BrokenExecutor:
+            with suppress(Empty):
+                return done.get_nowait()
+            raise
+
+
+class Useless(Exception):
+    """What a call gets whose place cannot run anything: the fault is not the item's.
+
+    Parameters
+    ----------
+    error : HbsimError
+        What the user is told.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 @contextmanager
-def make_executor(jobs: int, is_apart: bool = False) -> Iterator[Places]:
-    """Give an executor for functions of a module, whose arguments and results can be pickled.
-
-    Nothing that it runs outlives it: if the block is left by an exception, its processes are ended.
+def open_pool(jobs: int, remote: Remote | None = None, isolated: bool = False) -> Iterator[Pool]:
+    """Give a pool. What it runs ends with the block, also if the block is left by an exception.
 
     Parameters
     ----------
     jobs : int
-        How many processes of this machine; 1 runs everything in this one, while it is submitted.
-    is_apart : bool
-        Whether 1 too is a process of its own, which may die.
+        How many processes of this machine; 1 runs everything in this process.
+    remote : Remote, optional
+        The Dask cluster whose workers run all in place of this machine. If it is started for this pool, it
+        ends with the block.
+    isolated : bool
+        Whether 1 job is a process of its own, too, which may die.
+
+    Raises
+    ------
+    ParameterError
+        Dask is not installed, or the cluster cannot be started. When the pool is used: no scheduler answers
+        in 10 seconds, or the cluster has other versions, or lacks a file.
     """
-    if jobs == 1 and not is_apart:
-        yield ThisProcess()
-        return
-    pool = Processes(jobs)
+    if remote is not None:
+        from hbsim.bench.pool_dask import cluster
+
+        with cluster(remote) as connect:
+            yield Pool(connect)
+    elif jobs == 1 and not isolated:
+        yield Pool(lambda: nullcontext(_ThisProcess()))
+    else:
+        yield Pool(partial(_processes, jobs))
+
+
+class _ThisProcess(Places):
+    """Runs what it is given at once; Ctrl-C goes on to the caller."""
+
+    def places(self) -> int:
+        return 0
+
+    def submit(self, function: Callable[P, Found], /, *args: P.args, **kwargs: P.kwargs) -> Future[Found]:
+        future: Future[Found] = Future()
+        try:
+            future.set_result(function(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@contextmanager
+def _processes(jobs: int) -> Iterator[_Processes]:
+    pool = _Processes(jobs)
     try:
         yield pool
     except BaseException:
@@ -59,175 +262,85 @@ def make_executor(jobs: int, is_apart: bool = False) -> Iterator[Places]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+class _Processes(ProcessPoolExecutor, Places):
+    """New processes, started as they are needed, which leave Ctrl-C to this one."""
+
+    def __init__(self, jobs: int) -> None:
+        super().__init__(jobs, multiprocessing.get_context("spawn"), initializer=_leave_with_parent)
+        self._jobs = jobs
+        self._children: set[BaseProcess] = set()
+
+    def places(self) -> int:
+        return self._jobs
+
+    def poll(self) -> None:
+        # The pool itself sees the death of a process that it has just started only at the next result.
+        if any(process.exitcode is not None for process in self._children):
+            raise BrokenExecutor
+
+    def submit(self, function: Callable[P, Found], /, *args: P.args, **kwargs: P.kwargs) -> Future[Found]:
+        before = set(multiprocessing.active_children())
+        try:
+            with _for_children():
+                return super().submit(function, *args, **kwargs)
+        finally:
+            self._children |= set(multiprocessing.active_children()) - before
+
+    def end(self) -> None:
+        """End all processes, whatever they are doing."""
+        thread: threading.Thread | None = getattr(self, "_executor_manager_thread", None)
+        self.shutdown(wait=False, cancel_futures=True)
+        for process in self._children:
+            process.terminate()
+        for process in self._children:
+            process.join()
+        if thread is not None:  # or Python, as it ends, writes into a pipe that the pool's thread closes then
+            thread.join(CLOSING)
+
+    def ending(self, cause: BaseException) -> str:
+        # The first signal or exit code that the pool itself has not caused.
+        codes = [process.exitcode for process in self._children]
+        own = [code for code in codes if code not in (None, 0, -signal.SIGTERM)]
+        if own:
+            return _how(own[0])
+        if cause.__cause__ is not None:  # the last line of a traceback
+            return str(cause.__cause__).strip().removesuffix("'''").strip().rpartition("\n")[2]
+        return _how(-signal.SIGTERM) if -signal.SIGTERM in codes else ""
+
+
+def _leave_with_parent() -> None:
+    """End this process when its parent has died, of ``kill -9`` say, and could not end it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _how(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    names = {member.value: f", {member.name}" for member in signal.Signals}
+    return f"signal {-code}{names.get(-code, '')}"
+
+
 @contextmanager
-def executors(
-    jobs: int,
-    remote: Remote | None = None,
-    is_apart: bool = False,
-) -> Iterator[MakeExecutor]:
-    """Give what makes an executor, again and again: of this machine, or of a Dask cluster.
-
-    Parameters
-    ----------
-    jobs, is_apart
-        As for `make_executor`.
-    remote : Remote, optional
-        The cluster whose workers run all in place of this machine; if it is started for this, it ends with
-        the block. Of what runs on a cluster only the results are dropped when an executor is left.
-
-    Raises
-    ------
-    ParameterError
-        Dask is not installed, or the cluster cannot be started. When an executor is made: no scheduler
-        answers in 10 seconds, or the cluster has other versions, or lacks a file.
-    """
-    if remote is None:
-        yield partial(make_executor, jobs, is_apart)
-        return
-    from hbsim.bench.pool_dask import cluster
-
-    with cluster(remote) as make:
-        yield make
-
-
-def chunks_of(items: Sequence[Item], make: MakeExecutor) -> list[tuple[Item, ...]]:
-    """Cut items into chunks to be handed out, for as many as run at once now.
-
-    Parameters
-    ----------
-    items : sequence
-        All.
-    make : callable
-        Makes an executor.
-    """
-    if not items:
-        return []
-    with make() as executor:
-        places = max(1, executor.ahead() // (1 if isinstance(executor, ThisProcess) else AHEAD))
-    size = max(1, min(_LARGEST, len(items) // (places * _CHUNKS)))
-    return [tuple(items[at : at + size]) for at in range(0, len(items), size)]
-
-
-def run_in_turn(
-    make: MakeExecutor,
-    function: Callable[[Item], Found],
-    items: Iterable[Item],
-    ahead: int | None = None,
-) -> Iterator[tuple[Item, Found | BaseException]]:
-    """Call a function with every item.
-
-    When a process dies, all that had been handed out is run again, each item alone; so an item that takes
-    its process with it costs the others nothing but time.
-
-    Parameters
-    ----------
-    make : callable
-        Makes an executor, as `executors` gives it; again after a process has died.
-    function : callable
-        Called with one item; a function of a module, or a `partial` of one.
-    items : iterable
-        Read as they are handed out.
-    ahead : int, optional
-        How many are handed out at a time, at most; by default three for each that can run.
-
-    Yields
-    ------
-    item, found
-        As they are finished: what the function returned, or the exception that it raised; for an item
-        whose process died though it ran alone, a BrokenProcessPool that says how.
-
-    Raises
-    ------
-    ParameterError
-        As `executors`; also later, when the Dask scheduler is gone, or a worker that came has other versions.
-    """
-    rest = iter(items)
-    while broken := (yield from _until_broken(make, function, rest, ahead)):
-        rest = chain(broken.not_begun, rest)
-        alone = iter(broken.in_flight)
-        while broken := (yield from _until_broken(make, function, alone, 1)):
-            yield from ((item, broken.error) for item in broken.in_flight)
-            alone = chain(broken.not_begun, alone)
-
-
-@dataclass
-class _Broken(Generic[Item]):
-    """A process has died: what had been handed out then, what was about to be, and how it was."""
-
-    in_flight: list[Item] = field(default_factory=list)
-    not_begun: list[Item] = field(default_factory=list)
-    cause: BrokenExecutor = field(default_factory=BrokenExecutor)
-    how: str = ""
-
-    @property
-    def error(self) -> BrokenProcessPool:
-        """What is told of an item that was alone."""
-        return BrokenProcessPool("its process ended without a result" + (self.how and f" ({self.how})"))
-
-
-def _until_broken(
-    make: MakeExecutor, function: Callable[[Item], Found], items: Iterator[Item], ahead: int | None
-) -> Generator[tuple[Item, Found | BaseException], None, _Broken[Item] | None]:
-    """Give what `run_in_turn` gives; return None when all is done, or what is not when a process has died."""
-    broken: _Broken[Item] = _Broken()
-    is_broken = False
-    with make() as executor:
-        handed = _Handed(executor, function)
-        while True:
-            if not is_broken:
-                broken.not_begun = handed.fill(items, _most(executor, ahead))
-                is_broken = bool(broken.not_begun)
-            if not handed.running:
-                break
-            item, found = handed.next()
-            if isinstance(found, BrokenExecutor):
-                is_broken, broken.cause = True, found
-                broken.in_flight.append(item)
-            elif isinstance(found, Useless):
-                raise found.error
+def _for_children() -> Iterator[None]:
+    """Start processes that have one thread each, and leave Ctrl-C to this one."""
+    kept = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    blockable = hasattr(signal, "pthread_sigmask")
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blockable else set()
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            if value is None:
+                del os.environ[name]
             else:
-                yield item, found
-    broken.how = executor.ending(broken.cause)
-    return broken if is_broken else None
-
-
-def _most(executor: Places, ahead: int | None) -> int:
-    # In this process all that is handed out is done before any of it is seen.
-    return executor.ahead() if ahead is None or isinstance(executor, ThisProcess) else ahead
-
-
-class _Handed(Generic[Item, Found]):
-    """What an executor has been given and has not given back."""
-
-    def __init__(self, executor: Places, function: Callable[[Item], Found]) -> None:
-        self.running: dict[Future[Found], Item] = {}
-        self._executor, self._function = executor, function
-        self._done: SimpleQueue[Future[Found]] = SimpleQueue()
-
-    def fill(self, items: Iterator[Item], most: int) -> list[Item]:
-        """Hand out items while there are fewer than `most`; return what a broken executor refused."""
-        for item in islice(items, max(0, most - len(self.running))):
-            try:
-                future = self._executor.submit(self._function, item)
-            except BrokenExecutor:
-                return [item]
-            self.running[future] = item
-            future.add_done_callback(self._done.put)
-        return []
-
-    def next(self) -> tuple[Item, Found | BaseException]:
-        """Wait for the next one to be finished; those that are finished come in that order."""
-        while True:
-            future = self._finished()
-            if future in self.running:
-                error = future.exception()
-                return self.running.pop(future), future.result() if error is None else error
-            if future is None and self._executor.is_gone():
-                return self.running.popitem()[1], BrokenExecutor()
-            self._executor.glance()
-
-    def _finished(self) -> Future[Found] | None:
-        # Not one wait without end: it would not see Ctrl-C, whose handler is Polars' (with SA_RESTART).
-        with suppress(Empty):
-            return self._done.get(timeout=_GLANCE)
-        return None
+                os.environ[name] = value
+        if blockable:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)

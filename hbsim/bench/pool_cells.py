@@ -9,8 +9,8 @@ from functools import partial
 
 from hbsim.bench.cells import Cell, run_cell
 from hbsim.bench.plan import Plan
-from hbsim.bench.pool import chunks_of, executors, run_in_turn
-from hbsim.bench.pool_remote import Remote
+from hbsim.bench.pool import open_pool
+from hbsim.bench.pool_dask import Remote
 from hbsim.errors import HbsimWarning
 from hbsim.surrogates import Surrogate
 
@@ -41,16 +41,16 @@ def run_cells(plan: Plan, surrogate: Surrogate, jobs: int, remote: Remote | None
     Raises
     ------
     ParameterError
-        As `hbsim.bench.pool.executors`.
+        As `hbsim.bench.pool.open_pool`.
     BrokenExecutor
         A process died, and another one of the same studies when nothing ran beside it.
     """
     is_here = jobs == 1 and remote is None
     # Processes may live longer than this run, and see several.
     work = partial(_run_here, plan, surrogate) if is_here else partial(_run_there, plan, uuid.uuid4().hex)
-    with executors(jobs, remote) as make:
-        chunks = [(cell,) for cell in plan.cells] if is_here else chunks_of(plan.cells, make)
-        for _, found in run_in_turn(make, work, chunks):
+    with open_pool(jobs, remote) as pool:
+        chunks = [(cell,) for cell in plan.cells] if is_here else pool.chunks(plan.cells)
+        for _, found in pool.imap(work, chunks):
             if isinstance(found, BaseException):
                 raise found
             yield from found

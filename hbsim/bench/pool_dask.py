@@ -1,149 +1,165 @@
-"""Where work runs on a Dask cluster; imported only for one, since `distributed` is an extra."""
+"""Studies on a Dask cluster: which one, whether it gives what this machine does, and calls on its workers.
+
+`distributed` is an extra, and is imported only when a cluster is used.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import importlib
+import platform
+import socket
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
-from hbsim.bench.pool_connect import Where, await_workers, connected, started
-from hbsim.bench.pool_fit import PATIENCE, Fit
-from hbsim.bench.pool_local import AHEAD, Places, Useless
-from hbsim.bench.pool_loop import Loop, running_loop
-from hbsim.bench.pool_remote import Remote
-from hbsim.bench.pool_there import Unfit, call
-from hbsim.errors import HbsimWarning
+import hbsim
+from hbsim.bench.pool import Places, Useless
+from hbsim.errors import HbsimWarning, ParameterError
+from hbsim.executors.dask.connect import Started, is_trusted, start_cluster
+from hbsim.executors.dask.options import Dask
 from hbsim.executors.dask.quiet import quiet
+from hbsim.executors.dask.versions import differences
 
-__all__ = ["Cluster", "cluster"]
+__all__ = ["Remote", "cluster", "place"]
 
 P = ParamSpec("P")
+Item = TypeVar("Item")
 Found = TypeVar("Found")
 
+PATIENCE: Final = 10.0  # seconds for an answer
 EMPTY: Final = 30.0  # seconds without a worker, until that is said
 LOOK: Final = 1.0  # seconds between two looks at which workers there are
-_GONE: Final = "the Dask scheduler has gone"
+POLL: Final = 0.1  # seconds between two looks for Ctrl-C
+GONE: Final = "the Dask scheduler has gone"
+DANGER: Final = "whoever answers there, or sits between, can run anything here: results come as pickles"
+SAME: Final = "the same version of hbsim and Python must be there as here"
+PACKAGES: Final = {  # and what may be where the versions of them are others
+    "numpy": "the last digits of results may differ",
+    "scipy": "the last digits of results may differ",
+    "polars": "the last digits of results may differ",
+    "distributed": "Dask asks for the same",
+}
 
 
-class Cluster(Places):
-    """The workers of a scheduler, as an executor; each of their threads is a place.
+@dataclass(frozen=True)
+class Remote:
+    """The Dask cluster that runs studies in place of this machine.
 
-    A worker that dies is replaced by Dask, and what it ran is run by others; when Dask has given up a
-    call, or the scheduler is gone, the call gets a BrokenExecutor, as of a pool of processes. While there is
-    no worker all waits, and after half a minute that is said.
-
-    Parameters
+    Attributes
     ----------
-    client : distributed.Client
-        Its connection.
-    where : Where
-        What it is connected to.
-    loop : Loop
-        The client's.
+    options : Dask
+        Where it is: its `scheduler_address`, or the `hosts` on which it is started and ends.
+    insecure : bool
+        Whether what comes over the network without TLS is trusted.
+    processes : int, optional
+        How many workers are started on each host; by default one a core there.
+    files : tuple of str
+        Whole paths of what every worker needs.
+    say : callable
+        Takes lines for people, on what takes a while.
 
     Raises
     ------
     ParameterError
-        Workers have other versions than this process, or lack a file.
+        No cluster is named; or connections would go over a network without TLS, and `insecure` is not set:
+        Dask's results are pickles, and to read one is to run what its sender wants.
     """
 
-    def __init__(self, client: Any, where: Where, loop: Loop) -> None:
-        self._client, self._where, self._loop = client, where, loop
-        # Not pure: what is asked for twice, after a death, is to be run twice.
-        self._executor = client.get_executor(pure=False)
-        self._fit = Fit(client, where.remote, loop)
-        self._threads: dict[str, int] = {}
-        self._fit.check_scheduler()
-        self._looked = self._seen = time.monotonic()
-        self._has_said = not self._look(PATIENCE)
-        if self._has_said:
-            warn = f"the Dask scheduler at {where.address} has no workers yet; all waits for the first one"
-            warnings.warn(HbsimWarning(warn), stacklevel=2)
+    options: Dask
+    insecure: bool = False
+    processes: int | None = None
+    files: tuple[str, ...] = ()
+    say: Callable[[str], None] = field(default=lambda text: None, repr=False, compare=False)
 
-    def is_gone(self) -> bool:
-        """Return whether the scheduler has gone; Dask then cancels what it can, and forgets the rest."""
-        is_here: bool = self._client.status == "running"
-        return not is_here
-
-    def ahead(self) -> int:
-        """Return three for each thread that the workers have now."""
-        self.glance()
-        return AHEAD * max(1, sum(self._threads.values()))
-
-    def glance(self) -> None:
-        """Look once a second which workers there are, and hold new ones against this process.
-
-        Raises
-        ------
-        ParameterError
-            As for the class.
-        """
-        now = time.monotonic()
-        if now - self._looked < LOOK or self.is_gone():
+    def __post_init__(self) -> None:
+        address, hosts = self.options.scheduler_address, self.options.hosts
+        if address is None and not hosts:
+            raise ParameterError("hosts", None, "or scheduler_address is needed: here processes serve")
+        if self.insecure or is_trusted(self.options):
             return
-        self._looked = now
-        if self._look():
-            self._seen, self._has_said = time.monotonic(), False
-        elif not self._has_said and now - self._seen > EMPTY:
-            self._has_said = True
-            text = f"no worker has been at the Dask scheduler {self._where.address} for {EMPTY:g} s"
-            warnings.warn(HbsimWarning(f"{text}; all waits for one"), stacklevel=2)
+        if address is not None:
+            cure = "Give a tls:// address (`hbsim certificates` makes the files), or insecure=True"
+            raise self.wrong(f"{DANGER}. {cure}")
+        raise self.wrong(f"without TLS {DANGER}. Leave it on, or insecure=True")
 
-    def ending(self, cause: BaseException) -> str:
-        """Return what is known of it."""
-        return str(cause)
+    def wrong(self, rule: str) -> ParameterError:
+        """Return an error about it."""
+        address = self.options.scheduler_address
+        if address is not None:
+            return ParameterError("scheduler_address", address, rule)
+        return ParameterError("hosts", ",".join(self.options.hosts), rule)
 
-    def submit(self, function: Callable[P, Found], /, *args: P.args, **kwargs: P.kwargs) -> Future[Found]:
-        """Hand out a call with one item; raise a BrokenExecutor if the scheduler has gone."""
-        if self.is_gone():
-            raise BrokenExecutor(_GONE)
-        (item,) = args
-        files = self._where.remote.files
-        theirs: Future[Found] = self._executor.submit(call, self._fit.versions, files, function, item)
-        ours: Future[Found] = Future()
-        theirs.add_done_callback(lambda done: self._pass_on(done, ours))
-        return ours
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Wait for what was handed out, or cancel it: what runs already goes on, and is not looked at."""
-        if not self.is_gone():
-            self._executor.shutdown(wait=wait and not cancel_futures)
+# What a cluster's processes run
 
-    def _look(self, seconds: float = 0.0) -> bool:
-        """Ask who is there; return whether anybody is. Wait a while for what new ones say of themselves."""
-        with suppress(OSError):
-            self._threads = self._loop.wait(self._client.nthreads(asynchronous=True), PATIENCE)
-            self._fit.check(self._threads, seconds)
-        return bool(self._threads)
 
-    def _pass_on(self, theirs: Future[Found], ours: Future[Found]) -> None:
-        from distributed.scheduler import KilledWorker
+class Unfit(Exception):
+    """A process that cannot be given anything to do; the text says why, and where it is."""
 
-        if theirs.cancelled():  # by no one here: what is cancelled at the end is not looked at
-            ours.set_exception(BrokenExecutor(_GONE))
-        elif (error := theirs.exception()) is None:
-            ours.set_result(theirs.result())
-        elif isinstance(error, KilledWorker):
-            ours.set_exception(BrokenExecutor(f"workers that Dask tried: {error.allowed_failures + 1}"))
-        elif isinstance(error, Unfit):
-            ours.set_exception(Useless(self._where.remote.wrong(str(error))))
-        else:
-            ours.set_exception(error)
+
+_passed: list[tuple[Mapping[str, str], tuple[str, ...]]] = []  # what this process was held against
+_works_for_another = False
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of this process that results depend on."""
+    found = {"hbsim": hbsim.__version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "none"
+    return found
+
+
+def look(files: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what this process has: its host, its versions, and which of these files are absent."""
+    absent = [file for file in files if not Path(file).exists()]
+    return {"host": socket.gethostname(), "versions": versions(), "absent": absent}
+
+
+def call(
+    wanted: Mapping[str, str], files: tuple[str, ...], function: Callable[[Item], Found], item: Item
+) -> Found:
+    """Call a function with an item; raise `Unfit` if this process has other versions, or lacks a file."""
+    global _works_for_another
+    _works_for_another = True
+    if (wanted, files) not in _passed:
+        own = look(files)
+        if problem := differences(wanted, own["versions"])[0]:
+            raise Unfit(f"a worker on {own['host']} has {problem}: {SAME}")
+        if own["absent"]:
+            raise Unfit(absence(own["absent"][0], [own["host"]]))
+        _passed.append((wanted, files))
+    return function(item)
+
+
+def absence(file: str, hosts: Sequence[str]) -> str:
+    """Say that hosts lack a file."""
+    names = ", ".join(sorted(set(hosts)))
+    return f"there is no {file} on {names}: workers read curves at the same whole path as this process"
+
+
+def place() -> str:
+    """Return " on HOST" if this process works for one elsewhere, nothing else."""
+    return f" on {socket.gethostname()}" if _works_for_another else ""
+
+
+# What this process does
 
 
 @contextmanager
-def cluster(remote: Remote) -> Iterator[Callable[[], AbstractContextManager[Cluster]]]:
+def cluster(remote: Remote) -> Iterator[Callable[[], AbstractContextManager[Workers]]]:
     """Give what connects to a cluster, again and again; what is started for it ends with the block.
-
-    Parameters
-    ----------
-    remote : Remote
-        Which one.
 
     Raises
     ------
@@ -155,17 +171,257 @@ def cluster(remote: Remote) -> Iterator[Callable[[], AbstractContextManager[Clus
         importlib.import_module("distributed")
     except ImportError:
         raise remote.wrong('needs Dask: pip install "hbsim[dask]"') from None
-    with quiet(), running_loop() as loop, started(remote, loop) as where:
-        if where.expected:
-            await_workers(where, loop)
-        yield partial(_workers, where, loop)
+    with quiet():
+        utils: Any = importlib.import_module("distributed.utils")
+        runner = utils.LoopRunner()
+        runner.start()
+        try:
+            with _started(remote, runner.loop) as found:
+                connect = partial(_workers, remote, found, runner.loop)
+                if found.expected:
+                    with connect() as workers, suppress(OSError):  # a timeout is one
+                        _wait(runner.loop, workers.come(found.expected))
+                yield connect
+        finally:
+            runner.stop()
+
+
+class Workers(Places):
+    """The workers of a scheduler, as an executor; each of their threads is a place.
+
+    A worker that dies is replaced by Dask, and what it ran is run by others. When Dask has given up a
+    call, or the scheduler has gone, the call gets a BrokenExecutor, as of a pool of processes. While there is
+    no worker all waits, and after half a minute that is said.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Its connection.
+    address : str
+        The scheduler's.
+    remote : Remote
+        What was asked for.
+    """
+
+    def __init__(self, client: Any, address: str, remote: Remote) -> None:
+        self._client, self._address, self._remote = client, address, remote
+        self._versions = versions()
+        # Not pure: what is asked for twice, after a death, is to be run twice.
+        self._executor = client.get_executor(pure=False)
+        self._threads: dict[str, int] = {}
+        self._looked = self._seen = time.monotonic()
+        self._has_said = False
+
+    def check(self) -> None:
+        """Hold the scheduler, and all workers that are there, against this process.
+
+        Workers that come later check themselves (`call`).
+
+        Raises
+        ------
+        ParameterError
+            One has another version of hbsim or Python, or lacks a file.
+        """
+        try:
+            found = self._ask(self._client.run_on_scheduler(look, asynchronous=True))
+        except Exception as error:
+            raise self._wrong(f"the scheduler cannot run hbsim ({_brief(error)})") from None
+        if problem := differences(self._versions, found["versions"])[0]:
+            raise self._wrong(f"the scheduler has {problem}")
+        asking = self._client.run(look, self._remote.files, on_error="return", asynchronous=True)
+        answers: dict[str, Any] = {}
+        with suppress(TimeoutError):  # a worker that is slow checks itself
+            answers = self._ask(asking)
+        self._compare(answers)
+        self._look()
+        if not self._threads:
+            text = f"the Dask scheduler at {self._address} has no workers yet"
+            self._say(f"{text}; all waits for the first one")
+
+    def _compare(self, answers: Mapping[str, Any]) -> None:
+        lacking: dict[str, list[str]] = {}
+        warned: set[tuple[str, str]] = set()
+        for address, facts in answers.items():
+            if isinstance(facts, OSError):  # it has gone meanwhile
+                continue
+            if isinstance(facts, BaseException):
+                raise self._wrong(f"the worker {address} cannot run hbsim ({_brief(facts)})")
+            where = f"the worker {address} on {facts['host']}"
+            if problem := differences(self._versions, facts["versions"])[0]:
+                raise self._wrong(f"{where} has {problem}")
+            for name, consequence in PACKAGES.items():
+                ours, theirs = self._versions[name], facts["versions"].get(name, "none")
+                if ours != theirs and (name, theirs) not in warned:
+                    warned.add((name, theirs))
+                    text = f"{where} has {name} {theirs}, and here it is {ours}: {consequence}"
+                    warnings.warn(HbsimWarning(text), stacklevel=2)
+            for file in facts["absent"]:
+                lacking.setdefault(file, []).append(facts["host"])
+        for file, hosts in lacking.items():
+            raise self._remote.wrong(absence(file, hosts))
+
+    async def come(self, workers: int) -> None:
+        """Wait until there are so many."""
+        while len(await self._client.nthreads(asynchronous=True)) < workers:
+            await asyncio.sleep(0.05)
+
+    def places(self) -> int:
+        """Return how many threads the workers have, 1 or more."""
+        self._look_again()
+        return max(1, sum(self._threads.values()))
+
+    def poll(self) -> None:
+        """Look once a second which workers there are."""
+        if self._client.status != "running":
+            raise BrokenExecutor(GONE)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        now = time.monotonic()
+        if now - self._looked < LOOK:
+            return
+        self._looked = now
+        self._look()
+        if self._threads:
+            self._seen, self._has_said = time.monotonic(), False
+        elif not self._has_said and now - self._seen > EMPTY:
+            self._say(
+                f"no worker has been at the Dask scheduler {self._address} for {EMPTY:g} s; all waits for one"
+            )
+
+    def submit(self, function: Callable[P, Found], /, *args: P.args, **kwargs: P.kwargs) -> Future[Found]:
+        """Hand out a call with one item; raise a BrokenExecutor if the scheduler has gone."""
+        if self._client.status != "running":
+            raise BrokenExecutor(GONE)
+        (item,) = args
+        theirs: Future[Found] = self._executor.submit(
+            call, self._versions, self._remote.files, function, item
+        )
+        ours: Future[Found] = Future()
+        theirs.add_done_callback(lambda done: self._pass_on(done, ours))
+        return ours
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Wait for what was handed out, or cancel it: what runs already goes on, and is not looked at."""
+        if self._client.status == "running":
+            self._executor.shutdown(wait=wait and not cancel_futures)
+
+    def _look(self) -> None:
+        with suppress(OSError):
+            self._threads = self._ask(self._client.nthreads(asynchronous=True))
+
+    def _ask(self, asking: Coroutine[Any, Any, Found]) -> Found:
+        return _wait(self._client.loop, asking)
+
+    def _say(self, text: str) -> None:
+        self._has_said = True
+        warnings.warn(HbsimWarning(text), stacklevel=2)
+
+    def _wrong(self, problem: str) -> ParameterError:
+        return self._remote.wrong(f"{problem}: {SAME}")
+
+    def _pass_on(self, theirs: Future[Found], ours: Future[Found]) -> None:
+        from distributed.scheduler import KilledWorker
+
+        if theirs.cancelled():  # by no one here: what is cancelled at the end is not looked at
+            ours.set_exception(BrokenExecutor(GONE))
+        elif (error := theirs.exception()) is None:
+            ours.set_result(theirs.result())
+        elif isinstance(error, KilledWorker):
+            ours.set_exception(BrokenExecutor(f"workers that Dask tried: {error.allowed_failures + 1}"))
+        elif isinstance(error, Unfit):
+            ours.set_exception(Useless(self._remote.wrong(str(error))))
+        elif isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "hbsim":
+            ours.set_exception(Useless(self._wrong(f"a worker cannot run hbsim ({_brief(error)})")))
+        else:
+            ours.set_exception(error)
 
 
 @contextmanager
-def _workers(where: Where, loop: Loop) -> Iterator[Cluster]:
-    with connected(where, loop) as client:
-        found = Cluster(client, where, loop)
+def _workers(remote: Remote, found: Started, loop: Any) -> Iterator[Workers]:
+    """Give the workers of a scheduler, once it has answered and they were checked."""
+    dask: Any = importlib.import_module("distributed")
+    try:
+        _wait(loop, _knock(found), PATIENCE + 1.0)
+    except Exception as error:  # whatever another kind of server says is decoded
+        rule = (
+            f"no Dask scheduler answers there within {PATIENCE:g} s, as in tls://HOST:8786 ({_brief(error)})"
+        )
+        raise remote.wrong(rule) from None
+    with warnings.catch_warnings():
+        # A table of versions; `Workers.check` says what of them counts.
+        warnings.simplefilter("ignore", dask.versions.VersionMismatchWarning)
+        client = dask.Client(
+            found.address, security=found.security, timeout=PATIENCE, set_as_default=False, loop=loop
+        )
+    try:
+        workers = Workers(client, found.address, remote)
+        workers.check()
         try:
-            yield found
+            yield workers
         finally:
-            found.shutdown(cancel_futures=True)
+            workers.shutdown(cancel_futures=True)
+    finally:
+        client.close()
+
+
+async def _knock(found: Started) -> None:
+    """See if somebody answers: a client that fails to connect leaves much noise behind."""
+    comms: Any = importlib.import_module("distributed.comm")
+    given = {} if found.security is None else found.security.get_connection_args("client")
+    comm = await comms.connect(found.address, timeout=PATIENCE, **given)
+    await comm.close()
+
+
+@contextmanager
+def _started(remote: Remote, loop: Any) -> Iterator[Started]:
+    """Give the scheduler that is asked for. One task of the loop starts what has to be, and ends it."""
+    ready: Future[Started] = Future()
+    leave = asyncio.Event()
+
+    async def serve() -> None:
+        async with AsyncExitStack() as stack:
+            ready.set_result(
+                await start_cluster(remote.options, stack, remote.say, remote.processes, threads=1)
+            )
+            await leave.wait()
+
+    task = asyncio.run_coroutine_threadsafe(serve(), loop.asyncio_loop)
+    task.add_done_callback(lambda done: ready.done() or ready.cancel())
+    try:
+        _result(ready, task)
+        yield ready.result()
+    finally:
+        if ready.done():
+            loop.asyncio_loop.call_soon_threadsafe(leave.set)
+        else:
+            task.cancel()
+        with suppress(concurrent.futures.CancelledError):
+            _result(task)
+
+
+def _wait(loop: Any, work: Coroutine[Any, Any, Found], seconds: float | None = None) -> Found:
+    """Return what a coroutine returns; it is cancelled after a while (TimeoutError), or by Ctrl-C."""
+    limited = asyncio.wait_for(work, PATIENCE if seconds is None else seconds)
+    future = asyncio.run_coroutine_threadsafe(limited, loop.asyncio_loop)
+    try:
+        return _result(future)
+    except BaseException:
+        future.cancel()
+        raise
+
+
+def _result(future: Future[Found], *others: Future[Any]) -> Found:
+    """Wait for a future; raise what another one raised."""
+    # Not one wait without end: it would not see Ctrl-C, whose handler is Polars' (with SA_RESTART).
+    while not any(one.done() for one in (future, *others)):
+        concurrent.futures.wait([future], timeout=POLL)
+    for other in others:
+        if other.done():
+            other.result()
+    return future.result()
+
+
+def _brief(error: BaseException) -> str:
+    name = "" if type(error) is Exception else f"{type(error).__name__}: "  # Dask has put it into words
+    return f"{name}{' '.join(str(error).split())[:200]}"

@@ -58,7 +58,7 @@ def sweep(
 
     All is checked before anything runs. A cell that is finished is never run again: the same command goes on
     after Ctrl-C or a crash, and runs only what is new when the file has grown. A cell that fails is kept with
-    its error, and the exit code is 1. docs/sweep.md says what stands in the file.
+    its error, and the exit code is 1. docs/reference/sweep.md says what stands in the file.
 
     For example:
       hbsim sweep study.toml --dry-run
@@ -130,7 +130,7 @@ def _run(made: Sweep, store: Store, jobs: int, remote: Remote | None, is_retryin
 
     try:
         with progress(lambda: done[0], len(made.grid.different), "studies"):
-            found = run_cells(made, store, jobs, remote, is_retrying, count, is_apart=True)
+            found = run_cells(made, store, jobs, remote, is_retrying, count, isolated=True)
             finish(made, store)
     except KeyboardInterrupt:
         there = counts(made, store)

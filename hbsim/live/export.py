@@ -1,4 +1,4 @@
-"""The learning curves of a study that was run, as the file that `docs/record.md` describes."""
+"""The learning curves of a study that was run, as the file that `docs/how-to/record.md` describes."""
 
 from __future__ import annotations
 

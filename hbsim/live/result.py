@@ -261,7 +261,7 @@ class RunResult:
         test_metric: str | None = None,
         force: bool = False,
     ) -> None:
-        """Write the learning curves to a file that the simulator reads; `docs/record.md` describes it.
+        """Write the learning curves to a file that the simulator reads; `docs/how-to/record.md` describes it.
 
         The curve of a trial that was stopped, or has not come to its end, ends early. Of what was trained
         again, or reported twice at one resource, the last report counts.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hbsim.bench.pool import make_executor, run_in_turn
+from hbsim.bench.pool import open_pool
 from tests.bench import pool_work
 
 ROOT = Path(__file__).parents[2]
@@ -23,13 +23,14 @@ def _processes_find_the_tests(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(ROOT)
 
 
-def outcomes(function, items, jobs: int = 2, ahead: int | None = None, is_apart: bool = False) -> dict:
-    return dict(run_in_turn(partial(make_executor, jobs, is_apart), function, items, ahead))
+def outcomes(function, items, jobs: int = 2, ahead: int | None = None, isolated: bool = False) -> dict:
+    with open_pool(jobs, isolated=isolated) as pool:
+        return dict(pool.imap(function, items, ahead))
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_item_that_kills_its_process_costs_the_others_nothing(jobs: int):
-    pool_work.check(outcomes(pool_work.picky, pool_work.ITEMS, jobs, is_apart=True), "signal 9, SIGKILL")
+    pool_work.check(outcomes(pool_work.picky, pool_work.ITEMS, jobs, isolated=True), "signal 9, SIGKILL")
 
 
 @pytest.mark.parametrize(
@@ -61,10 +62,11 @@ def test_what_was_handed_out_when_a_process_died_runs_again_one_at_a_time(tmp_pa
 def test_they_come_in_the_order_in_which_they_are_finished(tmp_path: Path):
     found = []
     work = partial(pool_work.after, tmp_path)
-    for item, _ in run_in_turn(partial(make_executor, 2), work, ["later", "first", "second"]):
-        found.append(item)
-        if item == "second":
-            (tmp_path / "now").touch()
+    with open_pool(2) as pool:
+        for item, _ in pool.imap(work, ["later", "first", "second"]):
+            found.append(item)
+            if item == "second":
+                (tmp_path / "now").touch()
     assert found == ["first", "second", "later"]
 
 
@@ -72,10 +74,8 @@ def test_they_come_in_the_order_in_which_they_are_finished(tmp_path: Path):
 def test_no_more_are_handed_out_than_are_wanted(jobs: int, ahead: int | None, most: int):
     read = []
     items = (read.append(n) or n for n in range(9))
-    beyond = [
-        len(read) - done
-        for done, _ in enumerate(run_in_turn(partial(make_executor, jobs), pool_work.picky, items, ahead))
-    ]
+    with open_pool(jobs) as pool:
+        beyond = [len(read) - done for done, _ in enumerate(pool.imap(pool_work.picky, items, ahead))]
     assert max(beyond) == most
 
 
@@ -96,9 +96,8 @@ def test_processes_have_one_thread_each_and_this_one_keeps_its_own(monkeypatch: 
 
 
 def test_an_end_before_the_end_ends_the_processes(tmp_path: Path):
-    turn = run_in_turn(partial(make_executor, 2), partial(pool_work.stay, tmp_path), iter(stayers(tmp_path)))
-    with pytest.raises(LookupError, match="no more"):
-        next(turn)
+    with open_pool(2) as pool, pytest.raises(LookupError, match="no more"):
+        next(pool.imap(partial(pool_work.stay, tmp_path), iter(stayers(tmp_path))))
     assert not any(is_alive(pid) for pid in pids(tmp_path))
 
 
@@ -135,10 +134,11 @@ def two_stay(folder: Path):
     code = f"""
 from functools import partial
 from pathlib import Path
-from hbsim.bench.pool import make_executor, run_in_turn
+from hbsim.bench.pool import open_pool
 from tests.bench import pool_work
 if __name__ == "__main__":
-    list(run_in_turn(partial(make_executor, 2), partial(pool_work.stay, Path({str(folder)!r})), range(9)))
+    with open_pool(2) as pool:
+        list(pool.imap(partial(pool_work.stay, Path({str(folder)!r})), range(9)))
 """
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True

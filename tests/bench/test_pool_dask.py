@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 import hbsim
-from hbsim.bench import Remote, pool_connect, pool_dask
-from hbsim.bench.pool import executors, run_in_turn
+from hbsim.bench import Remote, pool_dask
+from hbsim.bench.pool import open_pool
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.dask.options import Dask
 from tests.bench import pool_work
@@ -39,8 +39,8 @@ def at(address: str, **more) -> Remote:
 
 
 def outcomes(function, items, remote: Remote) -> dict:
-    with executors(2, remote) as make:
-        return dict(run_in_turn(make, function, items))
+    with open_pool(2, remote) as pool:
+        return dict(pool.imap(function, items))
 
 
 def test_dask_gives_the_same(tmp_path: Path):
@@ -53,9 +53,9 @@ def test_dask_gives_the_same(tmp_path: Path):
 
 
 def test_a_scheduler_that_goes_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pool_connect, "PATIENCE", 1.5)
-    with dask_processes(tmp_path, workers=0) as cluster, executors(1, at(cluster.address)) as make:
-        turn = run_in_turn(make, pool_work.picky, gone(cluster))
+    monkeypatch.setattr(pool_dask, "PATIENCE", 1.5)
+    with dask_processes(tmp_path, workers=0) as cluster, open_pool(1, at(cluster.address)) as pool:
+        turn = pool.imap(pool_work.picky, gone(cluster))
         with (
             pytest.warns(match="has no workers yet"),
             pytest.raises(ParameterError, match="no Dask scheduler answers there"),
@@ -72,7 +72,7 @@ def gone(cluster: DaskProcesses):
 def test_that_no_worker_comes_is_said_once_and_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pool_dask, "EMPTY", 0.5)
     monkeypatch.setattr(pool_dask, "LOOK", 0.05)
-    with dask_processes(tmp_path, workers=1) as cluster, executors(1, at(cluster.address)) as make:
+    with dask_processes(tmp_path, workers=1) as cluster, open_pool(1, at(cluster.address)) as pool:
         said = []
 
         def show(message: Warning, *rest: object) -> None:
@@ -82,7 +82,7 @@ def test_that_no_worker_comes_is_said_once_and_it_goes_on(tmp_path: Path, monkey
         with warnings.catch_warnings():
             warnings.simplefilter("always", HbsimWarning)
             warnings.showwarning = show
-            found = dict(run_in_turn(make, pool_work.picky, goes(cluster), ahead=1))
+            found = dict(pool.imap(pool_work.picky, goes(cluster), ahead=1))
     assert found == {1: 1, 2: 4}
     assert said == [
         f"no worker has been at the Dask scheduler {cluster.address} for 0.5 s; all waits for one"
@@ -170,9 +170,9 @@ def test_a_worker_that_comes_later_is_given_nothing_to_do(
     with (
         ExitStack() as later,
         pytest.raises(ParameterError, match=r"a worker on .* has hbsim 0\.0\.9 instead of"),
-        executors(2, at(cluster.address)) as make,
+        open_pool(2, at(cluster.address)) as pool,
     ):
-        list(run_in_turn(make, partial(pool_work.note, tmp_path), items()))
+        list(pool.imap(partial(pool_work.note, tmp_path), items()))
     notes = (tmp_path / "notes").read_text().split()
     assert set(notes) == {str(cluster.workers[0].pid)}
 
@@ -212,7 +212,7 @@ def test_workers_that_are_started_compute_with_one_thread_each(
         asked.append((processes, threads))
         raise ParameterError("hosts", "a", "are not started")
 
-    monkeypatch.setattr(pool_connect, "start_cluster", start)
+    monkeypatch.setattr(pool_dask, "start_cluster", start)
     with pytest.raises(ParameterError, match="are not started"):
         outcomes(pool_work.picky, [1], Remote(Dask(hosts=["a"]), processes=processes))
     assert asked == [(processes, 1)]
@@ -264,7 +264,7 @@ def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
 
 def test_an_address_without_a_scheduler_is_one_error(monkeypatch: pytest.MonkeyPatch):
     address = "tcp://127.0.0.1:1"
-    monkeypatch.setattr(pool_connect, "PATIENCE", 0.1)
+    monkeypatch.setattr(pool_dask, "PATIENCE", 0.1)
     with pytest.raises(ParameterError, match=r"no Dask scheduler answers there within 0\.1 s") as caught:
         outcomes(pool_work.picky, [1], at(address))
     assert (caught.value.field, caught.value.value) == ("scheduler_address", address)

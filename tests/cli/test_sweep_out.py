@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from hbsim.bench.pool import executors
+from hbsim.bench.pool import open_pool
 from hbsim.bench.sweep import run as run_module
 from hbsim.bench.sweep.manifest import SEAL, _seal
 from tests.cli.conftest import Ran
@@ -31,7 +31,7 @@ Inside = Callable[..., Ran]
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch: pytest.MonkeyPatch):
     """Save the time in which the one process starts."""
-    monkeypatch.setattr(run_module, "executors", lambda jobs, remote, is_apart: executors(jobs, remote))
+    monkeypatch.setattr(run_module, "open_pool", lambda jobs, remote, isolated: open_pool(jobs, remote))
 
 
 @pytest.fixture

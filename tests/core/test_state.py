@@ -170,7 +170,7 @@ def test_fifo_that_has_grown_is_one_of_so_many_trials() -> None:
     assert scheduler.ask() is None
     scheduler.grow(3)
     assert scheduler.ask() is not None
-    with pytest.raises(ParameterError, match="at least 2|2 or more"):
+    with pytest.raises(ParameterError, match="2"):
         scheduler.grow(1)
     other = make_scheduler("fifo", max_t=9, num_trials=3)
     other.load_state_dict(scheduler.state_dict())

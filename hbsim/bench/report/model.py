@@ -1,8 +1,8 @@
 """What a report says, in numbers and words: one object that the page, the figures and the tables all read.
 
 Scores are *normalised regrets*: the regret at R of the incumbent over that of a configuration drawn at random
-(their median), so that 0 is the best there is and 1 is no better than a guess; see docs/statistics.md. NaN
-stands for what there is none of.
+(their median), so that 0 is the best there is and 1 is no better than a guess; see
+docs/explanation/statistics.md. NaN stands for what there is none of.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ __all__ = ["BracketRow", "Regrets", "RungRow", "Segment", "Shares", "Timeline"]
 
 @dataclass(frozen=True)
 class RungRow:
-    """What was decided at a rung, summed over seeds; docs/diagnosis.md defines the terms.
+    """What was decided at a rung, summed over seeds; docs/reference/diagnosis.md defines the terms.
 
     Attributes
     ----------

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from hbsim.bench.pool_there import place
+from hbsim.bench.pool_dask import place
 from hbsim.errors import SurrogateError
 from hbsim.surrogates import Surrogate, check_levels, fingerprint, load
 from hbsim.surrogates.describe import sample

@@ -14,8 +14,8 @@ from typing import Final, TypeAlias
 import polars as pl
 
 from hbsim.bench.located import files_of
-from hbsim.bench.pool import MakeExecutor, chunks_of, executors, run_in_turn
-from hbsim.bench.pool_remote import Remote
+from hbsim.bench.pool import Pool, open_pool
+from hbsim.bench.pool_dask import Remote
 from hbsim.bench.sweep.folder import ANYTIME
 from hbsim.bench.sweep.outcome import failed, run_studies
 from hbsim.bench.sweep.scored import anytime
@@ -55,7 +55,7 @@ def run_cells(
     remote: Remote | None = None,
     is_retrying: bool = False,
     progress: Callable[[int], None] | None = None,
-    is_apart: bool = False,
+    isolated: bool = False,
 ) -> Counts:
     """Run what is not there yet.
 
@@ -73,13 +73,13 @@ def run_cells(
         Whether cells that failed are run again.
     progress : callable, optional
         Called with the number of different studies that are there.
-    is_apart : bool
+    isolated : bool
         Whether 1 too is a process of its own: a cell that kills it costs nothing else.
 
     Raises
     ------
     ParameterError
-        As `hbsim.bench.pool.executors`.
+        As `hbsim.bench.pool.open_pool`.
     KeyboardInterrupt
         After Ctrl-C, once what was finished is on the disk.
     """
@@ -90,9 +90,9 @@ def run_cells(
     adder = _Adder(store, len(sweep.grid.different) - len(todo), progress)
     try:
         if items:
-            with executors(jobs, _with_files(remote, todo), is_apart) as make:
-                again = _run(chunks_of(items, make), make, adder)
-                _run([(item,) for item in again], make, adder)
+            with open_pool(jobs, _with_files(remote, todo), isolated) as pool:
+                again = _run(pool.chunks(items), pool, adder)
+                _run([(item,) for item in again], pool, adder)
     finally:
         adder.flush()
     return counts(sweep, store, before)
@@ -136,12 +136,12 @@ def _with_files(remote: Remote | None, todo: Sequence[Study]) -> Remote | None:
     return replace(remote, files=tuple(sorted(files)))
 
 
-def _run(chunks: Sequence[Chunk], make: MakeExecutor, adder: _Adder) -> list[Item]:
+def _run(chunks: Sequence[Chunk], pool: Pool, adder: _Adder) -> list[Item]:
     """Run chunks; return the items of those that took their process with them, to be tried one by one."""
     if not chunks:
         return []
     again: list[Item] = []
-    for chunk, outcome in run_in_turn(make, run_studies, chunks):
+    for chunk, outcome in pool.imap(run_studies, chunks):
         if not isinstance(outcome, BaseException):
             adder.add(outcome, len(chunk))
         elif len(chunk) > 1:

@@ -36,9 +36,9 @@ def test_dask_gives_the_same_bytes(inside, tmp_path):
 
 
 def test_no_scheduler_is_one_line_and_loses_nothing(inside, tmp_path, monkeypatch):
-    from hbsim.bench import pool_connect
+    from hbsim.bench import pool_dask
 
-    monkeypatch.setattr(pool_connect, "PATIENCE", 0.1)
+    monkeypatch.setattr(pool_dask, "PATIENCE", 0.1)
     read(tmp_path, STUDY.replace('{surrogate = "own.py:Own", name = "own"}, ', ""))
     ran = inside("sweep", "study.toml", "--out", "out", "--scheduler-address", "tcp://127.0.0.1:1")
     assert ran.code == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hbsim.bench.sweep import run as run_module
+from hbsim.bench.pool import Pool
 from hbsim.bench.sweep import run_cells
 from hbsim.bench.sweep.outcome import run_studies
 from hbsim.bench.sweep.store import Store
@@ -86,7 +86,7 @@ def test_an_error_is_the_same_wherever_the_file_is(tmp_path):
 
 def test_chunks_are_as_many_as_the_places_need(tmp_path, monkeypatch):
     sizes = []
-    monkeypatch.setattr(run_module, "run_in_turn", lambda make, function, chunks: sizes.append(chunks) or ())
+    monkeypatch.setattr(Pool, "imap", lambda pool, function, chunks: sizes.append(chunks) or ())
     sweep = read(tmp_path, SMALL.replace("seeds = 3", "seeds = 16"))  # 96 cells
     os.mkdir(tmp_path / "out")
     for jobs, count in ((6, 48), (2, 16), (1, 12)):
