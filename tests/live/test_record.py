@@ -214,7 +214,6 @@ CUT = """
         if epoch % 2 == 0:
             reporter.save({"epoch": epoch})
         if epoch == 5 and args.trial == 1 and not (HERE / "go").exists():
-            os.kill(os.getppid(), 0)
             (HERE / "ready").touch()
             time.sleep(600)
 """
