@@ -257,29 +257,22 @@ def _over_tasks(across: Across) -> str:
             f"{over} the variants' ranks differ no more than chance would have them (Friedman's test, p "
             f"{p_value(across.p_friedman, sign=True)}): none is told apart from the others."
         )
-    first = [v for v, rank in zip(across.variants, across.ranks, strict=True) if rank == across.ranks[0]]
+    first = [name for name, call in across.calls.items() if call == BEST]
     verb = "has" if len(first) == 1 else "share"
     said = (
         f"{over} {listed(first)} {verb} the best mean rank, {across.ranks[0]:.2f} of {len(across.variants)}"
     )
-    pairs = [pair for pair in across.pairs if {pair.first, pair.second} & set(first)]
-    if all(math.isnan(pair.p) for pair in pairs):
+    if not across.is_tested:
         least = least_pairs(ALPHA, len(across.variants) * (len(across.variants) - 1) // 2)
         return f"{said}; variants differ, but which ones takes at least {least} groups with so many variants."
-    worse = [v for v in across.variants if v not in first and all(_is_behind(v, f, across) for f in first)]
-    open_ = [v for v in across.variants if v not in first and v not in worse]
+    worse = [name for name, call in across.calls.items() if call == WORSE]
+    open_ = [name for name, call in across.calls.items() if call == OPEN]
     parts = [f"{listed(worse)} {_are(worse)} worse"] if worse else []
     if open_ and not worse:
         parts.append("pair by pair none of the others is told apart from it")
     elif open_:
         parts.append(f"{listed(open_)} {_are(open_)} not told apart from it")
     return f"{said}; {' and '.join(parts)} (Wilcoxon over groups, Holm-corrected)." if parts else f"{said}."
-
-
-def _is_behind(variant: str, leader: str, across: Across) -> bool:
-    """Return whether a test says that a variant is worse than a leader."""
-    calls = {(pair.first, pair.second): pair.call for pair in across.pairs}
-    return calls.get((variant, leader)) == "worse" or calls.get((leader, variant)) == "better"
 
 
 def _over_tasks_summary(report: Report) -> list[str]:
