@@ -32,6 +32,7 @@ __all__ = [
     "worker_shares",
 ]
 
+
 @dataclass(frozen=True)
 class Ended:
     """The n trials of a study at R.

@@ -8,6 +8,13 @@ import re
 from dataclasses import replace
 
 import pytest
+from hbsim.bench.report.tables_across import friedman_name, ranking_grid, rankings
+from hbsim.bench.report.tables_diagnosis import all_training, diagnosis_grids
+from hbsim.bench.report.tables_glance import best_first, glance_grid
+from hbsim.bench.report.tables_marks import BEST, CLOSE, WORSE, across_marks, few, untested
+from hbsim.bench.report.tables_notes import task_notes
+from hbsim.bench.report.tables_numbers import number, plural, reach
+from hbsim.bench.report.tables_tasks import cost_grid
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -18,13 +25,6 @@ from hbsim.bench.report.model import Across, Duel, Heatmap, VariantInfo
 from hbsim.bench.report.page_glance import glance_section
 from hbsim.bench.report.page_text import fixed
 from hbsim.bench.report.tables import latex, markdown
-from hbsim.bench.report.tables_across import friedman_name, ranking_grid, rankings
-from hbsim.bench.report.tables_diagnosis import all_training, diagnosis_grids
-from hbsim.bench.report.tables_glance import best_first, glance_grid
-from hbsim.bench.report.tables_marks import BEST, CLOSE, WORSE, across_marks, few, untested
-from hbsim.bench.report.tables_notes import task_notes
-from hbsim.bench.report.tables_numbers import number, plural, reach
-from hbsim.bench.report.tables_tasks import cost_grid
 from hbsim.bench.report.terminal import show
 from hbsim.bench.statistics import Interval
 

@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from hbsim.bench.report.tables_grid import Grid, parts, row
 from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -16,7 +17,6 @@ from rich.console import Console
 from hbsim.bench.report import tables, tables_latex, tables_markdown, tables_numbers
 from hbsim.bench.report.figures_names import clean
 from hbsim.bench.report.model import VariantInfo
-from hbsim.bench.report.tables_grid import Grid, parts, row
 from hbsim.bench.report.terminal import show
 from hbsim.bench.statistics import Interval
 from hbsim.errors import OutputError
