@@ -10,11 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hbsim
-
-
 from hbsim.bench.segments import OVERHEAD, Segments, segments
-
-
 from hbsim.core import make_scheduler
 from hbsim.simulation.machines import Machines
 

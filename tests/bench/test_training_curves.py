@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hbsim.bench.training_curves import COLOURS, FEW, curves_of, plot_curves
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 
-from hbsim.bench.training_curves import COLOURS, FEW, curves_of, plot_curves
 from tests.live.made import Made
 
 

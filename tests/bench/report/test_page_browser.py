@@ -9,12 +9,12 @@ from urllib.parse import urlencode
 
 import numpy as np
 import pytest
-from hbsim.bench.report.figures_parts import PARTS
-from hbsim.bench.report.page import render
 from hbsim.bench.report.tables_marks import MARKS
 from hbsim.bench.report.tables_numbers import decimals, interval, p_value
 
-from hbsim.bench.conclusions import Interval
+from hbsim.bench.report.figures_parts import PARTS
+from hbsim.bench.report.page import render
+from hbsim.bench.statistics import Interval
 from tests.bench.report.browser import Browser
 from tests.bench.report.example import LEVELS, example, poisoned, without_results
 
