@@ -227,11 +227,14 @@ def _sign(standing: Standing | None) -> str:
 
 
 def _title(task: Task) -> str:
-    best = "best" if task.is_optimum_known else "best seen"
+    ends = {
+        "best" if task.is_optimum_known else "best seen": task.optimum,
+        "median configuration": task.median,
+    }
+    known = [f"{name} {value:.6g}" for name, value in ends.items() if math.isfinite(value)]
     return (
-        f"{task.name}: {task.metric} at R={task.max_t:g} ({task.mode}, {best} {task.optimum:.6g}, median "
-        f"configuration {task.median:.6g}), {plural(task.seeds, 'seed')}, after {duration(task.budget)} of "
-        f"simulated time, {task.budget_text}"
+        f"{task.name}: {task.metric} at R={task.max_t:g} ({', '.join([task.mode, *known])}), "
+        f"{plural(task.seeds, 'seed')}, after {duration(task.budget)} of simulated time, {task.budget_text}"
     )
 
 

@@ -364,9 +364,7 @@ def without_results(report: Report) -> Report:
             )
             for row in task.rows
         )
-        small = replace(
-            task, seeds=0, budget=NAN, resource=NAN, optimum=NAN, median=NAN, target=NAN, rows=rows
-        )
+        small = replace(task, seeds=0, budget=NAN, resource=NAN, optimum=NAN, median=NAN, rows=rows)
         small = replace(small, leads=(), chances=(), anytime=(), reached=())
         tasks.append(replace(small, rungs=(), regrets=(), brackets=(), shares=(), timelines=()))
     across = tuple(
