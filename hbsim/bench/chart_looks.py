@@ -114,7 +114,9 @@ def theme(*, dark: bool = False) -> dict[str, object]:
 
 
 def save(chart: Chart, path: Path, *, scale: float = 2.0) -> None:
-    """Write a chart as ``.png``, ``.svg`` or ``.pdf``; the same chart gives the same bytes.
+    """Write a chart as ``.png``, ``.svg`` or ``.pdf``.
+
+    The same chart gives the same bytes, but for a PDF: its fonts come in any order.
 
     Raises
     ------

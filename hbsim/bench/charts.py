@@ -187,10 +187,11 @@ class _Curves:
     @classmethod
     def of(cls, lines: Sequence[Line], task: Task, looks: Looks) -> _Curves | None:
         there = [line for line in lines if line.variant in looks.label and any(map(math.isfinite, line.mean))]
-        last = max((line.x[-1] for line in there), default=0.0)
-        if not last > 0 or not math.isfinite(last):
+        every = [line for line in (*task.anytime, *task.reached, *task.chances) if line.x]  # one axis for all
+        last = max((line.x[-1] for line in every), default=0.0)
+        if not there or not last > 0 or not math.isfinite(last):
             return None
-        first = max(last * EARLIEST, min(line.x[0] for line in there))
+        first = max(last * EARLIEST, min(line.x[0] for line in every))
         return cls([_from(line, first) for line in there], task, looks, min(first, last / 2), last)
 
     def chart(

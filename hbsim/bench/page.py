@@ -40,10 +40,10 @@ __all__ = ["LIMIT", "render"]
 LIMIT: Final = 9_700_000  # bytes
 NEEDED: Final = 3  # of columns that give way: in the table that is open, the others are folded away
 CAPTIONS: Final = {
-    "ranks": "Mean ranks: further left is better. Bars join variants that Nemenyi's test does not tell apart.",
+    "ranks": "Mean ranks: further left is better. Bars join what Nemenyi's test does not tell apart.",
     "means": "The interquartile mean over all studies of all tasks, with its 95% interval.",
     "scores": "Mean normalised regret at equal time, and its 95% interval: further left is better.",
-    "anytime": "Mean normalised regret of the incumbent over simulated time; the best three with pointwise 95% intervals.",
+    "anytime": "Mean normalised regret over simulated time; the best three with pointwise 95% intervals.",
     "best": "The probability of being the best variant at that time.",
     "target": "The share of the seeds that have reached the target.",
     "regret": "Where the regret at the end came from. A diamond is the sum; what is below 0 is to the left.",
@@ -76,8 +76,8 @@ def render(report: Report, *, limit: int = LIMIT) -> str:
     """Return the page as HTML: the same report gives the same text.
 
     The answer, one table and one chart are open, everything else is folded away. Tables are plain HTML;
-    charts are drawn by Vega, which is part of the page. The policy of the page (CSP) lets only its own two scripts
-    run, and none reach the network.
+    charts are drawn by Vega, which is part of the page. The policy of the page (CSP) lets only its own
+    two scripts run, and none reach the network.
 
     Parameters
     ----------
