@@ -140,7 +140,7 @@ PARTS: Final = {
 
 EARLIEST: Final = 0.01  # of the time: what came before is the luck of the first few trials
 DECADES: Final = 4  # of regret, at most
-BANDED: Final = 8  # variants: with more, there are no bands
+BANDED: Final = 3  # the best variants have a band: more would hide each other
 REGRET: Final = "normalised regret"
 
 
@@ -187,10 +187,11 @@ class _Curves:
     @classmethod
     def of(cls, lines: Sequence[Line], task: Task, looks: Looks) -> _Curves | None:
         there = [line for line in lines if line.variant in looks.label and any(map(math.isfinite, line.mean))]
-        last = max((line.x[-1] for line in there), default=0.0)
-        if not last > 0 or not math.isfinite(last):
+        every = [line for line in (*task.anytime, *task.reached, *task.chances) if line.x]  # one axis for all
+        last = max((line.x[-1] for line in every), default=0.0)
+        if not there or not last > 0 or not math.isfinite(last):
             return None
-        first = max(last * EARLIEST, min(line.x[0] for line in there))
+        first = max(last * EARLIEST, min(line.x[0] for line in every))
         return cls([_from(line, first) for line in there], task, looks, min(first, last / 2), last)
 
     def chart(
@@ -201,10 +202,11 @@ class _Curves:
         names = self.looks.shown(line.variant for line in self.lines)
         colour, dash = _by_variant(self.looks, names, WIDTH)
         chosen = alt.selection_point(name="chosen", fields=["variant"], bind="legend")
-        banded = len(names) <= BANDED and any(line.low for line in self.lines)
+        banded = [row.variant for row in self.task.rows if row.variant in names][:BANDED]
+        banded = [line.variant for line in self.lines if line.variant in banded and line.low]
         base = alt.Chart(data(self._rows(length, least, banded)))
         x = alt.X("x:Q", title=f"simulated {unit}", **log_scale(self.first / length, self.last / length))
-        shade = alt.when(chosen).then(alt.value(0.16 if len(names) <= 4 else 0.08)).otherwise(alt.value(0.0))
+        shade = alt.when(chosen).then(alt.value(0.14)).otherwise(alt.value(0.0))
         strength = alt.when(chosen).then(alt.value(1.0)).otherwise(alt.value(0.1))
         line = base.mark_line(interpolate="step-after", clip=True, strokeWidth=1.7).encode(
             x=x, y=alt.Y("y:Q", **y), color=colour, strokeDash=dash, opacity=strength
@@ -228,9 +230,9 @@ class _Curves:
             usermeta={"fit": "both"},
         )
 
-    def _rows(self, length: float, least: float, banded: bool) -> Iterator[Row]:
+    def _rows(self, length: float, least: float, banded: Collection[str]) -> Iterator[Row]:
         for line in self.lines:
-            ends = banded and bool(line.low)
+            ends = line.variant in banded
             for i, x in enumerate(line.x):
                 row: Row = {"variant": self.looks.label[line.variant], "x": digits(x / length, 6)}
                 row["y"] = digits(max(line.mean[i], least))
@@ -693,7 +695,7 @@ def task_charts(task: Task, looks: Looks, names: Collection[str] = TASK_CHARTS) 
 def diagnosis_charts(
     of: Task | View, looks: Looks, title: alt.TitleParams, names: Collection[str] = TASK_CHARTS
 ) -> dict[str, Chart]:
-    """Return what decisions cost, where winners came from and what time went to, without what is not there."""
+    """Return what decisions cost, where winners came from and what time went to, where there is any."""
     order = [row.variant for row in of.rows] if isinstance(of, Task) else of.order(looks.label)
     every: dict[str, Callable[[], Chart | None]] = {
         "regret": lambda: regrets(of.regrets, looks, order, title),
