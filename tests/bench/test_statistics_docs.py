@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from hbsim.bench.statistics import least_pairs, seeds_needed
 
-PAGE = (Path(__file__).parents[2] / "docs" / "statistics.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "explanation" / "statistics.md").read_text(encoding="utf-8")
 
 
 def test_the_code_of_the_page_prints_what_it_says(capsys):

@@ -1,4 +1,4 @@
-"""Which variant is better, and how sure that is; see docs/statistics.md."""
+"""Which variant is better, and how sure that is; see docs/explanation/statistics.md."""
 
 from hbsim.bench.statistics.across import AcrossTasks, Duel, across_tasks, group_means, seed_means
 from hbsim.bench.statistics.area import area_under, at, normalise, on_grid
