@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
+from hbsim.bench.cells import SUMMARY
 
 from hbsim.bench import Cell, Plan, make_variants
-from hbsim.bench.cells import SUMMARY
 from hbsim.simulation import Cluster
 from hbsim.surrogates import Surrogate, load
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+from hbsim.bench.cells import resource_at, run_cell
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.bench import Plan
-from hbsim.bench.cells import resource_at, run_cell
 from hbsim.errors import ParameterError
 from hbsim.simulation import Cluster
 from hbsim.surrogates import load

@@ -115,6 +115,7 @@ def test_the_best_three_have_bands(made, looks):
 def test_what_is_0_is_at_the_edge_of_a_logarithmic_axis(made, looks):
     line = Line("a", (1.0, 10.0, 100.0, 3600.0), (3.0, 0.5, 0.1, 0.0))
     task = replace(made.tasks[0], anytime=(replace(line, variant=made.variants[0].name),), budget=3600.0)
+    task = replace(task, reached=(), chances=())
     chart = charts.anytime(task, looks)
     [shown] = _curves(chart).values()
     low, high = marks(chart, "line")[0]["encoding"]["y"]["scale"]["domain"]

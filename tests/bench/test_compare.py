@@ -10,14 +10,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-
-from hbsim.bench import Comparison, Plan, compare, frames
 from hbsim.bench.compare import run
 from hbsim.bench.document import as_dict
 from hbsim.bench.plot import anytime_figure, save_anytime
 from hbsim.bench.styles import styles
 from hbsim.bench.tables import captions, duration, markdown, not_shown, rich_table
 from hbsim.cli.compare_report import show
+
+from hbsim.bench import Comparison, Plan, compare, frames
 from hbsim.cli.output import plain
 from hbsim.errors import HbsimWarning
 from hbsim.simulation import Cluster

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
-
 from hbsim.bench.anytime import anytime
 from hbsim.bench.scores import Budget, budgets, column, measure, score
+
 from tests.bench.grids import cell
 
 NAN = math.nan

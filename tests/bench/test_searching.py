@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hbsim.bench.pairing import Searching, pairing
 
 from hbsim.bench import Plan, compare, make_variants
-from hbsim.bench.pairing import Searching, pairing
 from hbsim.bench.searching import search_named
 from hbsim.errors import ParameterError
 from hbsim.surrogates import load

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hbsim.bench.cells import run_cell
 from scipy.stats import mannwhitneyu, norm
 
-from hbsim.bench.cells import run_cell
 from hbsim.bench.statistics import (
     across_tasks,
     block_ranks,

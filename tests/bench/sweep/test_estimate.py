@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from hbsim.bench.sweep.estimate import Estimate, _spread
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hbsim.bench.sweep import Store, estimate
-from hbsim.bench.sweep.estimate import Estimate, _spread
 from tests.bench.sweep.made import SMALL, read, run
 
 
