@@ -360,11 +360,11 @@ def _variances(table: Floats, cells: Ints | None) -> _Variances:
     # The halves of a split that has both: their difference is that of two tables of half the rows.
     both = np.isin(halves[0], complete)
     first, second = np.flatnonzero(both & (halves[1] == 0)), np.flatnonzero(both & (halves[1] == 1))
-    j = len(complete)
+    j, contrasts = len(complete), max(k - 1, 1)
     between = _squares(means[:, first] - means[:, second]) / (4 * j)
     share = float((1 / counts[first] + 1 / counts[second]).mean() / 4)  # of W that B has by seeds alone
     slope, constant = _fitted(within, between, share)
-    above = 1.0 + math.sqrt(2 / (j * max(k - 1, 1)))
+    above = 1.0 + math.sqrt(2 / (j * contrasts))
     drawn = np.where(within > 0.0, slope * within + constant, between)
     drawn = above * drawn + (above - 1.0) * share * within
     slope, constant = above * slope + (above - 1.0) * share, above * constant
@@ -374,7 +374,14 @@ def _variances(table: Floats, cells: Ints | None) -> _Variances:
         parts_of = counts[halves[0] == one] * (1 - 2 * halves[1][halves[0] == one])
         uneven += float(parts_of.sum() / studies) ** 2
     return _Variances(
-        studies, within, df, uneven * drawn, 2 * j, uneven * slope, uneven * constant, residuals
+        studies=studies,
+        within=within,
+        df=df,
+        drawn=uneven * drawn,
+        df_drawn=min(df, j * contrasts),
+        slope=uneven * slope,
+        constant=uneven * constant,
+        residuals=residuals,
     )
 
 

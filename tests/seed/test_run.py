@@ -405,4 +405,3 @@ def test_pictures_are_shown_in_a_notebook(tmp_path: Path, monkeypatch: Any) -> N
     assert len(shown) == 1
     assert "image/png" in shown[0]._repr_mimebundle_() or hasattr(shown[0], "to_dict")
     assert not (tmp_path / "exp" / "curves.png").exists()
-

@@ -191,7 +191,7 @@ def test_seeds_are_advised_where_they_help_and_only_there():
     rows = one_task(
         (stands(BEST), stands(BEST)), (stands(OPEN, 190), stands(OPEN, None, 4.0)), configurations=500
     )
-    assert "More seeds do not help. About 2,000 rows would decide, if" in said(rows)
+    assert "More seeds do not tell “b” from the best; about 2,000 rows would, if" in said(rows)
     assert "seeds would" not in said(rows)
     nothing = one_task((stands(BEST), stands(BEST)), (stands(OPEN), stands(OPEN)))
     assert "seeds would" not in said(nothing)
