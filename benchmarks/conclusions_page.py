@@ -34,7 +34,7 @@ def render(content: dict[str, Any]) -> str:
         "# Are conclusions true?",
         "Written by `python -m benchmarks.conclusions --data DIR` (DIR: YAHPO's files of LCBench; without it "
         "that population is left out); what is measured here is explained in "
-        "[statistics](../../docs/statistics.md). Figures are the same on every run; made with "
+        "[statistics](../../docs/explanation/statistics.md). Figures are the same on every run; made with "
         f"hbsim {machine['hbsim']}, numpy {machine['numpy']}. In brackets: 95 % intervals of the share.",
         "Three rules are held against each other. *95 % interval, uncorrected*: worse is whose paired "
         "difference from the best has an interval (Student's) above 0, as `hbsim compare` had it. "
