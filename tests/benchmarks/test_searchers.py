@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hbsim.bench.cells import cell_of
 
 from benchmarks import searchers
 from benchmarks.peers.searching_loop import levels, simulate
@@ -14,7 +15,6 @@ from benchmarks.searchers_page import render
 from benchmarks.searchers_sweep import LAST
 from hbsim import make_scheduler
 from hbsim import simulate as simulated
-from hbsim.bench.cells import cell_of
 from hbsim.surrogates import load
 
 RESULTS = Path(__file__).parents[2] / "results" / "searchers"

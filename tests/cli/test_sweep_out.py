@@ -12,7 +12,7 @@ import pytest
 
 from hbsim.bench.pool import open_pool
 from hbsim.bench.sweep import run as run_module
-from hbsim.bench.sweep.manifest import SEAL, _seal
+from hbsim.bench.sweep.folder import SEAL, _seal
 from tests.cli.conftest import Ran
 
 STUDY = """\

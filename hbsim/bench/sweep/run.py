@@ -328,8 +328,7 @@ def _try(left: Sequence[Study]) -> tuple[list[float], list[tuple[Study, str]]]:
     found: list[float] = []
     failures: list[tuple[Study, str]] = []
     begin = time.monotonic()
-    places = (int(len(left) * ((0.5 + number * GOLDEN) % 1.0)) for number in range(4 * TRIED))
-    for place in list(dict.fromkeys(places))[:TRIED]:
+    for place in _places(len(left)):
         outcome = run_studies([(left[place], False)])
         error = outcome[MAIN]["error"][0]
         if error is None:
@@ -339,3 +338,9 @@ def _try(left: Sequence[Study]) -> tuple[list[float], list[tuple[Study, str]]]:
         if time.monotonic() - begin > ENOUGH:
             break
     return found, failures
+
+
+def _places(count: int) -> list[int]:
+    """Return different places below `count`, each far from those before."""
+    places = (int(count * ((0.5 + number * GOLDEN) % 1.0)) for number in range(4 * TRIED))
+    return list(dict.fromkeys(places))[:TRIED]
