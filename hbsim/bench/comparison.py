@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +21,7 @@ from hbsim.bench.sweep.schema import DEFAULT_SEEDS
 from hbsim.bench.sweep.scored import anytime
 from hbsim.bench.variants import Value, label, variant_tables
 from hbsim.core.exact import whole
-from hbsim.errors import HbsimWarning, ParameterError
+from hbsim.errors import ParameterError
 from hbsim.simulation import Cluster
 from hbsim.study import cluster_of
 
@@ -288,8 +287,6 @@ def _run(
     dask: Dask | None,
     is_retrying: bool = False,
 ) -> Sweep:
-    for text in plan.grid.warnings:
-        warnings.warn(HbsimWarning(text), stacklevel=3)
     processes = default_jobs(len(plan.grid.different)) if jobs is None else whole("jobs", jobs, 1)
     remote = None
     if dask is not None:

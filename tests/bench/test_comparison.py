@@ -23,7 +23,7 @@ from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.simulation import Cluster
 from hbsim.simulation.cluster_file import presets
 from tests.bench.sweep.made import SMALL
-from tests.cli.conftest import Ran, inside
+from tests.cli.conftest import Ran
 
 CURVES = "synthetic:mode=min,max_resource=9"
 

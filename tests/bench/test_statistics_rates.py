@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pytest
-from hbsim.bench.cells import run_cell
 from scipy.stats import mannwhitneyu, norm
 
 from hbsim.bench.statistics import (
@@ -26,7 +24,6 @@ from hbsim.bench.statistics import (
     verdict,
 )
 from hbsim.errors import ParameterError
-from tests.bench.grids import plan_of
 
 REPEATS = 200
 SEEDS = 20
@@ -198,16 +195,3 @@ def test_a_difference_on_all_tasks_is_found():
     assert found.p_friedman < 0.01
     assert found.mean_ranks.argmax() == 3
     assert all((3 in (duel.first, duel.second)) == (duel.p <= 0.05) for duel in found.duels)
-
-
-def test_simulations_of_one_variant_under_two_names():
-    plan, surrogate = plan_of("promotion", seeds=6, trials=12)
-    (variant,) = plan.variants
-    twice = replace(plan, variants=(variant, replace(variant, label="other")))
-    scores = np.array(
-        [[run_cell(twice, surrogate, variant, seed).regret[-1] for variant in (0, 1)] for seed in plan.seeds]
-    )
-    found = compare_pairs(scores[:, 0], scores[:, 1])
-    assert np.ptp(scores[:, 0]) > 0.0
-    assert (found.ties, found.p, found.difference.mean) == (6, 1.0, 0.0)
-    assert verdict(found, holm_pairs(scores)[0, 1]) == "too close to call"
