@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 import hbsim
 from hbsim.surrogates import Half, Surrogate, Synthetic, load
 
-__all__ = ["EQUAL", "VARIANTS", "equal_pool", "halves", "lcbench", "pool", "synthetic", "tables"]
+__all__ = [
+    "VARIANTS",
+    "Array",
+    "Ints",
+    "digits_pool",
+    "equal_pool",
+    "halves",
+    "lcbench",
+    "synthetic",
+    "tables",
+]
 
 Array: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -87,7 +97,13 @@ def halves(studies: int) -> tuple[Ints, Ints]:
 
 
 def regret(
-    surrogate: Surrogate, variant: Variant, seed: int, trials: int, workers: int, full_run: float, own: int = 0
+    surrogate: Surrogate,
+    variant: Variant,
+    seed: int,
+    trials: int,
+    workers: int,
+    full_run: float,
+    own: int = 0,
 ) -> float:
     """Return the regret of a study at its budget; `own` is added to the seed of its scheduler only."""
     options = dict(variant)
@@ -108,36 +124,44 @@ def regret(
     return np.nan if found is None else float(found)
 
 
-def tables(population: Rows, rows: int, count: int, studies: int = 100) -> Array:
+def tables(population: Rows, rows: int, count: int, studies: int = 100, first: int = 0) -> Array:
     """Return scores on tables that share no row, shape (count, variants, studies), in halves of the rows."""
     full_run = float(np.median(population.seconds[:, -1]))
     scores = np.empty((count, len(VARIANTS), studies))
-    for number in range(count):
+    for place_of, number in enumerate(range(first, first + count)):
         table = population.cut(number, rows)
         sides = {at: Half(table, split=at[0], part=at[1]) for at in np.ndindex(SPLITS, 2)}
         for study, at in enumerate(zip(*(one.tolist() for one in halves(studies)), strict=True)):
             for place, variant in enumerate(VARIANTS.values()):
                 seed = number * studies + study
-                scores[number, place, study] = regret(
+                scores[place_of, place, study] = regret(
                     sides[at], variant, seed, rows // 2, rows // ROWS_PER_WORKER, full_run
                 )
     return scores
 
 
-def pool(variants: Sequence[Variant], studies: int, in_halves: bool, equal: bool = False) -> Array:
-    """Return scores on the digits curves, shape (variants, studies)."""
+def digits_pool(studies: int) -> Array:
+    """Return scores on the digits curves, all rows, shape (variants, studies)."""
     digits = load("digits")
-    full_run = float(np.median(digits.evaluate(np.arange(1000), np.array([81.0]))[1]))
-    at = np.stack(halves(studies), axis=1).tolist()
-    scores = np.empty((len(variants), studies))
-    for study in range(studies):
-        table = Half(digits, split=at[study][0], part=at[study][1]) if in_halves else digits
-        for place, variant in enumerate(variants):
-            own = place if equal else 0
-            scores[place, study] = regret(table, variant, study, 500, 16, full_run, own)
+    full_run = _full_run(digits)
+    scores = np.empty((len(VARIANTS), studies))
+    for place, variant in enumerate(VARIANTS.values()):
+        for seed in range(studies):
+            scores[place, seed] = regret(digits, variant, seed, 500, 16, full_run)
     return scores
 
 
 def equal_pool(count: int, studies: int) -> Array:
     """Return scores of variants that differ in the seed of their brackets only, shape (count, studies)."""
-    return pool([EQUAL] * count, studies, in_halves=True, equal=True)
+    digits = load("digits")
+    full_run = _full_run(digits)
+    scores = np.empty((count, studies))
+    for seed, split, part in zip(range(studies), *(one.tolist() for one in halves(studies)), strict=True):
+        half = Half(digits, split=split, part=part)
+        for place in range(count):
+            scores[place, seed] = regret(half, EQUAL, seed, 500, 16, full_run, own=place)
+    return scores
+
+
+def _full_run(digits: Surrogate) -> float:
+    return float(np.median(digits.evaluate(np.arange(1000), np.array([81.0]))[1]))

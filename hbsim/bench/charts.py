@@ -52,11 +52,12 @@ from hbsim.bench.report.model import (
     Timeline,
 )
 from hbsim.bench.report.text import FileNames, short_names, shortened
+from hbsim.bench.report.words import overall_of
 from hbsim.errors import OutputError, ParameterError
 
 if TYPE_CHECKING:
+    from hbsim.bench.conclusions import Interval
     from hbsim.bench.report.model import BracketRow, Regrets, RungRow, Shares, TaskRow, VariantInfo, View
-    from hbsim.bench.statistics import Interval
 
 __all__ = [
     "Chart",
@@ -139,7 +140,7 @@ PARTS: Final = {
 
 EARLIEST: Final = 0.01  # of the time: what came before is the luck of the first few trials
 DECADES: Final = 4  # of regret, at most
-BANDED: Final = 8  # variants: with more, there are no bands
+BANDED: Final = 3  # the best variants have a band: more would hide each other
 REGRET: Final = "normalised regret"
 
 
@@ -186,10 +187,11 @@ class _Curves:
     @classmethod
     def of(cls, lines: Sequence[Line], task: Task, looks: Looks) -> _Curves | None:
         there = [line for line in lines if line.variant in looks.label and any(map(math.isfinite, line.mean))]
-        last = max((line.x[-1] for line in there), default=0.0)
-        if not last > 0 or not math.isfinite(last):
+        every = [line for line in (*task.anytime, *task.reached, *task.chances) if line.x]  # one axis for all
+        last = max((line.x[-1] for line in every), default=0.0)
+        if not there or not last > 0 or not math.isfinite(last):
             return None
-        first = max(last * EARLIEST, min(line.x[0] for line in there))
+        first = max(last * EARLIEST, min(line.x[0] for line in every))
         return cls([_from(line, first) for line in there], task, looks, min(first, last / 2), last)
 
     def chart(
@@ -200,10 +202,11 @@ class _Curves:
         names = self.looks.shown(line.variant for line in self.lines)
         colour, dash = _by_variant(self.looks, names, WIDTH)
         chosen = alt.selection_point(name="chosen", fields=["variant"], bind="legend")
-        banded = len(names) <= BANDED and any(line.low for line in self.lines)
+        banded = [row.variant for row in self.task.rows if row.variant in names][:BANDED]
+        banded = [line.variant for line in self.lines if line.variant in banded and line.low]
         base = alt.Chart(data(self._rows(length, least, banded)))
         x = alt.X("x:Q", title=f"simulated {unit}", **log_scale(self.first / length, self.last / length))
-        shade = alt.when(chosen).then(alt.value(0.16 if len(names) <= 4 else 0.08)).otherwise(alt.value(0.0))
+        shade = alt.when(chosen).then(alt.value(0.14)).otherwise(alt.value(0.0))
         strength = alt.when(chosen).then(alt.value(1.0)).otherwise(alt.value(0.1))
         line = base.mark_line(interpolate="step-after", clip=True, strokeWidth=1.7).encode(
             x=x, y=alt.Y("y:Q", **y), color=colour, strokeDash=dash, opacity=strength
@@ -221,12 +224,15 @@ class _Curves:
             layers.append(band.encode(x=x, y=alt.Y("low:Q", **y), y2="high:Q", color=colour, opacity=shade))
         task = self.task
         return alt.layer(*layers, line.add_params(chosen), hover).properties(
-            width=WIDTH, height=HEIGHT, title=_titled(task.surrogate, task.setting)
+            width=WIDTH,
+            height=HEIGHT,
+            title=_titled(task.surrogate, task.setting),
+            usermeta={"fit": "both"},
         )
 
-    def _rows(self, length: float, least: float, banded: bool) -> Iterator[Row]:
+    def _rows(self, length: float, least: float, banded: Collection[str]) -> Iterator[Row]:
         for line in self.lines:
-            ends = banded and bool(line.low)
+            ends = line.variant in banded
             for i, x in enumerate(line.x):
                 row: Row = {"variant": self.looks.label[line.variant], "x": digits(x / length, 6)}
                 row["y"] = digits(max(line.mean[i], least))
@@ -267,7 +273,7 @@ def scores(rows: Sequence[TaskRow], looks: Looks, title: alt.TitleParams) -> Cha
     """Return each variant's mean score and its interval, the best first; marks say who is not told apart."""
     kept = [row for row in rows if row.variant in looks.label and row.call != NO_SCORE]
     found = [(row.variant, row.score, row.call) for row in kept]
-    return _intervals(found, looks, title, f"{REGRET} at equal time")
+    return _intervals(found, looks, title, REGRET)
 
 
 def _intervals(
@@ -308,7 +314,7 @@ def _intervals(
     ]
     dots = base.mark_point(filled=True, size=75, opacity=1).encode(x=alt.X("mean:Q"), tooltip=told)
     return alt.layer(ends, dots.encode(shape=shape) if calls else dots).properties(
-        width=WIDTH, height={"step": ROW}, title=title
+        width=WIDTH, height=ROW * len(rows), title=title
     )
 
 
@@ -362,7 +368,7 @@ def regrets(
     dots = sums.mark_point(shape="diamond", filled=True, size=55, opacity=1).encode(
         y=alt.Y("variant:N", sort=labels), x="sum:Q", tooltip=[alt.Tooltip("variant:N"), number("sum")]
     )
-    return alt.layer(bars, dots).properties(width=WIDTH, height={"step": ROW}, title=title)
+    return alt.layer(bars, dots).properties(width=WIDTH, height=ROW * len(labels), title=title)
 
 
 def shares(
@@ -391,7 +397,7 @@ def shares(
     axis, scale = alt.Axis(format=".0%", tickCount=5), alt.Scale(domain=[0, 1], clamp=True)
     x = alt.X("value:Q", title="share of the workers' time", stack="zero", axis=axis, scale=scale)
     bars = _bars(cells, [looks.label[name] for name in names], used, x)
-    return alt.layer(bars).properties(width=WIDTH, height={"step": ROW}, title=title)
+    return alt.layer(bars).properties(width=WIDTH, height=ROW * len(names), title=title)
 
 
 MIX: Final = {"trials": "trials started", "resource": "resource trained", "winners": "winners"}
@@ -594,7 +600,7 @@ def ranks(across: Across, looks: Looks) -> Chart | None:
         else f"bars join what is less than the critical difference of {across.critical_difference:.2f} apart"
     )
     title = _titled(across.setting, f"{groups}: {foot}", width=2 * WIDTH)
-    return alt.layer(*layers).properties(width=WIDTH, height=height, title=title)
+    return alt.layer(*layers).properties(width=WIDTH, height=height, title=title, usermeta={"fit": "none"})
 
 
 MEASURES: Final = {"score": f"{REGRET} at equal time", "area": f"{REGRET} averaged over time"}
@@ -689,7 +695,7 @@ def task_charts(task: Task, looks: Looks, names: Collection[str] = TASK_CHARTS) 
 def diagnosis_charts(
     of: Task | View, looks: Looks, title: alt.TitleParams, names: Collection[str] = TASK_CHARTS
 ) -> dict[str, Chart]:
-    """Return what decisions cost, where winners came from and what time went to, without what is not there."""
+    """Return what decisions cost, where winners came from and what time went to, where there is any."""
     order = [row.variant for row in of.rows] if isinstance(of, Task) else of.order(looks.label)
     every: dict[str, Callable[[], Chart | None]] = {
         "regret": lambda: regrets(of.regrets, looks, order, title),
@@ -717,9 +723,9 @@ def overview(report: Report) -> Chart:
         Nothing has a score.
     """
     looks = looks_of(report.variants)
-    for name, _, chart in across_charts(report, looks):
-        if name == "ranks":
-            return chart
+    over = overall_of(report)
+    if over is not None and (chart := ranks(over, looks)):
+        return chart
     for task in report.tasks:
         made = task_charts(task, looks)
         panels = [made[name] for name in ("anytime", "scores") if name in made]

@@ -16,11 +16,22 @@ from numpy.typing import NDArray
 from hbsim.errors import ParameterError
 from hbsim.surrogates.protocol import Floats, Ints
 
-__all__ = ["MISSING", "Call", "Column", "Conclusions", "best_probability", "conclude", "mean_intervals"]
+__all__ = [
+    "ALPHA",
+    "MISSING",
+    "Call",
+    "Column",
+    "Conclusions",
+    "Interval",
+    "best_probability",
+    "conclude",
+    "mean_intervals",
+]
 
 Bools: TypeAlias = NDArray[np.bool_]
 Call: TypeAlias = Literal["best", "not told apart", "worse", "no score"]
 
+ALPHA: Final = 0.05  # of every test of a report
 MISSING: Final = 0.1  # of the studies may lack a score where a variant still takes part
 _LEAST: Final = 3  # studies, from which on there are conclusions
 _POWER: Final = 0.8  # of what `seeds_needed` and `rows_factor` promise
@@ -28,6 +39,25 @@ _ROWS_RULE: Final = 0.8  # of the variance wanted: where rows alone make more, s
 _DRAWS: Final = 2_000  # for the probability of being best
 _SEED: Final = 0
 _ROUNDING: Final = 1e-12  # of the largest score: differences that vary by less do not vary
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and its 95 % interval; NaN where there is none.
+
+    Attributes
+    ----------
+    mean, low, high : float
+        In the unit of the data.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+    def includes(self, value: float) -> bool:
+        """Return whether `value` lies inside, the ends included; True if there is no interval."""
+        return not (value < self.low or value > self.high)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +156,7 @@ def conclude(
     *,
     median: float | None = None,
     matters: float | None = None,
-    alpha: float = 0.05,
+    alpha: float = ALPHA,
 ) -> Conclusions:
     """Say which variants are worse than the best; the error rate holds for the whole table.
 
@@ -230,22 +260,28 @@ def best_probability(
 
 
 def mean_intervals(data: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return the mean of each row and its 95 % interval by Student's t; a single value has no interval.
+    """Return the mean of each row and its 95 % interval by Student's t.
 
     Parameters
     ----------
     data : array, shape (..., n)
-        Without NaN.
+        NaN is left out; a row in which more than one in ten are NaN has no mean.
+
+    Returns
+    -------
+    mean, low, high : arrays, shape (...)
+        NaN where there is none: a single value has no interval.
     """
     from scipy.stats import t
 
-    n = data.shape[-1]
-    if not n:
-        return (np.full(data.shape[:-1], np.nan),) * 3
-    mean = data.mean(axis=-1)
-    if n < 2:
-        return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-    half = t.isf(0.025, n - 1) * data.std(axis=-1, ddof=1) / math.sqrt(n)
+    data = np.asarray(data, dtype=np.float64)
+    there = np.isfinite(data)
+    n = there.sum(axis=-1)
+    shown = (n > 0) & (n >= (1 - MISSING) * data.shape[-1])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(shown, np.where(there, data, 0.0).sum(axis=-1) / n, np.nan)
+        squares = np.square(np.where(there, data - mean[..., np.newaxis], 0.0)).sum(axis=-1)
+        half = np.where(n > 1, t.isf(0.025, np.maximum(n - 1, 1)) * np.sqrt(squares / (n - 1) / n), np.nan)
     return mean, mean - half, mean + half
 
 
@@ -324,11 +360,11 @@ def _variances(table: Floats, cells: Ints | None) -> _Variances:
     # The halves of a split that has both: their difference is that of two tables of half the rows.
     both = np.isin(halves[0], complete)
     first, second = np.flatnonzero(both & (halves[1] == 0)), np.flatnonzero(both & (halves[1] == 1))
-    j = len(complete)
+    j, contrasts = len(complete), max(k - 1, 1)
     between = _squares(means[:, first] - means[:, second]) / (4 * j)
     share = float((1 / counts[first] + 1 / counts[second]).mean() / 4)  # of W that B has by seeds alone
     slope, constant = _fitted(within, between, share)
-    above = 1.0 + math.sqrt(2 / (j * max(k - 1, 1)))
+    above = 1.0 + math.sqrt(2 / (j * contrasts))
     drawn = np.where(within > 0.0, slope * within + constant, between)
     drawn = above * drawn + (above - 1.0) * share * within
     slope, constant = above * slope + (above - 1.0) * share, above * constant
@@ -338,7 +374,14 @@ def _variances(table: Floats, cells: Ints | None) -> _Variances:
         parts_of = counts[halves[0] == one] * (1 - 2 * halves[1][halves[0] == one])
         uneven += float(parts_of.sum() / studies) ** 2
     return _Variances(
-        studies, within, df, uneven * drawn, 2 * j, uneven * slope, uneven * constant, residuals
+        studies=studies,
+        within=within,
+        df=df,
+        drawn=uneven * drawn,
+        df_drawn=min(df, j * contrasts),
+        slope=uneven * slope,
+        constant=uneven * constant,
+        residuals=residuals,
     )
 
 

@@ -23,7 +23,7 @@ PAGES: Final = (".html", ".htm")
 
 def report(
     ctx: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The results of hbsim sweep.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The results of hbsim sweep or compare.")],
     *,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE.html", help="Write the page here.")
@@ -34,17 +34,24 @@ def report(
     tables: Annotated[
         Path | None, typer.Option("--tables", metavar="DIR", help="Write tables here, as Markdown and LaTeX.")
     ] = None,
+    matters: Annotated[
+        str | None,
+        typer.Option("--matters", metavar="X", help="The smallest difference that matters: 0.005, or 10%."),
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Print all tables and notes.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what an earlier report wrote.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object: all numbers.")] = False,
 ) -> None:
-    """Say what came out of a sweep: who leads, how sure that is, and what early decisions cost.
+    """Say what came out of a sweep or comparison: the answer, the table behind it, and what to know of it.
 
-    The page is one file that needs no network: rankings, anytime curves, a critical-difference diagram,
-    heatmaps, timelines, and the regret of early decisions. Results of a sweep that is not finished yet, or of
-    which cells failed, are reported as far as they go.
+    A variant is worse than the best, or not told apart from it, on these curves and on another draw of
+    configurations. With --matters X, in the metric's unit or as a percentage of the least regret, it is said
+    how probable it is that a variant is better, the same, or worse by more than that. The page is one file
+    that needs no network. Results that are not complete are reported as far as they go.
 
     For example:
       hbsim report study
+      hbsim report study --matters 10% --full
       hbsim report study --out study.html --figures figures --tables tables
     """
     from hbsim.bench.report.build import build
@@ -64,7 +71,9 @@ def report(
             for kind, path in (("figures", figures), ("tables", tables))
             if path is not None
         }
-        made = build(read_results(folder), command_line(ctx, ("force", "as_json")), str(folder))
+        made = build(
+            read_results(folder), command_line(ctx, ("force", "as_json", "full")), str(folder), matters
+        )
         files = _write(made, folders)
         if out is not None:
             _write_page(made, out)
@@ -79,7 +88,7 @@ def report(
 
         print_json({"report": asdict(made), "files": written})
         return
-    _show(made, written)
+    _show(made, written, full)
 
 
 def _check_sweep(folder: Path) -> None:
@@ -109,11 +118,11 @@ def _check_page(out: Path | None, force: bool) -> None:
 def _write(made: Report, folders: dict[str, Path]) -> dict[str, list[str]]:
     written: dict[str, list[str]] = {}
     if "figures" in folders:
-        from hbsim.bench.report.figures import write_figures
+        from hbsim.bench.charts import write_figures
 
         written["figures"] = [path.name for path in write_figures(made, folders["figures"])]
     if "tables" in folders:
-        from hbsim.bench.report.tables import write_tables
+        from hbsim.bench.report.render import write_tables
 
         written["tables"] = [path.name for path in write_tables(made, folders["tables"])]
     return written
@@ -121,7 +130,7 @@ def _write(made: Report, folders: dict[str, Path]) -> dict[str, list[str]]:
 
 def _write_page(made: Report, out: Path) -> None:
     """Write the page, or leave what is there."""
-    from hbsim.bench.report.page import render
+    from hbsim.bench.page import render
     from hbsim.errors import OutputError
 
     temporary = out.with_name(f".{out.name}.hbsim")
@@ -133,14 +142,13 @@ def _write_page(made: Report, out: Path) -> None:
         raise OutputError(str(out), f"cannot be written: {error.strerror or error}") from error
 
 
-def _show(made: Report, written: dict[str, list[str]]) -> None:
-
+def _show(made: Report, written: dict[str, list[str]], is_full: bool) -> None:
     from hbsim.bench.report.terminal import show
 
     console = terminal.console()
     if not console.is_terminal:
         console = terminal.console(width=100)
-    show(made, console)
+    show(made, console, is_full)
     for place, names in written.items():
         count = f" ({len(names)} files)" if len(names) > 1 else ""
         console.print(f"{place}{count}", soft_wrap=True)

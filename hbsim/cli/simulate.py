@@ -158,6 +158,6 @@ def _written(output: OutputOptions, request: Request) -> Iterator[list[Result]]:
             if output.out is not None:
                 write(results[0], request, temporary)
             if output.plot:
-                from hbsim.bench.study_plots import plot_study
+                from hbsim.bench.study_charts import plot_study
 
                 plot_study(results[0], temporary)

@@ -57,7 +57,7 @@ def variances(scores, split, part):
     for one in {one for one, _ in cells}:
         more = len(cells.get((one, 0), ())) - len(cells.get((one, 1), ()))
         uneven += (more / n) ** 2
-    return w, v * uneven, n - len(cells), 2 * j
+    return w, v * uneven, n - len(cells), min(n - len(cells), j * (k - 1))
 
 
 def ranked(means, error, df, alpha):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hbsim.bench.statistics import Interval, mean_band, mean_interval
+from hbsim.bench.conclusions import Interval, mean_band, mean_interval
 
 
 def test_equal_values_are_the_point():

@@ -8,8 +8,15 @@ from typing import Any, Final
 
 import numpy as np
 
+from hbsim.bench.conclusions import ALPHA, Interval, mean_intervals
+from hbsim.bench.over_tasks import (
+    across_tasks,
+    group_means,
+    improvements,
+    interquartile_means,
+    least_pairs,
+)
 from hbsim.bench.report.model import ALL, Across, Heatmap, Pairwise
-from hbsim.bench.statistics import ALPHA, Interval, across_tasks, group_means, least_pairs, seed_means
 from hbsim.bench.sweep.scored import TaskKey, TaskScores, key_of
 from hbsim.surrogates.protocol import Floats
 
@@ -64,7 +71,8 @@ def _across(
     is_paired = len(names) >= least_pairs(ALPHA, pairs)  # nor can these, corrected for so many pairs
     order = sorted(range(len(everywhere)), key=lambda v: (_last_if_nan(float(found.mean_ranks[v])), v))
     studies = [_studies(task, measure, everywhere) for task in tasks]
-    iqm, improvement = interquartile_means(studies), improvements(studies)
+    iqm = interquartile_means(studies)
+    better = improvements(studies) if measure == "score" else None
     return Across(
         setting=setting,
         measure=measure,
@@ -86,10 +94,10 @@ def _across(
                 pair.losses,
                 pair.p if is_paired else math.nan,
                 pair.p_nemenyi if is_tested else math.nan,
-                improvement[pair.first][pair.second],
+                NONE if better is None else better[pair.first][pair.second],
                 _call(blocks[:, pair.first] - blocks[:, pair.second], pair.p if is_paired else math.nan),
             )
-            for pair in found.duels
+            for pair in found.pairs
         ),
     )
 
@@ -111,7 +119,7 @@ def _studies(task: TaskScores, measure: str, variants: Sequence[str]) -> Floats:
 def _means(task: TaskScores, measure: str, variants: Sequence[str]) -> Floats:
     """Return one number a variant of a task, NaN without seeds."""
     data = _studies(task, measure, variants)
-    return seed_means(data) if len(data) else np.full(len(variants), np.nan)
+    return mean_intervals(data.T)[0]
 
 
 def heatmaps(
@@ -188,11 +196,3 @@ def _heatmap(
 
 def _last_if_nan(number: float) -> float:
     return math.inf if math.isnan(number) else float(number)
-
-
-def interquartile_means(studies: Sequence[Floats]) -> list[Interval]:
-    return [NONE] * studies[0].shape[1]
-
-
-def improvements(studies: Sequence[Floats]) -> list[list[Interval]]:
-    return [[NONE] * studies[0].shape[1]] * studies[0].shape[1]

@@ -10,11 +10,12 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from hbsim.bench.report.judge import Judged, chances, judge, means_of, spans
+from hbsim.bench.conclusions import Interval, mean_intervals
+from hbsim.bench.report.judge import Judged, chances, judge, means_of
 from hbsim.bench.report.model import NO_SCORE, WORSE, Lead, Line, Task, TaskRow
 from hbsim.bench.report.notes import task_notes
-from hbsim.bench.statistics import Interval, median_time, reached_curve, restricted_time
 from hbsim.bench.sweep.scored import POINTS, Steps, TaskScores, grid_of
+from hbsim.bench.targets import median_time, reached_curve, restricted_time
 from hbsim.errors import ParameterError
 from hbsim.surrogates.protocol import Floats
 
@@ -203,7 +204,7 @@ def _anytime(scores: TaskScores) -> tuple[Line, ...]:
     x, lines = _grid(scores), []
     data = scores.scores(x)
     for v, name in enumerate(scores.variants):
-        mean, low, high = spans(data[:, :, v])
+        mean, low, high = mean_intervals(data[:, :, v])
         there = np.isfinite(mean)
         band = (low[there], high[there]) if len(scores.seeds) > 1 else ()
         lines.append(Line(name, *map(_tuple, (x[there], mean[there], *band))))

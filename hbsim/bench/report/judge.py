@@ -8,13 +8,19 @@ from typing import Final
 
 import numpy as np
 
-from hbsim.bench.conclusions import MISSING, Column, Conclusions, best_probability, conclude, mean_intervals
+from hbsim.bench.conclusions import (
+    Column,
+    Conclusions,
+    Interval,
+    best_probability,
+    conclude,
+    mean_intervals,
+)
 from hbsim.bench.report.model import BEST, NO_SCORE, OPEN, Standing
-from hbsim.bench.statistics import Interval
 from hbsim.bench.sweep.scored import TaskScores
 from hbsim.surrogates.protocol import Floats
 
-__all__ = ["NONE", "Judged", "chances", "judge", "means_of", "spans"]
+__all__ = ["NONE", "Judged", "chances", "judge", "means_of"]
 
 NONE: Final = Interval(math.nan, math.nan, math.nan)
 
@@ -115,23 +121,6 @@ def chances(scores: TaskScores, numbers: Floats) -> Floats:
     return best_probability(np.moveaxis(numbers, (0, 1, 2), (2, 1, 0)), scores.split, scores.part, median=1.0)
 
 
-def spans(data: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return the mean of each row and the ends of its 95 % interval, shape (m,).
-
-    Parameters
-    ----------
-    data : array, shape (m, n)
-        NaN is left out; a row where more than one in ten are NaN has no mean.
-    """
-    mean, low, high = np.full((3, len(data)), np.nan)
-    there = np.isfinite(data)
-    whole = there.all(axis=1)
-    mean[whole], low[whole], high[whole] = mean_intervals(data[whole])
-    for row in np.flatnonzero(~whole & ((~there).sum(axis=1) <= MISSING * data.shape[1])):
-        mean[row], low[row], high[row] = mean_intervals(data[row][there[row]])
-    return mean, low, high
-
-
 def means_of(columns: Floats) -> list[Interval]:
     """Return the mean of each column, and its interval."""
-    return [Interval(*map(float, row)) for row in zip(*spans(columns.T), strict=True)]
+    return [Interval(*map(float, row)) for row in zip(*mean_intervals(columns.T), strict=True)]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Final
 
-from hbsim.bench.statistics import Interval
+from hbsim.bench.conclusions import Interval
 
 __all__ = [
     "MEASURES",

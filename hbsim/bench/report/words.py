@@ -6,14 +6,17 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+from hbsim.bench.conclusions import ALPHA
+from hbsim.bench.over_tasks import least_pairs
 from hbsim.bench.report.diagnosed import mean_over_groups
 from hbsim.bench.report.model import ALL, BEST, NO_SCORE, OPEN, WORSE, Across, Report, Standing, Task, TaskRow
 from hbsim.bench.report.text import count, duration, listed, number, p_value, percent, plural, quoted
-from hbsim.bench.statistics import ALPHA, least_pairs
 
 __all__ = ["answer", "overall_of", "stands_text", "summary", "where_of"]
 
 TASKS: Final = 3  # that are told one by one
+IF_SO: Final = "if the difference is as large as it seems"
+MOST_ROWS: Final = 1000.0  # times as many: more is no advice
 EARLY: Final = 0.25  # of the budget, until which it is not said who leads
 
 
@@ -117,45 +120,43 @@ def _turns(task: Task) -> list[str]:
     if not worse:
         return []
     these = "these" if task.configurations is None else f"these {task.configurations:,}"
-    return [
-        f"Worse on {these} configurations; another draw may turn it: {listed([r.variant for r in worse])}."
-        f"{_rows_text(task, worse)}"
-    ]
+    names = listed([row.variant for row in worse])
+    said = f"Worse on {these} configurations; another draw may turn it: {names}."
+    easiest = _rows(task, worse)
+    if easiest is None:
+        return [said]
+    name, rows = easiest
+    which = "" if len(worse) == 1 else f" {quoted(name)}, the easiest of them"
+    return [f"{said} About {rows} would decide{which}, {IF_SO}."]
 
 
-def _rows_text(task: Task, rows: Sequence[TaskRow]) -> str:
-    """Say how many rows of a table would decide the easiest of `rows`; empty where that is not known."""
-    factors = {row.variant: row.draw.rows_factor for row in rows if row.draw is not None}
-    factors = {name: factor for name, factor in factors.items() if math.isfinite(factor) and factor > 1}
-    if not factors:
-        return ""
-    name = min(factors, key=lambda one: factors[one])
-    of = f"{_round(factors[name]):,} times as many rows"
-    if task.configurations is not None:
-        of = f"{_round(factors[name] * task.configurations):,} rows"
-    return f" About {of} would decide{_easiest(name, len(rows))}, if the difference is as large as it seems."
+def _rows(task: Task, rows: Sequence[TaskRow]) -> tuple[str, str] | None:
+    """Return which of `rows` another draw would tell apart first, and from how many rows of a table on."""
+    found = [(row.draw.rows_factor, row.variant) for row in rows if row.draw is not None]
+    found = [one for one in found if 1 < one[0] < MOST_ROWS]
+    if not found:
+        return None
+    factor, name = min(found)
+    if task.configurations is None:
+        return name, f"{_round(factor):,} times as many rows"
+    return name, f"{_round(factor * task.configurations):,} rows"
 
 
 def _needed(task: Task) -> list[str]:
-    """Say what would tell apart what is not told apart on these curves either."""
+    """Say what would tell apart what is not told apart on these curves either; never seeds that cannot."""
     open_ = [row for row in task.rows if row.call == OPEN and row.curves.call != WORSE]
-    if not open_:
+    which = ", the easiest of them" if len(open_) > 1 else ""
+    seeds = [
+        (row.standing.seeds_needed, row.variant) for row in open_ if row.standing.seeds_needed is not None
+    ]
+    if seeds:
+        count_, name = min(seeds)
+        return [f"About {_round(count_):,} seeds would tell {quoted(name)} from the best{which}, {IF_SO}."]
+    easiest = _rows(task, open_)
+    if easiest is None:
         return []
-    needed = {
-        row.variant: row.standing.seeds_needed for row in open_ if row.standing.seeds_needed is not None
-    }
-    if needed:
-        name = min(needed, key=lambda one: needed[one])
-        return [
-            f"About {_round(needed[name]):,} seeds would tell {quoted(name)} from the best"
-            f"{', the easiest of them' if len(open_) > 1 else ''}, if the difference is as large as it seems."
-        ]
-    rows = _rows_text(task, open_) if task.has_draws else ""
-    return [f"More seeds do not help.{rows}"] if rows else []
-
-
-def _easiest(name: str, of: int) -> str:
-    return "" if of == 1 else f" {quoted(name)}, the easiest of them"
+    name, rows = easiest
+    return [f"More seeds do not tell {quoted(name)} from the best{which}; about {rows} would, {IF_SO}."]
 
 
 def _over_time(task: Task) -> list[str]:
@@ -256,29 +257,22 @@ def _over_tasks(across: Across) -> str:
             f"{over} the variants' ranks differ no more than chance would have them (Friedman's test, p "
             f"{p_value(across.p_friedman, sign=True)}): none is told apart from the others."
         )
-    first = [v for v, rank in zip(across.variants, across.ranks, strict=True) if rank == across.ranks[0]]
+    first = [name for name, call in across.calls.items() if call == BEST]
     verb = "has" if len(first) == 1 else "share"
     said = (
         f"{over} {listed(first)} {verb} the best mean rank, {across.ranks[0]:.2f} of {len(across.variants)}"
     )
-    pairs = [pair for pair in across.pairs if {pair.first, pair.second} & set(first)]
-    if all(math.isnan(pair.p) for pair in pairs):
+    if not across.is_tested:
         least = least_pairs(ALPHA, len(across.variants) * (len(across.variants) - 1) // 2)
         return f"{said}; variants differ, but which ones takes at least {least} groups with so many variants."
-    worse = [v for v in across.variants if v not in first and all(_is_behind(v, f, across) for f in first)]
-    open_ = [v for v in across.variants if v not in first and v not in worse]
+    worse = [name for name, call in across.calls.items() if call == WORSE]
+    open_ = [name for name, call in across.calls.items() if call == OPEN]
     parts = [f"{listed(worse)} {_are(worse)} worse"] if worse else []
     if open_ and not worse:
         parts.append("pair by pair none of the others is told apart from it")
     elif open_:
         parts.append(f"{listed(open_)} {_are(open_)} not told apart from it")
     return f"{said}; {' and '.join(parts)} (Wilcoxon over groups, Holm-corrected)." if parts else f"{said}."
-
-
-def _is_behind(variant: str, leader: str, across: Across) -> bool:
-    """Return whether a test says that a variant is worse than a leader."""
-    calls = {(pair.first, pair.second): pair.call for pair in across.pairs}
-    return calls.get((variant, leader)) == "worse" or calls.get((leader, variant)) == "better"
 
 
 def _over_tasks_summary(report: Report) -> list[str]:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 import polars as pl
 
-from hbsim.bench.statistics import area_under, first_time, normalise, on_grid
 from hbsim.bench.sweep.tables import DONE, KEY, PLANNED
+from hbsim.bench.targets import area_under, first_time, normalise, on_grid
 from hbsim.surrogates.protocol import Floats, Ints
 
 if TYPE_CHECKING:

@@ -7,25 +7,31 @@ from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 
-from hbsim.bench.report.build_across import ALL
+from hbsim.bench.conclusions import Interval
 from hbsim.bench.report.model import (
+    ALL,
+    BEST,
+    NO_SCORE,
+    OPEN,
+    WORSE,
     Across,
     BracketRow,
-    Duel,
     Heatmap,
+    Lead,
     Line,
     Missing,
+    Pairwise,
     Regrets,
     Report,
     RungRow,
     Segment,
     Shares,
+    Standing,
     Task,
     TaskRow,
     Timeline,
     VariantInfo,
 )
-from hbsim.bench.statistics import Interval
 
 NAN = float("nan")
 TYPES = ("stopping", "promotion", "hyperband", "fifo")
@@ -58,9 +64,9 @@ def example(
     return Report(
         title="Asynchronous Hyperband: which variant on which cluster",
         description="Stopping and promotion, few and many brackets, on learning curves of five benchmarks.",
+        answer=f"{best} has the best mean rank in {len(settings)} of {len(settings)} settings.",
         summary=(
-            f"{best} has the best mean rank in {len(settings)} of {len(settings)} settings.",
-            "Stopping and promotion are too close to call with 8 workers; about 60 seeds would settle it.",
+            "Stopping and promotion are not told apart with 8 workers; about 60 seeds would do.",
             "FIFO needs 3.1 times as long to reach the target as the best.",
         ),
         notes=("Two tasks have no known optimum: their regrets are against the best that was seen.",),
@@ -104,6 +110,7 @@ def _task(
     points: int,
     segments: int,
 ) -> Task:
+    has_draws = surrogate % 2 == 0
     family = SURROGATES[surrogate % len(SURROGATES)]
     name = family if surrogate < len(SURROGATES) else f"{family}-{surrogate}"
     budget = 3600.0 * 24 / workers
@@ -111,8 +118,10 @@ def _task(
     order = np.argsort(finals, kind="stable")
     best = float(finals[order[0]])
     rows = tuple(
-        _row(rng, infos[i].name, rank, float(finals[i]), best, budget) for rank, i in enumerate(order, 1)
+        _row(rng, infos[i].name, rank, float(finals[i]), best, budget, has_draws)
+        for rank, i in enumerate(order, 1)
     )
+    first = rows[0].variant
     x = np.concatenate([[0.0], np.geomspace(budget / 500, budget, points - 1)])
     shape = 1.0 / (1.0 + np.geomspace(1, 400, points) / 30)
     return Task(
@@ -124,13 +133,24 @@ def _task(
         mode="min",
         max_t=81.0,
         seeds=20,
+        splits=10 * has_draws,
+        configurations=500 if has_draws else None,
         budget=budget,
         budget_text="the study that ended first: seed 3 of stopping",
+        resource=budget / 7,
         optimum=0.0123,
         is_optimum_known=surrogate % 2 == 0,
-        guess=0.31,
+        median=0.31,
         target=0.1,
+        matters=None,
         rows=rows,
+        leads=tuple(
+            Lead(share, share * budget, first, (first,), (), float(share < 1))
+            for share in (0.25, 0.5, 0.75, 1.0)
+        ),
+        chances=tuple(
+            Line(row.variant, tuple((x[1::4]).tolist()), (1 / len(rows),) * len(x[1::4])) for row in rows
+        ),
         anytime=tuple(
             _line(info.name, x, f + (1.6 - f) * shape) for info, f in zip(infos, finals, strict=True)
         ),
@@ -156,33 +176,46 @@ def _line(variant: str, x: np.ndarray, mean: np.ndarray) -> Line:
 
 
 def _row(
-    rng: np.random.Generator, variant: str, rank: int, score: float, best: float, budget: float
+    rng: np.random.Generator, variant: str, rank: int, score: float, best: float, budget: float, draws: bool
 ) -> TaskRow:
-    gap, is_best = score - best, rank == 1
-    p = NAN if is_best else float(np.exp(-60 * gap))
-    close = not is_best and p > 0.05
+    gap = score - best
+    curves = _standing(rank, gap, 60.0)
+    draw = _standing(rank, gap, 30.0) if draws else None
+    decides = draw or curves
     return TaskRow(
         variant=variant,
-        rank=rank,
+        rank=decides.rank,
+        call=decides.call,
+        curves=curves,
+        draw=draw,
         score=_around(score, 0.15 * score),
         regret=_around(score * 0.2977, 0.15 * score * 0.2977),
+        picked=_around(0.01 + score * 0.29, 0.15 * score * 0.2977),
+        value=_around(0.0123 + score * 0.2977, 0.15 * score * 0.2977),
+        test=_around(0.02 + score * 0.3, 0.15 * score * 0.2977),
+        test_standing=curves,
+        resource=_around(score * 1.1, 0.15 * score),
+        resource_standing=curves,
         area=_around(score + 0.1, 0.02),
         to_target=_around(budget * min(1.0, 0.3 + score), budget * 0.05),
         median_time=_around(budget * min(1.0, 0.3 + score), budget * 0.05),
-        p_target=p,
         reached=float(np.clip(1.2 - 2 * score, 0, 1)),
         missing=0,
-        difference=Interval(0.0, 0.0, 0.0) if is_best else Interval(gap, gap - 0.03, gap + 0.03),
-        p=p,
-        effect=NAN if is_best else float(np.tanh(8 * gap)),
-        superiority=NAN if is_best else float(0.5 - np.tanh(8 * gap) / 2),
-        call="best" if is_best else "too close to call" if close else "worse",
-        seeds_needed=int(20 + 2 / (gap + 0.01)) if close else None,
+        trials=float(rng.integers(1000, 2000)),
+        failed=float(rng.integers(0, 9)),
         completed=float(rng.integers(200, 900)),
         busy_share=float(rng.uniform(0.7, 1)),
         simulated_seconds=budget * float(rng.uniform(1, 1.2)),
         cost=float(rng.uniform(10, 40)),
     )
+
+
+def _standing(rank: int, gap: float, steep: float) -> Standing:
+    p = NAN if rank == 1 else float(np.exp(-steep * gap))
+    call = BEST if rank == 1 else OPEN if p > 0.05 else WORSE
+    ends = Interval(0.0, 0.0, 0.0) if rank == 1 else Interval(gap, gap - 0.03, gap + 0.03)
+    needed = int(20 + 2 / (gap + 0.01)) if call == OPEN else None
+    return Standing(1 if call == OPEN else rank, call, ends, p, needed)
 
 
 def _of_brackets(info: VariantInfo) -> int:
@@ -254,18 +287,21 @@ def _across(tasks: list[Task], setting: str, measure: str) -> Across:
         variants=tuple(names),
         scores=tuple(tuple(row) for row in table.tolist()),
         means=tuple(_around(float(mean), 0.03) for mean in table.mean(axis=0)),
+        iqm=tuple(_around(float(mean), 0.02) for mean in np.median(table, axis=0)),
         ranks=tuple(ranks.tolist()),
         p_friedman=0.0123,
         critical_difference=distance,
         cliques=_cliques(names, ranks, distance),
-        duels=tuple(_duel(names, table, i, j) for i in range(len(names)) for j in range(i + 1, len(names))),
+        pairs=tuple(_pair(names, table, i, j) for i in range(len(names)) for j in range(i + 1, len(names))),
     )
 
 
-def _duel(names: list[str], table: np.ndarray, i: int, j: int) -> Duel:
+def _pair(names: list[str], table: np.ndarray, i: int, j: int) -> Pairwise:
     wins, losses = int((table[:, i] < table[:, j]).sum()), int((table[:, i] > table[:, j]).sum())
-    call = "better" if 0.5**wins < 0.05 else "too close to call"
-    return Duel(names[i], names[j], wins, len(table) - wins - losses, losses, 0.5**wins, 0.6**wins, call)
+    call = "better" if 0.5**wins < 0.05 else "not told apart"
+    chance = Interval(0.6, 0.5, 0.7)
+    ties = len(table) - wins - losses
+    return Pairwise(names[i], names[j], wins, ties, losses, 0.5**wins, 0.6**wins, chance, call)
 
 
 def _cliques(names: list[str], ranks: np.ndarray, distance: float) -> tuple[tuple[str, ...], ...]:
@@ -308,24 +344,28 @@ def poisoned(report: Report, text: str) -> Report:
 def without_results(report: Report) -> Report:
     """Return a report of a sweep none of whose studies has a score."""
     none = Interval(NAN, NAN, NAN)
+    stands = Standing(1, NO_SCORE, none, NAN)
+    intervals = ("score", "regret", "picked", "value", "test", "resource", "area", "to_target", "median_time")
+    numbers = ("reached", "trials", "completed", "failed", "busy_share", "simulated_seconds", "cost")
     tasks = []
     for task in report.tasks:
         rows = tuple(
             replace(
                 row,
-                rank=rank,
-                **dict.fromkeys(("score", "regret", "area", "to_target", "median_time", "difference"), none),
-                **dict.fromkeys(("p_target", "reached", "p", "effect", "superiority", "completed"), NAN),
-                **dict.fromkeys(("busy_share", "simulated_seconds", "cost"), NAN),
+                rank=1,
+                call=NO_SCORE,
+                curves=stands,
+                draw=None,
+                test_standing=None,
+                resource_standing=stands,
                 missing=20,
-                call="no score",
-                seeds_needed=None,
+                **dict.fromkeys(intervals, none),
+                **dict.fromkeys(numbers, NAN),
             )
-            for rank, row in enumerate(task.rows, 1)
+            for row in task.rows
         )
-        small = replace(
-            task, seeds=0, budget=NAN, optimum=NAN, guess=NAN, target=NAN, rows=rows, anytime=(), reached=()
-        )
+        small = replace(task, seeds=0, budget=NAN, resource=NAN, optimum=NAN, median=NAN, rows=rows)
+        small = replace(small, leads=(), chances=(), anytime=(), reached=())
         tasks.append(replace(small, rungs=(), regrets=(), brackets=(), shares=(), timelines=()))
     across = tuple(
         replace(
@@ -336,7 +376,11 @@ def without_results(report: Report) -> Report:
             p_friedman=NAN,
             critical_difference=NAN,
             cliques=(),
-            duels=tuple(replace(duel, wins=0, ties=0, losses=0, p=NAN, p_nemenyi=NAN) for duel in one.duels),
+            pairs=tuple(
+                replace(pair, wins=0, ties=0, losses=0, p=NAN, p_nemenyi=NAN, improvement=none)
+                for pair in one.pairs
+            ),
+            iqm=(none,) * len(one.variants),
         )
         for one in report.across
     )

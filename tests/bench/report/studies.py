@@ -57,6 +57,7 @@ SEEDS, WORKERS = range(4), (2, 8)
 
 def sweep(folder: Path, spec: str = SPEC, keep: int | None = None):
     """Run a sweep into a folder (the first cells only, if `keep` says so); return its results."""
+    folder.mkdir(exist_ok=True)
     file = folder / "small.toml"
     file.write_text(spec)
     made, out = read_sweep(file), folder / "out"

@@ -8,7 +8,10 @@ import polars as pl
 import pytest
 
 import hbsim
+from hbsim.bench.conclusions import conclude
 from hbsim.bench.report.build import build
+from hbsim.bench.report.model import BEST, NO_SCORE
+from hbsim.bench.sweep.outcome import resource_at
 from hbsim.surrogates.describe import sample
 
 from .studies import CURVES, OPTIONS, SEEDS, WORKERS, by_hand, incumbents_by_hand, sweep
@@ -64,38 +67,97 @@ def test_scores_and_ranks(report, surrogate, workers):
     assert (task.mode, task.metric, task.seeds, task.max_t) == (
         "min" if surrogate == "low" else "max", "error" if surrogate == "low" else "accuracy", 4, 27.0
     )  # fmt: skip
-    expected = {v: [score_by_hand(v, surrogate, workers, s) for s in SEEDS] for v in OPTIONS}
-    keys = {}
     for row in task.rows:
-        known = [score for score in expected[row.variant] if math.isfinite(score)]
-        assert row.missing == 4 - len(known)
-        mean = fmean(known) if known else math.nan
-        assert row.score.mean == pytest.approx(mean, rel=1e-9, nan_ok=True)
-        assert row.regret.mean == pytest.approx(mean * unit_and_best(surrogate)[0], rel=1e-9, nan_ok=True)
-        keys[row.variant] = (row.missing, math.inf if math.isnan(mean) else round(mean, 12))
-    for row in task.rows:
-        assert row.rank == 1 + sum(other < keys[row.variant] for other in keys.values())
+        scores = [score_by_hand(row.variant, surrogate, workers, s) for s in SEEDS]
+        assert row.missing == sum(map(math.isnan, scores))
+        if row.missing:
+            assert (row.call, math.isnan(row.score.mean)) == (NO_SCORE, True)
+        else:
+            assert row.score.mean == pytest.approx(fmean(scores), rel=1e-9)
+            assert row.regret.mean == pytest.approx(fmean(scores) * unit_and_best(surrogate)[0], rel=1e-9)
+    known = [row for row in task.rows if not row.missing]
+    assert [row.score.mean for row in known] == sorted(row.score.mean for row in known)  # 4 seeds: all rank 1
+    assert [row.call for row in known[:1]] == [BEST]
     assert [row.rank for row in task.rows] == sorted(row.rank for row in task.rows)
 
 
 @pytest.mark.parametrize(("surrogate", "workers"), CASES)
-def test_differences_are_paired_and_a_few_seeds_settle_nothing(report, surrogate, workers):
+def test_differences_are_paired_and_conclusions_are_those_of_conclude(report, surrogate, workers):
     task = tasks(report)[surrogate, workers]
-    best = task.rows[0]
-    for row in task.rows[1:]:
-        pairs = [
-            (
-                score_by_hand(row.variant, surrogate, workers, s),
-                score_by_hand(best.variant, surrogate, workers, s),
-            )
+    scores = np.array([[score_by_hand(v, surrogate, workers, s) for s in SEEDS] for v in OPTIONS])
+    found = conclude(scores, median=1.0)
+    best = list(OPTIONS).index(task.rows[0].variant)
+    for row in task.rows:
+        v = list(OPTIONS).index(row.variant)
+        assert (row.rank, row.call) == (found.curves.rank[v], found.curves.call[v])
+        assert row.draw is None  # curves from a formula have no rows
+        if not row.missing:
+            difference = fmean(a - b for a, b in zip(scores[v], scores[best], strict=True))
+            assert row.curves.difference.mean == pytest.approx(difference, abs=1e-9)
+            assert math.isnan(row.curves.p) == (row.call == BEST)
+
+
+def value_by_hand(result, measure, until):
+    """The value at R and the value that was picked of the last incumbent by a time or resource."""
+    found = math.nan, math.nan
+    frame = result.incumbent()
+    at = frame["time"].to_list()
+    if measure == "resource":
+        at = resource_at(result.jobs, frame["time"].to_numpy()).tolist()
+    for when, picked, (_, value) in zip(at, frame["value"], incumbents_by_hand(result), strict=True):
+        if when <= until:
+            found = picked, value
+    return found
+
+
+@pytest.mark.parametrize(("surrogate", "workers"), CASES)
+def test_what_was_picked_stands_beside_what_it_shows_at_the_top_and_at_equal_resource(
+    report, surrogate, workers
+):
+    task = tasks(report)[surrogate, workers]
+    unit, best = unit_and_best(surrogate)
+    for row in task.rows:
+        found = [
+            value_by_hand(by_hand(row.variant, surrogate, workers, s), "time", task.budget) for s in SEEDS
+        ]
+        for interval, numbers in zip((row.picked, row.value), zip(*found, strict=True), strict=True):
+            if not any(map(math.isnan, numbers)):
+                assert interval.mean == pytest.approx(fmean(numbers), rel=1e-9)
+        assert row.test_standing is None
+        values = [
+            value_by_hand(by_hand(row.variant, surrogate, workers, s), "resource", task.resource)[1]
             for s in SEEDS
         ]
-        differences = [a - b for a, b in pairs if math.isfinite(a) and math.isfinite(b)]
-        if differences:
-            assert row.difference.mean == pytest.approx(fmean(differences), abs=1e-9)
-        assert row.call in ("best", "too close to call", "no score")  # 4 pairs: p is at least 1/8
-        assert math.isnan(row.p) == (row is best)
-        assert row.variant == best.variant or row.p >= 1 / 8
+        if not any(map(math.isnan, values)):
+            mean = fmean(abs(value - best) / unit for value in values)
+            assert row.resource.mean == pytest.approx(mean, rel=1e-9)
+
+
+@pytest.mark.parametrize(("surrogate", "workers"), CASES)
+def test_equal_resource_is_the_median_of_what_was_trained_by_the_budget(report, surrogate, workers):
+    task = tasks(report)[surrogate, workers]
+    studies = [by_hand(v, surrogate, workers, s) for v in OPTIONS for s in SEEDS]
+    trained = [float(resource_at(one.jobs, np.array([task.budget]))[0]) for one in studies]
+    # It is read off between incumbents, where jobs end at other times.
+    assert task.resource == pytest.approx(float(np.median(trained)), rel=0.2)
+    assert min(trained) < task.resource
+    assert any(note.startswith("equal resource: ") for note in task.notes)
+
+
+@pytest.mark.parametrize(("surrogate", "workers"), CASES)
+def test_who_leads_over_the_budget(report, surrogate, workers):
+    task = tasks(report)[surrogate, workers]
+    assert [lead.share for lead in task.leads[:4]] == [0.25, 0.5, 0.75, 1.0]
+    assert task.leads[3].best == task.rows[0].variant
+    ends = [by_hand(v, surrogate, workers, s).end_time for v in OPTIONS for s in SEEDS]
+    for lead in task.leads:
+        assert lead.time == pytest.approx(lead.share * task.budget)
+        assert lead.running == fmean(end > lead.time for end in ends)
+    beyond = np.median(ends) > 1.1 * task.budget
+    assert (task.leads[-1].share > 1.0) == beyond
+    assert {line.variant for line in task.chances} == set(OPTIONS)
+    for at in range(len(task.chances[0].x)):
+        assert math.fsum(line.mean[at] for line in task.chances) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(("surrogate", "workers"), CASES)
@@ -126,6 +188,7 @@ def test_area_and_target(report, surrogate, workers):
         assert curve.x[-1] == task.budget
         if not row.missing:
             assert curve.mean[-1] == pytest.approx(row.score.mean, rel=1e-9)
+            assert curve.low[-1] == pytest.approx(row.score.low, rel=1e-9)
 
 
 def test_the_diagnosis_adds_up(report):
@@ -168,9 +231,9 @@ def test_tests_over_tasks_count_groups_not_seeds(report):
                 mine = row[across.variants.index(name)]
                 ranks.append(1 + sum(o < mine for o in row) + (sum(o == mine for o in row) - 1) / 2)
             assert rank == pytest.approx(fmean(ranks))
-        for duel in across.duels:
-            assert duel.wins + duel.ties + duel.losses == 2
-            assert math.isnan(duel.p)  # two blocks settle nothing
+        for pair in across.pairs:
+            assert pair.wins + pair.ties + pair.losses == 2
+            assert math.isnan(pair.p)  # two blocks settle nothing
         assert math.isnan(across.p_friedman)
         assert math.isnan(across.critical_difference)
     settings = {across.setting for across in report.across}

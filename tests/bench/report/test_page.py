@@ -12,14 +12,14 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from hbsim.bench.report.chart_ranks import rows_of_bars
 from hbsim.bench.report.page import render
 from hbsim.bench.report.page_marks import plotly_styles
 from hbsim.bench.report.page_names import short_names
 from hbsim.bench.report.page_text import blob, fixed, rounded
+from hypothesis import given
+from hypothesis import strategies as st
+
 from hbsim.errors import ParameterError
 from tests.bench.report.example import example, poisoned
 

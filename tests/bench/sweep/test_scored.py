@@ -116,7 +116,7 @@ def test_scores_over_time_are_those_of_plain_loops(tasks, first, second):
                 )
                 expected.append((f"{number}.{seed}", "v", *names, seed, at, score))
     assert found.height == len(expected)
-    for row, wanted in zip(found.rows(), expected, strict=True):
+    for row, wanted in zip(found.drop("split", "part").rows(), expected, strict=True):
         assert row[:6] == wanted[:6]
         assert row[6] == pytest.approx(wanted[6])
         near = any(

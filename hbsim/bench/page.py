@@ -1,0 +1,328 @@
+"""The page of `hbsim report`: one HTML file that holds all it needs and asks the network for nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final
+
+from hbsim.bench.chart_looks import VEGA_LITE, Chart, svg_of, theme
+from hbsim.bench.charts import Looks, across_charts, heatmap, looks_of, ranks, task_charts, timeline
+from hbsim.bench.report.glossary import GLOSSARY
+from hbsim.bench.report.model import Line, Report, Task
+from hbsim.bench.report.notes import shared_notes
+from hbsim.bench.report.render import as_html
+from hbsim.bench.report.tables import (
+    cost_table,
+    diagnosis_tables,
+    glance_table,
+    heatmap_table,
+    leads_table,
+    missing_table,
+    rankings,
+    task_table,
+)
+from hbsim.bench.report.text import MEASURES, FileNames, plural
+from hbsim.bench.report.words import overall_of
+
+if TYPE_CHECKING:
+    from hbsim.bench.report.tables import Table
+
+__all__ = ["LIMIT", "render"]
+
+LIMIT: Final = 9_700_000  # bytes
+NEEDED: Final = 3  # of columns that give way: in the table that is open, the others are folded away
+CAPTIONS: Final = {
+    "ranks": "Mean ranks: further left is better. Bars join what Nemenyi's test does not tell apart.",
+    "means": "The interquartile mean over all studies of all tasks, with its 95% interval.",
+    "scores": "Mean normalised regret at equal time, and its 95% interval: further left is better.",
+    "anytime": "Mean normalised regret over simulated time; the best three with pointwise 95% intervals.",
+    "best": "The probability of being the best variant at that time.",
+    "target": "The share of the seeds that have reached the target.",
+    "regret": "Where the regret at the end came from. A diamond is the sum; what is below 0 is to the left.",
+    "rungs": "The regret that the decisions at each rung cost: darker is more.",
+    "brackets": "The share of each bracket in the trials, in what was trained, and in the winners.",
+    "time": "What the workers' time went to.",
+    "heatmap": "Mean normalised regret, the best framed.",
+}
+FOLDS: Final = {
+    "Over time": ("anytime", "best", "target"),
+    "What early decisions cost": ("regret", "rungs"),
+    "Brackets": ("brackets",),
+    "What the workers did": ("time",),
+}
+
+
+@dataclass(frozen=True)
+class Room:
+    """How much of a task is kept: points of a curve, variants with a timeline, stretches of each."""
+
+    points: int
+    timelines: int
+    stretches: int
+
+
+LADDER: Final = (Room(200, 100, 10_000), Room(80, 2, 300), Room(40, 0, 0), Room(12, 0, 0))
+
+
+def render(report: Report, *, limit: int = LIMIT) -> str:
+    """Return the page as HTML: the same report gives the same text.
+
+    The answer, one table and one chart are open, everything else is folded away. Tables are plain HTML;
+    charts are drawn by Vega, which is part of the page. The policy of the page (CSP) lets only its own
+    two scripts run, and none reach the network.
+
+    Parameters
+    ----------
+    report : Report
+        What it says. All its texts may be anything; they are escaped.
+    limit : int
+        Bytes that the page should not exceed. Of a report that is too large for that, curves are thinned and
+        timelines left out, and the page says so. What remains may exceed a very small limit.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("hbsim.bench", "assets"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    template = environment.get_template("page.html")
+    looks = looks_of(report.variants)
+    scripts = [_bundle(), _asset("page.js")]
+    parts = {
+        "report": report,
+        "counts": _counts(report),
+        "notes": [*report.notes, *shared_notes(report)],
+        "answer_table": _top_table(report, looks),
+        "over": _over(report, looks),
+        "missing": _tables(missing_table(report), looks),
+        "glossary": GLOSSARY,
+        "captions": CAPTIONS,
+        "folds": FOLDS,
+        "themes": _json({"light": theme(), "dark": theme(dark=True)}),
+        "style": _asset("page.css"),
+        "scripts": scripts,
+        "policy": _policy(scripts),
+    }
+    fixed = len(template.render(**parts, tasks=[], top=None, left_out="").encode())
+    tasks, left_out = _fitting(report, looks, limit - fixed)
+    return template.render(**parts, tasks=tasks, top=_top_chart(report, looks), left_out=left_out)
+
+
+def _asset(name: str) -> str:
+    return files("hbsim.bench").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+@cache
+def _bundle() -> str:
+    """Return Vega, Vega-Lite and Vega-Embed as one script."""
+    import vl_convert
+
+    # A browser reads one kind of line end; the hash of the policy is of what it reads.
+    text = (
+        vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", VEGA_LITE)
+        .replace("\r\n", "\n")
+        .replace("\r", "\n")
+    )
+    text = text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    return f"(function(){{{text}\n}})();"
+
+
+def _policy(scripts: Iterable[str]) -> str:
+    """Return the content security policy: these scripts, the page's own styles and pictures; no network."""
+    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{one}'" for one in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _json(content: object) -> str:
+    """Return JSON that is harmless within a script element."""
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _packed(content: Mapping[str, object]) -> str:
+    """Return what the page's script unpacks: charts as JSON, deflated, in letters that need no escape."""
+    return base64.b64encode(zlib.compress(_json(content).encode(), 9)).decode()
+
+
+def _specs(charts: Mapping[str, Chart]) -> dict[str, object]:
+    """Return charts without the titles, which the page has."""
+    made: dict[str, object] = {}
+    for name, chart in charts.items():
+        spec = chart.to_dict(validate=False)
+        for part in ("title", "config", "$schema"):
+            spec.pop(part, None)
+        made[name] = spec
+    return made
+
+
+def _counts(report: Report) -> str:
+    done = f"{plural(report.finished, 'study')} of {report.cells:,} finished"
+    return " · ".join([plural(len(report.variants), "variant"), plural(len(report.tasks), "task"), done])
+
+
+def _tables(tables: Iterable[Table], looks: Looks) -> list[str]:
+    """Return tables as HTML, with the colour of each variant beside its name."""
+    made = []
+    for table in tables:
+        if not table.rows:
+            continue
+        text = as_html(table)
+        for name, colour in looks.colour.items():
+            dot, escaped = f'<i style="background:{colour}"></i>', html.escape(name)
+            for start, end in (("<td>", "</td>"), ("<td><b>", "</b></td>")):
+                text = text.replace(f"{start}{escaped}{end}", f"{start}{dot}{escaped}{end}")
+        made.append(text)
+    return made
+
+
+def _top_table(report: Report, looks: Looks) -> str:
+    """Return the table that answers: of the task, or of all of them."""
+    tables = glance_table(report) or [task_table(task) for task in report.tasks]
+    return next(iter(_tables(map(_narrow, tables), looks)), "")
+
+
+def _narrow(table: Table) -> Table:
+    """Return a table with the columns that most readers need, which a page has room for."""
+    kept = [place for place, column in enumerate(table.columns) if column.need <= NEEDED]
+    rows = tuple(tuple(row[place] for place in kept) for row in table.rows)
+    return replace(table, columns=tuple(table.columns[place] for place in kept), rows=rows)
+
+
+def _top_chart(report: Report, looks: Looks) -> dict[str, str] | None:
+    """Return the chart that answers, and a picture of it for who has no scripts."""
+    over = overall_of(report)
+    ranked = None if over is None else ranks(over, looks)
+    curves = (pair for task in report.tasks for pair in task_charts(task, looks, ("anytime",)).items())
+    found = next(curves, None) if ranked is None else ("ranks", ranked)
+    if found is None:
+        return None
+    name, chart = found
+    picture = base64.b64encode(svg_of(chart).encode()).decode()
+    return {"name": name, "data": _packed(_specs({name: chart})), "picture": picture}
+
+
+@dataclass(frozen=True)
+class Over:
+    """What there is over tasks: charts (name in the data, kind, what it is of) and tables, in folds."""
+
+    folds: Sequence[tuple[str, Sequence[tuple[str, str, str]], Sequence[str]]]  # title, charts, tables
+    data: str
+
+
+def _over(report: Report, looks: Looks) -> Over:
+    charts: dict[str, Chart] = {}
+    ranked: list[tuple[str, str, str]] = []
+    heated: list[tuple[str, str, str]] = []
+    for kind, across, chart in across_charts(report, looks):
+        ranked.append((f"c{len(charts)}", kind, f"{across.setting}, by {MEASURES[across.measure]}"))
+        charts[ranked[-1][0]] = chart
+    for one in report.heatmaps:
+        if drawn := heatmap(one):
+            heated.append((f"c{len(charts)}", "heatmap", f"{one.title}, {one.setting}"))
+            charts[heated[-1][0]] = drawn
+    folds = [
+        ("Over tasks", ranked, _tables(rankings(report), looks)),
+        ("Brackets and reduction factor", heated, _tables(map(heatmap_table, report.heatmaps), looks)),
+    ]
+    return Over([fold for fold in folds if fold[1] or fold[2]], _packed(_specs(charts)))
+
+
+@dataclass(frozen=True)
+class Section:
+    """A task on the page.
+
+    Attributes
+    ----------
+    id, name : str
+        What an address calls it, and people.
+    table : str
+        How its variants stand.
+    charts : sequence of str
+        The names of its charts.
+    timelines : sequence of (str, str)
+        The names of those in the data, and whose they are.
+    data : str
+        Charts and further tables, packed.
+    """
+
+    id: str
+    name: str
+    notes: Sequence[str]
+    table: str
+    charts: Sequence[str]
+    timelines: Sequence[tuple[str, str]]
+    data: str
+
+
+def _fitting(report: Report, looks: Looks, room: int) -> tuple[list[Section], str]:
+    """Return the tasks, in at most `room` bytes if that can be, and what was left out for it."""
+    sections: list[Section] = []
+    for step in LADDER:
+        names = FileNames()
+        ids = [names.make("task", (task.surrogate, task.setting)) for task in report.tasks]
+        pairs = list(zip(ids, report.tasks, strict=True))
+        first = [_section(*pair, report, looks, step) for pair in pairs[:1]]
+        if step is not LADDER[-1] and _size(first) * len(pairs) > 1.3 * room:
+            continue  # to make them all takes long
+        sections = first + [_section(*pair, report, looks, step) for pair in pairs[1:]]
+        if _size(sections) <= room:
+            break
+    if step is LADDER[0]:
+        return sections, ""
+    kept = f"timelines of {plural(step.timelines, 'variant')} a task" if step.timelines else "no timelines"
+    return sections, f"To keep this page small, curves have {step.points} points, and there are {kept}."
+
+
+def _size(sections: Iterable[Section]) -> int:
+    return sum(len(one.data) + len(one.table.encode()) + 3000 for one in sections)
+
+
+def _section(id_: str, task: Task, report: Report, looks: Looks, room: Room) -> Section:
+    small = _thinned(task, room)
+    charts = task_charts(small, looks)
+    timelines = []
+    for place, one in enumerate(small.timelines):
+        if drawn := timeline(one, looks, ""):
+            timelines.append((f"timeline{place}", f"{one.variant}, seed {one.seed}"))
+            charts[timelines[-1][0]] = drawn
+    alone = replace(report, tasks=(task,))
+    more = _tables([leads_table(task), cost_table(task), *diagnosis_tables(alone)], looks)
+    names = [name for name in charts if name in CAPTIONS]
+    data = _packed({**_specs(charts), "tables": more})
+    table = "".join(_tables([task_table(task)], looks))
+    return Section(id_, task.name, task.notes, table, names, timelines, data)
+
+
+def _thinned(task: Task, room: Room) -> Task:
+    timelines = tuple(
+        replace(one, segments=one.segments[: room.stretches]) for one in task.timelines[: room.timelines]
+    )
+    anytime, reached, chances = (
+        tuple(_of_points(line, room.points) for line in lines)
+        for lines in (task.anytime, task.reached, task.chances)
+    )
+    return replace(task, timelines=timelines, anytime=anytime, reached=reached, chances=chances)
+
+
+def _of_points(line: Line, most: int) -> Line:
+    """Return a curve in steps with at most so many points, the first and the last among them."""
+    count = len(line.x)
+    if count <= most:
+        return line
+    at = [round(i * (count - 1) / (most - 1)) for i in range(most)]
+    parts = ([column[i] for i in at if column] for column in (line.x, line.mean, line.low, line.high))
+    return Line(line.variant, *map(tuple, parts))

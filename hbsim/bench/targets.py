@@ -1,0 +1,264 @@
+"""Scores over time: their steps, the area under them, and when a target is reached."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hbsim.errors import ParameterError
+from hbsim.surrogates.protocol import Floats
+
+if TYPE_CHECKING:
+    from scipy.stats import CensoredData
+
+__all__ = [
+    "MedianTime",
+    "area_under",
+    "first_time",
+    "median_time",
+    "normalise",
+    "on_grid",
+    "reached_curve",
+    "restricted_time",
+]
+
+
+def normalise(regret: Floats, median_regret: float) -> Floats:
+    """Return regrets over that of the median configuration: 0 is the best there is, 1 no better than that.
+
+    Parameters
+    ----------
+    regret : array
+        Of incumbents, at R; NaN stays.
+    median_regret : float
+        The regret at R of the median configuration drawn at random, in the same unit.
+
+    Raises
+    ------
+    ParameterError
+        `median_regret` is not a finite number above 0: where half of all configurations are the best there
+        is, nothing is to be tuned.
+    """
+    _check_above_zero("median_regret", median_regret)
+    return np.asarray(regret, dtype=np.float64) / median_regret
+
+
+def on_grid(time: Floats, score: Floats, x: Floats) -> Floats:
+    """Return the score of the incumbent at each of `x`, included; NaN where there is none, or it has none.
+
+    Parameters
+    ----------
+    time : array, shape (n,)
+        When each incumbent was reported, ascending; of equal times the last counts.
+    score : array, shape (n,)
+        Their scores.
+    x : array
+        In the unit of `time`.
+
+    Raises
+    ------
+    ParameterError
+        The arrays differ in shape.
+    """
+    _check_lengths("time", time, "score", score)
+    places = np.searchsorted(time, x, side="right")
+    return np.append(math.nan, np.asarray(score, dtype=np.float64))[places]
+
+
+def area_under(time: Floats, score: Floats, budget: float) -> float:
+    """Return the mean over time of the normalised regret: the area under the anytime curve over the budget.
+
+    It is exact: a sum over steps. Before the first incumbent, and while the incumbent has no score, it counts
+    1, the median configuration; and never more than 1, so that one bad incumbent does not outweigh all else.
+
+    Parameters
+    ----------
+    time : array, shape (n,)
+        When each incumbent was reported, ascending.
+    score : array, shape (n,)
+        Their normalised regrets.
+    budget : float
+        Where it ends, in the unit of `time`. A study that ended before keeps its last incumbent.
+
+    Returns
+    -------
+    float
+        In [0, 1] if no score is below 0.
+
+    Raises
+    ------
+    ParameterError
+        The arrays differ in shape, or `budget` is not a finite number above 0.
+    """
+    _check_lengths("time", time, "score", score)
+    _check_above_zero("budget", budget)
+    edges = np.concatenate(([0.0], np.clip(time, 0.0, budget), [budget]))
+    heights = np.fmin(np.append(1.0, np.asarray(score, dtype=np.float64)), 1.0)
+    return math.fsum(np.diff(edges) * heights) / budget
+
+
+def first_time(time: Floats, score: Floats, target: float) -> float:
+    """Return when a study first has an incumbent whose score is at most `target`; infinity if never.
+
+    The first time counts, not whether it stays: a later incumbent can be worse at R, since incumbents are
+    picked by what was seen. A user who stops there has reached the target.
+
+    Parameters
+    ----------
+    time : array, shape (n,)
+        When each incumbent was reported, ascending.
+    score : array, shape (n,)
+        Their normalised regrets; NaN reaches nothing.
+    target : float
+        A normalised regret.
+
+    Raises
+    ------
+    ParameterError
+        The arrays differ in shape.
+    """
+    _check_lengths("time", time, "score", score)
+    there = np.asarray(score) <= target
+    return float(time[int(np.argmax(there))]) if there.any() else math.inf
+
+
+def restricted_time(reach: Floats, horizon: float) -> Floats:
+    """Return the time each study spends before it reaches the target, until the horizon; shape of `reach`.
+
+    A study that has not reached it by then counts the whole horizon, also one that ended before for lack of
+    trials. As all have the same horizon this is seen of every study, and its mean is the restricted mean
+    time (P. Royston and M. K. B. Parmar, "Restricted Mean Survival Time", BMC Medical Research Methodology
+    13, 2013); nothing is assumed of what comes after.
+
+    Parameters
+    ----------
+    reach : array, shape (n,)
+        When each study reaches the target; infinity or NaN for never.
+    horizon : float
+        Above 0, in the unit of `reach`.
+
+    Raises
+    ------
+    ParameterError
+        `horizon` is not a finite number above 0.
+    """
+    _check_above_zero("horizon", horizon)
+    return np.fmin(np.asarray(reach, dtype=np.float64), horizon)
+
+
+@dataclass(frozen=True)
+class MedianTime:
+    """The median time to a target.
+
+    Attributes
+    ----------
+    median : float
+        Infinite where half of the studies or more do not reach it by the horizon. NaN without studies.
+    low, high : float
+        Its 95 % interval; infinite where an end comes after the horizon. NaN for fewer than 6 studies.
+    """
+
+    median: float
+    low: float
+    high: float
+
+
+def median_time(reach: Floats, horizon: float) -> MedianTime:
+    """Return the median time to a target, with an interval between two of the times seen.
+
+    The interval inverts the sign test (W. J. Conover, "Practical Nonparametric Statistics", 3rd ed., 1999,
+    section 3.2): it holds whatever the distribution.
+
+    Parameters
+    ----------
+    reach : array, shape (n,)
+        When each study reaches the target; infinity or NaN for never.
+    horizon : float
+        What comes after it was not seen.
+
+    Raises
+    ------
+    ParameterError
+        `horizon` is not a finite number above 0.
+    """
+    from scipy.stats import binom
+
+    _check_above_zero("horizon", horizon)
+    times = np.sort(np.where(np.asarray(reach) <= horizon, reach, math.inf))
+    n = len(times)
+    if not n:
+        return MedianTime(math.nan, math.nan, math.nan)
+    below, above = float(times[(n - 1) // 2]), float(times[n // 2])
+    median = below + (above - below) / 2 if below < math.inf else math.inf
+    ends = int(binom.ppf(0.025, n, 0.5))  # the interval goes from the ends-th least to greatest
+    if not ends:
+        return MedianTime(median, math.nan, math.nan)
+    return MedianTime(median, float(times[ends - 1]), float(times[n - ends]))
+
+
+def reached_curve(times: Floats, ends: Floats, horizon: float) -> tuple[Floats, Floats]:
+    """Return the share of studies that have reached a target over time.
+
+    One less the estimator of E. L. Kaplan and P. Meier, "Nonparametric Estimation from Incomplete
+    Observations", JASA 53(282), 1958. It takes a study that was cut for one that would have gone on as the
+    others did. A study that ran out of trials would not: give the horizon as its end.
+
+    Parameters
+    ----------
+    times : array, shape (n,)
+        When each study reaches the target; infinity or NaN for never.
+    ends : array, shape (n,)
+        Until when each was watched; what comes after is not known.
+    horizon : float
+        Where the curve ends, or at the last of `ends` if that is before.
+
+    Returns
+    -------
+    x, share : arrays, shape (m,)
+        Steps: `share[i]` holds from `x[i]` until `x[i + 1]`; the last point is the end. None without studies.
+
+    Raises
+    ------
+    ParameterError
+        The arrays differ in shape, or `horizon` is not a finite number above 0.
+    """
+    from scipy.stats import ecdf
+
+    _check_lengths("times", times, "ends", ends)
+    _check_above_zero("horizon", horizon)
+    if not len(times):
+        return np.empty(0), np.empty(0)
+    survival = ecdf(_censored(times, ends, horizon)).sf
+    end = min(horizon, float(np.max(ends)))
+    share = 1.0 - survival.probabilities
+    jumps = np.diff(share, prepend=0.0) > 0.0
+    x, share = survival.quantiles[jumps], share[jumps]
+    if not len(x) or x[0] > 0.0:
+        x, share = np.append(0.0, x), np.append(0.0, share)
+    if x[-1] < end:
+        x, share = np.append(x, end), np.append(share, share[-1])
+    return x, share
+
+
+def _censored(times: Floats, ends: Floats, horizon: float) -> CensoredData:
+    from scipy.stats import CensoredData
+
+    watched = np.fmin(np.asarray(ends, dtype=np.float64), horizon)
+    reached = np.asarray(times) <= watched
+    return CensoredData(uncensored=np.asarray(times)[reached], right=watched[~reached])
+
+
+def _check_above_zero(field: str, value: float) -> None:
+    """Refuse what is not a finite number above 0."""
+    if not (math.isfinite(value) and value > 0.0):
+        raise ParameterError(field, value, "must be a finite number above 0")
+
+
+def _check_lengths(first: str, one: Floats, second: str, other: Floats) -> None:
+    """Refuse arrays that are not one-dimensional and of one length."""
+    if np.ndim(one) != 1 or np.shape(one) != np.shape(other):
+        rule = f"must be one-dimensional and of the same length as {first}, {np.shape(one)}"
+        raise ParameterError(second, np.shape(other), rule)
