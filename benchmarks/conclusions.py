@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
@@ -289,17 +290,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     populations = [(synthetic(), rows) for rows in (250, 500, 1000)]
     if options.data is not None:
         populations.append((lcbench(options.data), 500))
-    content["tables"] = [
-        known_truth(
-            population.name,
-            rows,
-            kept(
-                f"{population.name.partition('/')[0]}_{rows}",
-                lambda: tables(population, rows, count if rows <= 500 else count // 2),
-            ),  # noqa: B023
-        )
-        for population, rows in populations
-    ]
+    content["tables"] = []
+    for population, rows in populations:
+        name = f"{population.name.partition('/')[0]}_{rows}"
+        number = count if rows <= 500 else count // 2
+        pool = kept(name, partial(tables, population, rows, number))
+        content["tables"].append(known_truth(population.name, rows, pool))
     return content
 
 

@@ -43,7 +43,8 @@ def render(content: dict[str, Any]) -> str:
         "## Equal variants",
         "Some variant is called worse, in so many repetitions; it must be 5 % at most. *normal*, "
         "*lognormal*, *tied*: drawn scores. *digits*: studies of promotion with 5 brackets on the digits "
-        f"curves, variants differ in the seed of their brackets only (drawn from {content['digits']['pool']} studies each).",
+        "curves, variants differ in the seed of their brackets only (drawn from "
+        f"{content['digits']['pool']} studies each).",
         _equal(content["equal"] + content["digits"]["rows"]),
         "## Found on these curves",
         "Eight variants on the digits curves; how often fifo and Hyperband, which are worse, are called so "
