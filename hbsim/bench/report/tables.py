@@ -141,6 +141,7 @@ def sections(report: Report) -> list[tuple[str, list[Table]]]:
     """Return all tables of a report, under their titles."""
     tasks = report.tasks if len(report.tasks) <= FEW_TASKS else ()
     of_tasks = [table for task in tasks for table in (task_table(task), leads_table(task), cost_table(task))]
+    of_tasks += [task_table(task, "fresh seed") for task in report.confirmed]
     return [
         ("At a glance", glance_table(report)),
         ("Over tasks", rankings(report)),
@@ -153,8 +154,8 @@ def sections(report: Report) -> list[tuple[str, list[Table]]]:
 # A task
 
 
-def task_table(task: Task) -> Table:
-    """Return how the variants of a task stand: the table that answers."""
+def task_table(task: Task, what: str = "seed") -> Table:
+    """Return how the variants of a task stand: the table that answers; `what` its studies are told by."""
     rows, digits = task.rows, decimals(one.score for one in task.rows)
     apart = decimals(one.standing.difference for one in rows if one.call != BEST)
     shown = decimals(one.value for one in rows)
@@ -188,7 +189,9 @@ def task_table(task: Task) -> Table:
         Column("no\nscore", need=1): [str(one.missing or NONE) for one in rows],
     }
     bold = [one.call == BEST for one in rows]
-    return _table("task", (task.surrogate, task.setting), _title(task), columns, bold, _task_notes(task))
+    return _table(
+        "task", (task.surrogate, task.setting), _title(task, what), columns, bold, _task_notes(task)
+    )
 
 
 def _difference(standing: Standing, digits: int) -> str:
@@ -213,7 +216,7 @@ def _sign(standing: Standing | None) -> str:
     return "" if standing is None or standing.call == NO_SCORE else f"{MARKS[standing.call]} "
 
 
-def _title(task: Task) -> str:
+def _title(task: Task, what: str) -> str:
     ends = {
         "best" if task.is_optimum_known else "best seen": task.optimum,
         "median configuration": task.median,
@@ -221,7 +224,7 @@ def _title(task: Task) -> str:
     known = [f"{name} {value:.6g}" for name, value in ends.items() if math.isfinite(value)]
     return (
         f"{task.name}: {task.metric} at R={task.max_t:g} ({', '.join([task.mode, *known])}), "
-        f"{plural(task.seeds, 'seed')}, after {duration(task.budget)} of simulated time, {task.budget_text}"
+        f"{plural(task.seeds, what)}, after {duration(task.budget)} of simulated time, {task.budget_text}"
     )
 
 

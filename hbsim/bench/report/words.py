@@ -25,8 +25,7 @@ def answer(report: Report) -> str:
     if not report.tasks:
         return f"None of the {report.cells:,} cells has a result yet."
     if len(report.tasks) == 1:
-        said = task_answer(report.tasks[0])
-        return f"{said} {confirmed}" if (confirmed := _confirmed(report)) else said
+        return " ".join(_confirmed(report)) or task_answer(report.tasks[0])
     overall = overall_of(report)
     if overall is not None:
         return _over_tasks(overall)
@@ -44,8 +43,11 @@ def summary(report: Report) -> list[str]:
         return []
     said = [*_missing(report), _size(report)]
     if len(report.tasks) == 1:
-        said += _task_summary(report.tasks[0])
+        chosen = report.tasks[0]
+        said += [f"Chosen on other seeds: {task_answer(chosen)}"] if report.confirmed else []
+        said += _task_summary(chosen)
     else:
+        said += _confirmed(report)
         said += [*_over_tasks_summary(report), *_tasks(report)]
     return [*said, *_losses(report)]
 
@@ -106,11 +108,9 @@ def _task_summary(task: Task) -> list[str]:
     return [*_turns(task), *_needed(task), *_over_time(task), *_other_measures(task)]
 
 
-def _confirmed(report: Report) -> str:
-    """Say what fresh seeds say of the variants that led; empty where there are none."""
-    return " ".join(
-        f"On {plural(task.seeds, 'fresh seed')} alone: {task_answer(task)}" for task in report.confirmed
-    )
+def _confirmed(report: Report) -> list[str]:
+    """Say what fresh seeds say of the variants that led on each task."""
+    return [f"On {plural(task.seeds, 'fresh seed')} alone {task_answer(task)}" for task in report.confirmed]
 
 
 def _turns(task: Task) -> list[str]:

@@ -232,12 +232,13 @@ def test_another_best_by_the_held_out_metric_and_at_equal_resource_is_said():
     assert "is best, and" not in said(report)
 
 
-def test_fresh_seeds_that_confirm_a_choice_have_their_sentence():
+def test_fresh_seeds_alone_answer_where_there_are_some():
     report = one_task(stands(BEST), stands(OPEN))
     fresh = one_task(stands(BEST), stands(WORSE)).tasks
-    assert "On 20 fresh seeds alone: “a” has the least regret after" in answer(
-        replace(report, confirmed=fresh)
-    )
+    confirmed = replace(report, confirmed=fresh)
+    assert answer(confirmed).startswith("On 20 fresh seeds alone “a” has the least regret after")
+    assert answer(confirmed).endswith("“b” is worse.")
+    assert f"Chosen on other seeds: {answer(report)}" in summary(confirmed)
 
 
 def test_what_early_decisions_cost_is_a_mean_over_tasks_and_never_of_fifo():
