@@ -42,6 +42,7 @@ NEEDED: Final = 3  # of columns that give way: in the table that is open, the ot
 CAPTIONS: Final = {
     "ranks": "Mean ranks: further left is better. Bars join what Nemenyi's test does not tell apart.",
     "means": "The interquartile mean over all studies of all tasks, with its 95% interval.",
+    "anytime-mean": "The anytime curves, mean over groups of tasks, over the share of each task's budget.",
     "scores": "Mean normalised regret at equal time, and its 95% interval: further left is better.",
     "anytime": "Mean normalised regret over simulated time; the best three with pointwise 95% intervals.",
     "best": "The probability of being the best variant at that time.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+import statistics
 from collections import Counter
 from dataclasses import replace
 from xml.etree import ElementTree
@@ -41,7 +42,7 @@ def test_the_same_report_gives_the_same_bytes_in_both_formats(made, tmp_path):
     kinds = Counter(path.suffix for path in first)
     assert kinds[".png"] == kinds[".svg"] == len({path.stem for path in first})
     names = {path.stem.split("-")[0] for path in first}
-    assert names == {"ranks", "means", "heatmap", *charts.TASK_CHARTS, "timeline"}
+    assert names == {"ranks", "means", "heatmap", *charts.TASK_CHARTS, "timeline"}  # and anytime-mean
     for path in first:
         if path.suffix == ".png":
             assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
@@ -115,6 +116,7 @@ def test_the_best_three_have_bands(made, looks):
 def test_what_is_0_is_at_the_edge_of_a_logarithmic_axis(made, looks):
     line = Line("a", (1.0, 10.0, 100.0, 3600.0), (3.0, 0.5, 0.1, 0.0))
     task = replace(made.tasks[0], anytime=(replace(line, variant=made.variants[0].name),), budget=3600.0)
+    task = replace(task, reached=(), chances=())
     chart = charts.anytime(task, looks)
     [shown] = _curves(chart).values()
     low, high = marks(chart, "line")[0]["encoding"]["y"]["scale"]["domain"]
@@ -244,6 +246,20 @@ def test_bars_in_a_line_do_not_touch_and_there_are_no_more_lines_than_needed(pai
         assert line != other or high < other_low or other_high < low
     depth = max((sum(low <= at <= high for low, high in spans) for at in range(9)), default=0)
     assert len({line for _, _, line in made}) == depth
+
+
+def test_a_mean_over_tasks_weighs_groups_alike(made):
+    many = example(3, (8,), points=40, segments=9)
+    tasks = [*many.tasks, replace(many.tasks[0], anytime=many.tasks[1].anytime)]  # two of the first group
+    looks = charts.looks_of(many.variants)
+    across = next(one for one in many.across if one.measure == "score")
+    shown = _curves(charts.anytime_mean(across, tasks, looks))
+    assert charts.anytime_mean(across, tasks[:1], looks) is None
+    for name in across.variants:
+        ends = [next(line.mean[-1] for line in task.anytime if line.variant == name) for task in tasks]
+        wanted = statistics.fmean([(ends[0] + ends[3]) / 2, ends[1], ends[2]])
+        last = shown[looks.label[name]][-1]
+        assert (last["x"], last["y"]) == (100, pytest.approx(wanted, rel=1e-3))
 
 
 def test_all_that_is_best_in_a_heatmap_is_framed(made):
