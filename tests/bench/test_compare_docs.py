@@ -4,7 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
-PAGE = (Path(__file__).parents[2] / "docs" / "compare.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "compare.md").read_text(encoding="utf-8")
 
 
 def test_the_code_of_the_page_runs(capsys):

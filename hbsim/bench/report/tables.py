@@ -48,7 +48,9 @@ __all__ = [
 ]
 
 MARKS: Final = {BEST: "★", OPEN: "≈", WORSE: "▼", NO_SCORE: NONE}
-LEGEND: Final = f"{MARKS[OPEN]} not told apart from the best, {MARKS[WORSE]} worse, {NONE} no score"
+LEGEND: Final = (
+    f"{MARKS[BEST]} best, {MARKS[OPEN]} not told apart from the best, {MARKS[WORSE]} worse, {NONE} no score"
+)
 MOST_COLUMNS: Final = 8  # variants with a column each, where all tasks are in one table
 MOST_PAIRS: Final = 15  # of more, those with the best
 MOST_RUNGS: Final = 60  # rows: with more, rungs have no table
@@ -329,7 +331,7 @@ def glance_table(report: Report) -> list[Table]:
         columns = (Column(what, "l"), *map(Column, heads))
         lines = zip(report.tasks, labels, strict=True)
         rows = tuple(_scores(task, label, names) for task, label in lines)
-        note = f"The best is bold; {LEGEND}; empty: not run there. Variants by their mean rank. {key}".strip()
+        note = f"{LEGEND}; empty: not run there. Variants by their mean rank. {key}".strip()
         return [Table("tasks", (shared,), title, columns, rows, (note,))]
     best = [next((one for one in task.rows if one.call == BEST), None) for task in report.tasks]
     calls = [[one.call for one in task.rows] for task in report.tasks]
@@ -382,7 +384,7 @@ def _scores(task: Task, label: str, names: Sequence[str]) -> tuple[Cell, ...]:
     cells = [Cell(label)]
     for name in names:
         mine = found.get(name)
-        mark = "" if mine is None or mine.call in (BEST, NO_SCORE) else f"{MARKS[mine.call]} "
+        mark = "" if mine is None or mine.call == NO_SCORE else f"{MARKS[mine.call]} "
         text = "" if mine is None else f"{mark}{number(mine.score.mean, digits)}"
         cells.append(Cell(text, mine is not None and mine.call == BEST))
     return tuple(cells)

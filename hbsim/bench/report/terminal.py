@@ -11,11 +11,12 @@ from hbsim.bench.report.tables import (
     Table,
     all_training,
     glance_table,
-    rankings,
+    ranking_table,
     sections,
     task_table,
 )
 from hbsim.bench.report.text import clean, plural
+from hbsim.bench.report.words import overall_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,7 +74,8 @@ def _answers(report: Report) -> list[Table]:
     if len(report.tasks) == 1:
         fresh = [task_table(task, "fresh seed") for task in report.confirmed]
         return [*fresh, *(task_table(task) for task in report.tasks if task.rows)]
-    return [*rankings(report)[:1], *glance_table(report)]
+    overall = overall_of(report)
+    return glance_table(report) if overall is None or not overall.is_tested else [ranking_table([overall])]
 
 
 def _missing(report: Report) -> list[str]:
