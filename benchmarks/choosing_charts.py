@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from benchmarks.choosing_sweeps import early_ranks, pauses, workers
+from benchmarks.drawing import COLOURS, DASHES, INK, MARKERS, clean, log_axis, new_figure, save
 from benchmarks.measure import say, write_json
 from benchmarks.stopping_rules import rounded
-from hbsim.bench.plot_axes import log_axis
-from hbsim.bench.study_style import INK, clean, new_figure, save
-from hbsim.bench.styles import COLOURS, DASHES, MARKERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -21,6 +21,7 @@ def numbers(report: Report) -> str:
         "title": report.title,
         "cells": report.cells,
         "finished": report.finished,
+        "answer": report.answer,
         "summary": report.summary,
         "variants": [asdict(variant) for variant in report.variants],
         "settings": [_setting(across) for across in report.across],
@@ -33,12 +34,12 @@ def numbers(report: Report) -> str:
 def _setting(across: Across) -> dict[str, Any]:
     """Return a setting; of its pairs those that the best is in."""
     best = across.variants[0]
-    duels = [asdict(duel) for duel in across.duels if best in (duel.first, duel.second)]
-    return {**asdict(across), "duels": duels}
+    pairs = [asdict(pair) for pair in across.pairs if best in (pair.first, pair.second)]
+    return {**asdict(across), "pairs": pairs}
 
 
 def _task(task: Task) -> dict[str, Any]:
-    left_out = ("anytime", "reached", "timelines", "rungs")
+    left_out = ("anytime", "chances", "reached", "timelines", "rungs")
     return {name: value for name, value in asdict(task).items() if name not in left_out}
 
 

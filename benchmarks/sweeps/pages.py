@@ -17,13 +17,13 @@ import polars as pl
 from benchmarks.measure import describe_machine, write_json
 from benchmarks.sweeps.numbers import numbers
 from benchmarks.sweeps.studies import commands
+from hbsim.bench.charts import write_figures
+from hbsim.bench.page import render
 from hbsim.bench.report.build import build
-from hbsim.bench.report.figures import write_figures
-from hbsim.bench.report.figures_names import slug
-from hbsim.bench.report.figures_views import FEW_TASKS
+from hbsim.bench.report.diagnosed import FEW_TASKS
 from hbsim.bench.report.model import Report
-from hbsim.bench.report.page import render
-from hbsim.bench.report.tables import markdown
+from hbsim.bench.report.render import markdown
+from hbsim.bench.report.text import slug
 from hbsim.bench.sweep import read_results
 
 __all__ = ["FIGURES", "write_pages", "write_readme"]
@@ -40,7 +40,7 @@ FIGURES: Final[dict[str, tuple[str, ...]]] = {
 WITHOUT_PAGE: Final = ("failures", "small")  # pages are of 5 to 9 MB each: these are not kept
 KEPT: Final = ("cells.parquet", "sweep.json")
 TIMINGS: Final = "timings.json"
-DRAWN_BY: Final = ("matplotlib", "plotly")
+DRAWN_BY: Final = ("altair", "vl-convert-python")
 README: Final = """\
 # hbsim's own studies
 

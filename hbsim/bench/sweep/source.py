@@ -155,12 +155,12 @@ class Source:
         return at, options.get(at, (SPEC, None))
 
     def _as_option(self, at: Place, error: ParameterError) -> ParameterError:
-        stated, (field, value) = self._option(at)
-        if stated == at:
-            return ParameterError(field, value if error.value is None else error.value, error.rule)
-        if at[-2:-1] == ("search_options",) or "search_options" in at:
-            return error
-        return ParameterError(field, value, f"{at[-1]} {error.rule}")
+        _, (field, value) = self._option(at)
+        if "search_options" in at:
+            return error  # whose field says it already
+        if at[-1] != field:
+            return ParameterError(field, value, f"{at[-1]} {error.rule}")
+        return ParameterError(field, value if error.value in (None, value) else error.value, error.rule)
 
 
 def read_source(path: str | os.PathLike[str], data: str | os.PathLike[str] | None = None) -> Source:
