@@ -7,10 +7,10 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 import polars as pl
+from hbsim.bench.statistics import Interval, mean_interval
 from numpy.typing import NDArray
 
 import hbsim
-from hbsim.bench.statistics import Interval, mean_interval
 from hbsim.simulation import Cluster
 
 __all__ = ["early_ranks", "pauses", "workers"]
