@@ -770,7 +770,7 @@ def overview(report: Report) -> Chart:
         made = task_charts(task, looks)
         panels = [made[name] for name in ("anytime", "scores") if name in made]
         for panel in panels:
-            panel.title = alt.Undefined
+            panel.title = panel.usermeta = alt.Undefined
         if panels:
             both = alt.hconcat(*panels, spacing=30, title=_titled(task.surrogate, task.setting))
             return both.resolve_scale(color="independent", strokeDash="independent", shape="independent")
