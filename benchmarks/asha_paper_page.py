@@ -19,7 +19,7 @@ SETTING: Final = f"""\
 eta=4, r=1, R=256, 25 workers, {LIMIT:.0f} time units. Training takes the resource that is trained, times
 1 + |z| with z ~ Normal(0, std); a job is dropped with probability p a time unit; a promoted or retried trial
 trains from zero. Qualities are random, and trial i has the same quality, slowness and failures in all cells
-of a seed. Where p is 0 all policies are the same. [What this shows](../../docs/asha-paper.md)."""
+of a seed. Where p is 0 all policies are the same. [What this shows](../../docs/explanation/asha-paper.md)."""
 TITLES: Final = {
     "pausing": "promotion that always pauses (`straight_on=False`, the paper's ASHA)",
     "straight on": "promotion that goes straight on (`straight_on=True`)",

@@ -17,7 +17,7 @@ from benchmarks.report import table
 
 COMMAND: Final = "python -m benchmarks.brackets"
 FOLDER: Final = ROOT / "results" / "brackets"
-DOC: Final = "../../docs/brackets.md"
+DOC: Final = "../../docs/explanation/brackets.md"
 NUMBERS: Final = """\
 `n@level`: so many trials are trained to this level. A bracket's number says where it starts; s = K - bracket
 is the Hyperband paper's number. Units are those of R that all rungs train, where promoted trials go on from

@@ -18,7 +18,7 @@ from benchmarks.page_output import show
 
 __all__ = ["PAGES", "main"]
 
-PAGES: Final = tuple(ROOT / "docs" / name for name in ("choosing.md", "stopping-rules.md"))
+PAGES: Final = tuple(ROOT / "docs" / "explanation" / name for name in ("choosing.md", "stopping-rules.md"))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -1,4 +1,4 @@
-"""The pictures of docs/choosing.md, and the figures that they show."""
+"""The pictures of docs/explanation/choosing.md, and the figures that they show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sweeps behind the pictures of docs/choosing.md: the same studies as on the page, at more places."""
+"""The sweeps behind the pictures of docs/explanation/choosing.md: its studies, at more places."""
 
 from __future__ import annotations
 

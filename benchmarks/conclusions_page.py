@@ -34,16 +34,18 @@ def render(content: dict[str, Any]) -> str:
         "# Are conclusions true?",
         "Written by `python -m benchmarks.conclusions --data DIR` (DIR: YAHPO's files of LCBench; without it "
         "that population is left out); what is measured here is explained in "
-        "[statistics](../../docs/statistics.md). Figures are the same on every run; made with "
+        "[statistics](../../docs/explanation/statistics.md). Figures are the same on every run; made with "
         f"hbsim {machine['hbsim']}, numpy {machine['numpy']}. In brackets: 95 % intervals of the share.",
         "Three rules are held against each other. *95 % interval, uncorrected*: worse is whose paired "
         "difference from the best has an interval (Student's) above 0, as `hbsim compare` had it. "
         "*Holm-Wilcoxon, all pairs*: Wilcoxon's signed-rank test, corrected over all pairs, as "
         "`hbsim report` had it. *Conclusions*: `hbsim.bench.conclusions`.",
         "## Equal variants",
-        "Some variant is called worse, in so many repetitions; it must be 5 % at most. *normal*, "
-        "*lognormal*, *tied*: drawn scores. *digits*: studies of promotion with 5 brackets on the digits "
-        f"curves, variants differ in the seed of their brackets only (drawn from {content['digits']['pool']} studies each).",
+        "Some variant is called worse, in so many repetitions; it must be 5 % at most. "
+        f"There are {content['equal'][0]['repetitions']}, of Holm-Wilcoxon {content['equal'][0]['fewer']}. "
+        "*normal*, *lognormal*, *tied*: drawn scores. *digits*: studies of promotion with 5 brackets on the "
+        "digits curves, variants differ in the seed of their brackets only (drawn from "
+        f"{content['digits']['pool']} studies each).",
         _equal(content["equal"] + content["digits"]["rows"]),
         "## Found on these curves",
         "Eight variants on the digits curves; how often fifo and Hyperband, which are worse, are called so "
@@ -87,7 +89,11 @@ def _equal(rows: list[dict[str, Any]]) -> str:
     return table(
         head,
         [
-            [row["scores"], row["variants"], *(share(row[name], row["repetitions"]) for name in names)]
+            [
+                row["scores"],
+                row["variants"],
+                *(share(row[name], row["fewer" if name[0] == "h" else "repetitions"]) for name in names),
+            ]
             for row in rows
         ],
     )

@@ -39,7 +39,6 @@ VARIANTS: Final[Mapping[str, Variant]] = {
     "fifo": {"type": "fifo"},
 }
 EQUAL: Final = {"type": "promotion", "brackets": 5}  # whose brackets are drawn by other seeds
-ROWS: Final = 60_000  # of a population
 FULL_RUNS: Final = 2.0  # that a worker has time for
 ROWS_PER_WORKER: Final = 32
 SPLITS: Final = 10
@@ -73,18 +72,18 @@ class Rows:
 
 def synthetic() -> Rows:
     """Return a population of the synthetic surrogate."""
-    return _population("synthetic", Synthetic(), np.array([1.0, 3.0, 9.0, 27.0, 81.0]))
+    return _population("synthetic", Synthetic(), 60_000, np.array([1.0, 3.0, 9.0, 27.0, 81.0]))
 
 
 def lcbench(folder: Path) -> Rows:
     """Return a population of YAHPO's network of LCBench: real tasks, as many configurations as wanted."""
     surrogate = load("yahpo:lcbench/167168", yahpo_data=folder)
-    return _population("lcbench/167168", surrogate, np.array([1.0, 3.0, 9.0, 27.0, 52.0]))
+    return _population("lcbench/167168", surrogate, 10_000, np.array([1.0, 3.0, 9.0, 27.0, 52.0]))
 
 
-def _population(name: str, surrogate: Surrogate, levels: Array) -> Rows:
+def _population(name: str, surrogate: Surrogate, rows: int, levels: Array) -> Rows:
     assert surrogate.space is not None
-    points = surrogate.space.sample(ROWS, np.random.default_rng(1))
+    points = surrogate.space.sample(rows, np.random.default_rng(1))
     values, seconds = surrogate.evaluate(points, levels)
     sign = 1.0 if surrogate.mode == "max" else -1.0
     return Rows(name, levels, sign * values, seconds, float(np.nanmax(sign * values[:, -1])))
@@ -124,7 +123,7 @@ def regret(
     return np.nan if found is None else float(found)
 
 
-def tables(population: Rows, rows: int, count: int, studies: int = 100, first: int = 0) -> Array:
+def tables(population: Rows, rows: int, count: int, studies: int, first: int = 0) -> Array:
     """Return scores on tables that share no row, shape (count, variants, studies), in halves of the rows."""
     full_run = float(np.median(population.seconds[:, -1]))
     scores = np.empty((count, len(VARIANTS), studies))

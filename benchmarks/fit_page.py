@@ -46,8 +46,8 @@ def render(content: dict[str, Any]) -> str:
     """Return the page, Markdown."""
     head = [
         "# Fits to pilots, held against the tables that they were cut from",
-        f"Written by `{content['command']}`; [what a fit is](../../docs/fit.md). {content['pilots']} pilots "
-        f"of each size, drawn at random; {content['seeds']} studies on each.",
+        f"Written by `{content['command']}`; [what a fit is](../../docs/how-to/fit.md). "
+        f"{content['pilots']} pilots of each size, drawn at random; {content['seeds']} studies on each.",
         "\n".join(machine_lines(content["machine"], content["load_at_start"])),
     ]
     parts = [

@@ -47,7 +47,7 @@ def render(content: Row) -> str:
     parts = [
         "# The four stopping rules side by side",
         f"Written by `{content['command']}`, with the figures in `stopping_rules.json`.\n"
-        "What the rules are, and what follows: [stopping rules](../../docs/stopping-rules.md).",
+        "What the rules are, and what follows: [stopping rules](../../docs/explanation/stopping-rules.md).",
         "## How many go on",
         EXACT,
         exact_table(content["exact"]),

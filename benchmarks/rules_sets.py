@@ -84,7 +84,7 @@ def shipped() -> Iterator[CurveSet]:
 
 
 def recorded(folder: Path) -> Iterator[CurveSet]:
-    """Give the public recorded curves that are there, as ``.npz`` files of `docs/surrogates.md`."""
+    """Give the public recorded curves that are there, as ``.npz`` files of `docs/reference/surrogates.md`."""
     common: dict[str, Any] = {"mode": "min", "censored": "fail"}
     path = folder / "nasbench_nlp_wt2.npz"
     if path.is_file():

@@ -48,7 +48,7 @@ def render(content: Row) -> str:
     parts = [
         "# Searchers",
         f"Written by `{content['command']}`, with the figures in `searchers.json`.\n"
-        "What follows from them: [searchers](../../docs/searchers.md#which-one).",
+        "What follows from them: [searchers](../../docs/reference/searchers.md#which-one).",
         "\n".join(machine_lines(content["machine"], content["load_at_start"])),
         *([content["note"]] if content["note"] else []),
         f"{content['workers']} workers; a study ends after the time of {content['full_runs']:g} mean runs "

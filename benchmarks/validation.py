@@ -78,7 +78,7 @@ def render(content: dict[str, Any], validation: Validation) -> str:
     """Return the page, Markdown."""
     parts = [
         "# Real runs, and what the simulator says of them",
-        f"Written by `{content['command']}`; [what the columns mean](../../docs/validate.md).",
+        f"Written by `{content['command']}`; [what the columns mean](../../docs/how-to/validate.md).",
         "\n".join(machine_lines(content["machine"], content["load_at_start"])),
         FUNCTIONS,
         _summary(content["runs"]),

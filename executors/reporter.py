@@ -36,7 +36,7 @@ class Reporter:
     task : mapping
         The fields of a `hbsim.runner.workers.Task`.
     setup : mapping
-        ``time_attr`` and ``reward_attr``, the names of the resource and of the metric that decides;
+        ``time_attr`` and ``reward_attr``, the names of the resource and of the metric that decides, or None;
         ``counts``, if the resource of a report without `time_attr` is the count of reports; ``folder``, the
         trial's; ``fenced``, if the job has claimed it, and a later job may do so.
     parameters : sequence of str
@@ -55,7 +55,7 @@ class Reporter:
         self._origin = checkpoint.Origin.of(task)
         self._talk = talk
         self._time: str = setup["time_attr"]
-        self._reward: str = setup["reward_attr"]
+        self._reward: str | None = setup["reward_attr"]
         self._counts = bool(setup.get("counts"))
         self._counted = 0.0  # by earlier jobs, as far as the checkpoint goes that was loaded
         self._done = False
@@ -110,7 +110,8 @@ class Reporter:
         if self._done:
             raise ProtocolError(self.trial, "a report after done=True", "none: that was the last")
         self._done = take_done(report)
-        if self._done and self._reward not in report:
+        says = bool(report) if self._reward is None else self._reward in report
+        if self._done and not says:
             return
         resource = self._resource(report)
         if self._unsure is not None:
@@ -233,14 +234,14 @@ class Reporter:
             number = value if type(value) is float else _number(value)
             if number is not None:
                 metrics[name] = number if math.isfinite(number) else None
-        if self._reward not in metrics:
-            if report.get(self._reward, "") is not None:
-                self._no_reward(report)
-            metrics[self._reward] = None
+        reward = self._reward
+        if reward is not None and reward not in metrics:
+            if report.get(reward, "") is not None:
+                self._no_reward(reward, report)
+            metrics[reward] = None
         return metrics
 
-    def _no_reward(self, report: Mapping[str, object]) -> NoReturn:
-        name = self._reward
+    def _no_reward(self, name: str, report: Mapping[str, object]) -> NoReturn:
         self._talk.fatal("reward_attr", name, f"{_NEEDED}, as a number; got {_shown(report, name)}")
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hbsim.core.space import Bool, Choice, Int, Real, Space, args
     from hbsim.executors.dask.options import Dask
     from hbsim.live.load import load
+    from hbsim.live.record import record
     from hbsim.live.result import RunResult
     from hbsim.live.run import run
     from hbsim.seed.fifo import FIFOScheduler
@@ -41,6 +42,7 @@ __all__ = [
     "load",
     "load_sweep",
     "make_scheduler",
+    "record",
     "run",
     "simulate",
     "sweep",
@@ -64,6 +66,7 @@ _HOMES: Final = {
     "load": "hbsim.live.load",
     "load_sweep": "hbsim.bench.comparison",
     "make_scheduler": "hbsim.core",
+    "record": "hbsim.live.record",
     "run": "hbsim.live.run",
     "simulate": "hbsim.study",
     "sweep": "hbsim.bench.comparison",

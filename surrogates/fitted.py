@@ -36,7 +36,7 @@ class Fitted:
 
     A curve is what is expected of its configuration, plus a distance from that, drawn from those of
     recorded rows by a hash of the configuration: thousands of curves spread and cross as the recorded ones
-    do. `docs/fit.md` says how, and when not to trust it.
+    do. `docs/how-to/fit.md` says how, and when not to trust it.
 
     Attributes
     ----------

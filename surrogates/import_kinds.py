@@ -96,7 +96,7 @@ def _guess_folder(path: Path) -> str:
             str(path), "is the folder of one trial; give the experiment's, which is above it"
         )
     if (path / "meta.yaml").is_file() or any(path.glob("*/meta.yaml")):
-        problem = "is MLflow's own folder; export the metrics as CSV, as docs/import.md says"
+        problem = "is MLflow's own folder; export the metrics as CSV, as docs/how-to/import.md says"
         raise SurrogateError(str(path), problem)
     raise _unknown(path, "a folder with neither results.csv.zip nor folders with result.json")
 

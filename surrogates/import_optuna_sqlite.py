@@ -51,7 +51,7 @@ def read_sqlite(path: Path, source: str) -> Storage:
 def _check(source: str, tables: set[str]) -> None:
     if {"experiments", "runs", "metrics"} <= tables:
         raise SurrogateError(
-            source, "is MLflow's database; export its metrics as CSV, as docs/import.md says"
+            source, "is MLflow's database; export its metrics as CSV, as docs/how-to/import.md says"
         )
     missing = [name for name in _TABLES if name not in tables]
     if missing:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, cast
 
 from hbsim.core.types import Mode
-from hbsim.errors import OutputError, ParameterError
-from hbsim.surrogates.import_out import check_out
+from hbsim.errors import ParameterError
 from hbsim.surrogates.options import check_choice, check_texts
+from hbsim.surrogates.writing import check_out, write_curves
 
 if TYPE_CHECKING:
     import polars
@@ -26,7 +24,7 @@ __all__ = ["Imported", "check_out", "import_runs"]
 
 @dataclass(frozen=True)
 class Imported:
-    """Curves of other tools' runs; `docs/import.md` says what was taken for what.
+    """Curves of other tools' runs; `docs/how-to/import.md` says what was taken for what.
 
     Attributes
     ----------
@@ -93,22 +91,10 @@ class Imported:
         OutputError
             It cannot be written; what was there still is.
         """
-        from hbsim.surrogates.notes import beside
-        from hbsim.surrogates.parquet import parquet
-
-        path = check_out(out, force=force, sources=(self.source,))
-        said = self._said()
-        notes = beside(path)
-        if notes is None:
-            decides = {f"hbsim.{name}": str(said[name]) for name in ("metric", "mode") if said[name]}
-            metadata = {"hbsim": json.dumps(said), **decides}
-            _write(path, lambda file: file.write(parquet(self.frame, metadata)))
-            return
-        _write(path, self.frame.write_csv)
-        _write(notes, lambda file: file.write(f"{json.dumps(said, indent=2)}\n".encode()))
+        write_curves(check_out(out, force=force, sources=(self.source,)), self.frame, self._said())
 
     def _said(self) -> dict[str, object]:
-        """Return what `docs/record.md` describes."""
+        """Return what `docs/how-to/record.md` describes."""
         return {
             "schema": 1,
             "resource": self.resource,
@@ -122,23 +108,6 @@ class Imported:
             "trials": self.trials,
             "imported": {"from": self.kind, "time": self.time, "notes": list(self.notes)},
         }
-
-
-def _write(path: Path, put: Callable[[BinaryIO], object]) -> None:
-    """Write a file, all of it or nothing."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            put(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(str(path), f"cannot be written: {error.strerror or error}") from error
-    finally:
-        if temporary.is_file():
-            temporary.unlink()
 
 
 def import_runs(

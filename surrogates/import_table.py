@@ -14,6 +14,7 @@ from hbsim.surrogates.import_choose import Chosen
 from hbsim.surrogates.import_log import Label, Log
 from hbsim.surrogates.import_space import fitting
 from hbsim.surrogates.import_tidy import Curves
+from hbsim.surrogates.writing import free_name
 
 __all__ = ["Made", "make"]
 
@@ -52,10 +53,10 @@ def make(log: Log, chosen: Chosen, curves: Curves) -> Made:
     resource = chosen.resource if chosen.resource in _LEVELS else "resource"
     renamed: dict[str, str] = {}
     taken = set(_TAKEN)
-    metrics = {n: _free(n, "metric_", taken, renamed) for n in (chosen.metric, *chosen.others)}
+    metrics = {n: free_name(n, "metric_", taken, renamed) for n in (chosen.metric, *chosen.others)}
     order = list(dict.fromkeys(curves.trials))
     columns, mixed = _settings(log.settings, order)
-    settings = {n: _free(n, "hp_", taken, renamed) for n in columns}
+    settings = {n: free_name(n, "hp_", taken, renamed) for n in columns}
     place = {trial: at for at, trial in enumerate(order)}
     of_trial = [place[trial] for trial in curves.trials]
     frame = pl.DataFrame(
@@ -81,16 +82,6 @@ def make(log: Log, chosen: Chosen, curves: Curves) -> Made:
         space=space,
         notes=tuple(notes),
     )
-
-
-def _free(name: str, prefix: str, taken: set[str], renamed: dict[str, str]) -> str:
-    new = name
-    while new in taken:
-        new = prefix + new
-    taken.add(new)
-    if new != name:
-        renamed[f"{'hyperparameter' if prefix == 'hp_' else 'metric'} {name}"] = new
-    return new
 
 
 def _settings(

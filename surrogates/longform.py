@@ -22,7 +22,7 @@ _TIME: Final = "seconds"
 
 
 def read_long(path: Path, metric: str | None, test_metric: str | None, time: str | None) -> Recorded:
-    """Read a table in long form; `docs/surrogates.md` gives the columns.
+    """Read a table in long form; `docs/reference/surrogates.md` gives the columns.
 
     Unless the file says what its hyperparameters are, they are the columns that do not change within
     any configuration, the metric and time never.

@@ -27,7 +27,7 @@ RATES: Final = {"power": (1.0, 0.4), "exponential": (12.0, 4.0)}
 
 
 class Synthetic:
-    """Learning curves given by a formula, over three parameters; `docs/surrogates.md` writes it out.
+    """Learning curves given by a formula, over three parameters: see `docs/reference/surrogates.md`.
 
     A curve runs from an early value at level 1 to a final value at `max_resource`. The final value
     depends on the distance from the optimum. The early value mixes the final one's rank with chance.

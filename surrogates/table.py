@@ -123,7 +123,7 @@ class Table:
         test_metric: str | None = None,
         first_level: int | None = None,
     ) -> Table:
-        """Read a table of recorded curves; `docs/surrogates.md` describes the formats.
+        """Read a table of recorded curves; `docs/reference/surrogates.md` describes the formats.
 
         Parameters
         ----------

@@ -28,7 +28,7 @@ from hbsim.bench.sweep import read_results
 
 __all__ = ["FIGURES", "write_pages", "write_readme"]
 
-# Of each study, the figures that docs/studies.md shows: names of `hbsim report --figures`.
+# Of each study, the figures that docs/explanation/studies.md shows: names of `hbsim report --figures`.
 FIGURES: Final[dict[str, tuple[str, ...]]] = {
     "brackets-eta": ("heatmap-promotion-plain-4-workers", "regret-plain-1000-workers"),
     "failures": ("anytime-mean-drops-16-workers", "regret-drops-16-workers"),
@@ -46,7 +46,7 @@ README: Final = """\
 
 Each folder is made by one command from a file in `benchmarks/sweeps/`. Run again with the same versions,
 all but `timings.json` has the same bytes. DIR is a folder of public learning curves.
-[What was found](../../docs/studies.md).
+[What was found](../../docs/explanation/studies.md).
 
 {table}
 

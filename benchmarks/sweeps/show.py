@@ -1,4 +1,4 @@
-"""Tables of what was found, out of ``numbers.json``: what docs/studies.md shows."""
+"""Tables of what was found, out of ``numbers.json``: what docs/explanation/studies.md shows."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Sweep:
     Attributes
     ----------
     results : SweepResults
-        All tables as they are kept; docs/sweep.md lists their columns.
+        All tables as they are kept; docs/reference/sweep.md lists their columns.
     folder : path or None
         Where they are; None if they are in memory only.
     """
@@ -238,7 +238,7 @@ def sweep(
     Parameters
     ----------
     spec : path or mapping
-        A sweep's TOML file, or the same as plain objects; docs/sweep.md says what it has. Relative paths
+        A sweep's TOML file, or the same as plain objects; docs/reference/sweep.md says what it has. Relative paths
         start at the file, or where this process is.
     folder : path, optional
         Where results are kept, and go on from; by default they are in memory only.

@@ -1,6 +1,6 @@
 """Which variants are worse than the best, on these curves and on another draw of configurations.
 
-The method, what it was held against, and how to read it: docs/statistics.md.
+The method, what it was held against, and how to read it: docs/explanation/statistics.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""All variants over independent tasks, a number a task and variant; see docs/statistics.md."""
+"""All variants over independent tasks, a number a task and variant; see docs/explanation/statistics.md."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from hbsim.cli.run_options import (
     check_executor,
     check_words,
 )
-from hbsim.cli.run_plan import Asked, Plan, is_given, new_plan, resumed_executor, resumed_plan
+from hbsim.cli.run_plan import Asked, Plan, earlier, is_given, new_plan, resumed_plan
 from hbsim.cli.simulate import check_trials, simulate
 from hbsim.errors import ExecutorError, ParameterError
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from hbsim.live.folder import StudyFolder
     from hbsim.live.result import RunResult
 
-__all__ = ["run"]
+__all__ = ["end_interrupted", "finished", "in_options", "run"]
 
 FOLDER: Final = Path("exp")
 
@@ -94,7 +94,9 @@ def run(
     """
     named = [name for name in ctx.params if is_given(ctx, name)]
     if local.go_on and "executor" not in named:
-        executor = _earlier_executor(ctx, output.out or FOLDER)
+        from hbsim.live.folder import StudyFolder
+
+        executor = earlier(ctx, StudyFolder(output.out or FOLDER)).get("executor", "local")
     check_executor(executor, named, ctx.params)
     if executor != "sim":
         groups = {**given(study), **given(curves), **given(local), **given(cluster), **given(dask)}
@@ -110,12 +112,6 @@ def run(
     inspect.unwrap(simulate)(ctx, **options, surrogate=surrogate, output=output)
 
 
-def _earlier_executor(ctx: typer.Context, folder: Path) -> str:
-    from hbsim.live.folder import StudyFolder
-
-    return resumed_executor(ctx, StudyFolder(folder))
-
-
 def _check_file(train: str | None) -> None:
     """Check that a training function that is not needed is there all the same: its user means to run it."""
     if train is not None:
@@ -129,7 +125,7 @@ def _check_file(train: str | None) -> None:
 
 def _run(asked: Asked, local: RunLocalOptions, output: RunOutputOptions) -> None:
     from hbsim.cli.output import print_json
-    from hbsim.cli.run_report import as_json, lost_for_good, show
+    from hbsim.cli.run_report import as_json, lost_for_good, resume_command, show
     from hbsim.live.folder import StudyFolder
 
     folder = output.out or FOLDER
@@ -137,11 +133,11 @@ def _run(asked: Asked, local: RunLocalOptions, output: RunOutputOptions) -> None
     check_words(asked.values)
     check_trials(explain, asked.values.get("trials"))
     place = StudyFolder(folder)
-    with _in_options(asked.values, {}):
+    with in_options(asked.values, {}):
         place.check(local.go_on)
         plan = resumed_plan(asked, place) if local.go_on else new_plan(asked)
-    with _in_options(asked.values, plan.options["args"]):
-        result = _finished(plan, place, folder, local.progress)
+    with in_options(asked.values, plan.options["args"]):
+        result = finished(plan, place, local.progress, resume_command(folder))
     explain = [trial for trial in explain if trial < result.scheduler.started]
     if output.as_json:
         left_out = {field.name for field in fields(output)} | {"progress"}
@@ -150,41 +146,43 @@ def _run(asked: Asked, local: RunLocalOptions, output: RunOutputOptions) -> None
         show(result, explain, folder)
     if "executor" in plan.options and (hint := lost_for_good(result)):
         say("warning", hint)
-    _end(result, folder)
+    _end(result, resume_command(folder))
 
 
-def _finished(plan: Plan, place: StudyFolder, folder: Path, progress: str | None) -> RunResult:
-    """Run the study to its end, or until it is interrupted."""
-    from hbsim.cli.run_report import resume_command
+def finished(plan: Plan, place: StudyFolder, progress: str | None, to_go_on: str) -> RunResult:
+    """Run the study to its end, or until it is interrupted; `to_go_on` is the command that resumes it."""
     from hbsim.live.run import Interrupted, run
 
     # Polars has system calls go on after Ctrl-C, so that waiting for the warm server would not end.
     signal.siginterrupt(signal.SIGINT, True)
     options = {**plan.options, "progress": progress or "auto"}
     try:
-        return run(plan.train, plan.scheduler, folder=folder, **options)
+        return run(plan.train, plan.scheduler, folder=place.path, **options)
     except Interrupted as interrupted:
         return interrupted.result
     except ExecutorError as error:
         if not place.holds_study:
             raise
-        say("error", f"{error}; to go on: {resume_command(folder)}")
+        say("error", f"{error}; to go on: {to_go_on}")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         if not place.holds_study:
             raise  # while the training function was loaded: there is nothing to go on with
-        say("error", f"interrupted: nothing runs any more; to go on: {resume_command(folder)}")
+        say("error", f"interrupted: nothing runs any more; to go on: {to_go_on}")
         raise typer.Exit(1) from None
 
 
-def _end(result: RunResult, folder: Path) -> None:
-    """Say what went wrong, with exit code 1, if anything did."""
-    from hbsim.cli.run_report import resume_command
-
-    summary = result.summary()
+def end_interrupted(result: RunResult, to_go_on: str) -> None:
+    """Say how to go on, and end with exit code 1, if the study was interrupted."""
     if result.why == "interrupted":
-        say("error", f"interrupted after {result.end_time:.4g} s; to go on: {resume_command(folder)}")
+        say("error", f"interrupted after {result.end_time:.4g} s; to go on: {to_go_on}")
         raise typer.Exit(1)
+
+
+def _end(result: RunResult, to_go_on: str) -> None:
+    """Say what went wrong, with exit code 1, if anything did."""
+    end_interrupted(result, to_go_on)
+    summary = result.summary()
     if summary["trials"] and summary["failed"] == summary["trials"]:
         reason = result.failures()["reason"][0]
         say("error", f"all {summary['trials']} trials failed; the first: {reason}")
@@ -201,7 +199,7 @@ NAMES: Final = {"reward_attr": "metric", "time_out": "max_time", "folder": "out"
 
 
 @contextmanager
-def _in_options(values: Mapping[str, Any], constants: Mapping[str, object]) -> Iterator[None]:
+def in_options(values: Mapping[str, Any], constants: Mapping[str, object]) -> Iterator[None]:
     """Raise errors of `hbsim.run` in the words of this command's options."""
     try:
         yield

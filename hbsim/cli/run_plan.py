@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from hbsim.live.folder import StudyFolder
     from hbsim.live.spec import Spec
 
-__all__ = ["Asked", "Plan", "constants_of", "is_given", "new_plan", "resumed_executor", "resumed_plan"]
+__all__ = ["Asked", "Plan", "constants_of", "earlier", "is_given", "new_plan", "resumed_plan"]
 
 # How a study is run, as opposed to what it is: these may change from one command to the next.
 HOW: Final = ("hang_timeout", "grace", "keep", "fsync", "start", "visualizer")
 DASK: Final = tuple(field.name for field in dataclasses.fields(RunDaskOptions))
 LIMITS: Final = ("workers", "max_time", "max_reward", "num_cpus", "num_gpus")
-KEPT: Final = (*HOW, *LIMITS, *DASK, "set_", "search_option", "points", "train", "executor")
+KEPT: Final = (*HOW, *LIMITS, *DASK, "set_", "search_option", "points", "train", "executor", "test_metric")
 FILES: Final = ("train", "points", "ssh_key", "ssh_known_hosts", "tls_ca", "tls_cert", "tls_key")
 SEVERAL: Final = ("set_", "search_option")  # given several times; the last of a name counts
 # How a cluster is found: hosts of ours, or a scheduler that runs. Who names one means nothing of the other.
@@ -118,9 +118,8 @@ def resumed_plan(asked: Asked, place: StudyFolder) -> Plan:
     JournalError, OutputError
         The journal cannot be read.
     """
-    spec = _read_spec(place)
-    _check_same(spec, asked)
-    values = _merged(_earlier(asked.ctx, place), asked.values)
+    spec = _same(_read_spec(place), asked)
+    values = _merged(earlier(asked.ctx, place), asked.values)
     if "train" not in values:
         asked.ctx.fail("Missing argument 'FILE.py:NAME': the study was not begun by this command.")
     named = {
@@ -179,8 +178,8 @@ def _read_spec(place: StudyFolder) -> Spec:
     return Spec.from_dict(first["spec"], str(place.journal))
 
 
-def _check_same(spec: Spec, asked: Asked) -> None:
-    """Check what was given again: before anything is loaded."""
+def _same(spec: Spec, asked: Asked) -> Spec:
+    """Return the study with what was given again, once it is checked: before anything is loaded."""
     from hbsim.searchers.plain import plain_options
 
     values = asked.values
@@ -203,6 +202,7 @@ def _check_same(spec: Spec, asked: Asked) -> None:
         reward_attr=values.get("metric", spec.reward_attr),
     )
     spec.check_same(now)
+    return now
 
 
 def _searched(spec: Spec, values: Mapping[str, Any]) -> dict[str, object]:
@@ -215,12 +215,7 @@ def _searched(spec: Spec, values: Mapping[str, Any]) -> dict[str, object]:
     return options
 
 
-def resumed_executor(ctx: typer.Context, place: StudyFolder) -> str:
-    """Return the executor of the last command that ran the study in a folder."""
-    return str(_earlier(ctx, place).get("executor", "local"))
-
-
-def _earlier(ctx: typer.Context, place: StudyFolder) -> dict[str, Any]:
+def earlier(ctx: typer.Context, place: StudyFolder) -> dict[str, Any]:
     """Return how the study was run by earlier commands: what they gave; later ones count."""
     given: dict[str, Any] = {}
     for run in _runs(place):

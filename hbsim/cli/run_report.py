@@ -19,9 +19,9 @@ __all__ = ["as_json", "lost_for_good", "resume_command", "show"]
 SHOWN: Final = 3  # failed trials
 
 
-def resume_command(folder: Path) -> str:
-    """Return the command that goes on with the study in a folder."""
-    return shlex.join(["hbsim", "run", "--resume", "--out", str(folder)])
+def resume_command(out: Path, command: str = "run") -> str:
+    """Return what goes on with a study in a folder, or with the recording of a file."""
+    return shlex.join(["hbsim", command, "--resume", "--out", str(out)])
 
 
 def as_json(result: RunResult, command: str, explain: Sequence[int], folder: Path) -> dict[str, object]:

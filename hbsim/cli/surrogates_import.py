@@ -51,7 +51,9 @@ def _command() -> Any:
 def import_(
     source: Annotated[
         str,
-        typer.Argument(metavar="FILE|FOLDER|sqlite:///FILE", help="What the tool left; docs/import.md."),
+        typer.Argument(
+            metavar="FILE|FOLDER|sqlite:///FILE", help="What the tool left; docs/how-to/import.md."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="The .parquet or .csv file to write.")],
     kind: Annotated[

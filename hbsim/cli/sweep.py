@@ -30,7 +30,7 @@ def sweep(
 
     All is checked before anything runs. A cell that is finished is never run again: the same command goes on
     after Ctrl-C or a crash, and runs only what is new when the file has grown. A cell that fails is kept with
-    its error, and the exit code is 1. docs/sweep.md says what stands in the file.
+    its error, and the exit code is 1. docs/reference/sweep.md says what stands in the file.
 
     For example:
       hbsim sweep study.toml --dry-run

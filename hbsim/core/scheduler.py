@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from collections import deque
+from dataclasses import replace
 from math import inf, nan
 from typing import Final
 
@@ -97,6 +98,19 @@ class Scheduler(Trials):
         It is no option and no part of the state: whoever drives the scheduler says it again after a restart.
         """
         self._limit = min(self._limit, whole("most", most, 0))
+
+    def grow(self, num_trials: int) -> None:
+        """Start `num_trials` trials in all, more than it was made for.
+
+        Raises
+        ------
+        ParameterError
+            It is not of the type fifo: what others decide depends on how many trials there are.
+        """
+        if self.type != "fifo":
+            raise ParameterError("num_trials", num_trials, f"a study of type {self.type!r} cannot grow")
+        self._limit = whole("num_trials", num_trials, max(1, self.started))
+        self.options = replace(self.options, num_trials=num_trials)
 
     # Asking
 

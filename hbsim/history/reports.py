@@ -43,20 +43,20 @@ class Reports:
     resource: Floats
     metrics: dict[str, Floats]
 
-    def values(self, name: str) -> Floats:
-        """Return a metric; NaN everywhere if it was never reported."""
+    def values(self, name: str | None) -> Floats:
+        """Return a metric; NaN everywhere if it was never reported, and of None."""
         import numpy as np
 
-        found = self.metrics.get(name)
+        found = None if name is None else self.metrics.get(name)
         return np.full(len(self.at), nan) if found is None else found
 
-    def frame(self, name: str) -> pl.DataFrame:
+    def frame(self, name: str | None) -> pl.DataFrame:
         """Return time, trained, resource, value (the metric `name`) and a struct of all metrics."""
         import polars as pl
 
         from hbsim.history.columns import numbers
 
-        metrics = self.metrics or {name: self.values(name)}
+        metrics = self.metrics or {name or "value": self.values(name)}
         fields = {metric: numbers(values) for metric, values in metrics.items()}
         return pl.DataFrame(
             {

@@ -22,9 +22,11 @@ def seconds(name: str, value: object) -> float | None:
     return float(number)
 
 
-def check_names(time_attr: object, reward_attr: object) -> None:
-    """Check the names of the resource and of the metric."""
+def check_names(time_attr: object, reward_attr: object, needed: bool = True) -> None:
+    """Check the names of the resource and of the metric, which may be None where it is not `needed`."""
     for name, value in (("time_attr", time_attr), ("reward_attr", reward_attr)):
+        if value is None and name == "reward_attr" and not needed:
+            continue
         if not isinstance(value, str) or not value:
             raise ParameterError(name, value, "must be a name that the training function reports")
     if time_attr == reward_attr:

@@ -165,7 +165,7 @@ class Glance:
     @property
     def metric(self) -> str:
         """The name of the metric that decides."""
-        return plain(self.spec.reward_attr)
+        return plain(self.spec.reward_attr or "")
 
     def state(self) -> str:
         """Say how busy the workers are, or why it is over."""

@@ -57,6 +57,8 @@ def replay(
     searcher = None if telling is None else telling.searcher
     executor = Replay(records, standing.ledger, path, standing.scheduler, searcher, dimension)
     drive(standing.scheduler, executor, standing.decisions, telling)
+    while not executor.over:  # the study has grown
+        drive(standing.scheduler, executor, standing.decisions, telling)
 
 
 def load(folder: Path | str) -> RunResult:

@@ -16,9 +16,13 @@ from hbsim.live.folder import StudyFolder
 from hbsim.live.spec import Spec
 from hbsim.runner.ledger import Ledger
 from hbsim.runner.records import read_records, read_reports
+from hbsim.surrogates.writing import free_name
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hbsim.core.scheduler import Scheduler
+    from hbsim.core.types import Mode
 
 __all__ = ["RunResult"]
 
@@ -140,7 +144,7 @@ class RunResult:
     def configurations(self) -> pl.DataFrame:
         """A row a trial: trial, then a column a parameter; null where it is not active.
 
-        Choices that are no plain values are text.
+        Choices that are no plain values are text. A parameter called trial is ``hp_trial`` here.
         """
         space = self.spec.space
         points = np.array(self._ledger.points, dtype=np.float64).reshape(-1, space.dimension)
@@ -150,11 +154,13 @@ class RunResult:
             else column
             for name, column in space.decode(points).items()
         }
-        series = [pl.Series(name, values, strict=False) for name, values in plain.items()]
+        taken = {"trial"}
+        columns = {name: free_name(name, "hp_", taken, {}) for name in space}
+        series = [pl.Series(columns[name], values, strict=False) for name, values in plain.items()]
         frame = pl.DataFrame([pl.Series("trial", range(len(points)), dtype=pl.Int64), *series])
         active = dict(zip(space, space.active(points).T, strict=True))
         return frame.with_columns(
-            pl.when(pl.Series(active[name])).then(pl.col(name)).alias(name)
+            pl.when(pl.Series(active[name])).then(pl.col(columns[name])).alias(columns[name])
             for name in sorted(space.conditional)
         )
 
@@ -248,6 +254,42 @@ class RunResult:
             "mode": self.scheduler.mode,
             "workers": self.workers,
         }
+
+    def export(
+        self,
+        out: Path | str,
+        metric: str | None = None,
+        mode: Mode | None = None,
+        test_metric: str | None = None,
+        force: bool = False,
+    ) -> None:
+        """Write the learning curves to a file that the simulator reads; `docs/how-to/record.md` describes it.
+
+        The curve of a trial that was stopped, or has not come to its end, ends early. Of what was trained
+        again, or reported twice at one resource, the last report counts.
+
+        Parameters
+        ----------
+        out : path
+            The file, ``.parquet`` or ``.csv``.
+        metric, mode : str, optional
+            What decides, and what is better: noted in the file. Unless given, as in the study; where that has
+            no metric, ``accuracy``, maximised, if it was reported.
+        test_metric : str, optional
+            The metric to judge a chosen trial by.
+        force : bool
+            Replace a file that is there.
+
+        Raises
+        ------
+        ParameterError
+            `out` is there already or ends otherwise, or no trial reported such a metric.
+        OutputError
+            No trial reported anything, or the file cannot be written.
+        """
+        from hbsim.live.export import export
+
+        export(self, out, metric, mode, test_metric, force)
 
     def write(self) -> None:
         """Write the columns as Parquet files and the summary into the study's folder.

@@ -25,7 +25,7 @@ from hbsim.live.shown import check_shown, shown, teller
 from hbsim.live.study import Interrupted, Study
 from hbsim.runner.ends import Limits
 from hbsim.runner.real import Observer
-from hbsim.searchers import Searcher, about, check_searcher, ends
+from hbsim.searchers import Searcher, about, check_searcher, ends, learns
 
 if TYPE_CHECKING:
     from hbsim.live.result import RunResult
@@ -46,7 +46,7 @@ def run(
     searcher: str | Searcher | None = None,
     search_options: Mapping[str, object] | None = None,
     time_attr: str = "epoch",
-    reward_attr: str = "accuracy",
+    reward_attr: str | None = "accuracy",
     args: Mapping[str, object] | None = None,
     time_out: float | None = None,
     max_reward: float | None = None,
@@ -70,7 +70,7 @@ def run(
     train : str or callable
         The training function, decorated with `hbsim.args`: itself, or ``"FILE.py:NAME"``.
     scheduler : Scheduler
-        A new one, of `make_scheduler`. To resume, one of the same options.
+        A new one, of `make_scheduler`. To resume, one of the same options; of fifo, `num_trials` may be more.
     workers : int, optional
         How many trials run at the same time; by default as many as `resource` lets.
     resource : mapping, optional
@@ -87,7 +87,8 @@ def run(
         Options of a searcher by name: see `hbsim.searchers.make_searcher`.
     time_attr, reward_attr : str
         The reported names of the resource, and of the metric that decides. With fifo the resource of a
-        report without `time_attr` is one more than that of the report before.
+        report without `time_attr` is one more than that of the report before, and `reward_attr` may be None:
+        everything is kept, and there is no incumbent.
     args : mapping, optional
         Constants of the training function, in place of those of its decorator; plain JSON types.
     time_out : float, optional
@@ -143,7 +144,7 @@ def run(
     """
     stop_if_loading()
     limits = _limits(time_out, max_reward, hang_timeout, grace)
-    _check(scheduler, limits, time_attr, reward_attr, ends(searcher))
+    _check(scheduler, limits, time_attr, reward_attr, searcher)
     check_keep(keep)
     check_shown(visualizer, progress)
     dask = check_executor(executor)
@@ -222,13 +223,21 @@ def _limits(
     return Limits(ends or math.inf, good, hangs or math.inf, float(grace))
 
 
-def _check(scheduler: Scheduler, limits: Limits, time_attr: str, reward_attr: str, is_limited: bool) -> None:
+def _check(
+    scheduler: Scheduler,
+    limits: Limits,
+    time_attr: str,
+    reward_attr: str | None,
+    searcher: str | Searcher | None,
+) -> None:
     if not isinstance(scheduler, Scheduler):
         raise ParameterError("scheduler", scheduler, "must be made by hbsim.make_scheduler")
     if scheduler.started:
         raise ParameterError("scheduler", scheduler, "must be new: it has started trials")
-    check_names(time_attr, reward_attr)
-    has_end = limits.time_out < math.inf or limits.max_reward is not None or is_limited
+    has_target = limits.max_reward is not None
+    model_based = isinstance(searcher, str) and learns(searcher)
+    check_names(time_attr, reward_attr, scheduler.type != "fifo" or has_target or model_based)
+    has_end = limits.time_out < math.inf or has_target or ends(searcher)
     if scheduler.options.num_trials is None and not has_end:
         rule = "without it the study has no end: give num_trials, time_out or max_reward"
         raise ParameterError("num_trials", None, rule)

@@ -38,7 +38,7 @@ def _validator() -> SchemaValidator:
         "seed": whole,
         "searcher": text,
         "time_attr": text,
-        "reward_attr": text,
+        "reward_attr": cs.nullable_schema(text),
         "until_return": cs.bool_schema(strict=True),
         "constants": table,
         "search_options": table,
@@ -81,8 +81,10 @@ class Spec:
         Of configurations and trials.
     searcher : str
         The searcher's name.
-    time_attr, reward_attr : str
-        The reported names of the resource and of the metric that decides.
+    time_attr : str
+        The reported name of the resource.
+    reward_attr : str or None
+        That of the metric that decides; None where nothing does.
     until_return : bool
         Whether a trial is complete when its function returns, wherever that is.
     constants : mapping
@@ -102,7 +104,7 @@ class Spec:
     seed: int
     searcher: str
     time_attr: str
-    reward_attr: str
+    reward_attr: str | None
     until_return: bool
     constants: Mapping[str, object] = field(default_factory=dict)
     search_options: Mapping[str, object] = field(default_factory=dict)
@@ -161,7 +163,7 @@ class Spec:
         return scheduler
 
     def check_same(self, new: Spec) -> None:
-        """Hold against it what a study is to go on with.
+        """Hold against it what a study is to go on with; one of fifo may have more trials than before.
 
         Raises
         ------
@@ -178,6 +180,8 @@ class Spec:
                 raise ParameterError(name, theirs[name], rule)
         for name in sorted({*self.scheduler, *new.scheduler}):
             was, now = self.scheduler.get(name), new.scheduler.get(name)
-            if was != now:
-                rule = f"the study began with {was!r}; it goes on with the same, or in another folder"
-                raise ParameterError(name, now, rule)
+            can_grow = name == "num_trials" and self.scheduler["type"] == "fifo"
+            if was == now or (can_grow and was and now and now > was):
+                continue
+            same = "as many or more" if can_grow else "the same, or in another folder"
+            raise ParameterError(name, now, f"the study began with {was!r}; it goes on with {same}")

@@ -67,7 +67,7 @@ class Study:
         searcher: str | Searcher | None,
         search_options: Mapping[str, object] | None,
         time_attr: str,
-        reward_attr: str,
+        reward_attr: str | None,
         until_return: bool,
         constants: Mapping[str, object],
     ) -> None:
@@ -90,6 +90,7 @@ class Study:
         made = (function.label, function.digest, space, options, seed, name)
         self.spec = Spec(*made, *reported, dict(constants), searched, limit, secrets.token_hex(8))
         self.scheduler = scheduler
+        self._grown: int | None = None  # how many trials there are in all, where more than before
 
     def open(self, place: StudyFolder, resume: bool, fsync: str, executor: str) -> tuple[Journal, Standing]:
         """Begin the journal, or read it and stand where it ends."""
@@ -97,20 +98,43 @@ class Study:
         if not resume:
             place.note_environment(about)  # with the journal it is a study, which goes on as it was begun
             journal = place.create(self.spec.as_dict(), fsync)
-            standing = stand(self.spec, self.scheduler)
-        else:
-            journal = Journal.open(place.journal, fsync)
-            records = read_records(place.journal, together=True)
-            before = Spec.from_dict(next(records)["spec"], str(place.journal))
-            before.check_same(self.spec)
-            self.spec = replace(self.spec, study=before.study)
-            if before.digest != self.spec.digest:
-                text = f"{self.spec.train} has changed since the study began: its trials may not compare"
-                warnings.warn(HbsimWarning(text), stacklevel=5)
-            standing = stand(self.spec, self.scheduler)
-            replay(standing, records, str(place.journal), self.telling, self.spec.space.dimension)
+            return journal, stand(self.spec, self.scheduler)
+        journal = Journal.open(place.journal, fsync)
+        try:
+            standing = self._read(str(place.journal))
             place.note_environment(about)
+        except BaseException:
+            journal.close()
+            raise
         return journal, standing
+
+    def _read(self, path: str) -> Standing:
+        """Return where the study of a journal stands, if it is the same as this one."""
+        records = read_records(path, together=True)
+        before = Spec.from_dict(next(records)["spec"], path)
+        before.check_same(self.spec)
+        self.spec = replace(self.spec, study=before.study)
+        if before.digest != self.spec.digest:
+            text = f"{self.spec.train} has changed since the study began: its trials may not compare"
+            warnings.warn(HbsimWarning(text), stacklevel=6)
+        standing = stand(self.spec, self.scheduler)
+        trials, first = self.scheduler.num_trials, before.make_scheduler().num_trials
+        if first is not None:
+            self.scheduler.limit_trials(first)
+        replay(standing, records, path, self.telling, self.spec.space.dimension)
+        self._grow(trials, first)
+        return standing
+
+    def _grow(self, trials: int | None, first: int | None) -> None:
+        """Let the study have more trials than it had; `first` is how many it began with."""
+        now = self.scheduler.num_trials
+        if trials in (now, first) or trials is None or now is None:
+            return
+        if trials < now:
+            rule = f"the study has grown to {now}; it goes on with as many or more"
+            raise ParameterError("num_trials", trials, rule)
+        self.scheduler.grow(trials)
+        self._grown = trials
 
     def drive(
         self,
@@ -142,8 +166,8 @@ class Study:
             observers,
             save_completed,
         )
-        if journal.count > 1:
-            real.resume(scheduler.running_jobs())
+        if journal.count > 1 or self._grown is not None:
+            real.resume(scheduler.running_jobs(), self._grown)
         with interruptible(lambda number: _interrupt(real, number, limits.grace)):
             try:
                 drive(scheduler, real, standing.decisions, self.telling)

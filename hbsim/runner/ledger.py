@@ -73,8 +73,8 @@ class Ledger:
         The scheduler's.
     mode : "max" or "min"
         What is better.
-    reward_attr : str
-        The metric that decides.
+    reward_attr : str or None
+        The metric that decides, if one does.
     study : str
         The study's id.
 
@@ -120,7 +120,7 @@ class Ledger:
         study says so.
     """
 
-    def __init__(self, levels: Sequence[float], mode: str, reward_attr: str, study: str = "") -> None:
+    def __init__(self, levels: Sequence[float], mode: str, reward_attr: str | None, study: str = "") -> None:
         self.reward_attr = reward_attr
         self.study = study
         self.now = 0.0
@@ -353,7 +353,7 @@ class Ledger:
         self.why = record["why"]
 
 
-def value_of(metrics: Mapping[str, float | None], name: str) -> float:
-    """Return a metric, NaN where it was no number."""
-    value = metrics.get(name)
+def value_of(metrics: Mapping[str, float | None], name: str | None) -> float:
+    """Return a metric, NaN where it was no number, or where none decides."""
+    value = None if name is None else metrics.get(name)
     return nan if value is None else value

@@ -168,16 +168,18 @@ class Real:
         self._hurried = self._hurried or hurried
         self._workers.wake()
 
-    def resume(self, jobs: Sequence[Job]) -> None:
+    def resume(self, jobs: Sequence[Job], trials: int | None = None) -> None:
         """Start again what ran when the study's last process ended.
 
         Parameters
         ----------
         jobs : sequence of Job
             The scheduler's `running_jobs()`.
+        trials : int, optional
+            How many trials there are in all from now on, if the scheduler has grown.
         """
         stays = {stay.trial: stay for stay in self.ledger.stays.values() if stay.ended is None}
-        self._writer.write({"e": "resume"})
+        self._writer.write({"e": "resume"} if trials is None else {"e": "resume", "trials": trials})
         self._places.restarts.extend((stays.get(job.trial), job) for job in jobs)
 
     def finish(self, done: bool) -> None:

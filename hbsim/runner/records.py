@@ -102,7 +102,7 @@ def _validator() -> SchemaValidator:
         "open": record(worker=index, host=text, cpus=anything, gpus=anything, **timed),
         "shut": record(worker=index, reason=text, **timed),
         "none": record(worker=index, **timed),
-        "resume": record(**timed),
+        "resume": record({"trials": index}, **timed),
         "close": record(why=text, **timed),
     }
     return SchemaValidator(cs.tagged_union_schema(kinds, discriminator="e"))

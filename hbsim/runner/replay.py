@@ -25,6 +25,7 @@ ASKED: Final = ("start", "none")
 TOLD: Final = {"reach": MILESTONE, "fail": FAILURE, "return": END}
 ANSWERED: Final = (*ASKED, *TOLD)  # the others only add to the ledger
 BEGUN: Final = ("start", "restart")
+GROWN: Final = "trials"  # the field of a "resume" that says how many trials there are from then on
 OF_JOBS: Final = ("rows", "gone", "missing", *TOLD)  # of those on workers
 
 
@@ -72,6 +73,11 @@ class Replay:
         self._path = path
         self._scheduler, self._searcher, self._dimension = scheduler, searcher, dimension
 
+    @property
+    def over(self) -> bool:
+        """Whether all records have been said."""
+        return self._ahead is None
+
     def idle(self) -> int:
         """Return the worker that was idle where the scheduler was asked next, else -1."""
         while (record := self._peek()) is not None and record["e"] not in ANSWERED:
@@ -95,13 +101,15 @@ class Replay:
         self._apply(record)
 
     def wait(self) -> Event:
-        """Return the next event; NOTHING at the end of the journal."""
+        """Return the next event; NOTHING at the end of the journal, or where the study has grown."""
         while (record := self._peek()) is not None:
             event = TOLD.get(record["e"])
             if event is None:
                 if record["e"] == "start":
                     self._differs(self._take(), "no job")
                 self._apply(self._take())
+                if GROWN in record:
+                    return NOTHING  # the scheduler has to be asked again
                 continue
             stay = self._running(record)
             self.now, self.trial = record["t"], stay.trial
@@ -151,6 +159,8 @@ class Replay:
                 self._wrong({"n": record["n"] + place}, f"job {job} is on no worker")
         try:
             ledger.apply(record)
+            if GROWN in record:
+                self._scheduler.grow(record[GROWN])
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             self._wrong(record, f"{kind} does not fit what came before: {error!r}")
 

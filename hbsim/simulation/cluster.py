@@ -26,7 +26,7 @@ LATER: Final = ("suggest_delay",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """A cluster of workers, each of which runs one job at a time; `docs/cluster.md` says it exactly.
+    """A cluster of workers, each of which runs one job at a time; see `docs/reference/cluster.md`.
 
     A job occupies its worker from its start to its last decision, or to the end of the checkpoint
     that it saves. All times are simulated seconds. Where a distribution may stand, a number is always

@@ -182,7 +182,7 @@ def read(folder: Path | str) -> Recorded:
     if result.spec.until_return:
         rule = "its trials ran until their functions returned: no decision was made that could be predicted"
         raise ParameterError("folders", str(folder), rule)
-    if result.decisions.is_empty():
+    if result.decisions.is_empty() or result.spec.reward_attr is None:
         rule = "is a study in which nothing was decided: there is nothing to hold the simulator against"
         raise ParameterError("folders", str(folder), rule)
     resumed = sum(record["e"] == "resume" for record in records)

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from hbsim.cli.main import app
 
-PAGE = (Path(__file__).parents[2] / "docs" / "compare.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "compare.md").read_text(encoding="utf-8")
 
 
 def test_the_code_of_the_page_runs(capsys):

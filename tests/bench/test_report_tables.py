@@ -345,14 +345,6 @@ def test_a_number_is_the_value_to_its_decimals_and_never_minus_nothing(value, di
 
 
 @pytest.mark.parametrize(
-    ("value", "digits", "wanted"),
-    [(0.125, 2, "0.13"), (2.5, 0, "3"), (0.01249999999999999, 3, "0.013"), (0.0115, 3, "0.011")],
-)  # what toFixed of JavaScript makes of them, written with 12 digits
-def test_numbers_are_rounded_as_in_the_page(value, digits, wanted):
-    assert text.number(value, digits) == wanted
-
-
-@pytest.mark.parametrize(
     ("low", "high", "wanted"),
     [
         (0.110, 0.140, "0.125 [0.110, 0.140]"),

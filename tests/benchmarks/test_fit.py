@@ -8,14 +8,14 @@ from benchmarks.fit_page import render
 from hbsim.surrogates import fit_data, fit_process, fit_shapes, fit_space
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "fit.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "fit.md").read_text("utf-8")
 FIGURES = json.loads((ROOT / "results" / "fit" / "fit.json").read_text("utf-8"))
 
 
 def test_the_example_prints_what_it_says(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     code, printed = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", PAGE, re.DOTALL).groups()
-    exec(compile(code, "docs/fit.md", "exec"), {"__name__": "page"})
+    exec(compile(code, "docs/how-to/fit.md", "exec"), {"__name__": "page"})
     assert capsys.readouterr().out == printed
 
 

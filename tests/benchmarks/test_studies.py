@@ -14,7 +14,7 @@ from benchmarks.sweeps.options import option_rows
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
-PAGE = (ROOT / "docs" / "studies.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "explanation" / "studies.md").read_text("utf-8")
 WITH_DATA = ("lcbench", "tables")
 
 

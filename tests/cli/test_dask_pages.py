@@ -23,7 +23,7 @@ from tests.cli.run_studies import make_whole
 
 TRAIN_FILE = "examples/dask/train.py"
 ROOT = Path(__file__).parents[2]
-PAGES = ("docs/dask.md", "examples/dask/README.md")
+PAGES = ("docs/how-to/dask.md", "examples/dask/README.md")
 
 
 def commands(program: str) -> Iterator[tuple[str, list[str]]]:

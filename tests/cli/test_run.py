@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
-import time
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from hbsim.live.load import load
 from tests.cli.run_studies import TRAIN, TWELVE, make_whole, told
-
-LIMIT = 60  # seconds: what is waited for comes much sooner
 
 
 @pytest.fixture(autouse=True)
@@ -37,76 +28,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def decided(folder: Path) -> list[tuple[object, ...]]:
     """Return a study's decisions without their times."""
     return load(folder).decisions.drop("time").rows()
-
-
-class Started:
-    """A command in a session of its own, whose processes carry a mark."""
-
-    def __init__(self, folder: Path, *words: str) -> None:
-        self._mark = uuid.uuid4().hex
-        self._err = folder / "stderr"
-        with self._err.open("w") as err:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "hbsim", *words],
-                cwd=folder,
-                env={**os.environ, "HBSIM_TEST_MARK": self._mark},
-                stdout=subprocess.PIPE,
-                stderr=err,
-                text=True,
-                start_new_session=True,
-            )
-
-    @property
-    def err(self) -> str:
-        return self._err.read_text()
-
-    def when(self, condition: Callable[[], bool]) -> None:
-        """Wait for something."""
-        end = time.monotonic() + LIMIT
-        while not condition():
-            assert self._process.poll() is None, self.err
-            assert time.monotonic() < end
-            time.sleep(0.02)
-
-    def signal(self, number: int) -> None:
-        """Send a signal as a terminal does: to the whole group."""
-        os.killpg(self._process.pid, number)
-
-    def end(self) -> tuple[int, str, str]:
-        """Return exit code and output; nothing it started is left."""
-        out, _ = self._process.communicate(timeout=LIMIT)
-        end = time.monotonic() + LIMIT
-        while list(self._left()):
-            assert time.monotonic() < end
-            time.sleep(0.05)
-        return self._process.returncode, out, self.err
-
-    def kill(self) -> None:
-        """Kill what is left, without a word."""
-        for pid in self._left():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self._process.communicate()
-
-    def _left(self) -> Iterator[int]:
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                if process.environ().get("HBSIM_TEST_MARK") == self._mark:
-                    yield process.pid
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
-    """Start commands; whatever is left of them at the end of a failed test is killed."""
-    studies: list[Started] = []
-
-    def begin(*words: str) -> Started:
-        studies.append(Started(tmp_path, *words))
-        return studies[-1]
-
-    yield begin
-    for study in studies:
-        study.kill()
 
 
 def reached(folder: Path, count: int) -> Callable[[], bool]:

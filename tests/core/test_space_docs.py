@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "space.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "space.md"
 
 
 def test_the_code_of_the_page_runs(capsys):

@@ -1,8 +1,8 @@
 """A naive cluster: looks at every worker before every step, and keeps what each stay was made of.
 
 It drives a real scheduler through `ask` and `tell`, and reads the trials' numbers from `Curves`, their
-luck from `Luck` and who is there from `Presence`. It is written from what docs/cluster.md promises, to
-hold the event-driven engine against it.
+luck from `Luck` and who is there from `Presence`. It is written from what docs/reference/cluster.md promises,
+to hold the event-driven engine against it.
 """
 
 from __future__ import annotations

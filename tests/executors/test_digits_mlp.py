@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hbsim.core.space import arguments
-from hbsim.executors.record_load import load_train
+from hbsim.executors.target import load_target, make_target
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "digits_mlp.py"
 METRICS = {"val_error", "val_cross_entropy", "test_error", "test_cross_entropy"}
@@ -24,7 +24,7 @@ def train():
     pytest.importorskip("sklearn", reason="the example's images are scikit-learn's")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in a recording; more only wait for each other on such a small network
-    yield load_train(f"{SCRIPT}:train_fn")
+    yield load_target(make_target(f"{SCRIPT}:train_fn"))
     torch.set_num_threads(threads)
 
 
@@ -36,10 +36,10 @@ def first_reports(train, configuration, seed=1, epochs=2):
         if len(reports) == epochs:
             raise Enough
 
-    args = arguments(train.function, configuration)
+    args = arguments(train, configuration)
     args["seed"] = seed
     with pytest.raises(Enough):
-        train.function(args, reporter)
+        train(args, reporter)
     return reports
 
 

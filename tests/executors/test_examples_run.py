@@ -9,7 +9,7 @@ import pytest
 
 import hbsim
 from hbsim.executors import checkpoint
-from hbsim.executors.record_load import load_train
+from hbsim.executors.target import load_target, make_target
 from tests.doubles.trial import train
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -35,7 +35,7 @@ def example(request) -> Iterator[tuple]:
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as many as a trial has
-    yield load_train(f"{EXAMPLES / request.param}.py:train_fn").function, CASES[request.param]
+    yield load_target(make_target(f"{EXAMPLES / request.param}.py:train_fn")), CASES[request.param]
     torch.set_num_threads(threads)
 
 

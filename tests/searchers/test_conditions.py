@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 import hbsim
 from hbsim.core.space import Bool, Choice, Int, Real, Space
 from hbsim.errors import ParameterError
-from hbsim.executors.record import record
 from hbsim.searchers import Task, make_searcher
 from hbsim.searchers.encoding import Encoding
 from hbsim.searchers.factory import about
@@ -230,11 +229,11 @@ def train(args: Any, reporter: Any) -> None:
         reporter(epoch=epoch, accuracy=1 / epoch - args.momentum - args.lr)
 
 
+@pytest.mark.filterwarnings("ignore:.*the clock of row .* jumps")  # trials that train for microseconds
 def test_curves_are_recorded_and_read_with_nulls(tmp_path: Path) -> None:
     pl = pytest.importorskip("polars")
-    record(
-        f"{__file__}:train", 30, tmp_path / "curves.parquet", max_t=4, seed=1, metric="accuracy", mode="max"
-    )
+    out = tmp_path / "curves.parquet"
+    hbsim.record(f"{__file__}:train", 30, out, max_t=4, seed=1, metric="accuracy", mode="max")
     frame = pl.read_parquet(tmp_path / "curves.parquet").group_by("config", maintain_order=True).first()
     assert (frame["momentum"].is_null() == (frame["opt"] == "adam")).all()
     assert (frame["skip"].is_not_null() == ((frame["opt"] == "sgd") & (frame["layers"] == 3))).all()

@@ -13,7 +13,7 @@ import pytest
 from hbsim.executors.devices import cpu_limit, cpus
 
 # The example of the page: the seed's own. No `if __name__ == "__main__":` on purpose.
-PAGE = (Path(__file__).parents[2] / "docs" / "from-autotorch.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "from-autotorch.md").read_text("utf-8")
 SCRIPT = PAGE.split("```python\n")[1].split("```")[0]
 SCRIPT += "print(scheduler.get_best_task_id(), scheduler.get_best_config()['lr'])\n"
 

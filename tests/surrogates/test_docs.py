@@ -1,4 +1,4 @@
-"""What docs/surrogates.md shows, runs; and its numbers are those of the code."""
+"""What docs/reference/surrogates.md shows, runs; and its numbers are those of the code."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from hbsim.surrogates import Checked, Synthetic, load, rank_correlation
 
-PAGE = (Path(__file__).parents[2] / "docs" / "surrogates.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "surrogates.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
@@ -16,7 +16,7 @@ def test_every_block_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     # The first block about tables loads the file that a later one writes.
     for block in sorted(BLOCKS, key=lambda block: "write_text" not in block):
-        exec(compile(block, "docs/surrogates.md", "exec"), {"__name__": "docs"})
+        exec(compile(block, "docs/reference/surrogates.md", "exec"), {"__name__": "docs"})
     assert "synthetic" in capsys.readouterr().out
 
 

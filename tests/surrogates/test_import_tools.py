@@ -1,7 +1,7 @@
 """Runs that Syne Tune, Ray Tune, Optuna and MLflow really logged, held against what was trained.
 
 The training function of all of them reports loss = (log10(lr) + 2)² + 1/epoch + layers/10, and sleeps for a
-time in proportion to `layers` in each epoch; see docs/import.md for the versions.
+time in proportion to `layers` in each epoch; see docs/how-to/import.md for the versions.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from tests.surrogates.stacks import words
 from tests.surrogates.test_wrappers import CLASSES
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "wrappers.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "reference" / "wrappers.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"```python\n(.*?)```\s*```text\n(.*?)```", flags=re.DOTALL)
 SMALL = ("--surrogate", "synthetic:max_resource=9", "--workers", "4")
 WRAPS = ("--wrap", "noise:std=0.05,fade=true", "--wrap", "corrupt:share=0.3,seed=1", "--wrap", "negate")
@@ -193,7 +193,7 @@ def test_a_real_study_takes_none():
     "block", list(BLOCK.finditer(PAGE)), ids=lambda block: PAGE[: block.start()].count("\n")
 )
 def test_the_code_of_the_page_prints_what_it_says(block, capsys):
-    exec(compile(block[1], "docs/wrappers.md", "exec"), {"__name__": "page"})
+    exec(compile(block[1], "docs/reference/wrappers.md", "exec"), {"__name__": "page"})
     assert capsys.readouterr().out == block[2]
 
 

@@ -142,9 +142,9 @@ def test_the_published_curves_are_those_of_its_inputs(yahpo_published):
 
 def test_the_page_runs_and_says_what_it_prints(yahpo_published, monkeypatch, capsys):
     monkeypatch.setenv("HBSIM_YAHPO_DATA", str(yahpo_published))
-    page = (Path(__file__).parents[2] / "docs" / "yahpo.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "yahpo.md").read_text(encoding="utf-8")
     for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
-        exec(compile(block, "docs/yahpo.md", "exec"), {"__name__": "docs"})
+        exec(compile(block, "docs/how-to/yahpo.md", "exec"), {"__name__": "docs"})
     printed = capsys.readouterr().out.splitlines()[-3:]
     median = [float(r) for r in printed[1].split()[1:]]
     assert median == pytest.approx([0.03, 0.69, 0.85, 0.96, 1.0], abs=0.05)  # by other draws

@@ -1,8 +1,8 @@
 """What a report says, in numbers and words: one object that all that is shown or written is made of.
 
 Scores are *normalised regrets*: the regret at R of the incumbent over that of the median configuration, so
-that 0 is the best there is and 1 is no better than a configuration drawn at random; see docs/statistics.md.
-NaN stands for what there is none of. ``--json`` is this object, with its fields as keys and null for NaN.
+that 0 is the best there is and 1 is no better than a configuration drawn at random. NaN stands for what there
+is none of. ``--json`` is this object, with its fields as keys and null for NaN.
 """
 
 from __future__ import annotations
@@ -215,7 +215,7 @@ class Lead:
 
 @dataclass(frozen=True)
 class RungRow:
-    """What was decided at a rung, summed over seeds; docs/diagnosis.md defines the terms.
+    """What was decided at a rung, summed over seeds; docs/reference/diagnosis.md defines the terms.
 
     Attributes
     ----------

@@ -85,8 +85,8 @@ def _budget(scores: TaskScores, cells: pl.DataFrame) -> Iterator[str]:
         running = cells.filter(pl.col("simulated_seconds") > scores.budget.value).height
         if 2 * running > len(cells):
             yield (
-                f"scored at {scores.budget.text}: {running} of {len(cells)} studies were still running then, "
-                "which favours the quick ones; with max_time or max_full_runs you choose the time"
+                f"scored at the earliest end of any study, when {running} of {len(cells)} were still "
+                "running: that favours the quick ones; with max_time or max_full_runs you choose the time"
             )
         return
     early = cells.filter((pl.col("simulated_seconds") < scores.budget.value) & ~pl.col("is_deserted"))

@@ -48,7 +48,9 @@ __all__ = [
 ]
 
 MARKS: Final = {BEST: "★", OPEN: "≈", WORSE: "▼", NO_SCORE: NONE}
-LEGEND: Final = f"{MARKS[OPEN]} not told apart from the best, {MARKS[WORSE]} worse, {NONE} no score"
+LEGEND: Final = (
+    f"{MARKS[BEST]} best, {MARKS[OPEN]} not told apart from the best, {MARKS[WORSE]} worse, {NONE} no score"
+)
 MOST_COLUMNS: Final = 8  # variants with a column each, where all tasks are in one table
 MOST_PAIRS: Final = 15  # of more, those with the best
 MOST_RUNGS: Final = 60  # rows: with more, rungs have no table
@@ -141,6 +143,7 @@ def sections(report: Report) -> list[tuple[str, list[Table]]]:
     """Return all tables of a report, under their titles."""
     tasks = report.tasks if len(report.tasks) <= FEW_TASKS else ()
     of_tasks = [table for task in tasks for table in (task_table(task), leads_table(task), cost_table(task))]
+    of_tasks += [task_table(task, "fresh seed") for task in report.confirmed]
     return [
         ("At a glance", glance_table(report)),
         ("Over tasks", rankings(report)),
@@ -153,8 +156,8 @@ def sections(report: Report) -> list[tuple[str, list[Table]]]:
 # A task
 
 
-def task_table(task: Task) -> Table:
-    """Return how the variants of a task stand: the table that answers."""
+def task_table(task: Task, what: str = "seed") -> Table:
+    """Return how the variants of a task stand: the table that answers; `what` its studies are told by."""
     rows, digits = task.rows, decimals(one.score for one in task.rows)
     apart = decimals(one.standing.difference for one in rows if one.call != BEST)
     shown = decimals(one.value for one in rows)
@@ -188,7 +191,9 @@ def task_table(task: Task) -> Table:
         Column("no\nscore", need=1): [str(one.missing or NONE) for one in rows],
     }
     bold = [one.call == BEST for one in rows]
-    return _table("task", (task.surrogate, task.setting), _title(task), columns, bold, _task_notes(task))
+    return _table(
+        "task", (task.surrogate, task.setting), _title(task, what), columns, bold, _task_notes(task)
+    )
 
 
 def _difference(standing: Standing, digits: int) -> str:
@@ -213,7 +218,7 @@ def _sign(standing: Standing | None) -> str:
     return "" if standing is None or standing.call == NO_SCORE else f"{MARKS[standing.call]} "
 
 
-def _title(task: Task) -> str:
+def _title(task: Task, what: str) -> str:
     ends = {
         "best" if task.is_optimum_known else "best seen": task.optimum,
         "median configuration": task.median,
@@ -221,7 +226,7 @@ def _title(task: Task) -> str:
     known = [f"{name} {value:.6g}" for name, value in ends.items() if math.isfinite(value)]
     return (
         f"{task.name}: {task.metric} at R={task.max_t:g} ({', '.join([task.mode, *known])}), "
-        f"{plural(task.seeds, 'seed')}, after {duration(task.budget)} of simulated time, {task.budget_text}"
+        f"{plural(task.seeds, what)}, after {duration(task.budget)} of simulated time, {task.budget_text}"
     )
 
 
@@ -326,7 +331,7 @@ def glance_table(report: Report) -> list[Table]:
         columns = (Column(what, "l"), *map(Column, heads))
         lines = zip(report.tasks, labels, strict=True)
         rows = tuple(_scores(task, label, names) for task, label in lines)
-        note = f"The best is bold; {LEGEND}; empty: not run there. Variants by their mean rank. {key}".strip()
+        note = f"{LEGEND}; empty: not run there. Variants by their mean rank. {key}".strip()
         return [Table("tasks", (shared,), title, columns, rows, (note,))]
     best = [next((one for one in task.rows if one.call == BEST), None) for task in report.tasks]
     calls = [[one.call for one in task.rows] for task in report.tasks]
@@ -379,7 +384,7 @@ def _scores(task: Task, label: str, names: Sequence[str]) -> tuple[Cell, ...]:
     cells = [Cell(label)]
     for name in names:
         mine = found.get(name)
-        mark = "" if mine is None or mine.call in (BEST, NO_SCORE) else f"{MARKS[mine.call]} "
+        mark = "" if mine is None or mine.call == NO_SCORE else f"{MARKS[mine.call]} "
         text = "" if mine is None else f"{mark}{number(mine.score.mean, digits)}"
         cells.append(Cell(text, mine is not None and mine.call == BEST))
     return tuple(cells)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -25,17 +26,11 @@ def answer(report: Report) -> str:
     if not report.tasks:
         return f"None of the {report.cells:,} cells has a result yet."
     if len(report.tasks) == 1:
-        said = task_answer(report.tasks[0])
-        return f"{said} {confirmed}" if (confirmed := _confirmed(report)) else said
+        return " ".join(_confirmed(report)) or task_answer(report.tasks[0])
     overall = overall_of(report)
-    if overall is not None:
+    if overall is not None and len(overall.groups) >= least_pairs(ALPHA):
         return _over_tasks(overall)
-    counts = _leading(report)
-    if not counts:
-        return "No task has scores of several variants."
-    names = [name for name, times in counts.items() if times == max(counts.values())]
-    of = f"{max(counts.values())} of {plural(len(report.tasks), 'task')}"
-    return f"{_capital(listed(names))} {_are(names)} best, or not told apart from the best, on {of}."
+    return f"{_leading(report)}; {_untested(report, overall)}."
 
 
 def summary(report: Report) -> list[str]:
@@ -44,8 +39,11 @@ def summary(report: Report) -> list[str]:
         return []
     said = [*_missing(report), _size(report)]
     if len(report.tasks) == 1:
-        said += _task_summary(report.tasks[0])
+        chosen = report.tasks[0]
+        said += [f"Chosen on other seeds: {task_answer(chosen)}"] if report.confirmed else []
+        said += _task_summary(chosen)
     else:
+        said += _confirmed(report)
         said += [*_over_tasks_summary(report), *_tasks(report)]
     return [*said, *_losses(report)]
 
@@ -106,11 +104,9 @@ def _task_summary(task: Task) -> list[str]:
     return [*_turns(task), *_needed(task), *_over_time(task), *_other_measures(task)]
 
 
-def _confirmed(report: Report) -> str:
-    """Say what fresh seeds say of the variants that led; empty where there are none."""
-    return " ".join(
-        f"On {plural(task.seeds, 'fresh seed')} alone: {task_answer(task)}" for task in report.confirmed
-    )
+def _confirmed(report: Report) -> list[str]:
+    """Say what fresh seeds say of the variants that led on each task."""
+    return [f"On {plural(task.seeds, 'fresh seed')} alone {task_answer(task)}" for task in report.confirmed]
 
 
 def _turns(task: Task) -> list[str]:
@@ -233,25 +229,34 @@ def overall_of(report: Report) -> Across | None:
     return whole[0] if whole else None
 
 
-def _leading(report: Report) -> dict[str, int]:
-    """Return on how many tasks each variant is best or not told apart from the best."""
-    counts: dict[str, int] = {}
-    for task in report.tasks:
-        if len(task.rows) > 1:
-            for row in task.rows:
-                counts[row.variant] = counts.get(row.variant, 0) + (row.call in (BEST, OPEN))
-    return {name: counts[name] for name in counts if any(counts.values())}
+def _leading(report: Report) -> str:
+    """Say which variant is in front on most tasks; of tasks with several variants."""
+    tasks = [task for task in report.tasks if len(task.rows) > 1]
+    calls = [(row.variant, row.call) for task in tasks for row in task.rows]
+    if not any(call == BEST for _, call in calls):
+        return "No task has scores of several variants"
+    if not any(call in (WORSE, NO_SCORE) for _, call in calls):
+        return f"None of {plural(len(tasks), 'task')} tells any variant from its best one"
+    ahead = Counter(name for name, call in calls if call in (BEST, OPEN))
+    names = [name for name, times in ahead.items() if times == max(ahead.values())]
+    verb = f"{listed(names)} {_are(names)} best, or not told apart from the best"
+    return f"{verb}, on {max(ahead.values())} of {plural(len(tasks), 'task')}"
+
+
+def _untested(report: Report, overall: Across | None) -> str:
+    """Say why nothing is tested over tasks."""
+    if overall is not None:
+        groups = f"over {len(overall.groups)} groups of tasks"
+        return f"{groups} nothing can be told apart, since a test needs {least_pairs(ALPHA)}"
+    if len({task.group for task in report.tasks}) > 1:
+        return "nothing is tested over tasks, since of too few groups there are results of all variants"
+    return "nothing is tested over tasks, since they are of one group"
 
 
 def _over_tasks(across: Across) -> str:
     """Say what holds over tasks, and only what a test says."""
     groups = len(across.groups)
     over = f"Over {groups} groups of tasks" + (", all settings averaged," if across.setting == ALL else "")
-    if groups < least_pairs(ALPHA):
-        return (
-            f"{over} nothing can be told apart: a test needs {least_pairs(ALPHA)}; which variant is better "
-            "on other tasks is open."
-        )
     if not across.p_friedman < ALPHA:
         return (
             f"{over} the variants' ranks differ no more than chance would have them (Friedman's test, p "
@@ -276,11 +281,7 @@ def _over_tasks(across: Across) -> str:
 
 
 def _over_tasks_summary(report: Report) -> list[str]:
-    """Say why nothing is tested over tasks; and in which settings variants are told apart, and who leads."""
-    if overall_of(report) is None:
-        if len({task.group for task in report.tasks}) > 1:
-            return ["Nothing is tested over tasks: of too few groups there are results of all variants."]
-        return ["The tasks are of one group, so nothing is tested over tasks: each speaks for itself."]
+    """Say in which settings variants are told apart over tasks, and who leads there."""
     settings = [a for a in report.across if a.measure == "score" and a.setting != ALL]
     if len(settings) < 2 or all(len(a.groups) < least_pairs(ALPHA) for a in settings):
         return []
@@ -301,7 +302,7 @@ def _tasks(report: Report) -> list[str]:
     if not ranked:
         return []
     if not told:
-        return [f"Task by task, none of {plural(len(ranked), 'task')} tells any variant from its best one."]
+        return []
     said = [
         f"Task by task, {len(told)} of {plural(len(ranked), 'task')} tell some variant from their best one."
     ]
@@ -353,10 +354,6 @@ def _losses(report: Report) -> list[str]:
 
 def _are(names: Sequence[str]) -> str:
     return "is" if len(names) == 1 else "are"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _round(amount: float) -> int:

@@ -181,7 +181,7 @@ def read_sweep(path: str | os.PathLike[str], data: str | os.PathLike[str] | None
     Parameters
     ----------
     path : path
-        A TOML file, as docs/sweep.md says.
+        A TOML file, as docs/reference/sweep.md says.
     data : path, optional
         The folder from which relative paths of learning curves start; by default the file's.
 

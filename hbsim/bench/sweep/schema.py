@@ -1,4 +1,4 @@
-"""The form of a specification, of which docs/sweep.md says what it means."""
+"""The form of a specification, of which docs/reference/sweep.md says what it means."""
 
 from __future__ import annotations
 

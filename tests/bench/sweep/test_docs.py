@@ -1,4 +1,4 @@
-"""What docs/sweep.md says: its commands and its code run, and its tables are those of the code."""
+"""What docs/reference/sweep.md says: its commands and its code run, and its tables are those of the code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hbsim.bench.sweep.schema import LOADED, STUDY, SurrogateTable, SweepTable, 
 from hbsim.bench.sweep.tables import TABLES
 
 ROOT = Path(__file__).parents[3]
-PAGE = (ROOT / "docs" / "sweep.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "reference" / "sweep.md").read_text(encoding="utf-8")
 EXAMPLE = ROOT / "examples" / "sweep.toml"
 
 
