@@ -278,8 +278,8 @@ def sweep(
     Parameters
     ----------
     spec : path or mapping
-        A sweep's TOML file, or the same as plain objects: see docs/reference/sweep.md. Relative paths
-        start at the file, or where this process is.
+        A sweep's TOML file, or the same as plain objects; docs/reference/sweep.md says what it has. Relative
+        paths start at the file, or where this process is.
     folder : path, optional
         Where results are kept, and go on from; by default they are in memory only.
     data : path, optional

@@ -28,7 +28,7 @@ __all__ = ["RunOptions", "carry_out"]
 
 RUN: Final = "Run"
 # What results do not depend on, and what a command that is told to be entered leaves out.
-NOT_THE_PLAN: Final = ("out", "force", "as_json", "jobs", "dry_run", "retry_failed", "confirm", *REMOTE)
+NOT_THE_PLAN: Final = ("out", "force", "as_json", "jobs", "dry_run", "retry_failed", *REMOTE)
 NOT_TO_RUN: Final = ("dry_run", "as_json")
 
 
