@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Any, Final, TypeAlias
 
 import numpy as np
+import polars as pl
+from hbsim.bench.statistics import Interval, mean_interval
 from numpy.typing import NDArray
 
-from hbsim.bench import Comparison, Plan, compare, make_variants
-from hbsim.bench.scores import column
-from hbsim.bench.statistics import Interval, mean_interval
+import hbsim
 from hbsim.simulation import Cluster
-from hbsim.surrogates import load
 
 __all__ = ["early_ranks", "pauses", "workers"]
 
@@ -21,7 +19,15 @@ Row: TypeAlias = dict[str, Any]
 
 SEEDS: Final = range(20)  # as on the page
 MORE_SEEDS: Final = range(50)  # where differences are small
-SHARED: Final = {"max_t": 81, "reduction_factor": 3}
+COUNTS: Final = (
+    "trials",
+    "jobs",
+    "completed",
+    "simulated_seconds",
+    "busy_share",
+    "trained_resource",
+    "wasted_resource",
+)
 WORKERS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 KINDS: Final = (
     "promotion",
@@ -50,17 +56,26 @@ def _compare(
     max_time: float | None = None,
     trials: int | None = None,
     seeds: range = SEEDS,
-) -> Comparison:
-    made = make_variants(variants, (), {**SHARED, "num_trials": trials})
-    return compare(Plan(made, partial(load, surrogate), seeds, cluster, max_time), jobs=1)
+) -> hbsim.Sweep:
+    return hbsim.compare(
+        variants,
+        surrogate=surrogate,
+        cluster=cluster,
+        max_time=max_time,
+        max_t=81,
+        trials=trials,
+        seeds=seeds,
+        jobs=1,
+    )
 
 
-def _rows(comparison: Comparison) -> Iterator[Row]:
+def _rows(compared: hbsim.Sweep) -> Iterator[Row]:
     """Give a row a variant, in their order: means of the counts, and regret at equal time."""
-    ranked = {row.label: row for row in comparison.rows}
-    for variant in comparison.plan.variants:
-        row = ranked[variant.label]
-        yield {"variant": variant.label, **row.means, "regret": _plain(row.at_time.interval)}
+    [task] = compared.report.tasks
+    regrets = {row.variant: row.regret for row in task.rows}
+    means = compared.cells.group_by("variant", maintain_order=True).agg(pl.col(COUNTS).mean())
+    for row in means.iter_rows(named=True):
+        yield {**row, "regret": _plain(regrets[row["variant"]])}
 
 
 def _plain(found: Interval) -> dict[str, float]:
@@ -95,8 +110,8 @@ def early_ranks() -> list[Row]:
     for family in ("power", "exponential"):
         for early in EARLY:
             surrogate = f"synthetic:family={family},early_rank={early:g}"
-            comparison = _compare(STARTS, surrogate, Cluster(workers=16), max_time=300, seeds=MORE_SEEDS)
-            scores = [column(cells, comparison.time, "regret") for cells in comparison.variants]
+            cells = _compare(STARTS, surrogate, Cluster(workers=16), max_time=300, seeds=MORE_SEEDS).cells
+            scores = [cells.filter(variant=label)["regret"].to_numpy() for label in STARTS]
             for label, score in zip(STARTS, scores, strict=True):
                 rows.append(
                     {"family": family, "early_rank": early, "variant": label, **_beside(score, scores[0])}

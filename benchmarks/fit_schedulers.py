@@ -12,9 +12,8 @@ import numpy as np
 
 from benchmarks.fit_accuracy import cut
 from benchmarks.fit_tables import Source, write_pilot
-from hbsim.bench.plan import Plan
-from hbsim.bench.pool import run_cells
-from hbsim.bench.variants import make_variants
+from benchmarks.incumbents import make_variants, study_of
+from hbsim import simulate
 from hbsim.errors import HbsimWarning
 from hbsim.simulation import Cluster
 from hbsim.surrogates import Surrogate
@@ -59,16 +58,16 @@ def _incumbents(source: Source, curves: Surrogate, seeds: range) -> Floats:
         "reduction_factor": 3,
         "grace_period": 1,
     }
-    variants = make_variants(VARIANTS, (), shared)
-    cluster = Cluster(workers=source.workers)
-    plan = Plan(variants, lambda: curves, seeds, cluster, source.seconds, replace=True)
+    cluster, variants = Cluster(workers=source.workers), make_variants(VARIANTS, shared)
     found = np.empty((len(seeds), len(PARTS), len(variants)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HbsimWarning)
-        for cell in run_cells(plan, curves, 1):
-            for place, part in enumerate(PARTS):
-                at = cell.at("time", part * source.seconds)
-                found[cell.seed - seeds[0], place, cell.variant] = cell.value[max(at, 0)]
+        for row, seed in enumerate(seeds):
+            for place, variant in enumerate(variants):
+                made, asked = variant.make(curves.mode, seed), {"seed": seed, "cluster": cluster}
+                result = study_of(simulate(made, curves, **asked, max_time=source.seconds, replace=True))
+                times = np.maximum([part * source.seconds for part in PARTS], result.time[0])
+                found[row, :, place] = [result.at("time", time) for time in times]
     return found
 
 

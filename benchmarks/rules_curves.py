@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import numpy as np
+from hbsim.bench.statistics import mean_interval
 from numpy.typing import NDArray
 
+from benchmarks.incumbents import Study, column, study_of
 from benchmarks.rules_sets import CurveSet, Ends, at_the_end
-from hbsim.bench import Comparison, Plan, compare, make_variants
-from hbsim.bench.scores import column
-from hbsim.bench.statistics import mean_interval
+from hbsim import simulate
+from hbsim.bench.pool import default_jobs, open_pool
+from hbsim.core import make_scheduler
 from hbsim.core.cuts import RULES
-from hbsim.simulation import Cluster
+from hbsim.simulation import Result
 from hbsim.surrogates import Surrogate
 
 __all__ = ["BASE", "BUDGETS", "ETA", "STUDIES", "WORKERS", "study"]
@@ -62,10 +65,18 @@ def study(curves: CurveSet, seeds: int, jobs: int | None = None) -> Row:
     }
 
 
-def _plan(curves: CurveSet, seeds: int, trials: int, workers: int, max_time: float | None = None) -> Plan:
-    shared = {"max_t": curves.max_t, "reduction_factor": ETA, "num_trials": trials}
-    variants = make_variants(["stopping"], [f"rule={','.join(RULES)}"], shared)
-    return Plan(variants, curves.load, range(seeds), Cluster(workers=workers), max_time)
+def _simulated(
+    surrogate: Surrogate,
+    max_t: int,
+    rule: str,
+    seed: int,
+    trials: int,
+    workers: int,
+    end: float | None = None,
+) -> Result:
+    own = {"rule": rule, "reduction_factor": ETA, "num_trials": trials, "seed": seed}
+    scheduler = make_scheduler("stopping", max_t=max_t, mode=surrogate.mode, **own)  # type: ignore[arg-type]
+    return simulate(scheduler, surrogate, seed=seed, workers=workers, max_time=end)
 
 
 @dataclass(frozen=True)
@@ -84,9 +95,12 @@ def _to_the_end(
     curves: CurveSet, surrogate: Surrogate, ends: Ends, seeds: int, trials: int, workers: int
 ) -> Row:
     """Run studies of a number of trials to their end: every rule sees the same trials."""
-    plan = _plan(curves, seeds, trials, workers)
     found = {
-        rule: [_run(plan, surrogate, place, seed) for seed in plan.seeds] for place, rule in enumerate(RULES)
+        rule: [
+            _end_of(_simulated(surrogate, curves.max_t, rule, seed, trials, workers), curves.max_t)
+            for seed in range(seeds)
+        ]
+        for rule in RULES
     }
     regrets = {
         rule: _regrets(np.array([one.value for one in all_]), ends, surrogate.mode)
@@ -102,10 +116,9 @@ def _to_the_end(
     }
 
 
-def _run(plan: Plan, surrogate: Surrogate, variant: int, seed: int) -> _End:
-    result = plan.run(surrogate, variant, seed)
+def _end_of(result: Result, max_t: int) -> _End:
     rungs, summary = result.rungs(), result.summary()
-    below = rungs.filter(rungs["level"] < plan.max_t)
+    below = rungs.filter(rungs["level"] < max_t)
     last = result.incumbent()["trial"].tail(1).to_list()
     return _End(
         below["recorded"].to_list(),
@@ -134,29 +147,53 @@ def _summed_up(found: Sequence[_End], trials: int) -> Row:
 def _equal_time(curves: CurveSet, ends: Ends, seeds: int, full_runs: float, jobs: int | None) -> Row:
     """Cut studies at a time; score them there, and where all have trained as much as the one with least."""
     max_time = full_runs * ends.seconds
-    comparison = compare(_plan(curves, seeds, curves.trials, WORKERS, max_time), jobs)
+    items = [(rule, seed) for seed in range(seeds) for rule in RULES]
+    found: dict[str, dict[int, Study]] = {rule: {} for rule in RULES}
+    with open_pool(default_jobs(len(items)) if jobs is None else jobs) as pool:
+        for (rule, seed), study in pool.imap(partial(_cut, curves, max_time), items):
+            if isinstance(study, BaseException):
+                raise study
+            found[rule][seed] = study
+    studies = {rule: [found[rule][seed] for seed in range(seeds)] for rule in RULES}
+    resource = min(one.summary["trained_resource"] for of in studies.values() for one in of)
+    wheres, mode = {"time": max_time, "resource": resource}, curves.load().mode
     return {
         "full_runs": full_runs,
         "seconds": max_time,
-        "resource": comparison.resource.value,
+        "resource": resource,
         "workers": WORKERS,
-        "rules": {rule: _scores(comparison, place, ends) for place, rule in enumerate(RULES)},
+        "rules": {rule: _scores(studies[rule], studies[BASE], wheres, mode, ends) for rule in RULES},
     }
 
 
-def _scores(comparison: Comparison, place: int, ends: Ends) -> Row:
+def _cut(curves: CurveSet, max_time: float, item: tuple[str, int]) -> Study:
+    rule, seed = item
+    result = _simulated(_loaded(curves), curves.max_t, rule, seed, curves.trials, WORKERS, max_time)
+    return study_of(result)
+
+
+_kept: dict[str, Surrogate] = {}  # of this process
+
+
+def _loaded(curves: CurveSet) -> Surrogate:
+    if curves.title not in _kept:
+        _kept[curves.title] = curves.load()
+    return _kept[curves.title]
+
+
+def _scores(
+    studies: Sequence[Study], base: Sequence[Study], wheres: dict[str, float], mode: str, ends: Ends
+) -> Row:
     """Return the scores of a rule at both budgets, and what it had in the time."""
-    base = list(RULES).index(BASE)
-    cells = comparison.variants[place]
     scores = {}
-    for budget in (comparison.time, comparison.resource):
-        values, bases = (column(comparison.variants[i], budget, "value") for i in (place, base))
-        mine, its = (_regrets(one, ends, comparison.surrogate.mode) for one in (values, bases))
-        scores[f"at_equal_{budget.axis}"] = _against(mine, its, ends.middle)
+    for axis, where in wheres.items():
+        mine, its = (_regrets(column(of, axis, where), ends, mode) for of in (studies, base))
+        scores[f"at_equal_{axis}"] = _against(mine, its, ends.middle)
     counts = {
-        name: _mean(np.array([cell.summary[name] for cell in cells])) for name in ("trials", "completed")
+        name: _mean(np.array([one.summary[name] for one in studies])) for name in ("trials", "completed")
     }
-    return {**scores, **counts, "out_of_trials": sum(cell.end_time < comparison.time.value for cell in cells)}
+    early = sum(one.summary["simulated_seconds"] < wheres["time"] for one in studies)
+    return {**scores, **counts, "out_of_trials": early}
 
 
 def _regrets(values: Floats, ends: Ends, mode: str) -> Floats:

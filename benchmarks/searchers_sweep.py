@@ -8,15 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from hbsim.bench.pool import default_jobs
-from hbsim.bench.sweep import (
-    SweepResults,
-    finish,
-    open_folder,
-    read_results,
-    read_sweep,
-    run_cells,
-    write_down,
-)
+from hbsim.bench.sweep import SweepResults, read_results, read_sweep, run_plan
 
 __all__ = ["LAST", "SEARCHERS", "SHIPPED", "TYPES", "YAHPO", "Wanted", "read", "run", "spec", "variant"]
 
@@ -100,10 +92,8 @@ def run(wanted: Wanted, work: Path, jobs: int | None) -> SweepResults:
     file = work / "searchers.toml"
     file.write_text(spec(wanted), "utf-8")
     made, studies = read_sweep(file, wanted.data), work / STUDIES
-    with open_folder(studies, made.plan, force=False) as store:
-        write_down(made, studies, "python -m benchmarks.searchers")
-        counts = run_cells(made, store, default_jobs(len(made.grid.studies)) if jobs is None else jobs)
-        finish(made, store)
+    processes = default_jobs(len(made.grid.studies)) if jobs is None else jobs
+    counts = run_plan(made, studies, "python -m benchmarks.searchers", processes)
     if not counts.is_complete:
         raise RuntimeError(f"{counts.failed} of {counts.cells} studies failed: see hbsim report {studies}")
     return read(work)

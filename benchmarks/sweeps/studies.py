@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.sweeps.driver import SPECS
 from hbsim.bench.pool import default_jobs
-from hbsim.bench.sweep import finish, open_folder, read_sweep, run_cells, write_down
+from hbsim.bench.sweep import read_sweep, run_plan
 
 __all__ = ["commands", "run_study"]
 
@@ -35,10 +35,7 @@ def run_study(name: str, work: Path, data: Path | None, jobs: int | None) -> Non
     """
     made = read_sweep(SPECS / f"{name}.toml", data)
     work.parent.mkdir(parents=True, exist_ok=True)
-    with open_folder(work, made.plan, force=False) as store:
-        write_down(made, work, commands(name, data is not None)[0])
-        processes = default_jobs(len(made.grid.studies)) if jobs is None else jobs
-        counts = run_cells(made, store, processes)
-        finish(made, store)
+    processes = default_jobs(len(made.grid.studies)) if jobs is None else jobs
+    counts = run_plan(made, work, commands(name, data is not None)[0], processes)
     if not counts.is_complete:
         raise RuntimeError(f"{name}: {counts.failed} of {counts.cells} cells failed: see hbsim report {work}")

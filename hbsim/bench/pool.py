@@ -330,9 +330,9 @@ def _how(code: int) -> str:
 
 @contextmanager
 def _for_children() -> Iterator[None]:
-    """Start processes that have one thread each, leave Ctrl-C to this one, and do not run its script again."""
+    """Start processes that have one thread each, leave Ctrl-C to this one, and do not run its script."""
     main = sys.modules["__main__"].__dict__
-    hidden = {name: main[name] for name in ("__file__", "__spec__") if name in main}
+    hidden: dict[str, object] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
     main.pop("__file__", None)
     main["__spec__"] = None
     kept = {name: os.environ.get(name) for name in THREADS}

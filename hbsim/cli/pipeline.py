@@ -28,7 +28,7 @@ __all__ = ["RunOptions", "carry_out"]
 
 RUN: Final = "Run"
 # What results do not depend on, and what a command that is told to be entered leaves out.
-NOT_THE_PLAN: Final = ("out", "force", "as_json", "jobs", "dry_run", "retry_failed", "confirm", *REMOTE)
+NOT_THE_PLAN: Final = ("out", "force", "as_json", "jobs", "dry_run", "retry_failed", *REMOTE)
 NOT_TO_RUN: Final = ("dry_run", "as_json")
 
 
@@ -101,8 +101,6 @@ def carry_out(
     """
     from hbsim.bench.pool import default_jobs
 
-    for text in plan.grid.warnings:
-        warnings.warn(HbsimWarning(text), stacklevel=1)
     jobs = options.jobs or default_jobs(len(plan.grid.different))
     if options.dry_run:
         _dry(ctx, plan, options, jobs)
@@ -258,6 +256,8 @@ def _dry(ctx: typer.Context, plan: Plan, options: RunOptions, jobs: int) -> None
     if options.out is None:
         command += f" --out {shlex.quote(plan.source.name.rpartition('/')[2].removesuffix('.toml'))}"
     store = None if options.out is None else look_into(Path(options.out), plan.cells, options.force)
+    for text in plan.grid.warnings:
+        warnings.warn(HbsimWarning(text), stacklevel=1)
     there = [] if store is None else [store.status.get(study.key) for study in plan.grid.studies]
     done, failed = there.count("done"), there.count("failed")
     found = estimate(plan, store, options.retry_failed)

@@ -19,11 +19,11 @@ from hbsim.bench.sweep import make_plan, read_sweep
 from hbsim.bench.sweep.curves import half_of
 from hbsim.bench.sweep.plan import cluster_table
 from hbsim.bench.sweep.source import toml
-from hbsim.errors import HbsimWarning, ParameterError
+from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.simulation import Cluster
 from hbsim.simulation.cluster_file import presets
 from tests.bench.sweep.made import SMALL
-from tests.cli.conftest import Ran, inside
+from tests.cli.conftest import Ran
 
 CURVES = "synthetic:mode=min,max_resource=9"
 
@@ -51,6 +51,17 @@ def test_frames_are_of_all_cells(compared: hbsim.Sweep):
     assert compared.table["draw_call"].null_count() == 3  # these curves have no rows
     assert compared.folder is None
     assert escape(compared.report.answer) in compared._repr_html_()
+
+
+def test_a_chart_and_a_page(compared: hbsim.Sweep, tmp_path: Path):
+    drawn = json.dumps(compared.plot().to_dict())
+    assert "random search" in drawn
+    page = compared.page(tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text("utf-8") == page
+    assert "Comparison on synthetic" in page
+    assert "random search" in page
+    with pytest.raises(OutputError, match="cannot be written"):
+        compared.page(tmp_path / "none" / "page.html")
 
 
 def test_the_command_has_the_same_cells(compared: hbsim.Sweep, inside, tmp_path: Path):

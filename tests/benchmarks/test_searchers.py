@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hbsim.bench.cells import cell_of
 
 from benchmarks import searchers
 from benchmarks.peers.searching_loop import levels, simulate
@@ -65,7 +64,7 @@ def test_a_score_is_the_regret_of_single_studies(written, searcher):
         study = simulated(
             scheduler, load(TASK), workers=4, seed=seed, max_time=setting["budget"], searcher=searcher
         )
-        regrets.append(cell_of(study, 0, seed).regret[-1])
+        regrets.append(study.summary()["regret"])
     found = setting["searchers"][searcher]["at 1"]["mean"]
     assert found == pytest.approx(np.mean(regrets) / setting["unit"], rel=1e-4)
     if searcher != "random":

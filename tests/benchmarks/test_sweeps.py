@@ -80,14 +80,14 @@ def test_the_committed_results_are_of_the_file(name):
     wanted = json.loads(json.dumps(made.manifest()))
     for field in ("title", "description", "target", "cells", "variants", "clusters"):
         assert kept[field] == wanted[field]
-    assert made.plan["key"].to_list() == cells(name)["key"].to_list()
+    assert made.cells["key"].to_list() == cells(name)["key"].to_list()
 
 
 def test_the_recorded_tables_are_the_same():
     if not DATA.is_dir():
         pytest.skip("needs the public curves")
     made = read_sweep(SPECS / "tables.toml", DATA)
-    assert made.plan["key"].to_list() == cells("tables")["key"].to_list()
+    assert made.cells["key"].to_list() == cells("tables")["key"].to_list()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from hbsim.bench.sweep.scored import anytime
 from hbsim.bench.sweep.store import Store
 from hbsim.bench.sweep.study import Study
 from hbsim.bench.sweep.tables import DONE, FAILED, KEY, MAIN, TABLES, Frames
+from hbsim.errors import HbsimWarning
 
 __all__ = [
     "Counts",
@@ -89,6 +91,11 @@ def run_plan(
     force : bool
         Whether what another sweep left in the folder may be replaced.
 
+    Warns
+    -----
+    HbsimWarning
+        What the studies would warn of.
+
     Raises
     ------
     ParameterError, OutputError
@@ -97,6 +104,8 @@ def run_plan(
         After Ctrl-C, once what was finished is on the disk.
     """
     with open_folder(folder, plan.cells, force, is_same=bool(plan.confirms)) as store:
+        for text in () if plan.confirms else plan.grid.warnings:
+            warnings.warn(HbsimWarning(text), stacklevel=3)
         write_down(folder, plan.cells, plan.manifest(), plan.source.text, command)
         found = run_cells(plan, store, jobs, remote, is_retrying, progress, isolated)
         finish(plan, store)

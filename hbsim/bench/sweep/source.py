@@ -91,8 +91,8 @@ class Source:
             What to show if the specification itself has no plain value there.
         """
         if self.options:
-            rest = place[len(self._option(place)[0]) :]
-            return self.wrong(place, f"{rest[-1]} {rule}" if rest else rule)
+            is_part = place not in self.options or "vary" in place  # of what the option says
+            return self.wrong(place, f"{place[-1]} {rule}" if is_part else rule)
         there = self.at(place)
         given = value if there is None or isinstance(there, dict) else there
         text = dotted(place) if given is None else f"{dotted(place)} = {_as_given(given)}"

@@ -17,6 +17,12 @@ from hbsim.errors import OutputError
 from tests.bench.sweep.made import SMALL, left, read, run
 
 
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch):
+    """Save the time of the disk: a process that ends loses nothing that it has written."""
+    monkeypatch.setattr(os, "fsync", lambda number: None)
+
+
 class Crash(BaseException):
     """The process is ended here."""
 
