@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Sweep", "compare", "confirmation", "load_sweep", "specification", "sweep"]
 
-OUT: Final = ("worse", "no score")  # the calls of variants that are not among the best
 NAMES: Final = {"out": "folder"}  # what fields of errors are called here
 
 
@@ -368,11 +367,12 @@ def confirmation(plan: Plan, folder: Path, count: int) -> tuple[Plan, Path] | No
         None if there is no such task.
     """
     from hbsim.bench.report.build import build
+    from hbsim.bench.report.model import NO_SCORE, WORSE
 
     report = build(read_results(folder), "")
     chosen = {}
     for task in report.tasks:
-        leading = [row.variant for row in task.rows if row.call not in OUT]
+        leading = [row.variant for row in task.rows if row.call not in (WORSE, NO_SCORE)]
         if len(leading) > 1:
             chosen[task.surrogate, task.cluster, task.workers] = leading
     if not chosen:
