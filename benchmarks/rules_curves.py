@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 import numpy as np
+from hbsim.bench.statistics import mean_interval
 from numpy.typing import NDArray
 
 from benchmarks.incumbents import Study, column, study_of
 from benchmarks.rules_sets import CurveSet, Ends, at_the_end
 from hbsim import simulate
 from hbsim.bench.pool import default_jobs, open_pool
-from hbsim.bench.statistics import mean_interval
 from hbsim.core import make_scheduler
 from hbsim.core.cuts import RULES
 from hbsim.simulation import Result

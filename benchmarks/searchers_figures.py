@@ -8,8 +8,6 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 from hbsim.bench.report.pairs import TaskScores, task_scores
-
-from benchmarks.searchers_sweep import TYPES, variant
 from hbsim.bench.statistics import (
     ALPHA,
     at,
@@ -22,6 +20,8 @@ from hbsim.bench.statistics import (
     on_grid,
     verdict,
 )
+
+from benchmarks.searchers_sweep import TYPES, variant
 from hbsim.bench.sweep import SweepResults
 from hbsim.bench.sweep.scored import Scale, Steps
 from hbsim.surrogates.protocol import Floats

@@ -277,7 +277,7 @@ def _fitting(report: Report, looks: Looks, room: int) -> tuple[list[Section], st
         ids = [names.make("task", (task.surrogate, task.setting)) for task in report.tasks]
         pairs = list(zip(ids, report.tasks, strict=True))
         first = [_section(*pair, report, looks, step) for pair in pairs[:1]]
-        if step is not LADDER[-1] and _size(first) * len(pairs) > 1.3 * room:
+        if step is not LADDER[-1] and _size(first) * len(pairs) > room:
             continue  # to make them all takes long
         sections = first + [_section(*pair, report, looks, step) for pair in pairs[1:]]
         if _size(sections) <= room:

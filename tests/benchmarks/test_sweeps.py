@@ -13,6 +13,7 @@ from benchmarks import sweeps
 from benchmarks.measure import describe_machine
 from benchmarks.sweeps.driver import FOLDER, NAMES, SPECS
 from benchmarks.sweeps.options import option_rows
+from benchmarks.sweeps.pages import DRAWN_BY
 from hbsim.bench.sweep import read_sweep
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +57,7 @@ def test_there_is_a_folder_for_each_file_and_no_other():
 def test_the_committed_bytes_are_what_the_command_writes(tmp_path):
     made_with = (FOLDER / "README.md").read_text("utf-8")
     versions = committed("small", "sweep.json")["versions"]
-    drawn_by = {name: version(name) for name in ("matplotlib", "plotly")}
+    drawn_by = {name: version(name) for name in DRAWN_BY}
     for name, number in {**versions, **drawn_by}.items():
         if f"{name} {number}" not in made_with or (name != "python" and version(name) != number):
             pytest.skip(f"made with another {name} than {number}")

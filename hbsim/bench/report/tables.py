@@ -252,9 +252,10 @@ def _task_notes(task: Task) -> Iterable[str]:
             f"P better, same, worse: how probable it is that the difference is below {-task.matters:.2g}, "
             f"within, or above {task.matters:.2g}."
         )
+    held_out = any(one.test_standing is not None for one in task.rows)
     yield (
         f"At R: the incumbent's mean {task.metric} at R; picked: by its own report, when it became the "
-        "incumbent; held-out: at R, on data that no decision saw."
+        f"incumbent{'; held-out: at R, on data that no decision saw' if held_out else ''}."
     )
 
 

@@ -58,9 +58,9 @@ def _missing(report: Report) -> list[str]:
 
 def _size(report: Report) -> str:
     seeds = sorted({task.seeds for task in report.tasks})
-    each = f"{seeds[0]:,}" if len(seeds) == 1 else f"{seeds[0]:,} to {seeds[-1]:,}"
+    each = plural(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]:,} to {seeds[-1]:,} seeds"
     size = f"{plural(len(report.variants), 'variant')} on {plural(len(report.tasks), 'task')}"
-    return f"{plural(report.finished, 'study')}: {size}, {each} paired seeds each."
+    return f"{plural(report.finished, 'study')}: {size}, {each} each."
 
 
 # One task
@@ -77,6 +77,8 @@ def task_answer(task: Task) -> str:
     if best is None:
         return f"On {quoted(task.surrogate)}, {task.setting}, no variant has a score."
     regret = f"{_significant(best.score.mean)} of the median configuration's"
+    if len(task.rows) == 1:
+        return f"{quoted(best.variant)} has a regret of {regret} after {duration(task.budget)}."
     said = f"{quoted(best.variant)} has the least regret after {duration(task.budget)}, {regret}"
     others = stands_text([row for row in task.rows if row is not best])
     return f"{said}; {where_of(task)} {others}." if others else f"{said}."
