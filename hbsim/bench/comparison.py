@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Sweep", "compare", "confirmation", "load_sweep", "specification", "sweep"]
 
-OUT: Final = ("worse", "no score")  # the calls of variants that are not among the best
 NAMES: Final = {"out": "folder"}  # what fields of errors are called here
 
 
@@ -245,6 +244,9 @@ def compare(
     numbers = {"trials": trials, "max_time": max_time, "max_full_runs": max_full_runs, "max_t": max_t}
     others = {"searcher": searcher, "search_options": dict(search_options or {}) or None}
     defaults = {name: value for name, value in {**numbers, **others}.items() if value is not None}
+    if not isinstance(surrogate, str | Mapping):
+        rule = "must be a text, as `hbsim.surrogates.load` takes it, or a table of a specification"
+        raise ParameterError("surrogate", surrogate, rule)
     curves = {"surrogate": surrogate} if isinstance(surrogate, str) else dict(surrogate)
     chosen = seeds if isinstance(seeds, range) else range(whole("seeds", seeds, 1))
     if chosen.step != 1:
@@ -368,11 +370,12 @@ def confirmation(plan: Plan, folder: Path, count: int) -> tuple[Plan, Path] | No
         None if there is no such task.
     """
     from hbsim.bench.report.build import build
+    from hbsim.bench.report.model import NO_SCORE, WORSE
 
     report = build(read_results(folder), "")
     chosen = {}
     for task in report.tasks:
-        leading = [row.variant for row in task.rows if row.call not in OUT]
+        leading = [row.variant for row in task.rows if row.call not in (WORSE, NO_SCORE)]
         if len(leading) > 1:
             chosen[task.surrogate, task.cluster, task.workers] = leading
     if not chosen:
@@ -415,6 +418,9 @@ def specification(
     ParameterError
         A variant's text is wrong.
     """
+    for one in variants:
+        if not isinstance(one, str | Mapping):
+            raise ParameterError("variant", one, "must be a text, TYPE[,OPTION=VALUE...], or a table")
     texts = [one for one in variants if isinstance(one, str)]
     made = iter(variant_tables(texts, vary) if texts or not variants else [])
     tables = [next(made) if isinstance(one, str) else dict(one) for one in variants]

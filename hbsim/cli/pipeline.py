@@ -22,7 +22,7 @@ from hbsim.terminal import print_out
 if TYPE_CHECKING:
     from hbsim.bench.pool_dask import Remote
     from hbsim.bench.report.model import Report
-    from hbsim.bench.sweep import Counts, Estimate, Plan, Study
+    from hbsim.bench.sweep import Counts, Estimate, Plan, Store, Study
 
 __all__ = ["RunOptions", "carry_out"]
 
@@ -192,10 +192,7 @@ class _Run:
             self(*found, force=False)
 
 
-def _first_failed(plan: Plan, store: object) -> str:
-    from hbsim.bench.sweep import Store
-
-    assert isinstance(store, Store)
+def _first_failed(plan: Plan, store: Store) -> str:
     first = next(study for study in plan.grid.studies if store.status[study.key] == "failed")
     return _problem(first, store.tables([first.key])["cells"]["error"][0])
 

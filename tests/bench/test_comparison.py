@@ -125,6 +125,8 @@ def test_what_is_warned_of_is_a_warning():
         ({"variants": [{"type": "stopping", "brackets": 0}]}, "variant", "brackets must be a whole number"),
         ({"variants": [{"type": "stopping", "bracket": 3}]}, "variant", "Did you mean 'brackets'?"),
         ({"vary": {"retries": [0, -1]}}, "vary", "retries must be"),
+        ({"variants": [3]}, "variant", "must be a text"),
+        ({"surrogate": 3}, "surrogate", "must be a text"),
         ({"surrogate": "syntetic"}, "surrogate", "Did you mean 'synthetic'?"),
         ({"surrogate": {"surrogate": CURVES, "sede": 3}}, "sede", "is no field here"),
         ({"trials": 0}, "trials", "must be a whole number of at least 1"),
