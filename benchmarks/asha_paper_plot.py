@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from benchmarks.asha_paper_cells import DROPS, LIMIT, POLICIES, STDS, VARIANTS
 from benchmarks.asha_paper_figures import Figures
-from hbsim.bench.study_style import INK, clean, new_figure, save
-from hbsim.bench.styles import COLOURS, DASHES, MARKERS
+from benchmarks.plots import COLOURS, DASHES, INK, MARKERS, clean, new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

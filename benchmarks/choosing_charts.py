@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from benchmarks.choosing_sweeps import early_ranks, pauses, workers
-from benchmarks.measure import say, write_json
-from benchmarks.stopping_rules import rounded
 from hbsim.bench.plot_axes import log_axis
 from hbsim.bench.study_style import INK, clean, new_figure, save
 from hbsim.bench.styles import COLOURS, DASHES, MARKERS
+
+from benchmarks.choosing_sweeps import early_ranks, pauses, workers
+from benchmarks.measure import say, write_json
+from benchmarks.stopping_rules import rounded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

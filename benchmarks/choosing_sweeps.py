@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 import numpy as np
+from hbsim.bench.scores import column
 from numpy.typing import NDArray
 
 from hbsim.bench import Comparison, Plan, compare, make_variants
-from hbsim.bench.scores import column
 from hbsim.bench.statistics import Interval, mean_interval
 from hbsim.simulation import Cluster
 from hbsim.surrogates import load

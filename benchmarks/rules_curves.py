@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
+from hbsim.bench.scores import column
 from numpy.typing import NDArray
 
 from benchmarks.rules_sets import CurveSet, Ends, at_the_end
 from hbsim.bench import Comparison, Plan, compare, make_variants
-from hbsim.bench.scores import column
 from hbsim.bench.statistics import mean_interval
 from hbsim.core.cuts import RULES
 from hbsim.simulation import Cluster

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from benchmarks.plots import COLOURS, INK, MARKERS, clean, new_figure, save
 from benchmarks.rules_curves import BASE
-from hbsim.bench.study_style import INK, clean, new_figure, save
-from hbsim.bench.styles import COLOURS, MARKERS
 from hbsim.core.cuts import RULES
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import numpy as np
 import polars as pl
+from hbsim.bench.report.pairs import TaskScores, task_scores
 
 from benchmarks.searchers_sweep import TYPES, variant
-from hbsim.bench.report.pairs import TaskScores, task_scores
 from hbsim.bench.statistics import (
     ALPHA,
     at,

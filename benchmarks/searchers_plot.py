@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
+from benchmarks.plots import COLOURS, INK, clean, new_figure, save
 from benchmarks.searchers_sweep import SEARCHERS
-from hbsim.bench.study_style import INK, clean, new_figure, save
-from hbsim.bench.styles import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
