@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
-from hbsim.bench.scores import column
+import polars as pl
 from numpy.typing import NDArray
+from scipy.stats import norm, studentized_range, t
 
+import hbsim
 from benchmarks.rules_sets import CurveSet, Ends, at_the_end
-from hbsim.bench import Comparison, Plan, compare, make_variants
-from hbsim.bench.statistics import mean_interval
+from hbsim.bench.conclusions import ALPHA
+from hbsim.core import make_scheduler
 from hbsim.core.cuts import RULES
-from hbsim.simulation import Cluster
 from hbsim.surrogates import Surrogate
 
 __all__ = ["BASE", "BUDGETS", "ETA", "STUDIES", "WORKERS", "study"]
@@ -62,12 +63,6 @@ def study(curves: CurveSet, seeds: int, jobs: int | None = None) -> Row:
     }
 
 
-def _plan(curves: CurveSet, seeds: int, trials: int, workers: int, max_time: float | None = None) -> Plan:
-    shared = {"max_t": curves.max_t, "reduction_factor": ETA, "num_trials": trials}
-    variants = make_variants(["stopping"], [f"rule={','.join(RULES)}"], shared)
-    return Plan(variants, curves.load, range(seeds), Cluster(workers=workers), max_time)
-
-
 @dataclass(frozen=True)
 class _End:
     """One study that ran to its end: trials recorded and let through by level, what it cost and found."""
@@ -84,28 +79,32 @@ def _to_the_end(
     curves: CurveSet, surrogate: Surrogate, ends: Ends, seeds: int, trials: int, workers: int
 ) -> Row:
     """Run studies of a number of trials to their end: every rule sees the same trials."""
-    plan = _plan(curves, seeds, trials, workers)
     found = {
-        rule: [_run(plan, surrogate, place, seed) for seed in plan.seeds] for place, rule in enumerate(RULES)
+        rule: [_run(surrogate, curves.max_t, rule, seed, trials, workers) for seed in range(seeds)]
+        for rule in RULES
     }
-    regrets = {
-        rule: _regrets(np.array([one.value for one in all_]), ends, surrogate.mode)
-        for rule, all_ in found.items()
-    }
+    values = {rule: np.array([one.value for one in studies]) for rule, studies in found.items()}
+    against = _against(values, ends, surrogate.mode)
     return {
         "trials": trials,
         "workers": workers,
-        "rules": {
-            rule: {**_summed_up(found[rule], trials), **_against(regrets[rule], regrets[BASE], ends.middle)}
-            for rule in RULES
-        },
+        "rules": {rule: {**_summed_up(found[rule], trials), **against[rule]} for rule in RULES},
     }
 
 
-def _run(plan: Plan, surrogate: Surrogate, variant: int, seed: int) -> _End:
-    result = plan.run(surrogate, variant, seed)
+def _run(surrogate: Surrogate, max_t: int, rule: str, seed: int, trials: int, workers: int) -> _End:
+    scheduler = make_scheduler(
+        "stopping",
+        rule=rule,
+        max_t=max_t,
+        reduction_factor=ETA,
+        num_trials=trials,
+        mode=surrogate.mode,
+        seed=seed,
+    )
+    result = hbsim.simulate(scheduler, surrogate, workers=workers, seed=seed)
     rungs, summary = result.rungs(), result.summary()
-    below = rungs.filter(rungs["level"] < plan.max_t)
+    below = rungs.filter(rungs["level"] < max_t)
     last = result.incumbent()["trial"].tail(1).to_list()
     return _End(
         below["recorded"].to_list(),
@@ -132,50 +131,76 @@ def _summed_up(found: Sequence[_End], trials: int) -> Row:
 
 
 def _equal_time(curves: CurveSet, ends: Ends, seeds: int, full_runs: float, jobs: int | None) -> Row:
-    """Cut studies at a time; score them there, and where all have trained as much as the one with least."""
+    """Cut studies at a time, and score them there."""
     max_time = full_runs * ends.seconds
-    comparison = compare(_plan(curves, seeds, curves.trials, WORKERS, max_time), jobs)
+    names = {rule: f"stopping,reduction_factor={ETA},rule={rule}" for rule in RULES}
+    sweep = hbsim.compare(
+        list(names.values()),
+        surrogate=curves.surrogate,
+        workers=WORKERS,
+        trials=curves.trials,
+        max_time=max_time,
+        max_t=curves.max_t,
+        seeds=seeds,
+        halves=False,
+        jobs=jobs,
+    )
+    cells = {rule: sweep.cells.filter(pl.col("variant") == name) for rule, name in names.items()}
+    values = {rule: rows["value"].fill_null(math.nan).to_numpy() for rule, rows in cells.items()}
+    against = _against(values, ends, sweep.results.manifest["tasks"][0]["mode"])
     return {
         "full_runs": full_runs,
         "seconds": max_time,
-        "resource": comparison.resource.value,
         "workers": WORKERS,
-        "rules": {rule: _scores(comparison, place, ends) for place, rule in enumerate(RULES)},
+        "rules": {
+            rule: {
+                **against[rule],
+                "trials": rows["trials"].mean(),
+                "completed": rows["completed"].mean(),
+                "out_of_trials": rows.filter(pl.col("simulated_seconds") < max_time).height,
+            }
+            for rule, rows in cells.items()
+        },
     }
 
 
-def _scores(comparison: Comparison, place: int, ends: Ends) -> Row:
-    """Return the scores of a rule at both budgets, and what it had in the time."""
-    base = list(RULES).index(BASE)
-    cells = comparison.variants[place]
-    scores = {}
-    for budget in (comparison.time, comparison.resource):
-        values, bases = (column(comparison.variants[i], budget, "value") for i in (place, base))
-        mine, its = (_regrets(one, ends, comparison.surrogate.mode) for one in (values, bases))
-        scores[f"at_equal_{budget.axis}"] = _against(mine, its, ends.middle)
-    counts = {
-        name: _mean(np.array([cell.summary[name] for cell in cells])) for name in ("trials", "completed")
-    }
-    return {**scores, **counts, "out_of_trials": sum(cell.end_time < comparison.time.value for cell in cells)}
+def _against(values: Mapping[str, Floats], ends: Ends, mode: str) -> dict[str, Row]:
+    """Return of each rule the median regret, and the mean paired difference from that of the base rule.
 
+    A regret of more than the median configuration's counts as that, and so does one that is no number: an
+    incumbent that diverges later, or none so far, would else be all that a mean shows. The intervals hold for
+    all rules together.
 
-def _regrets(values: Floats, ends: Ends, mode: str) -> Floats:
-    return values - ends.best if mode == "min" else ends.best - values
-
-
-def _against(values: Floats, base: Floats, middle: float) -> Row:
-    """Return the median of regrets, and the mean paired difference from the base's with the same seed.
-
-    One of more than `middle` counts as that, and so does one that is no number: an incumbent that
-    diverges later, or none so far, would else be all that a mean shows.
+    Parameters
+    ----------
+    values : mapping
+        Of each rule the incumbents' values at R, a seed each.
+    ends : Ends
+        What configurations reach.
+    mode : "max" or "min"
+        Which values are better.
     """
-    kept = np.minimum(np.nan_to_num(values, nan=np.inf), middle)
-    found = mean_interval(kept - np.minimum(np.nan_to_num(base, nan=np.inf), middle))
-    return {
-        "regret": float(np.median(kept)),
-        "beyond_middle": int((~(values <= middle)).sum()),
-        "difference": {"mean": found.mean, "low": found.low, "high": found.high},
-    }
+    regrets = {rule: (one - ends.best if mode == "min" else ends.best - one) for rule, one in values.items()}
+    kept = {rule: np.minimum(np.nan_to_num(one, nan=np.inf), ends.middle) for rule, one in regrets.items()}
+    found = {}
+    for rule, one in kept.items():
+        differences = one - kept[BASE]
+        n, mean = len(differences), float(differences.mean())
+        half = _errors(len(kept), n - 1) * float(differences.std(ddof=1)) / math.sqrt(n)
+        found[rule] = {
+            "regret": float(np.median(one)),
+            "beyond_middle": int((~(regrets[rule] <= ends.middle)).sum()),
+            "difference": {"mean": mean, "low": mean - half, "high": mean + half},
+        }
+    return found
+
+
+def _errors(rules: int, df: int) -> float:
+    """Return how many standard errors of a difference an interval has, that holds for all rules together.
+
+    As `hbsim.bench.conclusions`: no two of rules that are the same differ by more, with probability 0.95.
+    """
+    return float(t.isf(norm.sf(studentized_range.isf(ALPHA, rules, np.inf) / math.sqrt(2)), df))
 
 
 def _mean(values: Floats) -> float:

@@ -54,7 +54,7 @@ def _name(title: str) -> str:
 def _in_time(rules: Row) -> Row | None:
     if any(found["out_of_trials"] for found in rules.values()):
         return None
-    return {rule: found["at_equal_time"] for rule, found in rules.items()}
+    return rules
 
 
 def _height(row: int, place: int) -> float:

@@ -26,7 +26,7 @@ from hbsim.bench.sweep import read_results
 
 __all__ = ["FIGURES", "numbers", "write_pages", "write_readme"]
 
-# Of each study, the figures that docs/explanation/studies.md shows: a kind, and the setting or task that it is of.
+# Of each study, the figures that docs/explanation/studies.md shows: a kind, and a setting or curves.
 FIGURES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "brackets-eta": (("heatmap", "plain, 4 workers"), ("regret", "plain, 1000 workers")),
     "failures": (("regret", "drops, 16 workers"),),
