@@ -48,6 +48,7 @@ def render(content: Row) -> str:
         "# The four stopping rules side by side",
         f"Written by `{content['command']}`, with the figures in `stopping_rules.json`.\n"
         "What the rules are, and what follows: [stopping rules](../../docs/explanation/stopping-rules.md).",
+        *([content["note"]] if content.get("note") else []),
         "## How many go on",
         EXACT,
         exact_table(content["exact"]),

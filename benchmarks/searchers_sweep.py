@@ -8,15 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from hbsim.bench.pool import default_jobs
-from hbsim.bench.sweep import (
-    SweepResults,
-    finish,
-    open_folder,
-    read_results,
-    read_sweep,
-    run_cells,
-    write_down,
-)
+from hbsim.bench.sweep import SweepResults, read_results, read_sweep, run_plan
 
 __all__ = ["LAST", "SEARCHERS", "SHIPPED", "TYPES", "YAHPO", "Wanted", "read", "run", "spec", "variant"]
 
@@ -70,6 +62,7 @@ def spec(wanted: Wanted) -> str:
 def _lines(wanted: Wanted) -> Iterator[str]:
     yield 'title = "Searchers"'
     yield f"seeds = {wanted.seeds}"
+    yield "halves = false"
     yield f"workers = {wanted.workers}"
     yield "[defaults]"
     yield f"max_full_runs = {wanted.full_runs:g}"
@@ -99,11 +92,9 @@ def run(wanted: Wanted, work: Path, jobs: int | None) -> SweepResults:
     work.mkdir(parents=True, exist_ok=True)
     file = work / "searchers.toml"
     file.write_text(spec(wanted), "utf-8")
-    made, studies = read_sweep(file, wanted.data), work / STUDIES
-    with open_folder(studies, made.plan, force=False) as store:
-        write_down(made, studies, "python -m benchmarks.searchers")
-        counts = run_cells(made, store, default_jobs(len(made.grid.studies)) if jobs is None else jobs)
-        finish(made, store)
+    plan, studies = read_sweep(file, wanted.data), work / STUDIES
+    processes = default_jobs(len(plan.grid.different)) if jobs is None else jobs
+    counts = run_plan(plan, studies, "python -m benchmarks.searchers", processes)
     if not counts.is_complete:
         raise RuntimeError(f"{counts.failed} of {counts.cells} studies failed: see hbsim report {studies}")
     return read(work)

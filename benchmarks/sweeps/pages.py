@@ -28,7 +28,7 @@ __all__ = ["FIGURES", "numbers", "write_pages", "write_readme"]
 
 # Of each study, the figures that docs/explanation/studies.md shows: a kind, and a setting or curves.
 FIGURES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
-    "brackets-eta": (("heatmap", "plain, 4 workers"), ("regret", "plain, 1000 workers")),
+    "brackets-eta": (("heatmap", "plain, 4 workers"), ("regret", "plain, 256 workers")),
     "failures": (("regret", "drops, 16 workers"),),
     "lcbench": (("regret", "plain, 4 workers"), ("ranks", "all settings")),
     "pausing": (("time", "expensive, 16 workers"),),

@@ -14,7 +14,6 @@ from benchmarks.searchers_page import render
 from benchmarks.searchers_sweep import LAST
 from hbsim import make_scheduler
 from hbsim import simulate as simulated
-from hbsim.bench.cells import cell_of
 from hbsim.surrogates import load
 
 RESULTS = Path(__file__).parents[2] / "results" / "searchers"
@@ -65,7 +64,7 @@ def test_a_score_is_the_regret_of_single_studies(written, searcher):
         study = simulated(
             scheduler, load(TASK), workers=4, seed=seed, max_time=setting["budget"], searcher=searcher
         )
-        regrets.append(cell_of(study, 0, seed).regret[-1])
+        regrets.append(study.summary()["regret"])
     found = setting["searchers"][searcher]["at 1"]["mean"]
     assert found == pytest.approx(np.mean(regrets) / setting["unit"], rel=1e-4)
     if searcher != "random":
