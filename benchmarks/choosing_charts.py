@@ -16,6 +16,7 @@ from hbsim.bench.chart_looks import COLOURS, DASHES, data, log_scale, save
 __all__ = ["EARLY", "STARTS", "draw", "early_ranks", "workers"]
 
 SEEDS: Final = 20  # where only counts are shown
+FEWER: Final = 40  # of many comparisons
 WORKERS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 KINDS: Final = (
     "promotion",
@@ -61,6 +62,7 @@ def early_ranks(jobs: int) -> list[Row]:
                 surrogate=f"synthetic:family={family},early_rank={early:g}",
                 workers=16,
                 max_time=300,
+                seeds=FEWER,
                 jobs=jobs,
             )
         )
@@ -126,7 +128,7 @@ def _early(rows: list[Row]) -> Any:
         )
         panels.append(alt.layer(lines, marks).properties(title=f"family={family}"))
     return alt.hconcat(
-        *panels, title="Later starts and more brackets: promotion, 16 workers, 300 s, 100 seeds"
+        *panels, title=f"Later starts and more brackets: promotion, 16 workers, 300 s, {FEWER} seeds"
     )
 
 
