@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from benchmarks.asha_paper_cells import DROPS, LIMIT, POLICIES, STDS, VARIANTS
 from benchmarks.asha_paper_figures import Figures
-from benchmarks.drawing import COLOURS, DASHES, INK, MARKERS, clean, new_figure, save
+from benchmarks.plots import COLOURS, DASHES, INK, MARKERS, clean, new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

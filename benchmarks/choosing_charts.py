@@ -1,125 +1,155 @@
-"""The pictures of docs/explanation/choosing.md, and the figures that they show."""
+"""The pictures of docs/explanation/choosing.md: its comparisons, at more places."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final
 
-from benchmarks.choosing_sweeps import early_ranks, pauses, workers
-from benchmarks.drawing import COLOURS, DASHES, INK, MARKERS, clean, log_axis, new_figure, save
-from benchmarks.measure import say, write_json
-from benchmarks.stopping_rules import rounded
+import altair as alt
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+import hbsim
+from benchmarks.measure import rounded, say
+from benchmarks.page_output import Row, rows_of
+from hbsim.bench.chart_looks import COLOURS, DASHES, data, log_scale, save
 
-__all__ = ["draw"]
+__all__ = ["EARLY", "STARTS", "draw", "early_ranks", "workers"]
 
-Row: TypeAlias = dict[str, Any]
+SEEDS: Final = 20  # where only counts are shown
+FEWER: Final = 40  # of many comparisons
+WORKERS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+KINDS: Final = (
+    "promotion",
+    "stopping",
+    "sha,n=81",
+    "sha,n=81,overlap=true",
+    "hyperband",
+    "hyperband,overlap=true",
+)
+EARLY: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+STARTS: Final = (
+    "promotion",
+    "promotion,grace_period=3",
+    "promotion,grace_period=9",
+    "promotion,brackets=3",
+    "promotion,brackets=5",
+)
+SHAPES: Final = {"best": "diamond", "≈": "circle", "worse": "triangle-down"}
+WIDTH: Final = 330
+HEIGHT: Final = 240
 
-SIZE: Final = (11.0, 4.4)  # inches
-COMMAND: Final = "python -m benchmarks.choosing"
+
+def workers(jobs: int, counts: Sequence[int] = WORKERS) -> list[Row]:
+    """Return how busy workers are, and how long 400 trials take, by how many workers there are."""
+    return [
+        {"workers": count, **row}
+        for count in counts
+        for row in rows_of(
+            hbsim.compare(KINDS, surrogate="synthetic", workers=count, trials=400, seeds=SEEDS, jobs=jobs)
+        )
+    ]
 
 
-def draw(folder: Path) -> None:
-    """Run the sweeps; write three pictures and choosing.json."""
-    content: Row = {"command": COMMAND}
-    for name, sweep, picture in (
-        ("workers", workers, _workers),
-        ("pauses", pauses, _pauses),
-        ("early_ranks", early_ranks, _early_ranks),
-    ):
+def early_ranks(jobs: int) -> list[Row]:
+    """Return how later starts and more brackets stand, by what early ranks say."""
+    return [
+        {"family": family, "early_rank": early, **row}
+        for family in ("power", "exponential")
+        for early in EARLY
+        for row in rows_of(
+            hbsim.compare(
+                STARTS,
+                surrogate=f"synthetic:family={family},early_rank={early:g}",
+                workers=16,
+                max_time=300,
+                seeds=FEWER,
+                jobs=jobs,
+            )
+        )
+    ]
+
+
+def draw(folder: Path, jobs: int) -> dict[str, Any]:
+    """Run the comparisons, draw them, and return what they came to."""
+    content = {}
+    for name, compare, picture in (("workers", workers, _workers), ("early_ranks", early_ranks, _early)):
         say(name)
-        content[name] = rounded(sweep())
-        folder.mkdir(parents=True, exist_ok=True)
-        picture(content[name], folder / f"{name}.png")
-    write_json(folder / "choosing.json", content)
+        content[name] = rounded(compare(jobs))
+        save(picture(content[name]), folder / f"{name}.png")
+    return content
 
 
-def _workers(rows: list[Row], path: Path) -> None:
-    figure = new_figure(*SIZE)
-    left, right = figure.subplots(1, 2)
-    for place, label in enumerate(_labels(rows)):
-        found = [row for row in rows if row["variant"] == label]
-        x = [row["workers"] for row in found]
-        _line(left, x, [100 * row["busy_share"] for row in found], place, label)
-        _line(right, x, [row["simulated_seconds"] / 60 for row in found], place, label)
-    for axes in (left, right):
-        axes.set_xscale("log", base=2)
-        axes.set_xticks(sorted({row["workers"] for row in rows}))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.set_xlabel("workers")
-    right.set_yscale("log")
-    _finish(left, "share of worker time that is busy, %")
-    _finish(right, "simulated minutes until 400 trials are done")
-    log_axis(right.yaxis)
-    left.set_ylim(0, 103)
-    left.legend(frameon=False, fontsize=9)
-    _title(figure, "Who keeps workers busy: synthetic curves, R = 81, mean of 20 seeds")
-    save(figure, path)
-
-
-def _pauses(rows: list[Row], path: Path) -> None:
-    figure = new_figure(*SIZE)
-    left, right = figure.subplots(1, 2)
-    for place, label in enumerate(_labels(rows)):
-        found = [row for row in rows if row["variant"] == label]
-        x = [row["startup"] / 60 for row in found]
-        _line(left, x, [row["trained_resource"] for row in found], place, label)
-        _line(right, x, [row["regret"]["mean"] for row in found], place, label)
-        low, high = ([row["regret"][end] for row in found] for end in ("low", "high"))
-        right.fill_between(x, low, high, color=COLOURS[place], alpha=0.12, linewidth=0)
-    for axes in (left, right):
-        axes.set_xlabel("minutes until a job trains; a fifth of that to save, and to load")
-    _finish(left, "epochs trained in four hours")
-    _finish(right, "regret after four hours, 95 % intervals")
-    left.set_ylim(0)
-    right.set_ylim(0)
-    left.legend(frameon=False, fontsize=9)
-    _title(figure, "What starts and pauses cost: 16 workers, epochs of a minute, 20 seeds")
-    save(figure, path)
-
-
-def _early_ranks(rows: list[Row], path: Path) -> None:
-    figure = new_figure(*SIZE)
-    panels = figure.subplots(1, 2, sharey=True)
-    labels = _labels(rows)
-    for axes, family in zip(panels, ("power", "exponential"), strict=True):
-        for place, label in enumerate(labels[1:]):
-            found = [row for row in rows if row["variant"] == label and row["family"] == family]
-            x = [row["early_rank"] + 0.012 * (place - 1.5) for row in found]
-            ends = [[row["difference"][end] for row in found] for end in ("low", "high")]
-            axes.vlines(x, *ends, color=COLOURS[place], linewidth=1.4)
-            _line(axes, x, [row["difference"]["mean"] for row in found], place, label.partition(",")[2])
-        axes.axhline(0, color=INK, linewidth=1.0)
-        axes.set_xlabel("early_rank: what ranks at level 1 say")
-        _finish(axes, f"family={family}: regret beside that of r = 1, one bracket")
-    panels[0].legend(frameon=False, fontsize=9)
-    _title(figure, "What a later start changes: promotion, 16 workers, 300 s, 50 seeds, 95 % intervals")
-    save(figure, path)
-
-
-def _labels(rows: list[Row]) -> list[str]:
-    return list(dict.fromkeys(row["variant"] for row in rows))
-
-
-def _line(axes: Axes, x: list[float], y: list[float], place: int, label: str) -> None:
-    axes.plot(
-        x,
-        y,
-        color=COLOURS[place],
-        marker=MARKERS[place],
-        linestyle=DASHES[place % len(DASHES)],
-        linewidth=1.6,
-        markersize=5,
-        label=label,
+def _workers(rows: list[Row]) -> Any:
+    shown = [
+        {
+            "workers": row["workers"],
+            "variant": row["variant"],
+            "busy": row["busy_share"],
+            "minutes": row["simulated_seconds"] / 60,
+        }
+        for row in rows
+    ]
+    ends = min(row["minutes"] for row in shown), max(row["minutes"] for row in shown)
+    busy = {"title": "share of worker time that is busy", "axis": alt.Axis(format=".0%")}
+    minutes = {"title": "simulated minutes until 400 trials are done", **log_scale(*ends)}
+    x = alt.X("workers:Q", title="workers", **log_scale(WORKERS[0], WORKERS[-1]))
+    return alt.hconcat(
+        *(
+            _lines(shown, KINDS).encode(x=x, y=alt.Y(f"{name}:Q", **y))
+            for name, y in (("busy", busy), ("minutes", minutes))
+        ),
+        title=f"Who keeps workers busy: synthetic curves, R = 81, mean of {SEEDS} seeds",
     )
 
 
-def _finish(axes: Axes, title: str) -> None:
-    clean(axes)
-    axes.set_title(title, loc="left", fontsize=10, color=INK)
+def _early(rows: list[Row]) -> Any:
+    panels = []
+    for family in ("power", "exponential"):
+        shown: list[dict[str, object]] = [
+            {
+                "early_rank": row["early_rank"],
+                "variant": row["variant"],
+                "regret": row["score"],
+                "stands": row["these curves"],
+            }
+            for row in rows
+            if row["family"] == family
+        ]
+        shape = alt.Scale(domain=list(SHAPES), range=list(SHAPES.values()))
+        x = alt.X("early_rank:Q", title="early_rank: what ranks at level 1 say")
+        y = alt.Y("regret:Q", title="normalised regret", scale=alt.Scale(domain=[0, _most(rows)]))
+        lines = _lines(shown, STARTS).encode(x=x, y=y)
+        points = alt.Chart(data(shown)).mark_point(filled=True, size=70, opacity=1)
+        marks = points.encode(
+            x=x,
+            y=y,
+            color=_colour(STARTS),
+            shape=alt.Shape("stands:N", scale=shape, title=None),
+        )
+        panels.append(alt.layer(lines, marks).properties(title=f"family={family}"))
+    return alt.hconcat(
+        *panels, title=f"Later starts and more brackets: promotion, 16 workers, 300 s, {FEWER} seeds"
+    )
 
 
-def _title(figure: Any, text: str) -> None:
-    figure.suptitle(text, x=0.01, ha="left", fontsize=12, weight="bold", color=INK)
+def _most(rows: list[Row]) -> float:
+    return 1.05 * max(row["score"] for row in rows)
+
+
+def _colour(variants: Sequence[str]) -> alt.Color:
+    scale = alt.Scale(domain=list(variants), range=list(COLOURS[: len(variants)]))
+    return alt.Color("variant:N", scale=scale, title=None, legend=alt.Legend(columns=2))
+
+
+def _lines(rows: list[Row], variants: Sequence[str]) -> alt.Chart:
+    dashes = [DASHES[place % len(DASHES)] for place in range(len(variants))]
+    dash = alt.Scale(domain=list(variants), range=dashes)
+    return (
+        alt.Chart(data(rows))
+        .mark_line(strokeWidth=1.8)
+        .encode(
+            color=_colour(variants),
+            strokeDash=alt.StrokeDash("variant:N", scale=dash, title=None, legend=alt.Legend(columns=2)),
+        )
+        .properties(width=WIDTH, height=HEIGHT)
+    )

@@ -24,8 +24,8 @@ RANKINGS = """\
 
 The incumbent's value at R (all are minimised), a mean over studies, at three times. **table**: on the whole
 table. **fit**: on fits to the pilots, of up to 1,000 new configurations. **rows**: on the pilots' rows, again
-and again, without a fit. A pair of variants is clear at a time if it differs on the whole table by more than
-two standard errors. In brackets the standard error from pilot to pilot."""
+and again, without a fit. A pair of variants counts at a time if it differs on the whole table by more than
+two standard errors, over seeds on these rows. In brackets the standard error from pilot to pilot."""
 
 STOPPED = """\
 ## Pilots that were stopped
@@ -93,7 +93,7 @@ def _rankings(content: dict[str, Any]) -> Iterator[str]:
     for one in content["rankings"]:
         counts = one["agreement"]
         yield (
-            f"**{one['table']}, pilots of {one['rows']}**: {counts['fit']['clear']} clear pairs; the same "
+            f"**{one['table']}, pilots of {one['rows']}**: {counts['fit']['clear']} pairs count; the same "
             f"better one in {counts['fit']['same']} on fits, in {counts['rows']['same']} on rows."
         )
         yield table(["time", "curves", *content["variants"]], _incumbents(one))

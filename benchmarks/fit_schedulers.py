@@ -6,14 +6,14 @@ import warnings
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from benchmarks.fit_accuracy import cut
 from benchmarks.fit_tables import Source, write_pilot
-from benchmarks.incumbents import make_variants, study_of
-from hbsim import simulate
+from hbsim import make_scheduler, simulate
+from hbsim.bench.targets import on_grid
 from hbsim.errors import HbsimWarning
 from hbsim.simulation import Cluster
 from hbsim.surrogates import Surrogate
@@ -21,7 +21,14 @@ from hbsim.surrogates.protocol import Floats
 
 __all__ = ["VARIANTS", "rankings"]
 
-VARIANTS = ("fifo", "stopping", "promotion", "stopping,brackets=3", "promotion,brackets=3")
+RATES: Final = {"reduction_factor": 3, "grace_period": 1}
+VARIANTS: Final[dict[str, tuple[str, dict[str, int]]]] = {
+    "fifo": ("fifo", {}),
+    "stopping": ("stopping", RATES),
+    "promotion": ("promotion", RATES),
+    "stopping,brackets=3": ("stopping", {**RATES, "brackets": 3}),
+    "promotion,brackets=3": ("promotion", {**RATES, "brackets": 3}),
+}
 TRIALS = 1000
 PARTS = (0.25, 0.5, 1.0)  # of the time of a study
 
@@ -52,22 +59,27 @@ def rankings(source: Source, size: int, pilots: int, seeds: int, folder: Path) -
 
 def _incumbents(source: Source, curves: Surrogate, seeds: range) -> Floats:
     """Return the incumbents' values at R, shape (seeds, times, variants)."""
-    shared = {
-        "max_t": int(curves.max_resource),
-        "num_trials": TRIALS,
-        "reduction_factor": 3,
-        "grace_period": 1,
-    }
-    cluster, variants = Cluster(workers=source.workers), make_variants(VARIANTS, shared)
-    found = np.empty((len(seeds), len(PARTS), len(variants)))
+    found = np.empty((len(seeds), len(PARTS), len(VARIANTS)))
+    cluster = Cluster(workers=source.workers)
+    times = source.seconds * np.array(PARTS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HbsimWarning)
-        for row, seed in enumerate(seeds):
-            for place, variant in enumerate(variants):
-                made, asked = variant.make(curves.mode, seed), {"seed": seed, "cluster": cluster}
-                result = study_of(simulate(made, curves, **asked, max_time=source.seconds, replace=True))
-                times = np.maximum([part * source.seconds for part in PARTS], result.time[0])
-                found[row, :, place] = [result.at("time", time) for time in times]
+        for place, (type, options) in enumerate(VARIANTS.values()):
+            for seed in seeds:
+                scheduler = make_scheduler(
+                    type,
+                    max_t=int(curves.max_resource),
+                    mode=curves.mode,
+                    seed=seed,
+                    num_trials=TRIALS,
+                    **options,
+                )
+                study = simulate(
+                    scheduler, curves, seed=seed, cluster=cluster, max_time=source.seconds, replace=True
+                )
+                shown = study.incumbent()
+                values = study.values_at_max(shown["trial"].to_numpy())
+                found[seed - seeds[0], :, place] = on_grid(shown["time"].to_numpy(), values, times)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import subprocess
@@ -12,12 +13,13 @@ import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["ROOT", "Cost", "describe_machine", "run", "say", "write_json", "yardstick"]
+__all__ = ["ROOT", "Cost", "describe_machine", "rounded", "run", "say", "write_json", "yardstick"]
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 YARDSTICK: Final = 1_500_000  # timeouts
+DIGITS: Final = 6  # of figures that are kept: the rest may differ between machines
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,17 @@ def write_json(path: Path, content: dict[str, object]) -> None:
     """Write one JSON object, indented."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def rounded(value: Any) -> Any:
+    """Return plain types with floats of `DIGITS` digits; None for what is no finite number."""
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: rounded(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(one) for one in value]
+    return value
 
 
 def say(text: str) -> None:

@@ -5,11 +5,12 @@ their output the page shows; what stands between it and the end marker is made f
 
     <!-- shows output -->                             what the commands print
     <!-- shows output from bracket -->                from the first line that starts so
-    <!-- shows variant | trials -->                   these columns of what `hbsim compare` prints
+    <!-- shows variant | these curves -->             these columns of a comparison
     <!-- shows --startup | variant | jobs:,.0f -->    several commands' tables as one, options' values first
     <!-- end -->
 
-A column with a format (``jobs:,.0f``) is one of what ``--json`` prints, any other one of the printed table.
+The columns of a comparison are those of `benchmarks.page_output.rows_of`; numbers have a format
+(``jobs:,.0f``).
 """
 
 from __future__ import annotations

@@ -5,19 +5,38 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
-import json
-import re
-from collections.abc import Iterator
-from typing import Final
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeAlias
 
+import polars as pl
 from typer.testing import CliRunner
 
 from benchmarks.page_blocks import PageError
 from benchmarks.report import table
+from hbsim import load_sweep
+from hbsim.bench.comparison import Sweep
+from hbsim.bench.report.model import OPEN
+from hbsim.bench.report.text import decimals, interval
 from hbsim.cli.main import app
 
-__all__ = ["printed", "show"]
+__all__ = ["Row", "printed", "rows_of", "run_comparison", "show"]
 
+Row: TypeAlias = dict[str, Any]
+Compared: TypeAlias = Callable[[list[str]], list[Row]]
+
+CALLS: Final = {OPEN: "≈"}
+COUNTS: Final = (
+    "trials",
+    "jobs",
+    "completed",
+    "failed",
+    "busy_share",
+    "simulated_seconds",
+    "trained_resource",
+    "wasted_resource",
+)
 OURS: Final = ["python", "-m"]  # then a module of benchmarks
 
 
@@ -41,10 +60,21 @@ def printed(words: list[str]) -> str:
     return result.stdout
 
 
-def show(commands: list[list[str]], what: str) -> str:
-    """Run commands; return what a marker says of their output, see `benchmarks.page_blocks`."""
+def show(commands: list[list[str]], what: str, compared: Compared | None = None) -> str:
+    """Return what a marker says of the output of commands, see `benchmarks.page_blocks`.
+
+    Parameters
+    ----------
+    commands : list of list of str
+        Their words.
+    what : str
+        What the marker says.
+    compared : callable, optional
+        From the words of a comparison to its rows; by default it is run.
+    """
     if what.split()[0] != "output":
-        return _tables(commands, [column.strip() for column in what.split("|")])
+        columns = [column.strip() for column in what.split("|")]
+        return _tables(commands, columns, compared or run_comparison)
     first = what.partition(" from ")[2]
     texts = ["\n".join(_from(first, printed(words))) for words in commands]
     if all(text.startswith("|") for text in texts):
@@ -60,16 +90,16 @@ def _from(first: str, text: str) -> list[str]:
     return lines[starts[0] :]
 
 
-def _tables(commands: list[list[str]], columns: list[str]) -> str:
+def _tables(commands: list[list[str]], columns: list[str], compared: Compared) -> str:
     """Return the tables of comparisons as one; columns that are options come first."""
     options = [column for column in columns if column.startswith("--")]
     columns = columns[len(options) :]
     head = [column.partition(":")[0].replace("_", " ") for column in columns]
     rows: list[list[str]] = []
     for words in commands:
-        for place, row in enumerate(_rows(words, columns)):
+        for place, row in enumerate(compared(words)):
             lead = [_value(words, option) if place == 0 else "" for option in options]
-            rows.append([*lead, *row])
+            rows.append([*lead, *(_cell(column, row) for column in columns)])
     return table([*(f"`{option}`" for option in options), *head], rows)
 
 
@@ -81,37 +111,50 @@ def _value(words: list[str], option: str) -> str:
     return "yes" if flag else f"`{words[words.index(option) + 1]}`"
 
 
-def _rows(words: list[str], columns: list[str]) -> Iterator[list[str]]:
-    """Run a comparison; give its rows, by rank."""
-    words = [*words, "--jobs", "1"]
-    shown = _table(printed(words))
-    numbers: list[dict[str, float]] = [{}] * len(shown)
-    if any(":" in column for column in columns):
-        numbers = json.loads(printed([*words, "--json"]))["variants"]
-    for text, number in zip(shown, numbers, strict=True):
-        yield [_cell(column, text, number) for column in columns]
-
-
-def _table(text: str) -> list[dict[str, str]]:
-    """Read the table that a command prints: columns stand apart where no line has anything."""
-    lines = text[: text.index("\n\n")].splitlines()
-    rule = next(place for place, line in enumerate(lines) if line.startswith("─"))
-    width = max(map(len, lines))
-    head, rows = ([line.ljust(width) for line in part] for part in (lines[:rule], lines[rule + 1 :]))
-    blank = "".join(" " if all(line[i] == " " for line in (*head, *rows)) else "x" for i in range(width))
-    spans = [match.span() for match in re.finditer(r"x+(?: x+)*", blank)]
-    names = [" ".join(line[start:end].strip() for line in head).strip() for start, end in spans]
-    return [
-        {name: row[start:end].strip() for name, (start, end) in zip(names, spans, strict=True)}
-        for row in rows
-    ]
-
-
-def _cell(column: str, text: dict[str, str], numbers: dict[str, float]) -> str:
+def _cell(column: str, row: Row) -> str:
     name, _, style = column.partition(":")
-    source = numbers if style else text
-    if name not in source:
-        raise PageError(f"no column {name!r}: {', '.join(source)}")
+    if name not in row:
+        raise PageError(f"no column {name!r}: {', '.join(row)}")
+    value = row[name]
     if style:
-        return f"{numbers[name]:{style}}"
-    return f"`{text[name].replace(', ', ',')}`" if name == "variant" else text[name]
+        return f"{value:{style}}"
+    return f"`{value}`" if name == "variant" else str(value)
+
+
+def run_comparison(words: list[str], jobs: int = 1) -> list[Row]:
+    """Run `hbsim compare` as a command says, and return a row a variant, by rank; see `rows_of`.
+
+    Raises
+    ------
+    PageError
+        It is another command, or fails.
+    """
+    if words[:2] != ["hbsim", "compare"]:
+        raise PageError(f"{' '.join(words)}: must start with hbsim compare")
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "comparison")
+        printed([*words, "--jobs", str(jobs), "--out", str(out)])
+        return rows_of(load_sweep(out))
+
+
+def rows_of(sweep: Sweep) -> list[Row]:
+    """Return a row a variant of a comparison, by rank.
+
+    ``variant``; ``score``, the mean normalised regret, and ``normalised regret`` with its 95 % interval; how
+    it stands on ``these curves`` and on ``another draw`` of configurations; and means over its studies of
+    counts.
+    """
+    (task,) = sweep.report.tasks
+    digits = decimals(row.score for row in task.rows)
+    means = {row["variant"]: row for row in sweep.cells.group_by("variant").agg(pl.mean(*COUNTS)).to_dicts()}
+    return [
+        {
+            "variant": row.variant,
+            "score": row.score.mean,
+            "normalised regret": interval(row.score, digits),
+            "these curves": CALLS.get(row.curves.call, row.curves.call),
+            "another draw": "–" if row.draw is None else CALLS.get(row.draw.call, row.draw.call),
+            **{name: means[row.variant][name] for name in COUNTS},
+        }
+        for row in task.rows
+    ]

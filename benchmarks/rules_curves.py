@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final, TypeAlias
 
 import numpy as np
-from hbsim.bench.statistics import mean_interval
+import polars as pl
 from numpy.typing import NDArray
+from scipy.stats import norm, studentized_range, t
 
-from benchmarks.incumbents import Study, column, study_of
+import hbsim
 from benchmarks.rules_sets import CurveSet, Ends, at_the_end
-from hbsim import simulate
-from hbsim.bench.pool import default_jobs, open_pool
+from hbsim.bench.conclusions import ALPHA
 from hbsim.core import make_scheduler
 from hbsim.core.cuts import RULES
-from hbsim.simulation import Result
 from hbsim.surrogates import Surrogate
 
 __all__ = ["BASE", "BUDGETS", "ETA", "STUDIES", "WORKERS", "study"]
@@ -65,20 +63,6 @@ def study(curves: CurveSet, seeds: int, jobs: int | None = None) -> Row:
     }
 
 
-def _simulated(
-    surrogate: Surrogate,
-    max_t: int,
-    rule: str,
-    seed: int,
-    trials: int,
-    workers: int,
-    end: float | None = None,
-) -> Result:
-    own = {"rule": rule, "reduction_factor": ETA, "num_trials": trials, "seed": seed}
-    scheduler = make_scheduler("stopping", max_t=max_t, mode=surrogate.mode, **own)  # type: ignore[arg-type]
-    return simulate(scheduler, surrogate, seed=seed, workers=workers, max_time=end)
-
-
 @dataclass(frozen=True)
 class _End:
     """One study that ran to its end: trials recorded and let through by level, what it cost and found."""
@@ -96,27 +80,29 @@ def _to_the_end(
 ) -> Row:
     """Run studies of a number of trials to their end: every rule sees the same trials."""
     found = {
-        rule: [
-            _end_of(_simulated(surrogate, curves.max_t, rule, seed, trials, workers), curves.max_t)
-            for seed in range(seeds)
-        ]
+        rule: [_run(surrogate, curves.max_t, rule, seed, trials, workers) for seed in range(seeds)]
         for rule in RULES
     }
-    regrets = {
-        rule: _regrets(np.array([one.value for one in all_]), ends, surrogate.mode)
-        for rule, all_ in found.items()
-    }
+    values = {rule: np.array([one.value for one in studies]) for rule, studies in found.items()}
+    against = _against(values, ends, surrogate.mode)
     return {
         "trials": trials,
         "workers": workers,
-        "rules": {
-            rule: {**_summed_up(found[rule], trials), **_against(regrets[rule], regrets[BASE], ends.middle)}
-            for rule in RULES
-        },
+        "rules": {rule: {**_summed_up(found[rule], trials), **against[rule]} for rule in RULES},
     }
 
 
-def _end_of(result: Result, max_t: int) -> _End:
+def _run(surrogate: Surrogate, max_t: int, rule: str, seed: int, trials: int, workers: int) -> _End:
+    scheduler = make_scheduler(
+        "stopping",
+        rule=rule,
+        max_t=max_t,
+        reduction_factor=ETA,
+        num_trials=trials,
+        mode=surrogate.mode,
+        seed=seed,
+    )
+    result = hbsim.simulate(scheduler, surrogate, workers=workers, seed=seed)
     rungs, summary = result.rungs(), result.summary()
     below = rungs.filter(rungs["level"] < max_t)
     last = result.incumbent()["trial"].tail(1).to_list()
@@ -145,74 +131,76 @@ def _summed_up(found: Sequence[_End], trials: int) -> Row:
 
 
 def _equal_time(curves: CurveSet, ends: Ends, seeds: int, full_runs: float, jobs: int | None) -> Row:
-    """Cut studies at a time; score them there, and where all have trained as much as the one with least."""
+    """Cut studies at a time, and score them there."""
     max_time = full_runs * ends.seconds
-    items = [(rule, seed) for seed in range(seeds) for rule in RULES]
-    found: dict[str, dict[int, Study]] = {rule: {} for rule in RULES}
-    with open_pool(default_jobs(len(items)) if jobs is None else jobs) as pool:
-        for (rule, seed), study in pool.imap(partial(_cut, curves, max_time), items):
-            if isinstance(study, BaseException):
-                raise study
-            found[rule][seed] = study
-    studies = {rule: [found[rule][seed] for seed in range(seeds)] for rule in RULES}
-    resource = min(one.summary["trained_resource"] for of in studies.values() for one in of)
-    wheres, mode = {"time": max_time, "resource": resource}, curves.load().mode
+    names = {rule: f"stopping,reduction_factor={ETA},rule={rule}" for rule in RULES}
+    sweep = hbsim.compare(
+        list(names.values()),
+        surrogate=curves.surrogate,
+        workers=WORKERS,
+        trials=curves.trials,
+        max_time=max_time,
+        max_t=curves.max_t,
+        seeds=seeds,
+        halves=False,
+        jobs=jobs,
+    )
+    cells = {rule: sweep.cells.filter(pl.col("variant") == name) for rule, name in names.items()}
+    values = {rule: rows["value"].fill_null(math.nan).to_numpy() for rule, rows in cells.items()}
+    against = _against(values, ends, sweep.results.manifest["tasks"][0]["mode"])
     return {
         "full_runs": full_runs,
         "seconds": max_time,
-        "resource": resource,
         "workers": WORKERS,
-        "rules": {rule: _scores(studies[rule], studies[BASE], wheres, mode, ends) for rule in RULES},
+        "rules": {
+            rule: {
+                **against[rule],
+                "trials": rows["trials"].mean(),
+                "completed": rows["completed"].mean(),
+                "out_of_trials": rows.filter(pl.col("simulated_seconds") < max_time).height,
+            }
+            for rule, rows in cells.items()
+        },
     }
 
 
-def _cut(curves: CurveSet, max_time: float, item: tuple[str, int]) -> Study:
-    rule, seed = item
-    result = _simulated(_loaded(curves), curves.max_t, rule, seed, curves.trials, WORKERS, max_time)
-    return study_of(result)
+def _against(values: Mapping[str, Floats], ends: Ends, mode: str) -> dict[str, Row]:
+    """Return of each rule the median regret, and the mean paired difference from that of the base rule.
 
+    A regret of more than the median configuration's counts as that, and so does one that is no number: an
+    incumbent that diverges later, or none so far, would else be all that a mean shows. The intervals hold for
+    all rules together.
 
-_kept: dict[str, Surrogate] = {}  # of this process
-
-
-def _loaded(curves: CurveSet) -> Surrogate:
-    if curves.title not in _kept:
-        _kept[curves.title] = curves.load()
-    return _kept[curves.title]
-
-
-def _scores(
-    studies: Sequence[Study], base: Sequence[Study], wheres: dict[str, float], mode: str, ends: Ends
-) -> Row:
-    """Return the scores of a rule at both budgets, and what it had in the time."""
-    scores = {}
-    for axis, where in wheres.items():
-        mine, its = (_regrets(column(of, axis, where), ends, mode) for of in (studies, base))
-        scores[f"at_equal_{axis}"] = _against(mine, its, ends.middle)
-    counts = {
-        name: _mean(np.array([one.summary[name] for one in studies])) for name in ("trials", "completed")
-    }
-    early = sum(one.summary["simulated_seconds"] < wheres["time"] for one in studies)
-    return {**scores, **counts, "out_of_trials": early}
-
-
-def _regrets(values: Floats, ends: Ends, mode: str) -> Floats:
-    return values - ends.best if mode == "min" else ends.best - values
-
-
-def _against(values: Floats, base: Floats, middle: float) -> Row:
-    """Return the median of regrets, and the mean paired difference from the base's with the same seed.
-
-    One of more than `middle` counts as that, and so does one that is no number: an incumbent that
-    diverges later, or none so far, would else be all that a mean shows.
+    Parameters
+    ----------
+    values : mapping
+        Of each rule the incumbents' values at R, a seed each.
+    ends : Ends
+        What configurations reach.
+    mode : "max" or "min"
+        Which values are better.
     """
-    kept = np.minimum(np.nan_to_num(values, nan=np.inf), middle)
-    found = mean_interval(kept - np.minimum(np.nan_to_num(base, nan=np.inf), middle))
-    return {
-        "regret": float(np.median(kept)),
-        "beyond_middle": int((~(values <= middle)).sum()),
-        "difference": {"mean": found.mean, "low": found.low, "high": found.high},
-    }
+    regrets = {rule: (one - ends.best if mode == "min" else ends.best - one) for rule, one in values.items()}
+    kept = {rule: np.minimum(np.nan_to_num(one, nan=np.inf), ends.middle) for rule, one in regrets.items()}
+    found = {}
+    for rule, one in kept.items():
+        differences = one - kept[BASE]
+        n, mean = len(differences), float(differences.mean())
+        half = _errors(len(kept), n - 1) * float(differences.std(ddof=1)) / math.sqrt(n)
+        found[rule] = {
+            "regret": float(np.median(one)),
+            "beyond_middle": int((~(regrets[rule] <= ends.middle)).sum()),
+            "difference": {"mean": mean, "low": mean - half, "high": mean + half},
+        }
+    return found
+
+
+def _errors(rules: int, df: int) -> float:
+    """Return how many standard errors of a difference an interval has, that holds for all rules together.
+
+    As `hbsim.bench.conclusions`: no two of rules that are the same differ by more, with probability 0.95.
+    """
+    return float(t.isf(norm.sf(studentized_range.isf(ALPHA, rules, np.inf) / math.sqrt(2)), df))
 
 
 def _mean(values: Floats) -> float:

@@ -24,11 +24,12 @@ whose cutoff lies between two values, they are uniform."""
 SCORES: Final = f"""\
 Regret is the distance at R between the incumbent (the best value at any level so far) and the best of
 the space, or of 5,000 random points where that is unknown (LCBench); the table has its median over seeds.
-A difference is the mean over seeds of a rule's regret less that of `{BASE}` with the same seed, with its
-95 % bootstrap interval; less than 0 is better, and {CLOSE} is too close to call: the interval includes 0.
+A difference is the mean over seeds of a rule's regret less that of `{BASE}` with the same seed, with an
+interval that holds for the rules of a set of curves together, at 95 %; less than 0 is better, and {CLOSE}
+is not told apart: the interval includes 0.
 An incumbent that ends worse than half of all configurations (it diverges later, say) counts as the median
-one. Seeds share the rows of a table, so intervals speak of other seeds on these curves, not of other
-tasks; and of 20 such intervals expect one to leave out 0 by chance."""
+one. Seeds share the rows of a table: this is about these curves, and another draw of configurations may
+turn it. One set of curves in twenty may have a difference by chance."""
 LEFT_OUT: Final = """\
 ScAn-Bench's vision-language runs (MIT) are not here: each ends where its own configuration says, and
 those that reach the last level are a few that differ from the rest."""
@@ -37,8 +38,7 @@ Studies of a number of trials, until nothing is left to do. Shares are of all tr
 over all seeds; units are of the resource, trained in all jobs; completed, units and seconds are means
 over seeds."""
 EQUAL_TIME: Final = """\
-Studies that are cut at a time, in mean full runs to R, with trials enough; and the incumbents where all
-have trained as much as the study that trained least."""
+Studies that are cut at a time, in mean full runs to R, with trials enough."""
 
 
 def render(content: Row) -> str:
@@ -48,6 +48,7 @@ def render(content: Row) -> str:
         "# The four stopping rules side by side",
         f"Written by `{content['command']}`, with the figures in `stopping_rules.json`.\n"
         "What the rules are, and what follows: [stopping rules](../../docs/explanation/stopping-rules.md).",
+        *([content["note"]] if content.get("note") else []),
         "## How many go on",
         EXACT,
         exact_table(content["exact"]),
@@ -133,7 +134,7 @@ def _end(entry: Row, rule: str, rules: Row) -> list[str]:
 
 
 def _times(curves: list[Row]) -> Iterator[str]:
-    head = ["curves", "rule", "trials", "completed", "regret", AGAINST, "at equal resource"]
+    head = ["curves", "rule", "trials", "completed", "regret", AGAINST]
     for place, budget in enumerate(curves[0]["equal_time"]):
         yield f"### {budget['full_runs']:g} full runs, {budget['workers']} workers"
         used = [entry for entry in curves if not _out_of_rows(entry, place)]
@@ -155,9 +156,8 @@ def _time(entry: Row, rule: str, rules: Row) -> list[str]:
         *_names(entry, rule),
         f"{found['trials']:.0f}",
         f"{found['completed']:.1f}",
-        _regret(found["at_equal_time"]),
-        _difference(found["at_equal_time"]["difference"], rule),
-        _difference(found["at_equal_resource"]["difference"], rule),
+        _regret(found),
+        _difference(found["difference"], rule),
     ]
 
 
@@ -176,7 +176,7 @@ def _difference(found: Row, rule: str) -> str:
     mean, low, high = (_signed(found[name]) for name in ("mean", "low", "high"))
     if mean == low == high == "0":
         return f"{CLOSE} 0"
-    return f"{'' if _clear(found) else f'{CLOSE} '}{mean} [{low}, {high}]"
+    return f"{'' if _is_told(found) else f'{CLOSE} '}{mean} [{low}, {high}]"
 
 
 def _signed(value: float) -> str:
@@ -188,29 +188,29 @@ def _percent(share: float) -> str:
     return "0%" if text in ("+0%", "-0%") else text
 
 
-def _clear(found: Row) -> bool:
+def _is_told(found: Row) -> bool:
     """Return whether the interval of a difference leaves out 0."""
     return bool(found["low"] > TINY or found["high"] < -TINY)
 
 
 def _calls(when: str, rules: list[Row]) -> str:
-    """Say how many differences of regret are clear, by rule."""
+    """Say on how many sets of curves a rule is told from the base."""
     said = []
     for rule in (rule for rule in RULES if rule != BASE):
-        better, worse = _clear_ones(rules, rule)
+        better, worse = _told(rules, rule)
         said.append(f"- `{rule}`: better on {better} of {len(rules)} sets of curves, worse on {worse}")
-    return "\n".join([f"{when}, beside `{BASE}`, and else too close to call:", "", *said])
+    return "\n".join([f"{when}, beside `{BASE}`, and else not told apart:", "", *said])
 
 
-def _clear_ones(rules: list[Row], rule: str) -> tuple[int, int]:
-    """Return on how many sets of curves a rule is clearly better than the base, and worse."""
+def _told(rules: list[Row], rule: str) -> tuple[int, int]:
+    """Return on how many sets of curves a rule is better than the base, and worse."""
     found = [entry[rule]["difference"] for entry in rules]
-    better = sum(_clear(one) and one["mean"] < 0 for one in found)
-    return better, sum(_clear(one) and one["mean"] > 0 for one in found)
+    better = sum(_is_told(one) and one["mean"] < 0 for one in found)
+    return better, sum(_is_told(one) and one["mean"] > 0 for one in found)
 
 
 def summary(content: Row) -> str:
-    """Return a line a rule: what it trains beside the base rule, and where it is clearly better or worse."""
+    """Return a line a rule: what it trains beside the base rule, and where it is better or worse."""
     curves = content["curves"]
     ends = [[entry["to_the_end"][place]["rules"] for entry in curves] for place in range(len(_sizes(curves)))]
     times = [_used(curves, place) for place in range(len(curves[0]["equal_time"]))]
@@ -224,7 +224,7 @@ def summary(content: Row) -> str:
             for end in ends
         ]
         costs = [f"{_percent(min(one))} to {_percent(max(one))}" for one in more]
-        calls = [(*_clear_ones(rules, rule), len(rules)) for rules in (*ends, *times)]
+        calls = [(*_told(rules, rule), len(rules)) for rules in (*ends, *times)]
         lines.append([f"`{rule}`", *costs, *(f"{b} better, {w} worse of {n}" for b, w, n in calls)])
     return table(head, lines)
 
@@ -235,5 +235,4 @@ def _sizes(curves: list[Row]) -> list[int]:
 
 def _used(curves: list[Row], place: int) -> list[Row]:
     """Return the scores at equal time, without sets of curves that have too few rows."""
-    used = [entry["equal_time"][place]["rules"] for entry in curves if not _out_of_rows(entry, place)]
-    return [{rule: found["at_equal_time"] for rule, found in rules.items()} for rules in used]
+    return [entry["equal_time"][place]["rules"] for entry in curves if not _out_of_rows(entry, place)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from benchmarks.drawing import COLOURS, INK, MARKERS, clean, new_figure, save
+from benchmarks.plots import COLOURS, INK, MARKERS, clean, new_figure, save
 from benchmarks.rules_curves import BASE
 from hbsim.core.cuts import RULES
 
@@ -54,7 +54,7 @@ def _name(title: str) -> str:
 def _in_time(rules: Row) -> Row | None:
     if any(found["out_of_trials"] for found in rules.values()):
         return None
-    return {rule: found["at_equal_time"] for rule, found in rules.items()}
+    return rules
 
 
 def _height(row: int, place: int) -> float:

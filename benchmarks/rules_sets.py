@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,8 +43,8 @@ class CurveSet:
         Where they come from, under which licence, and how they are read.
     max_t : int
         R, in units of the resource.
-    load : callable
-        Makes them.
+    surrogate : mapping
+        Keywords of `hbsim.surrogates.load`.
     trials : int
         How many there may be in a study: the rows of a table, or more than are needed.
     """
@@ -53,8 +52,13 @@ class CurveSet:
     title: str
     source: str
     max_t: int
-    load: Callable[[], Surrogate]
+    surrogate: Mapping[str, Any]
     trials: int
+
+    def load(self) -> Surrogate:
+        """Make them."""
+        options = dict(self.surrogate)
+        return load(options.pop("surrogate"), **options)
 
 
 @dataclass(frozen=True)
@@ -78,9 +82,9 @@ class Ends:
 def shipped() -> Iterator[CurveSet]:
     """Give the curves that ship with hbsim."""
     source = "val_error of 1,000 small networks, recorded with hbsim; R = 81 epochs; Apache-2.0"
-    yield CurveSet("digits", source, 81, partial(load, "digits"), 1000)
+    yield CurveSet("digits", source, 81, {"surrogate": "digits"}, 1000)
     for name, said in SYNTHETIC.items():
-        yield CurveSet(name, f"a formula; R = 81; {said}", 81, partial(load, name), 5000)
+        yield CurveSet(name, f"a formula; R = 81; {said}", 81, {"surrogate": name}, 5000)
 
 
 def recorded(folder: Path) -> Iterator[CurveSet]:
@@ -90,7 +94,9 @@ def recorded(folder: Path) -> Iterator[CurveSet]:
     if path.is_file():
         source = f"{NLP}: val_loss of 345 recurrent cells on WikiText-2, recorded seconds; R = 50 epochs; "
         source += "runs that end early count as failed there"
-        yield CurveSet("NAS-Bench-NLP", source, 50, partial(load, path, metric="val_loss", **common), 345)
+        yield CurveSet(
+            "NAS-Bench-NLP", source, 50, {"surrogate": str(path), "metric": "val_loss", **common}, 345
+        )
     for name, task in TASKS.items():
         path = folder / name
         if path.is_file():
@@ -100,7 +106,7 @@ def recorded(folder: Path) -> Iterator[CurveSet]:
             )
             source += "units of 200 steps; no seconds are recorded: a unit takes one; NaN is divergence"
             options = {**common, "metric": "valid_loss", "first_level": 0, "seconds_per_unit": 1.0}
-            yield CurveSet(f"TaskSet, IMDB {kind}", source, 50, partial(load, path, **options), 1000)
+            yield CurveSet(f"TaskSet, IMDB {kind}", source, 50, {"surrogate": str(path), **options}, 1000)
 
 
 def predicted(folder: Path) -> Iterator[CurveSet]:
@@ -108,11 +114,11 @@ def predicted(folder: Path) -> Iterator[CurveSet]:
     files = folder / "yahpo_lcbench"
     if not files.is_dir():
         return
-    options: dict[str, Any] = {"yahpo_data": files}
+    options: dict[str, Any] = {"yahpo_data": str(files)}
     tasks = Yahpo("lcbench/167168", data=files).instances
     for task in sorted(tasks, key=int)[::TASKS_OF_LCBENCH]:
         source = f"{LCBENCH}: val_accuracy in percent on OpenML task {task}; R = 52 epochs"
-        yield CurveSet(f"LCBench {task}", source, 52, partial(load, f"yahpo:lcbench/{task}", **options), 700)
+        yield CurveSet(f"LCBench {task}", source, 52, {"surrogate": f"yahpo:lcbench/{task}", **options}, 700)
 
 
 def at_the_end(surrogate: Surrogate, max_t: int) -> Ends:

@@ -15,12 +15,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.measure import ROOT, describe_machine, say, write_json
+from benchmarks.measure import ROOT, describe_machine, rounded, say, write_json
 from benchmarks.searchers_cost import costs
 from benchmarks.searchers_figures import BASE, across, settings, spent
 from benchmarks.searchers_page import render
 from benchmarks.searchers_sweep import LAST, SEARCHERS, SHIPPED, YAHPO, Wanted, read, run
-from benchmarks.stopping_rules import rounded
 
 __all__ = ["main"]
 

@@ -1,4 +1,4 @@
-"""The figures of `benchmarks.searchers`, of what its sweep kept; tests by `hbsim.bench.statistics`."""
+"""The figures of `benchmarks.searchers`, of what its sweep kept."""
 
 from __future__ import annotations
 
@@ -7,23 +7,13 @@ from typing import Any, Final
 
 import numpy as np
 import polars as pl
-from hbsim.bench.report.pairs import TaskScores, task_scores
-from hbsim.bench.statistics import (
-    ALPHA,
-    at,
-    block_ranks,
-    compare_pairs,
-    friedman,
-    holm,
-    mean_band,
-    mean_interval,
-    on_grid,
-    verdict,
-)
 
 from benchmarks.searchers_sweep import TYPES, variant
+from hbsim.bench.conclusions import ALPHA, mean_intervals
+from hbsim.bench.over_tasks import block_ranks, friedman, paired_differences, signed_rank
+from hbsim.bench.report.model import OPEN
 from hbsim.bench.sweep import SweepResults
-from hbsim.bench.sweep.scored import Scale, Steps
+from hbsim.bench.sweep.scored import Scale, Steps, TaskScores, task_scores
 from hbsim.surrogates.protocol import Floats
 
 __all__ = ["BASE", "SHARES", "across", "settings", "spent", "summary_of"]
@@ -77,7 +67,7 @@ def _searcher(results: SweepResults, scores: TaskScores) -> Row:
         "trials": cells["trials"].mean(),
         "completed": cells["completed"].mean(),
         "area": _interval(scores.area[:, 0]),
-        **summary_of(scores.studies(results, 0), scores.scale, scores.budget.value),
+        **summary_of([row[0] for row in scores.studies], scores.scale, scores.budget.value),
     }
 
 
@@ -93,25 +83,21 @@ def summary_of(studies: Sequence[Steps], scale: Scale, budget: float) -> Row:
     budget : float
         Simulated seconds.
     """
-    curves = [(study.time, scale.score(study.value)) for study in studies]
     grid = np.geomspace(FIRST * budget, budget, POINTS)
-    mean, low, high = mean_band(np.array([on_grid(time, score, grid) for time, score in curves]))
-    found: Row = {}
-    for share in SHARES:
-        values = np.array([at(time, score, share * budget) for time, score in curves])
-        found[f"at {share:g}"] = _interval(values[np.isfinite(values)])
-    return {
-        **found,
-        "time": (grid / budget).tolist(),
-        "mean": mean.tolist(),
-        "low": low.tolist(),
-        "high": high.tolist(),
+    times = np.concatenate([grid, [share * budget for share in SHARES]])
+    scores = np.array([study.at(scale.score(study.value), times) for study in studies])
+    mean, low, high = (column.tolist() for column in mean_intervals(scores.T))
+    ends = {
+        f"at {share:g}": {"mean": mean[place], "low": low[place], "high": high[place]}
+        for place, share in enumerate(SHARES, POINTS)
     }
+    curves = {"mean": mean[:POINTS], "low": low[:POINTS], "high": high[:POINTS]}
+    return {**ends, "time": (grid / budget).tolist(), **curves}
 
 
 def _interval(values: Floats) -> Row:
-    found = mean_interval(values)
-    return {"mean": found.mean, "low": found.low, "high": found.high}
+    mean, low, high = mean_intervals(values)
+    return {"mean": float(mean), "low": float(low), "high": float(high)}
 
 
 def _against(results: SweepResults, task: Row, type: str, searchers: Sequence[str]) -> dict[str, Row]:
@@ -127,25 +113,28 @@ def _against(results: SweepResults, task: Row, type: str, searchers: Sequence[st
 
 
 def _pairs(scores: dict[str, Floats]) -> dict[str, Row]:
-    """Compare the second column with the first, of each searcher."""
-    pairs = {name: compare_pairs(both[:, 1], both[:, 0]) for name, both in scores.items()}
-    corrected = holm(np.array([pair.p for pair in pairs.values()]))
-    return {
-        name: {
-            "n": pair.n,
-            "difference": pair.difference.mean,
-            "low": pair.difference.low,
-            "high": pair.difference.high,
-            "wins": pair.wins,
-            "ties": pair.ties,
-            "losses": pair.losses,
-            "effect": pair.rank_biserial,
-            "p": pair.p,
-            "p_corrected": float(p),
-            "call": verdict(pair, float(p), ALPHA),
+    """Compare the second column with the first, of each searcher: Wilcoxon's test with Holm's correction."""
+    from statsmodels.stats.multitest import multipletests
+
+    differences = {name: paired_differences(both[:, 1], both[:, 0]) for name, both in scores.items()}
+    p = [signed_rank(one) for one in differences.values()]
+    corrected = multipletests(p, method="holm")[1]
+    found = {}
+    for name, one, p_corrected in zip(differences, differences.values(), corrected, strict=True):
+        interval = _interval(np.where(np.isfinite(one), one, np.nan))
+        better, worse = int((one < 0).sum()), int((one > 0).sum())
+        told = "better" if better > worse else "worse"
+        found[name] = {
+            "n": len(one),
+            "difference": interval["mean"],
+            "low": interval["low"],
+            "high": interval["high"],
+            "better": better,
+            "worse": worse,
+            "p": float(p_corrected),
+            "call": told if p_corrected <= ALPHA else OPEN,
         }
-        for (name, pair), p in zip(pairs.items(), corrected, strict=True)
-    }
+    return found
 
 
 def across(found: Sequence[Row]) -> Row:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
-from benchmarks.drawing import COLOURS, INK, clean, new_figure, save
+from benchmarks.plots import COLOURS, INK, clean, new_figure, save
 from benchmarks.searchers_sweep import SEARCHERS
 
 if TYPE_CHECKING:

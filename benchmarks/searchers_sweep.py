@@ -62,6 +62,7 @@ def spec(wanted: Wanted) -> str:
 def _lines(wanted: Wanted) -> Iterator[str]:
     yield 'title = "Searchers"'
     yield f"seeds = {wanted.seeds}"
+    yield "halves = false"
     yield f"workers = {wanted.workers}"
     yield "[defaults]"
     yield f"max_full_runs = {wanted.full_runs:g}"
@@ -91,9 +92,9 @@ def run(wanted: Wanted, work: Path, jobs: int | None) -> SweepResults:
     work.mkdir(parents=True, exist_ok=True)
     file = work / "searchers.toml"
     file.write_text(spec(wanted), "utf-8")
-    made, studies = read_sweep(file, wanted.data), work / STUDIES
-    processes = default_jobs(len(made.grid.studies)) if jobs is None else jobs
-    counts = run_plan(made, studies, "python -m benchmarks.searchers", processes)
+    plan, studies = read_sweep(file, wanted.data), work / STUDIES
+    processes = default_jobs(len(plan.grid.different)) if jobs is None else jobs
+    counts = run_plan(plan, studies, "python -m benchmarks.searchers", processes)
     if not counts.is_complete:
         raise RuntimeError(f"{counts.failed} of {counts.cells} studies failed: see hbsim report {studies}")
     return read(work)

@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from benchmarks.measure import ROOT, say, write_json
+from benchmarks.measure import ROOT, rounded, say, write_json
 from benchmarks.rules_counts import exact_rows, kind_rows, simulated_rows
 from benchmarks.rules_curves import study
 from benchmarks.rules_page import exact_table, render, summary
 from benchmarks.rules_sets import CurveSet, predicted, recorded, shipped
 
 __all__ = ["main"]
-
-DIGITS: Final = 6  # of the figures that are kept: the rest may differ between machines
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -59,17 +56,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         say(curves.title)
         content["curves"].append(study(curves, options.seeds, options.jobs))
     return content
-
-
-def rounded(value: Any) -> Any:
-    """Return plain types with floats of `DIGITS` digits; None for what is no finite number."""
-    if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: rounded(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(one) for one in value]
-    return value
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -195,7 +195,7 @@ def _overrun(part: list[Row], level: str) -> float:
 
 
 def _side(study: Row) -> int:
-    """Return -1 where a tool's regret over time is clearly less than hbsim's, 1 where more, else 0."""
+    """Return -1 where a tool's regret over time is less than hbsim's, 1 where more, else 0."""
     spread = study["regret"]["mean"]
     mean, low, high = spread["difference"]
     if abs(mean) < SLIGHT * fmean(ours for _, ours in spread["seeds"]) or low <= 0 <= high:
@@ -208,8 +208,11 @@ def _better(studies: list[Row]) -> str:
     theirs = [study for study, side in zip(studies, sides, strict=True) if side < 0]
     quicker = [study for study in studies if _ratio(study) < 1 - SLIGHT]
     text = "**Where the others do better.** Regret over time differs by more than 1 %, with an interval that "
-    text += f"leaves out 0, in {sum(map(abs, sides))} of {len(studies)} lines; in {len(theirs) or 'none'} of "
-    text += f"these the other tool's is less{_where(theirs)}. Its study ends more than 1 % earlier in "
+    text += f"leaves out 0, in {sum(map(abs, sides))} of {len(studies)} lines, where one in twenty would by "
+    text += (
+        f"chance; in {len(theirs) or 'none'} of these the other tool's is less{_where(theirs)}. Its study "
+    )
+    text += "ends more than 1 % earlier in "
     text += f"{len(quicker) or 'none'} of {len(studies)}{_where(quicker)}. "
     if any(not _is_same(shares) for study in studies for shares in study["overlap"]):
         text += "Other orders of results make other trials survive; "

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.measure import ROOT, say
+from hbsim.bench.pool import default_jobs
+from hbsim.bench.sweep import read_sweep, run_plan
 
-__all__ = ["FOLDER", "NAMES", "SPECS", "main"]
+__all__ = ["FOLDER", "NAMES", "SPECS", "commands", "main", "run_study"]
 
 SPECS: Final = Path(__file__).parent
 FOLDER: Final = ROOT / "results" / "sweeps"
@@ -56,7 +58,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _write(options: argparse.Namespace, work: Path) -> None:
     from benchmarks.sweeps.pages import write_pages, write_readme
-    from benchmarks.sweeps.studies import run_study
 
     for name in options.names:
         if not options.pages:
@@ -64,3 +65,32 @@ def _write(options: argparse.Namespace, work: Path) -> None:
             run_study(name, work / name, options.data, options.jobs)
         write_pages(name, work / name, options.out)
     write_readme(options.out)
+
+
+def commands(name: str, has_files: bool) -> tuple[str, str]:
+    """Return the commands that do the same step by step; DIR is where the curves' files are.
+
+    The first is without ``--out``, as a sweep keeps it: the report says where the results are.
+    """
+    data = " --data DIR" if has_files else ""
+    return (
+        f"hbsim sweep benchmarks/sweeps/{name}.toml{data}",
+        f"hbsim report sweeps/{name} --out {name}.html --figures figures --tables tables",
+    )
+
+
+def run_study(name: str, work: Path, data: Path | None, jobs: int | None) -> None:
+    """Run all that is not finished in a folder.
+
+    Raises
+    ------
+    ParameterError
+        The file or the curves cannot be used, or the folder holds something else.
+    RuntimeError
+        A study failed.
+    """
+    plan = read_sweep(SPECS / f"{name}.toml", data)
+    processes = default_jobs(len(plan.grid.different)) if jobs is None else jobs
+    counts = run_plan(plan, work, commands(name, data is not None)[0], processes)
+    if not counts.is_complete:
+        raise RuntimeError(f"{name}: {counts.failed} of {counts.cells} cells failed: see hbsim report {work}")

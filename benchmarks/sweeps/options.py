@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from hbsim.bench.statistics import across_tasks
+from hbsim.bench.conclusions import ALPHA
+from hbsim.bench.over_tasks import Pair, across_tasks
 
 __all__ = ["OptionRow", "option_rows"]
 
-ALPHA: Final = 0.05
 TYPE: Final = "type"  # counts as an option here
 
 
@@ -84,25 +84,25 @@ def _row(setting: Mapping[str, Any], families: list[dict[Any, str]], values: lis
     blocks = np.stack([scores[:, of_value].mean(axis=1) for of_value in columns], axis=1)
     found = across_tasks(blocks)
     best = min(range(len(values)), key=lambda v: (found.mean_ranks[v], found.means[v].mean))
-    p = list(_against(found.duels, best, len(values)))
+    p = list(_against(found.pairs, best, len(values)))
     return OptionRow(
         setting["setting"],
         [mean.mean for mean in found.means],
         best,
         [v != best and not p[v] < ALPHA for v in range(len(values))],
         float(found.p_friedman) if len(values) > 2 else p[1 - best],
-        _ahead(found.duels[0], best) if len(values) == 2 else "",
+        _ahead(found.pairs[0], best) if len(values) == 2 else "",
         (blocks[:, 0] - blocks[:, -1]).tolist(),
     )
 
 
-def _ahead(duel: Any, best: int) -> str:
-    wins, losses = (duel.wins, duel.losses) if duel.first == best else (duel.losses, duel.wins)
+def _ahead(pair: Pair, best: int) -> str:
+    wins, losses = (pair.wins, pair.losses) if pair.first == best else (pair.losses, pair.wins)
     return f"{wins} : {losses}"
 
 
-def _against(duels: Sequence[Any], best: int, values: int) -> Iterator[float]:
+def _against(pairs: Sequence[Pair], best: int, values: int) -> Iterator[float]:
     """Yield the p of each value against the best one, 0 for itself."""
     for value in range(values):
-        pair = {value, best}
-        yield next((duel.p for duel in duels if {duel.first, duel.second} == pair), 0.0)
+        both = {value, best}
+        yield next((pair.p for pair in pairs if {pair.first, pair.second} == both), 0.0)

@@ -1,46 +1,57 @@
-"""What is kept of a study: its page, tables, numbers and some figures."""
+"""What is kept of a study: its tables, numbers, some figures, and of some the page."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
-from benchmarks.measure import describe_machine, write_json
-from benchmarks.sweeps.numbers import numbers
-from benchmarks.sweeps.studies import commands
-from hbsim.bench.charts import write_figures
+from benchmarks.compact import compact_json
+from benchmarks.measure import describe_machine, rounded, write_json
+from benchmarks.sweeps.driver import commands
+from hbsim.bench.charts import Chart, across_charts, diagnosis_charts, heatmap, looks_of, save, task_charts
 from hbsim.bench.page import render
 from hbsim.bench.report.build import build
-from hbsim.bench.report.diagnosed import FEW_TASKS
-from hbsim.bench.report.model import Report
+from hbsim.bench.report.diagnosed import views
+from hbsim.bench.report.model import Across, Report, Task
 from hbsim.bench.report.render import markdown
-from hbsim.bench.report.text import slug
 from hbsim.bench.sweep import read_results
 
-__all__ = ["FIGURES", "write_pages", "write_readme"]
+__all__ = ["FIGURES", "numbers", "write_pages", "write_readme"]
 
-# Of each study, the figures that docs/explanation/studies.md shows: names of `hbsim report --figures`.
-FIGURES: Final[dict[str, tuple[str, ...]]] = {
-    "brackets-eta": ("heatmap-promotion-plain-4-workers", "regret-plain-1000-workers"),
-    "failures": ("anytime-mean-drops-16-workers", "regret-drops-16-workers"),
-    "lcbench": ("regret-plain-4-workers", "ranks-score-all-settings"),
-    "pausing": ("anytime-mean-expensive-16-workers", "time-expensive-16-workers"),
-    "small": ("anytime-formula-plain-4-workers",),
-    "tables": ("regret-plain-4-workers",),
+# Of each study, the figures that docs/explanation/studies.md shows: a kind, and a setting or curves.
+FIGURES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
+    "brackets-eta": (("heatmap", "plain, 4 workers"), ("regret", "plain, 256 workers")),
+    "failures": (("regret", "drops, 16 workers"),),
+    "lcbench": (("regret", "plain, 4 workers"), ("ranks", "all settings")),
+    "pausing": (("time", "expensive, 16 workers"),),
+    "small": (("anytime", "formula"),),
+    "tables": (("scores", "digits"),),
 }
-WITHOUT_PAGE: Final = ("failures", "small")  # pages are of 5 to 9 MB each: these are not kept
+WITH_PAGE: Final = ("lcbench", "tables")
 KEPT: Final = ("cells.parquet", "sweep.json")
 TIMINGS: Final = "timings.json"
 DRAWN_BY: Final = ("altair", "vl-convert-python")
+DEPTH: Final = 3  # levels of numbers.json that have lines of their own
+TASK: Final = (
+    "surrogate",
+    "cluster",
+    "workers",
+    "group",
+    "seeds",
+    "splits",
+    "configurations",
+    "budget",
+    "target",
+)
+ROW: Final = ("variant", "rank", "call", "score", "area", "missing", "trials", "completed")
 README: Final = """\
 # hbsim's own studies
 
@@ -66,39 +77,67 @@ Versions: {versions}.
 def write_pages(name: str, work: Path, out: Path) -> None:
     """Write all that is kept of a study whose results are in `work`."""
     begin = time.process_time()
-    results = read_results(work)
-    report = build(results, commands(name, False)[1], f"sweeps/{name}")
+    report = build(read_results(work), commands(name, False)[1], f"sweeps/{name}")
     target = out / name
     target.mkdir(parents=True, exist_ok=True)
-    if name not in WITHOUT_PAGE:
+    if name in WITH_PAGE:
         (target / "report.html").write_text(render(report), "utf-8")
     (target / "report.md").write_text(markdown(report), "utf-8")
-    (target / "numbers.json").write_text(numbers(report), "utf-8")
+    (target / "numbers.json").write_text(compact_json(rounded(numbers(report)), DEPTH), "utf-8")
     for kept in KEPT:
         shutil.copyfile(work / kept, target / kept)
-    with tempfile.TemporaryDirectory() as folder:
-        write_figures(_with_settings(report, FIGURES[name]), Path(folder))
-        for figure in FIGURES[name]:
-            shutil.copyfile(Path(folder) / f"{figure}.png", target / f"{figure}.png")
+    for kind, of in FIGURES[name]:
+        save(next(_charts(report, kind, of)), target / f"{kind}.png")
     _note_time(name, work, out, time.process_time() - begin)
 
 
-def _with_settings(report: Report, figures: Sequence[str]) -> Report:
-    """Return a report of the settings that figures are of, so that few are drawn.
+def _charts(report: Report, kind: str, of: str) -> Iterator[Chart]:
+    """Yield the charts of a kind that are of a setting, or of the curves of that name."""
+    looks = looks_of(report.variants)
+    for name, across, chart in across_charts(report, looks):
+        if (name, across.setting) == (kind, of):
+            yield chart
+    for one in report.heatmaps:
+        if (kind, of) == ("heatmap", one.setting) and (chart := heatmap(one)):
+            yield chart
+    for task in report.tasks:
+        if task.surrogate == of:
+            yield from task_charts(task, looks, (kind,)).values()
+    for view in views(report):
+        if view.texts[-1] == of:
+            yield from diagnosis_charts(view, looks, view.title, (kind,)).values()
 
-    All tasks stay where few would be left: each would have figures of its own then.
-    """
 
-    def is_drawn(setting: str) -> bool:
-        return any(figure.endswith(slug(setting)) for figure in figures)
+def numbers(report: Report) -> dict[str, Any]:
+    """Return the numbers of a report as plain objects, without what only a page draws."""
+    return {
+        "title": report.title,
+        "answer": report.answer,
+        "summary": report.summary,
+        "variants": [asdict(variant) for variant in report.variants],
+        "settings": [_setting(across) for across in report.across],
+        "tasks": [_task(task) for task in report.tasks],
+    }
 
-    tasks = tuple(task for task in report.tasks if is_drawn(task.setting))
-    return replace(
-        report,
-        across=tuple(across for across in report.across if is_drawn(across.setting)),
-        heatmaps=tuple(heatmap for heatmap in report.heatmaps if is_drawn(heatmap.setting)),
-        tasks=tasks if len(tasks) > FEW_TASKS else report.tasks,
-    )
+
+def _setting(across: Across) -> dict[str, Any]:
+    """Return a setting; of its pairs those that the best is in."""
+    best = across.variants[0]
+    pairs = [asdict(pair) for pair in across.pairs if best in (pair.first, pair.second)]
+    return {**asdict(across), "pairs": pairs}
+
+
+def _task(task: Task) -> dict[str, Any]:
+    """Return a task; of how its variants stand what they are called, and p."""
+    found = asdict(task)
+    rows = []
+    for row in found["rows"]:
+        stands = {
+            where: row[where] and {name: row[where][name] for name in ("rank", "call", "p")}
+            for where in ("curves", "draw")
+        }
+        rows.append({**{name: row[name] for name in ROW}, **stands})
+    return {**{name: found[name] for name in (*TASK, "regrets", "shares")}, "rows": rows}
 
 
 def _note_time(name: str, work: Path, out: Path, report: float) -> None:

@@ -11,12 +11,11 @@ import numpy as np
 
 from benchmarks.report import table
 from benchmarks.sweeps.options import option_rows
+from hbsim.bench.report.model import ALL, OPEN, WORSE
 
 __all__ = ["SHOWN", "shown"]
 
 Content: TypeAlias = Mapping[str, Any]
-ALL: Final = "all settings"
-ALPHA: Final = 0.05
 CLOSE: Final = "≈ "  # not told apart from the best of its column
 
 
@@ -86,8 +85,8 @@ def _is_close(setting: Content, name: str) -> bool:
     """Return whether a variant is not told apart from the first: Wilcoxon over groups, Holm's correction."""
     if name == setting["variants"][0]:
         return False
-    (duel,) = (one for one in setting["duels"] if name in (one["first"], one["second"]))
-    return duel["p"] is None or not duel["p"] < ALPHA
+    (pair,) = (one for one in setting["pairs"] if name in (one["first"], one["second"]))
+    return bool(pair["call"] == OPEN)
 
 
 def _p(p: float | None) -> str:
@@ -192,18 +191,33 @@ def _mean(tasks: Sequence[Content], kind: str, variant: str, part: str) -> float
 
 
 def _tasks(content: Content, detail: str) -> Rows:
-    """Who leads on each task, and who is not told apart from it seed by seed."""
+    """Who leads on each task, and how the others stand on these curves and on another draw."""
     rows = []
     for task in content["tasks"]:
         if detail and detail != str(task["workers"]):
             continue
         best = task["rows"][0]
-        close = [row["variant"] for row in task["rows"][1:] if row["call"] == "too close to call"]
         score = best["score"]
-        text = f"{score['mean']:.4f} [{score['low']:.4f}, {score['high']:.4f}]"
-        names = ", ".join(f"`{name}`" for name in close) or "none"
-        rows.append([task["surrogate"], str(task["workers"]), f"`{best['variant']}`", text, names])
-    return ("curves", "workers", "best", "score", "too close to call"), rows
+        text = f"{score['mean']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+        stands = [_worse(task["rows"], where) for where in ("curves", "draw")]
+        rows.append([task["surrogate"], str(task["workers"]), f"`{best['variant']}`", text, *stands])
+    return (
+        "curves",
+        "workers",
+        "least mean",
+        "score",
+        "worse on these curves",
+        "worse on another draw",
+    ), rows
+
+
+def _worse(rows: Sequence[Content], where: str) -> str:
+    """Name the variants that are worse."""
+    if rows[0][where] is None:
+        return "–"
+    names = [f"`{row['variant']}`" for row in rows if row[where]["call"] == WORSE]
+    others = len(rows) - 1
+    return f"all {others} others" if len(names) == others else ", ".join(names) or "none"
 
 
 SHOWN: Final[dict[str, Callable[[Content, str], Rows]]] = {

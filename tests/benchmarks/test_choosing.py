@@ -1,26 +1,30 @@
-"""The pages whose figures commands print: they print them, and every figure of a sentence is among them."""
+"""The pages whose figures commands print: they show what is kept, and that is what the commands come to."""
 
 import json
 import re
-from pathlib import Path
+import shlex
+from functools import partial
 
 import pytest
 
-from benchmarks import choosing, choosing_sweeps
-from benchmarks.choosing import PAGES
+from benchmarks import choosing
+from benchmarks.choosing import FOLDER, KEPT, PAGES, comparisons, kept_rows
+from benchmarks.choosing_charts import EARLY, STARTS, workers
+from benchmarks.measure import rounded
 from benchmarks.page_blocks import PageError, commands, filled, loose_figures
-from benchmarks.page_output import printed, show
+from benchmarks.page_output import run_comparison, show
 
-FIGURES = Path(__file__).parents[2] / "results" / "choosing" / "choosing.json"
+CONTENT = json.loads((FOLDER / KEPT).read_text("utf-8"))
 CHOOSING = PAGES[0].read_text("utf-8")
-PAGE = """\
+QUICK = "hbsim compare --variant fifo --trials 3 --seeds 2 --surrogate ideal"
+PAGE = f"""\
 ## A question
 
 ```sh
-hbsim compare --variant fifo --trials 3 --seeds 2 --surrogate ideal --workers 2
+{QUICK} --workers 2
 ```
 
-<!-- shows variant | trials | completed:.1f -->
+<!-- shows variant | trials:.0f | completed:.1f -->
 
 | variant | trials | completed |
 | --- | --- | --- |
@@ -32,30 +36,61 @@ It completes 3.0 trials.
 """
 
 
-def sections(page):
-    return [part for part in re.split(r"(?m)^(?=## )", page.read_text("utf-8")) if commands(part)]
-
-
-@pytest.mark.parametrize(
-    "section",
-    [pytest.param(part, id=part.splitlines()[0].strip("# ")) for page in PAGES for part in sections(page)],
-)
-def test_commands_print_what_the_page_shows(section, monkeypatch, tmp_path):
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_shows_what_is_kept_and_commands_print(page, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert filled(section, show) == section
+    text = page.read_text("utf-8")
+    assert len(commands(text)) > 3
+    assert filled(text, partial(show, compared=partial(kept_rows, CONTENT))) == text
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_figure_of_a_sentence_is_one_that_a_command_prints(page):
-    text = page.read_text("utf-8")
-    assert len(commands(text)) > 3
-    assert list(loose_figures(text)) == []
+    assert list(loose_figures(page.read_text("utf-8"))) == []
+
+
+def test_the_comparisons_of_the_pages_are_kept_and_no_others():
+    assert set(CONTENT["comparisons"]) == {shlex.join(words) for words in comparisons()}
+
+
+def assert_the_same(found, kept):
+    """Check that rows say the same, numbers nearly: another processor may round otherwise."""
+    assert [row["variant"] for row in found] == [row["variant"] for row in kept]
+    for one, other in zip(found, kept, strict=True):
+        assert one == {
+            name: pytest.approx(x, rel=1e-4) if isinstance(x, float) else x for name, x in other.items()
+        }
+
+
+def test_a_comparison_comes_to_what_is_kept():
+    (words,) = (
+        words for words in comparisons() if words[words.index("--workers") + 1] == "4" and "digits" in words
+    )
+    assert_the_same(rounded(run_comparison(words)), kept_rows(CONTENT, words))
+
+
+def test_a_picture_shows_what_comparisons_come_to():
+    kept = [row for row in CONTENT["workers"] if row["workers"] == 64]
+    assert_the_same(rounded(workers(1, [64])), kept)
 
 
 def test_the_python_of_the_page_prints_what_it_says(capsys):
     (block,) = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", CHOOSING, flags=re.DOTALL)
     exec(compile(block[0], "choosing.md", "exec"), {"__name__": "page"})
     assert capsys.readouterr().out == block[1]
+
+
+def test_no_sentence_says_more_than_the_conclusions():
+    for page in PAGES:
+        assert not re.search(r"clearly|too close|by chance|beats?\b", page.read_text("utf-8"))
+
+
+def test_what_the_page_says_of_later_starts():
+    rows = CONTENT["early_ranks"]
+    assert {(row["family"], row["early_rank"]) for row in rows} == {
+        (family, early) for family in ("power", "exponential") for early in EARLY
+    }
+    assert all(row["these curves"] != "worse" for row in rows if row["variant"] == STARTS[0])
 
 
 def test_a_page_as_it_should_be():
@@ -68,7 +103,7 @@ def test_a_page_as_it_should_be():
     [
         ("| 3 | 3.0 |", "| 3 | 3.1 |"),  # a figure of the table
         ("--trials 3", "--trials 4"),  # the command
-        ("variant | trials |", "variant | busy |"),  # what it shows
+        ("variant | trials:.0f |", "variant | busy_share:.0% |"),  # what it shows
     ],
 )
 def test_what_has_changed_is_seen(was, becomes):
@@ -98,7 +133,7 @@ def test_a_figure_that_no_command_prints_is_seen(sentence, loose):
         PAGE.replace("variant | trials", "variant | tails"),  # no such column
         PAGE.replace("hbsim compare", "echo compare"),
         PAGE.replace("--workers 2", "--workers 0"),  # it fails
-        PAGE.replace("variant | trials | completed:.1f", "output from nothing"),
+        PAGE.replace("variant | trials:.0f | completed:.1f", "output from nothing"),
     ],
 )
 def test_a_page_that_cannot_be_filled(text):
@@ -106,11 +141,13 @@ def test_a_page_that_cannot_be_filled(text):
         filled(text, show)
 
 
+def test_a_comparison_that_is_not_kept():
+    with pytest.raises(PageError, match=r"is not kept; python -m benchmarks\.choosing runs it"):
+        filled(PAGE, partial(show, compared=partial(kept_rows, {})))
+
+
 def test_several_commands_as_one_table():
-    command = "hbsim compare --variant fifo --trials 3 --seeds 2 --surrogate ideal"
-    shown = show(
-        commands(f"```sh\n{command} --workers 3\n{command}\n```"), "--workers | --no-resume | jobs:.0f"
-    )
+    shown = show(commands(f"```sh\n{QUICK} --workers 3\n{QUICK}\n```"), "--workers | --no-resume | jobs:.0f")
     assert shown.splitlines()[2:] == ["| `3` | no | 3 |", "| 0 | no | 3 |"]
 
 
@@ -122,48 +159,18 @@ def test_words_of_commands():
     ]
 
 
-def test_check_fails_where_a_page_differs(monkeypatch, tmp_path, capsys):
+def test_what_is_not_kept_is_run_and_check_fails_where_a_page_differs(monkeypatch, tmp_path, capsys):
     page = tmp_path / "page.md"
     monkeypatch.setattr(choosing, "PAGES", (page,))
     page.write_text(PAGE.replace("3.0 |", "2.9 |"), "utf-8")
-    with pytest.raises(SystemExit) as ended:
-        choosing.main(["--check"])
-    assert ended.value.code == 1
-    assert "-| `fifo` | 3 | 2.9 |\n+| `fifo` | 3 | 3.0 |\n" in capsys.readouterr().err
-    choosing.main(["--pages"])
+    where = ["--out", str(tmp_path), "--jobs", "1"]
+    choosing.main(["--pages", *where])
     assert page.read_text("utf-8") == PAGE
     with pytest.raises(SystemExit) as ended:
-        choosing.main(["--check"])
+        choosing.main(["--check", *where])
     assert ended.value.code == 0
-
-
-def shown(command: str) -> list[dict]:
-    """Return the variants that a command prints."""
-    return json.loads(printed([*command.split(), "--jobs", "1", "--json"]))["variants"]
-
-
-def test_the_pictures_show_what_commands_print():
-    content = json.loads(FIGURES.read_text("utf-8"))
-    study = (
-        "hbsim compare --variant promotion --variant stopping --surrogate synthetic --trials 400 --workers 16"
-    )
-    for row in shown(study):
-        (kept,) = (
-            one for one in content["workers"] if one["workers"] == 16 and one["variant"] == row["variant"]
-        )
-        assert kept["busy_share"] == pytest.approx(row["busy_share"], rel=1e-5)
-        assert kept["simulated_seconds"] == pytest.approx(row["simulated_seconds"], rel=1e-5)
-    study = "hbsim compare --variant stopping --surrogate synthetic:seconds=60 --workers 16 --max-time 14400"
-    (row,) = shown(f"{study} --startup 300 --save 60 --load 60")
-    (kept,) = (one for one in content["pauses"] if (one["variant"], one["startup"]) == ("stopping", 300))
-    assert kept["trained_resource"] == pytest.approx(row["trained_resource"], rel=1e-5)
-    assert kept["regret"]["high"] == pytest.approx(row["time_regret_high"], rel=1e-5)
-
-
-def test_what_the_page_says_of_later_starts():
-    rows = json.loads(FIGURES.read_text("utf-8"))["early_ranks"]
-    later = [row for row in rows if row["variant"] != choosing_sweeps.STARTS[0]]
-    assert len({(row["family"], row["early_rank"]) for row in later}) == 10
-    assert not [row for row in later if row["difference"]["high"] < 0]  # none is clearly better
-    latest = [row for row in later if row["variant"].endswith("grace_period=9")]
-    assert all(row["difference"]["low"] > 0 for row in latest)  # clearly worse
+    page.write_text(PAGE.replace("3.0 |", "2.9 |"), "utf-8")
+    with pytest.raises(SystemExit) as ended:
+        choosing.main(["--check", *where])
+    assert ended.value.code == 1
+    assert "-| `fifo` | 3 | 2.9 |\n+| `fifo` | 3 | 3.0 |\n" in capsys.readouterr().err

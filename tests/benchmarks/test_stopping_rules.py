@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from benchmarks import rules_counts, rules_curves, stopping_rules
 from benchmarks.rules_counts import chance, count, exact, simulated_rows
 from benchmarks.rules_page import render, summary
-from benchmarks.rules_sets import CurveSet, at_the_end, shipped
+from benchmarks.rules_sets import CurveSet, Ends, at_the_end, shipped
 from hbsim.core.cuts import RULES
 from hbsim.surrogates import load
 from tests.doubles.naive_rules import goes_on
@@ -108,25 +108,35 @@ def test_every_trial_of_a_study_is_accounted_for(tried):
 def test_the_base_rule_differs_in_nothing_from_itself(tried):
     for found in (
         *(size["rules"]["quantile"] for size in tried["to_the_end"]),
-        *(
-            budget["rules"]["quantile"][f"at_equal_{axis}"]
-            for budget in tried["equal_time"]
-            for axis in ("time", "resource")
-        ),
+        *(budget["rules"]["quantile"] for budget in tried["equal_time"]),
     ):
         assert found["difference"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
 
 
 def test_a_regret_beyond_the_median_counts_as_that():
-    values, base = np.array([1.0, math.nan, 7.0, 2.0]), np.array([0.0, 0.0, math.inf, 2.0])
-    found = rules_curves._against(values, base, middle=5.0)
+    values = {
+        "quantile": np.array([0.0, 0.0, math.inf, 2.0]),
+        "rank": np.array([1.0, math.nan, 7.0, 2.0]),
+    }
+    found = rules_curves._against(values, Ends(1.0, 0.0, 5.0), "min")["rank"]
     assert found["beyond_middle"] == 2
     assert found["regret"] == 3.5
     assert found["difference"]["mean"] == (1.0 + 5.0 + 0.0 + 0.0) / 4
 
 
+def test_no_rule_is_told_from_the_base_by_chance_more_often_than_one_in_twenty():
+    random = np.random.default_rng(0)
+    told = 0
+    for _ in range(300):
+        seeds = random.standard_normal(20) + 10.0
+        values = {rule: seeds + random.standard_normal(20) for rule in RULES}
+        found = rules_curves._against(values, Ends(1.0, 0.0, 100.0), "min")
+        told += any(not one["difference"]["low"] <= 0 <= one["difference"]["high"] for one in found.values())
+    assert told <= 25  # 300 x 0.05, and two standard deviations and a half
+
+
 def test_the_same_bytes_again(monkeypatch, tmp_path):
-    one = CurveSet("ideal", "flat lines", 9, lambda: load("ideal:max_resource=9"), 60)
+    one = CurveSet("ideal", "flat lines", 9, {"surrogate": "ideal:max_resource=9"}, 60)
     monkeypatch.setattr(stopping_rules, "shipped", lambda: iter([one]))
     monkeypatch.setattr(rules_counts, "ORDERS", {9: 20, 27: 20, 256: 20})
     written = []
