@@ -133,6 +133,7 @@ def test_a_second_sweep_in_the_folder_is_turned_away(slow):
     process = start(slow, "--jobs", "1")
     try:
         wait_for_parts(process, slow / "out", 1)
+        assert process.poll() is None
         second = start(slow, "--jobs", "1")
         _, err = second.communicate(timeout=120)
         assert second.returncode == 1
