@@ -7,10 +7,10 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 import polars as pl
-from hbsim.bench.statistics import Interval, mean_interval
 from numpy.typing import NDArray
 
 import hbsim
+from hbsim.bench.conclusions import Interval, mean_intervals
 from hbsim.simulation import Cluster
 
 __all__ = ["early_ranks", "pauses", "workers"]
@@ -120,4 +120,7 @@ def early_ranks() -> list[Row]:
 
 
 def _beside(score: NDArray[np.float64], base: NDArray[np.float64]) -> Row:
-    return {"regret": float(score.mean()), "difference": _plain(mean_interval(score - base))}
+    return {
+        "regret": float(score.mean()),
+        "difference": _plain(Interval(*map(float, mean_intervals(score - base)))),
+    }

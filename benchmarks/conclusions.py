@@ -312,14 +312,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     content["digits"] = equal_digits(equal, repetitions)
     content["linear"] = linear(repetitions)
     content["power"] = power(kept("digits", lambda: digits_pool(there)), repetitions // 2)
-    populations = [(synthetic(), rows) for rows in SIZES]
+    populations = [(synthetic(), rows, count if rows < 1000 else count // 4) for rows in SIZES]
     if options.data is not None:
-        populations.append((lcbench(options.data), 500))
+        populations.append((lcbench(options.data), 500, count // 2))
     content["tables"] = []
-    for population, rows in populations:
+    for population, rows, number in populations:
         name = f"{population.name.partition('/')[0]}_{rows}"
-        number = count if rows <= 500 and population.name == "synthetic" else max(3, count // 2)
-        pool = kept(name, partial(tables, population, rows, number, STUDIES))
+        pool = kept(name, partial(tables, population, rows, max(3, number), STUDIES))
         content["tables"].append(known_truth(population.name, rows, pool))
     return content
 

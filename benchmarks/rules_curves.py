@@ -9,12 +9,12 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 import numpy as np
-from hbsim.bench.statistics import mean_interval
 from numpy.typing import NDArray
 
 from benchmarks.incumbents import Study, column, study_of
 from benchmarks.rules_sets import CurveSet, Ends, at_the_end
 from hbsim import simulate
+from hbsim.bench.conclusions import Interval, mean_intervals
 from hbsim.bench.pool import default_jobs, open_pool
 from hbsim.core import make_scheduler
 from hbsim.core.cuts import RULES
@@ -207,7 +207,8 @@ def _against(values: Floats, base: Floats, middle: float) -> Row:
     diverges later, or none so far, would else be all that a mean shows.
     """
     kept = np.minimum(np.nan_to_num(values, nan=np.inf), middle)
-    found = mean_interval(kept - np.minimum(np.nan_to_num(base, nan=np.inf), middle))
+    differences = kept - np.minimum(np.nan_to_num(base, nan=np.inf), middle)
+    found = Interval(*map(float, mean_intervals(differences)))
     return {
         "regret": float(np.median(kept)),
         "beyond_middle": int((~(values <= middle)).sum()),

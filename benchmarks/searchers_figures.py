@@ -1,4 +1,4 @@
-"""The figures of `benchmarks.searchers`, of what its sweep kept; tests by `hbsim.bench.statistics`."""
+"""The figures of `benchmarks.searchers`, of what its sweep kept; tests by `hbsim.bench.over_tasks`."""
 
 from __future__ import annotations
 
@@ -7,23 +7,14 @@ from typing import Any, Final
 
 import numpy as np
 import polars as pl
-from hbsim.bench.report.pairs import TaskScores, task_scores
-from hbsim.bench.statistics import (
-    ALPHA,
-    at,
-    block_ranks,
-    compare_pairs,
-    friedman,
-    holm,
-    mean_band,
-    mean_interval,
-    on_grid,
-    verdict,
-)
+from scipy.stats import rankdata
+from statsmodels.stats.multitest import multipletests
 
 from benchmarks.searchers_sweep import TYPES, variant
+from hbsim.bench.conclusions import ALPHA, mean_intervals
+from hbsim.bench.over_tasks import block_ranks, friedman, paired_differences, signed_rank
 from hbsim.bench.sweep import SweepResults
-from hbsim.bench.sweep.scored import Scale, Steps
+from hbsim.bench.sweep.scored import Scale, Steps, TaskScores, task_scores
 from hbsim.surrogates.protocol import Floats
 
 __all__ = ["BASE", "SHARES", "across", "settings", "spent", "summary_of"]
@@ -77,7 +68,7 @@ def _searcher(results: SweepResults, scores: TaskScores) -> Row:
         "trials": cells["trials"].mean(),
         "completed": cells["completed"].mean(),
         "area": _interval(scores.area[:, 0]),
-        **summary_of(scores.studies(results, 0), scores.scale, scores.budget.value),
+        **summary_of([row[0] for row in scores.studies], scores.scale, scores.budget.value),
     }
 
 
@@ -93,13 +84,17 @@ def summary_of(studies: Sequence[Steps], scale: Scale, budget: float) -> Row:
     budget : float
         Simulated seconds.
     """
-    curves = [(study.time, scale.score(study.value)) for study in studies]
     grid = np.geomspace(FIRST * budget, budget, POINTS)
-    mean, low, high = mean_band(np.array([on_grid(time, score, grid) for time, score in curves]))
-    found: Row = {}
-    for share in SHARES:
-        values = np.array([at(time, score, share * budget) for time, score in curves])
-        found[f"at {share:g}"] = _interval(values[np.isfinite(values)])
+
+    def scores(x: Floats) -> Floats:
+        return np.array([scale.score(study.at(study.value, x)) for study in studies]).T
+
+    mean, low, high = mean_intervals(scores(grid))
+    shares = scores(np.array(SHARES) * budget)
+    found: Row = {
+        f"at {share:g}": _interval(values[np.isfinite(values)])
+        for share, values in zip(SHARES, shares, strict=True)
+    }
     return {
         **found,
         "time": (grid / budget).tolist(),
@@ -110,8 +105,7 @@ def summary_of(studies: Sequence[Steps], scale: Scale, budget: float) -> Row:
 
 
 def _interval(values: Floats) -> Row:
-    found = mean_interval(values)
-    return {"mean": found.mean, "low": found.low, "high": found.high}
+    return dict(zip(("mean", "low", "high"), map(float, mean_intervals(values)), strict=True))
 
 
 def _against(results: SweepResults, task: Row, type: str, searchers: Sequence[str]) -> dict[str, Row]:
@@ -128,23 +122,30 @@ def _against(results: SweepResults, task: Row, type: str, searchers: Sequence[st
 
 def _pairs(scores: dict[str, Floats]) -> dict[str, Row]:
     """Compare the second column with the first, of each searcher."""
-    pairs = {name: compare_pairs(both[:, 1], both[:, 0]) for name, both in scores.items()}
-    corrected = holm(np.array([pair.p for pair in pairs.values()]))
+    p = {name: signed_rank(paired_differences(both[:, 1], both[:, 0])) for name, both in scores.items()}
+    corrected = multipletests(list(p.values()), method="holm")[1] if p else []
     return {
-        name: {
-            "n": pair.n,
-            "difference": pair.difference.mean,
-            "low": pair.difference.low,
-            "high": pair.difference.high,
-            "wins": pair.wins,
-            "ties": pair.ties,
-            "losses": pair.losses,
-            "effect": pair.rank_biserial,
-            "p": pair.p,
-            "p_corrected": float(p),
-            "call": verdict(pair, float(p), ALPHA),
-        }
-        for (name, pair), p in zip(pairs.items(), corrected, strict=True)
+        name: _pair(scores[name], p[name], float(holm)) for name, holm in zip(scores, corrected, strict=True)
+    }
+
+
+def _pair(both: Floats, p: float, corrected: float) -> Row:
+    differences = paired_differences(both[:, 1], both[:, 0])
+    ranks = rankdata(np.abs(differences)) * np.sign(differences)
+    found = _interval(differences[np.isfinite(differences)])
+    call = "not told apart" if corrected > ALPHA else "better" if found["mean"] < 0 else "worse"
+    return {
+        "n": len(both),
+        "difference": found["mean"],
+        "low": found["low"],
+        "high": found["high"],
+        "wins": int((differences < 0).sum()),
+        "ties": int((differences == 0).sum()),
+        "losses": int((differences > 0).sum()),
+        "effect": float(ranks.sum() / np.abs(ranks).sum()) if ranks.any() else 0.0,
+        "p": p,
+        "p_corrected": corrected,
+        "call": call,
     }
 
 

@@ -21,7 +21,7 @@ from benchmarks.peers.same_figures import (
     regret_at,
     regret_over,
 )
-from hbsim.bench.statistics import mean_interval
+from hbsim.bench.conclusions import Interval, mean_intervals
 
 __all__ = ["PEERS", "Peer", "compare", "regrets"]
 
@@ -136,7 +136,7 @@ def compare(
 
 def _spread(pairs: list[tuple[float, float]]) -> dict[str, Any]:
     """Return the seeds' pairs, and the mean of theirs less ours with its 95 % interval."""
-    difference = mean_interval(np.array([one - other for one, other in pairs]))
+    difference = Interval(*map(float, mean_intervals(np.array([one - other for one, other in pairs]))))
     return {"seeds": pairs, "difference": [difference.mean, difference.low, difference.high]}
 
 

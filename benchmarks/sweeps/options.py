@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from hbsim.bench.statistics import across_tasks
+from hbsim.bench.over_tasks import across_tasks
 
 __all__ = ["OptionRow", "option_rows"]
 
@@ -84,14 +84,14 @@ def _row(setting: Mapping[str, Any], families: list[dict[Any, str]], values: lis
     blocks = np.stack([scores[:, of_value].mean(axis=1) for of_value in columns], axis=1)
     found = across_tasks(blocks)
     best = min(range(len(values)), key=lambda v: (found.mean_ranks[v], found.means[v].mean))
-    p = list(_against(found.duels, best, len(values)))
+    p = list(_against(found.pairs, best, len(values)))
     return OptionRow(
         setting["setting"],
         [mean.mean for mean in found.means],
         best,
         [v != best and not p[v] < ALPHA for v in range(len(values))],
         float(found.p_friedman) if len(values) > 2 else p[1 - best],
-        _ahead(found.duels[0], best) if len(values) == 2 else "",
+        _ahead(found.pairs[0], best) if len(values) == 2 else "",
         (blocks[:, 0] - blocks[:, -1]).tolist(),
     )
 

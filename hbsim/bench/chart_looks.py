@@ -61,7 +61,7 @@ OVERHEAD: Final = "#b5bbc2"
 UNITS: Final = (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0))
 
 
-def theme(*, dark: bool = False) -> dict[str, object]:
+def theme(*, dark: bool = False) -> dict[str, Any]:
     """Return the configuration of Vega-Lite that all charts share."""
     ink, muted, line = ("#e6e9ed", "#a3abb5", "#353b43") if dark else ("#1d2126", "#59616b", "#e1e4e8")
     return {

@@ -36,6 +36,7 @@ from hbsim.bench.chart_looks import (
     number,
     save,
     svg_of,
+    theme,
     time_unit,
     worker_bars,
 )
@@ -60,16 +61,7 @@ if TYPE_CHECKING:
     from hbsim.bench.conclusions import Interval
     from hbsim.bench.report.model import BracketRow, Regrets, RungRow, Shares, TaskRow, VariantInfo, View
 
-__all__ = [
-    "Chart",
-    "Looks",
-    "across_charts",
-    "looks_of",
-    "overview",
-    "save",
-    "task_charts",
-    "write_figures",
-]
+__all__ = ["Chart", "Looks", "across_charts", "looks_of", "overview", "save", "task_charts", "write_figures"]
 
 
 @dataclass(frozen=True)
@@ -260,10 +252,7 @@ class _Curves:
             layers.append(band.encode(x=x, y=alt.Y("low:Q", **y), y2="high:Q", color=colour, opacity=shade))
         task = self.task
         return alt.layer(*layers, line.add_params(chosen), hover).properties(
-            width=WIDTH,
-            height=HEIGHT,
-            title=_titled(task.surrogate, task.setting),
-            usermeta={"fit": "both"},
+            width=WIDTH, height=HEIGHT, title=_titled(task.surrogate, task.setting), usermeta={"fit": "both"}
         )
 
     def _rows(self, length: float, least: float, banded: Collection[str]) -> Iterator[Row]:
@@ -755,7 +744,7 @@ def across_charts(report: Report, looks: Looks) -> list[tuple[str, Across, Chart
 
 
 def overview(report: Report) -> Chart:
-    """Return the one chart of a report: over tasks the mean ranks, else scores and curves of the first task.
+    """Return the one chart of a report, as a notebook shows it: over tasks the mean ranks, else of a task.
 
     Raises
     ------
@@ -765,14 +754,15 @@ def overview(report: Report) -> Chart:
     looks = looks_of(report.variants)
     over = overall_of(report)
     if over is not None and (chart := ranks(over, looks)):
-        return chart
+        return chart.configure(**theme())
     for task in report.tasks:
-        made = task_charts(task, looks)
+        made = task_charts(task, looks, ("anytime", "scores"))
         panels = [made[name] for name in ("anytime", "scores") if name in made]
         for panel in panels:
             panel.title = panel.usermeta = alt.Undefined
         if panels:
-            both = alt.hconcat(*panels, spacing=30, title=_titled(task.surrogate, task.setting))
+            title = _titled(task.surrogate, task.setting)
+            both = alt.hconcat(*panels, spacing=30, title=title).configure(**theme())
             return both.resolve_scale(color="independent", strokeDash="independent", shape="independent")
     raise ParameterError("report", report.title, "has no scores to draw")
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.bench import charts
-from hbsim.bench.chart_looks import level_colours, log_scale, save, spread, svg_of, ticks, time_unit
+from hbsim.bench.chart_looks import level_colours, log_scale, save, spread, svg_of, theme, ticks, time_unit
 from hbsim.bench.report.model import BEST, OPEN, WORSE, Line, Segment, VariantInfo
 from hbsim.errors import OutputError, ParameterError
 from tests.bench.charted import column, marks, parts
@@ -229,6 +229,14 @@ def test_a_diagram_has_all_ranks_and_no_label_over_another(made):
     rank = dict(zip(across.variants, across.ranks, strict=True))
     ends = [(min(map(rank.get, clique)), max(map(rank.get, clique))) for clique in across.cliques]
     assert sorted((bar["rank"], bar["high"]) for bar in bars) == [pytest.approx(one) for one in sorted(ends)]
+
+
+def test_an_overview_is_of_all_tasks_or_of_one_in_the_look_of_all_charts(made):
+    over = charts.overview(made).to_dict()
+    alone = charts.overview(replace(made, across=(), tasks=made.tasks[:1])).to_dict()
+    assert "layer" in over
+    assert [one["mark"]["type"] for one in parts(alone)].count("line") == 1
+    assert over["config"] == alone["config"] == theme()
 
 
 def test_ranks_of_a_single_group_or_variant_are_not_drawn(made, looks):
