@@ -47,10 +47,13 @@ class Sweep:
         All tables as they are kept; docs/reference/sweep.md lists their columns.
     folder : path or None
         Where they are; None if they are in memory only.
+    matters : str or None
+        The smallest difference that matters, in the metric's unit or as a percentage of the least regret.
     """
 
     results: SweepResults
     folder: Path | None = None
+    matters: str | None = None
 
     @property
     def cells(self) -> pl.DataFrame:
@@ -73,7 +76,7 @@ class Sweep:
         from hbsim.bench.report.build import build
 
         where = "DIR" if self.folder is None else str(self.folder)
-        return build(self.results, f"hbsim report {shlex.quote(where)}", where)
+        return build(self.results, f"hbsim report {shlex.quote(where)}", where, self.matters)
 
     @cached_property
     def table(self) -> pl.DataFrame:
@@ -100,7 +103,7 @@ class Sweep:
     def confirm(self) -> Sweep | None:
         """The variants that led, on fresh seeds; None if these were not asked for."""
         found = self.results.confirm
-        return None if found is None else Sweep(found)
+        return None if found is None else Sweep(found, matters=self.matters)
 
     def plot(self) -> alt.TopLevelMixin:
         """Return the one chart that answers, which notebooks show and `save` writes.
@@ -177,6 +180,7 @@ def compare(
     halves: bool = True,
     beyond: float = 1.0,
     confirm: int | None = None,
+    matters: str | None = None,
     folder: str | os.PathLike[str] | None = None,
     jobs: int | None = None,
     dask: Dask | None = None,
@@ -219,6 +223,8 @@ def compare(
         Simulate on to so many times the budget; scores stay at the budget.
     confirm : int, optional
         Judge the best, and what is not told apart from it, on so many fresh seeds alone.
+    matters : str, optional
+        The smallest difference that matters: ``"0.005"`` in the metric's unit, ``"10%"`` of the least regret.
     folder : path, optional
         Where results are kept, and go on from: with more seeds only the new ones are run.
     jobs : int, optional
@@ -260,7 +266,7 @@ def compare(
         (chosen.start, len(chosen)),
         {"halves": halves, "beyond": beyond, **({} if confirm is None else {"confirm": confirm})},
     )
-    return _run(make_plan(content, options), folder, jobs, dask)
+    return _run(make_plan(content, options), folder, jobs, dask, matters=matters)
 
 
 def sweep(
@@ -307,20 +313,32 @@ def sweep(
     return _run(plan, folder, jobs, dask, retry_failed)
 
 
-def load_sweep(folder: str | os.PathLike[str]) -> Sweep:
+def load_sweep(folder: str | os.PathLike[str], matters: str | None = None) -> Sweep:
     """Return what a comparison or a sweep has left in a folder, also one that is not finished.
 
     Parameters
     ----------
     folder : path
         As ``--out`` of ``hbsim compare`` and ``hbsim sweep``.
+    matters : str, optional
+        As for `compare`.
 
     Raises
     ------
+    ParameterError
+        `matters` is neither a number above 0 nor a percentage.
     OutputError
         It is none, of another version, damaged, or empty.
     """
-    return Sweep(read_results(Path(folder)), Path(folder))
+    _check_matters(matters)
+    return Sweep(read_results(Path(folder)), Path(folder), matters)
+
+
+def _check_matters(matters: str | None) -> None:
+    from hbsim.bench.report.build_task import Matters
+
+    if matters is not None:
+        Matters.of(matters)
 
 
 def _run(
@@ -329,7 +347,9 @@ def _run(
     jobs: int | None,
     dask: Dask | None,
     is_retrying: bool = False,
+    matters: str | None = None,
 ) -> Sweep:
+    _check_matters(matters)
     processes = default_jobs(len(plan.grid.different)) if jobs is None else whole("jobs", jobs, 1)
     remote = None
     if dask is not None:
@@ -346,7 +366,7 @@ def _run(
         count = plan.source.table.confirm
         if count is not None and (found := confirmation(plan, out, count)) is not None:
             run_plan(*found, command, processes, remote, is_retrying=is_retrying)
-        return Sweep(read_results(out), None if folder is None else out)
+        return Sweep(read_results(out), None if folder is None else out, matters)
 
 
 def confirmation(plan: Plan, folder: Path, count: int) -> tuple[Plan, Path] | None:

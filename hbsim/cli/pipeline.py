@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
@@ -24,11 +24,16 @@ if TYPE_CHECKING:
     from hbsim.bench.report.model import Report
     from hbsim.bench.sweep import Counts, Estimate, Plan, Store, Study
 
-__all__ = ["RunOptions", "carry_out"]
+__all__ = ["RunOptions", "SmallestDifference", "carry_out"]
+
+SmallestDifference: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--matters", metavar="X", help="The smallest difference that matters: 0.005, or 10%."),
+]
 
 RUN: Final = "Run"
 # What results do not depend on, and what a command that is told to be entered leaves out.
-NOT_THE_PLAN: Final = ("out", "force", "as_json", "jobs", "dry_run", "retry_failed", *REMOTE)
+NOT_THE_PLAN: Final = ("out", "force", "as_json", "jobs", "dry_run", "retry_failed", "matters", *REMOTE)
 NOT_TO_RUN: Final = ("dry_run", "as_json")
 
 
@@ -47,6 +52,7 @@ class RunOptions(RemoteOptions):
         int | None,
         whole("--confirm", panel=RUN, help="Judge the best again, on so many fresh seeds alone."),
     ] = None
+    matters: SmallestDifference = None
     dry_run: Annotated[
         bool, flag("--dry-run", panel=RUN, help="Check, and say how many cells there are and about how long.")
     ] = False
@@ -66,6 +72,7 @@ class RunOptions(RemoteOptions):
         ParameterError
             One of them breaks its rule.
         """
+        from hbsim.bench.report.build_task import Matters
         from hbsim.core.exact import whole as check_whole
 
         if self.out == "":
@@ -73,6 +80,8 @@ class RunOptions(RemoteOptions):
         for name in ("jobs", "confirm"):
             if getattr(self, name) is not None:
                 check_whole(name, getattr(self, name), 1)
+        if self.matters is not None:
+            Matters.of(self.matters)
         return self.remote(self.jobs)
 
 
@@ -232,7 +241,7 @@ def _report(folder: Path, command: str, options: RunOptions) -> Report:
     from hbsim.bench.report.build import build
     from hbsim.bench.sweep import read_results
 
-    return build(read_results(folder), command, options.out or "")
+    return build(read_results(folder), command, options.out or "", options.matters)
 
 
 def _show(report: Report) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from hbsim import terminal
 from hbsim.cli.command import command_line, say
+from hbsim.cli.pipeline import SmallestDifference
 from hbsim.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -34,10 +35,7 @@ def report(
     tables: Annotated[
         Path | None, typer.Option("--tables", metavar="DIR", help="Write tables here, as Markdown and LaTeX.")
     ] = None,
-    matters: Annotated[
-        str | None,
-        typer.Option("--matters", metavar="X", help="The smallest difference that matters: 0.005, or 10%."),
-    ] = None,
+    matters: SmallestDifference = None,
     full: Annotated[bool, typer.Option("--full", help="Print all tables and notes.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what an earlier report wrote.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object: all numbers.")] = False,

@@ -64,6 +64,14 @@ def test_a_chart_and_a_page(compared: hbsim.Sweep, tmp_path: Path):
         compared.page(tmp_path / "none" / "page.html")
 
 
+def test_what_matters_is_in_the_report(compared: hbsim.Sweep):
+    told = dataclasses.replace(compared, matters="10%")
+    (task,) = told.report.tasks
+    chances = [(row.curves.better, row.curves.same, row.curves.worse) for row in task.rows]
+    assert all(sum(three) == pytest.approx(1) for three in chances)
+    assert compared.report.tasks[0].matters is None
+
+
 def test_the_command_has_the_same_cells(compared: hbsim.Sweep, inside, tmp_path: Path):
     words = ["--variant", "promotion", "--variant", "fifo", "--vary", "brackets=1,2", "--surrogate", CURVES]
     made: Ran = inside(
@@ -139,6 +147,7 @@ def test_what_is_warned_of_is_a_warning():
         ({"max_t": 99}, "max_t", "the curves of"),
         ({"beyond": 0.5}, "beyond", "at least 1"),
         ({"confirm": 0}, "confirm", "at least 1"),
+        ({"matters": "0%"}, "matters", "above 0"),
         ({"searcher": "gpp"}, "searcher", "must be one of"),
         ({"jobs": 0}, "jobs", "at least 1"),
         ({"folder": __file__}, "folder", "is a file"),

@@ -66,6 +66,15 @@ def test_a_ranking_and_what_it_says(inside: Inside, tmp_path: Path):
     assert list(tmp_path.iterdir()) == []  # nothing is left without --out
 
 
+def test_what_matters_adds_probabilities_and_changes_no_file(inside: Inside, tmp_path: Path):
+    plain = inside(*STUDY, "--out", "plain")
+    made = inside(*STUDY, "--matters", "10%", "--out", "out")
+    assert made.code == 0
+    assert "P better, same, worse" in made.out
+    assert "P better" not in plain.out
+    assert left(tmp_path / "plain") == left(tmp_path / "out")
+
+
 def test_more_seeds_run_only_the_new_ones(inside: Inside, tmp_path: Path, ran: list[str]):
     assert inside(*STUDY, "--out", "out").code == 0
     assert len(ran) == 6
@@ -218,6 +227,7 @@ def test_a_study_by_time_on_a_table_tries_each_row_once(inside: Inside, tmp_path
         ("--variant stopping --trials 9 --seed -1", "--seed -1"),
         ("--variant stopping --trials 9 --jobs 0", "--jobs 0"),
         ("--variant stopping --trials 9 --confirm 0", "--confirm 0"),
+        ("--variant stopping --trials 9 --matters much", "--matters much: must be a number above 0"),
         ("--variant stopping --trials 9 --beyond 0.5", "--beyond 0.5: must be a number of at"),
         ("--variant stopping --trials 0", "--trials 0: must be a whole number of at least 1"),
         ("--variant stopping --trials 9 --max-time 0", "--max-time 0"),
