@@ -90,7 +90,7 @@ class AcrossTasks:
         Nemenyi's.
     cliques : tuple of tuples of int
         Indices of variants that are not told apart, by mean rank.
-    pairs : tuple of Duel
+    pairs : tuple of Pair
         Every pair, in the order of `itertools.combinations`.
     """
 
