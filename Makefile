@@ -13,8 +13,9 @@ unexport PYTHONDONTWRITEBYTECODE
 
 demo: $(VENV)/.base
 	$(BIN)/hbsim compare --variant stopping --variant promotion --variant hyperband --variant fifo \
-	  --vary brackets=1,3,5 --surrogate digits --workers 32 --trials 1000 --max-time 5 --seeds 20 \
-	  --out demo-results --force
+	  --vary brackets=1,3,5 --surrogate digits --workers 16 --trials 500 --max-time 4 --out demo-results --force
+	@$(BIN)/hbsim report demo-results --out demo-results/report.html --force > /dev/null
+	@echo "Open demo-results/report.html. Next: $(BIN)/hbsim compare --help"
 
 test: $(VENV)/.$(EXTRAS)
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 import hbsim
 from hbsim.surrogates import Half, Surrogate, Synthetic, load
 
-__all__ = ["EQUAL", "VARIANTS", "equal_pool", "halves", "lcbench", "pool", "synthetic", "tables"]
+__all__ = [
+    "VARIANTS",
+    "Array",
+    "Ints",
+    "digits_pool",
+    "equal_pool",
+    "halves",
+    "lcbench",
+    "synthetic",
+    "tables",
+]
 
 Array: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -29,7 +39,6 @@ VARIANTS: Final[Mapping[str, Variant]] = {
     "fifo": {"type": "fifo"},
 }
 EQUAL: Final = {"type": "promotion", "brackets": 5}  # whose brackets are drawn by other seeds
-ROWS: Final = 60_000  # of a population
 FULL_RUNS: Final = 2.0  # that a worker has time for
 ROWS_PER_WORKER: Final = 32
 SPLITS: Final = 10
@@ -63,18 +72,18 @@ class Rows:
 
 def synthetic() -> Rows:
     """Return a population of the synthetic surrogate."""
-    return _population("synthetic", Synthetic(), np.array([1.0, 3.0, 9.0, 27.0, 81.0]))
+    return _population("synthetic", Synthetic(), 60_000, np.array([1.0, 3.0, 9.0, 27.0, 81.0]))
 
 
 def lcbench(folder: Path) -> Rows:
     """Return a population of YAHPO's network of LCBench: real tasks, as many configurations as wanted."""
     surrogate = load("yahpo:lcbench/167168", yahpo_data=folder)
-    return _population("lcbench/167168", surrogate, np.array([1.0, 3.0, 9.0, 27.0, 52.0]))
+    return _population("lcbench/167168", surrogate, 10_000, np.array([1.0, 3.0, 9.0, 27.0, 52.0]))
 
 
-def _population(name: str, surrogate: Surrogate, levels: Array) -> Rows:
+def _population(name: str, surrogate: Surrogate, rows: int, levels: Array) -> Rows:
     assert surrogate.space is not None
-    points = surrogate.space.sample(ROWS, np.random.default_rng(1))
+    points = surrogate.space.sample(rows, np.random.default_rng(1))
     values, seconds = surrogate.evaluate(points, levels)
     sign = 1.0 if surrogate.mode == "max" else -1.0
     return Rows(name, levels, sign * values, seconds, float(np.nanmax(sign * values[:, -1])))
@@ -114,36 +123,44 @@ def regret(
     return np.nan if found is None else float(found)
 
 
-def tables(population: Rows, rows: int, count: int, studies: int = 100) -> Array:
+def tables(population: Rows, rows: int, count: int, studies: int, first: int = 0) -> Array:
     """Return scores on tables that share no row, shape (count, variants, studies), in halves of the rows."""
     full_run = float(np.median(population.seconds[:, -1]))
     scores = np.empty((count, len(VARIANTS), studies))
-    for number in range(count):
+    for place_of, number in enumerate(range(first, first + count)):
         table = population.cut(number, rows)
         sides = {at: Half(table, split=at[0], part=at[1]) for at in np.ndindex(SPLITS, 2)}
         for study, at in enumerate(zip(*(one.tolist() for one in halves(studies)), strict=True)):
             for place, variant in enumerate(VARIANTS.values()):
                 seed = number * studies + study
-                scores[number, place, study] = regret(
+                scores[place_of, place, study] = regret(
                     sides[at], variant, seed, rows // 2, rows // ROWS_PER_WORKER, full_run
                 )
     return scores
 
 
-def pool(variants: Sequence[Variant], studies: int, in_halves: bool, equal: bool = False) -> Array:
-    """Return scores on the digits curves, shape (variants, studies)."""
+def digits_pool(studies: int) -> Array:
+    """Return scores on the digits curves, all rows, shape (variants, studies)."""
     digits = load("digits")
-    full_run = float(np.median(digits.evaluate(np.arange(1000), np.array([81.0]))[1]))
-    at = np.stack(halves(studies), axis=1).tolist()
-    scores = np.empty((len(variants), studies))
-    for study in range(studies):
-        table = Half(digits, split=at[study][0], part=at[study][1]) if in_halves else digits
-        for place, variant in enumerate(variants):
-            own = place if equal else 0
-            scores[place, study] = regret(table, variant, study, 500, 16, full_run, own)
+    full_run = _full_run(digits)
+    scores = np.empty((len(VARIANTS), studies))
+    for place, variant in enumerate(VARIANTS.values()):
+        for seed in range(studies):
+            scores[place, seed] = regret(digits, variant, seed, 500, 16, full_run)
     return scores
 
 
 def equal_pool(count: int, studies: int) -> Array:
     """Return scores of variants that differ in the seed of their brackets only, shape (count, studies)."""
-    return pool([EQUAL] * count, studies, in_halves=True, equal=True)
+    digits = load("digits")
+    full_run = _full_run(digits)
+    scores = np.empty((count, studies))
+    for seed, split, part in zip(range(studies), *(one.tolist() for one in halves(studies)), strict=True):
+        half = Half(digits, split=split, part=part)
+        for place in range(count):
+            scores[place, seed] = regret(half, EQUAL, seed, 500, 16, full_run, own=place)
+    return scores
+
+
+def _full_run(digits: Surrogate) -> float:
+    return float(np.median(digits.evaluate(np.arange(1000), np.array([81.0]))[1]))

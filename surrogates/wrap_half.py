@@ -58,7 +58,7 @@ class Half(Wrapper):
 
     @property
     def points(self) -> Floats | None:
-        """The rows of this half as points of the unit cube, shape (rows, d); None where they are not known."""
+        """The rows of this half as points of the unit cube, shape (rows, d); None where unknown."""
         points = super().points
         return None if points is None else points[self.chosen]
 

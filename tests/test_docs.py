@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from hbsim.bench.report.glossary import GLOSSARY
+
 ROOT = Path(__file__).parents[1]
 NAMES = (
     "explanation/asha-paper.md",
@@ -50,3 +52,10 @@ def test_the_links_of_the_page_lead_somewhere(page):
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     targets = [target for target in LINK.findall(text) if "://" not in target]
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_glossary_has_the_terms_of_reports():
+    page = (ROOT / "docs" / "reference" / "glossary.md").read_text("utf-8")
+    rows = re.findall(r"^\| \*\*(.*?)\*\* \| (.*) \|$", page, flags=re.MULTILINE)
+    assert GLOSSARY.items() <= dict(rows).items()
+    assert len(dict(rows)) == len(rows)

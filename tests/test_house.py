@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LINKS = ("executors", "surrogates")
 HEAVY = (
+    "altair",
     "asyncssh",
     "botorch",
     "cloudpickle",
@@ -20,7 +21,6 @@ HEAVY = (
     "distributed",
     "fsspec",
     "gpytorch",
-    "matplotlib",
     "onnx",
     "onnxruntime",
     "optuna",
@@ -83,6 +83,7 @@ def test_the_wheel_holds_the_packages_their_data_and_the_licence(tmp_path):
     assert {top.partition("-")[0] for top in tops} == {"hbsim"}
     for wanted in (
         "hbsim/py.typed",
+        "hbsim/bench/assets/page.html",
         "hbsim/core/factory.py",
         "hbsim/executors/__init__.py",
         "hbsim/simulation/presets/aws-spot.toml",

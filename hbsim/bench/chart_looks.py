@@ -23,6 +23,7 @@ __all__ = [
     "OTHERS",
     "ROW",
     "ROW_AXIS",
+    "VEGA_LITE",
     "WIDTH",
     "Chart",
     "Row",
@@ -44,6 +45,8 @@ __all__ = [
 Chart: TypeAlias = alt.LayerChart | alt.FacetChart | alt.ConcatChart | alt.HConcatChart | alt.VConcatChart
 Row: TypeAlias = dict[str, object]
 
+VEGA_LITE: Final = alt.SCHEMA_VERSION.rpartition(".")[0].lstrip("v")  # that Altair's charts are written for
+
 # The look
 
 WIDTH: Final = 330  # of the data, px; 96 are an inch
@@ -58,7 +61,7 @@ OVERHEAD: Final = "#b5bbc2"
 UNITS: Final = (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0))
 
 
-def theme(*, dark: bool = False) -> dict[str, object]:
+def theme(*, dark: bool = False) -> dict[str, Any]:
     """Return the configuration of Vega-Lite that all charts share."""
     ink, muted, line = ("#e6e9ed", "#a3abb5", "#353b43") if dark else ("#1d2126", "#59616b", "#e1e4e8")
     return {
@@ -111,7 +114,9 @@ def theme(*, dark: bool = False) -> dict[str, object]:
 
 
 def save(chart: Chart, path: Path, *, scale: float = 2.0) -> None:
-    """Write a chart as ``.png``, ``.svg`` or ``.pdf``; the same chart gives the same bytes.
+    """Write a chart as ``.png``, ``.svg`` or ``.pdf``.
+
+    The same chart gives the same bytes, but for a PDF: its fonts come in any order.
 
     Raises
     ------
@@ -134,7 +139,7 @@ def svg_of(chart: Chart) -> str:
     import vl_convert
 
     spec = _without_hover(chart.to_dict(validate=False))
-    drawn = vl_convert.vegalite_to_svg(spec, config=theme(), allowed_base_urls=[])
+    drawn = vl_convert.vegalite_to_svg(spec, VEGA_LITE, config=theme(), allowed_base_urls=[])
     # Vega counts its clip paths through the life of the process.
     places: dict[str, int] = {}
     pattern = r'(id="|url\(#)(clip|gradient_?)(\d+)'

@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import altair as alt
+import numpy as np
 
 from hbsim.bench.chart_looks import (
     COLOURS,
@@ -35,6 +36,7 @@ from hbsim.bench.chart_looks import (
     number,
     save,
     svg_of,
+    theme,
     time_unit,
     worker_bars,
 )
@@ -59,16 +61,7 @@ if TYPE_CHECKING:
     from hbsim.bench.conclusions import Interval
     from hbsim.bench.report.model import BracketRow, Regrets, RungRow, Shares, TaskRow, VariantInfo, View
 
-__all__ = [
-    "Chart",
-    "Looks",
-    "across_charts",
-    "looks_of",
-    "overview",
-    "save",
-    "task_charts",
-    "write_figures",
-]
+__all__ = ["Chart", "Looks", "across_charts", "looks_of", "overview", "save", "task_charts", "write_figures"]
 
 
 @dataclass(frozen=True)
@@ -140,13 +133,13 @@ PARTS: Final = {
 
 EARLIEST: Final = 0.01  # of the time: what came before is the luck of the first few trials
 DECADES: Final = 4  # of regret, at most
-BANDED: Final = 8  # variants: with more, there are no bands
+BANDED: Final = 3  # the best variants have a band: more would hide each other
 REGRET: Final = "normalised regret"
 
 
-def anytime(task: Task, looks: Looks) -> Chart | None:
+def anytime(task: Task, looks: Looks, time: tuple[str, float] | None = None) -> Chart | None:
     """Return the mean normalised regret of each variant's incumbent over simulated time, with its band."""
-    made = _Curves.of(task.anytime, task, looks)
+    made = _Curves.of(task.anytime, task, looks, time)
     values = [] if made is None else [y for line in made.lines for y in line.mean if y > 0]
     if made is None or not values:
         return None
@@ -156,6 +149,31 @@ def anytime(task: Task, looks: Looks) -> Chart | None:
     return made.chart(
         {"title": REGRET, **log_scale(low, high)}, low, [at for at in levels if low < at[0] < high]
     )
+
+
+def anytime_mean(across: Across, tasks: Sequence[Task], looks: Looks) -> Chart | None:
+    """Return the mean of the anytime curves over groups of tasks, over the share of each task's budget.
+
+    Of tasks that have all variants, so that all means are over the same ones; None below two groups.
+    """
+    names = [name for name in across.variants if name in looks.label]
+    whole = [task for task in tasks if {line.variant for line in task.anytime if line.x}.issuperset(names)]
+    groups = sorted({task.group for task in whole})
+    if len(groups) < 2:
+        return None
+    grid = np.geomspace(EARLIEST, 1.0, 100)
+    lines = []
+    for name in names:
+        found: dict[str, list[Any]] = {group: [] for group in groups}
+        for task in whole:
+            line = next(line for line in task.anytime if line.variant == name)
+            place = np.searchsorted(np.array(line.x), grid * task.budget * (1 + 1e-9), side="right")
+            found[task.group].append(np.append(np.nan, np.array(line.mean))[place])
+        means = np.mean([np.mean(one, axis=0) for one in found.values()], axis=0)
+        lines.append(Line(name, tuple(grid.tolist()), tuple(means.tolist())))
+    title = f"mean of {len(groups)} groups of tasks"
+    mean = replace(whole[0], anytime=tuple(lines), reached=(), chances=(), budget=1.0, surrogate=title)
+    return anytime(mean, looks, ("time, % of the budget", 0.01))
 
 
 def reached(task: Task, looks: Looks) -> Chart | None:
@@ -183,28 +201,40 @@ class _Curves:
     looks: Looks
     first: float
     last: float
+    time: tuple[str, float]
 
     @classmethod
-    def of(cls, lines: Sequence[Line], task: Task, looks: Looks) -> _Curves | None:
+    def of(
+        cls, lines: Sequence[Line], task: Task, looks: Looks, time: tuple[str, float] | None = None
+    ) -> _Curves | None:
         there = [line for line in lines if line.variant in looks.label and any(map(math.isfinite, line.mean))]
-        last = max((line.x[-1] for line in there), default=0.0)
-        if not last > 0 or not math.isfinite(last):
+        every = [line for line in (*task.anytime, *task.reached, *task.chances) if line.x]  # one axis for all
+        last = max((line.x[-1] for line in every), default=0.0)
+        if not there or not last > 0 or not math.isfinite(last):
             return None
-        first = max(last * EARLIEST, min(line.x[0] for line in there))
-        return cls([_from(line, first) for line in there], task, looks, min(first, last / 2), last)
+        first = max(last * EARLIEST, min(line.x[0] for line in every))
+        return cls(
+            [_from(line, first) for line in there],
+            task,
+            looks,
+            min(first, last / 2),
+            last,
+            time or time_unit(last),
+        )
 
     def chart(
         self, y: dict[str, Any], least: float = -math.inf, levels: Sequence[tuple[float, str]] = ()
     ) -> Chart:
         """Return them drawn; what is below `least` is drawn there."""
-        unit, length = time_unit(self.last)
+        unit, length = self.time
         names = self.looks.shown(line.variant for line in self.lines)
         colour, dash = _by_variant(self.looks, names, WIDTH)
         chosen = alt.selection_point(name="chosen", fields=["variant"], bind="legend")
-        banded = len(names) <= BANDED and any(line.low for line in self.lines)
+        banded = [row.variant for row in self.task.rows if row.variant in names][:BANDED]
+        banded = [line.variant for line in self.lines if line.variant in banded and line.low]
         base = alt.Chart(data(self._rows(length, least, banded)))
         x = alt.X("x:Q", title=f"simulated {unit}", **log_scale(self.first / length, self.last / length))
-        shade = alt.when(chosen).then(alt.value(0.16 if len(names) <= 4 else 0.08)).otherwise(alt.value(0.0))
+        shade = alt.when(chosen).then(alt.value(0.14)).otherwise(alt.value(0.0))
         strength = alt.when(chosen).then(alt.value(1.0)).otherwise(alt.value(0.1))
         line = base.mark_line(interpolate="step-after", clip=True, strokeWidth=1.7).encode(
             x=x, y=alt.Y("y:Q", **y), color=colour, strokeDash=dash, opacity=strength
@@ -222,15 +252,12 @@ class _Curves:
             layers.append(band.encode(x=x, y=alt.Y("low:Q", **y), y2="high:Q", color=colour, opacity=shade))
         task = self.task
         return alt.layer(*layers, line.add_params(chosen), hover).properties(
-            width=WIDTH,
-            height=HEIGHT,
-            title=_titled(task.surrogate, task.setting),
-            usermeta={"fit": "both"},
+            width=WIDTH, height=HEIGHT, title=_titled(task.surrogate, task.setting), usermeta={"fit": "both"}
         )
 
-    def _rows(self, length: float, least: float, banded: bool) -> Iterator[Row]:
+    def _rows(self, length: float, least: float, banded: Collection[str]) -> Iterator[Row]:
         for line in self.lines:
-            ends = banded and bool(line.low)
+            ends = line.variant in banded
             for i, x in enumerate(line.x):
                 row: Row = {"variant": self.looks.label[line.variant], "x": digits(x / length, 6)}
                 row["y"] = digits(max(line.mean[i], least))
@@ -693,7 +720,7 @@ def task_charts(task: Task, looks: Looks, names: Collection[str] = TASK_CHARTS) 
 def diagnosis_charts(
     of: Task | View, looks: Looks, title: alt.TitleParams, names: Collection[str] = TASK_CHARTS
 ) -> dict[str, Chart]:
-    """Return what decisions cost, where winners came from and what time went to, without what is not there."""
+    """Return what decisions cost, where winners came from and what time went to, where there is any."""
     order = [row.variant for row in of.rows] if isinstance(of, Task) else of.order(looks.label)
     every: dict[str, Callable[[], Chart | None]] = {
         "regret": lambda: regrets(of.regrets, looks, order, title),
@@ -707,13 +734,17 @@ def diagnosis_charts(
 
 def across_charts(report: Report, looks: Looks) -> list[tuple[str, Across, Chart]]:
     """Return the charts over tasks: name, what of, chart."""
-    both = (("ranks", ranks), ("means", means))
-    made = [(name, across, draw(across, looks)) for across in report.across for name, draw in both]
+    made: list[tuple[str, Across, Chart | None]] = []
+    for across in report.across:
+        made += [("ranks", across, ranks(across, looks)), ("means", across, means(across, looks))]
+        tasks = [task for task in report.tasks if task.setting == across.setting]
+        if across.measure == "score" and tasks:
+            made.append(("anytime-mean", across, anytime_mean(across, tasks, looks)))
     return [(name, across, chart) for name, across, chart in made if chart is not None]
 
 
 def overview(report: Report) -> Chart:
-    """Return the one chart of a report: over tasks the mean ranks, else scores and curves of the first task.
+    """Return the one chart of a report, as a notebook shows it: over tasks the mean ranks, else of a task.
 
     Raises
     ------
@@ -723,14 +754,15 @@ def overview(report: Report) -> Chart:
     looks = looks_of(report.variants)
     over = overall_of(report)
     if over is not None and (chart := ranks(over, looks)):
-        return chart
+        return chart.configure(**theme())
     for task in report.tasks:
-        made = task_charts(task, looks)
+        made = task_charts(task, looks, ("anytime", "scores"))
         panels = [made[name] for name in ("anytime", "scores") if name in made]
         for panel in panels:
-            panel.title = alt.Undefined
+            panel.title = panel.usermeta = alt.Undefined
         if panels:
-            both = alt.hconcat(*panels, spacing=30, title=_titled(task.surrogate, task.setting))
+            title = _titled(task.surrogate, task.setting)
+            both = alt.hconcat(*panels, spacing=30, title=title).configure(**theme())
             return both.resolve_scale(color="independent", strokeDash="independent", shape="independent")
     raise ParameterError("report", report.title, "has no scores to draw")
 
@@ -771,7 +803,7 @@ def write_figures(report: Report, folder: Path) -> list[Path]:
 def _figures(report: Report) -> Iterator[tuple[str, Sequence[str], Chart]]:
     looks = looks_of(report.variants)
     for name, across, chart in across_charts(report, looks):
-        yield name, (across.measure, across.setting), chart
+        yield name, (*([] if name == "anytime-mean" else [across.measure]), across.setting), chart
     for one in report.heatmaps:
         if drawn_map := heatmap(one):
             yield "heatmap", (one.title, one.setting), drawn_map

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,19 +19,21 @@ from hbsim.bench.sweep.folder import CONFIRM, read_manifest
 from hbsim.bench.sweep.plan import cluster_table
 from hbsim.bench.sweep.schema import DEFAULT_SEEDS
 from hbsim.bench.sweep.scored import anytime
+from hbsim.bench.sweep.store import write, writing
 from hbsim.bench.variants import Value, label, variant_tables
 from hbsim.core.exact import whole
-from hbsim.errors import HbsimWarning, ParameterError
+from hbsim.errors import ParameterError
 from hbsim.simulation import Cluster
 from hbsim.study import cluster_of
 
 if TYPE_CHECKING:
+    import altair as alt
+
     from hbsim.bench.report.model import Report, Standing
     from hbsim.executors.dask.options import Dask
 
 __all__ = ["Sweep", "compare", "confirmation", "load_sweep", "specification", "sweep"]
 
-OUT: Final = ("worse", "no score")  # the calls of variants that are not among the best
 NAMES: Final = {"out": "folder"}  # what fields of errors are called here
 
 
@@ -101,12 +102,50 @@ class Sweep:
         found = self.results.confirm
         return None if found is None else Sweep(found)
 
+    def plot(self) -> alt.TopLevelMixin:
+        """Return the one chart that answers, which notebooks show and `save` writes.
+
+        Over several tasks the mean ranks, else scores and curves over time of the task.
+
+        Raises
+        ------
+        ParameterError
+            Nothing has a score.
+        """
+        from hbsim.bench.charts import overview
+
+        return overview(self.report)
+
+    def page(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Return the page of the report: one HTML file that needs no network.
+
+        Parameters
+        ----------
+        path : path, optional
+            A file that it is written to as well; one that is there is replaced.
+
+        Raises
+        ------
+        OutputError
+            It cannot be written.
+        """
+        from hbsim.bench.page import render
+
+        text = render(self.report)
+        if path is not None:
+            with writing(Path(path)):
+                write(Path(path), text.encode())
+        return text
+
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: the answer in a sentence, and the table."""
+        """Return what a notebook shows: the answer in a sentence, and the tables behind it."""
         from html import escape
 
-        shown = self.table.select("rank", "variant", "score", "curves_call", "draw_call")
-        return f"<p>{escape(self.report.answer)}</p>{shown._repr_html_()}"
+        from hbsim.bench.report.render import as_html
+        from hbsim.bench.report.tables import glance_table, task_table
+
+        tables = glance_table(self.report) or [task_table(task) for task in self.report.tasks]
+        return f"<p>{escape(self.report.answer)}</p>{''.join(map(as_html, tables))}"
 
 
 def _standing(where: str, standing: Standing | None) -> dict[str, object]:
@@ -205,6 +244,9 @@ def compare(
     numbers = {"trials": trials, "max_time": max_time, "max_full_runs": max_full_runs, "max_t": max_t}
     others = {"searcher": searcher, "search_options": dict(search_options or {}) or None}
     defaults = {name: value for name, value in {**numbers, **others}.items() if value is not None}
+    if not isinstance(surrogate, str | Mapping):
+        rule = "must be a text, as `hbsim.surrogates.load` takes it, or a table of a specification"
+        raise ParameterError("surrogate", surrogate, rule)
     curves = {"surrogate": surrogate} if isinstance(surrogate, str) else dict(surrogate)
     chosen = seeds if isinstance(seeds, range) else range(whole("seeds", seeds, 1))
     if chosen.step != 1:
@@ -238,8 +280,8 @@ def sweep(
     Parameters
     ----------
     spec : path or mapping
-        A sweep's TOML file, or the same as plain objects; docs/reference/sweep.md says what it has. Relative paths
-        start at the file, or where this process is.
+        A sweep's TOML file, or the same as plain objects; docs/reference/sweep.md says what it has. Relative
+        paths start at the file, or where this process is.
     folder : path, optional
         Where results are kept, and go on from; by default they are in memory only.
     data : path, optional
@@ -288,8 +330,6 @@ def _run(
     dask: Dask | None,
     is_retrying: bool = False,
 ) -> Sweep:
-    for text in plan.grid.warnings:
-        warnings.warn(HbsimWarning(text), stacklevel=3)
     processes = default_jobs(len(plan.grid.different)) if jobs is None else whole("jobs", jobs, 1)
     remote = None
     if dask is not None:
@@ -330,11 +370,12 @@ def confirmation(plan: Plan, folder: Path, count: int) -> tuple[Plan, Path] | No
         None if there is no such task.
     """
     from hbsim.bench.report.build import build
+    from hbsim.bench.report.model import NO_SCORE, WORSE
 
     report = build(read_results(folder), "")
     chosen = {}
     for task in report.tasks:
-        leading = [row.variant for row in task.rows if row.call not in OUT]
+        leading = [row.variant for row in task.rows if row.call not in (WORSE, NO_SCORE)]
         if len(leading) > 1:
             chosen[task.surrogate, task.cluster, task.workers] = leading
     if not chosen:
@@ -377,6 +418,9 @@ def specification(
     ParameterError
         A variant's text is wrong.
     """
+    for one in variants:
+        if not isinstance(one, str | Mapping):
+            raise ParameterError("variant", one, "must be a text, TYPE[,OPTION=VALUE...], or a table")
     texts = [one for one in variants if isinstance(one, str)]
     made = iter(variant_tables(texts, vary) if texts or not variants else [])
     tables = [next(made) if isinstance(one, str) else dict(one) for one in variants]

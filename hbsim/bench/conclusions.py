@@ -87,7 +87,7 @@ class Column:
         where no number of them would.
     rows_factor : array
         How many times as many rows would, with as many studies or, where that is more, as many as halve the
-        variance wanted; NaN on these curves.
+        variance wanted; NaN where rows have no part in the variance, as on these curves.
     errors : array, shape (variants, variants)
         The standard error of the difference between any two.
     df : float
@@ -198,11 +198,10 @@ def conclude(
     elif studies < _LEAST:
         no_curves = f"that takes at least {_LEAST} studies of each variant, and there are {studies}"
     else:
-        found = _variances(table, cells)
-        zero = np.zeros_like(found.within)
-        curves = _column(found, zero, found.df, scored, mean, matters, alpha)
-        if found.drawn is not None:
-            draw = _column(found, found.drawn, found.df_drawn, scored, mean, matters, alpha)
+        _, on_curves, on_draw = _variances(table, cells)
+        curves = _column(on_curves, studies, scored, mean, matters, alpha)
+        if on_draw is not None:
+            draw = _column(on_draw, studies, scored, mean, matters, alpha)
         elif cells is None:
             no_draw = "the studies did not run on halves of a table's rows"
         else:
@@ -247,12 +246,11 @@ def best_probability(
         table, scored, _, cells = _settle(scores[:, :, at], split, part, median)
         if not len(table) or table.shape[1] < _LEAST:
             continue
-        found = _variances(table, cells)
-        scale = 1.0 / found.studies + found.slope
-        spread = math.sqrt(scale / found.df) * (found.residuals @ seeds[: found.studies])
-        spread += math.sqrt(found.constant / 2.0) * rows[: len(table)]
-        df = found.df if found.drawn is None else found.df_drawn
-        drawn = table.mean(axis=1)[:, np.newaxis] + spread / _chi(uniform, df)
+        residuals, curves, draw = _variances(table, cells)
+        variance = draw or curves
+        spread = math.sqrt(variance.scale / curves.df) * (residuals @ seeds[: table.shape[1]])
+        spread += math.sqrt(variance.constant / 2.0) * rows[: len(table)]
+        drawn = table.mean(axis=1)[:, np.newaxis] + spread / _chi(uniform, variance.df)
         least = drawn <= drawn.min(axis=0) + _ROUNDING * np.abs(table).max()
         probability[:, at] = 0.0
         probability[scored, at] = (least / least.sum(axis=0)).mean(axis=1)
@@ -313,34 +311,32 @@ def _settle(
 
 
 @dataclass(frozen=True, eq=False)
-class _Variances:
-    """The variance of the paired difference of any two variants, shape (k, k), and what it comes from.
+class _Variance:
+    """The variance of the mean paired difference of any two variants, for one question.
 
     Attributes
     ----------
-    within : array
-        Over seeds, W: of one study.
+    seeds, rows : array, shape (k, k)
+        Its parts: what falls with the number of studies, and with that of rows.
     df : int
-        Degrees of freedom of W.
-    drawn : array or None
-        Over draws of the rows, V: of the mean over studies. Its upper estimate, slope * W + constant.
-    df_drawn : int
-        Degrees of freedom of W / studies + V.
-    residuals : array, shape (k, studies)
-        What is left of the scores, less the means of their halves.
+        Degrees of freedom.
+    scale, constant : float
+        The same as a covariance of means: `scale` times that of the scores of a study within halves, and
+        `constant` for each mean alone.
     """
 
-    studies: int
-    within: Floats
+    seeds: Floats
+    rows: Floats
     df: int
-    drawn: Floats | None
-    df_drawn: int
-    slope: float
+    scale: float
     constant: float
-    residuals: Floats
 
 
-def _variances(table: Floats, cells: Ints | None) -> _Variances:
+def _variances(table: Floats, cells: Ints | None) -> tuple[Floats, _Variance, _Variance | None]:
+    """Return what is left of scores less the means of their halves, shape (k, studies), and the variances.
+
+    Those on these curves, and on another draw; None where the halves are too few.
+    """
     k, studies = table.shape
     halves, counts = np.zeros((2, 1), dtype=np.int64), np.array([studies])
     if cells is not None:
@@ -355,27 +351,30 @@ def _variances(table: Floats, cells: Ints | None) -> _Variances:
     df = studies - len(counts)
     within = _squares(residuals) / df
     within[within < (_ROUNDING * np.abs(table).max()) ** 2] = 0.0
+    curves = _Variance(within / studies, np.zeros_like(within), df, 1.0 / studies, 0.0)
     if len(counts) == 1:
-        return _Variances(studies, within, df, None, 0, 0.0, 0.0, residuals)
+        return residuals, curves, None
     # The halves of a split that has both: their difference is that of two tables of half the rows.
     both = np.isin(halves[0], complete)
     first, second = np.flatnonzero(both & (halves[1] == 0)), np.flatnonzero(both & (halves[1] == 1))
-    j = len(complete)
+    j, contrasts = len(complete), max(k - 1, 1)
     between = _squares(means[:, first] - means[:, second]) / (4 * j)
     share = float((1 / counts[first] + 1 / counts[second]).mean() / 4)  # of W that B has by seeds alone
     slope, constant = _fitted(within, between, share)
-    above = 1.0 + math.sqrt(2 / (j * max(k - 1, 1)))
     drawn = np.where(within > 0.0, slope * within + constant, between)
-    drawn = above * drawn + (above - 1.0) * share * within
-    slope, constant = above * slope + (above - 1.0) * share, above * constant
-    # Halves that one part has more studies of: what they have more of the row effect does not cancel.
-    uneven = 1.0
-    for one in splits:
-        parts_of = counts[halves[0] == one] * (1 - 2 * halves[1][halves[0] == one])
-        uneven += float(parts_of.sum() / studies) ** 2
-    return _Variances(
-        studies, within, df, uneven * drawn, 2 * j, uneven * slope, uneven * constant, residuals
+    error = math.sqrt(2 / (j * contrasts))  # of drawn + share * within, relatively
+    # Where one half of a split has more studies, what it has more of the rows' effect does not cancel.
+    sides = counts * (1 - 2 * halves[1])
+    uneven = 1.0 + float(np.square([sides[halves[0] == one].sum() / studies for one in splits]).sum())
+    by_seeds = 1.0 / studies + uneven * error * share
+    draw = _Variance(
+        seeds=by_seeds * within,
+        rows=uneven * (1.0 + error) * drawn,
+        df=min(df, j * contrasts),
+        scale=by_seeds + uneven * (1.0 + error) * slope,
+        constant=uneven * (1.0 + error) * constant,
     )
+    return residuals, curves, draw
 
 
 def _squares(values: Floats) -> Floats:
@@ -400,19 +399,12 @@ def _fitted(within: Floats, between: Floats, share: float) -> tuple[float, float
 
 
 def _column(
-    found: _Variances,
-    drawn: Floats,
-    df: int,
-    scored: Bools,
-    means: Floats,
-    matters: float | None,
-    alpha: float,
+    variance: _Variance, studies: int, scored: Bools, means: Floats, matters: float | None, alpha: float
 ) -> Column:
     from scipy.stats import norm, t
 
-    mean, k = means[scored], len(means)
-    by_seeds = found.within / found.studies
-    errors = np.sqrt(by_seeds + drawn)
+    mean, k, df = means[scored], len(means), variance.df
+    errors = np.sqrt(variance.seeds + variance.rows)
     ranks, p, critical = _step_down(mean, errors, df, alpha)
     best = int(np.argmin(mean))
     difference, error = mean - mean[best], errors[best]
@@ -424,11 +416,11 @@ def _column(
     with np.errstate(divide="ignore", invalid="ignore"):
         # The variance at which a difference of this size is found.
         wanted = np.square(difference / (critical + norm.ppf(_POWER)))
-        seeds = np.where(
-            drawn[best] < _ROWS_RULE * wanted, np.ceil(found.within[best] / (wanted - drawn[best])), np.inf
-        )
-        rows = drawn[best] / (wanted - np.minimum(by_seeds[best], wanted / 2))
-        rows = np.where(wanted > 0.0, rows, np.inf) if drawn.any() else np.full(len(mean), np.nan)
+        by_seeds, by_rows = variance.seeds[best], variance.rows[best]
+        seeds = np.ceil(studies * by_seeds / (wanted - by_rows))
+        seeds = np.where(by_rows < _ROWS_RULE * wanted, seeds, np.inf)
+        rows = by_rows / (wanted - np.minimum(by_seeds, wanted / 2))
+        rows = np.where(wanted > 0.0, rows, np.inf) if variance.rows.any() else np.full(len(mean), np.nan)
         better = same = worse = None
         if matters is not None:
             # Without an error the difference is what it is.

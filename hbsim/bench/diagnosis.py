@@ -1,4 +1,4 @@
-"""What decisions cost, exactly: the simulator knows how every trial ends at R; see docs/reference/diagnosis.md."""
+"""What decisions cost, exactly: the simulator knows how every trial ends at R."""
 
 from __future__ import annotations
 

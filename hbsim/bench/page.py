@@ -13,7 +13,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
-from hbsim.bench.chart_looks import Chart, svg_of, theme
+from hbsim.bench.chart_looks import VEGA_LITE, Chart, svg_of, theme
 from hbsim.bench.charts import Looks, across_charts, heatmap, looks_of, ranks, task_charts, timeline
 from hbsim.bench.report.glossary import GLOSSARY
 from hbsim.bench.report.model import Line, Report, Task
@@ -40,10 +40,11 @@ __all__ = ["LIMIT", "render"]
 LIMIT: Final = 9_700_000  # bytes
 NEEDED: Final = 3  # of columns that give way: in the table that is open, the others are folded away
 CAPTIONS: Final = {
-    "ranks": "Mean ranks: further left is better. A bar joins variants that Nemenyi's test does not tell apart.",
+    "ranks": "Mean ranks: further left is better. Bars join what Nemenyi's test does not tell apart.",
     "means": "The interquartile mean over all studies of all tasks, with its 95% interval.",
+    "anytime-mean": "The anytime curves, mean over groups of tasks, over the share of each task's budget.",
     "scores": "Mean normalised regret at equal time, and its 95% interval: further left is better.",
-    "anytime": "Mean normalised regret of the incumbent over simulated time; bands are pointwise 95% intervals.",
+    "anytime": "Mean normalised regret over simulated time; the best three with pointwise 95% intervals.",
     "best": "The probability of being the best variant at that time.",
     "target": "The share of the seeds that have reached the target.",
     "regret": "Where the regret at the end came from. A diamond is the sum; what is below 0 is to the left.",
@@ -75,9 +76,9 @@ LADDER: Final = (Room(200, 100, 10_000), Room(80, 2, 300), Room(40, 0, 0), Room(
 def render(report: Report, *, limit: int = LIMIT) -> str:
     """Return the page as HTML: the same report gives the same text.
 
-    The answer, one table and one chart are open, everything else is folded away. Tables are plain HTML; charts
-    are drawn by Vega, which is part of the page. The policy of the page (CSP) lets only its own two scripts run,
-    and none reach the network.
+    The answer, one table and one chart are open, everything else is folded away. Tables are plain HTML;
+    charts are drawn by Vega, which is part of the page. The policy of the page (CSP) lets only its own
+    two scripts run, and none reach the network.
 
     Parameters
     ----------
@@ -128,7 +129,11 @@ def _bundle() -> str:
     import vl_convert
 
     # A browser reads one kind of line end; the hash of the policy is of what it reads.
-    text = vl_convert.javascript_bundle().replace("\r\n", "\n").replace("\r", "\n")
+    text = (
+        vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", VEGA_LITE)
+        .replace("\r\n", "\n")
+        .replace("\r", "\n")
+    )
     text = text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
     return f"(function(){{{text}\n}})();"
 
@@ -272,7 +277,7 @@ def _fitting(report: Report, looks: Looks, room: int) -> tuple[list[Section], st
         ids = [names.make("task", (task.surrogate, task.setting)) for task in report.tasks]
         pairs = list(zip(ids, report.tasks, strict=True))
         first = [_section(*pair, report, looks, step) for pair in pairs[:1]]
-        if step is not LADDER[-1] and _size(first) * len(pairs) > 1.3 * room:
+        if step is not LADDER[-1] and _size(first) * len(pairs) > room:
             continue  # to make them all takes long
         sections = first + [_section(*pair, report, looks, step) for pair in pairs[1:]]
         if _size(sections) <= room:
@@ -299,18 +304,19 @@ def _section(id_: str, task: Task, report: Report, looks: Looks, room: Room) -> 
     more = _tables([leads_table(task), cost_table(task), *diagnosis_tables(alone)], looks)
     names = [name for name in charts if name in CAPTIONS]
     data = _packed({**_specs(charts), "tables": more})
-    return Section(id_, task.name, task.notes, *_tables([task_table(task)], looks), names, timelines, data)
+    table = "".join(_tables([task_table(task)], looks))
+    return Section(id_, task.name, task.notes, table, names, timelines, data)
 
 
 def _thinned(task: Task, room: Room) -> Task:
     timelines = tuple(
         replace(one, segments=one.segments[: room.stretches]) for one in task.timelines[: room.timelines]
     )
-    lines = {
-        name: tuple(_of_points(line, room.points) for line in getattr(task, name))
-        for name in ("anytime", "reached", "chances")
-    }
-    return replace(task, timelines=timelines, **lines)
+    anytime, reached, chances = (
+        tuple(_of_points(line, room.points) for line in lines)
+        for lines in (task.anytime, task.reached, task.chances)
+    )
+    return replace(task, timelines=timelines, anytime=anytime, reached=reached, chances=chances)
 
 
 def _of_points(line: Line, most: int) -> Line:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -329,7 +330,11 @@ def _how(code: int) -> str:
 
 @contextmanager
 def _for_children() -> Iterator[None]:
-    """Start processes that have one thread each, and leave Ctrl-C to this one."""
+    """Start processes that have one thread each, leave Ctrl-C to this one, and do not run its script."""
+    main = sys.modules["__main__"].__dict__
+    hidden: dict[str, object] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
+    main.pop("__file__", None)
+    main["__spec__"] = None
     kept = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, "1"))
     blockable = hasattr(signal, "pthread_sigmask")
@@ -337,6 +342,7 @@ def _for_children() -> Iterator[None]:
     try:
         yield
     finally:
+        main.update(hidden)
         for name, value in kept.items():
             if value is None:
                 del os.environ[name]

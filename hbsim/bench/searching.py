@@ -10,26 +10,11 @@ from hbsim.errors import ParameterError, nearest
 from hbsim.searchers import learns, takes
 from hbsim.searchers.plain import plain_options
 
-__all__ = ["SEARCHER", "Searching", "check_searcher_name", "check_taken", "pairing", "search_named", "taken"]
+__all__ = ["SEARCHER", "Searching", "check_taken", "pairing", "search_named", "taken"]
 
 SEARCHER: Final = "searcher"  # an option of variants of all types
 RANDOM: Final = "random"
 MANY: Final = 3  # variants that a note lists by name
-
-
-def check_searcher_name(field: str, text: str, name: str) -> str:
-    """Return the name of a searcher.
-
-    Raises
-    ------
-    ParameterError
-        There is no such searcher; `field` and `text` are where it was named.
-    """
-    try:
-        takes(name)
-    except ParameterError as error:
-        raise ParameterError(field, text, f"searcher {error.rule}") from None
-    return name
 
 
 def taken(searcher: str | None, options: Mapping[str, object]) -> dict[str, object]:

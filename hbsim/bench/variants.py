@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
-from hbsim.bench.searching import SEARCHER, check_searcher_name
+from hbsim.bench.searching import SEARCHER
 from hbsim.core.factory import build
 from hbsim.core.levels import make_levels
 from hbsim.core.options import TYPES, Options, make_options, meant
@@ -18,13 +18,6 @@ from hbsim.errors import ParameterError, nearest
 __all__ = ["Value", "Variant", "complete", "label", "variant_tables"]
 
 Value: TypeAlias = int | float | bool | str
-
-# What cannot differ between variants, and why.
-_SHARED: Final = {
-    "mode": "is the surrogate's",
-    "seed": "is the study's, the same for all variants",
-    "max_t": "must be the same for all variants: they are scored there",
-}
 
 
 @dataclass(frozen=True)
@@ -108,18 +101,24 @@ def variant_tables(variants: Sequence[str], vary: Sequence[str] = ()) -> list[di
     Raises
     ------
     ParameterError
-        Something is unknown, or is there twice (field ``variant`` or ``vary``).
+        A text is none of a variant, or something is there twice (field ``variant`` or ``vary``). What values
+        may be is checked with the specification.
     """
     if not variants:
         raise ParameterError("variant", None, "at least one is needed: TYPE[,OPTION=VALUE...]")
-    grid, parsed = _parse_grid(vary), [_parse_variant(text) for text in variants]
-    _check_used(grid, parsed)
-    tables: list[dict[str, object]] = []
-    for type, own in parsed:
+    grid, tables, open_ = _parse_grid(vary), list[dict[str, object]](), set[str]()
+    for type, own in map(_parse_variant, variants):
         known = (SEARCHER, *TYPES[type])
-        open_ = {name: values for name, values in grid.items() if name in known and name not in own}
+        varied = {name: values for name, values in grid.items() if name in known and name not in own}
         named = {"name": label(type, own)} if SEARCHER in own else {}
-        tables.append({"type": type, **named, **own, **({"vary": open_} if open_ else {})})
+        tables.append({"type": type, **named, **own, **({"vary": varied} if varied else {})})
+        open_.update(varied)
+    for name, values in grid.items():
+        if name not in open_:
+            every = {SEARCHER, *(option for options in TYPES.values() for option in options)}
+            near = "" if name in every else f".{nearest(name, every)}"
+            text = f"{name}={','.join(map(_written, values))}"
+            raise ParameterError("vary", text, f"no variant takes {name} and leaves it open{near}")
     return tables
 
 
@@ -136,12 +135,11 @@ def _parse_variant(text: str) -> tuple[str, dict[str, Value]]:
         name = _spelled(name)
         if name in options:
             raise ParameterError("variant", text, f"{name} must not be given twice")
-        _check_own("variant", text, name)
         known = (SEARCHER, *TYPES[type])
         if name not in known:
             rule = f"{name!r} is no option of type {type!r}.{nearest(name, known)}"
             raise ParameterError("variant", text, rule)
-        options[name] = check_searcher_name("variant", text, value) if name == SEARCHER else _typed(value)
+        options[name] = _typed(value)
     return type, options
 
 
@@ -157,25 +155,13 @@ def _parse_grid(vary: Iterable[str]) -> dict[str, list[Value]]:
             raise ParameterError("vary", text, f"{name} must not be given twice")
         if len(set(parts)) < len(parts):
             raise ParameterError("vary", text, "a value must not be given twice")
-        _check_own("vary", text, name)
-        names = {SEARCHER, *(option for options in TYPES.values() for option in options)}
-        if name not in names:
-            raise ParameterError("vary", text, f"{name!r} is no option of a scheduler.{nearest(name, names)}")
-        is_searcher = name == SEARCHER
-        grid[name] = [
-            check_searcher_name("vary", text, part) if is_searcher else _typed(part) for part in parts
-        ]
+        grid[name] = [_typed(part) for part in parts]
     return grid
 
 
 def _spelled(name: str) -> str:
     """Take the command line's spellings too: ``eta``, and hyphens."""
     return "reduction_factor" if name == "eta" else name.replace("-", "_")
-
-
-def _check_own(field: str, text: str, name: str) -> None:
-    if name in _SHARED:
-        raise ParameterError(field, text, f"{name} {_SHARED[name]}")
 
 
 def _typed(text: str) -> Value:
@@ -187,13 +173,6 @@ def _typed(text: str) -> Value:
         except ValueError:
             pass
     return text
-
-
-def _check_used(grid: Mapping[str, list[Value]], parsed: Iterable[tuple[str, Mapping[str, Value]]]) -> None:
-    for name, values in grid.items():
-        if not any(name in (SEARCHER, *TYPES[type]) and name not in own for type, own in parsed):
-            text = f"{name}={','.join(map(_written, values))}"
-            raise ParameterError("vary", text, f"no variant takes {name} and leaves it open")
 
 
 def label(first: str, own: Mapping[str, Value]) -> str:

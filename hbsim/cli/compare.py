@@ -62,11 +62,11 @@ class GridOptions(BudgetOptions):
         flag(
             "--halves/--no-halves",
             panel=STUDY,
-            help="Each study sees one half of a table's rows, where that has enough (default), or all.",
+            help="Each study sees one half of a table's rows, where it has enough of them, or all.",
         ),
     ] = True
     beyond: Annotated[
-        float, number("--beyond", panel=STUDY, help="Simulate on to so many times the budget (default: 1).")
+        float, number("--beyond", panel=STUDY, help="Simulate on to so many times the budget.")
     ] = 1.0
 
 

@@ -22,13 +22,13 @@ from hbsim.terminal import print_out
 if TYPE_CHECKING:
     from hbsim.bench.pool_dask import Remote
     from hbsim.bench.report.model import Report
-    from hbsim.bench.sweep import Counts, Estimate, Plan, Study
+    from hbsim.bench.sweep import Counts, Estimate, Plan, Store, Study
 
 __all__ = ["RunOptions", "carry_out"]
 
 RUN: Final = "Run"
 # What results do not depend on, and what a command that is told to be entered leaves out.
-NOT_THE_PLAN: Final = ("out", "force", "as_json", "jobs", "dry_run", "retry_failed", "confirm", *REMOTE)
+NOT_THE_PLAN: Final = ("out", "force", "as_json", "jobs", "dry_run", "retry_failed", *REMOTE)
 NOT_TO_RUN: Final = ("dry_run", "as_json")
 
 
@@ -101,8 +101,6 @@ def carry_out(
     """
     from hbsim.bench.pool import default_jobs
 
-    for text in plan.grid.warnings:
-        warnings.warn(HbsimWarning(text), stacklevel=1)
     jobs = options.jobs or default_jobs(len(plan.grid.different))
     if options.dry_run:
         _dry(ctx, plan, options, jobs)
@@ -137,6 +135,8 @@ class _Run:
         Of the first plan.
     problems : list of str
         What went wrong: cells that failed, an interrupt.
+    is_interrupted : bool
+        Whether it ended by Ctrl-C.
     """
 
     def __init__(
@@ -145,6 +145,7 @@ class _Run:
         self.command = command
         self.problems: list[str] = []
         self.counts: Counts | None = None
+        self.is_interrupted = False
         self._how = (jobs, remote, is_retrying, isolated)
 
     def __call__(self, plan: Plan, folder: Path, force: bool) -> Counts | None:
@@ -172,7 +173,7 @@ class _Run:
             there = counts(plan, Store(folder))
             finished = f"{there.done + there.failed:,} of {there.cells:,} cells are finished"
             self.problems.append(f"interrupted: {finished}; the same command goes on")
-            self.counts = self.counts or there
+            self.counts, self.is_interrupted = self.counts or there, True
             return None
         self.counts = self.counts or found
         if found.failed:
@@ -191,10 +192,7 @@ class _Run:
             self(*found, force=False)
 
 
-def _first_failed(plan: Plan, store: object) -> str:
-    from hbsim.bench.sweep import Store
-
-    assert isinstance(store, Store)
+def _first_failed(plan: Plan, store: Store) -> str:
     first = next(study for study in plan.grid.studies if store.status[study.key] == "failed")
     return _problem(first, store.tables([first.key])["cells"]["error"][0])
 
@@ -208,9 +206,11 @@ def _tell(plan: Plan, out: Path, run: _Run, options: RunOptions, is_shown: bool)
 
     found = run.counts
     assert found is not None
-    has_any = found.done + found.failed > 0
-    report = _report(out, run.command, options) if (is_shown or options.as_json) and has_any else None
-    if options.as_json:
+    is_told = is_shown or not run.is_interrupted
+    report = None
+    if is_told and (is_shown or options.as_json) and found.done + found.failed:
+        report = _report(out, run.command, options)
+    if options.as_json and is_told:
         content: dict[str, object] = {"command": run.command, "complete": found.is_complete}
         content |= {"cells": found.cells, "done": found.done, "failed": found.failed, "before": found.before}
         kinds = (".json", ".toml", ".parquet")
@@ -221,7 +221,7 @@ def _tell(plan: Plan, out: Path, run: _Run, options: RunOptions, is_shown: bool)
         if report is not None:
             _show(report)
         new = found.done + found.failed - found.before
-        if options.out is not None:
+        if options.out is not None and not run.is_interrupted:
             print_out(f"{plan.title}: {found.done:,} of {found.cells:,} cells are done; {new:,} were run now")
             print_out(f"hbsim report {shlex.quote(options.out)} --out report.html")
     for text in run.problems:
@@ -253,6 +253,8 @@ def _dry(ctx: typer.Context, plan: Plan, options: RunOptions, jobs: int) -> None
     if options.out is None:
         command += f" --out {shlex.quote(plan.source.name.rpartition('/')[2].removesuffix('.toml'))}"
     store = None if options.out is None else look_into(Path(options.out), plan.cells, options.force)
+    for text in plan.grid.warnings:
+        warnings.warn(HbsimWarning(text), stacklevel=1)
     there = [] if store is None else [store.status.get(study.key) for study in plan.grid.studies]
     done, failed = there.count("done"), there.count("failed")
     found = estimate(plan, store, options.retry_failed)

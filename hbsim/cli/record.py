@@ -105,7 +105,7 @@ def record(
       hbsim record --from exp --out curves.parquet
     """
     from hbsim.live.export import check_metric
-    from hbsim.live.record import finish
+    from hbsim.live.record import finish, study_folder
 
     if study is not None:
         result = _exported(ctx, study, out, metric, cast("Mode | None", mode), test_metric, force)
@@ -114,7 +114,7 @@ def record(
             check_metric(metric, mode)
         result, test_metric = _recorded(ctx, local, out, force)
         finish(result, out, test_metric)
-    _say_what_there_is(result, out, as_json)
+    _say_what_there_is(result, study or study_folder(out), out, as_json)
 
 
 def _exported(
@@ -156,21 +156,21 @@ def _recorded(
     to_go_on = resume_command(out, "record")
     with in_options(values, {}):
         if local.go_on:
-            place = StudyFolder(prepare(out, True, force))
-            place.check(True)
-            plan = resumed_plan(Asked(ctx, scheduler, values), place)
+            folder = prepare(out, True, force)
+            StudyFolder(folder).check(True)
+            plan = resumed_plan(Asked(ctx, scheduler, values), StudyFolder(folder))
         else:
             if "trials" not in values:
                 ctx.fail("Missing option '--trials'.")
             plan = new_plan(Asked(ctx, scheduler, {"metric": None, **values}))
-            place = StudyFolder(prepare(out, False, force))
+            folder = prepare(out, False, force)
     with in_options(values, plan.options["args"]):
-        result = finished(plan, place, local.progress, to_go_on)
+        result = finished(plan, folder, local.progress, to_go_on)
     end_interrupted(result, to_go_on)
-    return result, values.get("test_metric", earlier(ctx, place).get("test_metric"))
+    return result, values.get("test_metric", earlier(ctx, StudyFolder(folder)).get("test_metric"))
 
 
-def _say_what_there_is(result: RunResult, out: Path, as_json: bool) -> None:
+def _say_what_there_is(result: RunResult, folder: Path, out: Path, as_json: bool) -> None:
     import polars as pl
 
     from hbsim.cli.output import print_json
@@ -178,7 +178,7 @@ def _say_what_there_is(result: RunResult, out: Path, as_json: bool) -> None:
     summary = result.summary()
     trials, failed = cast(int, summary["trials"]), cast(int, summary["failed"])
     if as_json:
-        print_json({"out": str(out), "trials": trials, "failed": failed, "study": str(result.folder)})
+        print_json({"out": str(out), "trials": trials, "failed": failed, "study": str(folder)})
     else:
         print_out(f"{out}: {trials} trials" + (f", {failed} failed" if failed else ""))
     if out.suffix == ".parquet":

@@ -32,7 +32,6 @@ from hbsim.cli.simulate import check_trials, simulate
 from hbsim.errors import ExecutorError, ParameterError
 
 if TYPE_CHECKING:
-    from hbsim.live.folder import StudyFolder
     from hbsim.live.result import RunResult
 
 __all__ = ["end_interrupted", "finished", "in_options", "run"]
@@ -137,7 +136,7 @@ def _run(asked: Asked, local: RunLocalOptions, output: RunOutputOptions) -> None
         place.check(local.go_on)
         plan = resumed_plan(asked, place) if local.go_on else new_plan(asked)
     with in_options(asked.values, plan.options["args"]):
-        result = finished(plan, place, local.progress, resume_command(folder))
+        result = finished(plan, folder, local.progress, resume_command(folder))
     explain = [trial for trial in explain if trial < result.scheduler.started]
     if output.as_json:
         left_out = {field.name for field in fields(output)} | {"progress"}
@@ -149,15 +148,17 @@ def _run(asked: Asked, local: RunLocalOptions, output: RunOutputOptions) -> None
     _end(result, resume_command(folder))
 
 
-def finished(plan: Plan, place: StudyFolder, progress: str | None, to_go_on: str) -> RunResult:
+def finished(plan: Plan, folder: Path, progress: str | None, to_go_on: str) -> RunResult:
     """Run the study to its end, or until it is interrupted; `to_go_on` is the command that resumes it."""
+    from hbsim.live.folder import StudyFolder
     from hbsim.live.run import Interrupted, run
 
+    place = StudyFolder(folder)
     # Polars has system calls go on after Ctrl-C, so that waiting for the warm server would not end.
     signal.siginterrupt(signal.SIGINT, True)
     options = {**plan.options, "progress": progress or "auto"}
     try:
-        return run(plan.train, plan.scheduler, folder=place.path, **options)
+        return run(plan.train, plan.scheduler, folder=folder, **options)
     except Interrupted as interrupted:
         return interrupted.result
     except ExecutorError as error:
@@ -187,7 +188,7 @@ def _end(result: RunResult, to_go_on: str) -> None:
         reason = result.failures()["reason"][0]
         say("error", f"all {summary['trials']} trials failed; the first: {reason}")
         raise typer.Exit(1)
-    if summary["trials"] and summary["best"] is None:
+    if summary["trials"] and summary["best"] is None and summary["metric"] is not None:
         reports = len(result.reports)
         shown = f"{summary['metric']} was none in all {reports:,} reports"
         say("error", f"no trial has shown a number: {shown if reports else 'nothing was reported'}")

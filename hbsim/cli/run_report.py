@@ -128,11 +128,10 @@ def _fact_lines(result: RunResult, summary: dict[str, Any]) -> list[tuple[str, s
         ("time", duration(result.end_time) + ENDED.get(str(result.why), "")),
         ("workers busy", f"{summary['busy_share']:.1%}, training {summary['training_share']:.1%}"),
         ("trained", f"{summary['trained_resource']:,.0f} units of the resource{wasted}"),
-        (
-            f"best {summary['metric']} ({summary['mode']})",
-            incumbent_text(last_incumbent(cast(Any, result), "any")),
-        ),
     ]
+    if summary["metric"] is not None:
+        found = incumbent_text(last_incumbent(cast(Any, result), "any"))
+        lines.append((f"best {summary['metric']} ({summary['mode']})", found))
     if best is not None:
         lines.append(("its configuration", _in_words(result.configuration(best))))
     if best is not None and has_rungs:

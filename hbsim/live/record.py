@@ -6,11 +6,11 @@ import shutil
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from hbsim.core.factory import make_scheduler, named_options
 from hbsim.core.types import Mode
-from hbsim.errors import HbsimWarning, OutputError
+from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.history.lock import StudyLock
 from hbsim.live.export import check_metric, export, failed
 from hbsim.live.folder import StudyFolder
@@ -20,7 +20,10 @@ from hbsim.surrogates.writing import check_out
 if TYPE_CHECKING:
     from hbsim.live.result import RunResult
 
-__all__ = ["finish", "prepare", "record"]
+__all__ = ["finish", "prepare", "record", "study_folder"]
+
+# What parameters of `hbsim.run` and `make_scheduler` are called here.
+NAMES: Final = {"reward_attr": "metric", "num_trials": "trials", "until_return": "max_t"}
 
 
 @named_options
@@ -96,31 +99,38 @@ def record(
     """
     if not resume:
         check_metric(metric, mode)
-    until_return = max_t is None
-    most = 1 if max_t is None else max_t  # with until_return no level is waited for
-    scheduler = make_scheduler("fifo", max_t=most, mode=mode or "max", num_trials=trials, seed=seed)
-    folder = prepare(out, resume, force)
-    result = run(
-        train,
-        scheduler,
-        workers=workers,
-        resource=resource,
-        folder=folder,
-        resume=resume,
-        seed=seed,
-        time_attr=time_attr,
-        reward_attr=metric,
-        args=args,
-        hang_timeout=hang_timeout,
-        grace=grace,
-        keep=keep,
-        fsync=fsync,
-        start=start,
-        until_return=until_return,
-        progress=progress,
-    )
+    most = 1 if max_t is None else max_t  # without one no level is waited for
+    try:
+        scheduler = make_scheduler("fifo", max_t=most, mode=mode or "max", num_trials=trials, seed=seed)
+        result = run(
+            train,
+            scheduler,
+            workers=workers,
+            resource=resource,
+            folder=prepare(out, resume, force),
+            resume=resume,
+            seed=seed,
+            time_attr=time_attr,
+            reward_attr=metric,
+            args=args,
+            hang_timeout=hang_timeout,
+            grace=grace,
+            keep=keep,
+            fsync=fsync,
+            start=start,
+            until_return=max_t is None,
+            progress=progress,
+        )
+    except ParameterError as error:
+        value = max_t if error.field == "until_return" else error.value
+        raise ParameterError(NAMES.get(error.field, error.field), value, error.rule) from error
     finish(result, out, test_metric)
     return result
+
+
+def study_folder(out: Path | str) -> Path:
+    """Return where the study of a recording is: beside its file."""
+    return Path(f"{out}.study")
 
 
 def prepare(out: Path | str, resume: bool, force: bool) -> Path:
@@ -133,18 +143,17 @@ def prepare(out: Path | str, resume: bool, force: bool) -> Path:
     OutputError
         The earlier one is being run.
     """
-    path = check_out(out, force=force or resume)
-    place = StudyFolder(path.with_name(f"{path.name}.study"))
-    if force and not resume and place.holds_study:
-        with StudyLock(place.path):
-            shutil.rmtree(place.path)
-    return place.path
+    folder = study_folder(check_out(out, force=force or resume))
+    if force and not resume and StudyFolder(folder).holds_study:
+        with StudyLock(folder):
+            shutil.rmtree(folder)
+    return folder
 
 
 def finish(result: RunResult, out: Path | str, test_metric: str | None) -> None:
     """Write the curves of a recording, and say how many trials failed."""
     if result.why != "done" and not result.reports.is_empty():
-        raise OutputError(str(out), "not written: the study ended before all trials had; resume=True goes on")
+        raise OutputError(str(out), "not written: the study ended before all trials had; it can be resumed")
     export(result, out, test_metric=test_metric, force=True)
     reasons = failed(result)
     if reasons:

@@ -16,7 +16,6 @@ from hbsim.live.folder import StudyFolder
 from hbsim.live.spec import Spec
 from hbsim.runner.ledger import Ledger
 from hbsim.runner.records import read_records, read_reports
-from hbsim.surrogates.writing import free_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -154,8 +153,7 @@ class RunResult:
             else column
             for name, column in space.decode(points).items()
         }
-        taken = {"trial"}
-        columns = {name: free_name(name, "hp_", taken, {}) for name in space}
+        columns = {name: "hp_trial" if name == "trial" else name for name in space}
         series = [pl.Series(columns[name], values, strict=False) for name, values in plain.items()]
         frame = pl.DataFrame([pl.Series("trial", range(len(points)), dtype=pl.Int64), *series])
         active = dict(zip(space, space.active(points).T, strict=True))

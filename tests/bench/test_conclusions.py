@@ -1,15 +1,19 @@
 """What is concluded of scores, against the same written slowly; and what holds whatever the scores."""
 
 import math
+import subprocess
+import sys
 from itertools import combinations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import lsq_linear
 from scipy.stats import norm, studentized_range, t
 
-from hbsim.bench.conclusions import conclude
+from hbsim.bench.conclusions import best_probability, conclude, mean_intervals
+from hbsim.errors import ParameterError
 
 SEEDS = np.arange(100)
 SPLIT, PART = (SEEDS // 2) % 10, SEEDS % 2
@@ -57,7 +61,7 @@ def variances(scores, split, part):
     for one in {one for one, _ in cells}:
         more = len(cells.get((one, 0), ())) - len(cells.get((one, 1), ()))
         uneven += (more / n) ** 2
-    return w, v * uneven, n - len(cells), 2 * j
+    return w, v * uneven, n - len(cells), min(n - len(cells), j * (k - 1))
 
 
 def ranked(means, error, df, alpha):
@@ -138,3 +142,206 @@ def test_orders_and_units_do_not_count(table, random):
             np.testing.assert_allclose(other.errors, 7.0 * one.errors[np.ix_(variants, variants)], atol=1e-6)
             if len(set(scores.mean(axis=1))) == len(scores):
                 assert list(other.rank) == list(one.rank[variants])
+
+
+# What cannot be told
+
+
+def test_a_single_variant_and_few_studies_have_no_conclusions_and_say_so():
+    for scores, why in (
+        (np.ones((1, 9)), "nothing to compare"),
+        (np.ones((0, 9)), "nothing to compare"),
+        (np.ones((3, 1)), "at least 3 studies of each variant, and there are 1"),
+        (np.ones((3, 2)), "at least 3 studies of each variant, and there are 2"),
+        (np.ones((3, 0)), "no variant has a score"),
+        (np.full((3, 9), np.nan), "no variant has a score"),
+    ):
+        found = conclude(scores)
+        assert found.curves is found.draw is found.answer is None
+        assert why in found.no_curves
+        assert found.no_draw == found.no_curves
+    assert conclude(np.ones((3, 3))).curves is not None
+
+
+@pytest.mark.parametrize("studies", [20, 39])
+def test_another_draw_takes_two_studies_in_each_half(studies):
+    scores = np.random.default_rng(0).normal(size=(3, studies))
+    found = conclude(scores, SPLIT[:studies], PART[:studies])
+    assert found.draw is None
+    assert "2 studies in each half" in found.no_draw
+    assert found.answer is found.curves
+    assert found.curves.df == studies - 1
+    scores = np.random.default_rng(0).normal(size=(3, 40))
+    assert conclude(scores, SPLIT[:40], PART[:40]).draw.df == 20
+    assert "halves" in conclude(scores).no_draw
+    one_split = conclude(scores, np.zeros(40, int), PART[:40])
+    assert "2 splits" in one_split.no_draw
+
+
+def test_identical_variants_share_their_rank_and_constant_scores_are_told_apart():
+    random = np.random.default_rng(1)
+    one = random.normal(size=100)
+    found = conclude(np.stack((one, one, one + 0.5, one + 0.9 + random.normal(size=100))), SPLIT, PART)
+    assert found.curves.call[:3] == ("best", "not told apart", "worse")
+    assert (found.curves.error[1], found.curves.p[1], found.curves.p[2]) == (0.0, 1.0, 0.0)
+    assert found.curves.rank.tolist() == [1, 1, found.curves.rank[2], found.curves.rank[3]]
+    constant = conclude(np.repeat([[1.0], [1.0], [2.0]], 50, axis=1), SPLIT[:50], PART[:50])
+    for column in (constant.curves, constant.draw):
+        assert column.rank.tolist() == [1, 1, 3]
+        assert column.call == ("best", "not told apart", "worse")
+    assert (constant.low == constant.mean).all()
+
+
+def test_where_rows_alone_differ_another_draw_is_not_told_apart():
+    effects = np.random.default_rng(3).normal(size=(2, 10)) * [[0.0], [1.0]]
+    scores = 0.3 * np.ones((2, 100)) * [[0.0], [1.0]] + effects[:, SPLIT] * (1 - 2 * PART)
+    found = conclude(scores, SPLIT, PART)
+    assert found.curves.call == ("best", "worse")  # no difference between seeds of a half
+    assert found.draw.call == ("best", "not told apart")
+    assert found.draw.seeds_needed[1] == np.inf
+    assert found.draw.rows_factor[1] > 1
+
+
+def test_missing_scores_are_the_median_configurations_or_the_worst():
+    scores = np.random.default_rng(4).normal(size=(3, 50))
+    scores[1, :5], scores[2, :6] = np.nan, np.inf  # one in ten; and more
+    found = conclude(scores, median=2.0)
+    assert found.missing.tolist() == [0, 5, 6]
+    assert found.curves.call[2] == "no score"
+    assert found.curves.rank[2] == 3
+    assert np.isnan([found.mean[2], found.curves.difference[2], found.curves.p[2]]).all()
+    filled = np.where(np.isfinite(scores), scores, 2.0)[:2]
+    expected = conclude(filled)
+    assert found.mean[:2].tolist() == expected.mean.tolist()
+    assert found.curves.p[:2].tolist() == expected.curves.p.tolist()
+    worst = np.where(np.isfinite(scores), scores, scores[:2][np.isfinite(scores[:2])].max())[:2]
+    assert conclude(scores).mean[:2].tolist() == worst.mean(axis=1).tolist()
+    nobody = np.append(scores, np.full((3, 4), np.nan), axis=1)
+    assert conclude(nobody, median=2.0).studies == 50
+    alone = conclude(np.array([[1.0, 2.0, 3.0], [np.nan] * 3]))
+    assert alone.curves.call == ("best", "no score")
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"scores": np.ones(3)}, "scores"),
+        ({"split": SPLIT[:9]}, "part"),
+        ({"split": SPLIT[:8], "part": PART[:8]}, "split"),
+        ({"split": SPLIT[:9], "part": PART[:9] + 1}, "part"),
+        ({"alpha": 0.0}, "alpha"),
+        ({"alpha": math.nan}, "alpha"),
+        ({"matters": 0.0}, "matters"),
+        ({"matters": math.inf}, "matters"),
+    ],
+)
+def test_a_bad_request_is_one_error(options, field):
+    with pytest.raises(ParameterError) as error:
+        conclude(**{"scores": np.ones((2, 9)), **options})
+    assert error.value.field == field
+
+
+# What it says
+
+
+def test_what_matters_splits_the_probability():
+    scores = np.random.default_rng(5).normal(size=(3, 60)) + np.array([[0.0], [0.1], [3.0]])
+    found = conclude(scores, matters=0.5)
+    column = found.curves
+    np.testing.assert_allclose(column.better + column.same + column.worse, 1.0)
+    assert column.same[found.best] == 1.0
+    assert column.worse[2] > 0.99
+    for one in {0, 1, 2} - {found.best}:
+        upper = t.sf((0.5 - column.difference[one]) / column.error[one], 59)
+        assert column.worse[one] == pytest.approx(upper)
+    assert conclude(scores).curves.same is None
+
+
+def test_with_the_studies_that_it_names_the_difference_is_found():
+    random = np.random.default_rng(6)
+
+    def judged(studies):
+        return conclude(random.normal(size=(2, studies)) + np.array([[0.0], [0.4]])).curves
+
+    needed = int(np.median([judged(400).seeds_needed[1] for _ in range(9)]))
+    assert 70 < needed < 140
+    assert 0.7 < np.mean([judged(needed).call[1] == "worse" for _ in range(200)]) < 0.9
+
+
+def test_the_probability_of_being_best_is_how_often_it_is():
+    random = np.random.default_rng(7)
+    level = np.array([0.0, 0.1, 3.0, 0.0])[:, None, None]
+    scores = random.normal(size=(4, 60, 3)) + level * [0.0, 1.0, 1.0]
+    scores[:, :, 2] = np.nan
+    scores[0, :10, 1] = np.nan  # no score
+    found = best_probability(scores)
+    np.testing.assert_allclose(found[:, :2].sum(axis=0), 1.0)
+    assert np.isnan(found[:, 2]).all()
+    assert found[0, 1] == 0.0
+    assert found[2, 1] < 0.001
+    means, errors = scores[[1, 3], :, 1].mean(axis=1), conclude(scores[[1, 3], :, 1]).curves.error.max()
+    assert found[1, 1] == pytest.approx(t.cdf((means[1] - means[0]) / errors, 59), abs=0.05)
+    twins = np.repeat(scores[1:2, :, 1:2], 2, axis=0)
+    assert best_probability(twins)[:, 0].tolist() == [0.5, 0.5]
+    assert (best_probability(scores)[:, :2] == found[:, :2]).all()
+    assert np.isnan(best_probability(scores[:, :2])).all()
+
+
+def test_halves_make_the_best_less_certain():
+    random = np.random.default_rng(8)
+    rows = random.normal(size=(2, 10))[:, SPLIT] * (1 - 2 * PART)
+    scores = (random.normal(size=(2, 100)) + np.array([[0.0], [0.4]]) + rows)[:, :, None]
+    sure, unsure = best_probability(scores), best_probability(scores, SPLIT, PART)
+    assert 0.5 < unsure[0, 0] < sure[0, 0] - 0.05
+
+
+@pytest.mark.parametrize("shape", ["normal", "lognormal", "tied"])
+@pytest.mark.parametrize("k", [2, 8])
+def test_of_equal_variants_few_are_called_worse(shape, k):
+    random = np.random.default_rng(k)
+    curves = draw = few = 0
+    for _ in range(200):
+        scores = getattr(random, "lognormal" if shape == "lognormal" else "normal")(size=(k, 100))
+        scores = scores.round() if shape == "tied" else scores
+        found = conclude(scores, SPLIT, PART)
+        curves, draw = curves + ("worse" in found.curves.call), draw + ("worse" in found.draw.call)
+        few += "worse" in conclude(scores[:, :10]).curves.call
+    assert max(curves, few) <= 0.05 * 200 + 3 * math.sqrt(200 * 0.05 * 0.95)
+    assert draw <= 0.05 * 200
+
+
+@pytest.mark.parametrize("k", [2, 8])
+def test_where_the_rows_of_a_table_differ_few_are_called_worse_on_another_draw(k):
+    random = np.random.default_rng(k)
+    curves = draw = 0
+    for _ in range(200):
+        rows, means = random.normal(size=(k, 200)), np.empty((k, 10, 2))
+        for split in range(10):
+            means[:, split] = rows[:, random.permutation(200).reshape(2, -1)].mean(axis=2)
+        found = conclude(3.0 * means[:, SPLIT, PART] + random.normal(size=(k, 100)), SPLIT, PART)
+        curves, draw = curves + ("worse" in found.curves.call), draw + ("worse" in found.draw.call)
+    assert curves > 0.25 * 200  # why there are two columns
+    assert draw <= 0.05 * 200 + 3 * math.sqrt(200 * 0.05 * 0.95)
+
+
+def test_means_have_students_intervals():
+    data = np.random.default_rng(9).normal(size=(4, 20))
+    data[1, :2], data[2, :3] = np.nan, np.nan
+    mean, low, high = mean_intervals(data)
+    kept = data[1, 2:]
+    assert mean[1] == pytest.approx(kept.mean())
+    assert high[1] - mean[1] == pytest.approx(t.isf(0.025, 17) * kept.std(ddof=1) / math.sqrt(18))
+    assert np.isnan([mean[2], low[2], high[2]]).all()  # more than one in ten are missing
+    one, none, _ = mean_intervals(np.array([3.0]))
+    assert one == 3.0
+    assert np.isnan(none)
+    assert np.isnan(mean_intervals(np.empty((2, 0)))[0]).all()
+    held = [low <= 0.0 <= high for _, low, high in (mean_intervals(row) for row in data[[0, 3]])]
+    assert all(held)
+
+
+def test_importing_it_loads_no_statistics_library():
+    code = "import sys; from hbsim.bench import conclusions, over_tasks, targets; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert not loaded & {"scipy", "statsmodels", "scikit_posthocs", "pandas"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hbsim.bench.located import files_of, located
+from hbsim.bench.sweep.curves import files_of, located
 from hbsim.surrogates import load
 from tests.doubles.dask_processes import ROOT
 

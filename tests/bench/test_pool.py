@@ -194,5 +194,6 @@ class Deadly(Ideal):
     )
     assert done.returncode == 1
     said = " ".join(done.stderr.split())
-    assert "a study cannot be run: its process ended without a result (signal 9, SIGKILL), though no" in said
+    assert "4 of 4 cells failed: stopping on" in said
+    assert "its process ended without a result (signal 9, SIGKILL): too little memory, perhaps" in said
     assert "Traceback" not in said

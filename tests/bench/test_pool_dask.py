@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 import hbsim
-from hbsim.bench import Remote, pool_dask
+from hbsim.bench import pool_dask
 from hbsim.bench.pool import open_pool
+from hbsim.bench.pool_dask import Remote
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.dask.options import Dask
 from tests.bench import pool_work

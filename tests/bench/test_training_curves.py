@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
-from matplotlib.collections import LineCollection
-from matplotlib.colors import to_hex
 
-from hbsim.bench.training_curves import COLOURS, FEW, curves_of, plot_curves
+from hbsim.bench.chart_looks import save
+from hbsim.bench.study_charts import FEW, STATUSES, curves_of, training_curves
+from tests.bench.charted import marks
 from tests.live.made import Made
 
 
 def rising(trial, resource):
     return (0.5 + trial % 7) * (1 - 0.8**resource) / 10 + trial / 1e4
-
-
-def drawn(axes):
-    """Return the lines of each colour, the incumbent's apart."""
-    return {
-        to_hex(lines.get_edgecolor()[0]): [line.tolist() for line in lines.get_segments()]
-        for lines in axes.collections
-        if isinstance(lines, LineCollection) and len(lines.get_segments())
-    }
 
 
 def result_of(
@@ -38,59 +31,66 @@ def test_every_curve_is_drawn_in_the_colour_of_its_end(tmp_path, kind):
     result = result_of(
         tmp_path, kind, fails=lambda trial, resource: trial % 9 == 5 and resource == 2, **options
     )
-    axes = plot_curves(result).axes[0]
+    best = result.summary()["best_trial"]
     statuses = dict(result.trials.select("trial", "status").iter_rows())
-    for status, colour in COLOURS.items():
-        expected = [
-            part.select("resource", "value").rows()
-            for (trial,), part in result.reports.group_by("trial", maintain_order=True)
-            if statuses[trial] == status and len(part) > 1
-        ]
-        lines = drawn(axes).get(colour.lower(), [])
-        assert sorted([tuple(point) for point in line] for line in lines) == sorted(expected)
+    lines = marks(training_curves(result), "line")
+    shown = [(row["trial"], row["resource"], row["value"]) for line in lines for row in line["rows"]]
+    assert sorted(shown) == sorted(result.reports.select("trial", "resource", "value").iter_rows())
+    colour = lines[0]["encoding"]["color"]["scale"]
+    colours = dict(zip(colour["domain"], colour["range"], strict=True))
+    for line in lines:
+        for row in line["rows"]:
+            status = statuses[row["trial"]]
+            if row["trial"] == best:
+                assert row["status"] == f"incumbent: trial {best}, {status}"
+            else:
+                assert row["status"].split()[1] == status
+                assert colours[row["status"]] == STATUSES[status]
 
 
 def test_the_incumbent_is_on_top_with_its_best_report_marked(tmp_path):
     result = result_of(tmp_path)
-    axes = plot_curves(result).axes[0]
     best = result.incumbent().row(-1, named=True)
-    [line] = [line for line in axes.lines if line.get_linewidth() > 2]
-    mine = result.reports.filter(trial=best["trial"])
-    assert line.get_xdata().tolist() == mine["resource"].to_list()
-    marks = [points.get_offsets().tolist() for points in axes.collections if points.get_zorder() == 5]
-    assert marks == [[[best["resource"], best["value"]]]]
+    thin, thick = marks(training_curves(result), "line")
+    assert thick["mark"]["strokeWidth"] > 2 > thin["mark"]["strokeWidth"]
+    assert {row["trial"] for row in thick["rows"]} == {best["trial"]}
+    [marked] = [(row["resource"], row["value"]) for row in thick["rows"] if row["best"]]
+    assert marked == (best["resource"], best["value"])
 
 
 def test_levels_are_marked_on_a_logarithmic_scale(tmp_path):
     result = result_of(tmp_path)
-    axes = plot_curves(result).axes[0]
-    upright = {line.get_xdata()[0] for line in axes.lines if len(set(line.get_xdata())) == 1}
-    assert upright == set(result.scheduler.levels)
-    assert axes.get_xscale() == "log"
-    assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "3", "9", "27"]
+    [rules] = marks(training_curves(result), "rule")
+    assert [row["resource"] for row in rules["rows"]] == list(result.scheduler.levels)
+    x = rules["encoding"]["x"]
+    assert x["scale"]["type"] == "log"
+    assert x["axis"]["values"] == [1, 3, 9, 27]
 
 
 def test_one_level_needs_no_logarithmic_scale(tmp_path):
-    assert plot_curves(result_of(tmp_path, "fifo", 3)).axes[0].get_xscale() == "linear"
+    [rules] = marks(training_curves(result_of(tmp_path, "fifo", 3)), "rule")
+    assert "type" not in rules["encoding"]["x"]["scale"]
 
 
 @pytest.mark.parametrize("trials", [1, FEW, FEW + 1])
 def test_few_trials_have_their_numbers_and_the_legend_counts(tmp_path, trials):
-    figure = plot_curves(result_of(tmp_path, trials=trials))
-    numbers = sorted(int(text.get_text()) for text in figure.axes[0].texts if text.get_text().isdigit())
+    chart = training_curves(result_of(tmp_path, trials=trials))
+    numbers = sorted(row["trial"] for text in marks(chart, "text") for row in text["rows"])
     assert numbers == (list(range(trials)) if trials <= FEW else [])
-    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    texts = marks(chart, "line")[0]["encoding"]["color"]["scale"]["domain"]
     assert texts[0].startswith("incumbent: trial ")
     assert sum(int(text.split()[0]) for text in texts[1:]) == trials
+    without = training_curves(result_of(tmp_path / "w", trials=trials), legend=False)
+    assert marks(without, "line")[0]["encoding"]["color"]["legend"] is None
 
 
 def test_numbers_do_not_lie_over_each_other(tmp_path):
-    figure = plot_curves(result_of(tmp_path, "stopping", 12, lambda trial, resource: 0.5))
-    figure.canvas.draw()
-    boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text().isdigit()]
-    assert len(boxes) == 12
-    for i, box in enumerate(boxes):
-        assert not any(box.overlaps(other) for other in boxes[:i])
+    chart = training_curves(result_of(tmp_path, "stopping", 12, lambda trial, resource: 0.5))
+    [text] = marks(chart, "text")
+    low, high = text["encoding"]["y"]["scale"]["domain"]
+    heights = sorted((row["value"] - low) / (high - low) for row in text["rows"])
+    assert len(heights) == 12
+    assert all(b - a > 0.039 for a, b in pairwise(heights))
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])
@@ -101,19 +101,19 @@ def test_values_far_worse_than_all_others_are_left_outside_and_counted(tmp_path,
         return sign * (-1e6 * resource if trial == 7 else rising(trial, resource))
 
     result = result_of(tmp_path, "fifo", 30, curve, mode=mode, max_t=5)
-    axes = plot_curves(result).axes[0]
-    low, high = axes.get_ylim()
-    assert high - low < 2
+    chart = training_curves(result)
+    low, high = marks(chart, "line")[0]["encoding"]["y"]["scale"]["domain"]
+    assert high - low < 2 or high / low < 1e4
     assert low < result.summary()["best"] < high
-    assert any("5 values outside" in text.get_text() for text in axes.texts)
+    assert "5 values outside" in chart.to_dict()["title"]["subtitle"]
 
 
 def test_losses_over_several_powers_of_ten_have_a_logarithmic_scale(tmp_path):
     result = result_of(tmp_path, "fifo", 9, lambda trial, resource: 10.0 ** (-resource / 9), mode="min")
-    axes = plot_curves(result).axes[0]
-    assert axes.get_yscale() == "log"
+    scale = marks(training_curves(result), "line")[0]["encoding"]["y"]["scale"]
+    assert scale["type"] == "log"
     values = result.reports["value"]
-    assert axes.get_ylim()[0] < values.min() < values.max() < axes.get_ylim()[1]
+    assert scale["domain"][0] < values.min() < values.max() < scale["domain"][1]
 
 
 def test_what_was_trained_again_counts_once_and_no_numbers_are_left_out(tmp_path):
@@ -129,9 +129,10 @@ def test_what_was_trained_again_counts_once_and_no_numbers_are_left_out(tmp_path
 
 def test_a_thousand_trials_and_none(tmp_path):
     path = tmp_path / "curves.png"
-    plot_curves(result_of(tmp_path, "stopping", 1000), path)
+    save(training_curves(result_of(tmp_path, "stopping", 1000)), path)
     assert path.read_bytes().startswith(b"\x89PNG")
     made = Made(tmp_path / "none")
     made.close("interrupted")
-    figure = plot_curves(made.result(), path)
-    assert any(text.get_text() == "no reports" for text in figure.axes[0].texts)
+    chart = training_curves(made.result())
+    save(chart, path)
+    assert marks(chart, "line")[0]["encoding"]["y"]["title"] == "no reports"

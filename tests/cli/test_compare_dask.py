@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.sweep.made import left
 from tests.cli.conftest import Ran
 from tests.doubles.dask_processes import ROOT, DaskProcesses, dask_processes
 
@@ -24,18 +25,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory):
         yield found
 
 
-def content(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-
-
 def test_a_cluster_writes_the_same_bytes(inside: Inside, cluster: DaskProcesses, tmp_path: Path):
     shutil.copy(ROOT / "hbsim" / "surrogates" / "digits.parquet", tmp_path / "table.parquet")
     here = inside(*STUDY, *TABLE, "--out", "out-here", "--jobs", "1")
     there = inside(*STUDY, *TABLE, "--out", "out-there", "--scheduler-address", cluster.address)
     assert (there.code, there.err) == (here.code, here.err) == (0, here.err)
     assert there.out.replace("out-there", "out-here") == here.out
-    assert len(content(tmp_path / "out-here")) > 6
-    assert content(tmp_path / "out-there") == content(tmp_path / "out-here")
+    assert len(left(tmp_path / "out-here")) > 6
+    assert left(tmp_path / "out-there") == left(tmp_path / "out-here")
 
 
 OWN = """
@@ -49,16 +46,17 @@ class Own(Ideal):
 """
 
 
-def test_curves_that_are_others_on_a_host_are_one_error(
+def test_curves_that_are_others_on_a_host_fail_the_cells(
     inside: Inside, cluster: DaskProcesses, tmp_path: Path
 ):
     """The file changes itself on the workers, which are in another folder."""
     shift = OWN.replace("SHIFT", f"float(os.getcwd() != {str(tmp_path)!r})")
     (tmp_path / "own.py").write_text(shift)
     ran = inside(*STUDY, "--surrogate", "own.py:Own", "--scheduler-address", cluster.address)
-    assert (ran.code, ran.out) == (2, "")
+    assert ran.code == 1
     where = f"{tmp_path / 'own.py'}:Own on {socket.gethostname()}"
-    assert f"hbsim: error: {where}: are not the curves that were checked" in ran.err
+    assert ran.err.startswith("hbsim: error: 8 of 8 cells failed: stopping on own.py:Own, seed 0: ")
+    assert f"{where}: are not the curves that were checked" in ran.err
     assert ran.err.count("\n") == 1
 
 

@@ -34,7 +34,7 @@ def test_help_of_all_commands(inside):
 
 def test_no_heavy_imports_for_help():
     code = "import sys, hbsim.cli.main; print([m for m in sys.modules if m in sys.argv])"
-    heavy = ["numpy", "polars", "scipy", "matplotlib", "simpy", "pydantic", "rich", "torch", "rich.console"]
+    heavy = ["numpy", "polars", "scipy", "altair", "simpy", "pydantic", "rich", "torch", "rich.console"]
     ran = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
 

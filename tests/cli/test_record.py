@@ -59,7 +59,7 @@ def test_what_is_recorded_is_simulated_without_options(inside):
     assert (content["summary"]["metric"], content["summary"]["mode"]) == ("seed_seen", "max")
 
 
-def test_json_and_failures_and_options_of_run(inside, tmp_path):
+def test_json_and_failures_and_options_of_run(inside):
     words = [
         "--trials",
         "2",
@@ -75,8 +75,8 @@ def test_json_and_failures_and_options_of_run(inside, tmp_path):
     ]
     code, out, err = inside("record", "train.py:train_fn", "--out", "c.parquet", *words)
     assert code == 0
-    study = str(tmp_path / "c.parquet.study")
-    assert told(out) == {"schema": 1, "out": "c.parquet", "trials": 2, "failed": 1, "study": study}
+    content = {"schema": 1, "out": "c.parquet", "trials": 2, "failed": 1, "study": "c.parquet.study"}
+    assert told(out) == content
     assert "hbsim: warning: 1 of 2 trials failed" in err
     assert "Trial 0: AssertionError" in err
 
@@ -85,16 +85,10 @@ def test_json_and_failures_and_options_of_run(inside, tmp_path):
     ("words", "line"),
     [
         (["train.py:train_fn"], "Missing option '--trials'. See hbsim record --help."),
-        (
-            ["train.py:train_fn", "--trials", "2", "--workers", "0"],
-            "--workers 0: must be a whole number, 1 or more",
-        ),
-        (["train.py:train_fn", "--trials", "2", "--max-t", "-1"], "--max-t -1: must be above 0"),
-        (["train.py:train_fn", "--trials", "2", "--metric", "loss"], "--mode: must be given with metric"),
-        (
-            ["train.py:train_fn", "--trials", "2", "--keep", "al"],
-            "--keep al: must be one of best, completed, all, none.",
-        ),
+        ([*TWO, "--workers", "0"], "--workers 0: is a whole number, at least 1"),
+        ([*TWO, "--max-t", "-1"], "--max-t -1: must be greater than 0"),
+        ([*TWO, "--metric", "loss"], "--mode: must be given with metric"),
+        ([*TWO, "--keep", "al"], "--keep al: must be one of best, completed, all, none."),
         (["--trials", "2"], "Missing argument 'FILE.py:NAME'. See hbsim record --help."),
         (["--resume"], "c.parquet.study: there is no study to resume: it has no journal.jsonl"),
         (["--from", "exp"], "--from exp: holds no study: it has no journal.jsonl"),
@@ -156,6 +150,17 @@ def test_interrupted_and_killed_it_goes_on_and_grows(hbsim, start, tmp_path):
         2,
         "hbsim: error: --trials 6: the study has grown to 8; it goes on with as many or more",
     )
+
+
+def test_its_study_is_one_of_run(inside):
+    assert inside("record", "train.py:train_fn", "--trials", "2", "--out", "c.parquet").code == 0
+    words = ["--resume", "--trials", "3", "--out", "c.parquet.study", "--progress", "none"]
+    code, out, err = inside("run", "train.py:train_fn", *words)
+    assert (code, err) == (0, "")
+    assert "3: 3 completed" in out
+    assert "best" not in out  # no metric decides
+    code, out, _ = inside("record", "--resume", "--out", "c.parquet")
+    assert (code, out) == (0, "c.parquet: 3 trials\n")
 
 
 def test_the_curves_of_a_study(inside, tmp_path):

@@ -2,49 +2,85 @@
 
 import json
 import shutil
+from dataclasses import fields
 
 import pytest
 
-from tests.bench.report.studies import SPEC, sweep
+from hbsim.bench.report.model import Report, Task
+from tests.bench.report.studies import sweep
 
-pytest.importorskip("plotly", reason="needs plotly")
 pytest.importorskip("scikit_posthocs", reason="needs scikit-posthocs")
+
+
+SPEC = """
+title = "Small"
+seeds = 3
+workers = 2
+[defaults]
+trials = 12
+max_t = 9
+[[variants]]
+type = "stopping"
+[[variants]]
+type = "fifo"
+[[surrogates]]
+surrogate = "synthetic:max_resource=9"
+"""
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
-    sweep(folder, SPEC.replace("seeds = 4", "seeds = 2"))
+    sweep(folder, SPEC)
     return folder / "out"
 
 
-def test_it_prints_what_came_out_and_writes_nothing(inside, study, tmp_path):
+def test_it_prints_the_answer_and_one_table_and_writes_nothing(inside, study, tmp_path):
     done = inside("report", str(study))
     assert done.code == 0
-    assert "48 of 48 cells finished" in done.out
-    assert "nothing can be told apart" in done.out
+    text = " ".join(done.out.split())
+    assert "has the least regret after" in text
+    assert text.count("normalised regret") == 1
+    assert "who leads over the budget" not in text
+    assert "who leads over the budget" in " ".join(inside("report", str(study), "--full").out.split())
     assert not list(tmp_path.iterdir())
 
 
-def test_it_writes_the_page_figures_and_tables_the_same_bytes_each_time(inside, study, tmp_path):
-    options = ("--out", "page.html", "--figures", "figures", "--tables", "tables")
+def test_what_matters_is_said_and_checked(inside, study):
+    assert "P better" in inside("report", str(study), "--matters", "10%").out
+    done = inside("report", str(study), "--matters", "much")
+    assert done.code == 2
+    assert done.err == ("hbsim: error: --matters much: must be a number above 0, or a percentage as 10%\n")
+
+
+def test_it_writes_the_page_and_tables_the_same_bytes_each_time(inside, study, tmp_path):
+    options = ("--out", "page.html", "--tables", "tables")
     assert inside("report", str(study), *options).code == 0
     page = (tmp_path / "page.html").read_bytes()
     files = {path.name: path.read_bytes() for path in (tmp_path / "tables").iterdir()}
     assert page.startswith((b"<!DOCTYPE html>", b"<!doctype html>"))
-    assert any(name.endswith(".svg") for name in (p.name for p in (tmp_path / "figures").iterdir()))
     assert {"tables.md", "hbsim.json"} <= files.keys()
     assert inside("report", str(study), *options, "--force").code == 0
     assert (tmp_path / "page.html").read_bytes() == page
     assert {path.name: path.read_bytes() for path in (tmp_path / "tables").iterdir()} == files
 
 
-def test_json_is_one_object_with_all_numbers(inside, study):
-    done = inside("report", str(study), "--json")
-    content = json.loads(done.out)
+def test_it_writes_figures(inside, study, tmp_path):
+    done = inside("report", str(study), "--figures", "figures")
+    files = [path.name for path in (tmp_path / "figures").iterdir()]
+    assert {name.rpartition(".")[2] for name in files} == {"png", "svg", "json"}
+    assert f"figures ({len(files) - 1} files)" in done.out
+
+
+def test_json_is_the_model_of_the_report(inside, study):
+    content = json.loads(inside("report", str(study), "--json").out)
     assert content["schema"] == 1
-    assert content["report"]["cells"] == 48
-    assert len(content["report"]["tasks"]) == 4
+    report = content["report"]
+    assert set(report) == {field.name for field in fields(Report)}
+    [task] = report["tasks"]
+    assert set(task) == {field.name for field in fields(Task)}
+    assert [row["rank"] for row in task["rows"]] == sorted(row["rank"] for row in task["rows"])
+    assert task["rows"][0]["curves"]["p"] is None  # of the best
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from hbsim.bench.pool import open_pool
 from hbsim.bench.sweep import run as run_module
-from hbsim.bench.sweep.manifest import SEAL, _seal
+from hbsim.bench.sweep.folder import SEAL, _seal
 from tests.cli.conftest import Ran
 
 STUDY = """\
@@ -83,6 +83,10 @@ def test_json_is_one_object(inside: Inside, folder: Path):
     assert found.pop("files") == sorted(
         [*(f"{table}.parquet" for table in TABLES), "sweep.json", "sweep.toml"]
     )
+    report = found.pop("report")
+    assert (report["title"], report["cells"], len(report["tasks"])) == ("A try", 8, 2)
+    assert found.pop("command") == "hbsim sweep study.toml"
+    assert found.pop("complete") is True
     assert found == {"schema": 1, "cells": 8, "done": 8, "failed": 0, "before": 0, "out": "out"}
 
 
@@ -287,7 +291,7 @@ def test_results_of_another_version_do_not_mix(words, inside: Inside, folder: Pa
     [
         ("sweep.json", lambda text: text[: len(text) // 2]),
         ("sweep.json", lambda text: b"[]"),
-        ("sweep.json", lambda text: b'{"format": 1, "versions": {"hbsim": "0.1.0"}}'),
+        ("sweep.json", lambda text: b'{"format": 2, "versions": {"hbsim": "0.1.0"}}'),
         ("sweep.json", lambda text: b"\xff"),
         ("cells.parquet", lambda text: text[: len(text) // 2]),
     ],
@@ -307,8 +311,8 @@ def test_what_is_damaged_is_one_line_and_force_mends_it(name, damage, inside: In
 def test_results_of_a_later_format_are_not_read(inside: Inside, folder: Path):
     assert inside(*RUN).code == 0
     path = folder / "out" / "sweep.json"
-    path.write_text(path.read_text().replace('"format": 1', '"format": 99'))
-    refused(inside(*RUN), "whose results have format 99, and this one has 1", code=1)
+    path.write_text(path.read_text().replace('"format": 2', '"format": 99'))
+    refused(inside(*RUN), "whose results have format 99, and this one has 2", code=1)
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,21 @@ def test_loads_only_into_the_same_options(type: str) -> None:
         assert other.state_dict() == before
 
 
+def test_fifo_that_has_grown_is_one_of_so_many_trials() -> None:
+    scheduler = make_scheduler("fifo", max_t=9, num_trials=1)
+    assert scheduler.ask() is not None
+    assert scheduler.ask() is None
+    scheduler.grow(3)
+    assert scheduler.ask() is not None
+    with pytest.raises(ParameterError, match="2"):
+        scheduler.grow(1)
+    other = make_scheduler("fifo", max_t=9, num_trials=3)
+    other.load_state_dict(scheduler.state_dict())
+    assert other.ask() == scheduler.ask()
+    assert other.ask() is None
+    assert scheduler.ask() is None
+
+
 def test_loads_only_into_the_same_type() -> None:
     state = round_trip(make_scheduler("stopping", **GOOD["stopping"]))
     with pytest.raises(ParameterError):

@@ -17,8 +17,8 @@ import numpy as np
 import polars as pl
 
 import hbsim
+from hbsim.bench.page import render
 from hbsim.bench.report.build import build
-from hbsim.bench.report.page import render
 from hbsim.bench.sweep import read_results, read_sweep
 from hbsim.core import Failure, Report, make_scheduler
 from hbsim.core.space import Bool, Choice, Int, Real, Space

@@ -82,7 +82,7 @@ def test_same_trials_for_other_counts_and_workers_and_when_it_grows(train, tmp_p
     for trials, rule in ((1, "began with 2; it goes on with as many or more"), (4, "has grown to 6")):
         with pytest.raises(ParameterError, match=rule) as caught:
             record(target, trials, out, resume=True)
-        assert caught.value.field == "num_trials"
+        assert caught.value.field == "trials"
     assert pl.read_parquet(out).equals(grown)
 
 
@@ -214,7 +214,6 @@ CUT = """
         if epoch % 2 == 0:
             reporter.save({"epoch": epoch})
         if epoch == 5 and args.trial == 1 and not (HERE / "go").exists():
-            os.kill(os.getppid(), 0)
             (HERE / "ready").touch()
             time.sleep(600)
 """
@@ -244,8 +243,8 @@ def test_goes_on_after_kill_9_from_checkpoints(train, tmp_path, wait_for):
     ("options", "field"),
     [
         ({"seed": 1}, "seed"),
-        ({"metric": "loss", "mode": "min"}, "reward_attr"),
-        ({"max_t": 3}, "until_return"),
+        ({"metric": "loss", "mode": "min"}, "metric"),
+        ({"max_t": 3}, "max_t"),
         ({"time_attr": "step"}, "time_attr"),
     ],
 )
@@ -279,7 +278,7 @@ def recorded(train, tmp_path):
 @pytest.mark.parametrize(
     ("options", "field"),
     [
-        ({"trials": 0}, "num_trials"),
+        ({"trials": 0}, "trials"),
         ({"workers": 0}, "workers"),
         ({"seed": -1}, "seed"),
         ({"mode": "least", "metric": "loss"}, "mode"),
@@ -303,7 +302,7 @@ def test_bad_parameters(train, tmp_path, options, field):
 @pytest.mark.parametrize(
     ("body", "options", "field", "rule"),
     [
-        ("    reporter(epoch=1, los=0.5)\n", {"metric": "loss", "mode": "min"}, "reward_attr", "epoch, los"),
+        ("    reporter(epoch=1, los=0.5)\n", {"metric": "loss", "mode": "min"}, "metric", "epoch, los"),
         ('    reporter(epoch="1")\n', {}, "time_attr", "as a finite number"),
     ],
 )
@@ -344,7 +343,7 @@ def test_a_study_that_ends_by_failures_is_not_complete(train, tmp_path):
     body = "    assert args.trial == 0\n    reporter(epoch=1, loss=0.0)\n"
     with (
         pytest.warns(HbsimWarning, match="10 failures in a row"),
-        pytest.raises(OutputError, match="ended before all trials had; resume=True goes on"),
+        pytest.raises(OutputError, match="ended before all trials had; it can be resumed"),
     ):
         record(train(body), 20, tmp_path / "c.parquet", workers=1)
     assert not (tmp_path / "c.parquet").exists()
@@ -352,7 +351,8 @@ def test_a_study_that_ends_by_failures_is_not_complete(train, tmp_path):
 
 TWO = """
     for epoch in range(1, 4):
-        reporter(epoch=epoch, accuracy=args.lr * epoch, loss=args.lr / epoch)
+        cpu = time.process_time()
+        reporter(epoch=epoch, accuracy=args.lr * epoch, loss=args.lr / epoch, process_seconds=cpu)
 """
 
 
@@ -364,6 +364,9 @@ def test_a_recording_says_what_decides_and_options_are_stronger(train, tmp_path)
     other = load(out, metric="loss", mode="min")
     assert (other.metric, other.mode) == ("loss", "min")
     assert describe(table).parameters == ("lr", "depth", "kind")
+    timed = load(out, time="process_seconds")
+    times = pl.read_parquet(out)["process_seconds"].to_numpy().reshape(4, 3)
+    assert (timed.evaluate(np.arange(4), np.array([1.0, 2.0, 3.0]))[1] == times).all()
     hbsim.load(f"{out}.study").export(tmp_path / "said.csv", metric="loss", mode="min")
     assert (load(tmp_path / "said.csv").metric, load(tmp_path / "said.csv").mode) == ("loss", "min")
     assert load(tmp_path / "said.csv").space == table.space

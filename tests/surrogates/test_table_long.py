@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from hbsim import Real
-from hbsim.bench.located import files_of
+from hbsim.bench.sweep.curves import files_of
 from hbsim.core.space import Space
 from hbsim.errors import HbsimWarning, ParameterError, SurrogateError
 from hbsim.surrogates import Table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import sys
@@ -16,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hbsim
-from hbsim.bench import Plan, compare, frames, make_variants
 from hbsim.cli.main import main
 from hbsim.surrogates import Yahpo, describe, load
 from hbsim.surrogates.protocol import Surrogate
@@ -170,14 +168,16 @@ def test_it_goes_to_another_process_as_its_files(yahpo_data):
 
 
 def test_a_comparison_in_processes(yahpo_data):
-    variants = make_variants(["stopping", "promotion"], [], {"max_t": EPOCHS, "num_trials": 40})
-    curves = partial(load, "yahpo:lcbench/33", yahpo_data=yahpo_data, metric="val_balanced_accuracy")
-    written = []
-    for jobs in (1, 2):
-        file = io.BytesIO()
-        frames.cells(compare(Plan(variants, curves, range(4)), jobs)).write_parquet(file)
-        written.append(file.getvalue())
-    assert written[0] == written[1]
+    curves = {
+        "surrogate": "yahpo:lcbench/33",
+        "yahpo_data": str(yahpo_data),
+        "metric": "val_balanced_accuracy",
+    }
+    found = [
+        hbsim.compare(["stopping", "promotion"], surrogate=curves, trials=40, seeds=4, jobs=jobs).cells
+        for jobs in (1, 2)
+    ]
+    assert found[0].equals(found[1])
 
 
 def test_the_command_line(yahpo_data, tmp_path, monkeypatch, capsys):

@@ -15,6 +15,7 @@ from hbsim.validation import validate
 from hbsim.validation.document import tables
 from hbsim.validation.picture import real_segments, timelines
 from hbsim.validation.reading import read
+from tests.bench.charted import marks
 from tests.validation import made
 
 
@@ -112,7 +113,8 @@ def test_exit_and_saving_are_no_training_in_the_picture(folder):
 
 def test_both_timelines_have_one_axis_of_time(folder):
     part = validate([folder]).runs[0]
-    figure = timelines(part.run, part.calibrated)
-    above, below = figure.axes
-    assert above.get_xlim() == below.get_xlim()
-    assert np.isclose(above.get_xlim()[1], max(part.calibrated.real, part.calibrated.simulated))
+    above, below = marks(timelines(part.run, part.calibrated), "rect")
+    domains = [mark["encoding"]["x"]["scale"]["domain"] for mark in (above, below)]
+    assert domains[0] == domains[1]
+    assert np.isclose(domains[0][1], max(part.calibrated.real, part.calibrated.simulated))
+    assert max(row["end"] for row in above["rows"]) == pytest.approx(part.calibrated.real)

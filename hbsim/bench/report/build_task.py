@@ -25,7 +25,7 @@ MEANS: Final = ("trials", "completed", "failed", "busy_share", "simulated_second
 SHARES: Final = (0.25, 0.5, 0.75, 1.0)  # of the budget, at which it is said who leads
 FURTHER: Final = (1.5, 2.0, 3.0, 5.0)  # of it likewise, where studies go on
 BEYOND: Final = 1.1  # of the budget: where half of the studies ran longer, it is said beyond it too
-MOMENTS: Final = 30  # of the probability of being best over time
+MOMENTS: Final = 24  # of the probability of being best over time
 
 
 @dataclass(frozen=True)

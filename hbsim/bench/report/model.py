@@ -1,17 +1,18 @@
 """What a report says, in numbers and words: one object that all that is shown or written is made of.
 
 Scores are *normalised regrets*: the regret at R of the incumbent over that of the median configuration, so
-that 0 is the best there is and 1 is no better than a configuration drawn at random; see docs/explanation/statistics.md.
-NaN stands for what there is none of. ``--json`` is this object, with its fields as keys and null for NaN.
+that 0 is the best there is and 1 is no better than a configuration drawn at random. NaN stands for what there
+is none of. ``--json`` is this object, with its fields as keys and null for NaN.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from hbsim.bench.conclusions import Interval
+from hbsim.bench.conclusions import ALPHA, Interval
 
 __all__ = [
     "ALL",
@@ -527,6 +528,28 @@ class Across:
     critical_difference: float
     cliques: tuple[tuple[str, ...], ...]
     pairs: tuple[Pairwise, ...]
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether pairs were tested at all: with too few groups for so many pairs they are not."""
+        return any(math.isfinite(pair.p) for pair in self.pairs)
+
+    @property
+    def calls(self) -> dict[str, str]:
+        """How each variant stands; without a test only those of the best mean rank, if there is one.
+
+        By Wilcoxon's test of each against the first. Where Friedman's test does not tell the variants apart,
+        none is worse.
+        """
+        ranks = zip(self.variants, self.ranks, strict=True)
+        calls = {name: BEST for name, rank in ranks if rank == self.ranks[0]}
+        if not calls or not self.is_tested:
+            return calls
+        first = self.variants[0]
+        worse = {pair.second for pair in self.pairs if (pair.first, pair.call) == (first, "better")}
+        worse |= {pair.first for pair in self.pairs if (pair.second, pair.call) == (first, "worse")}
+        is_told = self.p_friedman < ALPHA
+        return {name: WORSE if is_told and name in worse else OPEN for name in self.variants} | calls
 
 
 @dataclass(frozen=True)

@@ -85,8 +85,8 @@ def _budget(scores: TaskScores, cells: pl.DataFrame) -> Iterator[str]:
         running = cells.filter(pl.col("simulated_seconds") > scores.budget.value).height
         if 2 * running > len(cells):
             yield (
-                f"scored at {scores.budget.text}: {running} of {len(cells)} studies were still running then, "
-                "which favours the quick ones; with max_time or max_full_runs you choose the time"
+                f"scored at the earliest end of any study, when {running} of {len(cells)} were still "
+                "running: that favours the quick ones; with max_time or max_full_runs you choose the time"
             )
         return
     early = cells.filter((pl.col("simulated_seconds") < scores.budget.value) & ~pl.col("is_deserted"))
@@ -154,12 +154,13 @@ def report_notes(report: Report, warnings: Iterable[str]) -> list[str]:
             "Seeds of a task say how sure its own result is, not what other tasks would show; tests over "
             "tasks count each group of tasks once."
         )
-    left_out = [task.name for task in report.tasks if not task.seeds]
+    timed = [task for task in report.tasks if task.budget > 0]
+    left_out = [task.name for task in timed if not task.seeds]
     if left_out:
         said.append(f"{listed(left_out, quote=False)}: no seed is finished for all variants there.")
     there = {row.variant for task in report.tasks for row in task.rows}
     nowhere = [variant.name for variant in report.variants if variant.name not in there]
-    if nowhere:
+    if nowhere and timed:
         said.append(f"{listed(nowhere)}: not compared, since too few studies of it are finished.")
     aside = [task.name for task in report.tasks if any(ABSENT in note for note in task.notes)]
     if aside:

@@ -42,34 +42,20 @@ from hbsim.bench.report.text import (
 )
 
 __all__ = [
-    "LEGEND",
-    "MARKS",
-    "Cell",
-    "Column",
-    "Table",
-    "across_marks",
-    "all_training",
-    "best_first",
-    "diagnosis_tables",
-    "glance_table",
-    "is_all_training",
-    "leads_table",
-    "missing_table",
-    "pairs_table",
-    "ranking_table",
-    "rankings",
-    "row",
-    "sections",
-    "task_table",
-    "untested",
+    *("LEGEND", "MARKS", "Cell", "Column", "Table", "all_training", "best_first", "cost_table"),
+    *("diagnosis_tables", "glance_table", "heatmap_table", "leads_table", "missing_table", "pairs_table"),
+    *("ranking_table", "rankings", "reach", "row", "sections", "task_table"),
 ]
 
 MARKS: Final = {BEST: "★", OPEN: "≈", WORSE: "▼", NO_SCORE: NONE}
-LEGEND: Final = f"{MARKS[OPEN]} not told apart from the best, {MARKS[WORSE]} worse, {NONE} no score"
+LEGEND: Final = (
+    f"{MARKS[BEST]} best, {MARKS[OPEN]} not told apart from the best, {MARKS[WORSE]} worse, {NONE} no score"
+)
 MOST_COLUMNS: Final = 8  # variants with a column each, where all tasks are in one table
 MOST_PAIRS: Final = 15  # of more, those with the best
 MOST_RUNGS: Final = 60  # rows: with more, rungs have no table
 MANY_GROUPS: Final = 10  # from which on Friedman's p is that of an F distribution
+LEFT: Final = ("variant", "first", "second", "leads", "best", "surrogate", "cluster and workers", "task")
 SHORT: Final = 12  # characters of a name that heads a column
 ALL_THE_TIME: Final = 0.9995  # of the time: is shown as 100.0%
 
@@ -132,10 +118,32 @@ def row(texts: Iterable[str], bold: bool = False, strong: Sequence[int] = ()) ->
     return tuple(Cell(text, bold or place in strong) for place, text in enumerate(texts))
 
 
+def _table(
+    kind: str,
+    texts: tuple[str, ...],
+    title: str,
+    columns: Mapping[Column | str, Sequence[str]],
+    bold: Sequence[bool] | None = None,
+    notes: Iterable[str] = (),
+) -> Table:
+    """Return a table of columns; one that is not always there, and is empty, is not."""
+    made = {
+        Column(key, "l" if key in LEFT else "r") if isinstance(key, str) else key: column
+        for key, column in columns.items()
+    }
+    kept = {key: column for key, column in made.items() if not key.need or set(column) - {NONE}}
+    lines = list(zip(*kept.values(), strict=True))
+    rows = tuple(
+        row(line, bold=strong) for line, strong in zip(lines, bold or [False] * len(lines), strict=True)
+    )
+    return Table(kind, texts, title, tuple(kept), rows, tuple(note for note in notes if note))
+
+
 def sections(report: Report) -> list[tuple[str, list[Table]]]:
     """Return all tables of a report, under their titles."""
     tasks = report.tasks if len(report.tasks) <= FEW_TASKS else ()
     of_tasks = [table for task in tasks for table in (task_table(task), leads_table(task), cost_table(task))]
+    of_tasks += [task_table(task, "fresh seed") for task in report.confirmed]
     return [
         ("At a glance", glance_table(report)),
         ("Over tasks", rankings(report)),
@@ -148,16 +156,16 @@ def sections(report: Report) -> list[tuple[str, list[Table]]]:
 # A task
 
 
-def task_table(task: Task) -> Table:
-    """Return how the variants of a task stand: the table that answers."""
+def task_table(task: Task, what: str = "seed") -> Table:
+    """Return how the variants of a task stand: the table that answers; `what` its studies are told by."""
     rows, digits = task.rows, decimals(one.score for one in task.rows)
     apart = decimals(one.standing.difference for one in rows if one.call != BEST)
     shown = decimals(one.value for one in rows)
     tests, units = decimals(one.test for one in rows), decimals(one.regret for one in rows)
-    columns: dict[Column, list[str]] = {
-        Column("rank"): [str(one.rank) for one in rows],
-        Column("variant", "l"): [one.variant for one in rows],
-        Column("normalised\nregret [95%]"): [interval(one.score, digits) for one in rows],
+    columns: dict[Column | str, list[str]] = {
+        "rank": [str(one.rank) for one in rows],
+        "variant": [one.variant for one in rows],
+        "normalised\nregret [95%]": [interval(one.score, digits) for one in rows],
         Column("difference from\nthe best [95%]", need=2): [_difference(one.standing, apart) for one in rows],
         Column("these\ncurves", "l"): [_mark(one.curves) for one in rows],
     }
@@ -182,26 +190,10 @@ def task_table(task: Task) -> Table:
         Column("p", need=8): [p_value(one.standing.p) for one in rows],
         Column("no\nscore", need=1): [str(one.missing or NONE) for one in rows],
     }
-    return _made("task", task, _title(task), columns, [one.call == BEST for one in rows], _task_notes(task))
-
-
-def _made(
-    kind: str,
-    task: Task,
-    title: str,
-    columns: Mapping[Column, Sequence[str]],
-    bold: Sequence[bool],
-    notes: Iterable[str],
-) -> Table:
-    """Return a table of columns; one that is not always there, and is empty, is not."""
-    kept = {
-        column: texts
-        for column, texts in columns.items()
-        if not column.need or any(text != NONE for text in texts)
-    }
-    lines = zip(*kept.values(), strict=True)
-    rows = tuple(row(line, bold=strong) for line, strong in zip(lines, bold, strict=True))
-    return Table(kind, (task.surrogate, task.setting), title, tuple(kept), rows, tuple(notes))
+    bold = [one.call == BEST for one in rows]
+    return _table(
+        "task", (task.surrogate, task.setting), _title(task, what), columns, bold, _task_notes(task)
+    )
 
 
 def _difference(standing: Standing, digits: int) -> str:
@@ -226,7 +218,7 @@ def _sign(standing: Standing | None) -> str:
     return "" if standing is None or standing.call == NO_SCORE else f"{MARKS[standing.call]} "
 
 
-def _title(task: Task) -> str:
+def _title(task: Task, what: str) -> str:
     ends = {
         "best" if task.is_optimum_known else "best seen": task.optimum,
         "median configuration": task.median,
@@ -234,7 +226,7 @@ def _title(task: Task) -> str:
     known = [f"{name} {value:.6g}" for name, value in ends.items() if math.isfinite(value)]
     return (
         f"{task.name}: {task.metric} at R={task.max_t:g} ({', '.join([task.mode, *known])}), "
-        f"{plural(task.seeds, 'seed')}, after {duration(task.budget)} of simulated time, {task.budget_text}"
+        f"{plural(task.seeds, what)}, after {duration(task.budget)} of simulated time, {task.budget_text}"
     )
 
 
@@ -260,25 +252,26 @@ def _task_notes(task: Task) -> Iterable[str]:
             f"P better, same, worse: how probable it is that the difference is below {-task.matters:.2g}, "
             f"within, or above {task.matters:.2g}."
         )
+    held_out = any(one.test_standing is not None for one in task.rows)
     yield (
         f"At R: the incumbent's mean {task.metric} at R; picked: by its own report, when it became the "
-        "incumbent; held-out: at R, on data that no decision saw."
+        f"incumbent{'; held-out: at R, on data that no decision saw' if held_out else ''}."
     )
 
 
 def leads_table(task: Task) -> Table:
     """Return who leads at shares of the budget, and beyond it."""
-    columns = {
-        Column("time"): [duration(one.time) for one in task.leads],
-        Column("of the\nbudget"): [percent(one.share) for one in task.leads],
-        Column("leads", "l"): [one.best or NONE for one in task.leads],
-        Column("not told\napart"): [str(max(0, len(one.leaders) - 1)) for one in task.leads],
-        Column("worse"): [str(len(one.worse)) for one in task.leads],
-        Column("still\nrunning"): [percent(one.running) for one in task.leads],
+    columns: dict[Column | str, list[str]] = {
+        "time": [duration(one.time) for one in task.leads],
+        "of the\nbudget": [percent(one.share) for one in task.leads],
+        "leads": [one.best or NONE for one in task.leads],
+        "not told\napart": [str(max(0, len(one.leaders) - 1)) for one in task.leads],
+        "worse": [str(len(one.worse)) for one in task.leads],
+        "still\nrunning": [percent(one.running) for one in task.leads],
     }
-    title = f"{task.name}: who leads over the budget"
     notes = ["Leads: the least mean regret; how many others are not told apart from it, and worse."]
-    return _made("leads", task, title, columns, [one.share == 1.0 for one in task.leads], notes)
+    title, bold = f"{task.name}: who leads over the budget", [one.share == 1.0 for one in task.leads]
+    return _table("leads", (task.surrogate, task.setting), title, columns, bold, notes)
 
 
 def cost_table(task: Task) -> Table:
@@ -286,16 +279,16 @@ def cost_table(task: Task) -> Table:
     rows, (unit, length) = task.rows, time_unit(task.budget)
     whole, size = time_unit(max((one.simulated_seconds for one in rows), default=math.nan))
     area = decimals(one.area for one in rows)
-    columns = {
-        Column("variant", "l"): [one.variant for one in rows],
-        Column("area [95%]"): [interval(one.area, area) for one in rows],
-        Column(f"median time\nto target, {unit} [95%]"): [reach(one.median_time, length) for one in rows],
-        Column("reached"): [percent(one.reached) for one in rows],
-        Column(f"mean time\nwithout, {unit}"): [count(one.to_target.mean / length) for one in rows],
-        Column("trials"): [count(one.trials) for one in rows],
-        Column("completed"): [count(one.completed) for one in rows],
-        Column("busy"): [percent(one.busy_share) for one in rows],
-        Column(f"study, {whole}"): [count(one.simulated_seconds / size) for one in rows],
+    columns: dict[Column | str, list[str]] = {
+        "variant": [one.variant for one in rows],
+        "area [95%]": [interval(one.area, area) for one in rows],
+        f"median time\nto target, {unit} [95%]": [reach(one.median_time, length) for one in rows],
+        "reached": [percent(one.reached) for one in rows],
+        f"mean time\nwithout, {unit}": [count(one.to_target.mean / length) for one in rows],
+        "trials": [count(one.trials) for one in rows],
+        "completed": [count(one.completed) for one in rows],
+        "busy": [percent(one.busy_share) for one in rows],
+        f"study, {whole}": [count(one.simulated_seconds / size) for one in rows],
         Column("cost", need=1): [number(one.cost, 2) for one in rows],
     }
     notes = [
@@ -305,7 +298,8 @@ def cost_table(task: Task) -> Table:
         "Trials, completed, busy, study and cost are of whole studies.",
     ]
     title = f"{task.name}: time to the target, and what it took"
-    return _made("cost", task, title, columns, [one.call == BEST for one in rows], notes)
+    bold = [one.call == BEST for one in rows]
+    return _table("cost", (task.surrogate, task.setting), title, columns, bold, notes)
 
 
 def reach(median: Interval, length: float) -> str:
@@ -331,21 +325,30 @@ def glance_table(report: Report) -> list[Table]:
     """
     if len(report.tasks) < 2:
         return []
-    names = best_first(report)
-    what, labels, shared = _task_names(report.tasks)
+    names, (what, labels, shared) = best_first(report), _task_names(report.tasks)
+    title = f"{shared}: normalised regret, {plural(len(report.tasks), 'task')}, mean over seeds"
     if len(names) <= MOST_COLUMNS:
         heads, key = _heads(names)
-        columns = [Column(what, "l"), *map(Column, heads)]
-        lines = [_scores(task, label, names) for task, label in zip(report.tasks, labels, strict=True)]
-        notes = [f"The best is bold; {LEGEND}; empty: not run there. Variants by their mean rank.", key]
-    else:
-        columns = [Column(what, "l"), Column("best", "l"), Column("normalised regret [95%]")]
-        columns += [Column(MARKS[OPEN]), Column(MARKS[WORSE]), Column("no score")]
-        lines = [row((label, *_winner(task))) for task, label in zip(report.tasks, labels, strict=True)]
-        notes = [f"{MARKS[OPEN]}, {MARKS[WORSE]}: how many are not told apart from the best, and worse."]
-    title = f"{shared}: normalised regret, {plural(len(report.tasks), 'task')}, mean over seeds"
-    kept = tuple(note for note in notes if note)
-    return [Table("tasks", (shared,), title, tuple(columns), tuple(lines), kept)]
+        columns = (Column(what, "l"), *map(Column, heads))
+        lines = zip(report.tasks, labels, strict=True)
+        rows = tuple(_scores(task, label, names) for task, label in lines)
+        note = f"{LEGEND}; empty: not run there. Variants by their mean rank. {key}".strip()
+        return [Table("tasks", (shared,), title, columns, rows, (note,))]
+    best = [next((one for one in task.rows if one.call == BEST), None) for task in report.tasks]
+    calls = [[one.call for one in task.rows] for task in report.tasks]
+    found: dict[Column | str, list[str]] = {
+        what: labels,
+        "best": [NONE if one is None else one.variant for one in best],
+        "normalised regret [95%]": [
+            NONE if one is None else interval(one.score, decimals(row_.score for row_ in task.rows))
+            for one, task in zip(best, report.tasks, strict=True)
+        ],
+        MARKS[OPEN]: [str(of.count(OPEN)) for of in calls],
+        MARKS[WORSE]: [str(of.count(WORSE)) for of in calls],
+        "no score": [str(of.count(NO_SCORE)) for of in calls],
+    }
+    note = f"{MARKS[OPEN]}, {MARKS[WORSE]}: how many are not told apart from the best, and worse."
+    return [_table("tasks", (shared,), title, found, notes=[note])]
 
 
 def best_first(report: Report) -> list[str]:
@@ -382,20 +385,10 @@ def _scores(task: Task, label: str, names: Sequence[str]) -> tuple[Cell, ...]:
     cells = [Cell(label)]
     for name in names:
         mine = found.get(name)
-        mark = "" if mine is None or mine.call in (BEST, NO_SCORE) else f"{MARKS[mine.call]} "
+        mark = "" if mine is None or mine.call == NO_SCORE else f"{MARKS[mine.call]} "
         text = "" if mine is None else f"{mark}{number(mine.score.mean, digits)}"
         cells.append(Cell(text, mine is not None and mine.call == BEST))
     return tuple(cells)
-
-
-def _winner(task: Task) -> list[str]:
-    best = next((one for one in task.rows if one.call == BEST), None)
-    calls = [one.call for one in task.rows]
-    return [
-        NONE if best is None else best.variant,
-        NONE if best is None else interval(best.score, decimals(one.score for one in task.rows)),
-        *(str(calls.count(call)) for call in (OPEN, WORSE, NO_SCORE)),
-    ]
 
 
 # Over tasks
@@ -415,41 +408,36 @@ def rankings(report: Report) -> list[Table]:
 def ranking_table(measures: Sequence[Across]) -> Table:
     """Return the ranking in a setting: variants by the first of `measures`, columns for each."""
     first = measures[0]
-    marks = {across.measure: across_marks(across) for across in measures}
-    columns, lines = [Column("rank"), Column("variant", "l")], []
+    ranks = [1 + sum(other < rank for other in first.ranks) for rank in first.ranks]
+    columns: dict[Column | str, list[str]] = {
+        "rank": [
+            str(rank) if math.isfinite(mean) else NONE for rank, mean in zip(ranks, first.ranks, strict=True)
+        ],
+        "variant": list(first.variants),
+    }
     for place, across in enumerate(measures):
-        columns += [
-            Column("mean\nrank", need=place),
-            Column(f"{MEASURES[across.measure].replace(' ', chr(10), 1)} [95%]", need=place),
-            Column("interquartile\nmean [95%]", need=place + 1),
+        at = {name: at for at, name in enumerate(across.variants)}
+        there = [at[name] for name in first.variants]
+        marks = [
+            MARKS[call] if call in (OPEN, WORSE) else "" for call in map(across.calls.get, first.variants)
         ]
-    for at, name in enumerate(first.variants):
-        rank = 1 + sum(other < first.ranks[at] for other in first.ranks)
-        texts = [NONE if math.isnan(first.ranks[at]) else str(rank), name]
-        for across in measures:
-            texts += _ranked(across, name, marks[across.measure].get(name, ""))
-        lines.append(row(texts, bold=marks[first.measure].get(name) == BEST))
-    groups = plural(len(first.groups), "group")
-    return Table(
-        kind="ranking",
-        texts=(first.setting,),
-        title=f"{first.setting}: over {groups} of tasks",
-        columns=tuple(columns),
-        rows=tuple(lines),
-        notes=tuple(_ranking_notes(measures)),
-    )
-
-
-def _ranked(across: Across, name: str, call: str) -> list[str]:
-    if name not in across.variants:
-        return [NONE] * 3
-    at, shown = across.variants.index(name), f"{MARKS[call]} " if call in (OPEN, WORSE) else ""
-    means, middle = across.means[at], across.iqm[at]
-    return [
-        f"{shown}{number(across.ranks[at], 2)}",
-        interval(means, decimals(across.means)),
-        interval(middle, decimals(across.iqm)),
-    ]
+        head = MEASURES[across.measure].replace(" ", "\n", 1)
+        shown = [number(across.ranks[one], 2) for one in there]
+        of = "" if not place else f", {across.measure}"
+        columns |= {
+            Column(f"mean\nrank{of}", need=place): [
+                f"{mark} {text}".strip() for mark, text in zip(marks, shown, strict=True)
+            ],
+            Column(f"{head} [95%]", need=place): [
+                interval(across.means[one], decimals(across.means)) for one in there
+            ],
+            Column(f"interquartile\nmean{of} [95%]", need=place + 1): [
+                interval(across.iqm[one], decimals(across.iqm)) for one in there
+            ],
+        }
+    title = f"{first.setting}: over {plural(len(first.groups), 'group')} of tasks"
+    bold = [first.calls.get(name) == BEST for name in first.variants]
+    return _table("ranking", (first.setting,), title, columns, bold, _ranking_notes(measures))
 
 
 def _ranking_notes(measures: Sequence[Across]) -> Iterable[str]:
@@ -458,50 +446,23 @@ def _ranking_notes(measures: Sequence[Across]) -> Iterable[str]:
             how = "Iman and Davenport's F" if len(across.groups) >= MANY_GROUPS else "by permutations"
             p = p_value(across.p_friedman, sign=True)
             yield f"{MEASURES[across.measure].capitalize()}: Friedman's test, {how}, p {p}."
-    shown = {call for across in measures for call in across_marks(across).values()}
-    if shown & {OPEN, WORSE}:
+    if {call for across in measures for call in across.calls.values()} & {OPEN, WORSE}:
         yield (
             f"The best mean rank is bold; {MARKS[OPEN]} not told apart from it, {MARKS[WORSE]} worse, by "
             "Wilcoxon's test over groups with Holm's correction."
         )
-    if why := untested(measures[0]):
-        yield f"{why.capitalize()}."
+    yield _untested(measures[0])
 
 
-def is_tested(across: Across) -> bool:
-    """Return whether pairs were tested at all: with too few groups for so many pairs they are not."""
-    return any(math.isfinite(pair.p) for pair in across.pairs)
-
-
-def across_marks(across: Across) -> dict[str, str]:
-    """Return how each variant of a ranking stands; without a test only those of the best mean rank.
-
-    By Wilcoxon's test of each against the first, Holm-corrected over all pairs. Where Friedman's test does
-    not tell the variants apart, none is worse.
-    """
-    if not across.ranks or not math.isfinite(across.ranks[0]):
-        return {}
-    first = across.variants[0]
-    ranks = zip(across.variants, across.ranks, strict=True)
-    calls = {name: BEST for name, rank in ranks if rank == across.ranks[0]}
-    if not is_tested(across):
-        return calls
-    behind = {pair.second for pair in across.pairs if pair.first == first and pair.call == "better"}
-    behind |= {pair.first for pair in across.pairs if pair.second == first and pair.call == "worse"}
-    worse = behind if across.p_friedman < ALPHA else set()
-    others = (name for name in across.variants if name not in calls)
-    return calls | {name: WORSE if name in worse else OPEN for name in others}
-
-
-def untested(across: Across) -> str:
+def _untested(across: Across) -> str:
     """Say why no pair was tested; empty where they were."""
-    if is_tested(across):
-        return ""
     pairs = len(across.variants) * (len(across.variants) - 1) // 2
     needed = least_pairs(ALPHA, pairs)
+    if across.is_tested:
+        return ""
     if len(across.groups) < needed:
-        return f"not tested: fewer than {needed} groups for {plural(pairs, 'pair')}"
-    return "not tested: no scores"
+        return f"Not tested: fewer than {needed} groups for {plural(pairs, 'pair')}."
+    return "Not tested: no scores."
 
 
 def pairs_table(across: Across) -> Table:
@@ -510,30 +471,29 @@ def pairs_table(across: Across) -> Table:
     if len(pairs) > MOST_PAIRS:
         pairs = [pair for pair in pairs if across.variants[0] in (pair.first, pair.second)]
         which = "pairs with the best by mean rank"
-    return Table(
-        kind="pairs",
-        texts=(across.measure, across.setting),
-        title=f"{across.setting}: pairwise comparisons by {MEASURES[across.measure]}, {which}, over "
-        f"{plural(len(across.groups), 'group')} of tasks",
-        columns=(
-            *(Column("first", "l"), Column("second", "l"), Column("better"), Column("tied"), Column("worse")),
-            *(Column("p"), Column("p, Nemenyi"), Column("probability of improvement [95%]")),
-        ),
-        rows=tuple(
-            row(
-                (
-                    *(pair.first, pair.second, str(pair.wins), str(pair.ties), str(pair.losses)),
-                    *(p_value(pair.p), p_value(pair.p_nemenyi), interval(pair.improvement, 2)),
-                )
-            )
-            for pair in pairs
-        ),
-        notes=(
-            "In how many groups the first is better, tied and worse; p: Wilcoxon's signed-rank test with "
-            "Holm's correction over all pairs, and Nemenyi's test; how probable it is that a study of the "
-            "first is better than one of the second on the same task.",
-            *([f"{untested(across).capitalize()}."] if untested(across) else []),
-        ),
+    chances = [interval(pair.improvement, 2) for pair in pairs]
+    columns: dict[Column | str, list[str]] = {
+        "first": [pair.first for pair in pairs],
+        "second": [pair.second for pair in pairs],
+        "better": [str(pair.wins) for pair in pairs],
+        "tied": [str(pair.ties) for pair in pairs],
+        "worse": [str(pair.losses) for pair in pairs],
+        "p": [p_value(pair.p) for pair in pairs],
+        "p, Nemenyi": [p_value(pair.p_nemenyi) for pair in pairs],
+        Column("probability of\nimprovement [95%]", need=1): chances,
+    }
+    groups = plural(len(across.groups), "group")
+    title = f"pairwise comparisons by {MEASURES[across.measure]}, {which}, over {groups} of tasks"
+    notes = [
+        "In how many groups the first is better, tied and worse; p: Wilcoxon's signed-rank test with Holm's "
+        "correction over all pairs, and Nemenyi's test.",
+        "How probable it is that a study of the first is better than one of the second on the same task."
+        if set(chances) - {NONE}
+        else "",
+        _untested(across),
+    ]
+    return _table(
+        "pairs", (across.measure, across.setting), f"{across.setting}: {title}", columns, None, notes
     )
 
 
@@ -592,29 +552,23 @@ def all_training(report: Report) -> list[str]:
 
 def _decisions(view: View) -> Table:
     parts = {one.variant: _parts(one) for one in view.regrets}
-    digits = _digits(math.fsum(values) for values in parts.values())
     sums = {name: math.fsum(values) for name, values in parts.items()}
     names = view.order([*parts, *(one.variant for one in view.rungs)])
     names.sort(key=lambda name: math.inf if math.isnan(sums.get(name, math.nan)) else sums[name])
-    lines = []
-    for name in names:
-        values = parts.get(name, [math.nan] * len(REGRETS))
-        shown = [number(value, digits) for value in (*values, math.fsum(values))]
-        lines.append(row((name, *shown, *_counts([one for one in view.rungs if one.variant == name]))))
-    return Table(
-        kind="decisions",
-        texts=view.texts,
-        title=f"{view.title}: the parts of the final normalised regret, and early decisions at all rungs",
-        columns=(
-            Column("variant", "l"),
-            *(Column(head) for head in (*REGRETS, "sum", "stopped", "better", "false promotions")),
-        ),
-        rows=tuple(lines),
-        notes=(
-            "Trials that were stopped, those of them that would have ended better than the best that went "
-            "on, and those that went on without being among the rung's best at R, of all that went on.",
-        ),
+    values = [[*parts.get(name, [math.nan] * len(REGRETS)), sums.get(name, math.nan)] for name in names]
+    counts = [_counts([one for one in view.rungs if one.variant == name]) for name in names]
+    digits = _digits(sums.values())
+    columns: dict[Column | str, list[str]] = {"variant": names}
+    for place, head in enumerate((*REGRETS, "sum")):
+        columns[Column(head, need=1)] = [number(line[place], digits) for line in values]
+    for place, head in enumerate(("stopped", "better", "false\npromotions")):
+        columns[Column(head, need=2 + place)] = [line[place] for line in counts]
+    title = f"{view.title}: the parts of the final normalised regret, and early decisions at all rungs"
+    note = (
+        "Trials that were stopped, those of them that would have ended better than the best that went on, "
+        "and those that went on without being among the rung's best at R, of all that went on."
     )
+    return _table("decisions", view.texts, title, columns, notes=[note])
 
 
 def _parts(one: Regrets) -> list[float]:
@@ -635,46 +589,31 @@ def _counts(rungs: Sequence[RungRow]) -> list[str]:
 
 
 def _rungs(view: View) -> Table:
-    digits = _digits(one.loss for one in view.rungs)
-    heads = ("bracket", "level", "recorded", "stopped", "better", "false promotions", "loss")
-    return Table(
-        kind="rungs",
-        texts=view.texts,
-        title=f"{view.title}: early decisions at each rung",
-        columns=(Column("variant", "l"), *map(Column, heads)),
-        rows=tuple(
-            row(
-                (
-                    *(
-                        one.variant,
-                        str(one.bracket),
-                        f"{one.level:g}",
-                        f"{one.recorded:,}",
-                        f"{one.stopped:,}",
-                    ),
-                    *(f"{one.better:,}", f"{one.false_promotions:,}", number(one.loss, digits)),
-                )
-            )
-            for name in view.order(one.variant for one in view.rungs)
-            for one in view.rungs
-            if one.variant == name
-        ),
-        notes=("Loss: the normalised regret that a rung's decisions cost, mean over seeds.",),
-    )
+    order = view.order(one.variant for one in view.rungs)
+    rungs = sorted(view.rungs, key=lambda one: order.index(one.variant))
+    digits = _digits(one.loss for one in rungs)
+    columns: dict[Column | str, list[str]] = {
+        "variant": [one.variant for one in rungs],
+        "bracket": [str(one.bracket) for one in rungs],
+        "level": [f"{one.level:g}" for one in rungs],
+        "recorded": [f"{one.recorded:,}" for one in rungs],
+        "stopped": [f"{one.stopped:,}" for one in rungs],
+        "better": [f"{one.better:,}" for one in rungs],
+        "false\npromotions": [f"{one.false_promotions:,}" for one in rungs],
+        "loss": [number(one.loss, digits) for one in rungs],
+    }
+    note = "Loss: the normalised regret that a rung's decisions cost, mean over seeds."
+    return _table("rungs", view.texts, f"{view.title}: early decisions at each rung", columns, notes=[note])
 
 
 def _shares(view: View) -> Table:
     found = {one.variant: one for one in view.shares}
-    return Table(
-        kind="time",
-        texts=view.texts,
-        title=f"{view.title}: what workers did, shares of their time",
-        columns=(Column("variant", "l"), *map(Column, SHARES)),
-        rows=tuple(
-            row((name, *(percent(float(getattr(found[name], share))) for share in SHARES)))
-            for name in view.order(found)
-        ),
-        notes=("Saved: what resuming from checkpoints saved, of all that was trained.",),
+    names = view.order(found)
+    columns: dict[Column | str, list[str]] = {"variant": names}
+    columns |= {share: [percent(float(getattr(found[name], share))) for name in names] for share in SHARES}
+    note = "Saved: what resuming from checkpoints saved, of all that was trained."
+    return _table(
+        "time", view.texts, f"{view.title}: what workers did, shares of their time", columns, notes=[note]
     )
 
 

@@ -11,11 +11,12 @@ from hbsim.bench.report.tables import (
     Table,
     all_training,
     glance_table,
-    rankings,
+    ranking_table,
     sections,
     task_table,
 )
 from hbsim.bench.report.text import clean, plural
+from hbsim.bench.report.words import overall_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,12 +45,14 @@ def show(report: Report, console: Console, is_full: bool = False) -> None:
         console.print(Text(clean(report.title), style="dim"))
     console.print(Text(clean(report.answer), style="bold"))
     tables = [table for _, of in sections(report) for table in of] if is_full else _answers(report)
+    said: tuple[str, ...] = ()
     for table in tables:
         console.print()
         console.print(Text(clean(table.title), style="dim"))
         console.print(as_rich(table, console.width))
-        if table.notes:
+        if table.notes and table.notes != said:
             console.print(Text(clean(" ".join(table.notes)), style="dim"))
+        said = table.notes
         if left := not_shown(table, console.width):
             console.print(Text(f"({left})", style="dim"))
     console.print()
@@ -69,8 +72,10 @@ def show(report: Report, console: Console, is_full: bool = False) -> None:
 def _answers(report: Report) -> list[Table]:
     """Return the table that answers: of the task, over tasks, or of all tasks at a glance."""
     if len(report.tasks) == 1:
-        return [task_table(task) for task in (*report.tasks, *report.confirmed) if task.rows]
-    return [*rankings(report)[:1], *glance_table(report)]
+        fresh = [task_table(task, "fresh seed") for task in report.confirmed]
+        return [*fresh, *(task_table(task) for task in report.tasks if task.rows)]
+    overall = overall_of(report)
+    return glance_table(report) if overall is None or not overall.is_tested else [ranking_table([overall])]
 
 
 def _missing(report: Report) -> list[str]:

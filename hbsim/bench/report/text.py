@@ -8,7 +8,6 @@ import re
 import statistics
 import unicodedata
 from collections.abc import Iterable, Sequence
-from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Final
 
 from hbsim.bench.conclusions import Interval
@@ -21,7 +20,6 @@ __all__ = [
     "count",
     "decimals",
     "duration",
-    "half_up",
     "interval",
     "labels",
     "listed",
@@ -37,7 +35,6 @@ __all__ = [
 ]
 
 NONE: Final = "–"
-PRECISION: Final = 12  # digits of a number on the page
 MOST: Final = 6  # decimals; what needs more is written with an exponent
 UNITS: Final = (("d", 86400.0), ("h", 3600.0), ("min", 60.0))
 MEASURES: Final = {"score": "normalised regret", "area": "area under the curve"}
@@ -67,16 +64,6 @@ def _exponent(size: float) -> int:
     return math.floor(math.log10(size)) if math.isfinite(size) else 0
 
 
-def half_up(value: float, digits: int) -> Decimal:
-    """Return a finite `value` with `digits` decimals, as JavaScript rounds it.
-
-    To `PRECISION` digits first, then from its binary value; halves away from zero.
-    """
-    near = Decimal(float(f"{value:.{PRECISION}g}"))
-    with localcontext(prec=400):
-        return near.quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP)
-
-
 def number(value: float, digits: int, *, sign: bool = False) -> str:
     """Return `value` with `digits` decimals; NaN as a dash, and no minus before what is shown as 0."""
     if math.isnan(value):
@@ -84,7 +71,7 @@ def number(value: float, digits: int, *, sign: bool = False) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
     plus = "+" if sign else ""
-    text = f"{value:{plus}.1e}" if digits > MOST else f"{half_up(value, digits):{plus},f}"
+    text = f"{value:{plus}.1e}" if digits > MOST else f"{value:{plus},.{digits}f}"
     return text.lstrip("+-") if not any(c in "123456789" for c in text.split("e")[0]) else text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,6 +16,8 @@ from hbsim.bench.report.text import count, duration, listed, number, p_value, pe
 __all__ = ["answer", "overall_of", "stands_text", "summary", "where_of"]
 
 TASKS: Final = 3  # that are told one by one
+IF_SO: Final = "if the difference is as large as it seems"
+MOST_ROWS: Final = 1000.0  # times as many: more is no advice
 EARLY: Final = 0.25  # of the budget, until which it is not said who leads
 
 
@@ -23,17 +26,11 @@ def answer(report: Report) -> str:
     if not report.tasks:
         return f"None of the {report.cells:,} cells has a result yet."
     if len(report.tasks) == 1:
-        said = task_answer(report.tasks[0])
-        return f"{said} {confirmed}" if (confirmed := _confirmed(report)) else said
+        return " ".join(_confirmed(report)) or task_answer(report.tasks[0])
     overall = overall_of(report)
-    if overall is not None:
+    if overall is not None and len(overall.groups) >= least_pairs(ALPHA):
         return _over_tasks(overall)
-    counts = _leading(report)
-    if not counts:
-        return "No task has scores of several variants."
-    names = [name for name, times in counts.items() if times == max(counts.values())]
-    of = f"{max(counts.values())} of {plural(len(report.tasks), 'task')}"
-    return f"{_capital(listed(names))} {_are(names)} best, or not told apart from the best, on {of}."
+    return f"{_leading(report)}; {_untested(report, overall)}."
 
 
 def summary(report: Report) -> list[str]:
@@ -42,8 +39,11 @@ def summary(report: Report) -> list[str]:
         return []
     said = [*_missing(report), _size(report)]
     if len(report.tasks) == 1:
-        said += _task_summary(report.tasks[0])
+        chosen = report.tasks[0]
+        said += [f"Chosen on other seeds: {task_answer(chosen)}"] if report.confirmed else []
+        said += _task_summary(chosen)
     else:
+        said += _confirmed(report)
         said += [*_over_tasks_summary(report), *_tasks(report)]
     return [*said, *_losses(report)]
 
@@ -58,9 +58,9 @@ def _missing(report: Report) -> list[str]:
 
 def _size(report: Report) -> str:
     seeds = sorted({task.seeds for task in report.tasks})
-    each = f"{seeds[0]:,}" if len(seeds) == 1 else f"{seeds[0]:,} to {seeds[-1]:,}"
+    each = plural(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]:,} to {seeds[-1]:,} seeds"
     size = f"{plural(len(report.variants), 'variant')} on {plural(len(report.tasks), 'task')}"
-    return f"{plural(report.finished, 'study')}: {size}, {each} paired seeds each."
+    return f"{plural(report.finished, 'study')}: {size}, {each} each."
 
 
 # One task
@@ -77,6 +77,8 @@ def task_answer(task: Task) -> str:
     if best is None:
         return f"On {quoted(task.surrogate)}, {task.setting}, no variant has a score."
     regret = f"{_significant(best.score.mean)} of the median configuration's"
+    if len(task.rows) == 1:
+        return f"{quoted(best.variant)} has a regret of {regret} after {duration(task.budget)}."
     said = f"{quoted(best.variant)} has the least regret after {duration(task.budget)}, {regret}"
     others = stands_text([row for row in task.rows if row is not best])
     return f"{said}; {where_of(task)} {others}." if others else f"{said}."
@@ -104,11 +106,9 @@ def _task_summary(task: Task) -> list[str]:
     return [*_turns(task), *_needed(task), *_over_time(task), *_other_measures(task)]
 
 
-def _confirmed(report: Report) -> str:
-    """Say what fresh seeds say of the variants that led; empty where there are none."""
-    return " ".join(
-        f"On {plural(task.seeds, 'fresh seed')} alone: {task_answer(task)}" for task in report.confirmed
-    )
+def _confirmed(report: Report) -> list[str]:
+    """Say what fresh seeds say of the variants that led on each task."""
+    return [f"On {plural(task.seeds, 'fresh seed')} alone {task_answer(task)}" for task in report.confirmed]
 
 
 def _turns(task: Task) -> list[str]:
@@ -118,45 +118,43 @@ def _turns(task: Task) -> list[str]:
     if not worse:
         return []
     these = "these" if task.configurations is None else f"these {task.configurations:,}"
-    return [
-        f"Worse on {these} configurations; another draw may turn it: {listed([r.variant for r in worse])}."
-        f"{_rows_text(task, worse)}"
-    ]
+    names = listed([row.variant for row in worse])
+    said = f"Worse on {these} configurations; another draw may turn it: {names}."
+    easiest = _rows(task, worse)
+    if easiest is None:
+        return [said]
+    name, rows = easiest
+    which = "" if len(worse) == 1 else f" {quoted(name)}, the easiest of them"
+    return [f"{said} About {rows} would decide{which}, {IF_SO}."]
 
 
-def _rows_text(task: Task, rows: Sequence[TaskRow]) -> str:
-    """Say how many rows of a table would decide the easiest of `rows`; empty where that is not known."""
-    factors = {row.variant: row.draw.rows_factor for row in rows if row.draw is not None}
-    factors = {name: factor for name, factor in factors.items() if math.isfinite(factor) and factor > 1}
-    if not factors:
-        return ""
-    name = min(factors, key=lambda one: factors[one])
-    of = f"{_round(factors[name]):,} times as many rows"
-    if task.configurations is not None:
-        of = f"{_round(factors[name] * task.configurations):,} rows"
-    return f" About {of} would decide{_easiest(name, len(rows))}, if the difference is as large as it seems."
+def _rows(task: Task, rows: Sequence[TaskRow]) -> tuple[str, str] | None:
+    """Return which of `rows` another draw would tell apart first, and from how many rows of a table on."""
+    found = [(row.draw.rows_factor, row.variant) for row in rows if row.draw is not None]
+    found = [one for one in found if 1 < one[0] < MOST_ROWS]
+    if not found:
+        return None
+    factor, name = min(found)
+    if task.configurations is None:
+        return name, f"{_round(factor):,} times as many rows"
+    return name, f"{_round(factor * task.configurations):,} rows"
 
 
 def _needed(task: Task) -> list[str]:
-    """Say what would tell apart what is not told apart on these curves either."""
+    """Say what would tell apart what is not told apart on these curves either; never seeds that cannot."""
     open_ = [row for row in task.rows if row.call == OPEN and row.curves.call != WORSE]
-    if not open_:
+    which = ", the easiest of them" if len(open_) > 1 else ""
+    seeds = [
+        (row.standing.seeds_needed, row.variant) for row in open_ if row.standing.seeds_needed is not None
+    ]
+    if seeds:
+        count_, name = min(seeds)
+        return [f"About {_round(count_):,} seeds would tell {quoted(name)} from the best{which}, {IF_SO}."]
+    easiest = _rows(task, open_)
+    if easiest is None:
         return []
-    needed = {
-        row.variant: row.standing.seeds_needed for row in open_ if row.standing.seeds_needed is not None
-    }
-    if needed:
-        name = min(needed, key=lambda one: needed[one])
-        return [
-            f"About {_round(needed[name]):,} seeds would tell {quoted(name)} from the best"
-            f"{', the easiest of them' if len(open_) > 1 else ''}, if the difference is as large as it seems."
-        ]
-    rows = _rows_text(task, open_) if task.has_draws else ""
-    return [f"More seeds do not help.{rows}"] if rows else []
-
-
-def _easiest(name: str, of: int) -> str:
-    return "" if of == 1 else f" {quoted(name)}, the easiest of them"
+    name, rows = easiest
+    return [f"More seeds do not tell {quoted(name)} from the best{which}; about {rows} would, {IF_SO}."]
 
 
 def _over_time(task: Task) -> list[str]:
@@ -233,41 +231,49 @@ def overall_of(report: Report) -> Across | None:
     return whole[0] if whole else None
 
 
-def _leading(report: Report) -> dict[str, int]:
-    """Return on how many tasks each variant is best or not told apart from the best."""
-    counts: dict[str, int] = {}
-    for task in report.tasks:
-        if len(task.rows) > 1:
-            for row in task.rows:
-                counts[row.variant] = counts.get(row.variant, 0) + (row.call in (BEST, OPEN))
-    return {name: counts[name] for name in counts if any(counts.values())}
+def _leading(report: Report) -> str:
+    """Say which variant is in front on most tasks; of tasks with several variants."""
+    tasks = [task for task in report.tasks if len(task.rows) > 1]
+    calls = [(row.variant, row.call) for task in tasks for row in task.rows]
+    if not any(call == BEST for _, call in calls):
+        return "No task has scores of several variants"
+    if not any(call in (WORSE, NO_SCORE) for _, call in calls):
+        return f"None of {plural(len(tasks), 'task')} tells any variant from its best one"
+    ahead = Counter(name for name, call in calls if call in (BEST, OPEN))
+    names = [name for name, times in ahead.items() if times == max(ahead.values())]
+    verb = f"{listed(names)} {_are(names)} best, or not told apart from the best"
+    return f"{verb}, on {max(ahead.values())} of {plural(len(tasks), 'task')}"
+
+
+def _untested(report: Report, overall: Across | None) -> str:
+    """Say why nothing is tested over tasks."""
+    if overall is not None:
+        groups = f"over {len(overall.groups)} groups of tasks"
+        return f"{groups} nothing can be told apart, since a test needs {least_pairs(ALPHA)}"
+    if len({task.group for task in report.tasks}) > 1:
+        return "nothing is tested over tasks, since of too few groups there are results of all variants"
+    return "nothing is tested over tasks, since they are of one group"
 
 
 def _over_tasks(across: Across) -> str:
     """Say what holds over tasks, and only what a test says."""
     groups = len(across.groups)
     over = f"Over {groups} groups of tasks" + (", all settings averaged," if across.setting == ALL else "")
-    if groups < least_pairs(ALPHA):
-        return (
-            f"{over} nothing can be told apart: a test needs {least_pairs(ALPHA)}; which variant is better "
-            "on other tasks is open."
-        )
     if not across.p_friedman < ALPHA:
         return (
             f"{over} the variants' ranks differ no more than chance would have them (Friedman's test, p "
             f"{p_value(across.p_friedman, sign=True)}): none is told apart from the others."
         )
-    first = [v for v, rank in zip(across.variants, across.ranks, strict=True) if rank == across.ranks[0]]
+    first = [name for name, call in across.calls.items() if call == BEST]
     verb = "has" if len(first) == 1 else "share"
     said = (
         f"{over} {listed(first)} {verb} the best mean rank, {across.ranks[0]:.2f} of {len(across.variants)}"
     )
-    pairs = [pair for pair in across.pairs if {pair.first, pair.second} & set(first)]
-    if all(math.isnan(pair.p) for pair in pairs):
+    if not across.is_tested:
         least = least_pairs(ALPHA, len(across.variants) * (len(across.variants) - 1) // 2)
         return f"{said}; variants differ, but which ones takes at least {least} groups with so many variants."
-    worse = [v for v in across.variants if v not in first and all(_is_behind(v, f, across) for f in first)]
-    open_ = [v for v in across.variants if v not in first and v not in worse]
+    worse = [name for name, call in across.calls.items() if call == WORSE]
+    open_ = [name for name, call in across.calls.items() if call == OPEN]
     parts = [f"{listed(worse)} {_are(worse)} worse"] if worse else []
     if open_ and not worse:
         parts.append("pair by pair none of the others is told apart from it")
@@ -276,18 +282,8 @@ def _over_tasks(across: Across) -> str:
     return f"{said}; {' and '.join(parts)} (Wilcoxon over groups, Holm-corrected)." if parts else f"{said}."
 
 
-def _is_behind(variant: str, leader: str, across: Across) -> bool:
-    """Return whether a test says that a variant is worse than a leader."""
-    calls = {(pair.first, pair.second): pair.call for pair in across.pairs}
-    return calls.get((variant, leader)) == "worse" or calls.get((leader, variant)) == "better"
-
-
 def _over_tasks_summary(report: Report) -> list[str]:
-    """Say why nothing is tested over tasks; and in which settings variants are told apart, and who leads."""
-    if overall_of(report) is None:
-        if len({task.group for task in report.tasks}) > 1:
-            return ["Nothing is tested over tasks: of too few groups there are results of all variants."]
-        return ["The tasks are of one group, so nothing is tested over tasks: each speaks for itself."]
+    """Say in which settings variants are told apart over tasks, and who leads there."""
     settings = [a for a in report.across if a.measure == "score" and a.setting != ALL]
     if len(settings) < 2 or all(len(a.groups) < least_pairs(ALPHA) for a in settings):
         return []
@@ -308,7 +304,7 @@ def _tasks(report: Report) -> list[str]:
     if not ranked:
         return []
     if not told:
-        return [f"Task by task, none of {plural(len(ranked), 'task')} tells any variant from its best one."]
+        return []
     said = [
         f"Task by task, {len(told)} of {plural(len(ranked), 'task')} tell some variant from their best one."
     ]
@@ -360,10 +356,6 @@ def _losses(report: Report) -> list[str]:
 
 def _are(names: Sequence[str]) -> str:
     return "is" if len(names) == 1 else "are"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _round(amount: float) -> int:

@@ -142,6 +142,8 @@ def _check_names(source: Source, axis: Iterable[VariantAxis | SurrogateAxis | Cl
         place = (*one.place, "name")
         if not one.name.strip():
             raise source.broken(place, "must not be empty")
+        if one.name in seen and source.options:
+            raise source.wrong(one.place, "must not be given twice")
         if one.name in seen:
             rule = f"is the name of {'.'.join(map(str, seen[one.name]))} too; give each another one"
             raise source.broken(place, rule, one.name)
@@ -196,7 +198,8 @@ def _check_option(source: Source, place: Place, type: str) -> None:
     rule = f"is no option of type {type!r}.{meant_option(name, fields)}"
     if takers:
         rule = f"is no option of type {type!r}, but of {', '.join(takers)}"
-    raise source.broken(place, ELSEWHERE.get(name, rule))
+    elsewhere = ELSEWHERE.get(name, rule)
+    raise source.broken(place, elsewhere.partition(":")[0] if source.options else elsewhere)
 
 
 def _check_varied(source: Source, place: Place, table: VariantTable, values: list[Value]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from hbsim.bench.sweep.scored import anytime
 from hbsim.bench.sweep.store import Store
 from hbsim.bench.sweep.study import Study
 from hbsim.bench.sweep.tables import DONE, FAILED, KEY, MAIN, TABLES, Frames
+from hbsim.errors import HbsimWarning
 
 __all__ = [
     "Counts",
@@ -89,6 +91,11 @@ def run_plan(
     force : bool
         Whether what another sweep left in the folder may be replaced.
 
+    Warns
+    -----
+    HbsimWarning
+        What the studies would warn of.
+
     Raises
     ------
     ParameterError, OutputError
@@ -97,6 +104,8 @@ def run_plan(
         After Ctrl-C, once what was finished is on the disk.
     """
     with open_folder(folder, plan.cells, force, is_same=bool(plan.confirms)) as store:
+        for text in () if plan.confirms else plan.grid.warnings:
+            warnings.warn(HbsimWarning(text), stacklevel=3)
         write_down(folder, plan.cells, plan.manifest(), plan.source.text, command)
         found = run_cells(plan, store, jobs, remote, is_retrying, progress, isolated)
         finish(plan, store)
@@ -328,8 +337,7 @@ def _try(left: Sequence[Study]) -> tuple[list[float], list[tuple[Study, str]]]:
     found: list[float] = []
     failures: list[tuple[Study, str]] = []
     begin = time.monotonic()
-    places = (int(len(left) * ((0.5 + number * GOLDEN) % 1.0)) for number in range(4 * TRIED))
-    for place in list(dict.fromkeys(places))[:TRIED]:
+    for place in _places(len(left)):
         outcome = run_studies([(left[place], False)])
         error = outcome[MAIN]["error"][0]
         if error is None:
@@ -339,3 +347,9 @@ def _try(left: Sequence[Study]) -> tuple[list[float], list[tuple[Study, str]]]:
         if time.monotonic() - begin > ENOUGH:
             break
     return found, failures
+
+
+def _places(count: int) -> list[int]:
+    """Return different places below `count`, each far from those before."""
+    places = (int(count * ((0.5 + number * GOLDEN) % 1.0)) for number in range(4 * TRIED))
+    return list(dict.fromkeys(places))[:TRIED]

@@ -91,8 +91,8 @@ class Source:
             What to show if the specification itself has no plain value there.
         """
         if self.options:
-            rest = place[len(self._option(place)[0]) :]
-            return self.wrong(place, f"{rest[-1]} {rule}" if rest else rule)
+            is_part = place not in self.options or "vary" in place  # of what the option says
+            return self.wrong(place, f"{place[-1]} {rule}" if is_part else rule)
         there = self.at(place)
         given = value if there is None or isinstance(there, dict) else there
         text = dotted(place) if given is None else f"{dotted(place)} = {_as_given(given)}"
@@ -155,12 +155,12 @@ class Source:
         return at, options.get(at, (SPEC, None))
 
     def _as_option(self, at: Place, error: ParameterError) -> ParameterError:
-        stated, (field, value) = self._option(at)
-        if stated == at:
-            return ParameterError(field, value if error.value is None else error.value, error.rule)
-        if at[-2:-1] == ("search_options",) or "search_options" in at:
-            return error
-        return ParameterError(field, value, f"{at[-1]} {error.rule}")
+        _, (field, value) = self._option(at)
+        if "search_options" in at:
+            return error  # whose field says it already
+        if at[-1] != field:
+            return ParameterError(field, value, f"{at[-1]} {error.rule}")
+        return ParameterError(field, value if error.value in (None, value) else error.value, error.rule)
 
 
 def read_source(path: str | os.PathLike[str], data: str | os.PathLike[str] | None = None) -> Source:

@@ -35,8 +35,8 @@ class Browser:
     def quit(self) -> None:
         self.driver.quit()
 
-    def size(self, width: int) -> None:
-        shape = {"width": width, "height": 600, "deviceScaleFactor": 1, "mobile": width < 700}
+    def size(self, width: int, height: int = 600) -> None:
+        shape = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 700}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", shape)
 
     def write(self, page: str, name: str = "page.html") -> str:
@@ -57,7 +57,7 @@ class Browser:
         page, _, address = url.partition("#")
         if self.driver.current_url.partition("#")[0] != page:
             return self.open(url)
-        self.run("location.hash = arguments[0]", address or "task=0")
+        self.run("location.hash = arguments[0]", address)
         self.run("return new Promise((done) => setTimeout(done, 0))")  # the page has been told
         return self.wait()
 
@@ -101,12 +101,21 @@ class Browser:
 
     def column(self, box: str, number: int) -> list[str]:
         """Return the texts of a column of a table, the shown rows only."""
-        script = """return [...document.querySelectorAll(`${arguments[0]} tbody tr:not(.off)`)]
+        script = """return [...document.querySelectorAll(`${arguments[0]} tbody tr`)]
             .map((row) => row.children[arguments[1]].textContent)"""
         return list(self.run(script, box, number))
 
-    def traces(self, chart: str) -> list[dict[str, Any]]:
-        """Return the names and data of what a chart draws."""
-        script = """return (document.getElementById(arguments[0]).data || [])
-            .map(({name, x, y, mode, base}) => ({name, x: [...x], y: [...y], mode, base}))"""
-        return list(self.run(script, chart))
+    def marks(self, chart: str, kind: str) -> int:
+        """Return how many marks of a kind a chart draws: paths, texts and so on of all its groups."""
+        script = """return document.querySelectorAll(
+            `[data-chart="${arguments[0]}"] svg g.mark-${arguments[1]} > *`).length"""
+        return int(self.run(script, chart, kind))
+
+    def unfold(self) -> None:
+        """Open all that is folded away, and wait for its charts."""
+        self.run("document.querySelectorAll('main details').forEach((one) => { one.open = true; })")
+        self.wait_for(
+            """return [...document.querySelectorAll('.chart')]
+                .every((one) => !one.checkVisibility() || one.querySelector('svg.marks'))"""
+        )
+        self.wait()

@@ -13,7 +13,6 @@ from tests.bench.report.browser import Browser
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     pytest.importorskip("selenium", reason="needs selenium")
-    pytest.importorskip("plotly", reason="needs plotly")
     driver = shutil.which("chromedriver")
     binary = shutil.which("chromium") or shutil.which("google-chrome")
     if driver is None or binary is None:

@@ -1,29 +1,26 @@
-"""The page as text: escaped, the same each time, its own scripts only, contrast; how numbers are written."""
+"""The page as text: escaped, the same each time, its own scripts only, contrast, what is left out of it."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import itertools
 import json
-import math
 import re
-import sys
+import zlib
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from hbsim.bench.report.chart_ranks import rows_of_bars
-from hbsim.bench.report.page import render
-from hbsim.bench.report.page_marks import plotly_styles
-from hbsim.bench.report.page_names import short_names
-from hbsim.bench.report.page_text import blob, fixed, rounded
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hbsim.errors import ParameterError
-from tests.bench.report.example import example, poisoned
+from hbsim.bench.page import LADDER, _json, _of_points, _thinned, render
+from hbsim.bench.report.glossary import GLOSSARY
+from hbsim.bench.report.model import Line
+from hbsim.bench.report.tables import task_table
+from tests.bench.report.example import example, poisoned, without_results
 
-EVIL = "</script></pre><!--<img src=x onerror=alert(1)>\"'><svg/onload=alert(2)>"
+EVIL = "</script></pre><!--<img src=x onerror=alert(1)>\"'><svg/onload=alert(2)>{{ 7*7 }}"
 
 
 class Parts(HTMLParser):
@@ -32,58 +29,110 @@ class Parts(HTMLParser):
     def __init__(self, page: str) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.scripts: list[str] = []
+        self.scripts: list[tuple[dict[str, str | None], str]] = []
         self.words: list[str] = []
         self.feed(page)
 
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, dict(attributes)))
         if tag == "script":
-            self.scripts.append("")
+            self.scripts.append((dict(attributes), ""))
 
     def handle_data(self, data):
         if self.cdata_elem == "script":
-            self.scripts[-1] += data
+            self.scripts[-1] = (self.scripts[-1][0], self.scripts[-1][1] + data)
         else:
             self.words.append(data)
 
+    def unpacked(self) -> dict[str, dict]:
+        """Return the charts and tables of each part of the page."""
+        kept = [(a["id"], text) for a, text in self.scripts if a.get("type") == "text/plain"]
+        return {name[5:]: json.loads(zlib.decompress(base64.b64decode(text))) for name, text in kept}
+
 
 @pytest.fixture(scope="module")
-def page() -> str:
-    pytest.importorskip("plotly")
-    return render(example())
+def small():
+    return example(2, (8,), points=30, segments=40)
 
 
-def test_the_same_report_gives_the_same_bytes(page):
-    assert render(example()) == page
-    assert len(page.encode()) < 6_000_000
+@pytest.fixture(scope="module")
+def page(small) -> str:
+    return render(small)
 
 
-def test_texts_make_no_elements():
-    plain, evil = Parts(render(example())), Parts(render(poisoned(example(), EVIL)))
-    assert [tag for tag, _ in evil.tags if tag != "wbr"] == [tag for tag, _ in plain.tags if tag != "wbr"]
-    kinds = [sorted(attributes) for tag, attributes in plain.tags if tag != "wbr"]
-    assert [sorted(attributes) for tag, attributes in evil.tags if tag != "wbr"] == kinds
-    assert "<" not in evil.scripts[0]
-    data = json.loads(evil.scripts[0])
-    assert data["variants"][0]["name"] == EVIL + json.loads(plain.scripts[0])["variants"][0]["name"]
+def test_the_same_report_gives_the_same_bytes(page, small):
+    assert render(small) == page
+    assert 900_000 < len(page.encode()) < 1_500_000
+
+
+def test_texts_make_no_elements(page, small):
+    plain, evil = Parts(page), Parts(render(poisoned(small, EVIL)))
+    kinds = [(tag, sorted(attributes)) for tag, attributes in plain.tags]
+    assert [(tag, sorted(attributes)) for tag, attributes in evil.tags] == kinds
     shown = "".join(evil.words)
-    assert EVIL + example().summary[0] in shown
-    assert EVIL + example().spec in shown
+    assert EVIL + small.answer in shown
+    assert EVIL + small.summary[0] in shown
+    assert EVIL + small.spec in shown
+    [*_, tables] = [part["tables"] for part in evil.unpacked().values() if "tables" in part]
+    inner = Parts("".join(tables))
+    assert {tag for tag, _ in inner.tags} <= {
+        "table",
+        "caption",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "p",
+        "b",
+        "i",
+    }
+    assert any(EVIL in word for word in inner.words)
 
 
 def test_only_the_pages_own_scripts_may_run(page):
     parts = Parts(page)
-    policy = next(a["content"] for tag, a in parts.tags if a.get("http-equiv") == "Content-Security-Policy")
+    policy = next(a["content"] for _, a in parts.tags if a.get("http-equiv") == "Content-Security-Policy")
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
-    data, *scripts = parts.scripts
+    scripts = [text for attributes, text in parts.scripts if "type" not in attributes]
     hashes = [base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in scripts]
     assert len(scripts) == 2
     assert rules["script-src"].split() == [f"'sha256-{one}'" for one in hashes]
+    assert "unsafe-eval" not in policy
     assert rules["default-src"] == "'none'"
     loaded = [a[key] for _, a in parts.tags for key in ("src", "href", "action") if key in a]
-    assert all(one.startswith("#") or one == "data:," for one in loaded)
-    assert json.loads(data)["tasks"]
+    assert all(one.startswith(("#", "data:")) for one in loaded)
+
+
+def test_the_answer_one_table_and_one_chart_are_open(page, small):
+    head = page[page.index("<main>") : page.index("<details")]
+    assert small.answer in head
+    assert head.count("<table") == head.count('class="chart"') == 1
+    assert "<details open" not in page
+
+
+def test_every_chart_on_the_page_has_its_data(page):
+    parts = Parts(page)
+    found = parts.unpacked()
+    wanted = [a["data-chart"].split("/") for _, a in parts.tags if a.get("class") == "chart"]
+    assert len(wanted) > 20
+    assert all("layer" in found[part][name] or "facet" in found[part][name] for part, name in wanted)
+    assert all("config" not in spec for charts in found.values() for spec in charts.values())
+
+
+def test_tables_and_terms_are_those_of_the_report(page, small):
+    words = "".join(Parts(page).words)
+    for task in small.tasks:
+        table = task_table(task)
+        assert table.title in words
+        assert all(cell.text in words for row in table.rows for cell in row)
+    assert all(text in words for text in GLOSSARY.values())
+    assert all(command in words for command in small.commands.values())
+
+
+def test_who_has_no_script_sees_a_picture_of_the_chart(page):
+    [still] = re.findall(r'<noscript><img[^>]*src="data:image/svg\+xml;base64,([^"]+)"></noscript>', page)
+    assert base64.b64decode(still).startswith(b"<svg")
 
 
 def _luminance(colour: str) -> float:
@@ -97,76 +146,57 @@ def test_text_has_contrast_in_the_light_and_in_the_dark(page):
     assert len(blocks) == 2
     for block in blocks:
         colours = dict(re.findall(r"--([a-z]+): (#[0-9a-f]{6})", block))
-        for name in ("ink", "muted", "link", "good", "bad"):
+        for name in ("ink", "muted", "link"):
             for ground in ("paper", "soft"):
                 low, high = sorted((_luminance(colours[name]), _luminance(colours[ground])))
                 assert (high + 0.05) / (low + 0.05) >= 4.5, (name, ground)
 
 
-def test_names_in_charts_are_short_and_keep_variants_apart():
-    names = [
-        "stopping,brackets=1,grace=2,reduction_factor=3",
-        "promotion,brackets=3,grace=2,reduction_factor=4",
-    ]
-    assert list(short_names(names).values()) == ["stopping,brackets=1,η=3", "promotion,brackets=3,η=4"]
-    assert short_names(["fifo", "fifo,seed=1"]) == {"fifo": "fifo", "fifo,seed=1": "fifo,seed=1"}
-    assert list(short_names(["my-long-study-a", "my-long-study-b2"]).values()) == ["…a", "…b2"]
-    assert list(short_names(["stopping,eta=3", "stopping,eta=4"]).values()) == ["eta=3", "eta=4"]
-    assert short_names(["reduction_factor=2"]) == {"reduction_factor=2": "η=2"}
-
-
-NAMES = st.lists(
-    st.sampled_from(["a", "b", "c=1", "reduction_factor=2", "η=2", "", " ", "long-word-"]), max_size=4
-)
-
-
-@given(st.lists(NAMES.map(",".join) | NAMES.map("".join) | st.text(max_size=60), unique=True, max_size=6))
-def test_no_two_variants_have_the_same_short_name(names):
-    short = short_names(names)
-    assert list(short) == names
-    assert len(set(short.values())) == len(names)
-    assert all(0 < len(label) <= 48 for label in short.values())
-
-
-def test_variants_differ_in_more_than_colour():
-    styles = plotly_styles(example(1, variants=28).variants)
-    assert len({(one["colour"], one["dash"]) for one in styles}) == 28
-    for colour in {one["colour"] for one in styles}:
-        same = [(one["dash"], one["marker"]) for one in styles if one["colour"] == colour]
-        assert len(set(same)) == len(same)
-
-
-def test_without_plotly_it_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "plotly", None)
-    with pytest.raises(ParameterError, match=r"pip install .hbsim\[report\]"):
-        render(example())
-
-
-def test_numbers_as_they_are_written():
-    assert fixed(-0.00004, 3) == "0.000"
-    assert fixed(-1234.5, 1) == "−1,234.5"
-    assert fixed(math.nan, 2) == "–"
-    assert [rounded(x, 4) for x in (0.123456, 123456.0, math.nan, None, 2.0)] == [
-        0.1235,
-        123500,
-        None,
-        None,
-        2,
-    ]
-
-
 @given(st.recursive(st.text() | st.integers(), lambda kid: st.lists(kid) | st.dictionaries(st.text(), kid)))
 def test_any_data_is_harmless_in_a_script(data):
-    text = blob(data)
+    text = _json(data)
     assert json.loads(text) == data
     assert text.isascii()
     assert not set("<>&") & set(text)
 
 
-@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)).map(sorted).map(tuple), max_size=12))
-def test_bars_of_cliques_never_overlap_and_take_as_few_rows_as_can_be(bars):
-    rows = rows_of_bars(bars)
-    assert sorted(itertools.chain(*rows)) == sorted(bars)
-    for row in rows:
-        assert all(one[1] < other[0] for one, other in itertools.pairwise(sorted(row)))
-    assert len(rows) == max((sum(low <= x <= high for low, high in bars) for x in range(21)), default=0)
+def test_a_report_without_results_has_a_page(small):
+    page = render(without_results(small))
+    assert small.answer in page
+    assert 'class="chart"' not in page
+    nothing = replace(small, tasks=(), across=(), heatmaps=(), variants=(), finished=0)
+    assert small.answer in render(nothing)
+
+
+# A page that would be large
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 500), st.floats(-9, 9)), min_size=1, unique_by=lambda one: one[0]).map(
+        sorted
+    ),
+    st.integers(2, 40),
+)
+def test_a_curve_of_fewer_points_keeps_its_ends(points, most):
+    line = Line("v", *(tuple(map(float, column)) for column in zip(*points, strict=True)))
+    kept = _of_points(line, most)
+    assert len(kept.x) == min(most, len(line.x))
+    assert (kept.x[0], kept.x[-1], kept.mean[-1]) == (line.x[0], line.x[-1], line.mean[-1])
+    assert set(zip(kept.x, kept.mean, strict=True)) <= set(zip(line.x, line.mean, strict=True))
+    assert kept.low == ()
+
+
+def test_everything_is_kept_where_there_is_room(small, page):
+    assert _thinned(small.tasks[0], LADDER[0]) == small.tasks[0]
+    assert "To keep this page small" not in page
+
+
+def test_a_page_keeps_to_its_limit():
+    report = example(3, (8,), variants=8)
+    most, least = (len(render(report, limit=limit).encode()) for limit in (10**8, 1))
+    assert least < most - 50_000
+    room = round(least + 0.6 * (most - least))
+    page = render(report, limit=room)
+    assert least <= len(page.encode()) <= room
+    assert "To keep this page small" in page
+    assert page.count('<section class="task"') == 3

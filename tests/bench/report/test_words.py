@@ -88,7 +88,7 @@ def test_ranks_that_chance_would_have_are_no_lead():
 
 def test_too_few_groups_are_said_and_nothing_else_is_claimed():
     text = said(replace(example(), across=(across(("a", "b"), {("a", "b"): 0.001}, groups=3),)))
-    assert "Over 3 groups of tasks nothing can be told apart: a test needs 6;" in text
+    assert "; over 3 groups of tasks nothing can be told apart, since a test needs 6." in text
     assert "“b” is worse" not in text
     assert "mean rank" not in text
 
@@ -151,7 +151,16 @@ def test_without_a_test_over_tasks_it_is_counted_where_each_leads():
         for task, mine in zip(report.tasks, rows, strict=True)
     ]
     text = answer(replace(report, tasks=tuple(tasks)))
-    assert text == f"“v0” is best, or not told apart from the best, on {len(tasks)} of {len(tasks)} tasks."
+    count = f"{len(tasks)} of {len(tasks)} tasks"
+    assert text.startswith(f"“v0” is best, or not told apart from the best, on {count}; nothing is tested")
+    level = [
+        replace(task, rows=tuple(replace(r, call=BEST if r.variant == "v0" else OPEN) for r in task.rows))
+        for task in tasks
+    ]
+    text = answer(replace(report, tasks=tuple(level)))
+    assert text.startswith(
+        f"None of {len(tasks)} tasks tells any variant from its best one; nothing is tested"
+    )
 
 
 # One task
@@ -191,7 +200,7 @@ def test_seeds_are_advised_where_they_help_and_only_there():
     rows = one_task(
         (stands(BEST), stands(BEST)), (stands(OPEN, 190), stands(OPEN, None, 4.0)), configurations=500
     )
-    assert "More seeds do not help. About 2,000 rows would decide, if" in said(rows)
+    assert "More seeds do not tell “b” from the best; about 2,000 rows would, if" in said(rows)
     assert "seeds would" not in said(rows)
     nothing = one_task((stands(BEST), stands(BEST)), (stands(OPEN), stands(OPEN)))
     assert "seeds would" not in said(nothing)
@@ -232,12 +241,13 @@ def test_another_best_by_the_held_out_metric_and_at_equal_resource_is_said():
     assert "is best, and" not in said(report)
 
 
-def test_fresh_seeds_that_confirm_a_choice_have_their_sentence():
+def test_fresh_seeds_alone_answer_where_there_are_some():
     report = one_task(stands(BEST), stands(OPEN))
     fresh = one_task(stands(BEST), stands(WORSE)).tasks
-    assert "On 20 fresh seeds alone: “a” has the least regret after" in answer(
-        replace(report, confirmed=fresh)
-    )
+    confirmed = replace(report, confirmed=fresh)
+    assert answer(confirmed).startswith("On 20 fresh seeds alone “a” has the least regret after")
+    assert answer(confirmed).endswith("“b” is worse.")
+    assert f"Chosen on other seeds: {answer(report)}" in summary(confirmed)
 
 
 def test_what_early_decisions_cost_is_a_mean_over_tasks_and_never_of_fifo():

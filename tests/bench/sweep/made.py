@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from hbsim.bench.sweep import Counts, Sweep, finish, open_folder, read_sweep, run_cells, write_down
+from hbsim.bench.sweep import Counts, Plan, read_sweep, run_plan
 
 SMALL = """\
 seeds = 3
@@ -23,7 +23,7 @@ name = "syn"
 """
 
 
-def read(folder: Path, text: str, name: str = "study.toml") -> Sweep:
+def read(folder: Path, text: str, name: str = "study.toml") -> Plan:
     """Write a sweep's file, and read it."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def read(folder: Path, text: str, name: str = "study.toml") -> Sweep:
 
 
 def run(
-    sweep: Sweep,
+    sweep: Plan,
     out: Path,
     jobs: int = 1,
     force: bool = False,
@@ -40,11 +40,7 @@ def run(
     progress: Callable[[int], None] | None = None,
 ) -> Counts:
     """Run a sweep as the command does."""
-    with open_folder(out, sweep.plan, force) as store:
-        write_down(sweep, out, "hbsim sweep study.toml")
-        found = run_cells(sweep, store, jobs, None, retry, progress)
-        finish(sweep, store)
-    return found
+    return run_plan(sweep, out, "hbsim sweep study.toml", jobs, None, force, retry, progress)
 
 
 def left(out: Path) -> dict[str, bytes]:

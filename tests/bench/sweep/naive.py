@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
+import warnings
 from typing import Any
 
 import numpy as np
 
+from hbsim.core import make_scheduler
 from hbsim.core.options import TYPES
+from hbsim.errors import HbsimWarning
 from hbsim.surrogates import load
 from hbsim.surrogates.describe import sample
 
@@ -73,7 +76,7 @@ def clusters(content: dict[str, Any]) -> list[tuple[str, list[int]]]:
 
 
 def seeds(content: dict[str, Any]) -> list[int]:
-    seeds = content.get("seeds", 20)
+    seeds = content.get("seeds", 100)
     if isinstance(seeds, dict):
         return [seeds["first"] + number for number in range(seeds["count"])]
     return seeds if isinstance(seeds, list) else list(range(seeds))
@@ -147,4 +150,39 @@ def cells(content: dict[str, Any]) -> list[dict[str, Any]]:
             found.append(cell)
     if not found:
         raise Refused
-    return found
+    return joined(content, found)
+
+
+def inputs(cell: dict[str, Any]) -> str:
+    """Return all that a cell depends on; of brackets those that fit, of which there are 3 at most here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HbsimWarning)  # of brackets that do not fit
+        scheduler = make_scheduler(cell["type"], mode="min", **cell["options"])
+    fits = {name: getattr(scheduler, name) for name in ("brackets",) if name in TYPES[cell["type"]]}
+    rest = [cell[name] for name in ("curves", "cluster", "workers", "seed", "max_time", "replace")]
+    return repr(
+        (cell["type"], sorted({**scheduler.options.as_dict(), **fits}.items()), cell["searcher"], rest)
+    )
+
+
+def joined(content: dict[str, Any], found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out variants that are the same as an earlier one in all their cells, and name that after both."""
+    known = {
+        name: [inputs(cell) for cell in found if cell["variant"] == name] for name, *_ in variants(content)
+    }
+    names: dict[str, list[str]] = {}
+    for name, cells_ in known.items():
+        first = next((one for one in names if known[one] == cells_), name) if cells_ else name
+        names.setdefault(first, []).append(name)
+    return [{**cell, "variant": called(names[cell["variant"]])} for cell in found if cell["variant"] in names]
+
+
+def called(names: list[str]) -> str:
+    first, *others = names
+    if not others:
+        return first
+    said = []
+    for other in others:
+        parts = [part for part in other.split(",")[1:] if part not in first.split(",")]
+        said.append(",".join(parts) if other.split(",")[0] == first.split(",")[0] and parts else other)
+    return f"{first} (= {', '.join(said)})"

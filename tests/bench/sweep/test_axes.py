@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hbsim.bench.sweep import Sweep
+from hbsim.bench.sweep import Plan
 from hbsim.errors import ParameterError
 from hbsim.simulation import Cluster
 from tests.bench.sweep.made import read
@@ -88,7 +88,7 @@ def test_all_instances_of_a_scenario(tmp_path):
 
 
 def warned(folder: Path, text: str) -> tuple[str, ...]:
-    sweep: Sweep = read(folder, text)
+    sweep: Plan = read(folder, text)
     return sweep.grid.warnings
 
 

@@ -11,10 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from hbsim.bench.sweep import Store, Sweep, read_results
+from hbsim.bench.sweep import Plan, Store, read_results
 from hbsim.bench.sweep import run as run_module
 from hbsim.errors import OutputError
 from tests.bench.sweep.made import SMALL, left, read, run
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch):
+    """Save the time of the disk: a process that ends loses nothing that it has written."""
+    monkeypatch.setattr(os, "fsync", lambda number: None)
 
 
 class Crash(BaseException):
@@ -82,7 +88,7 @@ STEPS = 90  # more than there are
 
 
 @pytest.fixture
-def begun(tmp_path, monkeypatch) -> tuple[Path, Sweep]:
+def begun(tmp_path, monkeypatch) -> tuple[Path, Plan]:
     """A folder whose sweep had more seeds once, and then fewer; and a sweep with other ones."""
     monkeypatch.setattr(run_module, "LONGEST", 0.0)
     monkeypatch.setattr(run_module, "SHARE", 1e9)
@@ -93,7 +99,7 @@ def begun(tmp_path, monkeypatch) -> tuple[Path, Sweep]:
     return tmp_path / "begun", read(tmp_path, text.replace("seeds = 3", "seeds = [0, 1, 5]"))
 
 
-def crashed(sweep: Sweep, out: Path, monkeypatch, step: int) -> bool:
+def crashed(sweep: Plan, out: Path, monkeypatch, step: int) -> bool:
     """Run a sweep until a step; return whether there was such a one."""
     try:
         with crashing(monkeypatch, step) as steps:

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hbsim.bench.sweep import Store, estimate
-from hbsim.bench.sweep.estimate import Estimate, _spread
+from hbsim.bench.sweep.run import Estimate, _places
 from tests.bench.sweep.made import SMALL, read, run
 
 
 @given(st.integers(1, 300))
 def test_what_is_tried_is_spread(count):
-    places = _spread(count)
+    places = _places(count)
     assert len(places) == len(set(places)) <= 12
     assert all(0 <= place < count for place in places)
     if count >= 60:

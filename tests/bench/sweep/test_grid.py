@@ -97,7 +97,7 @@ def toml(value: Any) -> str:
     return f"[{', '.join(map(toml, value))}]" if isinstance(value, list) else json.dumps(value)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(sweeps)
 def test_cells_are_those_of_plain_loops(content):
     with tempfile.TemporaryDirectory() as folder:
@@ -123,6 +123,8 @@ def test_cells_are_those_of_plain_loops(content):
     tasks = {(cell["surrogate"], cell["cluster"], cell["workers"]) for cell in expected}
     assert {task.key for task in grid.tasks} == tasks
     assert len(grid.tasks) == len(tasks)
-    assert [one.name for one in grid.variants] == [
-        name for name, *_ in naive.variants(content) if name in {cell["variant"] for cell in expected}
-    ]
+    order = [name for name, *_ in naive.variants(content)]
+    there = {cell["variant"] for cell in expected}
+    assert [one.name for one in grid.variants] == sorted(
+        there, key=lambda name: order.index(name.partition(" (= ")[0])
+    )

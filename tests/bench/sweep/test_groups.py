@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from hbsim.bench.sweep import Sweep
+from hbsim.bench.sweep import Plan
 from tests.bench.sweep.made import read
 
 DIGITS = Path(__file__).parents[3] / "hbsim" / "surrogates" / "digits.parquet"
@@ -23,11 +23,11 @@ EARLY = pl.DataFrame(
 )
 
 
-def sweep(folder: Path, *tables: str, top: str = TOP) -> Sweep:
+def sweep(folder: Path, *tables: str, top: str = TOP) -> Plan:
     return read(folder, top + "".join(f"[[surrogates]]\n{table}\n" for table in tables))
 
 
-def groups(made: Sweep) -> dict[str, str]:
+def groups(made: Plan) -> dict[str, str]:
     return {task.surrogate: task.group for task in made.grid.tasks}
 
 

@@ -129,12 +129,13 @@ def test_ctrl_c_is_one_line_and_the_same_command_goes_on(jobs, slow):
 
 
 def test_a_second_sweep_in_the_folder_is_turned_away(slow):
+    (slow / "hold").touch()  # so that the first one is there until it is killed
     process = start(slow, "--jobs", "1")
     try:
         wait_for_parts(process, slow / "out", 1)
         assert process.poll() is None
         second = start(slow, "--jobs", "1")
-        _, err = second.communicate(timeout=60)
+        _, err = second.communicate(timeout=120)
         assert second.returncode == 1
         assert err.count("\n") == 1
         assert f"process {process.pid}" in err

@@ -121,10 +121,10 @@ def test_a_retry_takes_the_place_of_what_failed(tmp_path, monkeypatch, ran):
     kind = type(sweep.grid.studies[0])
     runs = kind.run
 
-    def broken(study, surrogate):
+    def broken(study):
         if study.seed == 1:
             raise ValueError("not today")
-        return runs(study, surrogate)
+        return runs(study)
 
     line = broken.__code__.co_firstlineno + 2
     with monkeypatch.context() as patch:
@@ -209,7 +209,7 @@ def test_a_damaged_table_is_one_clear_line(table, damage, tmp_path):
     assert "\n" not in str(caught.value)
     if table != "plan":
         assert "--force" in str(caught.value)
-        with pytest.raises(OutputError, match=rf"{table}\.parquet"), open_folder(out, sweep.plan, False):
+        with pytest.raises(OutputError, match=rf"{table}\.parquet"), open_folder(out, sweep.cells, False):
             pass
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HbsimWarning)  # of what --force throws away
@@ -231,8 +231,8 @@ def test_errors_of_the_disk_are_one_line(tmp_path, monkeypatch):
     def full(number: int) -> None:
         raise OSError(28, "No space left on device")
 
-    with open_folder(out, sweep.plan, False) as store:
-        write_down(sweep, out, "hbsim sweep study.toml")
+    with open_folder(out, sweep.cells, False) as store:
+        write_down(out, sweep.cells, sweep.manifest(), sweep.source.text, "hbsim sweep study.toml")
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", full)
             with pytest.raises(HbsimError, match=r"cannot be written: No space left on device"):

@@ -43,13 +43,15 @@ def test_an_option_of_a_surrogate_that_no_variant_takes(tmp_path):
     assert warned(tmp_path, taken.replace('9"}', '9", grace_period = 3}')) == ()
 
 
-def test_variants_that_are_the_same_under_two_names(tmp_path):
+def test_variants_that_are_the_same_are_one_row_under_both_names(tmp_path):
     kinds = ['type = "stopping"', 'type = "stopping", brackets = 1', 'type = "stopping", brackets = 2']
     text = f"{TOP}variants = [{', '.join(f'{{{kind}}}' for kind in kinds)}]\n{CURVES}"
-    (line,) = warned(tmp_path, text)
-    assert line == "stopping and stopping,brackets=1 are the same: all their cells have the same inputs"
+    plan = read(tmp_path, text)
+    assert [one.name for one in plan.grid.variants] == ["stopping (= brackets=1)", "stopping,brackets=2"]
+    assert plan.grid.variants[0].names == ("stopping", "stopping,brackets=1")
+    assert set(plan.cells["variant"]) == {"stopping (= brackets=1)", "stopping,brackets=2"}
     override = 'override = [{where = {variant = "stopping"}, set = {retries = 1}}]\n'
-    assert warned(tmp_path, text + override) == ()
+    assert len(read(tmp_path, text + override).grid.variants) == 3
 
 
 def test_curves_that_are_taken_the_wrong_way(tmp_path):

@@ -9,11 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hbsim.bench.statistics import (
+from hbsim.bench.targets import (
     area_under,
-    at,
     first_time,
-    logrank,
     median_time,
     normalise,
     on_grid,
@@ -63,7 +61,6 @@ def test_values_on_a_grid(curve: tuple[np.ndarray, np.ndarray], grid: list[float
     time, score = curve
     expected = [naive_at(time.tolist(), score.tolist(), t) for t in grid]
     assert on_grid(time, score, np.array(grid)).tolist() == pytest.approx(expected, nan_ok=True)
-    assert [at(time, score, t) for t in grid] == pytest.approx(expected, nan_ok=True)
 
 
 def test_area_by_hand():
@@ -79,22 +76,20 @@ def test_normalised_regret():
 
 
 @pytest.mark.parametrize("guess", [0.0, -1.0, NAN, INF])
-def test_a_guess_without_regret_is_refused(guess: float):
-    with pytest.raises(ParameterError, match="guess_regret"):
+def test_a_median_without_regret_is_refused(guess: float):
+    with pytest.raises(ParameterError, match="median_regret"):
         normalise(np.ones(2), guess)
 
 
 def test_bad_arrays_and_budgets_are_refused():
     with pytest.raises(ParameterError, match="score"):
-        at(np.ones(2), np.ones(3), 1.0)
+        on_grid(np.ones(2), np.ones(3), np.ones(1))
     with pytest.raises(ParameterError, match="budget"):
         area_under(np.ones(2), np.ones(2), 0.0)
     with pytest.raises(ParameterError, match="horizon"):
         restricted_time(np.ones(2), INF)
     with pytest.raises(ParameterError, match="ends"):
         reached_curve(np.ones(2), np.ones(3), 1.0)
-    with pytest.raises(ParameterError, match="ends_other"):
-        logrank(np.ones(2), np.ones(2), np.ones(2), np.ones(3), 1.0)
 
 
 def test_the_first_time_counts_not_whether_it_stays():
@@ -131,7 +126,9 @@ def test_the_curve_is_kaplan_and_meiers(rows: list[tuple[float, float]], horizon
     assert (np.diff(x) > 0).all()
     cut = np.minimum(ends, horizon)
     for t in np.arange(0.0, x[-1] + 0.5, 0.5):
-        assert at(x, share, t) == pytest.approx(naive_kaplan_meier(times.tolist(), cut.tolist(), t))
+        assert on_grid(x, share, np.array([t]))[0] == pytest.approx(
+            naive_kaplan_meier(times.tolist(), cut.tolist(), t)
+        )
 
 
 def test_without_cuts_the_curve_is_the_share():
@@ -139,34 +136,6 @@ def test_without_cuts_the_curve_is_the_share():
     assert x.tolist() == [0.0, 1.0, 3.0, 10.0]
     assert share.tolist() == pytest.approx([0.0, 0.25, 0.75, 0.75])
     assert len(reached_curve(np.empty(0), np.empty(0), 1.0)[0]) == 0
-
-
-def naive_logrank(one: list[tuple[float, float]], other: list[tuple[float, float]]) -> float:
-    """Return (O - E)^2 / V, from a table of two by two at each time at which any study reached the target."""
-    excess = variance = 0.0
-    for when in sorted({x for x, end in one + other if x <= end}):
-        n1, n = (sum(min(x, end) >= when for x, end in rows) for rows in (one, one + other))
-        d1, d = (sum(x == when and x <= end for x, end in rows) for rows in (one, one + other))
-        excess += d1 - d * n1 / n
-        variance += d * (n1 / n) * (1 - n1 / n) * (n - d) / (n - 1) if n > 1 else 0.0
-    return excess**2 / variance if variance else 0.0
-
-
-rows_of_times = st.lists(st.tuples(st.one_of(whole, st.just(INF)), whole), min_size=1, max_size=7)
-
-
-@settings(deadline=None)
-@given(rows_of_times, rows_of_times)
-def test_logrank_is_the_naive_one(one: list[tuple[float, float]], other: list[tuple[float, float]]):
-    a, b = np.array(one).T, np.array(other).T
-    expected = math.erfc(math.sqrt(naive_logrank(one, other) / 2))
-    assert logrank(a[0], a[1], b[0], b[1], 12.0) == pytest.approx(expected, abs=1e-9)
-
-
-def test_logrank_of_nobody():
-    never, ends = np.full(3, INF), np.full(3, 5.0)
-    assert logrank(never, ends, never, ends, 5.0) == 1.0
-    assert math.isnan(logrank(np.empty(0), np.empty(0), never, ends, 5.0))
 
 
 def test_median_times_by_hand():

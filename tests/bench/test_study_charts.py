@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
 from itertools import pairwise
 
 import numpy as np
@@ -10,13 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hbsim
-
-
-from hbsim.bench.segments import OVERHEAD, Segments, segments
-
-
+from hbsim.bench.segments import (
+    ABSENT,
+    IDLE,
+    OVERHEAD,
+    Segments,
+    absent_shares,
+    busy_shares,
+    raster,
+    segments,
+)
+from hbsim.bench.study_charts import incumbent, plot_study, survival, workers
 from hbsim.core import make_scheduler
 from hbsim.simulation.machines import Machines
+from tests.bench.charted import marks
 
 OPTIONS = {
     "stopping": {"brackets": 3},
@@ -179,32 +188,12 @@ def test_absences_are_where_no_job_is(max_time):
     assert (shares + busy_shares(parts, 37).sum(axis=0)).max() <= 1 + 1e-9
 
 
-@settings(deadline=None)
-@given(made_up(), st.integers(1, 40))
-def test_stripes_are_within_absences(parts, columns):
-    absent = np.column_stack([parts.worker, parts.start, parts.end])
-    found = striped(absent, parts.workers, 16.0, columns)
-    there = raster(parts, columns) == -2
-    assert not (found & there).any()
-    for worker in range(parts.workers):
-        runs = "".join("#" if pixel else "." for pixel in found[worker] | there[worker])
-        assert "...." not in runs  # no absence of four columns is without a stripe
-
-
 def test_machines_take_all_their_workers_along():
     machines = [Machines(kind="A100", count=2, gpus=3)]
     cluster = hbsim.Cluster(machines=machines, schedule=[(0, 2), (5, 1), (11, 2)])
     scheduler = make_scheduler("stopping", max_t=27, num_trials=60, retries=9)
     parts = segments(hbsim.simulate(scheduler, "synthetic", cluster=cluster))
     assert parts.absent.tolist() == [[worker, 5.0, 11.0] for worker in (3, 4, 5)]
-
-
-@pytest.mark.parametrize("count", range(1, 12))
-def test_colours_of_levels_darken(count):
-    light = [0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b, _ in level_colours(count)]
-    assert len(light) == count
-    assert light == sorted(light, reverse=True)
-    assert len(set(light)) == count
 
 
 STUDIES = {
@@ -235,56 +224,63 @@ def test_every_study_can_be_drawn(study, tmp_path):
 
 def test_survival_shows_counts_of_rungs():
     result = simulated("stopping", "free")
-    [axes] = survival_figure(result, "a study").axes
+    chart = survival(result, "a study")
     rungs = result.rungs()
-    drawn = {tuple(point) for line in axes.lines for point in zip(*line.get_data(), strict=True)}
+    [line], [text] = marks(chart, "line"), marks(chart, "text")
+    drawn = {(row["level"], row["trials"]) for row in line["rows"]}
     assert drawn == set(rungs.select("level", "recorded").iter_rows())
-    assert sorted(text.get_text() for text in axes.texts if text.get_text().isdigit()) == sorted(
-        str(count) for count in rungs["recorded"]
-    )
+    by_level = {}
+    for row in text["rows"]:
+        by_level.setdefault(row["level"], []).append(np.log10(row["height"]))
+    assert all(b - a > 0.02 for found in by_level.values() for a, b in pairwise(sorted(found)))
 
 
 def test_many_levels_are_not_all_named():
     result = simulated("median", "free")
     assert len(result.scheduler.levels) == 27
-    [axes] = survival_figure(result, "a study").axes
-    named = axes.get_xticks().tolist()
+    [line] = marks(survival(result, "a study"), "line")
+    named = line["encoding"]["x"]["axis"]["values"]
     assert (named[0], named[-1]) == (1, 27)
     assert all(high / low > 27**0.045 for low, high in pairwise(named))
-    counts = [text for text in axes.texts if text.get_text().isdigit()]
-    assert len(counts) == len(named) < 20
-    figure = timeline_figure(segments(result), "a study")
-    [legend] = figure.legends
-    texts = [text.get_text() for text in legend.get_texts()]
-    assert len(texts) == 10
-    assert (texts[0], texts[-1]) == ("to 1", "to 27")
-
-
-@pytest.mark.parametrize("count", [0, 1, 2, 9, 10, 11, 100, 5000])
-def test_a_spread_is_even_and_has_both_ends(count):
-    found = spread(count)
-    assert len(found) == min(count, 10)
-    assert found[:1] + found[-1:] == ([0, count - 1] if count else [])
-    gaps = [high - low for low, high in pairwise(found)]
-    assert not gaps or max(gaps) - min(gaps) <= 1
+    [bars] = marks(workers(segments(result), "a study"), "rect")
+    legend = bars["encoding"]["color"]["legend"]["values"]
+    assert len(legend) == 10
+    assert (legend[0], legend[-1]) == ("1", "27")
 
 
 def test_incumbent_shows_any_level_and_completed_trials():
     result = simulated("promotion", "free")
-    [axes] = incumbent_figure(result, "a study").axes
-    for line, at in zip(axes.lines, ("any", "max_t"), strict=False):
+    [line] = marks(incumbent(result, "a study"), "line")
+    for kind, at in (("at any level", "any"), ("of completed trials", "max_t")):
         rows = result.incumbent(at)
-        assert list(line.get_xdata()) == [*rows["time"], result.end_time]
-        assert list(line.get_ydata()) == [*rows["value"], rows["value"][-1]]
+        mine = [row for row in line["rows"] if row["kind"] == kind]
+        assert [row["time"] for row in mine] == [*rows["time"], result.end_time]
+        assert [row["value"] for row in mine] == [*rows["value"], rows["value"][-1]]
 
 
 @pytest.mark.parametrize(("trials", "images"), [(50, 0), (5000, 1)])
-def test_timelines_of_many_jobs_are_rasters(trials, images):
-    figure = timeline_figure(segments(simulated("stopping", "free", trials=trials)), "a study")
-    above, below = figure.axes
-    assert len(above.images) == images
-    assert bool(above.collections) != bool(images)
-    assert below.get_xlabel() == ("simulated minutes" if images else "simulated seconds")
+def test_timelines_of_many_jobs_are_images(trials, images):
+    chart = workers(segments(simulated("stopping", "free", trials=trials)), "a study")
+    assert len(marks(chart, "image")) == images
+    [bars], [area] = marks(chart, "rect"), marks(chart, "area")
+    assert bool(bars["rows"]) != bool(images)
+    assert area["encoding"]["x"]["title"] == ("simulated minutes" if images else "simulated seconds")
+
+
+def test_the_image_shows_what_the_raster_says(tmp_path):
+    parts = segments(simulated("stopping", "absent", trials=3000))
+    [image] = marks(workers(parts, "a study"), "image")
+    url = image["encoding"]["url"]["value"]
+    kind, _, text = url.partition(",")
+    assert kind == "data:image/png;base64"
+    chunks, data = {}, base64.b64decode(text)[8:]
+    while data:
+        size = int.from_bytes(data[:4], "big")
+        chunks[data[4:8]], data = data[8 : 8 + size], data[12 + size :]
+    lines = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(parts.workers, -1)[:, 1:]
+    picture, colours = raster(parts, lines.shape[1]), len(parts.levels) + 3
+    np.testing.assert_array_equal(lines, picture % colours)
+    assert {ABSENT, OVERHEAD, IDLE, 0} & set(picture.ravel().tolist()) >= {ABSENT, 0}
 
 
 @pytest.mark.parametrize(
@@ -294,16 +290,15 @@ def test_long_studies_are_drawn_in_hours_or_days(seconds, unit, length):
     cluster = hbsim.Cluster(workers=5, mtbf=200 * seconds, mttr=9 * seconds)
     scheduler = make_scheduler("promotion", max_t=27, num_trials=60)
     result = hbsim.simulate(scheduler, f"synthetic:seconds={seconds}", cluster=cluster)
-    figure = timeline_figure(segments(result), "a study")
-    above, below = figure.axes
-    [axes] = incumbent_figure(result, "a study").axes
-    assert below.get_xlabel() == axes.get_xlabel() == f"simulated {unit}"
-    assert above.get_xlim()[1] * length == pytest.approx(result.end_time)
-    assert max(axes.lines[0].get_xdata()) * length == pytest.approx(result.end_time)
-    ends = result.jobs.filter(verdict="failed")["end_time"]
-    drawn = [
-        collection.get_offsets() for collection in above.collections if len(collection.get_offsets()) > 1
-    ]
-    np.testing.assert_allclose(np.sort(drawn[-1][:, 0]) * length, np.sort(ends.to_numpy()))
-    labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert f"cut short ({len(ends)})" in labels
+    chart = workers(segments(result), "a study")
+    [bars], [area], crosses = marks(chart, "rect"), marks(chart, "area"), marks(chart, "point")
+    [line] = marks(incumbent(result, "a study"), "line")
+    assert line["encoding"]["x"]["title"] == area["encoding"]["x"]["title"] == f"simulated {unit}"
+    assert bars["encoding"]["x"]["scale"]["domain"][1] * length == pytest.approx(result.end_time)
+    assert max(row["time"] for row in line["rows"]) * length == pytest.approx(result.end_time)
+    ends = result.jobs.filter(verdict="failed")["end_time"].sort()
+    [lost] = [mark["rows"] for mark in crosses if mark["rows"][0]["mark"].startswith("cut short")]
+    np.testing.assert_allclose(np.sort([row["start"] for row in lost]) * length, ends.to_numpy())
+    assert lost[0]["mark"] == f"cut short ({len(ends)})"
+    gone = [row for row in bars["rows"] if row["level"] == "absent"]
+    assert len(gone) == len(segments(result).absent)

@@ -1,5 +1,0 @@
-"""What tests of sweeps share with those of the command line."""
-
-from tests.cli.conftest import inside
-
-__all__ = ["inside"]
