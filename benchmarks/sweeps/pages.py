@@ -28,7 +28,7 @@ __all__ = ["FIGURES", "numbers", "write_pages", "write_readme"]
 
 # Of each study, the figures that docs/explanation/studies.md shows: a kind, and a setting or curves.
 FIGURES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
-    "brackets-eta": (("heatmap", "plain, 4 workers"), ("regret", "plain, 256 workers")),
+    "brackets-eta": (("heatmap", "plain, 4 workers"), ("regret", "plain, 1000 workers")),
     "failures": (("regret", "drops, 16 workers"),),
     "lcbench": (("regret", "plain, 4 workers"), ("ranks", "all settings")),
     "pausing": (("time", "expensive, 16 workers"),),
@@ -60,6 +60,8 @@ all but `timings.json` has the same bytes. DIR is a folder of public learning cu
 [What was found](../../docs/explanation/studies.md).
 
 {table}
+
+Studies without `report.md` ran with an earlier version; their `numbers.json` has the tests of this one.
 
 | file | contents |
 | --- | --- |
@@ -176,4 +178,5 @@ def _links(folder: Path) -> str:
     """Return the name of a study that leads to its tables, and a link to its page if that is kept."""
     name = folder.name
     page = f", [page]({name}/report.html)" if (folder / "report.html").is_file() else ""
-    return f"[{name}]({name}/report.md){page}"
+    tables = "report.md" if (folder / "report.md").is_file() else "numbers.json"
+    return f"[{name}]({name}/{tables}){page}"
