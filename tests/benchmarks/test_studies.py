@@ -113,7 +113,7 @@ def test_what_the_page_says_of_recorded_curves():
     )
     assert len(drawn) == 9
     assert worse == {
-        "fifo": 7,
+        "fifo": 8,
         "stopping,brackets=3": 4,
         "hyperband,overlap=true": 4,
         "promotion from 3": 3,
