@@ -189,7 +189,7 @@ class LocalWorkers:
         assert self._server is not None
         folder = trial_folder(self._trials, task.trial)
         try:
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             if not task.earlier:
                 _set_aside(folder)
             ring, descriptor = ReportRing.create()

@@ -370,14 +370,16 @@ def test_seeds_are_no_tasks():
     """Counting seeds as blocks finds differences that are there on these tasks only."""
     random = np.random.default_rng(15)
     by_task = pairs_by_task = by_seed = 0
-    for _ in range(REPEATS):
+    few = 40  # permutations of as many seeds take a while
+    for repeat in range(REPEATS):
         scores = tasks(random)
         means = scores.mean(axis=1)
         by_task += friedman(block_ranks(means))[2] <= 0.05
         pairs_by_task += np.nanmin(holm_pairs(means)) <= 0.05
-        by_seed += friedman(block_ranks(scores.reshape(-1, 4)))[2] <= 0.05
+        if repeat < few:
+            by_seed += friedman(block_ranks(scores.reshape(-1, 4)))[2] <= 0.05
     assert max(by_task, pairs_by_task) <= at_most(0.05)
-    assert by_seed >= 0.6 * REPEATS
+    assert by_seed >= 0.6 * few
 
 
 @pytest.mark.parametrize(("blocks", "variants"), [(3, 3), (5, 3), (4, 6), (12, 5)])

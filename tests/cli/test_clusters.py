@@ -41,9 +41,11 @@ def mine(tmp_path: Path) -> Path:
 
 def cluster_of(folder: Path, name: str) -> dict[str, object]:
     """Return the cluster that a command has written."""
-    file = "compare.json" if name == "compare" else "summary.json"
-    content = json.loads((folder / file).read_text())
-    return content["cluster"] if name == "compare" else content["options"]["cluster"]
+    if name == "compare":
+        manifest = json.loads((folder / "sweep.json").read_text())
+        (cluster,) = manifest["clusters"].values()
+        return {**cluster, "workers": manifest["tasks"][0]["workers"]}
+    return json.loads((folder / "summary.json").read_text())["options"]["cluster"]
 
 
 @pytest.mark.usefixtures("mine")

@@ -17,8 +17,9 @@ import numpy as np
 import polars as pl
 
 import hbsim
-from hbsim.bench.page import render
+from hbsim.bench.charts import looks_of, task_charts
 from hbsim.bench.report.build import build
+from hbsim.bench.report.render import latex, markdown
 from hbsim.bench.sweep import read_results, read_sweep
 from hbsim.core import Failure, Report, make_scheduler
 from hbsim.core.space import Bool, Choice, Int, Real, Space
@@ -574,7 +575,13 @@ class SweepFolders:
         for name, content in given.items():
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / name).write_bytes(content)
-        render(build(read_results(self.folder), "hbsim report", "folder"))
+        report = build(read_results(self.folder), "hbsim report", "folder")
+        markdown(report)
+        latex(report)
+        # What is drawn from charts takes more room for addresses than a case has.
+        for task in report.tasks:
+            for chart in task_charts(task, looks_of(report.variants)).values():
+                chart.to_dict()
 
 
 def _other_rows(content: bytes, rng: Random) -> bytes:
