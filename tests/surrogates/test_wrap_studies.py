@@ -17,6 +17,7 @@ from hbsim.errors import ParameterError
 from hbsim.surrogates import Corrupted, Delayed, Negated, Noisy, ScaledCost, load
 from tests.bench.sweep.made import left
 from tests.surrogates.stacks import words
+from tests.surrogates.test_wrappers import CLASSES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reference" / "wrappers.md").read_text(encoding="utf-8")
