@@ -228,3 +228,11 @@ def test_a_cluster_with_a_trace_and_speeds(tmp_path: Path):
         (study,) = read_sweep(tmp_path / "study.toml").grid.studies
         assert study.of.cluster.as_dict() == cluster.as_dict()
     assert dataclasses.replace(Cluster(), workers=3) == Cluster(workers=3)
+
+
+def test_why_nothing_is_said_of_another_draw():
+    options = {"surrogate": "digits", "workers": 8, "max_time": 0.3, "seeds": 3, "jobs": 1}
+    (task,) = hbsim.compare(["stopping", "fifo"], trials=501, **options).report.tasks  # type: ignore[arg-type]
+    assert any("studies saw all 1,000 rows; where trials are at most 500" in note for note in task.notes)
+    (task,) = hbsim.compare(["stopping", "fifo"], trials=500, **options).report.tasks  # type: ignore[arg-type]
+    assert not any("saw all" in note for note in task.notes)

@@ -105,7 +105,7 @@ def make_task(
         chances=chances,
         anytime=_anytime(scores),
         reached=_reached(scores),
-        notes=(*task_notes(scores, by_score, cells), *task.get("notes", ())),
+        notes=(*task_notes(scores, by_score, cells, task.get("rows")), *task.get("notes", ())),
     )
 
 

@@ -22,7 +22,7 @@ ABSENT: Final = "not compared, for want of finished studies"  # how a note says 
 NAMED: Final = 3  # tasks or variants that a note names
 
 
-def task_notes(scores: TaskScores, judged: Judged, cells: pl.DataFrame) -> list[str]:
+def task_notes(scores: TaskScores, judged: Judged, cells: pl.DataFrame, rows: int | None = None) -> list[str]:
     """Return remarks, a sentence each, the most important first.
 
     Parameters
@@ -33,9 +33,18 @@ def task_notes(scores: TaskScores, judged: Judged, cells: pl.DataFrame) -> list[
         What came of them.
     cells : polars.DataFrame
         Its finished cells.
+    rows : int, optional
+        Of the task's table; None where configurations have no end.
     """
-    of_scores = [*_seeds(scores, judged), *_scale(scores), *_absent(scores)]
+    of_scores = [*_seeds(scores, judged), *_draw(scores, judged, rows), *_scale(scores), *_absent(scores)]
     return [*of_scores, *_budget(scores, cells), *_lost(scores, cells)]
+
+
+def _draw(scores: TaskScores, judged: Judged, rows: int | None) -> Iterator[str]:
+    told = len(scores.variants) > 1 and math.isfinite(judged.curves[-1].difference.low)
+    if rows is not None and scores.split is None and told:
+        half = f"where trials are at most {rows // 2:,}, each sees one half"
+        yield f"nothing is said of another draw of configurations: studies saw all {rows:,} rows; {half}"
 
 
 def _seeds(scores: TaskScores, judged: Judged) -> Iterator[str]:

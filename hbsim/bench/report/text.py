@@ -48,14 +48,14 @@ LISTED: Final = 4  # names that a sentence lists
 
 
 def decimals(intervals: Iterable[Interval]) -> int:
-    """Return how many decimals show two digits of the widths that intervals have in the middle.
+    """Return how many decimals show two digits of the median width of intervals, the lower one of two.
 
     Without widths, how many show three digits of the means.
     """
     found = list(intervals)
     widths = [one.high - one.low for one in found if one.high > one.low]
     if widths:
-        return max(0, 1 - _exponent(statistics.median(widths)))
+        return max(0, 1 - _exponent(statistics.median_low(widths)))
     sizes = [abs(one.mean) for one in found if math.isfinite(one.mean) and one.mean]
     return max(0, 2 - _exponent(statistics.median(sizes))) if sizes else 3
 
