@@ -231,7 +231,7 @@ def test_a_cluster_with_a_trace_and_speeds(tmp_path: Path):
 
 
 def test_why_nothing_is_said_of_another_draw():
-    options = {"surrogate": "digits", "workers": 8, "max_time": 0.3, "seeds": 3, "jobs": 1}
+    options = {"surrogate": "digits", "workers": 8, "max_time": 3, "seeds": 4, "jobs": 1}
     (task,) = hbsim.compare(["stopping", "fifo"], trials=501, **options).report.tasks  # type: ignore[arg-type]
     assert any("studies saw all 1,000 rows; where trials are at most 500" in note for note in task.notes)
     (task,) = hbsim.compare(["stopping", "fifo"], trials=500, **options).report.tasks  # type: ignore[arg-type]
