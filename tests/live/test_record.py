@@ -224,6 +224,8 @@ def test_goes_on_after_kill_9_from_checkpoints(train, tmp_path, wait_for):
     code = f"import hbsim; hbsim.record({target!r}, 4, {str(out)!r}, workers=1)"
     with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as process:
         wait_for((tmp_path / "ready").exists)
+        # What was reported last is in the journal; a checkpoint that is ahead of it would be refused.
+        wait_for(lambda: hbsim.load(f"{out}.study").reports.filter(trial=1).height == 5)
         process.kill()
     (tmp_path / "go").touch()
     assert not out.exists()
