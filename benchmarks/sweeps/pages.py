@@ -35,7 +35,7 @@ FIGURES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "small": (("anytime", "formula"),),
     "tables": (("scores", "digits"),),
 }
-WITH_PAGE: Final = ("lcbench", "tables")
+WITH_PAGE: Final = ("tables",)  # the others are too large to keep
 KEPT: Final = ("cells.parquet", "sweep.json")
 TIMINGS: Final = "timings.json"
 DRAWN_BY: Final = ("altair", "vl-convert-python")
@@ -60,8 +60,6 @@ all but `timings.json` has the same bytes. DIR is a folder of public learning cu
 [What was found](../../docs/explanation/studies.md).
 
 {table}
-
-Studies without `report.md` ran with an earlier version; their `numbers.json` has the tests of this one.
 
 | file | contents |
 | --- | --- |
