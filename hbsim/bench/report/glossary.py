@@ -15,9 +15,17 @@ GLOSSARY: Final[Mapping[str, str]] = {
     ),
     "best": "The variant with the lowest mean score on these studies; that alone does not make it better.",
     "busy": "The share of the workers' time that jobs occupied.",
+    "choice": (
+        "The part of the regret that comes from what the incumbent was picked by: the best trial that reached "
+        "R against the incumbent, which may be better."
+    ),
     "completed": "The number of trials that were trained to R.",
     "critical difference": (
         "By Nemenyi's test, variants whose mean ranks over tasks are closer than that are not told apart."
+    ),
+    "decisions": (
+        "The part of the regret that comes from early decisions: the best trial that was started against the "
+        "best one that was neither stopped nor left paused, both at R."
     ),
     "equal resource": (
         "All variants are scored when their trials have trained the same amount: the median of what studies "
@@ -63,9 +71,16 @@ GLOSSARY: Final[Mapping[str, str]] = {
     "R": "The highest level of the resource, to which a trial is trained if nothing stops it.",
     "rank": "A variant's place; variants that are not told apart share one.",
     "regret": "How much worse the incumbent is at R than the best of the space, in the metric's unit.",
+    "sampling": (
+        "The part of the regret that comes from which configurations were drawn: the best of the space "
+        "against the best trial that was started, both at R."
+    ),
     "seed": "Decides the order of configurations and the luck of a study; variants are paired by seed.",
     "tied": "Two variants with the same score.",
     "time to target": "The simulated time until the normalised regret is at most the target.",
+    "unfinished": (
+        "The part of the regret that comes from trials that were let through and did not reach R in time."
+    ),
     "worse": (
         "The difference from the best is larger than chance makes it; in at most 5 % of tables is any "
         "variant called so that is as good as the best."

@@ -13,6 +13,7 @@ from typing import Final
 from hbsim.bench.conclusions import Interval
 
 __all__ = [
+    "LISTED",
     "MEASURES",
     "NONE",
     "FileNames",

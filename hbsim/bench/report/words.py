@@ -11,7 +11,7 @@ from hbsim.bench.conclusions import ALPHA
 from hbsim.bench.over_tasks import least_pairs
 from hbsim.bench.report.diagnosed import mean_over_groups
 from hbsim.bench.report.model import ALL, BEST, NO_SCORE, OPEN, WORSE, Across, Report, Standing, Task, TaskRow
-from hbsim.bench.report.text import count, duration, listed, number, p_value, percent, plural, quoted
+from hbsim.bench.report.text import LISTED, count, duration, listed, number, p_value, percent, plural, quoted
 
 __all__ = ["answer", "overall_of", "stands_text", "summary", "where_of"]
 
@@ -88,17 +88,18 @@ def stands_text(others: Sequence[TaskRow]) -> str:
     """Say which of the others are not told apart from the best, worse, or without a score."""
     names = {call: [row.variant for row in others if row.call == call] for call in (OPEN, WORSE, NO_SCORE)}
     parts = []
-    if names[OPEN]:
-        if len(names[OPEN]) == len(others) > 1:
-            parts.append(f"none of the {len(others)} others is told apart from it")
-        else:
-            parts.append(f"{listed(names[OPEN])} {_are(names[OPEN])} not told apart from it")
+    if len(names[OPEN]) == len(others) > 1:
+        return f"none of the {len(others)} others is told apart from it"
+    if 0 < len(names[OPEN]) <= LISTED:
+        parts.append(f"{listed(names[OPEN])} {_are(names[OPEN])} not told apart from it")
     if names[WORSE]:
         all_others = len(names[WORSE]) == len(others) > 1
         which = f"all {len(others)} others" if all_others else listed(names[WORSE])
         parts.append(f"{which} {_are(names[WORSE])} worse")
     if names[NO_SCORE]:
         parts.append(f"{listed(names[NO_SCORE])} {'has' if len(names[NO_SCORE]) == 1 else 'have'} no score")
+    if len(names[OPEN]) > LISTED:
+        parts.append(f"the {len(names[OPEN])} others are not told apart from it")
     return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1] if parts else ""
 
 
@@ -124,8 +125,9 @@ def _turns(task: Task) -> list[str]:
     if easiest is None:
         return [said]
     name, rows = easiest
-    which = "" if len(worse) == 1 else f" {quoted(name)}, the easiest of them"
-    return [f"{said} About {rows} would decide{which}, {IF_SO}."]
+    if len(worse) == 1:
+        return [f"{said} About {rows} would decide, {IF_SO}."]
+    return [f"{said} {quoted(name)} takes the fewest rows to decide: about {rows}, {IF_SO}."]
 
 
 def _rows(task: Task, rows: Sequence[TaskRow]) -> tuple[str, str] | None:
@@ -143,18 +145,23 @@ def _rows(task: Task, rows: Sequence[TaskRow]) -> tuple[str, str] | None:
 def _needed(task: Task) -> list[str]:
     """Say what would tell apart what is not told apart on these curves either; never seeds that cannot."""
     open_ = [row for row in task.rows if row.call == OPEN and row.curves.call != WORSE]
-    which = ", the easiest of them" if len(open_) > 1 else ""
     seeds = [
         (row.standing.seeds_needed, row.variant) for row in open_ if row.standing.seeds_needed is not None
     ]
     if seeds:
         count_, name = min(seeds)
-        return [f"About {_round(count_):,} seeds would tell {quoted(name)} from the best{which}, {IF_SO}."]
+        if len(open_) == 1:
+            return [f"About {_round(count_):,} seeds would tell {quoted(name)} from the best, {IF_SO}."]
+        which = f"Of those not told apart, {quoted(name)} takes the fewest seeds to tell"
+        return [f"{which}: about {_round(count_):,}, {IF_SO}."]
     easiest = _rows(task, open_)
     if easiest is None:
         return []
     name, rows = easiest
-    return [f"More seeds do not tell {quoted(name)} from the best{which}; about {rows} would, {IF_SO}."]
+    if len(open_) == 1:
+        return [f"More seeds do not tell {quoted(name)} from the best; about {rows} would, {IF_SO}."]
+    which = f"{quoted(name)} takes the fewest rows: about {rows}"
+    return [f"More seeds tell none of those apart that are not told apart; {which}, {IF_SO}."]
 
 
 def _over_time(task: Task) -> list[str]:
@@ -170,9 +177,8 @@ def _over_time(task: Task) -> list[str]:
     said = [f"{quoted(leaders[0])} leads from a quarter of the budget on."]
     if changes:
         before, after = leaders[changes[-1] - 1], leaders[changes[-1]]
-        often = (
-            "" if len(changes) == 1 else f" {len(changes)} times after a quarter of the budget, the last time"
-        )
+        times = {2: "twice"}.get(len(changes), f"{len(changes)} times")
+        often = "" if len(changes) == 1 else f" {times} after a quarter of the budget, the last time"
         said = [
             f"The leader changes{often} at about {duration(task.chances[0].x[late[changes[-1]]])}, from "
             f"{quoted(before)} to {quoted(after)}{_told(task, before)}."

@@ -173,6 +173,10 @@ def test_without_a_test_over_tasks_it_is_counted_where_each_leads():
         ([BEST, OPEN, OPEN], "on these curves none of the 2 others is told apart from it."),
         ([BEST, WORSE, WORSE], "on these curves all 2 others are worse."),
         ([BEST, OPEN, NO_SCORE], "on these curves “b” is not told apart from it and “c” has no score."),
+        (
+            [BEST, *[OPEN] * 5, WORSE],
+            "on these curves “g” is worse and the 5 others are not told apart from it.",
+        ),
     ],
 )
 def test_the_answer_of_a_task_is_its_calls(calls, wanted):
@@ -202,6 +206,14 @@ def test_seeds_are_advised_where_they_help_and_only_there():
     )
     assert "More seeds do not tell “b” from the best; about 2,000 rows would, if" in said(rows)
     assert "seeds would" not in said(rows)
+    several = said(one_task(stands(BEST), stands(OPEN, 300), stands(OPEN, 190)))
+    assert "Of those not told apart, “c” takes the fewest seeds to tell: about 190, if the" in several
+    open_ = [(stands(OPEN), stands(OPEN, None, factor)) for factor in (4.0, 3.0)]
+    several = said(one_task((stands(BEST), stands(BEST)), *open_, configurations=500))
+    wanted = (
+        "More seeds tell none of those apart that are not told apart; “c” takes the fewest rows: about 1,500"
+    )
+    assert wanted in several
     nothing = one_task((stands(BEST), stands(BEST)), (stands(OPEN), stands(OPEN)))
     assert "seeds would" not in said(nothing)
     assert "rows would" not in said(nothing)
