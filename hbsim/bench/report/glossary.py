@@ -16,8 +16,8 @@ GLOSSARY: Final[Mapping[str, str]] = {
     "best": "The variant with the lowest mean score on these studies; that alone does not make it better.",
     "busy": "The share of the workers' time that jobs occupied.",
     "choice": (
-        "The part of the regret that comes from what the incumbent was picked by: the best trial that reached "
-        "R against the incumbent, which may be better."
+        "The part of the regret that comes from what the incumbent was picked by: the best trial that "
+        "reached R against the incumbent, which may be better."
     ),
     "completed": "The number of trials that were trained to R.",
     "critical difference": (
