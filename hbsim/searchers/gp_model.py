@@ -59,7 +59,9 @@ class Predictor:
 
     def means(self, columns: Floats) -> Floats:
         """Return posterior means, shape (n,), at columns, shape (n, width)."""
-        return (self.fitted.mean + self._cross(torch.from_numpy(columns)).T @ self._weights).numpy()
+        found = self.fitted.mean + self._cross(torch.from_numpy(columns)).T @ self._weights
+        means: Floats = found.numpy()  # PyTorch has no types for it where it is not installed
+        return means
 
     def joint(self, columns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return posterior means, shape (n,), and the covariance, shape (n, n), of noiseless values."""
