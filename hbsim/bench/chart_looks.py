@@ -18,6 +18,7 @@ __all__ = [
     "DASHES",
     "GONE",
     "GREY",
+    "HEIGHT",
     "HOVER",
     "OTHER",
     "OTHERS",
@@ -35,6 +36,7 @@ __all__ = [
     "log_scale",
     "number",
     "save",
+    "spread",
     "svg_of",
     "theme",
     "ticks",
@@ -58,6 +60,8 @@ COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f0
 DASHES: Final = ([1, 0], [6, 2], [2, 2], [7, 2, 2, 2])
 GREY: Final = "#8b939c"
 OVERHEAD: Final = "#b5bbc2"
+# The points of curves, which cannot be seen: they have the tooltips.
+HOVER: Final[dict[str, Any]] = {"clip": True, "opacity": 0, "size": 70}
 UNITS: Final = (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0))
 
 
@@ -139,11 +143,11 @@ def svg_of(chart: Chart) -> str:
     import vl_convert
 
     spec = _without_hover(chart.to_dict(validate=False))
-    drawn = vl_convert.vegalite_to_svg(spec, VEGA_LITE, config=theme(), allowed_base_urls=[])
+    svg = vl_convert.vegalite_to_svg(spec, VEGA_LITE, config=theme(), allowed_base_urls=[])
     # Vega counts its clip paths through the life of the process.
     places: dict[str, int] = {}
     pattern = r'(id="|url\(#)(clip|gradient_?)(\d+)'
-    return re.sub(pattern, lambda m: f"{m[1]}{m[2]}{places.setdefault(m[2] + m[3], len(places))}", drawn)
+    return re.sub(pattern, lambda m: f"{m[1]}{m[2]}{places.setdefault(m[2] + m[3], len(places))}", svg)
 
 
 def drawn(svg: str, kind: str, scale: float) -> bytes:
@@ -169,13 +173,6 @@ def _without_hover(part: Any) -> Any:
     return part
 
 
-HOVER: Final[dict[str, Any]] = {
-    "clip": True,
-    "opacity": 0,
-    "size": 70,
-}  # the points of curves: they have tooltips
-
-
 MOST: Final = 5000  # rows that Altair takes as a frame
 
 
@@ -196,7 +193,7 @@ def legend_below(labels: Sequence[str], width: float, **more: Any) -> alt.Legend
     """Return a legend in as many columns as fit; None without labels."""
     if not labels:
         return None
-    longest, total = max(map(len, labels), default=1), sum(34 + 5.6 * len(label) for label in labels)
+    longest, total = max(map(len, labels)), sum(34 + 5.6 * len(label) for label in labels)
     columns = 0 if total <= width else max(1, int(width // (34 + 5.6 * longest)))
     return alt.Legend(columns=columns, symbolOpacity=1, **more)
 

@@ -98,10 +98,10 @@ def looks_of(variants: Sequence[VariantInfo]) -> Looks:
     return Looks(short_names(names), colour, dashes)
 
 
-def _by_variant(looks: Looks, names: Sequence[str], width: float) -> tuple[alt.Color, alt.StrokeDash]:
+def _by_variant(looks: Looks, names: Sequence[str]) -> tuple[alt.Color, alt.StrokeDash]:
     """Return colours and dashes of variants, with one legend below the chart."""
     labels = [looks.label[name] for name in names]
-    legend = legend_below(labels, width, symbolType="stroke", symbolSize=260)
+    legend = legend_below(labels, WIDTH, symbolType="stroke", symbolSize=260)
     colour = alt.Scale(domain=labels, range=[looks.colour[name] for name in names])
     dash = alt.Scale(domain=labels, range=[list(looks.dashes[name]) for name in names])
     return (
@@ -228,7 +228,7 @@ class _Curves:
         """Return them drawn; what is below `least` is drawn there."""
         unit, length = self.time
         names = self.looks.shown(line.variant for line in self.lines)
-        colour, dash = _by_variant(self.looks, names, WIDTH)
+        colour, dash = _by_variant(self.looks, names)
         chosen = alt.selection_point(name="chosen", fields=["variant"], bind="legend")
         banded = [row.variant for row in self.task.rows if row.variant in names][:BANDED]
         banded = [line.variant for line in self.lines if line.variant in banded and line.low]
@@ -325,9 +325,7 @@ def _intervals(
     shape = alt.Shape(
         "call:N",
         scale=alt.Scale(domain=calls, range=[SHAPES[call] for call in calls]),
-        legend=legend_below(calls, 1.3 * WIDTH, symbolFillColor=GREY, symbolStrokeColor=GREY)
-        if calls
-        else None,
+        legend=legend_below(calls, 1.3 * WIDTH, symbolFillColor=GREY, symbolStrokeColor=GREY),
         title=None,
     )
     axis = alt.Axis(format="~f", tickCount=6)
@@ -535,16 +533,16 @@ def timeline(timeline: Timeline, looks: Looks, title: str) -> Chart | None:
     ]
     cut = "" if timeline.cut is None else f", the first {len(rows):,} stretches"
     name = f"{looks.label[timeline.variant]}, seed {timeline.seed}{cut}"
-    count = 1 + max(one.worker for one in timeline.segments)
-    bars = worker_bars(data(rows), {str(row["level"]) for row in rows}, timeline.levels, count)
+    there = {str(row["level"]) for row in rows}
+    bars = worker_bars(data(rows), there, timeline.levels, timeline.workers)
     x = alt.X(
         "start:Q",
         title=f"simulated {unit}",
         axis=alt.Axis(format=",~f"),
         scale=alt.Scale(nice=False, zero=True),
     )
-    title_of = _titled(name, title, width=2 * WIDTH)
-    return alt.layer(bars.encode(x=x)).properties(width=1.7 * WIDTH, height=14 * count, title=title_of)
+    height, heading = 14 * timeline.workers, _titled(name, title, width=2 * WIDTH)
+    return alt.layer(bars.encode(x=x)).properties(width=1.7 * WIDTH, height=height, title=heading)
 
 
 # Over tasks

@@ -13,10 +13,10 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
-from hbsim.bench.chart_looks import VEGA_LITE, Chart, svg_of, theme
+from hbsim.bench.chart_looks import VEGA_LITE, Chart, spread, svg_of, theme
 from hbsim.bench.charts import Looks, across_charts, heatmap, looks_of, ranks, task_charts, timeline
 from hbsim.bench.report.glossary import GLOSSARY
-from hbsim.bench.report.model import Line, Report, Task
+from hbsim.bench.report.model import Line, Report, Task, Timeline
 from hbsim.bench.report.notes import shared_notes
 from hbsim.bench.report.render import as_html
 from hbsim.bench.report.tables import (
@@ -250,6 +250,8 @@ class Section:
     ----------
     id, name : str
         What an address calls it, and people.
+    notes : sequence of str
+        What to know of it.
     table : str
         How its variants stand.
     charts : sequence of str
@@ -309,9 +311,7 @@ def _section(id_: str, task: Task, report: Report, looks: Looks, room: Room) -> 
 
 
 def _thinned(task: Task, room: Room) -> Task:
-    timelines = tuple(
-        replace(one, segments=one.segments[: room.stretches]) for one in task.timelines[: room.timelines]
-    )
+    timelines = tuple(_of_stretches(one, room.stretches) for one in task.timelines[: room.timelines])
     anytime, reached, chances = (
         tuple(_of_points(line, room.points) for line in lines)
         for lines in (task.anytime, task.reached, task.chances)
@@ -319,11 +319,17 @@ def _thinned(task: Task, room: Room) -> Task:
     return replace(task, timelines=timelines, anytime=anytime, reached=reached, chances=chances)
 
 
+def _of_stretches(timeline: Timeline, most: int) -> Timeline:
+    """Return a timeline until there are too many stretches, of all its workers."""
+    if len(timeline.segments) <= most:
+        return timeline
+    cut = sorted(one.start for one in timeline.segments)[most]
+    kept = (replace(one, end=min(one.end, cut)) for one in timeline.segments if one.start < cut)
+    return replace(timeline, segments=tuple(kept), cut=cut)
+
+
 def _of_points(line: Line, most: int) -> Line:
     """Return a curve in steps with at most so many points, the first and the last among them."""
-    count = len(line.x)
-    if count <= most:
-        return line
-    at = [round(i * (count - 1) / (most - 1)) for i in range(most)]
+    at = spread(len(line.x), most)
     parts = ([column[i] for i in at if column] for column in (line.x, line.mean, line.low, line.high))
     return Line(line.variant, *map(tuple, parts))

@@ -8,12 +8,11 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import altair as alt
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from hbsim.bench.chart_looks import (
     GONE,
@@ -31,14 +30,13 @@ from hbsim.bench.chart_looks import (
     worker_bars,
 )
 from hbsim.bench.segments import Segments, absent_shares, busy_shares, raster, segments
+from hbsim.surrogates.protocol import Floats
 
 if TYPE_CHECKING:
     from hbsim.live.result import RunResult
     from hbsim.simulation import Result
 
 __all__ = ["incumbent", "plot_study", "survival", "training_curves", "worker_chart", "workers"]
-
-Floats: TypeAlias = NDArray[np.float64]
 
 WIDTH: Final = 560
 MARK: Final = "#d55e00"
@@ -404,9 +402,7 @@ def training_curves(result: RunResult, *, legend: bool = True) -> Chart:
     colour = alt.Color(
         "status:N",
         scale=alt.Scale(domain=list(colours), range=list(colours.values())),
-        legend=legend_below(list(colours), WIDTH, symbolType="stroke", symbolSize=260)
-        if legend and colours
-        else None,
+        legend=legend_below(list(colours), WIDTH, symbolType="stroke", symbolSize=260) if legend else None,
         title=None,
     )
     faint = 0.9 if len(curves) <= FEW else max(0.15, min(0.8, 40 / len(curves)))

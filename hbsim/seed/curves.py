@@ -52,7 +52,8 @@ def draw(
 
     seen = result if isinstance(result, RunResult) else cast(RunResult, _seen(result, reports))
     chart = training_curves(seen, legend=legend)
-    is_notebook = "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None
+    # IPython in a terminal has no kernel, and shows no picture.
+    is_notebook = "IPython" in sys.modules and hasattr(sys.modules["IPython"].get_ipython(), "kernel")
     if show and is_notebook:
         sys.modules["IPython"].display.display(chart)
     if filename is None and (is_notebook or not show):

@@ -278,12 +278,12 @@ def test_all_that_is_best_in_a_heatmap_is_framed(made):
     assert frame["transform"] == [{"filter": "datum.score == 0.1"}]
 
 
-def test_many_tasks_share_their_diagnosis(tmp_path, monkeypatch):
+def test_many_tasks_share_their_diagnosis():
     many = example(7, (8,), variants=2, points=9, segments=9)
     kinds = Counter(name for name, _, _ in charts._figures(many))
     assert kinds["anytime"] == kinds["scores"] == 7
     assert kinds["regret"] == kinds["time"] == 1
-    assert kinds["timeline"] <= charts.TIMELINES**2
+    assert kinds["timeline"] == 2  # of the variants of the first task of the only setting
 
 
 def test_names_may_be_anything(tmp_path):
@@ -311,7 +311,7 @@ def test_names_may_be_anything(tmp_path):
 def test_a_timeline_of_ten_thousand_stretches_is_drawn(made, looks):
     one = made.tasks[0].timelines[0]
     long = tuple(Segment(i % 50, i // 50 * 2.0, i // 50 * 2.0 + 1.5, 9.0) for i in range(10_000))
-    drawn = svg_of(charts.timeline(replace(one, segments=long), looks, "t"))
+    drawn = svg_of(charts.timeline(replace(one, segments=long, workers=50), looks, "t"))
     assert drawn.count("<path aria-label") >= 10_000
 
 

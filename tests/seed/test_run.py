@@ -395,13 +395,18 @@ def test_pictures_are_shown_where_there_is_a_display(
     assert capsys.readouterr().err == ""
 
 
-def test_pictures_are_shown_in_a_notebook(tmp_path: Path, monkeypatch: Any) -> None:
+@pytest.mark.parametrize("shell", [SimpleNamespace(kernel=None), SimpleNamespace(), None])
+def test_pictures_are_shown_in_a_notebook_and_only_there(
+    tmp_path: Path, monkeypatch: Any, shell: object
+) -> None:
     shown: list[object] = []
-    notebook = SimpleNamespace(get_ipython=object, display=SimpleNamespace(display=shown.append))
+    display = SimpleNamespace(display=shown.append)
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     scheduler = hyperband(tmp_path / "exp")
     scheduler.run()
-    monkeypatch.setitem(sys.modules, "IPython", notebook)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell, display=display))
     scheduler.get_training_curves(plot=True)
-    assert len(shown) == 1
-    assert "image/png" in shown[0]._repr_mimebundle_() or hasattr(shown[0], "to_dict")
-    assert not (tmp_path / "exp" / "curves.png").exists()
+    is_notebook = hasattr(shell, "kernel")
+    assert [hasattr(one, "to_dict") for one in shown] == [True] * is_notebook
+    assert (tmp_path / "exp" / "curves.png").exists() != is_notebook

@@ -11,7 +11,7 @@ import polars as pl
 from hbsim.bench.report.build_across import across_settings, heatmaps
 from hbsim.bench.report.build_task import Matters, make_task
 from hbsim.bench.report.diagnosed import diagnosis
-from hbsim.bench.report.model import Missing, Report, Task, VariantInfo
+from hbsim.bench.report.model import Missing, Report, Task, VariantInfo, setting_of
 from hbsim.bench.report.notes import report_notes
 from hbsim.bench.report.words import answer, summary
 from hbsim.bench.sweep.results import SweepResults
@@ -110,7 +110,7 @@ def _missing(cells: pl.DataFrame) -> list[Missing]:
     reasons: dict[str, list[str]] = {}
     for row in without.iter_rows(named=True):
         reason = "not run yet" if row["status"] is None else str(row["error"])
-        name = f"{row['variant']} on {row['surrogate']}, {row['cluster']}, {row['workers']} workers"
+        name = f"{row['variant']} on {row['surrogate']}, {setting_of(row['cluster'], row['workers'])}"
         reasons.setdefault(reason, []).append(f"{name}, seed {row['seed']}")
     found = [Missing(reason, len(names), names[0]) for reason, names in reasons.items()]
     return sorted(found, key=lambda missing: -missing.cells)

@@ -16,7 +16,8 @@ from hbsim.bench.over_tasks import (
     interquartile_means,
     least_pairs,
 )
-from hbsim.bench.report.model import ALL, Across, Heatmap, Pairwise
+from hbsim.bench.report.judge import last_if_nan
+from hbsim.bench.report.model import ALL, Across, Heatmap, Pairwise, setting_of
 from hbsim.bench.sweep.scored import TaskKey, TaskScores, key_of
 from hbsim.surrogates.protocol import Floats
 
@@ -51,8 +52,7 @@ def _settings(scored: Sequence[TaskScores]) -> dict[str, list[TaskScores]]:
     settings: dict[str, list[TaskScores]] = {}
     for task in scored:
         _, cluster, workers = task.key
-        plural = "" if workers == 1 else "s"
-        settings.setdefault(f"{cluster}, {workers} worker{plural}", []).append(task)
+        settings.setdefault(setting_of(cluster, workers), []).append(task)
     return settings
 
 
@@ -69,7 +69,7 @@ def _across(
     is_tested = len(names) >= least_pairs()  # fewer can tell no pair apart: then nothing is tested at all
     pairs = len(everywhere) * (len(everywhere) - 1) // 2
     is_paired = len(names) >= least_pairs(ALPHA, pairs)  # nor can these, corrected for so many pairs
-    order = sorted(range(len(everywhere)), key=lambda v: (_last_if_nan(float(found.mean_ranks[v])), v))
+    order = sorted(range(len(everywhere)), key=lambda v: (last_if_nan(float(found.mean_ranks[v])), v))
     studies = [_studies(task, measure, everywhere) for task in tasks]
     iqm = interquartile_means(studies)
     better = improvements(studies) if measure == "score" else None
@@ -192,7 +192,3 @@ def _heatmap(
     mean = dict(zip(names, blocks.mean(axis=0).tolist(), strict=True))
     values = tuple(tuple(mean.get(everywhere.get((b, eta), ""), math.nan) for eta in etas) for b in brackets)
     return Heatmap(title, setting, brackets, etas, values)
-
-
-def _last_if_nan(number: float) -> float:
-    return math.inf if math.isnan(number) else float(number)

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from hbsim.bench.conclusions import Interval, mean_intervals
-from hbsim.bench.report.judge import Judged, chances, judge, means_of
+from hbsim.bench.report.judge import Judged, chances, judge, last_if_nan, means_of
 from hbsim.bench.report.model import NO_SCORE, WORSE, Lead, Line, Task, TaskRow
 from hbsim.bench.report.notes import task_notes
 from hbsim.bench.sweep.scored import POINTS, Steps, TaskScores, grid_of
@@ -143,7 +143,7 @@ def _rows(scores: TaskScores, by_score: Judged, cells: pl.DataFrame) -> tuple[Ta
                 **means[name],
             )
         )
-    return tuple(sorted(rows, key=lambda row: (row.rank, _last_if_nan(row.score.mean))))
+    return tuple(sorted(rows, key=lambda row: (row.rank, last_if_nan(row.score.mean))))
 
 
 def _means(scores: TaskScores, cells: pl.DataFrame) -> dict[str, dict[str, float]]:
@@ -184,7 +184,7 @@ def _grid(scores: TaskScores, points: int = POINTS) -> Floats:
 
 
 def _lead(scores: TaskScores, share: float, time: float, judged: Judged) -> Lead:
-    order = sorted(range(len(scores.variants)), key=lambda v: _last_if_nan(judged.means[v].mean))
+    order = sorted(range(len(scores.variants)), key=lambda v: last_if_nan(judged.means[v].mean))
     calls = {scores.variants[v]: judged.decides[v].call for v in order}
     leaders = tuple(name for name, call in calls.items() if call not in (WORSE, NO_SCORE))
     return Lead(
@@ -225,10 +225,6 @@ def _reached(scores: TaskScores) -> tuple[Line, ...]:
 
 def _times(interval: Interval, unit: float) -> Interval:
     return Interval(interval.mean * unit, interval.low * unit, interval.high * unit)
-
-
-def _last_if_nan(number: float) -> float:
-    return math.inf if math.isnan(number) else number
 
 
 def _tuple(column: Floats) -> tuple[float, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
@@ -20,9 +19,7 @@ from hbsim.bench.report.model import BEST, NO_SCORE, OPEN, Standing
 from hbsim.bench.sweep.scored import TaskScores
 from hbsim.surrogates.protocol import Floats
 
-__all__ = ["NONE", "Judged", "chances", "judge", "means_of"]
-
-NONE: Final = Interval(math.nan, math.nan, math.nan)
+__all__ = ["Judged", "chances", "judge", "last_if_nan", "means_of"]
 
 
 @dataclass(frozen=True)
@@ -124,3 +121,8 @@ def chances(scores: TaskScores, numbers: Floats) -> Floats:
 def means_of(columns: Floats) -> list[Interval]:
     """Return the mean of each column, and its interval."""
     return [Interval(*map(float, row)) for row in zip(*mean_intervals(columns.T), strict=True)]
+
+
+def last_if_nan(number: float) -> float:
+    """Return what a number is sorted by, the least first."""
+    return math.inf if math.isnan(number) else number

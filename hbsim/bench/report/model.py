@@ -38,6 +38,7 @@ __all__ = [
     "Timeline",
     "VariantInfo",
     "View",
+    "setting_of",
 ]
 
 ALL: Final = "all settings"  # the setting of what is over all of them
@@ -312,9 +313,10 @@ class Segment:
 
 @dataclass(frozen=True)
 class Timeline:
-    """What workers did in one study of a variant: the first seed; of many workers the first few.
+    """What the first `workers` workers did in one study of a variant: the first seed.
 
-    `cut` is the time at which it is cut off for being long, None where it is whole.
+    `segments` are ordered by worker and start. `cut` is the time at which all of them are cut off for being
+    many, None where it is whole.
     """
 
     variant: str
@@ -452,12 +454,17 @@ class Task:
     @property
     def setting(self) -> str:
         """Its cluster and number of workers."""
-        return f"{self.cluster}, {self.workers} worker{'' if self.workers == 1 else 's'}"
+        return setting_of(self.cluster, self.workers)
 
     @property
     def has_draws(self) -> bool:
         """Whether it says how variants stand on another draw of configurations."""
         return any(row.draw is not None for row in self.rows)
+
+
+def setting_of(cluster: str, workers: int) -> str:
+    """Return what a cluster with a number of workers is called."""
+    return f"{cluster}, {workers} worker{'' if workers == 1 else 's'}"
 
 
 @dataclass(frozen=True)

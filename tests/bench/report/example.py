@@ -265,7 +265,7 @@ def _timeline(rng: np.random.Generator, name: str, workers: int, budget: float, 
         for i in range(each):
             level = None if i % 7 == 0 else LEVELS[int(rng.integers(0, len(LEVELS)) ** 2 // 5)]
             segments.append(Segment(worker, float(edges[2 * i]), float(edges[2 * i + 2]), level))
-    return Timeline(name, 0, 32, LEVELS, tuple(segments), cut=budget * 0.98)
+    return Timeline(name, 0, workers, LEVELS, tuple(segments), cut=budget * 0.98)
 
 
 def _across(tasks: list[Task], setting: str, measure: str) -> Across:

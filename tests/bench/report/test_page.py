@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hbsim.bench.page import LADDER, _json, _of_points, _thinned, render
+from hbsim.bench.page import LADDER, _json, _of_points, _of_stretches, _thinned, render
 from hbsim.bench.report.glossary import GLOSSARY
-from hbsim.bench.report.model import Line
+from hbsim.bench.report.model import Line, Segment, Timeline
 from hbsim.bench.report.tables import task_table
 from tests.bench.report.example import example, poisoned, without_results
 
@@ -184,6 +184,26 @@ def test_a_curve_of_fewer_points_keeps_its_ends(points, most):
     assert (kept.x[0], kept.x[-1], kept.mean[-1]) == (line.x[0], line.x[-1], line.mean[-1])
     assert set(zip(kept.x, kept.mean, strict=True)) <= set(zip(line.x, line.mean, strict=True))
     assert kept.low == ()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.floats(0, 9), st.floats(0, 9)), max_size=12), st.integers(0, 12)
+)
+def test_a_timeline_of_fewer_stretches_ends_at_one_time_for_all_workers(spans, most):
+    segments = tuple(
+        sorted((Segment(w, a, a + b, 1.0) for w, a, b in spans), key=lambda s: (s.worker, s.start))
+    )
+    line = Timeline("v", 0, 3, (1.0,), segments)
+    kept = _of_stretches(line, most)
+    assert len(kept.segments) <= most
+    if len(segments) <= most:
+        assert kept == line
+    else:
+        cut = kept.cut
+        wanted = [replace(one, end=min(one.end, cut)) for one in segments if one.start < cut]
+        assert list(kept.segments) == wanted
+        assert cut in {one.start for one in segments}
+        assert sum(one.start <= cut for one in segments) > most
 
 
 def test_everything_is_kept_where_there_is_room(small, page):

@@ -19,6 +19,7 @@ from hbsim.bench.report.model import (
     Pairwise,
     Regrets,
     Standing,
+    setting_of,
 )
 from hbsim.bench.report.notes import report_notes, shared_notes
 from hbsim.bench.report.words import answer, summary, task_answer
@@ -303,6 +304,10 @@ def test_notes_of_many_tasks_are_said_once():
         f"{names[3]}: only",
     ]
     assert shared_notes(replace(report, tasks=tasks[1:2])) == list(notes[1])
+
+
+def test_a_setting_of_one_worker_is_singular():
+    assert [setting_of("plain", n) for n in (1, 1000)] == ["plain, 1 worker", "plain, 1000 workers"]
 
 
 def test_each_term_is_one_sentence():
