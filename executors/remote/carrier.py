@@ -48,7 +48,8 @@ class AgentEnded:
     reason : str
         How it ended, in one line.
     clean : bool
-        Whether it is known that nothing that it started is left. Else its jobs may run until the lease is over.
+        Whether it is known that nothing that it started is left. Else its jobs may run until the
+        lease is over.
     """
 
     agent: str
@@ -149,9 +150,10 @@ class Carrier(Protocol):
         ...
 
     async def get(self, agent: str, source: str, target: Path) -> None:
-        """Copy a folder from an agent's host into a new folder of this machine, also after the agent has ended.
+        """Copy a folder from an agent's host into a new folder of this machine.
 
-        Only files and folders are copied, links to files as files; nothing is written outside of `target`.
+        It works after the agent has ended, too, while its host can be reached. Only files and folders are
+        copied, links to files as files; nothing is written outside of `target`.
 
         Raises
         ------
