@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import hbsim
 from hbsim.errors import ParameterError
 from hbsim.surrogates import Ideal, Synthetic
+from tests.profile import examples
 
 from .studies import Study, clusters, studies
 
@@ -20,7 +21,7 @@ STATUSES = ("completed", "stopped", "paused", "failed", "running")
 ENDED = {"pause": "paused", "stop": "stopped", "complete": "completed"}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(study=studies())
 def test_every_study(study: Study) -> None:
     result = study.simulate()
@@ -151,7 +152,7 @@ def check_incumbent(result: hbsim.Result, decisions: list[dict[str, Any]]) -> No
     assert summary["regret"] is None or summary["regret"] >= 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     type=st.sampled_from(["stopping", "fifo", "promotion"]), cluster=clusters(), num_trials=st.integers(1, 40)
 )
