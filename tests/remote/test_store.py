@@ -247,7 +247,7 @@ def test_a_download_that_is_cut_short_leaves_nothing(url: str, tmp_path: Path) -
     put(store, tmp_path, 7, 1, "long")
     fs, path = fsspec.core.url_to_fs(url)
     fs.pipe_file(f"{path}/abc/000007/1/checkpoint/state", b"lo")
-    with pytest.raises(OutputError, match="000007/1: cannot be read: 2 bytes of .* have come of 4"):
+    with pytest.raises(OutputError, match=r"000007/1: cannot be read: 2 bytes of .* have come of 4"):
         store.get(7, 1, tmp_path / "there")
     assert not (tmp_path / "there").exists()
 
