@@ -11,13 +11,13 @@ until then none of its trials may start again, or it would run twice at once.
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import secrets
 import shutil
 import time
-from collections import defaultdict
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from math import inf
@@ -27,14 +27,17 @@ from typing import Any, Final, TypeAlias
 from hbsim.errors import ExecutorError, HbsimError, ParameterError
 from hbsim.executors import checkpoint
 from hbsim.executors.local import LOG, trial_folder
-from hbsim.executors.remote.carrier import AgentEnded, Carrier, CopyError, Down, Event, HostFailed, Joined, Up
-from hbsim.executors.remote.checkpoint_copy import install, newest
+from hbsim.executors.remote import carrier as carriers
+from hbsim.executors.remote.checkpoint_copy import FILES, install, newest
+from hbsim.executors.remote.checkpoints import Copy, Get, Put
 from hbsim.executors.remote.code import needs_trust, with_neighbour
-from hbsim.executors.remote.fleet import MARGIN, Copy, Fleet, Get, Put
+from hbsim.executors.remote.fleet import MARGIN, Fleet
 from hbsim.executors.remote.lines import dump
-from hbsim.executors.remote.store import STAGING, Store
+from hbsim.executors.remote.machines import Machine
+from hbsim.executors.remote.store import STAGING, Store, jobs_in
+from hbsim.executors.slots import models
 from hbsim.executors.target import label_of
-from hbsim.runner.workers import Message
+from hbsim.runner.workers import Message, Opened
 
 __all__ = ["Controller", "News", "SessionFile", "outlast"]
 
@@ -50,13 +53,13 @@ SAID: Final = 10.0  # seconds between two lines that say what is waited for
 LOOK: Final = 0.02  # seconds between two looks at what is waited for
 FEW: Final = 8  # hosts that get a line each
 LOG_BYTES: Final = 64 << 10  # of what a job has printed that are kept
+_HELLO: Final = '{"m":"hello"'
+_FULL: Final = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT))
 
-TRIES: Final = 3  # of a copy that fails while its host is there
-PAUSE: Final = 0.5  # seconds between two tries; longer after each that counts
-BEYOND: Final = 5.0  # seconds after a lease, by which a host that is gone is known to be
-AT_ONCE: Final = 16  # copies,
-OF_HOST: Final = 2  # and those of one agent
+AT_ONCE: Final = 16  # copies
+PAUSE: Final = 0.5  # seconds after a copy that has failed, before it is tried again
 COPYING: Final = 3600.0  # seconds without anything new in which copies may still come at the end
+LOST: Final = 5.0  # seconds without any host, before people are told
 CLOSING: Final = 5.0  # seconds for agents to end what they run
 LAST: Final = 60.0  # seconds for what is still to be removed or written at a good end
 
@@ -175,7 +178,7 @@ class Controller:
 
     def __init__(
         self,
-        carrier: Carrier,
+        carrier: carriers.Carrier,
         fleet: Callable[[Mapping[int, int], Mapping[int, int]], Fleet],
         config: Mapping[str, Any],
         trials: Path,
@@ -197,13 +200,16 @@ class Controller:
         self._closing = False
         self._down: tuple[float, str] | None = None  # since when nobody can be reached, and why
         self._hosts: dict[str, str] = {}  # by agent that there is: its host
-        self._problems: dict[str, str] = {}  # by host that has no agent: why
-        self._failed: set[str] = set()  # places where none will ever be
+        self._has: dict[str, str] = {}  # by host: what it has, for people
+        self._problems: dict[str, str] = {}  # by host without an agent: why
+        self._alone = inf  # since when there has been no agent
         self._doubt = -inf  # until when something may go on that agents have left
+        self._said: set[str] = set()  # warnings that are not repeated
         self._gathered: bool | None = None  # whether all that is of use is in the study's folder or the store
-        self._copying = self._copied = 0  # copies that are being tried, and how many are over
-        self._limit, self._limits = asyncio.Semaphore(AT_ONCE), defaultdict[str, asyncio.Semaphore](_of_host)
-        self._received: set[int] = set()  # trials that something was copied of into the study's folder
+        self._limit = asyncio.Semaphore(AT_ONCE)
+        self._copied = 0  # copies that are over
+        self._uncopied: set[int] = set()  # trials whose last copy from a host has failed
+        self._received: set[int] = set()  # trials whose folder something was copied into
         self._pruned: set[int] = set()
         self._chores: set[asyncio.Task[None]] = set()
         self._in_turn = asyncio.Lock()
@@ -220,39 +226,39 @@ class Controller:
             trial needs.
         """
         loop = asyncio.get_running_loop()
-        loop.set_default_executor(ThreadPoolExecutor(AT_ONCE + 8))  # a copy's disk holds up nothing else
+        loop.set_default_executor(ThreadPoolExecutor(2 * AT_ONCE))  # a slow disk holds up copies only
         bundle = self._config["bundle"]
         if needs_trust(bundle) and not self._carrier.trusted:
             rule = "travels as a pickle, which needs a connection by TLS: put it at the top of a file"
             raise ParameterError("train", label_of(bundle["target"]), rule)
-        alone = loop.time() + await asyncio.to_thread(self._file.make)
+        until = loop.time() + await asyncio.to_thread(self._file.make)
         if self._store is not None:
             await asyncio.to_thread(self._store.check)
         stored = {} if self._store is None else await asyncio.to_thread(self._store.jobs)
         self.fleet = self._make_fleet(await asyncio.to_thread(jobs_in, self._trials), stored)
-        about = {"session": self._file.session, "probe": self._file.text, "trials": str(self._trials.absolute())}
+        about = {"session": self._file.session, "probe": self._file.text}
+        config = {**self._config, **about, "trials": str(self._trials.absolute())}
+        self.fleet.expected = await self._carrier.open(json.dumps(config))
         self._spawn(self._listen())
         self._spawn(self._tick())
-        expected = await self._carrier.open(json.dumps({**self._config, **about}))
-        if (seconds := alone - loop.time()) > 0:
+        if (seconds := until - loop.time()) > 0:
             self._say(_why(seconds))
             await asyncio.sleep(seconds)
         await asyncio.to_thread(self._file.clear)
-        await self._wait_for_hosts(expected)
+        await self._wait_for_hosts()
 
-    async def _wait_for_hosts(self, expected: int | None) -> None:
+    async def _wait_for_hosts(self) -> None:
         """Wait for those hosts that there are, so that they are divided among workers all at once."""
-        begun = said = time.monotonic()
+        begun = said = now = time.monotonic()
         first = inf
         while True:
             self.check()
             now = time.monotonic()
-            ready, possible = self.fleet.ready(now)
-            wanted = max((expected or 0) - len(self._failed), possible)
+            ready, wanted = self.fleet.ready(now)
             first = min(first, now) if ready else inf
             if ready >= wanted > 0 or now - first > LAST_HOSTS:
                 break
-            if expected is None and not wanted and now - begun > SAID:
+            if not wanted and now - begun > SAID:
                 self._say(f"{self._name} has no workers yet: waiting for the first one")
                 break
             if now - said > SAID:
@@ -262,6 +268,10 @@ class Controller:
                 self._say("; ".join([text, *problems[:FEW]]))
             await asyncio.sleep(LOOK)
         self.fleet.open(now)
+        opened = [message.host for message in self.fleet.effects.messages if isinstance(message, Opened)]
+        for host in list(dict.fromkeys(opened))[:FEW]:
+            self._say(f"{host} is ready: {self._has[host]}")
+        self._alone = inf if self._hosts else now
         self._flush()
 
     # What the runner asks for
@@ -277,10 +287,10 @@ class Controller:
             asyncio.get_running_loop().call_soon(self._flush)
 
     def prune(self, trial: int) -> None:
-        """Remove a trial's checkpoints and files wherever they are; who calls has done so in the folder."""
+        """Remove a trial's checkpoints and files wherever they are but in the study's folder."""
         self.order("prune", trial)
         self._pruned.add(trial)
-        if trial in self._received:  # it may have come just then
+        if trial in self._received:  # it may have come just after they were removed there
             self._do_in_turn(_remove, trial_folder(self._trials, trial))
 
     def check(self) -> None:
@@ -294,7 +304,7 @@ class Controller:
         if fatal is not None:
             raise fatal
 
-    # What is going on all the time
+    # What goes on all the time
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -318,23 +328,34 @@ class Controller:
             if events.empty():
                 self._flush()
 
-    def _hear(self, event: Event) -> None:
+    def _hear(self, event: carriers.Event) -> None:
         now = time.monotonic()
-        if isinstance(event, Joined):
-            self._hosts[event.agent] = event.host
+        if isinstance(event, carriers.Line):
+            if event.text.startswith(_HELLO):
+                self._meet(event)
+        elif isinstance(event, carriers.Joined):
+            self._hosts[event.agent], self._alone = event.host, inf
             self._problems.pop(event.host, None)
-        elif isinstance(event, AgentEnded):
+        elif isinstance(event, carriers.AgentEnded):
             self._problems[self._hosts.pop(event.agent, event.agent)] = event.reason
+            self._alone = self._alone if self._hosts else min(self._alone, now)
             self._doubt = self._doubt if event.clean else now + self._lease + MARGIN
-        elif isinstance(event, HostFailed):
+        elif isinstance(event, carriers.HostFailed):
             self._problems[event.host] = event.reason
-            self._failed |= {event.place} if event.final else set()
-        elif isinstance(event, Down):
+        elif isinstance(event, carriers.Down):
             self._down = self._down or (now, event.reason)
-        elif isinstance(event, Up):
+        else:
             self._down = None
         if not self._closing:
             self.fleet.hear(event, now)
+
+    def _meet(self, line: carriers.Line) -> None:
+        """Take note of what a host has, for people."""
+        host = self._hosts.get(line.agent, "")
+        with suppress(ValueError, KeyError, TypeError):  # the fleet says that it makes no sense
+            machine = Machine.from_hello(host, json.loads(line.text))
+            gpus = f", {_count(len(machine.gpus), 'GPU')} ({models(machine.gpus)})" if machine.gpus else ""
+            self._has[host] = _count(machine.most, "CPU core") + gpus
 
     async def _tick(self) -> None:
         pause, touched = min(TICK, self._lease * SHARE), -inf
@@ -344,6 +365,9 @@ class Controller:
                 await asyncio.to_thread(self._file.touch)  # before hosts are told to go on
             now = time.monotonic()
             self.fleet.tick(now)
+            if now - self._alone > LOST and self._down is None:
+                self._alone = inf
+                self.fleet.effects.notes.append("no host is left: the study waits until one is back")
             self._flush()
             if self._down is not None and now - self._down[0] > self._lease:
                 raise ExecutorError(self._name, f"cannot be reached any more: {self._down[1]}")
@@ -364,14 +388,23 @@ class Controller:
         logs, effects.logs = effects.logs, []
         for trial, text in logs:
             self._do_in_turn(_append_log, trial_folder(self._trials, trial), text)
-        unstored, effects.unstored = effects.unstored, type(effects.unstored)()
+        unstored, effects.unstored = effects.unstored, []
         for trial in unstored:
             assert self._store is not None
             self._do_in_turn(self._store.remove, trial)
         if effects.messages or effects.notes or self.fleet.fatal:
             notes = [with_neighbour(note, self._config["bundle"]) for note in effects.notes]
-            self._news((effects.messages, notes, effects.size))
+            self._news((effects.messages, [note for note in notes if self._is_new(note)], effects.size))
             effects.messages, effects.notes, effects.size = [], [], 0
+
+    def _is_new(self, note: str) -> bool:
+        """Whether people were not told yet; a full disk is said once, whatever does not fit."""
+        if not note.endswith(_FULL):
+            return True
+        reason = note.rpartition(": ")[2]
+        is_new = reason not in self._said
+        self._said.add(reason)
+        return is_new
 
     def _do_in_turn(self, work: Callable[..., object], *given: object) -> None:
         """Do what no host has a part in; if it fails that is no reason to end a study."""
@@ -388,40 +421,23 @@ class Controller:
     # Copies of checkpoints
 
     async def _copy(self, copy: Copy) -> None:
-        """Copy a checkpoint: what fails is tried a few times, and as long as a lease while its host is away.
-
-        An outage that is shorter than the lease costs no trial, however many retries it has.
-        """
-        count, since = 0, inf  # since when the host cannot be reached
-        while True:
-            begun = time.monotonic()
-            problem, away = await self._try(copy)
-            now = time.monotonic()
-            patience = self._lease + BEYOND
-            if not away or now - begun > patience:  # after so long it is another outage
-                count, since = count + 1, now
-            since = min(since, now)
-            if problem is None or count >= TRIES or now - since > patience:
-                break
-            await asyncio.sleep(PAUSE * max(1, count))
+        """Copy a checkpoint, and tell the fleet, which has it tried again if it fails."""
+        problem, away = None, False
+        try:
+            async with self._limit:
+                await (self._get(copy) if isinstance(copy, Get) else self._put(copy))
+        except carriers.CopyError as error:
+            problem, away = str(error), error.away
+        except (HbsimError, OSError) as error:
+            problem = getattr(error, "strerror", None) or str(error)
+        if isinstance(copy, Get):
+            (self._uncopied.add if problem else self._uncopied.discard)(copy.trial)
+        if problem:
+            await asyncio.sleep(PAUSE)
         self._copied += 1
         if not self._closing:
-            self.fleet.copied(copy, problem, now)
+            self.fleet.copied(copy, problem, time.monotonic(), away)
             self._flush()
-
-    async def _try(self, copy: Copy) -> tuple[str | None, bool]:
-        """Try a copy; return the problem, and whether the host could not be reached."""
-        async with self._limits[copy.agent], self._limit:
-            self._copying += 1
-            try:
-                await (self._get(copy) if isinstance(copy, Get) else self._put(copy))
-            except CopyError as error:
-                return str(error), error.away
-            except (HbsimError, OSError) as error:
-                return str(error), False
-            finally:
-                self._copying -= 1
-        return None, False
 
     async def _get(self, copy: Get) -> None:
         """Copy a checkpoint from a host into the study's folder."""
@@ -429,9 +445,9 @@ class Controller:
         stage = self._trials / f"{STAGING}{secrets.token_hex(8)}"
         try:
             await asyncio.to_thread(stage.mkdir)
-            await self._carrier.get(copy.agent, copy.folder, stage / "checkpoint")
+            await self._carrier.get(copy.agent, copy.folder, stage / checkpoint.NAME)
             if copy.files is not None:
-                await self._carrier.get(copy.agent, copy.files, stage / "files")
+                await self._carrier.get(copy.agent, copy.files, stage / FILES)
             self._received.add(copy.trial)
             if copy.trial not in self._pruned:
                 await asyncio.to_thread(install, stage, folder)
@@ -445,29 +461,37 @@ class Controller:
         folder = trial_folder(self._trials, copy.trial)
         found = await asyncio.to_thread(newest, folder)
         if found is None:
-            raise CopyError("it is not in the study's folder any more")
-        await self._carrier.put(copy.agent, found[1], f"{copy.target}/checkpoint")
-        if await asyncio.to_thread((folder / "files").is_dir):
-            await self._carrier.put(copy.agent, folder / "files", f"{copy.target}/files")
+            raise carriers.CopyError("it is not in the study's folder any more")
+        await self._carrier.put(copy.agent, found[1], f"{copy.target}/{checkpoint.NAME}")
+        if await asyncio.to_thread((folder / FILES).is_dir):
+            await self._carrier.put(copy.agent, folder / FILES, f"{copy.target}/{FILES}")
 
     # The end
 
     async def gather(self, trials: Sequence[int]) -> bool:
         """Wait until these trials' checkpoints are in the study's folder, or in the store; return whether."""
-        begun = said = changed = time.monotonic()
+        said = changed = time.monotonic()
         before: object = None
         while pending := self.fleet.pending(trials):
+            self._flush()
             self.check()
+            away = self.fleet.unreachable(pending)
             now, state = time.monotonic(), (pending, self._copied)
             before, changed = (before, changed) if state == before else (state, now)
-            if now - changed > (COPYING if self._copying else self._lease + BEYOND):
+            if now - changed > (self._lease if len(away) == len(pending) else COPYING):
                 break
             if now - said > SAID:
                 said = now
-                self._say(f"waiting for {_count(len(pending), 'checkpoint')} to be copied from hosts")
+                text = f"waiting for {_count(len(pending), 'checkpoint')} to be copied from hosts"
+                hosts = sorted(set(away.values()))
+                self._say(text + (f"; {', '.join(hosts)} cannot be reached" if hosts else ""))
             await asyncio.sleep(LOOK)
-        del begun
-        self._gathered = not pending
+        away = self.fleet.unreachable(pending)
+        for trial in sorted(pending):
+            place = f"on {away[trial]}, which cannot be reached" if trial in away else "on its host"
+            self.fleet.effects.notes.append(f"the checkpoint of trial {trial} stays {place}")
+        self._flush()
+        self._gathered = not pending and self._uncopied.isdisjoint(trials)
         return self._gathered
 
     async def close(self) -> None:
@@ -495,10 +519,6 @@ class Controller:
             self._file.remove()
 
 
-def _of_host() -> asyncio.Semaphore:
-    return asyncio.Semaphore(OF_HOST)
-
-
 def _append_log(folder: Path, text: str) -> None:
     """Add what a trial printed on a host to its log."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -509,7 +529,7 @@ def _append_log(folder: Path, text: str) -> None:
 def _remove(folder: Path) -> None:
     """Remove a trial's checkpoints and files."""
     checkpoint.remove(folder / checkpoint.NAME)
-    shutil.rmtree(folder / "files", ignore_errors=True)
+    shutil.rmtree(folder / FILES, ignore_errors=True)
 
 
 def _count(number: int, thing: str) -> str:

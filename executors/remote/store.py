@@ -28,6 +28,7 @@ from typing import Any, Final
 
 from hbsim.errors import HbsimError, OutputError, ParameterError, nearest
 from hbsim.executors.local import trial_folder
+from hbsim.executors.remote.checkpoint_copy import install, newest, recover
 
 __all__ = ["STAGING", "Store", "bring_home", "jobs_in"]
 
@@ -271,13 +272,14 @@ class Store:
 
 def jobs_in(trials: Path) -> dict[int, int]:
     """Return of each trial that has a checkpoint in a folder of trials which job made it."""
-    from hbsim.executors.remote.checkpoint_copy import newest
-
-    if not trials.is_dir():
-        return {}
-    folders = [folder for folder in trials.iterdir() if _is_number(folder.name)]
-    found = {int(folder.name): newest(folder) for folder in folders}
-    return {trial: made[0] for trial, made in found.items() if made is not None}
+    found: dict[int, int] = {}
+    for folder in trials.iterdir() if trials.is_dir() else ():
+        if _is_number(folder.name):
+            with suppress(OutputError):  # a damaged one cannot be used: its trial says so
+                recover(folder)
+                if (made := newest(folder)) is not None:
+                    found[int(folder.name)] = made[0]
+    return found
 
 
 def bring_home(url: str, study: str, trials: Path) -> int:
@@ -290,8 +292,6 @@ def bring_home(url: str, study: str, trials: Path) -> int:
     OutputError
         A checkpoint cannot be read or written.
     """
-    from hbsim.executors.remote.checkpoint_copy import install
-
     store, present, count = Store(url, study), jobs_in(trials), 0
     for trial, job in sorted(store.jobs().items()):
         if job > present.get(trial, -1):
