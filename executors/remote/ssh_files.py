@@ -20,6 +20,7 @@ _Item = tuple[Any, ...]
 BLOCK: Final = 255 << 10  # bytes: the most that OpenSSH gives at a time
 FILES: Final = 4  # at once
 BLOCKS: Final = 8  # of a file at once
+DEEPEST: Final = 64  # folders in folders
 ANSWER: Final = 60.0  # seconds for one block: disks may be slow
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -52,10 +53,14 @@ async def get(client: Any, source: str, target: Path) -> None:
 
 async def put(client: Any, source: Path, target: str) -> None:
     """Copy a folder of this machine into a new folder on a host; arguments and errors as of `get`."""
+    import asyncssh
+
     folders, files = await _in_thread(_scan, os.fsencode(source), os.fsencode(target))
-    if parent := os.path.dirname(target):
-        await client.makedirs(parent, exist_ok=True)
-    await client.mkdir(target)
+    try:
+        await client.mkdir(target)
+    except asyncssh.SFTPNoSuchFile:
+        await client.makedirs(os.path.dirname(target), exist_ok=True)
+        await client.mkdir(target)
     try:
         for folder in folders:
             await client.mkdir(folder)
@@ -67,10 +72,12 @@ async def put(client: Any, source: Path, target: str) -> None:
         raise
 
 
-async def _list(client: Any, source: bytes, target: bytes) -> AsyncIterator[_Item]:
+async def _list(client: Any, source: bytes, target: bytes, depth: int = 0) -> AsyncIterator[_Item]:
     """Make the folders that are below a host's folder; give the arguments of `_get_file` for each file."""
     import asyncssh
 
+    if depth > DEEPEST:
+        raise CopyError(f"there are folders in more than {DEEPEST} folders")
     async for entry in client.scandir(source):
         name, attrs = entry.filename, entry.attrs
         if name in (b".", b".."):
@@ -80,21 +87,19 @@ async def _list(client: Any, source: bytes, target: bytes) -> AsyncIterator[_Ite
         inner, path = os.path.join(source, name), os.path.join(target, name)
         if attrs.type == asyncssh.FILEXFER_TYPE_DIRECTORY:
             await _in_thread(os.mkdir, path)
-            async for item in _list(client, inner, path):
+            async for item in _list(client, inner, path, depth + 1):
                 yield item
             continue
         if attrs.type != asyncssh.FILEXFER_TYPE_REGULAR:
             with suppress(asyncssh.SFTPError):  # a link that leads nowhere
                 attrs = await client.stat(inner)
         if attrs.type == asyncssh.FILEXFER_TYPE_REGULAR:
-            yield client, inner, path
+            yield client, inner, path, attrs.size or 0, 0o777 if attrs.permissions & 0o100 else 0o666
 
 
-async def _get_file(client: Any, source: bytes, target: bytes) -> None:
+async def _get_file(client: Any, source: bytes, target: bytes, size: int, mode: int) -> None:
     async with client.open(source, "rb") as there:
-        attrs = await there.stat()
-        size: int = attrs.size or 0
-        file = await _in_thread(os.open, target, _NEW, 0o777 if (attrs.permissions or 0) & 0o100 else 0o666)
+        file = await _in_thread(os.open, target, _NEW, mode)
         try:
 
             async def copy(offset: int) -> None:
