@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 def named_options(function: Callable[P, T]) -> Callable[P, T]:
     """Make an unknown keyword a `ParameterError` that suggests the near name, not a TypeError."""
-    names = list(inspect.signature(function).parameters)
+    names = [name for name in inspect.signature(function).parameters if name != "self"]
 
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> T:
