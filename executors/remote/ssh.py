@@ -20,7 +20,7 @@ from hbsim.executors.remote.ssh_host import HostError, Process, SshHost, brief
 
 __all__ = ["SshCarrier"]
 
-AGENT: Final = "-P -m hbsim.executors.remote.agent"
+AGENT: Final = "hbsim.executors.remote.agent"
 CLOSING: Final = 5.0  # seconds for agents to end what they run
 SOONEST, LATEST = 0.5, 30.0  # seconds until a host is tried again
 LIVED: Final = 10.0  # seconds that an agent has to run for its host to be tried again at once
@@ -35,6 +35,8 @@ class SshCarrier:
         The hosts, and how they are reached.
     say : callable
         Takes lines for people.
+    module : str
+        The agent's, which each host's Python runs.
 
     Attributes
     ----------
@@ -42,10 +44,13 @@ class SshCarrier:
         As in `hbsim.executors.remote.carrier.Carrier`.
     """
 
-    def __init__(self, options: Hosts, say: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(
+        self, options: Hosts, say: Callable[[str], None] = lambda line: None, module: str = AGENT
+    ) -> None:
         self.events: asyncio.Queue[Event] = asyncio.Queue()
         self.trusted = True
         self._say = say
+        self._module = module
         self._hosts = [SshHost(name, options) for name in options.hosts]
         self._config: dict[str, Any] = {}
         self._live: dict[str, _Agent] = {}
@@ -150,7 +155,7 @@ class SshCarrier:
             It has not joined.
         """
         name = secrets.token_hex(8)
-        process = await host.start(AGENT)
+        process = await host.start(f"-P -m {self._module}")
         writer: asyncio.Task[None] | None = None
         try:
             await process.write(f"{dump({**self._config, 'agent': name})}\n".encode())
