@@ -292,6 +292,7 @@ class _Transfer:
     trial: int
     words: list[str]
     done: Callable[[str | None], None]
+    target: Path | None = None  # a new folder
     process: subprocess.Popen[bytes] | None = None
     errors: IO[bytes] | None = None
 
@@ -321,12 +322,19 @@ class Transfers:
 
     def get(self, trial: int, job: int, target: Path, done: Callable[[str | None], None]) -> None:
         """Copy a job's checkpoint and files from the store into a new folder; `done` as in `put`."""
-        self._add("get", trial, [str(job), str(target)], done)
+        self._add("get", trial, [str(job), str(target)], done, target)
 
-    def _add(self, way: str, trial: int, more: list[str], done: Callable[[str | None], None]) -> None:
+    def _add(
+        self,
+        way: str,
+        trial: int,
+        more: list[str],
+        done: Callable[[str | None], None],
+        target: Path | None = None,
+    ) -> None:
         if self._store is not None:
             words = [*_STORE, way, *self._store, str(trial), *more]
-            self._all.append(_Transfer(trial, words, done))
+            self._all.append(_Transfer(trial, words, done, target))
 
     def tend(self) -> None:
         """Take in those that have ended, and begin others."""
@@ -356,6 +364,8 @@ class Transfers:
 
 
 def _begin(transfer: _Transfer) -> None:
+    if transfer.target is not None:
+        shutil.rmtree(transfer.target, ignore_errors=True)  # of one that was interrupted
     transfer.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed when it has been read
     transfer.process = subprocess.Popen(
         transfer.words,
