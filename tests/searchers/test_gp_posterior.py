@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.profile import examples
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("botorch", reason="needs BoTorch: pip install 'hbsim[search]'")
+pytest.importorskip("botorch", reason="needs BoTorch: the extra search")
 
 from botorch.models import SingleTaskGP  # noqa: E402
 from botorch.models.utils.gpytorch_modules import (  # noqa: E402

@@ -21,6 +21,7 @@ from hbsim.simulation.machines import Machines
 from hbsim.simulation.presence import Absence, Presence
 from hbsim.simulation.trace import Trace
 from hbsim.surrogates import Ideal
+from tests.doubles.traces import lost_times
 from tests.profile import examples
 
 from . import cluster_digests
@@ -44,7 +45,7 @@ def test_every_study(study: Study) -> None:
     check_workers(jobs, result.summary(), study.cluster.workers)
     check_presence(jobs, study)
     check_states(result, jobs, decisions, study)
-    check_losses(jobs, failures, study.options["retries"])
+    check_losses(jobs, failures, lost_times(study.options))
     check_resource(result, jobs, failures)
 
 
@@ -72,7 +73,7 @@ def check_states(result: hbsim.Result, jobs: Rows, decisions: Rows, study: Study
     for status in ("completed", "stopped", "paused", "failed", "running"):
         assert summary[status] == counts.pop(status, 0)
     assert not counts
-    check_verdicts(trials, jobs, decisions, study.options["retries"])
+    check_verdicts(trials, jobs, decisions, lost_times(study.options))
 
 
 def check_losses(jobs: Rows, failures: Rows, retries: int) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import hbsim
 from hbsim.errors import ParameterError
 from hbsim.surrogates import Ideal, Synthetic
+from tests.doubles.traces import lost_times
 from tests.profile import examples
 
 from .studies import Study, clusters, studies
@@ -82,7 +83,7 @@ def check_trials(
     counts = Counter(trial["status"] for trial in trials)
     assert {name: summary[name] for name in STATUSES} == {name: counts[name] for name in STATUSES}
     assert (summary["trials"], summary["jobs"]) == (len(trials), len(jobs))
-    check_verdicts(trials, jobs, decisions, study.options["retries"])
+    check_verdicts(trials, jobs, decisions, lost_times(study.options))
 
 
 def check_verdicts(
