@@ -16,14 +16,14 @@ from typing import Final
 
 from hbsim.errors import ExecutorError, HbsimError, ParameterError
 from hbsim.executors.remote import carrier
-from hbsim.executors.remote.agents import Agent, Clocks, Host, pause, silence
+from hbsim.executors.remote.agents import MARGIN, Agent, Clocks, Host, pause, silence
 from hbsim.executors.remote.checkpoints import Checkpoints, Copy, Get, Put
 from hbsim.executors.remote.lines import ROOM, Body, dump, task_of, to_ended, to_said
 from hbsim.executors.remote.machines import Machine, Machines, differences_of, named
 from hbsim.executors.remote.versions import differences, versions
 from hbsim.runner.workers import Ended, Message, Opened, Row, Said, Shut, Task
 
-__all__ = ["Effects", "Fleet"]
+__all__ = ["MARGIN", "Effects", "Fleet"]
 
 TRIES: Final = 3  # to copy a checkpoint to a host
 SWEEP: Final = 1.0  # seconds between two looks at all jobs that wait
