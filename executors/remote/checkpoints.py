@@ -198,7 +198,10 @@ class Checkpoints:
             Whether the trial may go on, or the checkpoint be asked for.
         """
         saved, place = body["saved"], self._places[agent]
-        if saved is None or trial in self._pruned:
+        if trial in self._pruned:
+            return
+        if saved is None:
+            self._kept.get(trial, {}).pop(place, None)
             return
         self.saves = True
         self._keep(trial, place, _Kept(saved, body["folder"] or "", body["files"]))
@@ -307,11 +310,6 @@ class Checkpoints:
                 f"trial {trial} starts anew: its checkpoint is on {missed}, which cannot be reached"
             )
         return "own"
-
-    def given(self, agent: str, trial: int, job: int | None) -> None:
-        """Take note that an agent starts a trial with a copy of that job's checkpoint; None: the folder's."""
-        made = self._job(trial, FOLDER) if job is None else job
-        self._keep(trial, self._places[agent], _Kept(made))
 
     def pending(self, trials: Iterable[int]) -> set[int]:
         """Return the trials whose newest checkpoint is not safe yet, and have those copied that can be."""
