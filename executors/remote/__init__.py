@@ -1,0 +1,1 @@
+"""Trials on other machines: hosts by SSH, and clusters by Dask."""
