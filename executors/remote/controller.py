@@ -17,7 +17,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Container, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from math import inf
@@ -28,10 +28,11 @@ from hbsim.errors import ExecutorError, HbsimError, ParameterError
 from hbsim.executors import checkpoint
 from hbsim.executors.local import LOG, trial_folder
 from hbsim.executors.remote import carrier as carriers
+from hbsim.executors.remote.agents import MARGIN
 from hbsim.executors.remote.checkpoint_copy import FILES, install, newest
 from hbsim.executors.remote.checkpoints import Copy, Get, Put
 from hbsim.executors.remote.code import needs_trust, with_neighbour
-from hbsim.executors.remote.fleet import MARGIN, Fleet
+from hbsim.executors.remote.fleet import Fleet
 from hbsim.executors.remote.lines import dump
 from hbsim.executors.remote.machines import Machine
 from hbsim.executors.remote.store import STAGING, Store, jobs_in
@@ -515,6 +516,10 @@ class Controller:
                     task.cancel()
         while not self._carrier.events.empty():
             self._hear(self._carrier.events.get_nowait())
+        if self._store is not None and self._gathered is not None:
+            with suppress(HbsimError, TimeoutError):
+                async with asyncio.timeout(LAST):
+                    await asyncio.to_thread(_unstore, self._store, self._pruned)
         if not self._hosts and time.monotonic() > self._doubt:  # else something may go on
             self._file.remove()
 
@@ -530,6 +535,13 @@ def _remove(folder: Path) -> None:
     """Remove a trial's checkpoints and files."""
     checkpoint.remove(folder / checkpoint.NAME)
     shutil.rmtree(folder / FILES, ignore_errors=True)
+
+
+def _unstore(store: Store, trials: Container[int]) -> None:
+    """Remove trials from a store, also what was still being stored of them when they were of no more use."""
+    for trial in store.trials():
+        if trial in trials:
+            store.remove(trial)
 
 
 def _count(number: int, thing: str) -> str:

@@ -6,7 +6,7 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from itertools import combinations
 from pathlib import Path
@@ -16,6 +16,7 @@ import psutil
 
 import hbsim
 from hbsim.core.scheduler import Scheduler
+from hbsim.errors import HbsimWarning
 from hbsim.executors.remote import workers as module
 from hbsim.executors.remote.options import Hosts
 from hbsim.executors.remote.workers import RemoteWorkers
@@ -45,6 +46,8 @@ class Piped:
         Of the last workers.
     said, warned : list of str
         Lines and warnings for people.
+    gathered : list of bool
+        What `gather` has returned.
     """
 
     def __init__(self, folder: Path, hosts: str = "ab") -> None:
@@ -54,6 +57,7 @@ class Piped:
         self.carrier = PipeCarrier(folder, hosts)
         self.said: list[str] = []
         self.warned: list[str] = []
+        self.gathered: list[bool] = []
 
     @property
     def trials(self) -> Path:
@@ -65,20 +69,24 @@ class Piped:
         storage: str = "pull",
         lease: float = 30.0,
         count: int | None = None,
-        **args: Any,
+        args: Mapping[str, object] | None = None,
+        target: Mapping[str, Any] | None = None,
     ) -> RemoteWorkers:
         """Return workers that are not there yet."""
-        target = make_target(f"{TRAINING}:{name}", by_value=False)
-        given = {**args, **({} if name == "flood" else {"traces": str(self.traces)})}
-        setup = {"time_attr": "epoch", "reward_attr": "accuracy", "constants": given, "counts": False}
+        target = target or make_target(f"{TRAINING}:{name}", by_value=False)
+        constants = self.constants(name, args)
+        setup = {"time_attr": "epoch", "reward_attr": "accuracy", "constants": constants, "counts": False}
         options = Hosts(list(self.hosts), storage=storage, lease=lease)
+        how: tuple[Any, ...] = (target, count, None, self.trials, setup, None, 1.0, STUDY, self.said.append)
         before, module.make_carrier = module.make_carrier, lambda options, say: (self.carrier, "the hosts")
         try:
-            return RemoteWorkers(
-                options, target, count, None, self.trials, setup, None, 1.0, STUDY, self.said.append
-            )
+            return RemoteWorkers(options, *how)
         finally:
             module.make_carrier = before
+
+    def constants(self, name: str, args: Mapping[str, object] | None) -> dict[str, object]:
+        """Return the training function's arguments."""
+        return {**({} if name == "flood" else {"traces": str(self.traces)}), **(args or {})}
 
     def run(
         self,
@@ -86,33 +94,33 @@ class Piped:
         name: str = "steady",
         resume: bool = False,
         searcher: Any = None,
-        meanwhile: Callable[[RemoteWorkers], object] | None = None,
         keep: str = "best",
+        fsync: str = "never",
+        meanwhile: Callable[[RemoteWorkers], object] = lambda workers: None,
+        args: Mapping[str, object] | None = None,
         **options: Any,
     ) -> RunResult:
         """Run a study as `hbsim.run` does; `meanwhile` is called once trials can start."""
         core = core or scheduler()
         function = describe(load_target(make_target(f"{TRAINING}:{name}", by_value=False)))
         place = StudyFolder(self.exp)
-        with ExitStack() as stack, warnings.catch_warnings(record=True) as caught:
+        with ExitStack() as stack:
+            caught = stack.enter_context(warnings.catch_warnings(record=True))
             stack.callback(lambda: self.warned.extend(str(warning.message) for warning in caught))
-            warnings.simplefilter("always")
+            warnings.simplefilter("always", HbsimWarning)
             stack.enter_context(place.entered())
-            crew = self.workers(name, **options)
-            stack.callback(crew.close)
-            crew.prepare()
-            args = {key: value for key, value in options.items() if key in ("seconds", "count")}
-            args = {} if name != "flood" else {key: value for key, value in options.items() if key == "n"}
-            study = Study(function, core, 5, searcher, {}, "epoch", "accuracy", False, args)
-            journal, standing = study.open(place, resume, "never", "local")
+            workers = self.workers(name, args=args, **options)
+            stack.callback(workers.close)
+            workers.prepare()
+            reported = ("epoch", "accuracy", False)
+            study = Study(function, core, 5, searcher, {}, *reported, self.constants(name, args))
+            journal, standing = study.open(place, resume, fsync, "local")
             stack.enter_context(journal)
-            keeper = Keeper(keep, place.trials, core, standing.ledger, crew.prune)
-            if meanwhile is not None:
-                meanwhile(crew)
+            keeper = Keeper(keep, place.trials, core, standing.ledger, workers.prune)
+            meanwhile(workers)
             limits = Limits(math.inf, None, math.inf, 5.0)
-            return study.drive(
-                place, journal, standing, crew, limits, [keeper], False, lambda: crew.gather(keeper.finish())
-            )
+            how = (limits, [keeper], False, lambda: self.gathered.append(workers.gather(keeper.finish())))
+            return study.drive(place, journal, standing, workers, *how)
 
     def records(self, *kinds: str) -> list[dict[str, Any]]:
         """Return the journal's records of these kinds, all if none is named."""
@@ -139,7 +147,7 @@ class Piped:
     def check_nothing_is_left(self) -> None:
         """No process of the study, and no file but its own."""
         eventually(lambda: not self.left(), lambda: f"{self.left()} are left")
-        assert [path.name for path in self.trials.iterdir() if path.name.startswith(".copy-")] == []
+        assert [path.name for path in self.trials.glob(".copy-*")] == []
 
     def left(self) -> list[str]:
         """Return the processes that are left of the study."""
