@@ -44,7 +44,7 @@ LOOK: Final = 0.2  # seconds between two looks at the connection,
 PING: Final = 2.0  # and between two questions whether the scheduler answers
 SOON, LATE = 1.0, 5.0  # seconds until events are acknowledged, and until a worker is asked for nothing else
 BATCH: Final = 1 << 20  # characters of lines that travel at once
-_LOGGERS: Final = ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio")
+_LOGGERS: Final = ("distributed", "distributed.client", "tornado", "tornado.application")
 _DANGER: Final = "whoever can reach it, or is on the way, can run code here and on its workers"
 
 
@@ -337,6 +337,8 @@ class DaskCarrier:
                 pause = min(2 * pause, LONGEST)
                 continue
             pause = RETRY
+            if worker.outbox or not worker.keeper:
+                continue
             soon = worker.removed or worker.behind is not None or worker.heard > worker.acknowledged
             with suppress(TimeoutError):
                 await asyncio.wait_for(worker.wake.wait(), SOON if soon else LATE)
@@ -359,11 +361,8 @@ class DaskCarrier:
         if problem is None:
             return True
         reason = f"the Dask worker at {worker.place} cannot set up hbsim: {_brief(problem)}"
-        if isinstance(problem, ImportError | AttributeError):
-            cure = (
-                "install hbsim with its extra dask, the same version, in the environment of the Dask workers"
-            )
-            reason = f"{reason}; {cure}"
+        if any(kind in reason for kind in ("ModuleNotFoundError", "ImportError", "AttributeError")):
+            reason += "; install the same hbsim, with its extra dask, in the environment of the Dask workers"
         worker.known = True
         self.events.put_nowait(HostFailed(worker.host, worker.place, reason, final=True))
         return False
@@ -586,10 +585,10 @@ async def connect_client(address: str, security: Any) -> Any:
     except ParameterError:
         raise
     except Exception as error:  # whatever another kind of server says is decoded
-        raise ParameterError("scheduler_address", address, _why(address, error)) from None
+        raise ParameterError("scheduler_address", address, _why(address, error.__cause__ or error)) from None
 
 
-def _why(address: str, error: Exception) -> str:
+def _why(address: str, error: BaseException) -> str:
     """Return why there is no connection to a scheduler, and what can be done."""
     text = _brief(error)
     if address.startswith("tls://") and any(word in text for word in ("TLS", "SSL", "certificate")):
