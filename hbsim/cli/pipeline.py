@@ -20,7 +20,7 @@ from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.terminal import print_out
 
 if TYPE_CHECKING:
-    from hbsim.bench.pool_dask import Remote
+    from hbsim.bench.remote import Remote
     from hbsim.bench.report.model import Report
     from hbsim.bench.sweep import Counts, Estimate, Plan, Store, Study
 

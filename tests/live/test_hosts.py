@@ -11,7 +11,7 @@ from rich.console import Console
 from hbsim.executors.devices import Gpu
 from hbsim.executors.slots import Slot
 from hbsim.live.crew import Crew
-from hbsim.live.glance import Glance
+from hbsim.live.overview import Overview
 from hbsim.live.lines import PlainLines
 from hbsim.live.shown import _about
 from hbsim.live.table import LiveTable, gpu_labels
@@ -38,15 +38,15 @@ def made(tmp_path, monkeypatch):
     return Made(tmp_path / "exp", retries=1)
 
 
-def glance_of(made):
-    return Glance(made.spec, made.standing, made.place, None, made.clock)
+def overview_of(made):
+    return Overview(made.spec, made.standing, made.place, None, made.clock)
 
 
 @pytest.fixture
 def table(made):
     console = Console(file=io.StringIO(), width=150, height=30, force_terminal=True, color_system=None)
-    glance = glance_of(made)
-    table = LiveTable(glance, CREW.slots, lambda: _about(CREW, glance.team.open), console, made.clock)
+    overview = overview_of(made)
+    table = LiveTable(overview, CREW.slots, lambda: _about(CREW, overview.team.open), console, made.clock)
     made.observers.append(table)
     return table
 
@@ -158,9 +158,9 @@ def test_workers_that_differ(made):
 def test_workers_and_their_seconds(made):
     made.play(2, lambda trial, resource: trial / 10)  # here, before
     made.write("resume", 1000.0)
-    glance = glance_of(made)
-    made.observers.append(glance)
-    team = glance.team
+    overview = overview_of(made)
+    made.observers.append(overview)
+    team = overview.team
     opened(made, 0, 1, t=1000.0)
     made.write("start", 1000.0, job=500, worker=0, trial=0, bracket=0, start=0, stop=1, attempt=0, point=[])
     shut(made, 0, t=1010.0)
@@ -202,7 +202,7 @@ def test_gpus_are_numbered_on_each_host():
 
 
 def watched(made, about="4 workers on 2 hosts: a, b"):
-    watcher = PlainLines(glance_of(made), about, made.clock)
+    watcher = PlainLines(overview_of(made), about, made.clock)
     made.observers.append(watcher)
     return watcher
 
@@ -265,7 +265,9 @@ def test_many_hosts_are_not_all_named(made, capsys):
 
 
 def test_local_studies_have_no_lines_about_workers(made, capsys):
-    watcher = PlainLines(Glance(made.spec, made.standing, made.place, 2, made.clock), "2 workers", made.clock)
+    watcher = PlainLines(
+        Overview(made.spec, made.standing, made.place, 2, made.clock), "2 workers", made.clock
+    )
     made.observers.append(watcher)
     for _ in range(8):
         made.clock.now += 1

@@ -13,7 +13,6 @@ import pytest
 
 from hbsim.executors import checkpoint
 from hbsim.executors.remote.agent_jobs import SEVERAL
-from hbsim.executors.remote.lines import ROOM
 from tests.executors.serving import alive, wait_until
 from tests.remote.agents import TRAIN, Agent, gone
 
@@ -40,6 +39,12 @@ def swept(folder):
     """Whether a folder could be removed, whose owners may write into it meanwhile."""
     shutil.rmtree(folder, ignore_errors=True)
     return not folder.exists()
+
+
+def with_constant(assignment):
+    """Return the command of an agent with another constant."""
+    code = f"from hbsim.executors.remote import agent; agent.{assignment}; agent.main()"
+    return [sys.executable, "-P", "-c", code]
 
 
 def resources(body):
@@ -389,6 +394,7 @@ def test_the_lease_ends_everything_whatever_is_stopped(agent):
     assert gone(pids[both])
 
 
+ROOM = 100_000
 FLOOD = """
 import os
 import hbsim
@@ -402,7 +408,7 @@ def train_fn(args, reporter):
 
 
 def test_trials_wait_while_too_much_is_not_taken_and_can_still_be_stopped(agent):
-    one = agent(train=FLOOD)
+    one = agent(train=FLOOD, command=with_constant(f"ROOM = {ROOM}"))
     one.takes = False
     one.until("ready")
     for job in range(2):
@@ -502,8 +508,7 @@ def test_orders_that_come_before_sigterm_are_followed(agent):
 
 
 def test_an_agent_that_nobody_closes_after_sigterm_ends(agent):
-    short = "from hbsim.executors.remote import agent; agent.CLOSE = 0.5; agent.main()"
-    one = agent(command=[sys.executable, "-P", "-c", short])
+    one = agent(command=with_constant("CLOSE = 0.5"))
     one.until("ready")
     one.process.terminate()
     one.until("leaving")

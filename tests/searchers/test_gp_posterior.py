@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("botorch", reason="needs BoTorch: pip install 'hbsim[search]'")
+pytest.importorskip("botorch", reason="needs BoTorch: the extra search")
 
 from botorch.models import SingleTaskGP  # noqa: E402
 from botorch.models.utils.gpytorch_modules import (  # noqa: E402

@@ -16,12 +16,12 @@ import hbsim
 from hbsim.core import make_scheduler
 from hbsim.core.space import Bool, Choice, Int, Real, Space
 from hbsim.core.streams import Purpose, block_generator
-from hbsim.errors import ParameterError
+from hbsim.errors import ParameterError, needs
 from hbsim.searchers import RandomSearcher, Task, make_searcher
 from hbsim.searchers.optuna_sampler import OptunaSampler
 from hbsim.searchers.optuna_space import OptunaSpace, quiet
 
-optuna = pytest.importorskip("optuna", reason="needs Optuna: pip install 'hbsim[search]'")
+optuna = pytest.importorskip("optuna", reason="needs Optuna: the extra search")
 
 PLANE = Space({"x": Real(0.0, 1.0), "y": Real(0.0, 1.0)})
 MIXED = Space(
@@ -455,9 +455,9 @@ def test_options_that_will_do(options: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "package", "how"),
     [
-        ("TPESampler", "optuna", "needs Optuna: pip install 'hbsim[search]'"),
+        ("TPESampler", "optuna", needs("Optuna", "search")),
         ("CmaEsSampler", "cmaes", "needs cmaes: pip install cmaes"),
-        ("GPSampler", "torch", "needs torch: pip install 'hbsim[torch]'"),
+        ("GPSampler", "torch", needs("torch", "torch")),
     ],
 )
 def test_packages_that_are_not_there(

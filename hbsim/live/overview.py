@@ -17,7 +17,7 @@ from hbsim.live.words import amount, hms, number, plain, span
 from hbsim.runner.ledger import Stay
 from hbsim.runner.records import Record
 
-__all__ = ["WAITING", "Glance", "Mishap"]
+__all__ = ["WAITING", "Mishap", "Overview"]
 
 SILENT: Final = 60.0  # seconds without a report before it is mentioned
 TOLD: Final = ("reach", "fail", "return")  # after these the scheduler is asked again
@@ -65,7 +65,7 @@ class Mishap:
     again: bool
 
 
-class Glance:
+class Overview:
     """Where a study stands at this moment: an `Observer` that others ask.
 
     Parameters
