@@ -12,9 +12,10 @@ from hbsim.executors.devices import Gpu
 from hbsim.executors.resource import Need, read_resource
 from hbsim.executors.threads import thread_variables
 
-__all__ = ["Slot", "check_workers", "describe", "make_slots", "seen_as", "with_threads"]
+__all__ = ["Slot", "check_workers", "describe", "make_slots", "models", "seen_as", "with_threads"]
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
+_MIG = "MIG-"  # begins the UUID of an instance of a GPU
 _PARTS = {2: "half", 3: "a third", 4: "a quarter"}
 
 
@@ -137,10 +138,10 @@ def describe(slots: Sequence[Slot]) -> str:
         share += f" and {_gpus_in_words(len(first.gpus), first.sharing)}"
     elif first.env.get(_VISIBLE) == "":
         share += " and no GPU"
-    models = _models({gpu.uuid: gpu for slot in slots for gpu in slot.gpus}.values())
+    names = models({gpu.uuid: gpu for slot in slots for gpu in slot.gpus}.values())
     return (
         f"{_count(len(slots), 'worker')}: {share}"
-        f"{' each' if len(slots) > 1 else ''}{f' ({models})' if models else ''}"
+        f"{' each' if len(slots) > 1 else ''}{f' ({names})' if names else ''}"
     )
 
 
@@ -169,7 +170,7 @@ class _Machine:
     def gpus_in_words(self) -> str:
         if not self.gpus:
             return "no visible GPU"
-        return f"{_count(len(self.gpus), 'GPU')} ({_models(self.gpus)})"
+        return f"{_count(len(self.gpus), 'GPU')} ({models(self.gpus)})"
 
 
 def _how_many(workers: int | None, need: Need, machine: _Machine) -> int:
@@ -181,6 +182,9 @@ def _how_many(workers: int | None, need: Need, machine: _Machine) -> int:
     ):
         if needed > there:
             raise ParameterError("resource", need.given, f"a trial needs {needs}; {machine.name} has {has}")
+    if (need.gpus or 0) > 1 and any(gpu.uuid.startswith(_MIG) for gpu in machine.gpus):
+        rule = f"{machine.name} has GPUs in MIG mode, of which CUDA shows a process one instance only: "
+        raise ParameterError("resource", need.given, rule + "num_gpus is 1 at most")
     fits = []
     if need.cpus:
         fits.append(machine.cores // need.cpus)
@@ -213,6 +217,7 @@ def _gpus_in_words(number: int, sharing: int) -> str:
     return f"{_PARTS.get(sharing, f'1/{sharing}')} of a GPU"
 
 
-def _models(gpus: Iterable[Gpu]) -> str:
+def models(gpus: Iterable[Gpu]) -> str:
+    """Name the models of GPUs: ``"2 x NVIDIA A100, NVIDIA T4"``."""
     names = Counter(gpu.name for gpu in gpus)
     return ", ".join(name if number == 1 else f"{number} x {name}" for name, number in names.items())

@@ -8,28 +8,23 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import importlib
-import platform
 import socket
 import time
 import warnings
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
-import hbsim
 from hbsim.bench.pool import Places, Useless
+from hbsim.bench.remote import PACKAGES, SAME, Remote, absence, look, versions, work_for_another
 from hbsim.errors import HbsimWarning, ParameterError
-from hbsim.executors.dask.connect import Started, is_trusted, start_cluster
-from hbsim.executors.dask.options import Dask
+from hbsim.executors.dask.connect import Started, start_cluster
 from hbsim.executors.dask.quiet import quiet
 from hbsim.executors.dask.versions import differences
 
-__all__ = ["Remote", "cluster", "place"]
+__all__ = ["cluster"]
 
 P = ParamSpec("P")
 Item = TypeVar("Item")
@@ -40,63 +35,6 @@ EMPTY: Final = 30.0  # seconds without a worker, until that is said
 LOOK: Final = 1.0  # seconds between two looks at which workers there are
 POLL: Final = 0.1  # seconds between two looks for Ctrl-C
 GONE: Final = "the Dask scheduler has gone"
-DANGER: Final = "whoever answers there, or sits between, can run anything here: results come as pickles"
-SAME: Final = "the same version of hbsim and Python must be there as here"
-PACKAGES: Final = {  # and what may be where the versions of them are others
-    "numpy": "the last digits of results may differ",
-    "scipy": "the last digits of results may differ",
-    "polars": "the last digits of results may differ",
-    "distributed": "Dask asks for the same",
-}
-
-
-@dataclass(frozen=True)
-class Remote:
-    """The Dask cluster that runs studies in place of this machine.
-
-    Attributes
-    ----------
-    options : Dask
-        Where it is: its `scheduler_address`, or the `hosts` on which it is started and ends.
-    insecure : bool
-        Whether what comes over the network without TLS is trusted.
-    processes : int, optional
-        How many workers are started on each host; by default one a core there.
-    files : tuple of str
-        Whole paths of what every worker needs.
-    say : callable
-        Takes lines for people, on what takes a while.
-
-    Raises
-    ------
-    ParameterError
-        No cluster is named; or connections would go over a network without TLS, and `insecure` is not set:
-        Dask's results are pickles, and to read one is to run what its sender wants.
-    """
-
-    options: Dask
-    insecure: bool = False
-    processes: int | None = None
-    files: tuple[str, ...] = ()
-    say: Callable[[str], None] = field(default=lambda text: None, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        address, hosts = self.options.scheduler_address, self.options.hosts
-        if address is None and not hosts:
-            raise ParameterError("hosts", None, "or scheduler_address is needed: here processes serve")
-        if self.insecure or is_trusted(self.options):
-            return
-        if address is not None:
-            cure = "Give a tls:// address (`hbsim certificates` makes the files), or insecure=True"
-            raise self.wrong(f"{DANGER}. {cure}")
-        raise self.wrong(f"without TLS {DANGER}. Leave it on, or insecure=True")
-
-    def wrong(self, rule: str) -> ParameterError:
-        """Return an error about it."""
-        address = self.options.scheduler_address
-        if address is not None:
-            return ParameterError("scheduler_address", address, rule)
-        return ParameterError("hosts", ",".join(self.options.hosts), rule)
 
 
 # What a cluster's processes run
@@ -107,32 +45,13 @@ class Unfit(Exception):
 
 
 _passed: list[tuple[Mapping[str, str], tuple[str, ...]]] = []  # what this process was held against
-_works_for_another = False
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of this process that results depend on."""
-    found = {"hbsim": hbsim.__version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "none"
-    return found
-
-
-def look(files: Sequence[str] = ()) -> dict[str, Any]:
-    """Return what this process has: its host, its versions, and which of these files are absent."""
-    absent = [file for file in files if not Path(file).exists()]
-    return {"host": socket.gethostname(), "versions": versions(), "absent": absent}
 
 
 def call(
     wanted: Mapping[str, str], files: tuple[str, ...], function: Callable[[Item], Found], item: Item
 ) -> Found:
     """Call a function with an item; raise `Unfit` if this process has other versions, or lacks a file."""
-    global _works_for_another
-    _works_for_another = True
+    work_for_another(socket.gethostname())
     if (wanted, files) not in _passed:
         own = look(files)
         if problem := differences(wanted, own["versions"])[0]:
@@ -141,17 +60,6 @@ def call(
             raise Unfit(absence(own["absent"][0], [own["host"]]))
         _passed.append((wanted, files))
     return function(item)
-
-
-def absence(file: str, hosts: Sequence[str]) -> str:
-    """Say that hosts lack a file."""
-    names = ", ".join(sorted(set(hosts)))
-    return f"there is no {file} on {names}: workers read curves at the same whole path as this process"
-
-
-def place() -> str:
-    """Return " on HOST" if this process works for one elsewhere, nothing else."""
-    return f" on {socket.gethostname()}" if _works_for_another else ""
 
 
 # What this process does

@@ -12,7 +12,7 @@ from hbsim.cli.fields import flag
 from hbsim.errors import ParameterError
 
 if TYPE_CHECKING:
-    from hbsim.bench.pool_dask import Remote
+    from hbsim.bench.remote import Remote
 
 __all__ = ["REMOTE", "RemoteOptions"]
 
@@ -45,7 +45,7 @@ class RemoteOptions(DaskOptions):
         ParameterError
             As `hbsim.Dask` and `hbsim.bench.Remote`.
         """
-        from hbsim.bench.pool_dask import Remote
+        from hbsim.bench.remote import Remote
 
         options = DaskOptions(**{name: getattr(self, name) for name in _DASK}).make()
         if options is not None:

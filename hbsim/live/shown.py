@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from importlib import import_module
 from typing import Final
 
-from hbsim.errors import ParameterError
+from hbsim.errors import ParameterError, needs
 from hbsim.executors.slots import describe
 from hbsim.live.crew import Crew
 from hbsim.live.folder import StudyFolder
@@ -41,7 +41,7 @@ def check_shown(visualizer: str, progress: str) -> None:
         try:
             import_module("tensorboardX")
         except ImportError:
-            rule = "needs tensorboardX: pip install 'hbsim[tensorboard]'"
+            rule = needs("tensorboardX", "tensorboard")
             raise ParameterError("visualizer", visualizer, rule) from None
 
 

@@ -65,5 +65,5 @@ def test_other_values_are_errors(field, value):
 
 def test_tensorboard_that_is_not_installed_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(ParameterError, match=r"pip install 'hbsim\[tensorboard\]'"):
+    with pytest.raises(ParameterError, match=r'pip install -e "\.\[tensorboard\]"'):
         check_shown("tensorboard", "auto")
