@@ -21,7 +21,8 @@ from hbsim.executors.remote.carrier import AgentEnded, CopyError, Down, Event, H
 from hbsim.executors.remote.dask_cluster import (
     PATIENCE,
     brief,
-    connect,
+    check_scheduler,
+    client_of,
     is_trusted,
     logs_off_terminal,
     scheduler_here,
@@ -187,7 +188,9 @@ class DaskCarrier:
         ParameterError
             No scheduler answers.
         """
-        client = self._client = await connect(self._address, self._security)
+        await check_scheduler(self._address, self._security)
+        client = self._client = client_of(self._address, self._security, loop=None, asynchronous=True)
+        await client
         self._echo.clear()
         self._left.clear()
         client.subscribe_topic("all", self._hear_cluster)

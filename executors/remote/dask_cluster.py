@@ -24,7 +24,16 @@ from hbsim.errors import HbsimWarning, ParameterError
 if TYPE_CHECKING:
     from hbsim.executors.remote.options import Dask
 
-__all__ = ["connect", "is_trusted", "logs_off_terminal", "scheduler_here", "security_of"]
+__all__ = [
+    "PATIENCE",
+    "brief",
+    "check_scheduler",
+    "client_of",
+    "is_trusted",
+    "logs_off_terminal",
+    "scheduler_here",
+    "security_of",
+]
 
 PATIENCE: Final = 10.0  # seconds for an answer
 _LOGGERS: Final = ("distributed", "distributed.client", "tornado", "tornado.application")
@@ -85,8 +94,8 @@ def security_of(options: Dask) -> Any:
     return security
 
 
-async def connect(address: str, security: Any) -> Any:
-    """Return a `distributed.Client` of the running loop.
+async def check_scheduler(address: str, security: Any, timeout: float = PATIENCE) -> None:
+    """See whether a scheduler answers: a client that fails to connect leaves much noise behind.
 
     Raises
     ------
@@ -95,29 +104,33 @@ async def connect(address: str, security: Any) -> Any:
     """
     distributed: Any = importlib.import_module("distributed")
     given = {} if security is None else security.get_connection_args("client")
-    kind = "Scheduler"
     try:
-        # A client that fails to connect leaves much noise behind.
-        async with asyncio.timeout(PATIENCE), distributed.rpc(address, connection_args=given) as server:
+        async with asyncio.timeout(timeout), distributed.rpc(address, connection_args=given) as server:
             kind = (await server.identity())["type"]
-        if kind == "Scheduler":
-            with warnings.catch_warnings():
-                # A table of versions; agents say which of them count.
-                warnings.simplefilter("ignore", distributed.versions.VersionMismatchWarning)
-                options = {"timeout": PATIENCE, "asynchronous": True, "set_as_default": False}
-                return await distributed.Client(address, security=security, **options)
-        rule = f"is the address of a Dask {kind.lower()}: give that of the scheduler"
     except Exception as error:  # whatever another kind of server says is decoded
-        rule = _why(address, error.__cause__ or error)
-    raise ParameterError("scheduler_address", address, rule)
+        raise ParameterError(
+            "scheduler_address", address, _why(address, error.__cause__ or error, timeout)
+        ) from None
+    if kind != "Scheduler":
+        rule = f"is the address of a Dask {kind.lower()}: give that of the scheduler"
+        raise ParameterError("scheduler_address", address, rule)
 
 
-def _why(address: str, error: BaseException) -> str:
+def client_of(address: str, security: Any, timeout: float = PATIENCE, **given: Any) -> Any:
+    """Return a `distributed.Client` of a scheduler that answers."""
+    distributed: Any = importlib.import_module("distributed")
+    with warnings.catch_warnings():
+        # A table of versions; agents and workers say which of them count.
+        warnings.simplefilter("ignore", distributed.versions.VersionMismatchWarning)
+        return distributed.Client(address, security=security, timeout=timeout, set_as_default=False, **given)
+
+
+def _why(address: str, error: BaseException, timeout: float) -> str:
     """Return why there is no connection to a scheduler, and what can be done."""
     text = brief(error)
     if address.startswith("tls://") and any(word in text for word in ("TLS", "SSL", "certificate")):
         return f"answers, but not with TLS that both sides accept: are the certificates its own? ({text})"
-    rule = f"no Dask scheduler answers there within {PATIENCE:g} s, as in tls://HOST:8786 ({text})"
+    rule = f"no Dask scheduler answers there within {timeout:g} s, as in tls://HOST:8786 ({text})"
     if address.startswith("tcp://") and not isinstance(error, ConnectionRefusedError):
         rule += "; if it has TLS, give tls:// with tls_ca, tls_cert and tls_key"
     return rule
@@ -126,6 +139,8 @@ def _why(address: str, error: BaseException) -> str:
 def brief(error: BaseException) -> str:
     """Return what an error is and says, in one line."""
     text = " ".join(str(error).split())[:200]
+    if type(error) is Exception and text:  # Dask has put it into words
+        return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
