@@ -402,7 +402,7 @@ def test_what_cannot_be_connected_to_is_said_in_one_line(tmp_path: Path) -> None
         assert "give that of the scheduler" in await refusal(processes.worker_address(0), **ours)
         assert "no Dask scheduler answers there within" in await refusal("tcp://127.0.0.1:1")
         mixed = {**ours, "tls_key": theirs["tls_key"]}
-        assert "the key is of another certificate" in await refusal(tls, **mixed)
+        assert "must be the private key of tls_cert" in await refusal(tls, **mixed)
 
     given = {"scheduler_options": ["--protocol", "tls", *options], "worker_options": options}
     with cluster(tmp_path, **given) as processes:
