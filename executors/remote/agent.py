@@ -154,7 +154,7 @@ class Guard:
             self._raise("")
 
     def _end(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGTERM and not self.terminated:
+        if number == signal.SIGTERM and self.lease is not None and not self.terminated:
             self.terminated = True
         else:
             self._raise(f"hbsim: {signal.Signals(number).name} was sent; trials on this host end")
@@ -309,6 +309,8 @@ class Agent:
         while not self._channel.closed:
             messages = self._wait()
             self._guard.look()  # trials that have ended because the lease is over have not failed
+            if self._guard.terminated:
+                self._leave()
             for message in messages:
                 self._jobs.pass_on(message)
             orders, self._orders = self._orders, []
@@ -411,8 +413,8 @@ class Agent:
         """Do what is due."""
         if self._preserver is not None:
             _end_if(self._preserver.turn())
-        if self._guard.terminated:
-            self._leave()
+        if self._leaving < inf:
+            self._jobs.give_back("preempted", "its host is taken away")
         elif self._failed:
             self._jobs.give_back("lost", "its host can run no trials")
         else:
@@ -444,7 +446,6 @@ class Agent:
             self._leaving = now
             self._channel.say({"m": "leaving", "reason": "SIGTERM was sent to its agent"})
             self._jobs.leave_all()
-        self._jobs.give_back("preempted", "its host is taken away")
         if self._jobs.running:
             if now > self._leaving + self._grace:
                 self._workers.cut(f"its host is taken away, and it did not leave within {self._grace:g} s")

@@ -285,7 +285,9 @@ class Checkpoints:
         kept, own = self._kept.get(trial, {}), self._places[agent]
         newest = max((one.job for one in kept.values()), default=-1)
         missed = ""
-        for place, one in sorted(kept.items(), key=lambda item: (-item[1].job, item[0] not in (own, FOLDER, URL))):
+        for place, one in sorted(
+            kept.items(), key=lambda item: (-item[1].job, item[0] not in (own, FOLDER, URL))
+        ):
             if place in self._hosts and place != own:
                 there = self._hosts[place]
                 if there.reached:

@@ -60,7 +60,12 @@ class Piped:
         return self.exp / "trials"
 
     def workers(
-        self, name: str = "steady", storage: str = "pull", lease: float = 30.0, count: int | None = None, **args: Any
+        self,
+        name: str = "steady",
+        storage: str = "pull",
+        lease: float = 30.0,
+        count: int | None = None,
+        **args: Any,
     ) -> RemoteWorkers:
         """Return workers that are not there yet."""
         target = make_target(f"{TRAINING}:{name}", by_value=False)
