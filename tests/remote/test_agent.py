@@ -361,7 +361,8 @@ def kill(one):
     ],
 )
 def test_nothing_is_left(agent, end, status):
-    one = agent(constants={"text": "x" * 1_000_000}, grace=60.0 if end is terminate_twice else 0.5)
+    options = {"grace": 60.0, "command": with_constant("TOGETHER = 0.0")} if end is terminate_twice else {}
+    one = agent(constants={"text": "x" * 1_000_000}, **options)
     pids = busy(one)
     end(one)
     assert one.ended() == status
@@ -480,14 +481,14 @@ def test_after_sigterm_trials_save_and_are_handed_back(agent):
 
 
 def test_after_sigterm_to_all_processes_of_the_host_trials_save_too(agent):
-    """As ``scancel`` sends it."""
+    """As ``scancel`` sends it; and whoever has started the agent passes it on."""
     one = agent(grace=60.0)
     one.start(0, 3, "chatty")
     one.until("said", job=0)
     pids = one.pids(3)
     one.start(1, 4, "plain", stop=2.0)
     one.until("said", job=1, waits=True)
-    for pid in [*pids, *one.trial_pids()]:
+    for pid in [*pids, *one.trial_pids(), one.process.pid]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
     for job in range(2):
