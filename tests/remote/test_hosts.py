@@ -102,7 +102,7 @@ def test_a_host_that_is_taken_away_hands_its_trials_back(
 def test_hosts_come_and_go(carrier: str, tmp_path: Path) -> None:
     with studying(tmp_path, carrier, lease=2.0) as study:
         study.machines.kill(1)
-        study.start(trials=40, seconds=0.5)
+        study.start(trials=40, seconds=0.5, options=["--num-gpus", "1"])
         study.reach(1)
         study.machines.start(1)
         assert study.trials(1)
