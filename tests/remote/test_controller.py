@@ -433,6 +433,28 @@ def test_a_host_that_is_not_there_is_waited_for_and_may_come_later(piped: Piped)
     piped.check_nothing_is_left()
 
 
+@pytest.mark.usefixtures("impatient")
+def test_a_study_begins_without_hosts_where_any_number_may_come(tmp_path: Path) -> None:
+    piped = Piped(tmp_path, hosts="")
+    piped.meanwhile(lambda: (eventually(lambda: piped.said), piped.carrier.add("ab")))
+    assert piped.run(scheduler(num_trials=4)).summary()["trials"] == 4
+    assert piped.said[0] == "the hosts has no workers yet: waiting for the first one"
+    assert piped.warned == []
+    piped.check()
+
+
+def test_a_host_without_gpus_gets_no_trials_of_a_study_that_has_some(piped: Piped) -> None:
+    gpus = [
+        {"visible": f"GPU-{n}", "name": "NVIDIA A100", "memory": 1 << 36, "uuid": f"GPU-{n}"} for n in (1, 2)
+    ]
+    piped.carrier.hello["a"] = {"gpus": gpus}
+    piped.run(scheduler(num_trials=4))
+    assert piped.said == ["a is ready: 2 CPU cores, 2 GPUs (2 x NVIDIA A100)"]
+    assert {record["host"] for record in piped.records("open")} == {"a"}
+    assert any("b gets no trials" in text for text in piped.warned)
+    piped.check()
+
+
 def test_a_pickled_function_needs_a_trusted_carrier(piped: Piped) -> None:
     @hbsim.args(x=hbsim.Real(0.0, 1.0))
     def closure(args: Any, reporter: Any) -> None:
