@@ -404,8 +404,11 @@ import hbsim
 @hbsim.args(mode=hbsim.Choice("plain", "hold", "chatty"))
 def train_fn(args, reporter):
     (reporter.folder / "pid").write_text(str(os.getpid()))
-    while args.mode == "hold":
-        time.sleep(0.01)
+    try:
+        while args.mode == "hold":
+            time.sleep(0.01)
+    finally:
+        (reporter.folder / "finally").touch()
     for epoch in range(1, 10**9):
         reporter(epoch=epoch, loss=1.0 / epoch)
 """
@@ -428,6 +431,7 @@ def test_trials_wait_while_too_much_is_not_taken_and_can_still_be_stopped(agent)
     one.order("kill", job=0, reason="enough")
     assert one.until("ended", job=0)["reason"] == "enough"  # it comes though nothing else does
     assert not alive(pid)
+    assert (one.folder(3) / "files" / "finally").exists()
     one.order("leave", job=1, save=False)  # it hears of it once it goes on
     one.takes = True
     ended = one.until("ended", job=1)
