@@ -394,7 +394,7 @@ class _Hand:
     taken: list[list[Thing]] = field(default_factory=lambda: [[], []])
 
 
-def differences_of(machines: Iterable[Machine]) -> str:
+def differences_of(machines: Sequence[Machine]) -> str:
     """Say in a line how hosts differ: in GPUs, cores and versions. Empty if they do not."""
     looks: dict[str, Callable[[Machine], str]] = {
         "GPUs": lambda one: models(one.gpus) or "none",
@@ -405,7 +405,7 @@ def differences_of(machines: Iterable[Machine]) -> str:
     parts = []
     for name, look in looks.items():
         hosts: dict[str, list[str]] = {}
-        for machine in machines:
+        for machine in sorted(machines, key=lambda one: one.host):
             hosts.setdefault(look(machine), []).append(machine.host)
         if len(hosts) > 1:
             parts.append(f"{name}: " + ", ".join(f"{value} ({named(who)})" for value, who in hosts.items()))

@@ -102,7 +102,7 @@ def test_crashes(study: Study, hosts: list[list[Host]], cuts: list[float], local
 @given(studies(faulty=False, workers=1), hosts(workers=1))
 def test_one_worker_decides_the_same(study: Study, hosts: list[Host]) -> None:
     """It vanishes and comes back; whatever is lost is tried again."""
-    study.options["retries"] = 9
+    study.options |= {"retries": 9, "loss_retries": None}
     study.curve = replace(study.curve, breaks=())
     undisturbed, run = study.run(), study.run(hosts=hosts[:1])
     check_over(run)
