@@ -8,7 +8,8 @@ from typing import Final
 
 from hbsim.executors.local import trial_folder
 from hbsim.live.overview import WAITING, Mishap, Overview
-from hbsim.live.words import hms, near, number
+from hbsim.live.team import NO_ANSWER
+from hbsim.live.words import few, hms, near, number
 from hbsim.runner.records import Record
 from hbsim.terminal import print_err
 
@@ -18,7 +19,6 @@ EVERY: Final = 10.0  # seconds between two summaries
 QUIET: Final = 600.0  # the same while nothing changes
 APART: Final = 1.0  # seconds between two lines about the incumbent
 FAILURES: Final = 5  # that are told one by one between two summaries
-HOSTS: Final = 3  # that are named when workers come and go
 
 
 class PlainLines:
@@ -102,16 +102,21 @@ class PlainLines:
         if came := there.difference(before or ()):
             parts.insert(0, f"new {self._on_hosts(came)}")
         if gone := frozenset(before or ()) - there:
-            why = self._overview.team.shut.get(min(gone), "")
-            parts.insert(0, f"lost {self._on_hosts(gone)}{f': {why}' if why else ''}")
+            parts.insert(0, self._gone(gone))
         self._write("; ".join(parts))
+
+    def _gone(self, workers: Collection[int]) -> str:
+        """Say which workers take no jobs any more, and why the first of them does not."""
+        why = self._overview.team.shut.get(min(workers), "")
+        if why == NO_ANSWER:
+            return f"{NO_ANSWER} from {self._on_hosts(workers)}"
+        return f"lost {self._on_hosts(workers)}{f': {why}' if why else ''}"
 
     def _on_hosts(self, workers: Collection[int]) -> str:
         """Count workers, and name their hosts: ``"2 workers (a, b)"``."""
         hosts = list(dict.fromkeys(self._overview.team.hosts.get(worker, "") for worker in sorted(workers)))
-        more = f" and {len(hosts) - HOSTS} more" if len(hosts) > HOSTS else ""
         count = f"{len(workers):,} worker{'' if len(workers) == 1 else 's'}"
-        return f"{count} ({', '.join(hosts[:HOSTS])}{more})"
+        return f"{count} ({few(hosts)})"
 
     def _fail(self, mishap: Mishap) -> None:
         if self._told == FAILURES:

@@ -30,7 +30,8 @@ FOLDED: Final = ("study", "time", "trials")
 NAMES: Final = 9  # columns of their names
 WIDE: Final = 110  # columns from which on there is room for bars
 COLOURS: Final = {
-    "host is gone": "red",
+    "no answer": "red",
+    "host ": "red",
     "training": "green",
     "idle": "dim",
     "waits": "yellow",
@@ -249,7 +250,10 @@ class LiveTable:
 
     def _rest(self, rest: Sequence[int]) -> str:
         """Say what the workers do that there is no room for."""
-        busy = sum(worker in self._overview.ledger.workers for worker in rest)
+        overview = self._overview
+        busy = sum(
+            worker in overview.ledger.workers and worker not in overview.team.silent for worker in rest
+        )
         return f"{len(rest)} more workers: {busy} with a trial, {len(rest) - busy} without"
 
 

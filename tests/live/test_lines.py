@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from hbsim.live.overview import Overview
 from hbsim.live.lines import PlainLines
+from hbsim.live.overview import Overview
 
 from .made import Made
 
