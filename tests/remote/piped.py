@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
+import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import psutil
 
@@ -20,12 +21,8 @@ from hbsim.errors import HbsimWarning
 from hbsim.executors.remote import workers as module
 from hbsim.executors.remote.options import Hosts
 from hbsim.executors.remote.workers import RemoteWorkers
-from hbsim.executors.target import describe, load_target, make_target
-from hbsim.live.folder import StudyFolder
-from hbsim.live.keeper import Keeper
+from hbsim.executors.target import make_target
 from hbsim.live.result import RunResult
-from hbsim.live.study import Study
-from hbsim.runner.ends import Limits
 from hbsim.runner.records import read_records
 from hbsim.runner.workers import Task
 from tests.doubles.pipe_carrier import PipeCarrier
@@ -46,8 +43,6 @@ class Piped:
         Of the last workers.
     said, warned : list of str
         Lines and warnings for people.
-    gathered : list of bool
-        What `gather` has returned.
     """
 
     def __init__(self, folder: Path, hosts: str = "ab") -> None:
@@ -57,7 +52,6 @@ class Piped:
         self.carrier = PipeCarrier(folder, hosts)
         self.said: list[str] = []
         self.warned: list[str] = []
-        self.gathered: list[bool] = []
 
     @property
     def trials(self) -> Path:
@@ -76,13 +70,10 @@ class Piped:
         target = target or make_target(f"{TRAINING}:{name}", by_value=False)
         constants = self.constants(name, args)
         setup = {"time_attr": "epoch", "reward_attr": "accuracy", "constants": constants, "counts": False}
-        options = Hosts(list(self.hosts), storage=storage, lease=lease)
+        options = Hosts(list(self.hosts or "x"), storage=storage, lease=lease)
         how: tuple[Any, ...] = (target, count, None, self.trials, setup, None, 1.0, STUDY, self.said.append)
-        before, module.make_carrier = module.make_carrier, lambda options, say: (self.carrier, "the hosts")
-        try:
+        with self._patched():
             return RemoteWorkers(options, *how)
-        finally:
-            module.make_carrier = before
 
     def constants(self, name: str, args: Mapping[str, object] | None) -> dict[str, object]:
         """Return the training function's arguments."""
@@ -92,35 +83,43 @@ class Piped:
         self,
         core: Scheduler | None = None,
         name: str = "steady",
-        resume: bool = False,
-        searcher: Any = None,
-        keep: str = "best",
-        fsync: str = "never",
-        meanwhile: Callable[[RemoteWorkers], object] = lambda workers: None,
+        storage: str = "pull",
+        lease: float = 30.0,
         args: Mapping[str, object] | None = None,
         **options: Any,
     ) -> RunResult:
-        """Run a study as `hbsim.run` does; `meanwhile` is called once trials can start."""
-        core = core or scheduler()
-        function = describe(load_target(make_target(f"{TRAINING}:{name}", by_value=False)))
-        place = StudyFolder(self.exp)
-        with ExitStack() as stack:
-            caught = stack.enter_context(warnings.catch_warnings(record=True))
-            stack.callback(lambda: self.warned.extend(str(warning.message) for warning in caught))
+        """Run a study; options are those of `hbsim.run`."""
+        train, core = f"{TRAINING}:{name}", core or scheduler()
+        given = {"seed": 5, "progress": "none", "args": self.constants(name, args), **options}
+        given |= {
+            "folder": self.exp,
+            "executor": Hosts(list(self.hosts or "x"), storage=storage, lease=lease),
+        }
+        with self._patched(), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", HbsimWarning)
-            stack.enter_context(place.entered())
-            workers = self.workers(name, args=args, **options)
-            stack.callback(workers.close)
-            workers.prepare()
-            reported = ("epoch", "accuracy", False)
-            study = Study(function, core, 5, searcher, {}, *reported, self.constants(name, args))
-            journal, standing = study.open(place, resume, fsync, "local")
-            stack.enter_context(journal)
-            keeper = Keeper(keep, place.trials, core, standing.ledger, workers.prune)
-            meanwhile(workers)
-            limits = Limits(math.inf, None, math.inf, 5.0)
-            how = (limits, [keeper], False, lambda: self.gathered.append(workers.gather(keeper.finish())))
-            return study.drive(place, journal, standing, workers, *how)
+            try:
+                return hbsim.run(train, core, **given)
+            finally:
+                self.warned.extend(str(warning.message) for warning in caught)
+
+    def meanwhile(self, act: Callable[[], object]) -> None:
+        """Do something beside what follows."""
+        threading.Thread(target=act, daemon=True).start()
+
+    @contextmanager
+    def _patched(self) -> Iterator[None]:
+        """Have the carrier be this one, and lines for people be kept."""
+        with (
+            mock.patch.object(module, "make_carrier", return_value=(self.carrier, "the hosts")),
+            mock.patch("hbsim.live.run.teller", return_value=self.said.append),
+        ):
+            yield
+
+    @property
+    def note(self) -> dict[str, Any]:
+        """What the study's folder knows of its hosts."""
+        content: dict[str, Any] = json.loads((self.exp / "remote.json").read_text())
+        return content
 
     def records(self, *kinds: str) -> list[dict[str, Any]]:
         """Return the journal's records of these kinds, all if none is named."""
