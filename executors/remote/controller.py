@@ -24,7 +24,7 @@ from math import inf
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from hbsim.errors import ExecutorError, HbsimError, ParameterError
+from hbsim.errors import ExecutorError, HbsimError, OutputError, ParameterError
 from hbsim.executors import checkpoint
 from hbsim.executors.local import LOG, trial_folder
 from hbsim.executors.remote import carrier as carriers
@@ -93,12 +93,20 @@ class SessionFile:
         -------
         seconds : float
             How long what earlier runs have left may go on.
+
+        Raises
+        ------
+        OutputError
+            The folder cannot be written.
         """
-        self._trials.mkdir(parents=True, exist_ok=True)
-        for folder in self._trials.glob(f"{STAGING}*"):
-            shutil.rmtree(folder, ignore_errors=True)
-        self._file.write_text(self.text, "utf-8")
-        now = self._file.stat().st_mtime  # by the clock of the file system, as those of the others
+        try:
+            self._trials.mkdir(parents=True, exist_ok=True)
+            for folder in self._trials.glob(f"{STAGING}*"):
+                shutil.rmtree(folder, ignore_errors=True)
+            self._file.write_text(self.text, "utf-8")
+            now = self._file.stat().st_mtime  # by the clock of the file system, as those of the others
+        except OSError as error:
+            raise OutputError(str(self._trials), f"cannot be written: {error.strerror or error}") from error
         return max((_rest(other, now) for other in self._others()), default=0.0)
 
     def touch(self) -> None:
@@ -497,6 +505,8 @@ class Controller:
         before: object = None
         while pending := self.fleet.pending(trials):
             self._flush()
+            if isinstance(self._failure or self.fleet.fatal, ExecutorError):
+                break  # nobody will bring them
             self.check()
             away = self.fleet.unreachable(pending)
             now, state = time.monotonic(), (pending, self._copied)
@@ -508,7 +518,7 @@ class Controller:
                 text = f"waiting for {_count(len(pending), 'checkpoint')} to be copied from hosts"
                 hosts = sorted(set(away.values()))
                 self._say(text + (f"; {', '.join(hosts)} cannot be reached" if hosts else ""))
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(5 * LOOK)
         away = self.fleet.unreachable(pending)
         for trial in sorted(pending):
             place = f"on {away[trial]}, which cannot be reached" if trial in away else "on its host"

@@ -294,6 +294,30 @@ def test_an_agent_that_is_killed(piped: Piped) -> None:
     piped.check()
 
 
+@pytest.mark.parametrize("stays", [True, False])
+def test_an_agent_that_is_stopped(stays: bool, piped: Piped) -> None:
+    """It is named soon, and gets no jobs; if it goes on within the lease, nothing is lost."""
+    seconds = 4.0 if stays else HELD
+
+    def stop() -> None:
+        eventually(lambda: len(piped.trace()) > 4)
+        pid = piped.carrier.pids["b"]
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(seconds)
+        os.kill(pid, signal.SIGCONT)
+
+    piped.meanwhile(stop)
+    core = scheduler("promotion", num_trials=12, retries=2)
+    piped.run(core, "saving", lease=20.0 if stays else LEASE, args={"seconds": 0.3})
+    assert any(text.startswith("b does not answer; ") for text in piped.warned)
+    assert piped.records("shut")[0]["reason"] == "b does not answer"
+    if stays:
+        assert "b answers again" in piped.warned
+        assert piped.records("fail") == []
+    assert {record["kind"] for record in piped.records("fail")} <= {"lost"}
+    piped.check()
+
+
 def test_an_agent_that_is_told_to_end_hands_its_trials_back(piped: Piped) -> None:
     """They save, that is copied, and they go on from there, at once and on whatever host."""
     core = scheduler("stopping", num_trials=4, grace_period=9, retries=2)
@@ -444,12 +468,11 @@ def test_a_study_begins_without_hosts_where_any_number_may_come(tmp_path: Path) 
 
 
 def test_a_host_without_gpus_gets_no_trials_of_a_study_that_has_some(piped: Piped) -> None:
-    gpus = [
-        {"visible": f"GPU-{n}", "name": "NVIDIA A100", "memory": 1 << 36, "uuid": f"GPU-{n}"} for n in (1, 2)
-    ]
-    piped.carrier.hello["a"] = {"gpus": gpus}
+    gpu = {"name": "NVIDIA A100", "memory": 1 << 36}
+    gpus = [{"visible": name, "uuid": name, **gpu} for name in ("GPU-1", "GPU-2")]
+    piped.carrier.hello["a"] = {"gpus": gpus, "cpus": [0]}
     piped.run(scheduler(num_trials=4))
-    assert piped.said == ["a is ready: 2 CPU cores, 2 GPUs (2 x NVIDIA A100)"]
+    assert piped.said == ["a is ready: 1 CPU core, 2 GPUs (2 x NVIDIA A100)"]
     assert {record["host"] for record in piped.records("open")} == {"a"}
     assert any("b gets no trials" in text for text in piped.warned)
     piped.check()
