@@ -289,6 +289,7 @@ class LocalWorkers:
         if child is not None and self._server is not None:
             if child.end is None:  # else the function has ended as it says, and only what it left runs on
                 child.killed = child.killed or reason or "it was killed"
+            child.ring.say_killed()
             self._server.kill(job)
 
     def cut(self, reason: str) -> None:
@@ -332,6 +333,7 @@ class LocalWorkers:
         if events & selectors.EVENT_READ:
             child.talks = self._read(child)
             if not child.talks and child.garbled and self._server is not None:
+                child.ring.say_killed()
                 self._server.kill(child.task.job)
         if child.talks and events & selectors.EVENT_WRITE:
             child.flush()

@@ -6,8 +6,8 @@ is ever written there: what the agent starts gets /dev/null and the standard err
 
 It ends everything that it has started, and itself, when its input ends, its output cannot be written, its
 lease is over, or ``close`` is ordered. After SIGTERM its trials save first and are handed back; a second one,
-or SIGHUP, ends it at once. Its exit status is 0 if nothing is left then. If it is stopped or killed, the warm
-server ends the trials.
+some seconds later, or SIGHUP, ends it at once. Its exit status is 0 if nothing is left then. If it is stopped
+or killed, the warm server ends the trials.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ from hbsim.runner.workers import Message
 __all__ = ["Agent", "Channel", "Guard", "Over", "main"]
 
 CLOSE: Final = 20.0  # seconds after SIGTERM in which the controller may copy what the trials have saved
+TOGETHER: Final = 5.0  # seconds in which SIGTERM is the same, from a queue and from the agent's parent, say
 _LOOK: Final = 0.2  # seconds after which something may be due, at the latest
 _PATIENCE: Final = 0.5  # seconds in which the server may end everything itself
 _END: Final = 30  # seconds in which everything is ended
@@ -121,7 +122,7 @@ class Guard:
     def __init__(self, source: int, sink: int) -> None:
         self.lease: Lease | None = None
         self.terminated = False
-        self._raised = -inf
+        self._terminated_at = self._raised = -inf
         self._hung_up = 0  # looks in a row
         self._poll = select.poll()
         self._poll.register(source, _HUNG_UP)
@@ -154,9 +155,10 @@ class Guard:
             self._raise("")
 
     def _end(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGTERM and not self.terminated:
-            self.terminated = True
-        else:
+        now, terminated = time.monotonic(), number == signal.SIGTERM and self.lease is not None
+        if terminated and not self.terminated:
+            self.terminated, self._terminated_at = True, now
+        elif not (terminated and now < self._terminated_at + TOGETHER):
             self._raise(f"hbsim: {signal.Signals(number).name} was sent; trials on this host end")
 
     def _raise(self, reason: str) -> None:
@@ -309,6 +311,8 @@ class Agent:
         while not self._channel.closed:
             messages = self._wait()
             self._guard.look()  # trials that have ended because the lease is over have not failed
+            if self._guard.terminated:
+                self._leave()
             for message in messages:
                 self._jobs.pass_on(message)
             orders, self._orders = self._orders, []
@@ -411,8 +415,8 @@ class Agent:
         """Do what is due."""
         if self._preserver is not None:
             _end_if(self._preserver.turn())
-        if self._guard.terminated:
-            self._leave()
+        if self._leaving < inf:
+            self._jobs.give_back("preempted", "its host is taken away")
         elif self._failed:
             self._jobs.give_back("lost", "its host can run no trials")
         else:
@@ -444,7 +448,6 @@ class Agent:
             self._leaving = now
             self._channel.say({"m": "leaving", "reason": "SIGTERM was sent to its agent"})
             self._jobs.leave_all()
-        self._jobs.give_back("preempted", "its host is taken away")
         if self._jobs.running:
             if now > self._leaving + self._grace:
                 self._workers.cut(f"its host is taken away, and it did not leave within {self._grace:g} s")

@@ -247,8 +247,11 @@ class Jobs:
         shutil.rmtree(folder / FILES, ignore_errors=True)
 
     def _as_preempted(self, job: _Job, ended: Ended) -> Ended:
-        """Say of a job that has left, or was killed, since the host is taken away, that this was why."""
-        if not self._leaves or job.ordered or not (ended.left or ended.kind == "lost"):
+        """Say of a job that has left or failed since the host is taken away that this was why.
+
+        All processes of the host may have got the signal, also those that a trial has started and needs.
+        """
+        if not self._leaves or job.ordered or not (ended.left or ended.kind):
             return ended
         reason = "its host is taken away" if ended.left else ended.reason
         return replace(ended, kind="preempted", reason=reason, left=False)
@@ -351,11 +354,10 @@ class Transfers:
             transfer.done(problem)
 
     def drop(self, trial: int) -> None:
-        """Give those of a trial up."""
+        """Give those of a trial up, and say nothing of them."""
         for transfer in [one for one in self._all if one.trial == trial]:
             _interrupt(transfer)
             self._all.remove(transfer)
-            transfer.done("the trial's checkpoint is of no more use")
 
     def interrupt(self) -> None:
         """End all their processes; they begin anew."""

@@ -207,7 +207,7 @@ class Preserver:
     def __init__(self, work: Path, lease: Path) -> None:
         self._work, self._lease = work, lease
         self._looked, self._begun = -inf, -inf
-        self._left: Iterator[str] | None = None
+        self._left: Iterator[str] = iter(())
 
     def look(self) -> str:
         """Return what is wrong, if the lease's file has been removed; else touch it."""
@@ -223,14 +223,11 @@ class Preserver:
     def turn(self) -> str:
         """Do what is due, a few files at a time; return what is wrong, as `look`."""
         now = time.monotonic()
-        if self._left is None and now - self._begun >= ROUND:
+        if now - self._begun >= ROUND:
             self._begun, self._left = now, _below(self._work)
-        if self._left is not None:
-            some = list(islice(self._left, _SOME))
-            for path in some:
-                with suppress(OSError):  # removed meanwhile
-                    os.utime(path, follow_symlinks=False)
-            self._left = self._left if some else None
+        for path in islice(self._left, _SOME):
+            with suppress(OSError):  # removed meanwhile
+                os.utime(path, follow_symlinks=False)
         if now - self._looked < LOOK:
             return ""
         self._looked = now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -360,7 +361,8 @@ def kill(one):
     ],
 )
 def test_nothing_is_left(agent, end, status):
-    one = agent(constants={"text": "x" * 1_000_000}, grace=60.0 if end is terminate_twice else 0.5)
+    options = {"grace": 60.0, "command": with_constant("TOGETHER = 0.0")} if end is terminate_twice else {}
+    one = agent(constants={"text": "x" * 1_000_000}, **options)
     pids = busy(one)
     end(one)
     assert one.ended() == status
@@ -396,12 +398,17 @@ def test_the_lease_ends_everything_whatever_is_stopped(agent):
 
 ROOM = 100_000
 FLOOD = """
-import os
+import os, time
 import hbsim
 
 @hbsim.args(mode=hbsim.Choice("plain", "hold", "chatty"))
 def train_fn(args, reporter):
     (reporter.folder / "pid").write_text(str(os.getpid()))
+    try:
+        while args.mode == "hold":
+            time.sleep(0.01)
+    finally:
+        (reporter.folder / "finally").touch()
     for epoch in range(1, 10**9):
         reporter(epoch=epoch, loss=1.0 / epoch)
 """
@@ -411,19 +418,20 @@ def test_trials_wait_while_too_much_is_not_taken_and_can_still_be_stopped(agent)
     one = agent(train=FLOOD, command=with_constant(f"ROOM = {ROOM}"))
     one.takes = False
     one.until("ready")
-    for job in range(2):
-        one.start(job, job + 3)
+    one.start(0, 3, "hold")
+    one.start(1, 4)
     quiet = 0
     while quiet < 5:  # beats are answered all the time, and soon nothing else is said
         before, one.beats = len(one.said), 0
         one.listen(lambda: one.beats >= 1)
         quiet = quiet + 1 if one.said and len(one.said) == before else 0
-        assert one.sent < ROOM + 4 * (1 << 18)  # what it had read of the trials when it was too much
+        assert one.sent < ROOM + 2 * (1 << 18)  # what it had read of the trial when it was too much
     assert one.sent > ROOM
     pid = int((one.folder(3) / "files" / "pid").read_text())
     one.order("kill", job=0, reason="enough")
     assert one.until("ended", job=0)["reason"] == "enough"  # it comes though nothing else does
     assert not alive(pid)
+    assert (one.folder(3) / "files" / "finally").exists()
     one.order("leave", job=1, save=False)  # it hears of it once it goes on
     one.takes = True
     ended = one.until("ended", job=1)
@@ -474,6 +482,22 @@ def test_after_sigterm_trials_save_and_are_handed_back(agent):
     assert gone([pid for pid in pids if pid not in (one.process.pid, *one.servers())])
     one.order("close", clean=False)
     assert one.ended() == 0
+
+
+def test_after_sigterm_to_all_processes_of_the_host_trials_save_too(agent):
+    """As ``scancel`` sends it; and whoever has started the agent passes it on."""
+    one = agent(grace=60.0)
+    one.start(0, 3, "chatty")
+    one.until("said", job=0)
+    pids = one.pids(3)
+    one.start(1, 4, "plain", stop=2.0)
+    one.until("said", job=1, waits=True)
+    for pid in [*pids, *one.trial_pids(), one.process.pid]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    for job in range(2):
+        ended = one.until("ended", job=job)
+        assert (ended["kind"], ended["saved"]) == ("preempted", job)
 
 
 def test_what_does_not_leave_after_sigterm_is_killed_and_handed_back_too(agent):
