@@ -111,6 +111,7 @@ class Host:
     deaths: int = 0  # agents in a row that were never ready
     failures: int = 0  # how often no agent could be started since there was one
     reason: str = ""  # for the last of these
+    warning: str = ""  # what people were told of its versions
 
     def problem(self, begun: bool) -> str:
         """Say why it can run no trials; empty if it may."""
@@ -143,6 +144,7 @@ class Agent:
     clocks: Clocks
     hello: Mapping[str, Any] | None = None
     machine: Machine | None = None
+    warning: str = ""  # what other versions it has
     ready: bool = False
     inside: bool = False
     shut: str = ""

@@ -114,7 +114,7 @@ class Checkpoints:
         self._kept: dict[int, dict[str, _Kept]] = {}  # by trial and place
         self._hosts: dict[str, _Host] = {}
         self._places: dict[str, str] = {}  # of agents
-        self._moving: dict[int, str] = {}  # trials that are copied, and from which place
+        self._moving: set[int] = set()  # trials that are copied, and must not change
         self._uploads: dict[str, set[int]] = {}  # of these, those that an agent brings to the store
         self._tries: dict[int, int] = {}
         self._pruned: set[int] = set()
@@ -167,7 +167,7 @@ class Checkpoints:
         if there is not None and agent in there.agents:
             there.agents.remove(agent)
         for trial in self._uploads.pop(agent, ()):
-            del self._moving[trial]
+            self._moving.discard(trial)
             self.want(trial)
 
     def busy(self, agent: str) -> bool:
@@ -198,12 +198,15 @@ class Checkpoints:
             Whether the trial may go on, or the checkpoint be asked for.
         """
         saved, place = body["saved"], self._places[agent]
-        if saved is None or trial in self._pruned:
+        if trial in self._pruned:
+            return
+        if saved is None:
+            self._kept.get(trial, {}).pop(place, None)
             return
         self.saves = True
         self._keep(trial, place, _Kept(saved, body["folder"] or "", body["files"]))
         if self.url and useful and saved != self._job(trial, URL):
-            self._moving[trial] = place
+            self._moving.add(trial)
             self._uploads.setdefault(agent, set()).add(trial)
         elif useful:
             self.want(trial)
@@ -212,7 +215,7 @@ class Checkpoints:
         """A checkpoint is in the store, or cannot be; return whether it is of no use there."""
         if trial in self._uploads.get(agent, ()):
             self._uploads[agent].remove(trial)
-            del self._moving[trial]
+            self._moving.discard(trial)
         if trial in self._pruned:
             return problem is None
         if problem is None:
@@ -239,7 +242,7 @@ class Checkpoints:
                 if trial in running or trial in self._moving or not self._wanted(trial, place):
                     continue
                 kept = self._kept[trial][place]
-                self._moving[trial] = place
+                self._moving.add(trial)
                 there.copies += 1
                 agent = there.agents[-1] if there.agents else there.last
                 begun.append(Get(agent, trial, kept.job, kept.folder, kept.files))
@@ -253,7 +256,7 @@ class Checkpoints:
         place = self._places[copy.agent]
         there = self._hosts[place]
         there.copies -= 1
-        self._moving.pop(copy.trial, None)
+        self._moving.discard(copy.trial)
         if copy.trial in self._pruned:
             return
         if problem is None:
@@ -285,9 +288,8 @@ class Checkpoints:
         kept, own = self._kept.get(trial, {}), self._places[agent]
         newest = max((one.job for one in kept.values()), default=-1)
         missed = ""
-        for place, one in sorted(
-            kept.items(), key=lambda item: (-item[1].job, item[0] not in (own, FOLDER, URL))
-        ):
+        order = sorted(kept.items(), key=lambda pair: (-pair[1].job, pair[0] != own, pair[0] in self._hosts))
+        for place, one in order:
             if place in self._hosts and place != own:
                 there = self._hosts[place]
                 if there.reached:
@@ -309,18 +311,12 @@ class Checkpoints:
             )
         return "own"
 
-    def given(self, agent: str, trial: int, job: int | None) -> None:
-        """Take note that an agent starts a trial with a copy of that job's checkpoint; None: the folder's."""
-        made = self._job(trial, FOLDER) if job is None else job
-        self._keep(trial, self._places[agent], _Kept(made))
-
     def pending(self, trials: Iterable[int]) -> set[int]:
         """Return the trials whose newest checkpoint is not safe yet, and have those copied that can be."""
         unsafe = set()
         for trial in trials:
             kept = self._kept.get(trial, {})
-            safe = max(self._job(trial, FOLDER), self._job(trial, URL))
-            if trial in self._moving or any(one.job > safe for one in kept.values()):
+            if trial in self._moving or any(one.job > self._safe(trial) for one in kept.values()):
                 unsafe.add(trial)
                 self.want(trial)
         return unsafe
@@ -329,10 +325,9 @@ class Checkpoints:
         """Return the hosts of these trials' newest checkpoints, where they cannot be reached now."""
         found = {}
         for trial in trials:
-            for place in self._kept.get(trial, {}):
-                there = self._hosts.get(place)
-                if there is not None and not there.reached and self._wanted(trial, place):
-                    found[trial] = there.name
+            for place, one in self._kept.get(trial, {}).items():
+                if place in self._hosts and not self._reached(place) and one.job > self._safe(trial):
+                    found[trial] = self._hosts[place].name
         return found
 
     def pruned(self, trial: int) -> bool:
@@ -359,10 +354,16 @@ class Checkpoints:
         kept = self._kept.get(trial, {}).get(place)
         return -1 if kept is None else kept.job
 
+    def _safe(self, trial: int) -> int:
+        """Return the job of the newest checkpoint of a trial that no host can take with it."""
+        return max(self._job(trial, FOLDER), self._job(trial, URL))
+
     def _wanted(self, trial: int, place: str) -> bool:
-        """Whether a host has the newest checkpoint of a trial, and only hosts have it."""
-        kept = self._kept.get(trial, {})
+        """Whether only hosts have a checkpoint of a trial, and of those in reach this the newest."""
         own = self._job(trial, place)
-        if own < 0 or (FOLDER in kept and kept[FOLDER].job >= own) or (URL in kept and kept[URL].job >= own):
-            return False
-        return own == max(one.job for one in kept.values())
+        others = (one.job for at, one in self._kept.get(trial, {}).items() if self._reached(at))
+        return own > self._safe(trial) and own >= max(others, default=-1)
+
+    def _reached(self, place: str) -> bool:
+        there = self._hosts.get(place)
+        return there is not None and there.reached

@@ -17,25 +17,26 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Container, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from math import inf
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from hbsim.errors import ExecutorError, HbsimError, ParameterError
+from hbsim.errors import ExecutorError, HbsimError, OutputError, ParameterError
 from hbsim.executors import checkpoint
 from hbsim.executors.local import LOG, trial_folder
 from hbsim.executors.remote import carrier as carriers
+from hbsim.executors.remote.agents import MARGIN
 from hbsim.executors.remote.checkpoint_copy import FILES, install, newest
 from hbsim.executors.remote.checkpoints import Copy, Get, Put
 from hbsim.executors.remote.code import needs_trust, with_neighbour
-from hbsim.executors.remote.fleet import MARGIN, Fleet
+from hbsim.executors.remote.fleet import Fleet
 from hbsim.executors.remote.lines import dump
 from hbsim.executors.remote.machines import Machine
 from hbsim.executors.remote.store import STAGING, Store, jobs_in
-from hbsim.executors.slots import models
+from hbsim.executors.slots import Slot, models
 from hbsim.executors.target import label_of
 from hbsim.runner.workers import Message, Opened
 
@@ -92,12 +93,20 @@ class SessionFile:
         -------
         seconds : float
             How long what earlier runs have left may go on.
+
+        Raises
+        ------
+        OutputError
+            The folder cannot be written.
         """
-        self._trials.mkdir(parents=True, exist_ok=True)
-        for folder in self._trials.glob(f"{STAGING}*"):
-            shutil.rmtree(folder, ignore_errors=True)
-        self._file.write_text(self.text, "utf-8")
-        now = self._file.stat().st_mtime  # by the clock of the file system, as those of the others
+        try:
+            self._trials.mkdir(parents=True, exist_ok=True)
+            for folder in self._trials.glob(f"{STAGING}*"):
+                shutil.rmtree(folder, ignore_errors=True)
+            self._file.write_text(self.text, "utf-8")
+            now = self._file.stat().st_mtime  # by the clock of the file system, as those of the others
+        except OSError as error:
+            raise OutputError(str(self._trials), f"cannot be written: {error.strerror or error}") from error
         return max((_rest(other, now) for other in self._others()), default=0.0)
 
     def touch(self) -> None:
@@ -174,6 +183,10 @@ class Controller:
         What runs where.
     discards : bool
         Whether the study has come to nothing, and hosts are to remove all that they have of it.
+    hosts : list of str
+        The names of those that there are. It is replaced when it changes.
+    slots : dict of int to Slot
+        The last share of each worker that there has been.
     """
 
     def __init__(
@@ -188,6 +201,8 @@ class Controller:
     ) -> None:
         self.fleet = fleet({}, {})
         self.discards = False
+        self.hosts: list[str] = []
+        self.slots: dict[int, Slot] = {}
         self._carrier, self._make_fleet, self._config, self._trials = carrier, fleet, config, trials
         self._name, self._say, self._news = name, say, news
         self._lease = float(config["lease"])
@@ -231,7 +246,7 @@ class Controller:
         if needs_trust(bundle) and not self._carrier.trusted:
             rule = "travels as a pickle, which needs a connection by TLS: put it at the top of a file"
             raise ParameterError("train", label_of(bundle["target"]), rule)
-        until = loop.time() + await asyncio.to_thread(self._file.make)
+        alone = loop.time() + await asyncio.to_thread(self._file.make)
         if self._store is not None:
             await asyncio.to_thread(self._store.check)
         stored = {} if self._store is None else await asyncio.to_thread(self._store.jobs)
@@ -241,36 +256,46 @@ class Controller:
         self.fleet.expected = await self._carrier.open(json.dumps(config))
         self._spawn(self._listen())
         self._spawn(self._tick())
-        if (seconds := until - loop.time()) > 0:
+        if (seconds := alone - loop.time()) > 0:
             self._say(_why(seconds))
-            await asyncio.sleep(seconds)
+        await self._wait_for_hosts(alone)
         await asyncio.to_thread(self._file.clear)
-        await self._wait_for_hosts()
+        self._begin()
 
-    async def _wait_for_hosts(self) -> None:
-        """Wait for those hosts that there are, so that they are divided among workers all at once."""
-        begun = said = now = time.monotonic()
+    async def _wait_for_hosts(self, alone: float) -> None:
+        """Wait for those hosts that there are, so that they are divided among workers all at once.
+
+        Parameters
+        ----------
+        alone : float
+            When nothing goes on any more that an earlier run has left.
+        """
+        begun = said = max(time.monotonic(), alone)
         first = inf
         while True:
             self.check()
             now = time.monotonic()
             ready, wanted = self.fleet.ready(now)
             first = min(first, now) if ready else inf
-            if ready >= wanted > 0 or now - first > LAST_HOSTS:
-                break
+            if now >= alone and (ready >= wanted > 0 or now - first > LAST_HOSTS):
+                return
             if not wanted and now - begun > SAID:
                 self._say(f"{self._name} has no workers yet: waiting for the first one")
-                break
+                return
             if now - said > SAID:
                 said = now
                 problems = [f"{host}: {problem}" for host, problem in self._problems.items()]
                 text = f"{ready} of {wanted} hosts {'is' if ready == 1 else 'are'} ready"
                 self._say("; ".join([text, *problems[:FEW]]))
             await asyncio.sleep(LOOK)
+
+    def _begin(self) -> None:
+        """Divide the hosts that are ready among workers, and say what each of them has."""
+        now = time.monotonic()
         self.fleet.open(now)
         opened = [message.host for message in self.fleet.effects.messages if isinstance(message, Opened)]
         for host in list(dict.fromkeys(opened))[:FEW]:
-            self._say(f"{host} is ready: {self._has[host]}")
+            self._say(f"{host} is ready: {self._has.get(host, 'it takes trials')}")
         self._alone = inf if self._hosts else now
         self._flush()
 
@@ -336,8 +361,10 @@ class Controller:
         elif isinstance(event, carriers.Joined):
             self._hosts[event.agent], self._alone = event.host, inf
             self._problems.pop(event.host, None)
+            self.hosts = list(dict.fromkeys(self._hosts.values()))
         elif isinstance(event, carriers.AgentEnded):
             self._problems[self._hosts.pop(event.agent, event.agent)] = event.reason
+            self.hosts = self.hosts if self._closing else list(dict.fromkeys(self._hosts.values()))
             self._alone = self._alone if self._hosts else min(self._alone, now)
             self._doubt = self._doubt if event.clean else now + self._lease + MARGIN
         elif isinstance(event, carriers.HostFailed):
@@ -392,6 +419,10 @@ class Controller:
         for trial in unstored:
             assert self._store is not None
             self._do_in_turn(self._store.remove, trial)
+        for message in effects.messages:
+            if isinstance(message, Opened):
+                with suppress(KeyError):  # it is shut again already
+                    self.slots[message.worker] = self.fleet.machines.slot(message.worker)
         if effects.messages or effects.notes or self.fleet.fatal:
             notes = [with_neighbour(note, self._config["bundle"]) for note in effects.notes]
             self._news((effects.messages, [note for note in notes if self._is_new(note)], effects.size))
@@ -474,6 +505,8 @@ class Controller:
         before: object = None
         while pending := self.fleet.pending(trials):
             self._flush()
+            if isinstance(self._failure or self.fleet.fatal, ExecutorError):
+                break  # nobody will bring them
             self.check()
             away = self.fleet.unreachable(pending)
             now, state = time.monotonic(), (pending, self._copied)
@@ -485,7 +518,7 @@ class Controller:
                 text = f"waiting for {_count(len(pending), 'checkpoint')} to be copied from hosts"
                 hosts = sorted(set(away.values()))
                 self._say(text + (f"; {', '.join(hosts)} cannot be reached" if hosts else ""))
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(5 * LOOK)
         away = self.fleet.unreachable(pending)
         for trial in sorted(pending):
             place = f"on {away[trial]}, which cannot be reached" if trial in away else "on its host"
@@ -515,6 +548,10 @@ class Controller:
                     task.cancel()
         while not self._carrier.events.empty():
             self._hear(self._carrier.events.get_nowait())
+        if self._store is not None and self._gathered is not None:
+            with suppress(HbsimError, TimeoutError):
+                async with asyncio.timeout(LAST):
+                    await asyncio.to_thread(_unstore, self._store, self._pruned)
         if not self._hosts and time.monotonic() > self._doubt:  # else something may go on
             self._file.remove()
 
@@ -530,6 +567,13 @@ def _remove(folder: Path) -> None:
     """Remove a trial's checkpoints and files."""
     checkpoint.remove(folder / checkpoint.NAME)
     shutil.rmtree(folder / FILES, ignore_errors=True)
+
+
+def _unstore(store: Store, trials: Container[int]) -> None:
+    """Remove trials from a store, also what was still being stored of them when they were of no more use."""
+    for trial in store.trials():
+        if trial in trials:
+            store.remove(trial)
 
 
 def _count(number: int, thing: str) -> str:

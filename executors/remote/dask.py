@@ -1,51 +1,48 @@
 """A carrier over a Dask cluster: an agent beside each Dask worker, lines and files through a Dask client.
 
-`distributed` is an extra, and is imported only when a cluster is used. Its trust model holds: who can connect
-to the scheduler can run code on all that are connected to it, this process included.
+`distributed` is an extra, and is imported only when a cluster is used.
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib
-import ipaddress
 import json
-import logging
-import os
 import shutil
-import sys
-import tempfile
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from hbsim.errors import HbsimWarning, ParameterError
+from hbsim.errors import ParameterError
 from hbsim.executors.remote.carrier import AgentEnded, CopyError, Down, Event, HostFailed, Joined, Line, Up
+from hbsim.executors.remote.dask_cluster import (
+    PATIENCE,
+    brief,
+    check_scheduler,
+    client_of,
+    is_trusted,
+    logs_off_terminal,
+    scheduler_here,
+    security_of,
+)
 
 if TYPE_CHECKING:
     from hbsim.executors.remote.options import Dask
 
-__all__ = ["DaskCarrier", "connect_client", "is_trusted", "logs_off_terminal", "security_of"]
+__all__ = ["DaskCarrier"]
 
-Answer: TypeAlias = dict[str, Any]
-
-PATIENCE: Final = 10.0  # seconds for an answer,
-FILES: Final = 60.0  # for a part of a copy,
+COPY: Final = 60.0  # seconds for a part of a copy,
 INSTALL: Final = 60.0  # for a worker to import hbsim,
-SYNC: Final = 5.0  # for a worker to say what has happened while the scheduler was away,
-LEAVE: Final = 15.0  # for all agents to end
-RETRY, LONGEST = 0.5, 10.0  # seconds until something that failed is tried again
+AFTER: Final = 5.0  # for a worker to say what has happened while the scheduler was away,
+ENDING: Final = 15.0  # for all agents to end
+RETRY: Final = 0.5  # seconds until something that failed is tried again
 LOOK: Final = 0.2  # seconds between two looks at the connection,
 PING: Final = 2.0  # and between two questions whether the scheduler answers
-SOON, LATE = 1.0, 5.0  # seconds until events are acknowledged, and until a worker is asked for nothing else
+IDLE: Final = 1.0  # seconds until a worker is asked although there is nothing to send
 BATCH: Final = 1 << 20  # characters of lines that travel at once
-_LOGGERS: Final = ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio")
-_DANGER: Final = "whoever can reach it, or is on the way, can run code here and on its workers"
 
 
 class _Away(Exception):
@@ -58,26 +55,18 @@ class _Worker:
 
     Attributes
     ----------
-    place : str
-        Its address.
-    host : str
-        Its host as users call it; until that is known, that of its address.
+    place, host : str
+        As in `Joined`; as long as the host is unknown, that of the address.
     keeper : str
-        The id of its plugin.
-    heard, acknowledged : int
-        The numbers of the last event that was heard, and of the last one that it knows was heard.
-    last : int
-        The number of its last event.
-    behind : float or None
-        Since when events are missing.
+        The id of its `AgentKeeper`.
+    heard : int
+        The number of the last event that was heard.
     agent : str
         The agent that runs, if any.
     outbox : deque of str
         Lines for the agent that it has not taken.
     taken : int
         How many it has taken.
-    known : bool
-        Whether anything was said of it.
     removed : bool
         Whether the scheduler has let it go. It may still hand its trials back.
     """
@@ -86,13 +75,9 @@ class _Worker:
     host: str
     keeper: str = ""
     heard: int = 0
-    acknowledged: int = 0
-    last: int = 0
-    behind: float | None = None
     agent: str = ""
     outbox: deque[str] = field(default_factory=deque)
     taken: int = 0
-    known: bool = False
     removed: bool = False
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
@@ -112,41 +97,33 @@ class DaskCarrier:
     def __init__(self, options: Dask, say: Callable[[str], None]) -> None:
         self.events: asyncio.Queue[Event] = asyncio.Queue()
         self.trusted = is_trusted(options.scheduler_address)
-        self._options, self._say = options, say
-        self._address, self._security = options.scheduler_address or "", None
+        self._options = options
+        self._address = options.scheduler_address or ""
         self._config = self._name = ""
+        self._security: Any = None
         self._client: Any = None
         self._up, self._echo = asyncio.Event(), asyncio.Event()
         self._workers: dict[str, _Worker] = {}
+        self._left: set[str] = set()  # workers that have gone while it was asked which there are
         self._places: dict[str, str] = {}  # by agent, also of those that have ended
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._task: asyncio.Task[None] | None = None
         self._stack = AsyncExitStack()
 
     async def open(self, config: str) -> int | None:
-        """Connect to the scheduler, and begin to start agents; as `Carrier.open`.
-
-        Warns
-        -----
-        HbsimWarning
-            The connection leaves this machine without TLS.
-        """
-        _check_installed(self._address)
+        """Connect to the scheduler, and begin to start agents; as `Carrier.open`."""
         self._config, self._name = config, f"hbsim-{json.loads(config)['session']}"
+        given = self._options.scheduler_address
+        self._security = security_of(self._options)
         try:
             self._stack.enter_context(logs_off_terminal())
-            if self._address:
-                self._security = security_of(self._options)
-                if not self.trusted:
-                    text = f"the connection to {self._address} is neither encrypted nor authenticated"
-                    warnings.warn(HbsimWarning(f"{text}: {_DANGER}; give a tls:// address"), stacklevel=2)
-            else:
-                await self._start_cluster()
+            if given is None:
+                self._address = await self._stack.enter_async_context(scheduler_here())
             await self._connect()
         except BaseException:
             await self.close()
             raise
-        self._spawn(self._follow())
-        return None if self._options.scheduler_address else 1
+        self._task = asyncio.get_running_loop().create_task(self._follow())
+        return None if given else 1
 
     def send(self, agent: str, line: str) -> None:
         """Send a line to an agent, as `Carrier.send`."""
@@ -159,19 +136,19 @@ class DaskCarrier:
         """Copy a folder from an agent's host, as `Carrier.get`."""
         from hbsim.executors.remote import dask_plugin as plugin
 
-        found = await self._ask_files(agent, "list", path=source)
-        folders, files = found["folders"], {name: int(size) for name, size in found["files"]}
-        _check_names([*folders, *files])
+        found = await self._ask_for(agent, "list", path=source)
+        files: dict[str, int] = dict(found["files"])
+        plugin.check_names([*found["folders"], *files])
+        made = False
         try:
-            await asyncio.to_thread(plugin.make_folder, str(target), folders)
-        except OSError as error:
-            raise CopyError(f"{target} cannot be made: {error.strerror or error}") from None
-        try:
-            for parts in _parts(files, plugin.PART):
-                data = (await self._ask_files(agent, "read", path=source, parts=parts))["data"]
-                await asyncio.to_thread(plugin.write_files, str(target), _filled(parts, data))
+            await asyncio.to_thread(plugin.make_folder, str(target), found["folders"])
+            made = True
+            for parts in plugin.divide(files):
+                data = (await self._ask_for(agent, "read", path=source, parts=parts))["data"]
+                await asyncio.to_thread(plugin.write_files, str(target), plugin.fill(parts, data))
         except BaseException as error:
-            await asyncio.to_thread(shutil.rmtree, target, ignore_errors=True)
+            if made:
+                await asyncio.to_thread(shutil.rmtree, target, ignore_errors=True)
             if isinstance(error, OSError):
                 raise CopyError(f"{target} cannot be written: {error.strerror or error}") from None
             raise
@@ -182,40 +159,26 @@ class DaskCarrier:
 
         try:
             found = await asyncio.to_thread(plugin.list_files, str(source))
-            await self._ask_files(agent, "make", path=target, folders=found["folders"])
-            for parts in _parts(dict(found["files"]), plugin.PART):
+            await self._ask_for(agent, "make", path=target, folders=found["folders"])
+            for parts in plugin.divide(dict(found["files"])):
                 read = await asyncio.to_thread(plugin.read_files, str(source), parts)
-                await self._ask_files(agent, "write", path=target, parts=_filled(parts, read["data"]))
+                await self._ask_for(agent, "write", path=target, parts=plugin.fill(parts, read["data"]))
         except OSError as error:
             raise CopyError(f"{source} cannot be read: {error.strerror or error}") from None
 
     async def close(self) -> None:
         """End all agents, and part from the cluster, as `Carrier.close`."""
-        tasks = [*self._tasks, *(worker.task for worker in self._workers.values() if worker.task)]
+        workers, self._workers = list(self._workers.values()), {}
+        tasks = [task for task in (self._task, *(worker.task for worker in workers)) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        workers, self._workers = list(self._workers.values()), {}
-        leaving = (self._ask(worker.place, LEAVE, do="close") for worker in workers if worker.keeper)
-        await asyncio.gather(*leaving, return_exceptions=True)
+        ends = (self._ask(worker.place, ENDING, do="close") for worker in workers if worker.keeper)
+        await asyncio.gather(*ends, return_exceptions=True)
         await self._part()
         await self._stack.aclose()
 
     # The connection to the scheduler
-
-    async def _start_cluster(self) -> None:
-        """Start a cluster in this process; there is no port that others could connect to."""
-        distributed: Any = importlib.import_module("distributed")
-        http = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
-        scheduler = distributed.Scheduler(protocol="inproc://", **http)
-        await self._stack.enter_async_context(scheduler)
-        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="hbsim-dask-"))
-        settings = {"nthreads": 1, "memory_limit": 0, "local_directory": folder}
-        worker = distributed.Worker(scheduler.address, **settings, **http)
-        await self._stack.enter_async_context(worker)
-        for server in (scheduler, worker):
-            server.http_server.stop()
-        self._address = scheduler.address
 
     async def _connect(self) -> None:
         """Connect, and say what has happened since there was a connection.
@@ -225,40 +188,38 @@ class DaskCarrier:
         ParameterError
             No scheduler answers.
         """
-        client = self._client = await connect_client(self._address, self._security)
+        await check_scheduler(self._address, self._security)
+        client = self._client = client_of(self._address, self._security, loop=None, asynchronous=True)
+        await client
         self._echo.clear()
+        self._left.clear()
         client.subscribe_topic("all", self._hear_cluster)
         client.subscribe_topic(client.id, self._hear_worker)
-        while not self._echo.is_set():  # what was said before both were subscribed is lost
+        while not self._echo.is_set():  # then both are subscribed
             await client.log_event(client.id, "echo")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._echo.wait(), RETRY)
-        places = set(await client.nthreads())
-        known = [worker for worker in self._workers.values() if worker.place in places]
-        for worker in [worker for worker in self._workers.values() if worker.place not in places]:
-            self._lose(worker)
-        await asyncio.gather(*(self._sync(worker) for worker in known if worker.keeper))
-        self._up.set()
+        places = set(await client.nthreads()) - self._left
+        for worker in list(self._workers.values()):
+            if worker.place not in places:
+                self._lose(worker)
+        known = (self._exchange(worker, AFTER) for worker in self._workers.values() if worker.keeper)
+        await asyncio.gather(*known, return_exceptions=True)
         for place in places:
             self._add(place)
-
-    async def _sync(self, worker: _Worker) -> None:
-        with suppress(_Away):
-            await self._exchange(worker, SYNC, again=True)
+        self._up.set()
 
     async def _follow(self) -> None:
         """Connect again whenever the connection is lost."""
         while True:
             reason = await self._broken()
             self._up.clear()
-            self.events.put_nowait(Down(reason))
-            await self._part()
+            self.events.put_nowait(Down(f"{reason} the Dask scheduler at {self._address}"))
             while not self._up.is_set():
-                try:
+                await self._part()
+                await asyncio.sleep(RETRY)
+                with suppress(ParameterError, OSError, RuntimeError):
                     await self._connect()
-                except (ParameterError, OSError, RuntimeError):
-                    await self._part()
-                    await asyncio.sleep(RETRY)
             self.events.put_nowait(Up())
 
     async def _broken(self) -> str:
@@ -272,13 +233,12 @@ class DaskCarrier:
                     async with asyncio.timeout(max(PING, min(PATIENCE, self._options.lease / 3))):
                         await client.nthreads(workers=[])
                 except (OSError, RuntimeError):
-                    return f"the Dask scheduler at {self._address} does not answer"
+                    return "there is no answer from"
                 asked = clock()
-        return f"the connection to the Dask scheduler at {self._address} is lost"
+        return "the connection is lost to"
 
     async def _part(self) -> None:
         client, self._client = self._client, None
-        self._up.clear()
         if client is not None:
             with suppress(OSError, RuntimeError):
                 await client.close(timeout=RETRY)
@@ -287,125 +247,96 @@ class DaskCarrier:
 
     def _hear_cluster(self, event: tuple[float, Any]) -> None:
         about = event[1]
-        if not isinstance(about, dict):
-            return
-        if about.get("action") == "add-worker":
+        action = about.get("action") if isinstance(about, dict) else None
+        if action == "add-worker":
             self._add(about["worker"])
-        elif about.get("action") == "remove-worker" and about["worker"] in self._workers:
-            worker = self._workers[about["worker"]]
-            worker.removed = True
-            if about.get("expected") and worker.agent:
-                worker.wake.set()  # Dask has told it to end: it hands its trials back first
-            else:
-                self._lose(worker)
+        elif action == "remove-worker":
+            self._left.add(about["worker"])
+            worker = self._workers.get(about["worker"])
+            if worker is not None:
+                worker.removed = True
+                if about.get("expected") and worker.agent:
+                    worker.wake.set()  # Dask has told it to end: it hands its trials back first
+                else:
+                    self._lose(worker)
 
     def _add(self, place: str) -> None:
         if place not in self._workers:
-            host = urlsplit(place).hostname or place
-            worker = self._workers[place] = _Worker(place, host)
+            worker = self._workers[place] = _Worker(place, urlsplit(place).hostname or place)
             worker.task = asyncio.get_running_loop().create_task(self._serve(worker))
 
     def _lose(self, worker: _Worker) -> None:
         """Say that a worker is gone."""
-        if self._workers.get(worker.place) is not worker:
-            return
-        del self._workers[worker.place]
-        if worker.task is not None:
-            worker.task.cancel()
-        reason = f"the Dask worker at {worker.place} has gone"
-        self._say_ended(worker, reason)
-        if worker.known:
+        if self._workers.get(worker.place) is worker:
+            del self._workers[worker.place]
+            if worker.task is not None:
+                worker.task.cancel()
+            reason = f"the Dask worker at {worker.place} has gone"
+            self._say_ended(worker, reason)
             self.events.put_nowait(HostFailed(worker.host, worker.place, reason, final=True, gone=True))
 
     async def _serve(self, worker: _Worker) -> None:
         """Have a worker set up the plugin, and carry lines, as long as it is there."""
-        pause = RETRY
         while True:
             await self._up.wait()
             try:
-                if not worker.keeper and not await self._install(worker):
+                if not worker.keeper and (reason := await self._install(worker)):
+                    self.events.put_nowait(HostFailed(worker.host, worker.place, reason, final=True))
                     return
                 worker.wake.clear()
-                again = worker.behind is not None and self._now() - worker.behind > SOON
-                moved = await self._exchange(worker, PATIENCE, again)
+                taken = await self._exchange(worker, PATIENCE)
             except _Away:
-                if worker.removed or not await self._is_there(worker.place):
+                taken = False
+                if worker.removed:
                     return self._lose(worker)
-                moved = False
-            if not moved:
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST)
-                continue
-            pause = RETRY
-            soon = worker.removed or worker.behind is not None or worker.heard > worker.acknowledged
-            with suppress(TimeoutError):
-                await asyncio.wait_for(worker.wake.wait(), SOON if soon else LATE)
+            if not taken:
+                await asyncio.sleep(RETRY)
+            elif not worker.outbox:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(worker.wake.wait(), IDLE)
 
-    async def _install(self, worker: _Worker) -> bool:
-        """Have a worker set up the plugin; return whether it could."""
+    async def _install(self, worker: _Worker) -> str:
+        """Have a worker set up the plugin; return why it cannot, if so."""
         from hbsim.executors.remote.dask_plugin import install
 
-        client = self._client
-        if client is None:
-            raise _Away("the Dask scheduler")
         try:
             async with asyncio.timeout(INSTALL):
-                asking = client.run(install, self._config, workers=[worker.place], on_error="return")
+                asking = self._client.run(install, self._config, workers=[worker.place], on_error="return")
                 problem = (await asking).get(worker.place)
-        except (OSError, RuntimeError) as error:
-            problem = error
-        if isinstance(problem, OSError | RuntimeError):
-            raise _Away(str(problem))
+        except (OSError, RuntimeError, AttributeError) as error:  # there is no client at the moment
+            raise _Away(str(error)) from None
         if problem is None:
-            return True
-        reason = f"the Dask worker at {worker.place} cannot set up hbsim: {_brief(problem)}"
-        if isinstance(problem, ImportError | AttributeError):
-            cure = (
-                "install hbsim with its extra dask, the same version, in the environment of the Dask workers"
-            )
-            reason = f"{reason}; {cure}"
-        worker.known = True
-        self.events.put_nowait(HostFailed(worker.host, worker.place, reason, final=True))
-        return False
-
-    async def _is_there(self, place: str) -> bool:
-        """Return whether the scheduler knows a worker; True if it cannot be asked."""
-        client = self._client
-        if client is not None:
-            with suppress(OSError, RuntimeError):
-                async with asyncio.timeout(PATIENCE):
-                    return place in await client.nthreads()
-        return True
+            return ""
+        if isinstance(problem, OSError):
+            raise _Away(str(problem))
+        reason = f"the Dask worker at {worker.place} cannot set up hbsim: {brief(problem)}"
+        if any(kind in reason for kind in ("ModuleNotFoundError", "ImportError", "AttributeError")):
+            reason += "; install the same hbsim, with its extra dask, in the environment of the Dask workers"
+        return reason
 
     # Lines and what happens
 
-    async def _exchange(self, worker: _Worker, seconds: float, again: bool) -> bool:
-        """Send lines, acknowledge events, and take those that were missing; return whether it got through."""
-        agent, heard, taken = worker.agent, worker.heard, worker.taken
-        known = {"keeper": worker.keeper, "heard": heard, "again": again}
-        lines = list(_batch(worker.outbox))
-        about = {"agent": agent, "first": taken + 1, "lines": lines, "topic": self._client_id()}
-        answer = await self._ask(worker.place, seconds, do="lines", **known, **about)
-        if (
-            answer is None
-        ):  # the plugin has gone, as the worker was started anew or has heard nothing for long
+    async def _exchange(self, worker: _Worker, seconds: float) -> bool:
+        """Send lines, acknowledge events, take those that are missing; return whether lines were taken."""
+        agent, lines = worker.agent, list(_batch(worker.outbox))
+        known = {"topic": self._client and self._client.id, "keeper": worker.keeper, "heard": worker.heard}
+        first = worker.taken + 1
+        sent = {"agent": agent, "first": first, "lines": lines}
+        answer = await self._ask(worker.place, seconds, do="lines", **known, **sent)
+        if answer is not None and "error" in answer:
+            raise _Away(answer["error"])
+        keeper = "" if answer is None else answer["keeper"]
+        if keeper != worker.keeper:
             self._say_ended(worker, "its Dask worker was started again")
-            worker.keeper, worker.heard = "", 0
+            worker.keeper, worker.heard = keeper, 0
+        if answer is None:  # the worker is another process, or nobody was heard there for long
             return True
-        if "error" in answer:
-            return False
-        if answer["keeper"] != worker.keeper:
-            self._say_ended(worker, "its Dask worker was started again")
-            worker.keeper, worker.heard, heard = answer["keeper"], 0, 0
-        worker.acknowledged, worker.last = heard, answer["last"]
-        moved = not lines
-        if answer["taken"] is not None and worker.agent == agent:
-            for _ in range(answer["taken"] - worker.taken):
+        if worker.agent == agent and answer["taken"] is not None:
+            while worker.taken < answer["taken"]:
                 worker.outbox.popleft()
                 worker.taken += 1
-            moved = worker.taken > taken or moved
-        self._take(worker, answer.get("first", 0), answer.get("events", ()))
-        return moved or worker.agent != agent
+        self._take(worker, answer["first"], answer["events"])
+        return not lines or worker.agent != agent or worker.taken >= first
 
     def _hear_worker(self, event: tuple[float, Any]) -> None:
         about = event[1]
@@ -414,26 +345,20 @@ class DaskCarrier:
         elif isinstance(about, dict) and "keeper" in about:
             worker = self._workers.get(about["place"])
             if worker is not None and worker.keeper == about["keeper"]:
-                worker.last = about["first"] + len(about["events"]) - 1
                 self._take(worker, about["first"], about["events"])
 
     def _take(self, worker: _Worker, first: int, events: Iterable[Sequence[Any]]) -> None:
         """Take the events that were not heard yet, as far as none before them is missing."""
-        for number, event in enumerate(events, first):
+        for number, (kind, *about) in enumerate(events, first):
             if number == worker.heard + 1:
                 worker.heard = number
-                self._take_one(worker, *event)
-        if worker.heard >= worker.last:
-            worker.behind = None
-        elif worker.behind is None:
-            worker.behind = self._now()
+                self._take_one(worker, kind, about)
 
-    def _take_one(self, worker: _Worker, kind: str, *about: Any) -> None:
+    def _take_one(self, worker: _Worker, kind: str, about: Sequence[Any]) -> None:
         if kind == "line":
             self.events.put_nowait(Line(*about))
             return
         worker.wake.set()  # so that it is acknowledged at once
-        worker.known = True
         if kind == "joined":
             worker.agent, worker.host = about
             worker.outbox.clear()
@@ -443,8 +368,7 @@ class DaskCarrier:
         elif kind == "ended":
             self._say_ended(worker, *about[1:])
         else:
-            worker.host, reason = about
-            self.events.put_nowait(HostFailed(worker.host, worker.place, reason))
+            self.events.put_nowait(HostFailed(about[0], worker.place, about[1]))
 
     def _say_ended(self, worker: _Worker, reason: str, clean: bool = False) -> None:
         if worker.agent:
@@ -456,44 +380,28 @@ class DaskCarrier:
 
     async def _ask(self, place: str, seconds: float, **message: Any) -> Any:
         """Return what a worker's handler answers, None if it has none; `_Away` if it does not answer."""
-        client = self._client
-        if client is None:
-            raise _Away("the Dask scheduler cannot be reached")
-        broadcast = client.scheduler.broadcast
+        asked = {"op": self._name, **message}
         try:
             async with asyncio.timeout(seconds):
-                asked = {"op": self._name, **message}
-                answers = await broadcast(msg=asked, workers=[place], on_error="ignore")
-        except (OSError, RuntimeError) as error:
-            raise _Away(f"the Dask scheduler does not answer: {_brief(error)}") from None
-        if place not in answers:
-            raise _Away(f"the Dask worker at {place} does not answer")
-        return answers[place]
+                asking = self._client.scheduler.broadcast(msg=asked, workers=[place], on_error="ignore")
+                return (await asking)[place]
+        except KeyError:
+            raise _Away(f"the Dask worker at {place} does not answer") from None
+        except (OSError, RuntimeError, AttributeError) as error:  # there is no client at the moment
+            raise _Away(f"the Dask scheduler does not answer: {brief(error)}") from None
 
-    async def _ask_files(self, agent: str, do: str, **message: Any) -> Answer:
+    async def _ask_for(self, agent: str, do: str, **message: Any) -> Mapping[str, Any]:
+        """Return what the worker of an agent answers about files."""
         place = self._places.get(agent, "")
-        if place not in self._workers:
-            raise CopyError("its Dask worker has gone", away=True)
         try:
-            answer = await self._ask(place, FILES, do=do, **message)
+            answer = await self._ask(place, COPY, do=do, **message) if place in self._workers else None
         except _Away as error:
             raise CopyError(str(error), away=True) from None
         if answer is None:
-            raise CopyError("its Dask worker was started again", away=True)
+            raise CopyError(f"the Dask worker at {place} has gone", away=True)
         if "error" in answer:
             raise CopyError(f"{message['path']}: {answer['error']}")
         return dict(answer)
-
-    def _client_id(self) -> str:
-        return "" if self._client is None else str(self._client.id)
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
-
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def _batch(lines: Iterable[str]) -> Iterator[str]:
@@ -503,156 +411,3 @@ def _batch(lines: Iterable[str]) -> Iterator[str]:
         yield line
         if size > BATCH:
             break
-
-
-# Connecting; also for simulated studies
-
-
-def is_trusted(address: str | None) -> bool:
-    """Return whether nobody else can change what a scheduler says: by TLS, or on this machine."""
-    if address is None or address.startswith("tls://"):
-        return True
-    host = (urlsplit(address).hostname or "").rstrip(".")
-    if host in ("localhost", "localhost.localdomain", "ip6-localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return False
-
-
-def _check_installed(address: str) -> None:
-    try:
-        importlib.import_module("distributed")
-    except ImportError:
-        rule = "needs the package distributed: install hbsim with its extra dask"
-        field, value = ("scheduler_address", address) if address else ("executor", "dask")
-        raise ParameterError(field, value, rule) from None
-
-
-def security_of(options: Dask) -> Any:
-    """Return the `distributed.Security` for a scheduler's address, None for ``tcp://``.
-
-    Raises
-    ------
-    ParameterError
-        There are no certificates, or they cannot be read.
-    """
-    if not (options.scheduler_address or "").startswith("tls://"):
-        return None
-    files = {
-        "tls_ca_file": options.tls_ca,
-        "tls_client_cert": options.tls_cert,
-        "tls_client_key": options.tls_key,
-    }
-    given = {name: os.path.expanduser(file) for name, file in files.items() if file is not None}
-    distributed: Any = importlib.import_module("distributed")
-    security = distributed.Security(require_encryption=True, **given)
-    if not (security.tls_ca_file and security.tls_client_cert):
-        rule = "is needed for a tls:// address, with tls_cert and tls_key; or Dask's configuration has them"
-        raise ParameterError("tls_ca", None, rule)
-    try:
-        security.get_connection_args("client")
-    except OSError as error:  # ssl.SSLError is one
-        names = f"{security.tls_ca_file}, {security.tls_client_cert} and {security.tls_client_key}"
-        rule = f"of {names} one is no PEM file of its kind, or the key is of another certificate, or locked"
-        raise ParameterError("tls_key", str(options.tls_key), f"{rule} ({_brief(error)})") from None
-    return security
-
-
-async def connect_client(address: str, security: Any) -> Any:
-    """Return a `distributed.Client` of the running loop.
-
-    Raises
-    ------
-    ParameterError
-        No scheduler answers there, or not with these certificates.
-    """
-    distributed: Any = importlib.import_module("distributed")
-    given = {} if security is None else security.get_connection_args("client")
-    try:
-        # A client that fails to connect leaves much noise behind.
-        async with asyncio.timeout(PATIENCE), distributed.rpc(address, connection_args=given) as server:
-            kind = (await server.identity())["type"]
-        if kind != "Scheduler":
-            rule = f"is the address of a Dask {kind.lower()}: give that of the scheduler"
-            raise ParameterError("scheduler_address", address, rule)
-        with warnings.catch_warnings():
-            # A table of versions; agents say which of them count.
-            warnings.simplefilter("ignore", distributed.versions.VersionMismatchWarning)
-            return await distributed.Client(
-                address, security=security, timeout=PATIENCE, asynchronous=True, set_as_default=False
-            )
-    except ParameterError:
-        raise
-    except Exception as error:  # whatever another kind of server says is decoded
-        raise ParameterError("scheduler_address", address, _why(address, error)) from None
-
-
-def _why(address: str, error: Exception) -> str:
-    """Return why there is no connection to a scheduler, and what can be done."""
-    text = _brief(error)
-    if address.startswith("tls://") and any(word in text for word in ("TLS", "SSL", "certificate")):
-        return f"answers, but not with TLS that both sides accept: are the certificates its own? ({text})"
-    rule = f"no Dask scheduler answers there within {PATIENCE:g} s, as in tls://HOST:8786 ({text})"
-    if address.startswith("tcp://") and not isinstance(error, ConnectionRefusedError):
-        rule += "; if it has TLS, give tls:// with tls_ca, tls_cert and tls_key"
-    return rule
-
-
-def _brief(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:200]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-@contextmanager
-def logs_off_terminal() -> Iterator[None]:
-    """Take what Dask logs from handlers that write to the terminal; others get it as ever."""
-    importlib.import_module("distributed")  # which makes its handlers
-    with ExitStack() as stack:
-        for logger in map(logging.getLogger, _LOGGERS):
-            before, passes_on = logger.handlers[:], logger.propagate
-            everyone = [*before, *(logging.getLogger().handlers if passes_on else ())]
-            logger.handlers[:] = [logging.NullHandler(), *(one for one in everyone if not _is_terminal(one))]
-            logger.propagate = False
-            stack.callback(logger.handlers.__setitem__, slice(None), before)
-            stack.callback(setattr, logger, "propagate", passes_on)
-        yield
-
-
-def _is_terminal(handler: logging.Handler) -> bool:
-    return isinstance(handler, logging.StreamHandler) and handler.stream in (sys.stderr, sys.stdout)
-
-
-# Files
-
-
-def _check_names(names: Iterable[str]) -> None:
-    for name in names:
-        path = PurePosixPath(name)
-        if path.is_absolute() or not path.parts or ".." in path.parts or "\0" in name:
-            raise CopyError(f"a name that is not in the folder: {name!r}")
-
-
-def _parts(files: Mapping[str, int], most: int) -> Iterator[list[tuple[str, int, int]]]:
-    """Divide files into parts of at most so many bytes, several files in one if they are small."""
-    parts: list[tuple[str, int, int]] = []
-    room = most
-    for name, size in files.items():
-        offset = 0
-        while offset < size or (size == 0 and offset == 0):
-            length = min(size - offset, room)
-            parts.append((name, offset, length))
-            offset, room = offset + max(length, 1), room - max(length, 1)
-            if room <= 0:
-                yield parts
-                parts, room = [], most
-    if parts:
-        yield parts
-
-
-def _filled(parts: Sequence[tuple[str, int, int]], data: Sequence[bytes]) -> list[tuple[str, int, bytes]]:
-    """Return parts with their data for their sizes."""
-    if [len(one) for one in data] != [size for _, _, size in parts]:
-        raise CopyError("a file has become shorter while it was copied")
-    return [(name, offset, one) for (name, offset, _), one in zip(parts, data, strict=True)]

@@ -12,9 +12,9 @@ import sys
 import threading
 from asyncio.subprocess import PIPE, Process
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Final, TypeAlias
 
 import dask
@@ -22,12 +22,28 @@ from distributed import Nanny, NannyPlugin, Status, Worker, WorkerPlugin
 from distributed.protocol.pickle import dumps
 
 from hbsim.executors import proc
+from hbsim.executors.remote.carrier import CopyError
 
-__all__ = ["PART", "AgentPlugin", "install", "list_files", "make_folder", "read_files", "write_files"]
+__all__ = [
+    "AgentPlugin",
+    "check_names",
+    "divide",
+    "fill",
+    "install",
+    "list_files",
+    "make_folder",
+    "read_files",
+    "write_files",
+]
 
 Answer: TypeAlias = dict[str, Any]
+Event: TypeAlias = tuple[object, ...]
+Parts: TypeAlias = Sequence[tuple[str, int, int]]  # a file's name, an offset in it, a size
+Filled: TypeAlias = Sequence[tuple[str, int, bytes]]
 
-PART: Final = 4 << 20  # bytes of files that travel at once
+PART: Final = 4 << 20  # bytes of files that travel at once,
+MANY: Final = 1000  # of at most so many files
+AGAIN: Final = 1.0  # seconds until an event that nobody has acknowledged is in answers, too
 ENDING: Final = 5.0  # seconds in which an agent ends what it has started, once its stdin is closed
 CLOSING: Final = 20.0  # seconds that an agent waits for `close` after its trials have left,
 MARGIN: Final = 5.0  # and some more until it has ended and the controller has heard of it
@@ -127,8 +143,8 @@ class AgentKeeper:
 
     What the controller asks for comes to the worker's handler that is named like the plugin; ``do`` is one of
     lines, leave, close, list, read, make, write. What happens is numbered, logged as an event in the topic
-    that the controller has named, and kept until the controller has acknowledged it; it is in the answer to
-    `lines` if the controller asks for it again. Events are ``("joined", agent, host)``, ``("line", agent,
+    that the controller has named, and kept until the controller has acknowledged it; if that takes long, it
+    is in the answer to `lines`, too. Events are ``("joined", agent, host)``, ``("line", agent,
     text)``, ``("ended", agent, reason, clean)`` and ``("failed", host, reason)``.
 
     Parameters
@@ -154,8 +170,8 @@ class AgentKeeper:
         self._place: str = worker.contact_address or worker.address
         self._id = secrets.token_hex(8)
         self._topic = ""
-        self._events: deque[tuple[object, ...]] = deque()  # what nobody has acknowledged,
-        self._last = 0  # and the number of its last one
+        self._events: deque[tuple[float, Event]] = deque()  # when what nobody has acknowledged was logged,
+        self._last = 0  # and the number of the last of it
         self._process: Process | None = None  # the agent that runs,
         self._agent, self._taken = "", 0  # its id, and the number of the last line that it got
         self._tail = ""
@@ -171,10 +187,6 @@ class AgentKeeper:
             "lines": self._lines,
             "leave": self._leave_all,
             "close": self._end,
-            "list": _in_thread(list_files),
-            "read": _in_thread(read_files),
-            "make": _in_thread(make_folder),
-            "write": _in_thread(write_files),
         }
         worker.handlers[self._name] = self._handle
         _SIGTERM.add(self, loop)
@@ -198,6 +210,8 @@ class AgentKeeper:
 
     async def _handle(self, comm: object = None, do: str = "", **given: Any) -> Answer:
         try:
+            if do in _FILES:
+                return await asyncio.to_thread(_FILES[do], **given)
             return await self._do[do](**given)
         except OSError as error:
             return {"error": error.strerror or str(error)}
@@ -205,21 +219,20 @@ class AgentKeeper:
             return {"error": f"{type(error).__name__}: {error}"}
 
     async def _lines(
-        self, topic: str, keeper: str, heard: int, again: bool, agent: str, first: int, lines: Sequence[str]
+        self, topic: str, keeper: str, heard: int, agent: str, first: int, lines: Sequence[str]
     ) -> Answer:
         """Take lines for the agent, from number `first` on, and an acknowledgement of events."""
-        self._heard, self._topic = self._clock(), topic
-        known = keeper == self._id
-        if known:
-            while self._events and self._last - len(self._events) < heard:
-                self._events.popleft()
+        now = self._heard = self._clock()
+        long_ago = now - AGAIN if (keeper, topic) == (self._id, self._topic) else now
+        self._topic = topic
+        while keeper == self._id and self._events and self._last - len(self._events) < heard:
+            self._events.popleft()
         if self._process is not None and agent == self._agent:
             self._write_lines(self._process, lines[self._taken + 1 - first :])
         taken = self._taken if agent == self._agent else None
-        answer: Answer = {"keeper": self._id, "last": self._last, "taken": taken}
-        if again or not known:
-            answer |= {"first": self._last - len(self._events) + 1, "events": list(self._events)}
-        return answer
+        events = [event for logged, event in self._events if logged <= long_ago]
+        number = self._last - len(self._events) + 1
+        return {"keeper": self._id, "taken": taken, "first": number, "events": events}
 
     def _write_lines(self, process: Process, lines: Sequence[str]) -> None:
         assert process.stdin is not None
@@ -237,9 +250,9 @@ class AgentKeeper:
 
     # What it does
 
-    def _say(self, *events: tuple[object, ...]) -> None:
-        first = self._last + 1
-        self._events += events
+    def _say(self, *events: Event) -> None:
+        first, now = self._last + 1, self._clock()
+        self._events += ((now, event) for event in events)
         self._last += len(events)
         about = {"place": self._place, "keeper": self._id, "first": first, "events": events}
         if self._topic:
@@ -420,14 +433,7 @@ async def _until(is_so: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-# Files: parts are ``[name, offset, size or data]``, names are relative to a folder
-
-
-def _in_thread(function: Callable[..., Answer]) -> Callable[..., Awaitable[Answer]]:
-    async def call(**given: Any) -> Answer:
-        return await asyncio.to_thread(function, **given)
-
-    return call
+# Files. Names are relative to a folder
 
 
 def list_files(path: str) -> Answer:
@@ -447,7 +453,7 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def read_files(path: str, parts: Sequence[tuple[str, int, int]]) -> Answer:
+def read_files(path: str, parts: Parts) -> Answer:
     """Return parts of files, as ``data``."""
     data = []
     for name, offset, size in parts:
@@ -465,10 +471,49 @@ def make_folder(path: str, folders: Sequence[str]) -> Answer:
     return {}
 
 
-def write_files(path: str, parts: Sequence[tuple[str, int, bytes]]) -> Answer:
+def write_files(path: str, parts: Filled) -> Answer:
     """Write parts of files; one that begins at 0 makes the file."""
     for name, offset, data in parts:
         with open(Path(path, name), "wb" if offset == 0 else "r+b") as file:
             file.seek(offset)
             file.write(data)
     return {}
+
+
+_FILES: Final[Mapping[str, Callable[..., Answer]]] = {
+    "list": list_files,
+    "read": read_files,
+    "make": make_folder,
+    "write": write_files,
+}
+
+
+def divide(files: Mapping[str, int]) -> Iterator[Parts]:
+    """Divide files, given their sizes, into what travels at once: several small files, or a part of one."""
+    parts: list[tuple[str, int, int]] = []
+    room = PART
+    for name, size in files.items():
+        for offset in range(0, max(size, 1), PART):
+            length = min(size - offset, PART)
+            if length > room or len(parts) == MANY:
+                yield parts
+                parts, room = [], PART
+            parts.append((name, offset, length))
+            room -= length
+    if parts:
+        yield parts
+
+
+def fill(parts: Parts, data: Sequence[bytes]) -> Filled:
+    """Return parts with their data in place of their sizes."""
+    if [len(one) for one in data] != [size for _, _, size in parts]:
+        raise CopyError("a file has become shorter while it was copied")
+    return [(name, offset, one) for (name, offset, _), one in zip(parts, data, strict=True)]
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raise an error unless names, of a host that may be anything, lie in the folder."""
+    for name in names:
+        path = PurePosixPath(name)
+        if path.is_absolute() or not path.parts or ".." in path.parts:
+            raise CopyError(f"a name that does not lie in the folder: {name!r}")

@@ -16,19 +16,21 @@ from typing import Final
 
 from hbsim.errors import ExecutorError, HbsimError, ParameterError
 from hbsim.executors.remote import carrier
-from hbsim.executors.remote.agents import Agent, Clocks, Host, pause, silence
+from hbsim.executors.remote.agents import MARGIN, Agent, Clocks, Host, pause, silence
 from hbsim.executors.remote.checkpoints import Checkpoints, Copy, Get, Put
 from hbsim.executors.remote.lines import ROOM, Body, dump, task_of, to_ended, to_said
 from hbsim.executors.remote.machines import Machine, Machines, differences_of, named
 from hbsim.executors.remote.versions import differences, versions
 from hbsim.runner.workers import Ended, Message, Opened, Row, Said, Shut, Task
 
-__all__ = ["Effects", "Fleet"]
+__all__ = ["MARGIN", "Effects", "Fleet"]
 
-TRIES: Final = 3  # to copy a checkpoint to a host
+TRIES: Final = 3  # to copy a checkpoint to a host,
+PATIENCE: Final = 30  # or so many if the host answers, but no copy reaches it
 SWEEP: Final = 1.0  # seconds between two looks at all jobs that wait
+_OURS: Final = ("hosts", "resource")  # fields of errors whose rules say it all
 _PART: Final = 4  # an agent is told at once what was taken, if it is this part of what it may send
-_WRONG: Final = (AttributeError, KeyError, LookupError, TypeError, ValueError)
+_WRONG: Final = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 @dataclass(slots=True)
@@ -71,7 +73,8 @@ class _Job:
     sent: bool = False
     useful: bool = True  # whether its checkpoint is of use once it has ended
     copy: Put | None = None
-    tries: int = 0
+    copies: int = 0  # that were tried,
+    failures: int = 0  # and that failed though the host could be reached
     checkpoint: Body | None = None  # where its agent finds its checkpoint
     at: float = -inf  # the time of its last report
 
@@ -124,6 +127,7 @@ class Fleet:
         self._down: str | None = None  # why no agent can be reached
         self._swept = -inf
         self._given: deque[tuple[Agent, int]] = deque()  # whose lines the runner was given, and their sizes
+        self._back: list[str] = []  # hosts that people were told do not answer, and do
         self._said: set[str] = set()  # notes that are not repeated
         self._reported = False  # whether any trial has
         self._hopeless: float | None = None  # since when no host could run trials
@@ -180,12 +184,12 @@ class Fleet:
     def taken(self, size: int, now: float) -> None:
         """The runner has taken messages that were made of so many characters."""
         while size > 0 and self._given:
-            agent, part = self._given.popleft()
-            now_taken = min(size, part)
-            if now_taken < part:
-                self._given.appendleft((agent, part - now_taken))
-            size -= now_taken
-            agent.taken += now_taken
+            agent, given = self._given.popleft()
+            part = min(size, given)
+            if part < given:
+                self._given.appendleft((agent, given - part))
+            size -= part
+            agent.taken += part
             if agent.taken - agent.told >= ROOM // _PART:
                 agent.told = agent.taken
                 self._send(agent, {"o": "taken", "taken": agent.taken})
@@ -236,8 +240,9 @@ class Fleet:
         self._settle(now)
 
     def hosts(self) -> list[str]:
-        """Return the names of the hosts that there are, each once."""
-        return list(dict.fromkeys(agent.host.name for agent in self._agents.values() if not agent.gone))
+        """Return the names of the hosts that there are and may run trials, each once."""
+        agents = (agent for agent in self._agents.values() if not (agent.gone or agent.unfit))
+        return list(dict.fromkeys(agent.host.name for agent in agents))
 
     def pending(self, trials: Iterable[int]) -> set[int]:
         """Return the trials whose newest checkpoint is neither in the study's folder nor in the store yet.
@@ -251,10 +256,6 @@ class Fleet:
     def unreachable(self, trials: Iterable[int]) -> dict[int, str]:
         """Return the hosts that have these trials' newest checkpoints, and cannot be reached now."""
         return self.checkpoints.unreachable(trials)
-
-    def running(self) -> list[str]:
-        """Return the agents on which jobs may still run."""
-        return [agent.name for agent in self._agents.values() if agent.jobs]
 
     # What the carrier says
 
@@ -280,6 +281,7 @@ class Fleet:
             self._down = event.reason
         elif self._down is not None:
             self._down = None
+            self._note("the connection to the hosts is there again")
             for agent in self._agents.values():
                 agent.clocks.fresh, agent.clocks.due = agent.clocks.number + 1, now
         self._settle(now)
@@ -294,6 +296,9 @@ class Fleet:
             if agent.gone or (clocks.clock is not None and now - clocks.heard > self._silence):
                 self._look_at(agent, silent, now)
         self._name(silent, now)
+        if self._back:
+            hosts, self._back = list(dict.fromkeys(self._back)), []
+            self._note(f"{named(hosts)} answer{'' if len(hosts) > 1 else 's'} again")
         if now - self._swept >= SWEEP:
             self._swept = now
             for job in list(self._waiting.values()):
@@ -347,13 +352,13 @@ class Fleet:
 
     def _name(self, agents: Sequence[Agent], now: float) -> None:
         """Tell people of agents that are silent or gone, and of their trials."""
-        for agent in agents:
-            agent.named = True
         for gone in (False, True):
             some = [agent for agent in agents if bool(agent.gone) == gone]
             count = sum(len(agent.jobs) for agent in some)
             if not some or (self._down is not None and not count):
                 continue
+            for agent in some:
+                agent.named = True
             hosts, many = named(agent.host.name for agent in some), len({agent.host for agent in some}) > 1
             state = f"{hosts} {'do' if many else 'does'} not answer"
             if gone:
@@ -398,7 +403,7 @@ class Fleet:
         name = agent.host.name
         agent.host.error, agent.unfit = error, str(error)
         if self._opened or self._among_others():
-            self._note_once(f"{name} gets no trials: {error}")
+            self._note_once(f"{name} gets no trials: {error.rule if error.field in _OURS else error}")
         self._shut(agent, f"{name} can run no trials")
         self._unassign(agent)
 
@@ -528,7 +533,7 @@ class Fleet:
             self.checkpoints.answers(agent.name)
         if agent.named:
             agent.named = False
-            self._note(f"{agent.host.name} answers again")
+            self._back.append(agent.host.name)
         if agent.shut and agent.inside and self._able(agent, now):
             agent.shut = ""
             self._open_workers(self.machines.workers(agent.name))
@@ -540,13 +545,11 @@ class Fleet:
         useless = self.checkpoints.join(agent.name, agent.host.name, body)
         if useless:
             self._send(agent, {"o": "prune", "trials": useless})
-        error, warning = differences(self._versions, machine.versions)
+        error, agent.warning = differences(self._versions, machine.versions)
         if error:
             rule = f"{agent.host.name} runs {error}: install the same there"
             agent.ends = True
             self._refuse(agent, ParameterError("hosts", agent.host.name, rule))
-        elif warning:
-            self._note_once(f"{agent.host.name} runs {warning}: its trials may come out differently")
         self._beat(agent, now)  # it takes jobs once it has answered one
 
     def _hear_fatal(self, agent: Agent, body: Body) -> None:
@@ -575,6 +578,7 @@ class Fleet:
                 return
             if differ := differences_of(seen):
                 self._note(differ)
+        self._warn(new)
         for agent in new:
             assert agent.machine is not None
             agent.inside = True
@@ -590,6 +594,17 @@ class Fleet:
         if first and (wanting := self.machines.wanting()):
             self._note(wanting)
         self._open_workers(opened)
+
+    def _warn(self, agents: Iterable[Agent]) -> None:
+        """Tell people of other versions on hosts, once of each host."""
+        hosts: dict[str, list[str]] = {}
+        for agent in agents:
+            if agent.warning and agent.host.warning != agent.warning:
+                agent.host.warning = agent.warning
+                hosts.setdefault(agent.warning, []).append(agent.host.name)
+        for warning, names in hosts.items():
+            run = "run" if len(names) > 1 else "runs"
+            self._note(f"{named(names)} {run} {warning}: trials there may come out differently")
 
     def _open_workers(self, workers: Iterable[int]) -> None:
         for worker in workers:
@@ -633,11 +648,11 @@ class Fleet:
             self._divide(now)
         for job in list(self._unplaced.values()):
             self._assign(job)
-            if job.agent is None and self._idle and self.machines.agent(job.worker) is None:
+            if job.agent is None and self._idle:
                 worker = min(self._idle)
                 self._idle.remove(worker)
                 self.effects.messages.append(Shut(worker, f"worker {job.worker} takes its place"))
-                self.machines.rename(worker, job.worker)
+                self.machines.swap(worker, job.worker)
                 self._open_workers([job.worker])
                 self._assign(job)
             if job.agent is not None:
@@ -663,15 +678,14 @@ class Fleet:
                 return
             if source == "put":
                 assert agent.hello is not None
-                job.tries += 1
-                target = f"{agent.hello['incoming']}/{job.task.job}-{job.tries}"
+                job.copies += 1
+                target = f"{agent.hello['incoming']}/{job.task.job}-{job.copies}"
                 job.copy = Put(agent.name, trial, job.task.job, target)
                 self.effects.copies.append(job.copy)
                 self._running.add(trial)
                 return
             if isinstance(source, int):
                 job.checkpoint = {"job": source}
-                self.checkpoints.given(agent.name, trial, source)
         self._send_start(job, agent)
 
     def _send_start(self, job: _Job, agent: Agent) -> None:
@@ -692,13 +706,12 @@ class Fleet:
     def _put_done(self, job: _Job, copy: Put, problem: str | None, away: bool) -> None:
         """A job's checkpoint has come to its host, or cannot."""
         job.copy = None
-        self._running.discard(copy.trial)
         if problem is None:
-            assert job.agent is not None
             job.checkpoint = {"folder": copy.target}
-            self.checkpoints.given(job.agent.name, copy.trial, None)
-        elif not away and job.tries >= TRIES:
-            assert job.agent is not None
+            return
+        self._running.discard(copy.trial)
+        job.failures += not away
+        if (job.failures >= TRIES or job.copies >= PATIENCE) and job.agent is not None:
             reason = f"its checkpoint cannot be copied to {job.agent.host.name}: {problem}"
             self._finish(job, Ended(copy.job, kind="lost", reason=reason))
 

@@ -20,7 +20,7 @@ __all__ = ["Machine", "Machines", "differences_of", "named"]
 Thing: TypeAlias = tuple[str, int] | str  # a core of a machine, or the UUID of a GPU
 
 SHOWN: Final = 5  # hosts that are named in a line
-_WITHOUT: Final = "--num-gpus 0 lets trials train there, without GPUs everywhere"
+_WITHOUT: Final = "--num-gpus 0 has trials train without GPUs, there too"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,16 +173,17 @@ class Machines:
             self._need = replace(self._need, gpus=1 if found else 0)
         largest = max(machines, key=lambda one: (len(one.gpus), bool(one.gpu_problem), one.most))
         if all(self.refusal(machine) for machine in machines) and (error := self.refusal(largest)):
-            raise error
+            about = "" if largest.host in error.rule else f"{largest.host}: "
+            raise ParameterError(error.field, error.value, f"{about}{error.rule}")
 
     def refusal(self, machine: Machine) -> ParameterError | None:
         """Return why a host gets no trials at all; None if it may get some. Only after `begin`."""
         given, rule = self._given, ""
         asked = "num_gpus" in (given or {})
         if machine.gpu_problem and not (asked and not self._need.gpus):
-            rule = f"{machine.host}: {machine.gpu_problem}; {_WITHOUT}"
+            rule = f"{machine.gpu_problem}; {_WITHOUT}"
         elif self._need.gpus and not machine.gpus and not asked:
-            rule = f"{machine.host} has no GPU, and other hosts have; {_WITHOUT}"
+            rule = f"it has no GPU, and other hosts have; {_WITHOUT}"
         if rule:
             return ParameterError("resource", given, rule)
         try:
@@ -250,12 +251,15 @@ class Machines:
             worker for hand in sorted(hands, key=lambda one: one.rank) for worker in self._enter(hand)
         )
 
-    def rename(self, worker: int, name: int) -> None:
-        """Give a worker another number, which no worker has."""
-        agent = self._agents[name] = self._agents.pop(worker)
-        self._slots[name] = replace(self._slots.pop(worker), worker=name)
-        workers = self._workers_of[agent]
-        workers[workers.index(worker)] = name
+    def swap(self, worker: int, other: int) -> None:
+        """Exchange the numbers of two workers, of which the second need not be there."""
+        agents = [self._agents.pop(number, None) for number in (worker, other)]
+        slots = [self._slots.pop(number, None) for number in (worker, other)]
+        for agent, slot, number, name in zip(agents, slots, (worker, other), (other, worker), strict=True):
+            if agent is not None and slot is not None:
+                self._agents[name], self._slots[name] = agent, replace(slot, worker=name)
+                workers = self._workers_of[agent]
+                workers[workers.index(number)] = name
 
     # How it is done
 
@@ -390,7 +394,7 @@ class _Hand:
     taken: list[list[Thing]] = field(default_factory=lambda: [[], []])
 
 
-def differences_of(machines: Iterable[Machine]) -> str:
+def differences_of(machines: Sequence[Machine]) -> str:
     """Say in a line how hosts differ: in GPUs, cores and versions. Empty if they do not."""
     looks: dict[str, Callable[[Machine], str]] = {
         "GPUs": lambda one: models(one.gpus) or "none",
@@ -401,7 +405,7 @@ def differences_of(machines: Iterable[Machine]) -> str:
     parts = []
     for name, look in looks.items():
         hosts: dict[str, list[str]] = {}
-        for machine in machines:
+        for machine in sorted(machines, key=lambda one: one.host):
             hosts.setdefault(look(machine), []).append(machine.host)
         if len(hosts) > 1:
             parts.append(f"{name}: " + ", ".join(f"{value} ({named(who)})" for value, who in hosts.items()))

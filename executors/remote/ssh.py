@@ -70,7 +70,9 @@ class SshCarrier:
         try:
             import asyncssh  # noqa: F401 (it takes a while)
         except ImportError:
-            raise ParameterError("hosts", ",".join(names), "need asyncssh: pip install asyncssh") from None
+            raise ParameterError(
+                "hosts", ",".join(names), "need the package asyncssh: pip install asyncssh"
+            ) from None
         self._config = json.loads(config)
         self._say(f"connecting to {', '.join(names) if len(names) < 6 else f'{len(names)} hosts'} by SSH")
         firsts = [asyncio.get_running_loop().create_future() for _ in self._hosts]
@@ -158,9 +160,10 @@ class SshCarrier:
         process = await host.start(f"-P -m {self._module}")
         writer: asyncio.Task[None] | None = None
         try:
-            await process.write(f"{dump({**self._config, 'agent': name})}\n".encode())
             messages = _messages(host, process)
             try:
+                async with asyncio.timeout(host.start_limit):
+                    await process.write(f"{dump({**self._config, 'agent': name})}\n".encode())
                 async with asyncio.timeout(host.start_limit):
                     hello = await anext(messages, None)
             except TimeoutError:

@@ -9,6 +9,7 @@ import os
 import shlex
 import socket
 import sys
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
@@ -20,6 +21,7 @@ __all__ = ["HostError", "Process", "SshHost", "brief"]
 
 CONNECT: Final = 20.0  # seconds until a host that does not answer counts as gone
 START: Final = 60.0  # seconds until Python there says something: network disks are slow
+BEAT, BEATS = 5.0, 6  # half a minute of silence ends a connection, so that its host is connected anew
 LONGEST: Final = 64 << 20  # bytes of a line
 _KEPT: Final = 8192  # bytes of stderr
 _ENDS: Final = 2.0  # seconds from the end of a process's output to its exit code
@@ -64,6 +66,7 @@ class SshHost:
         self._options = options
         self._python = options.ssh_python or sys.executable
         self._connection: Any = None
+        self._dropped: deque[Any] = deque(maxlen=4)  # that may not be closed yet
         self._connecting = asyncio.Lock()
         self._copies = asyncio.Semaphore(_SESSIONS)
 
@@ -141,15 +144,16 @@ class SshHost:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+            self._dropped.append(connection)
 
     async def close(self) -> None:
         """Close the connection, and wait a moment for that."""
-        connection = self._connection
         self.drop()
-        if connection is not None:
+        for connection in self._dropped:
             with suppress(TimeoutError):
                 await asyncio.wait_for(connection.wait_closed(), _ENDS)
             connection.abort()
+        await asyncio.sleep(0.01)  # only then asyncssh's sockets are closed, also of one that was refused
 
     def error(self, rule: str, final: bool = False) -> HostError:
         """Return an error about the host."""
@@ -193,8 +197,7 @@ class SshHost:
         given = {key: value for key, value in given.items() if value is not None}
         if _is_loopback(name):
             given.setdefault("known_hosts", None)  # nobody sits between: any key will do
-        # Half a minute of silence ends a connection, so that a host that comes back is connected anew.
-        alive = {"keepalive_interval": 5, "keepalive_count_max": 6}
+        alive = {"keepalive_interval": BEAT, "keepalive_count_max": BEATS}
         closed = {"agent_forwarding": False, "x11_forwarding": False, "request_pty": False, "command": None}
         return {**given, "connect_timeout": limit, "login_timeout": limit, **alive, **closed}
 

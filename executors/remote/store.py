@@ -27,8 +27,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from hbsim.errors import HbsimError, OutputError, ParameterError, nearest
-from hbsim.executors.local import trial_folder
-from hbsim.executors.remote.checkpoint_copy import install, newest, recover
 
 __all__ = ["STAGING", "Store", "bring_home", "jobs_in"]
 
@@ -166,6 +164,19 @@ class Store:
                     newest[int(trial)] = max(int(job), newest.get(int(trial), -1))
         return newest
 
+    def trials(self) -> set[int]:
+        """Return the trials of which anything is stored, a checkpoint or a part of one.
+
+        Raises
+        ------
+        OutputError
+            The storage cannot be read.
+        """
+        _, folder = self._opened
+        with self._clear_errors(folder, "cannot be read"):
+            names = {path.removeprefix(f"{folder}/").partition("/")[0] for path in self._find(folder)}
+        return {int(name) for name in names if _is_number(name)}
+
     def remove(self, trial: int) -> None:
         """Remove all that is stored of a trial.
 
@@ -209,7 +220,7 @@ class Store:
                 fs.makedirs(folder, exist_ok=True)
 
     def _folder(self, trial: int) -> str:
-        return f"{self._opened[1]}/{trial_folder(Path(), trial)}"
+        return f"{self._opened[1]}/{trial:06d}"
 
     def _jobs(self, trial: int) -> list[int]:
         """Return the jobs whose checkpoints of a trial count."""
@@ -272,6 +283,8 @@ class Store:
 
 def jobs_in(trials: Path) -> dict[int, int]:
     """Return of each trial that has a checkpoint in a folder of trials which job made it."""
+    from hbsim.executors.remote.checkpoint_copy import newest, recover  # not in each agent's command
+
     found: dict[int, int] = {}
     for folder in trials.iterdir() if trials.is_dir() else ():
         if _is_number(folder.name):
@@ -292,6 +305,9 @@ def bring_home(url: str, study: str, trials: Path) -> int:
     OutputError
         A checkpoint cannot be read or written.
     """
+    from hbsim.executors.local import trial_folder
+    from hbsim.executors.remote.checkpoint_copy import install
+
     store, present, count = Store(url, study), jobs_in(trials), 0
     for trial, job in sorted(store.jobs().items()):
         if job > present.get(trial, -1):

@@ -13,16 +13,22 @@ import time
 import warnings
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Future
-from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
 
 from hbsim.bench.pool import Places, Useless
 from hbsim.bench.remote import PACKAGES, SAME, Remote, absence, look, versions, work_for_another
 from hbsim.errors import HbsimWarning, ParameterError
-from hbsim.executors.dask.connect import Started, start_cluster
-from hbsim.executors.dask.quiet import quiet
-from hbsim.executors.dask.versions import differences
+from hbsim.executors.remote.dask_cluster import (
+    brief,
+    check_scheduler,
+    client_of,
+    logs_off_terminal,
+    security_of,
+)
+from hbsim.executors.remote.options import Dask
+from hbsim.executors.remote.versions import differences
 
 __all__ = ["cluster"]
 
@@ -67,29 +73,21 @@ def call(
 
 @contextmanager
 def cluster(remote: Remote) -> Iterator[Callable[[], AbstractContextManager[Workers]]]:
-    """Give what connects to a cluster, again and again; what is started for it ends with the block.
+    """Give what connects to a cluster, again and again.
 
     Raises
     ------
     ParameterError
-        Fields ``hosts`` or ``scheduler_address``: Dask is not installed, the cluster cannot be started, or
-        no scheduler answers there.
+        Dask is not installed, the certificates cannot be used, or no scheduler answers.
     """
-    try:
-        importlib.import_module("distributed")
-    except ImportError:
-        raise remote.wrong('needs Dask: pip install "hbsim[dask]"') from None
-    with quiet():
+    assert isinstance(remote.options, Dask)
+    address, security = remote.options.scheduler_address or "", security_of(remote.options)
+    with logs_off_terminal():
         utils: Any = importlib.import_module("distributed.utils")
         runner = utils.LoopRunner()
         runner.start()
         try:
-            with _started(remote, runner.loop) as found:
-                connect = partial(_workers, remote, found, runner.loop)
-                if found.expected:
-                    with connect() as workers, suppress(OSError):  # a timeout is one
-                        _wait(runner.loop, workers.come(found.expected))
-                yield connect
+            yield partial(_workers, remote, address, security, runner.loop)
         finally:
             runner.stop()
 
@@ -133,7 +131,7 @@ class Workers(Places):
         try:
             found = self._ask(self._client.run_on_scheduler(look, asynchronous=True))
         except Exception as error:
-            raise self._wrong(f"the scheduler cannot run hbsim ({_brief(error)})") from None
+            raise self._wrong(f"the scheduler cannot run hbsim ({brief(error)})") from None
         if problem := differences(self._versions, found["versions"])[0]:
             raise self._wrong(f"the scheduler has {problem}")
         asking = self._client.run(look, self._remote.files, on_error="return", asynchronous=True)
@@ -153,7 +151,7 @@ class Workers(Places):
             if isinstance(facts, OSError):  # it has gone meanwhile
                 continue
             if isinstance(facts, BaseException):
-                raise self._wrong(f"the worker {address} cannot run hbsim ({_brief(facts)})")
+                raise self._wrong(f"the worker {address} cannot run hbsim ({brief(facts)})")
             where = f"the worker {address} on {facts['host']}"
             if problem := differences(self._versions, facts["versions"])[0]:
                 raise self._wrong(f"{where} has {problem}")
@@ -167,11 +165,6 @@ class Workers(Places):
                 lacking.setdefault(file, []).append(facts["host"])
         for file, hosts in lacking.items():
             raise self._remote.wrong(absence(file, hosts))
-
-    async def come(self, workers: int) -> None:
-        """Wait until there are so many."""
-        while len(await self._client.nthreads(asynchronous=True)) < workers:
-            await asyncio.sleep(0.05)
 
     def places(self) -> int:
         """Return how many threads the workers have, 1 or more."""
@@ -240,30 +233,18 @@ class Workers(Places):
         elif isinstance(error, Unfit):
             ours.set_exception(Useless(self._remote.wrong(str(error))))
         elif isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "hbsim":
-            ours.set_exception(Useless(self._wrong(f"a worker cannot run hbsim ({_brief(error)})")))
+            ours.set_exception(Useless(self._wrong(f"a worker cannot run hbsim ({brief(error)})")))
         else:
             ours.set_exception(error)
 
 
 @contextmanager
-def _workers(remote: Remote, found: Started, loop: Any) -> Iterator[Workers]:
+def _workers(remote: Remote, address: str, security: Any, loop: Any) -> Iterator[Workers]:
     """Give the workers of a scheduler, once it has answered and they were checked."""
-    dask: Any = importlib.import_module("distributed")
+    _wait(loop, check_scheduler(address, security, PATIENCE), PATIENCE + 1.0)
+    client = client_of(address, security, PATIENCE, loop=loop)
     try:
-        _wait(loop, _knock(found), PATIENCE + 1.0)
-    except Exception as error:  # whatever another kind of server says is decoded
-        rule = (
-            f"no Dask scheduler answers there within {PATIENCE:g} s, as in tls://HOST:8786 ({_brief(error)})"
-        )
-        raise remote.wrong(rule) from None
-    with warnings.catch_warnings():
-        # A table of versions; `Workers.check` says what of them counts.
-        warnings.simplefilter("ignore", dask.versions.VersionMismatchWarning)
-        client = dask.Client(
-            found.address, security=found.security, timeout=PATIENCE, set_as_default=False, loop=loop
-        )
-    try:
-        workers = Workers(client, found.address, remote)
+        workers = Workers(client, address, remote)
         workers.check()
         try:
             yield workers
@@ -273,63 +254,15 @@ def _workers(remote: Remote, found: Started, loop: Any) -> Iterator[Workers]:
         client.close()
 
 
-async def _knock(found: Started) -> None:
-    """See if somebody answers: a client that fails to connect leaves much noise behind."""
-    comms: Any = importlib.import_module("distributed.comm")
-    given = {} if found.security is None else found.security.get_connection_args("client")
-    comm = await comms.connect(found.address, timeout=PATIENCE, **given)
-    await comm.close()
-
-
-@contextmanager
-def _started(remote: Remote, loop: Any) -> Iterator[Started]:
-    """Give the scheduler that is asked for. One task of the loop starts what has to be, and ends it."""
-    ready: Future[Started] = Future()
-    leave = asyncio.Event()
-
-    async def serve() -> None:
-        async with AsyncExitStack() as stack:
-            ready.set_result(
-                await start_cluster(remote.options, stack, remote.say, remote.processes, threads=1)
-            )
-            await leave.wait()
-
-    task = asyncio.run_coroutine_threadsafe(serve(), loop.asyncio_loop)
-    task.add_done_callback(lambda done: ready.done() or ready.cancel())
-    try:
-        _result(ready, task)
-        yield ready.result()
-    finally:
-        if ready.done():
-            loop.asyncio_loop.call_soon_threadsafe(leave.set)
-        else:
-            task.cancel()
-        with suppress(concurrent.futures.CancelledError):
-            _result(task)
-
-
 def _wait(loop: Any, work: Coroutine[Any, Any, Found], seconds: float | None = None) -> Found:
     """Return what a coroutine returns; it is cancelled after a while (TimeoutError), or by Ctrl-C."""
     limited = asyncio.wait_for(work, PATIENCE if seconds is None else seconds)
     future = asyncio.run_coroutine_threadsafe(limited, loop.asyncio_loop)
     try:
-        return _result(future)
+        # Not one wait without end: it would not see Ctrl-C, whose handler is Polars' (with SA_RESTART).
+        while not future.done():
+            concurrent.futures.wait([future], timeout=POLL)
+        return future.result()
     except BaseException:
         future.cancel()
         raise
-
-
-def _result(future: Future[Found], *others: Future[Any]) -> Found:
-    """Wait for a future; raise what another one raised."""
-    # Not one wait without end: it would not see Ctrl-C, whose handler is Polars' (with SA_RESTART).
-    while not any(one.done() for one in (future, *others)):
-        concurrent.futures.wait([future], timeout=POLL)
-    for other in others:
-        if other.done():
-            other.result()
-    return future.result()
-
-
-def _brief(error: BaseException) -> str:
-    name = "" if type(error) is Exception else f"{type(error).__name__}: "  # Dask has put it into words
-    return f"{name}{' '.join(str(error).split())[:200]}"

@@ -61,13 +61,13 @@ class Remote:
             if self.insecure:
                 raise ParameterError("insecure", True, "is for scheduler_address: SSH is secure")
             return
-        from hbsim.executors.remote.dask import is_trusted
+        from hbsim.executors.remote.dask_cluster import is_trusted
 
         address = self.options.scheduler_address
         if address is None:
             raise ParameterError("scheduler_address", None, "or hosts is needed: here processes serve")
         if not (self.insecure or is_trusted(address)):
-            cure = "Give a tls:// address (`hbsim certificates` makes the files), or insecure=True"
+            cure = "Give a tls:// address, or insecure=True"
             raise self.wrong(f"{DANGER}. {cure}")
 
     def wrong(self, rule: str) -> ParameterError:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hbsim.core import Failure, Job, Report, Verdict
 from tests.doubles.pair import make_real
 from tests.doubles.traces import KINDS, TYPES, VALUES, scheduler_options
+from tests.profile import examples
 
 ENDS = (Verdict.PAUSE, Verdict.STOP, Verdict.COMPLETE, Verdict.RETRY)
 
@@ -72,7 +73,9 @@ class Study:
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(
     scheduler_options(TYPES),

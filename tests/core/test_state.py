@@ -13,6 +13,7 @@ from hbsim.core import Failure, Report, Verdict, make_scheduler
 from hbsim.errors import HbsimError, ParameterError
 from tests.doubles.pair import Pair, make_real, round_trip
 from tests.doubles.traces import act, actions, scheduler_options
+from tests.profile import examples
 
 LEVELS: dict[str, Any] = {"max_t": 27, "grace_period": 1, "reduction_factor": 3}
 GOOD: dict[str, dict[str, Any]] = {
@@ -27,7 +28,9 @@ GOOD: dict[str, dict[str, Any]] = {
 
 
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=examples(100),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(scheduler_options(), st.integers(1, 6), actions, actions)
 def test_two_that_share_a_past_share_the_future(

@@ -90,9 +90,14 @@ class FakeHost:
             "trials": "/own/trials",
             "incoming": "/own/incoming",
             "store": f"disk of {self.name}",
-            "holds": {str(trial): job for trial, job in self.disk.items()},
+            "holds": {str(trial): held(trial, job) for trial, job in self.disk.items()},
             **self.more,
         }
+
+
+def held(trial: int, job: int) -> dict[str, Any]:
+    """Return what an agent says of a checkpoint that its host has."""
+    return {"job": job, "folder": f"/own/trials/{trial:06d}/checkpoint/{job}", "files": None}
 
 
 @dataclass(eq=False)
@@ -246,6 +251,10 @@ class FakeNetwork:
             return
         if agent.stopped_until > now:
             return
+        self._work(agent)
+
+    def _work(self, agent: FakeAgent) -> None:
+        now = self.now
         if now >= agent.ready_at:
             agent.ready_at = inf
             self.say(agent, {"m": "ready", "seconds": 0.1})
@@ -314,9 +323,7 @@ class FakeNetwork:
         agent.runs[task["job"]] = run
         self.history.append(run)
         for _, copy in self._copies:
-            assert not (isinstance(copy, Get) and copy.trial == trial), (
-                "its files change while they are copied"
-            )
+            assert not (isinstance(copy, Get) and copy.trial == trial), "its files change in a copy"
 
     def _finish(self, agent: FakeAgent, run: Run, kind: str | None, save: bool) -> None:
         del agent.runs[run.job]
@@ -338,7 +345,7 @@ class FakeNetwork:
     def _ended(self, agent: FakeAgent, run: Run, kind: str | None) -> dict[str, Any]:
         host = agent.host
         saved = (self.folder if host.shared else host.disk).get(run.trial)
-        folder = None if host.shared or saved is None else f"/own/trials/{run.trial:06d}/checkpoint/{saved}"
+        folder = None if host.shared or saved is None else held(run.trial, saved)["folder"]
         more = {"begun": None, "seconds": {}, "left": kind is None, "saved": saved, "log": None}
         about = {"job": run.job, "rows": [], "first": run.at, "kind": kind, "reason": ""}
         return {"m": "ended", **about, **more, "folder": folder, "files": None}

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import json
-import math
+import threading
 import time
 import warnings
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import psutil
 
 import hbsim
 from hbsim.core.scheduler import Scheduler
+from hbsim.errors import HbsimWarning
 from hbsim.executors.remote import workers as module
 from hbsim.executors.remote.options import Hosts
 from hbsim.executors.remote.workers import RemoteWorkers
-from hbsim.executors.target import describe, load_target, make_target
-from hbsim.live.folder import StudyFolder
-from hbsim.live.keeper import Keeper
+from hbsim.executors.target import make_target
 from hbsim.live.result import RunResult
-from hbsim.live.study import Study
-from hbsim.runner.ends import Limits
 from hbsim.runner.records import read_records
 from hbsim.runner.workers import Task
 from tests.doubles.pipe_carrier import PipeCarrier
@@ -65,54 +63,63 @@ class Piped:
         storage: str = "pull",
         lease: float = 30.0,
         count: int | None = None,
-        **args: Any,
+        args: Mapping[str, object] | None = None,
+        target: Mapping[str, Any] | None = None,
     ) -> RemoteWorkers:
         """Return workers that are not there yet."""
-        target = make_target(f"{TRAINING}:{name}", by_value=False)
-        given = {**args, **({} if name == "flood" else {"traces": str(self.traces)})}
-        setup = {"time_attr": "epoch", "reward_attr": "accuracy", "constants": given, "counts": False}
-        options = Hosts(list(self.hosts), storage=storage, lease=lease)
-        before, module.make_carrier = module.make_carrier, lambda options, say: (self.carrier, "the hosts")
-        try:
-            return RemoteWorkers(
-                options, target, count, None, self.trials, setup, None, 1.0, STUDY, self.said.append
-            )
-        finally:
-            module.make_carrier = before
+        target = target or make_target(f"{TRAINING}:{name}", by_value=False)
+        constants = self.constants(name, args)
+        setup = {"time_attr": "epoch", "reward_attr": "accuracy", "constants": constants, "counts": False}
+        options = Hosts(list(self.hosts or "x"), storage=storage, lease=lease)
+        how: tuple[Any, ...] = (target, count, None, self.trials, setup, None, 1.0, STUDY, self.said.append)
+        with self._patched():
+            return RemoteWorkers(options, *how)
+
+    def constants(self, name: str, args: Mapping[str, object] | None) -> dict[str, object]:
+        """Return the training function's arguments."""
+        return {**({} if name == "flood" else {"traces": str(self.traces)}), **(args or {})}
 
     def run(
         self,
         core: Scheduler | None = None,
         name: str = "steady",
-        resume: bool = False,
-        searcher: Any = None,
-        meanwhile: Callable[[RemoteWorkers], object] | None = None,
-        keep: str = "best",
+        storage: str = "pull",
+        lease: float = 30.0,
+        args: Mapping[str, object] | None = None,
         **options: Any,
     ) -> RunResult:
-        """Run a study as `hbsim.run` does; `meanwhile` is called once trials can start."""
-        core = core or scheduler()
-        function = describe(load_target(make_target(f"{TRAINING}:{name}", by_value=False)))
-        place = StudyFolder(self.exp)
-        with ExitStack() as stack, warnings.catch_warnings(record=True) as caught:
-            stack.callback(lambda: self.warned.extend(str(warning.message) for warning in caught))
-            warnings.simplefilter("always")
-            stack.enter_context(place.entered())
-            crew = self.workers(name, **options)
-            stack.callback(crew.close)
-            crew.prepare()
-            args = {key: value for key, value in options.items() if key in ("seconds", "count")}
-            args = {} if name != "flood" else {key: value for key, value in options.items() if key == "n"}
-            study = Study(function, core, 5, searcher, {}, "epoch", "accuracy", False, args)
-            journal, standing = study.open(place, resume, "never", "local")
-            stack.enter_context(journal)
-            keeper = Keeper(keep, place.trials, core, standing.ledger, crew.prune)
-            if meanwhile is not None:
-                meanwhile(crew)
-            limits = Limits(math.inf, None, math.inf, 5.0)
-            return study.drive(
-                place, journal, standing, crew, limits, [keeper], False, lambda: crew.gather(keeper.finish())
-            )
+        """Run a study; options are those of `hbsim.run`."""
+        train, core = f"{TRAINING}:{name}", core or scheduler()
+        given = {"seed": 5, "progress": "none", "args": self.constants(name, args), **options}
+        given |= {
+            "folder": self.exp,
+            "executor": Hosts(list(self.hosts or "x"), storage=storage, lease=lease),
+        }
+        with self._patched(), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", HbsimWarning)
+            try:
+                return hbsim.run(train, core, **given)
+            finally:
+                self.warned.extend(str(warning.message) for warning in caught)
+
+    def meanwhile(self, act: Callable[[], object]) -> None:
+        """Do something beside what follows."""
+        threading.Thread(target=act, daemon=True).start()
+
+    @contextmanager
+    def _patched(self) -> Iterator[None]:
+        """Have the carrier be this one, and lines for people be kept."""
+        with (
+            mock.patch.object(module, "make_carrier", return_value=(self.carrier, "the hosts")),
+            mock.patch("hbsim.live.run.teller", return_value=self.said.append),
+        ):
+            yield
+
+    @property
+    def note(self) -> dict[str, Any]:
+        """What the study's folder knows of its hosts."""
+        content: dict[str, Any] = json.loads((self.exp / "remote.json").read_text())
+        return content
 
     def records(self, *kinds: str) -> list[dict[str, Any]]:
         """Return the journal's records of these kinds, all if none is named."""
@@ -139,7 +146,7 @@ class Piped:
     def check_nothing_is_left(self) -> None:
         """No process of the study, and no file but its own."""
         eventually(lambda: not self.left(), lambda: f"{self.left()} are left")
-        assert [path.name for path in self.trials.iterdir() if path.name.startswith(".copy-")] == []
+        assert [path.name for path in self.trials.glob(".copy-*")] == []
 
     def left(self) -> list[str]:
         """Return the processes that are left of the study."""

@@ -19,15 +19,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncssh
+import psutil
 import pytest
 
 from hbsim.errors import ParameterError
 from hbsim.executors.remote import ssh, ssh_host
 from hbsim.executors.remote.carrier import AgentEnded, CopyError, Event, HostFailed, Joined, Line
+from hbsim.executors.remote.code import make_bundle
+from hbsim.executors.remote.lines import task_of
 from hbsim.executors.remote.options import Hosts
 from hbsim.executors.remote.ssh import SshCarrier
 from hbsim.executors.remote.ssh_host import SshHost
+from hbsim.executors.target import make_target
+from hbsim.runner.workers import NEVER, Task
 from tests.doubles.sshd import Host, sshd
+from tests.executors.serving import wait_until
+from tests.remote.agents import MODES, TRAIN
 
 PATIENCE = 60.0  # seconds, of a machine that is busy
 ROOT = Path(__file__).parents[2]
@@ -40,9 +47,10 @@ T = TypeVar("T")
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Host]]:
     """Give two hosts that take the same key."""
+    work = {"HBSIM_WORK": str(tmp_path_factory.mktemp("work"))}
     with (
-        sshd(tmp_path_factory.mktemp("one")) as one,
-        sshd(tmp_path_factory.mktemp("other"), key=one.key) as other,
+        sshd(tmp_path_factory.mktemp("one"), work) as one,
+        sshd(tmp_path_factory.mktemp("other"), work, key=one.key) as other,
     ):
         yield [one, other]
 
@@ -264,8 +272,30 @@ def test_a_host_that_was_killed_joins_again(hosts: list[Host], stub: str, tmp_pa
     asyncio.run(use())
 
 
+def test_a_network_that_is_silent_is_left(host: Host, stub: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its host is connected anew, although nobody has closed the connection."""
+    monkeypatch.setattr(ssh_host, "BEAT", 0.5)
+
+    async def use() -> None:
+        (name,) = (options := reach([host], stub)).hosts
+        async with watching(options) as watched:
+            agent = await watched.first_agent(name)
+            sessions = [child.pid for child in psutil.Process(host.pid).children(recursive=True)]
+            for pid in (pids := [pid for pid in sessions if pid not in host.processes()]):
+                os.kill(pid, signal.SIGSTOP)
+            try:
+                assert "lost" in (await watched.end_of(agent)).reason
+                await watched.answer(await watched.next_agent(name), number=1)
+            finally:
+                for pid in pids:
+                    os.kill(pid, signal.SIGCONT)
+
+    asyncio.run(use())
+
+
 CONTROLLER = """
 import asyncio
+from hbsim.executors.remote.carrier import Joined
 from hbsim.executors.remote.options import Hosts
 from hbsim.executors.remote.ssh import SshCarrier
 from hbsim.executors.remote.ssh_host import SshHost
@@ -274,7 +304,10 @@ async def main():
     carrier = SshCarrier(Hosts({hosts!r}, ssh_key={key!r}, ssh_python={python!r}))
     await carrier.open({config!r})
     print("up", flush=True)
-    await asyncio.sleep(1000)
+    while True:
+        event = await carrier.events.get()
+        if isinstance(event, Joined):
+            carrier.send(event.agent, {order!r})
 
 asyncio.run(main())
 """
@@ -282,7 +315,13 @@ asyncio.run(main())
 
 def test_nothing_is_left_when_the_controller_is_killed(hosts: list[Host], stub: str) -> None:
     options = reach(hosts, stub)
-    given = {"hosts": options.hosts, "key": str(options.ssh_key), "python": stub, "config": CONFIG}
+    given = {
+        "hosts": options.hosts,
+        "key": str(options.ssh_key),
+        "python": stub,
+        "config": CONFIG,
+        "order": "{}",
+    }
     command = [sys.executable, "-c", CONTROLLER.format(**given)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -310,6 +349,66 @@ def test_an_agent_that_does_not_end_is_left_behind(
     for pid, command in host.processes().items():
         assert command == "sleep 1000"
         os.kill(pid, signal.SIGKILL)
+
+
+# The real agent
+
+
+def test_a_trial_and_its_checkpoint(host: Host, tmp_path: Path) -> None:
+    async def use() -> None:
+        (name,) = (options := reach([host], sys.executable)).hosts
+        watched = Watched(options)
+        await watched.carrier.open(real_config(tmp_path))
+        agent = await watched.first_agent(name)
+        watched.send(agent, **start_order(mode="plain", stop=2.0))
+        said = await watched.until(lambda _: [body for body in watched.texts(agent) if body["m"] == "said"])
+        assert said[-1]["waits"]
+        watched.send(agent, o="leave", job=4, save=True)
+        (ended,) = await watched.until(
+            lambda _: [body for body in watched.texts(agent) if body["m"] == "ended"]
+        )
+        assert (ended["kind"], ended["saved"]) == (None, 4)
+        await watched.carrier.get(agent, ended["folder"], tmp_path / "checkpoint")
+        await watched.carrier.get(agent, ended["files"], tmp_path / "files")
+        assert (tmp_path / "files" / "pid").exists()
+        assert (tmp_path / "checkpoint" / "meta.json").exists()
+        watched.send(agent, o="close", clean=True)
+        assert (await watched.end_of(agent)).clean
+        await watched.carrier.close()
+
+    asyncio.run(use())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux only")
+def test_no_trial_is_left_when_the_controller_is_killed(hosts: list[Host], tmp_path: Path) -> None:
+    options = reach(hosts, sys.executable)
+    given = {"hosts": options.hosts, "key": str(options.ssh_key), "python": sys.executable}
+    order = json.dumps(start_order(mode="hold"))
+    command = [sys.executable, "-c", CONTROLLER.format(**given, config=real_config(tmp_path), order=order)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        for host in hosts:
+            wait_until(lambda host=host: "sleep 600" in host.processes().values())
+        process.kill()
+    for host in hosts:
+        assert not host.wait_until_empty(15)
+
+
+def real_config(folder: Path) -> str:
+    """Return what a real agent has to know to run trials, in a study's folder that no host sees."""
+    (folder / "train.py").write_text(TRAIN)
+    target = make_target(f"{folder / 'train.py'}:train_fn")
+    setup = {"time_attr": "epoch", "reward_attr": "loss", "constants": {}}
+    study = {"session": "1" * 16, "study": "5" * 16, "trials": str(folder / "study"), "probe": "seen"}
+    how = {"start": None, "grace": 0.5, "lease": 60.0, "storage": "auto"}
+    return json.dumps({**study, **how, "bundle": make_bundle(target, "file"), "setup": setup})
+
+
+def start_order(mode: str, stop: float = NEVER) -> dict[str, Any]:
+    task = Task(4, 3, 0, 0.0, stop, [MODES[mode]], 7, "5" * 16)
+    slot = {"cpus": None, "threads": 1, "env": {}}
+    return {"o": "start", "task": task_of(task), "slot": slot, "checkpoint": None}
 
 
 # Files
@@ -544,7 +643,7 @@ def test_hosts_none_of_which_can_be_used() -> None:
     [
         ([f'exec {sys.executable} -S "$@"'], "has no hbsim on HOST ("),
         (
-            ["export PYTHONPATH={folder}", f'exec {sys.executable} "$@"'],
+            ["export PYTHONPATH={folder}", f'exec {sys.executable} -S "$@"'],
             "has another version of hbsim on HOST (",
         ),
         (["echo Unknown option: -P >&2; exit 2"], "is older than Python 3.11 on HOST ("),
@@ -558,7 +657,7 @@ def test_a_python_that_will_not_do(host: Host, tmp_path: Path, lines: list[str],
     python = script(tmp_path, *(line.format(folder=tmp_path) for line in lines))
     (name,) = (options := reach([host], python)).hosts
     error = refusal(options)
-    assert (error.field, error.value) == ("ssh_python", python)
+    assert (error.field, error.value) == ("ssh_python", python), error
     assert error.rule.startswith(said.replace("HOST", name))
     assert "give ssh_python" in error.rule
 

@@ -20,6 +20,7 @@ from hbsim.errors import ParameterError, needs
 from hbsim.searchers import RandomSearcher, Task, make_searcher
 from hbsim.searchers.optuna_sampler import OptunaSampler
 from hbsim.searchers.optuna_space import OptunaSpace, quiet
+from tests.profile import examples
 
 optuna = pytest.importorskip("optuna", reason="needs Optuna: the extra search")
 
@@ -126,7 +127,7 @@ EVENTS = st.lists(
 
 
 @given(events=EVENTS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_whatever_happens_the_last_trial_says_what_is_so(events: list[Any]) -> None:
     searcher = made()
     searcher.suggest(3)

@@ -22,6 +22,7 @@ from hbsim.simulation.presence import Absence, Presence
 from hbsim.simulation.trace import Trace
 from hbsim.surrogates import Ideal
 from tests.doubles.traces import lost_times
+from tests.profile import examples
 
 from . import cluster_digests
 from .cluster_studies import cluster_studies, clusters, clusters_with_a_store
@@ -33,7 +34,7 @@ Rows = list[dict[str, Any]]
 anywhere = cluster_studies(clusters() | clusters_with_a_store())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(study=anywhere)
 def test_every_study(study: Study) -> None:
     result = study.simulate()
@@ -107,7 +108,7 @@ def check_resource(result: hbsim.Result, jobs: Rows, failures: Rows) -> None:
     assert summary["wasted_resource"] >= -1e-9
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(study=anywhere)
 def test_the_parts_of_a_job_are_its_time(study: Study) -> None:
     """Start-up, wait, load, training and save, where reports and the store take no time."""
@@ -185,7 +186,7 @@ NEUTRAL: dict[str, Any] = {
 }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(study=studies())
 def test_a_cluster_whose_parts_do_nothing_is_the_plain_one(study: Study) -> None:
     plain = study.cluster
@@ -208,7 +209,7 @@ def test_a_cluster_whose_parts_do_nothing_is_the_plain_one(study: Study) -> None
     assert result.summary() | peaks == expected.summary()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(study=anywhere)
 def test_the_same_seed_gives_the_same_bytes(study: Study) -> None:
     assert cluster_digests.tables(study.simulate()) == cluster_digests.tables(study.simulate())

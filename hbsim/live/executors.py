@@ -1,4 +1,4 @@
-"""Who runs a study's trials: this machine, or the workers of a Dask cluster."""
+"""The workers of a real study: of this machine, of hosts, or of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -10,20 +10,28 @@ from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from hbsim.core.exact import whole
-from hbsim.errors import ParameterError, nearest
-from hbsim.executors.dask.options import Dask
+from hbsim.errors import ParameterError, nearest, needs
 from hbsim.executors.devices import cpu_limit, cpus, gpus
 from hbsim.executors.local import LocalWorkers
+from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.resource import read_resource
 from hbsim.executors.slots import Slot, make_slots
 from hbsim.executors.target import Description, default_start
 from hbsim.executors.threads import thread_variables
-from hbsim.live.dask_note import DaskNote
+from hbsim.live.remote_note import RemoteNote
 from hbsim.runner.workers import Workers
 
-__all__ = ["EXECUTORS", "Crew", "Executor", "Training", "check_executor", "check_share", "make_crew"]
+__all__ = [
+    "EXECUTORS",
+    "Executor",
+    "StudyWorkers",
+    "Training",
+    "check_executor",
+    "check_share",
+    "make_workers",
+]
 
-Executor: TypeAlias = Literal["local", "dask"] | Dask
+Executor: TypeAlias = Literal["local", "dask"] | Sequence[str] | Hosts | Dask
 EXECUTORS: Final = ("local", "dask")
 
 
@@ -64,17 +72,17 @@ class Training:
     grace: float
 
 
-def _nothing(trials: Sequence[int]) -> None:
-    """Bring nothing: all is in the study's folder already."""
+def _gather_nothing(trials: Sequence[int]) -> None:
+    """Do nothing: all is in the study's folder."""
 
 
-def _nowhere() -> None:
-    """Remove nothing: there is nothing beside the study's folder."""
+def _discard_nothing() -> None:
+    """Do nothing: there is nothing beside the study's folder."""
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
-    """The workers of a study, and what there is to know of them beside.
+class StudyWorkers:
+    """The workers of a study, and what is known of them.
 
     Attributes
     ----------
@@ -85,27 +93,27 @@ class Crew:
     hosts : callable or None
         Returns a line about the hosts; None: there is only this machine.
     gather : callable
-        Brings checkpoints of these trials into the study's folder.
+        Waits until checkpoints of these trials are in the study's folder, or in its store.
     prune : callable or None
-        Told of trials whose checkpoints and files are of no more use anywhere.
+        Given trials whose checkpoints and files are of no more use anywhere.
     discard : callable
         Has hosts remove all that they have of the study when it is closed: it has come to nothing.
     describe : callable or None
-        Waits until the training function is loaded where trials run, and returns what it is; None: nobody
-        there tells, so that it has to be loaded here, too.
+        Waits until the training function is loaded where trials run, and returns what it is; None: it has to
+        be loaded in this process, too.
     """
 
     workers: Startable
     slots: Callable[[], Sequence[Slot]]
     hosts: Callable[[], str] | None = None
-    gather: Callable[[Sequence[int]], None] = _nothing
+    gather: Callable[[Sequence[int]], None] = _gather_nothing
     prune: Callable[[int], None] | None = None
-    discard: Callable[[], None] = _nowhere
+    discard: Callable[[], None] = _discard_nothing
     describe: Callable[[], Description] | None = None
 
 
-def check_executor(executor: Executor) -> Dask | None:
-    """Return the options of a Dask cluster; None for this machine.
+def check_executor(executor: object) -> Hosts | Dask | None:
+    """Return the options of other machines; None for this one.
 
     Raises
     ------
@@ -114,11 +122,17 @@ def check_executor(executor: Executor) -> Dask | None:
     """
     if executor == "local":
         return None
+    if isinstance(executor, (list, tuple)):
+        return Hosts(executor)
+    if isinstance(executor, Hosts):
+        return executor
     if not isinstance(executor, Dask) and executor != "dask":
-        rule = f"must be local, dask or an hbsim.Dask.{nearest(str(executor), EXECUTORS)}"
+        rule = (
+            f"must be local, dask, a list of hosts, hbsim.Hosts or hbsim.Dask.{nearest(executor, EXECUTORS)}"
+        )
         raise ParameterError("executor", executor, rule)
     if not _has_dask():
-        raise ParameterError("executor", "dask", 'needs Dask: pip install "hbsim[dask]"')
+        raise ParameterError("executor", "dask", needs("Dask", "dask"))
     return executor if isinstance(executor, Dask) else Dask()
 
 
@@ -129,7 +143,9 @@ def _has_dask() -> bool:
         return False
 
 
-def check_share(dask: Dask | None, workers: int | None, resource: Mapping[str, object] | None) -> None:
+def check_share(
+    remote: Hosts | Dask | None, workers: int | None, resource: Mapping[str, object] | None
+) -> None:
     """Check what is known of `workers` and `resource` before any host is.
 
     Raises
@@ -137,7 +153,7 @@ def check_share(dask: Dask | None, workers: int | None, resource: Mapping[str, o
     ParameterError
         A value that cannot be, or more than this machine has where only it is used.
     """
-    if dask is None:
+    if remote is None:
         make_slots(workers, resource, cpus(), gpus(os.environ), cpu_limit())
         return
     if workers is not None:
@@ -145,61 +161,45 @@ def check_share(dask: Dask | None, workers: int | None, resource: Mapping[str, o
     read_resource(resource)
 
 
-def make_crew(
+def make_workers(
     training: Training,
-    dask: Dask | None,
+    remote: Hosts | Dask | None,
     workers: int | None,
     resource: Mapping[str, object] | None,
-    note: DaskNote,
+    note: RemoteNote,
     say: Callable[[str], None],
-) -> Crew:
+) -> StudyWorkers:
     """Return workers that are to be launched.
 
     Parameters
     ----------
     training : Training
         What they have to know.
-    dask : Dask or None
-        Which cluster; None: this machine.
+    remote : Hosts or Dask, optional
+        Which other machines; None: this one.
     workers, resource
         As `hbsim.run` has them.
-    note : DaskNote
+    note : RemoteNote
         Of the study.
     say : callable
-        Takes lines for people.
+        Given lines for people.
     """
-    if dask is None:
+    target, setup, trials, grace = training.target, training.setup, training.trials, training.grace
+    if remote is None:
         slots = _slots(workers, resource)
-        local = LocalWorkers(
-            training.target,
-            slots,
-            training.trials,
-            training.setup,
-            training.start or default_start(),
-            training.grace,
-            say=say,
-        )
-        return Crew(local, lambda: slots, describe=local.describe)
-    from hbsim.executors.dask.workers import DaskWorkers
+        start = training.start or default_start()
+        local = LocalWorkers(target, slots, trials, setup, start, grace, say=say)
+        return StudyWorkers(local, lambda: slots, describe=local.describe)
+    from hbsim.executors.remote.workers import RemoteWorkers
 
-    there = DaskWorkers(
-        dask,
-        training.target,
-        workers,
-        resource,
-        training.trials,
-        training.setup,
-        training.start,
-        training.grace,
-        note.number(),
-        say,
-    )
+    how = (training.start, grace, note.number(), say)
+    made = RemoteWorkers(remote, target, workers, resource, trials, setup, *how)
 
     def gather(trials: Sequence[int]) -> None:
-        if there.gather(trials):
+        if made.gather(trials):
             note.end()
 
-    return Crew(there, lambda: there.slots, there.hosts, gather, there.prune, there.discard)
+    return StudyWorkers(made, lambda: made.slots, made.hosts, gather, made.prune, made.discard)
 
 
 def _slots(workers: int | None, resource: Mapping[str, object] | None) -> list[Slot]:

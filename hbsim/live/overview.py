@@ -12,12 +12,12 @@ from hbsim.core.trials import COMPLETE, PAUSE, STOP
 from hbsim.live.folder import StudyFolder
 from hbsim.live.load import Standing
 from hbsim.live.spec import Spec
-from hbsim.live.team import Team
-from hbsim.live.words import amount, hms, number, plain, span
+from hbsim.live.team import NO_ANSWER, Team
+from hbsim.live.words import amount, few, hms, number, plain, span
 from hbsim.runner.ledger import Stay
 from hbsim.runner.records import Record
 
-__all__ = ["WAITING", "Glance", "Mishap"]
+__all__ = ["WAITING", "Mishap", "Overview"]
 
 SILENT: Final = 60.0  # seconds without a report before it is mentioned
 TOLD: Final = ("reach", "fail", "return")  # after these the scheduler is asked again
@@ -65,7 +65,7 @@ class Mishap:
     again: bool
 
 
-class Glance:
+class Overview:
     """Where a study stands at this moment: an `Observer` that others ask.
 
     Parameters
@@ -149,10 +149,19 @@ class Glance:
         """Count trials: ``"37 of 100 started: 4 running, 8 paused, 20 stopped, 3 completed, 2 failed"``."""
         limit, counts = self.scheduler.num_trials, self.scheduler.status_counts()
         of = "" if limit is None else f" of {limit:,}"
-        names = ("running", "paused", "stopped", "completed", "failed")
+        names = ("running", NO_ANSWER, "paused", "stopped", "completed", "failed")
+        counts[NO_ANSWER] = self._unknown()
+        counts["running"] -= counts[NO_ANSWER]
         said = {} if self.ledger.why is None else {"running": "interrupted"}  # nothing runs any more
         parts = [f"{counts[name]:,} {said.get(name, name)}" for name in names if counts[name]]
         return f"{self.scheduler.started:,}{of} started{': ' if parts else ''}{', '.join(parts)}"
+
+    def _unknown(self) -> int:
+        """Return how many trials run as far as anybody knows, on hosts that do not answer."""
+        if self.ledger.why is not None:
+            return 0
+        stays = (self.ledger.workers[worker] for worker in self.team.silent)
+        return len({stay.trial for stay in stays if stay.ended is None})
 
     def best(self) -> str:
         """Say what the incumbent is, and where; empty before there is one."""
@@ -171,10 +180,14 @@ class Glance:
         """Say how busy the workers are, or why it is over."""
         if self.ledger.why is not None:
             return WHY.get(self.ledger.why, self.ledger.why)
+        silent = self.team.silent
+        hosts = list(dict.fromkeys(self.team.hosts[worker] for worker in silent))
+        since = span(self.elapsed - min(silent.values(), default=0.0))
+        more = f"; no answer from {few(hosts)} for {since}" if hosts else ""
         if not self.team.open:
-            return WAITING
+            return f"{WAITING}{more}"
         idle, why = self.team.idle, self.idle()
-        more = f"; {idle:,} idle: {why}" if idle and why else ""
+        more += f"; {idle:,} idle: {why}" if idle and why else ""
         return f"workers busy {self.team.busy_share(self.elapsed):.0%}{more}"
 
     def failure(self) -> str:
@@ -195,11 +208,15 @@ class Glance:
 
     def what(self, worker: int) -> str:
         """Say what a worker does."""
-        if worker in self.team.shut:
-            return f"host is gone: {self.team.shut[worker]}"
-        stay = self.ledger.workers.get(worker)
+        if worker in self.team.silent:
+            since = span(self.elapsed - self.team.silent[worker])
+            why = self.team.shut[worker]
+            return f"{NO_ANSWER} for {since}" + ("" if why == NO_ANSWER else f": {why}")
+        stay, why = self.ledger.workers.get(worker), self.team.shut.get(worker, "")
         if stay is not None:
-            return self.doing(stay)
+            return self.doing(stay) + (f"; {why}" if why else "")
+        if why:
+            return why
         why = self.idle()
         return f"idle: {why}" if why else "idle"
 
