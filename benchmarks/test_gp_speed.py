@@ -8,7 +8,7 @@ import pytest
 from hbsim.core.space import Real, Space
 from hbsim.searchers import Task, make_searcher
 
-pytest.importorskip("botorch", reason="needs BoTorch: pip install 'hbsim[search]'")
+pytest.importorskip("botorch", reason="needs BoTorch: the extra search")
 
 SPACE = Space({f"x{i}": Real(0.0, 1.0) for i in range(8)})
 PENDING = 8

@@ -8,7 +8,7 @@ import pytest
 from hbsim.core.space import Choice, Int, Real, Space
 from hbsim.searchers import Task, make_searcher
 
-pytest.importorskip("optuna", reason="needs Optuna: pip install 'hbsim[search]'")
+pytest.importorskip("optuna", reason="needs Optuna: the extra search")
 
 REALS = {f"x{i}": Real(0.0, 1.0) for i in range(3)}
 SPACE = Space({**REALS, "lr": Real(1e-5, 1.0, log=True), "n": Int(1, 100), "act": Choice("a", "b", "c")})

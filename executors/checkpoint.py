@@ -27,13 +27,16 @@ from hbsim.executors.checkpoint_claim import Overtaken, claim, is_later, tempora
 __all__ = [
     "NAME",
     "SETTLED",
+    "Meta",
     "Origin",
     "Overtaken",
     "claim",
     "describe",
+    "describe_one",
     "discard",
     "load",
     "load_own",
+    "newest",
     "remove",
     "save",
     "thin_out",
@@ -264,14 +267,42 @@ def describe(folder: os.PathLike[str] | str) -> Meta | None:
     OutputError
         It cannot be read.
     """
+    found = newest(folder)
+    return None if found is None else found[1]
+
+
+def newest(folder: os.PathLike[str] | str) -> tuple[Path, Meta] | None:
+    """Return the newest whole checkpoint's own folder, and its description as of `describe`.
+
+    Raises
+    ------
+    OutputError
+        It cannot be read.
+    """
     folder = Path(folder)
     for number in sorted(_numbers(folder), reverse=True):
-        with _failing_clearly(folder / str(number), "cannot be read"):
+        path = folder / str(number)
+        with _failing_clearly(path, "cannot be read"):
             try:
-                return _meta(folder / str(number))
+                return path, _meta(path)
             except (FileNotFoundError, *_DAMAGED):
                 continue
     return None
+
+
+def describe_one(path: Path) -> Meta:
+    """Return the description of the checkpoint that is in this folder, wherever that is.
+
+    Raises
+    ------
+    OutputError
+        It is no checkpoint, it is damaged, or it cannot be read.
+    """
+    with _failing_clearly(path, "cannot be read"):
+        try:
+            return _meta(path)
+        except (FileNotFoundError, *_DAMAGED) as error:
+            raise OutputError(str(path), f"the checkpoint is damaged: {error}") from error
 
 
 def discard(folder: os.PathLike[str] | str, first: int) -> None:

@@ -148,13 +148,30 @@ class LocalWorkers:
         assert self._server.about is not None
         return self._server.about
 
-    def watch(self, source: socket.socket, heard: Callable[[], object], writable: bool = False) -> None:
+    def watch(
+        self,
+        source: int | socket.socket,
+        heard: Callable[[], object],
+        writable: bool = False,
+        readable: bool = True,
+    ) -> None:
         """Have `wait` call `heard` whenever there is something to read, or room to write if `writable`.
 
-        May be called again for the same source.
+        Parameters
+        ----------
+        source : int or socket.socket
+            A file descriptor of a pipe or a socket. May be given again, with other wishes.
+        heard : callable
+            Called without arguments.
+        writable, readable : bool
+            What is waited for; with neither, `source` is not watched any more.
         """
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if writable else 0)
-        if source in self._selector.get_map():
+        events = (selectors.EVENT_READ if readable else 0) | (selectors.EVENT_WRITE if writable else 0)
+        watched = source in self._selector.get_map()
+        if not events:
+            if watched:
+                self._selector.unregister(source)
+        elif watched:
             self._selector.modify(source, events, heard)
         else:
             self._selector.register(source, events, heard)
@@ -272,6 +289,7 @@ class LocalWorkers:
         if child is not None and self._server is not None:
             if child.end is None:  # else the function has ended as it says, and only what it left runs on
                 child.killed = child.killed or reason or "it was killed"
+            child.ring.say_killed()
             self._server.kill(job)
 
     def cut(self, reason: str) -> None:
@@ -315,6 +333,7 @@ class LocalWorkers:
         if events & selectors.EVENT_READ:
             child.talks = self._read(child)
             if not child.talks and child.garbled and self._server is not None:
+                child.ring.say_killed()
                 self._server.kill(child.task.job)
         if child.talks and events & selectors.EVENT_WRITE:
             child.flush()

@@ -22,6 +22,7 @@ __all__ = ["Report", "ReportRing"]
 SIZE: Final = 1 << 20  # bytes at most; the system gives memory for those only that have been written
 _HEAD: Final = 128
 _WRITTEN, _READ = 0, 8  # where the two counters are, as 64-bit numbers: a cache line each
+_KILLED: Final = 15  # beside them
 _RECORD: Final = struct.Struct("<II")  # before each record: the CRC-32 of what follows, and its length
 _NAMES, _ROW, _WAITING = b"N", b"R", b"W"  # the kinds of records
 
@@ -99,6 +100,15 @@ class ReportRing:
         values = [nan if value is None else value for value in metrics.values()]
         numbers = struct.pack(f"<{3 + len(values)}d", at, trained, resource, *values)
         return self._write((_WAITING if waits else _ROW) + numbers)
+
+    @property
+    def killed(self) -> bool:
+        """Whether the reader has said that the writer is being killed: what SIGTERM means then."""
+        return bool(self._counters[_KILLED])
+
+    def say_killed(self) -> None:
+        """Say so."""
+        self._counters[_KILLED] = 1
 
     @property
     def unread(self) -> int:

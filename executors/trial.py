@@ -67,7 +67,7 @@ def _run(
     started: float,
 ) -> int:
     milestone = inf if task["stop"] is None else task["stop"]
-    talk = Talk(channel, milestone, _lease(setup, channel))
+    talk = Talk(channel, milestone, _lease(setup, channel), bool(setup.get("fenced")))
     owner = os.getpid()
     with _sigterm(talk):
         error = _call(function, task, setup, talk, started)

@@ -58,6 +58,11 @@ class Channel:
         self.busy = False
         self.check: Callable[[], None] = nothing
 
+    @property
+    def killed(self) -> bool:
+        """Whether the controller kills this process."""
+        return self._ring is not None and self._ring.killed
+
     def begin(self) -> dict[str, Any]:
         """Wait for the first line, and return it.
 

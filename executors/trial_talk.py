@@ -52,6 +52,9 @@ class Talk:
         The first resource at which training waits; infinite for never.
     lease : Lease, optional
         When it is over, the process ends as soon as the function says anything.
+    saves : bool
+        Whether SIGTERM has the function pause at its next report, unless the controller has sent it: the
+        host is taken away, and all its processes get the signal.
 
     Attributes
     ----------
@@ -72,9 +75,12 @@ class Talk:
         Called when the function has returned.
     """
 
-    def __init__(self, channel: Channel, milestone: float, lease: Lease | None = None) -> None:
+    def __init__(
+        self, channel: Channel, milestone: float, lease: Lease | None = None, saves: bool = False
+    ) -> None:
         self._channel = channel
         self._lease = lease
+        self._saves, self._asked = saves, False
         self.milestone = milestone
         self.last = -inf
         self.reports = 0
@@ -130,7 +136,7 @@ class Talk:
             self._wait_for_room(report)
         if self.reports == 1:
             self._first()
-        if waits or now - self._looked >= _INTERVAL:
+        if waits or self._asked or now - self._looked >= _INTERVAL:
             self._looked = now
             self._exchange(waits)
 
@@ -162,7 +168,9 @@ class Talk:
 
     def terminate(self) -> None:
         """Leave as soon as no line is torn by it: what the handler of SIGTERM calls."""
-        if self.told is None:
+        if self._saves and not self._channel.killed:
+            self._asked = True
+        elif self.told is None:
             self.told = "terminated"
             if not self._channel.busy:
                 self._insist()
@@ -221,6 +229,8 @@ class Talk:
     def _exchange(self, wait: bool) -> None:
         """Follow an order of the controller, if there is one; with `wait`, ask for it."""
         self.look()
+        if self._asked:
+            self._leave("pause")
         try:
             with self.measure("wait"):
                 if wait:

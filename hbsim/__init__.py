@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hbsim.bench.comparison import Sweep, compare, load_sweep, sweep
     from hbsim.core import make_scheduler
     from hbsim.core.space import Bool, Choice, Int, Real, Space, args
-    from hbsim.executors.dask.options import Dask
+    from hbsim.executors.remote.options import Dask, Hosts
     from hbsim.live.load import load
     from hbsim.live.record import record
     from hbsim.live.result import RunResult
@@ -30,6 +30,7 @@ __all__ = [
     "Cluster",
     "Dask",
     "FIFOScheduler",
+    "Hosts",
     "HyperbandScheduler",
     "Int",
     "Real",
@@ -52,8 +53,9 @@ _HOMES: Final = {
     "Bool": "hbsim.core.space",
     "Choice": "hbsim.core.space",
     "Cluster": "hbsim.simulation",
-    "Dask": "hbsim.executors.dask.options",
+    "Dask": "hbsim.executors.remote.options",
     "FIFOScheduler": "hbsim.seed.fifo",
+    "Hosts": "hbsim.executors.remote.options",
     "HyperbandScheduler": "hbsim.seed.hyperband",
     "Int": "hbsim.core.space",
     "Real": "hbsim.core.space",

@@ -31,6 +31,7 @@ __all__ = [
     "SurrogateError",
     "brief",
     "nearest",
+    "needs",
 ]
 
 LONGEST: Final = 3000  # characters of an error
@@ -40,6 +41,11 @@ def nearest(name: object, names: Iterable[str]) -> str:
     """Say which of `names` was probably meant: ``" Did you mean 'x'?"``, or nothing."""
     close = difflib.get_close_matches(name, list(names), n=1) if isinstance(name, str) else []
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def needs(package: str, extra: str) -> str:
+    """Return the rule that a package is needed, and how the extra of hbsim that has it is installed."""
+    return f'needs {package}: pip install -e ".[{extra}]" in the clone of hbsim'
 
 
 def brief(value: object) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from hbsim.core.space import Space
 from hbsim.core.types import Mode
-from hbsim.errors import HbsimWarning, ParameterError, SurrogateError
+from hbsim.errors import HbsimWarning, ParameterError, SurrogateError, needs
 from hbsim.surrogates import hashing
 from hbsim.surrogates.censoring import Censored
 from hbsim.surrogates.describe import spread_levels
@@ -223,5 +223,4 @@ def _require_scikit_learn(source: str) -> None:
     try:
         import sklearn  # noqa: F401
     except ImportError:
-        problem = 'a fit needs scikit-learn: pip install "hbsim[fit]"'
-        raise SurrogateError(source, problem) from None
+        raise SurrogateError(source, f"a fit {needs('scikit-learn', 'fit')}") from None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hbsim.errors import SurrogateError
+from hbsim.errors import SurrogateError, needs
 
 __all__ = ["Float32s", "Network"]
 
@@ -88,7 +88,7 @@ def _open(path: Path) -> Any:
     try:
         runtime: Any = importlib.import_module("onnxruntime")
     except ImportError:
-        raise SurrogateError(str(path), 'needs onnxruntime: pip install "hbsim[yahpo]"') from None
+        raise SurrogateError(str(path), needs("onnxruntime", "yahpo")) from None
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import altair as alt
 
     from hbsim.bench.report.model import Report, Standing
-    from hbsim.executors.dask.options import Dask
+    from hbsim.executors.remote.options import Dask, Hosts
 
 __all__ = ["Sweep", "compare", "confirmation", "load_sweep", "specification", "sweep"]
 
@@ -183,7 +183,7 @@ def compare(
     matters: str | None = None,
     folder: str | os.PathLike[str] | None = None,
     jobs: int | None = None,
-    dask: Dask | None = None,
+    executor: Hosts | Dask | None = None,
 ) -> Sweep:
     """Simulate variants of schedulers against each other on one task, over seeds.
 
@@ -229,8 +229,9 @@ def compare(
         Where results are kept, and go on from: with more seeds only the new ones are run.
     jobs : int, optional
         How many processes; by default one a core, 1 starts none.
-    dask : Dask, optional
-        The cluster of machines that runs the studies; its connections must be encrypted.
+    executor : Hosts or Dask, optional
+        The machines that run the studies, by SSH or as a Dask cluster, whose connections must be encrypted;
+        by default this one. On each host `jobs` processes are started, by default one a core.
 
     Returns
     -------
@@ -266,7 +267,7 @@ def compare(
         (chosen.start, len(chosen)),
         {"halves": halves, "beyond": beyond, **({} if confirm is None else {"confirm": confirm})},
     )
-    return _run(make_plan(content, options), folder, jobs, dask, matters=matters)
+    return _run(make_plan(content, options), folder, jobs, executor, matters=matters)
 
 
 def sweep(
@@ -276,7 +277,7 @@ def sweep(
     data: str | os.PathLike[str] | None = None,
     retry_failed: bool = False,
     jobs: int | None = None,
-    dask: Dask | None = None,
+    executor: Hosts | Dask | None = None,
 ) -> Sweep:
     """Simulate variants on learning curves, clusters, numbers of workers and seeds.
 
@@ -294,7 +295,7 @@ def sweep(
         Where relative paths of learning curves start; by default at the file.
     retry_failed : bool
         Whether studies that failed before are run again.
-    jobs, dask : optional
+    jobs, executor : optional
         As for `compare`.
 
     Returns
@@ -310,7 +311,7 @@ def sweep(
         The folder cannot be read or written.
     """
     plan = make_plan(spec) if isinstance(spec, Mapping) else read_sweep(spec, data)
-    return _run(plan, folder, jobs, dask, retry_failed)
+    return _run(plan, folder, jobs, executor, retry_failed)
 
 
 def load_sweep(folder: str | os.PathLike[str], matters: str | None = None) -> Sweep:
@@ -345,17 +346,17 @@ def _run(
     plan: Plan,
     folder: str | os.PathLike[str] | None,
     jobs: int | None,
-    dask: Dask | None,
+    executor: Hosts | Dask | None,
     is_retrying: bool = False,
     matters: str | None = None,
 ) -> Sweep:
     _check_matters(matters)
     processes = default_jobs(len(plan.grid.different)) if jobs is None else whole("jobs", jobs, 1)
     remote = None
-    if dask is not None:
-        from hbsim.bench.pool_dask import Remote
+    if executor is not None:
+        from hbsim.bench.remote import Remote
 
-        remote = Remote(dask, processes=jobs)
+        remote = Remote(executor, processes=jobs)
     with TemporaryDirectory(prefix="hbsim-") as temporary:
         out = Path(temporary if folder is None else folder)
         command = f"hbsim sweep {shlex.quote(str(out / 'sweep.toml'))}"

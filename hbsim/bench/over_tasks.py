@@ -12,7 +12,7 @@ from typing import Final, Literal
 import numpy as np
 
 from hbsim.bench.conclusions import Interval, mean_intervals
-from hbsim.errors import ParameterError
+from hbsim.errors import ParameterError, needs
 from hbsim.surrogates.protocol import Floats
 
 __all__ = [
@@ -571,6 +571,5 @@ def _need_report(package: str) -> None:
     try:
         importlib.import_module(package)
     except ImportError:
-        raise ParameterError(
-            package, "not installed", "install the extra: pip install 'hbsim[report]'"
-        ) from None
+        rule = f"a test over tasks {needs(package, 'report')}"
+        raise ParameterError(package, "not installed", rule) from None

@@ -1,4 +1,4 @@
-"""Many studies at once, in processes of this machine or on a Dask cluster, with the same results."""
+"""Many studies at once, in processes of this machine or of others, with the same results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
-    from hbsim.bench.pool_dask import Remote
+    from hbsim.bench.remote import Remote
 
 __all__ = ["AHEAD", "Places", "Pool", "default_jobs", "open_pool"]
 
@@ -126,7 +126,7 @@ class Pool:
         Raises
         ------
         ParameterError
-            The Dask scheduler has gone, or a worker has other versions or lacks a file.
+            All hosts or the Dask scheduler have gone, or one has other versions or lacks a file.
         """
         rest = iter(items)
         while broken := (yield from self._run(function, rest, ahead)):
@@ -214,22 +214,26 @@ def open_pool(jobs: int, remote: Remote | None = None, isolated: bool = False) -
     jobs : int
         How many processes of this machine; 1 runs everything in this process.
     remote : Remote, optional
-        The Dask cluster whose workers run all in place of this machine. If it is started for this pool, it
-        ends with the block.
+        The hosts, or the Dask cluster, that run all in place of this machine. Processes that are started on
+        hosts end with the block.
     isolated : bool
         Whether 1 job is a process of its own, too, which may die.
 
     Raises
     ------
     ParameterError
-        Dask is not installed, or the cluster cannot be started. When the pool is used: no scheduler answers
-        in 10 seconds, or the cluster has other versions, or lacks a file.
+        A package is missing, or no host can be used. When the pool is used: no scheduler answers in 10
+        seconds, or a host or the cluster has other versions, or lacks a file.
     """
     if remote is not None:
-        from hbsim.bench.pool_dask import cluster
+        from hbsim.executors.remote.options import Hosts
 
-        with cluster(remote) as connect:
-            yield Pool(connect)
+        if isinstance(remote.options, Hosts):
+            from hbsim.bench.pool_ssh import processes_of_hosts as others
+        else:
+            from hbsim.bench.pool_dask import cluster as others
+        with others(remote) as open_executor:
+            yield Pool(open_executor)
     elif jobs == 1 and not isolated:
         yield Pool(lambda: nullcontext(_ThisProcess()))
     else:

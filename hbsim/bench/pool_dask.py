@@ -8,28 +8,29 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import importlib
-import platform
 import socket
 import time
 import warnings
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Future
-from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
-import hbsim
 from hbsim.bench.pool import Places, Useless
+from hbsim.bench.remote import PACKAGES, SAME, Remote, absence, look, versions, work_for_another
 from hbsim.errors import HbsimWarning, ParameterError
-from hbsim.executors.dask.connect import Started, is_trusted, start_cluster
-from hbsim.executors.dask.options import Dask
-from hbsim.executors.dask.quiet import quiet
-from hbsim.executors.dask.versions import differences
+from hbsim.executors.remote.dask_cluster import (
+    brief,
+    check_scheduler,
+    client_of,
+    logs_off_terminal,
+    security_of,
+)
+from hbsim.executors.remote.options import Dask
+from hbsim.executors.remote.versions import differences
 
-__all__ = ["Remote", "cluster", "place"]
+__all__ = ["cluster"]
 
 P = ParamSpec("P")
 Item = TypeVar("Item")
@@ -40,63 +41,6 @@ EMPTY: Final = 30.0  # seconds without a worker, until that is said
 LOOK: Final = 1.0  # seconds between two looks at which workers there are
 POLL: Final = 0.1  # seconds between two looks for Ctrl-C
 GONE: Final = "the Dask scheduler has gone"
-DANGER: Final = "whoever answers there, or sits between, can run anything here: results come as pickles"
-SAME: Final = "the same version of hbsim and Python must be there as here"
-PACKAGES: Final = {  # and what may be where the versions of them are others
-    "numpy": "the last digits of results may differ",
-    "scipy": "the last digits of results may differ",
-    "polars": "the last digits of results may differ",
-    "distributed": "Dask asks for the same",
-}
-
-
-@dataclass(frozen=True)
-class Remote:
-    """The Dask cluster that runs studies in place of this machine.
-
-    Attributes
-    ----------
-    options : Dask
-        Where it is: its `scheduler_address`, or the `hosts` on which it is started and ends.
-    insecure : bool
-        Whether what comes over the network without TLS is trusted.
-    processes : int, optional
-        How many workers are started on each host; by default one a core there.
-    files : tuple of str
-        Whole paths of what every worker needs.
-    say : callable
-        Takes lines for people, on what takes a while.
-
-    Raises
-    ------
-    ParameterError
-        No cluster is named; or connections would go over a network without TLS, and `insecure` is not set:
-        Dask's results are pickles, and to read one is to run what its sender wants.
-    """
-
-    options: Dask
-    insecure: bool = False
-    processes: int | None = None
-    files: tuple[str, ...] = ()
-    say: Callable[[str], None] = field(default=lambda text: None, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        address, hosts = self.options.scheduler_address, self.options.hosts
-        if address is None and not hosts:
-            raise ParameterError("hosts", None, "or scheduler_address is needed: here processes serve")
-        if self.insecure or is_trusted(self.options):
-            return
-        if address is not None:
-            cure = "Give a tls:// address (`hbsim certificates` makes the files), or insecure=True"
-            raise self.wrong(f"{DANGER}. {cure}")
-        raise self.wrong(f"without TLS {DANGER}. Leave it on, or insecure=True")
-
-    def wrong(self, rule: str) -> ParameterError:
-        """Return an error about it."""
-        address = self.options.scheduler_address
-        if address is not None:
-            return ParameterError("scheduler_address", address, rule)
-        return ParameterError("hosts", ",".join(self.options.hosts), rule)
 
 
 # What a cluster's processes run
@@ -107,32 +51,13 @@ class Unfit(Exception):
 
 
 _passed: list[tuple[Mapping[str, str], tuple[str, ...]]] = []  # what this process was held against
-_works_for_another = False
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of this process that results depend on."""
-    found = {"hbsim": hbsim.__version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "none"
-    return found
-
-
-def look(files: Sequence[str] = ()) -> dict[str, Any]:
-    """Return what this process has: its host, its versions, and which of these files are absent."""
-    absent = [file for file in files if not Path(file).exists()]
-    return {"host": socket.gethostname(), "versions": versions(), "absent": absent}
 
 
 def call(
     wanted: Mapping[str, str], files: tuple[str, ...], function: Callable[[Item], Found], item: Item
 ) -> Found:
     """Call a function with an item; raise `Unfit` if this process has other versions, or lacks a file."""
-    global _works_for_another
-    _works_for_another = True
+    work_for_another(socket.gethostname())
     if (wanted, files) not in _passed:
         own = look(files)
         if problem := differences(wanted, own["versions"])[0]:
@@ -143,45 +68,26 @@ def call(
     return function(item)
 
 
-def absence(file: str, hosts: Sequence[str]) -> str:
-    """Say that hosts lack a file."""
-    names = ", ".join(sorted(set(hosts)))
-    return f"there is no {file} on {names}: workers read curves at the same whole path as this process"
-
-
-def place() -> str:
-    """Return " on HOST" if this process works for one elsewhere, nothing else."""
-    return f" on {socket.gethostname()}" if _works_for_another else ""
-
-
 # What this process does
 
 
 @contextmanager
 def cluster(remote: Remote) -> Iterator[Callable[[], AbstractContextManager[Workers]]]:
-    """Give what connects to a cluster, again and again; what is started for it ends with the block.
+    """Give what connects to a cluster, again and again.
 
     Raises
     ------
     ParameterError
-        Fields ``hosts`` or ``scheduler_address``: Dask is not installed, the cluster cannot be started, or
-        no scheduler answers there.
+        Dask is not installed, the certificates cannot be used, or no scheduler answers.
     """
-    try:
-        importlib.import_module("distributed")
-    except ImportError:
-        raise remote.wrong('needs Dask: pip install "hbsim[dask]"') from None
-    with quiet():
+    assert isinstance(remote.options, Dask)
+    address, security = remote.options.scheduler_address or "", security_of(remote.options)
+    with logs_off_terminal():
         utils: Any = importlib.import_module("distributed.utils")
         runner = utils.LoopRunner()
         runner.start()
         try:
-            with _started(remote, runner.loop) as found:
-                connect = partial(_workers, remote, found, runner.loop)
-                if found.expected:
-                    with connect() as workers, suppress(OSError):  # a timeout is one
-                        _wait(runner.loop, workers.come(found.expected))
-                yield connect
+            yield partial(_workers, remote, address, security, runner.loop)
         finally:
             runner.stop()
 
@@ -225,7 +131,7 @@ class Workers(Places):
         try:
             found = self._ask(self._client.run_on_scheduler(look, asynchronous=True))
         except Exception as error:
-            raise self._wrong(f"the scheduler cannot run hbsim ({_brief(error)})") from None
+            raise self._wrong(f"the scheduler cannot run hbsim ({brief(error)})") from None
         if problem := differences(self._versions, found["versions"])[0]:
             raise self._wrong(f"the scheduler has {problem}")
         asking = self._client.run(look, self._remote.files, on_error="return", asynchronous=True)
@@ -245,7 +151,7 @@ class Workers(Places):
             if isinstance(facts, OSError):  # it has gone meanwhile
                 continue
             if isinstance(facts, BaseException):
-                raise self._wrong(f"the worker {address} cannot run hbsim ({_brief(facts)})")
+                raise self._wrong(f"the worker {address} cannot run hbsim ({brief(facts)})")
             where = f"the worker {address} on {facts['host']}"
             if problem := differences(self._versions, facts["versions"])[0]:
                 raise self._wrong(f"{where} has {problem}")
@@ -259,11 +165,6 @@ class Workers(Places):
                 lacking.setdefault(file, []).append(facts["host"])
         for file, hosts in lacking.items():
             raise self._remote.wrong(absence(file, hosts))
-
-    async def come(self, workers: int) -> None:
-        """Wait until there are so many."""
-        while len(await self._client.nthreads(asynchronous=True)) < workers:
-            await asyncio.sleep(0.05)
 
     def places(self) -> int:
         """Return how many threads the workers have, 1 or more."""
@@ -332,30 +233,18 @@ class Workers(Places):
         elif isinstance(error, Unfit):
             ours.set_exception(Useless(self._remote.wrong(str(error))))
         elif isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "hbsim":
-            ours.set_exception(Useless(self._wrong(f"a worker cannot run hbsim ({_brief(error)})")))
+            ours.set_exception(Useless(self._wrong(f"a worker cannot run hbsim ({brief(error)})")))
         else:
             ours.set_exception(error)
 
 
 @contextmanager
-def _workers(remote: Remote, found: Started, loop: Any) -> Iterator[Workers]:
+def _workers(remote: Remote, address: str, security: Any, loop: Any) -> Iterator[Workers]:
     """Give the workers of a scheduler, once it has answered and they were checked."""
-    dask: Any = importlib.import_module("distributed")
+    _wait(loop, check_scheduler(address, security, PATIENCE), PATIENCE + 1.0)
+    client = client_of(address, security, PATIENCE, loop=loop)
     try:
-        _wait(loop, _knock(found), PATIENCE + 1.0)
-    except Exception as error:  # whatever another kind of server says is decoded
-        rule = (
-            f"no Dask scheduler answers there within {PATIENCE:g} s, as in tls://HOST:8786 ({_brief(error)})"
-        )
-        raise remote.wrong(rule) from None
-    with warnings.catch_warnings():
-        # A table of versions; `Workers.check` says what of them counts.
-        warnings.simplefilter("ignore", dask.versions.VersionMismatchWarning)
-        client = dask.Client(
-            found.address, security=found.security, timeout=PATIENCE, set_as_default=False, loop=loop
-        )
-    try:
-        workers = Workers(client, found.address, remote)
+        workers = Workers(client, address, remote)
         workers.check()
         try:
             yield workers
@@ -365,63 +254,15 @@ def _workers(remote: Remote, found: Started, loop: Any) -> Iterator[Workers]:
         client.close()
 
 
-async def _knock(found: Started) -> None:
-    """See if somebody answers: a client that fails to connect leaves much noise behind."""
-    comms: Any = importlib.import_module("distributed.comm")
-    given = {} if found.security is None else found.security.get_connection_args("client")
-    comm = await comms.connect(found.address, timeout=PATIENCE, **given)
-    await comm.close()
-
-
-@contextmanager
-def _started(remote: Remote, loop: Any) -> Iterator[Started]:
-    """Give the scheduler that is asked for. One task of the loop starts what has to be, and ends it."""
-    ready: Future[Started] = Future()
-    leave = asyncio.Event()
-
-    async def serve() -> None:
-        async with AsyncExitStack() as stack:
-            ready.set_result(
-                await start_cluster(remote.options, stack, remote.say, remote.processes, threads=1)
-            )
-            await leave.wait()
-
-    task = asyncio.run_coroutine_threadsafe(serve(), loop.asyncio_loop)
-    task.add_done_callback(lambda done: ready.done() or ready.cancel())
-    try:
-        _result(ready, task)
-        yield ready.result()
-    finally:
-        if ready.done():
-            loop.asyncio_loop.call_soon_threadsafe(leave.set)
-        else:
-            task.cancel()
-        with suppress(concurrent.futures.CancelledError):
-            _result(task)
-
-
 def _wait(loop: Any, work: Coroutine[Any, Any, Found], seconds: float | None = None) -> Found:
     """Return what a coroutine returns; it is cancelled after a while (TimeoutError), or by Ctrl-C."""
     limited = asyncio.wait_for(work, PATIENCE if seconds is None else seconds)
     future = asyncio.run_coroutine_threadsafe(limited, loop.asyncio_loop)
     try:
-        return _result(future)
+        # Not one wait without end: it would not see Ctrl-C, whose handler is Polars' (with SA_RESTART).
+        while not future.done():
+            concurrent.futures.wait([future], timeout=POLL)
+        return future.result()
     except BaseException:
         future.cancel()
         raise
-
-
-def _result(future: Future[Found], *others: Future[Any]) -> Found:
-    """Wait for a future; raise what another one raised."""
-    # Not one wait without end: it would not see Ctrl-C, whose handler is Polars' (with SA_RESTART).
-    while not any(one.done() for one in (future, *others)):
-        concurrent.futures.wait([future], timeout=POLL)
-    for other in others:
-        if other.done():
-            other.result()
-    return future.result()
-
-
-def _brief(error: BaseException) -> str:
-    name = "" if type(error) is Exception else f"{type(error).__name__}: "  # Dask has put it into words
-    return f"{name}{' '.join(str(error).split())[:200]}"

@@ -20,7 +20,7 @@ from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.terminal import print_out
 
 if TYPE_CHECKING:
-    from hbsim.bench.pool_dask import Remote
+    from hbsim.bench.remote import Remote
     from hbsim.bench.report.model import Report
     from hbsim.bench.sweep import Counts, Estimate, Plan, Store, Study
 
@@ -232,7 +232,7 @@ def _tell(plan: Plan, out: Path, run: _Run, options: RunOptions, is_shown: bool)
         new = found.done + found.failed - found.before
         if options.out is not None and not run.is_interrupted:
             print_out(f"{plan.title}: {found.done:,} of {found.cells:,} cells are done; {new:,} were run now")
-            print_out(f"hbsim report {shlex.quote(options.out)} --out report.html")
+            print_out(f"As a page: hbsim report {shlex.quote(options.out)} --out report.html")
     for text in run.problems:
         say("error", text)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from hbsim.cli.command import command_line, grouped, say
-from hbsim.cli.dask_options import RunDaskOptions
 from hbsim.cli.fields import given, word
+from hbsim.cli.remote_options import RunRemoteOptions
 from hbsim.cli.run_local_options import FUNCTION, RunLocalOptions
 from hbsim.cli.run_options import (
     CURVES,
@@ -27,7 +27,7 @@ from hbsim.cli.run_options import (
     check_executor,
     check_words,
 )
-from hbsim.cli.run_plan import Asked, Plan, earlier, is_given, new_plan, resumed_plan
+from hbsim.cli.run_plan import Asked, Plan, earlier, executor_of, is_given, new_plan, resumed_plan
 from hbsim.cli.simulate import check_trials, simulate
 from hbsim.errors import ExecutorError, ParameterError
 
@@ -54,14 +54,14 @@ def run(
         word(
             "--executor",
             panel=FUNCTION,
-            metavar="local|dask|sim",
-            help="For real, on this machine or on a Dask cluster; or simulated.",
+            metavar="local|hosts|dask|sim",
+            help="For real, on this machine, on hosts or a Dask cluster; or simulated (default: local).",
         ),
     ] = "local",
     scheduler: RunSchedulerOptions,
     study: RunStudyOptions,
     local: RunLocalOptions,
-    dask: RunDaskOptions,
+    remote: RunRemoteOptions,
     surrogate: Annotated[
         str | None,
         word(
@@ -75,30 +75,27 @@ def run(
     cluster: RunClusterOptions,
     output: RunOutputOptions,
 ) -> None:
-    r"""Run a study for real: a process a trial, on the CPUs and GPUs of this machine or of a Dask cluster.
+    r"""Run a study for real: a process a trial, on the CPUs and GPUs of this machine or of others.
 
     The training function is train_fn(args, reporter), decorated with @hbsim.args(...). Everything that
     happens is kept in the study's folder: after Ctrl-C, a crash or a power cut, --resume goes on from there.
-    With --executor dask trials run on the hosts of --hosts, on the workers of --scheduler-address, or without
-    either on a Dask cluster on this machine. With --executor sim and --surrogate the same study is simulated,
-    as `hbsim simulate` does.
+    With --hosts trials run on hosts that are reached by SSH, with --scheduler-address on the workers of a
+    Dask cluster; --executor dask alone is a Dask cluster in this process. With --executor sim and --surrogate
+    the same study is simulated, as `hbsim simulate` does.
 
     For example:
       hbsim run train.py:train_fn --scheduler promotion --max-t 81 --trials 200 --num-gpus 1
       hbsim run train.py:train_fn --scheduler stopping --max-t 27 --max-time 3600 --metric loss --mode min
       hbsim run --resume --out exp
-      hbsim run train.py:train_fn --scheduler promotion --max-t 81 --trials 200 --executor dask --hosts a,b,c
+      hbsim run train.py:train_fn --scheduler promotion --max-t 81 --trials 200 --hosts a,b,c
       hbsim run train.py:train_fn --scheduler promotion --max-t 81 --trials 200 --executor sim \
         --surrogate synthetic --workers 8
     """
     named = [name for name in ctx.params if is_given(ctx, name)]
-    if local.go_on and "executor" not in named:
-        from hbsim.live.folder import StudyFolder
-
-        executor = earlier(ctx, StudyFolder(output.out or FOLDER)).get("executor", "local")
+    executor = _executor(ctx, named, local, output)
     check_executor(executor, named, ctx.params)
     if executor != "sim":
-        groups = {**given(study), **given(curves), **given(local), **given(cluster), **given(dask)}
+        groups = {**given(study), **given(curves), **given(local), **given(cluster), **given(remote)}
         values = {name: value for name, value in {**groups, "train": train}.items() if name in named}
         _run(Asked(ctx, scheduler.chosen(), {**values, "executor": executor}), local, output)
         return
@@ -109,6 +106,25 @@ def run(
     _check_file(train)
     options = {"scheduler": scheduler, "study": study, "files": curves, "cluster": cluster}
     inspect.unwrap(simulate)(ctx, **options, surrogate=surrogate, output=output)
+
+
+def _executor(
+    ctx: typer.Context, named: Sequence[str], local: RunLocalOptions, output: RunOutputOptions
+) -> str:
+    """Return where the study runs: as the options say, else as before, else on this machine."""
+    asked = {name: ctx.params[name] for name in named}
+    executor = executor_of(asked)
+    if local.go_on and executor in (None, "dask", "hosts"):
+        from hbsim.live.folder import StudyFolder
+
+        before = earlier(ctx, StudyFolder(output.out or FOLDER))
+        executor = executor_of({**before, **asked}) if executor is None else executor
+        if executor == "dask" and "hosts" in before and "scheduler_address" not in asked:
+            return "hosts"  # it was called so before there was such a word
+        asked |= before
+    if executor == "hosts" and "hosts" not in asked:
+        raise ParameterError("executor", executor, "needs --hosts")
+    return executor or "local"
 
 
 def _check_file(train: str | None) -> None:
@@ -124,7 +140,7 @@ def _check_file(train: str | None) -> None:
 
 def _run(asked: Asked, local: RunLocalOptions, output: RunOutputOptions) -> None:
     from hbsim.cli.output import print_json
-    from hbsim.cli.run_report import as_json, lost_for_good, resume_command, show
+    from hbsim.cli.run_report import as_json, resume_command, show
     from hbsim.live.folder import StudyFolder
 
     folder = output.out or FOLDER
@@ -143,8 +159,6 @@ def _run(asked: Asked, local: RunLocalOptions, output: RunOutputOptions) -> None
         print_json(as_json(result, command_line(asked.ctx, left_out - {"out"}), explain, folder))
     else:
         show(result, explain, folder)
-    if "executor" in plan.options and (hint := lost_for_good(result)):
-        say("warning", hint)
     _end(result, resume_command(folder))
 
 

@@ -12,7 +12,7 @@ from hbsim.cli.fields import flag, number, whole, word
 __all__ = ["FUNCTION", "RunLocalOptions"]
 
 FUNCTION: Final = "Training function"
-REAL: Final = "Real study (--executor local or dask)"
+REAL: Final = "Real study (not --executor sim)"
 
 
 @dataclass(frozen=True, slots=True)

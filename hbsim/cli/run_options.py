@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from hbsim.cli.cluster_options import CHECKPOINTS
-from hbsim.cli.dask_options import RunDaskOptions
 from hbsim.cli.fields import flag, given, number, whole, word
 from hbsim.cli.options import ClusterOptions, FileOptions, SchedulerOptions, StudyOptions
+from hbsim.cli.remote_options import RunRemoteOptions
 from hbsim.cli.run_local_options import FUNCTION, RunLocalOptions
 from hbsim.cli.simulate import OutputOptions
 from hbsim.errors import ParameterError, nearest
@@ -31,7 +31,7 @@ __all__ = [
     "check_words",
 ]
 
-EXECUTORS: Final = ("local", "dask", "sim")
+EXECUTORS: Final = ("local", "hosts", "dask", "sim")
 
 SCHEDULER: Final = "Scheduler"
 STUDY: Final = "Study"
@@ -189,8 +189,8 @@ def _names(group: type[Any]) -> frozenset[str]:
 
 # What not every executor takes. sim knows the resource by its curves: --time-attr is no mistake there.
 ONLY: Final = {
-    ("local", "dask"): _names(RunLocalOptions) - {"time_attr"},
-    ("dask",): _names(RunDaskOptions),
+    ("local", "hosts", "dask"): _names(RunLocalOptions) - {"time_attr"},
+    ("hosts", "dask"): _names(RunRemoteOptions),
     ("sim",): (_names(RunCurveOptions) - {"metric", "mode"})
     | (_names(RunClusterOptions) - {"workers"})
     | {"surrogate", "replace", "plot", "force"},
@@ -210,7 +210,8 @@ def check_executor(executor: str, asked: Collection[str], values: Mapping[str, o
         for executors, names in ONLY.items():
             if name in names and executor not in executors:
                 value = values[name]
-                rule = f"is for --executor {' or '.join(executors)}; --executor {executor} does not take it"
+                takers = " or ".join(executors).replace(" or ", ", ", len(executors) - 2)
+                rule = f"is for --executor {takers}; --executor {executor} does not take it"
                 raise ParameterError(name, None if isinstance(value, bool) else value, rule)
 
 

@@ -12,29 +12,27 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from hbsim.cli.dask_options import RunDaskOptions
 from hbsim.cli.fields import json_or_text
+from hbsim.cli.remote_options import BY_ADDRESS, BY_HOSTS, RunRemoteOptions, make_options
 from hbsim.cli.search_options import search_options
 from hbsim.errors import ParameterError
 
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
-    from hbsim.executors.dask.options import Dask
     from hbsim.live.folder import StudyFolder
     from hbsim.live.spec import Spec
 
-__all__ = ["Asked", "Plan", "constants_of", "earlier", "is_given", "new_plan", "resumed_plan"]
+__all__ = ["Asked", "Plan", "constants_of", "earlier", "executor_of", "is_given", "new_plan", "resumed_plan"]
 
 # How a study is run, as opposed to what it is: these may change from one command to the next.
 HOW: Final = ("hang_timeout", "grace", "keep", "fsync", "start", "visualizer")
-DASK: Final = tuple(field.name for field in dataclasses.fields(RunDaskOptions))
+REMOTE: Final = tuple(field.name for field in dataclasses.fields(RunRemoteOptions))
+GONE: Final = ("--tls", "--no-tls")  # flags of earlier versions
+LOSS_RETRIES: Final = 3  # unless it is given, where trials may be lost with their hosts
 LIMITS: Final = ("workers", "max_time", "max_reward", "num_cpus", "num_gpus")
-KEPT: Final = (*HOW, *LIMITS, *DASK, "set_", "search_option", "points", "train", "executor", "test_metric")
+KEPT: Final = (*HOW, *LIMITS, *REMOTE, "set_", "search_option", "points", "train", "executor", "test_metric")
 FILES: Final = ("train", "points", "ssh_key", "ssh_known_hosts", "tls_ca", "tls_cert", "tls_key")
 SEVERAL: Final = ("set_", "search_option")  # given several times; the last of a name counts
-# How a cluster is found: hosts of ours, or a scheduler that runs. Who names one means nothing of the other.
-BY_ADDRESS: Final = frozenset({"scheduler_address", "tls_ca", "tls_cert", "tls_key"})
-BY_HOSTS: Final = frozenset(DASK) - BY_ADDRESS - {"send", "storage", "lease"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +93,8 @@ def new_plan(asked: Asked) -> Plan:
     until_return = type_ == "fifo" and "max_t" not in options
     if until_return:
         options["max_t"] = 1  # no level is waited for
+    if values.get("executor") in ("hosts", "dask"):
+        options.setdefault("loss_retries", LOSS_RETRIES)
     options |= {"num_trials": values.get("trials"), "seed": values.get("seed", 0)}
     options["mode"] = values.get("mode", "max")
     named = {
@@ -156,15 +156,9 @@ def _how(values: Mapping[str, Any]) -> dict[str, Any]:
     if "max_time" in values:
         options["time_out"] = values["max_time"]
     resource = {name: values[name] for name in ("num_cpus", "num_gpus") if name in values}
-    if values.get("executor") == "dask":
-        options["executor"] = _dask(values)
+    if values.get("executor") in ("hosts", "dask"):
+        options["executor"] = make_options({name: values[name] for name in REMOTE if name in values})
     return {**options, "resource": resource or None, "args": constants_of(values.get("set_") or ())}
-
-
-def _dask(values: Mapping[str, Any]) -> Dask:
-    from hbsim.executors.dask.options import Dask
-
-    return RunDaskOptions(**{name: values[name] for name in DASK if name in values}).make() or Dask()
 
 
 # A study that goes on
@@ -224,8 +218,11 @@ def earlier(ctx: typer.Context, place: StudyFolder) -> dict[str, Any]:
         ours = program.stem == "hbsim" or program.parts[-2:] == ("hbsim", "__main__.py")
         if not ours or argv[1:2] != [ctx.info_name]:
             continue
-        earlier = ctx.command.make_context(str(ctx.info_name), list(argv[2:]), resilient_parsing=True)
+        words = [word for word in argv[2:] if word not in GONE]
+        earlier = ctx.command.make_context(str(ctx.info_name), words, resilient_parsing=True)
         values = {name: earlier.params[name] for name in KEPT if is_given(earlier, name)}
+        if (executor := executor_of(values)) is not None:
+            values["executor"] = executor
         folder = run.get("cwd", ".")
         for name in FILES:
             if name in values:
@@ -234,6 +231,14 @@ def earlier(ctx: typer.Context, place: StudyFolder) -> dict[str, Any]:
             values["search_option"] = [_placed(text, folder) for text in values["search_option"]]
         given = _merged(given, values)
     return given
+
+
+def executor_of(values: Mapping[str, Any]) -> str | None:
+    """Return the executor that a command's options name, or imply; None if they say nothing of it."""
+    executor: str | None = values.get("executor")
+    if "hosts" in values and executor in (None, "dask"):
+        return "hosts"
+    return "dask" if executor is None and "scheduler_address" in values else executor
 
 
 def _merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

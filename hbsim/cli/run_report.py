@@ -14,7 +14,7 @@ from hbsim.cli.report import duration, incumbent_text, last_incumbent, rung_tabl
 if TYPE_CHECKING:
     from hbsim.live.result import RunResult
 
-__all__ = ["as_json", "lost_for_good", "resume_command", "show"]
+__all__ = ["as_json", "resume_command", "show"]
 
 SHOWN: Final = 3  # failed trials
 
@@ -61,16 +61,6 @@ def _log(folder: Path, trial: int) -> Path:
     from hbsim.executors.local import trial_folder
 
     return trial_folder(folder / "trials", trial) / "log.txt"
-
-
-def lost_for_good(result: RunResult) -> str:
-    """Return what may have been forgotten where trials were lost, with their hosts say, without retries."""
-    if result.scheduler.options.as_dict()["retries"]:
-        return ""
-    lost = len({row["trial"] for row in result.failures().to_dicts() if row["kind"] == "lost"})
-    have = "was lost and has" if lost == 1 else "were lost and have"
-    cure = "in a study with --retries such a trial goes on from its last checkpoint"
-    return f"{_count(lost, 'trial')} {have} failed for good: {cure}" if lost else ""
 
 
 # For people

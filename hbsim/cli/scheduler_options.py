@@ -36,6 +36,14 @@ class LevelOptions:
         int | None,
         whole("--retries", panel=SCHEDULER, help="How often a trial may fail and go on (default: 0)."),
     ] = None
+    loss_retries: Annotated[
+        int | None,
+        whole(
+            "--loss-retries",
+            panel=SCHEDULER,
+            help="How often it may be lost or preempted, in a count of its own (default: in --retries).",
+        ),
+    ] = None
     resource_type: Annotated[
         str | None,
         word(

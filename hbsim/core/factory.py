@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 def named_options(function: Callable[P, T]) -> Callable[P, T]:
     """Make an unknown keyword a `ParameterError` that suggests the near name, not a TypeError."""
-    names = list(inspect.signature(function).parameters)
+    names = [name for name in inspect.signature(function).parameters if name != "self"]
 
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -53,6 +53,7 @@ def make_scheduler(
     mode: Mode | Unset = UNSET,
     num_trials: int | Unset | None = UNSET,
     retries: int | Unset = UNSET,
+    loss_retries: int | Unset | None = UNSET,
     seed: int | Unset = UNSET,
     resource_type: Literal["int", "float"] | Unset = UNSET,
     bracket_sampling: Literal["softmax", "hyperband"] | Unset = UNSET,
@@ -91,6 +92,9 @@ def make_scheduler(
         How many trials are started in all; by default there is no end.
     retries : int
         How often a trial may fail and be tried again; default 0.
+    loss_retries : int, optional
+        How often a trial may be lost or preempted, with its host say, and be tried again. Then these
+        failures do not count against `retries`. By default all kinds of failure do.
     seed : int
         Of the bracket draws; default 0.
     resource_type : "int" or "float"
@@ -142,6 +146,7 @@ def make_scheduler(
         "mode": mode,
         "num_trials": num_trials,
         "retries": retries,
+        "loss_retries": loss_retries,
         "seed": seed,
         "resource_type": resource_type,
         "bracket_sampling": bracket_sampling,

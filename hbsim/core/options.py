@@ -31,7 +31,7 @@ UNSET: Final = Unset.UNSET
 Given: TypeAlias = object
 
 MOST_RETRIES: Final = 65_535  # an attempt's number is kept in two bytes
-COMMON: Final = ("max_t", "mode", "num_trials", "retries", "seed", "resource_type")
+COMMON: Final = ("max_t", "mode", "num_trials", "retries", "loss_retries", "seed", "resource_type")
 RUNGS: Final = (*COMMON, "grace_period", "reduction_factor")
 BRACKETS: Final = (*RUNGS, "brackets", "bracket_sampling", "shared_rungs")
 TYPES: Final[dict[str, tuple[str, ...]]] = {
@@ -59,6 +59,7 @@ class Options:
     mode: Mode = "max"
     num_trials: int | None = None
     retries: int = 0
+    loss_retries: int | None = None
     seed: int = 0
     resource_type: Literal["int", "float"] = "int"
     grace_period: float = 1
@@ -80,8 +81,13 @@ class Options:
     min_samples: int = 1
 
     def as_dict(self) -> dict[str, object]:
-        """Return the options that this type takes, plain JSON types."""
-        taken = ("type", *TYPES[self.type])
+        """Return the options that this type takes, plain JSON types; `loss_retries` only if it was given.
+
+        So schedulers from before there was that option are called as they were.
+        """
+        taken = {"type", *TYPES[self.type]}
+        if self.loss_retries is None:
+            taken.remove("loss_retries")
         return {name: value for name, value in asdict(self).items() if name in taken}
 
 
@@ -105,7 +111,11 @@ def make_options(type: str, given: Mapping[str, Given]) -> Options:
     checked = {name: CHECKS[name](name, value) for name, value in given.items()}
     if "interval" in TYPES[type]:
         checked.setdefault("interval", checked.get("grace_period", 1))
-    return Options(type=type, **checked)  # type: ignore[arg-type]
+    options = Options(type=type, **checked)  # type: ignore[arg-type]
+    if options.retries + (options.loss_retries or 0) > MOST_RETRIES:
+        rule = f"must be at most {MOST_RETRIES:,}, together with retries"
+        raise ParameterError("loss_retries", options.loss_retries, rule)
+    return options
 
 
 def completed(kept: Mapping[str, Given]) -> dict[str, Given]:
@@ -161,6 +171,10 @@ def _retries(field: str, value: Given) -> int:
     return checked
 
 
+def _loss_retries(field: str, value: Given) -> int | None:
+    return None if value is None else _retries(field, value)
+
+
 def _num_trials(field: str, value: Given) -> int | None:
     return None if value is None else whole(field, value, 1)
 
@@ -187,6 +201,7 @@ CHECKS: Final[dict[str, Callable[[str, Given], object]]] = {
     "mode": _one_of("max", "min"),
     "num_trials": _num_trials,
     "retries": _retries,
+    "loss_retries": _loss_retries,
     "seed": _at_least(0),
     "resource_type": _one_of("int", "float"),
     "grace_period": _plain,

@@ -33,6 +33,7 @@ from hbsim.core.trials import (
 )
 from hbsim.core.types import (
     FAILURE_KINDS,
+    LOSSES,
     Decision,
     Explanation,
     Failure,
@@ -80,7 +81,8 @@ class Scheduler(Trials):
         self.cutoff: float | None = None
         self._limit = inf if options.num_trials is None else options.num_trials
         self._top = len(geometry.levels) - 1
-        self._attempts: dict[int, int] = {}
+        self._attempts: dict[int, int] = {}  # failures of all kinds
+        self._losses: dict[int, int] = {}  # those that loss_retries counts
         self._reported: dict[int, float] = {}  # the last resource told, of running jobs
         self._retries: deque[int] = deque()
         self._warned = False
@@ -201,7 +203,7 @@ class Scheduler(Trials):
             raise ParameterError("kind", failure.kind, f"must be one of {', '.join(FAILURE_KINDS)}")
         trial = self._running(failure.trial, "a failure")
         self._resource(trial, failure.resource, "a failure")
-        return Decision(VERDICTS[self.fail(trial)], None)
+        return Decision(VERDICTS[self.fail(trial, failure.kind)], None)
 
     @abstractmethod
     def reach(self, trial: int, value: float) -> int:
@@ -213,13 +215,17 @@ class Scheduler(Trials):
             The index in `VERDICTS` of what was decided. Nothing is checked: see `tell`.
         """
 
-    def fail(self, trial: int) -> int:
+    def fail(self, trial: int, kind: str = "error") -> int:
         """Record that a running trial has failed; return RETRY or STOP as an index in `VERDICTS`."""
-        attempt = self._attempts.get(trial, 0) + 1
-        self._attempts[trial] = attempt
+        attempt = self._attempts[trial] = self._attempts.get(trial, 0) + 1
+        lost, most = self._losses.get(trial, 0), self.options.retries
+        count = attempt - lost
+        if self.options.loss_retries is not None and kind in LOSSES:
+            count, most = lost + 1, self.options.loss_retries
+            self._losses[trial] = count
         self._reported.pop(trial, None)
         self.running -= 1
-        if attempt <= self.options.retries:
+        if count <= most:
             self._status[trial] = WAITING
             self._retries.append(trial)
             return RETRY

@@ -24,6 +24,7 @@ SCHEMA: Final = 1
 def save(scheduler: Scheduler) -> dict[str, object]:
     """Return the state: what `json.dumps(..., allow_nan=False)` takes."""
     count = scheduler.started
+    losses = [[trial, count] for trial, count in sorted(scheduler._losses.items())]
     return {
         "schema": SCHEMA,
         "options": scheduler.options.as_dict(),
@@ -34,6 +35,7 @@ def save(scheduler: Scheduler) -> dict[str, object]:
         "code": list(scheduler._code[:count]),
         "cutoff": [None if cutoff != cutoff else cutoff for cutoff in scheduler._cutoff[:count]],
         "attempts": [[trial, count] for trial, count in sorted(scheduler._attempts.items())],
+        **({} if scheduler.options.loss_retries is None else {"losses": losses}),
         "reported": [[trial, resource] for trial, resource in sorted(scheduler._reported.items())],
         "retries": list(scheduler._retries),
         "warned": scheduler._warned,
@@ -74,6 +76,8 @@ def _fill(scheduler: Scheduler, state: dict[str, object]) -> None:
     cutoffs = cast(list[object], state["cutoff"])
     scheduler._cutoff = array("d", [nan if cutoff is None else number(cutoff) for cutoff in cutoffs])
     scheduler._attempts = {trial: integer(count) for trial, count in pairs(state["attempts"]).items()}
+    if scheduler.options.loss_retries is not None:
+        scheduler._losses = {trial: integer(count) for trial, count in pairs(state["losses"]).items()}
     scheduler._reported = {trial: number(resource) for trial, resource in pairs(state["reported"]).items()}
     scheduler._retries = deque(integers(state["retries"]))
     scheduler._warned = bool(state["warned"])
@@ -111,7 +115,8 @@ def _check_columns(scheduler: Scheduler) -> None:
     waiting = [trial for trial, status in enumerate(scheduler._status) if status == WAITING]
     if sorted(scheduler._retries) != waiting:
         raise ParameterError("retries", list(scheduler._retries), "must be the trials that wait for a retry")
-    for name, named in (("attempts", scheduler._attempts), ("reported", scheduler._reported)):
+    by_trial: dict[str, Iterable[int]] = {"attempts": scheduler._attempts, "losses": scheduler._losses}
+    for name, named in (by_trial | {"reported": scheduler._reported}).items():
         if not all(0 <= trial < count for trial in named):
             raise ParameterError(name, max(named), f"must be of the {count} trials")
 
@@ -123,7 +128,9 @@ def _can_be(scheduler: Scheduler, trial: int) -> bool:
     status, at, code = scheduler._status[trial], scheduler._at[trial], scheduler._code[trial]
     recorded = at > scheduler.geometry.first[scheduler._bracket[trial]]
     ended = {t.PAUSED: t.PAUSE, t.STOPPED: t.STOP, t.COMPLETED: t.COMPLETE}.get(status)
-    attempt, most = scheduler._attempts.get(trial, 0), scheduler.options.retries
+    attempt, lost = scheduler._attempts.get(trial, 0), scheduler._losses.get(trial, 0)
+    most, most_lost = scheduler.options.retries, scheduler.options.loss_retries
+    left = (most - (attempt - lost), 0 if most_lost is None else most_lost - lost)
     reported = scheduler._reported.get(trial)
     return (
         at >= scheduler.geometry.first[scheduler._bracket[trial]]
@@ -132,7 +139,8 @@ def _can_be(scheduler: Scheduler, trial: int) -> bool:
         and (scheduler._position[trial] >= 0 if recorded else scheduler._position[trial] == -1)
         and (code == ended if ended is not None else code in (t.CONTINUE, t.PAUSE))
         and (recorded or code == t.CONTINUE)
-        and (attempt == most + 1 if status == t.FAILED else 0 <= attempt <= most)
+        and 0 <= lost <= attempt
+        and sum(min(0, count) for count in left) == (-1 if status == t.FAILED else 0)
         and (status != t.WAITING or attempt > 0)
         and (reported is None or (status == t.RUNNING and reported < scheduler.levels[at]))
     )

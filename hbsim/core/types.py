@@ -8,6 +8,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 __all__ = [
     "FAILURE_KINDS",
+    "LOSSES",
     "Decision",
     "Explanation",
     "Failure",
@@ -32,6 +33,7 @@ class Verdict(StrEnum):
 
 
 FAILURE_KINDS: Final = ("error", "oom", "lost", "preempted")
+LOSSES: Final = ("lost", "preempted")  # of the host, not of the trial
 
 
 class Job(NamedTuple):

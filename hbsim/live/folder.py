@@ -18,10 +18,14 @@ from hbsim.history.lock import StudyLock
 __all__ = ["StudyFolder"]
 
 JOURNAL: Final = "journal.jsonl"
-DASK: Final = "dask.json"
+REMOTE: Final = "remote.json"
+EARLIER_REMOTE: Final = "dask.json"  # its name in studies of earlier versions
 # What may be there before a study begins: of one that ended before its journal did, or of its scheduler.
 OURS: Final = frozenset(
-    {"lock", "study.json", "environment.json", DASK, "scheduler.json", "curves.png", "trials"}
+    {
+        *("lock", "study.json", "environment.json", REMOTE, EARLIER_REMOTE, "scheduler.json", "curves.png"),
+        "trials",
+    }
 )
 EARLIER: Final = "earlier-"  # begins the name of a folder with what an earlier study left behind
 
@@ -34,7 +38,7 @@ class StudyFolder:
         journal.jsonl      every event and every answer: the truth
         study.json         what the study is
         environment.json   versions, git revision, hardware, of each time it was run
-        dask.json          how the hosts of a Dask cluster know it, once it has run on one
+        remote.json        how other machines know it, once it has run on some
         trials/000012/     log.txt, checkpoint/, files/
         earlier-1/         what was in the folder when the study began, of an earlier one
         tensorboard/       event files, if they were asked for
@@ -91,7 +95,7 @@ class StudyFolder:
                 raise
 
     def _withdraw(self, was_there: bool) -> None:
-        for name in ("lock", "environment.json", DASK):
+        for name in ("lock", "environment.json", REMOTE):
             (self.path / name).unlink(missing_ok=True)
         with suppress(OSError):  # not empty: of an earlier study
             self.trials.rmdir()
@@ -100,11 +104,12 @@ class StudyFolder:
 
     def set_aside(self, say: Callable[[str], None]) -> None:
         """Move what an earlier study left behind into a folder of its own, where no trial finds it."""
-        left = [path for path in (self.trials, self.path / "study.json", self.path / DASK) if _holds(path)]
+        names = ("trials", "study.json", REMOTE, EARLIER_REMOTE)
+        left = [path for name in names if _holds(path := self.path / name)]
         if not left:
             return
-        names = {entry.name for entry in self.path.iterdir()}
-        number = next(number for number in count(1) if f"{EARLIER}{number}" not in names)
+        found = {entry.name for entry in self.path.iterdir()}
+        number = next(number for number in count(1) if f"{EARLIER}{number}" not in found)
         target = self.path / f"{EARLIER}{number}"
         try:
             target.mkdir()

@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from hbsim.executors.local import trial_folder
-from hbsim.live.glance import WAITING, Glance, Mishap
-from hbsim.live.words import hms, near, number
+from hbsim.live.overview import WAITING, Mishap, Overview
+from hbsim.live.team import NO_ANSWER
+from hbsim.live.words import few, hms, near, number
 from hbsim.runner.records import Record
 from hbsim.terminal import print_err
 
@@ -18,7 +19,6 @@ EVERY: Final = 10.0  # seconds between two summaries
 QUIET: Final = 600.0  # the same while nothing changes
 APART: Final = 1.0  # seconds between two lines about the incumbent
 FAILURES: Final = 5  # that are told one by one between two summaries
-HOSTS: Final = 3  # that are named when workers come and go
 
 
 class PlainLines:
@@ -30,7 +30,7 @@ class PlainLines:
 
     Parameters
     ----------
-    glance : Glance
+    overview : Overview
         Told of each record before.
     about : str
         What there is to say about the workers, in a line.
@@ -38,9 +38,9 @@ class PlainLines:
         Seconds.
     """
 
-    def __init__(self, glance: Glance, about: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._glance, self._about, self._clock = glance, about, clock
-        self._begins = "goes on" if glance.ledger.now else "starts"
+    def __init__(self, overview: Overview, about: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._overview, self._about, self._clock = overview, about, clock
+        self._begins = "goes on" if overview.ledger.now else "starts"
         self._best = self._shown_best()
         self._begun = self._off = False
         self._told_best = self._summed = clock()
@@ -53,9 +53,9 @@ class PlainLines:
     def record(self, record: Record) -> None:
         """Take note of a record."""
         self._begin()
-        self._glance.record(record)
-        if record["e"] == "fail" and self._glance.last_failure is not None:
-            self._fail(self._glance.last_failure)
+        self._overview.record(record)
+        if record["e"] == "fail" and self._overview.last_failure is not None:
+            self._fail(self._overview.last_failure)
         elif record["e"] == "close":
             self._improve(now=True)
             self._sum_up()
@@ -66,7 +66,7 @@ class PlainLines:
         self._improve()
         self._tell_workers()
         since = self._clock() - self._summed
-        if since >= QUIET or (since >= EVERY and (self._untold or self._glance.trials() != self._trials)):
+        if since >= QUIET or (since >= EVERY and (self._untold or self._overview.trials() != self._trials)):
             self._improve(now=True)
             self._sum_up()
 
@@ -76,23 +76,23 @@ class PlainLines:
     def _begin(self) -> None:
         if not self._begun:
             self._begun = True
-            glance = self._glance
-            self._write(f"{glance.name()} {self._begins}, {self._about}, in {near(glance.place.path)}")
+            overview = self._overview
+            self._write(f"{overview.name()} {self._begins}, {self._about}, in {near(overview.place.path)}")
 
     def _improve(self, now: bool = False) -> None:
         best, time = self._shown_best(), self._clock()
         if best != self._best and (now or time - self._told_best >= APART):
             self._best, self._told_best = best, time
-            self._write(f"best {self._glance.best()}")
+            self._write(f"best {self._overview.best()}")
 
     def _shown_best(self) -> tuple[int, str] | None:
         """Return whose the incumbent is, and its value as it is shown: less is no news."""
-        best = self._glance.ledger.best
+        best = self._overview.ledger.best
         return None if best is None else (best.trial, number(best.value))
 
     def _tell_workers(self) -> None:
         """Say which workers have come or gone since the last time."""
-        there, time = frozenset(self._glance.team.open), self._clock()
+        there, time = frozenset(self._overview.team.open), self._clock()
         if there == self._there or time - self._told_there < APART:
             return
         before, self._there, self._told_there = self._there, there, time
@@ -102,38 +102,43 @@ class PlainLines:
         if came := there.difference(before or ()):
             parts.insert(0, f"new {self._on_hosts(came)}")
         if gone := frozenset(before or ()) - there:
-            why = self._glance.team.shut.get(min(gone), "")
-            parts.insert(0, f"lost {self._on_hosts(gone)}{f': {why}' if why else ''}")
+            parts.insert(0, self._gone(gone))
         self._write("; ".join(parts))
+
+    def _gone(self, workers: Collection[int]) -> str:
+        """Say which workers take no jobs any more, and why the first of them does not."""
+        why = self._overview.team.shut.get(min(workers), "")
+        if why == NO_ANSWER:
+            return f"{NO_ANSWER} from {self._on_hosts(workers)}"
+        return f"lost {self._on_hosts(workers)}{f': {why}' if why else ''}"
 
     def _on_hosts(self, workers: Collection[int]) -> str:
         """Count workers, and name their hosts: ``"2 workers (a, b)"``."""
-        hosts = list(dict.fromkeys(self._glance.team.hosts.get(worker, "") for worker in sorted(workers)))
-        more = f" and {len(hosts) - HOSTS} more" if len(hosts) > HOSTS else ""
+        hosts = list(dict.fromkeys(self._overview.team.hosts.get(worker, "") for worker in sorted(workers)))
         count = f"{len(workers):,} worker{'' if len(workers) == 1 else 's'}"
-        return f"{count} ({', '.join(hosts[:HOSTS])}{more})"
+        return f"{count} ({few(hosts)})"
 
     def _fail(self, mishap: Mishap) -> None:
         if self._told == FAILURES:
             self._untold += 1
             return
         self._told += 1
-        log = near(trial_folder(self._glance.place.trials, mishap.trial) / "log.txt")
-        self._write(f"failed {self._glance.mishap(mishap)}; see {log}")
+        log = near(trial_folder(self._overview.place.trials, mishap.trial) / "log.txt")
+        self._write(f"failed {self._overview.mishap(mishap)}; see {log}")
 
     def _sum_up(self) -> None:
-        glance, self._trials = self._glance, self._glance.trials()
+        overview, self._trials = self._overview, self._overview.trials()
         more = f"; {self._untold:,} more failures" if self._untold else ""
         self._told = self._untold = 0
         self._summed = self._clock()
-        best = glance.ledger.best
-        best_ = "" if best is None else f"; best {glance.metric} {best.value:.5g} (trial {best.trial})"
-        self._write(f"{self._trials}{best_}; {glance.state()}{more}")
+        best = overview.ledger.best
+        best_ = "" if best is None else f"; best {overview.metric} {best.value:.5g} (trial {best.trial})"
+        self._write(f"{self._trials}{best_}; {overview.state()}{more}")
 
     def _write(self, line: str) -> None:
         if self._off:
             return
         try:
-            print_err(f"[{hms(self._glance.elapsed)}] {line}")
+            print_err(f"[{hms(self._overview.elapsed)}] {line}")
         except (OSError, ValueError):
             self._off = True  # nobody reads it: the study goes on

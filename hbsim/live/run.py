@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,15 +14,17 @@ from hbsim.core.exact import exact
 from hbsim.core.factory import named_options
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.streams import check_seed
-from hbsim.errors import ParameterError
-from hbsim.executors.dask.mark import outlast
-from hbsim.executors.dask.options import Dask
+from hbsim.core.types import LOSSES
+from hbsim.errors import HbsimWarning, ParameterError
+from hbsim.executors.remote.controller import outlast
+from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.target import describe, load_target, make_target, stop_if_loading
 from hbsim.live.checks import check_names, constants, seconds
-from hbsim.live.crew import Training, check_executor, check_share, make_crew
-from hbsim.live.dask_note import DaskNote
+from hbsim.live.executors import Executor, StudyWorkers, Training, check_executor, check_share, make_workers
 from hbsim.live.folder import StudyFolder
 from hbsim.live.keeper import Keeper, check_keep
+from hbsim.live.load import Standing
+from hbsim.live.remote_note import RemoteNote
 from hbsim.live.shown import check_shown, shown, teller
 from hbsim.live.study import Interrupted, Study
 from hbsim.runner.ends import Limits
@@ -58,9 +62,9 @@ def run(
     until_return: bool = False,
     visualizer: Literal["none", "tensorboard"] = "none",
     progress: Literal["auto", "table", "lines", "none"] = "auto",
-    executor: Literal["local", "dask"] | Dask = "local",
+    executor: Executor = "local",
 ) -> RunResult:
-    """Run a study on the CPUs and GPUs of this machine or of a Dask cluster, a process a trial.
+    """Run a study on the CPUs and GPUs of this machine or of others, a process a trial.
 
     Everything that happens is written down in the study's folder before it is acted on: a study whose
     process is killed at any moment goes on with `resume`.
@@ -115,9 +119,10 @@ def run(
     progress : str
         What is shown on stderr: a live ``"table"``, ``"lines"``, ``"none"``; by default a table on a
         terminal, else lines.
-    executor : str or Dask
-        Where trials run: ``"local"``, on this machine; or on the workers of the cluster that an `hbsim.Dask`
-        names (extra ``dask``). ``"dask"`` is a Dask cluster on this machine. The journal stays here. A study
+    executor : str, list of str, Hosts or Dask
+        Where trials run: ``"local"``, on this machine; on hosts that are reached by SSH, a list of their
+        names or an `hbsim.Hosts`; on the workers of a Dask cluster, an `hbsim.Dask`, or ``"dask"`` for a
+        cluster in this process. Both are of the extra ``dask``. The journal stays on this machine. A study
         that began with one executor can be resumed with another.
 
     Returns
@@ -137,8 +142,8 @@ def run(
     OutputError
         The folder is in use by another process, or cannot be written.
     ExecutorError
-        The scheduler of the Dask cluster is lost, or none of its workers can run trials any more. The study
-        can be resumed.
+        The scheduler of the Dask cluster is lost, or no host can run trials any more. The study can be
+        resumed.
     JournalError
         The journal is damaged, or the scheduler does not answer as it did.
     """
@@ -147,70 +152,91 @@ def run(
     _check(scheduler, limits, time_attr, reward_attr, searcher)
     check_keep(keep)
     check_shown(visualizer, progress)
-    dask = check_executor(executor)
+    remote = check_executor(executor)
     place = StudyFolder(folder)
     place.check(resume)
     given = constants(args)
     seed = check_seed(seed)
     check_searcher(searcher, search_options, resumes=True)
-    target = make_target(train, by_value=dask is None)
+    target = make_target(train, by_value=remote is None)
     counts = scheduler.type == "fifo"  # it decides nothing: the resource may be the count of reports
     setup = {"time_attr": time_attr, "reward_attr": reward_attr, "constants": given, "counts": counts}
     training = Training(target, setup, place.trials, start, grace)
-    check_share(dask, workers, resource)
+    check_share(remote, workers, resource)
     with ExitStack() as stack:
         stack.enter_context(place.entered())
         if not resume:
             place.set_aside(teller(progress))
-        note = DaskNote(place)
-        if dask is None:
+        note = RemoteNote(place)
+        if remote is None:
             outlast(place.trials, teller(progress))
-        note.bring_home(None if dask is None else dask.storage, teller(progress))
-        crew = make_crew(training, dask, workers, resource, note, teller(progress))
-        stack.callback(crew.workers.close)
+        storage = None if remote is None else remote.storage
+        note.bring_back(storage, teller(progress))
+        made = make_workers(training, remote, workers, resource, note, teller(progress))
+        stack.callback(made.workers.close)
         unused = stack.enter_context(ExitStack())
         if not resume:
-            unused.callback(crew.discard)  # unless it begins: what is refused leaves nothing on hosts
-        crew.workers.launch()
+            unused.callback(made.discard)  # unless it begins: what is refused leaves nothing on hosts
+        made.workers.launch()
         if callable(train):
             function = describe(train)
-        elif crew.describe is None:
+        elif made.describe is None:
             function = describe(load_target(target))
         else:
-            function = crew.describe()
+            function = made.describe()
         reported = (time_attr, reward_attr, until_return)
         study = Study(function, scheduler, seed, searcher, search_options, *reported, given)
         if text := about(study.searcher):
             teller(progress)(text)
-        crew.workers.prepare()
-        journal, standing = study.open(place, resume, fsync, "local" if dask is None else "dask")
+        made.workers.prepare()
+        journal, standing = study.open(place, resume, fsync, _name(remote))
         stack.enter_context(journal)
         unused.pop_all()
-        note.begin(None if dask is None else dask.storage, scheduler)
-        keeper = Keeper(keep, place.trials, scheduler, standing.ledger, crew.prune)
+        note.begin(storage, scheduler)
+        keeper = Keeper(keep, place.trials, scheduler, standing.ledger, made.prune)
         if resume:
             keeper.catch_up()
         observers: list[Observer] = [keeper]
-        observers += shown(stack, study.spec, standing, place, visualizer, progress, crew)
+        observers += shown(stack, study.spec, standing, place, visualizer, progress, made)
         save_completed = keep in ("completed", "all")
         try:
             return study.drive(
                 place,
                 journal,
                 standing,
-                crew.workers,
+                made.workers,
                 limits,
                 observers,
                 save_completed,
-                lambda: crew.gather(keeper.finish()),
+                partial(_finish, made, keeper, None if remote is None else standing),
             )
         except ParameterError:
             if not resume and not standing.ledger.reports:
-                crew.discard()  # also on hosts
-                crew.workers.close()
+                made.discard()  # also on hosts
+                made.workers.close()
                 journal.close()
                 place.discard()  # what was asked for cannot be: nothing has been learnt
             raise
+
+
+def _name(remote: Hosts | Dask | None) -> str:
+    return "local" if remote is None else type(remote).__name__.lower()
+
+
+def _finish(made: StudyWorkers, keeper: Keeper, standing: Standing | None) -> None:
+    """Wait for checkpoints that are of use; say what lets trials go on that were lost for good with hosts."""
+    made.gather(keeper.finish())
+    if standing is None:
+        return
+    statuses = standing.scheduler.trial_statuses()
+    last = {trial: kind for trial, kind, _ in standing.ledger.failures}
+    lost = sum(kind in LOSSES and statuses[trial] == "failed" for trial, kind in last.items())
+    if lost:
+        options = standing.scheduler.options
+        name = "retries" if options.loss_retries is None else "loss_retries"
+        count = "1 trial was lost and has" if lost == 1 else f"{lost:,} trials were lost and have"
+        text = f"{count} failed for good, by {name}={getattr(options, name)}: with more loss_retries such a "
+        warnings.warn(HbsimWarning(f"{text}trial goes on from its last checkpoint"), stacklevel=5)
 
 
 def _limits(

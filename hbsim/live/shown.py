@@ -9,12 +9,12 @@ from contextlib import ExitStack, suppress
 from importlib import import_module
 from typing import Final
 
-from hbsim.errors import ParameterError
+from hbsim.errors import ParameterError, needs
 from hbsim.executors.slots import describe
-from hbsim.live.crew import Crew
+from hbsim.live.executors import StudyWorkers
 from hbsim.live.folder import StudyFolder
-from hbsim.live.glance import Glance
 from hbsim.live.load import Standing
+from hbsim.live.overview import Overview
 from hbsim.live.spec import Spec
 from hbsim.runner.real import Observer
 from hbsim.terminal import print_err
@@ -41,7 +41,7 @@ def check_shown(visualizer: str, progress: str) -> None:
         try:
             import_module("tensorboardX")
         except ImportError:
-            rule = "needs tensorboardX: pip install 'hbsim[tensorboard]'"
+            rule = needs("tensorboardX", "tensorboard")
             raise ParameterError("visualizer", visualizer, rule) from None
 
 
@@ -52,7 +52,7 @@ def shown(
     place: StudyFolder,
     visualizer: str,
     progress: str,
-    crew: Crew,
+    workers: StudyWorkers,
 ) -> list[Observer]:
     """Return what shows a study that is about to run.
 
@@ -64,14 +64,14 @@ def shown(
         What the study is, where it stands, and its folder.
     visualizer, progress : str
         As `hbsim.run` has them.
-    crew : Crew
-        The workers.
+    workers : StudyWorkers
+        Who runs it.
     """
     observers: list[Observer] = []
     kind = progress if progress != "auto" else "table" if _terminal() else "lines"
     if kind != "none":
-        workers = len(crew.slots()) if crew.hosts is None else None
-        observers.append(_progress(kind, stack, Glance(spec, standing, place, workers), crew))
+        count = len(workers.slots()) if workers.hosts is None else None
+        observers.append(_progress(kind, stack, Overview(spec, standing, place, count), workers))
     if visualizer == "tensorboard":
         from hbsim.live.tensorboard import TensorBoard
 
@@ -101,26 +101,26 @@ def teller(progress: str) -> Callable[[str], None]:
     return tell_nobody if progress == "none" else tell
 
 
-def _progress(kind: str, stack: ExitStack, glance: Glance, crew: Crew) -> Observer:
+def _progress(kind: str, stack: ExitStack, overview: Overview, workers: StudyWorkers) -> Observer:
     if kind == "table":
         from hbsim.live.table import LiveTable
 
-        table = LiveTable(glance, crew.slots, lambda: _about(crew, glance.team.open))
+        table = LiveTable(overview, workers.slots, lambda: _about(workers, overview.team.open))
         stack.callback(table.close)
         return table
     from hbsim.live.lines import PlainLines
 
-    return PlainLines(glance, _about(crew, range(len(crew.slots()))))
+    return PlainLines(overview, _about(workers, range(len(workers.slots()))))
 
 
-def _about(crew: Crew, workers: Sequence[int]) -> str:
+def _about(workers: StudyWorkers, numbers: Sequence[int]) -> str:
     """Say in a line what there is to say about some of the workers."""
-    slots = crew.slots()
-    if crew.hosts is None:
+    slots = workers.slots()
+    if workers.hosts is None:
         return describe(slots)
-    there = [slots[worker] for worker in workers if worker < len(slots)]
+    there = [slots[worker] for worker in numbers if worker < len(slots)]
     if not there:
         return "no workers" if slots else "no workers yet"
     kinds = {(slot.cpus and len(slot.cpus), slot.threads, len(slot.gpus), slot.sharing) for slot in there}
     shares = describe(there) if len(kinds) == 1 else f"{len(there)} workers of {len(kinds)} sizes"
-    return f"{shares} on {crew.hosts()}"
+    return f"{shares} on {workers.hosts()}"

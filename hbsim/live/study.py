@@ -141,7 +141,7 @@ class Study:
         place: StudyFolder,
         journal: Journal,
         standing: Standing,
-        crew: Workers,
+        workers: Workers,
         limits: Limits,
         observers: Sequence[Observer],
         save_completed: bool,
@@ -152,7 +152,7 @@ class Study:
 
         scheduler, ledger = self.scheduler, standing.ledger
         real = Real(
-            crew,
+            workers,
             journal,
             ledger,
             scheduler.geometry,
@@ -175,11 +175,11 @@ class Study:
                 journal.check()  # where the whole folder was taken away, this says it better
                 raise
             gather()
-            crew.close()
+            workers.close()
         real.finish(scheduler.done)
         journal.check()
-        workers = max(crew.count, ledger.workers_seen)
-        result = RunResult(place, self.spec, scheduler, ledger, standing.decisions, workers)
+        count = max(workers.count, ledger.workers_seen)
+        result = RunResult(place, self.spec, scheduler, ledger, standing.decisions, count)
         result.write()
         if real.ends.interrupted:
             raise Interrupted(result)

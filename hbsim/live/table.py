@@ -10,7 +10,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
 from hbsim import terminal
-from hbsim.live.glance import Glance
+from hbsim.live.overview import Overview
 from hbsim.live.words import hms, near, number, plain, span
 from hbsim.runner.ledger import Stay
 from hbsim.runner.records import Record
@@ -30,7 +30,8 @@ FOLDED: Final = ("study", "time", "trials")
 NAMES: Final = 9  # columns of their names
 WIDE: Final = 110  # columns from which on there is room for bars
 COLOURS: Final = {
-    "host is gone": "red",
+    "no answer": "red",
+    "host ": "red",
     "training": "green",
     "idle": "dim",
     "waits": "yellow",
@@ -48,7 +49,7 @@ class LiveTable:
 
     Parameters
     ----------
-    glance : Glance
+    overview : Overview
         Told of each record before.
     slots : callable
         Returns the workers' shares of their machines, by number.
@@ -62,7 +63,7 @@ class LiveTable:
 
     def __init__(
         self,
-        glance: Glance,
+        overview: Overview,
         slots: Callable[[], Sequence[Slot]],
         about: Callable[[], str],
         console: Console | None = None,
@@ -70,7 +71,7 @@ class LiveTable:
     ) -> None:
         from rich.live import Live
 
-        self._glance, self._slots, self._about, self._clock = glance, slots, about, clock
+        self._overview, self._slots, self._about, self._clock = overview, slots, about, clock
         self._gpus: list[str] = []
         self._hosts: dict[int, str] = {}
         self._timed = True
@@ -83,7 +84,7 @@ class LiveTable:
 
     def record(self, record: Record) -> None:
         """Take note of a record."""
-        self._glance.record(record)
+        self._overview.record(record)
 
     def tick(self) -> None:
         """Draw, if it is time."""
@@ -122,16 +123,16 @@ class LiveTable:
         from rich.text import Text
 
         head = self._head()
-        if self._glance.ledger.why is not None:
+        if self._overview.ledger.why is not None:
             return head
         # Besides: two blank lines, the names of the columns, a rule, and the line of the cursor.
-        room, rows = self._console.size.height - head.row_count - 5, self._glance.team.rows()
+        room, rows = self._console.size.height - head.row_count - 5, self._overview.team.rows()
         shown = rows[: max(1, room)]
         more = f" ... and {self._rest(rows[len(shown) :])}" if len(shown) < len(rows) else ""
-        self._hosts = self._glance.team.short_hosts()
+        self._hosts = self._overview.team.short_hosts()
         narrow = self._hosts and not self._wide  # what workers do is more than on which GPU, and since when
         self._timed = not narrow
-        self._gpus = [] if narrow else gpu_labels(self._slots(), self._glance.team.hosts)
+        self._gpus = [] if narrow else gpu_labels(self._slots(), self._overview.team.hosts)
         # The last line is never full: what a terminal writes there at Ctrl-C would begin another.
         return Group(head, Text(), self._workers(shown), Text(more, "dim", overflow="ellipsis", no_wrap=True))
 
@@ -139,17 +140,17 @@ class LiveTable:
         from rich.table import Table
         from rich.text import Text
 
-        glance = self._glance
+        overview = self._overview
         table = Table.grid(padding=(0, 2, 0, 0), expand=True)
         table.add_column(style="dim", no_wrap=True)
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         lines = {
-            "study": (f"{glance.name()}, {self._about()}", ""),
-            "time": (f"{hms(glance.elapsed)}, {glance.state()}", ""),
-            "trials": (glance.trials(), ""),
-            "best": (glance.best(), "bold"),
-            "failed": (glance.failure(), "red"),
-            "folder": (near(glance.place.path), ""),
+            "study": (f"{overview.name()}, {self._about()}", ""),
+            "time": (f"{hms(overview.elapsed)}, {overview.state()}", ""),
+            "trials": (overview.trials(), ""),
+            "best": (overview.best(), "bold"),
+            "failed": (overview.failure(), "red"),
+            "folder": (near(overview.place.path), ""),
         }
         for name, (text, style) in lines.items():
             for place, line in enumerate(self._folded(name, text)):
@@ -190,18 +191,18 @@ class LiveTable:
 
     def _columns(self) -> Iterator[tuple[str, int | None]]:
         """Return each column's name, and how wide it may become."""
-        spec = self._glance.spec
+        spec = self._overview.spec
         yield " worker", None
         if self._hosts:
             yield "host", 16
         yield "trial", None
-        if self._glance.scheduler.brackets > 1:
+        if self._overview.scheduler.brackets > 1:
             yield "bracket", None
         yield "rung", None
         yield plain(spec.time_attr), 16
         if self._wide:
             yield "", None
-        yield self._glance.metric, 12
+        yield self._overview.metric, 12
         if self._timed:
             yield "time", None
         if self._gpus:
@@ -215,41 +216,44 @@ class LiveTable:
     def _row(self, worker: int) -> Iterator[RenderableType]:
         from rich.text import Text
 
-        glance = self._glance
+        overview = self._overview
         yield str(worker)
         if self._hosts:
             yield Text(self._hosts.get(worker, ""))
-        yield from self._trial(glance.ledger.workers.get(worker))
+        yield from self._trial(overview.ledger.workers.get(worker))
         if self._gpus:
             yield Text(self._gpus[worker] if worker < len(self._gpus) else "")
-        state = glance.what(worker)
+        state = overview.what(worker)
         yield Text(state, _style(state))
 
     def _trial(self, stay: Stay | None) -> Iterator[RenderableType]:
         """Return the cells between the worker and its GPU."""
         from rich.text import Text
 
-        glance = self._glance
-        several = glance.scheduler.brackets > 1
+        overview = self._overview
+        several = overview.scheduler.brackets > 1
         if stay is None:
             yield from [""] * (4 + several + self._wide + self._timed)
             return
-        best = glance.ledger.best
+        best = overview.ledger.best
         incumbent = best is not None and best.trial == stay.trial
         yield Text(f"{'*' if incumbent else ''}{stay.trial}", "bold" if incumbent else "")
         if several:
             yield str(stay.bracket)
-        yield glance.rung(stay)
-        yield glance.far(stay)
+        yield overview.rung(stay)
+        yield overview.far(stay)
         if self._wide:
             yield _bar(stay)
         yield number(stay.value) if stay.rows else ""
         if self._timed:
-            yield span(glance.elapsed - stay.start_time)
+            yield span(overview.elapsed - stay.start_time)
 
     def _rest(self, rest: Sequence[int]) -> str:
         """Say what the workers do that there is no room for."""
-        busy = sum(worker in self._glance.ledger.workers for worker in rest)
+        overview = self._overview
+        busy = sum(
+            worker in overview.ledger.workers and worker not in overview.team.silent for worker in rest
+        )
         return f"{len(rest)} more workers: {busy} with a trial, {len(rest) - busy} without"
 
 

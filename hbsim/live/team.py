@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from hbsim.live.words import plain
 from hbsim.runner.ledger import Ledger
 from hbsim.runner.records import Record
 
-__all__ = ["Team"]
+__all__ = ["NO_ANSWER", "Team"]
+
+NO_ANSWER: Final = "no answer"
+# What follows the name of a host where its workers are shut and nobody knows what runs there.
+_SILENT: Final = " does not answer"
+_GONE: Final = ": "
 
 
 class Team:
@@ -26,7 +32,7 @@ class Team:
     hosts : dict of int to str
         The host of each worker, open or shut; empty where there is only this machine.
     shut : dict of int to str
-        Workers that have no host any more, and why.
+        Workers that take no jobs, and why: ``"no answer"``, ``"host is taken away"``.
     """
 
     def __init__(self, ledger: Ledger, workers: int | None) -> None:
@@ -34,29 +40,38 @@ class Team:
         self.shut: dict[int, str] = {}
         self._ledger = ledger
         self._fixed = None if workers is None else range(workers)
-        self._there = 0 if workers is None else workers  # workers since the last record
+        self._there = 0 if workers is None else workers  # workers since the last record, and
+        self._working = 0  # those of them with a job
         self._since = ledger.now  # when that was
-        self._seconds = 0.0  # of workers, until then
-        self._starts: dict[int, float] = {}  # by job on a worker
-        self._busy = 0.0  # worker seconds of jobs that are over
+        self._seconds = self._busy = 0.0  # of both, until then
+        self._silent: dict[int, float] = {}  # workers that are shut as their host does not answer, since when
 
     def record(self, record: Record) -> None:
         """Take note of a record that the ledger has."""
         now = record["t"]
         self._seconds += self._there * (now - self._since)
+        self._busy += self._working * (now - self._since)
         self._since = now
         kind, worker = record["e"], record.get("worker", -1)
-        if kind in ("start", "restart"):
-            self._starts[record["job"]] = now
-        elif kind == "gone":
-            self._busy += now - self._starts.pop(record["job"], now)
-        elif kind == "open":
+        if kind == "open":
             self.hosts[worker] = plain(record["host"])
             self.shut.pop(worker, None)
+            self._silent.pop(worker, None)
         elif kind == "shut":
-            self.shut[worker] = plain(record["reason"])
-        if self._fixed is None:  # a job that was lost takes its worker until that is known
-            self._there = len({*self._ledger.machines, *self._ledger.workers})
+            self._shut(worker, plain(record["reason"]), now)
+        self._there = len(self.open)
+        self._working = self._there - self.idle
+
+    def _shut(self, worker: int, reason: str, now: float) -> None:
+        own = reason.removeprefix(self.hosts.get(worker, ""))
+        if own == _SILENT or own.startswith(_GONE):
+            self._silent[worker] = now
+        if own == _SILENT:
+            self.shut[worker] = NO_ANSWER
+        elif own.startswith(_GONE):
+            self.shut[worker] = f"host is gone{own}"
+        else:
+            self.shut[worker] = reason if own == reason else f"host{own}"
 
     @property
     def open(self) -> Sequence[int]:
@@ -69,9 +84,10 @@ class Team:
         return sum(worker not in self._ledger.workers for worker in self.open)
 
     @property
-    def jobs(self) -> int:
-        """How many jobs there are on workers."""
-        return len(self._starts)
+    def silent(self) -> dict[int, float]:
+        """The workers with a job of which nothing is heard, and since when: nobody knows if it runs."""
+        jobs = self._ledger.workers
+        return {worker: since for worker, since in self._silent.items() if worker in jobs}
 
     def rows(self) -> list[int]:
         """Return the workers to be shown: those that have jobs or can have them, then those that are shut."""
@@ -80,8 +96,8 @@ class Team:
 
     def busy_share(self, now: float) -> float:
         """Return the share of worker seconds that were occupied."""
-        busy = self._busy + sum(now - start for start in self._starts.values())
-        capacity = self._seconds + self._there * (now - self._since)
+        passed = now - self._since
+        busy, capacity = self._busy + self._working * passed, self._seconds + self._there * passed
         return min(1.0, busy / capacity) if capacity > 0 else 0.0
 
     def short_hosts(self) -> dict[int, str]:
@@ -90,6 +106,7 @@ class Team:
         if len(names) < 2:
             return {}
         labels = {name: name.partition(".")[0] for name in names}
-        if len(set(labels.values())) < len(names) or any(label.isdigit() for label in labels.values()):
+        numbers = (label.rpartition("@")[2].isdigit() for label in labels.values())
+        if len(set(labels.values())) < len(names) or any(numbers):
             return self.hosts
         return {worker: labels[name] for worker, name in self.hosts.items()}

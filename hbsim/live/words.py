@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from hbsim.terminal import shown
 
-__all__ = ["amount", "hms", "near", "number", "plain", "span"]
+__all__ = ["amount", "few", "hms", "near", "number", "plain", "span"]
 
 
 def hms(seconds: float) -> str:
@@ -23,6 +24,12 @@ def span(seconds: float) -> str:
         if whole >= size:
             return f"{whole // size}{first} {whole % size // part:02}{second}"
     return f"{whole}s"
+
+
+def few(names: Sequence[str], most: int = 3) -> str:
+    """Return names in a list, the first ones if they are many: ``"a, b, c and 9 more"``."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def number(value: float) -> str:

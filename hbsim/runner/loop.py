@@ -40,12 +40,15 @@ class Executor(Protocol):
         Whom the last event is about, and the index of the level of its milestone.
     value : float
         The metric at the milestone; NaN for none.
+    kind : str
+        Of the last failure, one of `FAILURE_KINDS`.
     """
 
     now: float
     trial: int
     at: int
     value: float
+    kind: str
 
     def idle(self) -> int:
         """Return the lowest idle worker, or -1 while none is, or something else happens first."""
@@ -121,7 +124,7 @@ def drive(  # noqa: C901 - the loop stands here whole
             if target is not None and target <= sign * value < inf:
                 return True
         elif event is FAILURE:
-            code = scheduler.fail(executor.trial)
+            code = scheduler.fail(executor.trial, executor.kind)
             answer(code)
             asked_in_vain = False
             if told is not None:

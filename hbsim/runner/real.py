@@ -75,7 +75,7 @@ class Real:
         observers: Sequence[Observer] = (),
         save_completed: bool = False,
     ) -> None:
-        self.now, self.trial, self.at, self.value = ledger.now, -1, 0, 0.0
+        self.now, self.trial, self.at, self.value, self.kind = ledger.now, -1, 0, 0.0, "error"
         self.ledger = ledger
         self.ends = Ends(limits, mode, ledger)
         self._workers, self._clock, self._limits = workers, clock, limits
@@ -134,6 +134,8 @@ class Real:
             self.trial, self.at = stay.trial, due.at
             if due.event is MILESTONE:
                 self.value = self._value(due)
+            elif due.event is FAILURE and due.ended is not None:
+                self.kind = str(due.ended.kind)
             self.now = self._writer.time()
             return due.event
 

@@ -66,7 +66,7 @@ class Replay:
         searcher: Searcher | None = None,
         dimension: int | None = None,
     ) -> None:
-        self.now, self.trial, self.at, self.value = 0.0, -1, 0, 0.0
+        self.now, self.trial, self.at, self.value, self.kind = 0.0, -1, 0, 0.0, "error"
         self.ledger = ledger
         self._records = iter(records)
         self._ahead = next(self._records, None)
@@ -116,6 +116,8 @@ class Replay:
             if event is MILESTONE:
                 self.at = self._milestone(record, stay)
                 self.value = nan if record["value"] is None else record["value"]
+            elif event is FAILURE:
+                self.kind = record["kind"]
             return event
         return NOTHING
 

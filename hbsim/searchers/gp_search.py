@@ -11,7 +11,7 @@ import numpy as np
 
 from hbsim.core.exact import whole
 from hbsim.core.streams import Purpose, block_generator
-from hbsim.errors import ParameterError
+from hbsim.errors import ParameterError, needs
 from hbsim.searchers.encoding import Encoding
 from hbsim.searchers.gp_data import keep, stage, standardize
 from hbsim.searchers.model_based import ModelBased
@@ -221,4 +221,4 @@ def _need_botorch(name: str) -> None:
             importlib.import_module("botorch")
             importlib.import_module("hbsim.searchers.gp_acquire")
     except ImportError:
-        raise ParameterError("searcher", name, "needs BoTorch: pip install 'hbsim[search]'") from None
+        raise ParameterError("searcher", name, needs("BoTorch", "search")) from None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hbsim.core.streams import Purpose, block_generator
-from hbsim.errors import ParameterError, nearest
+from hbsim.errors import ParameterError, nearest, needs
 from hbsim.searchers.model_based import ModelBased
 from hbsim.searchers.protocol import Configurations, Floats
 from hbsim.searchers.task import Task
@@ -29,9 +29,9 @@ REFUSED: Final = {
     "BruteForceSampler": "tries all there is: use the searcher grid",
     "PartialFixedSampler": "needs another sampler, and that has no name",
 }
-NEEDED: Final = {  # packages, and how to get them
-    "CmaEsSampler": ("cmaes", "pip install cmaes"),
-    "GPSampler": ("torch", "pip install 'hbsim[torch]'"),
+NEEDED: Final = {  # packages, and what is said without them
+    "CmaEsSampler": ("cmaes", "needs cmaes: pip install cmaes"),
+    "GPSampler": ("torch", needs("torch", "torch")),
 }
 
 
@@ -207,9 +207,9 @@ def _sampler_class(name: str) -> type[BaseSampler]:
         raise ParameterError(
             "searcher", PREFIX + name, rule + (nearest(name, names) or nearest(f"{name}Sampler", names))
         )
-    package, how = NEEDED.get(found, ("optuna", ""))
+    package, rule = NEEDED.get(found, ("optuna", ""))
     if importlib.util.find_spec(package) is None:
-        raise ParameterError("searcher", PREFIX + name, f"needs {package}: {how}")
+        raise ParameterError("searcher", PREFIX + name, rule)
     sampler: type[BaseSampler] = getattr(optuna.samplers, found)
     return sampler
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from hbsim.core.exact import exact, whole
 from hbsim.core.streams import Purpose, block_generator
-from hbsim.errors import ParameterError
+from hbsim.errors import ParameterError, needs
 from hbsim.searchers.model_based import RANDOM_TRIES, ModelBased
 from hbsim.searchers.protocol import Floats
 from hbsim.searchers.task import Task
@@ -224,7 +224,7 @@ def need_optuna(name: str) -> None:
         It is not; `name` is the searcher that needs it.
     """
     if importlib.util.find_spec("optuna") is None:
-        raise ParameterError("searcher", name, "needs Optuna: pip install 'hbsim[search]'")
+        raise ParameterError("searcher", name, needs("Optuna", "search"))
 
 
 def _sampler(parzen: Parzen, seed: int, conditional: bool) -> TPESampler:

@@ -29,7 +29,7 @@ class TaskScheduler:
     Attributes
     ----------
     executor : str
-        ``"local"``, ``"dask"`` or ``"sim"``.
+        ``"local"``, ``"hosts"``, ``"dask"`` or ``"sim"``.
     """
 
     executor: str
@@ -78,7 +78,7 @@ class TaskScheduler:
         OutputError
             The folder is in use by another process, or cannot be written.
         ExecutorError
-            The scheduler of the Dask cluster is lost; the next call goes on.
+            The scheduler of the Dask cluster is lost, or all hosts; the next call goes on.
         """
         return self._running.run(self._queue, None)
 

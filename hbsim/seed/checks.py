@@ -7,7 +7,7 @@ from typing import Final
 
 from hbsim.core.exact import exact
 from hbsim.errors import ParameterError, nearest
-from hbsim.executors.dask.options import Dask
+from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.searchers import SEARCHERS, Searcher
 
 __all__ = [
@@ -74,30 +74,37 @@ def searcher_of(searcher: str | Searcher | None, bayesopt: str) -> str | Searche
     return searcher
 
 
-def executor_of(executor: object, addresses: object) -> Dask | str:
-    """Return where a study runs: ``"local"``, ``"sim"``, or a Dask cluster, of these hosts if there are any.
+def executor_of(executor: object, addresses: object) -> Hosts | Dask | str:
+    """Return where a study runs: ``"local"``, ``"sim"``, hosts, or a Dask cluster.
 
     Raises
     ------
     ParameterError
-        It is no executor, or does not go with the hosts.
+        It is no executor, or does not go with `addresses`, which are hosts, too.
     """
-    if not isinstance(executor, Dask):
+    if isinstance(executor, (list, tuple)):
+        executor = Hosts(executor)
+    if not isinstance(executor, Hosts | Dask):
         one_of("executor", executor, EXECUTORS)
     hosts = _hosts(addresses)
     if not hosts:
-        return Dask() if executor == "dask" else executor if isinstance(executor, Dask) else str(executor)
+        return (
+            Dask()
+            if executor == "dask"
+            else executor
+            if isinstance(executor, Hosts | Dask)
+            else str(executor)
+        )
     if executor == "sim":
         rule = "are for real studies: executor='sim' simulates on this machine"
         raise ParameterError("dist_ip_addrs", addresses, rule)
-    if isinstance(executor, Dask):
-        rule = "go without an hbsim.Dask, which says where the cluster is: hbsim.Dask(hosts=[...])"
+    if isinstance(executor, Hosts | Dask):
+        rule = f"go without an hbsim.{type(executor).__name__}, which says where trials run"
         raise ParameterError("dist_ip_addrs", addresses, rule)
     try:
-        return Dask(hosts=hosts)
+        return Hosts(hosts)
     except ParameterError as error:
-        rule = error.rule.replace("ssh_user", "executor=hbsim.Dask(hosts=..., ssh_user=...)")
-        raise ParameterError("dist_ip_addrs", error.value, rule) from None
+        raise ParameterError("dist_ip_addrs", error.value, error.rule) from None
 
 
 def _hosts(addresses: object) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from hbsim.seed.checks import MAX_REWARD
 from hbsim.seed.setting import Keep, Progress, Setting, Start, TrainFunction, Visualizer
 
 if TYPE_CHECKING:
-    from hbsim.executors.dask.options import Dask
+    from hbsim.executors.remote.options import Dask, Hosts
     from hbsim.searchers import Searcher
     from hbsim.simulation import Cluster
     from hbsim.surrogates import Surrogate
@@ -61,11 +61,11 @@ class FIFOScheduler(TaskScheduler):
     visualizer : "none" or "tensorboard"
         Whether TensorBoard event files are written into the folder.
     dist_ip_addrs : list of str, optional
-        Hosts on which trials run: a Dask cluster is started on them by SSH (``hbsim.Dask(hosts=...)``). This
-        machine is one of them only if it is named.
-    executor : "local", "dask", "sim" or Dask
-        Run for real, on this machine or on a Dask cluster (see `hbsim.Dask`); or simulate: then `surrogate`
-        stands for `train_fn`, `time_out` is in simulated seconds, and nothing is written.
+        Hosts on which trials run, reached by SSH: ``executor=hbsim.Hosts(dist_ip_addrs)``. This machine is
+        one of them only if it is named.
+    executor : "local", "dask", "sim", list of str, Hosts or Dask
+        Run for real, on this machine or on others (see `hbsim.run`); or simulate: then `surrogate` stands for
+        `train_fn`, `time_out` is in simulated seconds, and nothing is written.
     mode : "max" or "min"
         Whether the metric is maximised or minimised.
     seed : int
@@ -74,6 +74,8 @@ class FIFOScheduler(TaskScheduler):
         How many trials run at the same time; by default as many as fit, 32 in simulation.
     retries : int
         How often a trial may fail and be tried again.
+    loss_retries : int, optional
+        How often it may be lost or preempted, in a count of its own; by default that is one of `retries`.
     hang_timeout : float, optional
         Seconds without a report after which a trial has failed.
     keep : str
@@ -112,12 +114,13 @@ class FIFOScheduler(TaskScheduler):
         reward_attr: str = "accuracy",
         visualizer: Visualizer = "none",
         dist_ip_addrs: Sequence[str] | None = None,
-        executor: Literal["local", "dask", "sim"] | Dask = "local",
+        executor: Literal["local", "dask", "sim"] | Sequence[str] | Hosts | Dask = "local",
         *,
         mode: Mode = "max",
         seed: int = 0,
         workers: int | None = None,
         retries: int = 0,
+        loss_retries: int | None = None,
         hang_timeout: float | None = None,
         keep: Keep = "best",
         surrogate: str | Surrogate | None = None,
@@ -127,7 +130,8 @@ class FIFOScheduler(TaskScheduler):
     ) -> None:
         stop_if_loading()
         where = checks.executor_of(executor, dist_ip_addrs)
-        dask, kind = (None, where) if isinstance(where, str) else (where, "dask")
+        remote = None if isinstance(where, str) else where
+        kind = where if isinstance(where, str) else type(where).__name__.lower()
         searcher = checks.searcher_of(searcher, self._bayesopt)
         check_searcher(searcher, search_options, resumes=kind != "sim")
         setting = Setting(
@@ -146,12 +150,13 @@ class FIFOScheduler(TaskScheduler):
             seed=seed,
             workers=workers,
             retries=retries,
+            loss_retries=loss_retries,
             hang_timeout=hang_timeout,
             keep=keep,
             visualizer=visualizer,
             progress=progress,
             start=start,
-            dask=dask,
+            remote=remote,
         )
         self._prepare(setting, kind, surrogate, cluster, checkpoint, resume)
 

@@ -20,7 +20,7 @@ from hbsim.seed.fifo import FIFOScheduler
 from hbsim.seed.setting import Keep, Progress, Start, TrainFunction, Visualizer
 
 if TYPE_CHECKING:
-    from hbsim.executors.dask.options import Dask
+    from hbsim.executors.remote.options import Dask, Hosts
     from hbsim.searchers import Searcher
     from hbsim.simulation import Cluster
     from hbsim.surrogates import Surrogate
@@ -65,9 +65,9 @@ class HyperbandScheduler(FIFOScheduler):
         A model-based searcher is told of new trials at max_t too; of one by name it is an option.
     train_fn, args, resource, searcher, search_options, checkpoint, resume, num_trials, time_out, max_reward
         See `FIFOScheduler`.
-    time_attr, reward_attr, visualizer, dist_ip_addrs, executor, mode, seed, workers, retries, hang_timeout
+    time_attr, reward_attr, visualizer, dist_ip_addrs, executor, mode, seed, workers, retries
         See `FIFOScheduler`.
-    keep, surrogate, cluster, progress, start
+    loss_retries, hang_timeout, keep, surrogate, cluster, progress, start
         See `FIFOScheduler`.
 
     Raises
@@ -102,12 +102,13 @@ class HyperbandScheduler(FIFOScheduler):
         dist_ip_addrs: Sequence[str] | None = None,
         keep_size_ratios: bool = False,
         maxt_pending: bool = False,
-        executor: Literal["local", "dask", "sim"] | Dask = "local",
+        executor: Literal["local", "dask", "sim"] | Sequence[str] | Hosts | Dask = "local",
         *,
         mode: Mode = "max",
         seed: int = 0,
         workers: int | None = None,
         retries: int = 0,
+        loss_retries: int | None = None,
         hang_timeout: float | None = None,
         keep: Keep = "best",
         surrogate: str | Surrogate | None = None,
@@ -141,6 +142,7 @@ class HyperbandScheduler(FIFOScheduler):
             seed=seed,
             workers=workers,
             retries=retries,
+            loss_retries=loss_retries,
             hang_timeout=hang_timeout,
             keep=keep,
             surrogate=surrogate,

@@ -1,4 +1,4 @@
-"""A study of the classes that runs for real, on this machine or on a Dask cluster."""
+"""A study of the classes that runs for real, on this machine or on others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from hbsim.core.space import Space, space_of
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.target import load_target, make_target
-from hbsim.live.crew import check_executor, check_share
+from hbsim.live.executors import check_executor, check_share
 from hbsim.live.load import load
 from hbsim.live.run import run
 from hbsim.live.shown import check_shown
@@ -49,8 +49,8 @@ class LocalStudy:
         self._task = Task(self.space, setting.seed, mode=setting.mode, max_t=self._max_t)
         check_named(setting, self._task)
         check_shown(setting.visualizer, setting.progress)
-        check_executor(setting.dask or "local")
-        check_share(setting.dask, setting.workers, setting.resource)
+        check_executor(setting.remote or "local")
+        check_share(setting.remote, setting.workers, setting.resource)
 
     def fresh(self) -> Scheduler:
         """Return a new core scheduler."""
@@ -83,7 +83,7 @@ class LocalStudy:
             until_return=setting.type == "fifo",
             visualizer=setting.visualizer,
             progress=setting.progress,
-            executor=setting.dask or "local",
+            executor=setting.remote or "local",
         )
 
     def load(self, place: Place) -> RunResult:

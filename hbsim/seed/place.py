@@ -21,7 +21,7 @@ __all__ = ["CURVES", "STATE", "Place"]
 STATE: Final = "scheduler.json"
 CURVES: Final = "curves.png"
 # What there may be without a journal: written by `save` or a picture, or left by a start that failed.
-_LEFT: Final = {"lock", "trials", "study.json", "dask.json", STATE, CURVES}
+_LEFT: Final = {"lock", "trials", "study.json", "remote.json", "dask.json", STATE, CURVES}
 
 
 class Place:

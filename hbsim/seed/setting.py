@@ -17,7 +17,7 @@ from hbsim.seed import checks
 
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
-    from hbsim.executors.dask.options import Dask
+    from hbsim.executors.remote.options import Dask, Hosts
     from hbsim.searchers import Searcher
 
 __all__ = ["Keep", "Progress", "Setting", "Start", "TrainFunction", "Visualizer"]
@@ -40,8 +40,8 @@ _CHOICES: Final = {
 class Setting:
     """The parameters that all classes share; `FIFOScheduler` says what each means.
 
-    `type` and `rungs` are the type of scheduler, and its options beside the common ones. `dask` is the
-    cluster that a study runs on, None for this machine or a simulation.
+    `type` and `rungs` are the type of scheduler, and its options beside the common ones. `remote`
+    says which other machines a study runs on, None for this one or a simulation.
 
     Raises
     ------
@@ -65,13 +65,14 @@ class Setting:
     seed: int
     workers: int | None
     retries: int
+    loss_retries: int | None
     hang_timeout: float | None
     keep: Keep
     visualizer: Visualizer
     progress: Progress
     start: Start | None
     maxt_pending: bool
-    dask: Dask | None
+    remote: Hosts | Dask | None
 
     def __post_init__(self) -> None:
         if not callable(self.train_fn) and not isinstance(self.train_fn, str):
@@ -99,6 +100,7 @@ class Setting:
             mode=self.mode,
             num_trials=self.num_trials,
             retries=self.retries,
+            loss_retries=self.loss_retries,
             seed=self.seed,
         )
 

@@ -84,6 +84,7 @@ class State:
         self.trial = -1
         self.at = 0
         self.value = 0.0
+        self.kind = "lost"  # or preempted, which counts alike
         self.jobs = jobs
         self.failures = Failures()
         self.lost_saves: list[float] = []

@@ -93,3 +93,19 @@ def note(folder: Path, number: int) -> int:
     with (folder / "notes").open("a") as file:
         file.write(f"{os.getpid()}\n")
     return number
+
+
+def end_host(number: int) -> int:
+    """End all of a host if the number is 0, as what needs more memory than there is."""
+    if number == 0:
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(STAY)
+    return number
+
+
+def left_alone(folder: Path, number: int) -> int:
+    """Return 0 for the first item; say that the others have begun, and stay."""
+    if number:
+        (folder / str(number)).touch()
+        time.sleep(STAY)
+    return number

@@ -20,6 +20,7 @@ from hbsim.bench.report.model import BEST, OPEN, WORSE, Line, Segment, VariantIn
 from hbsim.errors import OutputError, ParameterError
 from tests.bench.charted import column, marks, parts
 from tests.bench.report.example import example, without_results
+from tests.profile import examples
 
 EVIL = "</script><img src=x onerror=alert(1)>&\"'\x07 变体 $x_1$"
 
@@ -125,7 +126,7 @@ def test_what_is_0_is_at_the_edge_of_a_logarithmic_axis(made, looks):
     assert high == pytest.approx(0.5 * 1.25)  # 3.0 was before the axis starts
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.lists(st.floats(1, 100), min_size=1, max_size=8, unique=True), st.floats(0.5, 120))
 def test_a_curve_in_steps_starts_with_what_holds_there(xs, first):
     xs = sorted(xs)

@@ -24,6 +24,7 @@ from hbsim.simulation import Cluster
 from hbsim.simulation.cluster_file import presets
 from tests.bench.sweep.made import SMALL
 from tests.cli.conftest import Ran
+from tests.profile import examples
 
 CURVES = "synthetic:mode=min,max_resource=9"
 
@@ -201,7 +202,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.dictionaries(keys, values, max_size=4))
 def test_what_is_written_is_read_again(content: dict[str, object]):
     # An empty table is left out at the top: there it means the same as none.

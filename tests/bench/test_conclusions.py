@@ -14,6 +14,7 @@ from scipy.stats import norm, studentized_range, t
 
 from hbsim.bench.conclusions import best_probability, conclude, mean_intervals
 from hbsim.errors import ParameterError
+from tests.profile import examples
 
 SEEDS = np.arange(100)
 SPLIT, PART = (SEEDS // 2) % 10, SEEDS % 2
@@ -99,7 +100,7 @@ def tables(draw):
     return scores, split, part
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(tables())
 def test_it_is_what_the_formulas_say(table):
     scores, split, part = table
@@ -128,7 +129,7 @@ def test_it_is_what_the_formulas_say(table):
     np.testing.assert_allclose(found.high - found.mean, half)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(tables(), st.randoms(use_true_random=False))
 def test_orders_and_units_do_not_count(table, random):
     scores, split, part = table

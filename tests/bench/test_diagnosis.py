@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hbsim.bench.diagnosis import Diagnosis, diagnose
 from tests.doubles.naive_diagnosis import NaiveDiagnosis
+from tests.profile import examples
 from tests.simulation.cluster_studies import cluster_studies, clusters_with_a_store
 from tests.simulation.cluster_studies import clusters as whole_clusters
 from tests.simulation.studies import Study, studies
@@ -66,13 +67,13 @@ def check_shares(found: Diagnosis, naive: NaiveDiagnosis) -> None:
         assert shares["saved"] == shares["saved_resource"] == shares["saved_seconds"] == 0
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(study=studies())
 def test_every_study(study: Study):
     check(study)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(study=cluster_studies(st.one_of(whole_clusters(), clusters_with_a_store())))
 def test_every_study_where_workers_come_and_go(study: Study):
     check(study)

@@ -14,6 +14,7 @@ import hbsim
 from hbsim.bench.diagnosis import diagnose
 from hbsim.surrogates import Ideal
 from tests.doubles.pair import make_real
+from tests.profile import examples
 from tests.simulation.surrogates import Rows
 
 NAN = math.nan
@@ -200,7 +201,7 @@ def test_no_time_at_all():
     assert (shares["saved"], shares["saved_seconds"]) == (6 / 21, 0.0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     type=st.sampled_from(["stopping", "promotion"]),
     mode=st.sampled_from(["max", "min"]),
@@ -226,7 +227,7 @@ def test_ideal_curves_lose_nothing(type: str, mode: str, seed: int, brackets: in
 
 
 @given(mode=st.sampled_from(["max", "min"]), seed=st.integers(0, 99), n=st.integers(9, 60))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 def test_halving_of_ideal_curves_promotes_none_falsely(mode: str, seed: int, n: int):
     """Nothing goes on before a rung is complete: it is the best at R that do."""
     scheduler = make_real("sha", {"max_t": 9, "n": n, "num_trials": n, "mode": mode})

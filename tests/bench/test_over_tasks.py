@@ -30,6 +30,7 @@ from hbsim.bench.over_tasks import (
     signed_rank,
 )
 from hbsim.errors import ParameterError
+from tests.profile import examples
 
 # AUC of C4.5 with m and cf as they are, m tuned, cf tuned, and both, on 14 data sets: table 6 of J. Demsar,
 # "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 7, 2006. More is better. The paper
@@ -101,7 +102,7 @@ def test_ranks_by_hand():
     ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 12), st.integers(3, 6), st.integers(2, 9))
 def test_friedman_is_scipys(seed: int, g: int, k: int, values: int):
     scores = np.random.default_rng(seed).integers(values, size=(g, k)).astype(float)
@@ -148,7 +149,7 @@ def test_blocks_without_a_difference():
     assert friedman(np.full((5, 3), 2.0)) == (0.0, 0.0, 1.0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.integers(2, 12), min_size=1, max_size=7), st.floats(0.1, 4))
 def test_cliques_are_the_largest_groups(halves: list[int], difference: float):
     ranks = np.array(halves) / 2
@@ -271,7 +272,7 @@ def naive_p(values: list[float]) -> float:
     return sum(abs(one - middle) >= abs(seen - middle) for one in sums) / len(sums)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.lists(st.integers(-4, 4).map(float), min_size=1, max_size=9))
 @example([0.0, 0.0])
 @example([math.inf, -1.0, math.inf])
@@ -308,7 +309,7 @@ def test_infinite_differences_beyond_fifty():
 
 
 @given(n=st.integers(1, 5), zeros=st.integers(0, 60))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @example(n=5, zeros=60)
 def test_five_differences_are_never_significant_whatever_ties(n: int, zeros: int):
     values = np.append(np.arange(1.0, n + 1), np.zeros(zeros))
@@ -404,7 +405,7 @@ def test_a_difference_on_all_tasks_is_found():
 # All studies of all tasks
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 4), st.integers(1, 4), st.booleans())
 def test_over_studies_it_is_what_a_loop_says(seed: int, count: int, k: int, tied: bool):
     random = np.random.default_rng(seed)

@@ -23,8 +23,8 @@ SMALL = ["--seeds", "3", "--full-runs", "2", "--jobs", "1", "--peers", "--tasks"
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    pytest.importorskip("optuna", reason="needs Optuna: pip install 'hbsim[search]'")
-    pytest.importorskip("botorch", reason="needs BoTorch: pip install 'hbsim[search]'")
+    pytest.importorskip("optuna", reason="needs Optuna: the extra search")
+    pytest.importorskip("botorch", reason="needs BoTorch: the extra search")
     folder = tmp_path_factory.mktemp("searchers")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(searchers, "costs", lambda names: costs(names[:1], rounds=1))
@@ -116,7 +116,7 @@ def test_one_worker_trains_one_trial_after_the_other(on):
 
 
 def test_optuna_is_asked_and_told():
-    optuna = pytest.importorskip("optuna", reason="needs Optuna: pip install 'hbsim[search]'")
+    optuna = pytest.importorskip("optuna", reason="needs Optuna: the extra search")
     from benchmarks.peers.searching_optuna import Asked
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -129,7 +129,7 @@ def test_optuna_is_asked_and_told():
 
 
 def test_a_searcher_has_heard_of_as_many_values_as_are_said():
-    pytest.importorskip("botorch", reason="needs BoTorch: pip install 'hbsim[search]'")
+    pytest.importorskip("botorch", reason="needs BoTorch: the extra search")
     for count in OBSERVATIONS:
         known = told("gp", count).known
         heard = sum(len(levels) for levels in known.values.values())

@@ -64,7 +64,8 @@ def test_help_has_an_example(inside: Inside):
 def test_what_is_there_afterwards(inside: Inside, folder: Path):
     ran = inside(*RUN)
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out == "A try: 8 of 8 cells are done; 8 were run now\nhbsim report out --out report.html\n"
+    done = "A try: 8 of 8 cells are done; 8 were run now\n"
+    assert ran.out == f"{done}As a page: hbsim report out --out report.html\n"
     names = {f"{table}.parquet" for table in TABLES}
     assert {path.name for path in (folder / "out").iterdir()} == {*names, "sweep.json", "sweep.toml"}
     assert (folder / "out" / "sweep.toml").read_text() == STUDY

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 from tests.doubles.pair import Pair
 from tests.doubles.traces import act, actions, burst, scheduler_options, seeded_trace
+from tests.profile import examples
 
 RELAXED = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
 

@@ -97,6 +97,9 @@ def test_fifo_max_t(value: object) -> None:
         ("retries", 0.5),
         ("retries", None),
         ("retries", 65_536),
+        ("loss_retries", -1),
+        ("loss_retries", 0.5),
+        ("loss_retries", 65_536),
         ("seed", -1),
         ("seed", 1.5),
         ("seed", "0"),
@@ -290,6 +293,34 @@ def test_failure_kinds(type: str) -> None:
     assert (caught.value.field, caught.value.value) == ("kind", "crash")
     assert scheduler.state_dict() == before
     scheduler.tell(Failure(job.trial, 0))
+
+
+@pytest.mark.parametrize("type", GOOD)
+def test_losses_have_a_count_of_their_own(type: str) -> None:
+    """By the letters of failures' kinds, the last of which is for good; attempts count all of them."""
+    cases = (
+        (0, 2, "lpe"),
+        (0, 2, "lpl"),
+        (1, 1, "epl"),
+        (1, 1, "pee"),
+        (1, 0, "el"),
+        (0, None, "l"),
+        (2, None, "epl"),
+    )
+    for retries, loss_retries, kinds in cases:
+        scheduler = make_scheduler(type, **GOOD[type], retries=retries, loss_retries=loss_retries)
+        for attempt, letter in enumerate(kinds):
+            job = scheduler.ask()
+            assert (job.trial, job.attempt) == (0, attempt)
+            kind = {"l": "lost", "p": "preempted", "e": "error"}[letter]
+            is_last = attempt == len(kinds) - 1
+            verdict = scheduler.tell(Failure(0, 0, kind)).verdict
+            assert verdict is (Verdict.STOP if is_last else Verdict.RETRY)
+
+
+def test_both_counts_fit_into_an_attempt() -> None:
+    assert make_scheduler("fifo", max_t=3, retries=65_000, loss_retries=535)
+    refused("fifo", "loss_retries", 536, retries=65_000)
 
 
 def impossible(scheduler: Any, event: Report | Failure) -> None:

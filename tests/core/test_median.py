@@ -16,6 +16,7 @@ from hbsim.core import Failure, Report, Verdict, make_scheduler
 from hbsim.core.median import Curve
 from tests.doubles.naive_median import average
 from tests.doubles.pair import round_trip
+from tests.profile import examples
 
 Make = Callable[..., Any]
 FOUR: dict[str, Any] = {"max_t": 4}
@@ -198,7 +199,7 @@ def test_a_state_knows_what_counts_of_a_trial_that_ended_by_itself() -> None:
 FLOATS = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0.1, 5e-324, -1.7e308, 1.7e308])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(FLOATS, min_size=1, max_size=9))
 def test_averages_are_the_nearest_floats(values: list[float]) -> None:
     curve = Curve()

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from hbsim.core import Failure, Job, Report, Verdict
 from tests.doubles.pair import make_real
-from tests.doubles.traces import TYPES, VALUES, scheduler_options
+from tests.doubles.traces import KINDS, TYPES, VALUES, scheduler_options
+from tests.profile import examples
 
 ENDS = (Verdict.PAUSE, Verdict.STOP, Verdict.COMPLETE, Verdict.RETRY)
 
@@ -25,6 +26,7 @@ class Study:
         self.busy: list[Job] = []
         self.started = 0
         self.failures: dict[int, int] = {}
+        self.losses: dict[int, int] = {}
 
     def fill(self) -> None:
         """Ask until no worker is free or nothing is to be had, and hold the answer to the rule."""
@@ -47,9 +49,16 @@ class Study:
     def step(self, which: int, value: float | None, fails: bool) -> None:
         job = self.busy.pop(which % len(self.busy))
         if fails:
+            kind = KINDS[which % 4]
             self.failures[job.trial] = self.failures.get(job.trial, 0) + 1
-            verdict = self.scheduler.tell(Failure(job.trial, job.start)).verdict
-            left = self.failures[job.trial] <= self.options["retries"]
+            verdict = self.scheduler.tell(Failure(job.trial, job.start, kind)).verdict
+            count, most = self.failures[job.trial], self.options["retries"]
+            if self.options["loss_retries"] is not None:
+                self.losses[job.trial] = self.losses.get(job.trial, 0) + (kind in ("lost", "preempted"))
+                count -= self.losses[job.trial]
+                if kind in ("lost", "preempted"):
+                    count, most = self.losses[job.trial], self.options["loss_retries"]
+            left = count <= most
             assert verdict is (Verdict.RETRY if left else Verdict.STOP)
             return
         decision = self.scheduler.tell(Report(job.trial, job.stop, value))
@@ -64,7 +73,9 @@ class Study:
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(
     scheduler_options(TYPES),

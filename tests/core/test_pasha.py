@@ -16,6 +16,7 @@ from hbsim.core.pasha import Pasha
 from hbsim.core.ranking import Noise, Ranking
 from tests.doubles.naive_pasha import NaivePasha
 from tests.doubles.pair import make_real, round_trip
+from tests.profile import examples
 
 Make = Callable[..., Any]
 Value = Callable[[int, float], float | None]
@@ -192,7 +193,7 @@ OPTIONS = {
 }
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.fixed_dictionaries(OPTIONS), st.integers(0, 99), st.integers(1, 9), st.sampled_from([None, 0, 0.1]))
 def test_a_stable_ranking_never_raises_the_cap(
     options: dict[str, Any], seed: int, workers: int, epsilon: float | None
@@ -209,7 +210,7 @@ def test_a_stable_ranking_never_raises_the_cap(
     assert trained <= run(make_scheduler("promotion", **options), stable(seed), workers)[0]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.fixed_dictionaries(OPTIONS), st.integers(0, 99), st.integers(1, 9))
 def test_a_ranking_that_never_settles_raises_it_to_R(
     options: dict[str, Any], seed: int, workers: int
@@ -223,7 +224,7 @@ def test_a_ranking_that_never_settles_raises_it_to_R(
     assert counts["running"] == 0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.fixed_dictionaries(OPTIONS), st.integers(0, 99), st.sampled_from([None, 0, 0.2]))
 def test_the_same_as_promotion_to_the_cap_until_it_grows(
     options: dict[str, Any], seed: int, epsilon: float | None
@@ -261,7 +262,7 @@ def test_once_it_is_R_it_decides_as_promotion_does() -> None:
 VALUES = st.sampled_from([0.0, 1.0, 2.0, 3.0, -5.0, 1e308, -1e308]) | st.floats(-2, 2)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.lists(st.tuples(VALUES | st.just(-float("inf")), VALUES), max_size=60),
     st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.5, 1e308]), min_size=1, max_size=5),
@@ -293,7 +294,7 @@ def test_rankings_that_have_come_nearer_are_seen() -> None:
     assert not ranking.agrees(2.4)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.integers(3, 6), st.integers(0, 10**6), st.integers(0, 90), st.booleans())
 def test_noise_is_that_of_all_pairs(levels: int, seed: int, count: int, ties: bool) -> None:
     random_ = random.Random(seed)

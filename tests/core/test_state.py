@@ -13,6 +13,7 @@ from hbsim.core import Failure, Report, Verdict, make_scheduler
 from hbsim.errors import HbsimError, ParameterError
 from tests.doubles.pair import Pair, make_real, round_trip
 from tests.doubles.traces import act, actions, scheduler_options
+from tests.profile import examples
 
 LEVELS: dict[str, Any] = {"max_t": 27, "grace_period": 1, "reduction_factor": 3}
 GOOD: dict[str, dict[str, Any]] = {
@@ -27,7 +28,9 @@ GOOD: dict[str, dict[str, Any]] = {
 
 
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=examples(100),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(scheduler_options(), st.integers(1, 6), actions, actions)
 def test_two_that_share_a_past_share_the_future(
@@ -148,7 +151,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "median": {"interval": 3, "among": "recorded", "min_samples": 2, "grace_period": 2},
     "fifo": {},
 }
-COMMON = {"max_t": 26, "mode": "min", "num_trials": 7, "retries": 1, "seed": 1}
+COMMON = {"max_t": 26, "mode": "min", "num_trials": 7, "retries": 1, "loss_retries": 1, "seed": 1}
 LEVEL_CHANGES = {"grace_period": 2, "reduction_factor": 2}
 
 
@@ -216,15 +219,28 @@ def test_a_state_from_before_failed_places_is_of_their_default() -> None:
             assert other.state_dict() == scheduler.state_dict()
 
 
+def test_a_state_without_loss_retries_is_as_before_there_were_any() -> None:
+    scheduler = make_scheduler("promotion", **GOOD["promotion"], retries=1)
+    job = scheduler.ask()
+    assert scheduler.tell(Failure(job.trial, 0, "lost")).verdict is Verdict.RETRY
+    state = round_trip(scheduler)
+    assert not {"loss_retries", "losses"} & {*state, *state["options"]}
+    other = make_scheduler("promotion", **GOOD["promotion"], retries=1)
+    other.load_state_dict(state)
+    assert other.state_dict() == scheduler.state_dict()
+    other.ask()
+    assert other.tell(Failure(job.trial, 0, "error")).verdict is Verdict.STOP
+
+
 @pytest.mark.parametrize("state", [{}, {"options": {}}])
 def test_what_is_no_state_is_refused(state: dict[str, Any]) -> None:
     with pytest.raises(ParameterError):
         make_scheduler("fifo", max_t=3).load_state_dict(state)
 
 
-def stand(type: str) -> dict[str, Any]:
+def stand(type: str, options: dict[str, Any]) -> dict[str, Any]:
     """Return a state in which trials run, pause, have ended, have failed and wait for a retry."""
-    scheduler = make_scheduler(type, **GOOD[type], retries=1)
+    scheduler = make_scheduler(type, **options)
     for number in range(60):
         job = scheduler.ask()
         if job is None:
@@ -236,11 +252,15 @@ def stand(type: str) -> dict[str, Any]:
     return round_trip(scheduler)
 
 
+@pytest.mark.parametrize("loss_retries", [None, 0])
 @pytest.mark.parametrize("type", GOOD)
-def test_a_state_in_which_one_number_is_another_is_refused_or_works(type: str) -> None:
+def test_a_state_in_which_one_number_is_another_is_refused_or_works(
+    type: str, loss_retries: int | None
+) -> None:
     """Every number in a state, in turn: what is taken is asked, told and explained."""
-    state = stand(type)
-    make_real(type, GOOD[type] | {"retries": 1}).load_state_dict(state)
+    options = GOOD[type] | {"retries": 1, "loss_retries": loss_retries}
+    state = stand(type, options)
+    make_real(type, options).load_state_dict(state)
     refused = 0
     for path in numbers(state):
         for change in (1, -1, 1000):
@@ -249,7 +269,7 @@ def test_a_state_in_which_one_number_is_another_is_refused_or_works(type: str) -
             for part in path[:-1]:
                 box = box[part]
             box[path[-1]] += change
-            scheduler = make_real(type, GOOD[type] | {"retries": 1})
+            scheduler = make_real(type, options)
             before = scheduler.state_dict()
             try:
                 scheduler.load_state_dict(changed)

@@ -21,6 +21,7 @@ class Trial:
     status: str = "running"  # running, retry, paused, stopped, completed, failed
     passed: int = 0
     failures: int = 0
+    losses: int = 0  # of the failures, those that loss_retries counts
     previous: float = -math.inf
     rank: int | None = None  # where it was recorded last, at that moment
 
@@ -60,6 +61,7 @@ class NaiveScheduler:
         self.mode = mode
         self.num_trials = num_trials
         self.retries = retries
+        self.loss_retries: int | None = None
         self.trials: list[Trial] = []
         self.retry_queue: list[Trial] = []
 
@@ -110,7 +112,7 @@ class NaiveScheduler:
     def tell(self, event: Report | Failure) -> Decision:
         trial = self.checked(event)
         trial.previous = event.resource
-        decision = self.fail(trial) if isinstance(event, Failure) else self.report(trial, event)
+        decision = self.fail(trial, event.kind) if isinstance(event, Failure) else self.report(trial, event)
         self.after_tell(trial)
         return decision
 
@@ -125,9 +127,14 @@ class NaiveScheduler:
             raise ProtocolError(event.trial, str(event.resource), "no step back")
         return trial
 
-    def fail(self, trial: Trial) -> Decision:
+    def fail(self, trial: Trial, kind: str) -> Decision:
         trial.failures += 1
-        if trial.failures <= self.retries:
+        if self.loss_retries is not None and kind in ("lost", "preempted"):
+            trial.losses += 1
+            has_left = trial.losses <= self.loss_retries
+        else:
+            has_left = trial.failures - trial.losses <= self.retries
+        if has_left:
             trial.status = "retry"
             self.retry_queue.append(trial)
             return Decision(Verdict.RETRY, None)

@@ -39,7 +39,9 @@ def status(study: NaiveSimulator, trial: int) -> str:
     last = [stay for stay in study.stays if stay.job.trial == trial][-1]
     if last.verdict in ENDED:
         return ENDED[last.verdict]
-    gone = last.verdict == "failed" and last.job.attempt >= study.scheduler.options.retries
+    options = study.scheduler.options
+    retries = options.retries if options.loss_retries is None else options.loss_retries
+    gone = last.verdict == "failed" and last.job.attempt >= retries
     return "failed" if gone else "running"
 
 

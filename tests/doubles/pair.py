@@ -41,7 +41,9 @@ class Pair:
 
     def __post_init__(self) -> None:
         self.real = make_real(self.type, self.options)
-        self.naive = make_naive(self.type, **self.options)
+        options = {name: value for name, value in self.options.items() if name != "loss_retries"}
+        self.naive = make_naive(self.type, **options)
+        self.naive.loss_retries = self.options.get("loss_retries")
 
     # what runs, by the double
     def running(self) -> list[Trial]:

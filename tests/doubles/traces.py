@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,12 @@ OPS = (*["ask"] * 8, *["reach"] * 9, "skip", "below", "below", "fail", "fail", "
 ETAS = (2, 3, 4, 2.0, 1.5, 2.5, 2.2, 1.2, 3.3)
 
 
+def lost_times(options: Mapping[str, Any]) -> int:
+    """Return how often a trial that never fails otherwise may be lost and go on."""
+    losses: int | None = options.get("loss_retries")
+    return options.get("retries", 0) if losses is None else losses
+
+
 def flag(draw: Any) -> bool:
     return bool(draw(st.booleans()))
 
@@ -29,6 +36,7 @@ def scheduler_options(draw: Any, types: tuple[str, ...] = TYPES) -> tuple[str, d
         "mode": draw(st.sampled_from(["max", "min"])),
         "num_trials": draw(st.none() | st.integers(1, 30)),
         "retries": draw(st.sampled_from([0, 0, 1, 2])),
+        "loss_retries": draw(st.sampled_from([None, None, 0, 1, 2])),
         "seed": draw(st.integers(0, 20)),
     }
     draw_resources(draw, options)

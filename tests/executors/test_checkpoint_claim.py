@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hbsim.executors import checkpoint
 from hbsim.executors.checkpoint import Origin
 from hbsim.executors.checkpoint_claim import is_overtaken
+from tests.profile import examples
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def state(folder):
 
 
 @given(jobs=st.lists(st.integers(0, 12), max_size=12))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_the_highest_job_may_run(tmp_path_factory, jobs):
     folder = tmp_path_factory.mktemp("trial") / "checkpoint"
     for number, job in enumerate(jobs):

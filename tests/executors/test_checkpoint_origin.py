@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hbsim.executors import checkpoint
 from hbsim.executors.checkpoint import SETTLED, Origin
+from tests.profile import examples
 
 FIRST = Origin("5e1d", 3, 0, 7, "c0", 2.5, {})
 
@@ -106,7 +107,7 @@ def test_a_torn_one_is_said_and_the_one_before_is_used(folder):
     assert checkpoint.describe(folder)["reports"] == 3
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     steps=st.lists(
         st.tuples(st.integers(0, 2), st.sampled_from([0.0, 1.0, 20.0, 45.0, 70.0])), min_size=1, max_size=14

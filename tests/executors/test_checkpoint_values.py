@@ -18,6 +18,7 @@ from hypothesis.extra import numpy as npst
 
 from hbsim.errors import OutputError, ParameterError
 from hbsim.executors import checkpoint, checkpoint_values
+from tests.profile import examples
 
 WITH_TORCH = importlib.util.find_spec("torch") is not None
 
@@ -160,7 +161,7 @@ def nested(inner):
 
 
 @given(obj=st.recursive(st.one_of(LEAVES), nested, max_leaves=8).filter(lambda obj: obj is not None))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_whatever_is_saved_comes_back_alike(place, obj):
     checkpoint.save(place, obj)
     assert checkpoint.describe(place)["kind"] == "values"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hbsim.executors import report_ring
 from hbsim.executors.report_ring import Report, ReportRing
+from tests.profile import examples
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ METRICS = st.dictionaries(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(size=st.integers(100, 400), steps=st.lists(st.sampled_from(["read", "some"]) | METRICS, max_size=60))
 def test_as_a_queue_of_limited_room(size, steps):
     with pytest.MonkeyPatch.context() as patch:

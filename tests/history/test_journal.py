@@ -13,6 +13,7 @@ from hbsim.errors import JournalError, OutputError, ParameterError
 from hbsim.history.journal import Journal
 from hbsim.history.lines import Lines, encode
 from tests.history.journals import ALL, RECORDS, SPEC, read, resumed, write
+from tests.profile import examples
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -54,7 +55,7 @@ def test_each_line_is_json_for_any_reader(path):
         assert line == record
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.lists(ANY, max_size=6))
 def test_any_json_comes_back(records):
     with tempfile.TemporaryDirectory() as folder:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hbsim.history.lines import encode
 from hbsim.history.reports import Improvements, Reports, from_rows, from_text, joined
+from tests.profile import examples
 
 NUMBERS = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
@@ -52,7 +53,7 @@ def same(ours: Reports, theirs: Reports) -> None:
         assert (np.signbit(one) == np.signbit(other)).all()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(records())
 def test_columns_are_those_of_the_json(rows):
     found = from_text(texts(rows))
@@ -63,7 +64,7 @@ def test_columns_are_those_of_the_json(rows):
         same(found, from_rows(rows))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(records(["a", "b"]), st.data())
 def test_a_text_that_was_changed_is_read_as_json_has_it_or_not_at_all(rows, data):
     found = b"\n".join(texts(rows))
@@ -115,7 +116,7 @@ ENTRY = st.tuples(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.lists(st.lists(ENTRY, min_size=1, max_size=5), max_size=6), st.sampled_from([1.0, -1.0]), st.booleans()
 )

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from hbsim.executors.devices import Gpu
 from hbsim.executors.slots import Slot
-from hbsim.live.crew import Crew
-from hbsim.live.glance import Glance
+from hbsim.live.executors import StudyWorkers
 from hbsim.live.lines import PlainLines
+from hbsim.live.overview import Overview
 from hbsim.live.shown import _about
 from hbsim.live.table import LiveTable, gpu_labels
 from hbsim.live.team import Team
@@ -20,7 +20,7 @@ from hbsim.live.team import Team
 from .made import Made
 
 A, B = "node-a.cluster.example", "node-b.cluster.example"
-GONE = "nothing was heard from it for 30 s"
+HOSTS = (A, A, B, B)
 
 
 def gpu(host, number):
@@ -29,7 +29,7 @@ def gpu(host, number):
 
 # Workers 0 and 1 are on A, 2 and 3 on B.
 SLOTS = [Slot(worker, (0, 1), 2, (gpu(worker // 2, worker % 2),), {}) for worker in range(4)]
-CREW = Crew(None, lambda: SLOTS, lambda: "2 hosts: a, b")
+WORKERS = StudyWorkers(None, lambda: SLOTS, lambda: "2 hosts: a, b")
 
 
 @pytest.fixture
@@ -38,27 +38,30 @@ def made(tmp_path, monkeypatch):
     return Made(tmp_path / "exp", retries=1)
 
 
-def glance_of(made):
-    return Glance(made.spec, made.standing, made.place, None, made.clock)
+def overview_of(made):
+    return Overview(made.spec, made.standing, made.place, None, made.clock)
 
 
 @pytest.fixture
 def table(made):
     console = Console(file=io.StringIO(), width=150, height=30, force_terminal=True, color_system=None)
-    glance = glance_of(made)
-    table = LiveTable(glance, CREW.slots, lambda: _about(CREW, glance.team.open), console, made.clock)
+    overview = overview_of(made)
+    table = LiveTable(
+        overview, WORKERS.slots, lambda: _about(WORKERS, overview.team.open), console, made.clock
+    )
     made.observers.append(table)
     return table
 
 
-def opened(made, *workers, t=None, hosts=(A, A, B, B)):
+def opened(made, *workers, t=None, hosts=HOSTS):
     for worker in workers:
         made.write("open", t, worker=worker, host=hosts[worker], cpus=2, gpus=[])
 
 
-def shut(made, *workers, t=None, reason=GONE):
+def shut(made, *workers, t=None, reason=" does not answer"):
+    """Shut workers, for reasons that begin with the name of their host, as the fleet's do."""
     for worker in workers:
-        made.write("shut", t, worker=worker, reason=reason)
+        made.write("shut", t, worker=worker, reason=f"{HOSTS[worker]}{reason}")
 
 
 def lines(table, width=None):
@@ -91,23 +94,54 @@ def test_one_host_has_no_column(made, table):
     assert lines(table)[5].startswith("worker trial")
 
 
-def test_workers_of_a_lost_host(made, table):
+def test_a_host_that_does_not_answer(made, table):
+    opened(made, 0, 1, 2, 3)
+    for worker in range(3):
+        made.start(worker, 1.0)
+    shut(made, 2, 3, t=31.0)
+    made.clock.now += 12
+    picture = lines(table)
+    assert "2 workers: 2 CPU cores" in picture[0]
+    assert picture[1].endswith("; no answer from node-b.cluster.example for 12s")
+    assert picture[2].endswith("3 of 20 started: 2 running, 1 no answer")
+    assert [line.split()[0] for line in picture[-5:-1]] == ["0", "1", "2", "3"]
+    assert picture[-3].endswith(" no answer for 12s")  # it has a trial
+    assert picture[-2].endswith(" no answer")
+    opened(made, 2, 3, t=50.0)
+    picture = lines(table)
+    assert not [line for line in picture if "no answer" in line]
+    assert picture[2].endswith("3 running")
+
+
+def test_a_host_that_is_lost(made, table):
     opened(made, 0, 1, 2, 3)
     for worker in range(4):
         made.start(worker, 1.0)
-    shut(made, 2, t=31.0)
-    shut(made, 3, t=31.0)
+    shut(made, 2, 3, t=31.0, reason=": its connection is closed")
     picture = lines(table)
-    assert "2 workers: 2 CPU cores" in picture[0]
     assert [line[0] for line in picture[7:11]] == ["0", "1", "2", "3"]
-    assert all(line.endswith(f" host is gone: {GONE}") for line in picture[9:11])
+    silent = " no answer for 0s: host is gone: its connection is closed"
+    assert all(line.endswith(silent) for line in picture[9:11])
     made.fail(2, "its host is gone", 32.0, kind="lost")
-    assert [line[0] for line in lines(table)[8:12]] == ["0", "1", "3", "2"]  # what has no job comes last
+    picture = lines(table)
+    assert [line[0] for line in picture[8:12]] == ["0", "1", "3", "2"]  # what has no job comes last
+    assert picture[11].endswith(" host is gone: its connection is closed")
     opened(made, 2, t=40.0)
     picture = lines(table)
     assert "3 workers: 2 CPU cores" in picture[0]
-    assert not picture[10].endswith(GONE)
-    assert picture[11].endswith(GONE)
+    assert picture[11].endswith("its connection is closed")
+
+
+def test_a_host_that_is_taken_away(made, table):
+    opened(made, 0, 1, 2, 3)
+    for worker in range(3):
+        made.start(worker, 1.0)
+    shut(made, 2, 3, t=2.0, reason=" is taken away")
+    picture = lines(table)
+    assert "3 running" in picture[2]
+    assert "no answer" not in " ".join(picture)
+    assert picture[9].endswith(" no report yet; host is taken away")
+    assert picture[10].endswith(" host is taken away")
 
 
 def test_a_study_that_lost_a_host_does_not_end(made, table):
@@ -118,7 +152,7 @@ def test_a_study_that_lost_a_host_does_not_end(made, table):
     made.gone(0, 2.0)
     for worker in (2, 3):
         shut(made, worker, t=31.0)
-        made.fail(worker, GONE, 31.0, kind="lost")
+        made.fail(worker, "it did not answer", 31.0, kind="lost")
     assert lines(table)[1].endswith("workers busy 73%")  # worker 0 is to be given a trial that is tried again
 
 
@@ -141,38 +175,38 @@ def test_a_narrow_table_has_room_for_what_workers_do(made, table, width):
     shut(made, 2, 3)
     picture = lines(table, width)
     assert max(map(len, picture)) <= width
-    states = [line.partition("host is")[1] for line in picture]
-    assert states.count("host is") == 2
+    assert [line.endswith("no answer") for line in picture].count(True) == 2
     assert ("time GPU state" in picture[5]) == (width >= 110)
 
 
 def test_workers_that_differ(made):
     slots = [*SLOTS[:2], Slot(2, (0,), 1, (), {})]
-    crew = Crew(None, lambda: slots, lambda: "2 hosts: a, b")
+    crew = StudyWorkers(None, lambda: slots, lambda: "2 hosts: a, b")
     assert _about(crew, range(3)) == "3 workers of 2 sizes on 2 hosts: a, b"
     assert _about(crew, [2]).startswith("1 worker: 1 CPU core on 2 hosts")
     assert _about(crew, []) == "no workers"
-    assert _about(Crew(None, tuple, lambda: "0 hosts: "), []) == "no workers yet"
+    assert _about(StudyWorkers(None, tuple, lambda: "0 hosts: "), []) == "no workers yet"
 
 
 def test_workers_and_their_seconds(made):
     made.play(2, lambda trial, resource: trial / 10)  # here, before
     made.write("resume", 1000.0)
-    glance = glance_of(made)
-    made.observers.append(glance)
-    team = glance.team
+    overview = overview_of(made)
+    made.observers.append(overview)
+    team = overview.team
     opened(made, 0, 1, t=1000.0)
     made.write("start", 1000.0, job=500, worker=0, trial=0, bracket=0, start=0, stop=1, attempt=0, point=[])
     shut(made, 0, t=1010.0)
     assert list(team.open) == [1]
-    assert (team.idle, team.jobs, team.rows()) == (1, 1, [0, 1])
-    # Worker 0 counts as long as it has a job.
-    assert team.busy_share(1020.0) == pytest.approx(20 / 40)
+    assert (team.idle, team.rows(), team.silent) == (1, [0, 1], {0: 1010.0})
+    # Worker 0 does not count any more: nobody knows what it does.
+    assert team.busy_share(1020.0) == pytest.approx(10 / 30)
     made.gone(500, 1020.0)
-    assert team.busy_share(1030.0) == pytest.approx(20 / 50)
+    assert not team.silent
+    assert team.busy_share(1030.0) == pytest.approx(10 / 40)
     assert team.rows() == [1, 0]
     shut(made, 1, t=1030.0)
-    assert team.busy_share(2000.0) == pytest.approx(20 / 50)  # nobody was there
+    assert team.busy_share(2000.0) == pytest.approx(10 / 40)  # nobody was there
 
 
 @pytest.mark.parametrize(
@@ -182,6 +216,8 @@ def test_workers_and_their_seconds(made):
         ([A, A], []),
         (["x.one", "x.two"], ["x.one", "x.two"]),
         (["10.0.0.1", "10.0.0.2"], ["10.0.0.1", "10.0.0.2"]),
+        (["me@10.0.0.1", "me@11.0.0.2"], ["me@10.0.0.1", "me@11.0.0.2"]),
+        (["gpu1.lab:2222", "me@gpu2.lab"], ["gpu1", "me@gpu2"]),
         (["a", "b.c"], ["a", "b"]),
     ],
 )
@@ -202,7 +238,7 @@ def test_gpus_are_numbered_on_each_host():
 
 
 def watched(made, about="4 workers on 2 hosts: a, b"):
-    watcher = PlainLines(glance_of(made), about, made.clock)
+    watcher = PlainLines(overview_of(made), about, made.clock)
     made.observers.append(watcher)
     return watcher
 
@@ -220,15 +256,14 @@ def test_lines_about_hosts_that_come_and_go(made, capsys):
     watcher.tick()
     opened(made, 2, t=90.0)
     watcher.tick()
-    shut(made, 0, 1, t=120.0, reason="its Dask worker is gone")
-    shut(made, 2, t=120.0)
+    shut(made, 0, 1, 2, t=120.0, reason=": it has ended")
     watcher.tick()
     opened(made, 0, 3, t=150.0)
     watcher.tick()
     assert [line for line in told(capsys) if " trials" not in line and " started" not in line] == [
-        f"[0:01:00] lost 2 workers ({B}): {GONE}; 2 now",
+        f"[0:01:00] no answer from 2 workers ({B}); 2 now",
         f"[0:01:30] new 1 worker ({B}); 3 now",
-        f"[0:02:00] lost 3 workers ({A}, {B}): its Dask worker is gone; no workers: waiting for a host",
+        f"[0:02:00] lost 3 workers ({A}, {B}): host is gone: it has ended; no workers: waiting for a host",
         f"[0:02:30] new 2 workers ({A}, {B}); 2 now",
     ]
 
@@ -265,7 +300,9 @@ def test_many_hosts_are_not_all_named(made, capsys):
 
 
 def test_local_studies_have_no_lines_about_workers(made, capsys):
-    watcher = PlainLines(Glance(made.spec, made.standing, made.place, 2, made.clock), "2 workers", made.clock)
+    watcher = PlainLines(
+        Overview(made.spec, made.standing, made.place, 2, made.clock), "2 workers", made.clock
+    )
     made.observers.append(watcher)
     for _ in range(8):
         made.clock.now += 1

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from hbsim.live.glance import Glance
 from hbsim.live.lines import PlainLines
+from hbsim.live.overview import Overview
 
 from .made import Made
 
@@ -19,8 +19,8 @@ def made(tmp_path, monkeypatch):
 
 
 def watched(made, workers=4):
-    glance = Glance(made.spec, made.standing, made.place, workers, made.clock)
-    watcher = PlainLines(glance, "4 workers", made.clock)
+    overview = Overview(made.spec, made.standing, made.place, workers, made.clock)
+    watcher = PlainLines(overview, "4 workers", made.clock)
     made.observers.append(watcher)
     return watcher
 

@@ -20,6 +20,7 @@ from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.live.export import _curves
 from hbsim.surrogates import describe, load
 from hbsim.validation.validate import validate
+from tests.profile import examples
 
 # Trials that train for microseconds, on a busy machine.
 pytestmark = pytest.mark.filterwarnings("ignore:.*the clock of row .* jumps")
@@ -449,7 +450,7 @@ def jobs(draw):
     return made
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(trials=st.lists(jobs(), min_size=1, max_size=3))
 def test_a_curve_is_made_of_what_was_not_trained_again(trials):
     kinds = {"config": pl.Int64, "job": pl.Int64, "resource": pl.Float64, "trained": pl.Float64}

@@ -9,6 +9,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.profile import examples
+
 from .made import Made
 
 ACTIONS = ("train", "train", "train", "train", "train", "train", "fail", "return", "interrupt")
@@ -83,7 +85,7 @@ class Counted(Made):
             self.gone(job, self.time)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.sampled_from(["stopping", "promotion", "sha", "fifo", "median"]),
     st.sampled_from(FROM),

@@ -10,12 +10,12 @@ import pytest
 
 from hbsim.errors import ParameterError
 from hbsim.executors.slots import Slot
-from hbsim.live.crew import Crew
+from hbsim.live.executors import StudyWorkers
 from hbsim.live.shown import check_shown, shown
 
 from .made import Made
 
-CREW = Crew(None, lambda: [Slot(0, None, 1, (), {})])
+WORKERS = StudyWorkers(None, lambda: [Slot(0, None, 1, (), {})])
 
 
 class Terminal(io.StringIO):
@@ -25,7 +25,7 @@ class Terminal(io.StringIO):
 
 def kinds(made, visualizer, progress):
     with ExitStack() as stack:
-        observers = shown(stack, made.spec, made.standing, made.place, visualizer, progress, CREW)
+        observers = shown(stack, made.spec, made.standing, made.place, visualizer, progress, WORKERS)
     return [type(observer).__name__ for observer in observers]
 
 
@@ -65,5 +65,5 @@ def test_other_values_are_errors(field, value):
 
 def test_tensorboard_that_is_not_installed_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(ParameterError, match=r"pip install 'hbsim\[tensorboard\]'"):
+    with pytest.raises(ParameterError, match=r'pip install -e "\.\[tensorboard\]"'):
         check_shown("tensorboard", "auto")

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from hbsim.executors.devices import Gpu
 from hbsim.executors.slots import Slot
-from hbsim.live.glance import Glance
+from hbsim.live.overview import Overview
 from hbsim.live.table import LiveTable, gpu_labels
 
 from .made import Made
@@ -20,10 +20,10 @@ def slots(count, *gpus):
 
 
 def shown(made, workers, width=140, height=40, gpus=()):
-    """Return the lines of a table, told of nothing yet; `made.glance` is its glance."""
+    """Return the lines of a table, told of nothing yet; `made.overview` is its overview."""
     console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None)
-    glance = Glance(made.spec, made.standing, made.place, workers, made.clock)
-    table = LiveTable(glance, lambda: slots(workers, *gpus), lambda: "some workers", console, made.clock)
+    overview = Overview(made.spec, made.standing, made.place, workers, made.clock)
+    table = LiveTable(overview, lambda: slots(workers, *gpus), lambda: "some workers", console, made.clock)
     made.observers.append(table)
     return table
 
@@ -198,13 +198,13 @@ def test_busy_share_counts_from_where_a_study_goes_on(made):
     made.reach(job, 0.5, 1000.0)
     made.gone(job, 1000.0)
     shown(made, 4)
-    glance = made.observers[0]._glance
+    overview = made.observers[0]._overview
     made.start(0, 1000.0)
     other = made.start(1, 1000.0)
     made.gone(other, 1005.0)
     made.clock.now += 5
-    assert glance.elapsed == 1010.0
-    assert glance.team.busy_share(1010.0) == pytest.approx((10 + 5) / (4 * 10))
+    assert overview.elapsed == 1010.0
+    assert overview.team.busy_share(1010.0) == pytest.approx((10 + 5) / (4 * 10))
 
 
 def test_pictures_are_drawn_at_most_four_times_a_second(made, monkeypatch):
@@ -240,8 +240,8 @@ class Gone(io.StringIO):
 
 def test_a_terminal_that_is_gone_does_not_end_the_study(made):
     console = Console(file=Gone(), width=80, height=25, force_terminal=True)
-    glance = Glance(made.spec, made.standing, made.place, 1, made.clock)
-    table = LiveTable(glance, lambda: slots(1), lambda: "", console, made.clock)
+    overview = Overview(made.spec, made.standing, made.place, 1, made.clock)
+    table = LiveTable(overview, lambda: slots(1), lambda: "", console, made.clock)
     made.observers.append(table)
     table.tick()
     made.start(0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -147,7 +149,7 @@ def check_hosts(run: Run) -> None:
     """Nothing starts on a worker that is shut; what is lost is tried again by the rules; time adds up."""
     for session in sessions(run.records):
         check_open(session)
-    check_retries(run.records, run.study.options.get("retries", 0))
+    check_retries(run.records, run.study.options)
     capacity, most = there(run.records)
     assert run.ledger.capacity == pytest.approx(capacity, abs=1e-4)
     assert run.ledger.workers_seen == most
@@ -169,14 +171,20 @@ def check_open(session: Records) -> None:
             assert record["worker"] in kept
 
 
-def check_retries(records: Records, retries: int) -> None:
+def check_retries(records: Records, options: Mapping[str, Any]) -> None:
     """Each failure is tried again while there are retries left, and nothing else is."""
+    most = {"retries": options.get("retries", 0), "loss_retries": options.get("loss_retries")}
+    counts: Counter[tuple[int, str]] = Counter()
     jobs = {record["job"]: record for record in records if record["e"] in ("start", "restart")}
     failures = [record for record in records if record["e"] == "fail"]
     attempts = {(jobs[record["job"]]["trial"], jobs[record["job"]]["attempt"]) for record in failures}
     assert len(attempts) == len(failures)
     for record in failures:
-        assert record["verdict"] == ("retry" if jobs[record["job"]]["attempt"] < retries else "stop")
+        has_own = record["kind"] in ("lost", "preempted") and most["loss_retries"] is not None
+        name = "loss_retries" if has_own else "retries"
+        count = (jobs[record["job"]]["trial"], name)
+        counts[count] += 1
+        assert record["verdict"] == ("retry" if counts[count] <= most[name] else "stop")
     for job in jobs.values():
         assert job["attempt"] == 0 or (job["trial"], job["attempt"] - 1) in attempts
 

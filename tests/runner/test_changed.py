@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hbsim.errors import JournalError
 from tests.doubles.fake_trials import Fault
+from tests.profile import examples
 
 from .studies import Study, replayed, small, studies
 
@@ -63,7 +64,7 @@ def test_every_change_of_every_record(type: str) -> None:
             check_refused(study, [*records[:place], changed, *records[place + 1 :]], place + 1)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(studies(), st.data())
 def test_another_verdict(study: Study, data: Any) -> None:
     records = study.run().records

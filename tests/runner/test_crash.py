@@ -14,6 +14,7 @@ from hbsim.errors import HbsimWarning
 from hbsim.history.journal import Journal, read_journal
 from tests.doubles.fake_trials import Fault
 from tests.doubles.pair import round_trip
+from tests.profile import examples
 
 from .checks import check_end, check_reports, tell_again
 from .studies import Run, Study, picture, replayed, small, studies
@@ -36,7 +37,7 @@ def check_replay(run: Run, count: int) -> None:
     assert rows.tobytes() == run.decisions.rows()[: len(rows)].tobytes()
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 @given(studies(), CUTS)
 def test_a_replay_is_exact(study: Study, cuts: list[float]) -> None:
     run = Run(study, states=True).go()
@@ -47,7 +48,7 @@ def test_a_replay_is_exact(study: Study, cuts: list[float]) -> None:
     check_replay(run, len(run.records))
 
 
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 @given(studies(), CUTS, st.lists(st.integers(1, 5), min_size=3, max_size=3))
 def test_crashes_whatever_goes_wrong(study: Study, cuts: list[float], workers: list[int]) -> None:
     """Each time fewer or more workers go on; nothing that was written is told again."""
@@ -64,7 +65,7 @@ def test_crashes_whatever_goes_wrong(study: Study, cuts: list[float], workers: l
         tell_again(run)
 
 
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 @given(studies(faulty=False, workers=1), CUTS)
 def test_one_worker_decides_the_same(study: Study, cuts: list[float]) -> None:
     run = undisturbed = study.run()

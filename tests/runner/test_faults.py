@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given, settings
 
 from tests.doubles.fake_trials import Curve, Fault
+from tests.profile import examples
 
 from .checks import check_end, check_reports, tell_again
 from .studies import Run, Study, small, studies
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(studies())
 def test_whatever_goes_wrong(study: Study) -> None:
     run = study.run()

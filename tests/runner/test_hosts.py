@@ -14,6 +14,7 @@ from hbsim.runner.ends import Limits
 from tests.doubles.fake_hosts import Absence, Host
 from tests.doubles.fake_trials import Fault
 from tests.doubles.pair import round_trip
+from tests.profile import examples
 
 from .checks import check_end, check_hosts, check_left, check_reports, tell_again
 from .studies import HANGS, Run, Study, picture, replayed, small, studies
@@ -64,13 +65,13 @@ def check_standing(study: Study, run: Run, count: int) -> None:
     assert picture(standing.ledger) == run.pictures.taken[count - 1]
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(studies(), hosts())
 def test_whatever_goes_wrong(study: Study, hosts: list[Host]) -> None:
     check_over(study.run(hosts=hosts))
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(
     studies(types=("promotion", "sha", "hyperband"), faulty=False),
     hosts(workers=2),
@@ -82,7 +83,7 @@ def test_trials_that_go_on_while_they_save(study: Study, hosts: list[Host], seco
     check_over(study.run(hosts=[*hosts, Host(2)], faults=faults))
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(studies(), st.lists(hosts(), min_size=4, max_size=4), CUTS, st.integers(0, 3))
 def test_crashes(study: Study, hosts: list[list[Host]], cuts: list[float], local: int) -> None:
     """Other hosts go on each time, or once this machine alone; what was written says where all stood."""
@@ -97,11 +98,11 @@ def test_crashes(study: Study, hosts: list[list[Host]], cuts: list[float], local
         check_over(run)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(studies(faulty=False, workers=1), hosts(workers=1))
 def test_one_worker_decides_the_same(study: Study, hosts: list[Host]) -> None:
     """It vanishes and comes back; whatever is lost is tried again."""
-    study.options["retries"] = 9
+    study.options |= {"retries": 9, "loss_retries": None}
     study.curve = replace(study.curve, breaks=())
     undisturbed, run = study.run(), study.run(hosts=hosts[:1])
     check_over(run)
@@ -110,7 +111,7 @@ def test_one_worker_decides_the_same(study: Study, hosts: list[Host]) -> None:
     assert run.ledger.returned == undisturbed.ledger.returned
 
 
-@settings(max_examples=35)
+@settings(max_examples=examples(35))
 @given(studies(), hosts(), hosts(), st.floats(0, 1))
 def test_interrupted(study: Study, hosts: list[Host], others: list[Host], where: float) -> None:
     """At any record, with hosts there or not; then others go on."""
@@ -121,7 +122,7 @@ def test_interrupted(study: Study, hosts: list[Host], others: list[Host], where:
     check_over(study.run(run.records, hosts=others))
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(studies(), hosts(), st.integers(0, 600))
 def test_out_of_time(study: Study, hosts: list[Host], tenths: int) -> None:
     """Nothing is waited for any more, neither trials nor hosts."""

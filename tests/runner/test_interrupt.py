@@ -14,6 +14,7 @@ from hbsim.runner.ends import Limits
 from hbsim.runner.watch import Watch
 from hbsim.runner.workers import Workers
 from tests.doubles.fake_trials import Curve, Fault
+from tests.profile import examples
 
 from .checks import check_end, check_left, check_reports, tell_again
 from .studies import HANGS, Run, Study, small, studies
@@ -35,7 +36,7 @@ def check_cut(run: Run) -> None:
     tell_again(run)
 
 
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 @given(studies(), st.lists(st.floats(0, 1), min_size=1, max_size=3), st.integers(1, 5))
 def test_at_any_record(study: Study, where: list[float], workers: int) -> None:
     """Interrupted, resumed and interrupted again, then resumed with more or fewer workers."""
@@ -52,7 +53,7 @@ def test_at_any_record(study: Study, where: list[float], workers: int) -> None:
     tell_again(run)
 
 
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 @given(studies(), st.integers(1, 600))
 def test_out_of_time(study: Study, tenths: int) -> None:
     """Nothing starts after `time_out`; whatever does not leave is killed after the grace."""
@@ -68,7 +69,7 @@ def test_out_of_time(study: Study, tenths: int) -> None:
     tell_again(run)
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 @given(studies(), st.integers(0, 10))
 def test_good_enough(study: Study, tenths: int) -> None:
     run = study.run(limits=Limits(max_reward=tenths / 10, hang_timeout=HANGS))
@@ -88,7 +89,7 @@ def is_good(record: dict[str, Any], sign: int, target: float) -> bool:
     return any(value is not None and sign * value >= sign * target for value in values)
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 @given(studies(faulty=False, workers=1), st.lists(st.floats(0, 1), min_size=1, max_size=3))
 def test_one_worker_decides_the_same(study: Study, where: list[float]) -> None:
     undisturbed = study.run()

@@ -12,6 +12,7 @@ from hbsim.live.load import replay
 from hbsim.runner import Telling
 from tests.doubles.fake_trials import Fault
 from tests.doubles.pair import make_real
+from tests.profile import examples
 
 from .studies import Listener, Run, Study, small, stand, studies
 
@@ -51,7 +52,7 @@ def pending(records: list[dict[str, Any]]) -> set[int]:
     return found
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(studies(), st.lists(st.floats(0, 1), min_size=1, max_size=4))
 def test_the_same_is_told(study: Study, cuts: list[float]) -> None:
     run = study.run()
@@ -64,7 +65,7 @@ def test_the_same_is_told(study: Study, cuts: list[float]) -> None:
         assert searcher.asked == sum("point" in record for record in records)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(studies(), st.floats(0, 1))
 def test_the_same_is_told_after_a_crash(study: Study, where: float) -> None:
     records = study.run().records

@@ -18,6 +18,7 @@ import hbsim
 from hbsim.errors import HbsimWarning
 from tests.doubles.fake_trials import Curve
 from tests.doubles.pair import make_real
+from tests.profile import examples
 from tests.simulation.surrogates import Rows
 
 from .studies import Study, small, studies
@@ -65,7 +66,7 @@ def well(draw: Any) -> Study:
     return study
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(well())
 def test_decisions_are_equal(study: Study) -> None:
     run = study.run()
@@ -82,7 +83,7 @@ def reports_at_levels(study: Study) -> bool:
     return all(study.curve.at(0, level) == level for level in levels)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(well())
 def test_jobs_take_the_same_time(study: Study) -> None:
     study.latency = 0.0

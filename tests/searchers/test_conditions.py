@@ -39,7 +39,7 @@ NEEDS = {"gp": "botorch", "mobster": "botorch"} | dict.fromkeys(OPTUNA, "optuna"
 
 
 def made(name: str, **task: Any) -> Any:
-    pytest.importorskip(NEEDS.get(name, "numpy"), reason=f"{name} needs pip install 'hbsim[search]'")
+    pytest.importorskip(NEEDS.get(name, "numpy"), reason=f"{name} needs the extra search")
     options = {"num_init": 4} if name in ("gp", "mobster", "tpe", "bohb") else {}
     if name == "bohb":
         options["min_points"] = 3

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hbsim.core.space import Bool, Choice, Int, Real, Space
 from hbsim.searchers.encoding import Encoding
+from tests.profile import examples
 
 from .spaces import SPACES
 
@@ -25,7 +26,7 @@ MIXED = Space(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(space=SPACES, seed=st.integers(0, 99))
 def test_equal_values_are_equal_columns_and_others_are_not(space: Space, seed: int) -> None:
     encoding = Encoding(space)
@@ -39,7 +40,7 @@ def test_equal_values_are_equal_columns_and_others_are_not(space: Space, seed: i
             assert (columns[i] == columns[j]).all() == (one == other)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(space=SPACES, seed=st.integers(0, 99))
 def test_snapping_changes_no_value_and_is_done_once(space: Space, seed: int) -> None:
     encoding = Encoding(space)

@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.searchers.gp_data import keep, stage, standardize
+from tests.profile import examples
 
 SIZES = st.sampled_from([1e-300, 1e-3, 1.0, 1e34, 1e300])
 LISTS = st.lists(st.floats(-1, 1), min_size=1, max_size=40)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(values=LISTS, size=SIZES)
 def test_standardized_values(values: list[float], size: float) -> None:
     raw = np.array(values) * size
@@ -44,7 +45,7 @@ def test_equal_values_are_all_zero(values: list[float]) -> None:
     assert standardize(np.array(values)).tolist() == [0.0] * len(values)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     pairs=st.lists(st.tuples(st.sampled_from([1.0, 3.0, 9.0]), st.integers(-9, 9)), min_size=1, max_size=60),
     limit=st.integers(10, 40),

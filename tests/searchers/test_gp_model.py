@@ -12,7 +12,7 @@ from hbsim.core.space import Real, Space
 from hbsim.surrogates import load
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("botorch", reason="needs BoTorch: pip install 'hbsim[search]'")
+pytest.importorskip("botorch", reason="needs BoTorch: the extra search")
 
 from hbsim.searchers import Task  # noqa: E402
 from hbsim.searchers.encoding import Encoding  # noqa: E402

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.profile import examples
+
 torch = pytest.importorskip("torch")
-pytest.importorskip("botorch", reason="needs BoTorch: pip install 'hbsim[search]'")
+pytest.importorskip("botorch", reason="needs BoTorch: the extra search")
 
 from botorch.models import SingleTaskGP  # noqa: E402
 from botorch.models.utils.gpytorch_modules import (  # noqa: E402
@@ -97,7 +99,7 @@ def test_the_covariance_is_what_it_says(levelled: bool) -> None:
 
 
 @given(st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 4), st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_the_loss_and_its_gradient_are_those_of_gpytorch(
     seed: int, configurations: int, width: int, levelled: bool
 ) -> None:

@@ -20,6 +20,7 @@ from hbsim.searchers.factory import about
 from hbsim.searchers.grid import Grid
 from hbsim.surrogates import load
 from tests.doubles import naive_searchers as naive
+from tests.profile import examples
 
 from .spaces import SPACE, SPACES, few_a, never
 
@@ -47,7 +48,7 @@ def some(configuration: Any) -> bool:
     return sum(numbers) % 7 < 3
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(space=SPACES, data=st.data(), constraint=st.sampled_from([None, some]))
 def test_it_is_every_combination_once_in_order(space: Space, data: Any, constraint: Any) -> None:
     counts = {name: data.draw(st.integers(1, 6)) for name in space}
@@ -63,7 +64,7 @@ def test_it_is_every_combination_once_in_order(space: Space, data: Any, constrai
     assert close(configurations(space, grid.points), wanted)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(
     sizes=st.lists(st.integers(0, 40), max_size=6),
     shuffle=st.booleans(),

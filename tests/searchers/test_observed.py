@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hbsim.searchers.observed import Observed
 from tests.doubles.naive_observed import NaiveObserved
+from tests.profile import examples
 
 LEVELS = st.sampled_from([1.0, 3.0, 9.0])
 TRIALS = st.integers(0, 4)
@@ -43,7 +44,7 @@ def happen(real: Observed, naive: NaiveObserved, events: list[Any]) -> None:
             real.forget(*rest)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(mode=st.sampled_from(["max", "min"]), head=st.integers(0, 4), events=EVENTS)
 def test_observed_is_what_a_naive_list_says(mode: Any, head: int, events: list[Any]) -> None:
     real, naive = Observed(mode), NaiveObserved(mode)

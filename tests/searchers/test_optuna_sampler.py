@@ -16,12 +16,13 @@ import hbsim
 from hbsim.core import make_scheduler
 from hbsim.core.space import Bool, Choice, Int, Real, Space
 from hbsim.core.streams import Purpose, block_generator
-from hbsim.errors import ParameterError
+from hbsim.errors import ParameterError, needs
 from hbsim.searchers import RandomSearcher, Task, make_searcher
 from hbsim.searchers.optuna_sampler import OptunaSampler
 from hbsim.searchers.optuna_space import OptunaSpace, quiet
+from tests.profile import examples
 
-optuna = pytest.importorskip("optuna", reason="needs Optuna: pip install 'hbsim[search]'")
+optuna = pytest.importorskip("optuna", reason="needs Optuna: the extra search")
 
 PLANE = Space({"x": Real(0.0, 1.0), "y": Real(0.0, 1.0)})
 MIXED = Space(
@@ -126,7 +127,7 @@ EVENTS = st.lists(
 
 
 @given(events=EVENTS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_whatever_happens_the_last_trial_says_what_is_so(events: list[Any]) -> None:
     searcher = made()
     searcher.suggest(3)
@@ -455,9 +456,9 @@ def test_options_that_will_do(options: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "package", "how"),
     [
-        ("TPESampler", "optuna", "needs Optuna: pip install 'hbsim[search]'"),
+        ("TPESampler", "optuna", needs("Optuna", "search")),
         ("CmaEsSampler", "cmaes", "needs cmaes: pip install cmaes"),
-        ("GPSampler", "torch", "needs torch: pip install 'hbsim[torch]'"),
+        ("GPSampler", "torch", needs("torch", "torch")),
     ],
 )
 def test_packages_that_are_not_there(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hbsim.core.space import Bool, Choice, Int, Parameter, Real, Space
 
-optuna = pytest.importorskip("optuna", reason="needs Optuna: pip install 'hbsim[search]'")
+optuna = pytest.importorskip("optuna", reason="needs Optuna: the extra search")
 
 from hbsim.searchers.optuna_space import OptunaSpace, quiet  # noqa: E402  (it needs Optuna)
 

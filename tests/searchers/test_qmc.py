@@ -17,6 +17,7 @@ from hbsim.searchers import Searcher, Task, make_searcher
 from hbsim.searchers.qmc import SOBOL_BLOCK, SOBOL_DIMENSIONS, SOBOL_MOST, Latin, Scrambled
 from hbsim.surrogates import load
 from tests.doubles import naive_searchers as naive
+from tests.profile import examples
 
 from .spaces import SPACE, few_a, never
 
@@ -29,7 +30,7 @@ def sequence(name: str, seed: int) -> Any:
     return Scrambled(SPACE.dimension, seed) if name == "sobol" else Latin(SPACE.dimension, seed, 64)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     name=st.sampled_from(NAMES),
     sizes=st.lists(st.integers(0, 1500), max_size=4),
@@ -98,7 +99,7 @@ def test_the_meaning_of_a_seed_is_fixed() -> None:
     np.testing.assert_array_equal(found, [0.5544450499339956, 0.5024747734579107])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     name=st.sampled_from(NAMES),
     sizes=st.lists(st.integers(0, 12), max_size=4),

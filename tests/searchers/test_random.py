@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from hbsim.core.space import Bool, Int, Real, Space
 from hbsim.errors import ParameterError
 from hbsim.searchers import RandomSearcher, Searcher
+from tests.profile import examples
 
 SPACE = Space({"lr": Real(1e-3, 1e-1, log=True), "depth": Int(1, 4), "flag": Bool()})
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(sizes=st.lists(st.integers(0, 6000), max_size=6), seed=st.integers(0, 2**70))
 def test_sizes_of_requests_do_not_matter(sizes, seed):
     whole = RandomSearcher(SPACE, seed).suggest(sum(sizes))

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from hbsim.errors import ParameterError
 from hbsim.searchers import RowSearcher, Searcher
+from tests.profile import examples
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(
     rows=st.sampled_from([1, 2, 7, 1000, 4095, 4096, 5000]),
     sizes=st.lists(st.integers(0, 3000), max_size=5),

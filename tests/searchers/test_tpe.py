@@ -21,8 +21,9 @@ from hbsim.errors import ParameterError
 from hbsim.searchers import RandomSearcher, Task, make_searcher
 from hbsim.searchers.observed import Observed
 from hbsim.searchers.tpe import TPE
+from tests.profile import examples
 
-pytest.importorskip("optuna", reason="needs Optuna: pip install 'hbsim[search]'")
+pytest.importorskip("optuna", reason="needs Optuna: the extra search")
 
 from hbsim.searchers.optuna_space import OptunaSpace
 
@@ -234,7 +235,7 @@ def test_the_first_trials_are_random_searchs_own() -> None:
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=4), st.sampled_from(NAMES), st.integers(0, 5))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 def test_sizes_of_asks_do_not_matter(sizes: list[int], name: str, seed: int) -> None:
     whole, parts = made(name, MIXED, seed, {}), made(name, MIXED, seed, {})
     points = np.random.default_rng(seed).random((12, 4))
@@ -356,7 +357,7 @@ def test_spaces_it_cannot_take(name: str, task: Task, rule: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_without_optuna_the_message_names_the_extra(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(ParameterError, match=r"needs Optuna: pip install 'hbsim\[search\]'") as caught:
+    with pytest.raises(ParameterError, match=r'needs Optuna: pip install -e "\.\[search\]"') as caught:
         make_searcher(name, Task(LINE, 0))
     assert (caught.value.field, caught.value.value) == ("searcher", name)
 

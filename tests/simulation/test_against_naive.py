@@ -19,6 +19,7 @@ import hbsim
 from hbsim.surrogates import Ideal, Synthetic
 from tests.doubles import naive_simulator_figures as figures
 from tests.doubles.naive_simulator import NaiveSimulator
+from tests.profile import examples
 
 from .studies import ExactCurves, Study, exact_curves, studies
 from .surrogates import Formula, Grid
@@ -61,13 +62,13 @@ def assert_same_figures(result: hbsim.Result, naive: NaiveSimulator) -> None:
     assert not any(row["recorded"] for row in rungs.values())
 
 
-@settings(max_examples=350, deadline=None)
+@settings(max_examples=examples(350), deadline=None)
 @given(study=studies())
 def test_same_as_naive(study: Study) -> None:
     assert_same(study)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(study=studies(("promotion", "sha", "hyperband")))
 def test_same_as_naive_where_trials_pause(study: Study) -> None:
     assert_same(study)

@@ -16,6 +16,7 @@ from hbsim.simulation.presence import Presence
 from tests.doubles import naive_cluster_figures as cluster_figures
 from tests.doubles import naive_simulator_figures as figures
 from tests.doubles.naive_cluster import NaiveCluster
+from tests.profile import examples
 
 from .cluster_studies import cluster_studies, clusters, clusters_with_a_store, naive
 from .studies import ExactCurves, Study, exact_curves
@@ -70,13 +71,13 @@ def changes(rows: list[tuple[float, ...]]) -> list[tuple[float, ...]]:
     return kept[:1] + [row for before, row in pairwise(kept) if row[1:] != before[1:]]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(study=cluster_studies(clusters()))
 def test_same_as_naive(study: Study) -> None:
     assert_same(study)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(study=cluster_studies(clusters(), ("promotion", "sha", "hyperband")))
 def test_same_as_naive_where_trials_pause(study: Study) -> None:
     assert_same(study)
@@ -127,7 +128,7 @@ def test_same_as_naive_larger(type: str, options: dict[str, Any], report: str, r
     assert_same(Study(type, common | options, surrogate, cluster, seed=7, max_time=2000.0, replace=True))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(study=cluster_studies(clusters_with_a_store(), ("promotion", "sha", "hyperband")))
 def test_same_as_naive_with_a_shared_store(study: Study) -> None:
     """Nothing is rounded here: what is simultaneous has one cause, or differs by more than rounding."""

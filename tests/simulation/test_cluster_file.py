@@ -18,6 +18,7 @@ from hbsim.simulation.cluster_schema import ClusterSchema
 from hbsim.simulation.cluster_toml import to_toml, write
 from hbsim.simulation.machines import Machines
 from hbsim.surrogates import Ideal
+from tests.profile import examples
 
 from .cluster_studies import clusters, clusters_with_a_store
 
@@ -34,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("clusters")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(cluster=st.one_of(clusters().filter(lambda one: one.trace is None), clusters_with_a_store()))
 def test_what_is_written_is_read(cluster: hbsim.Cluster, folder: Path) -> None:
     assert there_and_back(cluster, folder) == cluster

@@ -21,6 +21,8 @@ from hbsim.simulation.machines import Machines
 from hbsim.simulation.presence import Absence, Presence
 from hbsim.simulation.trace import Trace
 from hbsim.surrogates import Ideal
+from tests.doubles.traces import lost_times
+from tests.profile import examples
 
 from . import cluster_digests
 from .cluster_studies import cluster_studies, clusters, clusters_with_a_store
@@ -32,7 +34,7 @@ Rows = list[dict[str, Any]]
 anywhere = cluster_studies(clusters() | clusters_with_a_store())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(study=anywhere)
 def test_every_study(study: Study) -> None:
     result = study.simulate()
@@ -43,7 +45,7 @@ def test_every_study(study: Study) -> None:
     check_workers(jobs, result.summary(), study.cluster.workers)
     check_presence(jobs, study)
     check_states(result, jobs, decisions, study)
-    check_losses(jobs, failures, study.options["retries"])
+    check_losses(jobs, failures, lost_times(study.options))
     check_resource(result, jobs, failures)
 
 
@@ -71,7 +73,7 @@ def check_states(result: hbsim.Result, jobs: Rows, decisions: Rows, study: Study
     for status in ("completed", "stopped", "paused", "failed", "running"):
         assert summary[status] == counts.pop(status, 0)
     assert not counts
-    check_verdicts(trials, jobs, decisions, study.options["retries"])
+    check_verdicts(trials, jobs, decisions, lost_times(study.options))
 
 
 def check_losses(jobs: Rows, failures: Rows, retries: int) -> None:
@@ -106,7 +108,7 @@ def check_resource(result: hbsim.Result, jobs: Rows, failures: Rows) -> None:
     assert summary["wasted_resource"] >= -1e-9
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(study=anywhere)
 def test_the_parts_of_a_job_are_its_time(study: Study) -> None:
     """Start-up, wait, load, training and save, where reports and the store take no time."""
@@ -184,7 +186,7 @@ NEUTRAL: dict[str, Any] = {
 }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(study=studies())
 def test_a_cluster_whose_parts_do_nothing_is_the_plain_one(study: Study) -> None:
     plain = study.cluster
@@ -207,7 +209,7 @@ def test_a_cluster_whose_parts_do_nothing_is_the_plain_one(study: Study) -> None
     assert result.summary() | peaks == expected.summary()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(study=anywhere)
 def test_the_same_seed_gives_the_same_bytes(study: Study) -> None:
     assert cluster_digests.tables(study.simulate()) == cluster_digests.tables(study.simulate())

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 import hbsim
 from hbsim.errors import ParameterError
 from hbsim.surrogates import Ideal, Synthetic
+from tests.doubles.traces import lost_times
+from tests.profile import examples
 
 from .studies import Study, clusters, studies
 
@@ -20,7 +22,7 @@ STATUSES = ("completed", "stopped", "paused", "failed", "running")
 ENDED = {"pause": "paused", "stop": "stopped", "complete": "completed"}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(study=studies())
 def test_every_study(study: Study) -> None:
     result = study.simulate()
@@ -81,7 +83,7 @@ def check_trials(
     counts = Counter(trial["status"] for trial in trials)
     assert {name: summary[name] for name in STATUSES} == {name: counts[name] for name in STATUSES}
     assert (summary["trials"], summary["jobs"]) == (len(trials), len(jobs))
-    check_verdicts(trials, jobs, decisions, study.options["retries"])
+    check_verdicts(trials, jobs, decisions, lost_times(study.options))
 
 
 def check_verdicts(
@@ -151,7 +153,7 @@ def check_incumbent(result: hbsim.Result, decisions: list[dict[str, Any]]) -> No
     assert summary["regret"] is None or summary["regret"] >= 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     type=st.sampled_from(["stopping", "fifo", "promotion"]), cluster=clusters(), num_trials=st.integers(1, 40)
 )

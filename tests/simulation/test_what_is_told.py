@@ -14,6 +14,7 @@ from hbsim.core import make_scheduler
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.simulation.machines import Machines
 from hbsim.surrogates import Ideal
+from tests.profile import examples
 
 from .studies import Study, studies
 
@@ -26,7 +27,7 @@ def simulated(cluster: hbsim.Cluster, trials: int = 30, max_time: float | None =
 # Failed trials in the table of rungs
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(study=studies())
 def test_trials_that_failed_on_their_way_to_a_level(study: Study) -> None:
     result = study.simulate()

@@ -14,6 +14,7 @@ from hbsim.surrogates.fit_regression import fit_regression
 from hbsim.surrogates.fit_shapes import Shapes, fit_shapes
 from hbsim.surrogates.fit_time import fit_clock
 from hbsim.surrogates.fit_warp import fit_warp
+from tests.profile import examples
 
 VALUES = arrays(
     np.float64,
@@ -22,7 +23,7 @@ VALUES = arrays(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(VALUES)
 def test_a_warp_keeps_the_order_and_comes_back(values):
     finite = np.unique(values[np.isfinite(values)])
@@ -116,7 +117,7 @@ def test_the_regression_that_predicts_best_is_taken():
     assert fit_regression(x[:, :1], steps, noise, 0).kinds == ("trees",)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.integers(0, 2**31), st.integers(1, 3), st.integers(2, 6))
 def test_a_posterior_is_the_conditional_normal(seed, count, levels):
     rng = np.random.default_rng(seed)

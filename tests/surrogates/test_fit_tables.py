@@ -232,7 +232,7 @@ def test_no_such_file_and_no_scikit_learn(tmp_path, monkeypatch):
     with pytest.raises(SurrogateError, match=r"none\.npz: no such file"):
         load(f"fit:{tmp_path / 'none.npz'}", metric="val", mode="min")
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(SurrogateError, match=r'pip install "hbsim\[fit\]"'):
+    with pytest.raises(SurrogateError, match=r'pip install -e "\.\[fit\]"'):
         load(f"fit:{broken(tmp_path / 'p.npz')}", metric="val", mode="min")
 
 

@@ -14,6 +14,7 @@ from scipy.stats import spearmanr
 
 from hbsim.errors import ParameterError
 from hbsim.surrogates import Synthetic, load
+from tests.profile import examples
 
 LEVELS = np.array([1.0, 3.0, 9.0, 27.0, 81.0])
 POINTS = np.random.default_rng(7).random((2000, 3))
@@ -34,7 +35,7 @@ def better(surrogate, a, b):
     return a > b if surrogate.mode == "max" else a < b
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(options, st.lists(st.integers(0, 300), max_size=4))
 def test_a_block_however_split_has_the_same_bytes(chosen, cuts):
     surrogate = Synthetic(**chosen)
@@ -98,7 +99,7 @@ def test_no_value_of_100_000_points_beats_the_optimum(mode, noise):
     assert not better(surrogate, surrogate.evaluate(near, LEVELS)[0], surrogate.optimum(81)).any()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(options)
 def test_the_optimum_is_attained_at_its_point(chosen):
     surrogate = Synthetic(**chosen)
@@ -107,7 +108,7 @@ def test_the_optimum_is_attained_at_its_point(chosen):
     assert surrogate.optimum(27) is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(options)
 def test_values_lie_between_0_and_1_and_seconds_grow(chosen):
     values, seconds = Synthetic(**chosen).evaluate(POINTS[:300], LEVELS)

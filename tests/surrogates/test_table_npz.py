@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hbsim.errors import HbsimWarning, ParameterError, SurrogateError
 from hbsim.surrogates import Surrogate, Table
 from hbsim.surrogates.censoring import ends_of, settle_time, settle_values, stop_time
+from tests.profile import examples
 
 NAN = np.nan
 LOSS = np.array([[3.0, 2.0, 1.0], [3.5, 1e34, 2.5], [4.0, NAN, NAN], [5.0, 4.0, NAN]])
@@ -304,7 +305,7 @@ def naive_end(values, times):
     return max(known, default=0)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(tables, st.data())
 def test_ends_and_values_are_those_of_a_loop(values, data):
     n, t = values.shape
@@ -324,7 +325,7 @@ def test_ends_and_values_are_those_of_a_loop(values, data):
         np.testing.assert_array_equal(stop_time(seconds, ends, "extrapolate"), seconds)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.data())
 def test_time_goes_on_at_the_rate_of_its_row(data):
     t, n = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 5))

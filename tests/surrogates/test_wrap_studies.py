@@ -16,6 +16,7 @@ from hbsim.cli.main import app
 from hbsim.errors import ParameterError
 from hbsim.surrogates import Corrupted, Delayed, Negated, Noisy, ScaledCost, load
 from tests.bench.sweep.made import left
+from tests.profile import examples
 from tests.surrogates.stacks import words
 from tests.surrogates.test_wrappers import CLASSES
 
@@ -35,7 +36,7 @@ def invoke(*arguments):
     return CliRunner().invoke(app, list(arguments))
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.lists(words("synthetic"), max_size=3), st.sampled_from(["synthetic:max_resource=9", "digits"]))
 def test_regret_is_the_distance_from_an_optimum_that_nothing_beats(wraps, base):
     curves = load(base)

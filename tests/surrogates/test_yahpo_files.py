@@ -135,7 +135,7 @@ def test_files_that_are_not_there(yahpo_data, tmp_path, monkeypatch):
 
 def test_without_onnxruntime(yahpo_data, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    assert 'pip install "hbsim[yahpo]"' in refused("yahpo:lcbench/11", yahpo_data=yahpo_data)
+    assert 'pip install -e ".[yahpo]"' in refused("yahpo:lcbench/11", yahpo_data=yahpo_data)
 
 
 def changed(field: str, value: object, name: str | None = None) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
 
-from hbsim.bench.pool_dask import place
+from hbsim.bench.remote import place
 from hbsim.errors import SurrogateError
 from hbsim.surrogates import Half, Surrogate, check_levels, fingerprint, load
 from hbsim.surrogates.checked import Checked

@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 import polars as pl
 
 from hbsim.bench.pool import Pool, open_pool
-from hbsim.bench.pool_dask import Remote
+from hbsim.bench.remote import Remote
 from hbsim.bench.sweep.curves import files_of
 from hbsim.bench.sweep.folder import ANYTIME, open_folder, write_down
 from hbsim.bench.sweep.outcome import failed, run_studies

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from hbsim.core.space.checks import plain
 from hbsim.core.space.parameters import Bool, Choice, Int, Parameter, Real
 from hbsim.core.space.space import Space
-from hbsim.errors import ParameterError
+from hbsim.errors import ParameterError, needs
 
 if TYPE_CHECKING:
     from ConfigSpace import CategoricalHyperparameter as Categorical
@@ -92,7 +92,7 @@ def _need_configspace() -> None:
     try:
         importlib.import_module("ConfigSpace")
     except ImportError:
-        rule = "install the extra: pip install 'hbsim[search]'"
+        rule = f"a ConfigurationSpace {needs('ConfigSpace', 'search')}"
         raise ParameterError("ConfigSpace", "not installed", rule) from None
 
 

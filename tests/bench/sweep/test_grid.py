@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hbsim.bench.sweep import read_sweep
 from hbsim.errors import ParameterError
 from tests.bench.sweep import naive
+from tests.profile import examples
 
 BUDGETS = ({}, {"max_time": 5.0}, {"max_full_runs": 2.0}, {"max_full_runs": 0.5})
 OPTIONS = ({}, {"retries": 2}, {"grace_period": 3}, {"brackets": 2}, {"max_t": 3}, {"n": 4})
@@ -97,7 +98,7 @@ def toml(value: Any) -> str:
     return f"[{', '.join(map(toml, value))}]" if isinstance(value, list) else json.dumps(value)
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 @given(sweeps)
 def test_cells_are_those_of_plain_loops(content):
     with tempfile.TemporaryDirectory() as folder:

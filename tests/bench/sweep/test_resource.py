@@ -12,6 +12,7 @@ import hbsim
 from hbsim.bench.sweep.outcome import resource_at
 from hbsim.core import make_scheduler
 from hbsim.simulation import Cluster
+from tests.profile import examples
 
 HARSH = Cluster(
     workers=4, startup=0.5, report_delay=0.25, save=1.0, load=0.5, straggler_std=0.5, drop_rate=0.01
@@ -38,7 +39,7 @@ def naive_resource(jobs: pl.DataFrame, time: float) -> float:
 
 
 @pytest.mark.parametrize("type", TYPES)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(seed=st.integers(0, 99), times=st.lists(st.floats(0, 100), max_size=4), harsh=st.booleans())
 def test_it_is_what_was_trained_by_then(type: str, seed: int, times: list[float], harsh: bool):
     result = study(type, seed, harsh)

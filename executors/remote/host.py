@@ -1,0 +1,325 @@
+"""A host, as its agent finds it: where trials and their checkpoints go, cores, GPUs and versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import secrets
+import socket
+import stat
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from itertools import islice
+from math import inf
+from pathlib import Path
+from typing import Any, Final
+
+from hbsim.errors import OutputError, ParameterError
+from hbsim.executors import devices, nvml
+from hbsim.executors.devices import Gpu
+from hbsim.executors.remote import checkpoint_copy
+from hbsim.executors.remote.lines import Body
+from hbsim.executors.remote.versions import versions
+
+__all__ = ["VARIABLE", "WIRE", "Place", "Preserver", "find_place", "gpu_problem", "hello", "work_folder"]
+
+WIRE: Final = 2  # the version of the lines
+VARIABLE: Final = "HBSIM_WORK"
+LOOK: Final = 1.0  # seconds between two looks at the lease's file
+ROUND: Final = 3600.0  # seconds after which everything is touched again
+_SOME: Final = 20  # files and folders that are touched at once
+_ROOT: Final = Path("/")
+_STORE: Final = "store"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The folders in which an agent keeps things.
+
+    Attributes
+    ----------
+    work : Path
+        This host's own folder for the study.
+    trials : Path
+        The folder of the trials' folders.
+    shared : bool
+        Whether that is the study's, which the controller sees, too.
+    """
+
+    work: Path
+    trials: Path
+    shared: bool
+
+    @property
+    def incoming(self) -> Path:
+        """Where checkpoints are copied to from elsewhere, of the same file system as `trials`."""
+        return self.work / "incoming"
+
+
+def find_place(config: Mapping[str, Any]) -> Place:
+    """Find out whether this host sees the study's folder, and where its trials go.
+
+    Parameters
+    ----------
+    config : mapping
+        The agent's configuration: ``study``, ``session``, ``trials``, ``probe``, ``storage``.
+
+    Raises
+    ------
+    ParameterError
+        The host has no folder of its own; or it does not see the study's where it has to.
+    """
+    storage, trials = config["storage"], Path(config["trials"])
+    place = Place(work := work_folder(config["study"]), work / "trials", False)
+    try:
+        place.incoming.mkdir(exist_ok=True)
+    except OSError as error:
+        raise _wrong(work, f"cannot be written: {error.strerror or error}") from error
+    if storage not in ("auto", "shared"):
+        return place
+    with suppress(OSError, UnicodeDecodeError):
+        if (trials / f".probe-{config['session']}").read_text("utf-8") == config["probe"]:
+            return Place(work, trials, True)
+    if storage == "shared":
+        rule = f'{socket.gethostname()} does not see {trials}; use "auto" or "pull"'
+        raise ParameterError("storage", storage, rule)
+    return place
+
+
+def work_folder(study: str) -> Path:
+    """Return this host's folder for a study, which nobody else can use; it is made if it is not there.
+
+    It is in the folder that the environment variable ``HBSIM_WORK`` names, else in ``hbsim-UID`` in the
+    folder for temporary files.
+
+    Parameters
+    ----------
+    study : str
+        The study's id.
+
+    Raises
+    ------
+    ParameterError
+        It cannot be made, or somebody else can use it.
+    """
+    if not study.isalnum():
+        raise ParameterError("study", study, "must be letters and digits")
+    given = os.environ.get(VARIABLE)
+    if given:
+        base = Path(given).expanduser().absolute()
+    else:
+        base = _private(Path(tempfile.gettempdir()).absolute() / f"hbsim-{os.getuid()}")
+    return _private(base / study)
+
+
+def hello(place: Place) -> Body:
+    """Return the message ``hello``.
+
+    ``name`` is what the machine calls itself; ``boot`` tells machines apart, ``group`` the quotas on CPU time
+    of one machine, ``store`` the folders in which they keep trials: who says the same sees the same folder.
+    ``holds`` are the trials whose checkpoints are in this host's own folder, with the job that made it.
+    ``threads`` is how many threads whoever started the agent wants each process to compute with.
+
+    Raises
+    ------
+    ParameterError
+        ``CUDA_VISIBLE_DEVICES`` cannot be right, or the host's folder cannot be written.
+    """
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    gpus = devices.gpus(os.environ)
+    return {
+        "m": "hello",
+        "wire": WIRE,
+        "boot": _boot(),
+        "pid": os.getpid(),
+        "name": socket.gethostname(),
+        "cpus": devices.cpus(),
+        "cpu_limit": devices.cpu_limit(),
+        "group": devices.cpu_group(),
+        "gpus": [asdict(gpu) for gpu in gpus],
+        "gpu_problem": gpu_problem(gpus),
+        "threads": int(threads) if threads.isdecimal() and int(threads) else None,
+        "versions": versions(),
+        "platform": platform.platform(),
+        "shared": place.shared,
+        "trials": str(place.trials),
+        "incoming": str(place.incoming),
+        "store": _store_id(place.work),
+        "holds": {str(trial): job for trial, job in _holds(place).items()},
+    }
+
+
+def gpu_problem(gpus: Sequence[Gpu], root: Path = _ROOT, module: nvml.Nvml | None = None) -> str | None:
+    """Say what is wrong if this host has NVIDIA GPUs, and its driver does not answer; None if nothing is.
+
+    The kernel's list of GPUs is the machine's. A container or a job of a queue that was given none of them
+    cannot open their devices, and then nothing is wrong.
+
+    Parameters
+    ----------
+    gpus : sequence of Gpu
+        Those that were found.
+    root : Path
+        The root of the file system.
+    module : Nvml, optional
+        Answers instead of the driver.
+    """
+    listed = _names(root / "proc/driver/nvidia/gpus")
+    given = [name for name in _names(root / "dev") if re.fullmatch(r"nvidia\d+", name)]
+    if gpus or not listed or not any(_may_open(root / "dev" / name) for name in given):
+        return None
+    reason = "NVML shows none"
+    try:
+        answers = module or import_module("pynvml")
+    except ImportError:
+        reason = "nvidia-ml-py is not installed"
+    else:
+        try:
+            answers.nvmlInit()
+            if nvml.boards(answers):
+                return None  # CUDA_VISIBLE_DEVICES hides them
+        except answers.NVMLError as error:
+            reason = f"NVML says: {error}"
+    count = f"{len(listed)} NVIDIA GPU{'s' if len(listed) > 1 else ''}"
+    return f"it has {count}, and the driver does not answer ({reason}); see what nvidia-smi says there"
+
+
+class Preserver:
+    """Touches a host's folder for a study, so that who tidies temporary files leaves it there.
+
+    What is old is removed among temporary files: a lease, whose memory is written and its file is not;
+    checkpoints of trials that have been paused for days. Where it has been removed all the same, no trial
+    could begin any more.
+
+    Parameters
+    ----------
+    work : Path
+        The host's folder for the study.
+    lease : Path
+        The file of the lease.
+    """
+
+    def __init__(self, work: Path, lease: Path) -> None:
+        self._work, self._lease = work, lease
+        self._looked, self._begun = -inf, -inf
+        self._left: Iterator[str] = iter(())
+
+    def look(self) -> str:
+        """Return what is wrong, if the lease's file has been removed; else touch it."""
+        try:
+            os.utime(self._lease)
+        except (FileNotFoundError, NotADirectoryError):
+            rule = f"was removed, as temporary files are; {VARIABLE} can name a folder that nobody tidies"
+            return f"{self._lease if self._work.is_dir() else self._work} {rule}"
+        except OSError:  # a disk that does not answer for a while
+            pass
+        return ""
+
+    def turn(self) -> str:
+        """Do what is due, a few files at a time; return what is wrong, as `look`."""
+        now = time.monotonic()
+        if now - self._begun >= ROUND:
+            self._begun, self._left = now, _below(self._work)
+        for path in islice(self._left, _SOME):
+            with suppress(OSError):  # removed meanwhile
+                os.utime(path, follow_symlinks=False)
+        if now - self._looked < LOOK:
+            return ""
+        self._looked = now
+        return self.look()
+
+
+def _below(folder: Path) -> Iterator[str]:
+    """Yield a folder, the one that it is in, and all that is in it."""
+    yield from (str(folder.parent), str(folder))
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            yield os.path.join(parent, name)
+
+
+def _holds(place: Place) -> dict[int, int]:
+    """Return the trials whose checkpoints are in a host's own folder, with the job that made each."""
+    found: dict[int, int] = {}
+    for name in [] if place.shared else _names(place.trials):
+        if name.isdecimal():
+            with suppress(OutputError):  # a damaged one cannot be used
+                checkpoint_copy.recover(place.trials / name)
+                if (newest := checkpoint_copy.newest(place.trials / name)) is not None:
+                    found[int(name)] = newest[0]
+    return found
+
+
+def _store_id(work: Path) -> str:
+    """Return an id of the folder: who reads the same one sees the same folder."""
+    file = work / _STORE
+    temporary = work / f".{_STORE}-{secrets.token_hex(8)}"
+    try:
+        if not file.exists():
+            temporary.write_text(secrets.token_hex(8), "ascii")
+            try:
+                os.link(temporary, file)
+            except FileExistsError:  # another process was quicker
+                pass
+            finally:
+                temporary.unlink()
+        return file.read_text("ascii")
+    except OSError as error:
+        raise _wrong(work, f"cannot be written: {error.strerror or error}") from error
+
+
+def _private(folder: Path) -> Path:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        about = folder.lstat()
+    except OSError as error:
+        raise _wrong(folder, f"cannot be made: {error.strerror or error}") from error
+    if not stat.S_ISDIR(about.st_mode):
+        raise _wrong(folder, "must be a folder, and no link to one")
+    if about.st_uid != os.getuid():
+        raise _wrong(folder, f"belongs to user {about.st_uid}, and this process to user {os.getuid()}")
+    if about.st_mode & 0o077:
+        raise _wrong(folder, f"others can use it: its mode must be 700, and is {about.st_mode & 0o777:o}")
+    return folder
+
+
+def _wrong(folder: Path, rule: str) -> ParameterError:
+    return ParameterError(VARIABLE, str(folder), f"{rule}; set {VARIABLE} to a folder of your own")
+
+
+def _boot() -> str:
+    """Return what no other machine says, nor this one once it has been started again.
+
+    The kernel draws its boot id anew at each start, so it is the machine's. Containers of one machine have it
+    in common, whatever their images hold, and are to: their cores are the same ones. A machine id is the
+    image's, and the same in pods of one image on many machines; so without a boot id the host's name is
+    added.
+    """
+    name = socket.gethostname()
+    for file, more in (("/proc/sys/kernel/random/boot_id", ()), ("/etc/machine-id", (name,))):
+        with suppress(OSError, UnicodeDecodeError):
+            if words := Path(file).read_text("ascii").split():
+                return " ".join((*words, *more))
+    return name
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
+def _may_open(device: Path) -> bool:
+    """Whether this process was given a device, even if it does not work."""
+    try:
+        os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
+    except (PermissionError, FileNotFoundError):
+        return False
+    except OSError:
+        pass
+    return True

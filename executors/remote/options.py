@@ -1,0 +1,248 @@
+"""Executors on other machines: hosts that are reached by SSH, and Dask clusters."""
+# ruff: noqa: RUF009 (`_option` makes fields)
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
+from urllib.parse import urlsplit
+
+from hbsim.core.exact import exact
+from hbsim.core.factory import named_options
+from hbsim.errors import ParameterError, nearest
+
+__all__ = ["LEASE", "Dask", "Host", "Hosts", "RemoteOptions", "parse_host"]
+
+LEASE: Final = 30.0  # seconds
+_SEND: Final = ("file", "folder")
+_STORAGE: Final = ("auto", "shared", "pull")
+_HOST: Final = re.compile(
+    r"""
+    (?: (?P<user> [^-\s:/] [^\s:/]* ) @ )?
+    (?: \[ (?P<boxed> [0-9a-f]* : [0-9a-f:.]+ (?: % \w+ )? ) \]           # an IPv6 address, before a port
+      | (?P<bare> [0-9a-f]* : [0-9a-f.]* : [0-9a-f:.]* (?: % \w+ )? )
+      | (?P<name> \w [\w.-]* ) )
+    (?: : (?P<port> [0-9]{1,5} ) )?
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+T = TypeVar("T")
+Check: TypeAlias = Callable[[str, Any], None]  # of a field's name and value; raises ParameterError
+
+
+class Host(NamedTuple):
+    """The parts of a host as a user writes it, ``[user@]name[:port]``; None for what is not given."""
+
+    user: str | None
+    name: str
+    port: int | None
+
+
+def parse_host(text: object) -> Host:
+    """Return the parts of ``[user@]name[:port]``; an IPv6 address with a port is ``[::1]:22``.
+
+    Raises
+    ------
+    ParameterError
+        It is no host; field ``hosts``.
+    """
+    found = _HOST.fullmatch(text) if isinstance(text, str) else None
+    port = int(found["port"]) if found and found["port"] else None
+    if found is None or not (port is None or 0 < port < 65536):
+        rule = "must be a name or an address, as in gpu1, me@gpu1, gpu1:2222 or [::1]:22"
+        raise ParameterError("hosts", text, rule)
+    return Host(found["user"], found["boxed"] or found["bare"] or found["name"], port)
+
+
+def _hosts(name: str, value: object) -> None:
+    if not isinstance(value, (list, tuple)) or not value:
+        raise ParameterError(name, value, "must be a list of names or addresses, at least one")
+    for host in value:
+        parse_host(host)
+
+
+def _port(name: str, value: object) -> None:
+    if type(value) is not int or not 0 < value < 65536:
+        raise ParameterError(name, value, "must be a port, from 1 to 65535")
+
+
+def _text(name: str, value: object) -> None:
+    if not isinstance(value, str) or not value:
+        raise ParameterError(name, value, "must be a text that is not empty")
+
+
+def _file(name: str, value: object) -> None:
+    if not (isinstance(value, (str, Path)) and Path(os.path.expanduser(value)).is_file()):
+        raise ParameterError(name, str(value), "must be a file that exists")
+
+
+def _seconds(name: str, value: object) -> None:
+    if exact(name, value) <= 0:
+        raise ParameterError(name, value, "must be above 0, in seconds")
+
+
+def _lease(name: str, value: object) -> None:
+    if exact(name, value) < 2:
+        raise ParameterError(name, value, "must be 2 or more, in seconds")
+
+
+def _send(name: str, value: object) -> None:
+    if value not in _SEND:
+        raise ParameterError(name, value, f"must be file or folder.{nearest(value, _SEND)}")
+
+
+def _storage(name: str, value: object) -> None:
+    # Without a protocol before it, :// is no URL.
+    if value not in _STORAGE and not (isinstance(value, str) and value.find("://") > 0):
+        rule = f"must be auto, shared, pull or a URL (s3://bucket/path).{nearest(value, _STORAGE)}"
+        raise ParameterError(name, value, rule)
+
+
+def _address(name: str, value: object) -> None:
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else urlsplit("")
+        is_address = parts.scheme in ("tcp", "tls") and bool(parts.hostname and parts.port)
+        is_address &= str(value).startswith(f"{parts.scheme}://") and parts[2:] == ("", "", "")
+    except ValueError:  # no port, or none that can be
+        is_address = False
+    if not is_address:
+        rule = "must be the address of a Dask scheduler, as in tls://HOST:8786 or tcp://HOST:8786"
+        raise ParameterError(name, value, rule)
+
+
+def _option(default: object, check: Check) -> Any:
+    """Return a dataclass's field; its value has to pass the check, unless it may be None and is."""
+    return field(default=default, metadata={"check": check})
+
+
+def _named(kind: type[T]) -> type[T]:
+    """Make a keyword that a class does not know a `ParameterError`."""
+    kind.__init__ = named_options(kind.__init__)  # type: ignore[method-assign]
+    return kind
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteOptions:
+    """The options of every executor on other machines.
+
+    Parameters
+    ----------
+    send : "file" or "folder"
+        What of the training function's code is sent to hosts that do not have it: its file, or all Python
+        files of its folder and the folders in it.
+    storage : str
+        Where checkpoints are. ``"shared"``: in the study's folder, which every host sees. ``"pull"``: each
+        is copied into the study's folder when its trial pauses, and to the host where the trial goes on. A
+        URL of fsspec, as in ``s3://bucket/path``. ``"auto"``: shared where a host sees the folder, else
+        pull.
+    lease : float
+        Seconds. A host that has heard nothing for so long ends its trials by itself; only then do they
+        count as lost, and start again elsewhere. So no trial ever runs twice at once.
+
+    Raises
+    ------
+    ParameterError
+        Names the parameter, its value and the rule.
+    """
+
+    _: KW_ONLY
+    send: Literal["file", "folder"] = _option("file", _send)
+    storage: str = _option("auto", _storage)
+    lease: float = _option(LEASE, _lease)
+
+    def __post_init__(self) -> None:
+        """Check each field by its rule."""
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if value is not None or one.default is not None:
+                one.metadata["check"](one.name, value)
+
+
+@_named
+@dataclass(frozen=True, slots=True)
+class Hosts(RemoteOptions):
+    """Machines that are reached by SSH, and how their trials run.
+
+    Parameters
+    ----------
+    hosts : sequence of str
+        Names or addresses, as in ``gpu1``, ``me@gpu1``, ``gpu1:2222`` or ``[::1]:22``. One that is given
+        twice counts once.
+    ssh_user, ssh_port, ssh_key, ssh_known_hosts : optional
+        How they are reached: the user; the port; the file of the private key; the file of known hosts. What
+        is not given is as OpenSSH's configuration has it.
+    ssh_python : str, optional
+        The Python there; by default the same path as the one that runs this process.
+    ssh_timeout : float, optional
+        Seconds for each step of a start, in place of the usual ones.
+    send, storage, lease
+        As `RemoteOptions` has them.
+
+    Raises
+    ------
+    ParameterError
+        Names the parameter, its value and the rule.
+    """
+
+    hosts: Sequence[str] = _option((), _hosts)
+    _: KW_ONLY
+    ssh_user: str | None = _option(None, _text)
+    ssh_port: int | None = _option(None, _port)
+    ssh_key: Path | str | None = _option(None, _file)
+    ssh_known_hosts: Path | str | None = _option(None, _file)
+    ssh_python: str | None = _option(None, _text)
+    ssh_timeout: float | None = _option(None, _seconds)
+
+    def __post_init__(self) -> None:
+        """Check each field by its rule, and keep one of each host."""
+        RemoteOptions.__post_init__(self)  # super() does not work in a class with slots=True
+        once: dict[Host, str] = {}
+        for text in self.hosts:
+            user, name, port = parse_host(text)
+            once.setdefault(Host(user or self.ssh_user, name.lower(), port or self.ssh_port), text)
+        object.__setattr__(self, "hosts", tuple(once.values()))
+
+
+@_named
+@dataclass(frozen=True, slots=True)
+class Dask(RemoteOptions):
+    """A Dask cluster, and how trials run there.
+
+    Parameters
+    ----------
+    scheduler_address : str, optional
+        Of a cluster that runs, as in ``tls://HOST:8786`` or ``tcp://HOST:8786``. Without it a cluster is
+        started in this process, to try things.
+    tls_ca, tls_cert, tls_key : path, optional
+        PEM files for a ``tls://`` address: of the authority, of this client and its key. By default as
+        Dask's configuration has them.
+    send, storage, lease
+        As `RemoteOptions` has them.
+
+    Raises
+    ------
+    ParameterError
+        Names the parameter, its value and the rule.
+    """
+
+    scheduler_address: str | None = _option(None, _address)
+    _: KW_ONLY
+    tls_ca: Path | str | None = _option(None, _file)
+    tls_cert: Path | str | None = _option(None, _file)
+    tls_key: Path | str | None = _option(None, _file)
+
+    def __post_init__(self) -> None:
+        """Check each field by its rule, and the fields that go together."""
+        RemoteOptions.__post_init__(self)
+        files = {name: getattr(self, name) for name in ("tls_ca", "tls_cert", "tls_key")}
+        given = [name for name, value in files.items() if value is not None]
+        if given and not (self.scheduler_address or "").startswith("tls://"):
+            rule = "needs a scheduler_address with tls://"
+            raise ParameterError(given[0], str(files[given[0]]), rule)
+        if given and len(given) < 3:
+            missing = next(name for name in files if name not in given)
+            raise ParameterError(missing, None, f"is needed with {given[0]}: give all three")

@@ -1,0 +1,350 @@
+"""A store behind a URL: paused trials' checkpoints on any storage that fsspec has a file system for.
+
+A checkpoint is a folder ``URL/STUDY/TRIAL/JOB``, with the checkpoint in ``checkpoint`` and the trial's own
+files in ``files``. Object stores have no rename, so a file that names all others and their sizes is written
+last: without it a checkpoint does not count.
+
+Agents use it in a process of its own::
+
+    python -P -m hbsim.executors.remote.store put URL STUDY TRIAL JOB CHECKPOINT [FILES]
+    python -P -m hbsim.executors.remote.store get URL STUDY TRIAL JOB TARGET
+
+With exit code 1 the last line on stderr says what the problem is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from hbsim.errors import HbsimError, OutputError, ParameterError, nearest
+
+__all__ = ["STAGING", "Store", "bring_home", "jobs_in"]
+
+STAGING: Final = ".copy-"  # what is being copied into a folder of trials is in folders named so
+_COMPLETE: Final = "complete.json"
+_TRIES: Final = 5  # to read a checkpoint while a later one takes its place
+
+
+class Store:
+    """Keeps the newest checkpoint of each trial of a study.
+
+    Parameters
+    ----------
+    url : str
+        As fsspec takes it, ``s3://bucket/path`` for instance.
+    study : str
+        The study's id, of letters and digits.
+
+    Raises
+    ------
+    ParameterError
+        By all methods: there is no such protocol, or its package is not installed.
+    """
+
+    def __init__(self, url: str, study: str) -> None:
+        self.url, self._study = url, study
+
+    def check(self) -> None:
+        """Check that the storage can be written, read and cleared.
+
+        Raises
+        ------
+        ParameterError
+            It cannot: with the reason. Or its protocol or package is not there.
+        """
+        fs, folder = self._opened
+        name = f"{folder}/check-{secrets.token_hex(8)}"
+        data = name.encode()
+        try:
+            self._make_folders([folder])
+            fs.pipe_file(name, data)
+            read = fs.cat_file(name)
+            fs.rm_file(name)
+        except Exception as error:  # each file system has its own
+            raise ParameterError("storage", self.url, f"cannot be used: {_reason(error)}") from error
+        if read != data:
+            raise ParameterError("storage", self.url, "does not give back what is written to it")
+
+    def put(self, trial: int, job: int, checkpoint: Path, files: Path | None = None) -> None:
+        """Store a checkpoint in place of those of earlier jobs.
+
+        Parameters
+        ----------
+        trial, job : int
+            Whose it is.
+        checkpoint, files : Path
+            Folders: that of the one checkpoint, and that of the trial's files, which need not be there.
+
+        Raises
+        ------
+        OutputError
+            It cannot be written; those of earlier jobs are still there.
+        """
+        fs, _ = self._opened
+        folder = f"{self._folder(trial)}/{job}"
+        with self._clear_errors(folder, "cannot be written"):
+            local = (
+                {"checkpoint": checkpoint} if files is None else {"checkpoint": checkpoint, "files": files}
+            )
+            found = [(Path(of, name), f"{top}/{name}") for top, of in local.items() for name in _below(of)]
+            sizes = {name: path.stat().st_size for path, name in found if path.is_file()}
+            empty = [name for path, name in found if path.is_dir()]
+            with suppress(FileNotFoundError):  # of a job of the same number that was cut short
+                fs.rm_file(f"{folder}/{_COMPLETE}")
+            self._make_folders({f"{folder}/{name}".rpartition("/")[0] for name in sizes})
+            paths = [str(path) for path, name in found if name in sizes]
+            fs.put(paths, [f"{folder}/{name}" for name in sizes])
+            self._compare(folder, sizes)
+            content = {"files": sizes, "folders": empty}
+            fs.pipe_file(f"{folder}/{_COMPLETE}", json.dumps(content).encode())
+        with suppress(Exception):  # they are in nobody's way
+            for older in self._jobs(trial):
+                if older < job:
+                    self._remove(f"{self._folder(trial)}/{older}")
+
+    def get(self, trial: int, job: int, target: Path) -> int:
+        """Get a trial's newest checkpoint, which is this job's or that of a later one.
+
+        Parameters
+        ----------
+        trial, job : int
+            Whose it is.
+        target : Path
+            A new folder: ``checkpoint`` and ``files`` are made in it.
+
+        Returns
+        -------
+        job : int
+            Whose checkpoint it is.
+
+        Raises
+        ------
+        OutputError
+            It is not there, or cannot be read; then `target` is removed.
+        """
+        folder = self._folder(trial)
+        with self._clear_errors(f"{folder}/{job}", "cannot be read"):
+            for left in reversed(range(_TRIES)):
+                try:
+                    found = max(self._jobs(trial), default=-1)
+                    if found < job:
+                        raise FileNotFoundError("it is not there")
+                    self._download(f"{folder}/{found}", target)
+                    return found
+                except BaseException as error:
+                    shutil.rmtree(target, ignore_errors=True)
+                    if not (isinstance(error, FileNotFoundError) and left):  # a later one may have come
+                        raise
+        raise AssertionError
+
+    def jobs(self) -> dict[int, int]:
+        """Return of each trial that has a checkpoint whose that is.
+
+        Raises
+        ------
+        OutputError
+            The storage cannot be read.
+        """
+        _, folder = self._opened
+        newest: dict[int, int] = {}
+        with self._clear_errors(folder, "cannot be read"):
+            for path in self._find(folder):
+                *_, trial, job, name = path.split("/")
+                if name == _COMPLETE and _is_number(trial) and _is_number(job):
+                    newest[int(trial)] = max(int(job), newest.get(int(trial), -1))
+        return newest
+
+    def trials(self) -> set[int]:
+        """Return the trials of which anything is stored, a checkpoint or a part of one.
+
+        Raises
+        ------
+        OutputError
+            The storage cannot be read.
+        """
+        _, folder = self._opened
+        with self._clear_errors(folder, "cannot be read"):
+            names = {path.removeprefix(f"{folder}/").partition("/")[0] for path in self._find(folder)}
+        return {int(name) for name in names if _is_number(name)}
+
+    def remove(self, trial: int) -> None:
+        """Remove all that is stored of a trial.
+
+        Raises
+        ------
+        OutputError
+            It cannot be removed.
+        """
+        folder = self._folder(trial)
+        with self._clear_errors(folder, "cannot be removed"):
+            for job in self._jobs(trial):
+                self._remove(f"{folder}/{job}")
+            self._remove(folder)
+
+    @cached_property
+    def _opened(self) -> tuple[Any, str]:
+        """The file system, and the study's folder on it."""
+        try:
+            from fsspec.core import url_to_fs
+
+            fs, path = url_to_fs(self.url)
+        except ImportError as error:
+            rule = f"needs a package that is not installed: {error}"
+            raise ParameterError("storage", self.url, rule) from error
+        except ValueError as error:
+            from fsspec import available_protocols
+
+            near = nearest(self.url.partition("://")[0], available_protocols())
+            raise ParameterError("storage", self.url, f"{error}.{near}") from error
+        except Exception as error:  # some connect when they are made
+            raise ParameterError("storage", self.url, f"cannot be opened: {_reason(error)}") from error
+        return fs, f"{path.rstrip('/')}/{self._study}"
+
+    def _make_folders(self, folders: Sequence[str] | set[str]) -> None:
+        """Make folders, where the file system has any: on object stores that would make a bucket."""
+        from fsspec import AbstractFileSystem
+
+        fs, _ = self._opened
+        if type(fs).mv is not AbstractFileSystem.mv:  # it renames, where an object store would copy
+            for folder in sorted(folders):
+                fs.makedirs(folder, exist_ok=True)
+
+    def _folder(self, trial: int) -> str:
+        return f"{self._opened[1]}/{trial:06d}"
+
+    def _jobs(self, trial: int) -> list[int]:
+        """Return the jobs whose checkpoints of a trial count."""
+        paths = [path.split("/") for path in self._find(self._folder(trial))]
+        return [int(job) for *_, job, name in paths if name == _COMPLETE and _is_number(job)]
+
+    def _find(self, folder: str) -> dict[str, int]:
+        """Return the sizes of the files below a folder, by path."""
+        fs, _ = self._opened
+        fs.invalidate_cache()  # other processes write, too
+        try:
+            found = fs.find(folder, detail=True)
+        except FileNotFoundError:
+            return {}
+        return {str(path): about["size"] for path, about in found.items()}
+
+    def _compare(self, folder: str, sizes: dict[str, int]) -> None:
+        """Look whether all has arrived."""
+        arrived = self._find(folder)
+        for name, size in sizes.items():
+            if (got := arrived.get(f"{folder}/{name}", 0)) != size:
+                raise OSError(f"{got} bytes of {name} have arrived of {size}")
+
+    def _download(self, folder: str, target: Path) -> None:
+        fs, _ = self._opened
+        content = json.loads(fs.cat_file(f"{folder}/{_COMPLETE}"))
+        for name in (*content["files"], *content["folders"]):
+            if not name.startswith(("checkpoint/", "files/")) or ".." in PurePosixPath(name).parts:
+                raise ValueError(f"{_COMPLETE} names {name}")
+        target.mkdir(parents=True)
+        for name in ("checkpoint", "files", *content["folders"]):
+            (target / name).mkdir(parents=True, exist_ok=True)
+        for name in content["files"]:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+        names = list(content["files"])
+        fs.get([f"{folder}/{name}" for name in names], [str(target / name) for name in names])
+        for name, size in content["files"].items():
+            if (got := (target / name).stat().st_size) != size:
+                raise OSError(f"{got} bytes of {name} have come of {size}")
+
+    def _remove(self, folder: str) -> None:
+        """Remove a folder; a removal that is cut short leaves no checkpoint that seems to count."""
+        fs, _ = self._opened
+        with suppress(FileNotFoundError):
+            fs.rm_file(f"{folder}/{_COMPLETE}")
+        with suppress(FileNotFoundError):
+            fs.invalidate_cache()
+            fs.rm(folder, recursive=True)
+
+    @contextmanager
+    def _clear_errors(self, path: str, problem: str) -> Iterator[None]:
+        try:
+            yield
+        except HbsimError:
+            raise
+        except Exception as error:  # each file system has its own
+            name = f"{self.url.partition('://')[0]}://{path.lstrip('/')}"
+            raise OutputError(name, f"{problem}: {_reason(error)}") from error
+
+
+def jobs_in(trials: Path) -> dict[int, int]:
+    """Return of each trial that has a checkpoint in a folder of trials which job made it."""
+    from hbsim.executors.remote.checkpoint_copy import newest, recover  # not in each agent's command
+
+    found: dict[int, int] = {}
+    for folder in trials.iterdir() if trials.is_dir() else ():
+        if _is_number(folder.name):
+            with suppress(OutputError):  # a damaged one cannot be used: its trial says so
+                recover(folder)
+                if (made := newest(folder)) is not None:
+                    found[int(folder.name)] = made[0]
+    return found
+
+
+def bring_home(url: str, study: str, trials: Path) -> int:
+    """Bring checkpoints from a store into a folder of trials, where they are newer; return how many.
+
+    Raises
+    ------
+    ParameterError
+        The store cannot be used.
+    OutputError
+        A checkpoint cannot be read or written.
+    """
+    from hbsim.executors.local import trial_folder
+    from hbsim.executors.remote.checkpoint_copy import install
+
+    store, present, count = Store(url, study), jobs_in(trials), 0
+    for trial, job in sorted(store.jobs().items()):
+        if job > present.get(trial, -1):
+            trials.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=trials, prefix=STAGING) as stage:
+                store.get(trial, job, Path(stage, "new"))
+                count += install(Path(stage, "new"), trial_folder(trials, trial))
+    return count
+
+
+def _below(folder: Path) -> Iterator[str]:
+    """Give the files below a folder, and its folders that are empty."""
+    for path, folders, names in os.walk(folder):
+        files = [name for name in names if Path(path, name).is_file()]  # no sockets, no broken links
+        empty = not files and not folders and path != str(folder)
+        for found in [Path(path)] if empty else [Path(path, name) for name in files]:
+            yield found.relative_to(folder).as_posix()
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdigit()
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or str(error) or type(error).__name__)
+
+
+def _main(order: str, url: str, study: str, trial: str, job: str, *paths: str) -> None:
+    folders = [Path(path) for path in paths]
+    if order == "put":
+        Store(url, study).put(int(trial), int(job), *folders)
+    else:
+        Store(url, study).get(int(trial), int(job), *folders)
+
+
+if __name__ == "__main__":
+    try:
+        _main(*sys.argv[1:])
+    except HbsimError as problem:
+        sys.exit(str(problem))

@@ -1,0 +1,271 @@
+"""Workers on other machines: each job is a process of its own on some host."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, Final, TypeVar
+
+from hbsim.errors import HbsimWarning
+from hbsim.executors.remote.carrier import Carrier
+from hbsim.executors.remote.checkpoints import Checkpoints
+from hbsim.executors.remote.code import make_bundle
+from hbsim.executors.remote.controller import Controller, News
+from hbsim.executors.remote.fleet import Fleet
+from hbsim.executors.remote.machines import Machines
+from hbsim.executors.remote.options import Dask, Hosts
+from hbsim.executors.slots import Slot
+from hbsim.runner.workers import Message, Task
+
+__all__ = ["RemoteWorkers"]
+
+SHOWN: Final = 5  # hosts that are named
+MUCH: Final = 256 << 10  # bytes that are taken before hosts are told
+T = TypeVar("T")
+
+
+class RemoteWorkers:
+    """Runs each job in a process of its own on other machines (see `hbsim.runner.workers.Workers`).
+
+    All that has to do with hosts happens in an event loop, in a thread of its own: a runner that is held up,
+    by its searcher, a disk or a terminal, is no reason for hosts to end their trials. The runner's calls are
+    passed on to it, and what it has heard comes by a queue.
+
+    Parameters
+    ----------
+    options : Hosts or Dask
+        Which machines, and how.
+    target : mapping
+        Where the training function is, of `hbsim.executors.target.make_target`.
+    workers : int or None
+        How many trials run at the same time at most; None: as many as hosts have room for.
+    resource : mapping or None
+        What a trial needs, as in `make_slots`.
+    trials : Path
+        The folder of the trials' folders.
+    setup : mapping
+        What every trial's reporter has to know: time_attr, reward_attr, constants, counts.
+    start : "fork", "spawn" or None
+        How trials' processes are started; None: as is usual on each host.
+    grace : float
+        Seconds between SIGTERM and SIGKILL.
+    study : str
+        The study's id: 16 hexadecimal digits, the same whenever it goes on.
+    say : callable
+        Given lines for people who wait, in the loop's thread.
+
+    Raises
+    ------
+    ParameterError
+        `resource` or the code to be sent breaks a rule.
+    """
+
+    count = 0  # all of them open later
+
+    def __init__(
+        self,
+        options: Hosts | Dask,
+        target: Mapping[str, Any],
+        workers: int | None,
+        resource: Mapping[str, object] | None,
+        trials: Path,
+        setup: Mapping[str, object],
+        start: str | None,
+        grace: float,
+        study: str,
+        say: Callable[[str], None],
+    ) -> None:
+        machines = Machines(workers, resource)
+        # What is in the memory of a process is nowhere else: it has to be copied.
+        storage = "pull" if options.storage.startswith("memory://") else options.storage
+        how = {"start": start, "grace": grace, "lease": float(options.lease), "storage": storage}
+        what = {"study": study, "bundle": make_bundle(target, options.send), "setup": dict(setup)}
+
+        def fleet(in_folder: Mapping[int, int], stored: Mapping[int, int]) -> Fleet:
+            checkpoints = Checkpoints("://" in storage, in_folder, stored)
+            return Fleet(machines, checkpoints, float(options.lease))
+
+        self._news: SimpleQueue[News] = SimpleQueue()  # one that a signal handler may put something into
+        carrier, name = make_carrier(options, say)
+        self._controller = Controller(carrier, fleet, {**what, **how}, trials, name, say, self._news.put)
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, name="hbsim-remote", daemon=True)
+        self._messages: list[Message] = []
+        self._notes: list[str] = []
+        self._taken = 0  # bytes
+        self._closed = False
+
+    def launch(self) -> None:
+        """Do nothing yet: agents start in `prepare`, where somebody waits for them."""
+
+    def prepare(self) -> None:
+        """Have agents start on all hosts, and wait until they can take jobs.
+
+        Raises
+        ------
+        ParameterError
+            Hosts cannot be reached, run other versions, cannot load the training function, or have not what a
+            trial needs.
+        """
+        self._run(self._controller.open())
+        self._warn()
+
+    @property
+    def slots(self) -> Sequence[Slot]:
+        """The shares of all workers that there have been, by number."""
+        shares = dict(self._controller.slots)  # at once: others may come meanwhile
+        return [shares[worker] for worker in sorted(shares)]
+
+    def hosts(self) -> str:
+        """Say which hosts there are: ``"3 hosts: a, b, c"``, ``"64 hosts: a, b, c, d, e and 59 more"``."""
+        names = self._controller.hosts
+        shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+        return f"{len(names)} host{'' if len(names) == 1 else 's'}: {shown}"
+
+    # What the runner calls
+
+    def start(self, worker: int, task: Task) -> None:
+        """Start a job on the worker's host."""
+        self._order("start", worker, task)
+
+    def wait(self, timeout: float | None) -> Sequence[Message]:
+        """Return what has been said since the last time; see `Workers.wait`.
+
+        Raises
+        ------
+        ExecutorError
+            Hosts cannot be reached any more, or none can run trials.
+        ParameterError
+            The training function cannot be run.
+        """
+        self._take(0.0 if self._messages else timeout)
+        self._controller.check()
+        self._warn()
+        messages, self._messages = self._messages, []
+        return messages
+
+    def wake(self) -> None:
+        """Let `wait` return at once."""
+        self._news.put(([], [], 0))
+
+    def go_on(self, job: int, stop: float) -> None:
+        """Answer a job that waits at a milestone: train to `stop`."""
+        self._order("go_on", job, stop)
+
+    def leave(self, job: int, save: bool) -> None:
+        """Have a job leave its function; with `save` it makes a checkpoint first."""
+        self._order("leave", job, save)
+
+    def kill(self, job: int, reason: str = "") -> None:
+        """End a job's processes: SIGTERM, and after the grace SIGKILL."""
+        self._order("kill", job, reason or "it was killed")
+
+    def cut(self, reason: str) -> None:
+        """Do nothing: what was killed is ended by the hosts' agents, or with their lease."""
+
+    def prune(self, trial: int) -> None:
+        """Remove a trial's checkpoints where hosts and the store keep them."""
+        self._call(self._controller.prune, trial)
+
+    def gather(self, trials: Sequence[int]) -> bool:
+        """Wait until these trials' checkpoints are in the study's folder or the store; return whether."""
+        gathered = self._run(self._controller.gather(trials))
+        self._warn()
+        return gathered
+
+    def discard(self) -> None:
+        """Have hosts remove all that they have of the study at the end: it has come to nothing."""
+        self._controller.discards = True
+
+    def close(self) -> None:
+        """End what runs, and all agents. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._run(self._controller.close())
+        finally:
+            self._end_loop()
+
+    # The loop
+
+    def _order(self, act: str, *what: object) -> None:
+        self._call(self._controller.order, act, *what)
+
+    def _call(self, function: Callable[..., object], *given: object) -> None:
+        """Have a function called soon in the loop, in the order of calls; not at all once it is closed."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function, *given)
+
+    def _start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        if not self._thread.is_alive():
+            self._thread.start()
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what a coroutine does in the loop."""
+        future = self._start(work)
+        future.add_done_callback(lambda _: self.wake())
+        try:
+            while not future.done():
+                self._take(None)
+        except BaseException:
+            future.cancel()
+            raise
+        self._take(0.0)
+        return future.result()
+
+    def _end_loop(self) -> None:
+        """Cancel what still runs, and end the thread. Ctrl-C does not wait for what is cancelled."""
+        if self._thread.is_alive():
+            with suppress(KeyboardInterrupt):
+                self._start(_end_tasks()).result()
+            self._call(self._loop.stop)
+            self._thread.join()
+        self._loop.close()
+
+    def _take(self, timeout: float | None) -> None:
+        """Take what the loop has handed over; if that is nothing, wait so many seconds, None for ever."""
+        with suppress(Empty):
+            for _ in range(max(1, self._news.qsize())):
+                messages, notes, size = self._news.get(timeout=timeout)
+                self._messages += messages
+                self._notes += notes
+                self._taken += size
+        if self._taken >= MUCH:
+            self._order("taken", self._taken)
+            self._taken = 0
+
+    def _warn(self) -> None:
+        notes, self._notes = self._notes, []
+        for note in notes:
+            warnings.warn(HbsimWarning(note), stacklevel=3)
+
+
+async def _end_tasks() -> None:
+    loop, me = asyncio.get_running_loop(), asyncio.current_task()
+    left = [task for task in asyncio.all_tasks() if task is not me]
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()
+
+
+def make_carrier(options: Hosts | Dask, say: Callable[[str], None]) -> tuple[Carrier, str]:
+    """Return a carrier, and what errors call the way to its hosts."""
+    if isinstance(options, Hosts):
+        from hbsim.executors.remote.ssh import SshCarrier
+
+        return SshCarrier(options, say), f"the way to {', '.join(options.hosts)}"
+    from hbsim.executors.remote.dask import DaskCarrier
+
+    address = options.scheduler_address
+    name = "the Dask cluster" if address is None else f"the Dask scheduler at {address}"
+    return DaskCarrier(options, say), name

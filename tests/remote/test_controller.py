@@ -1,0 +1,564 @@
+"""Studies on agents at the end of pipes: the controller, the fleet, agents and trials are real."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hbsim
+from hbsim.core.space import space_of
+from hbsim.errors import ExecutorError, HbsimWarning, ParameterError
+from hbsim.executors import checkpoint
+from hbsim.executors.local import trial_folder
+from hbsim.executors.remote import controller as module
+from hbsim.executors.remote.carrier import CopyError
+from hbsim.executors.remote.controller import SessionFile, outlast
+from hbsim.executors.remote.store import Store, bring_home, jobs_in
+from hbsim.executors.remote.workers import RemoteWorkers
+from hbsim.executors.target import make_target
+from hbsim.history.journal import Journal
+from hbsim.live.run import Interrupted
+from hbsim.runner.workers import Ended, Opened, Said
+from hbsim.searchers import RandomSearcher
+
+from . import training
+from .piped import LONG, Piped, eventually, scheduler, task
+
+LEASE = 2.0
+HELD = LEASE + 3.5  # seconds: until then a host that is not heard ends its trials, and they count as lost
+
+
+@pytest.fixture
+def piped(tmp_path: Path) -> Piped:
+    return Piped(tmp_path)
+
+
+def reached(piped: Piped) -> dict[int, int]:
+    """Return the epoch that each trial's checkpoint in the study's folder is of."""
+    found = {}
+    for folder in piped.trials.iterdir():
+        if folder.name.isdigit() and (state := checkpoint.load(folder / checkpoint.NAME)):
+            found[int(folder.name)] = state["epoch"]
+    return found
+
+
+# Where checkpoints are
+
+
+@pytest.mark.parametrize("storage", ["pull", "auto", "url"])
+def test_each_job_goes_on_where_its_trial_stood(storage: str, piped: Piped) -> None:
+    url = f"file://{piped.folder}/store"
+    result = piped.run(storage=url if storage == "url" else storage, keep="all")
+    assert result.why == "done"
+    assert result.summary()["trials"] == 9
+    begun = [line for line in piped.trace() if line["what"] == "begins"]
+    stood = {record["job"]: record["start"] for record in piped.records("start")}
+    assert {line["job"]: line["epoch"] for line in begun} == stood
+    assert all(line["files"] == line["epoch"] for line in begun)  # its own file has come along
+    assert len({line["host"] for line in begun}) == 2
+    paused = result.trials.filter(result.trials["status"] == "paused")
+    stands = dict(zip(paused["trial"], paused["resource"], strict=True))
+    if storage == "url":
+        assert reached(piped) == {}
+        assert bring_home(url, piped.note["study"], piped.trials) >= len(stands)
+        assert bring_home(url, piped.note["study"], piped.trials) == 0
+    assert reached(piped).items() >= stands.items()
+    for trial in range(9):
+        log = (trial_folder(piped.trials, trial) / "log.txt").read_text()
+        jobs = [line for line in begun if line["trial"] == trial]
+        assert log == "".join(f"trial {trial} begins at {job['epoch']}\n" for job in jobs)
+    assert piped.note["gathered"]
+    assert piped.warned == []
+    assert not list(piped.folder.glob("host-*/*"))  # hosts have removed theirs
+    assert not list(piped.trials.glob(".probe-*"))
+    piped.check()
+
+
+def test_what_is_of_no_more_use_is_removed_everywhere(piped: Piped) -> None:
+    """With a checkpoint that comes just after it was removed from the study's folder."""
+    piped.carrier.before_copy = lambda kind, host: time.sleep(0.2)
+    piped.run(keep="none", storage="pull")
+    assert reached(piped) == {}
+    assert not list(piped.trials.glob("*/files"))
+    assert not list(piped.folder.glob("host-*/*"))
+    store = f"file://{piped.folder}/store"
+    (piped.folder / "url").mkdir()
+    piped = Piped(piped.folder / "url")
+    piped.run(keep="none", storage=store)
+    assert Store(store, piped.note["study"]).trials() == set()
+
+
+def test_copies_that_fail_are_tried_again(piped: Piped) -> None:
+    """And what is lost of the connection meanwhile counts for nothing."""
+    failing = {
+        "get": [OSError(errno.EIO, "broken"), CopyError("away", away=True)] * 2,
+        "put": [CopyError("x")] * 2,
+    }
+
+    def fail(kind: str, host: str) -> None:
+        if failing[kind]:
+            raise failing[kind].pop()
+
+    piped.carrier.before_copy = fail
+    piped.run(keep="all")
+    assert failing == {"get": [], "put": []}
+    assert piped.note["gathered"]
+    assert piped.warned == []
+    assert piped.records("fail") == []
+    piped.check()
+
+
+def test_a_full_disk_is_said_once_and_hosts_keep_what_they_have(piped: Piped) -> None:
+    def full(kind: str, host: str) -> None:
+        if kind == "get":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    piped.carrier.before_copy = full
+    core = scheduler("promotion", num_trials=6)
+    result = piped.run(core, keep="all")
+    assert result.summary()["trials"] == 6
+    assert not piped.note["gathered"]
+    (warning,) = piped.warned
+    assert "cannot be copied" in warning
+    assert warning.endswith("No space left on device")
+    kept = [jobs_in(host) for host in piped.folder.glob("host-*/*/trials")]
+    paused = result.trials.filter(result.trials["status"] == "paused")["trial"].to_list()
+    assert {trial for held in kept for trial in held} >= set(paused)
+    piped.check()
+
+
+def test_a_checkpoint_on_a_host_that_is_gone_at_the_end_is_named(piped: Piped) -> None:
+    """It is waited for as long as a lease; then the other host removes nothing, either."""
+
+    def lose(kind: str, host: str) -> None:
+        if host == "b" and "b" not in piped.carrier.gone:
+            piped.carrier.gone.add("b")
+            os.kill(piped.carrier.pids["b"], signal.SIGKILL)
+
+    piped.carrier.before_copy = lose
+    core = scheduler("stopping", num_trials=4, grace_period=9)  # whose checkpoints nobody asks for before
+    piped.run(core, "saving", keep="all", lease=LEASE)
+    assert not piped.note["gathered"]
+    named = [text for text in piped.warned if text.startswith("the checkpoint of trial ")]
+    assert named
+    assert [text for text in named if not text.endswith("stays on b, which cannot be reached")] == []
+    assert '"clean":false' in piped.carrier.closed[-1]
+    piped.check()
+
+
+# Who is held up
+
+
+class Thinks(RandomSearcher):
+    """Does something else before it suggests its third point, or another one."""
+
+    def __init__(self, meanwhile: Callable[[], object], at: int = 3) -> None:
+        super().__init__(space_of(training.saving), 5)
+        self._meanwhile, self._calls, self._at = meanwhile, 0, at
+
+    def suggest(self, n: int) -> Any:
+        self._calls += 1
+        if self._calls == self._at:
+            self._meanwhile()
+        return super().suggest(n)
+
+
+def one_by_one(piped: Piped, **options: Any) -> Any:
+    """Run trials, one of which is under way while the next is thought of."""
+    core = scheduler("stopping", num_trials=4)
+    return piped.run(core, "saving", lease=LEASE, workers=2, args={"seconds": 0.3}, **options)
+
+
+def no_loss(piped: Piped) -> bool:
+    return piped.records("fail", "shut", "missing") == [] and piped.warned == []
+
+
+def test_a_searcher_that_thinks_for_longer_than_a_lease(piped: Piped) -> None:
+    result = one_by_one(piped, searcher=Thinks(lambda: time.sleep(HELD)))
+    assert len(result.trials) == 4
+    assert no_loss(piped)
+
+
+def test_a_disk_that_hangs_for_longer_than_a_lease(piped: Piped, monkeypatch: pytest.MonkeyPatch) -> None:
+    fsync, times = os.fsync, iter((0.0, HELD))
+
+    def slow(descriptor: int) -> None:
+        if threading.current_thread() is threading.main_thread():
+            time.sleep(next(times, 0.0))
+        fsync(descriptor)
+
+    append = Journal.append
+
+    def late(self: Journal, record: Any) -> int:
+        if record["e"] == "start":
+            monkeypatch.setattr(os, "fsync", slow)
+        return append(self, record)
+
+    monkeypatch.setattr(Journal, "append", late)
+    one_by_one(piped, fsync="always")
+    assert next(times, None) is None
+    assert no_loss(piped)
+
+
+def test_ctrl_c_while_a_searcher_thinks(piped: Piped) -> None:
+    """Once: the study ends in good order; checkpoints come into its folder, and it goes on."""
+
+    def interrupted() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.5)
+
+    with pytest.raises(Interrupted):
+        one_by_one(piped, searcher=Thinks(interrupted, at=2))
+    assert no_loss(piped)
+    assert piped.note["gathered"]
+    assert piped.records()[-1]["why"] == "interrupted"
+    assert not list(piped.folder.glob("host-*/*"))
+    running = reached(piped)
+    assert running
+    piped = Piped(piped.folder)
+    one_by_one(piped, resume=True, searcher=Thinks(lambda: None))
+    begun = {line["trial"]: line["epoch"] for line in piped.trace() if line["what"] == "begins"}
+    assert begun.items() >= running.items()
+    piped.check()
+
+
+def test_ctrl_c_twice_while_a_searcher_thinks(piped: Piped) -> None:
+    """All ends at once, in the middle of a thought."""
+
+    def interrupted() -> None:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(10 * LONG)
+
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        one_by_one(piped, searcher=Thinks(interrupted))
+    assert time.monotonic() - begun < LONG
+    piped.check_nothing_is_left()
+
+
+def test_a_runner_that_is_slow_makes_trials_wait(piped: Piped, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what is reported faster than it can be written down nothing piles up, and nothing is lost."""
+    count, times, most = 30_000, iter([2.0, 2.0]), [0]
+    append = Journal.append
+    wait = RemoteWorkers.wait
+
+    def noted(self: RemoteWorkers, timeout: float | None) -> Any:
+        waiting = [self._news.get_nowait() for _ in range(self._news.qsize())]
+        most[0] = max(most[0], sum(size for _, _, size in waiting))
+        for news in waiting:
+            self._news.put(news)
+        return wait(self, timeout)
+
+    def slow(self: Journal, record: Any) -> int:
+        if record["e"] == "rows" and (pause := next(times, 0.0)):
+            time.sleep(pause)
+        return append(self, record)
+
+    monkeypatch.setattr(Journal, "append", slow)
+    monkeypatch.setattr(RemoteWorkers, "wait", noted)
+    core = hbsim.make_scheduler("fifo", max_t=count, num_trials=1)
+    piped.run(core, "flood", workers=1, args={"count": count})
+    rows = [row for record in piped.records() for row in record.get("rows", ())]
+    assert [row[2] for row in rows] == list(range(1, count + 1))
+    assert piped.records("shut", "missing", "late") == []
+    assert 0 < most[0] < 2 << 20  # an agent may send 1 MiB, and what it had read by then of its trial
+
+
+# Who is lost
+
+
+def test_an_agent_that_is_killed(piped: Piped) -> None:
+    """Its trials are lost once the lease is over, and go on where they were; another agent starts."""
+    core = scheduler("promotion", num_trials=6, retries=2)
+
+    def kill() -> None:
+        eventually(lambda: len(piped.trace()) > 4)
+        os.kill(piped.carrier.pids["b"], signal.SIGKILL)
+
+    piped.meanwhile(kill)
+    result = piped.run(core, "saving", lease=LEASE, args={"seconds": 0.15})
+    assert result.summary()["failed"] == 0
+    assert {record["kind"] for record in piped.records("fail")} <= {"lost"}
+    assert any("b is gone" in text for text in piped.warned)
+    piped.check()
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_an_agent_that_is_stopped(stays: bool, piped: Piped) -> None:
+    """It is named soon, and gets no jobs; if it goes on within the lease, nothing is lost."""
+    seconds = 4.0 if stays else HELD
+
+    def stop() -> None:
+        eventually(lambda: len(piped.trace()) > 4)
+        pid = piped.carrier.pids["b"]
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(seconds)
+        os.kill(pid, signal.SIGCONT)
+
+    piped.meanwhile(stop)
+    core = scheduler("promotion", num_trials=12, retries=2)
+    piped.run(core, "saving", lease=20.0 if stays else LEASE, args={"seconds": 0.3})
+    assert any(text.startswith("b does not answer; ") for text in piped.warned)
+    assert piped.records("shut")[0]["reason"] == "b does not answer"
+    if stays:
+        assert "b answers again" in piped.warned
+        assert piped.records("fail") == []
+    assert {record["kind"] for record in piped.records("fail")} <= {"lost"}
+    piped.check()
+
+
+def test_an_agent_that_is_told_to_end_hands_its_trials_back(piped: Piped) -> None:
+    """They save, that is copied, and they go on from there, at once and on whatever host."""
+    core = scheduler("stopping", num_trials=4, grace_period=9, retries=2)
+
+    def end() -> None:
+        eventually(lambda: len(piped.trace()) > 8)
+        os.kill(piped.carrier.pids["b"], signal.SIGTERM)
+
+    piped.meanwhile(end)
+    piped.run(core, "steady", args={"seconds": 0.15})
+    failed = piped.records("fail")
+    assert {record["kind"] for record in failed} == {"preempted"}
+    stood = {record["job"]: record["resource"] for record in failed}
+    trial_of = {record["job"]: record["trial"] for record in piped.records("start", "restart")}
+    for job, resource in stood.items():
+        later = [one for one, trial in trial_of.items() if trial == trial_of[job] and one > job]
+        begun = {line["job"]: line["epoch"] for line in piped.trace() if line["what"] == "begins"}
+        assert begun[min(later)] >= resource
+    piped.check()
+
+
+def test_all_hosts_are_lost_and_come_back(piped: Piped) -> None:
+    """The study waits for them, and says so."""
+    core = scheduler("promotion", num_trials=6, retries=3)
+
+    def lose() -> None:
+        eventually(lambda: len(piped.trace()) > 4)
+        piped.carrier.gone |= {"a", "b"}
+        for pid in list(piped.carrier.pids.values()):
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not piped.carrier.pids)
+        time.sleep(HELD)
+        piped.carrier.gone.clear()
+
+    piped.meanwhile(lose)
+    result = piped.run(core, "saving", lease=LEASE, args={"seconds": 0.15})
+    assert result.why == "done"
+    assert "no host is left: the study waits until one is back" in piped.warned
+    piped.check()
+
+
+def test_a_connection_that_is_interrupted_for_less_than_the_lease(piped: Piped) -> None:
+    def interrupt() -> None:
+        eventually(lambda: len(piped.trace()) > 4)
+        piped.carrier.down()
+        time.sleep(3.0)
+        piped.carrier.up()
+
+    piped.meanwhile(interrupt)
+    result = piped.run(lease=20.0, args={"seconds": 0.15})
+    assert result.summary()["trials"] == 9
+    assert piped.records("fail") == []
+    piped.check()
+
+
+def test_a_connection_that_is_interrupted_for_longer(piped: Piped) -> None:
+    """The study ends, and goes on later; its hosts have ended their trials."""
+
+    def interrupt() -> None:
+        eventually(lambda: len(piped.trace()) > 4)
+        piped.carrier.down()
+
+    core = scheduler(retries=2)
+    piped.meanwhile(interrupt)
+    with pytest.raises(ExecutorError, match="the hosts: cannot be reached any more: it does not answer"):
+        piped.run(core, "saving", lease=LEASE, args={"seconds": 0.15})
+    eventually(lambda: not piped.left())
+    piped = Piped(piped.folder)
+    piped.run(scheduler(retries=2), "saving", lease=LEASE, resume=True)
+    assert any("the study's process was killed, and hosts may run its trials" in text for text in piped.said)
+    piped.check()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.remote.piped import Piped, eventually, scheduler
+
+piped = Piped(Path(sys.argv[1]))
+
+def kill():
+    eventually(lambda: len(piped.trace()) > 6)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+piped.meanwhile(kill)
+piped.run(scheduler(), "saving", lease=2.0, args={"seconds": 0.15})
+"""
+
+
+def test_a_controller_that_is_killed(piped: Piped) -> None:
+    """Its hosts end; who resumes waits until their lease is over, and goes on with what hosts have."""
+    command = [sys.executable, "-c", KILLED, str(piped.folder)]
+    assert subprocess.run(command, cwd=Path(__file__).parents[2], timeout=LONG).returncode == -signal.SIGKILL
+    before = len(piped.trace())
+    assert before > 6
+    eventually(lambda: not piped.left(), lambda: f"{piped.left()} are left")
+    piped.run(scheduler(), "saving", lease=LEASE, resume=True)
+    (waited,) = [text for text in piped.said if text.startswith("waiting")]
+    assert "the study's process was killed" in waited
+    begun = [line for line in piped.trace() if line["what"] == "begins"][2:]
+    assert any(line["epoch"] > 0 for line in begun)
+    piped.check()
+
+
+# The beginning and the end
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SAID", 0.5)
+    monkeypatch.setattr(module, "LAST_HOSTS", 2.0)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_host_that_is_not_there_is_waited_for_and_may_come_later(piped: Piped) -> None:
+    piped.carrier.gone.add("b")
+    workers = piped.workers()
+    try:
+        with pytest.warns(HbsimWarning, match="b gets no trials yet: it is switched off"):
+            workers.prepare()
+        assert any(text.startswith("1 of 2 hosts is ready; b: it is switched off") for text in piped.said)
+        assert piped.said[-1].startswith("a is ready: ")
+        assert workers.hosts() == "1 host: a"
+        piped.carrier.gone.clear()
+        opened: list[Opened] = []
+        eventually(
+            lambda: (
+                opened.extend(one for one in workers.wait(0.1) if isinstance(one, Opened))
+                or {one.host for one in opened} == {"a", "b"}
+            )
+        )
+        assert workers.hosts() == "2 hosts: a, b"
+        assert {slot.worker for slot in workers.slots} == {one.worker for one in opened}
+    finally:
+        workers.close()
+        workers.close()
+    piped.check_nothing_is_left()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_study_begins_without_hosts_where_any_number_may_come(tmp_path: Path) -> None:
+    piped = Piped(tmp_path, hosts="")
+    piped.meanwhile(lambda: (eventually(lambda: piped.said), piped.carrier.add("ab")))
+    assert piped.run(scheduler(num_trials=4)).summary()["trials"] == 4
+    assert piped.said[0] == "the hosts has no workers yet: waiting for the first one"
+    assert piped.warned == []
+    piped.check()
+
+
+def test_a_host_without_gpus_gets_no_trials_of_a_study_that_has_some(piped: Piped) -> None:
+    gpu = {"name": "NVIDIA A100", "memory": 1 << 36}
+    gpus = [{"visible": name, "uuid": name, **gpu} for name in ("GPU-1", "GPU-2")]
+    piped.carrier.hello["a"] = {"gpus": gpus, "cpus": [0]}
+    piped.run(scheduler(num_trials=4))
+    assert piped.said == ["a is ready: 1 CPU core, 2 GPUs (2 x NVIDIA A100)"]
+    assert {record["host"] for record in piped.records("open")} == {"a"}
+    assert any("b gets no trials" in text for text in piped.warned)
+    piped.check()
+
+
+def test_a_pickled_function_needs_a_trusted_carrier(piped: Piped) -> None:
+    @hbsim.args(x=hbsim.Real(0.0, 1.0))
+    def closure(args: Any, reporter: Any) -> None:
+        piped.said.append("runs")
+
+    piped.carrier.trusted = False
+    workers = piped.workers(target=make_target(closure, by_value=False))
+    try:
+        with pytest.raises(ParameterError, match="travels as a pickle, which needs a connection by TLS"):
+            workers.prepare()
+    finally:
+        workers.close()
+    assert piped.carrier.pids == {}
+
+
+def test_a_task_that_fails_is_raised_in_the_next_call(piped: Piped, monkeypatch: pytest.MonkeyPatch) -> None:
+    workers = piped.workers()
+    workers.prepare()
+    try:
+        monkeypatch.setattr(piped.carrier, "send", None)
+        with pytest.raises(TypeError, match="not callable"):
+            eventually(lambda: workers.wait(0.1) is None)
+    finally:
+        monkeypatch.undo()
+        workers.close()
+    piped.check_nothing_is_left()
+
+
+def test_one_that_never_began_can_be_closed_and_woken(piped: Piped) -> None:
+    before = threading.active_count()
+    workers = piped.workers()
+    workers.wake()
+    assert workers.wait(None) == []
+    workers.close()
+    workers.prune(1)
+    assert threading.active_count() == before
+
+
+def test_a_study_that_has_come_to_nothing_leaves_nothing_on_hosts(piped: Piped) -> None:
+    workers = piped.workers("saving")
+    workers.prepare()
+    workers.start(0, task(0, 0, stop=9.0))
+    ended: list[Ended] = []
+
+    def over() -> bool:
+        for message in workers.wait(0.1):
+            if isinstance(message, Said) and message.waits:
+                workers.leave(message.job, True)
+            ended.extend([message] if isinstance(message, Ended) else [])
+        return bool(ended)
+
+    eventually(over)
+    workers.discard()
+    workers.close()
+    assert not list(piped.folder.glob("host-*/*"))
+    piped.check_nothing_is_left()
+
+
+# The session's file
+
+
+def test_a_run_that_was_killed_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    said: list[str] = []
+    monkeypatch.setattr(module.time, "sleep", slept.append)
+    assert SessionFile(tmp_path, 30.0).make() == 0.0
+    (tmp_path / ".copy-1").mkdir()
+    before = time.time()
+    outlast(tmp_path, said.append)
+    assert slept == [pytest.approx(34.5, abs=5.0)]
+    (line,) = said
+    until = [time.strftime("%H:%M:%S", time.localtime(before + slept[0] + more)) for more in (-1, 0, 1, 2)]
+    assert line.startswith(f"waiting {slept[0]:.0f} s, until ")
+    assert any(f"until {clock}: the study's process was killed, and hosts may" in line for clock in until)
+    assert not list(tmp_path.iterdir())
+
+
+def test_nobody_waits_for_a_run_that_ended(tmp_path: Path) -> None:
+    said: list[str] = []
+    earlier = SessionFile(tmp_path, 30.0)
+    earlier.make()
+    earlier.remove()
+    outlast(tmp_path, said.append)
+    assert said == []

@@ -1,0 +1,417 @@
+"""The carrier over Dask, with a real scheduler and real workers: lines, files, and what ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from hbsim.errors import ParameterError
+from hbsim.executors.remote.carrier import AgentEnded, CopyError, Down, HostFailed, Joined, Line, Up
+from hbsim.executors.remote.options import Dask
+from tests.doubles.certificate import make_certificate
+from tests.doubles.dask_processes import PATIENCE, DaskProcesses, dask_processes
+
+pytest.importorskip("distributed")
+from hbsim.executors.remote.dask import DaskCarrier
+
+AGENT = Path(__file__).parents[1] / "doubles" / "echo_agent.py"
+T = TypeVar("T")
+
+
+class Study:
+    """A carrier, and all that it has said."""
+
+    def __init__(self, options: Dask) -> None:
+        self.carrier = DaskCarrier(options, print)
+        self.events: list[Any] = []
+
+    async def until(self, found: Callable[[], T]) -> T:
+        """Take events until something is true; return it."""
+        async with asyncio.timeout(PATIENCE):
+            while not (value := found()):
+                with suppress(TimeoutError):
+                    self.events.append(await asyncio.wait_for(self.carrier.events.get(), 0.2))
+                while not self.carrier.events.empty():
+                    self.events.append(self.carrier.events.get_nowait())
+        return value
+
+    def all(self, kind: type[T]) -> list[T]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def said(self, agent: str, kind: str) -> list[dict[str, Any]]:
+        bodies = (json.loads(line.text) for line in self.all(Line) if line.agent == agent)
+        return [body for body in bodies if body["m"] == kind]
+
+    async def joined(self, count: int = 1) -> Joined:
+        """Wait until so many agents have ever joined, and the last one has said hello; return that."""
+        last = (await self.until(lambda: self.all(Joined)[count - 1 : count]))[0]
+        await self.until(lambda: self.said(last.agent, "hello"))
+        return last
+
+    def order(self, agent: str, **body: object) -> None:
+        self.carrier.send(agent, json.dumps(body))
+
+    def pid(self, agent: str) -> int:
+        return int(self.said(agent, "hello")[0]["pid"])
+
+    async def worker_pid(self, joined: Joined) -> int:
+        """Return the process id of a Dask worker."""
+        return int((await self.carrier._client.run(os.getpid, workers=[joined.place]))[joined.place])
+
+    async def ended(self, agent: str) -> AgentEnded:
+        return (await self.until(lambda: [one for one in self.all(AgentEnded) if one.agent == agent]))[0]
+
+
+@asynccontextmanager
+async def studying(address: str | None, lease: float = 20.0, **tls: Path) -> AsyncIterator[Study]:
+    study = Study(Dask(scheduler_address=address, lease=lease, **tls))
+    try:
+        config = {"session": os.urandom(4).hex(), "grace": 5.0, "lease": lease}
+        await study.carrier.open(json.dumps(config))
+        yield study
+    finally:
+        await study.carrier.close()
+
+
+@contextmanager
+def cluster(folder: Path, workers: int = 1, **given: Any) -> Iterator[DaskProcesses]:
+    options = ("--preload", str(AGENT), *given.pop("worker_options", ()))
+    with dask_processes(folder, workers, worker_options=options, **given) as processes:
+        yield processes
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(work)
+
+
+def is_running(pid: int) -> bool:
+    with suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+async def gone(pid: int) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while is_running(pid):
+            await asyncio.sleep(0.05)
+
+
+def dask_options(files: dict[str, Path]) -> list[str]:
+    names = {"tls_ca": "--tls-ca-file", "tls_cert": "--tls-cert", "tls_key": "--tls-key"}
+    return [word for name, file in files.items() for word in (names[name], str(file))]
+
+
+def write_folder(folder: Path) -> dict[str, bytes]:
+    """Write files of all kinds; return their contents."""
+    contents = {f"many/{number}": bytes([number]) for number in range(40)}
+    contents |= {"empty": b"", "deep/er/large": random.Random(0).randbytes(9_000_001), "é": b"1"}
+    for name, content in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    (folder / "nothing in it").mkdir()
+    (folder / "link").symlink_to("é")
+    return contents | {"link": b"1"}
+
+
+def contents_of(folder: Path) -> dict[str, bytes]:
+    assert (folder / "nothing in it").is_dir()
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_lines_and_files(tls: bool, tmp_path: Path) -> None:
+    files = make_certificate(tmp_path) if tls else {}
+    options = dask_options(files)
+    given: dict[str, Any] = {"worker_options": ["--name", "gpu1", *options]}
+    if tls:
+        given["scheduler_options"] = ["--protocol", "tls", *options]
+
+    async def study() -> None:
+        async with studying(processes.address, **files) as ours:
+            joined = await ours.joined()
+            assert (joined.host, joined.place) == ("gpu1", processes.worker_address(0))
+            for number in range(3000):
+                ours.order(joined.agent, o="echo", number=number, text="x" * 1000)
+            said = await ours.until(
+                lambda: ours.said(joined.agent, "echo")[2999:] and ours.said(joined.agent, "echo")
+            )
+            assert [one["body"]["number"] for one in said] == list(range(3000))
+
+            contents = write_folder(tmp_path / "ours")
+            await ours.carrier.put(joined.agent, tmp_path / "ours", str(tmp_path / "theirs"))
+            assert contents_of(tmp_path / "theirs") == contents
+            await ours.carrier.get(joined.agent, str(tmp_path / "theirs"), tmp_path / "back")
+            assert contents_of(tmp_path / "back") == contents
+            with pytest.raises(CopyError, match="No such file"):
+                await ours.carrier.get(joined.agent, str(tmp_path / "none"), tmp_path / "other")
+            with pytest.raises(CopyError, match="File exists"):
+                await ours.carrier.put(joined.agent, tmp_path / "ours", str(tmp_path / "theirs"))
+            pid = ours.pid(joined.agent)
+        assert not is_running(pid)
+
+    with cluster(tmp_path, **given) as processes:
+        run(study())
+
+
+def test_agents_that_end_are_replaced(tmp_path: Path) -> None:
+    async def study() -> None:
+        async with studying(processes.address) as ours:
+            first = await ours.joined(1)
+            assert (
+                ours.said(first.agent, "hello")[0]["threads"] is None
+            )  # a nanny sets it for Dask's own tasks
+            ours.order(first.agent, o="exit", code=3)
+            ended = await ours.ended(first.agent)
+            assert (ended.reason, ended.clean) == ("exit code 3: as it was asked to", False)
+            second = await ours.joined(2)
+            assert (second.place, second.host) == (first.place, first.host)
+            os.kill(ours.pid(second.agent), signal.SIGKILL)
+            assert (await ours.ended(second.agent)).reason == "signal 9"
+            third = await ours.joined(3)
+            os.kill(await ours.worker_pid(third), signal.SIGKILL)
+            assert not (await ours.ended(third.agent)).clean
+            await gone(ours.pid(third.agent))
+            (failed,) = await ours.until(lambda: ours.all(HostFailed))
+            assert (failed.place, failed.gone) == (first.place, True)
+            fourth = await ours.joined(4)  # of the worker that the nanny has started
+            assert fourth.place != first.place
+            os.kill(ours.pid(fourth.agent), signal.SIGSTOP)  # it cannot end by itself
+        await gone(ours.pid(fourth.agent))
+
+    with cluster(tmp_path, nanny=True) as processes:
+        run(study())
+
+
+@pytest.mark.parametrize("how", ["no nanny", "nanny", "both", "retired"])
+def test_trials_are_handed_back_before_a_worker_ends(how: str, tmp_path: Path) -> None:
+    async def study() -> None:
+        async with studying(processes.address) as ours:
+            joined = await ours.joined()
+            pid = await ours.worker_pid(joined)
+            if how == "retired":
+                retiring = asyncio.create_task(ours.carrier._client.retire_workers([joined.place]))
+            else:
+                processes.workers[0].send_signal(signal.SIGTERM)
+            if how == "both":  # as SLURM does
+                os.kill(pid, signal.SIGTERM)
+            await ours.until(lambda: ours.said(joined.agent, "left"))
+            (tmp_path / "theirs").mkdir()
+            (tmp_path / "theirs" / "checkpoint").write_bytes(b"saved")
+            await ours.carrier.get(joined.agent, str(tmp_path / "theirs"), tmp_path / "ours")
+            assert (tmp_path / "ours" / "checkpoint").read_bytes() == b"saved"
+            ours.order(joined.agent, o="close")
+            assert (await ours.ended(joined.agent)).clean
+            (failed,) = await ours.until(lambda: ours.all(HostFailed))
+            assert (failed.place, failed.gone) == (joined.place, True)
+            assert len(ours.all(Joined)) == 1
+            await asyncio.to_thread(processes.workers[0].wait, PATIENCE)
+            if how == "retired":
+                await retiring
+
+    with cluster(tmp_path, nanny=how in ("nanny", "both")) as processes:
+        run(study())
+
+
+def test_a_scheduler_that_is_silent_for_a_while(tmp_path: Path) -> None:
+    """The workers stay: what they say meanwhile comes afterwards."""
+
+    async def study() -> None:
+        async with studying(processes.address, lease=9.0) as ours:
+            joined = await ours.joined()
+            ours.order(joined.agent, o="count", to=200, every=0.02)
+            await ours.until(lambda: ours.said(joined.agent, "count")[10:])
+            assert processes.scheduler is not None
+            processes.scheduler.send_signal(signal.SIGSTOP)
+            await ours.until(lambda: ours.all(Down))
+            ours.order(joined.agent, o="echo", number=0)
+            processes.scheduler.send_signal(signal.SIGCONT)
+            await ours.until(lambda: ours.said(joined.agent, "echo"))
+            assert ours.all(Up)
+            counted = [one["number"] for one in ours.said(joined.agent, "count")]
+            assert counted == list(range(200))
+            assert len(ours.all(Joined)) == 1
+            assert not ours.all(AgentEnded)
+
+    with cluster(tmp_path) as processes:
+        run(study())
+
+
+def test_a_scheduler_that_is_started_again(tmp_path: Path) -> None:
+    async def study() -> None:
+        async with studying(processes.address) as ours:
+            joined = await ours.joined()
+            port = int(processes.address.rpartition(":")[2])
+            processes.kill_scheduler()
+            await ours.until(lambda: ours.all(Down))
+            await asyncio.to_thread(processes.start_scheduler, port)
+            await ours.until(lambda: ours.all(Up))
+            kinds = [type(event) for event in ours.events if not isinstance(event, Line)]
+            assert kinds[:5] == [Joined, Down, AgentEnded, HostFailed, Up]
+            processes.start_worker()
+            again = await ours.joined(2)
+            assert again.place != joined.place
+            ours.order(again.agent, o="echo")
+            await ours.until(lambda: ours.said(again.agent, "echo"))
+
+    with cluster(tmp_path) as processes:
+        run(study())
+
+
+def test_a_worker_takes_the_plugin_off_when_nobody_is_there(tmp_path: Path) -> None:
+    code = """
+import asyncio, json
+from hbsim.executors.remote.dask import DaskCarrier
+from hbsim.executors.remote.options import Dask
+async def main():
+    carrier = DaskCarrier(Dask(scheduler_address={address!r}, lease=2), print)
+    await carrier.open(json.dumps({{"session": "one", "grace": 1.0, "lease": 2.0}}))
+    while True:
+        print(await carrier.events.get(), flush=True)
+asyncio.run(main())
+"""
+
+    async def look() -> None:
+        command = [sys.executable, "-c", code.format(address=processes.address)]
+        killed = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+        assert killed.stdout is not None
+        while b'"m": "hello"' not in (line := await killed.stdout.readline()):
+            assert line
+        killed.kill()
+        await killed.wait()
+        pid = int(line.decode().partition('"pid": ')[2].partition(",")[0])
+        await gone(pid)
+        async with studying(processes.address) as ours:  # the next study is not held up
+            await ours.joined()
+            plugins = await ours.carrier._client.run(lambda dask_worker: list(dask_worker.plugins))
+            assert not any("hbsim-one" in names for names in plugins.values())
+
+    with cluster(tmp_path) as processes:
+        run(look())
+
+
+def test_a_cluster_in_this_process(tmp_path: Path) -> None:
+    psutil = pytest.importorskip("psutil")
+
+    async def study() -> None:
+        async with studying(None) as ours:
+            assert ours.carrier.trusted
+            joined = await ours.joined()
+            ours.order(joined.agent, o="echo")
+            await ours.until(lambda: ours.said(joined.agent, "echo"))
+            contents = write_folder(tmp_path / "ours")
+            await ours.carrier.put(joined.agent, tmp_path / "ours", str(tmp_path / "theirs"))
+            assert contents_of(tmp_path / "theirs") == contents
+            listening = psutil.Process().net_connections()
+            assert [one for one in listening if one.status == psutil.CONN_LISTEN] == []
+            pid = ours.pid(joined.agent)
+        assert not is_running(pid)
+
+    with in_process():
+        run(study())
+
+
+@contextmanager
+def in_process() -> Iterator[None]:
+    from hbsim.executors.remote.dask_plugin import AgentPlugin
+
+    before, AgentPlugin.command = AgentPlugin.command, [sys.executable, str(AGENT)]
+    try:
+        yield
+    finally:
+        AgentPlugin.command = before
+
+
+def test_lines_come_once_and_in_order_whatever_is_lost() -> None:
+    """Requests, answers and events are lost at random."""
+    chance = random.Random(0)
+
+    class Lossy:
+        def __init__(self, scheduler: Any) -> None:
+            self.scheduler = scheduler
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.scheduler, name)
+
+        async def broadcast(self, **given: Any) -> Any:
+            if chance.random() < 0.2:
+                raise OSError("the request is lost")
+            answer = await self.scheduler.broadcast(**given)
+            if chance.random() < 0.2:
+                raise OSError("the answer is lost")
+            return answer
+
+    async def study() -> None:
+        async with studying(None) as ours:
+            joined = await ours.joined()
+            client, hear = ours.carrier._client, ours.carrier._hear_worker
+            client.scheduler, scheduler = Lossy(client.scheduler), client.scheduler
+            client.subscribe_topic(client.id, lambda event: chance.random() < 0.2 or hear(event))
+            for number in range(60):
+                ours.order(joined.agent, o="echo", number=number)
+                await asyncio.sleep(0.01)
+            said = await ours.until(
+                lambda: ours.said(joined.agent, "echo")[59:] and ours.said(joined.agent, "echo")
+            )
+            assert [one["body"]["number"] for one in said] == list(range(60))
+            client.scheduler = scheduler
+
+    with in_process():
+        run(study())
+
+
+async def refusal(address: str, **tls: Path) -> str:
+    carrier = DaskCarrier(Dask(scheduler_address=address, **tls), print)
+    with pytest.raises(ParameterError) as caught:
+        await carrier.open(json.dumps({"session": "s", "grace": 1.0, "lease": 9.0}))
+    await carrier.close()
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_what_cannot_be_connected_to_is_said_in_one_line(tmp_path: Path) -> None:
+    ours, theirs = make_certificate(tmp_path / "ours"), make_certificate(tmp_path / "theirs")
+    options = dask_options(ours)
+
+    async def look() -> None:
+        tls = processes.address
+        assert "not with TLS that both sides accept" in await refusal(tls, **theirs)
+        assert "give tls:// with tls_ca, tls_cert and tls_key" in await refusal(tls.replace("tls", "tcp"))
+        assert "give that of the scheduler" in await refusal(processes.worker_address(0), **ours)
+        assert "no Dask scheduler answers there within" in await refusal("tcp://127.0.0.1:1")
+        mixed = {**ours, "tls_key": theirs["tls_key"]}
+        assert "must be the private key of tls_cert" in await refusal(tls, **mixed)
+
+    given = {"scheduler_options": ["--protocol", "tls", *options], "worker_options": options}
+    with cluster(tmp_path, **given) as processes:
+        run(look())
+
+
+def test_a_worker_without_hbsim(tmp_path: Path) -> None:
+    (tmp_path / "none.py").write_text("import sys\nsys.modules['hbsim'] = None\n")
+
+    async def study() -> None:
+        async with studying(processes.address) as ours:
+            (failed,) = await ours.until(lambda: ours.all(HostFailed))
+            assert (failed.place, failed.final, failed.gone) == (processes.worker_address(0), True, False)
+            assert "install the same hbsim, with its extra dask" in failed.reason
+            number = processes.start_worker("--preload", str(AGENT))  # others can take part
+            assert (await ours.joined()).place == processes.worker_address(number)
+
+    with dask_processes(tmp_path, 0) as processes:
+        processes.start_worker("--preload", str(tmp_path / "none.py"))
+        processes.worker_address(0)
+        run(study())

@@ -1,0 +1,196 @@
+"""What users were promised of their machines: who gets trials, who is named, what is kept when one goes."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.doubles.dask_processes import ROOT, eventually
+
+from .machines import send
+from .study import Study, check, check_nothing_is_left, left, studying, trace_lines
+
+NVML = """
+import os
+from tests.doubles.nvml import FakeGpu, FakeNvml
+
+there = FakeNvml([FakeGpu(uuid) for uuid in os.environ["HBSIM_TEST_GPUS"].split(",") if uuid])
+for name in dir(there):
+    if name.startswith("nvml") or name == "NVMLError":
+        globals()[name] = getattr(there, name)
+"""
+
+
+def with_gpus(folder: Path, *gpus: str) -> list[Mapping[str, str]]:
+    """Return the environments of machines that have these GPUs, "GPU-0,GPU-1" say."""
+    (folder / "fake").mkdir()
+    (folder / "fake" / "pynvml.py").write_text(NVML)
+    path = f"{folder / 'fake'}:{ROOT}"
+    more = {"PYTHONPATH": path, "DASK_DISTRIBUTED__DIAGNOSTICS__NVML": "False"}
+    return [{**more, "HBSIM_TEST_GPUS": found} for found in gpus]
+
+
+def refused(study: Study, *words: str) -> None:
+    """The study ends at once, with one line that holds these words."""
+    assert study.wait() == 2, study.log
+    lines = [line for line in study.log.splitlines() if "error" in line]
+    assert len(lines) == 1
+    assert "Traceback" not in study.log
+    for word in words:
+        assert word in lines[0]
+    assert not list(trace_lines(study.traces))
+    assert not study.exp.exists()
+    eventually(lambda: not left(study.folder), f"an end of {left(study.folder)}")
+
+
+def test_a_host_without_gpus_takes_no_trial_of_a_study_that_has_some(tmp_path: Path) -> None:
+    environments = with_gpus(tmp_path, "", "GPU-0,GPU-1")
+    with studying(tmp_path, "ssh", environments=environments) as study:
+        study.start(trials=12, seconds=0.1, options=["--workers", "8"])
+        study.done()
+        check(study)
+        opened = study.records("open")
+        assert {record["host"] for record in opened} == {study.ssh.name(1)}
+        assert all(record["gpus"] for record in opened)
+        said = next(line for line in study.log.splitlines() if study.ssh.name(0) in line and "no GPU" in line)
+        assert "--num-gpus 0" in said or "num_gpus=0" in said
+        study.clear()
+        study.start(trials=6, options=["--num-gpus", "0"])
+        study.done()
+        check(study)
+        assert {record["host"] for record in study.records("open")} == {study.ssh.name(0), study.ssh.name(1)}
+        assert {line["gpus"] for line in trace_lines(study.traces)} <= {"", None}
+
+
+def test_agents_on_one_machine_share_no_gpu_beyond_its_parts(tmp_path: Path) -> None:
+    environments = with_gpus(tmp_path, "GPU-0,GPU-1", "GPU-0,GPU-1")
+    with studying(tmp_path, "dask", environments=environments) as study:
+        for share, workers, most in ((1, 2, 1), (0.5, 4, 2)):
+            study.start(trials=12, seconds=0.1, options=["--num-gpus", str(share), "--workers", str(workers)])
+            study.done()
+            check(study)
+            assert most_at_once(study) == {"GPU-0": most, "GPU-1": most}
+            study.clear()
+
+
+def most_at_once(study: Study) -> dict[str, int]:
+    """Return for each value of CUDA_VISIBLE_DEVICES how many trials have had it at the same time."""
+    spans: dict[str, dict[int, list[float]]] = {}
+    for line in trace_lines(study.traces):
+        span = spans.setdefault(line["gpus"], {}).setdefault(line["job"], [line["at"], line["at"]])
+        span[1] = line["at"]
+    return {
+        gpu: max(sum(one <= begin <= other for one, other in jobs.values()) for begin, _ in jobs.values())
+        for gpu, jobs in spans.items()
+    }
+
+
+@pytest.mark.parametrize("carrier", ["ssh", "dask"])
+def test_a_share_that_no_host_has(carrier: str, tmp_path: Path) -> None:
+    with studying(tmp_path, carrier) as study:
+        study.start(options=["--num-gpus", "1"])
+        refused(study, "--num-gpus 1", "GPU")
+        study.start(options=["--num-cpus", "1000"])
+        refused(study, "--num-cpus 1000")
+
+
+@pytest.mark.parametrize("storage", [[], ["--storage", "pull"]], ids=["shared", "pull"])
+@pytest.mark.parametrize("carrier", ["agent", "worker", "nanny"])
+def test_a_host_that_is_taken_away_hands_its_trials_back(
+    carrier: str, storage: list[str], tmp_path: Path
+) -> None:
+    """SIGTERM: they save, and go on elsewhere from there at once, long before the lease is over."""
+    kind = "ssh" if carrier == "agent" else "dask"
+    with studying(tmp_path, kind, lease=60.0, nanny=carrier == "nanny") as study:
+        study.start("steady", type_="fifo", trials=4, seconds=0.3, options=storage)
+        study.until(lambda: study.trials(0) and study.trials(1), "a trial on each")
+        study.until(lambda: len(study.records("rows")) >= 4, "reports")
+        send(signal.SIGTERM, study.agent(0) if kind == "ssh" else study.dask.started(0))
+        study.until(lambda: study.records("fail"), "a trial that is handed back")
+        (failed,) = study.records("fail")
+        assert failed["kind"] == "preempted"
+        study.finish()
+        check(study)
+        begun = [line for line in trace_lines(study.traces) if line["what"] == "begins" and line["epoch"] > 0]
+        assert len(begun) == 1  # it went on from where it saved
+
+
+@pytest.mark.parametrize("carrier", ["ssh", "dask"])
+def test_hosts_come_and_go(carrier: str, tmp_path: Path) -> None:
+    with studying(tmp_path, carrier, lease=2.0) as study:
+        study.machines.kill(1)
+        study.start(trials=40, seconds=0.5)
+        study.reach(1)
+        study.machines.start(1)
+        assert study.trials(1)
+        study.machines.kill(0)
+        study.until(lambda: study.records("fail"), "a loss")
+        study.machines.start(0)
+        assert study.trials(0)
+        study.finish()
+        check(study)
+
+
+def test_what_was_paused_is_kept_when_its_host_goes(tmp_path: Path) -> None:
+    """Without a folder that all see: a checkpoint is in the study's folder soon after the pause."""
+    with studying(tmp_path, "ssh", lease=2.0) as study:
+        study.start("steady", trials=12, seconds=0.1, options=["--storage", "pull", "--workers", "2"])
+        study.until(lambda: list(study.exp.glob("trials/*/checkpoint/*/meta.json")), "a checkpoint")
+        study.machines.kill(1)
+        study.finish()
+        check_nothing_is_left(study)
+        began = [line["trial"] for line in trace_lines(study.traces) if line["what"] == "begins"]
+        lost = {record["job"] for record in study.records("fail")}
+        started = study.records("start", "restart")
+        anew = {record["trial"] for record in started if record["job"] in lost}
+        zero = [
+            line["trial"]
+            for line in trace_lines(study.traces)
+            if line["what"] == "begins" and line["epoch"] == 0 and line["trial"] not in anew
+        ]
+        assert len(zero) == len(set(zero))  # none but the lost ones has begun twice from zero
+        assert began
+
+
+@pytest.mark.parametrize("carrier", ["ssh", "dask"])
+def test_a_host_that_cannot_load_the_function_is_named_and_left_out(carrier: str, tmp_path: Path) -> None:
+    code = """
+import os
+
+if os.environ.get("HBSIM_TEST_KIND") == "broken":
+    import a_package_that_is_not_there
+
+from tests.remote.training import saving
+"""
+    (tmp_path / "train.py").write_text(code)
+    environments = [{}, {"HBSIM_TEST_KIND": "broken"}]
+    with studying(tmp_path, carrier, environments=environments) as study:
+        study.machines.kill(1)
+        study.start(f"{tmp_path / 'train.py'}:saving", seconds=0.4, trials=20)
+        study.reach(1)
+        study.machines.start(1)
+        name = study.ssh.name(1) if carrier == "ssh" else "host-1"
+        study.until(lambda: "a_package_that_is_not_there" in study.log, "a warning")
+        line = next(line for line in study.log.splitlines() if "a_package_that_is_not_there" in line)
+        assert name in line
+        study.finish()
+        assert not study.records("fail")
+        check(study)
+
+
+@pytest.mark.parametrize("carrier", ["ssh", "dask"])
+def test_trials_that_end_badly(carrier: str, tmp_path: Path) -> None:
+    """Each has failed, in the way that it would have on this machine; the host and the others go on."""
+    with studying(tmp_path, carrier, 1) as study:
+        options = ["--retries", "0", "--loss-retries", "0", "--workers", "1"]
+        study.start("ends_badly", trials=4, options=options)
+        assert study.wait() == 1
+        reasons = [(record["kind"], record["reason"]) for record in study.records("fail")]
+        expected = [("oom", "no more"), ("error", "status 3"), ("error", "SIGSEGV"), ("lost", "SIGKILL")]
+        for (kind, reason), (known, words) in zip(reasons, expected, strict=True):
+            assert kind == known
+            assert words in reason
+        check_nothing_is_left(study)
