@@ -212,7 +212,7 @@ class Controller:
         self._failure: BaseException | None = None  # what ended a task
         self._tasks: set[asyncio.Task[None]] = set()
         self._flushes = False  # whether that is going to happen
-        self._closing = False
+        self._begun = self._closing = False
         self._down: tuple[float, str] | None = None  # since when nobody can be reached, and why
         self._hosts: dict[str, str] = {}  # by agent that there is: its host
         self._has: dict[str, str] = {}  # by host: what it has, for people
@@ -291,12 +291,11 @@ class Controller:
 
     def _begin(self) -> None:
         """Divide the hosts that are ready among workers, and say what each of them has."""
-        now = time.monotonic()
-        self.fleet.open(now)
+        self.fleet.open(time.monotonic())
         opened = [message.host for message in self.fleet.effects.messages if isinstance(message, Opened)]
         for host in list(dict.fromkeys(opened))[:FEW]:
             self._say(f"{host} is ready: {self._has.get(host, 'it takes trials')}")
-        self._alone = inf if self._hosts else now
+        self._begun = True
         self._flush()
 
     # What the runner asks for
@@ -365,7 +364,8 @@ class Controller:
         elif isinstance(event, carriers.AgentEnded):
             self._problems[self._hosts.pop(event.agent, event.agent)] = event.reason
             self.hosts = self.hosts if self._closing else list(dict.fromkeys(self._hosts.values()))
-            self._alone = self._alone if self._hosts else min(self._alone, now)
+            if self._begun and not self._hosts:
+                self._alone = min(self._alone, now)
             self._doubt = self._doubt if event.clean else now + self._lease + MARGIN
         elif isinstance(event, carriers.HostFailed):
             self._problems[event.host] = event.reason
