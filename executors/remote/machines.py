@@ -173,24 +173,28 @@ class Machines:
             self._need = replace(self._need, gpus=1 if found else 0)
         largest = max(machines, key=lambda one: (len(one.gpus), bool(one.gpu_problem), one.most))
         if all(self.refusal(machine) for machine in machines) and (error := self.refusal(largest)):
-            about = "" if largest.host in error.rule else f"{largest.host}: "
-            raise ParameterError(error.field, error.value, f"{about}{error.rule}")
+            if rule := self._trouble(largest):
+                error = ParameterError("resource", self._given, f"{largest.host}: {rule}")
+            raise error
 
     def refusal(self, machine: Machine) -> ParameterError | None:
         """Return why a host gets no trials at all; None if it may get some. Only after `begin`."""
-        given, rule = self._given, ""
-        asked = "num_gpus" in (given or {})
-        if machine.gpu_problem and not (asked and not self._need.gpus):
-            rule = f"{machine.gpu_problem}; {_WITHOUT}"
-        elif self._need.gpus and not machine.gpus and not asked:
-            rule = f"it has no GPU, and other hosts have; {_WITHOUT}"
-        if rule:
-            return ParameterError("resource", given, rule)
+        if rule := self._trouble(machine):
+            return ParameterError("resource", self._given, rule)
         try:
             self._make(None, machine, machine.cpus, machine.gpus)
         except ParameterError as error:
             return error
         return None
+
+    def _trouble(self, machine: Machine) -> str:
+        """Say what is wrong with the GPUs of a host; empty if nothing is."""
+        asked = "num_gpus" in (self._given or {})
+        if machine.gpu_problem and (self._need.gpus or not asked):
+            return f"{machine.gpu_problem}; {_WITHOUT}"
+        if self._need.gpus and not machine.gpus and not asked:
+            return f"it has no GPU, and other hosts have; {_WITHOUT}"
+        return ""
 
     def add(self, agent: str, machine: Machine) -> None:
         """Take an agent in; `divide` gives it workers."""
@@ -220,7 +224,7 @@ class Machines:
             del self._slots[worker], self._agents[worker]
         if workers and self._most != inf:
             self.hungry |= self._machines.keys()
-        return workers
+        return sorted(workers)
 
     def divide(self, able: Iterable[str]) -> list[int]:
         """Give workers to those of the agents `able` that may have more; return the new workers, in order.
@@ -282,9 +286,9 @@ class Machines:
 
     def _serve(self, hand: _Hand) -> bool:
         """Give an agent a worker with what a trial needs, if that is there for it alone; whether it is."""
-        gpus, cores, sharing = self._need.gpus or 0, self._need.cpus or 1, self._need.sharing
+        gpus, cores = self._need.gpus or 0, self._need.cpus or 1
         new = bool(gpus) and self._has(hand, _GPUS, gpus)
-        if gpus and not new and not (sharing > 1 and hand.count < sharing * len(hand.taken[_GPUS])):
+        if gpus and not (new or self._has_part(hand)):
             return False
         alone = self._has(hand, _CORES, cores)
         if not alone and (self._need.cpus or not new):  # a GPU is worth a trial on cores that are shared
@@ -298,14 +302,13 @@ class Machines:
 
     def _fill(self, hands: Iterable[_Hand], more: float, crowd: float) -> None:
         """Have workers share what nobody said how many of it they need; those with most room take most."""
-        if self._need.gpus and not self._shares_gpus:
-            return
         fits = {hand.agent: hand.count for hand in hands if hand.count}
         loads = [((1 + one.count) / fits[one.agent], one.rank, one) for one in hands if one.count]
         heapq.heapify(loads)
         while more > 0 and loads:
             load, rank, hand = heapq.heappop(loads)
-            if load > crowd or (self._need.cpus and not self._has(hand, _CORES, self._need.cpus)):
+            alone = self._need.gpus and not self._shares_gpus and not self._has_part(hand)
+            if load > crowd or alone or not self._has(hand, _CORES, self._need.cpus or 0):
                 continue
             if self._need.cpus:
                 self._take(hand, _CORES, self._need.cpus)
@@ -326,6 +329,11 @@ class Machines:
             if self._has(hand, _CORES, 1):
                 self._take(hand, _CORES, 1)
                 heapq.heappush(least, load(hand))
+
+    def _has_part(self, hand: _Hand) -> bool:
+        """Whether a part of a GPU is left, of those that an agent was given."""
+        sharing = self._need.sharing
+        return sharing > 1 and hand.count < sharing * len(hand.taken[_GPUS])
 
     def _has(self, hand: _Hand, kind: int, number: int) -> bool:
         """Whether so many things are free for an agent."""

@@ -153,6 +153,7 @@ class SshHost:
             with suppress(TimeoutError):
                 await asyncio.wait_for(connection.wait_closed(), _ENDS)
             connection.abort()
+        await asyncio.sleep(0.01)  # only then asyncssh's sockets are closed, also of one that was refused
 
     def error(self, rule: str, final: bool = False) -> HostError:
         """Return an error about the host."""

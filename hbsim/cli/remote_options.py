@@ -187,5 +187,7 @@ def make_options(given: Mapping[str, Any]) -> Hosts | Dask:
         return Dask(**given)
     if "hosts" not in given:
         raise ParameterError(by_hosts, given[by_hosts], "needs --hosts")
-    options = {**given, "hosts": tuple(host.strip() for host in given["hosts"].split(","))}
-    return Hosts(**options)
+    hosts = [host.strip() for host in given["hosts"].split(",")]
+    if not all(hosts):
+        raise ParameterError("hosts", given["hosts"], "must be names or addresses, with commas between them")
+    return Hosts(**{**given, "hosts": hosts})
