@@ -385,7 +385,7 @@ class Comings(RuleBasedStateMachine):
         return min(len(one.cpus), floor(one.cpu_limit or len(one.cpus)))
 
     def fits_alone(self, one: Machine) -> bool:
-        return self.need[0] <= self.time_for(one) and self.need[1] <= len(one.gpus)
+        return bool(self.need[0] <= self.time_for(one) and self.need[1] <= len(one.gpus))
 
     def held(self) -> set[object]:
         """What workers are known to have: of those that are not bound, only the GPUs."""
@@ -413,7 +413,7 @@ class Comings(RuleBasedStateMachine):
     @invariant()
     def no_core_is_given_twice(self) -> None:
         cores: Counter[object] = Counter()
-        asked: Counter[object] = Counter()
+        asked: Counter[tuple[Any, ...]] = Counter()
         for slot in self.machines.slots if self.agents else ():
             one = self.of(slot)
             cores.update((one.boot, core) for core in slot.cpus or ())
@@ -450,6 +450,4 @@ class Comings(RuleBasedStateMachine):
 
 
 TestComings = Comings.TestCase
-TestComings.settings = settings(
-    max_examples=30, stateful_step_count=12, deadline=None
-)
+TestComings.settings = settings(max_examples=30, stateful_step_count=12, deadline=None)
