@@ -462,6 +462,8 @@ class Controller:
         except (HbsimError, OSError) as error:
             problem = getattr(error, "strerror", None) or str(error)
         if isinstance(copy, Get):
+            if problem and problem.endswith(_FULL):  # whatever host it was copied from
+                problem = f"{self._trials}: {problem.rpartition(': ')[2]}"
             (self._uncopied.add if problem else self._uncopied.discard)(copy.trial)
         if problem:
             await asyncio.sleep(PAUSE)
