@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.sweep.made import left, read, run
+from tests.bench.sweep.test_outcome import OWN
 from tests.cli.conftest import Ran
 from tests.doubles.dask_processes import ROOT, dask_processes
 from tests.doubles.sshd import Host, sshd
@@ -55,15 +56,17 @@ def reached(host: Host, *hosts: str) -> tuple[str, ...]:
     return (*where, "--ssh-known-hosts", str(host.known_hosts), "--jobs", "1")
 
 
-def same_as_here(out: Path, folder: Path) -> None:
-    run(read(folder, STUDY), folder / "here")
+def same_as_here(out: Path, folder: Path, text: str = STUDY) -> None:
+    run(read(folder, text), folder / "here")
     there, here = left(out), left(folder / "here")
     del there["sweep.json"], here["sweep.json"]  # they hold the command
     assert there == here
 
 
 def test_hosts_give_the_same_bytes_and_are_left_as_they_were(inside: Inside, host: Host, tmp_path: Path):
-    (tmp_path / "study.toml").write_text(STUDY)
+    (tmp_path / "own.py").write_text(OWN.format(shift=0))
+    text = STUDY.replace("surrogates = [", 'surrogates = [{surrogate = "own.py:Own", name = "own"}, ')
+    (tmp_path / "study.toml").write_text(text)
     command = ("sweep", "study.toml", "--out", "out", "--json")
     ran = inside(*command, *reached(host, "127.0.0.1", "localhost"))
     assert ran.code == 0, ran.err
@@ -74,9 +77,9 @@ def test_hosts_give_the_same_bytes_and_are_left_as_they_were(inside: Inside, hos
         "127.0.0.1 is ready: 1 process",
         "localhost is ready: 1 process",
     ]
-    assert json.loads(ran.out)["done"] == 8
+    assert json.loads(ran.out)["done"] == 16
     assert not host.wait_until_empty(10)
-    same_as_here(tmp_path / "out", tmp_path)
+    same_as_here(tmp_path / "out", tmp_path, text)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
