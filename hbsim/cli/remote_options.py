@@ -115,8 +115,7 @@ class RemoteOptions(_Machines):
         """
         from hbsim.bench.remote import Remote
 
-        options = given(self)
-        options.pop("insecure", None)
+        options = {name: value for name, value in given(self).items() if name in BY_HOSTS | BY_ADDRESS}
         if options:
             return Remote(make_options(options), self.insecure, jobs, say=partial(say, "note"))
         if self.insecure:
