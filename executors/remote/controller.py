@@ -535,9 +535,11 @@ class Controller:
         """Whether checkpoints of these trials that could not be copied are nowhere else."""
         failed = {trial: self._uncopied[trial] for trial in trials if trial in self._uncopied}
         stored = self._store.jobs() if failed and self._store is not None else {}
-        found = {trial: newest(trial_folder(self._trials, trial)) for trial in failed}
-        present = {trial: max(stored.get(trial, -1), made[0] if made else -1) for trial, made in found.items()}
-        return any(present[trial] < job for trial, job in failed.items())
+        for trial, job in failed.items():
+            made = newest(trial_folder(self._trials, trial))
+            if job > max(stored.get(trial, -1), made[0] if made else -1):
+                return True
+        return False
 
     async def close(self) -> None:
         """Have agents end all that runs, and part from the hosts."""
