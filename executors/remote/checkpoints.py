@@ -143,9 +143,7 @@ class Checkpoints:
             if trial in self._pruned:
                 useless.append(trial)
                 continue
-            whole = f"{hello['trials']}/{trial:06d}"
-            about = held if isinstance(held, Mapping) else {"job": held, "folder": f"{whole}/checkpoint"}
-            kept = _Kept(int(about["job"]), str(about["folder"]), about.get("files"))
+            kept = _Kept(int(held["job"]), str(held["folder"]), held["files"])
             if kept.job > self._job(trial, place):
                 self._keep(trial, place, kept)
             self.saves = True
