@@ -328,10 +328,6 @@ class Checkpoints:
                     found[trial] = self._hosts[place].name
         return found
 
-    def pruned(self, trial: int) -> bool:
-        """Whether a trial's checkpoints are of no more use."""
-        return trial in self._pruned
-
     def prune(self, trial: int) -> tuple[list[str], bool]:
         """Forget a trial; return agents that are to remove it, one a host, and whether the store has it."""
         kept = self._kept.pop(trial, {})
