@@ -130,7 +130,7 @@ def test_a_full_disk_is_said_once_and_hosts_keep_what_they_have(piped: Piped) ->
     assert not piped.note["gathered"]
     (warning,) = piped.warned
     assert "cannot be copied" in warning
-    assert warning.endswith("No space left on device")
+    assert warning.endswith(f"{piped.trials}: No space left on device")
     kept = [jobs_in(host) for host in piped.folder.glob("host-*/*/trials")]
     paused = result.trials.filter(result.trials["status"] == "paused")["trial"].to_list()
     assert {trial for held in kept for trial in held} >= set(paused)
@@ -294,10 +294,10 @@ def test_an_agent_that_is_killed(piped: Piped) -> None:
     piped.check()
 
 
-@pytest.mark.parametrize("stays", [True, False])
-def test_an_agent_that_is_stopped(stays: bool, piped: Piped) -> None:
+@pytest.mark.parametrize("in_time", [True, False])
+def test_an_agent_that_is_stopped(in_time: bool, piped: Piped) -> None:
     """It is named soon, and gets no jobs; if it goes on within the lease, nothing is lost."""
-    seconds = 4.0 if stays else HELD
+    seconds = 4.0 if in_time else HELD
 
     def stop() -> None:
         eventually(lambda: len(piped.trace()) > 4)
@@ -308,10 +308,10 @@ def test_an_agent_that_is_stopped(stays: bool, piped: Piped) -> None:
 
     piped.meanwhile(stop)
     core = scheduler("promotion", num_trials=12, retries=2)
-    piped.run(core, "saving", lease=20.0 if stays else LEASE, args={"seconds": 0.3})
+    piped.run(core, "saving", lease=20.0 if in_time else LEASE, args={"seconds": 0.3})
     assert any(text.startswith("b does not answer; ") for text in piped.warned)
     assert piped.records("shut")[0]["reason"] == "b does not answer"
-    if stays:
+    if in_time:
         assert "b answers again" in piped.warned
         assert piped.records("fail") == []
     assert {record["kind"] for record in piped.records("fail")} <= {"lost"}
