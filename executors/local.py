@@ -333,6 +333,7 @@ class LocalWorkers:
         if events & selectors.EVENT_READ:
             child.talks = self._read(child)
             if not child.talks and child.garbled and self._server is not None:
+                child.ring.say_killed()
                 self._server.kill(child.task.job)
         if child.talks and events & selectors.EVENT_WRITE:
             child.flush()

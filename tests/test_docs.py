@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 NAMES = (
     "explanation/asha-paper.md",
     "explanation/brackets.md",
-    "how-to/dask.md",
+    "how-to/remote-hosts.md",
     "reference/cluster.md",
     "reference/core.md",
     "reference/diagnosis.md",

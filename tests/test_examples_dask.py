@@ -13,13 +13,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.doubles.certificate import make_certificate
 from tests.doubles.fake_slurm import slurm
 
 pytest.importorskip("distributed")
@@ -27,7 +28,6 @@ yaml = pytest.importorskip("yaml")
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "examples" / "dask"
-NAMES = ("ca.pem", "cert.pem", "key.pem")
 CRD = "operator/deployment/helm/dask-kubernetes-operator/crds/daskcluster.yaml"
 
 
@@ -208,8 +208,7 @@ def pods(folder: Path) -> Iterator[Pods]:
 def test_what_the_pods_run(tmp_path: Path) -> None:
     (cluster,) = documents("kubernetes.yaml")
     _, job = documents("kubernetes_study.yaml")
-    run(["certificates", str(tmp_path / "certs"), "--hosts", "hbsim-scheduler"])
-    assert sorted(file.name for file in (tmp_path / "certs").iterdir()) == sorted(NAMES)
+    make_certificate(tmp_path)
     scheduler, worker = (container(cluster["spec"][role]["spec"]) for role in ("scheduler", "worker"))
     with pods(tmp_path) as here:
         here.start(scheduler)
@@ -235,7 +234,3 @@ def is_healthy(port: int, path: str) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
-
-
-def run(words: Sequence[str]) -> None:
-    subprocess.run([sys.executable, "-m", "hbsim", *words], check=True, capture_output=True)

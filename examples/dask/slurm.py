@@ -12,13 +12,13 @@ its jobs. What your cluster needs beside (partition, account, network interface,
 from __future__ import annotations
 
 import argparse
+import subprocess
 from pathlib import Path
 
 from dask_jobqueue import SLURMCluster
 from distributed import Security
 
 import hbsim
-from hbsim.executors.dask.certificates import FILES, make_certificates
 
 TRAIN = f"{Path(__file__).parent / 'train.py'}:train_fn"
 
@@ -26,7 +26,7 @@ TRAIN = f"{Path(__file__).parent / 'train.py'}:train_fn"
 def main() -> None:
     """Start the jobs, run the study on them, end the jobs."""
     options = parsed()
-    authority, certificate, key = certificates(Path("certs"))
+    certificate, key = make_certificate(Path("certs"))
     roles = {f"tls_{role}_cert": certificate for role in ("client", "scheduler", "worker")}
     roles |= {f"tls_{role}_key": key for role in ("client", "scheduler", "worker")}
     with SLURMCluster(
@@ -36,7 +36,7 @@ def main() -> None:
         walltime=options.walltime,
         job_extra_directives=[f"--gres=gpu:{options.gpus}"] if options.gpus else [],
         log_directory="slurm-logs",
-        security=Security(require_encryption=True, tls_ca_file=authority, **roles),
+        security=Security(require_encryption=True, tls_ca_file=certificate, **roles),
         scheduler_options={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
         worker_extra_args=["--no-dashboard"],
     ) as cluster:
@@ -55,7 +55,7 @@ def main() -> None:
             resume=options.resume,
             executor=hbsim.Dask(
                 scheduler_address=cluster.scheduler_address,
-                tls_ca=authority,
+                tls_ca=certificate,
                 tls_cert=certificate,
                 tls_key=key,
             ),
@@ -78,11 +78,15 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def certificates(folder: Path) -> list[str]:
-    """Return the files that let the study, the scheduler and the workers know each other."""
-    if not (folder / FILES[-1]).exists():
-        make_certificates(folder)
-    return [str((folder / name).absolute()) for name in FILES]
+def make_certificate(folder: Path) -> tuple[str, str]:
+    """Return the files of a certificate and its key; by these the study, the scheduler and the workers know
+    each other."""
+    certificate, key = folder.absolute() / "cert.pem", folder.absolute() / "key.pem"
+    if not key.exists():
+        folder.mkdir(mode=0o700, exist_ok=True)
+        words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 365 -subj /CN=hbsim"
+        subprocess.run(["openssl", *words.split(), "-keyout", key, "-out", certificate], check=True)
+    return str(certificate), str(key)
 
 
 if __name__ == "__main__":

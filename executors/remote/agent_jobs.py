@@ -354,10 +354,11 @@ class Transfers:
             transfer.done(problem)
 
     def drop(self, trial: int) -> None:
-        """Give those of a trial up, and say nothing of them."""
+        """Give those of a trial up."""
         for transfer in [one for one in self._all if one.trial == trial]:
             _interrupt(transfer)
             self._all.remove(transfer)
+            transfer.done("the trial's checkpoint is of no more use")
 
     def interrupt(self) -> None:
         """End all their processes; they begin anew."""

@@ -24,7 +24,7 @@ from math import inf
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from hbsim.errors import ExecutorError, HbsimError, ParameterError
+from hbsim.errors import ExecutorError, HbsimError, OutputError, ParameterError
 from hbsim.executors import checkpoint
 from hbsim.executors.local import LOG, trial_folder
 from hbsim.executors.remote import carrier as carriers
@@ -36,7 +36,7 @@ from hbsim.executors.remote.fleet import Fleet
 from hbsim.executors.remote.lines import dump
 from hbsim.executors.remote.machines import Machine
 from hbsim.executors.remote.store import STAGING, Store, jobs_in
-from hbsim.executors.slots import models
+from hbsim.executors.slots import Slot, models
 from hbsim.executors.target import label_of
 from hbsim.runner.workers import Message, Opened
 
@@ -93,12 +93,20 @@ class SessionFile:
         -------
         seconds : float
             How long what earlier runs have left may go on.
+
+        Raises
+        ------
+        OutputError
+            The folder cannot be written.
         """
-        self._trials.mkdir(parents=True, exist_ok=True)
-        for folder in self._trials.glob(f"{STAGING}*"):
-            shutil.rmtree(folder, ignore_errors=True)
-        self._file.write_text(self.text, "utf-8")
-        now = self._file.stat().st_mtime  # by the clock of the file system, as those of the others
+        try:
+            self._trials.mkdir(parents=True, exist_ok=True)
+            for folder in self._trials.glob(f"{STAGING}*"):
+                shutil.rmtree(folder, ignore_errors=True)
+            self._file.write_text(self.text, "utf-8")
+            now = self._file.stat().st_mtime  # by the clock of the file system, as those of the others
+        except OSError as error:
+            raise OutputError(str(self._trials), f"cannot be written: {error.strerror or error}") from error
         return max((_rest(other, now) for other in self._others()), default=0.0)
 
     def touch(self) -> None:
@@ -175,6 +183,10 @@ class Controller:
         What runs where.
     discards : bool
         Whether the study has come to nothing, and hosts are to remove all that they have of it.
+    hosts : list of str
+        The names of those that there are. It is replaced when it changes.
+    slots : dict of int to Slot
+        The last share of each worker that there has been.
     """
 
     def __init__(
@@ -189,6 +201,8 @@ class Controller:
     ) -> None:
         self.fleet = fleet({}, {})
         self.discards = False
+        self.hosts: list[str] = []
+        self.slots: dict[int, Slot] = {}
         self._carrier, self._make_fleet, self._config, self._trials = carrier, fleet, config, trials
         self._name, self._say, self._news = name, say, news
         self._lease = float(config["lease"])
@@ -198,7 +212,7 @@ class Controller:
         self._failure: BaseException | None = None  # what ended a task
         self._tasks: set[asyncio.Task[None]] = set()
         self._flushes = False  # whether that is going to happen
-        self._closing = False
+        self._begun = self._closing = False
         self._down: tuple[float, str] | None = None  # since when nobody can be reached, and why
         self._hosts: dict[str, str] = {}  # by agent that there is: its host
         self._has: dict[str, str] = {}  # by host: what it has, for people
@@ -209,7 +223,7 @@ class Controller:
         self._gathered: bool | None = None  # whether all that is of use is in the study's folder or the store
         self._limit = asyncio.Semaphore(AT_ONCE)
         self._copied = 0  # copies that are over
-        self._uncopied: set[int] = set()  # trials whose last copy from a host has failed
+        self._uncopied: dict[int, int] = {}  # by trial: the job of a checkpoint that could not be copied
         self._received: set[int] = set()  # trials whose folder something was copied into
         self._pruned: set[int] = set()
         self._chores: set[asyncio.Task[None]] = set()
@@ -232,7 +246,7 @@ class Controller:
         if needs_trust(bundle) and not self._carrier.trusted:
             rule = "travels as a pickle, which needs a connection by TLS: put it at the top of a file"
             raise ParameterError("train", label_of(bundle["target"]), rule)
-        until = loop.time() + await asyncio.to_thread(self._file.make)
+        alone = loop.time() + await asyncio.to_thread(self._file.make)
         if self._store is not None:
             await asyncio.to_thread(self._store.check)
         stored = {} if self._store is None else await asyncio.to_thread(self._store.jobs)
@@ -242,37 +256,46 @@ class Controller:
         self.fleet.expected = await self._carrier.open(json.dumps(config))
         self._spawn(self._listen())
         self._spawn(self._tick())
-        if (seconds := until - loop.time()) > 0:
+        if (seconds := alone - loop.time()) > 0:
             self._say(_why(seconds))
-            await asyncio.sleep(seconds)
+        await self._wait_for_hosts(alone)
         await asyncio.to_thread(self._file.clear)
-        await self._wait_for_hosts()
+        self._begin()
 
-    async def _wait_for_hosts(self) -> None:
-        """Wait for those hosts that there are, so that they are divided among workers all at once."""
-        begun = said = now = time.monotonic()
+    async def _wait_for_hosts(self, alone: float) -> None:
+        """Wait for those hosts that there are, so that they are divided among workers all at once.
+
+        Parameters
+        ----------
+        alone : float
+            When nothing goes on any more that an earlier run has left.
+        """
+        begun = said = max(time.monotonic(), alone)
         first = inf
         while True:
             self.check()
             now = time.monotonic()
             ready, wanted = self.fleet.ready(now)
             first = min(first, now) if ready else inf
-            if ready >= wanted > 0 or now - first > LAST_HOSTS:
-                break
+            if now >= alone and (ready >= wanted > 0 or now - first > LAST_HOSTS):
+                return
             if not wanted and now - begun > SAID:
                 self._say(f"{self._name} has no workers yet: waiting for the first one")
-                break
+                return
             if now - said > SAID:
                 said = now
                 problems = [f"{host}: {problem}" for host, problem in self._problems.items()]
                 text = f"{ready} of {wanted} hosts {'is' if ready == 1 else 'are'} ready"
                 self._say("; ".join([text, *problems[:FEW]]))
             await asyncio.sleep(LOOK)
-        self.fleet.open(now)
+
+    def _begin(self) -> None:
+        """Divide the hosts that are ready among workers, and say what each of them has."""
+        self.fleet.open(time.monotonic())
         opened = [message.host for message in self.fleet.effects.messages if isinstance(message, Opened)]
         for host in list(dict.fromkeys(opened))[:FEW]:
-            self._say(f"{host} is ready: {self._has[host]}")
-        self._alone = inf if self._hosts else now
+            self._say(f"{host} is ready: {self._has.get(host, 'it takes trials')}")
+        self._begun = True
         self._flush()
 
     # What the runner asks for
@@ -337,9 +360,12 @@ class Controller:
         elif isinstance(event, carriers.Joined):
             self._hosts[event.agent], self._alone = event.host, inf
             self._problems.pop(event.host, None)
+            self.hosts = list(dict.fromkeys(self._hosts.values()))
         elif isinstance(event, carriers.AgentEnded):
             self._problems[self._hosts.pop(event.agent, event.agent)] = event.reason
-            self._alone = self._alone if self._hosts else min(self._alone, now)
+            self.hosts = self.hosts if self._closing else list(dict.fromkeys(self._hosts.values()))
+            if self._begun and not self._hosts:
+                self._alone = min(self._alone, now)
             self._doubt = self._doubt if event.clean else now + self._lease + MARGIN
         elif isinstance(event, carriers.HostFailed):
             self._problems[event.host] = event.reason
@@ -393,6 +419,10 @@ class Controller:
         for trial in unstored:
             assert self._store is not None
             self._do_in_turn(self._store.remove, trial)
+        for message in effects.messages:
+            if isinstance(message, Opened):
+                with suppress(KeyError):  # it is shut again already
+                    self.slots[message.worker] = self.fleet.machines.slot(message.worker)
         if effects.messages or effects.notes or self.fleet.fatal:
             notes = [with_neighbour(note, self._config["bundle"]) for note in effects.notes]
             self._news((effects.messages, [note for note in notes if self._is_new(note)], effects.size))
@@ -432,9 +462,13 @@ class Controller:
         except (HbsimError, OSError) as error:
             problem = getattr(error, "strerror", None) or str(error)
         if isinstance(copy, Get):
-            (self._uncopied.add if problem else self._uncopied.discard)(copy.trial)
+            if problem and problem.endswith(_FULL):  # whatever host it was copied from
+                problem = f"{self._trials}: {problem.rpartition(': ')[2]}"
+            self._uncopied[copy.trial] = copy.job
         if problem:
             await asyncio.sleep(PAUSE)
+        elif isinstance(copy, Get):
+            self._uncopied.pop(copy.trial, None)
         self._copied += 1
         if not self._closing:
             self.fleet.copied(copy, problem, time.monotonic(), away)
@@ -475,6 +509,8 @@ class Controller:
         before: object = None
         while pending := self.fleet.pending(trials):
             self._flush()
+            if isinstance(self._failure or self.fleet.fatal, ExecutorError):
+                break  # nobody will bring them
             self.check()
             away = self.fleet.unreachable(pending)
             now, state = time.monotonic(), (pending, self._copied)
@@ -486,14 +522,24 @@ class Controller:
                 text = f"waiting for {_count(len(pending), 'checkpoint')} to be copied from hosts"
                 hosts = sorted(set(away.values()))
                 self._say(text + (f"; {', '.join(hosts)} cannot be reached" if hosts else ""))
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(5 * LOOK)
         away = self.fleet.unreachable(pending)
         for trial in sorted(pending):
             place = f"on {away[trial]}, which cannot be reached" if trial in away else "on its host"
             self.fleet.effects.notes.append(f"the checkpoint of trial {trial} stays {place}")
         self._flush()
-        self._gathered = not pending and self._uncopied.isdisjoint(trials)
+        self._gathered = not pending and not await asyncio.to_thread(self._are_absent, trials)
         return self._gathered
+
+    def _are_absent(self, trials: Sequence[int]) -> bool:
+        """Whether checkpoints of these trials that could not be copied are nowhere else."""
+        failed = {trial: self._uncopied[trial] for trial in trials if trial in self._uncopied}
+        stored = self._store.jobs() if failed and self._store is not None else {}
+        for trial, job in failed.items():
+            made = newest(trial_folder(self._trials, trial))
+            if job > max(stored.get(trial, -1), made[0] if made else -1):
+                return True
+        return False
 
     async def close(self) -> None:
         """Have agents end all that runs, and part from the hosts."""

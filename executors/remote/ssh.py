@@ -201,7 +201,7 @@ class SshCarrier:
             async with host.files() as client:
                 yield client
         except HostError as error:
-            raise CopyError(f"{host.name}: {error.reason}", away=not error.final) from None
+            raise CopyError(f"{host.name}: {error.reason}", away=True) from None
         except CopyError:
             raise
         except Exception as error:  # what a server sends can make asyncssh raise anything

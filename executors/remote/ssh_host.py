@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 from hbsim.errors import ParameterError
+from hbsim.executors.remote.carrier import CopyError
 from hbsim.executors.remote.options import Hosts, parse_host
 
 __all__ = ["HostError", "Process", "SshHost", "brief"]
@@ -116,7 +117,9 @@ class SshHost:
         Raises
         ------
         HostError
-            The host cannot be reached, or has no SFTP; that is final.
+            The host cannot be reached.
+        CopyError
+            It has no SFTP.
         """
         import asyncssh
 
@@ -126,18 +129,20 @@ class SshHost:
                 async with asyncio.timeout(self.start_limit):
                     client = await connection.start_sftp_client()
             except (OSError, asyncssh.Error) as error:
-                lost = self.is_lost(error)
-                problem = brief(error) if lost else f"its SSH server has no SFTP ({brief(error)})"
-                raise self.error(problem, final=not lost) from None
+                refused = getattr(error, "code", None) == asyncssh.OPEN_REQUEST_SESSION_FAILED
+                if connection.is_closed() or not (refused or isinstance(error, asyncssh.SFTPError)):
+                    raise self.error(brief(error)) from None
+                raise CopyError(f"{self.name}: its SSH server has no SFTP ({brief(error)})") from None
             async with client:
                 yield client
 
     def is_lost(self, error: BaseException) -> bool:
-        """Return whether an error is the end of the connection."""
+        """Return whether an error is the end of the connection, or that nothing has come for long."""
         import asyncssh
 
         kinds = (asyncssh.DisconnectError, asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection)
-        return isinstance(error, kinds) or self._connection is None or self._connection.is_closed()
+        is_closed = self._connection is None or self._connection.is_closed()
+        return is_closed or isinstance(error, (TimeoutError, *kinds))
 
     def drop(self) -> None:
         """Close the connection; the next one who needs it makes another."""
@@ -153,6 +158,7 @@ class SshHost:
             with suppress(TimeoutError):
                 await asyncio.wait_for(connection.wait_closed(), _ENDS)
             connection.abort()
+        await asyncio.sleep(0.01)  # only then asyncssh's sockets are closed, also of one that was refused
 
     def error(self, rule: str, final: bool = False) -> HostError:
         """Return an error about the host."""
@@ -164,20 +170,15 @@ class SshHost:
 
     def no_start(self, process: Process, ending: str) -> HostError:
         """Return an error of a process that has ended without a word but on stderr."""
-        said, name, cure = process.last_line, self.name, "give ssh_python, a Python that has it"
+        said, name, cure = process.last_line, self.name, "give ssh_python, a Python that has hbsim there"
         if "No module named" in said and "hbsim" in said:
-            what = (
-                "another version of hbsim"
-                if "hbsim." in said.rpartition("No module named")[2]
-                else "no hbsim"
-            )
-            rule = f"has {what} on {name} ({said}): install the same version there as here, or {cure} there"
+            is_older = "hbsim." in said.rpartition("No module named")[2]
+            what = "another version of hbsim" if is_older else "no hbsim"
+            rule = f"has {what} on {name} ({said}): install the same version there as here, or {cure}"
         elif "nknown option: -P" in said:
             rule = f"is older than Python 3.11 on {name} ({said}): give ssh_python, a newer one"
         elif process.status in (126, 127):
-            rule = (
-                f"cannot be run on {name} ({said or ending}): give ssh_python, a Python that has hbsim there"
-            )
+            rule = f"cannot be run on {name} ({said or ending}): {cure}"
         else:
             return self.error(f"hbsim there has ended at once: {ending}")
         return HostError("ssh_python", self._python, rule, final=True)
@@ -221,10 +222,10 @@ class SshHost:
             limit = _limit(self._options, CONNECT)
             return self.too_slow(f"there is no connection by SSH on port {port}", limit)
         elif isinstance(error, asyncssh.ConnectionLost | ConnectionResetError):
-            rule = (
-                f"what answers on port {port} breaks off ({brief(error)}): is it an SSH server, and does a "
+            rule = f"what answers on port {port} breaks off ({brief(error)}): is it an SSH server, and does "
+            rule += (
+                f"a firewall or a proxy let it through? `{command}` may say more; another port is ssh_port"
             )
-            rule += f"firewall or a proxy let SSH through? `{command}` may say more; another port is ssh_port"
         elif isinstance(error, OSError):
             rule = f"no SSH server answers on port {port} ({brief(error)}); another is ssh_port"
         else:
@@ -235,9 +236,8 @@ class SshHost:
         """Say of a host's key that it is not known, or not the one that is."""
         file = self._file_with_key()
         if file is None:
-            return (
-                f"its key is not among the known hosts: connect once by `{command}`, or give ssh_known_hosts"
-            )
+            cure = f"connect once by `{command}`, or give ssh_known_hosts"
+            return f"its key is not among the known hosts: {cure}"
         (_, port), name = self._effective(), parse_host(self.name).name
         known = shlex.quote(name if port == 22 else f"[{name}]:{port}")
         return (

@@ -81,7 +81,7 @@ class RemoteWorkers:
         study: str,
         say: Callable[[str], None],
     ) -> None:
-        self._machines = Machines(workers, resource)
+        machines = Machines(workers, resource)
         # What is in the memory of a process is nowhere else: it has to be copied.
         storage = "pull" if options.storage.startswith("memory://") else options.storage
         how = {"start": start, "grace": grace, "lease": float(options.lease), "storage": storage}
@@ -89,7 +89,7 @@ class RemoteWorkers:
 
         def fleet(in_folder: Mapping[int, int], stored: Mapping[int, int]) -> Fleet:
             checkpoints = Checkpoints("://" in storage, in_folder, stored)
-            return Fleet(self._machines, checkpoints, float(options.lease))
+            return Fleet(machines, checkpoints, float(options.lease))
 
         self._news: SimpleQueue[News] = SimpleQueue()  # one that a signal handler may put something into
         carrier, name = make_carrier(options, say)
@@ -119,11 +119,12 @@ class RemoteWorkers:
     @property
     def slots(self) -> Sequence[Slot]:
         """The shares of all workers that there have been, by number."""
-        return self._machines.slots
+        shares = dict(self._controller.slots)  # at once: others may come meanwhile
+        return [shares[worker] for worker in sorted(shares)]
 
     def hosts(self) -> str:
         """Say which hosts there are: ``"3 hosts: a, b, c"``, ``"64 hosts: a, b, c, d, e and 59 more"``."""
-        names = self._controller.fleet.hosts()
+        names = self._controller.hosts
         shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
         return f"{len(names)} host{'' if len(names) == 1 else 's'}: {shown}"
 

@@ -26,8 +26,10 @@ def _failed(result: Result) -> str:
     trials, failed = scheduler.started, scheduler.status_counts()["failed"]
     if not failed or failed < MANY_FAILED * trials or result.no_worker_after is not None:
         return ""
-    retries = scheduler.options.as_dict()["retries"]
-    return f"{failed:,} of {trials:,} trials failed for good: give more --retries (now {retries})"
+    retries, name = scheduler.options.retries, "--retries"
+    if scheduler.options.loss_retries is not None:  # all simulated failures are losses
+        retries, name = scheduler.options.loss_retries, "--loss-retries"
+    return f"{failed:,} of {trials:,} trials failed for good: give more {name} (now {retries})"
 
 
 def notes_of(result: Result) -> list[str]:

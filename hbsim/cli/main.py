@@ -11,7 +11,6 @@ import typer
 from typer.main import get_command
 
 import hbsim
-from hbsim.cli.certificates import certificates
 from hbsim.cli.clusters import clusters
 from hbsim.cli.command import Command, Group, say
 from hbsim.cli.compare import compare
@@ -52,7 +51,6 @@ app.command(cls=Command, short_help="Record learning curves for the simulator.")
 app.command(cls=Command, short_help="Hold the simulator against real runs.")(validate)
 app.command(cls=WithImport, short_help="List learning curves, or import them.")(surrogates)
 app.command(cls=Command, short_help="List simulated clusters.")(clusters)
-app.command(cls=Command, short_help="Make certificates for a Dask cluster.")(certificates)
 
 
 def _version(wanted: bool) -> None:

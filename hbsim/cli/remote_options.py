@@ -115,8 +115,7 @@ class RemoteOptions(_Machines):
         """
         from hbsim.bench.remote import Remote
 
-        options = given(self)
-        options.pop("insecure", None)
+        options = {name: value for name, value in given(self).items() if name in BY_HOSTS | BY_ADDRESS}
         if options:
             return Remote(make_options(options), self.insecure, jobs, say=partial(say, "note"))
         if self.insecure:
@@ -187,5 +186,7 @@ def make_options(given: Mapping[str, Any]) -> Hosts | Dask:
         return Dask(**given)
     if "hosts" not in given:
         raise ParameterError(by_hosts, given[by_hosts], "needs --hosts")
-    options = {**given, "hosts": tuple(host.strip() for host in given["hosts"].split(","))}
-    return Hosts(**options)
+    hosts = [host.strip() for host in given["hosts"].split(",")]
+    if not all(hosts):
+        raise ParameterError("hosts", given["hosts"], "must be names or addresses, with commas between them")
+    return Hosts(**{**given, "hosts": hosts})

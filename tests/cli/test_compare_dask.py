@@ -68,8 +68,8 @@ def test_curves_that_are_others_on_a_host_fail_the_cells(
             "--scheduler-address tcp://10.0.0.9:8786: whoever answers",
         ),
         (("--scheduler-address", "10.0.0.9:8786"), "must be the address of a Dask scheduler"),
-        (("--hosts", "one,two", "--no-tls"), "--hosts one,two: without TLS whoever answers"),
-        (("--insecure",), "--insecure: is for --scheduler-address, or --hosts with --no-tls"),
+        (("--hosts", "one,two", "--insecure"), "--insecure: is for --scheduler-address"),
+        (("--insecure",), "--insecure: is for --scheduler-address"),
         (("--ssh-user", "me"), "--ssh-user me: needs --hosts"),
     ],
 )

@@ -226,12 +226,13 @@ def test_what_was_wasted_has_few_digits(wasted, text):
     assert wasted_text({"wasted_resource": wasted}) == text
 
 
+@pytest.mark.parametrize("option", ["--retries", "--loss-retries"])
 @pytest.mark.parametrize(("retries", "warns"), [("0", True), ("50", False)])
-def test_many_trials_that_fail_for_good_are_warned_of(inside, retries, warns):
-    out, err = inside(*PROMOTION, "--drop-rate", "0.02", "--retries", retries, "--json")[1:]
+def test_many_trials_that_fail_for_good_are_warned_of(inside, option, retries, warns):
+    out, err = inside(*PROMOTION, "--drop-rate", "0.02", option, retries, "--json")[1:]
     failed = json.loads(out)["summary"]["failed"]
     assert warns == (failed >= 20)
-    line = f"hbsim: warning: {failed} of 200 trials failed for good: give more --retries (now {retries})\n"
+    line = f"hbsim: warning: {failed} of 200 trials failed for good: give more {option} (now {retries})\n"
     assert err == (line if warns else "")
 
 

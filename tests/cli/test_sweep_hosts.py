@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.sweep.made import left, read, run
+from tests.bench.sweep.test_outcome import OWN
 from tests.cli.conftest import Ran
 from tests.doubles.dask_processes import ROOT, dask_processes
 from tests.doubles.sshd import Host, sshd
@@ -55,29 +56,34 @@ def reached(host: Host, *hosts: str) -> tuple[str, ...]:
     return (*where, "--ssh-known-hosts", str(host.known_hosts), "--jobs", "1")
 
 
-def same_as_here(out: Path, folder: Path) -> None:
-    run(read(folder, STUDY), folder / "here")
+def same_as_here(out: Path, folder: Path, text: str = STUDY) -> None:
+    run(read(folder, text), folder / "here")
     there, here = left(out), left(folder / "here")
     del there["sweep.json"], here["sweep.json"]  # they hold the command
     assert there == here
 
 
 def test_hosts_give_the_same_bytes_and_are_left_as_they_were(inside: Inside, host: Host, tmp_path: Path):
-    (tmp_path / "study.toml").write_text(STUDY)
+    (tmp_path / "own.py").write_text(OWN.format(shift=0))
+    text = STUDY.replace("surrogates = [", 'surrogates = [{surrogate = "own.py:Own", name = "own"}, ')
+    (tmp_path / "study.toml").write_text(text)
     command = ("sweep", "study.toml", "--out", "out", "--json")
     ran = inside(*command, *reached(host, "127.0.0.1", "localhost"))
     assert ran.code == 0, ran.err
     notes = ran.err.splitlines()
     assert all(note.startswith("hbsim: note: ") for note in notes)
     assert notes[0] == "hbsim: note: connecting to 127.0.0.1, localhost by SSH"
-    assert notes[-1].endswith("Dask workers have started")
-    assert json.loads(ran.out)["done"] == 8
+    assert sorted(note.rpartition("note: ")[2] for note in notes[1:]) == [
+        "127.0.0.1 is ready: 1 process",
+        "localhost is ready: 1 process",
+    ]
+    assert json.loads(ran.out)["done"] == 16
     assert not host.wait_until_empty(10)
-    same_as_here(tmp_path / "out", tmp_path)
+    same_as_here(tmp_path / "out", tmp_path, text)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_whatever_ends_the_sweep_ends_the_cluster(number: int, host: Host, tmp_path: Path):
+def test_whatever_ends_the_sweep_ends_its_processes_on_hosts(number: int, host: Host, tmp_path: Path):
     (tmp_path / "slow.py").write_text(SLOW)
     text = STUDY.replace("synthetic:mode=min,max_resource=9", "slow.py:Slow").replace(
         "seeds = 4", "seeds = 999"
@@ -107,7 +113,7 @@ def test_whatever_ends_the_sweep_ends_the_cluster(number: int, host: Host, tmp_p
         assert "of 1,998 cells are finished; the same command goes on" in err
 
 
-def test_ctrl_c_while_the_cluster_starts(host: Host, tmp_path: Path):
+def test_ctrl_c_while_hosts_are_connected(host: Host, tmp_path: Path):
     (tmp_path / "study.toml").write_text(STUDY)
     command = [
         sys.executable,
@@ -170,5 +176,5 @@ def test_tls_gives_the_same_bytes_and_lets_nobody_else_in(inside: Inside, tmp_pa
     assert (ran.code, ran.err) == (0, "")
     same_as_here(tmp_path / "out", tmp_path)
     assert (refused.code, refused.out) == (2, "")
-    assert "no Dask scheduler answers there" in refused.err
+    assert "answers, but not with TLS that both sides accept" in refused.err
     assert refused.err.count("\n") == 1

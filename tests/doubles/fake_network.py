@@ -333,20 +333,21 @@ class FakeNetwork:
             disk[run.trial] = run.job
         self.say(agent, self._ended(agent, run, kind))
         stops = kind is None and not save
-        saved = disk.get(run.trial)
-        if (
-            self.fleet.checkpoints.url
-            and saved is not None
-            and not stops
-            and self.url.get(run.trial) != saved
-        ):
+        saved, uses_url = disk.get(run.trial), self.fleet.checkpoints.url
+        if uses_url and saved is not None and not stops and self.url.get(run.trial) != saved:
             agent.uploads.append((self.now + self.random.uniform(0, self.slow), run.trial, saved))
 
     def _ended(self, agent: FakeAgent, run: Run, kind: str | None) -> dict[str, Any]:
         host = agent.host
         saved = (self.folder if host.shared else host.disk).get(run.trial)
         folder = None if host.shared or saved is None else held(run.trial, saved)["folder"]
-        more = {"begun": None, "seconds": {}, "left": kind is None, "saved": saved, "log": None}
+        more: dict[str, Any] = {
+            "begun": None,
+            "seconds": {},
+            "left": kind is None,
+            "saved": saved,
+            "log": None,
+        }
         about = {"job": run.job, "rows": [], "first": run.at, "kind": kind, "reason": ""}
         return {"m": "ended", **about, **more, "folder": folder, "files": None}
 

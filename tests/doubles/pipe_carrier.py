@@ -26,7 +26,7 @@ class PipeCarrier:
     folder : Path
         Holds the hosts' folders.
     hosts : str
-        A letter a host.
+        A letter a host; if there are none, any number may come.
 
     Attributes
     ----------
@@ -40,6 +40,8 @@ class PipeCarrier:
         The copies that were begun: "get" or "put", and the host.
     closed : list of str
         The orders to close that agents were sent.
+    hello : dict of str to dict
+        What hosts say of themselves in place of what is true.
     """
 
     def __init__(self, folder: Path, hosts: str = "ab", trusted: bool = True) -> None:
@@ -50,6 +52,7 @@ class PipeCarrier:
         self.before_copy: Callable[[str, str], object] = lambda kind, host: None
         self.copies: list[tuple[str, str]] = []
         self.closed: list[str] = []
+        self.hello: dict[str, dict[str, object]] = {}
         self._folder, self._hosts = folder, hosts
         self._processes: dict[str, Process] = {}
         self._host_of: dict[str, str] = {}
@@ -69,13 +72,16 @@ class PipeCarrier:
         """Let what was held go on."""
         self._call(self._set_up)
 
-    def say(self, event: Event) -> None:
-        """Have something happen."""
-        self._call(self.events.put_nowait, event)
+    def add(self, hosts: str) -> None:
+        """Have hosts come."""
+        self._call(self._add, hosts)
 
     def _call(self, function: Callable[..., object], *given: object) -> None:
         assert self._loop is not None
         self._loop.call_soon_threadsafe(function, *given)
+
+    def _add(self, hosts: str) -> None:
+        self._tasks += [asyncio.create_task(self._keep(host)) for host in hosts]
 
     def _set_down(self) -> None:
         self._up.clear()
@@ -90,11 +96,11 @@ class PipeCarrier:
 
     # What the controller does
 
-    async def open(self, config: str) -> int:
+    async def open(self, config: str) -> int | None:
         self._config, self._loop = config, asyncio.get_running_loop()
         self._up.set()
-        self._tasks = [asyncio.create_task(self._keep(host)) for host in self._hosts]
-        return len(self._hosts)
+        self._add(self._hosts)
+        return len(self._hosts) or None
 
     def send(self, agent: str, line: str) -> None:
         if not self._up.is_set():
@@ -172,9 +178,9 @@ class PipeCarrier:
         del self._processes[agent], self.pids[host]
         self.events.put_nowait(AgentEnded(agent, f"exit code {code}", code == 0))
 
-    @staticmethod
-    def _named(line: str, host: str) -> str:
+    def _named(self, line: str, host: str) -> str:
         """Let a host be a machine of its own."""
         if not line.startswith('{"m":"hello"'):
             return line
-        return json.dumps({**json.loads(line), "boot": host}, separators=(",", ":"))
+        body = {**json.loads(line), "boot": host, **self.hello.get(host, {})}
+        return json.dumps(body, separators=(",", ":"))

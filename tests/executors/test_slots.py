@@ -210,6 +210,16 @@ def test_too_many_workers_say_how_many_fit(resource, gpus, there):
     )
 
 
+def test_several_instances_of_a_gpu_a_trial_are_refused_for_cuda_shows_one_only():
+    instances = [Gpu(f"MIG-{index}", "NVIDIA A100 MIG 1g.10gb", None, f"MIG-{index}") for index in range(4)]
+    rule = "this machine has GPUs in MIG mode, of which CUDA shows a process one instance only"
+    with pytest.raises(ParameterError, match=rule) as caught:
+        make_slots(None, {"num_gpus": 2}, range(8), instances)
+    assert caught.value.field == "resource"
+    assert len(make_slots(None, {"num_gpus": 1}, range(8), instances)) == 4
+    assert len(make_slots(8, None, range(8), instances)) == 8
+
+
 def test_a_quota_is_named():
     with pytest.raises(ParameterError, match=r"this machine has 4 CPU cores \(a quota allows 2\)$"):
         make_slots(None, {"num_cpus": 3}, range(4), [], 2.5)

@@ -70,7 +70,7 @@ class Piped:
         target = target or make_target(f"{TRAINING}:{name}", by_value=False)
         constants = self.constants(name, args)
         setup = {"time_attr": "epoch", "reward_attr": "accuracy", "constants": constants, "counts": False}
-        options = Hosts(list(self.hosts), storage=storage, lease=lease)
+        options = Hosts(list(self.hosts or "x"), storage=storage, lease=lease)
         how: tuple[Any, ...] = (target, count, None, self.trials, setup, None, 1.0, STUDY, self.said.append)
         with self._patched():
             return RemoteWorkers(options, *how)
@@ -91,7 +91,10 @@ class Piped:
         """Run a study; options are those of `hbsim.run`."""
         train, core = f"{TRAINING}:{name}", core or scheduler()
         given = {"seed": 5, "progress": "none", "args": self.constants(name, args), **options}
-        given |= {"folder": self.exp, "executor": Hosts(list(self.hosts), storage=storage, lease=lease)}
+        given |= {
+            "folder": self.exp,
+            "executor": Hosts(list(self.hosts or "x"), storage=storage, lease=lease),
+        }
         with self._patched(), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", HbsimWarning)
             try:

@@ -126,7 +126,8 @@ def test_a_trial_goes_on_from_its_checkpoint_and_sends_only_its_own_log(agent):
     one.order("close", clean=False)
     assert one.ended() == 0
     two = agent()
-    assert two.until("hello")["holds"] == {"3": 1}
+    about = {"job": 1, "folder": ended["folder"], "files": ended["files"]}
+    assert two.until("hello")["holds"] == {"3": about}
     two.order("prune", trials=[3, 99])
     wait_until(lambda: not (two.folder(3) / "files").exists())
     assert not (two.folder(3) / "checkpoint").exists()
@@ -404,8 +405,11 @@ import hbsim
 @hbsim.args(mode=hbsim.Choice("plain", "hold", "chatty"))
 def train_fn(args, reporter):
     (reporter.folder / "pid").write_text(str(os.getpid()))
-    while args.mode == "hold":
-        time.sleep(0.01)
+    try:
+        while args.mode == "hold":
+            time.sleep(0.01)
+    finally:
+        (reporter.folder / "finally").touch()
     for epoch in range(1, 10**9):
         reporter(epoch=epoch, loss=1.0 / epoch)
 """
@@ -428,6 +432,7 @@ def test_trials_wait_while_too_much_is_not_taken_and_can_still_be_stopped(agent)
     one.order("kill", job=0, reason="enough")
     assert one.until("ended", job=0)["reason"] == "enough"  # it comes though nothing else does
     assert not alive(pid)
+    assert (one.folder(3) / "files" / "finally").exists()
     one.order("leave", job=1, save=False)  # it hears of it once it goes on
     one.takes = True
     ended = one.until("ended", job=1)

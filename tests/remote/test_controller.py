@@ -130,7 +130,7 @@ def test_a_full_disk_is_said_once_and_hosts_keep_what_they_have(piped: Piped) ->
     assert not piped.note["gathered"]
     (warning,) = piped.warned
     assert "cannot be copied" in warning
-    assert warning.endswith("No space left on device")
+    assert warning.endswith(f"{piped.trials}: No space left on device")
     kept = [jobs_in(host) for host in piped.folder.glob("host-*/*/trials")]
     paused = result.trials.filter(result.trials["status"] == "paused")["trial"].to_list()
     assert {trial for held in kept for trial in held} >= set(paused)
@@ -294,6 +294,30 @@ def test_an_agent_that_is_killed(piped: Piped) -> None:
     piped.check()
 
 
+@pytest.mark.parametrize("in_time", [True, False])
+def test_an_agent_that_is_stopped(in_time: bool, piped: Piped) -> None:
+    """It is named soon, and gets no jobs; if it goes on within the lease, nothing is lost."""
+    seconds = 4.0 if in_time else HELD
+
+    def stop() -> None:
+        eventually(lambda: len(piped.trace()) > 4)
+        pid = piped.carrier.pids["b"]
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(seconds)
+        os.kill(pid, signal.SIGCONT)
+
+    piped.meanwhile(stop)
+    core = scheduler("promotion", num_trials=12, retries=2)
+    piped.run(core, "saving", lease=20.0 if in_time else LEASE, args={"seconds": 0.3})
+    assert any(text.startswith("b does not answer; ") for text in piped.warned)
+    assert piped.records("shut")[0]["reason"] == "b does not answer"
+    if in_time:
+        assert "b answers again" in piped.warned
+        assert piped.records("fail") == []
+    assert {record["kind"] for record in piped.records("fail")} <= {"lost"}
+    piped.check()
+
+
 def test_an_agent_that_is_told_to_end_hands_its_trials_back(piped: Piped) -> None:
     """They save, that is copied, and they go on from there, at once and on whatever host."""
     core = scheduler("stopping", num_trials=4, grace_period=9, retries=2)
@@ -431,6 +455,27 @@ def test_a_host_that_is_not_there_is_waited_for_and_may_come_later(piped: Piped)
         workers.close()
         workers.close()
     piped.check_nothing_is_left()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_study_begins_without_hosts_where_any_number_may_come(tmp_path: Path) -> None:
+    piped = Piped(tmp_path, hosts="")
+    piped.meanwhile(lambda: (eventually(lambda: piped.said), piped.carrier.add("ab")))
+    assert piped.run(scheduler(num_trials=4)).summary()["trials"] == 4
+    assert piped.said[0] == "the hosts has no workers yet: waiting for the first one"
+    assert piped.warned == []
+    piped.check()
+
+
+def test_a_host_without_gpus_gets_no_trials_of_a_study_that_has_some(piped: Piped) -> None:
+    gpu = {"name": "NVIDIA A100", "memory": 1 << 36}
+    gpus = [{"visible": name, "uuid": name, **gpu} for name in ("GPU-1", "GPU-2")]
+    piped.carrier.hello["a"] = {"gpus": gpus, "cpus": [0]}
+    piped.run(scheduler(num_trials=4))
+    assert piped.said == ["a is ready: 1 CPU core, 2 GPUs (2 x NVIDIA A100)"]
+    assert {record["host"] for record in piped.records("open")} == {"a"}
+    assert any("b gets no trials" in text for text in piped.warned)
+    piped.check()
 
 
 def test_a_pickled_function_needs_a_trusted_carrier(piped: Piped) -> None:

@@ -19,6 +19,7 @@ import pytest
 from hbsim.errors import ParameterError
 from hbsim.executors.remote.carrier import AgentEnded, CopyError, Down, HostFailed, Joined, Line, Up
 from hbsim.executors.remote.options import Dask
+from tests.doubles.certificate import make_certificate
 from tests.doubles.dask_processes import PATIENCE, DaskProcesses, dask_processes
 
 pytest.importorskip("distributed")
@@ -107,16 +108,6 @@ async def gone(pid: int) -> None:
             await asyncio.sleep(0.05)
 
 
-def certificate(folder: Path) -> dict[str, Path]:
-    """Make a certificate as the documentation has it."""
-    folder.mkdir()
-    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 365 -subj /CN=hbsim"
-    command = ["openssl", *words.split(), "-keyout", "key.pem", "-out", "cert.pem"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    assert (folder / "key.pem").stat().st_mode & 0o077 == 0
-    return {"tls_ca": folder / "cert.pem", "tls_cert": folder / "cert.pem", "tls_key": folder / "key.pem"}
-
-
 def dask_options(files: dict[str, Path]) -> list[str]:
     names = {"tls_ca": "--tls-ca-file", "tls_cert": "--tls-cert", "tls_key": "--tls-key"}
     return [word for name, file in files.items() for word in (names[name], str(file))]
@@ -142,7 +133,7 @@ def contents_of(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_lines_and_files(tls: bool, tmp_path: Path) -> None:
-    files = certificate(tmp_path / "certs") if tls else {}
+    files = make_certificate(tmp_path) if tls else {}
     options = dask_options(files)
     given: dict[str, Any] = {"worker_options": ["--name", "gpu1", *options]}
     if tls:
@@ -392,7 +383,7 @@ async def refusal(address: str, **tls: Path) -> str:
 
 
 def test_what_cannot_be_connected_to_is_said_in_one_line(tmp_path: Path) -> None:
-    ours, theirs = certificate(tmp_path / "ours"), certificate(tmp_path / "theirs")
+    ours, theirs = make_certificate(tmp_path / "ours"), make_certificate(tmp_path / "theirs")
     options = dask_options(ours)
 
     async def look() -> None:

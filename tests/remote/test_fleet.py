@@ -192,7 +192,8 @@ def test_without_trouble_every_trial_goes_on_from_its_newest_checkpoint(seed: in
     assert not [note for note in network.notes if "trial" in note]
     none_anew(network, runner)
     if storage == "pull":  # it is copied to another host only if it goes on there
-        moved, hosts = set(), {}
+        moved: set[int] = set()
+        hosts: dict[int, str] = {}
         for run in network.history:
             if hosts.get(run.trial, run.host) != run.host:
                 moved.add(run.job)

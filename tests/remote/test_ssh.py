@@ -242,7 +242,9 @@ def test_an_agent_that_ends_is_started_again(host: Host, stub: str) -> None:
     asyncio.run(use())
 
 
-def test_a_host_that_was_killed_joins_again(hosts: list[Host], stub: str, tmp_path: Path) -> None:
+def test_a_host_that_was_killed_joins_again(
+    hosts: list[Host], stub: str, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
     """Also the first one; the other is none the worse for it."""
 
     async def use() -> None:
@@ -270,6 +272,7 @@ def test_a_host_that_was_killed_joins_again(hosts: list[Host], stub: str, tmp_pa
             assert {host for host, _ in reasons} == {lost}
 
     asyncio.run(use())
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_network_that_is_silent_is_left(host: Host, stub: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -539,18 +542,8 @@ class Hostile(asyncssh.SFTPServer):
 def test_a_hostile_host_writes_nothing_outside(
     names: tuple[bytes, ...], problem: str | None, tmp_path: Path
 ) -> None:
-    async def process(process: asyncssh.SSHServerProcess) -> None:
-        process.stdout.write('{"m": "hello"}\n')
-        await process.stdin.read()
-        process.exit(0)
-
     async def use() -> None:
-        given = {"process_factory": process, "sftp_factory": type("Named", (Hostile,), {"names": names})}
-        key = asyncssh.generate_private_key("ssh-ed25519")
-        server = await asyncssh.listen("127.0.0.1", 0, server_host_keys=[key], server_factory=Open, **given)
-        (name,) = (options := Hosts([f"127.0.0.1:{server.get_port()}"], ssh_user="me")).hosts
-        async with watching(options) as watched:
-            agent = await watched.first_agent(name)
+        async with serving(type("Named", (Hostile,), {"names": names})) as (watched, agent):
             getting = watched.carrier.get(agent, "/folder", tmp_path / "in" / "copy")
             if problem is None:
                 await getting
@@ -558,13 +551,41 @@ def test_a_hostile_host_writes_nothing_outside(
                 with pytest.raises(CopyError, match=problem) as caught:
                     await getting
                 assert not caught.value.away
-        server.close()
-        await server.wait_closed()
 
     asyncio.run(use())
     found = [path.relative_to(tmp_path) for path in tmp_path.rglob("*")]
     assert found[:1] == [Path("in")]
     assert len(found) == (1 if problem else 3)
+
+
+def test_a_host_without_sftp(tmp_path: Path) -> None:
+    async def use() -> None:
+        async with serving(None) as (watched, agent):
+            with pytest.raises(CopyError, match="its SSH server has no SFTP") as caught:
+                await watched.carrier.get(agent, "/folder", tmp_path / "copy")
+            assert not caught.value.away
+
+    asyncio.run(use())
+    assert not list(tmp_path.iterdir())
+
+
+@asynccontextmanager
+async def serving(files: Any) -> AsyncIterator[tuple[Watched, str]]:
+    """Give a carrier and an agent of a host of this process, with these files."""
+
+    async def process(process: asyncssh.SSHServerProcess) -> None:
+        process.stdout.write('{"m": "hello"}\n')
+        await process.stdin.read()
+        process.exit(0)
+
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    given = {"server_host_keys": [key], "process_factory": process, "sftp_factory": files}
+    server = await asyncssh.listen("127.0.0.1", 0, server_factory=Open, **given)
+    (name,) = (options := Hosts([f"127.0.0.1:{server.get_port()}"], ssh_user="me")).hosts
+    async with watching(options) as watched:
+        yield watched, await watched.first_agent(name)
+    server.close()
+    await server.wait_closed()
 
 
 class Open(asyncssh.SSHServer):

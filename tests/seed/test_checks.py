@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from hbsim.errors import HbsimError, HbsimWarning, ParameterError
-from hbsim.executors.dask.options import Dask
 from hbsim.executors.definitions import DefinitionsOnly, execute, file_spec
+from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.seed.fifo import FIFOScheduler
 from hbsim.seed.hyperband import HyperbandScheduler
 from hbsim.simulation import Cluster
@@ -46,6 +46,7 @@ OURS = [
     ("seed", 0),
     ("workers", None),
     ("retries", 0),
+    ("loss_retries", None),
     ("hang_timeout", None),
     ("keep", "best"),
     ("surrogate", None),
@@ -140,7 +141,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("dist_ip_addrs", {"dist_ip_addrs": "10.0.0.1"}),
     ("dist_ip_addrs", {"dist_ip_addrs": 3}),
     ("dist_ip_addrs", {"dist_ip_addrs": [10]}),
-    ("dist_ip_addrs", {"dist_ip_addrs": ["me@10.0.0.1"]}),
+    ("dist_ip_addrs", {"dist_ip_addrs": ["me @10.0.0.1"]}),
     ("dist_ip_addrs", {"dist_ip_addrs": ["10.0.0.1"], "executor": Dask()}),
     ("dist_ip_addrs", {**SIM, "dist_ip_addrs": ["10.0.0.1"]}),
     ("workers", {"dist_ip_addrs": ["10.0.0.1"], "workers": 0}),
@@ -222,23 +223,25 @@ def test_nothing_starts_before_it_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "dask"),
+    ("given", "remote"),
     [
         ({}, None),
         ({"dist_ip_addrs": []}, None),
         ({"executor": "dask"}, Dask()),
         ({"executor": "dask", "dist_ip_addrs": ()}, Dask()),
-        ({"dist_ip_addrs": ["a", "b"]}, Dask(hosts=("a", "b"))),
-        ({"executor": "dask", "dist_ip_addrs": ["a"]}, Dask(hosts=("a",))),
-        ({"executor": Dask(scheduler_address="tls://a:1"), "dist_ip_addrs": []}, Dask((), "tls://a:1")),
+        ({"dist_ip_addrs": ["a", "b"]}, Hosts(["a", "b"])),
+        ({"executor": "dask", "dist_ip_addrs": ["a"]}, Hosts(["a"])),
+        ({"executor": ["me@a:22"]}, Hosts(["me@a:22"])),
+        ({"executor": Hosts(["a"], lease=5)}, Hosts(["a"], lease=5)),
+        ({"executor": Dask(scheduler_address="tls://a:1"), "dist_ip_addrs": []}, Dask("tls://a:1")),
     ],
 )
-def test_where_a_study_runs(given: dict[str, Any], dask: Dask | None) -> None:
+def test_where_a_study_runs(given: dict[str, Any], remote: Hosts | Dask | None) -> None:
     scheduler = HyperbandScheduler(
-        climb, num_trials=3, checkpoint=None, resource={"num_cpus": 1000} if dask else None, **given
+        climb, num_trials=3, checkpoint=None, resource={"num_cpus": 1000} if remote else None, **given
     )
-    assert scheduler.executor == ("local" if dask is None else "dask")
-    assert scheduler._setting.dask == dask
+    assert scheduler.executor == ("local" if remote is None else type(remote).__name__.lower())
+    assert scheduler._setting.remote == remote
 
 
 def test_constants_may_be_a_namespace() -> None:

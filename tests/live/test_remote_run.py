@@ -1,9 +1,10 @@
-"""`hbsim.run` on a Dask cluster, which a stand-in plays: what comes home, and how it goes on."""
+"""`hbsim.run` on other machines, which a stand-in plays: what is kept, and how it goes on."""
 
 from __future__ import annotations
 
 import copy
 import json
+import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,19 +15,19 @@ import pytest
 import hbsim
 from hbsim.errors import ExecutorError, HbsimWarning, ParameterError
 from hbsim.executors import checkpoint
-from hbsim.executors.dask import packs
-from hbsim.executors.dask.vault import Vault
 from hbsim.executors.local import trial_folder
+from hbsim.executors.remote.checkpoint_copy import newest
+from hbsim.executors.remote.store import Store
 from hbsim.history.journal import read_journal
-from hbsim.live.dask_note import DaskNote, _savers
 from hbsim.live.folder import StudyFolder
+from hbsim.live.remote_note import RemoteNote
 from hbsim.live.run import run
-from tests.doubles.fake_cluster import FakeCluster, standing_in
+from tests.doubles.fake_remote import FakeRemote, standing_in
 from tests.doubles.trial import of_job
 
-from .training import from_zero, steady
+from .training import from_zero, steady, train_fn
 
-Cluster = type[FakeCluster]
+Cluster = type[FakeRemote]
 
 
 @pytest.fixture
@@ -55,8 +56,8 @@ def have_checkpoints(trials: Path, count: int = 9) -> set[int]:
     return {trial for trial, path in enumerate(found) if checkpoint.describe(path) is not None}
 
 
-def dask_note(folder: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((folder / "dask.json").read_text())
+def note_of(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "remote.json").read_text())
     return content
 
 
@@ -69,11 +70,12 @@ def environments(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("keep", ["best", "completed", "all", "none"])
-def test_a_study_on_a_cluster_comes_home(cluster: Cluster, folder: Path, keep: Any) -> None:
-    options = hbsim.Dask(hosts=["a", "b"])
+def test_checkpoints_that_are_of_use_are_kept(cluster: Cluster, folder: Path, keep: Any) -> None:
+    options = hbsim.Hosts(["a", "b"])
     result = study(folder, options, keep=keep, resource={"num_cpus": 1}, workers=2)
-    [crew] = cluster.made
-    assert (crew.options, crew.asked, crew.start_method) == (options, (2, {"num_cpus": 1}), None)
+    [made] = cluster.made
+    assert (made.options, made.asked, made.start_method) == (options, (2, {"num_cpus": 1}), None)
+    assert environments(folder) == ["hosts"]
     assert result.why == "done"
     assert kinds(folder)[1:3] == ["open", "open"]
     assert (result.summary()["trials"], result.workers) == (9, 2)
@@ -81,27 +83,27 @@ def test_a_study_on_a_cluster_comes_home(cluster: Cluster, folder: Path, keep: A
     best = result.incumbent()["trial"][-1]
     assert completed
     stays = {"best": {best}, "completed": completed | {best}, "all": set(range(9)), "none": set()}[keep]
-    assert set(crew.gathered or ()) == stays
+    assert set(made.gathered or ()) == stays
     assert have_checkpoints(folder / "trials") == stays
     assert have_checkpoints(cluster.away) == stays
-    assert set(crew.pruned) == set(range(9)) - stays
+    assert set(made.pruned) == set(range(9)) - stays
 
 
 def test_what_is_written_down_of_it(cluster: Cluster, folder: Path) -> None:
     study(folder)
-    note = dask_note(folder)
+    note = note_of(folder)
     assert note == {"schema": 1, "study": cluster.made[0].study, "storage": "auto", "gathered": True}
     assert len(bytes.fromhex(note["study"])) == 8
     assert environments(folder) == ["dask"]
     assert cluster.made[0].options == hbsim.Dask()
     study(folder.with_name("other"))
-    assert dask_note(folder.with_name("other"))["study"] != note["study"]
+    assert note_of(folder.with_name("other"))["study"] != note["study"]
 
 
 def test_local_studies_know_nothing_of_it(cluster: Cluster, folder: Path) -> None:
     study(folder, "local")
     assert not cluster.made
-    assert not (folder / "dask.json").exists()
+    assert not (folder / "remote.json").exists()
     assert environments(folder) == ["local"]
 
 
@@ -146,29 +148,38 @@ def test_it_goes_on_wherever_trials_run(
     assert len(set(trained)) == len(trained)  # nothing was trained twice
 
 
-def test_a_lost_scheduler_ends_it_as_a_crash_does(cluster: Cluster, folder: Path) -> None:
+def test_hosts_that_are_lost_end_it_as_a_crash_does(cluster: Cluster, folder: Path) -> None:
     cluster.lose = 8
-    with pytest.raises(ExecutorError, match="the Dask scheduler at tcp://a:1: cannot be reached") as caught:
+    with pytest.raises(ExecutorError, match="the way to a, b: cannot be reached") as caught:
         study(folder)
-    assert caught.value.executor == "the Dask scheduler at tcp://a:1"
+    assert caught.value.executor == "the way to a, b"
     assert copy.copy(caught.value).problem == "cannot be reached any more"  # as between processes
     assert "close" not in kinds(folder)
     assert hbsim.load(folder).why is None
-    assert dask_note(folder)["gathered"] is False
+    assert note_of(folder)["gathered"] is False
     assert cluster.made[0].gathered is None
     cluster.lose = None
     assert study(folder, resume=True).why == "done"
     assert cluster.made[1].study == cluster.made[0].study
 
 
-def test_checkpoints_that_are_elsewhere_are_said_to_be(cluster: Cluster, folder: Path) -> None:
+def test_checkpoints_that_only_hosts_have_are_said_to_be(
+    cluster: Cluster, folder: Path, tmp_path: Path
+) -> None:
     cluster.lose = 8
     with pytest.raises(ExecutorError):
         study(folder)
-    with pytest.warns(HbsimWarning, match=r"trials that can go on have no checkpoint .* executor='dask'"):
+    cluster.lose = None
+    paused = hbsim.load(folder).trials.filter(status="paused")["trial"].to_list()
+    assert len(paused) > 1
+    here = trial_folder(folder / "trials", paused[0])
+    shutil.rmtree(here, ignore_errors=True)
+    shutil.copytree(trial_folder(tmp_path / "away", paused[0]), here)
+    count = f"{len(paused) - 1} of {len(paused)} paused trials have no checkpoint in this folder"
+    with pytest.warns(HbsimWarning, match=count):
         result = study(folder, "local", resume=True)
     assert result.why == "done"
-    assert dask_note(folder)["gathered"] is False  # hosts may hold something all the same
+    assert note_of(folder)["gathered"] is False  # hosts may hold something all the same
 
 
 def test_checkpoints_that_never_were_are_nowhere(cluster: Cluster, folder: Path) -> None:
@@ -183,34 +194,6 @@ def test_checkpoints_that_never_were_are_nowhere(cluster: Cluster, folder: Path)
     assert result.why == "done"
 
 
-START, ROWS = {"e": "start", "job": 5, "trial": 3}, {"e": "rows", "job": 5, "rows": [[0.0, 0.0, 1.0, {}]]}
-SAVED = {"e": "gone", "job": 5, "seconds": {"save": 0.01}}
-SAVED_NONE = {"e": "gone", "job": 5, "seconds": {"save": 0.0, "load": 0.1}}
-KILLED = {"e": "gone", "job": 5, "seconds": {}}
-OTHER = {"e": "start", "job": 6, "trial": 4}
-OTHER_SAVED, OTHER_SAVED_NONE = {**SAVED, "job": 6}, {**SAVED_NONE, "job": 6}
-
-
-@pytest.mark.parametrize(
-    ("records", "savers"),
-    [
-        ([], set()),
-        ([START], set()),
-        ([START, ROWS], {3}),  # it runs, and nobody knows
-        ([START, ROWS, KILLED], {3}),
-        ([START, KILLED], set()),
-        ([START, ROWS, SAVED], {3}),
-        ([START, ROWS, SAVED_NONE], set()),
-        ([START, ROWS, OTHER, OTHER_SAVED], {3, 4}),
-        ([START, ROWS, KILLED, OTHER, OTHER_SAVED_NONE], set()),  # the function does not save
-        ([START, OTHER, OTHER_SAVED], {4}),
-        ([START, SAVED, {**START, "e": "restart", "job": 7}], {3}),
-    ],
-)
-def test_who_has_saved_is_in_the_journal(records: list[dict[str, Any]], savers: set[int]) -> None:
-    assert _savers(records) == savers
-
-
 def test_a_worker_that_is_shut_is_seen(cluster: Cluster, folder: Path, capsys: Any) -> None:
     cluster.shut = 3
     result = study(folder, progress="lines")
@@ -219,6 +202,24 @@ def test_a_worker_that_is_shut_is_seen(cluster: Cluster, folder: Path, capsys: A
     assert lines[1].endswith("starts, 2 workers: 1 thread on shared CPU cores each on 2 hosts: a, b, in exp")
     assert result.why == "done"
     assert "shut" in kinds(folder)
+
+
+@pytest.mark.parametrize(
+    ("executor", "loss_retries"), [("dask", None), ("dask", 0), ("dask", 1), ("local", 0)]
+)
+def test_trials_that_were_lost_for_good_are_said_with_what_helps(
+    cluster: Cluster, folder: Path, executor: str, loss_retries: int | None
+) -> None:
+    """A trial that hangs is lost, too."""
+    scheduler = hbsim.make_scheduler("fifo", max_t=9, num_trials=2, loss_retries=loss_retries)
+    how = {"hang_timeout": 0.5, "grace": 0.1, "args": {"how": "hang"}, "progress": "none"}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", HbsimWarning)
+        run(train_fn, scheduler, folder=folder, executor=executor, **how)  # type: ignore[arg-type]
+    limit = "retries=0" if loss_retries is None else f"loss_retries={loss_retries}"
+    text = f"2 trials were lost and have failed for good, by {limit}: with more loss_retries such a trial "
+    found = [str(warning.message) for warning in caught if "were lost" in str(warning.message)]
+    assert found == ([f"{text}goes on from its last checkpoint"] if executor == "dask" else [])
 
 
 # Requests that cannot be
@@ -230,7 +231,7 @@ def test_a_cluster_that_cannot_be_leaves_nothing(cluster: Cluster, folder: Path,
         folder.mkdir()
     cluster.refuse = ParameterError("hosts", "a", "cannot be reached")
     with pytest.raises(ParameterError, match="cannot be reached"):
-        study(folder, hbsim.Dask(hosts=["a"]))
+        study(folder, ["a"])
     assert cluster.made[0].closed
     assert cluster.made[0].discarded
     assert folder.exists() == there
@@ -263,6 +264,8 @@ def test_a_study_in_which_nothing_is_reported_as_it_should_be_is_discarded(
         ("executor", {"executor": "sim"}),
         ("executor", {"executor": None}),
         ("executor", {"executor": hbsim.Dask}),
+        ("hosts", {"executor": []}),
+        ("hosts", {"executor": ["a", "b c"]}),
         ("workers", {"workers": 0}),
         ("workers", {"workers": 1.5}),
         ("resource", {"resource": {"gpus": 1}}),
@@ -277,11 +280,9 @@ def test_wrong_requests(cluster: Cluster, folder: Path, field: str, given: dict[
 
 
 def test_dask_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    monkeypatch.setattr("hbsim.live.crew.find_spec", lambda name: None)
-    for executor in ("dask", hbsim.Dask(hosts=["a"])):
-        with pytest.raises(
-            ParameterError, match=r'executor=\'dask\': needs Dask: pip install "hbsim\[dask\]"'
-        ):
+    monkeypatch.setattr("hbsim.live.executors.find_spec", lambda name: None)
+    for executor in ("dask", hbsim.Dask("tcp://a:1")):
+        with pytest.raises(ParameterError, match=r"executor='dask': needs Dask: pip install -e "):
             study(folder, executor)
     assert not folder.exists()
 
@@ -290,32 +291,43 @@ def test_dask_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, folder: Pat
 
 
 @pytest.mark.parametrize("storage", [None, "auto", "file:///elsewhere"])
-def test_checkpoints_come_home_from_another_store(tmp_path: Path, storage: str | None) -> None:
+def test_checkpoints_come_from_the_store_of_another_run(tmp_path: Path, storage: str | None) -> None:
     url, scheduler = (tmp_path / "store").as_uri(), hbsim.make_scheduler("promotion", max_t=9, num_trials=9)
     place = StudyFolder(tmp_path / "exp")
     place.trials.mkdir(parents=True)
-    number = DaskNote(place).number()
-    DaskNote(place).begin(url, scheduler)
+    number = RemoteNote(place).number()
+    RemoteNote(place).begin(url, scheduler)
     for trial, job in ((1, 4), (2, 5)):
         away = trial_folder(tmp_path / "away", trial)
         checkpoint.save(away / checkpoint.NAME, {"made by": job}, origin=of_job(job))
-        packs.pack(away, tmp_path / "pack")
-        Vault(url, number).put(trial, job, tmp_path / "pack")
+        found = newest(away)
+        assert found is not None
+        Store(url, number).put(trial, job, found[1])
     checkpoint.save(trial_folder(place.trials, 2) / checkpoint.NAME, {"made by": 6}, origin=of_job(6))
 
     said: list[str] = []
-    DaskNote(place).bring_home(url, said.append)  # it is the same store: nothing to do
+    RemoteNote(place).bring_back(url, said.append)  # it is the same store: nothing to do
     assert not said
-    DaskNote(place).bring_home(storage, said.append)
-    assert said == [f"looking for checkpoints in {url}", "brought 1 checkpoint from there"]
-    found = [checkpoint.load(trial_folder(place.trials, trial) / checkpoint.NAME) for trial in (1, 2)]
-    assert found == [{"made by": 4}, {"made by": 6}]
-    assert DaskNote(place).number() == number
+    RemoteNote(place).bring_back(storage, said.append)
+    assert said == [f"looking for checkpoints in {url}", "copied 1 checkpoint from there"]
+    loaded = [checkpoint.load(trial_folder(place.trials, trial) / checkpoint.NAME) for trial in (1, 2)]
+    assert loaded == [{"made by": 4}, {"made by": 6}]
+    assert RemoteNote(place).number() == number
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"study": 3}', '{"study": "zz"}', "[1"])
 def test_a_note_that_is_none(tmp_path: Path, text: str) -> None:
-    (tmp_path / "dask.json").write_text(text)
-    note = DaskNote(StudyFolder(tmp_path))
+    (tmp_path / "remote.json").write_text(text)
+    note = RemoteNote(StudyFolder(tmp_path))
     assert note.study is None
-    assert note.number() == dask_note(tmp_path)["study"]
+    assert note.number() == note_of(tmp_path)["study"]
+
+
+def test_a_note_of_an_earlier_version(tmp_path: Path) -> None:
+    content = {"schema": 1, "study": "5" * 16, "storage": "s3://bucket", "gathered": True}
+    (tmp_path / "dask.json").write_text(json.dumps(content))
+    note = RemoteNote(StudyFolder(tmp_path))
+    assert note.number() == "5" * 16
+    note.begin("pull", hbsim.make_scheduler("fifo", max_t=9))
+    assert note_of(tmp_path) == {**content, "storage": "pull", "gathered": False}
+    assert RemoteNote(StudyFolder(tmp_path)).study == "5" * 16

@@ -1,4 +1,4 @@
-"""A stand-in for `DaskWorkers`: two hosts that are this machine, and keep checkpoints elsewhere."""
+"""A stand-in for `RemoteWorkers`: two hosts that are this machine, and keep checkpoints elsewhere."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ import pytest
 
 from hbsim.errors import ExecutorError
 from hbsim.executors import checkpoint
-from hbsim.executors.dask.options import Dask
 from hbsim.executors.local import LocalWorkers, trial_folder
+from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.slots import Slot
 from hbsim.runner.workers import Message, Opened, Said, Shut, Task
 
-PLACE = "hbsim.executors.dask.workers"
+PLACE = "hbsim.executors.remote.workers"
 
 
-class FakeCluster:
-    """The interface of `DaskWorkers`; `made` are those that were, `lose` and `refuse` what goes wrong.
+class FakeRemote:
+    """The interface of `RemoteWorkers`; `made` are those that were, `lose` and `refuse` what goes wrong.
 
     Attributes
     ----------
     lose : int or None
-        After so many messages the scheduler is gone.
+        After so many messages the hosts are gone.
     shut : int or None
         After so many messages worker 1 is shut.
     refuse : Exception or None
@@ -37,7 +37,7 @@ class FakeCluster:
         Where hosts keep trials.
     """
 
-    made: ClassVar[list[FakeCluster]] = []
+    made: ClassVar[list[FakeRemote]] = []
     lose: ClassVar[int | None] = None
     shut: ClassVar[int | None] = None
     refuse: ClassVar[Exception | None] = None
@@ -46,7 +46,7 @@ class FakeCluster:
 
     def __init__(
         self,
-        options: Dask,
+        options: Hosts | Dask,
         target: Mapping[str, Any],
         workers: int | None,
         resource: Mapping[str, object] | None,
@@ -95,10 +95,10 @@ class FakeCluster:
         for message in messages:
             self._heard += isinstance(message, Said)
         if self.lose is not None and self._heard >= self.lose:
-            raise ExecutorError("the Dask scheduler at tcp://a:1", "cannot be reached any more")
+            raise ExecutorError("the way to a, b", "cannot be reached any more")
         if self.shut is not None and self._heard >= self.shut:
             self.shut = None
-            return [*messages, Shut(1, "heard nothing from it for 30 s")]
+            return [*messages, Shut(1, "b does not answer")]
         return messages
 
     def wake(self) -> None:
@@ -145,14 +145,14 @@ class FakeCluster:
 
 
 @contextmanager
-def standing_in(monkeypatch: pytest.MonkeyPatch, away: Path) -> Iterator[type[FakeCluster]]:
-    """Let `hbsim.run` take a `FakeCluster` for a Dask cluster; its hosts keep trials in `away`."""
+def standing_in(monkeypatch: pytest.MonkeyPatch, away: Path) -> Iterator[type[FakeRemote]]:
+    """Let `hbsim.run` take a `FakeRemote` for other machines, which keep trials in `away`."""
 
-    class Cluster(FakeCluster):
-        made: ClassVar[list[FakeCluster]] = []
+    class Made(FakeRemote):
+        made: ClassVar[list[FakeRemote]] = []
 
-    Cluster.away = away
-    monkeypatch.setitem(sys.modules, PLACE, SimpleNamespace(DaskWorkers=Cluster))
-    monkeypatch.setattr("hbsim.live.crew.find_spec", lambda name: True)
-    yield Cluster
-    assert all(made.closed for made in Cluster.made)
+    Made.away = away
+    monkeypatch.setitem(sys.modules, PLACE, SimpleNamespace(RemoteWorkers=Made))
+    monkeypatch.setattr("hbsim.live.executors.find_spec", lambda name: True)
+    yield Made
+    assert all(made.closed for made in Made.made)

@@ -1,4 +1,4 @@
-"""The seed's classes on a Dask cluster, which a stand-in plays."""
+"""The seed's classes on other machines, which a stand-in plays."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 
 import hbsim
 from hbsim.errors import ExecutorError
-from tests.doubles.fake_cluster import FakeCluster, standing_in
+from tests.doubles.fake_remote import FakeRemote, standing_in
 
 from .functions import climb
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[type[FakeCluster]]:
+def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[type[FakeRemote]]:
     with standing_in(monkeypatch, tmp_path / "away") as made:
         yield made
 
@@ -27,18 +27,18 @@ def hyperband(folder: Path | None, **options: Any) -> hbsim.HyperbandScheduler:
     return hbsim.HyperbandScheduler(climb, checkpoint=folder, progress="none", type="promotion", **options)
 
 
-def test_hosts_of_the_seed_are_a_cluster(cluster: type[FakeCluster], tmp_path: Path) -> None:
+def test_addresses_of_the_seed_are_hosts(cluster: type[FakeRemote], tmp_path: Path) -> None:
     scheduler = hyperband(tmp_path / "exp", dist_ip_addrs=["a", "b"], workers=2, resource={"num_cpus": 1})
     assert not cluster.made
     scheduler.join_jobs()
-    [crew] = cluster.made
-    assert crew.options == hbsim.Dask(hosts=("a", "b"))
-    assert crew.asked == (2, {"num_cpus": 1})
+    [made] = cluster.made
+    assert made.options == hbsim.Hosts(("a", "b"))
+    assert made.asked == (2, {"num_cpus": 1})
     assert scheduler.get_best_reward() > 0
-    assert (tmp_path / "exp" / "dask.json").is_file()
+    assert (tmp_path / "exp" / "remote.json").is_file()
 
 
-def test_a_lost_scheduler_keeps_the_study_and_the_next_call_goes_on(cluster: type[FakeCluster]) -> None:
+def test_hosts_that_are_lost_keep_the_study_and_the_next_call_goes_on(cluster: type[FakeRemote]) -> None:
     scheduler = hyperband(None, executor="dask")
     cluster.lose = 2
     with pytest.raises(ExecutorError):
@@ -51,7 +51,7 @@ def test_a_lost_scheduler_keeps_the_study_and_the_next_call_goes_on(cluster: typ
     shutil.rmtree(scheduler.folder)
 
 
-def test_a_state_loads_wherever_trials_run(cluster: type[FakeCluster], tmp_path: Path) -> None:
+def test_a_state_loads_wherever_trials_run(cluster: type[FakeRemote], tmp_path: Path) -> None:
     there = hyperband(tmp_path / "exp", executor=hbsim.Dask(scheduler_address="tcp://a:1"))
     there.join_jobs()
     here = hyperband(tmp_path / "other")
