@@ -106,7 +106,7 @@ class Clocks:
 
 @dataclass(slots=True, eq=False)
 class Host:
-    """A place where agents are started, and why there may be no hope for it.
+    """A place where agents are started, and why it may be able to run no trials.
 
     Attributes
     ----------
@@ -136,8 +136,8 @@ class Host:
         """Say why it can run no trials; empty if it may."""
         if self.error is not None:
             return str(self.error)
-        hopeless = self.final or self.deaths >= DEATHS or (self.failures >= DEATHS and not begun)
-        return f"{self.name}: {self.reason}" if hopeless else ""
+        fails = self.final or self.deaths >= DEATHS or (self.failures >= DEATHS and not begun)
+        return f"{self.name}: {self.reason}" if fails else ""
 
 
 @dataclass(slots=True, eq=False)
@@ -166,7 +166,7 @@ class Agent:
         Whether people were told that it does not answer, or is gone.
     jobs, waiting : set of int
         Jobs that were sent to it, and may run there; and those that are to be.
-    taken, told : int
+    taken, acknowledged : int
         How many characters of its lines the runner has taken, and how many it was told of.
     """
 
@@ -188,7 +188,7 @@ class Agent:
     jobs: set[int] = field(default_factory=set)
     waiting: set[int] = field(default_factory=set)
     taken: int = 0
-    told: int = 0
+    acknowledged: int = 0
 
     @property
     def over(self) -> bool:

@@ -143,9 +143,7 @@ class Checkpoints:
             if trial in self._pruned:
                 useless.append(trial)
                 continue
-            whole = f"{hello['trials']}/{trial:06d}"
-            about = held if isinstance(held, Mapping) else {"job": held, "folder": f"{whole}/checkpoint"}
-            kept = _Kept(int(about["job"]), str(about["folder"]), about.get("files"))
+            kept = _Kept(int(held["job"]), str(held["folder"]), held["files"])
             if kept.job > self._job(trial, place):
                 self._keep(trial, place, kept)
             self.saves = True
@@ -329,10 +327,6 @@ class Checkpoints:
                 if place in self._hosts and not self._reached(place) and one.job > self._safe(trial):
                     found[trial] = self._hosts[place].name
         return found
-
-    def pruned(self, trial: int) -> bool:
-        """Whether a trial's checkpoints are of no more use."""
-        return trial in self._pruned
 
     def prune(self, trial: int) -> tuple[list[str], bool]:
         """Forget a trial; return agents that are to remove it, one a host, and whether the store has it."""

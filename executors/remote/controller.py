@@ -223,7 +223,7 @@ class Controller:
         self._gathered: bool | None = None  # whether all that is of use is in the study's folder or the store
         self._limit = asyncio.Semaphore(AT_ONCE)
         self._copied = 0  # copies that are over
-        self._uncopied: set[int] = set()  # trials whose last copy from a host has failed
+        self._uncopied: dict[int, int] = {}  # by trial: the job of a checkpoint that could not be copied
         self._received: set[int] = set()  # trials whose folder something was copied into
         self._pruned: set[int] = set()
         self._chores: set[asyncio.Task[None]] = set()
@@ -464,9 +464,11 @@ class Controller:
         if isinstance(copy, Get):
             if problem and problem.endswith(_FULL):  # whatever host it was copied from
                 problem = f"{self._trials}: {problem.rpartition(': ')[2]}"
-            (self._uncopied.add if problem else self._uncopied.discard)(copy.trial)
+            self._uncopied[copy.trial] = copy.job
         if problem:
             await asyncio.sleep(PAUSE)
+        elif isinstance(copy, Get):
+            self._uncopied.pop(copy.trial, None)
         self._copied += 1
         if not self._closing:
             self.fleet.copied(copy, problem, time.monotonic(), away)
@@ -526,8 +528,18 @@ class Controller:
             place = f"on {away[trial]}, which cannot be reached" if trial in away else "on its host"
             self.fleet.effects.notes.append(f"the checkpoint of trial {trial} stays {place}")
         self._flush()
-        self._gathered = not pending and self._uncopied.isdisjoint(trials)
+        self._gathered = not pending and not await asyncio.to_thread(self._are_absent, trials)
         return self._gathered
+
+    def _are_absent(self, trials: Sequence[int]) -> bool:
+        """Whether checkpoints of these trials that could not be copied are nowhere else."""
+        failed = {trial: self._uncopied[trial] for trial in trials if trial in self._uncopied}
+        stored = self._store.jobs() if failed and self._store is not None else {}
+        for trial, job in failed.items():
+            made = newest(trial_folder(self._trials, trial))
+            if job > max(stored.get(trial, -1), made[0] if made else -1):
+                return True
+        return False
 
     async def close(self) -> None:
         """Have agents end all that runs, and part from the hosts."""

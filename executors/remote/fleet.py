@@ -72,9 +72,9 @@ class Fleet:
         self._down = False  # whether no agent can be reached
         self._swept = -inf
         self._given: deque[tuple[Agent, int]] = deque()  # whose lines the runner was given, and their sizes
-        self._back: list[str] = []  # hosts that people were told do not answer, and do
+        self._returned: list[str] = []  # hosts that people were told do not answer, and do
         self._said: set[str] = set()  # notes that are not repeated
-        self._hopeless: float | None = None  # since when no host could run trials
+        self._none_since: float | None = None  # since when no host could run trials
 
     # What the runner asks for
 
@@ -114,8 +114,8 @@ class Fleet:
                 self._given.appendleft((agent, given - part))
             size -= part
             agent.taken += part
-            if agent.taken - agent.told >= ROOM // _PART:
-                agent.told = agent.taken
+            if agent.taken - agent.acknowledged >= ROOM // _PART:
+                agent.acknowledged = agent.taken
                 self.effects.send(agent, {"o": "taken", "taken": agent.taken})
 
     # What the controller asks for
@@ -213,14 +213,14 @@ class Fleet:
                 self._beat(agent, now)
             if agent.gone or agent.clocks.silent(now):
                 self._look_at(agent, silent, now)
-        self._name(silent, now)
+        self._report(silent, now)
         if now - self._swept >= SWEEP:
             self._swept = now
             self._jobs.look_again(now)
             for agent in self._agents.values():
-                self._let_go(agent)
+                self._close_if_done(agent)
         self._settle(now)
-        self._look_for_hope(now)
+        self._look_for_hosts(now)
 
     def _settle(self, now: float) -> None:
         """Do what has become possible."""
@@ -240,7 +240,7 @@ class Fleet:
 
     def _beat(self, agent: Agent, now: float) -> None:
         if not (self._down or agent.gone or agent.closed):
-            agent.told = agent.taken
+            agent.acknowledged = agent.taken
             self.effects.send(agent, {**agent.clocks.beat(now), "taken": agent.taken})
 
     def _look_at(self, agent: Agent, silent: list[Agent], now: float) -> None:
@@ -253,7 +253,7 @@ class Fleet:
         elif agent.jobs and not agent.named:
             silent.append(agent)
 
-    def _name(self, silent: Sequence[Agent], now: float) -> None:
+    def _report(self, silent: Sequence[Agent], now: float) -> None:
         """Tell people of agents that are silent or gone, and of their trials, and of those that are back."""
         for gone in (False, True):
             agents = [agent for agent in silent if bool(agent.gone) == gone]
@@ -275,10 +275,10 @@ class Fleet:
             elif count:
                 state += f"; {count} trials there count as lost in {rest:.0f} s unless they are heard of"
             self.effects.notes.append(state)
-        if self._back:
-            hosts = named(self._back)
-            self.effects.notes.append(f"{hosts} answer{'' if len(set(self._back)) > 1 else 's'} again")
-            self._back.clear()
+        if self._returned:
+            hosts = named(self._returned)
+            self.effects.notes.append(f"{hosts} answer{'' if len(set(self._returned)) > 1 else 's'} again")
+            self._returned.clear()
 
     def _shut(self, agent: Agent, reason: str) -> None:
         """Let the workers of an agent take no new jobs."""
@@ -307,31 +307,31 @@ class Fleet:
             self._note_once(f"{name} gets no trials: {error.rule if error.field in _OURS else error}")
         self._shut(agent, f"{name} can run no trials")
         self._jobs.release(agent)
-        self._let_go(agent)
+        self._close_if_done(agent)
 
     def _among_others(self) -> bool:
         return max(len(self._hosts), self.expected or 0) > 1
 
-    def _let_go(self, agent: Agent) -> None:
+    def _close_if_done(self, agent: Agent) -> None:
         """Close an agent that is to end, if nothing is left to be done there."""
         if agent.ends and not (agent.jobs or self.checkpoints.busy(agent.name)):
             self.effects.send(agent, {"o": "close", "clean": False})
             agent.closed = True
 
-    def _look_for_hope(self, now: float) -> None:
+    def _look_for_hosts(self, now: float) -> None:
         """End the study if no host can run trials: at once before the first trial, later after the lease."""
         problems = [host.problem(self._opened) for host in self._hosts.values()]
         awaited = not problems or (not self._opened and len(problems) < (self.expected or 0))
         if awaited or not all(problems) or any(agent.jobs for agent in self._agents.values()):
-            self._hopeless = None
+            self._none_since = None
             return
-        self._hopeless = now if self._hopeless is None else self._hopeless
+        self._none_since = now if self._none_since is None else self._none_since
         if not self._opened:
             errors = [host.error for host in self._hosts.values() if host.error]
             names = named(host.name for host in self._hosts.values())
             nobody = ParameterError("hosts", names, f"none can run trials: {problems[0]}")
             self.fatal = self.fatal or (errors[0] if errors else nobody)
-        elif now - self._hopeless > self._lease:
+        elif now - self._none_since > self._lease:
             rule = f"none can run trials any more: {problems[0]}"
             self.fatal = self.fatal or ExecutorError("the hosts", rule)
 
@@ -382,14 +382,14 @@ class Fleet:
             self._given.append((agent, size))
         else:
             agent.taken += size
-        self._let_go(agent)
+        self._close_if_done(agent)
 
     def _hear(self, agent: Agent, body: Body, now: float) -> None:
         kind = body["m"]
         if kind == "beat":
             self._hear_beat(agent, body, now)
         elif kind == "hello":
-            self._meet(agent, body, now)
+            self._hear_hello(agent, body, now)
         elif kind == "ready":
             agent.ready, agent.host.deaths = True, 0
             agent.host.error = agent.host.error if agent.unfit else None
@@ -402,7 +402,7 @@ class Fleet:
             self.effects.notes.append(f"{agent.host.name} is taken away: {agent.leaving}")
             self._shut(agent, f"{agent.host.name} is taken away")
             self._jobs.release(agent)
-            self._let_go(agent)
+            self._close_if_done(agent)
         elif kind == "stored":
             if self.checkpoints.stored(agent.name, body["trial"], body["job"], body["problem"]):
                 self.effects.unstored.append(body["trial"])
@@ -414,14 +414,14 @@ class Fleet:
             self.checkpoints.answers(agent.name)
         if agent.named:
             agent.named = False
-            self._back.append(agent.host.name)
+            self._returned.append(agent.host.name)
         if agent.able(now):
             if agent.shut:
                 agent.shut = ""
                 self._jobs.open(self.machines.workers(agent.name), agent)
             self._jobs.advance(agent, now)
 
-    def _meet(self, agent: Agent, body: Body, now: float) -> None:
+    def _hear_hello(self, agent: Agent, body: Body, now: float) -> None:
         """Take in what an agent says of its host."""
         agent.machine = Machine.from_hello(agent.host.name, body)
         useless = self.checkpoints.join(agent.name, agent.host.name, body)
@@ -466,7 +466,7 @@ class Fleet:
                 self._refuse(agent, error, False)
             else:
                 self.machines.add(agent.name, machine)
-        able = [name for name in self.machines.hungry if self._agents[name].able(now)]
+        able = [name for name in self.machines.candidates if self._agents[name].able(now)]
         for worker in self.machines.divide(able) if able else ():
             self._opened = True
             self._jobs.open([worker], self._agents[self.machines.agent(worker) or ""])

@@ -122,7 +122,8 @@ def hello(place: Place) -> Body:
 
     ``name`` is what the machine calls itself; ``boot`` tells machines apart, ``group`` the quotas on CPU time
     of one machine, ``store`` the folders in which they keep trials: who says the same sees the same folder.
-    ``holds`` are the trials whose checkpoints are in this host's own folder, with the job that made it.
+    ``holds`` are the trials whose checkpoints are in this host's own folder: for each the ``job`` that made
+    it, its ``folder``, and that of the trial's ``files`` or null.
     ``threads`` is how many threads whoever started the agent wants each process to compute with.
 
     Raises
@@ -150,7 +151,7 @@ def hello(place: Place) -> Body:
         "trials": str(place.trials),
         "incoming": str(place.incoming),
         "store": _store_id(place.work),
-        "holds": {str(trial): job for trial, job in _holds(place).items()},
+        "holds": _holds(place),
     }
 
 
@@ -242,15 +243,18 @@ def _below(folder: Path) -> Iterator[str]:
             yield os.path.join(parent, name)
 
 
-def _holds(place: Place) -> dict[int, int]:
-    """Return the trials whose checkpoints are in a host's own folder, with the job that made each."""
-    found: dict[int, int] = {}
+def _holds(place: Place) -> dict[str, Body]:
+    """Return the trials whose checkpoints are in a host's own folder, as `hello` says them."""
+    found: dict[str, Body] = {}
     for name in [] if place.shared else _names(place.trials):
+        folder = place.trials / name
         if name.isdecimal():
             with suppress(OutputError):  # a damaged one cannot be used
-                checkpoint_copy.recover(place.trials / name)
-                if (newest := checkpoint_copy.newest(place.trials / name)) is not None:
-                    found[int(name)] = newest[0]
+                checkpoint_copy.recover(folder)
+                if (newest := checkpoint_copy.newest(folder)) is not None:
+                    files = folder / checkpoint_copy.FILES
+                    about = {"job": newest[0], "folder": str(newest[1])}
+                    found[str(int(name))] = {**about, "files": str(files) if files.is_dir() else None}
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from math import ceil, floor, inf
@@ -104,7 +104,7 @@ class Machines:
 
     Attributes
     ----------
-    hungry : set of str
+    candidates : set of str
         Agents that may get more than they have: what `divide` looks at.
 
     Raises
@@ -120,7 +120,7 @@ class Machines:
         self._shares_gpus = self._need.gpus is None  # more workers than GPUs may share them
         self._crowd: float | None = None  # how many workers a host gets for each that fits; None: not begun
         self._machines: dict[str, Machine] = {}
-        self.hungry: set[str] = set()
+        self.candidates: set[str] = set()
         self._seen_by: dict[Thing, set[str]] = {}
         self._held: dict[Thing, str] = {}
         self._quotas: Counter[tuple[str, str]] = Counter()  # cores in use of each
@@ -173,13 +173,13 @@ class Machines:
             self._need = replace(self._need, gpus=1 if found else 0)
         largest = max(machines, key=lambda one: (len(one.gpus), bool(one.gpu_problem), one.most))
         if all(self.refusal(machine) for machine in machines) and (error := self.refusal(largest)):
-            if rule := self._trouble(largest):
+            if rule := self._gpu_problem(largest):
                 error = ParameterError("resource", self._given, f"{largest.host}: {rule}")
             raise error
 
     def refusal(self, machine: Machine) -> ParameterError | None:
         """Return why a host gets no trials at all; None if it may get some. Only after `begin`."""
-        if rule := self._trouble(machine):
+        if rule := self._gpu_problem(machine):
             return ParameterError("resource", self._given, rule)
         try:
             self._make(None, machine, machine.cpus, machine.gpus)
@@ -187,7 +187,7 @@ class Machines:
             return error
         return None
 
-    def _trouble(self, machine: Machine) -> str:
+    def _gpu_problem(self, machine: Machine) -> str:
         """Say what is wrong with the GPUs of a host; empty if nothing is."""
         asked = "num_gpus" in (self._given or {})
         if machine.gpu_problem and (self._need.gpus or not asked):
@@ -199,7 +199,7 @@ class Machines:
     def add(self, agent: str, machine: Machine) -> None:
         """Take an agent in; `divide` gives it workers."""
         self._machines[agent] = machine
-        self.hungry.add(agent)
+        self.candidates.add(agent)
         for thing in chain(*_things(machine)):
             self._seen_by.setdefault(thing, set()).add(agent)
 
@@ -208,7 +208,7 @@ class Machines:
         machine = self._machines.pop(agent, None)
         if machine is None:
             return []
-        self.hungry.discard(agent)
+        self.candidates.discard(agent)
         for thing in chain(*_things(machine)):
             viewers = self._seen_by[thing]
             viewers.discard(agent)
@@ -218,12 +218,12 @@ class Machines:
                 del self._held[thing]
                 if not (machine.bound or isinstance(thing, str)):
                     self._quotas[machine.boot, machine.quota] -= 1
-                self.hungry |= viewers
+                self.candidates |= viewers
         workers = self._workers_of.pop(agent, [])
         for worker in workers:
             del self._slots[worker], self._agents[worker]
         if workers and self._most != inf:
-            self.hungry |= self._machines.keys()
+            self.candidates |= self._machines.keys()
         return sorted(workers)
 
     def divide(self, able: Iterable[str]) -> list[int]:
@@ -234,26 +234,31 @@ class Machines:
         """
         room = self._most - len(self._slots)
         agents = list(able) if room > 0 else []
-        hands = self._hands(agents)
-        self.hungry.difference_update(agents)
-        turns, left = deque(hands), room
+        shares = self._shares(agents)
+        self.candidates.difference_update(agents)
+        turns, left = deque(shares), room
         while turns and left:
-            hand = turns.popleft()
-            if self._serve(hand):
+            share = turns.popleft()
+            if self._serve(share):
                 left -= 1
-                turns.append(hand)
-        fits = sum(hand.count for hand in hands)
+                turns.append(share)
+        fits = sum(share.count for share in shares)
         crowd, self._crowd = self._crowd, self._crowd or 1.0
         if fits and crowd is None and room != inf:
-            self._fill(hands, left, inf)
-            self._crowd = ceil(sum(hand.count for hand in hands) / fits)
+            self._fill(shares, left, inf)
+            self._crowd = ceil(sum(share.count for share in shares) / fits)
         elif fits and self._crowd > 1:
-            self._fill([hand for hand in hands if not self._workers_of.get(hand.agent)], left, self._crowd)
+            self._fill(
+                [share for share in shares if not self._workers_of.get(share.agent)], left, self._crowd
+            )
         if self._need.cpus is None:
-            self._deal_rest(hands)
-        return sorted(
-            worker for hand in sorted(hands, key=lambda one: one.rank) for worker in self._enter(hand)
-        )
+            self._deal_rest(shares)
+        free = (number for number in count() if number not in self._slots)
+        return [
+            worker
+            for share in sorted(shares, key=lambda one: one.rank)
+            for worker in self._enter(share, free)
+        ]
 
     def swap(self, worker: int, other: int) -> None:
         """Exchange the numbers of two workers, of which the second need not be there."""
@@ -267,77 +272,77 @@ class Machines:
 
     # How it is done
 
-    def _hands(self, agents: Iterable[str]) -> list[_Hand]:
+    def _shares(self, agents: Iterable[str]) -> list[_Share]:
         """Return agents in the order of their turns: second ones of a machine after the first of others."""
-        hands: list[_Hand] = []
+        shares: list[_Share] = []
         nth: Counter[str] = Counter()
         for agent in sorted(agents, key=lambda one: _rank(one, self._machines[one])):
             machine = self._machines[agent]
-            hands.append(_Hand(agent, machine, (nth[machine.boot], len(hands))))
+            shares.append(_Share(agent, machine, (nth[machine.boot], len(shares))))
             nth[machine.boot] += 1
-        for hand in hands:
+        for share in shares:
             # Each begins at a place of its own, so that those that see the same get cores side by side.
-            turn = hand.rank[0] / nth[hand.machine.boot]
-            for kind, things in enumerate(_things(hand.machine)):
+            turn = share.rank[0] / nth[share.machine.boot]
+            for kind, things in enumerate(_things(share.machine)):
                 begin = int(len(things) * turn)
                 free = [thing for thing in (*things[begin:], *things[:begin]) if thing not in self._held]
-                hand.free[kind] = deque(sorted(free, key=lambda thing: len(self._seen_by[thing])))
-        return sorted(hands, key=lambda hand: hand.rank)
+                share.free[kind] = deque(sorted(free, key=lambda thing: len(self._seen_by[thing])))
+        return sorted(shares, key=lambda share: share.rank)
 
-    def _serve(self, hand: _Hand) -> bool:
+    def _serve(self, share: _Share) -> bool:
         """Give an agent a worker with what a trial needs, if that is there for it alone; whether it is."""
         gpus, cores = self._need.gpus or 0, self._need.cpus or 1
-        new = bool(gpus) and self._has(hand, _GPUS, gpus)
-        if gpus and not (new or self._has_part(hand)):
+        new = bool(gpus) and self._has(share, _GPUS, gpus)
+        if gpus and not (new or self._has_part(share)):
             return False
-        alone = self._has(hand, _CORES, cores)
+        alone = self._has(share, _CORES, cores)
         if not alone and (self._need.cpus or not new):  # a GPU is worth a trial on cores that are shared
             return False
         if alone:
-            self._take(hand, _CORES, cores)
+            self._take(share, _CORES, cores)
         if new:
-            self._take(hand, _GPUS, gpus)
-        hand.count += 1
+            self._take(share, _GPUS, gpus)
+        share.count += 1
         return True
 
-    def _fill(self, hands: Iterable[_Hand], more: float, crowd: float) -> None:
+    def _fill(self, shares: Iterable[_Share], more: float, crowd: float) -> None:
         """Have workers share what nobody said how many of it they need; those with most room take most."""
-        fits = {hand.agent: hand.count for hand in hands if hand.count}
-        loads = [((1 + one.count) / fits[one.agent], one.rank, one) for one in hands if one.count]
+        fits = {share.agent: share.count for share in shares if share.count}
+        loads = [((1 + one.count) / fits[one.agent], one.rank, one) for one in shares if one.count]
         heapq.heapify(loads)
         while more > 0 and loads:
-            load, rank, hand = heapq.heappop(loads)
-            alone = self._need.gpus and not self._shares_gpus and not self._has_part(hand)
-            if load > crowd or alone or not self._has(hand, _CORES, self._need.cpus or 0):
+            load, rank, share = heapq.heappop(loads)
+            alone = self._need.gpus and not self._shares_gpus and not self._has_part(share)
+            if load > crowd or alone or not self._has(share, _CORES, self._need.cpus or 0):
                 continue
             if self._need.cpus:
-                self._take(hand, _CORES, self._need.cpus)
-            hand.count += 1
+                self._take(share, _CORES, self._need.cpus)
+            share.count += 1
             more -= 1
-            heapq.heappush(loads, ((1 + hand.count) / fits[hand.agent], rank, hand))
+            heapq.heappush(loads, ((1 + share.count) / fits[share.agent], rank, share))
 
-    def _deal_rest(self, hands: Iterable[_Hand]) -> None:
+    def _deal_rest(self, shares: Iterable[_Share]) -> None:
         """Deal out the cores that are left, to those whose workers have the fewest."""
 
-        def load(hand: _Hand) -> tuple[float, tuple[int, int], _Hand]:
-            return len(hand.taken[_CORES]) / hand.count, hand.rank, hand
+        def load(share: _Share) -> tuple[float, tuple[int, int], _Share]:
+            return len(share.taken[_CORES]) / share.count, share.rank, share
 
-        least = [load(hand) for hand in hands if hand.count]
+        least = [load(share) for share in shares if share.count]
         heapq.heapify(least)
         while least:
-            hand = heapq.heappop(least)[-1]
-            if self._has(hand, _CORES, 1):
-                self._take(hand, _CORES, 1)
-                heapq.heappush(least, load(hand))
+            share = heapq.heappop(least)[-1]
+            if self._has(share, _CORES, 1):
+                self._take(share, _CORES, 1)
+                heapq.heappush(least, load(share))
 
-    def _has_part(self, hand: _Hand) -> bool:
+    def _has_part(self, share: _Share) -> bool:
         """Whether a part of a GPU is left, of those that an agent was given."""
         sharing = self._need.sharing
-        return sharing > 1 and hand.count < sharing * len(hand.taken[_GPUS])
+        return sharing > 1 and share.count < sharing * len(share.taken[_GPUS])
 
-    def _has(self, hand: _Hand, kind: int, number: int) -> bool:
+    def _has(self, share: _Share, kind: int, number: int) -> bool:
         """Whether so many things are free for an agent."""
-        free, machine = hand.free[kind], hand.machine
+        free, machine = share.free[kind], share.machine
         used = 0 if machine.bound or kind == _GPUS else self._quotas[machine.boot, machine.quota]
         if used + number > machine.most and kind == _CORES:
             return False
@@ -349,32 +354,31 @@ class Machines:
         free.extendleft(reversed(found))
         return len(found) == number
 
-    def _take(self, hand: _Hand, kind: int, number: int) -> None:
+    def _take(self, share: _Share, kind: int, number: int) -> None:
         """Take so many things; they must be there."""
         for _ in range(number):
-            thing = hand.free[kind].popleft()
-            self._held[thing] = hand.agent
-            hand.taken[kind].append(thing)
-        if kind == _CORES and not hand.machine.bound:
-            self._quotas[hand.machine.boot, hand.machine.quota] += number
+            thing = share.free[kind].popleft()
+            self._held[thing] = share.agent
+            share.taken[kind].append(thing)
+        if kind == _CORES and not share.machine.bound:
+            self._quotas[share.machine.boot, share.machine.quota] += number
 
-    def _enter(self, hand: _Hand) -> list[int]:
-        """Make the workers of what an agent was given, by the lowest numbers that are free."""
-        if not hand.count:
+    def _enter(self, share: _Share, free: Iterator[int]) -> list[int]:
+        """Make the workers of what an agent was given, by the next numbers that are `free`."""
+        if not share.count:
             return []
-        machine = hand.machine
-        cores = sorted(thing[1] for thing in hand.taken[_CORES] if not isinstance(thing, str))
-        gpus = [gpu for gpu in machine.gpus if gpu.uuid in hand.taken[_GPUS]]
-        slots = self._make(hand.count, replace(machine, cpu_limit=None), cores or machine.cpus[:1], gpus)
-        free = (number for number in count() if number not in self._slots)
+        machine = share.machine
+        cores = sorted(thing[1] for thing in share.taken[_CORES] if not isinstance(thing, str))
+        gpus = [gpu for gpu in machine.gpus if gpu.uuid in share.taken[_GPUS]]
+        slots = self._make(share.count, replace(machine, cpu_limit=None), cores or machine.cpus[:1], gpus)
         numbers = [next(free) for _ in slots]
         for number, slot in zip(numbers, slots, strict=True):
             unbound = not cores or not machine.bound
             one = replace(slot, worker=number, cpus=None if unbound else slot.cpus)
             threads = machine.threads if self._need.cpus is None else None
             self._slots[number] = with_threads(one, threads) if threads else one
-            self._agents[number] = hand.agent
-        self._workers_of.setdefault(hand.agent, []).extend(numbers)
+            self._agents[number] = share.agent
+        self._workers_of.setdefault(share.agent, []).extend(numbers)
         return numbers
 
     def _make(
@@ -391,7 +395,7 @@ _GPUS: Final = 1
 
 
 @dataclass(slots=True, eq=False)
-class _Hand:
+class _Share:
     """What an agent is given in one division: ``free`` and ``taken`` are of cores and of GPUs."""
 
     agent: str

@@ -32,6 +32,8 @@ class PipeCarrier:
     ----------
     pids : dict of str to int
         The process of each host's agent that is there.
+    slow : set of str
+        Hosts of which nothing is heard yet.
     gone : set of str
         Hosts on which no agent is started, and that cannot be reached for copies.
     before_copy : callable
@@ -48,6 +50,7 @@ class PipeCarrier:
         self.events: asyncio.Queue[Event] = asyncio.Queue()
         self.trusted = trusted
         self.pids: dict[str, int] = {}
+        self.slow: set[str] = set()
         self.gone: set[str] = set()
         self.before_copy: Callable[[str, str], object] = lambda kind, host: None
         self.copies: list[tuple[str, str]] = []
@@ -146,6 +149,8 @@ class PipeCarrier:
 
     async def _keep(self, host: str) -> None:
         number = 0
+        while host in self.slow:
+            await asyncio.sleep(0.02)
         while True:
             if host in self.gone:
                 self.events.put_nowait(HostFailed(host, host, "it is switched off"))

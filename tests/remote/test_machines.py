@@ -40,13 +40,13 @@ def divided(workers: int | None, resource: Any, *machines: Machine) -> Machines:
     for number, one in enumerate(machines):
         if found.refusal(one) is None:
             found.add(str(number), one)
-    found.divide(set(found.hungry))
+    found.divide(set(found.candidates))
     return found
 
 
 def later(machines: Machines, agent: str, one: Machine) -> list[int]:
     machines.add(agent, one)
-    return machines.divide(set(machines.hungry))
+    return machines.divide(set(machines.candidates))
 
 
 def shares(machines: Machines) -> list[tuple[object, ...]]:
@@ -60,7 +60,7 @@ def test_agents_that_see_the_same_machine_share_it() -> None:
     assert shares(found) == [("0", (0, 1), "g0"), ("1", (2, 3), "g1")]
     assert later(found, "late", machine("a", 4, "g0", "g1")) == []  # nothing is left,
     found.remove("0")
-    assert found.divide(set(found.hungry)) == [0]  # until another one is gone
+    assert found.divide(set(found.candidates)) == [0]  # until another one is gone
     assert found.slot(0).cpus == (0, 1)
 
 
@@ -370,7 +370,7 @@ class Comings(RuleBasedStateMachine):
             if fits:
                 self.agents[agent] = one
                 self.machines.add(agent, one)
-        opened = self.machines.divide(set(self.machines.hungry))
+        opened = self.machines.divide(set(self.machines.candidates))
         after = {slot.worker: slot for slot in self.machines.slots}
         assert opened == sorted(after.keys() - before.keys())
         assert all(after[worker] == slot for worker, slot in before.items())
