@@ -13,7 +13,8 @@ from hbsim.simulation import Cluster
 from tests.bench.sweep.made import read
 
 OTHER = {
-    "retries": 1, "resource_type": '"float"', "grace_period": 3, "reduction_factor": 2, "brackets": 2,
+    "retries": 1, "loss_retries": 0, "resource_type": '"float"', "grace_period": 3, "reduction_factor": 2,
+    "brackets": 2,
     "bracket_sampling": '"hyperband"', "shared_rungs": "true", "rule": '"rank"', "straight_on": "false",
     "keep_size_ratios": "true", "failed_places": '"held"', "n": 5, "quota": '"nominal"', "overlap": "true",
     "n_formula": '"floor"', "epsilon": 0.5, "interval": 2, "among": '"recorded"', "min_samples": 3,
