@@ -137,7 +137,7 @@ class SshMachines:
         command = [_sshd(), "-D", "-f", str(config), "-E", str(log)]
         daemon = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
         self.daemons[number] = daemon
-        eventually(lambda: log.exists() and "Server listening" in log.read_text()[size:], "an sshd")
+        eventually(lambda: log.exists() and b"Server listening" in log.read_bytes()[size:], "an sshd")
 
     def end(self) -> None:
         """Kill all."""
