@@ -127,20 +127,17 @@ class SshCarrier:
 
     async def _keep(self, host: SshHost, first: asyncio.Future[HostError | None]) -> None:
         """Have an agent run on a host; set `first` when it is known whether the first one does."""
-        pause, problem = SOONEST, ""
-        has_joined = False
+        pause, has_joined = SOONEST, False
         while not self._is_closing:
             began = time.monotonic()
             try:
                 await self._run_agent(host, first)
-                has_joined, problem = True, ""
+                has_joined = True
                 if time.monotonic() - began > LIVED:
                     pause = SOONEST
             except HostError as error:
                 final = error.final and not has_joined  # else its disks may not be there yet, say
-                if error.reason != problem:
-                    problem = error.reason
-                    self.events.put_nowait(HostFailed(host.name, host.name, problem, final))
+                self.events.put_nowait(HostFailed(host.name, host.name, error.reason, final))
                 if not first.done():
                     first.set_result(error)
                 if final:

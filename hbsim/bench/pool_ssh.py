@@ -198,8 +198,9 @@ class _Hosts(Places):
                     else:
                         call.future.set_exception(BrokenExecutor(f"hosts that were lost with it: {LOSSES}"))
             case HostFailed(name, _, reason):
+                if self._failed.get(name) != reason:  # it is tried again and again
+                    self._remote.say(f"{name} cannot be used: {reason}")
                 self._failed[name] = reason
-                self._remote.say(f"{name} cannot be used: {reason}")
 
     def _read(self, host: _Host, message: dict[str, Any]) -> None:
         if message["m"] == "hello":
