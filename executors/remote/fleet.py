@@ -197,9 +197,12 @@ class Fleet:
     # What the controller asks for
 
     def ready(self, now: float) -> tuple[int, int]:
-        """Return how many agents can take jobs, and how many hosts may come to do so or do."""
+        """Return how many agents can take jobs, and how many hosts are waited for, those included.
+
+        A host that cannot be reached for now is not waited for: it joins when it is there.
+        """
         able = sum(self._able(agent, now) for agent in self._agents.values())
-        failed = sum(bool(host.problem(self._opened)) for host in self._hosts.values())
+        failed = sum(bool(host.failures or host.problem(self._opened)) for host in self._hosts.values())
         return able, max(len(self._hosts), self.expected or 0) - failed
 
     def open(self, now: float) -> None:

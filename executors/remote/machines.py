@@ -282,9 +282,9 @@ class Machines:
 
     def _serve(self, hand: _Hand) -> bool:
         """Give an agent a worker with what a trial needs, if that is there for it alone; whether it is."""
-        gpus, cores, sharing = self._need.gpus or 0, self._need.cpus or 1, self._need.sharing
+        gpus, cores = self._need.gpus or 0, self._need.cpus or 1
         new = bool(gpus) and self._has(hand, _GPUS, gpus)
-        if gpus and not new and not (sharing > 1 and hand.count < sharing * len(hand.taken[_GPUS])):
+        if gpus and not new and not self._has_part(hand):
             return False
         alone = self._has(hand, _CORES, cores)
         if not alone and (self._need.cpus or not new):  # a GPU is worth a trial on cores that are shared
@@ -298,14 +298,14 @@ class Machines:
 
     def _fill(self, hands: Iterable[_Hand], more: float, crowd: float) -> None:
         """Have workers share what nobody said how many of it they need; those with most room take most."""
-        if self._need.gpus and not self._shares_gpus:
-            return
         fits = {hand.agent: hand.count for hand in hands if hand.count}
         loads = [((1 + one.count) / fits[one.agent], one.rank, one) for one in hands if one.count]
         heapq.heapify(loads)
         while more > 0 and loads:
             load, rank, hand = heapq.heappop(loads)
             if load > crowd or (self._need.cpus and not self._has(hand, _CORES, self._need.cpus)):
+                continue
+            if self._need.gpus and not (self._shares_gpus or self._has_part(hand)):
                 continue
             if self._need.cpus:
                 self._take(hand, _CORES, self._need.cpus)
@@ -340,6 +340,11 @@ class Machines:
                 found.append(thing)
         free.extendleft(reversed(found))
         return len(found) == number
+
+    def _has_part(self, hand: _Hand) -> bool:
+        """Whether a part of a GPU that an agent has is free."""
+        sharing = self._need.sharing
+        return sharing > 1 and hand.count < sharing * len(hand.taken[_GPUS])
 
     def _take(self, hand: _Hand, kind: int, number: int) -> None:
         """Take so many things; they must be there."""

@@ -20,6 +20,16 @@ import pytest
 from tests.doubles.dask_processes import ROOT, DaskProcesses, dask_processes, eventually
 
 FOLDER, NUMBER = "HBSIM_TEST_FOLDER", "HBSIM_TEST_NUMBER"  # in the environment of all that runs on a machine
+GPUS = "HBSIM_TEST_GPUS"  # likewise: the UUIDs of its GPUs
+NVML = """
+import os
+from tests.doubles.nvml import FakeGpu, FakeNvml
+
+there = FakeNvml([FakeGpu(uuid) for uuid in os.environ["HBSIM_TEST_GPUS"].split(",") if uuid])
+for name in dir(there):
+    if name.startswith("nvml") or name == "NVMLError":
+        globals()[name] = getattr(there, name)
+"""
 SSHD = ("/usr/sbin/sshd", "/usr/local/sbin/sshd", "/sbin/sshd")
 
 
@@ -89,6 +99,24 @@ def parent(process: psutil.Process) -> psutil.Process | None:
     return None
 
 
+def environment(folder: Path, number: int) -> dict[str, str]:
+    """Return what every process on a machine finds in its environment.
+
+    Each machine has a GPU of its own, so that each gets trials however few cores they all share.
+    """
+    fake = folder / "fake"
+    fake.mkdir(exist_ok=True)
+    (fake / "pynvml.py").write_text(NVML)
+    return {
+        FOLDER: str(folder),
+        NUMBER: str(number),
+        GPUS: f"GPU-{number}",
+        "HBSIM_WORK": str(folder / f"host-{number}" / "work"),
+        "PYTHONPATH": f"{fake}:{ROOT}",
+        "DASK_DISTRIBUTED__DIAGNOSTICS__NVML": "False",
+    }
+
+
 @dataclass
 class SshMachines:
     """Hosts that are reached by SSH: an sshd each, on 127.0.0.1."""
@@ -114,15 +142,16 @@ class SshMachines:
 
     def sessions(self, number: int) -> list[psutil.Process]:
         """Return the processes of sshd that serve connections."""
-        return self.daemon(number).children(recursive=False)
+        return [
+            one for one in self.daemon(number).children(recursive=True) if command(one).startswith("sshd")
+        ]
 
     def kill(self, number: int) -> None:
         """Kill a host: its sshd, connections and all that runs there."""
+        sessions = self.sessions(number)
         daemon = self.daemons.pop(number)
         with suppress(psutil.NoSuchProcess):
-            sshd = psutil.Process(daemon.pid)
-            theirs = [child for child in sshd.children(recursive=True) if command(child).startswith("sshd")]
-            kill(sshd, *theirs)
+            kill(psutil.Process(daemon.pid), *sessions)
         daemon.wait()
         kill(*processes(self.folder, number))
 
@@ -137,7 +166,7 @@ class SshMachines:
         command = [_sshd(), "-D", "-f", str(config), "-E", str(log)]
         daemon = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
         self.daemons[number] = daemon
-        eventually(lambda: log.exists() and "Server listening" in log.read_text()[size:], "an sshd")
+        eventually(lambda: log.exists() and b"Server listening" in log.read_bytes()[size:], "an sshd")
 
     def end(self) -> None:
         """Kill all."""
@@ -145,14 +174,7 @@ class SshMachines:
             self.kill(number)
 
     def _config(self, number: int, home: Path) -> str:
-        variables = {
-            "HOME": home,
-            "HBSIM_WORK": home / "work",
-            "PYTHONPATH": ROOT,
-            FOLDER: self.folder,
-            NUMBER: number,
-            **self.environments[number],
-        }
+        variables = {"HOME": home, **environment(self.folder, number), **self.environments[number]}
         setting = " ".join(f'"{name}={value}"' for name, value in variables.items())
         return f"""
 ListenAddress 127.0.0.1
@@ -250,13 +272,9 @@ class DaskMachines:
 
     def start(self, number: int) -> None:
         """Start a worker in place of one that has gone."""
-        environment = {
-            "HBSIM_WORK": str(self.folder / f"host-{number}" / "work"),
-            NUMBER: str(number),
-            **self.environments[number],
-        }
+        given = {**environment(self.folder, number), **self.environments[number]}
         name = ("--name", f"host-{number}")
-        self.numbers[number] = self.cluster.start_worker(*name, nanny=self.nanny, **environment)
+        self.numbers[number] = self.cluster.start_worker(*name, nanny=self.nanny, **given)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ import psutil
 import hbsim
 from hbsim.history.journal import read_journal
 from hbsim.live.result import RunResult
-from tests.doubles.dask_processes import eventually
+from tests.doubles.dask_processes import ROOT, eventually
 from tests.runner.checks import Again
 
 from . import training
@@ -93,7 +93,8 @@ class Study:
     ) -> None:
         """Begin."""
         given = {"traces": self.traces, "seconds": seconds, **constants}
-        what = ["--scheduler", type_, "--max-t", "9", "--trials", str(trials), "--retries", "50"]
+        what = ["--scheduler", type_, "--max-t", "9", "--trials", str(trials)]
+        what += ["--retries", "50", "--loss-retries", "50"]
         what += ["--workers", "2"]  # on whatever machine; options may say something else
         sets = [word for key, value in given.items() for word in ("--set", f"{key}={value}")]
         self._run(name if ":" in name else f"{TRAINING}:{name}", *what, *sets, *options)
@@ -158,7 +159,7 @@ class Study:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, FOLDER: str(self.folder)},
+                env={**os.environ, FOLDER: str(self.folder), "PYTHONPATH": str(ROOT)},
                 cwd=self.folder,
                 start_new_session=True,
             )
@@ -335,4 +336,4 @@ def check_nothing_is_left(study: Study) -> None:
     eventually(lambda: not left(study.folder), f"an end of {left(study.folder)}")
     files = [str(path.relative_to(study.exp)) for path in study.exp.rglob("*")]
     odd = [name for name in files if "/." in f"/{name}" and "/.claim-" not in name]
-    assert not odd
+    assert odd == []

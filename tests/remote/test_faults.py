@@ -109,7 +109,7 @@ def test_a_study_that_goes_on_at_once_waits_for_what_was_left(executor: str, tmp
 
 def test_a_scheduler_that_is_back_in_time(tmp_path: Path) -> None:
     """One outage costs a trial one failure at most."""
-    with studying(tmp_path, "dask", lease=5.0) as study:
+    with studying(tmp_path, "dask", lease=20.0) as study:
         study.start(trials=20, seconds=0.5)
         study.reach(2)
         port = int(study.dask.cluster.address.rpartition(":")[2])

@@ -3,34 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.doubles.dask_processes import ROOT, eventually
+from tests.doubles.dask_processes import eventually
 
-from .machines import send
+from .machines import GPUS, send
 from .study import Study, check, check_nothing_is_left, left, studying, trace_lines
-
-NVML = """
-import os
-from tests.doubles.nvml import FakeGpu, FakeNvml
-
-there = FakeNvml([FakeGpu(uuid) for uuid in os.environ["HBSIM_TEST_GPUS"].split(",") if uuid])
-for name in dir(there):
-    if name.startswith("nvml") or name == "NVMLError":
-        globals()[name] = getattr(there, name)
-"""
-
-
-def with_gpus(folder: Path, *gpus: str) -> list[Mapping[str, str]]:
-    """Return the environments of machines that have these GPUs, "GPU-0,GPU-1" say."""
-    (folder / "fake").mkdir()
-    (folder / "fake" / "pynvml.py").write_text(NVML)
-    path = f"{folder / 'fake'}:{ROOT}"
-    more = {"PYTHONPATH": path, "DASK_DISTRIBUTED__DIAGNOSTICS__NVML": "False"}
-    return [{**more, "HBSIM_TEST_GPUS": found} for found in gpus]
 
 
 def refused(study: Study, *words: str) -> None:
@@ -47,7 +27,7 @@ def refused(study: Study, *words: str) -> None:
 
 
 def test_a_host_without_gpus_takes_no_trial_of_a_study_that_has_some(tmp_path: Path) -> None:
-    environments = with_gpus(tmp_path, "", "GPU-0,GPU-1")
+    environments = [{GPUS: ""}, {GPUS: "GPU-0,GPU-1"}]
     with studying(tmp_path, "ssh", environments=environments) as study:
         study.start(trials=12, seconds=0.1, options=["--workers", "8"])
         study.done()
@@ -66,7 +46,7 @@ def test_a_host_without_gpus_takes_no_trial_of_a_study_that_has_some(tmp_path: P
 
 
 def test_agents_on_one_machine_share_no_gpu_beyond_its_parts(tmp_path: Path) -> None:
-    environments = with_gpus(tmp_path, "GPU-0,GPU-1", "GPU-0,GPU-1")
+    environments = [{GPUS: "GPU-0,GPU-1"}] * 2
     with studying(tmp_path, "dask", environments=environments) as study:
         for share, workers, most in ((1, 2, 1), (0.5, 4, 2)):
             study.start(trials=12, seconds=0.1, options=["--num-gpus", str(share), "--workers", str(workers)])
@@ -91,8 +71,8 @@ def most_at_once(study: Study) -> dict[str, int]:
 @pytest.mark.parametrize("carrier", ["ssh", "dask"])
 def test_a_share_that_no_host_has(carrier: str, tmp_path: Path) -> None:
     with studying(tmp_path, carrier) as study:
-        study.start(options=["--num-gpus", "1"])
-        refused(study, "--num-gpus 1", "GPU")
+        study.start(options=["--num-gpus", "3"])
+        refused(study, "--num-gpus 3", "GPU")
         study.start(options=["--num-cpus", "1000"])
         refused(study, "--num-cpus 1000")
 
@@ -113,7 +93,7 @@ def test_a_host_that_is_taken_away_hands_its_trials_back(
         (failed,) = study.records("fail")
         assert failed["kind"] == "preempted"
         study.finish()
-        check(study)
+        check(study, goes_on=False)
         begun = [line for line in trace_lines(study.traces) if line["what"] == "begins" and line["epoch"] > 0]
         assert len(begun) == 1  # it went on from where it saved
 
