@@ -45,7 +45,7 @@ def main() -> None:
         cluster.adapt(minimum_jobs=options.jobs, maximum_jobs=options.jobs)
         print(f"the Dask scheduler is at {cluster.scheduler_address}", flush=True)
         scheduler = hbsim.make_scheduler(
-            "promotion", mode="min", max_t=27, num_trials=options.trials, retries=3
+            "promotion", mode="min", max_t=27, num_trials=options.trials, loss_retries=3
         )
         result = hbsim.run(
             options.train,

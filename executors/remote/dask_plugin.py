@@ -24,17 +24,7 @@ from distributed.protocol.pickle import dumps
 from hbsim.executors import proc
 from hbsim.executors.remote.carrier import CopyError
 
-__all__ = [
-    "AgentPlugin",
-    "check_names",
-    "divide",
-    "fill",
-    "install",
-    "list_files",
-    "make_folder",
-    "read_files",
-    "write_files",
-]
+__all__ = ["AgentPlugin", "install"]
 
 Answer: TypeAlias = dict[str, Any]
 Event: TypeAlias = tuple[object, ...]

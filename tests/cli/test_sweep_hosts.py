@@ -16,6 +16,7 @@ import pytest
 from tests.bench.sweep.made import left, read, run
 from tests.bench.sweep.test_outcome import OWN
 from tests.cli.conftest import Ran
+from tests.doubles.certificate import make_certificate
 from tests.doubles.dask_processes import ROOT, dask_processes
 from tests.doubles.sshd import Host, sshd
 
@@ -151,27 +152,21 @@ def test_a_host_without_hbsim_is_one_line(inside: Inside, host: Host, tmp_path: 
 
 
 def test_tls_gives_the_same_bytes_and_lets_nobody_else_in(inside: Inside, tmp_path: Path):
-    pytest.importorskip("cryptography")
-    from hbsim.executors.dask.certificates import make_certificates
-
-    for name in ("certs", "others"):
-        make_certificates(tmp_path / name, ["localhost"])
-    names = ("tls-ca-file", "ca"), ("tls-cert", "cert"), ("tls-key", "key")
-    options = [
-        word for option, file in names for word in (f"--{option}", str(tmp_path / "certs" / f"{file}.pem"))
-    ]
+    certificates = {name: make_certificate(tmp_path / name) for name in ("ours", "others")}
+    names = {"tls_ca": "--tls-ca-file", "tls_cert": "--tls-cert", "tls_key": "--tls-key"}
+    options = [word for name, file in certificates["ours"].items() for word in (names[name], str(file))]
     (tmp_path / "study.toml").write_text(STUDY)
     (tmp_path / "cluster").mkdir()
     tls = ["--protocol", "tls", *options]
     with dask_processes(tmp_path / "cluster", 2, scheduler_options=tls, worker_options=options) as cluster:
         assert cluster.address.startswith("tls://")
 
-        def sweep(certificates: str, out: str) -> Ran:
-            files = [(f"--tls-{name}", f"{certificates}/{name}.pem") for name in ("ca", "cert", "key")]
-            given = [word for pair in files for word in pair]
+        def sweep(whose: str, out: str) -> Ran:
+            files = ((name.replace("_", "-"), str(file)) for name, file in certificates[whose].items())
+            given = [word for name, file in files for word in (f"--{name}", file)]
             return inside("sweep", "study.toml", "--out", out, "--scheduler-address", cluster.address, *given)
 
-        ran = sweep("certs", "out")
+        ran = sweep("ours", "out")
         refused = sweep("others", "refused")
     assert (ran.code, ran.err) == (0, "")
     same_as_here(tmp_path / "out", tmp_path)
