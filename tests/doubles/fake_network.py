@@ -115,6 +115,7 @@ class FakeAgent:
     orders: deque[tuple[float, str]] = field(default_factory=deque)
     messages: deque[tuple[float, str]] = field(default_factory=deque)
     uploads: list[tuple[float, int, int]] = field(default_factory=list)
+    stored: dict[int, int] = field(default_factory=dict)  # what it knows to be in the store
     leaving: bool = False
     sent: int = 0
 
@@ -261,7 +262,7 @@ class FakeNetwork:
         for due, trial, job in list(agent.uploads):
             if now >= due:
                 agent.uploads.remove((due, trial, job))
-                self.url[trial] = job
+                self.url[trial] = agent.stored[trial] = job
                 self.say(agent, {"m": "stored", "job": job, "trial": trial, "problem": None})
         for run in list(agent.runs.values()):
             if not run.waits and now >= run.next_report:
@@ -313,11 +314,13 @@ class FakeNetwork:
         agent.known.add(task["job"])
         trial, source = task["trial"], order["checkpoint"]
         if agent.leaving:
-            self.say(agent, self._ended(agent, Run(trial, task["job"], "", 0, 0, -1, None), "preempted"))
+            self._end(agent, Run(trial, task["job"], "", 0, 0, -1, None), "preempted", False)
             return
         disk = self.folder if host.shared else host.disk
         if source is not None:
             disk[trial] = host.copied.pop(source["folder"]) if "folder" in source else self.url[trial]
+            if "job" in source:
+                agent.stored[trial] = self.url[trial]
         gpus = order["slot"]["env"].get("CUDA_VISIBLE_DEVICES")
         run = Run(trial, task["job"], host.name, self.now, task["stop"], disk.get(trial, -1), gpus)
         agent.runs[task["job"]] = run
@@ -331,10 +334,14 @@ class FakeNetwork:
         disk = self.folder if agent.host.shared else agent.host.disk
         if save:
             disk[run.trial] = run.job
+        self._end(agent, run, kind, kind is None and not save)
+
+    def _end(self, agent: FakeAgent, run: Run, kind: str | None, stops: bool) -> None:
+        """Say that a job has ended; unless it `stops` for good, its checkpoint is brought to the store."""
+        disk = self.folder if agent.host.shared else agent.host.disk
         self.say(agent, self._ended(agent, run, kind))
-        stops = kind is None and not save
         saved, uses_url = disk.get(run.trial), self.fleet.checkpoints.url
-        if uses_url and saved is not None and not stops and self.url.get(run.trial) != saved:
+        if uses_url and saved is not None and not stops and agent.stored.get(run.trial) != saved:
             agent.uploads.append((self.now + self.random.uniform(0, self.slow), run.trial, saved))
 
     def _ended(self, agent: FakeAgent, run: Run, kind: str | None) -> dict[str, Any]:
