@@ -1,1 +1,0 @@
-"""Studies on real Dask clusters, end to end."""
