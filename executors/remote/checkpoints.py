@@ -203,7 +203,7 @@ class Checkpoints:
             return
         self.saves = True
         self._keep(trial, place, _Kept(saved, body["folder"] or "", body["files"]))
-        if self.url and useful and saved != self._job(trial, URL):
+        if self.url and useful and saved > self._job(trial, URL):
             self._moving.add(trial)
             self._uploads.setdefault(agent, set()).add(trial)
         elif useful:
@@ -217,7 +217,7 @@ class Checkpoints:
         if trial in self._pruned:
             return problem is None
         if problem is None:
-            self._keep(trial, URL, _Kept(job))
+            self._keep(trial, URL, _Kept(max(job, self._job(trial, URL))))
         else:
             self.notes.append(f"trial {trial} has no new checkpoint in the store: {problem}")
             self.want(trial)

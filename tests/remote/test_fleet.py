@@ -582,6 +582,18 @@ def test_a_checkpoint_that_cannot_be_brought_to_the_store_is_copied_here() -> No
     assert network.fleet.pending([0]) == set()
 
 
+def test_an_older_checkpoint_that_comes_to_the_store_late_does_not_count() -> None:
+    host = FakeHost("gpu1", disk={3: 5})
+    network = cluster(host, FakeHost("gpu2"), url=True, stored={3: 9})
+    network.url[3] = 9
+    assert host.agent is not None
+    network.say(host.agent, {"m": "stored", "job": 5, "trial": 3, "problem": None})
+    network.step(0.5)
+    start(network, 20, 1, trial=3)
+    network.step(1)
+    assert network.history[-1].went_on_from == 9
+
+
 def test_a_host_that_comes_back_removes_what_was_pruned_meanwhile() -> None:
     host = FakeHost("gpu1", disk={3: 8})
     network = cluster(host, FakeHost("gpu2"))
