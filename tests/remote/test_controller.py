@@ -118,16 +118,9 @@ def test_copies_that_fail_are_tried_again(piped: Piped) -> None:
 
 def test_a_checkpoint_in_the_studys_folder_is_copied_to_a_host(piped: Piped) -> None:
     folder = trial_folder(piped.trials, 0)
-    about = {
-        "study": STUDY,
-        "trial": 0,
-        "attempt": 0,
-        "job": 3,
-        "started": 1.0,
-        "point": [0.5],
-        "earlier": [],
-    }
-    checkpoint.save(folder / checkpoint.NAME, {"epoch": 2}, origin=Origin.of(about), reports=2, resource=2.0)
+    about = {"study": STUDY, "trial": 0, "attempt": 0, "job": 3, "started": 1.0}
+    origin = Origin.of({**about, "point": [0.5], "earlier": []})
+    checkpoint.save(folder / checkpoint.NAME, {"epoch": 2}, origin=origin, reports=2, resource=2.0)
     (folder / "files").mkdir()
     (folder / "files" / "notes.txt").write_text("1\n2\n")
     failing = [CopyError("away", away=True), OSError(errno.EIO, "broken")]
