@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.doubles.dask_processes import eventually
+import hbsim
+from tests.doubles.dask_processes import ROOT, eventually
 
 from .machines import GPUS, send
 from .study import Study, check, check_nothing_is_left, left, studying, trace_lines
@@ -77,15 +81,14 @@ def test_a_share_that_no_host_has(carrier: str, tmp_path: Path) -> None:
         refused(study, "--num-cpus 1000")
 
 
-@pytest.mark.parametrize("storage", [[], ["--storage", "pull"]], ids=["shared", "pull"])
-@pytest.mark.parametrize("carrier", ["agent", "worker", "nanny"])
-def test_a_host_that_is_taken_away_hands_its_trials_back(
-    carrier: str, storage: list[str], tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(
+    ("carrier", "storage"), [("agent", "pull"), ("worker", "shared"), ("worker", "pull"), ("nanny", "pull")]
+)
+def test_a_host_that_is_taken_away_hands_its_trials_back(carrier: str, storage: str, tmp_path: Path) -> None:
     """SIGTERM: they save, and go on elsewhere from there at once, long before the lease is over."""
     kind = "ssh" if carrier == "agent" else "dask"
     with studying(tmp_path, kind, lease=60.0, nanny=carrier == "nanny") as study:
-        study.start("steady", type_="fifo", trials=4, seconds=0.3, options=storage)
+        study.start("steady", type_="fifo", trials=4, seconds=0.3, options=["--storage", storage])
         study.until(lambda: study.trials(0) and study.trials(1), "a trial on each")
         study.until(lambda: len(study.records("rows")) >= 4, "reports")
         send(signal.SIGTERM, study.agent(0) if kind == "ssh" else study.dask.started(0))
@@ -174,3 +177,57 @@ def test_trials_that_end_badly(carrier: str, tmp_path: Path) -> None:
             assert kind == known
             assert words in reason
         check_nothing_is_left(study)
+
+
+@pytest.mark.parametrize("carrier", ["ssh", "dask"])
+def test_ctrl_c_ends_in_good_order_and_goes_on(carrier: str, tmp_path: Path) -> None:
+    """Also without machines: what was paused has come to the study's folder."""
+    with studying(tmp_path, carrier) as study:
+        study.start(trials=12, seconds=0.2, options=["--storage", "pull"])
+        study.reach(3)
+        send(signal.SIGINT, study.controller())
+        assert study.wait() == 1
+        assert "hbsim run --resume" in study.log
+        eventually(lambda: not left(tmp_path), f"an end of {left(tmp_path)}")
+        if carrier == "ssh":
+            study.resume()
+        else:
+            study.resume_locally()
+        study.finish()
+        check(study)
+
+
+def test_the_seeds_class_runs_on_addresses(tmp_path: Path) -> None:
+    """With names that only OpenSSH's configuration knows."""
+    with studying(tmp_path, "ssh") as study:
+        home = tmp_path / "home" / ".ssh"
+        home.mkdir(parents=True, mode=0o700)
+        hosts = [
+            f"Host lab{number}\n  HostName 127.0.0.1\n  Port {port}\n  IdentityFile {tmp_path / 'user_key'}\n"
+            for number, port in enumerate(study.ssh.ports)
+        ]
+        known = [f"[127.0.0.1]:{port} {(tmp_path / 'host_key.pub').read_text()}" for port in study.ssh.ports]
+        (home / "config").write_text("".join(hosts))
+        (home / "known_hosts").write_text("".join(known))
+        script = tmp_path / "script.py"
+        script.write_text(
+            f"""
+import hbsim
+from tests.remote.training import steady
+
+study = hbsim.HyperbandScheduler(
+    steady, num_trials=6, max_t=9, grace_period=1, reduction_factor=3, type="promotion",
+    dist_ip_addrs=["lab0", "lab1"], checkpoint={str(tmp_path / "seed")!r}, max_reward=None,
+)
+study.join_jobs()
+print(study.get_best_reward())
+"""
+        )
+        environment = {**os.environ, "HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, script], env=environment, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        assert 0 < float(done.stdout) <= 1
+        assert set(hbsim.load(tmp_path / "seed").hosts["host"]) == {"lab0", "lab1"}
+        eventually(lambda: not left(tmp_path), f"an end of {left(tmp_path)}")
