@@ -40,7 +40,7 @@ COLUMNS: Final[Mapping[str, tuple[str, str]]] = {
     "decisions": ("decisions a second", ",.0f"),
     "ready": ("s until the first trial", ".3g"),
     "memory": ("MB on the hosts", ",.0f"),
-    "processes": ("processes there", ".0f"),
+    "processes": ("processes there", ".3g"),
 }
 
 TITLE: Final = "# Studies on other machines: what they cost"
