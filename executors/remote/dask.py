@@ -47,10 +47,23 @@ LIVED: Final = 60.0  # seconds after which an agent's end counts as the first
 
 @dataclass(slots=True)
 class _Worker:
-    """A Dask worker: its host, its agent if one runs, and the lines for that; None is the agent's end."""
+    """A Dask worker.
+
+    Attributes
+    ----------
+    host : str
+        As in `Joined`.
+    agent : str
+        The agent that runs there, if any.
+    ends : bool
+        Whether the worker is about to end.
+    outbox : queue of str
+        Lines for the agent; None is its end.
+    """
 
     host: str
     agent: str = ""
+    ends: bool = False
     outbox: asyncio.Queue[str | None] = field(default_factory=asyncio.Queue)
     task: asyncio.Task[None] | None = None
 
@@ -76,7 +89,6 @@ class DaskCarrier:
         self._client: Any = None
         self._subscribed = asyncio.Event()
         self._workers: dict[str, _Worker] = {}  # by place
-        self._left: set[str] = set()  # places of workers that are about to end
         self._places: dict[str, str] = {}  # by agent, also of those that have ended
         self._task: asyncio.Task[None] | None = None
         self._stack = AsyncExitStack()
@@ -153,8 +165,7 @@ class DaskCarrier:
             reason = f"the connection to the Dask scheduler at {self._address} is lost"
             for place in list(self._workers):
                 self._lose(place, reason)
-            lost, self._left = clock(), set()
-            is_connected = False
+            lost, is_connected = clock(), False
             while not is_connected:
                 if clock() - lost > self._options.lease:
                     return self.events.put_nowait(Lost(reason))
@@ -177,8 +188,7 @@ class DaskCarrier:
         for place, worker in list(self._workers.items()):
             if place not in places and not worker.agent:
                 self._lose(place)  # if it has an agent, that is handing its trials back
-        self._left &= places
-        for place in places - self._workers.keys() - self._left:
+        for place in places - self._workers.keys():
             worker = self._workers[place] = _Worker(urlsplit(place).hostname or place)
             worker.task = asyncio.get_running_loop().create_task(self._serve(place, worker))
 
@@ -196,7 +206,7 @@ class DaskCarrier:
     async def _serve(self, place: str, worker: _Worker) -> None:
         """Have an agent run beside a worker, again and again, and send it lines."""
         pause = SOONEST
-        while True:
+        while not worker.ends:
             began, worker.outbox = time.monotonic(), asyncio.Queue()
             try:
                 if (problem := await self._install(place)) is not None:
@@ -249,11 +259,10 @@ class DaskCarrier:
                 self._workers[place].agent, self._workers[place].host = agent, host
                 self.events.put_nowait(Joined(agent, host, place))
         else:
-            agent, place, reason, clean, leaves = about
+            agent, place, reason, clean, ends = about
+            if place in self._workers:
+                self._workers[place].ends = ends
             self._end(place, agent, reason, clean)
-            if leaves:
-                self._left.add(place)
-                self._lose(place)
 
     def _end(self, place: str, agent: str, reason: str, clean: bool) -> None:
         """Say that an agent has ended, of one that was lost already only if nothing of it is left."""

@@ -45,7 +45,7 @@ async def install(config: str, topic: str, place: str, dask_worker: Worker) -> N
         What the agent gets as its first line.
     topic : str
         Of the events that say what happens: ``("joined", agent, host, place)``, ``("lines", agent, lines)``
-        and at last ``("ended", agent, place, reason, clean, leaves)``, where `leaves` says that the worker is
+        and at last ``("ended", agent, place, reason, clean, ends)``, where `ends` says whether the worker is
         about to end.
     place : str
         The worker's address.
@@ -259,7 +259,10 @@ def _hand_back_at_sigterm() -> None:
         if not tasks:
             tasks.append(loop.create_task(hand_back()))
 
-    signal.signal(signal.SIGTERM, lambda number, frame: loop.call_soon_threadsafe(begin) and None)
+    def on_signal(number: int, frame: object) -> None:
+        loop.call_soon_threadsafe(begin)
+
+    signal.signal(signal.SIGTERM, on_signal)
 
 
 def _host_name(worker: Worker) -> str:

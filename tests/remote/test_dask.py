@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import pytest
 
 from hbsim.errors import ParameterError
-from hbsim.executors.remote.carrier import AgentEnded, CopyError, HostFailed, Joined, Line, Lost
+from hbsim.executors.remote.carrier import AgentEnded, CopyError, HostFailed, Joined, Line
 from hbsim.executors.remote.options import Dask
 from tests.doubles.certificate import make_certificate
 from tests.doubles.dask_processes import PATIENCE, DaskProcesses, dask_processes
@@ -248,27 +248,6 @@ def test_a_scheduler_that_is_silent_for_a_while(tmp_path: Path) -> None:
         run(study())
 
 
-def test_a_scheduler_that_is_started_again(tmp_path: Path) -> None:
-    async def study() -> None:
-        async with studying(processes.address) as ours:
-            joined = await ours.joined()
-            port = int(processes.address.rpartition(":")[2])
-            processes.kill_scheduler()
-            await ours.until(lambda: ours.all(HostFailed))
-            kinds = [type(event) for event in ours.events if not isinstance(event, Line)]
-            assert kinds == [Joined, AgentEnded, HostFailed]
-            assert not ours.all(AgentEnded)[0].clean
-            await asyncio.to_thread(processes.start_scheduler, port)
-            processes.start_worker()
-            again = await ours.joined(2)
-            assert again.place != joined.place
-            ours.order(again.agent, o="echo")
-            await ours.until(lambda: ours.said(again.agent, "echo"))
-
-    with cluster(tmp_path) as processes:
-        run(study())
-
-
 def test_another_connection_to_the_same_scheduler(tmp_path: Path) -> None:
     """The agents of the one before end, and that is said."""
 
@@ -284,19 +263,6 @@ def test_another_connection_to_the_same_scheduler(tmp_path: Path) -> None:
             assert not is_running(ours.pid(joined.agent))
             ours.order(again.agent, o="echo")
             await ours.until(lambda: ours.said(again.agent, "echo"))
-
-    with cluster(tmp_path) as processes:
-        run(study())
-
-
-def test_a_scheduler_that_does_not_come_back(tmp_path: Path) -> None:
-    async def study() -> None:
-        async with studying(processes.address, lease=2.0) as ours:
-            await ours.joined()
-            processes.kill_scheduler()
-            (lost,) = await ours.until(lambda: ours.all(Lost))
-            assert lost.reason == f"the connection to the Dask scheduler at {processes.address} is lost"
-            assert ours.all(AgentEnded)
 
     with cluster(tmp_path) as processes:
         run(study())
