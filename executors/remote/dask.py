@@ -207,16 +207,17 @@ class DaskCarrier:
         """Have an agent run beside a worker, again and again, and send it lines."""
         pause = SOONEST
         while not worker.ends:
-            began, worker.outbox = time.monotonic(), asyncio.Queue()
+            began, worker.outbox, is_started = time.monotonic(), asyncio.Queue(), False
             try:
                 if (problem := await self._install(place)) is not None:
                     self.events.put_nowait(HostFailed(worker.host, place, problem, final=True))
                     return
+                is_started = True
                 while None not in (lines := await _all_of(worker.outbox)):
                     await self._ask(place, "write", worker.agent, lines)
             except (OSError, RuntimeError, CopyError) as error:
                 problem = f"the Dask worker at {place} does not answer: {brief(error)}"
-                if worker.agent:
+                if is_started:
                     self._end(place, worker.agent, problem, False)
                 else:
                     self.events.put_nowait(HostFailed(worker.host, place, problem))
