@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from hbsim.executors.remote.options import Dask
 
 __all__ = [
-    "PATIENCE",
     "brief",
     "check_scheduler",
     "client_of",
