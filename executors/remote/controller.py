@@ -213,7 +213,6 @@ class Controller:
         self._tasks: set[asyncio.Task[None]] = set()
         self._flushes = False  # whether that is going to happen
         self._begun = self._closing = False
-        self._down: tuple[float, str] | None = None  # since when nobody can be reached, and why
         self._hosts: dict[str, str] = {}  # by agent that there is: its host
         self._has: dict[str, str] = {}  # by host: what it has, for people
         self._problems: dict[str, str] = {}  # by host without an agent: why
@@ -362,17 +361,16 @@ class Controller:
             self._problems.pop(event.host, None)
             self.hosts = list(dict.fromkeys(self._hosts.values()))
         elif isinstance(event, carriers.AgentEnded):
-            self._problems[self._hosts.pop(event.agent, event.agent)] = event.reason
+            if event.agent in self._hosts:
+                self._problems[self._hosts.pop(event.agent)] = event.reason
             self.hosts = self.hosts if self._closing else list(dict.fromkeys(self._hosts.values()))
             if self._begun and not self._hosts:
                 self._alone = min(self._alone, now)
             self._doubt = self._doubt if event.clean else now + self._lease + MARGIN
         elif isinstance(event, carriers.HostFailed):
             self._problems[event.host] = event.reason
-        elif isinstance(event, carriers.Down):
-            self._down = self._down or (now, event.reason)
         else:
-            self._down = None
+            self._fail(ExecutorError(self._name, f"cannot be reached any more: {event.reason}"))
         if not self._closing:
             self.fleet.hear(event, now)
 
@@ -392,12 +390,10 @@ class Controller:
                 await asyncio.to_thread(self._file.touch)  # before hosts are told to go on
             now = time.monotonic()
             self.fleet.tick(now)
-            if now - self._alone > LOST and self._down is None:
+            if now - self._alone > LOST:
                 self._alone = inf
                 self.fleet.effects.notes.append("no host is left: the study waits until one is back")
             self._flush()
-            if self._down is not None and now - self._down[0] > self._lease:
-                raise ExecutorError(self._name, f"cannot be reached any more: {self._down[1]}")
             await asyncio.sleep(pause)
 
     def _flush(self) -> None:
@@ -552,7 +548,7 @@ class Controller:
             for agent in self._hosts:
                 self._carrier.send(agent, order)
             until = time.monotonic() + CLOSING
-            while self._hosts and self._down is None and time.monotonic() < until:
+            while self._hosts and time.monotonic() < until:
                 await asyncio.sleep(LOOK)
         finally:
             try:

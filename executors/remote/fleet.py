@@ -70,7 +70,6 @@ class Fleet:
         self._lease, self._versions = lease, versions()
         self._begun = False  # whether hosts are divided as they come
         self._opened = False  # whether any worker ever was
-        self._down = False  # whether no agent can be reached
         self._swept = -inf
         self._given: deque[tuple[Agent, int]] = deque()  # whose lines the runner was given, and their sizes
         self._news: list[tuple[str, str, Agent]] = []  # verbs, what follows, and of whom that is to be said
@@ -190,17 +189,11 @@ class Fleet:
             self._hear_end(event)
         elif isinstance(event, carrier.HostFailed):
             self._hear_failure(event)
-        elif isinstance(event, carrier.Down) != self._down:
-            self._down = isinstance(event, carrier.Down)
-            state = f"interrupted: {event.reason}" if isinstance(event, carrier.Down) else "there again"
-            self.effects.notes.append(f"the connection to the hosts is {state}")
-            for agent in self._agents.values():
-                agent.clocks.fresh, agent.clocks.due = agent.clocks.number + 1, now
 
     def tick(self, now: float) -> None:
         """Let time pass: beats, silent agents, leases, hosts that come."""
         for agent in list(self._agents.values()):
-            if now >= agent.clocks.due and not (self._down or agent.gone):
+            if now >= agent.clocks.due and not agent.gone:
                 self._beat(agent, now)
             if agent.gone or agent.clocks.silent(now):
                 self._look_at(agent, now)
@@ -247,9 +240,8 @@ class Fleet:
         elif not agent.missed and (agent.jobs or (agent.divided and not agent.over)):
             agent.missed = True
             self._shut(agent, f"{agent.host.name} does not answer")
-            if agent.jobs or not self._down:
-                what = ("is", f"gone ({agent.over})") if agent.gone else ("does", "not answer")
-                self._news.append((*what, agent))
+            what = ("is", f"gone ({agent.over})") if agent.gone else ("does", "not answer")
+            self._news.append((*what, agent))
 
     def _shut(self, agent: Agent, reason: str) -> None:
         """Let the workers of an agent take no new jobs."""
