@@ -279,8 +279,9 @@ class Fleet:
         """End the study if no host can run trials: at once before the first trial, later after the lease."""
         hosts = list(self._hosts.values())
         able = [one for one in hosts if not (one.final or (one.failures >= FAILURES and not self._opened))]
-        more = not hosts or (not self._opened and len(hosts) < (self.expected or 0))
-        if able or more or any(agent.jobs for agent in self._agents.values()):
+        some_begin = any(not agent.over for agent in self._agents.values())
+        awaited = not self._opened and (some_begin or len(hosts) < (self.expected or 0))
+        if not hosts or able or awaited or any(agent.jobs for agent in self._agents.values()):
             self._none_since = None
             return
         self._none_since = now if self._none_since is None else self._none_since
