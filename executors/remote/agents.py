@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any, Final
+from typing import Final
 
 from hbsim.errors import ParameterError
 from hbsim.executors.remote.lines import Body
@@ -17,7 +16,6 @@ BEAT: Final = 1.0  # seconds between two beats,
 SHARE: Final = 1 / 8  # or this share of the lease, if that is shorter
 SILENT: Final = 3.0  # seconds without an answer, or a third of the lease, after which an agent is silent
 MARGIN: Final = 2.5  # seconds in which an agent's processes notice that the lease is over, and are gone
-DEATHS: Final = 3  # agents of a host in a row that were never ready: it can run no trials
 _MANY: Final = 100  # beats whose answers are still waited for
 _WORSE: Final = 1.05  # an estimate of clocks ages: so much longer may the next round trip be
 
@@ -103,38 +101,30 @@ class Clocks:
 
 @dataclass(slots=True, eq=False)
 class Host:
-    """A place where agents are started, and why it may be able to run no trials.
+    """A place where agents are started, and why it can run no trials.
 
     Attributes
     ----------
     name : str
         As the user calls it.
-    final : bool
-        Whether no agent is started there any more.
+    failures : int
+        How often in a row no agent could be started, or be made ready.
+    problem : str
+        What the last of these failed by; empty if an agent is ready.
     error : ParameterError or None
-        Why its last agent can run no trials.
-    deaths, failures : int
-        How many agents in a row were never ready, and how often none could be started since there was one.
-    reason : str
-        For the last of these.
+        The same, if an agent has found it.
+    final : bool
+        Whether it can run no trials before somebody has mended it.
     warning : str
         What people were told of other versions there.
     """
 
     name: str
-    final: bool = False
-    error: ParameterError | None = None
-    deaths: int = 0
     failures: int = 0
-    reason: str = ""
+    problem: str = ""
+    error: ParameterError | None = None
+    final: bool = False
     warning: str = ""
-
-    def problem(self, begun: bool) -> str:
-        """Say why it can run no trials; empty if it may."""
-        if self.error is not None:
-            return str(self.error)
-        fails = self.final or self.deaths >= DEATHS or (self.failures >= DEATHS and not begun)
-        return f"{self.name}: {self.reason}" if fails else ""
 
 
 @dataclass(slots=True, eq=False)
@@ -145,24 +135,24 @@ class Agent:
     ----------
     name : str
         Its id.
-    hello, machine : mapping, Machine
-        What it said of its host.
-    warning : str
-        What other versions are there.
+    machine, incoming : Machine, str
+        What it said of its host, and the folder there for what is copied to it.
     ready : bool
         Whether it has loaded the training function.
-    inside : bool
-        Whether its host was divided among workers, or is to get none.
+    divided : bool
+        Whether its host was divided among workers.
     shut : str
         Why its workers take no jobs now; empty if they do.
-    leaving, unfit, gone : str
-        Why it gets no new jobs any more: its host is taken away, it can run no trials, it is not heard.
-    ends, closed : bool
-        Whether it is to be closed when nothing is left to be done there, and was.
-    named : bool
+    over : str
+        Why it gets no new jobs any more; empty if it may.
+    ends : bool
+        Whether it is to be closed when nothing is left to be done there.
+    gone : bool
+        Whether nothing is heard of it any more.
+    missed : bool
         Whether people were told that it does not answer, or is gone.
-    jobs, waiting : set of int
-        Jobs that were sent to it, and may run there; and those that are to be.
+    jobs : set of int
+        Jobs that were sent to it, and may run there.
     taken, acknowledged : int
         How many characters of its lines the runner has taken, and how many it was told of.
     """
@@ -170,27 +160,18 @@ class Agent:
     name: str
     host: Host
     clocks: Clocks
-    hello: Mapping[str, Any] | None = None
     machine: Machine | None = None
-    warning: str = ""
+    incoming: str = ""
     ready: bool = False
-    inside: bool = False
+    divided: bool = False
     shut: str = ""
-    leaving: str = ""
-    unfit: str = ""
-    gone: str = ""
+    over: str = ""
     ends: bool = False
-    closed: bool = False
-    named: bool = False
+    gone: bool = False
+    missed: bool = False
     jobs: set[int] = field(default_factory=set)
-    waiting: set[int] = field(default_factory=set)
     taken: int = 0
     acknowledged: int = 0
-
-    @property
-    def over(self) -> bool:
-        """Whether it gets no new jobs any more."""
-        return bool(self.gone or self.unfit or self.leaving)
 
     def able(self, now: float) -> bool:
         """Whether it can be given jobs now."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Container, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 __all__ = ["Checkpoints", "Copy", "Get", "Put"]
 
 AT_ONCE: Final = 2  # copies from a host at the same time
-TRIES: Final = 3  # of a copy that fails,
-PATIENCE: Final = 30  # or fails since a host cannot be reached, though its agent answers
+TRIES: Final = 10  # of a copy that fails though an agent of its host answers
 FOLDER: Final = ""  # the place that is the study's folder,
 URL: Final = "url"  # and the one that is the store behind a URL; others are folders of hosts
 
@@ -79,17 +78,14 @@ class _Host:
 
     name: str
     agents: list[str] = field(default_factory=list)  # those that are there
-    last: str = ""
-    reached: bool = True  # whether the last copy from there did not fail for want of a connection
-    trials: set[int] = field(default_factory=set)  # that have a checkpoint there
-    queue: deque[int] = field(default_factory=deque)  # trials that are to be copied from there
-    copies: int = 0
+    last: str = ""  # the last one that came
+    reached: bool = True  # whether an agent has answered since a copy failed for want of a connection
 
 
 class Checkpoints:
-    """Knows where checkpoints are, and says what is to be copied.
+    """Knows where checkpoints are, and says what is to be copied: the newest that can be reached.
 
-    A trial either runs, or is copied: `Fleet` says which trials run, and does not start one that `moves`.
+    A trial either runs, or is copied.
 
     Parameters
     ----------
@@ -112,13 +108,14 @@ class Checkpoints:
         self.url, self.saves = url, bool(in_folder or stored)
         self.notes: list[str] = []
         self._kept: dict[int, dict[str, _Kept]] = {}  # by trial and place
-        self._hosts: dict[str, _Host] = {}
+        self._hosts: dict[str, _Host] = {}  # by place
         self._places: dict[str, str] = {}  # of agents
-        self._moving: set[int] = set()  # trials that are copied, and must not change
-        self._uploads: dict[str, set[int]] = {}  # of these, those that an agent brings to the store
+        self._moving: dict[
+            int, str
+        ] = {}  # trials that are copied: from which place, or uploaded by which agent
+        self._wanted: set[int] = set()  # trials whose newest checkpoint is to be copied from a host
         self._tries: dict[int, int] = {}
         self._pruned: set[int] = set()
-        self._queued: set[str] = set()  # hosts with queues
         for place, jobs in ((FOLDER, in_folder), (URL, stored)):
             for trial, job in jobs.items():
                 self._kept.setdefault(trial, {})[place] = _Kept(job)
@@ -130,54 +127,41 @@ class Checkpoints:
         place = self._places[agent] = FOLDER if hello["shared"] else f"host {hello['store']}"
         if place == FOLDER:
             return []
-        there = self._hosts.setdefault(place, _Host(host))
-        if not there.agents:  # what it says is all that there is
-            for trial in there.trials:
-                self._kept.get(trial, {}).pop(place, None)
-            there.trials.clear()
-        there.name, there.last = host, agent
-        there.agents.append(agent)
-        useless = []
+        known = self._hosts.setdefault(place, _Host(host))
+        if known.last and not known.agents:  # what it says is all that there is
+            for kept in self._kept.values():
+                kept.pop(place, None)
+        known.name, known.last, known.reached = host, agent, True
+        known.agents.append(agent)
         for key, held in hello["holds"].items():
-            trial = int(key)
-            if trial in self._pruned:
-                useless.append(trial)
-                continue
-            kept = _Kept(int(held["job"]), str(held["folder"]), held["files"])
-            if kept.job > self._job(trial, place):
-                self._keep(trial, place, kept)
+            one = _Kept(int(held["job"]), str(held["folder"]), held["files"])
+            if int(key) not in self._pruned and one.job > self._job(int(key), place):
+                self._kept.setdefault(int(key), {})[place] = one
             self.saves = True
-        there.reached = False
-        self.answers(agent)
-        return useless
+        return [int(key) for key in hello["holds"] if int(key) in self._pruned]
 
     def answers(self, agent: str) -> None:
         """Take note that a host can be reached: what could not be copied from there is tried again."""
-        there = self._hosts.get(self._places[agent])
-        if there is not None and not there.reached:
-            there.reached = True
-            there.queue.extend(trial for trial in there.trials if self._wanted(trial, self._places[agent]))
-            self._queued.add(self._places[agent])
+        if host := self._hosts.get(self._places.get(agent, FOLDER)):
+            host.reached = True
 
     def leave(self, agent: str) -> None:
         """Take note that an agent is gone. Its host may still be reached."""
-        there = self._hosts.get(self._places.get(agent, FOLDER))
-        if there is not None and agent in there.agents:
-            there.agents.remove(agent)
-        for trial in self._uploads.pop(agent, ()):
-            self._moving.discard(trial)
+        host = self._hosts.get(self._places.get(agent, FOLDER))
+        if host is not None:
+            host.agents.remove(agent)
+        for trial in [trial for trial, by in self._moving.items() if by == agent]:
+            del self._moving[trial]
             self.want(trial)
 
     def busy(self, agent: str) -> bool:
         """Whether checkpoints are still to be copied from an agent's host."""
-        there = self._hosts.get(self._places.get(agent, FOLDER))
-        return there is not None and bool(there.copies or there.queue or self._uploads.get(agent))
+        place = self._places.get(agent, FOLDER)
+        if place != FOLDER and any(place == self._first_reached(self._places_of(t)) for t in self._wanted):
+            return True
+        return any(by in (agent, place) for by in self._moving.values())
 
     # Trials
-
-    def moves(self, trial: int) -> bool:
-        """Whether a trial's checkpoint is on its way, and its files must not change."""
-        return trial in self._moving
 
     def ended(self, agent: str, trial: int, body: Mapping[str, Any], useful: bool) -> None:
         """Take note of the checkpoint that a trial has when its job ends, if it has one.
@@ -198,26 +182,25 @@ class Checkpoints:
         saved, place = body["saved"], self._places[agent]
         if trial in self._pruned:
             return
+        kept = self._kept.setdefault(trial, {})
         if saved is None:
-            self._kept.get(trial, {}).pop(place, None)
+            kept.pop(place, None)
             return
         self.saves = True
-        self._keep(trial, place, _Kept(saved, body["folder"] or "", body["files"]))
+        kept[place] = _Kept(saved, body["folder"] or "", body["files"])
         if self.url and useful and saved > self._job(trial, URL):
-            self._moving.add(trial)
-            self._uploads.setdefault(agent, set()).add(trial)
+            self._moving[trial] = agent
         elif useful:
             self.want(trial)
 
     def stored(self, agent: str, trial: int, job: int, problem: str | None) -> bool:
         """A checkpoint is in the store, or cannot be; return whether it is of no use there."""
-        if trial in self._uploads.get(agent, ()):
-            self._uploads[agent].remove(trial)
-            self._moving.discard(trial)
+        if self._moving.get(trial) == agent:
+            del self._moving[trial]
         if trial in self._pruned:
             return problem is None
         if problem is None:
-            self._keep(trial, URL, _Kept(max(job, self._job(trial, URL))))
+            self._kept.setdefault(trial, {})[URL] = _Kept(max(job, self._job(trial, URL)))
         else:
             self.notes.append(f"trial {trial} has no new checkpoint in the store: {problem}")
             self.want(trial)
@@ -225,53 +208,44 @@ class Checkpoints:
 
     def want(self, trial: int) -> None:
         """Have a trial's newest checkpoint copied into the study's folder, if only a host has it."""
-        for place in self._kept.get(trial, {}):
-            if place in self._hosts and self._wanted(trial, place) and trial not in self._hosts[place].queue:
-                self._hosts[place].queue.append(trial)
-                self._queued.add(place)
+        if trial in self._kept:
+            self._wanted.add(trial)
 
-    def gets(self, running: Container[int]) -> list[Get]:
+    def gets(self, is_running: Callable[[int], bool]) -> list[Get]:
         """Return the copies from hosts that are to begin now: of trials that do not run, a few from each."""
         begun: list[Get] = []
-        for place in list(self._queued):
-            there = self._hosts[place]
-            while there.queue and there.reached and there.copies < AT_ONCE:
-                trial = there.queue.popleft()
-                if trial in running or trial in self._moving or not self._wanted(trial, place):
-                    continue
-                kept = self._kept[trial][place]
-                self._moving.add(trial)
-                there.copies += 1
-                agent = there.agents[-1] if there.agents else there.last
-                begun.append(Get(agent, trial, kept.job, kept.folder, kept.files))
-            if not there.queue or not there.reached:
-                there.queue.clear()
-                self._queued.discard(place)
+        copies = Counter(self._moving.values())
+        for trial in sorted(self._wanted):
+            places = self._places_of(trial)
+            if not places or places[0] not in self._hosts:
+                self._wanted.remove(trial)  # no host can take it with it
+            elif trial not in self._moving and not is_running(trial):
+                place = self._first_reached(places)
+                if place in self._hosts and copies[place] < AT_ONCE:
+                    host, kept = self._hosts[place], self._kept[trial][place]
+                    self._moving[trial] = place
+                    copies[place] += 1
+                    agent = host.agents[-1] if host.agents else host.last
+                    begun.append(Get(agent, trial, kept.job, kept.folder, kept.files))
         return begun
 
     def got(self, copy: Get, problem: str | None, away: bool) -> None:
         """A copy from a host is done, or cannot be; with `away` since the host cannot be reached."""
         place = self._places[copy.agent]
-        there = self._hosts[place]
-        there.copies -= 1
-        self._moving.discard(copy.trial)
-        if copy.trial in self._pruned:
+        host, trial = self._hosts[place], copy.trial
+        self._moving.pop(trial, None)
+        if trial in self._pruned:
             return
         if problem is None:
-            self._tries.pop(copy.trial, None)
-            self._keep(copy.trial, FOLDER, _Kept(copy.job))
-        elif away and not there.agents:
-            there.reached = False
-        else:
-            there.reached = not away
-            tries = self._tries[copy.trial] = self._tries.get(copy.trial, 0) + 1
-            if tries >= (PATIENCE if away else TRIES) and self._job(copy.trial, place) == copy.job:
-                del self._tries[copy.trial], self._kept[copy.trial][place]
-                there.trials.discard(copy.trial)
-                self.notes.append(
-                    f"the checkpoint of trial {copy.trial} cannot be copied from {there.name}: {problem}"
-                )
-        self.want(copy.trial)
+            self._tries.pop(trial, None)
+            self._kept[trial][FOLDER] = _Kept(copy.job)
+            return
+        host.reached = not away
+        if host.agents or not away:
+            self._tries[trial] = self._tries.get(trial, 0) + 1
+        if self._tries.get(trial, 0) >= TRIES and self._job(trial, place) == copy.job:
+            del self._tries[trial], self._kept[trial][place]
+            self.notes.append(f"the checkpoint of trial {trial} cannot be copied from {host.name}: {problem}")
 
     def source(self, agent: str, trial: int) -> Source:
         """Return where an agent gets a trial's newest checkpoint that can be reached.
@@ -279,53 +253,44 @@ class Checkpoints:
         Returns
         -------
         str or int
-            ``"own"``: it has it, or there is none. ``"put"``: from the study's folder. ``"wait"``: from
-            another host, by way of the study's folder, which `gets` sees to. A number: that job's, from the
-            store behind the URL. If a newer one cannot be reached, a note says so.
+            ``"own"``: it has it, or there is none. ``"put"``: from the study's folder. ``"wait"``: it is
+            copied, or will be when its host answers. A number: that job's, from the store behind the URL. A
+            newer one that cannot be reached does not count any more, and a note says so.
         """
-        kept, own = self._kept.get(trial, {}), self._places[agent]
-        newest = max((one.job for one in kept.values()), default=-1)
-        missed = ""
-        order = sorted(kept.items(), key=lambda pair: (-pair[1].job, pair[0] != own, pair[0] in self._hosts))
-        for place, one in order:
-            if place in self._hosts and place != own:
-                there = self._hosts[place]
-                if there.reached:
-                    self.want(trial)
-                    return "wait"
-                if there.agents:
-                    return "wait"  # it is heard of again, or lost
-                missed = missed or there.name
-                continue
-            if missed and one.job < newest:
-                self.notes.append(
-                    f"trial {trial} goes on from an earlier checkpoint: the newest is on {missed}, "
-                    "which cannot be reached"
-                )
-            return "own" if place == own else "put" if place == FOLDER else one.job
-        if missed:
-            self.notes.append(
-                f"trial {trial} starts anew: its checkpoint is on {missed}, which cannot be reached"
-            )
-        return "own"
-
-    def pending(self, trials: Iterable[int]) -> set[int]:
-        """Return the trials whose newest checkpoint is not safe yet, and have those copied that can be."""
-        unsafe = set()
-        for trial in trials:
-            kept = self._kept.get(trial, {})
-            if trial in self._moving or any(one.job > self._safe(trial) for one in kept.values()):
-                unsafe.add(trial)
+        if trial in self._moving:
+            return "wait"
+        own, missed = self._places[agent], ""
+        for place in self._places_of(trial, own):
+            host = self._hosts.get(place)
+            if host is None or place == own:
+                break
+            if host.reached or host.agents:
                 self.want(trial)
-        return unsafe
+                return "wait"
+            missed = missed or host.name
+            del self._kept[trial][place]
+        else:
+            place = own
+        kept = self._kept.get(trial, {}).get(place)
+        if missed:
+            how = "goes on from an earlier checkpoint: the newest" if kept else "starts anew: its checkpoint"
+            self.notes.append(f"trial {trial} {how} is on {missed}, which cannot be reached")
+        return "own" if place == own or kept is None else "put" if place == FOLDER else kept.job
 
-    def unreachable(self, trials: Iterable[int]) -> dict[int, str]:
-        """Return the hosts of these trials' newest checkpoints, where they cannot be reached now."""
+    def pending(self, trials: Iterable[int]) -> dict[int, str]:
+        """Have those copied whose newest checkpoint a host could take with it.
+
+        Returns
+        -------
+        pending : dict of int to str
+            These trials, and the host's name if it cannot be reached now, else an empty text.
+        """
         found = {}
         for trial in trials:
-            for place, one in self._kept.get(trial, {}).items():
-                if place in self._hosts and not self._reached(place) and one.job > self._safe(trial):
-                    found[trial] = self._hosts[place].name
+            host = self._hosts.get(next(iter(self._places_of(trial)), FOLDER))
+            if host is not None or trial in self._moving:
+                found[trial] = "" if host is None or host.reached else host.name
+                self.want(trial)
         return found
 
     def prune(self, trial: int) -> tuple[list[str], bool]:
@@ -333,31 +298,20 @@ class Checkpoints:
         kept = self._kept.pop(trial, {})
         self._pruned.add(trial)
         hosts = [self._hosts[place] for place in kept if place in self._hosts]
-        for there in hosts:
-            there.trials.discard(trial)
-        return [there.agents[-1] for there in hosts if there.agents], URL in kept
+        return [host.agents[-1] for host in hosts if host.agents], URL in kept
 
     # How it is done
-
-    def _keep(self, trial: int, place: str, kept: _Kept) -> None:
-        self._kept.setdefault(trial, {})[place] = kept
-        if place in self._hosts:
-            self._hosts[place].trials.add(trial)
 
     def _job(self, trial: int, place: str) -> int:
         kept = self._kept.get(trial, {}).get(place)
         return -1 if kept is None else kept.job
 
-    def _safe(self, trial: int) -> int:
-        """Return the job of the newest checkpoint of a trial that no host can take with it."""
-        return max(self._job(trial, FOLDER), self._job(trial, URL))
+    def _places_of(self, trial: int, own: str = FOLDER) -> list[str]:
+        """Return where a trial has checkpoints: the newest first, of the same one `own`, then hosts last."""
+        kept = self._kept.get(trial, {})
+        return sorted(kept, key=lambda place: (-kept[place].job, place != own, place in self._hosts))
 
-    def _wanted(self, trial: int, place: str) -> bool:
-        """Whether only hosts have a checkpoint of a trial, and of those in reach this the newest."""
-        own = self._job(trial, place)
-        others = (one.job for at, one in self._kept.get(trial, {}).items() if self._reached(at))
-        return own > self._safe(trial) and own >= max(others, default=-1)
-
-    def _reached(self, place: str) -> bool:
-        there = self._hosts.get(place)
-        return there is not None and there.reached
+    def _first_reached(self, places: Iterable[str]) -> str:
+        """Return the first of some places that can be reached; the study's folder if there is none."""
+        reached = (place for place in places if place not in self._hosts or self._hosts[place].reached)
+        return next(reached, FOLDER)

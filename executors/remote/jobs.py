@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf, isfinite
-from typing import Final
 
 from hbsim.executors.remote.agents import Agent
-from hbsim.executors.remote.checkpoints import Checkpoints, Copy, Put
+from hbsim.executors.remote.checkpoints import TRIES, Checkpoints, Copy, Put
 from hbsim.executors.remote.lines import Body, dump, task_of
 from hbsim.executors.remote.machines import Machines
 from hbsim.runner.workers import Ended, Message, Opened, Row, Said, Shut, Task
 
 __all__ = ["Effects", "Jobs"]
-
-TRIES: Final = 3  # to copy a checkpoint to a host,
-PATIENCE: Final = 30  # or so many if the host answers, but no copy reaches it
 
 
 @dataclass(slots=True)
@@ -52,7 +48,7 @@ class Effects:
 
     def send(self, agent: Agent, body: Body) -> None:
         """Have an order sent, if there is somebody to read it."""
-        if not (agent.gone or agent.closed):
+        if not agent.gone:
             self.lines.append((agent.name, dump(body)))
 
 
@@ -60,12 +56,11 @@ class Effects:
 class _Job:
     task: Task
     worker: int
-    agent: Agent | None = None  # None while its worker has no host that could start it
+    agent: Agent | None = None  # that it was sent to, or its checkpoint is copied to
     sent: bool = False
     useful: bool = True  # whether its checkpoint is of use once it has ended
-    copy: Put | None = None
-    copies: int = 0  # that were tried,
-    failures: int = 0  # and that failed though the host could be reached
+    copy: Put | None = None  # that is under way
+    copies: int = 0  # that were tried
     checkpoint: Body | None = None  # where its agent finds its checkpoint
     at: float = -inf  # the time of its last report
 
@@ -81,6 +76,8 @@ class Jobs:
         Knows where checkpoints are.
     effects : Effects
         Gets what is to be said and done.
+    agents : mapping
+        The agents that there are, by their ids.
 
     Attributes
     ----------
@@ -88,27 +85,22 @@ class Jobs:
         Whether any trial has reported.
     """
 
-    def __init__(self, machines: Machines, checkpoints: Checkpoints, effects: Effects) -> None:
+    def __init__(
+        self, machines: Machines, checkpoints: Checkpoints, effects: Effects, agents: Mapping[str, Agent]
+    ) -> None:
         self.reported = False
         self._machines, self._checkpoints, self._effects = machines, checkpoints, effects
+        self._agents = agents
         self._jobs: dict[int, _Job] = {}
-        self._trials: dict[int, int] = {}  # those that have a job, and which
-        self._running: set[int] = set()  # of these, those whose files may change or are copied to a host
-        self._waiting: dict[int, _Job] = {}  # jobs that were not sent yet
-        self._unplaced: dict[int, _Job] = {}  # of these, those without an agent
-        self._idle: dict[int, Agent] = {}  # open workers without a job
-        self._busy: set[int] = set()  # workers with one
+        self._trials: dict[int, _Job] = {}  # the same, by trial
+        self._waiting: dict[int, _Job] = {}  # of these, those that were not sent yet
 
     # What the runner asks for
 
-    def start(self, worker: int, task: Task) -> None:
-        """Take in a job; `place` finds an agent for it."""
-        if task.job not in self._jobs:
-            job = self._jobs[task.job] = self._waiting[task.job] = _Job(task, worker)
-            self._unplaced[task.job] = job
-            self._trials[task.trial] = task.job
-            self._busy.add(worker)
-            self._idle.pop(worker, None)
+    def start(self, worker: int, task: Task, now: float) -> None:
+        """Start a job, or have it wait for its agent and its checkpoint."""
+        job = self._jobs[task.job] = self._trials[task.trial] = self._waiting[task.job] = _Job(task, worker)
+        self._advance(job, now)
 
     def go_on(self, number: int, stop: float) -> None:
         """Answer a job that waits at a milestone."""
@@ -138,29 +130,17 @@ class Jobs:
 
     # Workers
 
-    def open(self, workers: Iterable[int], agent: Agent) -> None:
-        """Let workers of an agent take jobs."""
+    def open(self, workers: Iterable[int]) -> None:
+        """Let workers take jobs."""
         for worker in workers:
             slot = self._machines.slot(worker)
             cores = slot.threads if slot.cpus is None else len(slot.cpus)
-            gpus = [gpu.uuid for gpu in slot.gpus]
-            self._effects.messages.append(Opened(worker, agent.host.name, cores, gpus))
-            if worker not in self._busy:
-                self._idle[worker] = agent
+            host = self._agents[self._machines.agent(worker) or ""].host.name
+            self._effects.messages.append(Opened(worker, host, cores, [gpu.uuid for gpu in slot.gpus]))
 
     def shut(self, workers: Iterable[int], reason: str) -> None:
         """Let workers take no jobs any more."""
-        for worker in workers:
-            self._idle.pop(worker, None)
-            self._effects.messages.append(Shut(worker, reason))
-
-    def release(self, agent: Agent) -> None:
-        """Have what was not sent to an agent wait for another one."""
-        for number in agent.waiting:
-            job = self._unplaced[number] = self._jobs[number]
-            job.agent = job.copy = job.checkpoint = None
-            self._running.discard(job.task.trial)
-        agent.waiting.clear()
+        self._effects.messages += [Shut(worker, reason) for worker in workers]
 
     def lose(self, agent: Agent, reason: str) -> None:
         """End what was sent to an agent, of which nothing can run any more."""
@@ -169,70 +149,54 @@ class Jobs:
 
     # On their way
 
-    def place(self, agents: dict[str, Agent], now: float) -> None:
-        """Find agents for jobs without one: that of their worker, or another one whose worker is free."""
-        for job in list(self._unplaced.values()):
-            agent = agents.get(self._machines.agent(job.worker) or "")
-            if (agent is None or agent.over) and self._idle:
-                worker = min(self._idle)
-                agent = self._idle[worker]
-                self.shut([worker], f"worker {job.worker} takes its place")
-                self._machines.swap(worker, job.worker)
-                self.open([job.worker], agent)
-            if agent is not None and not agent.over:
-                del self._unplaced[job.task.job]
-                job.agent = agent
-                agent.waiting.add(job.task.job)
-                self._advance(job, now)
-
     def look_again(self, now: float) -> None:
         """See which of the jobs that wait can be started; none of them has hung."""
         for number, job in list(self._waiting.items()):
             self._effects.messages.append(Said(number, [], 0))
             self._advance(job, now)
 
-    def advance(self, agent: Agent, now: float) -> None:
-        """Start the jobs that wait for an agent, if it is there."""
-        for number in list(agent.waiting):
-            self._advance(self._jobs[number], now)
-
-    def advance_trial(self, trial: int, now: float) -> None:
-        """Start the job of a trial that waits for its checkpoint, if that is there."""
-        job = self._waiting.get(self._trials.get(trial, -1))
-        if job is not None:
-            self._advance(job, now)
-
     def _advance(self, job: _Job, now: float) -> None:
         """Start a job that waits, if its agent and its checkpoint are there; else see to that."""
-        agent, trial = job.agent, job.task.trial
-        if agent is None or agent.hello is None or not agent.able(now) or job.copy is not None:
+        if job.agent is not None and job.agent.over:
+            job.agent = job.copy = job.checkpoint = None
+        agent = job.agent or self._agents.get(self._machines.agent(job.worker) or "")
+        if agent is None or agent.over:
+            agent = self._move(job)
+        if agent is None or not agent.able(now) or job.copy is not None:
             return
-        if self._checkpoints.moves(trial):
-            return
+        trial, number = job.task.trial, job.task.job
         source = "own" if job.checkpoint else self._checkpoints.source(agent.name, trial)
+        if source == "wait":
+            return
+        job.agent = agent
         if source == "put":
             job.copies += 1
-            target = f"{agent.hello['incoming']}/{job.task.job}-{job.copies}"
-            job.copy = Put(agent.name, trial, job.task.job, target)
+            job.copy = Put(agent.name, trial, number, f"{agent.incoming}/{number}-{job.copies}")
             self._effects.copies.append(job.copy)
-            self._running.add(trial)
-        elif source != "wait":
-            job.checkpoint = {"job": source} if isinstance(source, int) else job.checkpoint
-            self._send(job, agent)
-
-    def _send(self, job: _Job, agent: Agent) -> None:
-        slot, number = self._machines.slot(job.worker), job.task.job
+            return
+        job.checkpoint = {"job": source} if isinstance(source, int) else job.checkpoint
+        slot = self._machines.slot(job.worker)
         cpus = None if slot.cpus is None else list(slot.cpus)
         share = {"cpus": cpus, "threads": slot.threads, "env": slot.env}
         start = {"o": "start", "task": task_of(job.task), "slot": share, "checkpoint": job.checkpoint}
         self._effects.send(agent, start)
         job.sent = True
-        self._running.add(job.task.trial)
         del self._waiting[number]
-        agent.waiting.discard(number)
         agent.jobs.add(number)
 
-    def copied(self, copy: Put, problem: str | None, away: bool) -> None:
+    def _move(self, job: _Job) -> Agent | None:
+        """Give a job whose worker has no host any more the place of a free worker; return its agent."""
+        busy = {other.worker for other in self._jobs.values()}
+        for worker in sorted(set(self._machines.workers()) - busy):
+            agent = self._agents[self._machines.agent(worker) or ""]
+            if not agent.shut:
+                self.shut([worker], f"worker {job.worker} takes its place")
+                self._machines.swap(worker, job.worker)
+                self.open([job.worker])
+                return agent
+        return None
+
+    def copied(self, copy: Put, problem: str | None) -> None:
         """A job's checkpoint has come to its host, or cannot."""
         job = self._jobs.get(copy.job)
         if job is None or job.copy is not copy or job.agent is None:
@@ -240,16 +204,24 @@ class Jobs:
         job.copy = None
         if problem is None:
             job.checkpoint = {"folder": copy.target}
-            return
-        self._running.discard(copy.trial)
-        job.failures += not away
-        if job.failures >= TRIES or job.copies >= PATIENCE:
+        elif job.copies >= TRIES:
             reason = f"its checkpoint cannot be copied to {job.agent.host.name}: {problem}"
             self._finish(job, Ended(copy.job, kind="lost", reason=reason))
 
+    def advance(self, trial: int, now: float) -> None:
+        """Start the job of a trial, if that waited for its checkpoint."""
+        job = self._trials.get(trial)
+        if job is not None and not job.sent:
+            self._advance(job, now)
+
     def copy(self) -> None:
         """Have those checkpoints copied from hosts that can be now."""
-        self._effects.copies += self._checkpoints.gets(self._running)
+        self._effects.copies += self._checkpoints.gets(self._is_running)
+
+    def _is_running(self, trial: int) -> bool:
+        """Whether a trial's files may change, or are copied to a host."""
+        job = self._trials.get(trial)
+        return job is not None and (job.sent or job.copy is not None)
 
     # What is heard
 
@@ -272,18 +244,11 @@ class Jobs:
 
     def _finish(self, job: _Job, ended: Ended) -> None:
         """End a job: its worker and its trial are free."""
-        number, trial, worker = job.task.job, job.task.trial, job.worker
-        del self._jobs[number]
+        number, trial = job.task.job, job.task.trial
+        del self._jobs[number], self._trials[trial]
         self._waiting.pop(number, None)
-        self._unplaced.pop(number, None)
-        self._busy.discard(worker)
-        self._trials.pop(trial, None)
-        self._running.discard(trial)
         if job.agent is not None:
             job.agent.jobs.discard(number)
-            job.agent.waiting.discard(number)
-            if not job.agent.shut and self._machines.agent(worker) == job.agent.name:
-                self._idle[worker] = job.agent
         if job.useful:
             self._checkpoints.want(trial)
         self._effects.messages.append(ended)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, count
+from itertools import chain, count, islice
 from math import ceil, floor, inf
 from typing import Any, Final, TypeAlias
 
@@ -17,7 +16,8 @@ from hbsim.executors.slots import Slot, check_workers, make_slots, models, with_
 
 __all__ = ["Machine", "Machines", "differences_of", "named"]
 
-Thing: TypeAlias = tuple[str, int] | str  # a core of a machine, or the UUID of a GPU
+Core: TypeAlias = tuple[str, int]  # of a machine, or of a quota
+Thing: TypeAlias = Core | str  # or the UUID of a GPU
 
 SHOWN: Final = 5  # hosts that are named in a line
 _WITHOUT: Final = "--num-gpus 0 has trials train without GPUs, there too"
@@ -106,6 +106,8 @@ class Machines:
     ----------
     candidates : set of str
         Agents that may get more than they have: what `divide` looks at.
+    begun : bool
+        Whether it is decided whether trials use GPUs.
 
     Raises
     ------
@@ -117,46 +119,33 @@ class Machines:
         check_workers(workers)
         self._most = inf if workers is None else workers
         self._given, self._need = resource, read_resource(resource)
-        self._shares_gpus = self._need.gpus is None  # more workers than GPUs may share them
-        self._crowd: float | None = None  # how many workers a host gets for each that fits; None: not begun
+        self._crowd: float | None = None  # how many workers a host gets for each that fits
         self._machines: dict[str, Machine] = {}
         self.candidates: set[str] = set()
-        self._seen_by: dict[Thing, set[str]] = {}
-        self._held: dict[Thing, str] = {}
-        self._quotas: Counter[tuple[str, str]] = Counter()  # cores in use of each
-        self._workers_of: dict[str, list[int]] = {}
-        self._agents: dict[int, str] = {}
-        self._slots: dict[int, Slot] = {}
-
-    @property
-    def slots(self) -> tuple[Slot, ...]:
-        """The shares of all workers that there are now, by number."""
-        return tuple(self._slots[worker] for worker in sorted(self._slots))
-
-    @property
-    def begun(self) -> bool:
-        """Whether the first division is over."""
-        return self._crowd is not None
+        self.begun = False
+        self._taken: set[Thing] = set()
+        self._things: dict[str, set[Thing]] = {}  # of these, those that an agent has
+        self._workers: dict[int, tuple[str, Slot]] = {}  # their agents, and what they have
 
     def slot(self, worker: int) -> Slot:
         """Return what a worker has."""
-        return self._slots[worker]
+        return self._workers[worker][1]
 
     def agent(self, worker: int) -> str | None:
         """Return the agent that a worker belongs to; None if there is no such worker now."""
-        return self._agents.get(worker)
+        return self._workers.get(worker, (None,))[0]
 
-    def workers(self, agent: str) -> Sequence[int]:
-        """Return the workers that belong to an agent."""
-        return self._workers_of.get(agent, ())
+    def workers(self, agent: str | None = None) -> list[int]:
+        """Return all workers, or those that belong to an agent, in order."""
+        return sorted(number for number, (owner, _) in self._workers.items() if agent in (None, owner))
 
     def wanting(self) -> str:
         """Say that there are fewer workers than were asked for; empty if that is not so."""
-        if self._most in (inf, len(self._slots)):
+        if self._most in (inf, len(self._workers)):
             return ""
         hosts = len({machine.host for machine in self._machines.values()})
         those = "the host that there is" if hosts == 1 else f"the {hosts} hosts that there are"
-        return f"workers={self._most}: {len(self._slots)} fit on {those} now; more start as hosts come"
+        return f"workers={self._most}: {len(self._workers)} fit on {those} now; more start as hosts come"
 
     # Agents
 
@@ -176,13 +165,14 @@ class Machines:
             if rule := self._gpu_problem(largest):
                 error = ParameterError("resource", self._given, f"{largest.host}: {rule}")
             raise error
+        self.begun = True
 
     def refusal(self, machine: Machine) -> ParameterError | None:
         """Return why a host gets no trials at all; None if it may get some. Only after `begin`."""
         if rule := self._gpu_problem(machine):
             return ParameterError("resource", self._given, rule)
         try:
-            self._make(None, machine, machine.cpus, machine.gpus)
+            self._make(None, machine, machine.cpus, [gpu.uuid for gpu in machine.gpus])
         except ParameterError as error:
             return error
         return None
@@ -199,32 +189,16 @@ class Machines:
     def add(self, agent: str, machine: Machine) -> None:
         """Take an agent in; `divide` gives it workers."""
         self._machines[agent] = machine
+        self._things[agent] = set()
         self.candidates.add(agent)
-        for thing in chain(*_things(machine)):
-            self._seen_by.setdefault(thing, set()).add(agent)
 
-    def remove(self, agent: str) -> list[int]:
-        """Let an agent go, on which nothing runs any more; return the workers that it had."""
-        machine = self._machines.pop(agent, None)
-        if machine is None:
-            return []
-        self.candidates.discard(agent)
-        for thing in chain(*_things(machine)):
-            viewers = self._seen_by[thing]
-            viewers.discard(agent)
-            if not viewers:
-                del self._seen_by[thing]
-            if self._held.get(thing) == agent:
-                del self._held[thing]
-                if not (machine.bound or isinstance(thing, str)):
-                    self._quotas[machine.boot, machine.quota] -= 1
-                self.candidates |= viewers
-        workers = self._workers_of.pop(agent, [])
-        for worker in workers:
-            del self._slots[worker], self._agents[worker]
-        if workers and self._most != inf:
-            self.candidates |= self._machines.keys()
-        return sorted(workers)
+    def remove(self, agent: str) -> None:
+        """Let an agent go, on which nothing runs any more: what it had is free for others."""
+        if self._machines.pop(agent, None) is not None:
+            self._taken.difference_update(self._things.pop(agent))
+            for worker in self.workers(agent):
+                del self._workers[worker]
+            self.candidates = set(self._machines)
 
     def divide(self, able: Iterable[str]) -> list[int]:
         """Give workers to those of the agents `able` that may have more; return the new workers, in order.
@@ -232,178 +206,146 @@ class Machines:
         A turn gives a trial the cores and GPUs that it needs; where nothing was said of cores one, while
         there are any. So as many trials as fit come before any two share a core or GPU.
         """
-        room = self._most - len(self._slots)
-        agents = list(able) if room > 0 else []
-        shares = self._shares(agents)
-        self.candidates.difference_update(agents)
-        turns, left = deque(shares), room
+        left = self._most - len(self._workers)
+        shares = self._shares(able) if left > 0 else []
+        self.candidates.difference_update(able)
+        turns = deque(shares)
         while turns and left:
             share = turns.popleft()
             if self._serve(share):
                 left -= 1
                 turns.append(share)
-        fits = sum(share.count for share in shares)
-        crowd, self._crowd = self._crowd, self._crowd or 1.0
-        if fits and crowd is None and room != inf:
-            self._fill(shares, left, inf)
+        shares = [share for share in shares if share.count]
+        if shares and self._crowd is None:  # the first division: all that are wanted, if that may be
+            fits = sum(share.count for share in shares)
+            self._fill(shares, 0 if self._most == inf else left, inf)
             self._crowd = ceil(sum(share.count for share in shares) / fits)
-        elif fits and self._crowd > 1:
-            self._fill(
-                [share for share in shares if not self._workers_of.get(share.agent)], left, self._crowd
-            )
-        if self._need.cpus is None:
-            self._deal_rest(shares)
-        free = (number for number in count() if number not in self._slots)
-        return [
-            worker
-            for share in sorted(shares, key=lambda one: one.rank)
-            for worker in self._enter(share, free)
-        ]
+        elif shares:
+            self._fill(shares, left, self._crowd or 1)
+        rest = shares if self._need.cpus is None else []
+        while rest:  # deal out the cores that are left
+            rest = [one for one in rest if self._take(one, one.count - len(one.cores) % one.count)]
+        free = (number for number in count() if number not in self._workers)
+        return [worker for share in shares for worker in self._enter(share, free)]
 
     def swap(self, worker: int, other: int) -> None:
         """Exchange the numbers of two workers, of which the second need not be there."""
-        agents = [self._agents.pop(number, None) for number in (worker, other)]
-        slots = [self._slots.pop(number, None) for number in (worker, other)]
-        for agent, slot, number, name in zip(agents, slots, (worker, other), (other, worker), strict=True):
-            if agent is not None and slot is not None:
-                self._agents[name], self._slots[name] = agent, replace(slot, worker=name)
-                workers = self._workers_of[agent]
-                workers[workers.index(number)] = name
+        had = {other: self._workers.pop(worker), worker: self._workers.pop(other, None)}
+        for number, one in had.items():
+            if one is not None:
+                self._workers[number] = one[0], replace(one[1], worker=number)
 
     # How it is done
 
     def _shares(self, agents: Iterable[str]) -> list[_Share]:
         """Return agents in the order of their turns: second ones of a machine after the first of others."""
-        shares: list[_Share] = []
         nth: Counter[str] = Counter()
+        ranked = []
         for agent in sorted(agents, key=lambda one: _rank(one, self._machines[one])):
+            boot = self._machines[agent].boot
+            ranked.append((nth[boot], agent))
+            nth[boot] += 1
+        shares = []
+        for turn, agent in sorted(ranked, key=lambda pair: pair[0]):
             machine = self._machines[agent]
-            shares.append(_Share(agent, machine, (nth[machine.boot], len(shares))))
-            nth[machine.boot] += 1
-        for share in shares:
             # Each begins at a place of its own, so that those that see the same get cores side by side.
-            turn = share.rank[0] / nth[share.machine.boot]
-            for kind, things in enumerate(_things(share.machine)):
-                begin = int(len(things) * turn)
-                free = [thing for thing in (*things[begin:], *things[:begin]) if thing not in self._held]
-                share.free[kind] = deque(sorted(free, key=lambda thing: len(self._seen_by[thing])))
-        return sorted(shares, key=lambda share: share.rank)
+            begin = turn / nth[machine.boot]
+            cores = quota = [(machine.boot, core) for core in sorted(machine.cpus)]
+            if not machine.bound:
+                quota = [(f"{machine.boot} {machine.quota}", part) for part in range(machine.most)]
+            pairs = zip(self._free(cores, begin), self._free(quota, begin), strict=False)
+            gpus = self._free([gpu.uuid for gpu in machine.gpus], begin)
+            shares.append(_Share(agent, machine, pairs, gpus))
+        return shares
+
+    def _free(self, things: Sequence[Any], begin: float) -> Iterator[Any]:
+        """Go through those things that nobody has, from a part of them on."""
+        first = int(len(things) * begin)
+        return (thing for thing in (*things[first:], *things[:first]) if thing not in self._taken)
 
     def _serve(self, share: _Share) -> bool:
         """Give an agent a worker with what a trial needs, if that is there for it alone; whether it is."""
-        gpus, cores = self._need.gpus or 0, self._need.cpus or 1
-        new = bool(gpus) and self._has(share, _GPUS, gpus)
-        if gpus and not (new or self._has_part(share)):
+        need, cores = self._need.gpus or 0, self._need.cpus or 1
+        gpus = list(islice(share.free_gpus, need))
+        new = need > 0 and len(gpus) == need
+        if need and not (new or self._has_part(share)):
             return False
-        alone = self._has(share, _CORES, cores)
-        if not alone and (self._need.cpus or not new):  # a GPU is worth a trial on cores that are shared
+        # A GPU is worth a trial on cores that are shared.
+        if not self._take(share, cores) and (self._need.cpus or not new):
             return False
-        if alone:
-            self._take(share, _CORES, cores)
         if new:
-            self._take(share, _GPUS, gpus)
+            share.gpus += gpus
+            self._hold(share, gpus)
         share.count += 1
         return True
-
-    def _fill(self, shares: Iterable[_Share], more: float, crowd: float) -> None:
-        """Have workers share what nobody said how many of it they need; those with most room take most."""
-        fits = {share.agent: share.count for share in shares if share.count}
-        loads = [((1 + one.count) / fits[one.agent], one.rank, one) for one in shares if one.count]
-        heapq.heapify(loads)
-        while more > 0 and loads:
-            load, rank, share = heapq.heappop(loads)
-            alone = self._need.gpus and not self._shares_gpus and not self._has_part(share)
-            if load > crowd or alone or not self._has(share, _CORES, self._need.cpus or 0):
-                continue
-            if self._need.cpus:
-                self._take(share, _CORES, self._need.cpus)
-            share.count += 1
-            more -= 1
-            heapq.heappush(loads, ((1 + share.count) / fits[share.agent], rank, share))
-
-    def _deal_rest(self, shares: Iterable[_Share]) -> None:
-        """Deal out the cores that are left, to those whose workers have the fewest."""
-
-        def load(share: _Share) -> tuple[float, tuple[int, int], _Share]:
-            return len(share.taken[_CORES]) / share.count, share.rank, share
-
-        least = [load(share) for share in shares if share.count]
-        heapq.heapify(least)
-        while least:
-            share = heapq.heappop(least)[-1]
-            if self._has(share, _CORES, 1):
-                self._take(share, _CORES, 1)
-                heapq.heappush(least, load(share))
 
     def _has_part(self, share: _Share) -> bool:
         """Whether a part of a GPU is left, of those that an agent was given."""
         sharing = self._need.sharing
-        return sharing > 1 and share.count < sharing * len(share.taken[_GPUS])
+        return sharing > 1 and share.count < sharing * len(share.gpus)
 
-    def _has(self, share: _Share, kind: int, number: int) -> bool:
-        """Whether so many things are free for an agent."""
-        free, machine = share.free[kind], share.machine
-        used = 0 if machine.bound or kind == _GPUS else self._quotas[machine.boot, machine.quota]
-        if used + number > machine.most and kind == _CORES:
-            return False
-        found: list[Thing] = []
-        while free and len(found) < number:
-            thing = free.popleft()
-            if thing not in self._held:
-                found.append(thing)
-        free.extendleft(reversed(found))
+    def _take(self, share: _Share, number: int) -> bool:
+        """Give an agent so many cores, if they are free; whether they were."""
+        found = list(islice(share.free_cores, number))
+        if len(found) == number:
+            share.cores += [core for core, _ in found]
+            self._hold(share, chain.from_iterable(found))
         return len(found) == number
 
-    def _take(self, share: _Share, kind: int, number: int) -> None:
-        """Take so many things; they must be there."""
-        for _ in range(number):
-            thing = share.free[kind].popleft()
-            self._held[thing] = share.agent
-            share.taken[kind].append(thing)
-        if kind == _CORES and not share.machine.bound:
-            self._quotas[share.machine.boot, share.machine.quota] += number
+    def _hold(self, share: _Share, things: Iterable[Thing]) -> None:
+        held = set(things)
+        self._taken |= held
+        self._things[share.agent] |= held
+
+    def _fill(self, shares: Sequence[_Share], more: float, crowd: float) -> None:
+        """Have workers share what nobody said how many of it they need; those with most room take most."""
+        fits = {share.agent: share.count for share in shares}
+        while more > 0 and shares:
+            share = min(shares, key=lambda one: (1 + one.count) / fits[one.agent])
+            alone = self._need.gpus and "num_gpus" in (self._given or {}) and not self._has_part(share)
+            full = (1 + share.count) / fits[share.agent] > crowd
+            if full or alone or not self._take(share, self._need.cpus or 0):
+                shares = [one for one in shares if one is not share]
+            else:
+                share.count += 1
+                more -= 1
 
     def _enter(self, share: _Share, free: Iterator[int]) -> list[int]:
         """Make the workers of what an agent was given, by the next numbers that are `free`."""
-        if not share.count:
-            return []
         machine = share.machine
-        cores = sorted(thing[1] for thing in share.taken[_CORES] if not isinstance(thing, str))
-        gpus = [gpu for gpu in machine.gpus if gpu.uuid in share.taken[_GPUS]]
-        slots = self._make(share.count, replace(machine, cpu_limit=None), cores or machine.cpus[:1], gpus)
-        numbers = [next(free) for _ in slots]
+        cores = [core for _, core in share.cores]
+        slots = self._make(
+            share.count, replace(machine, cpu_limit=None), cores or machine.cpus[:1], share.gpus
+        )
+        threads = machine.threads if self._need.cpus is None else None
+        numbers = list(islice(free, share.count))
         for number, slot in zip(numbers, slots, strict=True):
-            unbound = not cores or not machine.bound
-            one = replace(slot, worker=number, cpus=None if unbound else slot.cpus)
-            threads = machine.threads if self._need.cpus is None else None
-            self._slots[number] = with_threads(one, threads) if threads else one
-            self._agents[number] = share.agent
-        self._workers_of.setdefault(share.agent, []).extend(numbers)
+            cpus = slot.cpus if cores and machine.bound else None
+            one = replace(slot, worker=number, cpus=cpus)
+            self._workers[number] = share.agent, with_threads(one, threads) if threads else one
         return numbers
 
     def _make(
-        self, workers: int | None, machine: Machine, cores: Sequence[int], gpus: Sequence[Gpu]
+        self, workers: int | None, machine: Machine, cores: Sequence[int], gpus: Iterable[str]
     ) -> list[Slot]:
         resource = self._given
         if not self._need.gpus and machine.gpus:  # the study began without: trials see none
             resource = {**(resource or {}), "num_gpus": 0}
-        return make_slots(workers, resource, cores, gpus, machine.cpu_limit, machine.host)
-
-
-_CORES: Final = 0
-_GPUS: Final = 1
+        own = [gpu for gpu in machine.gpus if gpu.uuid in gpus]
+        return make_slots(workers, resource, cores, own, machine.cpu_limit, machine.host)
 
 
 @dataclass(slots=True, eq=False)
 class _Share:
-    """What an agent is given in one division: ``free`` and ``taken`` are of cores and of GPUs."""
+    """What an agent is given in one division: a number of workers, cores and the UUIDs of GPUs."""
 
     agent: str
     machine: Machine
-    rank: tuple[int, int]
+    free_cores: Iterator[tuple[Core, Thing]]  # each with a part of the quota
+    free_gpus: Iterator[str]
     count: int = 0
-    free: list[deque[Thing]] = field(default_factory=lambda: [deque(), deque()])
-    taken: list[list[Thing]] = field(default_factory=lambda: [[], []])
+    cores: list[Core] = field(default_factory=list)
+    gpus: list[str] = field(default_factory=list)
 
 
 def differences_of(machines: Sequence[Machine]) -> str:
@@ -429,11 +371,6 @@ def named(hosts: Iterable[str]) -> str:
     names = list(dict.fromkeys(hosts))
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
-
-
-def _things(machine: Machine) -> tuple[list[Thing], list[Thing]]:
-    """Return the cores and the GPUs of a machine."""
-    return [(machine.boot, core) for core in sorted(machine.cpus)], [gpu.uuid for gpu in machine.gpus]
 
 
 def _rank(agent: str, machine: Machine) -> tuple[object, ...]:
