@@ -45,8 +45,7 @@ News: TypeAlias = tuple[list[Message], list[str], int]
 """Messages for the runner, warnings for people, and the bytes that the messages were made of."""
 
 PREFIX: Final = ".probe-"
-TICK: Final = 0.25  # seconds between two looks at the clock,
-SHARE: Final = 1 / 32  # or this share of the lease, if that is shorter
+TICK: Final = 0.1  # seconds between two looks at the clock
 TOUCH: Final = 1.0  # seconds between two looks at the session's file
 LAST_HOSTS: Final = 60.0  # seconds that a study waits for the last hosts once the first is ready
 SAID: Final = 10.0  # seconds between two lines that say what is waited for
@@ -55,7 +54,6 @@ LOG_BYTES: Final = 64 << 10  # of what a job has printed that are kept
 
 AT_ONCE: Final = 16  # copies
 PAUSE: Final = 0.5  # seconds after a copy that has failed, before it is tried again
-COPYING: Final = 3600.0  # seconds without anything new in which copies may still come at the end
 CLOSING: Final = 5.0  # seconds for agents to end what they run
 LAST: Final = 60.0  # seconds for what is still to be removed or written at a good end
 CLUSTER: Final = "the Dask cluster"
@@ -204,7 +202,6 @@ class Controller:
         self.slots: dict[int, Slot] = {}
         self._failure: BaseException | None = None  # what ended a task
         self._tasks: set[asyncio.Task[None]] = set()
-        self._flushes = False  # whether that is going to happen
         self._closing = False
         self._down: tuple[float, str] | None = None  # since when nobody can be reached, and why
         self._agents: dict[str, str] = {}  # those that there are, and their hosts
@@ -212,7 +209,6 @@ class Controller:
         self._doubt = -inf  # until when something may go on that agents have left
         self._gathered: bool | None = None  # whether all that is of use is in the study's folder or the store
         self._limit = asyncio.Semaphore(AT_ONCE)
-        self._copied = 0  # copies that are over
         self._uncopied: set[int] = set()  # trials whose last copy has failed, or is not over yet
         self._pruned: set[int] = set()
         self._chores = ThreadPoolExecutor(1)  # no host has a part in them; if one fails, the study goes on
@@ -285,18 +281,15 @@ class Controller:
         """Have the fleet do what the runner asks for."""
         try:
             getattr(self.fleet, act)(*what, time.monotonic())
+            self._flush()
         except Exception as error:  # nobody waits for it
             self._fail(error)
-        if not self._flushes:
-            self._flushes = True
-            asyncio.get_running_loop().call_soon(self._flush)
 
     def prune(self, trial: int) -> None:
         """Remove a trial's checkpoints and files wherever they are."""
         self.order("prune", trial)
         self._pruned.add(trial)
-        if not self._closing:
-            self._chores.submit(_remove, trial_folder(self._trials, trial))
+        self._chores.submit(_remove, trial_folder(self._trials, trial))
 
     def check(self) -> None:
         """Raise what ended a task, and what an agent said that ends the study."""
@@ -352,7 +345,7 @@ class Controller:
             self.fleet.hear(event, now)
 
     async def _tick(self) -> None:
-        pause, touched = min(TICK, self._lease * SHARE), -inf
+        touched = -inf
         while not self._closing:
             if time.monotonic() - touched >= TOUCH:
                 touched = time.monotonic()
@@ -362,11 +355,10 @@ class Controller:
             self._flush()
             if self._down is not None and now - self._down[0] > self._lease:
                 raise ExecutorError(CLUSTER, f"cannot be reached any more: {self._down[1]}")
-            await asyncio.sleep(pause)
+            await asyncio.sleep(TICK)
 
     def _flush(self) -> None:
         """Do what the fleet wants done: nothing waits for anything else."""
-        self._flushes = False
         if self._closing:
             return
         effects = self.fleet.effects
@@ -404,7 +396,6 @@ class Controller:
             problem = str(error)
         if problem is not None:
             await asyncio.sleep(PAUSE)
-        self._copied += 1
         if not self._closing:
             self.fleet.copied(copy, problem, time.monotonic(), away)
             self._flush()
@@ -445,23 +436,22 @@ class Controller:
 
     async def gather(self, trials: Sequence[int]) -> bool:
         """Wait until these trials' checkpoints are in the study's folder, or in the store; return whether."""
-        said = changed = time.monotonic()
-        before: object = None
+        said = reached = time.monotonic()
         while pending := self.fleet.pending(trials):
             self._flush()
             if isinstance(self._failure or self.fleet.fatal, ExecutorError):
                 break  # nobody will bring them
             self.check()
             away = self.fleet.unreachable(pending)
-            now, state = time.monotonic(), (pending, self._copied)
-            before, changed = (before, changed) if state == before else (state, now)
-            if now - changed > (self._lease if len(away) == len(pending) else COPYING):
+            now = time.monotonic()
+            reached = reached if len(away) == len(pending) else now
+            if now - reached > self._lease:
                 break
             if now - said > SAID:
                 said = now
                 hosts = "".join(f"; {host} cannot be reached" for host in sorted({*away.values()}))
                 self._say(f"waiting for {_count(len(pending), 'checkpoint')} to be copied from hosts{hosts}")
-            await asyncio.sleep(5 * LOOK)
+            await asyncio.sleep(TICK)
         away = self.fleet.unreachable(pending)
         for trial in sorted(pending):
             place = f"on {away[trial]}, which cannot be reached" if trial in away else "on its host"

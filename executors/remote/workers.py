@@ -211,15 +211,13 @@ class RemoteWorkers:
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         """Return what a coroutine does in the loop."""
         future = self._start(work)
-        future.add_done_callback(lambda _: self.wake())
         try:
-            while not future.done():
-                self._take(None)
+            return future.result()
         except BaseException:
             future.cancel()
             raise
-        self._take(0.0)
-        return future.result()
+        finally:
+            self._take(0.0)
 
     def _take(self, timeout: float | None) -> None:
         """Take what the loop has handed over; if that is nothing, wait so many seconds, None for ever."""

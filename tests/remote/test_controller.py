@@ -279,8 +279,8 @@ def test_a_runner_that_is_slow_makes_trials_wait(piped: Piped, monkeypatch: pyte
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SAID", 0.5)
-    monkeypatch.setattr(module, "LAST_HOSTS", 2.0)
+    monkeypatch.setattr(module, "SAID", 0.2)
+    monkeypatch.setattr(module, "LAST_HOSTS", 1.0)
 
 
 @pytest.mark.usefixtures("impatient")
