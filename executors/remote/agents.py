@@ -40,8 +40,8 @@ class Clocks:
         The end of its lease, by its lease clock.
     ahead : float
         How far the controller's clock is ahead of the agent's monotonic clock.
-    number, fresh : int
-        The last beat, and the first one whose answer shows that the agent is there.
+    number : int
+        The last beat.
     """
 
     lease: float
@@ -51,8 +51,6 @@ class Clocks:
     until: float = 0.0
     ahead: float = 0.0
     number: int = 0
-    fresh: int = 1
-    _answered: int = 0  # the last beat that was
     _round: float = inf  # seconds of the round trip that `ahead` was estimated in
     _sent: dict[int, float] = field(default_factory=dict)
 
@@ -76,7 +74,6 @@ class Clocks:
         sent = self._sent.get(number)
         if sent is None:
             return
-        self._answered = number
         self._sent = {one: at for one, at in self._sent.items() if one > number}
         if now - sent <= self._round * _WORSE:
             self._round, self.ahead = now - sent, (sent + now) / 2 - time
@@ -94,7 +91,7 @@ class Clocks:
 
     def there(self, now: float) -> bool:
         """Whether the agent is known to be there."""
-        return self._answered >= self.fresh and not self.silent(now)
+        return self.clock is not None and not self.silent(now)
 
     def rest(self, now: float) -> float:
         """Return the seconds until everything that the agent runs must have ended, at most."""

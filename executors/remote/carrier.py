@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-__all__ = ["AgentEnded", "Carrier", "CopyError", "Down", "Event", "HostFailed", "Joined", "Line", "Up"]
+__all__ = ["AgentEnded", "Carrier", "CopyError", "Event", "HostFailed", "Joined", "Line", "Lost"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class AgentEnded:
-    """An agent has ended, or its line is closed, upon which it ends.
+    """An agent has ended, or nothing can be sent to it or heard of it any more.
+
+    It may be said once more of an agent, when it is known that nothing is left.
 
     Attributes
     ----------
@@ -81,18 +83,13 @@ class HostFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class Down:
-    """The way to all agents is interrupted, as when a Dask scheduler does not answer. They may be well."""
+class Lost:
+    """No host can be reached any more, as when there is no Dask scheduler for longer than the lease."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Up:
-    """The way is there again. Agents that have ended meanwhile were reported before."""
-
-
-Event: TypeAlias = Joined | Line | AgentEnded | HostFailed | Down | Up
+Event: TypeAlias = Joined | Line | AgentEnded | HostFailed | Lost
 
 
 class CopyError(Exception):
@@ -112,7 +109,7 @@ class CopyError(Exception):
 class Carrier(Protocol):
     """Starts an agent on each host, again and again when it ends, and carries lines and files.
 
-    Lines come whole, in order and once, until `AgentEnded`. What is sent while the way is `Down` waits.
+    Lines come whole, in order and once, until `AgentEnded`.
 
     Attributes
     ----------

@@ -203,7 +203,6 @@ class Controller:
         self._failure: BaseException | None = None  # what ended a task
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
-        self._down: tuple[float, str] | None = None  # since when nobody can be reached, and why
         self._agents: dict[str, str] = {}  # those that there are, and their hosts
         self._problems: dict[str, str] = {}  # by host without an agent: why
         self._doubt = -inf  # until when something may go on that agents have left
@@ -331,16 +330,15 @@ class Controller:
             self._agents[event.agent] = event.host
             self._problems.pop(event.host, None)
         elif isinstance(event, carriers.AgentEnded):
-            self._problems[self._agents.pop(event.agent, event.agent)] = event.reason
+            if event.agent in self._agents:
+                self._problems[self._agents.pop(event.agent)] = event.reason
+                if self.slots and not self._agents:
+                    self.fleet.effects.notes.append("no host is left: the study waits until one is back")
             self._doubt = self._doubt if event.clean else now + self._lease + MARGIN
-            if self.slots and not self._agents:
-                self.fleet.effects.notes.append("no host is left: the study waits until one is back")
         elif isinstance(event, carriers.HostFailed):
             self._problems[event.host] = event.reason
-        elif isinstance(event, carriers.Down):
-            self._down = self._down or (now, event.reason)
-        elif isinstance(event, carriers.Up):
-            self._down = None
+        elif isinstance(event, carriers.Lost):
+            self._fail(ExecutorError(CLUSTER, f"cannot be reached any more: {event.reason}"))
         if not self._closing:
             self.fleet.hear(event, now)
 
@@ -353,8 +351,6 @@ class Controller:
             now = time.monotonic()
             self.fleet.tick(now)
             self._flush()
-            if self._down is not None and now - self._down[0] > self._lease:
-                raise ExecutorError(CLUSTER, f"cannot be reached any more: {self._down[1]}")
             await asyncio.sleep(TICK)
 
     def _flush(self) -> None:
@@ -473,7 +469,7 @@ class Controller:
             for agent in self._agents:
                 self._carrier.send(agent, order)
             until = time.monotonic() + CLOSING
-            while self._agents and self._down is None and time.monotonic() < until:
+            while self._agents and time.monotonic() < until:
                 await asyncio.sleep(LOOK)
         finally:
             await self._carrier.close()

@@ -69,7 +69,6 @@ class Fleet:
         self._hosts: dict[str, Host] = {}  # by place
         self._begun = False  # whether hosts are divided as they come
         self._opened = False  # whether any worker ever was
-        self._down = False  # whether no agent can be reached
         self._swept = -inf
         self._given: deque[tuple[Agent, int]] = deque()  # whose lines the runner was given, and their sizes
         self._returned: list[str] = []  # hosts that people were told do not answer, and do
@@ -200,12 +199,6 @@ class Fleet:
             self._hear_end(event)
         elif isinstance(event, carrier.HostFailed):
             self._hear_failure(event)
-        elif isinstance(event, carrier.Down) != self._down:
-            self._down = isinstance(event, carrier.Down)
-            state = f"interrupted: {event.reason}" if isinstance(event, carrier.Down) else "there again"
-            self.effects.notes.append(f"the connection to the hosts is {state}")
-            for agent in self._agents.values():
-                agent.clocks.fresh, agent.clocks.due = agent.clocks.number + 1, now
         self._settle(now)
 
     def tick(self, now: float) -> None:
@@ -242,7 +235,7 @@ class Fleet:
     # Agents
 
     def _beat(self, agent: Agent, now: float) -> None:
-        if not (self._down or agent.gone or agent.closed):
+        if not (agent.gone or agent.closed):
             agent.acknowledged = agent.taken
             self.effects.send(agent, {**agent.clocks.beat(now), "taken": agent.taken})
 
@@ -261,7 +254,7 @@ class Fleet:
         for gone in (False, True):
             agents = [agent for agent in silent if bool(agent.gone) == gone]
             count = sum(len(agent.jobs) for agent in agents)
-            if not agents or (self._down and not count):
+            if not agents:
                 continue
             for agent in agents:
                 agent.named = True

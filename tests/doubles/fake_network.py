@@ -13,7 +13,7 @@ from math import inf
 from random import Random
 from typing import Any
 
-from hbsim.executors.remote.carrier import AgentEnded, Down, Event, HostFailed, Joined, Line, Up
+from hbsim.executors.remote.carrier import AgentEnded, Event, HostFailed, Joined, Line
 from hbsim.executors.remote.checkpoints import Copy, Get
 from hbsim.executors.remote.fleet import Fleet
 from hbsim.executors.remote.lines import dump
@@ -143,6 +143,7 @@ class FakeNetwork:
         self.now = 1000.0
         self.hosts: list[FakeHost] = []
         self.down = False
+        self._up_at = -inf
         self.history: list[Run] = []
         self.folder: dict[int, int] = {}  # the study's: trials and the job of each checkpoint
         self.url: dict[int, int] = {}
@@ -207,11 +208,13 @@ class FakeNetwork:
             self._finish(agent, run, "preempted", True)
 
     def interrupt(self, seconds: float) -> None:
-        """Interrupt the way to all hosts for a while."""
+        """Lose the connection that all lines go by; on the next one there are other agents."""
         if not self.down:
-            self.down = True
-            self.fleet.hear(Down("no answer"), self.now)
-            self._events.append((self.now + seconds, Up()))
+            self.down, self._up_at = True, self.now + seconds
+            for host in self.hosts:
+                if host.agent is not None:
+                    self.fleet.hear(AgentEnded(host.agent.name, "no connection", False), self.now)
+            self._flush()
 
     def fail(self, name: str, reason: str, final: bool = False, gone: bool = False) -> None:
         """Say that no agent can be started on a host."""
@@ -233,6 +236,7 @@ class FakeNetwork:
             self.now += STEP
             for host in self.hosts:
                 self._live(host)
+            self._connect()
             self._carry()
             self._copy()
             self.fleet.tick(self.now)
@@ -374,14 +378,20 @@ class FakeNetwork:
 
     # The network
 
+    def _connect(self) -> None:
+        if self.down and self.now >= self._up_at:
+            self.down = False
+            for host in self.hosts:
+                if host.agent is not None:
+                    self._end_runs(host.agent, self.now)
+                    self._drop(host.agent, "there is another connection", True)
+
     def _carry(self) -> None:
         events, self._events = sorted(self._events, key=lambda pair: pair[0]), deque()
         for at, event in events:
-            if at > self.now or (self.down and not isinstance(event, Up)):
+            if at > self.now or self.down:
                 self._events.append((at, event))
                 continue
-            if isinstance(event, Up):
-                self.down = False
             self.fleet.hear(event, self.now)
             self._flush()
         for host in self.hosts:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from hbsim.executors.remote.carrier import AgentEnded, CopyError, Down, Event, HostFailed, Joined, Line, Up
+from hbsim.executors.remote.carrier import AgentEnded, CopyError, Event, HostFailed, Joined, Line, Lost
 
 LIMIT = 1 << 26  # bytes of a line
 AGAIN = 0.3  # seconds until another agent is started
@@ -60,20 +60,14 @@ class PipeCarrier:
         self._processes: dict[str, Process] = {}
         self._host_of: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._up = asyncio.Event()
-        self._held: list[tuple[str, str]] = []
         self._config = ""
         self._loop: asyncio.AbstractEventLoop | None = None
 
     # What tests do, in another thread
 
-    def down(self) -> None:
-        """Interrupt the way to all agents."""
-        self._call(self._set_down)
-
-    def up(self) -> None:
-        """Let what was held go on."""
-        self._call(self._set_up)
+    def lose(self) -> None:
+        """Have no host be reached any more."""
+        self._call(self._lose)
 
     def add(self, hosts: str) -> None:
         """Have hosts come."""
@@ -86,29 +80,19 @@ class PipeCarrier:
     def _add(self, hosts: str) -> None:
         self._tasks += [asyncio.create_task(self._keep(host)) for host in hosts]
 
-    def _set_down(self) -> None:
-        self._up.clear()
-        self.events.put_nowait(Down("it does not answer"))
-
-    def _set_up(self) -> None:
-        held, self._held = self._held, []
-        self._up.set()
-        self.events.put_nowait(Up())
-        for agent, line in held:
-            self.send(agent, line)
+    def _lose(self) -> None:
+        for agent in self._processes:
+            self.events.put_nowait(AgentEnded(agent, "it does not answer", False))
+        self.events.put_nowait(Lost("it does not answer"))
 
     # What the controller does
 
     async def open(self, config: str) -> int | None:
         self._config, self._loop = config, asyncio.get_running_loop()
-        self._up.set()
         self._add(self._hosts)
         return len(self._hosts) or None
 
     def send(self, agent: str, line: str) -> None:
-        if not self._up.is_set():
-            self._held.append((agent, line))
-            return
         if '"o":"close"' in line:
             self.closed.append(line)
         process = self._processes.get(agent)
@@ -136,8 +120,6 @@ class PipeCarrier:
     async def _copy(self, kind: str, agent: str, source: Path, target: Path) -> None:
         host = self._host_of[agent]
         self.copies.append((kind, host))
-        while not self._up.is_set():
-            await asyncio.sleep(0.01)
         try:
             await asyncio.to_thread(self.before_copy, kind, host)
             if host in self.gone:
@@ -176,10 +158,8 @@ class PipeCarrier:
         self.events.put_nowait(Joined(agent, host, host))
         with suppress(ConnectionError):
             while line := await process.stdout.readline():
-                await self._up.wait()
                 self.events.put_nowait(Line(agent, self._named(line.decode().rstrip("\n"), host)))
         code = await process.wait()
-        await self._up.wait()
         del self._processes[agent], self.pids[host]
         self.events.put_nowait(AgentEnded(agent, f"exit code {code}", code == 0))
 

@@ -359,23 +359,6 @@ def test_reports_are_timed_by_the_controllers_clock() -> None:
 # One outage is one failure
 
 
-def test_nothing_is_started_while_the_way_is_interrupted_nor_before_a_host_has_answered() -> None:
-    host = FakeHost("gpu1", 2)
-    network = cluster(host)
-    network.interrupt(6)
-    network.step(1)
-    start(network, 0, 0)
-    network.step(4)
-    assert sent(network, 0) == []
-    host.away_until = network.now + 4  # the way is there again, this host is not
-    network.step(2.5)
-    assert not network.down
-    assert sent(network, 0) == []
-    network.step(4)
-    assert sent(network, 0) == ["start"]
-    assert not of(network, Ended)
-
-
 def test_an_outage_costs_each_job_that_ran_one_failure_and_no_other_job_any() -> None:
     hosts = FakeHost("gpu1", 2), FakeHost("gpu2", 2)
     network = cluster(*hosts, lease=6.0)
