@@ -8,13 +8,12 @@ import json
 import os
 import re
 import secrets
-import stat
 import sys
 import sysconfig
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from importlib.machinery import PathFinder
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from hbsim.errors import OutputError, ParameterError
@@ -23,9 +22,8 @@ from hbsim.executors.target import label_of
 __all__ = ["localise", "make_bundle", "needs_trust", "with_neighbour"]
 
 Bundle: TypeAlias = Mapping[str, Any]  # plain JSON types
-VERSION: Final = 2
 LIMIT: Final = 64 << 20  # bytes of all files together
-MOST: Final = 50_000  # entries of a folder that are looked at
+MOST: Final = 50_000  # files of a folder that are looked at
 _SMALL: Final = 1 << 20  # bytes of a file that is no Python
 _DATA: Final = (".cfg", ".csv", ".ini", ".json", ".toml", ".tsv", ".txt", ".yaml", ".yml")
 _INSTALLED: Final = ("site-packages", "dist-packages")
@@ -43,9 +41,9 @@ def make_bundle(target: Mapping[str, Any], send: str = "file") -> dict[str, Any]
     send : "file" or "folder"
         The function's file; or its folder, for a module in a package the package's outermost folder: all
         Python files, and files of text up to 1 MiB. Not: what is hidden, ``__pycache__``, virtual
-        environments, installed packages, folders of studies, links to folders that are no packages. A
-        function by value travels as it is, with ``"folder"`` together with the first folder of the module
-        path.
+        environments, installed packages, folders of studies, links to folders. Of a module in a package
+        nothing is sent with ``"file"``; of a function by value the first folder of the module path with
+        ``"folder"``.
 
     Returns
     -------
@@ -55,21 +53,17 @@ def make_bundle(target: Mapping[str, Any], send: str = "file") -> dict[str, Any]
     Raises
     ------
     ParameterError
-        A file cannot be read, the code is larger than 64 MiB, or its package's folder cannot be told.
+        A file cannot be read, or the code is larger than 64 MiB.
     """
     entries = _project_entries(target["path"])
-    root, names, sent = _choose(target, send, entries)
-    contents = {} if root is None else _read(root, names)
+    root, names = _choose(target, send, entries)
     return {
-        "version": VERSION,
         "target": {key: value for key, value in target.items() if key != "path"},
         "label": label_of(target),
-        "python": _python_version(),
-        "root": None if root is None else str(root),
+        "root": str(root),
         "path": entries,
-        "cwd": _working_directory(),
-        "sent": sent,
-        "files": [_pack(name, content, sent) for name, content in contents.items()],
+        "cwd": os.path.abspath("."),
+        "files": {name: _pack(content) for name, content in _read(root, names).items()},
     }
 
 
@@ -81,13 +75,12 @@ def needs_trust(bundle: Bundle) -> bool:
 def with_neighbour(problem: str, bundle: Bundle) -> str:
     """Return what a host has said, with a cure if it misses what lies beside the file that was sent."""
     missing = _MISSING.search(problem)
-    if missing is None or len(bundle["files"]) != 1 or not bundle["sent"]:
+    if missing is None or len(bundle["files"]) != 1:
         return problem
-    name, folder = missing[1], Path(bundle["root"])
-    if not ((folder / f"{name}.py").is_file() or (folder / name).is_dir()):
+    (file,), beside = bundle["files"], Path(bundle["root"], missing[1])
+    if not (beside.with_suffix(".py").is_file() or beside.is_dir()):
         return problem
-    file = bundle["files"][0]["name"]
-    return f"{problem}; {file} imports {name}, which lies beside it: send='folder'"
+    return f"{problem}; {file} imports {missing[1]}, which lies beside it: send='folder'"
 
 
 def localise(bundle: Bundle, work: Path) -> dict[str, Any]:
@@ -109,114 +102,73 @@ def localise(bundle: Bundle, work: Path) -> dict[str, Any]:
         For `hbsim.executors.target.load_target`. Its ``path`` is the code's folder, the entries of the
         controller's module path that exist here and are no installed packages, and this process's own path.
         One key more, ``cwd``: the working directory for trials, which is the controller's if it exists here,
-        else the same place in the code that was written; None if there is neither.
+        else the code's folder; None if there is neither.
 
     Raises
     ------
-    ParameterError
-        The bundle is not as it was made; this host's Python cannot load it; or only a package's file was
-        sent, and this host does not have the package, or another version of it.
     OutputError
         The code cannot be written.
     """
-    label = bundle.get("label")
-    if bundle.get("version") != VERSION:
-        rule = f"is code of version {bundle.get('version')}; hbsim on this host reads {VERSION}"
-        raise ParameterError("train", label, rule)
-    if needs_trust(bundle) and bundle["python"] != _python_version():
-        rule = f"is sent by value from Python {bundle['python']}, which Python {_python_version()} on this "
-        raise ParameterError("train", label, rule + "host cannot load; put it into a file")
-    root = _place(bundle, work)
-    target = {**bundle["target"], "label": label}
-    if "file" in target and root is not None:
-        target["file"] = str(root / bundle["files"][0]["name"])
-    first = [] if root is None else [str(root)]
-    entries = [entry for entry in bundle["path"] if os.path.isdir(entry)]
-    target["path"] = list(dict.fromkeys([*first, *entries, *map(os.path.abspath, sys.path)]))
-    target["cwd"] = _cwd(bundle, root)
+    target = {**bundle["target"], "label": bundle["label"]}
+    folders = [_place(bundle, work)] if bundle["files"] else []
+    if "file" in target:
+        target["file"] = os.path.join(folders[0], next(iter(bundle["files"])))
+    entries = filter(os.path.isdir, bundle["path"])
+    target["path"] = list(dict.fromkeys([*folders, *entries, *map(os.path.abspath, sys.path)]))
+    target["cwd"] = next(filter(os.path.isdir, [bundle["cwd"], *folders]), None)
     return target
 
 
 # What is sent
 
 
-def _choose(target: Mapping[str, Any], send: str, entries: list[str]) -> tuple[Path | None, list[str], bool]:
-    """Return the folder, the names of the files in it, the function's first, and whether they are sent."""
+def _choose(target: Mapping[str, Any], send: str, entries: Sequence[str]) -> tuple[Path, list[str]]:
+    """Return the folder, and the names of the files in it that are sent, the function's first."""
     if "pickled" in target:
-        first = Path(target["path"][0]) if target["path"] else None
-        names = [] if send == "file" or first is None or str(first) not in entries else _files(first)
-        return (first, names, True) if names else (None, [], True)
+        first = Path(*target["path"][:1])
+        return first, _files(first) if send == "folder" and str(first) in entries else []
     if "file" in target:
-        file = Path(target["file"])
-        return file.parent, _with_others(file.parent, file.name, send), True
-    dotted = target["module"]
-    found = _find_module(dotted, ())
-    if found is None:
-        raise ParameterError("train", label_of(target), f"there is no module {dotted} on the module path")
-    parts = dotted.split(".")
-    inside = [*parts, "__init__.py"] if found.name == "__init__.py" else [*parts[:-1], f"{parts[-1]}.py"]
-    root, name = found.parents[len(inside) - 1], str(PurePosixPath(*inside))
-    if root / name != found:  # an editable install that maps folders to other names
-        rule = f"the module {dotted} is in {found}, a place that its name does not tell; give FILE.py:NAME"
-        raise ParameterError("train", label_of(target), rule)
-    if len(inside) == 1:
-        return root, _with_others(root, name, send), True
+        file, package = Path(target["file"]), ()
+    else:
+        spec = find_spec(target["module"])
+        assert spec is not None  # it was found when the target was made
+        assert spec.origin is not None
+        file = Path(spec.origin)
+        parts = target["module"].split(".")
+        package = parts if file.name == "__init__.py" else parts[:-1]
+    root = file.parents[len(package)]
+    name = file.relative_to(root).as_posix()
     if send == "file":
-        return root, [name], False  # its package has to be on the host
-    below = [f"{parts[0]}/{other}" for other in _files(root / parts[0])]
-    return root, list(dict.fromkeys([name, *below])), True
-
-
-def _with_others(root: Path, name: str, send: str) -> list[str]:
-    if send == "file" or not _project_entries([str(root)]):
-        return [name]
-    return list(dict.fromkeys([name, *_files(root)]))
+        return root, [] if package else [name]  # a package has to be there
+    if package:
+        return root, [name, *(f"{package[0]}/{other}" for other in _files(root / package[0]))]
+    return root, [name, *(_files(root) if _project_entries([str(root)]) else ())]
 
 
 def _files(root: Path) -> list[str]:
     """Return the files of a project that its training function may need, as paths below `root`."""
-    found = []
-    for seen, (entry, below) in enumerate(_walk(root, Path(), (os.path.realpath(root),))):
-        if seen == MOST:
+    found, seen = [], 0
+    for folder, inner, names in os.walk(root):
+        inner[:] = sorted(name for name in inner if not _is_foreign(Path(folder, name)))
+        paths = [Path(folder, name) for name in sorted(names)]
+        seen += len(paths)
+        if seen > MOST:
             rule = f"{root} holds more than {MOST:,} files; put the training code into a folder of its own"
             raise ParameterError("send", "folder", rule)
-        if _is_wanted(entry):
-            found.append(below.as_posix())
+        found += [path.relative_to(root).as_posix() for path in paths if _is_wanted(path)]
     return found
 
 
-def _walk(folder: Path, below: Path, above: tuple[str, ...]) -> Iterator[tuple[os.DirEntry[str], Path]]:
-    """Give all files in order; `above` are the folders that this one is in, so that no link leads round."""
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        rule = f"{folder} cannot be read: {error.strerror or error}"
-        raise ParameterError("send", "folder", rule) from error
-    for entry in entries:
-        if entry.name.startswith(".") or entry.name == "__pycache__":
-            continue
-        if not entry.is_dir():
-            yield entry, below / entry.name
-        elif not _is_foreign(entry) and (real := os.path.realpath(entry.path)) not in above:
-            yield from _walk(Path(entry.path), below / entry.name, (*above, real))
-
-
-def _is_foreign(folder: os.DirEntry[str]) -> bool:
-    if folder.name in _INSTALLED or folder.name.endswith(".egg-info"):
+def _is_foreign(folder: Path) -> bool:
+    if folder.name in ("__pycache__", *_INSTALLED) or folder.name.startswith("."):
         return True
-    if folder.is_symlink() and not os.path.isfile(os.path.join(folder.path, "__init__.py")):
-        return True  # to data, most often
-    return any(os.path.exists(os.path.join(folder.path, name)) for name in _NO_CODE)
+    return folder.suffix == ".egg-info" or any((folder / name).exists() for name in _NO_CODE)
 
 
-def _is_wanted(entry: os.DirEntry[str]) -> bool:
-    try:
-        state = entry.stat()
-    except OSError:  # a link to nothing
+def _is_wanted(file: Path) -> bool:
+    if file.name.startswith(".") or not file.is_file():
         return False
-    suffix = os.path.splitext(entry.name)[1]
-    is_text = suffix in _DATA and state.st_size <= _SMALL
-    return stat.S_ISREG(state.st_mode) and (suffix == ".py" or is_text)
+    return file.suffix == ".py" or (file.suffix in _DATA and file.stat().st_size <= _SMALL)
 
 
 def _read(root: Path, names: Sequence[str]) -> dict[str, bytes]:
@@ -249,92 +201,38 @@ def _project_entries(path: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _find_module(dotted: str, path: Sequence[str]) -> Path | None:
-    """Find a module's file as a new process would, in `path` first; nothing is imported."""
-    top, *inner = dotted.split(".")
-    spec = PathFinder.find_spec(top, [*path, *sys.path])
-    spec = spec or next((spec for finder in sys.meta_path if (spec := finder.find_spec(top, None))), None)
-    for part in inner:
-        if spec is None:
-            return None
-        # By its last name: with the whole one, a folder without __init__.py asks for its package's module.
-        spec = PathFinder.find_spec(part, list(spec.submodule_search_locations or ()))
-    origin = None if spec is None else spec.origin
-    return Path(origin) if origin is not None and os.path.isfile(origin) else None
-
-
-def _pack(name: str, content: bytes, sent: bool) -> dict[str, Any]:
-    data = base64.b64encode(zlib.compress(content)).decode("ascii") if sent else None
-    return {"name": name, "size": len(content), "sha256": hashlib.sha256(content).hexdigest(), "data": data}
-
-
-def _python_version() -> str:
-    """Return the version of this Python as far as pickles depend on it, ``3.12``."""
-    return f"{sys.version_info.major}.{sys.version_info.minor}"
-
-
-def _working_directory() -> str | None:
-    try:
-        return os.getcwd()
-    except OSError:  # it was removed
-        return None
+def _pack(content: bytes) -> str:
+    return base64.b64encode(zlib.compress(content)).decode("ascii")
 
 
 # Where it goes
 
 
-def _place(bundle: Bundle, work: Path) -> Path | None:
-    """Return the folder that the code is in; None if none was sent."""
-    if bundle["root"] is None:
-        return None
-    root, files = Path(bundle["root"]), bundle["files"]
-    if all(_is_same(root / file["name"], file) for file in files):
-        return root
-    if not bundle["sent"]:
-        return _installed(bundle)
-    digests = json.dumps([[file["name"], file["sha256"]] for file in files])
-    folder = work / "code" / hashlib.sha256(digests.encode()).hexdigest()
+def _place(bundle: Bundle, work: Path) -> str:
+    """Return the folder that the code is in."""
+    files = {name: zlib.decompress(base64.b64decode(data)) for name, data in bundle["files"].items()}
+    if all(_is_same(Path(bundle["root"], name), content) for name, content in files.items()):
+        return str(bundle["root"])
+    folder = work / "code" / hashlib.sha256(json.dumps(bundle["files"]).encode()).hexdigest()
     try:
-        for file in files:
-            _write(folder, file, bundle["label"])
+        for name, content in files.items():
+            _write(folder / name, content)
     except OSError as error:
         problem = f"the training function's code cannot be written: {error.strerror or error}"
         raise OutputError(str(folder), problem) from error
-    return folder
+    return str(folder)
 
 
-def _installed(bundle: Bundle) -> Path:
-    """Return the folder of the package that the function's module is in, as it is on this host."""
-    (file,) = bundle["files"]
-    dotted = bundle["target"]["module"]
-    found = _find_module(dotted, [entry for entry in bundle["path"] if os.path.isdir(entry)])
-    if found is None:
-        rule = f'the package of {dotted} is not installed on this host; install it, or send="folder"'
-        raise ParameterError("send", "file", rule)
-    if not _is_same(found, file):
-        rule = f'{found} on this host is another version of {dotted}; install the same, or send="folder"'
-        raise ParameterError("send", "file", rule)
-    depth: int = file["name"].count("/")
-    return found.parents[depth]
-
-
-def _is_same(path: Path, file: Mapping[str, Any]) -> bool:
+def _is_same(path: Path, content: bytes) -> bool:
     try:
-        if path.stat().st_size != file["size"]:
-            return False
-        return hashlib.sha256(path.read_bytes()).hexdigest() == str(file["sha256"])
-    except (OSError, ValueError):  # a name with a null byte is no name
+        return path.read_bytes() == content
+    except OSError:
         return False
 
 
-def _write(folder: Path, file: Mapping[str, Any], label: str) -> None:
-    """Write one file, whole or not at all, unless it is there: its folder's name stands for its content."""
-    is_inside = not any(part in ("", ".", "..") or "\0" in part for part in file["name"].split("/"))
-    content = _content(file) if is_inside else b""
-    if not is_inside or hashlib.sha256(content).hexdigest() != file["sha256"]:
-        raise ParameterError("train", label, f"{file['name']!r} is not the file that was sent")
-    path = folder / file["name"]
-    if _is_same(path, file):
+def _write(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all, unless it is there."""
+    if _is_same(path, content):
         return
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{secrets.token_hex(8)}")
@@ -343,24 +241,3 @@ def _write(folder: Path, file: Mapping[str, Any], label: str) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _content(file: Mapping[str, Any]) -> bytes:
-    try:
-        data = base64.b64decode(file["data"], validate=True)
-        return zlib.decompressobj().decompress(data, LIMIT)
-    except (ValueError, TypeError, zlib.error):
-        return b""
-
-
-def _cwd(bundle: Bundle, root: Path | None) -> str | None:
-    cwd = bundle["cwd"]
-    if cwd is not None and os.path.isdir(cwd):
-        return str(cwd)
-    if root is None:
-        return None
-    try:
-        same = root / Path(cwd or bundle["root"]).relative_to(bundle["root"])
-    except ValueError:  # it is not in the project
-        return str(root)
-    return str(same if same.is_dir() else root)

@@ -15,24 +15,22 @@ With exit code 1 the last line on stderr says what the problem is.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from hbsim.errors import HbsimError, OutputError, ParameterError, nearest
+from hbsim.errors import HbsimError, OutputError, ParameterError
 
-__all__ = ["STAGING", "Store", "bring_home", "jobs_in"]
+__all__ = ["STAGING", "Store", "download", "jobs_in"]
 
 STAGING: Final = ".copy-"  # what is being copied into a folder of trials is in folders named so
 _COMPLETE: Final = "complete.json"
-_TRIES: Final = 5  # to read a checkpoint while a later one takes its place
 
 
 class Store:
@@ -64,16 +62,13 @@ class Store:
         """
         fs, folder = self._opened
         name = f"{folder}/check-{secrets.token_hex(8)}"
-        data = name.encode()
         try:
             self._make_folders([folder])
-            fs.pipe_file(name, data)
-            read = fs.cat_file(name)
+            fs.pipe_file(name, name.encode())
+            fs.cat_file(name)
             fs.rm_file(name)
         except Exception as error:  # each file system has its own
             raise ParameterError("storage", self.url, f"cannot be used: {_reason(error)}") from error
-        if read != data:
-            raise ParameterError("storage", self.url, "does not give back what is written to it")
 
     def put(self, trial: int, job: int, checkpoint: Path, files: Path | None = None) -> None:
         """Store a checkpoint in place of those of earlier jobs.
@@ -93,26 +88,20 @@ class Store:
         fs, _ = self._opened
         folder = f"{self._folder(trial)}/{job}"
         with self._clear_errors(folder, "cannot be written"):
-            local = (
-                {"checkpoint": checkpoint} if files is None else {"checkpoint": checkpoint, "files": files}
-            )
-            found = [(Path(of, name), f"{top}/{name}") for top, of in local.items() for name in _below(of)]
-            sizes = {name: path.stat().st_size for path, name in found if path.is_file()}
-            empty = [name for path, name in found if path.is_dir()]
+            found = _below("checkpoint", checkpoint) | ({} if files is None else _below("files", files))
+            sizes = {name: path.stat().st_size for name, path in found.items() if path.is_file()}
             with suppress(FileNotFoundError):  # of a job of the same number that was cut short
                 fs.rm_file(f"{folder}/{_COMPLETE}")
             self._make_folders({f"{folder}/{name}".rpartition("/")[0] for name in sizes})
-            paths = [str(path) for path, name in found if name in sizes]
-            fs.put(paths, [f"{folder}/{name}" for name in sizes])
-            self._compare(folder, sizes)
-            content = {"files": sizes, "folders": empty}
+            fs.put([str(found[name]) for name in sizes], [f"{folder}/{name}" for name in sizes])
+            content = {"files": sizes, "folders": [name for name in found if name not in sizes]}
             fs.pipe_file(f"{folder}/{_COMPLETE}", json.dumps(content).encode())
         with suppress(Exception):  # they are in nobody's way
             for older in self._jobs(trial):
                 if older < job:
                     self._remove(f"{self._folder(trial)}/{older}")
 
-    def get(self, trial: int, job: int, target: Path) -> int:
+    def get(self, trial: int, job: int, target: Path) -> None:
         """Get a trial's newest checkpoint, which is this job's or that of a later one.
 
         Parameters
@@ -122,11 +111,6 @@ class Store:
         target : Path
             A new folder: ``checkpoint`` and ``files`` are made in it.
 
-        Returns
-        -------
-        job : int
-            Whose checkpoint it is.
-
         Raises
         ------
         OutputError
@@ -134,18 +118,14 @@ class Store:
         """
         folder = self._folder(trial)
         with self._clear_errors(f"{folder}/{job}", "cannot be read"):
-            for left in reversed(range(_TRIES)):
-                try:
-                    found = max(self._jobs(trial), default=-1)
-                    if found < job:
-                        raise FileNotFoundError("it is not there")
-                    self._download(f"{folder}/{found}", target)
-                    return found
-                except BaseException as error:
-                    shutil.rmtree(target, ignore_errors=True)
-                    if not (isinstance(error, FileNotFoundError) and left):  # a later one may have come
-                        raise
-        raise AssertionError
+            found = max(self._jobs(trial), default=-1)
+            if found < job:
+                raise FileNotFoundError("it is not there")
+            try:
+                self._download(f"{folder}/{found}", target)
+            except BaseException:
+                shutil.rmtree(target, ignore_errors=True)
+                raise
 
     def jobs(self) -> dict[int, int]:
         """Return of each trial that has a checkpoint whose that is.
@@ -156,26 +136,8 @@ class Store:
             The storage cannot be read.
         """
         _, folder = self._opened
-        newest: dict[int, int] = {}
         with self._clear_errors(folder, "cannot be read"):
-            for path in self._find(folder):
-                *_, trial, job, name = path.split("/")
-                if name == _COMPLETE and _is_number(trial) and _is_number(job):
-                    newest[int(trial)] = max(int(job), newest.get(int(trial), -1))
-        return newest
-
-    def trials(self) -> set[int]:
-        """Return the trials of which anything is stored, a checkpoint or a part of one.
-
-        Raises
-        ------
-        OutputError
-            The storage cannot be read.
-        """
-        _, folder = self._opened
-        with self._clear_errors(folder, "cannot be read"):
-            names = {path.removeprefix(f"{folder}/").partition("/")[0] for path in self._find(folder)}
-        return {int(name) for name in names if _is_number(name)}
+            return dict(sorted(self._complete(folder)))  # of each trial the last one counts
 
     def remove(self, trial: int) -> None:
         """Remove all that is stored of a trial.
@@ -201,16 +163,12 @@ class Store:
         except ImportError as error:
             rule = f"needs a package that is not installed: {error}"
             raise ParameterError("storage", self.url, rule) from error
-        except ValueError as error:
-            from fsspec import available_protocols
-
-            near = nearest(self.url.partition("://")[0], available_protocols())
-            raise ParameterError("storage", self.url, f"{error}.{near}") from error
-        except Exception as error:  # some connect when they are made
-            raise ParameterError("storage", self.url, f"cannot be opened: {_reason(error)}") from error
+        except Exception as error:  # no such protocol; and some connect when they are made
+            rule = f"cannot be opened: {_reason(error)}"
+            raise ParameterError("storage", self.url, rule) from error
         return fs, f"{path.rstrip('/')}/{self._study}"
 
-    def _make_folders(self, folders: Sequence[str] | set[str]) -> None:
+    def _make_folders(self, folders: Iterable[str]) -> None:
         """Make folders, where the file system has any: on object stores that would make a bucket."""
         from fsspec import AbstractFileSystem
 
@@ -224,40 +182,31 @@ class Store:
 
     def _jobs(self, trial: int) -> list[int]:
         """Return the jobs whose checkpoints of a trial count."""
-        paths = [path.split("/") for path in self._find(self._folder(trial))]
-        return [int(job) for *_, job, name in paths if name == _COMPLETE and _is_number(job)]
+        return [job for _, job in self._complete(self._folder(trial))]
 
-    def _find(self, folder: str) -> dict[str, int]:
-        """Return the sizes of the files below a folder, by path."""
+    def _complete(self, folder: str) -> list[tuple[int, int]]:
+        """Return the trials and jobs of the checkpoints below a folder that count."""
         fs, _ = self._opened
         fs.invalidate_cache()  # other processes write, too
         try:
-            found = fs.find(folder, detail=True)
+            paths = [path.split("/")[-3:] for path in fs.find(folder)]
         except FileNotFoundError:
-            return {}
-        return {str(path): about["size"] for path, about in found.items()}
-
-    def _compare(self, folder: str, sizes: dict[str, int]) -> None:
-        """Look whether all has arrived."""
-        arrived = self._find(folder)
-        for name, size in sizes.items():
-            if (got := arrived.get(f"{folder}/{name}", 0)) != size:
-                raise OSError(f"{got} bytes of {name} have arrived of {size}")
+            return []
+        numbers = [path[:2] for path in paths if path[2:] == [_COMPLETE]]
+        return [(int(trial), int(job)) for trial, job in numbers if _is_number(trial) and _is_number(job)]
 
     def _download(self, folder: str, target: Path) -> None:
         fs, _ = self._opened
         content = json.loads(fs.cat_file(f"{folder}/{_COMPLETE}"))
-        for name in (*content["files"], *content["folders"]):
-            if not name.startswith(("checkpoint/", "files/")) or ".." in PurePosixPath(name).parts:
+        sizes = content["files"]
+        for name in (*sizes, *content["folders"]):
+            if ".." in PurePosixPath(name).parts or name.startswith("/"):
                 raise ValueError(f"{_COMPLETE} names {name}")
-        target.mkdir(parents=True)
-        for name in ("checkpoint", "files", *content["folders"]):
+        parents = {str(PurePosixPath(name).parent) for name in sizes}
+        for name in ("checkpoint", "files", *content["folders"], *parents):
             (target / name).mkdir(parents=True, exist_ok=True)
-        for name in content["files"]:
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-        names = list(content["files"])
-        fs.get([f"{folder}/{name}" for name in names], [str(target / name) for name in names])
-        for name, size in content["files"].items():
+        fs.get([f"{folder}/{name}" for name in sizes], [str(target / name) for name in sizes])
+        for name, size in sizes.items():
             if (got := (target / name).stat().st_size) != size:
                 raise OSError(f"{got} bytes of {name} have come of {size}")
 
@@ -286,7 +235,7 @@ def jobs_in(trials: Path) -> dict[int, int]:
     from hbsim.executors.remote.checkpoint_copy import newest, recover  # not in each agent's command
 
     found: dict[int, int] = {}
-    for folder in trials.iterdir() if trials.is_dir() else ():
+    for folder in trials.glob("*"):
         if _is_number(folder.name):
             with suppress(OutputError):  # a damaged one cannot be used: its trial says so
                 recover(folder)
@@ -295,8 +244,8 @@ def jobs_in(trials: Path) -> dict[int, int]:
     return found
 
 
-def bring_home(url: str, study: str, trials: Path) -> int:
-    """Bring checkpoints from a store into a folder of trials, where they are newer; return how many.
+def download(url: str, study: str, trials: Path) -> int:
+    """Copy checkpoints from a store into a folder of trials, where they are newer; return how many.
 
     Raises
     ------
@@ -309,22 +258,19 @@ def bring_home(url: str, study: str, trials: Path) -> int:
     from hbsim.executors.remote.checkpoint_copy import install
 
     store, present, count = Store(url, study), jobs_in(trials), 0
+    trials.mkdir(parents=True, exist_ok=True)
     for trial, job in sorted(store.jobs().items()):
         if job > present.get(trial, -1):
-            trials.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=trials, prefix=STAGING) as stage:
                 store.get(trial, job, Path(stage, "new"))
                 count += install(Path(stage, "new"), trial_folder(trials, trial))
     return count
 
 
-def _below(folder: Path) -> Iterator[str]:
-    """Give the files below a folder, and its folders that are empty."""
-    for path, folders, names in os.walk(folder):
-        files = [name for name in names if Path(path, name).is_file()]  # no sockets, no broken links
-        empty = not files and not folders and path != str(folder)
-        for found in [Path(path)] if empty else [Path(path, name) for name in files]:
-            yield found.relative_to(folder).as_posix()
+def _below(top: str, folder: Path) -> dict[str, Path]:
+    """Return the files and folders below a folder, by their names below `top`."""
+    found = {path: f"{top}/{path.relative_to(folder).as_posix()}" for path in folder.rglob("*")}
+    return {name: path for path, name in found.items() if path.is_file() or path.is_dir()}
 
 
 def _is_number(name: str) -> bool:
@@ -336,11 +282,9 @@ def _reason(error: Exception) -> str:
 
 
 def _main(order: str, url: str, study: str, trial: str, job: str, *paths: str) -> None:
-    folders = [Path(path) for path in paths]
-    if order == "put":
-        Store(url, study).put(int(trial), int(job), *folders)
-    else:
-        Store(url, study).get(int(trial), int(job), *folders)
+    store = Store(url, study)
+    act = store.put if order == "put" else store.get
+    act(int(trial), int(job), *map(Path, paths))
 
 
 if __name__ == "__main__":

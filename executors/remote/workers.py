@@ -14,13 +14,12 @@ from typing import Any, Final, TypeVar
 
 from hbsim.errors import HbsimWarning
 from hbsim.executors.remote.carrier import Carrier
-from hbsim.executors.remote.checkpoints import Checkpoints
 from hbsim.executors.remote.code import make_bundle
 from hbsim.executors.remote.controller import Controller, News
-from hbsim.executors.remote.fleet import Fleet
 from hbsim.executors.remote.machines import Machines
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.slots import Slot
+from hbsim.executors.target import Description, describe, load_target
 from hbsim.runner.workers import Message, Task
 
 __all__ = ["RemoteWorkers"]
@@ -81,25 +80,19 @@ class RemoteWorkers:
         study: str,
         say: Callable[[str], None],
     ) -> None:
-        machines = Machines(workers, resource)
+        self._target = target
         # What is in the memory of a process is nowhere else: it has to be copied.
         storage = "pull" if options.storage.startswith("memory://") else options.storage
         how = {"start": start, "grace": grace, "lease": float(options.lease), "storage": storage}
         what = {"study": study, "bundle": make_bundle(target, options.send), "setup": dict(setup)}
-
-        def fleet(in_folder: Mapping[int, int], stored: Mapping[int, int]) -> Fleet:
-            checkpoints = Checkpoints("://" in storage, in_folder, stored)
-            return Fleet(machines, checkpoints, float(options.lease))
-
+        carrier, machines = make_carrier(options, say), Machines(workers, resource)
         self._news: SimpleQueue[News] = SimpleQueue()  # one that a signal handler may put something into
-        carrier, name = make_carrier(options, say)
-        self._controller = Controller(carrier, fleet, {**what, **how}, trials, name, say, self._news.put)
+        self._controller = Controller(carrier, machines, {**what, **how}, trials, say, self._news.put)
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="hbsim-remote", daemon=True)
         self._messages: list[Message] = []
         self._notes: list[str] = []
         self._taken = 0  # bytes
-        self._closed = False
 
     def launch(self) -> None:
         """Do nothing yet: agents start in `prepare`, where somebody waits for them."""
@@ -115,6 +108,10 @@ class RemoteWorkers:
         """
         self._run(self._controller.open())
         self._warn()
+
+    def describe(self) -> Description:
+        """Return what the training function is, as this process loads it."""
+        return describe(load_target(self._target))
 
     @property
     def slots(self) -> Sequence[Slot]:
@@ -185,13 +182,16 @@ class RemoteWorkers:
 
     def close(self) -> None:
         """End what runs, and all agents. May be called twice."""
-        if self._closed:
+        if self._loop.is_closed():
             return
-        self._closed = True
         try:
             self._run(self._controller.close())
         finally:
-            self._end_loop()
+            with suppress(KeyboardInterrupt):  # it does not wait for what is cancelled
+                self._start(_end_tasks()).result()
+            self._call(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
 
     # The loop
 
@@ -211,24 +211,13 @@ class RemoteWorkers:
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         """Return what a coroutine does in the loop."""
         future = self._start(work)
-        future.add_done_callback(lambda _: self.wake())
         try:
-            while not future.done():
-                self._take(None)
+            return future.result()
         except BaseException:
             future.cancel()
             raise
-        self._take(0.0)
-        return future.result()
-
-    def _end_loop(self) -> None:
-        """Cancel what still runs, and end the thread. Ctrl-C does not wait for what is cancelled."""
-        if self._thread.is_alive():
-            with suppress(KeyboardInterrupt):
-                self._start(_end_tasks()).result()
-            self._call(self._loop.stop)
-            self._thread.join()
-        self._loop.close()
+        finally:
+            self._take(0.0)
 
     def _take(self, timeout: float | None) -> None:
         """Take what the loop has handed over; if that is nothing, wait so many seconds, None for ever."""
@@ -258,14 +247,12 @@ async def _end_tasks() -> None:
     await loop.shutdown_default_executor()
 
 
-def make_carrier(options: Hosts | Dask, say: Callable[[str], None]) -> tuple[Carrier, str]:
-    """Return a carrier, and what errors call the way to its hosts."""
+def make_carrier(options: Hosts | Dask, say: Callable[[str], None]) -> Carrier:
+    """Return what brings lines and files to and from the hosts."""
     if isinstance(options, Hosts):
         from hbsim.executors.remote.ssh import SshCarrier
 
-        return SshCarrier(options, say), f"the way to {', '.join(options.hosts)}"
+        return SshCarrier(options, say)
     from hbsim.executors.remote.dask import DaskCarrier
 
-    address = options.scheduler_address
-    name = "the Dask cluster" if address is None else f"the Dask scheduler at {address}"
-    return DaskCarrier(options, say), name
+    return DaskCarrier(options, say)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from hbsim.cli.command import say
 from hbsim.cli.fields import flag, given, number, whole, word
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["BY_ADDRESS", "BY_HOSTS", "REMOTE", "RemoteOptions", "RunRemoteOptions", "make_options"]
 
 PANEL: Final = "Other machines"
-RUN: Final = "Other machines (--executor hosts or dask)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +129,7 @@ class RunRemoteOptions(_Machines):
         str | None,
         word(
             "--send",
-            panel=RUN,
+            panel=PANEL,
             metavar="file|folder",
             help="What of the code is sent to hosts: its file (default), or all of its folder.",
         ),
@@ -140,28 +138,19 @@ class RunRemoteOptions(_Machines):
         str | None,
         word(
             "--storage",
-            panel=RUN,
+            panel=PANEL,
             metavar="auto|shared|pull|URL",
             help="Where checkpoints are: in a folder that all hosts see, copied to and from them, at a URL.",
         ),
     ] = None
     lease: Annotated[
         float | None,
-        number("--lease", panel=RUN, help="Seconds without contact after which a host counts as lost (30)."),
+        number(
+            "--lease", panel=PANEL, help="Seconds without contact after which a host counts as lost (30)."
+        ),
     ] = None
 
 
-def _moved(group: type[Any], panel: str) -> dict[str, Any]:
-    """Return a group's options for another heading of the help."""
-    moved = {}
-    for name, hint in get_type_hints(group, include_extras=True).items():
-        option = copy.copy(hint.__metadata__[0])
-        option.rich_help_panel = panel
-        moved[name] = Annotated[hint.__origin__, option]
-    return moved
-
-
-RunRemoteOptions.__annotations__ = _moved(_Machines, RUN) | RunRemoteOptions.__annotations__
 REMOTE: Final = tuple(field.name for field in fields(RemoteOptions))
 BY_ADDRESS: Final = frozenset({"scheduler_address", "tls_ca", "tls_cert", "tls_key"})
 BY_HOSTS: Final = frozenset(field.name for field in fields(_Machines)) - BY_ADDRESS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeAlias
@@ -25,7 +25,6 @@ __all__ = [
     "EXECUTORS",
     "Executor",
     "StudyWorkers",
-    "Training",
     "check_executor",
     "check_share",
     "make_workers",
@@ -35,8 +34,13 @@ Executor: TypeAlias = Literal["local", "dask"] | Sequence[str] | Hosts | Dask
 EXECUTORS: Final = ("local", "dask")
 
 
-class Startable(Workers, Protocol):
-    """Workers that take a while to be there."""
+class StudyWorkers(Workers, Protocol):
+    """The workers of a study: of this machine, or of others."""
+
+    @property
+    def slots(self) -> Sequence[Slot]:
+        """The workers' shares of their machines, by number: those that there have been by now."""
+        ...
 
     def launch(self) -> None:
         """Begin; returns soon."""
@@ -46,70 +50,45 @@ class Startable(Workers, Protocol):
         """Wait until the training function is loaded there."""
         ...
 
+    def describe(self) -> Description:
+        """Return what the training function is; it may have to be loaded first."""
+        ...
 
-@dataclass(frozen=True, slots=True)
-class Training:
-    """What every worker has to know.
+    def hosts(self) -> str:
+        """Say which hosts there are; empty if there is only this machine."""
+        ...
 
-    Attributes
-    ----------
-    target : mapping
-        Where the training function is, of `hbsim.executors.target.make_target`.
-    setup : mapping
-        time_attr, reward_attr, constants, counts.
-    trials : Path
-        The folder of the trials' folders.
-    start : "fork" or "spawn", or None
-        How trials' processes are made; None: as is usual where they are.
-    grace : float
-        Seconds between SIGTERM and SIGKILL.
-    """
+    def prune(self, trial: int) -> None:
+        """Remove a trial's checkpoints and files where they are beside the study's folder."""
+        ...
 
-    target: Mapping[str, Any]
-    setup: Mapping[str, object]
-    trials: Path
-    start: str | None
-    grace: float
+    def gather(self, trials: Sequence[int]) -> bool:
+        """Wait until checkpoints of these trials are where hosts cannot take them away; return whether."""
+        ...
+
+    def discard(self) -> None:
+        """Have hosts remove all that they have of the study when it is closed: it has come to nothing."""
+        ...
 
 
-def _gather_nothing(trials: Sequence[int]) -> None:
-    """Do nothing: all is in the study's folder."""
+class ThisMachine(LocalWorkers):
+    """Workers of this machine: all that they make is in the study's folder."""
 
+    slots: Sequence[Slot]
 
-def _discard_nothing() -> None:
-    """Do nothing: there is nothing beside the study's folder."""
+    def hosts(self) -> str:
+        """Say nothing."""
+        return ""
 
+    def prune(self, trial: int) -> None:
+        """Do nothing."""
 
-@dataclass(frozen=True, slots=True)
-class StudyWorkers:
-    """The workers of a study, and what is known of them.
+    def gather(self, trials: Sequence[int]) -> bool:
+        """Return False: what only hosts have, from earlier runs, is there still."""
+        return False
 
-    Attributes
-    ----------
-    workers : Workers
-        What the runner drives.
-    slots : callable
-        Returns the workers' shares of their machines, by number: those that were made by now.
-    hosts : callable or None
-        Returns a line about the hosts; None: there is only this machine.
-    gather : callable
-        Waits until checkpoints of these trials are in the study's folder, or in its store.
-    prune : callable or None
-        Given trials whose checkpoints and files are of no more use anywhere.
-    discard : callable
-        Has hosts remove all that they have of the study when it is closed: it has come to nothing.
-    describe : callable or None
-        Waits until the training function is loaded where trials run, and returns what it is; None: it has to
-        be loaded in this process, too.
-    """
-
-    workers: Startable
-    slots: Callable[[], Sequence[Slot]]
-    hosts: Callable[[], str] | None = None
-    gather: Callable[[Sequence[int]], None] = _gather_nothing
-    prune: Callable[[int], None] | None = None
-    discard: Callable[[], None] = _discard_nothing
-    describe: Callable[[], Description] | None = None
+    def discard(self) -> None:
+        """Do nothing."""
 
 
 def check_executor(executor: object) -> Hosts | Dask | None:
@@ -162,10 +141,14 @@ def check_share(
 
 
 def make_workers(
-    training: Training,
     remote: Hosts | Dask | None,
+    target: Mapping[str, Any],
     workers: int | None,
     resource: Mapping[str, object] | None,
+    trials: Path,
+    setup: Mapping[str, object],
+    start: Literal["fork", "spawn"] | None,
+    grace: float,
     note: RemoteNote,
     say: Callable[[str], None],
 ) -> StudyWorkers:
@@ -173,33 +156,30 @@ def make_workers(
 
     Parameters
     ----------
-    training : Training
-        What they have to know.
     remote : Hosts or Dask, optional
         Which other machines; None: this one.
-    workers, resource
+    target : mapping
+        Where the training function is, of `hbsim.executors.target.make_target`.
+    workers, resource, start, grace
         As `hbsim.run` has them.
+    trials : Path
+        The folder of the trials' folders.
+    setup : mapping
+        What every trial has to know: time_attr, reward_attr, constants, counts.
     note : RemoteNote
         Of the study.
     say : callable
         Given lines for people.
     """
-    target, setup, trials, grace = training.target, training.setup, training.trials, training.grace
     if remote is None:
         slots = _slots(workers, resource)
-        start = training.start or default_start()
-        local = LocalWorkers(target, slots, trials, setup, start, grace, say=say)
-        return StudyWorkers(local, lambda: slots, describe=local.describe)
+        local = ThisMachine(target, slots, trials, setup, start or default_start(), grace, say=say)
+        local.slots = slots
+        return local
     from hbsim.executors.remote.workers import RemoteWorkers
 
-    how = (training.start, grace, note.number(), say)
-    made = RemoteWorkers(remote, target, workers, resource, trials, setup, *how)
-
-    def gather(trials: Sequence[int]) -> None:
-        if made.gather(trials):
-            note.end()
-
-    return StudyWorkers(made, lambda: made.slots, made.hosts, gather, made.prune, made.discard)
+    how = (trials, setup, start, grace, note.number(), say)
+    return RemoteWorkers(remote, target, workers, resource, *how)
 
 
 def _slots(workers: int | None, resource: Mapping[str, object] | None) -> list[Slot]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from hbsim.core.scheduler import Scheduler
 from hbsim.errors import HbsimWarning
-from hbsim.executors.remote.store import bring_home, jobs_in
+from hbsim.executors.remote.store import download, jobs_in
 from hbsim.live.folder import EARLIER_REMOTE, REMOTE, StudyFolder
 
 __all__ = ["RemoteNote"]
@@ -61,7 +61,7 @@ class RemoteNote:
             return
         assert self.study is not None
         say(f"looking for checkpoints in {was}")
-        count = bring_home(was, self.study, self._place.trials)
+        count = download(was, self.study, self._place.trials)
         if count:
             say(f"copied {count} checkpoint{'' if count == 1 else 's'} from there")
 

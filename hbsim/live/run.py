@@ -18,9 +18,9 @@ from hbsim.core.types import LOSSES
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.remote.controller import outlast
 from hbsim.executors.remote.options import Dask, Hosts
-from hbsim.executors.target import describe, load_target, make_target, stop_if_loading
+from hbsim.executors.target import describe, make_target, stop_if_loading
 from hbsim.live.checks import check_names, constants, seconds
-from hbsim.live.executors import Executor, StudyWorkers, Training, check_executor, check_share, make_workers
+from hbsim.live.executors import Executor, StudyWorkers, check_executor, check_share, make_workers
 from hbsim.live.folder import StudyFolder
 from hbsim.live.keeper import Keeper, check_keep
 from hbsim.live.load import Standing
@@ -161,7 +161,6 @@ def run(
     target = make_target(train, by_value=remote is None)
     counts = scheduler.type == "fifo"  # it decides nothing: the resource may be the count of reports
     setup = {"time_attr": time_attr, "reward_attr": reward_attr, "constants": given, "counts": counts}
-    training = Training(target, setup, place.trials, start, grace)
     check_share(remote, workers, resource)
     with ExitStack() as stack:
         stack.enter_context(place.entered())
@@ -172,23 +171,19 @@ def run(
             outlast(place.trials, teller(progress))
         storage = None if remote is None else remote.storage
         note.bring_back(storage, teller(progress))
-        made = make_workers(training, remote, workers, resource, note, teller(progress))
-        stack.callback(made.workers.close)
+        how = (place.trials, setup, start, grace, note, teller(progress))
+        made = make_workers(remote, target, workers, resource, *how)
+        stack.callback(made.close)
         unused = stack.enter_context(ExitStack())
         if not resume:
             unused.callback(made.discard)  # unless it begins: what is refused leaves nothing on hosts
-        made.workers.launch()
-        if callable(train):
-            function = describe(train)
-        elif made.describe is None:
-            function = describe(load_target(target))
-        else:
-            function = made.describe()
+        made.launch()
+        function = describe(train) if callable(train) else made.describe()
         reported = (time_attr, reward_attr, until_return)
         study = Study(function, scheduler, seed, searcher, search_options, *reported, given)
         if text := about(study.searcher):
             teller(progress)(text)
-        made.workers.prepare()
+        made.prepare()
         journal, standing = study.open(place, resume, fsync, _name(remote))
         stack.enter_context(journal)
         unused.pop_all()
@@ -204,16 +199,16 @@ def run(
                 place,
                 journal,
                 standing,
-                made.workers,
+                made,
                 limits,
                 observers,
                 save_completed,
-                partial(_finish, made, keeper, None if remote is None else standing),
+                partial(_finish, made, keeper, note, None if remote is None else standing),
             )
         except ParameterError:
             if not resume and not standing.ledger.reports:
                 made.discard()  # also on hosts
-                made.workers.close()
+                made.close()
                 journal.close()
                 place.discard()  # what was asked for cannot be: nothing has been learnt
             raise
@@ -223,9 +218,10 @@ def _name(remote: Hosts | Dask | None) -> str:
     return "local" if remote is None else type(remote).__name__.lower()
 
 
-def _finish(made: StudyWorkers, keeper: Keeper, standing: Standing | None) -> None:
+def _finish(made: StudyWorkers, keeper: Keeper, note: RemoteNote, standing: Standing | None) -> None:
     """Wait for checkpoints that are of use; say what lets trials go on that were lost for good with hosts."""
-    made.gather(keeper.finish())
+    if made.gather(keeper.finish()):
+        note.end()
     if standing is None:
         return
     statuses = standing.scheduler.trial_statuses()

@@ -70,7 +70,7 @@ def shown(
     observers: list[Observer] = []
     kind = progress if progress != "auto" else "table" if _terminal() else "lines"
     if kind != "none":
-        count = len(workers.slots()) if workers.hosts is None else None
+        count = None if workers.hosts() else len(workers.slots)
         observers.append(_progress(kind, stack, Overview(spec, standing, place, count), workers))
     if visualizer == "tensorboard":
         from hbsim.live.tensorboard import TensorBoard
@@ -105,22 +105,22 @@ def _progress(kind: str, stack: ExitStack, overview: Overview, workers: StudyWor
     if kind == "table":
         from hbsim.live.table import LiveTable
 
-        table = LiveTable(overview, workers.slots, lambda: _about(workers, overview.team.open))
+        table = LiveTable(overview, lambda: workers.slots, lambda: _about(workers, overview.team.open))
         stack.callback(table.close)
         return table
     from hbsim.live.lines import PlainLines
 
-    return PlainLines(overview, _about(workers, range(len(workers.slots()))))
+    return PlainLines(overview, _about(workers, range(len(workers.slots))))
 
 
 def _about(workers: StudyWorkers, numbers: Sequence[int]) -> str:
     """Say in a line what there is to say about some of the workers."""
-    slots = workers.slots()
-    if workers.hosts is None:
+    slots, hosts = workers.slots, workers.hosts()
+    if not hosts:
         return describe(slots)
     there = [slots[worker] for worker in numbers if worker < len(slots)]
     if not there:
         return "no workers" if slots else "no workers yet"
     kinds = {(slot.cpus and len(slot.cpus), slot.threads, len(slot.gpus), slot.sharing) for slot in there}
     shares = describe(there) if len(kinds) == 1 else f"{len(there)} workers of {len(kinds)} sizes"
-    return f"{shares} on {workers.hosts()}"
+    return f"{shares} on {hosts}"

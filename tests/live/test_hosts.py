@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -10,7 +11,6 @@ from rich.console import Console
 
 from hbsim.executors.devices import Gpu
 from hbsim.executors.slots import Slot
-from hbsim.live.executors import StudyWorkers
 from hbsim.live.lines import PlainLines
 from hbsim.live.overview import Overview
 from hbsim.live.shown import _about
@@ -29,7 +29,7 @@ def gpu(host, number):
 
 # Workers 0 and 1 are on A, 2 and 3 on B.
 SLOTS = [Slot(worker, (0, 1), 2, (gpu(worker // 2, worker % 2),), {}) for worker in range(4)]
-WORKERS = StudyWorkers(None, lambda: SLOTS, lambda: "2 hosts: a, b")
+WORKERS = SimpleNamespace(slots=SLOTS, hosts=lambda: "2 hosts: a, b")
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def table(made):
     console = Console(file=io.StringIO(), width=150, height=30, force_terminal=True, color_system=None)
     overview = overview_of(made)
     table = LiveTable(
-        overview, WORKERS.slots, lambda: _about(WORKERS, overview.team.open), console, made.clock
+        overview, lambda: SLOTS, lambda: _about(WORKERS, overview.team.open), console, made.clock
     )
     made.observers.append(table)
     return table
@@ -181,11 +181,11 @@ def test_a_narrow_table_has_room_for_what_workers_do(made, table, width):
 
 def test_workers_that_differ(made):
     slots = [*SLOTS[:2], Slot(2, (0,), 1, (), {})]
-    crew = StudyWorkers(None, lambda: slots, lambda: "2 hosts: a, b")
-    assert _about(crew, range(3)) == "3 workers of 2 sizes on 2 hosts: a, b"
-    assert _about(crew, [2]).startswith("1 worker: 1 CPU core on 2 hosts")
-    assert _about(crew, []) == "no workers"
-    assert _about(StudyWorkers(None, tuple, lambda: "0 hosts: "), []) == "no workers yet"
+    workers = SimpleNamespace(slots=slots, hosts=lambda: "2 hosts: a, b")
+    assert _about(workers, range(3)) == "3 workers of 2 sizes on 2 hosts: a, b"
+    assert _about(workers, [2]).startswith("1 worker: 1 CPU core on 2 hosts")
+    assert _about(workers, []) == "no workers"
+    assert _about(SimpleNamespace(slots=(), hosts=lambda: "0 hosts: "), []) == "no workers yet"
 
 
 def test_workers_and_their_seconds(made):

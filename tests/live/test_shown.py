@@ -5,17 +5,17 @@ from __future__ import annotations
 import io
 import sys
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import pytest
 
 from hbsim.errors import ParameterError
 from hbsim.executors.slots import Slot
-from hbsim.live.executors import StudyWorkers
 from hbsim.live.shown import check_shown, shown
 
 from .made import Made
 
-WORKERS = StudyWorkers(None, lambda: [Slot(0, None, 1, (), {})])
+WORKERS = SimpleNamespace(slots=[Slot(0, None, 1, (), {})], hosts=lambda: "")
 
 
 class Terminal(io.StringIO):

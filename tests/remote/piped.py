@@ -110,7 +110,7 @@ class Piped:
     def _patched(self) -> Iterator[None]:
         """Have the carrier be this one, and lines for people be kept."""
         with (
-            mock.patch.object(module, "make_carrier", return_value=(self.carrier, "the hosts")),
+            mock.patch.object(module, "make_carrier", return_value=self.carrier),
             mock.patch("hbsim.live.run.teller", return_value=self.said.append),
         ):
             yield

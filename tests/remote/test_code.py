@@ -91,7 +91,7 @@ def on_host(bundle: dict, work: Path, processes: int = 1) -> tuple[object, Path]
 
 
 def names_of(bundle: dict) -> list[str]:
-    return [file["name"] for file in bundle["files"]]
+    return [*bundle["files"]]
 
 
 def away(folder: Path) -> None:
@@ -185,27 +185,12 @@ def test_a_module_in_a_package_needs_its_folder(tmp_path, monkeypatch):
     bundle, alone = module_bundle("pack.sub.train", "folder"), module_bundle("pack.sub.train", "file")
     assert names_of(bundle)[0] == "pack/sub/train.py"
     assert set(names_of(bundle)) == {f"pack/{name}" for name in ("__init__.py", "near.py", "sub/train.py")}
-    assert alone["files"][0]["data"] is None
+    assert names_of(alone) == []
     assert on_host(alone, tmp_path / "work")[0] == "near"  # the package is installed there
     away(tmp_path / "project")
     value, source = on_host(bundle, tmp_path / "work")
     assert value == "near"
     assert source.is_relative_to(tmp_path / "work")
-    with pytest.raises(ParameterError, match=r'package of pack.sub.train is not installed .* send="folder"'):
-        localise(alone, tmp_path / "work")
-
-
-def test_a_package_that_the_host_has_elsewhere(tmp_path, monkeypatch):
-    package(tmp_path, "sub/train.py")
-    with monkeypatch.context() as here:
-        here.syspath_prepend(str(tmp_path / "project"))
-        bundle = module_bundle("pack.sub.train", "file")
-    away(tmp_path / "project")
-    monkeypatch.syspath_prepend(str(tmp_path / "away"))
-    assert localise(bundle, tmp_path / "work")["path"][0] == str(tmp_path / "away")
-    write(tmp_path / "away/pack/sub/train.py", "# other\n")
-    with pytest.raises(ParameterError, match=r"train.py on this host is another version of pack.sub.train"):
-        localise(bundle, tmp_path / "work")
 
 
 def closure(value):
@@ -221,13 +206,11 @@ def test_a_closure_travels_by_value_to_the_same_python(project, tmp_path, monkey
     bundle = json.loads(json.dumps(make_bundle(target)))
     assert needs_trust(bundle)
     assert not needs_trust(bundle_of(project))
-    assert bundle["files"] == []
+    assert names_of(bundle) == []
     assert load_target(localise(bundle, tmp_path))(None, None) == 41
     for first in (str(project), os.path.dirname(json.__file__)):
         with_folder = make_bundle({**target, "path": [first, *target["path"]]}, "folder")
-        assert with_folder["root"] == (first if first == str(project) else None)
-    with pytest.raises(ParameterError, match=r"is sent by value from Python 3\.99, which Python 3\.1\d on"):
-        localise({**bundle, "python": "3.99"}, tmp_path)
+        assert bool(names_of(with_folder)) == (first == str(project))
 
 
 def test_files_that_are_left_out(project, tmp_path):
@@ -237,9 +220,8 @@ def test_files_that_are_left_out(project, tmp_path):
     write(tmp_path / "elsewhere/__init__.py")
     write(tmp_path / "dataset/one.py")
     (project / "link.py").symlink_to(tmp_path / "elsewhere/__init__.py")
-    (project / "linked").symlink_to(tmp_path / "elsewhere")
     sent = {*names_of(bundle_of(project, "folder"))}
-    assert {"config.yaml", "data/table.csv", "pkg/__init__.py", "link.py", "linked/__init__.py"} < sent
+    assert {"config.yaml", "data/table.csv", "pkg/__init__.py", "link.py"} < sent
     (project / "dataset").symlink_to(tmp_path / "dataset")
     (project / "pkg/round").symlink_to(project / "pkg")
     (project / "nothing.py").symlink_to(project / "none")
@@ -274,26 +256,6 @@ def test_a_folder_of_far_too_many_files(project, monkeypatch):
         bundle_of(project, "folder")
 
 
-BAD_NAMES = ["../out.py", "/out.py", "a/../../out.py", "a//b.py", "./a.py", "", "a\0.py"]
-
-
-@pytest.mark.parametrize(
-    ("field", "value"), [*(("name", name) for name in BAD_NAMES), ("sha256", "0" * 64), ("data", "bm8=")]
-)
-def test_a_file_that_is_not_what_was_sent_is_not_written(project, tmp_path, field, value):
-    bundle = bundle_of(project)
-    bundle["files"][0][field] = value
-    away(project)
-    with pytest.raises(ParameterError, match="is not the file that was sent"):
-        localise(bundle, tmp_path / "work")
-    assert not (tmp_path / "work").exists()
-
-
-def test_a_bundle_of_another_version(project, tmp_path):
-    with pytest.raises(ParameterError, match=r"is code of version 1; hbsim on this host reads 2"):
-        localise({**bundle_of(project), "version": 1}, tmp_path)
-
-
 def test_code_that_cannot_be_written(project, tmp_path):
     bundle = bundle_of(project)
     away(project)
@@ -303,22 +265,18 @@ def test_code_that_cannot_be_written(project, tmp_path):
 
 
 def test_the_working_directory(project, tmp_path, monkeypatch):
-    inner, gone = project / "inner", tmp_path / "gone"
-    write(inner / "data.txt")
+    gone = tmp_path / "gone"
     gone.mkdir()
     bundles = []
-    for cwd in (tmp_path, inner, gone):
+    for cwd in (tmp_path, gone):
         monkeypatch.chdir(cwd)
-        bundles.append(bundle_of(project, "folder"))
-    alone = make_bundle(make_target(closure(1)))
+        bundles.append(bundle_of(project))
     monkeypatch.chdir(tmp_path)
-    assert [localise(bundle, tmp_path)["cwd"] for bundle in bundles] == [str(tmp_path), str(inner), str(gone)]
-    away(project)
+    assert [localise(bundle, tmp_path)["cwd"] for bundle in bundles] == [str(tmp_path), str(gone)]
     gone.rmdir()
-    targets = [localise(bundle, tmp_path / "work") for bundle in bundles]
-    root = Path(targets[0]["file"]).parent
-    assert [target["cwd"] for target in targets] == [str(tmp_path), str(root / "inner"), str(root)]
-    assert localise(alone, tmp_path / "work")["cwd"] is None
+    assert [localise(bundle, tmp_path)["cwd"] for bundle in bundles] == [str(tmp_path), str(project)]
+    alone = make_bundle(make_target(closure(1)))
+    assert localise({**alone, "cwd": str(gone)}, tmp_path)["cwd"] is None
 
 
 def test_the_path_has_the_project_and_not_the_python_of_the_controller(project, tmp_path, monkeypatch):

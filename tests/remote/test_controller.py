@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,14 +15,14 @@ import pytest
 
 import hbsim
 from hbsim.core.space import space_of
-from hbsim.errors import ExecutorError, ParameterError
+from hbsim.errors import ParameterError
 from hbsim.executors import checkpoint
 from hbsim.executors.checkpoint import Origin
 from hbsim.executors.local import trial_folder
 from hbsim.executors.remote import controller as module
 from hbsim.executors.remote.carrier import CopyError
 from hbsim.executors.remote.controller import SessionFile, outlast
-from hbsim.executors.remote.store import Store, bring_home, jobs_in
+from hbsim.executors.remote.store import Store, download, jobs_in
 from hbsim.executors.remote.workers import RemoteWorkers
 from hbsim.executors.target import make_target
 from hbsim.history.journal import Journal
@@ -56,7 +54,7 @@ def reached(piped: Piped) -> dict[int, int]:
 # Where checkpoints are
 
 
-@pytest.mark.parametrize("storage", ["pull", "auto", "url"])
+@pytest.mark.parametrize("storage", ["pull", "url"])
 def test_each_job_goes_on_where_its_trial_stood(storage: str, piped: Piped) -> None:
     url = f"file://{piped.folder}/store"
     result = piped.run(storage=url if storage == "url" else storage, keep="all")
@@ -71,8 +69,8 @@ def test_each_job_goes_on_where_its_trial_stood(storage: str, piped: Piped) -> N
     stands = dict(zip(paused["trial"], paused["resource"], strict=True))
     if storage == "url":
         assert reached(piped) == {}
-        assert bring_home(url, piped.note["study"], piped.trials) >= len(stands)
-        assert bring_home(url, piped.note["study"], piped.trials) == 0
+        assert download(url, piped.note["study"], piped.trials) >= len(stands)
+        assert download(url, piped.note["study"], piped.trials) == 0
     assert reached(piped).items() >= stands.items()
     for trial in range(9):
         log = (trial_folder(piped.trials, trial) / "log.txt").read_text()
@@ -88,15 +86,15 @@ def test_each_job_goes_on_where_its_trial_stood(storage: str, piped: Piped) -> N
 def test_what_is_of_no_more_use_is_removed_everywhere(piped: Piped) -> None:
     """With a checkpoint that comes just after it was removed from the study's folder."""
     piped.carrier.before_copy = lambda kind, host: time.sleep(0.2)
-    piped.run(keep="none", storage="pull")
+    piped.run(scheduler(num_trials=4), keep="none", storage="pull")
     assert reached(piped) == {}
     assert not list(piped.trials.glob("*/files"))
     assert not list(piped.folder.glob("host-*/*"))
     store = f"file://{piped.folder}/store"
     (piped.folder / "url").mkdir()
     piped = Piped(piped.folder / "url")
-    piped.run(keep="none", storage=store)
-    assert Store(store, piped.note["study"]).trials() == set()
+    piped.run(scheduler(num_trials=4), keep="none", storage=store)
+    assert Store(store, piped.note["study"]).jobs() == {}
 
 
 def test_copies_that_fail_are_tried_again(piped: Piped) -> None:
@@ -108,7 +106,7 @@ def test_copies_that_fail_are_tried_again(piped: Piped) -> None:
             raise failing.pop()
 
     piped.carrier.before_copy = fail
-    piped.run(keep="all")
+    piped.run(scheduler(num_trials=4), keep="all")
     assert failing == []
     assert piped.note["gathered"]
     assert piped.warned == []
@@ -142,19 +140,17 @@ def test_a_checkpoint_in_the_studys_folder_is_copied_to_a_host(piped: Piped) -> 
     assert [kind for kind, _ in piped.carrier.copies] == ["put"] * 4  # two fail, then checkpoint and files
 
 
-def test_a_full_disk_is_said_once_and_hosts_keep_what_they_have(piped: Piped) -> None:
+def test_what_cannot_be_copied_is_named_and_hosts_keep_it(piped: Piped) -> None:
     def full(kind: str, host: str) -> None:
         if kind == "get":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     piped.carrier.before_copy = full
-    core = scheduler("promotion", num_trials=6)
-    result = piped.run(core, keep="all")
-    assert result.summary()["trials"] == 6
+    result = piped.run(scheduler(num_trials=4), keep="all")
+    assert result.summary()["trials"] == 4
     assert not piped.note["gathered"]
-    (warning,) = piped.warned
-    assert "cannot be copied" in warning
-    assert warning.endswith(f"{piped.trials}: No space left on device")
+    assert piped.warned
+    assert all("cannot be copied" in text and "No space left on device" in text for text in piped.warned)
     kept = [jobs_in(host) for host in piped.folder.glob("host-*/*/trials")]
     paused = result.trials.filter(result.trials["status"] == "paused")["trial"].to_list()
     assert {trial for held in kept for trial in held} >= set(paused)
@@ -213,27 +209,6 @@ def test_a_searcher_that_thinks_for_longer_than_a_lease(piped: Piped) -> None:
     assert no_loss(piped)
 
 
-def test_a_disk_that_hangs_for_longer_than_a_lease(piped: Piped, monkeypatch: pytest.MonkeyPatch) -> None:
-    fsync, times = os.fsync, iter((0.0, HELD))
-
-    def slow(descriptor: int) -> None:
-        if threading.current_thread() is threading.main_thread():
-            time.sleep(next(times, 0.0))
-        fsync(descriptor)
-
-    append = Journal.append
-
-    def late(self: Journal, record: Any) -> int:
-        if record["e"] == "start":
-            monkeypatch.setattr(os, "fsync", slow)
-        return append(self, record)
-
-    monkeypatch.setattr(Journal, "append", late)
-    one_by_one(piped, fsync="always")
-    assert next(times, None) is None
-    assert no_loss(piped)
-
-
 def test_ctrl_c_while_a_searcher_thinks(piped: Piped) -> None:
     """Once: the study ends in good order; checkpoints come into its folder, and it goes on."""
 
@@ -273,7 +248,7 @@ def test_ctrl_c_twice_while_a_searcher_thinks(piped: Piped) -> None:
 
 def test_a_runner_that_is_slow_makes_trials_wait(piped: Piped, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what is reported faster than it can be written down nothing piles up, and nothing is lost."""
-    count, times, most = 30_000, iter([2.0, 2.0]), [0]
+    count, times, most = 30_000, iter([1.0, 1.0]), [0]
     append = Journal.append
     wait = RemoteWorkers.wait
 
@@ -299,146 +274,13 @@ def test_a_runner_that_is_slow_makes_trials_wait(piped: Piped, monkeypatch: pyte
     assert 0 < most[0] < 2 << 20  # an agent may send 1 MiB, and what it had read by then of its trial
 
 
-# Who is lost
-
-
-def test_an_agent_that_is_killed(piped: Piped) -> None:
-    """Its trials are lost once the lease is over, and go on where they were; another agent starts."""
-    core = scheduler("promotion", num_trials=6, retries=2)
-
-    def kill() -> None:
-        eventually(lambda: len(piped.trace()) > 4)
-        os.kill(piped.carrier.pids["b"], signal.SIGKILL)
-
-    piped.meanwhile(kill)
-    result = piped.run(core, "saving", lease=LEASE, args={"seconds": 0.15})
-    assert result.summary()["failed"] == 0
-    assert {record["kind"] for record in piped.records("fail")} <= {"lost"}
-    assert any("b is gone" in text for text in piped.warned)
-    piped.check()
-
-
-@pytest.mark.parametrize("in_time", [True, False])
-def test_an_agent_that_is_stopped(in_time: bool, piped: Piped) -> None:
-    """It is named soon, and gets no jobs; if it goes on within the lease, nothing is lost."""
-    seconds = 4.0 if in_time else HELD
-
-    def stop() -> None:
-        eventually(lambda: len(piped.trace()) > 4)
-        pid = piped.carrier.pids["b"]
-        os.kill(pid, signal.SIGSTOP)
-        time.sleep(seconds)
-        os.kill(pid, signal.SIGCONT)
-
-    piped.meanwhile(stop)
-    core = scheduler("promotion", num_trials=12, retries=2)
-    piped.run(core, "saving", lease=20.0 if in_time else LEASE, args={"seconds": 0.3})
-    assert any(text.startswith("b does not answer; ") for text in piped.warned)
-    assert piped.records("shut")[0]["reason"] == "b does not answer"
-    if in_time:
-        assert "b answers again" in piped.warned
-        assert piped.records("fail") == []
-    assert {record["kind"] for record in piped.records("fail")} <= {"lost"}
-    piped.check()
-
-
-def test_an_agent_that_is_told_to_end_hands_its_trials_back(piped: Piped) -> None:
-    """They save, that is copied, and they go on from there, at once and on whatever host."""
-    core = scheduler("stopping", num_trials=4, grace_period=9, retries=2)
-
-    def end() -> None:
-        eventually(lambda: len(piped.trace()) > 8)
-        os.kill(piped.carrier.pids["b"], signal.SIGTERM)
-
-    piped.meanwhile(end)
-    piped.run(core, "steady", args={"seconds": 0.15})
-    failed = piped.records("fail")
-    assert {record["kind"] for record in failed} == {"preempted"}
-    stood = {record["job"]: record["resource"] for record in failed}
-    trial_of = {record["job"]: record["trial"] for record in piped.records("start", "restart")}
-    for job, resource in stood.items():
-        later = [one for one, trial in trial_of.items() if trial == trial_of[job] and one > job]
-        begun = {line["job"]: line["epoch"] for line in piped.trace() if line["what"] == "begins"}
-        assert begun[min(later)] >= resource
-    piped.check()
-
-
-def test_all_hosts_are_lost_and_come_back(piped: Piped) -> None:
-    """The study waits for them, and says so."""
-    core = scheduler("promotion", num_trials=6, retries=3)
-
-    def lose() -> None:
-        eventually(lambda: len(piped.trace()) > 4)
-        piped.carrier.gone |= {"a", "b"}
-        for pid in list(piped.carrier.pids.values()):
-            os.kill(pid, signal.SIGKILL)
-        eventually(lambda: not piped.carrier.pids)
-        time.sleep(HELD)
-        piped.carrier.gone.clear()
-
-    piped.meanwhile(lose)
-    result = piped.run(core, "saving", lease=LEASE, args={"seconds": 0.15})
-    assert result.why == "done"
-    assert "no host is left: the study waits until one is back" in piped.warned
-    piped.check()
-
-
-def test_a_connection_that_is_lost(piped: Piped) -> None:
-    """The study ends, and goes on later; its hosts have ended their trials."""
-
-    def interrupt() -> None:
-        eventually(lambda: len(piped.trace()) > 4)
-        piped.carrier.lose()
-
-    core = scheduler(retries=2)
-    piped.meanwhile(interrupt)
-    with pytest.raises(ExecutorError, match="the hosts: cannot be reached any more: it does not answer"):
-        piped.run(core, "saving", lease=LEASE, args={"seconds": 0.15})
-    eventually(lambda: not piped.left())
-    piped = Piped(piped.folder)
-    piped.run(scheduler(retries=2), "saving", lease=LEASE, resume=True)
-    assert any("the study's process was killed, and hosts may run its trials" in text for text in piped.said)
-    piped.check()
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from tests.remote.piped import Piped, eventually, scheduler
-
-piped = Piped(Path(sys.argv[1]))
-
-def kill():
-    eventually(lambda: len(piped.trace()) > 6)
-    os.kill(os.getpid(), signal.SIGKILL)
-
-piped.meanwhile(kill)
-piped.run(scheduler(), "saving", lease=2.0, args={"seconds": 0.15})
-"""
-
-
-def test_a_controller_that_is_killed(piped: Piped) -> None:
-    """Its hosts end; who resumes waits until their lease is over, and goes on with what hosts have."""
-    command = [sys.executable, "-c", KILLED, str(piped.folder)]
-    assert subprocess.run(command, cwd=Path(__file__).parents[2], timeout=LONG).returncode == -signal.SIGKILL
-    before = len(piped.trace())
-    assert before > 6
-    eventually(lambda: not piped.left(), lambda: f"{piped.left()} are left")
-    piped.run(scheduler(), "saving", lease=LEASE, resume=True)
-    (waited,) = [text for text in piped.said if text.startswith("waiting")]
-    assert "the study's process was killed" in waited
-    begun = [line for line in piped.trace() if line["what"] == "begins"][2:]
-    assert any(line["epoch"] > 0 for line in begun)
-    piped.check()
-
-
 # The beginning and the end
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SAID", 0.5)
-    monkeypatch.setattr(module, "LAST_HOSTS", 2.0)
+    monkeypatch.setattr(module, "SAID", 0.2)
+    monkeypatch.setattr(module, "LAST_HOSTS", 1.0)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -447,8 +289,7 @@ def test_the_last_hosts_are_waited_for_a_while_and_may_come_later(piped: Piped) 
     workers = piped.workers()
     try:
         workers.prepare()
-        assert "1 of 2 hosts is ready" in piped.said
-        assert piped.said[-1].startswith("a is ready: ")
+        assert "1 of 2 hosts can take trials" in piped.said
         assert workers.hosts() == "1 host: a"
         piped.carrier.slow.clear()
         opened: list[Opened] = []
@@ -471,19 +312,8 @@ def test_a_study_begins_without_hosts_where_any_number_may_come(tmp_path: Path) 
     piped = Piped(tmp_path, hosts="")
     piped.meanwhile(lambda: (eventually(lambda: piped.said), piped.carrier.add("ab")))
     assert piped.run(scheduler(num_trials=4)).summary()["trials"] == 4
-    assert piped.said[0] == "the hosts has no workers yet: waiting for the first one"
+    assert piped.said[0] == "the Dask cluster has no workers yet: waiting for the first one"
     assert piped.warned == []
-    piped.check()
-
-
-def test_a_host_without_gpus_gets_no_trials_of_a_study_that_has_some(piped: Piped) -> None:
-    gpu = {"name": "NVIDIA A100", "memory": 1 << 36}
-    gpus = [{"visible": name, "uuid": name, **gpu} for name in ("GPU-1", "GPU-2")]
-    piped.carrier.hello["a"] = {"gpus": gpus, "cpus": [0]}
-    piped.run(scheduler(num_trials=4))
-    assert piped.said == ["a is ready: 1 CPU core, 2 GPUs (2 x NVIDIA A100)"]
-    assert {record["host"] for record in piped.records("open")} == {"a"}
-    assert any("b gets no trials" in text for text in piped.warned)
     piped.check()
 
 
@@ -522,7 +352,7 @@ def test_one_that_never_began_can_be_closed_and_woken(piped: Piped) -> None:
     assert workers.wait(None) == []
     workers.close()
     workers.prune(1)
-    assert threading.active_count() == before
+    eventually(lambda: threading.active_count() <= before)
 
 
 def test_a_study_that_has_come_to_nothing_leaves_nothing_on_hosts(piped: Piped) -> None:
@@ -552,7 +382,7 @@ def test_a_run_that_was_killed_is_waited_for(tmp_path: Path, monkeypatch: pytest
     slept: list[float] = []
     said: list[str] = []
     monkeypatch.setattr(module.time, "sleep", slept.append)
-    assert SessionFile(tmp_path, 30.0).make() == 0.0
+    assert SessionFile(tmp_path, 30.0).make(said.append) == 0.0
     (tmp_path / ".copy-1").mkdir()
     before = time.time()
     outlast(tmp_path, said.append)
@@ -567,7 +397,7 @@ def test_a_run_that_was_killed_is_waited_for(tmp_path: Path, monkeypatch: pytest
 def test_nobody_waits_for_a_run_that_ended(tmp_path: Path) -> None:
     said: list[str] = []
     earlier = SessionFile(tmp_path, 30.0)
-    earlier.make()
+    earlier.make(said.append)
     earlier.remove()
     outlast(tmp_path, said.append)
     assert said == []
