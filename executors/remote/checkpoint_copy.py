@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from hbsim.errors import HbsimError, OutputError
+from hbsim.errors import OutputError
 from hbsim.executors import checkpoint
 
 __all__ = ["FILES", "install", "newest", "recover"]
@@ -70,19 +70,17 @@ def install(stage: Path, folder: Path) -> bool:
     OutputError
         The copy is damaged, or the folder cannot be written. What was there is still there.
     """
-    with _failing_clearly(stage):
-        described = checkpoint.describe_one(stage / checkpoint.NAME)
-        folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder):
+    described = checkpoint.describe_one(stage / checkpoint.NAME)
+    with _alone(folder):
+        _settle(folder)
+        if _age(described) < _age(checkpoint.describe(folder / checkpoint.NAME)):
+            return False
+        (stage / FILES).mkdir(exist_ok=True)
+        os.rename(stage, folder / _STAGE)
+        try:
+            _put_in_place(folder)
+        finally:
             _settle(folder)
-            if _age(described) < _age(checkpoint.describe(folder / checkpoint.NAME)):
-                return False
-            (stage / FILES).mkdir(exist_ok=True)
-            os.rename(stage, folder / _STAGE)
-            try:
-                _put_in_place(folder)
-            finally:
-                _settle(folder)
     return True
 
 
@@ -97,7 +95,7 @@ def recover(folder: Path) -> None:
         The folder cannot be written.
     """
     if (folder / _STAGE).exists() or (folder / _USELESS).exists():
-        with _failing_clearly(folder), _alone(folder):
+        with _alone(folder):
             _settle(folder)
 
 
@@ -136,21 +134,17 @@ def _age(described: checkpoint.Meta | None) -> tuple[float, float]:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keep other processes that install out of a trial's folder."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Keep other processes that install out of a trial's folder, which is made if it is not there."""
     try:
-        with suppress(OSError):  # some network file systems cannot
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _failing_clearly(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except HbsimError:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            with suppress(OSError):  # some network file systems cannot
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+    except OutputError:
         raise
     except OSError as error:
-        raise OutputError(str(path), f"the checkpoint cannot be put in place: {error}") from error
+        raise OutputError(str(folder), f"the checkpoint cannot be put in place: {error}") from error
