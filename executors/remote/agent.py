@@ -42,7 +42,7 @@ from hbsim.executors.target import default_start
 
 __all__ = ["Agent", "Channel", "Over", "main"]
 
-CLOSE: Final = 20.0  # seconds after SIGTERM in which the controller may copy what the trials have saved
+CLOSE: Final = 20.0  # seconds after the grace in which the controller may copy what the trials have saved
 _LOOK: Final = 0.2  # seconds after which something may be due, at the latest
 _PATIENCE: Final = 0.5  # seconds in which the server may end everything itself
 _HANGS: Final = 5  # seconds after the end of its lease in which an agent that does not hang has ended
@@ -65,10 +65,12 @@ def main() -> NoReturn:
     try:
         config = channel.first()
         signal.alarm(math.ceil(config["lease"]) + _HANGS)
-        agent = _begin(config, channel)
+        agent = Agent(config, channel)
         agent.run()
     except Over as over:
         reason = str(over)
+    except HbsimError as error:  # the controller decides what that means
+        channel.say(_fatal_from(error))
     except Exception:
         reason = traceback.format_exc()
     signal.alarm(_END)
@@ -92,26 +94,15 @@ def _take_standard_files() -> Channel:
     return Channel(source, sink)
 
 
-def _begin(config: Mapping[str, Any], channel: Channel) -> Agent:
-    try:
-        return Agent(config, channel)
-    except (HbsimError, OSError) as error:
-        raise _unable(channel, error) from error
-
-
-def _unable(channel: Channel, error: HbsimError | OSError) -> Over:
-    """Say that this host can run no trials; the controller decides what that means."""
+def _fatal_from(error: HbsimError) -> Body:
+    """Return the message that this host can run no trials."""
     if isinstance(error, ParameterError):
         field, value, rule = fatal(error)["fatal"]
     elif isinstance(error, OutputError):
         field, value, rule = "folder", error.path, error.problem
     else:
         field, value, rule = "hosts", None, str(error)
-    body = {"m": "fatal", "field": field, "value": value, "rule": rule}
-    if isinstance(error, UnfitTrial):
-        body["trial"] = error.of
-    channel.say(body)
-    return Over()
+    return {"m": "fatal", "field": field, "value": value, "rule": rule}
 
 
 class Channel:
@@ -204,7 +195,7 @@ class Agent:
 
     Raises
     ------
-    HbsimError, OSError
+    HbsimError
         This host can run no trials.
     """
 
@@ -226,8 +217,7 @@ class Agent:
         self._jobs = Jobs(self._workers, slots, place, store, channel.say)
         self._touching = touch_all(place.work)
         self._ready = self._clean = self._terminated = False
-        self._leaving: float | None = None  # since SIGTERM; and since no trial is left
-        self._left: float | None = None
+        self._leaving: float | None = None  # since when
         signal.signal(signal.SIGTERM, self._terminate)
 
     def run(self) -> None:
@@ -237,6 +227,8 @@ class Agent:
         ------
         Over
             The agent has to end.
+        HbsimError
+            This host can run no trials.
         """
         channel, workers = self._channel, self._workers
         while not channel.closed:
@@ -245,14 +237,12 @@ class Agent:
             try:
                 messages = workers.wait(_LOOK)
             except UnfitTrial as error:
-                _unable(channel, error)
                 messages = ()
-            except ParameterError as error:
-                if (
-                    isinstance(error, NotLoaded) and error.killed
-                ):  # perhaps for want of memory: it is tried again
+                channel.say({**_fatal_from(error), "trial": error.of})
+            except NotLoaded as error:
+                if error.killed:  # perhaps for want of memory: it is tried again
                     raise Over(f"hbsim: {error}") from error
-                raise _unable(channel, error) from error
+                raise
             self._look_at_lease()  # trials that have ended because it is over have not failed
             if self._terminated:
                 self._leave()
@@ -289,10 +279,7 @@ class Agent:
             self._clean = bool(body["clean"])
             raise Over
         elif kind == "start":
-            try:
-                self._jobs.start(body)
-            except OutputError as error:
-                raise _unable(self._channel, error) from error
+            self._jobs.start(body)
         else:
             self._jobs.order(body)
 
@@ -326,12 +313,9 @@ class Agent:
             self._leaving = now
             self._channel.say({"m": "leaving", "reason": "SIGTERM was sent to its agent"})
             self._jobs.leave()
-        if self._jobs.running:
-            if now > self._leaving + self._grace:
-                self._workers.cut(f"its host is taken away, and it did not leave within {self._grace:g} s")
-            return
-        self._left = self._left or now
-        if now > self._left + CLOSE:
+        if now > self._leaving + self._grace and self._jobs.running:
+            self._workers.cut(f"its host is taken away, and it did not leave within {self._grace:g} s")
+        if now > self._leaving + self._grace + CLOSE:
             raise Over("hbsim: SIGTERM was sent")
 
 

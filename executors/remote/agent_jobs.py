@@ -127,16 +127,13 @@ class Jobs:
             self._workers.go_on(number, inf if body["stop"] is None else body["stop"])
         elif kind == "leave":
             job.ordered = "leave" if body["save"] else "stop"
-            if job.started:
-                self._workers.leave(number, body["save"])
-            else:
-                self._finish(job, Ended(number, left=True))
+            self._workers.leave(number, body["save"])
         elif kind == "kill":
             job.ordered = "kill"
-            if job.started:
-                self._workers.kill(number, body["reason"])
-            else:
-                self._finish(job, Ended(number, kind="lost", reason=body["reason"] or "it was killed"))
+            self._workers.kill(number, body["reason"])
+        if job.ordered and not job.started:  # its checkpoint is still on its way
+            left, reason = kind == "leave", body.get("reason") or "it was killed"
+            self._finish(job, Ended(number, left=True) if left else Ended(number, kind="lost", reason=reason))
 
     def leave(self) -> None:
         """Have all jobs save and leave: the host is taken away."""
@@ -306,12 +303,11 @@ def _size(file: Path) -> int:
 
 def _tail(file: Path, since: int) -> str | None:
     """Return the end of what was added to a log since it was so long; None if nothing was."""
-    since = since if since <= _size(file) else 0  # its middle was cut out
-    begin = max(since, _size(file) - _TAIL)
+    size = _size(file)
+    since = since if since <= size else 0  # its middle was cut out
     try:
         with open(file, "rb") as log:
-            log.seek(begin)
-            text = log.read(_TAIL).decode("utf-8", "replace")
+            log.seek(max(since, size - _TAIL))
+            return log.read(_TAIL).decode("utf-8", "replace") or None
     except OSError:
         return None
-    return f"[... {begin - since:,} bytes are left out ...]\n{text}" if begin > since else text or None

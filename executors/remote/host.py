@@ -66,13 +66,12 @@ def find_place(config: Mapping[str, Any]) -> Place:
     ------
     ParameterError
         The host has no folder of its own; or it does not see the study's where it has to.
+    OSError
+        The host's folder cannot be written.
     """
     storage, trials = config["storage"], Path(config["trials"])
     place = Place(work := work_folder(config["study"]), work / "trials", False)
-    try:
-        place.incoming.mkdir(exist_ok=True)
-    except OSError as error:
-        raise _wrong(work, f"cannot be written: {error.strerror or error}") from error
+    place.incoming.mkdir(exist_ok=True)
     if storage not in ("auto", "shared"):
         return place
     with suppress(OSError, UnicodeDecodeError):
@@ -100,14 +99,9 @@ def work_folder(study: str) -> Path:
     ParameterError
         It cannot be made, or somebody else can use it.
     """
-    if not study.isalnum():
-        raise ParameterError("study", study, "must be letters and digits")
-    given = os.environ.get(VARIABLE)
-    if given:
-        base = Path(given).expanduser().absolute()
-    else:
-        base = _private(Path(tempfile.gettempdir()).absolute() / f"hbsim-{os.getuid()}")
-    return _private(base / study)
+    if given := os.environ.get(VARIABLE):
+        return _private(Path(given).expanduser().absolute() / study)
+    return _private(_private(Path(tempfile.gettempdir()).absolute() / f"hbsim-{os.getuid()}") / study)
 
 
 def hello(place: Place) -> Body:
@@ -224,15 +218,12 @@ def _private(folder: Path) -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         about = folder.lstat()
     except OSError as error:
-        raise _wrong(folder, f"cannot be made: {error.strerror or error}") from error
+        raise ParameterError(VARIABLE, str(folder), f"cannot be made: {error.strerror or error}") from error
     if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid() or about.st_mode & 0o077:
         rule = "must be a folder, no link, that belongs to this user, with mode 700"
-        raise _wrong(folder, f"{rule}; it is {stat.filemode(about.st_mode)} of user {about.st_uid}")
+        found = f"it is {stat.filemode(about.st_mode)} of user {about.st_uid}"
+        raise ParameterError(VARIABLE, str(folder), f"{rule}; {found}; set {VARIABLE} to another one")
     return folder
-
-
-def _wrong(folder: Path, rule: str) -> ParameterError:
-    return ParameterError(VARIABLE, str(folder), f"{rule}; set {VARIABLE} to a folder of your own")
 
 
 def _boot() -> str:
