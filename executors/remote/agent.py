@@ -35,7 +35,6 @@ from hbsim.executors.remote.agent_jobs import Jobs
 from hbsim.executors.remote.code import localise
 from hbsim.executors.remote.host import VARIABLE, find_place, hello, touch_all
 from hbsim.executors.remote.lines import ROOM, Body, dump
-from hbsim.executors.server_client import NotLoaded
 from hbsim.executors.server_lines import fatal
 from hbsim.executors.slots import Slot
 from hbsim.executors.target import default_start
@@ -239,10 +238,6 @@ class Agent:
             except UnfitTrial as error:
                 messages = ()
                 channel.say({**_fatal_from(error), "trial": error.of})
-            except NotLoaded as error:
-                if error.killed:  # perhaps for want of memory: it is tried again
-                    raise Over(f"hbsim: {error}") from error
-                raise
             self._look_at_lease()  # trials that have ended because it is over have not failed
             if self._terminated:
                 self._leave()
