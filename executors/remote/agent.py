@@ -76,9 +76,8 @@ def main() -> NoReturn:
     if agent is not None:
         agent.close()
     JobProcesses().kill_all()
-    with suppress(OSError):
-        channel.finish()
     with suppress(OSError, ValueError):  # nobody may read it any more
+        channel.finish()
         print(reason, file=sys.stderr, flush=True)
     os._exit(1 if proc.children() else 0)
 

@@ -22,7 +22,6 @@ __all__ = ["FILES", "install", "newest", "recover"]
 
 FILES: Final = "files"  # the folder of a trial's own files, in the trial's folder
 _STAGE: Final = ".install"
-_USELESS: Final = ".install.old"  # is being removed
 _OLD: Final = "old"  # the files that were there before, in the stage
 
 
@@ -94,7 +93,7 @@ def recover(folder: Path) -> None:
     OutputError
         The folder cannot be written.
     """
-    if (folder / _STAGE).exists() or (folder / _USELESS).exists():
+    if (folder / _STAGE).exists():
         with _alone(folder):
             _settle(folder)
 
@@ -112,17 +111,14 @@ def _put_in_place(folder: Path) -> None:
 
 def _settle(folder: Path) -> None:
     """Undo a stage that does not count yet, and clear away one that does; each step can be interrupted."""
-    stage, useless, files = folder / _STAGE, folder / _USELESS, folder / FILES
-    shutil.rmtree(useless, ignore_errors=True)
-    if not stage.is_dir():
-        return
+    stage, files = folder / _STAGE, folder / FILES
     if (stage / checkpoint.NAME).is_dir():  # it does not count
         if not (stage / FILES).is_dir():
             os.rename(files, stage / FILES)
         if os.path.lexists(stage / _OLD):
             os.rename(stage / _OLD, files)
-    os.rename(stage, useless)
-    shutil.rmtree(useless, ignore_errors=True)
+        shutil.rmtree(stage / checkpoint.NAME)
+    shutil.rmtree(stage, ignore_errors=True)
 
 
 def _age(described: checkpoint.Meta | None) -> tuple[float, float]:
