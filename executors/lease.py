@@ -38,21 +38,17 @@ class Lease:
 
     def __init__(self, path: os.PathLike[str] | str) -> None:
         with open(path, "r+b") as file:
-            self._until = _floats(file.fileno())
+            self._until = memoryview(mmap.mmap(file.fileno(), _SIZE)).cast("d")
 
     @classmethod
-    def create(cls, path: os.PathLike[str] | str | None, seconds: float) -> Lease:
-        """Make a lease that ends in so many seconds, in a new file; without a path in no file."""
-        if path is None:
-            lease = cls.__new__(cls)
-            lease._until = _floats(-1)
-        else:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                os.write(descriptor, bytes(_SIZE))
-            finally:
-                os.close(descriptor)
-            lease = cls(path)
+    def create(cls, path: os.PathLike[str] | str, seconds: float) -> Lease:
+        """Make a lease that ends in so many seconds, in a new file."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(descriptor, bytes(_SIZE))
+        finally:
+            os.close(descriptor)
+        lease = cls(path)
         lease._until[0] = lease_clock() + seconds
         return lease
 
@@ -73,7 +69,3 @@ class Lease:
     def expired(self) -> bool:
         """Whether it is over."""
         return not lease_clock() < self._until[0]
-
-
-def _floats(descriptor: int) -> memoryview[float]:
-    return memoryview(mmap.mmap(descriptor, _SIZE)).cast("d")

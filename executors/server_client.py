@@ -23,7 +23,7 @@ from hbsim.executors.spawned import start_python
 from hbsim.executors.target import Description, label_of
 from hbsim.executors.threads import thread_variables
 
-__all__ = ["ENTRY", "NotLoaded", "Server"]
+__all__ = ["ENTRY", "Server"]
 
 ENTRY: Final = "hbsim.executors.trial:run"
 _CHUNK: Final = 1 << 16
@@ -38,18 +38,6 @@ STOPPED: Final = 5.0
 SILENT: Final = 60.0
 _SOON: Final = 1.0  # seconds in which a process ends that has closed the line
 _SERVER: Final = "hbsim.executors.server"
-
-
-class NotLoaded(ParameterError):
-    """The server has ended while it loaded the training function.
-
-    Attributes
-    ----------
-    killed : bool
-        Whether something else has ended it, as a system that has run out of memory does.
-    """
-
-    killed = False
 
 
 class Server:
@@ -159,16 +147,14 @@ class Server:
             raise self.failure()
         return self.ready
 
-    def failure(self) -> NotLoaded:
+    def failure(self) -> ParameterError:
         """Return why a server that is dead or lost has never been ready."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_SOON if self._problem is None else 0)
         self.close()
         code = self._process.poll() or 0
         how = self._problem or f"ended with {f'signal {-code}' if code < 0 else f'exit status {code}'}"
-        error = NotLoaded("train", self._label, f"must load in a process of its own; that {how}")
-        error.killed = -code in (signal.SIGKILL, signal.SIGTERM)
-        return error
+        return ParameterError("train", self._label, f"must load in a process of its own; that {how}")
 
     def run(
         self,

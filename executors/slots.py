@@ -12,7 +12,7 @@ from hbsim.executors.devices import Gpu
 from hbsim.executors.resource import Need, read_resource
 from hbsim.executors.threads import thread_variables
 
-__all__ = ["Slot", "check_workers", "describe", "make_slots", "models", "seen_as", "with_threads"]
+__all__ = ["Slot", "check_workers", "describe", "make_slots", "models", "with_threads"]
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _MIG = "MIG-"  # begins the UUID of an instance of a GPU
@@ -113,15 +113,6 @@ def check_workers(workers: int | None) -> None:
 def with_threads(slot: Slot, threads: int) -> Slot:
     """Return the slot for trials that compute with so many threads, however many cores they have."""
     return replace(slot, threads=threads, env={**slot.env, **thread_variables(threads)})
-
-
-def seen_as(slot: Slot, gpus: Iterable[Gpu]) -> Slot:
-    """Return the slot for a process that knows the same GPUs by the names in `gpus`."""
-    names = {gpu.uuid: gpu for gpu in gpus}
-    seen = tuple(names[gpu.uuid] for gpu in slot.gpus)
-    if seen == slot.gpus:
-        return slot
-    return replace(slot, gpus=seen, env={**slot.env, _VISIBLE: ",".join(gpu.visible for gpu in seen)})
 
 
 def describe(slots: Sequence[Slot]) -> str:

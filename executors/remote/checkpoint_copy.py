@@ -15,14 +15,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from hbsim.errors import HbsimError, OutputError
+from hbsim.errors import OutputError
 from hbsim.executors import checkpoint
 
 __all__ = ["FILES", "install", "newest", "recover"]
 
 FILES: Final = "files"  # the folder of a trial's own files, in the trial's folder
 _STAGE: Final = ".install"
-_USELESS: Final = ".install.old"  # is being removed
 _OLD: Final = "old"  # the files that were there before, in the stage
 
 
@@ -70,19 +69,17 @@ def install(stage: Path, folder: Path) -> bool:
     OutputError
         The copy is damaged, or the folder cannot be written. What was there is still there.
     """
-    with _failing_clearly(stage):
-        described = checkpoint.describe_one(stage / checkpoint.NAME)
-        folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder):
+    described = checkpoint.describe_one(stage / checkpoint.NAME)
+    with _alone(folder):
+        _settle(folder)
+        if _age(described) < _age(checkpoint.describe(folder / checkpoint.NAME)):
+            return False
+        (stage / FILES).mkdir(exist_ok=True)
+        os.rename(stage, folder / _STAGE)
+        try:
+            _put_in_place(folder)
+        finally:
             _settle(folder)
-            if _age(described) < _age(checkpoint.describe(folder / checkpoint.NAME)):
-                return False
-            (stage / FILES).mkdir(exist_ok=True)
-            os.rename(stage, folder / _STAGE)
-            try:
-                _put_in_place(folder)
-            finally:
-                _settle(folder)
     return True
 
 
@@ -96,8 +93,8 @@ def recover(folder: Path) -> None:
     OutputError
         The folder cannot be written.
     """
-    if (folder / _STAGE).exists() or (folder / _USELESS).exists():
-        with _failing_clearly(folder), _alone(folder):
+    if (folder / _STAGE).exists():
+        with _alone(folder):
             _settle(folder)
 
 
@@ -114,17 +111,14 @@ def _put_in_place(folder: Path) -> None:
 
 def _settle(folder: Path) -> None:
     """Undo a stage that does not count yet, and clear away one that does; each step can be interrupted."""
-    stage, useless, files = folder / _STAGE, folder / _USELESS, folder / FILES
-    shutil.rmtree(useless, ignore_errors=True)
-    if not stage.is_dir():
-        return
+    stage, files = folder / _STAGE, folder / FILES
     if (stage / checkpoint.NAME).is_dir():  # it does not count
         if not (stage / FILES).is_dir():
             os.rename(files, stage / FILES)
         if os.path.lexists(stage / _OLD):
             os.rename(stage / _OLD, files)
-    os.rename(stage, useless)
-    shutil.rmtree(useless, ignore_errors=True)
+        shutil.rmtree(stage / checkpoint.NAME)
+    shutil.rmtree(stage, ignore_errors=True)
 
 
 def _age(described: checkpoint.Meta | None) -> tuple[float, float]:
@@ -136,21 +130,17 @@ def _age(described: checkpoint.Meta | None) -> tuple[float, float]:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keep other processes that install out of a trial's folder."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Keep other processes that install out of a trial's folder, which is made if it is not there."""
     try:
-        with suppress(OSError):  # some network file systems cannot
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _failing_clearly(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except HbsimError:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            with suppress(OSError):  # some network file systems cannot
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+    except OutputError:
         raise
     except OSError as error:
-        raise OutputError(str(path), f"the checkpoint cannot be put in place: {error}") from error
+        raise OutputError(str(folder), f"the checkpoint cannot be put in place: {error}") from error

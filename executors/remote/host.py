@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 import secrets
 import socket
@@ -13,9 +12,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from importlib import import_module
-from itertools import islice
-from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,15 +22,12 @@ from hbsim.executors.remote import checkpoint_copy
 from hbsim.executors.remote.lines import Body
 from hbsim.executors.remote.versions import versions
 
-__all__ = ["VARIABLE", "WIRE", "Place", "Preserver", "find_place", "gpu_problem", "hello", "work_folder"]
+__all__ = ["VARIABLE", "Place", "find_place", "gpu_problem", "hello", "touch_all", "work_folder"]
 
-WIRE: Final = 2  # the version of the lines
 VARIABLE: Final = "HBSIM_WORK"
-LOOK: Final = 1.0  # seconds between two looks at the lease's file
-ROUND: Final = 3600.0  # seconds after which everything is touched again
+HOUR: Final = 3600.0  # seconds
 _SOME: Final = 20  # files and folders that are touched at once
 _ROOT: Final = Path("/")
-_STORE: Final = "store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +66,12 @@ def find_place(config: Mapping[str, Any]) -> Place:
     ------
     ParameterError
         The host has no folder of its own; or it does not see the study's where it has to.
+    OSError
+        The host's folder cannot be written.
     """
     storage, trials = config["storage"], Path(config["trials"])
     place = Place(work := work_folder(config["study"]), work / "trials", False)
-    try:
-        place.incoming.mkdir(exist_ok=True)
-    except OSError as error:
-        raise _wrong(work, f"cannot be written: {error.strerror or error}") from error
+    place.incoming.mkdir(exist_ok=True)
     if storage not in ("auto", "shared"):
         return place
     with suppress(OSError, UnicodeDecodeError):
@@ -107,14 +99,9 @@ def work_folder(study: str) -> Path:
     ParameterError
         It cannot be made, or somebody else can use it.
     """
-    if not study.isalnum():
-        raise ParameterError("study", study, "must be letters and digits")
-    given = os.environ.get(VARIABLE)
-    if given:
-        base = Path(given).expanduser().absolute()
-    else:
-        base = _private(Path(tempfile.gettempdir()).absolute() / f"hbsim-{os.getuid()}")
-    return _private(base / study)
+    if given := os.environ.get(VARIABLE):
+        return _private(Path(given).expanduser().absolute() / study)
+    return _private(_private(Path(tempfile.gettempdir()).absolute() / f"hbsim-{os.getuid()}") / study)
 
 
 def hello(place: Place) -> Body:
@@ -129,15 +116,15 @@ def hello(place: Place) -> Body:
     Raises
     ------
     ParameterError
-        ``CUDA_VISIBLE_DEVICES`` cannot be right, or the host's folder cannot be written.
+        ``CUDA_VISIBLE_DEVICES`` cannot be right.
+    OSError
+        The host's folder cannot be written.
     """
     threads = os.environ.get("OMP_NUM_THREADS", "")
     gpus = devices.gpus(os.environ)
     return {
         "m": "hello",
-        "wire": WIRE,
         "boot": _boot(),
-        "pid": os.getpid(),
         "name": socket.gethostname(),
         "cpus": devices.cpus(),
         "cpu_limit": devices.cpu_limit(),
@@ -146,12 +133,10 @@ def hello(place: Place) -> Body:
         "gpu_problem": gpu_problem(gpus),
         "threads": int(threads) if threads.isdecimal() and int(threads) else None,
         "versions": versions(),
-        "platform": platform.platform(),
         "shared": place.shared,
-        "trials": str(place.trials),
         "incoming": str(place.incoming),
         "store": _store_id(place.work),
-        "holds": _holds(place),
+        "holds": {} if place.shared else _holds(place.trials),
     }
 
 
@@ -171,68 +156,30 @@ def gpu_problem(gpus: Sequence[Gpu], root: Path = _ROOT, module: nvml.Nvml | Non
         Answers instead of the driver.
     """
     listed = _names(root / "proc/driver/nvidia/gpus")
-    given = [name for name in _names(root / "dev") if re.fullmatch(r"nvidia\d+", name)]
-    if gpus or not listed or not any(_may_open(root / "dev" / name) for name in given):
+    given = [root / "dev" / name for name in _names(root / "dev") if re.fullmatch(r"nvidia\d+", name)]
+    if gpus or not listed or not any(_may_open(device) for device in given):
         return None
-    reason = "NVML shows none"
-    try:
-        answers = module or import_module("pynvml")
-    except ImportError:
-        reason = "nvidia-ml-py is not installed"
-    else:
-        try:
-            answers.nvmlInit()
-            if nvml.boards(answers):
-                return None  # CUDA_VISIBLE_DEVICES hides them
-        except answers.NVMLError as error:
-            reason = f"NVML says: {error}"
+    opened = nvml.opened(module)
+    if opened is not None and nvml.boards(opened):
+        return None  # CUDA_VISIBLE_DEVICES hides them
     count = f"{len(listed)} NVIDIA GPU{'s' if len(listed) > 1 else ''}"
-    return f"it has {count}, and the driver does not answer ({reason}); see what nvidia-smi says there"
+    return f"it has {count}, and the driver does not answer; see what nvidia-smi says there"
 
 
-class Preserver:
-    """Touches a host's folder for a study, so that who tidies temporary files leaves it there.
+def touch_all(work: Path) -> Iterator[None]:
+    """Touch a host's folder for a study every hour, a few files at each step, for ever.
 
-    What is old is removed among temporary files: a lease, whose memory is written and its file is not;
-    checkpoints of trials that have been paused for days. Where it has been removed all the same, no trial
-    could begin any more.
-
-    Parameters
-    ----------
-    work : Path
-        The host's folder for the study.
-    lease : Path
-        The file of the lease.
+    Who tidies temporary files removes what is old: checkpoints of trials that have been paused for days.
     """
-
-    def __init__(self, work: Path, lease: Path) -> None:
-        self._work, self._lease = work, lease
-        self._looked, self._begun = -inf, -inf
-        self._left: Iterator[str] = iter(())
-
-    def look(self) -> str:
-        """Return what is wrong, if the lease's file has been removed; else touch it."""
-        try:
-            os.utime(self._lease)
-        except (FileNotFoundError, NotADirectoryError):
-            rule = f"was removed, as temporary files are; {VARIABLE} can name a folder that nobody tidies"
-            return f"{self._lease if self._work.is_dir() else self._work} {rule}"
-        except OSError:  # a disk that does not answer for a while
-            pass
-        return ""
-
-    def turn(self) -> str:
-        """Do what is due, a few files at a time; return what is wrong, as `look`."""
-        now = time.monotonic()
-        if now - self._begun >= ROUND:
-            self._begun, self._left = now, _below(self._work)
-        for path in islice(self._left, _SOME):
+    while True:
+        due = time.monotonic() + HOUR
+        for count, path in enumerate(_below(work)):
             with suppress(OSError):  # removed meanwhile
                 os.utime(path, follow_symlinks=False)
-        if now - self._looked < LOOK:
-            return ""
-        self._looked = now
-        return self.look()
+            if count % _SOME == 0:
+                yield
+        while time.monotonic() < due:
+            yield
 
 
 def _below(folder: Path) -> Iterator[str]:
@@ -243,72 +190,50 @@ def _below(folder: Path) -> Iterator[str]:
             yield os.path.join(parent, name)
 
 
-def _holds(place: Place) -> dict[str, Body]:
+def _holds(trials: Path) -> dict[str, Body]:
     """Return the trials whose checkpoints are in a host's own folder, as `hello` says them."""
     found: dict[str, Body] = {}
-    for name in [] if place.shared else _names(place.trials):
-        folder = place.trials / name
-        if name.isdecimal():
-            with suppress(OutputError):  # a damaged one cannot be used
-                checkpoint_copy.recover(folder)
-                if (newest := checkpoint_copy.newest(folder)) is not None:
-                    files = folder / checkpoint_copy.FILES
-                    about = {"job": newest[0], "folder": str(newest[1])}
-                    found[str(int(name))] = {**about, "files": str(files) if files.is_dir() else None}
+    for name in _names(trials):
+        folder = trials / name
+        with suppress(OutputError):  # a damaged one cannot be used
+            checkpoint_copy.recover(folder)
+            if (newest := checkpoint_copy.newest(folder)) is not None:
+                files = folder / checkpoint_copy.FILES
+                about = {"job": newest[0], "folder": str(newest[1])}
+                found[str(int(name))] = {**about, "files": str(files) if files.is_dir() else None}
     return found
 
 
 def _store_id(work: Path) -> str:
     """Return an id of the folder: who reads the same one sees the same folder."""
-    file = work / _STORE
-    temporary = work / f".{_STORE}-{secrets.token_hex(8)}"
-    try:
-        if not file.exists():
-            temporary.write_text(secrets.token_hex(8), "ascii")
-            try:
-                os.link(temporary, file)
-            except FileExistsError:  # another process was quicker
-                pass
-            finally:
-                temporary.unlink()
-        return file.read_text("ascii")
-    except OSError as error:
-        raise _wrong(work, f"cannot be written: {error.strerror or error}") from error
+    link = work / "store"
+    with suppress(FileExistsError):
+        os.symlink(secrets.token_hex(8), link)  # made and filled at once
+    return os.readlink(link)
 
 
 def _private(folder: Path) -> Path:
+    """Make a folder if it is not there, and return it if nobody else can use it."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         about = folder.lstat()
     except OSError as error:
-        raise _wrong(folder, f"cannot be made: {error.strerror or error}") from error
-    if not stat.S_ISDIR(about.st_mode):
-        raise _wrong(folder, "must be a folder, and no link to one")
-    if about.st_uid != os.getuid():
-        raise _wrong(folder, f"belongs to user {about.st_uid}, and this process to user {os.getuid()}")
-    if about.st_mode & 0o077:
-        raise _wrong(folder, f"others can use it: its mode must be 700, and is {about.st_mode & 0o777:o}")
+        raise ParameterError(VARIABLE, str(folder), f"cannot be made: {error.strerror or error}") from error
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid() or about.st_mode & 0o077:
+        rule = "must be a folder, no link, that belongs to this user, with mode 700"
+        found = f"it is {stat.filemode(about.st_mode)} of user {about.st_uid}"
+        raise ParameterError(VARIABLE, str(folder), f"{rule}; {found}; set {VARIABLE} to another one")
     return folder
-
-
-def _wrong(folder: Path, rule: str) -> ParameterError:
-    return ParameterError(VARIABLE, str(folder), f"{rule}; set {VARIABLE} to a folder of your own")
 
 
 def _boot() -> str:
     """Return what no other machine says, nor this one once it has been started again.
 
-    The kernel draws its boot id anew at each start, so it is the machine's. Containers of one machine have it
-    in common, whatever their images hold, and are to: their cores are the same ones. A machine id is the
-    image's, and the same in pods of one image on many machines; so without a boot id the host's name is
-    added.
+    Containers of one machine have the kernel's boot id in common, and are to: their cores are the same ones.
     """
-    name = socket.gethostname()
-    for file, more in (("/proc/sys/kernel/random/boot_id", ()), ("/etc/machine-id", (name,))):
-        with suppress(OSError, UnicodeDecodeError):
-            if words := Path(file).read_text("ascii").split():
-                return " ".join((*words, *more))
-    return name
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    return socket.gethostname()
 
 
 def _names(folder: Path) -> list[str]:

@@ -21,8 +21,8 @@ Messages, from an agent (``"m"`` names the kind):
 ======== =====================================================================================
 hello    what the host is: of `hbsim.executors.remote.host`
 ready    ``seconds``: the training function is loaded
-fatal    ``field``, ``value``, ``rule``: this host can run no trials; with ``trial`` (``"report"`` or
-         ``"checkpoint"``) the function does not do what it has to, by one trial
+fatal    ``field``, ``value``, ``rule``: this host can run no trials, and its agent ends; but with
+         ``trial`` (``"report"`` or ``"checkpoint"``) only one does not do what it has to
 beat     ``id``; ``clock``: the agent's lease clock; ``time``: its monotonic clock
 said     ``job``, ``rows``, ``first``, ``waits``: as in `Said`, with the agent's clock in rows
 ended    ``job``, ``rows``, ``first``, ``kind``, ``reason``, ``begun``, ``seconds``, ``left``: as in

@@ -74,9 +74,7 @@ class FakeHost:
         uuids = [f"GPU-{self.name}-{number}" for number in range(self.gpus)]
         return {
             "m": "hello",
-            "wire": 2,
             "boot": self.boot or f"boot of {self.name}",
-            "pid": 1,
             "name": f"{self.name}.local",
             "cpus": list(range(self.cpus)),
             "cpu_limit": None,
@@ -85,9 +83,7 @@ class FakeHost:
             "gpu_problem": None,
             "threads": None,
             "versions": versions(),
-            "platform": "",
             "shared": self.shared,
-            "trials": "/own/trials",
             "incoming": "/own/incoming",
             "store": f"disk of {self.name}",
             "holds": {str(trial): held(trial, job) for trial, job in self.disk.items()},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -26,7 +28,8 @@ def at(monkeypatch, time):
 
 @given(times=st.lists(TIMES, max_size=8), revoked=st.booleans())
 def test_it_is_renewed_forwards_only_and_not_when_revoked(times, revoked):
-    lease = Lease.create(None, 5.0)
+    with tempfile.TemporaryDirectory() as folder:
+        lease = Lease.create(Path(folder, "lease"), 5.0)
     first = lease.until
     for time in times:
         lease.renew(time)
@@ -42,7 +45,7 @@ def test_it_begins_now(path):
     lease = Lease.create(path, 50.0)
     assert before + 50 <= lease.until <= lease_clock() + 50
     assert not lease.expired()
-    assert Lease.create(None, 0.0).expired()
+    assert Lease.create(path.with_name("other"), 0.0).expired()
 
 
 def test_it_is_over_from_its_end_on(path, monkeypatch):

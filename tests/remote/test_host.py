@@ -14,7 +14,7 @@ import pytest
 import hbsim
 from hbsim.errors import ParameterError
 from hbsim.executors.remote import host as module
-from hbsim.executors.remote.host import Preserver, find_place, gpu_problem, hello, work_folder
+from hbsim.executors.remote.host import find_place, gpu_problem, hello, touch_all, work_folder
 from hbsim.executors.remote.versions import differences, versions
 from tests.doubles.nvml import FakeGpu, FakeNvml
 
@@ -43,18 +43,20 @@ def test_without_the_variable_it_is_among_temporary_files(tmp_path, monkeypatch)
     work = work_folder(STUDY)
     assert work == tmp_path / f"hbsim-{os.getuid()}" / STUDY
     work.parent.chmod(0o777)  # somebody else may put another folder there
-    with pytest.raises(ParameterError, match="mode must be 700, and is 777"):
+    with pytest.raises(ParameterError, match=r"with mode 700; it is drwxrwxrwx"):
         work_folder(STUDY)
 
 
 def test_what_others_can_use_is_refused(base, tmp_path, monkeypatch):
     work = work_folder(STUDY)
     work.chmod(0o750)
-    with pytest.raises(ParameterError, match="mode must be 700, and is 750"):
+    with pytest.raises(ParameterError, match=r"with mode 700; it is drwxr-x---"):
         work_folder(STUDY)
     work.chmod(0o700)
     monkeypatch.setattr(os, "getuid", lambda: work.stat().st_uid + 1)
-    with pytest.raises(ParameterError, match=r"HBSIM_WORK=.* belongs to user"):
+    with pytest.raises(
+        ParameterError, match=r"HBSIM_WORK=.* must be a folder, no link, that belongs to this user"
+    ):
         work_folder(STUDY)
     monkeypatch.undo()
     monkeypatch.setenv("HBSIM_WORK", str(base))
@@ -68,8 +70,6 @@ def test_what_cannot_be_made_is_said(base):
     base.write_text("a file")
     with pytest.raises(ParameterError, match="cannot be made"):
         work_folder(STUDY)
-    with pytest.raises(ParameterError, match="letters and digits"):
-        work_folder("../x")
 
 
 @pytest.mark.parametrize("probe", [None, "another study", "seen"])
@@ -94,7 +94,6 @@ def test_hello(base, tmp_path):
     one, again, other = (hello(find_place({**config, "study": study})) for study in (STUDY, STUDY, "ff"))
     assert one["store"] == again["store"] != other["store"]  # who says the same sees the same folder
     assert one["boot"] == other["boot"]
-    assert one["pid"] == os.getpid()
     assert one["cpus"] == sorted(os.sched_getaffinity(0))
     assert one["versions"] == versions()
     assert Path(one["incoming"]).stat().st_dev == (base / STUDY).stat().st_dev
@@ -119,14 +118,9 @@ def machine(root: Path, listed: int, devices: int) -> Path:
     [
         (0, 0, FakeNvml(fails=["init"]), None),
         (2, 2, FakeNvml([FakeGpu("GPU-a"), FakeGpu("GPU-b")]), None),  # hidden by CUDA_VISIBLE_DEVICES
-        (
-            2,
-            2,
-            FakeNvml(fails=["init"]),
-            "it has 2 NVIDIA GPUs, and the driver does not answer (NVML says: init)",
-        ),
-        (1, 1, FakeNvml(), "it has 1 NVIDIA GPU, and the driver does not answer (NVML shows none)"),
-        (1, 1, FakeNvml([FakeGpu("GPU-a", fails=["handle"])]), "(NVML shows none)"),
+        (2, 2, FakeNvml(fails=["init"]), "it has 2 NVIDIA GPUs, and the driver does not answer"),
+        (1, 1, FakeNvml(), "it has 1 NVIDIA GPU, and the driver does not answer"),
+        (1, 1, FakeNvml([FakeGpu("GPU-a", fails=["handle"])]), "the driver does not answer"),
         (2, 0, FakeNvml(fails=["init"]), None),  # a container that was given none of them
     ],
 )
@@ -214,38 +208,25 @@ def old(folder):
     return [path.name for path in found]
 
 
-def turn(preserver, times=20):
+def step(touching, times=20):
     for _ in range(times):
-        assert preserver.turn() == ""
+        next(touching)
 
 
 def test_all_that_is_there_is_touched_again_and_again_and_nothing_beside_it(work, tmp_path, monkeypatch):
-    preserver = Preserver(work, work / ".lease-1")
+    touching = touch_all(work)
     assert len(old(work.parent)) > 100
-    assert preserver.turn() == ""
+    next(touching)
     assert len(old(work.parent)) > 50  # not all at once
-    turn(preserver)
+    step(touching)
     assert old(work.parent) == []
     assert "elsewhere" in old(tmp_path)
     grow_old(work)
-    turn(preserver)
+    step(touching)
     assert len(old(work)) > 100  # it was done a moment ago
     now = time.monotonic()
-    monkeypatch.setattr(module.time, "monotonic", lambda: now + module.LOOK)
-    turn(preserver)
-    assert ".lease-1" not in old(work)
-    monkeypatch.setattr(module.time, "monotonic", lambda: now + module.ROUND)
-    turn(preserver, 2)
+    monkeypatch.setattr(module.time, "monotonic", lambda: now + module.HOUR)
+    step(touching, 2)
     shutil.rmtree(work / "trials")  # what goes meanwhile is no matter
-    turn(preserver)
+    step(touching)
     assert old(work) == []
-
-
-def test_a_lease_that_is_gone_is_missed(work):
-    preserver = Preserver(work, work / ".lease-1")
-    turn(preserver)
-    (work / ".lease-1").unlink()
-    assert preserver.look().startswith(f"{work / '.lease-1'} was removed")
-    shutil.rmtree(work)
-    assert preserver.look().startswith(f"{work} was removed")
-    assert "HBSIM_WORK" in preserver.look()
