@@ -70,7 +70,7 @@ class SshCarrier:
         try:
             import asyncssh  # noqa: F401 (it takes a while)
         except ImportError:
-            rule = "need the package asyncssh: install hbsim with its extra remote, or pip install asyncssh"
+            rule = "need the package asyncssh: pip install asyncssh"
             raise ParameterError("hosts", ",".join(names), rule) from None
         self._config = json.loads(config)
         self._say(f"connecting to {', '.join(names) if len(names) < 6 else f'{len(names)} hosts'} by SSH")

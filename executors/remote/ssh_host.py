@@ -120,7 +120,7 @@ class SshHost:
         """Give an SFTP client; whatever fails, also in the block, is a `CopyError`."""
         import asyncssh
 
-        gone = (HostError, TimeoutError, asyncssh.DisconnectError)
+        gone: tuple[type[Exception], ...] = (HostError, TimeoutError, asyncssh.DisconnectError)
         gone += (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection)
         try:
             async with self._copies:

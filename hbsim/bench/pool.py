@@ -18,6 +18,8 @@ from multiprocessing.process import BaseProcess
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from hbsim.executors.threads import THREAD_VARIABLES
+
 if TYPE_CHECKING:
     from hbsim.bench.remote import Remote
 
@@ -33,14 +35,7 @@ POLL: Final = 0.1  # seconds between two looks for Ctrl-C
 CLOSING: Final = 5.0  # seconds for what is to take none
 
 # There is a process for each core: threads that libraries start beside it would only wait for each other.
-THREADS: Final = (
-    "POLARS_MAX_THREADS",
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
+THREADS: Final = ("POLARS_MAX_THREADS", *THREAD_VARIABLES)
 
 
 def default_jobs(items: int) -> int:
@@ -327,18 +322,14 @@ def _for_children() -> Iterator[None]:
     hidden: dict[str, object] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
     main.pop("__file__", None)
     main["__spec__"] = None
-    kept = {name: os.environ.get(name) for name in THREADS}
+    kept = {name: os.environ[name] for name in THREADS if name in os.environ}
     os.environ.update(dict.fromkeys(THREADS, "1"))
-    blockable = hasattr(signal, "pthread_sigmask")
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blockable else set()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         main.update(hidden)
-        for name, value in kept.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-        if blockable:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for name in THREADS:
+            del os.environ[name]
+        os.environ.update(kept)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
