@@ -1,6 +1,6 @@
 """Run a study on nodes of a SLURM cluster: a Dask worker a job, which hbsim fills with trials.
 
-    pip install -e ".[dask]" dask-jobqueue
+    pip install -e ".[remote]" dask-jobqueue
     python examples/dask/slurm.py --jobs 4
 
 Start it where `sbatch` works and compute nodes can connect to: on a login node, or in a job of its own. The

@@ -5,24 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from hbsim.executors.remote.carrier import CopyError
 
 __all__ = ["get", "put"]
 
-T = TypeVar("T")
-_Item = tuple[Any, ...]
-
-BLOCK: Final = 255 << 10  # bytes: the most that OpenSSH gives at a time
-FILES: Final = 4  # at once
-BLOCKS: Final = 8  # of a file at once
+PART: Final = 8 << 20  # bytes of a file at a time; asyncssh asks for the blocks of a part at once
 DEEPEST: Final = 64  # folders in folders
-ANSWER: Final = 60.0  # seconds for one block: disks may be slow
-_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+ANSWER: Final = 60.0  # seconds for a part: disks may be slow
 
 
 async def get(client: Any, source: str, target: Path) -> None:
@@ -35,36 +28,30 @@ async def get(client: Any, source: str, target: Path) -> None:
     source : str
         Where it is there.
     target : path
-        Where it is to be here.
+        Where it is to be on this machine.
 
     Raises
     ------
     CopyError, OSError, asyncssh.Error
         It cannot be copied.
     """
-    await _in_thread(os.makedirs, target)
+    await asyncio.to_thread(os.makedirs, target)
     try:
-        files = [item async for item in _list(client, os.fsencode(source), os.fsencode(target))]
-        await _at_once(FILES, _get_file, files)
+        await _get_folder(client, os.fsencode(source), os.fsencode(target))
     except BaseException:
-        await _in_thread(shutil.rmtree, target, True)
+        await asyncio.to_thread(shutil.rmtree, target, True)
         raise
 
 
 async def put(client: Any, source: Path, target: str) -> None:
     """Copy a folder of this machine into a new folder on a host; arguments and errors as of `get`."""
-    import asyncssh
-
-    folders, files = await _in_thread(_scan, os.fsencode(source), os.fsencode(target))
+    found = await asyncio.to_thread(_list, source)
+    await client.makedirs(os.path.dirname(target), exist_ok=True)
+    await client.mkdir(target)
     try:
-        await client.mkdir(target)
-    except asyncssh.SFTPNoSuchFile:
-        await client.makedirs(os.path.dirname(target), exist_ok=True)
-        await client.mkdir(target)
-    try:
-        for folder in folders:
-            await client.mkdir(folder)
-        await _at_once(FILES, _put_file, [(client, *item) for item in files])
+        for path, is_folder in found:
+            copy = os.path.join(os.fsencode(target), os.fsencode(path.relative_to(source)))
+            await (client.mkdir(copy) if is_folder else _put_file(client, path, copy))
     except Exception:
         with suppress(Exception):  # the first error counts
             async with asyncio.timeout(ANSWER):
@@ -72,8 +59,7 @@ async def put(client: Any, source: Path, target: str) -> None:
         raise
 
 
-async def _list(client: Any, source: bytes, target: bytes, depth: int = 0) -> AsyncIterator[_Item]:
-    """Make the folders that are below a host's folder; give the arguments of `_get_file` for each file."""
+async def _get_folder(client: Any, source: bytes, target: bytes, depth: int = 0) -> None:
     import asyncssh
 
     if depth > DEEPEST:
@@ -84,102 +70,47 @@ async def _list(client: Any, source: bytes, target: bytes, depth: int = 0) -> As
             continue
         if not name or b"/" in name or b"\0" in name:
             raise CopyError(f"there is something with the name {os.fsdecode(name)!r}")
-        inner, path = os.path.join(source, name), os.path.join(target, name)
+        original, copy = os.path.join(source, name), os.path.join(target, name)
         if attrs.type == asyncssh.FILEXFER_TYPE_DIRECTORY:
-            await _in_thread(os.mkdir, path)
-            async for item in _list(client, inner, path, depth + 1):
-                yield item
+            await asyncio.to_thread(os.mkdir, copy)
+            await _get_folder(client, original, copy, depth + 1)
             continue
-        if attrs.type != asyncssh.FILEXFER_TYPE_REGULAR:
-            with suppress(asyncssh.SFTPError):  # a link that leads nowhere
-                attrs = await client.stat(inner)
+        if attrs.type == asyncssh.FILEXFER_TYPE_SYMLINK:
+            with suppress(asyncssh.SFTPError):  # it leads nowhere
+                attrs = await client.stat(original)
         if attrs.type == asyncssh.FILEXFER_TYPE_REGULAR:
-            yield client, inner, path, attrs.size or 0, 0o777 if attrs.permissions & 0o100 else 0o666
+            await _get_file(client, original, copy, 0o777 if attrs.permissions & 0o100 else 0o666)
 
 
-async def _get_file(client: Any, source: bytes, target: bytes, size: int, mode: int) -> None:
-    async with client.open(source, "rb") as there:
-        file = await _in_thread(os.open, target, _NEW, mode)
-        try:
-
-            async def copy(offset: int) -> None:
-                length = min(BLOCK, size - offset)
+async def _get_file(client: Any, source: bytes, target: bytes, mode: int) -> None:
+    async with client.open(source, "rb") as original:
+        with open(target, "xb", opener=lambda path, flags: os.open(path, flags, mode)) as copy:
+            size = PART
+            while size == PART:
                 async with asyncio.timeout(ANSWER):
-                    data = await there.read(length, offset)
-                _check_size(source, len(data), length)
-                _check_size(target, await _in_thread(os.pwrite, file, data, offset), length)
-
-            await _at_once(BLOCKS, copy, ((offset,) for offset in range(0, size, BLOCK)))
-            await _in_thread(os.fsync, file)
-        finally:
-            os.close(file)
+                    data = await original.read(PART)
+                size = await asyncio.to_thread(copy.write, data)
+            await asyncio.to_thread(copy.flush)
+            await asyncio.to_thread(os.fsync, copy.fileno())
 
 
-async def _put_file(client: Any, source: bytes, target: bytes) -> None:
+async def _put_file(client: Any, source: Path, target: bytes) -> None:
     import asyncssh
 
-    file = await _in_thread(os.open, source, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        found = os.fstat(file)
-        size, mode = found.st_size, 0o777 if found.st_mode & 0o100 else 0o666
-        async with client.open(target, "xb", asyncssh.SFTPAttrs(permissions=mode)) as there:
-
-            async def copy(offset: int) -> None:
-                length = min(BLOCK, size - offset)
-                data = await _in_thread(os.pread, file, length, offset)
-                _check_size(source, len(data), length)
+    with open(source, "rb") as original:
+        mode = 0o777 if os.fstat(original.fileno()).st_mode & 0o100 else 0o666
+        async with client.open(target, "xb", asyncssh.SFTPAttrs(permissions=mode)) as copy:
+            while data := await asyncio.to_thread(original.read, PART):
                 async with asyncio.timeout(ANSWER):
-                    await there.write(data, offset)
-
-            await _at_once(BLOCKS, copy, ((offset,) for offset in range(0, size, BLOCK)))
-    finally:
-        os.close(file)
+                    await copy.write(data)
 
 
-def _scan(source: bytes, target: bytes) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
-    """Return the folders to make on a host, and the files to copy there with their places."""
-    folders: list[bytes] = []
-    files: list[tuple[bytes, bytes]] = []
-    with os.scandir(source) as entries:
-        for entry in entries:
-            path = os.path.join(target, entry.name)
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(path)
-                more = _scan(entry.path, path)
-                folders += more[0]
-                files += more[1]
-            elif entry.is_file():
-                files.append((entry.path, path))
-    return folders, files
-
-
-def _check_size(file: bytes, found: int, expected: int) -> None:
-    if found != expected:
-        raise CopyError(f"{os.fsdecode(os.path.basename(file))} has changed while it was copied")
-
-
-async def _at_once(most: int, function: Callable[..., Awaitable[None]], items: Iterable[_Item]) -> None:
-    """Call a function with the arguments in items, for so many of them at the same time."""
-    left = iter(items)
-
-    async def work() -> None:
-        for arguments in left:
-            await function(*arguments)
-
-    tasks = [asyncio.create_task(work()) for _ in range(most)]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _in_thread(function: Callable[..., T], *arguments: Any) -> T:
-    """Call a function that a slow disk may hold up; being cancelled waits for its end."""
-    work = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        await asyncio.wait([work])
-        raise
+def _list(source: Path) -> list[tuple[Path, bool]]:
+    """Return the folders and files in a folder, and which of them are folders."""
+    os.stat(source)  # an error if it is not there
+    found = [(path, path.is_dir()) for path in sorted(source.rglob("*"))]
+    return [
+        (path, is_folder)
+        for path, is_folder in found
+        if (not path.is_symlink() if is_folder else path.is_file())
+    ]

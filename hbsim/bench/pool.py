@@ -7,9 +7,8 @@ import os
 import signal
 import sys
 import threading
-from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
@@ -17,14 +16,15 @@ from itertools import islice
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from hbsim.executors.threads import THREAD_VARIABLES
 
 if TYPE_CHECKING:
     from hbsim.bench.remote import Remote
 
-__all__ = ["AHEAD", "Places", "Pool", "default_jobs", "open_pool"]
+__all__ = ["AHEAD", "POLL", "Pool", "Processes", "Workers", "default_jobs", "open_pool"]
 
-P = ParamSpec("P")
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 
@@ -35,14 +35,7 @@ POLL: Final = 0.1  # seconds between two looks for Ctrl-C
 CLOSING: Final = 5.0  # seconds for what is to take none
 
 # There is a process for each core: threads that libraries start beside it would only wait for each other.
-THREADS: Final = (
-    "POLARS_MAX_THREADS",
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
+THREADS: Final = ("POLARS_MAX_THREADS", *THREAD_VARIABLES)
 
 
 def default_jobs(items: int) -> int:
@@ -51,52 +44,57 @@ def default_jobs(items: int) -> int:
     return max(1, min(cores, items))
 
 
-class Places(Executor):
-    """An executor that says how much it can do at once, and how it broke."""
+class Workers:
+    """What runs calls: how much at once, and how it broke."""
 
-    @abstractmethod
+    pause = POLL  # seconds that may pass between two calls of `poll` while nothing comes back
+
     def places(self) -> int:
-        """Return how many calls run at once now; 0 if they run while they are submitted."""
+        """Return how many calls run at once now; 0 if they run while they are handed out."""
+        return 0
+
+    def call(self, function: Callable[[Item], Found], item: Item) -> Future[Found]:
+        """Hand out a call; raise a BrokenExecutor if that cannot be done any more."""
+        raise NotImplementedError
 
     def poll(self) -> None:
-        """Look after the executor; called some times a second while nothing comes back.
+        """Look after what runs.
 
         Raises
         ------
         BrokenExecutor
             Nothing will come back any more, not even an error.
+        ParameterError
+            Hosts or a cluster cannot be used.
         """
+
+    def error(self, done: Future[Any]) -> BaseException | None:
+        """Return what a call has raised; raise a ParameterError if it is no fault of the call's."""
+        return done.exception()
 
     def ending(self, cause: BaseException) -> str:
         """Return how a process ended, in a few words, after a call got `cause`; empty if it is unknown."""
         return str(cause)
 
 
-class _Broken(NamedTuple, Generic[Item]):
-    """What an executor that broke had been given and has not done, and why it broke."""
-
-    items: list[Item]
-    error: BrokenProcessPool
-
-
 class Pool:
-    """Calls functions with many items, on executors that are made anew when a process has died.
+    """Calls functions with many items, on workers that are made anew when a process has died.
 
     Parameters
     ----------
-    open_executor : callable
-        Returns a context manager that gives an executor.
+    open_workers : callable
+        Returns a context manager that gives `Workers`.
     """
 
-    def __init__(self, open_executor: Callable[[], AbstractContextManager[Places]]) -> None:
-        self._open = open_executor
+    def __init__(self, open_workers: Callable[[], AbstractContextManager[Workers]]) -> None:
+        self._open = open_workers
 
     def chunks(self, items: Sequence[Item]) -> list[tuple[Item, ...]]:
         """Cut items into chunks of a size that suits what can run at once now."""
         if not items:
             return []
-        with self._open() as executor:
-            places = max(1, executor.places())
+        with self._open() as workers:
+            places = max(1, workers.places())
         size = max(1, min(LARGEST, len(items) // (places * CHUNKS)))
         return [tuple(items[at : at + size]) for at in range(0, len(items), size)]
 
@@ -129,28 +127,28 @@ class Pool:
             All hosts or the Dask scheduler have gone, or one has other versions or lacks a file.
         """
         rest = iter(items)
-        while broken := (yield from self._run(function, rest, ahead)):
-            alone = iter(broken.items)
+        while lost := (yield from self._run(function, rest, ahead)):
+            alone = iter([item for item, _ in lost])
             while died := (yield from self._run(function, alone, 1)):
-                yield from ((item, died.error) for item in died.items)
+                yield from died
 
     def _run(
         self, function: Callable[[Item], Found], items: Iterator[Item], ahead: int | None
-    ) -> Generator[tuple[Item, Found | BaseException], None, _Broken[Item] | None]:
-        """Give what `imap` gives, until all is done (None) or a process has died."""
+    ) -> Generator[tuple[Item, Found | BaseException], None, list[tuple[Item, BrokenProcessPool]]]:
+        """Give what `imap` gives, until all is done or a process has died; return what was lost with it."""
         running: dict[Future[Found], Item] = {}
         done: SimpleQueue[Future[Found]] = SimpleQueue()
         lost: list[Item] = []
         cause: BrokenExecutor | None = None
-        with self._open() as executor:
+        with self._open() as workers:
             while True:
-                most = AHEAD * executor.places() or 1
+                most = AHEAD * workers.places() or 1
                 free = 0 if cause else max(0, (most if ahead is None else min(ahead, most)) - len(running))
                 for item in islice(items, free):
                     try:
-                        future = executor.submit(function, item)
-                    except BrokenExecutor as error:
-                        cause = error
+                        future = workers.call(function, item)
+                    except BrokenExecutor as problem:
+                        cause = problem
                         lost.append(item)
                         break
                     running[future] = item
@@ -158,51 +156,35 @@ class Pool:
                 if not running:
                     break
                 try:
-                    finished = _next(done, executor)
-                except BrokenExecutor as error:
-                    cause = cause or error
+                    finished = _next(done, workers)
+                except BrokenExecutor as problem:
+                    cause = cause or problem
                     lost += running.values()
                     break
-                item, raised = running.pop(finished), finished.exception()
+                item, raised = running.pop(finished), workers.error(finished)
                 if isinstance(raised, BrokenExecutor):
                     cause = cause or raised
                     lost.append(item)
-                elif isinstance(raised, Useless):
-                    raise raised.error
                 else:
                     yield item, finished.result() if raised is None else raised
         if cause is None:
-            return None
-        how = executor.ending(cause)  # known once its processes have ended
-        text = f"its process ended without a result{f' ({how})' if how else ''}"
-        return _Broken(lost, BrokenProcessPool(text))
+            return []
+        how = workers.ending(cause)  # known once its processes have ended
+        error = BrokenProcessPool(f"its process ended without a result{f' ({how})' if how else ''}")
+        return [(item, error) for item in lost]
 
 
-def _next(done: SimpleQueue[Future[Found]], executor: Places) -> Future[Found]:
+def _next(done: SimpleQueue[Future[Found]], workers: Workers) -> Future[Found]:
     # Not one wait without end: it would not see Ctrl-C, whose handler is Polars' (with SA_RESTART).
     while True:
         with suppress(Empty):
-            return done.get(timeout=POLL)
+            return done.get(timeout=workers.pause)
         try:
-            executor.poll()
+            workers.poll()
         except BrokenExecutor:
             with suppress(Empty):
                 return done.get_nowait()
             raise
-
-
-class Useless(Exception):
-    """What a call gets whose place cannot run anything: the fault is not the item's.
-
-    Parameters
-    ----------
-    error : HbsimError
-        What the user is told.
-    """
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
-        self.error = error
 
 
 @contextmanager
@@ -229,35 +211,32 @@ def open_pool(jobs: int, remote: Remote | None = None, isolated: bool = False) -
         from hbsim.executors.remote.options import Hosts
 
         if isinstance(remote.options, Hosts):
-            from hbsim.bench.pool_ssh import processes_of_hosts as others
+            from hbsim.bench.pool_ssh import open_hosts as open_others
         else:
-            from hbsim.bench.pool_dask import cluster as others
-        with others(remote) as open_executor:
-            yield Pool(open_executor)
+            from hbsim.bench.pool_dask import open_cluster as open_others
+        with open_others(remote) as open_workers:
+            yield Pool(open_workers)
     elif jobs == 1 and not isolated:
         yield Pool(lambda: nullcontext(_ThisProcess()))
     else:
         yield Pool(partial(_processes, jobs))
 
 
-class _ThisProcess(Places):
+class _ThisProcess(Workers):
     """Runs what it is given at once; Ctrl-C goes on to the caller."""
 
-    def places(self) -> int:
-        return 0
-
-    def submit(self, function: Callable[P, Found], /, *args: P.args, **kwargs: P.kwargs) -> Future[Found]:
+    def call(self, function: Callable[[Item], Found], item: Item) -> Future[Found]:
         future: Future[Found] = Future()
         try:
-            future.set_result(function(*args, **kwargs))
+            future.set_result(function(item))
         except Exception as error:
             future.set_exception(error)
         return future
 
 
 @contextmanager
-def _processes(jobs: int) -> Iterator[_Processes]:
-    pool = _Processes(jobs)
+def _processes(jobs: int) -> Iterator[Processes]:
+    pool = Processes(jobs)
     try:
         yield pool
     except BaseException:
@@ -267,7 +246,7 @@ def _processes(jobs: int) -> Iterator[_Processes]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-class _Processes(ProcessPoolExecutor, Places):
+class Processes(ProcessPoolExecutor, Workers):
     """New processes, started as they are needed, which leave Ctrl-C to this one."""
 
     def __init__(self, jobs: int) -> None:
@@ -276,18 +255,21 @@ class _Processes(ProcessPoolExecutor, Places):
         self._children: set[BaseProcess] = set()
 
     def places(self) -> int:
+        """Return how many processes there are."""
         return self._jobs
 
     def poll(self) -> None:
+        """Raise a BrokenExecutor if a process has died."""
         # The pool itself sees the death of a process that it has just started only at the next result.
         if any(process.exitcode is not None for process in self._children):
             raise BrokenExecutor
 
-    def submit(self, function: Callable[P, Found], /, *args: P.args, **kwargs: P.kwargs) -> Future[Found]:
+    def call(self, function: Callable[[Item], Found], item: Item) -> Future[Found]:
+        """Hand out a call."""
         before = set(multiprocessing.active_children())
         try:
             with _for_children():
-                return super().submit(function, *args, **kwargs)
+                return self.submit(function, item)
         finally:
             self._children |= set(multiprocessing.active_children()) - before
 
@@ -303,6 +285,7 @@ class _Processes(ProcessPoolExecutor, Places):
             thread.join(CLOSING)
 
     def ending(self, cause: BaseException) -> str:
+        """Return how a process ended."""
         # The first signal or exit code that the pool itself has not caused.
         codes = [process.exitcode for process in self._children]
         own = [code for code in codes if code not in (None, 0, -signal.SIGTERM)]
@@ -339,18 +322,14 @@ def _for_children() -> Iterator[None]:
     hidden: dict[str, object] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
     main.pop("__file__", None)
     main["__spec__"] = None
-    kept = {name: os.environ.get(name) for name in THREADS}
+    kept = {name: os.environ[name] for name in THREADS if name in os.environ}
     os.environ.update(dict.fromkeys(THREADS, "1"))
-    blockable = hasattr(signal, "pthread_sigmask")
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blockable else set()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         main.update(hidden)
-        for name, value in kept.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-        if blockable:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for name in THREADS:
+            del os.environ[name]
+        os.environ.update(kept)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import io
 import json
 import os
 import pickle  # noqa: TID251 (from the machine that has started this process by SSH)
-import sys
 from concurrent.futures import BrokenExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
-from hbsim.bench.pool import POLL, _Processes, default_jobs
+from hbsim.bench.pool import POLL, Processes, default_jobs
 from hbsim.bench.remote import look, work_for_another
 
 __all__ = ["decode", "encode", "main"]
@@ -53,15 +51,15 @@ def _frame_text(frame: Any) -> dict[str, str]:
 def _frame(found: dict[str, Any]) -> Any:
     import polars as pl
 
-    return (
-        pl.read_ipc(base64.b64decode(found["frame"]), use_pyarrow=False) if set(found) == {"frame"} else found
-    )
+    if set(found) != {"frame"}:
+        return found
+    return pl.read_ipc(base64.b64decode(found["frame"]), use_pyarrow=False)
 
 
-def run(host: str, call: bytes) -> str:
+def run(host: str, data: str) -> str:
     """Run a call in a process of the pool."""
     work_for_another(host)
-    function, item = pickle.loads(call)
+    function, item = pickle.loads(base64.b64decode(data))
     return encode(function(item))
 
 
@@ -80,50 +78,43 @@ class Service:
         self._jobs = config["processes"] or default_jobs(MANY)
         self._files = config["files"]
         self._sink = sink
-        self._pool: _Processes | None = None
-        self._ending: dict[_Processes, asyncio.Task[None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._pool = Processes(self._jobs)
+        self._ending: dict[Processes, asyncio.Task[None]] = {}
 
     async def serve(self, orders: asyncio.StreamReader) -> None:
         """Answer calls until there are no more."""
         self._say(m="hello", places=self._jobs, **look(self._files))
-        watching = asyncio.create_task(self._watch())
+        tasks = {asyncio.create_task(self._watch())}
         while line := await orders.readline():
-            task = asyncio.create_task(self._answer(**json.loads(line)))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        watching.cancel()
-        if self._pool is not None:
-            self._pool.end()
+            tasks.add(task := asyncio.create_task(self._answer(**json.loads(line))))
+            task.add_done_callback(tasks.discard)
+        self._pool.end()
 
     async def _answer(self, call: int, host: str, data: str) -> None:
-        if self._pool is None:
-            self._pool = _Processes(self._jobs)
         pool = self._pool
         try:
-            found = await asyncio.wrap_future(pool.submit(partial(run, host), binascii.a2b_base64(data)))
+            found = await asyncio.wrap_future(pool.call(partial(run, host), data))
             self._say(m="found", call=call, found=found)
         except (BrokenExecutor, asyncio.CancelledError) as error:
             await self._end(pool)
-            self._say(m="died", call=call, how=pool.ending(error))
+            self._say(m="died", call=call, text=pool.ending(error))
         except Exception as error:
-            self._say(m="raised", call=call, kind=type(error).__name__, text=str(error))
+            self._say(m="raised", call=call, text=f"{type(error).__name__}: {error}")
 
     async def _watch(self) -> None:
         """Look for processes that have died; the pool itself may see that late."""
         while True:
             await asyncio.sleep(POLL)
             pool = self._pool
-            if pool is not None:
-                try:
-                    pool.poll()
-                except BrokenExecutor:
-                    await self._end(pool)
+            try:
+                pool.poll()
+            except BrokenExecutor:
+                await self._end(pool)
 
-    async def _end(self, pool: _Processes) -> None:
+    async def _end(self, pool: Processes) -> None:
         """End a pool one of whose processes has died; calls that come later get another one."""
         if self._pool is pool:
-            self._pool = None
+            self._pool = Processes(self._jobs)
             self._ending[pool] = asyncio.create_task(asyncio.to_thread(pool.end))
         await self._ending[pool]
 
@@ -147,7 +138,6 @@ def main() -> None:
     os.dup2(2, 1)
     with suppress(BrokenPipeError, KeyboardInterrupt):
         asyncio.run(_serve(source, sink))
-    sys.stderr.flush()
     os._exit(0)
 
 

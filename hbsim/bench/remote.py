@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import platform
 import socket
-from collections.abc import Callable, Sequence
+import threading
+import warnings
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import hbsim
-from hbsim.errors import ParameterError
+from hbsim.bench.pool import POLL
+from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.remote.options import Dask, Hosts
+from hbsim.executors.remote.versions import differences
 
-__all__ = ["PACKAGES", "SAME", "Remote", "absence", "look", "place", "versions", "work_for_another"]
+__all__ = ["SAME", "LoopThread", "Remote", "find_problem", "look", "place", "versions", "work_for_another"]
+
+Found = TypeVar("Found")
 
 DANGER: Final = "whoever answers there, or sits between, can run anything here: results come as pickles"
 SAME: Final = "the same version of hbsim and Python must be there as here"
@@ -55,6 +63,7 @@ class Remote:
     processes: int | None = None
     files: tuple[str, ...] = ()
     say: Callable[[str], None] = field(default=lambda text: None, repr=False, compare=False)
+    _noted: set[tuple[str, str]] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.options, Hosts):
@@ -67,14 +76,36 @@ class Remote:
         if address is None:
             raise ParameterError("scheduler_address", None, "or hosts is needed: here processes serve")
         if not (self.insecure or is_trusted(address)):
-            cure = "Give a tls:// address, or insecure=True"
-            raise self.wrong(f"{DANGER}. {cure}")
+            raise self.wrong(f"{DANGER}. Give a tls:// address, or insecure=True")
 
     def wrong(self, rule: str) -> ParameterError:
         """Return an error about it."""
         if isinstance(self.options, Hosts):
             return ParameterError("hosts", ",".join(self.options.hosts), rule)
         return ParameterError("scheduler_address", self.options.scheduler_address, rule)
+
+    def check(self, name: str, found: Mapping[str, Any]) -> None:
+        """Hold what a process there has (`look`) against this one.
+
+        Raises
+        ------
+        ParameterError
+            It has another version of hbsim or Python, or lacks a file.
+
+        Warns
+        -----
+        HbsimWarning
+            It has another version of a package that computes.
+        """
+        ours, theirs = versions(), found["versions"]
+        if problem := find_problem(ours, found, name):
+            raise self.wrong(problem)
+        for package, consequence in PACKAGES.items():
+            one = str(theirs.get(package, "none"))
+            if one != ours[package] and (package, one) not in self._noted:
+                self._noted.add((package, one))
+                text = f"{name} has {package} {one}, and here it is {ours[package]}: {consequence}"
+                warnings.warn(HbsimWarning(text), stacklevel=2)
 
 
 def versions() -> dict[str, str]:
@@ -94,10 +125,13 @@ def look(files: Sequence[str] = ()) -> dict[str, Any]:
     return {"host": socket.gethostname(), "versions": versions(), "absent": absent}
 
 
-def absence(file: str, hosts: Sequence[str]) -> str:
-    """Say that hosts lack a file."""
-    names = ", ".join(sorted(set(hosts)))
-    return f"there is no {file} on {names}: workers read curves at the same whole path as this process"
+def find_problem(wanted: Mapping[str, str], found: Mapping[str, Any], name: str) -> str:
+    """Return why a process of this name cannot give the same results; empty if it can."""
+    if problem := differences(wanted, found["versions"])[0]:
+        return f"{name} has {problem}: {SAME}"
+    for file in found["absent"]:
+        return f"there is no {file} on {name}: workers read curves at the same whole path as this process"
+    return ""
 
 
 _host = ""  # of this process, if it works for one elsewhere
@@ -112,3 +146,32 @@ def work_for_another(host: str) -> None:
 def place() -> str:
     """Return " on HOST" if this process works for one elsewhere, nothing else."""
     return f" on {_host}" if _host else ""
+
+
+class LoopThread:
+    """An event loop in a thread of its own: the caller's thread may have one that runs, as in a notebook."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="hbsim hosts", daemon=True)
+
+    def __enter__(self) -> LoopThread:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+    def run(self, work: Coroutine[Any, Any, Found]) -> Found:
+        """Return what a coroutine returns; it is cancelled by Ctrl-C."""
+        future = asyncio.run_coroutine_threadsafe(work, self.loop)
+        try:
+            # Not one wait without end: it would not see Ctrl-C, whose handler is Polars' (with SA_RESTART).
+            while not future.done():
+                concurrent.futures.wait([future], timeout=POLL)
+        except BaseException:
+            future.cancel()
+            raise
+        return future.result()

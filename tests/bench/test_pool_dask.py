@@ -200,7 +200,8 @@ def test_a_file_that_a_host_lacks_is_one_error(cluster: DaskProcesses, tmp_path:
     lacking = str(tmp_path / "curves.csv")
     with pytest.raises(ParameterError) as caught:
         outcomes(pool_work.picky, [1], at(cluster.address, files=(__file__, lacking)))
-    assert f"there is no {lacking} on {socket.gethostname()}" in caught.value.rule
+    assert f"there is no {lacking} on the worker tcp://" in caught.value.rule
+    assert f" on {socket.gethostname()}: workers read curves" in caught.value.rule
 
 
 # Trust

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -83,8 +82,7 @@ def test_hosts_give_the_same_bytes_and_are_left_as_they_were(inside: Inside, hos
     same_as_here(tmp_path / "out", tmp_path, text)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_whatever_ends_the_sweep_ends_its_processes_on_hosts(number: int, host: Host, tmp_path: Path):
+def test_ctrl_c_ends_the_processes_on_hosts(host: Host, tmp_path: Path):
     (tmp_path / "slow.py").write_text(SLOW)
     text = STUDY.replace("synthetic:mode=min,max_resource=9", "slow.py:Slow").replace(
         "seeds = 4", "seeds = 999"
@@ -105,13 +103,12 @@ def test_whatever_ends_the_sweep_ends_its_processes_on_hosts(number: int, host: 
         while not works(tmp_path, host) and process.poll() is None and time.monotonic() < until:
             time.sleep(0.05)
         assert works(tmp_path, host)
-        os.kill(process.pid, number)
+        process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=PATIENCE)
     assert not host.wait_until_empty(20)
-    if number == signal.SIGINT:
-        assert process.returncode == 1
-        assert err.splitlines()[-1].startswith("hbsim: error: interrupted: ")
-        assert "of 1,998 cells are finished; the same command goes on" in err
+    assert process.returncode == 1
+    assert err.splitlines()[-1].startswith("hbsim: error: interrupted: ")
+    assert "of 1,998 cells are finished; the same command goes on" in err
 
 
 def test_ctrl_c_while_hosts_are_connected(host: Host, tmp_path: Path):
@@ -173,3 +170,18 @@ def test_tls_gives_the_same_bytes_and_lets_nobody_else_in(inside: Inside, tmp_pa
     assert (refused.code, refused.out) == (2, "")
     assert "answers, but not with TLS that both sides accept" in refused.err
     assert refused.err.count("\n") == 1
+
+
+def test_no_scheduler_is_one_line_and_loses_nothing(
+    inside: Inside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from hbsim.bench import pool_dask
+
+    monkeypatch.setattr(pool_dask, "PATIENCE", 0.1)
+    (tmp_path / "study.toml").write_text(STUDY)
+    ran = inside("sweep", "study.toml", "--out", "out", "--scheduler-address", "tcp://127.0.0.1:1")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.count("\n") == 1
+    assert ran.err.startswith(
+        "hbsim: error: --scheduler-address tcp://127.0.0.1:1: no Dask scheduler answers"
+    )

@@ -187,7 +187,7 @@ def test_lines_come_whole_and_in_order(hosts: list[Host], stub: str, capfd: pyte
     assert capfd.readouterr() == ("", "")
 
 
-def test_what_is_no_message_is_noted_once(host: Host, stub: str) -> None:
+def test_what_is_no_message_is_left_out(host: Host, stub: str) -> None:
     async def use() -> None:
         (name,) = (options := reach([host], stub)).hosts
         async with watching(options) as watched:
@@ -195,9 +195,7 @@ def test_what_is_no_message_is_noted_once(host: Host, stub: str) -> None:
             for text in ("\x1b[2Jno JSON", "[1]", '{"no": "kind"}', "[" * 100_000, "\udcff\x00"):
                 watched.send(agent, print=text)
             await watched.answer(agent, number=1)
-            hello, note, _ = watched.texts(agent)
-            assert hello["m"] == "hello"
-            assert note == {"m": "note", "text": f"{name} sent a line that is no message: [2Jno JSON"}
+            assert [body["m"] for body in watched.texts(agent)] == ["hello", "echo"]
 
     asyncio.run(use())
 
@@ -299,7 +297,6 @@ import asyncio
 from hbsim.executors.remote.carrier import Joined
 from hbsim.executors.remote.options import Hosts
 from hbsim.executors.remote.ssh import SshCarrier
-from hbsim.executors.remote.ssh_host import SshHost
 
 async def main():
     carrier = SshCarrier(Hosts({hosts!r}, ssh_key={key!r}, ssh_python={python!r}))
@@ -312,25 +309,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-def test_nothing_is_left_when_the_controller_is_killed(hosts: list[Host], stub: str) -> None:
-    options = reach(hosts, stub)
-    given = {
-        "hosts": options.hosts,
-        "key": str(options.ssh_key),
-        "python": stub,
-        "config": CONFIG,
-        "order": "{}",
-    }
-    command = [sys.executable, "-c", CONTROLLER.format(**given)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"up\n"
-        assert hosts[0].processes() or hosts[1].processes()
-        process.kill()
-    for host in hosts:
-        assert not host.wait_until_empty(15)
 
 
 def test_an_agent_that_does_not_end_is_left_behind(
@@ -558,7 +536,7 @@ def test_a_hostile_host_writes_nothing_outside(
 def test_a_host_without_sftp(tmp_path: Path) -> None:
     async def use() -> None:
         async with serving(None) as (watched, agent):
-            with pytest.raises(CopyError, match="its SSH server has no SFTP") as caught:
+            with pytest.raises(CopyError, match="by SFTP: Session request failed") as caught:
                 await watched.carrier.get(agent, "/folder", tmp_path / "copy")
             assert not caught.value.away
 
@@ -615,24 +593,23 @@ def test_a_key_that_is_not_let_in(host: Host, stub: str, tmp_path: Path) -> None
 def test_a_file_that_is_no_key(host: Host, stub: str, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("nothing of the kind")
     error = refusal(reach([host], stub, ssh_key=tmp_path / "key"))
-    assert (error.field, error.value) == ("ssh_key", str(tmp_path / "key"))
+    assert error.rule.startswith("its key for SSH cannot be read (")
 
 
-def test_a_host_whose_key_is_not_known(host: Host, stub: str, tmp_path: Path) -> None:
-    (tmp_path / "none").write_text("")
-    error = refusal(reach([host], stub, ssh_known_hosts=tmp_path / "none"))
-    assert error.field == "hosts"
-    assert f"connect once by `ssh -p {host.port} {host.user}@127.0.0.1`" in error.rule
-
-
-def test_a_host_whose_key_has_changed(host: Host, stub: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("has_another", "said"),
+    [(False, "its key is not among the known hosts: "), (True, "its key is not the one that is known: ")],
+)
+def test_a_host_whose_key_is_not_known(
+    host: Host, stub: str, tmp_path: Path, has_another: bool, said: str
+) -> None:
     other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().split()[1]
     known = tmp_path / "known hosts"
-    known.write_text(f"[127.0.0.1]:{host.port} ssh-ed25519 {other}\n")
+    known.write_text(f"[127.0.0.1]:{host.port} ssh-ed25519 {other}\n" * has_another)
     error = refusal(reach([host], stub, ssh_known_hosts=known))
-    assert error.rule.startswith(f"its key is not the one in {known}: it was installed anew, or somebody ")
-    assert f"`ssh-keygen -f '{known}' -R '[127.0.0.1]:{host.port}'`" in error.rule
-    assert f"connect once by `ssh -p {host.port} {host.user}@127.0.0.1`" in error.rule
+    assert error.field == "hosts"
+    assert error.rule.startswith(said)
+    assert f"`ssh -p {host.port} {host.user}@127.0.0.1`" in error.rule
 
 
 def test_hosts_none_of_which_can_be_used() -> None:
@@ -649,23 +626,18 @@ def test_hosts_none_of_which_can_be_used() -> None:
         thread.join()
     assert (error.field, error.value) == ("hosts", ",".join(hosts))
     assert error.rule.startswith("none of them can be used: nowhere.invalid: has no address")
-    assert f"{hosts[1]}: no SSH server answers on port {ports[0]} (" in error.rule
-    assert f"{hosts[2]}: what answers on port {ports[1]} breaks off" in error.rule
-    assert f"`ssh -p {ports[1]} me@127.0.0.1` may say more; another port is ssh_port" in error.rule
-    late = f"there is no connection by SSH on port {ports[2]} within 2 s; more time is ssh_timeout"
-    assert f"{hosts[3]}: {late}" in error.rule
+    for host, port in zip(hosts[1:], ports, strict=True):
+        said = f"{host}: no SSH server answers on port {port}; does `ssh -p {port} me@127.0.0.1` work?"
+        assert said in error.rule
 
 
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ([f'exec {sys.executable} -S "$@"'], "has no hbsim on HOST ("),
-        (
-            ["export PYTHONPATH={folder}", f'exec {sys.executable} -S "$@"'],
-            "has another version of hbsim on HOST (",
-        ),
-        (["echo Unknown option: -P >&2; exit 2"], "is older than Python 3.11 on HOST ("),
-        (["exec /nowhere/python"], "cannot be run on HOST ("),
+        ([f'exec {sys.executable} -S "$@"'], "No module named 'hbsim'"),
+        (["export PYTHONPATH={folder}", f'exec {sys.executable} -S "$@"'], "No module named 'hbsim."),
+        (["echo Unknown option: -P >&2; exit 2"], "Unknown option: -P"),
+        (["exec /nowhere/python"], "not found"),
     ],
     ids=["no hbsim", "another version", "an old Python", "no Python"],
 )
@@ -673,10 +645,9 @@ def test_a_python_that_will_not_do(host: Host, tmp_path: Path, lines: list[str],
     (tmp_path / "hbsim").mkdir()
     (tmp_path / "hbsim" / "__init__.py").write_text("")
     python = script(tmp_path, *(line.format(folder=tmp_path) for line in lines))
-    (name,) = (options := reach([host], python)).hosts
-    error = refusal(options)
-    assert (error.field, error.value) == ("ssh_python", python), error
-    assert error.rule.startswith(said.replace("HOST", name))
+    error = refusal(reach([host], python))
+    assert error.rule.startswith(f"{python} there cannot run this version of hbsim (")
+    assert said in error.rule
     assert "give ssh_python" in error.rule
 
 
@@ -716,7 +687,9 @@ def test_a_host_that_cannot_be_used_while_another_can(hosts: list[Host], tmp_pat
                 (tmp_path / "mended").touch()
                 await watched.answer(await watched.first_agent(options.hosts[0]), number=2)
 
-    asyncio.run(use(f"exec {sys.executable} -S -P -m hbsim.nothing", True, "has no hbsim"))
+    asyncio.run(
+        use(f"exec {sys.executable} -S -P -m hbsim.nothing", True, "cannot run this version of hbsim")
+    )
     asyncio.run(use(f"[ -e {tmp_path}/mended ] || exit 4", False, "exit code 4"))
 
 
@@ -765,7 +738,7 @@ def test_any_key_will_do_on_the_loopback_and_nowhere_else(tmp_path: Path) -> Non
     (tmp_path / "known").write_text("")
 
     def known(name: str, **more: Any) -> Any:
-        given = SshHost(name, Hosts([name], **more))._reach()
+        given = SshHost(name, Hosts([name], **more))._given
         return given.get("known_hosts", "as configured")
 
     assert known("localhost") is None
