@@ -114,6 +114,11 @@ class Fleet:
 
     # What the controller asks for
 
+    def hosts(self) -> list[str]:
+        """Return the names of the hosts that may run trials, each once."""
+        agents = (agent for agent in self._agents.values() if not (agent.gone or agent.over))
+        return list(dict.fromkeys(agent.host.name for agent in agents))
+
     def ready(self, now: float) -> tuple[int, int]:
         """Return how many agents can take jobs, and how many hosts are waited for, those included.
 
