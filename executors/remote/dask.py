@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -320,6 +320,8 @@ async def _copy(
     await write("make", target, "")
     try:
         for name, size in listed:
+            if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
+                raise CopyError(f"there is something with the name {name!r}")
             if size is None:
                 await write("make", target, name)
                 continue
