@@ -3,6 +3,8 @@
 import os
 from typing import Final
 
+import pytest
+
 THOROUGH: Final = bool(os.environ.get("HBSIM_THOROUGH"))
 MOST: Final = 25  # otherwise
 
@@ -10,3 +12,6 @@ MOST: Final = 25  # otherwise
 def examples(count: int) -> int:
     """Return how many examples a test tries that has so many in the thorough profile."""
     return count if THOROUGH else min(count, MOST)
+
+
+thorough = pytest.mark.skipif(not THOROUGH, reason="takes half a minute: HBSIM_THOROUGH=1")

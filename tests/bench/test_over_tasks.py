@@ -30,7 +30,7 @@ from hbsim.bench.over_tasks import (
     signed_rank,
 )
 from hbsim.errors import ParameterError
-from tests.profile import examples
+from tests.profile import examples, thorough
 
 # AUC of C4.5 with m and cf as they are, m tuned, cf tuned, and both, on 14 data sets: table 6 of J. Demsar,
 # "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 7, 2006. More is better. The paper
@@ -242,7 +242,7 @@ def test_bad_input_is_named():
 
 def test_without_the_extra_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "scikit_posthocs", None)
-    with pytest.raises(ParameterError, match=r"hbsim\[report\]"):
+    with pytest.raises(ParameterError, match=r"\[report\]"):
         across_tasks(np.ones((3, 2)))
 
 
@@ -367,6 +367,7 @@ def tasks(random: np.random.Generator) -> np.ndarray:
     return level + taste + 0.3 * random.normal(size=(10, 20, 4))
 
 
+@thorough
 def test_seeds_are_no_tasks():
     """Counting seeds as blocks finds differences that are there on these tasks only."""
     random = np.random.default_rng(15)

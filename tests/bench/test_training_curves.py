@@ -11,6 +11,7 @@ from hbsim.bench.chart_looks import save
 from hbsim.bench.study_charts import FEW, STATUSES, curves_of, training_curves
 from tests.bench.charted import marks
 from tests.live.made import Made
+from tests.profile import thorough
 
 
 def rising(trial, resource):
@@ -127,6 +128,7 @@ def test_what_was_trained_again_counts_once_and_no_numbers_are_left_out(tmp_path
     assert np.column_stack((curve.resource, curve.value)).tolist() == [[1, 0.3], [2, 0.2]]
 
 
+@thorough
 def test_a_thousand_trials_and_none(tmp_path):
     path = tmp_path / "curves.png"
     save(training_curves(result_of(tmp_path, "stopping", 1000)), path)

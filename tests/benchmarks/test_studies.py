@@ -13,6 +13,7 @@ from benchmarks.page_output import printed, show
 from benchmarks.sweeps.driver import FOLDER, NAMES
 from benchmarks.sweeps.options import option_rows
 from hbsim.bench.report.model import OPEN
+from tests.profile import thorough
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
@@ -24,6 +25,7 @@ def committed(name: str) -> dict:
     return json.loads((FOLDER / name / "numbers.json").read_text("utf-8"))
 
 
+@thorough
 def test_the_page_shows_what_the_results_hold():
     assert len(commands(PAGE)) > 10
     assert filled(PAGE, show) == PAGE
@@ -54,6 +56,7 @@ def option(name: str, of: str, measure: str = "score") -> dict[str, dict[str, tu
     }
 
 
+@thorough
 def test_what_the_page_says_of_brackets_and_eta():
     many = ("plain, 256 workers", "plain, 1000 workers")
     for measure, workers in (("score", (4,)), ("area", (4, 32))):

@@ -16,7 +16,7 @@ from .study import check, left, studying
 CARRIERS = ("ssh", "dask")
 
 
-@pytest.mark.parametrize(("carrier", "storage"), [("ssh", "pull"), ("ssh", "shared"), ("dask", "pull")])
+@pytest.mark.parametrize(("carrier", "storage"), [("ssh", "pull"), ("dask", "shared")])
 def test_what_runs_on_machines_is_replaced(carrier: str, storage: str, tmp_path: Path) -> None:
     """A trial, a warm server, an agent, and a machine that comes back."""
     with studying(tmp_path, carrier, lease=2.0) as study:

@@ -72,9 +72,8 @@ def most_at_once(study: Study) -> dict[str, int]:
     }
 
 
-@pytest.mark.parametrize("carrier", ["ssh", "dask"])
-def test_a_share_that_no_host_has(carrier: str, tmp_path: Path) -> None:
-    with studying(tmp_path, carrier) as study:
+def test_a_share_that_no_host_has(tmp_path: Path) -> None:
+    with studying(tmp_path, "dask") as study:
         study.start(options=["--num-gpus", "3"])
         refused(study, "--num-gpus 3", "GPU")
         study.start(options=["--num-cpus", "1000"])
@@ -101,9 +100,8 @@ def test_a_host_that_is_taken_away_hands_its_trials_back(carrier: str, storage: 
         assert len(begun) == 1  # it went on from where it saved
 
 
-@pytest.mark.parametrize("carrier", ["ssh", "dask"])
-def test_hosts_come_and_go(carrier: str, tmp_path: Path) -> None:
-    with studying(tmp_path, carrier, lease=2.0) as study:
+def test_hosts_come_and_go(tmp_path: Path) -> None:
+    with studying(tmp_path, "ssh", lease=2.0) as study:
         study.machines.kill(1)
         study.start(trials=40, seconds=0.5, options=["--num-gpus", "1"])
         study.reach(1)
@@ -164,10 +162,9 @@ from tests.remote.training import saving
         check(study)
 
 
-@pytest.mark.parametrize("carrier", ["ssh", "dask"])
-def test_trials_that_end_badly(carrier: str, tmp_path: Path) -> None:
+def test_trials_that_end_badly(tmp_path: Path) -> None:
     """Each has failed, in the way that it would have on this machine; the host and the others go on."""
-    with studying(tmp_path, carrier, 1) as study:
+    with studying(tmp_path, "ssh", 1) as study:
         options = ["--retries", "0", "--loss-retries", "0", "--workers", "1"]
         study.start("ends_badly", trials=4, options=options)
         assert study.wait() == 1

@@ -20,6 +20,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("botorch", reason="needs BoTorch: the extra search")
 
 from hbsim.searchers.gp_search import GaussianSearch  # noqa: E402
+from tests.profile import thorough  # noqa: E402
 
 NAMES = ("gp", "mobster")
 MIXED = Space(
@@ -127,6 +128,7 @@ def best_of(name: str, function: Function, d: int, seed: int, trials: int, optio
     return min(found)
 
 
+@thorough
 @pytest.mark.parametrize(("function", "d", "trials"), [(branin, 2, 15), (hartmann, 6, 15)])
 def test_gp_beats_random_search(function: Function, d: int, trials: int) -> None:
     """Over 20 seeds, each pair with the same first six trials."""
