@@ -187,6 +187,7 @@ def render(content: Mapping[str, Any]) -> str:
 def _cell(values: Sequence[float], form: str) -> str:
     if not values:
         return "–"
+    form = ",.0f" if max(values) >= 1000 else form
     return f"{median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
