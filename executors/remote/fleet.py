@@ -159,6 +159,8 @@ class Fleet:
         """
         if isinstance(copy, Get):
             self.checkpoints.got(copy, problem, away)
+            self.effects.notes += self.checkpoints.notes  # the study may be over before the next look
+            self.checkpoints.notes.clear()
         else:
             self._jobs.copied(copy, problem)
         self._jobs.advance(copy.trial, now)
