@@ -62,7 +62,7 @@ def machines(folder: Path) -> Iterator[dict[str, tuple[dict[str, Any], Path | No
         (folder / name).mkdir()
     with ssh_machines(folder / "ssh", MACHINES) as hosts, dask_machines(folder / "dask", MACHINES) as cluster:
         names = [hosts.name(number) for number in range(MACHINES)]
-        by_ssh = {"type": "hosts", "hosts": names, "ssh_key": str(folder / "ssh" / "user_key")}
+        by_ssh = {"type": "hosts", "hosts": names, "ssh_key": str(hosts.hosts[0].key)}
         by_dask = {"type": "dask", "scheduler_address": cluster.cluster.address}
         yield {
             "local executor": ({"type": "local"}, None),

@@ -87,8 +87,8 @@ class Clocks:
         """Whether the agent has answered, but not for too long to be given new jobs."""
         return self.clock is not None and now - self.heard > min(SILENT, self.lease / 3)
 
-    def there(self, now: float) -> bool:
-        """Whether the agent is known to be there."""
+    def is_heard(self, now: float) -> bool:
+        """Whether the agent has answered lately."""
         return self.clock is not None and not self.silent(now)
 
     def rest(self, now: float) -> float:
@@ -175,4 +175,4 @@ class Agent:
 
     def able(self, now: float) -> bool:
         """Whether it can be given jobs now."""
-        return self.ready and self.machine is not None and not self.over and self.clocks.there(now)
+        return self.ready and self.machine is not None and not self.over and self.clocks.is_heard(now)

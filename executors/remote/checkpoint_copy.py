@@ -18,7 +18,7 @@ from typing import Final
 from hbsim.errors import OutputError
 from hbsim.executors import checkpoint
 
-__all__ = ["FILES", "install", "newest", "recover"]
+__all__ = ["FILES", "install", "newest", "newest_of_all", "recover"]
 
 FILES: Final = "files"  # the folder of a trial's own files, in the trial's folder
 _STAGE: Final = ".install"
@@ -45,6 +45,17 @@ def newest(folder: Path) -> tuple[int, Path] | None:
     """
     found = checkpoint.newest(folder / checkpoint.NAME)
     return None if found is None else (found[1]["job"] or 0, found[0])
+
+
+def newest_of_all(trials: Path) -> dict[int, tuple[int, Path]]:
+    """Return of each trial with a sound checkpoint in a folder of trials the same as `newest`."""
+    found: dict[int, tuple[int, Path]] = {}
+    for folder in trials.glob("[0-9]*"):
+        with suppress(OutputError, ValueError):  # a damaged one cannot be used: its trial says so
+            recover(folder)
+            if (made := newest(folder)) is not None:
+                found[int(folder.name)] = made
+    return found
 
 
 def install(stage: Path, folder: Path) -> bool:

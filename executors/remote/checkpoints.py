@@ -110,9 +110,8 @@ class Checkpoints:
         self._kept: dict[int, dict[str, _Kept]] = {}  # by trial and place
         self._hosts: dict[str, _Host] = {}  # by place
         self._places: dict[str, str] = {}  # of agents
-        self._moving: dict[
-            int, str
-        ] = {}  # trials that are copied: from which place, or uploaded by which agent
+        # Trials that are copied: from which place, or uploaded by which agent.
+        self._moving: dict[int, str] = {}
         self._wanted: set[int] = set()  # trials whose newest checkpoint is to be copied from a host
         self._tries: dict[int, int] = {}
         self._pruned: set[int] = set()

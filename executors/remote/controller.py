@@ -28,18 +28,18 @@ from hbsim.executors import checkpoint
 from hbsim.executors.local import LOG, trial_folder
 from hbsim.executors.remote import carrier as carriers
 from hbsim.executors.remote.agents import MARGIN
-from hbsim.executors.remote.checkpoint_copy import FILES, install, newest
+from hbsim.executors.remote.checkpoint_copy import FILES, install, newest, newest_of_all
 from hbsim.executors.remote.checkpoints import Checkpoints, Copy, Get, Put
 from hbsim.executors.remote.code import needs_trust, with_neighbour
 from hbsim.executors.remote.fleet import Fleet
 from hbsim.executors.remote.lines import dump
 from hbsim.executors.remote.machines import Machines
-from hbsim.executors.remote.store import STAGING, Store, jobs_in
+from hbsim.executors.remote.store import STAGING, Store
 from hbsim.executors.slots import Slot
 from hbsim.executors.target import label_of
 from hbsim.runner.workers import Message, Opened
 
-__all__ = ["Controller", "News", "SessionFile", "outlast"]
+__all__ = ["Controller", "News", "SessionFile", "wait_for_earlier_runs"]
 
 News: TypeAlias = tuple[list[Message], list[str], int]
 """Messages for the runner, warnings for people, and the bytes that the messages were made of."""
@@ -142,7 +142,7 @@ def _rest(file: Path, now: float) -> float:
     return min(whole, max(0.0, whole - age))
 
 
-def outlast(trials: Path, say: Callable[[str], None]) -> None:
+def wait_for_earlier_runs(trials: Path, say: Callable[[str], None]) -> None:
     """Wait until nothing goes on any more that earlier runs have left on hosts; `say` is given why."""
     file = SessionFile(trials, 0.0)
     try:
@@ -237,7 +237,8 @@ class Controller:
         if self._store is not None:
             await asyncio.to_thread(self._store.check)
             stored = await asyncio.to_thread(self._store.jobs)
-        self.fleet = self._make_fleet(await asyncio.to_thread(jobs_in, self._trials), stored)
+        present = await asyncio.to_thread(newest_of_all, self._trials)
+        self.fleet = self._make_fleet({trial: job for trial, (job, _) in present.items()}, stored)
         about = {"session": self._file.session, "probe": self._file.text}
         config = {**self._config, **about, "trials": str(self._trials.absolute())}
         self.fleet.expected = await self._carrier.open(json.dumps(config))
@@ -276,17 +277,17 @@ class Controller:
 
     # What the runner asks for
 
-    def order(self, act: str, *what: object) -> None:
+    def order(self, act: Callable[[Fleet], None]) -> None:
         """Have the fleet do what the runner asks for."""
         try:
-            getattr(self.fleet, act)(*what, time.monotonic())
+            act(self.fleet)
             self._flush()
         except Exception as error:  # nobody waits for it
             self._fail(error)
 
     def prune(self, trial: int) -> None:
         """Remove a trial's checkpoints and files wherever they are."""
-        self.order("prune", trial)
+        self.order(lambda fleet: fleet.prune(trial))
         self._pruned.add(trial)
         self._chores.submit(_remove, trial_folder(self._trials, trial))
 

@@ -27,7 +27,7 @@ from hbsim.executors.remote.dask_cluster import (
     client_of,
     is_trusted,
     logs_off_terminal,
-    scheduler_here,
+    scheduler_in_process,
     security_of,
 )
 
@@ -101,7 +101,7 @@ class DaskCarrier:
         try:
             self._stack.enter_context(logs_off_terminal())
             if given is None:
-                self._address = await self._stack.enter_async_context(scheduler_here())
+                self._address = await self._stack.enter_async_context(scheduler_in_process())
             await self._connect()
         except BaseException:
             await self.close()
@@ -117,11 +117,11 @@ class DaskCarrier:
 
     async def get(self, agent: str, source: str, target: Path) -> None:
         """Copy a folder from an agent's host, as `Carrier.get`."""
-        await _copy(partial(self._do_there, agent), source, _do_here, str(target))
+        await _copy(partial(self._do_on_host, agent), source, _do_locally, str(target))
 
     async def put(self, agent: str, source: Path, target: str) -> None:
         """Copy a folder to an agent's host, as `Carrier.put`."""
-        await _copy(_do_here, str(source), partial(self._do_there, agent), target)
+        await _copy(_do_locally, str(source), partial(self._do_on_host, agent), target)
 
     async def close(self) -> None:
         """End all agents, and part from the cluster, as `Carrier.close`."""
@@ -236,7 +236,7 @@ class DaskCarrier:
             raise error
         reason = f"the Dask worker at {place} cannot set up hbsim: {brief(error)}"
         if any(kind in reason for kind in ("ModuleNotFoundError", "ImportError", "AttributeError")):
-            reason += "; install the same hbsim, with its extra dask, in the environment of the Dask workers"
+            reason += "; install the same hbsim, with its extra remote, where the Dask workers run"
         return reason
 
     # What is heard
@@ -288,7 +288,7 @@ class DaskCarrier:
             raise CopyError(answer["error"])
         return answer["found"]
 
-    async def _do_there(self, agent: str, do: str, *given: object) -> Any:
+    async def _do_on_host(self, agent: str, do: str, *given: object) -> Any:
         """Have a file operation done on an agent's host."""
         place = self._places.get(agent, "")
         if place not in self._workers:
@@ -302,7 +302,7 @@ class DaskCarrier:
             ) from None
 
 
-async def _do_here(do: str, *given: Any) -> Any:
+async def _do_locally(do: str, *given: Any) -> Any:
     """Do a file operation on this machine."""
     from hbsim.executors.remote.dask_plugin import FILES
 

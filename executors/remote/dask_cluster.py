@@ -19,7 +19,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from hbsim.errors import HbsimWarning, ParameterError
+from hbsim.errors import HbsimWarning, ParameterError, needs
 
 if TYPE_CHECKING:
     from hbsim.executors.remote.options import Dask
@@ -30,7 +30,7 @@ __all__ = [
     "client_of",
     "is_trusted",
     "logs_off_terminal",
-    "scheduler_here",
+    "scheduler_in_process",
     "security_of",
 ]
 
@@ -68,10 +68,8 @@ def security_of(options: Dask) -> Any:
     try:
         distributed: Any = importlib.import_module("distributed")
     except ImportError:
-        rule = "needs the package distributed: install hbsim with its extra dask"
-        raise ParameterError(
-            "scheduler_address" if address else "executor", address or "dask", rule
-        ) from None
+        field = "scheduler_address" if address else "executor"
+        raise ParameterError(field, address or "dask", needs("distributed", "remote")) from None
     if not is_trusted(address):
         danger = "whoever can reach it, or is on the way, can run code here and on its workers"
         text = f"the connection to {address} is neither encrypted nor authenticated: {danger}"
@@ -129,7 +127,8 @@ def _why(address: str, error: BaseException, timeout: float) -> str:
     text = brief(error)
     if address.startswith("tls://") and any(word in text for word in ("TLS", "SSL", "certificate")):
         return f"answers, but not with TLS that both sides accept: are the certificates its own? ({text})"
-    rule = f"no Dask scheduler answers there within {timeout:g} s, as in tls://HOST:8786 ({text})"
+    said = "" if isinstance(error, TimeoutError | asyncio.CancelledError) else f" ({text})"
+    rule = f"no Dask scheduler answers there within {timeout:g} s, as in tls://HOST:8786{said}"
     if address.startswith("tcp://") and not isinstance(error, ConnectionRefusedError):
         rule += "; if it has TLS, give tls:// with tls_ca, tls_cert and tls_key"
     return rule
@@ -144,7 +143,7 @@ def brief(error: BaseException) -> str:
 
 
 @asynccontextmanager
-async def scheduler_here() -> AsyncIterator[str]:
+async def scheduler_in_process() -> AsyncIterator[str]:
     """Start a scheduler and a worker in this process; give the address, which nobody else can connect to."""
     distributed: Any = importlib.import_module("distributed")
     http = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}

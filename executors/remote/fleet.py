@@ -82,19 +82,19 @@ class Fleet:
         self._jobs.start(worker, task, now)
         self._jobs.copy()
 
-    def go_on(self, job: int, stop: float, now: float) -> None:
+    def go_on(self, job: int, stop: float) -> None:
         """Answer a job that waits at a milestone."""
         self._jobs.go_on(job, stop)
 
-    def leave(self, job: int, save: bool, now: float) -> None:
+    def leave(self, job: int, save: bool) -> None:
         """Have a job leave its function. Without `save` its checkpoint is of no more use."""
         self._jobs.leave(job, save)
 
-    def kill(self, job: int, reason: str, now: float) -> None:
+    def kill(self, job: int, reason: str) -> None:
         """End a job's processes."""
         self._jobs.kill(job, reason)
 
-    def prune(self, trial: int, now: float) -> None:
+    def prune(self, trial: int) -> None:
         """Remove a trial's checkpoints wherever hosts and the store keep them."""
         agents, stored = self.checkpoints.prune(trial)
         for name in agents:
@@ -102,7 +102,7 @@ class Fleet:
         if stored:
             self.effects.unstored.append(trial)
 
-    def taken(self, size: int, now: float) -> None:
+    def taken(self, size: int) -> None:
         """The runner has taken messages that were made of so many characters."""
         while size > 0 and self._given:
             agent, given = self._given.popleft()
@@ -358,8 +358,6 @@ class Fleet:
             if not agent.over:
                 agent.host.failures, agent.host.problem, agent.host.error = 0, "", None
                 agent.host.final = False
-        elif kind == "note":
-            self.effects.notes.append(f"{agent.host.name}: {body['text']}")
         elif kind == "fatal":
             self._hear_fatal(agent, body)
         elif kind == "leaving":
@@ -431,5 +429,5 @@ class Fleet:
         if able and (workers := self.machines.divide(able)):
             self._opened = True
             self._jobs.open(workers)
-        if first and new and (wanting := self.machines.wanting()):
-            self.effects.notes.append(wanting)
+        if first and new and (shortage := self.machines.shortage()):
+            self.effects.notes.append(shortage)

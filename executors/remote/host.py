@@ -15,9 +15,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from hbsim.errors import OutputError, ParameterError
+from hbsim.errors import ParameterError
 from hbsim.executors import devices, nvml
 from hbsim.executors.devices import Gpu
+from hbsim.executors.local import trial_folder
 from hbsim.executors.remote import checkpoint_copy
 from hbsim.executors.remote.lines import Body
 from hbsim.executors.remote.versions import versions
@@ -78,7 +79,7 @@ def find_place(config: Mapping[str, Any]) -> Place:
         if (trials / f".probe-{config['session']}").read_text("utf-8") == config["probe"]:
             return Place(work, trials, True)
     if storage == "shared":
-        rule = f'{socket.gethostname()} does not see {trials}; use "auto" or "pull"'
+        rule = f'this host does not see {trials}; use "auto" or "pull"'
         raise ParameterError("storage", storage, rule)
     return place
 
@@ -193,14 +194,10 @@ def _below(folder: Path) -> Iterator[str]:
 def _holds(trials: Path) -> dict[str, Body]:
     """Return the trials whose checkpoints are in a host's own folder, as `hello` says them."""
     found: dict[str, Body] = {}
-    for name in _names(trials):
-        folder = trials / name
-        with suppress(OutputError):  # a damaged one cannot be used
-            checkpoint_copy.recover(folder)
-            if (newest := checkpoint_copy.newest(folder)) is not None:
-                files = folder / checkpoint_copy.FILES
-                about = {"job": newest[0], "folder": str(newest[1])}
-                found[str(int(name))] = {**about, "files": str(files) if files.is_dir() else None}
+    for trial, (job, folder) in checkpoint_copy.newest_of_all(trials).items():
+        files = trial_folder(trials, trial) / checkpoint_copy.FILES
+        held = {"job": job, "folder": str(folder), "files": str(files) if files.is_dir() else None}
+        found[str(trial)] = held
     return found
 
 

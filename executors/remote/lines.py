@@ -33,7 +33,6 @@ ended    ``job``, ``rows``, ``first``, ``kind``, ``reason``, ``begun``, ``second
 stored   ``job``, ``trial``, ``problem``: the job's checkpoint is in the store behind the URL, or why not
 leaving  ``reason``: the host is taken away (SIGTERM); trials save and are handed back as preempted,
          and no new one can start
-note     ``text``: a warning for people
 ======== =====================================================================================
 """
 
@@ -51,9 +50,8 @@ __all__ = ["ROOM", "Body", "dump", "ended_from", "said_from", "task_from", "task
 
 Body: TypeAlias = dict[str, Any]  # JSON has no narrower type
 
-ROOM: Final = (
-    1 << 20
-)  # bytes of lines that an agent may send beyond what the runner has taken; then trials wait
+# Bytes of reports and ends that an agent may send beyond what the runner has taken; then trials wait.
+ROOM: Final = 1 << 20
 
 
 def dump(body: Mapping[str, Any]) -> str:

@@ -139,7 +139,7 @@ class Machines:
         """Return all workers, or those that belong to an agent, in order."""
         return sorted(number for number, (owner, _) in self._workers.items() if agent in (None, owner))
 
-    def wanting(self) -> str:
+    def shortage(self) -> str:
         """Say that there are fewer workers than were asked for; empty if that is not so."""
         if self._most in (inf, len(self._workers)):
             return ""

@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from hbsim.errors import HbsimError, OutputError, ParameterError
 
-__all__ = ["STAGING", "Store", "download", "jobs_in"]
+__all__ = ["STAGING", "Store", "download"]
 
 STAGING: Final = ".copy-"  # what is being copied into a folder of trials is in folders named so
 _COMPLETE: Final = "complete.json"
@@ -230,20 +230,6 @@ class Store:
             raise OutputError(name, f"{problem}: {_reason(error)}") from error
 
 
-def jobs_in(trials: Path) -> dict[int, int]:
-    """Return of each trial that has a checkpoint in a folder of trials which job made it."""
-    from hbsim.executors.remote.checkpoint_copy import newest, recover  # not in each agent's command
-
-    found: dict[int, int] = {}
-    for folder in trials.glob("*"):
-        if _is_number(folder.name):
-            with suppress(OutputError):  # a damaged one cannot be used: its trial says so
-                recover(folder)
-                if (made := newest(folder)) is not None:
-                    found[int(folder.name)] = made[0]
-    return found
-
-
 def download(url: str, study: str, trials: Path) -> int:
     """Copy checkpoints from a store into a folder of trials, where they are newer; return how many.
 
@@ -255,12 +241,12 @@ def download(url: str, study: str, trials: Path) -> int:
         A checkpoint cannot be read or written.
     """
     from hbsim.executors.local import trial_folder
-    from hbsim.executors.remote.checkpoint_copy import install
+    from hbsim.executors.remote.checkpoint_copy import install, newest_of_all
 
-    store, present, count = Store(url, study), jobs_in(trials), 0
+    store, present, count = Store(url, study), newest_of_all(trials), 0
     trials.mkdir(parents=True, exist_ok=True)
     for trial, job in sorted(store.jobs().items()):
-        if job > present.get(trial, -1):
+        if job > present.get(trial, (-1,))[0]:
             with tempfile.TemporaryDirectory(dir=trials, prefix=STAGING) as stage:
                 store.get(trial, job, Path(stage, "new"))
                 count += install(Path(stage, "new"), trial_folder(trials, trial))

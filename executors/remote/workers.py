@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import warnings
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
@@ -16,6 +17,7 @@ from hbsim.errors import HbsimWarning
 from hbsim.executors.remote.carrier import Carrier
 from hbsim.executors.remote.code import make_bundle
 from hbsim.executors.remote.controller import Controller, News
+from hbsim.executors.remote.fleet import Fleet
 from hbsim.executors.remote.machines import Machines
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.slots import Slot
@@ -129,7 +131,7 @@ class RemoteWorkers:
 
     def start(self, worker: int, task: Task) -> None:
         """Start a job on the worker's host."""
-        self._order("start", worker, task)
+        self._order(lambda fleet: fleet.start(worker, task, time.monotonic()))
 
     def wait(self, timeout: float | None) -> Sequence[Message]:
         """Return what has been said since the last time; see `Workers.wait`.
@@ -153,15 +155,15 @@ class RemoteWorkers:
 
     def go_on(self, job: int, stop: float) -> None:
         """Answer a job that waits at a milestone: train to `stop`."""
-        self._order("go_on", job, stop)
+        self._order(lambda fleet: fleet.go_on(job, stop))
 
     def leave(self, job: int, save: bool) -> None:
         """Have a job leave its function; with `save` it makes a checkpoint first."""
-        self._order("leave", job, save)
+        self._order(lambda fleet: fleet.leave(job, save))
 
     def kill(self, job: int, reason: str = "") -> None:
         """End a job's processes: SIGTERM, and after the grace SIGKILL."""
-        self._order("kill", job, reason or "it was killed")
+        self._order(lambda fleet: fleet.kill(job, reason or "it was killed"))
 
     def cut(self, reason: str) -> None:
         """Do nothing: what was killed is ended by the hosts' agents, or with their lease."""
@@ -195,8 +197,8 @@ class RemoteWorkers:
 
     # The loop
 
-    def _order(self, act: str, *what: object) -> None:
-        self._call(self._controller.order, act, *what)
+    def _order(self, act: Callable[[Fleet], None]) -> None:
+        self._call(self._controller.order, act)
 
     def _call(self, function: Callable[..., object], *given: object) -> None:
         """Have a function called soon in the loop, in the order of calls; not at all once it is closed."""
@@ -228,8 +230,8 @@ class RemoteWorkers:
                 self._notes += notes
                 self._taken += size
         if self._taken >= MUCH:
-            self._order("taken", self._taken)
-            self._taken = 0
+            size, self._taken = self._taken, 0
+            self._order(lambda fleet: fleet.taken(size))
 
     def _warn(self) -> None:
         notes, self._notes = self._notes, []

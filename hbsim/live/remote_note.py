@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from hbsim.core.scheduler import Scheduler
 from hbsim.errors import HbsimWarning
-from hbsim.executors.remote.store import download, jobs_in
+from hbsim.executors.remote.checkpoint_copy import newest_of_all
+from hbsim.executors.remote.store import download
 from hbsim.live.folder import EARLIER_REMOTE, REMOTE, StudyFolder
 
 __all__ = ["RemoteNote"]
@@ -83,7 +84,7 @@ class RemoteNote:
     def _warn_of_absent(self, scheduler: Scheduler) -> None:
         statuses = enumerate(scheduler.trial_statuses())
         paused = [trial for trial, status in statuses if status == "paused"]
-        saved = jobs_in(self._place.trials)
+        saved = newest_of_all(self._place.trials)
         absent = len([trial for trial in paused if trial not in saved])
         if absent and saved:  # without any, the function saves nothing
             text = f"{absent} of {len(paused)} paused trials have no checkpoint in this folder: "

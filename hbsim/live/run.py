@@ -16,7 +16,7 @@ from hbsim.core.scheduler import Scheduler
 from hbsim.core.streams import check_seed
 from hbsim.core.types import LOSSES
 from hbsim.errors import HbsimWarning, ParameterError
-from hbsim.executors.remote.controller import outlast
+from hbsim.executors.remote.controller import wait_for_earlier_runs
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.target import describe, make_target, stop_if_loading
 from hbsim.live.checks import check_names, constants, seconds
@@ -168,7 +168,7 @@ def run(
             place.set_aside(teller(progress))
         note = RemoteNote(place)
         if remote is None:
-            outlast(place.trials, teller(progress))
+            wait_for_earlier_runs(place.trials, teller(progress))
         storage = None if remote is None else remote.storage
         note.bring_back(storage, teller(progress))
         how = (place.trials, setup, start, grace, note, teller(progress))

@@ -448,4 +448,4 @@ class FakeNetwork:
             some.clear()
         effects.logs.clear()
         if size:
-            self.fleet.taken(size, self.now)
+            self.fleet.taken(size)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
-import socket
-import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import psutil
-import pytest
 
 from tests.doubles.dask_processes import ROOT, DaskProcesses, dask_processes, eventually
+from tests.doubles.sshd import Host, sshd
 
 FOLDER, NUMBER = "HBSIM_TEST_FOLDER", "HBSIM_TEST_NUMBER"  # in the environment of all that runs on a machine
 GPUS = "HBSIM_TEST_GPUS"  # likewise: the UUIDs of its GPUs
@@ -30,7 +26,6 @@ for name in dir(there):
     if name.startswith("nvml") or name == "NVMLError":
         globals()[name] = getattr(there, name)
 """
-SSHD = ("/usr/sbin/sshd", "/usr/local/sbin/sshd", "/sbin/sshd")
 
 
 class Machines(Protocol):
@@ -121,113 +116,48 @@ def environment(folder: Path, number: int) -> dict[str, str]:
 class SshMachines:
     """Hosts that are reached by SSH: an sshd each, on 127.0.0.1."""
 
-    folder: Path
-    count: int
-    environments: Sequence[Mapping[str, str]]
-    ports: list[int] = field(default_factory=list)
-    daemons: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
+    hosts: list[Host]
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.hosts)
 
     def options(self) -> list[str]:
         """Return what ``hbsim run`` is told."""
-        hosts = ",".join(self.name(number) for number in range(self.count))
-        return ["--hosts", hosts, "--ssh-key", str(self.folder / "user_key")]
+        names = ",".join(self.name(number) for number in range(self.count))
+        return ["--hosts", names, "--ssh-key", str(self.hosts[0].key)]
 
     def name(self, number: int) -> str:
         """Return a host as the user calls it."""
-        return f"127.0.0.1:{self.ports[number]}"
-
-    def daemon(self, number: int) -> psutil.Process:
-        """Return the sshd of a host."""
-        return psutil.Process(self.daemons[number].pid)
+        return f"127.0.0.1:{self.hosts[number].port}"
 
     def sessions(self, number: int) -> list[psutil.Process]:
         """Return the processes of sshd that serve connections."""
-        return [
-            one for one in self.daemon(number).children(recursive=True) if command(one).startswith("sshd")
-        ]
+        server = psutil.Process(self.hosts[number].pid)
+        return [one for one in server.children(recursive=True) if command(one).startswith("sshd")]
 
     def kill(self, number: int) -> None:
         """Kill a host: its sshd, connections and all that runs there."""
-        sessions = self.sessions(number)
-        daemon = self.daemons.pop(number)
-        with suppress(psutil.NoSuchProcess):
-            kill(psutil.Process(daemon.pid), *sessions)
-        daemon.wait()
-        kill(*processes(self.folder, number))
+        self.hosts[number].kill()
 
     def start(self, number: int) -> None:
         """Start a host's sshd, on the port of before."""
-        home = self.folder / f"host-{number}"
-        home.mkdir(exist_ok=True)
-        config = home / "sshd_config"
-        config.write_text(self._config(number, home))
-        log = home / "sshd.log"
-        size = log.stat().st_size if log.exists() else 0
-        command = [_sshd(), "-D", "-f", str(config), "-E", str(log)]
-        daemon = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-        self.daemons[number] = daemon
-        eventually(lambda: log.exists() and b"Server listening" in log.read_bytes()[size:], "an sshd")
-
-    def end(self) -> None:
-        """Kill all."""
-        for number in list(self.daemons):
-            self.kill(number)
-
-    def _config(self, number: int, home: Path) -> str:
-        variables = {"HOME": home, **environment(self.folder, number), **self.environments[number]}
-        setting = " ".join(f'"{name}={value}"' for name, value in variables.items())
-        return f"""
-ListenAddress 127.0.0.1
-Port {self.ports[number]}
-HostKey {self.folder / "host_key"}
-AuthorizedKeysFile {self.folder / "user_key.pub"}
-AuthenticationMethods publickey
-StrictModes no
-UsePAM no
-PermitRootLogin yes
-PermitUserRC no
-PidFile none
-PrintMotd no
-MaxStartups 100
-LogLevel VERBOSE
-Subsystem sftp internal-sftp
-SetEnv {setting}
-"""
-
-
-def _sshd() -> str:
-    for place in (*SSHD, shutil.which("sshd") or ""):
-        if place and Path(place).exists() and shutil.which("ssh-keygen"):
-            return place
-    pytest.skip("needs an SSH server: apt-get install openssh-server")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        self.hosts[number].start()
 
 
 @contextmanager
 def ssh_machines(
     folder: Path, count: int = 2, environments: Sequence[Mapping[str, str]] | None = None
 ) -> Iterator[SshMachines]:
-    """Give so many hosts that are reached by SSH; end them afterwards."""
-    _sshd()
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # else it does not start
-    for name in ("host_key", "user_key"):
-        made = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(folder / name)]
-        subprocess.run(made, check=True, stdin=subprocess.DEVNULL)
-    machines = SshMachines(folder, count, environments or [{}] * count)
-    machines.ports += [_free_port() for _ in range(count)]
-    try:
-        for number in range(count):
-            machines.start(number)
-        yield machines
-    finally:
-        machines.end()
+    """Give so many hosts that are reached by SSH, with one key; end them afterwards."""
+    with ExitStack() as stack:
+        hosts: list[Host] = []
+        for number, more in enumerate(environments or [{}] * count):
+            given = {**environment(folder, number), **more}
+            key = hosts[0].key if hosts else None
+            hosts.append(stack.enter_context(sshd(folder / f"host-{number}", given, key)))
+        yield SshMachines(hosts)
 
 
 @dataclass

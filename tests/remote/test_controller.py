@@ -21,8 +21,9 @@ from hbsim.executors.checkpoint import Origin
 from hbsim.executors.local import trial_folder
 from hbsim.executors.remote import controller as module
 from hbsim.executors.remote.carrier import CopyError
-from hbsim.executors.remote.controller import SessionFile, outlast
-from hbsim.executors.remote.store import Store, download, jobs_in
+from hbsim.executors.remote.checkpoint_copy import newest_of_all
+from hbsim.executors.remote.controller import SessionFile, wait_for_earlier_runs
+from hbsim.executors.remote.store import Store, download
 from hbsim.executors.remote.workers import RemoteWorkers
 from hbsim.executors.target import make_target
 from hbsim.history.journal import Journal
@@ -151,7 +152,7 @@ def test_what_cannot_be_copied_is_named_and_hosts_keep_it(piped: Piped) -> None:
     assert not piped.note["gathered"]
     assert piped.warned
     assert all("cannot be copied" in text and "No space left on device" in text for text in piped.warned)
-    kept = [jobs_in(host) for host in piped.folder.glob("host-*/*/trials")]
+    kept = [newest_of_all(host) for host in piped.folder.glob("host-*/*/trials")]
     paused = result.trials.filter(result.trials["status"] == "paused")["trial"].to_list()
     assert {trial for held in kept for trial in held} >= set(paused)
     piped.check()
@@ -385,7 +386,7 @@ def test_a_run_that_was_killed_is_waited_for(tmp_path: Path, monkeypatch: pytest
     assert SessionFile(tmp_path, 30.0).make(said.append) == 0.0
     (tmp_path / ".copy-1").mkdir()
     before = time.time()
-    outlast(tmp_path, said.append)
+    wait_for_earlier_runs(tmp_path, said.append)
     assert slept == [pytest.approx(34.5, abs=5.0)]
     (line,) = said
     until = [time.strftime("%H:%M:%S", time.localtime(before + slept[0] + more)) for more in (-1, 0, 1, 2)]
@@ -399,5 +400,5 @@ def test_nobody_waits_for_a_run_that_ended(tmp_path: Path) -> None:
     earlier = SessionFile(tmp_path, 30.0)
     earlier.make(said.append)
     earlier.remove()
-    outlast(tmp_path, said.append)
+    wait_for_earlier_runs(tmp_path, said.append)
     assert said == []

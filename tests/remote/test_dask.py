@@ -367,7 +367,7 @@ def test_a_worker_without_hbsim(tmp_path: Path) -> None:
         async with studying(processes.address) as ours:
             (failed,) = await ours.until(lambda: ours.all(HostFailed))
             assert (failed.place, failed.final, failed.gone) == (processes.worker_address(0), True, False)
-            assert "install the same hbsim, with its extra dask" in failed.reason
+            assert "install the same hbsim, with its extra remote" in failed.reason
             number = processes.start_worker("--preload", str(AGENT))  # others can take part
             assert (await ours.joined()).place == processes.worker_address(number)
 

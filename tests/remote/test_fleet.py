@@ -82,21 +82,21 @@ class Runner:
             self._end(message)
 
     def _decide(self, message: Said) -> None:
-        fleet, now, what = self.network.fleet, self.network.now, self.random.random()
+        fleet, what = self.network.fleet, self.random.random()
         if what < 0.4 and not self.closing:
-            fleet.go_on(message.job, message.rows[-1].resource + 1, now)
+            fleet.go_on(message.job, message.rows[-1].resource + 1)
         elif what < 0.9:
             self.saving.add(message.job)
-            fleet.leave(message.job, True, now)
+            fleet.leave(message.job, True)
         else:
             self.stopping.add(message.job)
-            fleet.leave(message.job, False, now)
+            fleet.leave(message.job, False)
 
     def _end(self, ended: Ended) -> None:
         _, trial = self.jobs.pop(ended.job)  # each job ends once
         self.ended.append(ended)
         if ended.job in self.stopping and ended.kind is None:
-            self.network.fleet.prune(trial, self.network.now)
+            self.network.fleet.prune(trial)
             return
         if (ended.job in self.saving and ended.kind is None) or (
             ended.kind == "preempted" and any(run.job == ended.job for run in self.network.history)
@@ -281,7 +281,7 @@ def opened(network: FakeNetwork) -> dict[int, str]:
 def pause(network: FakeNetwork, job: int, seconds: float = 3.0) -> None:
     """Have a job save and leave."""
     network.step(0.5)
-    network.fleet.leave(job, True, network.now)
+    network.fleet.leave(job, True)
     network.step(seconds)
 
 
@@ -304,7 +304,7 @@ def test_a_host_that_is_silent_is_named_within_five_seconds_and_taken_back() -> 
     assert network.notes[1:] == ["gpu1 answers again"]
     assert opened(network) == {0: "gpu1", 1: "gpu1"}
     assert not of(network, Ended)
-    network.fleet.leave(0, True, network.now)
+    network.fleet.leave(0, True)
     network.step(3)
     assert [ended.kind for ended in of(network, Ended)] == [None]
 
@@ -387,7 +387,7 @@ def test_a_job_that_was_not_sent_moves_to_another_host_when_its_own_is_lost() ->
     assert not of(network, Ended)
     assert [run.host for run in network.history] == ["gpu2"]
     assert opened(network) == {0: "gpu2"}  # its worker is there now
-    network.fleet.leave(0, False, network.now)
+    network.fleet.leave(0, False)
     network.step(1)
     assert [ended.kind for ended in of(network, Ended)] == [None]
 
@@ -399,8 +399,8 @@ def test_a_job_that_waits_can_be_called_off() -> None:
     start(network, 1, 1)
     network.step(2)
     assert [said.job for said in of(network, Said)].count(0) >= 1  # none of them has hung
-    network.fleet.leave(0, True, network.now)
-    network.fleet.kill(1, "it is too late", network.now)
+    network.fleet.leave(0, True)
+    network.fleet.kill(1, "it is too late")
     network.step(10)
     assert [(end.job, end.kind, end.reason, end.left) for end in of(network, Ended)] == [
         (0, None, "", True),
@@ -458,9 +458,9 @@ def test_a_trial_that_has_stopped_is_not_copied() -> None:
     pause(network, 0)
     start(network, 1, 0, trial=0)
     network.step(1)
-    network.fleet.leave(1, False, network.now)
+    network.fleet.leave(1, False)
     network.step(2)
-    network.fleet.prune(0, network.now)
+    network.fleet.prune(0)
     network.step(2)
     assert [copy.job for copy in network.copies] == [0]
     assert host.disk == {}
@@ -471,7 +471,7 @@ def test_a_copy_that_fails_since_its_host_is_away_is_made_when_that_is_back() ->
     network = cluster(host, other, slow=0.5)
     start(network, 0, 0)
     network.step(0.5)
-    network.fleet.leave(0, True, network.now)
+    network.fleet.leave(0, True)
     network.step(0.3)
     network.partition(host, 8)
     start(network, 1, 1, trial=0)
@@ -543,9 +543,9 @@ def test_with_a_url_checkpoints_come_from_there() -> None:
     network.step(4)
     assert (network.history[1].host, network.history[1].went_on_from) == ("gpu2", 0)
     assert network.copies == []
-    network.fleet.leave(1, False, network.now)
+    network.fleet.leave(1, False)
     network.step(1)
-    network.fleet.prune(0, network.now)
+    network.fleet.prune(0)
     network.step(1)
     assert network.url == {}
     assert network.fleet.pending([0]) == set()
@@ -581,7 +581,7 @@ def test_a_host_that_comes_back_removes_what_was_pruned_meanwhile() -> None:
     host = FakeHost("gpu1", disk={3: 8})
     network = cluster(host, FakeHost("gpu2"))
     network.switch_off(host, 20)
-    network.fleet.prune(3, network.now)
+    network.fleet.prune(3)
     network.step(60)
     assert host.disk == {}
 
@@ -604,7 +604,7 @@ def test_a_host_that_can_run_no_trials_is_named_once_and_others_go_on() -> None:
     assert network.notes.count(SAID) == 1
     assert opened(network) == {2: "gpu2"}
     assert not of(network, Ended)  # what runs there may end well
-    network.fleet.leave(0, True, network.now)
+    network.fleet.leave(0, True)
     network.step(60)  # it is closed, and other agents are tried
     assert [ended.kind for ended in of(network, Ended)] == [None]
     assert network.notes.count(SAID) == 1

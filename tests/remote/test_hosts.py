@@ -200,10 +200,10 @@ def test_the_seeds_class_runs_on_addresses(tmp_path: Path) -> None:
         home = tmp_path / "home" / ".ssh"
         home.mkdir(parents=True, mode=0o700)
         hosts = [
-            f"Host lab{number}\n  HostName 127.0.0.1\n  Port {port}\n  IdentityFile {tmp_path / 'user_key'}\n"
-            for number, port in enumerate(study.ssh.ports)
+            f"Host lab{number}\n  HostName 127.0.0.1\n  Port {host.port}\n  IdentityFile {host.key}\n"
+            for number, host in enumerate(study.ssh.hosts)
         ]
-        known = [f"[127.0.0.1]:{port} {(tmp_path / 'host_key.pub').read_text()}" for port in study.ssh.ports]
+        known = [host.known_hosts.read_text() for host in study.ssh.hosts]
         (home / "config").write_text("".join(hosts))
         (home / "known_hosts").write_text("".join(known))
         script = tmp_path / "script.py"
