@@ -236,7 +236,7 @@ def test_a_cluster_has_to_be_named():
 
 def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ParameterError, match=r"scheduler_address=.*install hbsim with its extra dask"):
+    with pytest.raises(ParameterError, match=r"scheduler_address=.*: needs distributed: .*\[remote\]"):
         outcomes(pool_work.picky, [1], at("tcp://127.0.0.1:1"))
 
 
