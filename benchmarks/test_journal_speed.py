@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.test_simulator_speed import note
-from hbsim.history.journal import FSYNC, Journal, read_journal
+from hbsim.runner.journal import FSYNC, Journal, read_journal
 from hbsim.runner.records import read_reports
 
 LINES = 100_000

@@ -9,18 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from hbsim.autotorch.fifo import FIFOScheduler
+    from hbsim.autotorch.hyperband import HyperbandScheduler
     from hbsim.bench.comparison import Sweep, compare, load_sweep, sweep
     from hbsim.core import make_scheduler
     from hbsim.core.space import Bool, Choice, Int, Real, Space, args
     from hbsim.executors.remote.options import Dask, Hosts
-    from hbsim.live.load import load
-    from hbsim.live.record import record
-    from hbsim.live.result import RunResult
-    from hbsim.live.run import run
-    from hbsim.seed.fifo import FIFOScheduler
-    from hbsim.seed.hyperband import HyperbandScheduler
     from hbsim.simulation import Cluster, Result
-    from hbsim.study import simulate
+    from hbsim.study.load import load
+    from hbsim.study.record import record
+    from hbsim.study.result import RunResult
+    from hbsim.study.run import run
+    from hbsim.study.simulate import simulate
 
 __version__: Final = "0.1.0"
 
@@ -54,23 +54,23 @@ _HOMES: Final = {
     "Choice": "hbsim.core.space",
     "Cluster": "hbsim.simulation",
     "Dask": "hbsim.executors.remote.options",
-    "FIFOScheduler": "hbsim.seed.fifo",
+    "FIFOScheduler": "hbsim.autotorch.fifo",
     "Hosts": "hbsim.executors.remote.options",
-    "HyperbandScheduler": "hbsim.seed.hyperband",
+    "HyperbandScheduler": "hbsim.autotorch.hyperband",
     "Int": "hbsim.core.space",
     "Real": "hbsim.core.space",
     "Result": "hbsim.simulation",
-    "RunResult": "hbsim.live.result",
+    "RunResult": "hbsim.study.result",
     "Space": "hbsim.core.space",
     "Sweep": "hbsim.bench.comparison",
     "args": "hbsim.core.space",
     "compare": "hbsim.bench.comparison",
-    "load": "hbsim.live.load",
+    "load": "hbsim.study.load",
     "load_sweep": "hbsim.bench.comparison",
     "make_scheduler": "hbsim.core",
-    "record": "hbsim.live.record",
-    "run": "hbsim.live.run",
-    "simulate": "hbsim.study",
+    "record": "hbsim.study.record",
+    "run": "hbsim.study.run",
+    "simulate": "hbsim.study.simulate",
     "sweep": "hbsim.bench.comparison",
 }
 

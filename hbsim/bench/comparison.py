@@ -24,7 +24,7 @@ from hbsim.bench.variants import Value, label, variant_tables
 from hbsim.core.exact import whole
 from hbsim.errors import ParameterError
 from hbsim.simulation import Cluster
-from hbsim.study import cluster_of
+from hbsim.study.simulate import cluster_of
 
 if TYPE_CHECKING:
     import altair as alt

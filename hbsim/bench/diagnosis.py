@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hbsim.bench.segments import OVERHEAD, segments
 from hbsim.errors import ParameterError
-from hbsim.history.columns import CENSORED, FAILED
+from hbsim.runner.columns import CENSORED, FAILED
 from hbsim.simulation.presence import Presence
 from hbsim.surrogates.protocol import Floats, Ints
 
@@ -365,7 +365,7 @@ class _Clock:
 
 
 def _wasted_seconds(result: Result, jobs: NDArray[np.void], clock: _Clock) -> Floats:
-    """Return the seconds of each job that brought its trial no further; see `hbsim.history.summaries`."""
+    """Return the seconds of each job that brought its trial no further; see `hbsim.runner.summaries`."""
     start, reached = jobs["start_resource"], jobs["stop_resource"]
     again = np.maximum(np.minimum(reached, jobs["stood"]), start)
     kept = np.where(jobs["verdict"] == CENSORED, reached, np.maximum(jobs["milestone"], start))

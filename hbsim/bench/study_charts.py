@@ -33,8 +33,8 @@ from hbsim.bench.segments import Segments, absent_shares, busy_shares, raster, s
 from hbsim.surrogates.protocol import Floats
 
 if TYPE_CHECKING:
-    from hbsim.live.result import RunResult
     from hbsim.simulation import Result
+    from hbsim.study.result import RunResult
 
 __all__ = ["incumbent", "plot_study", "survival", "training_curves", "worker_chart", "workers"]
 

@@ -17,7 +17,7 @@ from hbsim.terminal import print_out
 
 if TYPE_CHECKING:
     from hbsim.core.types import Mode
-    from hbsim.live.result import RunResult
+    from hbsim.study.result import RunResult
 
 __all__ = ["record"]
 
@@ -104,8 +104,8 @@ def record(
       hbsim record --resume --trials 1000 --out curves.parquet
       hbsim record --from exp --out curves.parquet
     """
-    from hbsim.live.export import check_metric
-    from hbsim.live.record import finish, study_folder
+    from hbsim.study.export import check_metric
+    from hbsim.study.record import finish, study_folder
 
     if study is not None:
         result = _exported(ctx, study, out, metric, cast("Mode | None", mode), test_metric, force)
@@ -128,8 +128,8 @@ def _exported(
 ) -> RunResult:
     """Write the curves of a study that was run."""
     from hbsim.errors import ParameterError
-    from hbsim.live.folder import StudyFolder
-    from hbsim.live.load import load
+    from hbsim.study.folder import StudyFolder
+    from hbsim.study.load import load
 
     taken = ("study", "out", "metric", "mode", "test_metric", "force", "as_json")
     for name in ctx.params:
@@ -147,8 +147,8 @@ def _recorded(
 ) -> tuple[RunResult, str | None]:
     """Run the study to its end; return it, and the metric to judge a trial by."""
     from hbsim.cli.run_report import resume_command
-    from hbsim.live.folder import StudyFolder
-    from hbsim.live.record import prepare
+    from hbsim.study.folder import StudyFolder
+    from hbsim.study.record import prepare
 
     values: dict[str, Any] = {name: value for name, value in ctx.params.items() if is_given(ctx, name)}
     check_words(values)

@@ -32,7 +32,7 @@ from hbsim.cli.simulate import check_trials, simulate
 from hbsim.errors import ExecutorError, ParameterError
 
 if TYPE_CHECKING:
-    from hbsim.live.result import RunResult
+    from hbsim.study.result import RunResult
 
 __all__ = ["end_interrupted", "finished", "in_options", "run"]
 
@@ -115,7 +115,7 @@ def _executor(
     asked = {name: ctx.params[name] for name in named}
     executor = executor_of(asked)
     if local.go_on and executor in (None, "dask", "hosts"):
-        from hbsim.live.folder import StudyFolder
+        from hbsim.study.folder import StudyFolder
 
         before = earlier(ctx, StudyFolder(output.out or FOLDER))
         executor = executor_of({**before, **asked}) if executor is None else executor
@@ -141,7 +141,7 @@ def _check_file(train: str | None) -> None:
 def _run(asked: Asked, local: RunLocalOptions, output: RunOutputOptions) -> None:
     from hbsim.cli.output import print_json
     from hbsim.cli.run_report import as_json, resume_command, show
-    from hbsim.live.folder import StudyFolder
+    from hbsim.study.folder import StudyFolder
 
     folder = output.out or FOLDER
     explain = output.explain or []
@@ -164,8 +164,8 @@ def _run(asked: Asked, local: RunLocalOptions, output: RunOutputOptions) -> None
 
 def finished(plan: Plan, folder: Path, progress: str | None, to_go_on: str) -> RunResult:
     """Run the study to its end, or until it is interrupted; `to_go_on` is the command that resumes it."""
-    from hbsim.live.folder import StudyFolder
-    from hbsim.live.run import Interrupted, run
+    from hbsim.study.folder import StudyFolder
+    from hbsim.study.run import Interrupted, run
 
     place = StudyFolder(folder)
     # Polars has system calls go on after Ctrl-C, so that waiting for the warm server would not end.

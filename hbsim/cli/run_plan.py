@@ -19,8 +19,8 @@ from hbsim.errors import ParameterError
 
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
-    from hbsim.live.folder import StudyFolder
-    from hbsim.live.spec import Spec
+    from hbsim.study.folder import StudyFolder
+    from hbsim.study.spec import Spec
 
 __all__ = ["Asked", "Plan", "constants_of", "earlier", "executor_of", "is_given", "new_plan", "resumed_plan"]
 
@@ -165,8 +165,8 @@ def _how(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_spec(place: StudyFolder) -> Spec:
-    from hbsim.live.spec import Spec
     from hbsim.runner.records import read_records
+    from hbsim.study.spec import Spec
 
     first = next(iter(read_records(place.journal)))
     return Spec.from_dict(first["spec"], str(place.journal))

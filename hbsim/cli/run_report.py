@@ -12,7 +12,7 @@ from hbsim import terminal
 from hbsim.cli.report import duration, incumbent_text, last_incumbent, rung_table, title, wasted_text
 
 if TYPE_CHECKING:
-    from hbsim.live.result import RunResult
+    from hbsim.study.result import RunResult
 
 __all__ = ["as_json", "resume_command", "show"]
 

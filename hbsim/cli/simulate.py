@@ -121,7 +121,7 @@ def check_trials(asked: list[int], count: int | None) -> None:
 
 def _simulate(scheduler: Scheduler, curves: Surrogate, study: StudyOptions, cluster: Cluster) -> Result:
     from hbsim.cli.progress import progress
-    from hbsim.study import Interrupted, simulate
+    from hbsim.study.simulate import Interrupted, simulate
 
     try:
         with progress(lambda: scheduler.started, study.trials, "trials started"):

@@ -1,6 +1,1 @@
-"""The loop that drives a scheduler, and what it asks of an executor."""
-
-from hbsim.runner.loop import END, FAILURE, FREE, MILESTONE, NOTHING, Event, Executor, drive
-from hbsim.runner.telling import Telling
-
-__all__ = ["END", "FAILURE", "FREE", "MILESTONE", "NOTHING", "Event", "Executor", "Telling", "drive"]
+"""The loop that drives a scheduler, what it asks of an executor, and the history and journal of a study."""

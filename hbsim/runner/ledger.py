@@ -9,11 +9,11 @@ from math import inf, isfinite, nan
 from typing import Any, Final
 
 from hbsim.core.trials import VERDICTS
-from hbsim.history import JobRow, Jobs
-from hbsim.history.columns import CENSORED, FAILED
-from hbsim.history.reports import Improvements, Reports
 from hbsim.runner.capacity import Capacity
+from hbsim.runner.columns import CENSORED, FAILED
+from hbsim.runner.jobs import JobRow, Jobs
 from hbsim.runner.records import Record
+from hbsim.runner.reports import Improvements, Reports
 
 __all__ = ["CODES", "Best", "Ledger", "Stay", "value_of"]
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.trials import COMPLETE
 from hbsim.core.types import Job
-from hbsim.history import Decisions
+from hbsim.runner.decisions import Decisions
 from hbsim.runner.telling import Telling
 
 __all__ = ["END", "FAILURE", "FREE", "MILESTONE", "NOTHING", "Event", "Executor", "drive"]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hbsim.core.trials import VERDICTS
 from hbsim.core.types import FAILURE_KINDS
-from hbsim.history.lines import Lines, opened
-from hbsim.history.reports import Reports, from_rows, from_text, joined
+from hbsim.runner.lines import Lines, opened
+from hbsim.runner.reports import Reports, from_rows, from_text, joined
 
 if TYPE_CHECKING:
     from pydantic_core import SchemaValidator

@@ -8,8 +8,8 @@ from typing import Final
 
 from hbsim.core.trials import CONTINUE, PAUSE, RETRY
 from hbsim.core.types import Job
-from hbsim.history.columns import CENSORED, FAILED
-from hbsim.runner import FAILURE, FREE, MILESTONE, NOTHING, Event
+from hbsim.runner.columns import CENSORED, FAILED
+from hbsim.runner.loop import FAILURE, FREE, MILESTONE, NOTHING, Event
 from hbsim.simulation.failures import LOST, PREEMPTED
 from hbsim.simulation.state import GONE, LEFT, LOAD, NOTICE, OVER, SAVE, State
 from hbsim.simulation.stay import HEARING, LEAVING, LOADING, PAUSING, TRAINING, Stay

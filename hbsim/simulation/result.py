@@ -12,7 +12,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from hbsim.errors import ParameterError
-from hbsim.history import Decisions, Jobs, summaries
+from hbsim.runner import summaries
+from hbsim.runner.decisions import Decisions
+from hbsim.runner.jobs import Jobs
 from hbsim.simulation.summaries import summary
 
 if TYPE_CHECKING:
@@ -162,7 +164,7 @@ class Result:
         return values[:, 0]
 
     def job_rows(self) -> NDArray[np.void]:
-        """Return the jobs as a structured array, with what `jobs` leaves out; see `hbsim.history.jobs`."""
+        """Return the jobs as a structured array, with what `jobs` leaves out; see `hbsim.runner.jobs`."""
         return self._jobs.rows()
 
     def epochs(self, trials: Sequence[int] | None = None) -> pl.DataFrame:

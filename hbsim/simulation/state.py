@@ -9,8 +9,8 @@ from math import inf
 import simpy
 
 from hbsim.core.levels import Levels
-from hbsim.history import Jobs
-from hbsim.runner import END, FAILURE, FREE
+from hbsim.runner.jobs import Jobs
+from hbsim.runner.loop import END, FAILURE, FREE
 from hbsim.simulation.attendance import Attendance
 from hbsim.simulation.cluster import Cluster
 from hbsim.simulation.curves import Curves

@@ -5,7 +5,7 @@ from __future__ import annotations
 import simpy
 from simpy.events import EventCallbacks, EventPriority
 
-from hbsim.history import JobRow
+from hbsim.runner.jobs import JobRow
 
 __all__ = ["Due", "Stay"]
 

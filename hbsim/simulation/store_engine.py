@@ -7,7 +7,7 @@ from math import inf
 from typing import Final
 
 from hbsim.core.trials import PAUSE
-from hbsim.runner import FAILURE, NOTHING, Event
+from hbsim.runner.loop import FAILURE, NOTHING, Event
 from hbsim.simulation.cluster import Cluster
 from hbsim.simulation.engine import Engine
 from hbsim.simulation.state import GONE, LEFT, LOAD, SAVE, WAKE

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hbsim.history.columns import numbers
-from hbsim.history.summaries import resources
+from hbsim.runner.columns import numbers
+from hbsim.runner.summaries import resources
 from hbsim.simulation.failures import LOST, PREEMPTED
 from hbsim.simulation.presence import Presence
 
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
-    from hbsim.history import Jobs
+    from hbsim.runner.jobs import Jobs
     from hbsim.simulation.cluster import Cluster
     from hbsim.simulation.result import Result, Simulated
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hbsim.core.factory import make_scheduler
-from hbsim.study import simulate
+from hbsim.study.simulate import simulate
 from hbsim.validation.costs import Costs
 from hbsim.validation.curves import InOrder, RunCurves
 from hbsim.validation.reading import Recorded

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hbsim.errors import HbsimWarning, ParameterError
-from hbsim.live.folder import StudyFolder
-from hbsim.live.load import load
 from hbsim.runner.ledger import Ledger, value_of
 from hbsim.runner.records import Record, read_records
 from hbsim.searchers import learns
+from hbsim.study.folder import StudyFolder
+from hbsim.study.load import load
 
 if TYPE_CHECKING:
-    from hbsim.live.result import RunResult
+    from hbsim.study.result import RunResult
 
 __all__ = ["Decided", "Recorded", "Report", "Stay", "read", "went_on"]
 
@@ -192,7 +192,7 @@ def read(folder: Path | str) -> Recorded:
 @contextmanager
 def _at_rest(path: Path) -> Iterator[None]:
     """Hold the study's lock, if this process may write there: nobody else writes while it is read."""
-    from hbsim.history.lock import StudyLock
+    from hbsim.runner.lock import StudyLock
 
     if not os.access(path, os.W_OK):
         yield

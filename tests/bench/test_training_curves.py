@@ -10,8 +10,8 @@ import pytest
 from hbsim.bench.chart_looks import save
 from hbsim.bench.study_charts import FEW, STATUSES, curves_of, training_curves
 from tests.bench.charted import marks
-from tests.live.made import Made
 from tests.profile import thorough
+from tests.study.made import Made
 
 
 def rising(trial, resource):

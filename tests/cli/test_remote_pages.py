@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-import hbsim.live.run
+import hbsim.study.run
 from hbsim.cli.main import main
 from hbsim.core.scheduler import Scheduler
 from hbsim.executors.remote.options import Dask, Hosts
@@ -71,7 +71,7 @@ def test_a_command_of_hbsim(
             assert options["reward_attr"] in inspect.getsource(train_fn)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(hbsim.live.run, "run", run)
+    monkeypatch.setattr(hbsim.study.run, "run", run)
     if "--resume" in words:
         shutil.copytree(study, place / "exp")
     monkeypatch.setattr(sys, "argv", ["hbsim", *words])

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-import hbsim.live.run
+import hbsim.study.run
 from hbsim.core import make_scheduler
 from hbsim.errors import ParameterError
-from hbsim.history.journal import read_journal
-from hbsim.live.load import load
+from hbsim.runner.journal import read_journal
+from hbsim.study.load import load
 from tests.cli.run_studies import START, TRAIN, TWELVE, make_whole, told
 
 
@@ -42,7 +42,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         called.update(train=train, scheduler=scheduler, **options)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(hbsim.live.run, "run", run)
+    monkeypatch.setattr(hbsim.study.run, "run", run)
     return called
 
 
@@ -260,7 +260,7 @@ def test_errors_of_the_library_in_the_words_of_options(inside, monkeypatch):
         def run(*given: object, raised: tuple[str, object, str] = raised, **options: object) -> None:
             raise ParameterError(*raised)
 
-        monkeypatch.setattr(hbsim.live.run, "run", run)
+        monkeypatch.setattr(hbsim.study.run, "run", run)
         code, _, err = inside(*words_of(THREE), *words)
         assert code == 2
         assert err.startswith(f"hbsim: error: {expected}")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import hbsim.live.run
+import hbsim.study.run
 from hbsim.errors import ExecutorError, HbsimError, ParameterError, needs
 from hbsim.executors.remote.options import Dask, Hosts
 from tests.cli.run_studies import START, TRAIN, make_whole
@@ -38,7 +38,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         called.update(train=train, scheduler=scheduler, **options)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(hbsim.live.run, "run", run)
+    monkeypatch.setattr(hbsim.study.run, "run", run)
     return called
 
 
@@ -221,7 +221,7 @@ def test_machines_that_cannot_be(
     def run(*given: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr(hbsim.live.run, "run", run)
+    monkeypatch.setattr(hbsim.study.run, "run", run)
     assert inside(*STUDY, "--hosts", "a") == (code, "", f"hbsim: error: {line}\n")
 
 

@@ -17,7 +17,7 @@ from hbsim.cli.run_report import show
 from hbsim.errors import HbsimWarning, OutputError, SurrogateError
 from hbsim.terminal import STEERS, shown
 from tests.cli.conftest import Ran
-from tests.live.made import Made
+from tests.study.made import Made
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = {

@@ -299,7 +299,7 @@ class Journals:
     """A study's folder whose journal is cut or changed, or edited with checksums that fit."""
 
     def __init__(self, folder: Path) -> None:
-        from tests.live.made import Made
+        from tests.study.made import Made
 
         self.folder = folder / "study"
         self.contents = []

@@ -22,9 +22,9 @@ from hbsim.executors.remote import workers as module
 from hbsim.executors.remote.options import Hosts
 from hbsim.executors.remote.workers import RemoteWorkers
 from hbsim.executors.target import make_target
-from hbsim.live.result import RunResult
 from hbsim.runner.records import read_records
 from hbsim.runner.workers import Task
+from hbsim.study.result import RunResult
 from tests.doubles.pipe_carrier import PipeCarrier
 
 from . import training
@@ -111,7 +111,7 @@ class Piped:
         """Have the carrier be this one, and lines for people be kept."""
         with (
             mock.patch.object(module, "make_carrier", return_value=self.carrier),
-            mock.patch("hbsim.live.run.teller", return_value=self.said.append),
+            mock.patch("hbsim.study.run.teller", return_value=self.said.append),
         ):
             yield
 

@@ -20,8 +20,8 @@ from typing import Any
 import psutil
 
 import hbsim
-from hbsim.history.journal import read_journal
-from hbsim.live.result import RunResult
+from hbsim.runner.journal import read_journal
+from hbsim.study.result import RunResult
 from tests.doubles.dask_processes import ROOT, eventually
 from tests.runner.checks import Again
 

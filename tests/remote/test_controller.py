@@ -26,10 +26,10 @@ from hbsim.executors.remote.controller import SessionFile, wait_for_earlier_runs
 from hbsim.executors.remote.store import Store, download
 from hbsim.executors.remote.workers import RemoteWorkers
 from hbsim.executors.target import make_target
-from hbsim.history.journal import Journal
-from hbsim.live.run import Interrupted
+from hbsim.runner.journal import Journal
 from hbsim.runner.workers import Ended, Opened, Said
 from hbsim.searchers import RandomSearcher
+from hbsim.study.run import Interrupted
 
 from . import training
 from .piped import LONG, STUDY, Piped, eventually, scheduler, task

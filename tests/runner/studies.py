@@ -12,12 +12,13 @@ import numpy as np
 from hypothesis import strategies as st
 
 from hbsim.errors import HbsimWarning
-from hbsim.history import Decisions
-from hbsim.live.load import Standing, replay
-from hbsim.runner import Telling, drive
+from hbsim.runner.decisions import Decisions
 from hbsim.runner.ends import Limits
 from hbsim.runner.ledger import Ledger
+from hbsim.runner.loop import drive
 from hbsim.runner.real import Real
+from hbsim.runner.telling import Telling
+from hbsim.study.load import Standing, replay
 from tests.doubles.fake_hosts import FakeHosts, Host
 from tests.doubles.fake_trials import ALWAYS, AT_MESSAGE, AT_REPORT, Curve, Fault
 from tests.doubles.fake_workers import FakeWorkers

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hbsim.live.load import replay
-from hbsim.runner import Telling
+from hbsim.runner.telling import Telling
+from hbsim.study.load import replay
 from tests.doubles.fake_trials import Fault
 from tests.doubles.pair import make_real
 from tests.profile import examples

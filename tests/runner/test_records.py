@@ -9,15 +9,15 @@ from typing import Any
 import polars as pl
 import pytest
 
-import hbsim.live.result
 import hbsim.runner.records
+import hbsim.study.result
 from hbsim.errors import JournalError
-from hbsim.history import Decisions
-from hbsim.history.lines import encode
-from hbsim.live.load import Standing, load, replay
+from hbsim.runner.decisions import Decisions
 from hbsim.runner.ledger import Ledger
+from hbsim.runner.lines import encode
 from hbsim.runner.records import read_records, read_reports
-from tests.live.made import Made
+from hbsim.study.load import Standing, load, replay
+from tests.study.made import Made
 
 
 @pytest.fixture(params=[1, 5, 400], ids=lambda most: f"up to {most} rows a record")
@@ -129,7 +129,7 @@ def test_the_end_of_a_study_reads_no_reports(made, monkeypatch):
     def fail(*arguments, **options):
         raise AssertionError("the journal was read")
 
-    monkeypatch.setattr(hbsim.live.result, "read_reports", fail)
+    monkeypatch.setattr(hbsim.study.result, "read_reports", fail)
     result.hosts  # noqa: B018 (reads the few records of hosts)
     result.write()
     assert pl.read_parquet(result.folder / "trials.parquet").equals(result.trials)

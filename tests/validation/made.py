@@ -2,9 +2,9 @@
 
 from hbsim.core import make_scheduler
 from hbsim.core.space import Real, Space
-from hbsim.history.journal import Journal
-from hbsim.live.folder import StudyFolder
-from hbsim.live.spec import Spec
+from hbsim.runner.journal import Journal
+from hbsim.study.folder import StudyFolder
+from hbsim.study.spec import Spec
 
 SECONDS = {"load": 0.0, "save": 0.0, "wait": 0.0}
 

@@ -3,7 +3,7 @@
 import pytest
 
 from hbsim.errors import JournalError, OutputError, ParameterError
-from hbsim.history.lock import StudyLock
+from hbsim.runner.lock import StudyLock
 from hbsim.validation import validate
 from hbsim.validation.reading import read
 from tests.validation import made

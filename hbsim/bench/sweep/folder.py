@@ -18,7 +18,7 @@ import polars as pl
 from hbsim.bench.sweep.store import OURS, Store, move, parquet, read_table, recover, write, writing
 from hbsim.bench.sweep.study import FORMAT
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
-from hbsim.history.lock import StudyLock
+from hbsim.runner.lock import StudyLock
 
 __all__ = [
     "ANYTIME",

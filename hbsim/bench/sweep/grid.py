@@ -27,7 +27,7 @@ from hbsim.searchers import check_searcher, ends
 from hbsim.searchers.plain import plain_options
 from hbsim.simulation import Cluster
 from hbsim.simulation.cluster_schema import Place
-from hbsim.study import check_study
+from hbsim.study.simulate import check_study
 
 __all__ = ["Grid", "Task", "make_grid"]
 

@@ -15,7 +15,7 @@ from hbsim.core.types import Mode
 from hbsim.searchers.constraint import split_constraint
 from hbsim.simulation import Cluster, Result
 from hbsim.simulation.trace import Trace
-from hbsim.study import simulate
+from hbsim.study.simulate import simulate
 
 __all__ = ["FORMAT", "Combination", "Study"]
 

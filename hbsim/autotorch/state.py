@@ -1,0 +1,160 @@
+"""The state of one of the classes, in plain JSON types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from hbsim.autotorch.place import STATE, Place
+from hbsim.core.space import Space
+from hbsim.errors import OutputError, ParameterError
+from hbsim.searchers.plain import plain_options
+from hbsim.study.folder import StudyFolder
+
+if TYPE_CHECKING:
+    from hbsim.autotorch.running import Running
+    from hbsim.autotorch.setting import Setting
+    from hbsim.autotorch.study import AnyStudy
+    from hbsim.core.scheduler import Scheduler
+
+__all__ = ["State", "adopt", "make_state", "options_of", "read_state", "write_state"]
+
+SCHEMA: Final = 1
+
+
+def options_of(executor: str, setting: Setting, study: AnyStudy) -> dict[str, object]:
+    """Return what has to be the same when a state is loaded, beside the options of the core."""
+    searcher = setting.searcher
+    named = searcher is None or isinstance(searcher, str)
+    searched = plain_options(setting.search_options)
+    return {
+        # A study can go on wherever its trials run.
+        "executor": "sim" if executor == "sim" else "local",
+        "surrogate": study.surrogate,
+        "space": None if study.space is None else study.space.to_json(),
+        "searcher": searcher or "random" if named else type(searcher).__name__,
+        "seed": setting.seed,
+        "time_attr": setting.time_attr,
+        "reward_attr": setting.reward_attr,
+        "args": dict(setting.constants),
+        "maxt_pending": setting.maxt_pending,
+        **({"search_options": searched} if searched else {}),
+    }
+
+
+@dataclass(frozen=True)
+class State:
+    """What `state_dict` returns, as an object.
+
+    Attributes
+    ----------
+    options : mapping
+        Of `options_of`.
+    core : dict
+        Of the core scheduler; its own options are part of it.
+    folder : str
+        The study's.
+    queue : list of list of float
+        All points of `add_job`, in their order; the first trials have had the first of them.
+    trials : mapping
+        How many have started, and how many there are of each status.
+    """
+
+    options: Mapping[str, object]
+    core: dict[str, object]
+    folder: str
+    queue: Sequence[Sequence[float]]
+    trials: Mapping[str, int]
+
+    def as_dict(self) -> dict[str, object]:
+        """Return it in plain JSON types."""
+        return {
+            "schema": SCHEMA,
+            "options": dict(self.options),
+            "folder": self.folder,
+            "queue": [list(point) for point in self.queue],
+            "trials": dict(self.trials),
+            "scheduler": self.core,
+        }
+
+
+def make_state(
+    options: Mapping[str, object], core: Scheduler, folder: str, queue: Sequence[Sequence[float]]
+) -> State:
+    """Return the state of a study whose core stands like this."""
+    trials = {"started": core.started, **core.status_counts()}
+    return State(options, core.state_dict(), folder, queue, trials)
+
+
+def read_state(
+    data: Mapping[str, Any], options: Mapping[str, object], core: Scheduler, space: Space | None
+) -> State:
+    """Read what `State.as_dict` returned, and bring a new core scheduler to where it stood.
+
+    Raises
+    ------
+    ParameterError
+        It is no such state, or of other options.
+    """
+    if not isinstance(data, Mapping) or data.get("schema") != SCHEMA or "scheduler" not in data:
+        shown = data.get("schema") if isinstance(data, Mapping) else data
+        raise ParameterError("state_dict", shown, "must be what state_dict() returned")
+    try:
+        state = State(data["options"], data["scheduler"], str(data["folder"]), data["queue"], data["trials"])
+        _check_same(options, state.options)
+        _check_queue(state.queue, space)
+    except (KeyError, TypeError, AttributeError) as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise ParameterError("state_dict", problem, "must be what state_dict() returned") from None
+    core.load_state_dict(state.core)
+    return state
+
+
+def _check_same(ours: Mapping[str, object], theirs: Mapping[str, object]) -> None:
+    for name in sorted({*ours, *theirs}):
+        if ours.get(name) != theirs.get(name):
+            rule = f"the state is of a scheduler with {name}={theirs.get(name)!r}; they must be the same"
+            raise ParameterError(name, ours.get(name), rule)
+
+
+def _check_queue(queue: Sequence[Sequence[float]], space: Space | None) -> None:
+    for point in queue:
+        if space is None:
+            raise ParameterError("queue", point, "there are no configurations to queue here, only rows")
+        space.mapping(np.array(point, dtype=np.float64))
+
+
+def adopt(running: Running, study: AnyStudy, state: State) -> None:
+    """Let `running` go on with the study of a state: in the state's own folder, if it is still there.
+
+    Raises
+    ------
+    ParameterError
+        There is no such study in either folder.
+    """
+    for folder in (state.folder, str(running.place.path)):
+        if StudyFolder(folder).holds_study:
+            place = running.place if folder == str(running.place.path) else Place(folder)
+            result = study.load(place)
+            if result.scheduler.started < state.trials["started"]:
+                rule = f"is of another study: the one in {folder} has {result.scheduler.started} trials"
+                raise ParameterError("trials", state.trials["started"], rule)
+            running.adopt(place, result)
+            return
+    rule = "holds no study: the state goes on with its journal, here or in checkpoint"
+    raise ParameterError("state_dict", state.folder, rule)
+
+
+def write_state(state: Mapping[str, object], path: Path) -> Path:
+    """Write a state into a file, or into ``scheduler.json`` in a folder; return the file."""
+    file = path if path.suffix and not path.is_dir() else path / STATE
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(str(file.parent), f"cannot be made: {error.strerror}") from error
+    StudyFolder(file.parent).write(file.name, state)
+    return file

@@ -1,0 +1,139 @@
+"""Declarations of options: what each is called, takes and means, said once.
+
+A group of options is a dataclass, each of whose fields is made by `option`. Python checks what it is given
+against these declarations; the command line, TOML files and the tables of the docs are made from them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias
+
+from hbsim.errors import ParameterError, nearest
+
+__all__ = ["Check", "Option", "Takes", "check_options", "declared", "flag", "one_of", "option"]
+
+Check: TypeAlias = Callable[[str, object], Any]
+Takes: TypeAlias = Literal["number", "whole", "amount", "text", "flag", "texts"]
+METAVARS: Final[dict[Takes, str]] = {
+    "number": "NUMBER",
+    "whole": "N",
+    "amount": "DIST",
+    "text": "TEXT",
+    "texts": "TEXT",
+    "flag": "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """The declaration of one option.
+
+    Attributes
+    ----------
+    name : str
+        Its name in Python and in files.
+    help : str
+        A sentence on what it means, for the command line and the docs.
+    takes : str
+        How a text is read as its value: ``"number"``, ``"whole"`` (a whole number), ``"amount"`` (a number or
+        the text of a distribution), ``"text"``, ``"texts"`` (may be given several times) or ``"flag"``.
+    choices : tuple of str
+        The words that it takes; empty if it takes others.
+    metavar : str
+        What stands for its value in the help.
+    flags : tuple of str
+        Its names on the command line, the first of which is the one in messages; ``--name`` by default.
+    default : object
+        Its value if it is not given.
+    check : callable
+        Takes the name and a value, and returns the checked value or raises `ParameterError`.
+    """
+
+    name: str
+    help: str
+    takes: Takes
+    choices: tuple[str, ...]
+    metavar: str
+    flags: tuple[str, ...]
+    default: object
+    check: Check
+
+
+def option(
+    default: Any = dataclasses.MISSING,
+    *,
+    help: str,
+    takes: Takes = "text",
+    check: Check | None = None,
+    choices: tuple[str, ...] = (),
+    metavar: str | None = None,
+    flags: tuple[str, ...] = (),
+) -> Any:
+    """Return a field of a dataclass that declares an option; `Option` says what the parameters mean.
+
+    Without `check`, a word of `choices` or a flag is checked as such, and any other value is taken as it is.
+    """
+    if check is None:
+        check = one_of(*choices) if choices else flag if takes == "flag" else _as_it_is
+    shown = metavar if metavar is not None else "|".join(choices) or METAVARS[takes]
+    parts = {
+        "help": help,
+        "takes": takes,
+        "choices": choices,
+        "metavar": shown,
+        "flags": flags,
+        "check": check,
+    }
+    return field(default=default, metadata={"option": parts})
+
+
+def declared(group: type) -> dict[str, Option]:
+    """Return the options that a dataclass declares, by name, in their order."""
+    found = {}
+    for one in dataclasses.fields(group):
+        if "option" in one.metadata:
+            parts = dict(one.metadata["option"])
+            flags = parts.pop("flags") or (f"--{one.name.replace('_', '-')}",)
+            found[one.name] = Option(name=one.name, default=one.default, flags=flags, **parts)
+    return found
+
+
+def check_options(group: type, given: Mapping[str, object]) -> dict[str, object]:
+    """Check values by the declarations of a group, and return them.
+
+    Raises
+    ------
+    ParameterError
+        A name that the group does not have, or a value that breaks its rule.
+    """
+    options = declared(group)
+    for name, value in given.items():
+        if name not in options:
+            raise ParameterError(name, value, f"is no option.{nearest(name, options)}")
+    return {name: options[name].check(name, value) for name, value in given.items()}
+
+
+def one_of(*words: str) -> Check:
+    """Return a check that a value is one of some words."""
+
+    def check(name: str, value: object) -> str:
+        if not isinstance(value, str) or value not in words:
+            near = nearest(str(value), words)
+            raise ParameterError(name, value, f"must be one of {', '.join(words)}.{near}")
+        return value
+
+    return check
+
+
+def flag(name: str, value: object) -> bool:
+    """Check that a value is True or False; NumPy's count too."""
+    if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):  # NumPy 2, and 1
+        return bool(value)
+    raise ParameterError(name, value, "must be True or False")
+
+
+def _as_it_is(name: str, value: object) -> object:
+    return value

@@ -1,0 +1,327 @@
+"""The journal of a study: an append-only file of JSON lines that survives a crash at any byte.
+
+Each line is one JSON object, the record's own fields between a line number ``n`` from 0 and a checksum
+``crc``: the CRC-32, in hexadecimal, of the line's bytes before ``,"crc"``. Line 0 is the study's::
+
+    {"n":0,"e":"study","version":1,"spec":{...},"crc":"5b2c0f6e"}
+    {"n":1,"e":"start","t":0.0,"worker":0,"job":0,"crc":"90e1a7d3"}
+
+A line is written at once, so a crash can only cut the last one short. Nobody has acted on that one yet, and
+it is dropped.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Self
+
+from hbsim.errors import OutputError, ParameterError
+from hbsim.runner.lines import BUFFER, VERSION, Lines, Record, encode, read_journal
+from hbsim.runner.lock import Held, busy, holder, is_at
+
+__all__ = ["FSYNC", "VERSION", "Journal", "Record", "read_journal"]
+
+FSYNC: Final = ("always", "second", "never")
+SECOND: Final = 1.0
+
+_ADVICE: Final = {
+    errno.ENOSPC: "free space on this disk, then resume",
+    errno.EDQUOT: "free space in this quota, then resume",
+    errno.EFBIG: "raise the limit on file sizes (ulimit -f), then resume",
+    errno.EIO: "the disk is failing: check it, copy the study elsewhere, then resume there",
+    errno.EEXIST: "resume that study, or choose another folder",
+    errno.ENOENT: "start the study first, or check the path",
+}
+
+
+class Journal:
+    """A journal that is written to; made by `create` or `open`.
+
+    Not for several threads. The file is locked: no other process can open it to write.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    count : int
+        Lines in it; the number of the next one.
+    """
+
+    def __init__(self, path: str, held: Held, fsync: str, clock: Callable[[], float]) -> None:
+        self.path = path
+        self.count = 0
+        self._held = held
+        self._place = os.path.abspath(path)
+        self._end = 0  # bytes of whole lines
+        self._fsync = fsync
+        self._clock = clock
+        self._synced = clock()
+        self._dirty = True
+        self._broken = False
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        spec: Mapping[str, Any],
+        fsync: str = "second",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Self:
+        """Begin a journal: write and sync its first line, and its name in the folder.
+
+        Parameters
+        ----------
+        path : str or path
+            The file; its folder exists.
+        spec : dict
+            What describes the study, in plain JSON types; ``spec`` of the first line.
+        fsync : {"second", "always", "never"}
+            When lines are forced to the disk, so that they survive a power failure: after each one, once a
+            second (as lines are appended, at `tick`, and at the end), or when the system sees fit. A crash
+            of the process alone never loses a line.
+        clock : callable
+            Seconds, monotonic.
+
+        Raises
+        ------
+        ParameterError
+            If `fsync` is none of these, or `spec` is not plain JSON.
+        OutputError
+            If the file exists or cannot be written. No file of ours is left behind then.
+        """
+        _check_policy(fsync)
+        path = os.fspath(path)
+        header = {"e": "study", "version": VERSION, "spec": spec}
+        held = _open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        journal = cls(path, held, fsync, clock)
+        try:
+            journal.append(header)
+            if fsync != "never":
+                journal._sync()
+                _sync_folder(path)
+        except BaseException as error:
+            held.close()
+            os.unlink(path)
+            _explain(path, error)
+            raise
+        return journal
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        fsync: str = "second",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Self:
+        """Open a journal to go on with it. Parameters are those of `create`.
+
+        The whole file is verified first; a last line that was cut short is cut off. `append` goes on where it
+        ended.
+
+        Raises
+        ------
+        ParameterError
+            If `fsync` is no policy.
+        JournalError
+            At the first line that is not whole, and for a study that never began. The file is not changed.
+        OutputError
+            If the file cannot be opened for reading and writing, or another process has it open to write.
+
+        Warns
+        -----
+        HbsimWarning
+            If a last line was cut short, with its number.
+        """
+        _check_policy(fsync)
+        path = os.fspath(path)
+        held = _open(path, os.O_RDWR)
+        journal = cls(path, held, fsync, clock)
+        try:
+            with open(held.fd, "rb", buffering=BUFFER, closefd=False) as file:
+                lines = Lines(file, path)
+                for _ in lines:
+                    pass
+            journal.count, journal._end = lines.count, lines.end
+            if lines.cut:
+                os.ftruncate(held.fd, lines.end)
+            lines.warn()
+        except BaseException as error:
+            held.close()
+            _explain(path, error)
+            raise
+        return journal
+
+    def append(self, record: Mapping[str, Any]) -> int:
+        """Write a record; when this returns, a crash of the process cannot lose it.
+
+        If it raises, the record is not in the file, which is whole and can be gone on with.
+
+        Parameters
+        ----------
+        record : dict
+            Plain JSON types and finite numbers; ``e``, its kind, is text. Keys are text; tuples come back as
+            lists.
+
+        Returns
+        -------
+        int
+            The number of its line, from 0.
+
+        Raises
+        ------
+        ParameterError
+            Without ``e``, with a field ``n`` or ``crc``, or with a value that JSON does not have.
+        OutputError
+            If it cannot be written: the disk is full, or fails; or if the journal is closed.
+        """
+        self._check_usable()
+        number, end = self.count, self._end
+        line = encode(number, record)
+        try:
+            _write(self._fd, line)
+            self._dirty = True
+            self.count, self._end = number + 1, end + len(line)
+            if self._fsync == "always" or (
+                self._fsync == "second" and self._clock() - self._synced >= SECOND
+            ):
+                self._sync()
+        except BaseException as error:  # an interrupt as well: half a line would damage all that follow
+            self._roll_back(number, end)
+            _explain(self.path, error)
+            raise
+        return number
+
+    def tick(self) -> None:
+        """Look after the file, a few times a second: see that it is in its place, and sync what is due.
+
+        The policy "second" owes something to the disk when nothing is appended for a while.
+
+        Raises
+        ------
+        OutputError
+            If the disk fails; the journal then takes no more records. Or if the file was removed, moved,
+            replaced, or written to by others.
+        """
+        self.check()
+        if self._dirty and self._fsync == "second" and self._clock() - self._synced >= SECOND:
+            self._sync_or_explain()
+
+    def check(self) -> None:
+        """Check that the file is where it was, and as this process left it.
+
+        Raises
+        ------
+        OutputError
+            It is not: who goes on would write into nothing, or into what is damaged.
+        """
+        self._check_usable()
+        if not is_at(self._fd, self._place):
+            problem = "was removed, moved or replaced while the study ran, which ends here; where its folder "
+            raise OutputError(
+                self.path, f"{problem}is now, or once the file is back, the study can be resumed"
+            )
+        if os.fstat(self._fd).st_size != self._end:
+            problem = "was changed by another program while the study ran, which ends here"
+            raise OutputError(self.path, f"{problem}; look at its last lines before the study is resumed")
+
+    @property
+    def _fd(self) -> int:
+        return self._held.fd
+
+    def _sync_or_explain(self) -> None:
+        self._check_usable()
+        try:
+            self._sync()
+        except OSError as error:
+            _explain(self.path, error)
+            raise
+
+    def close(self) -> None:
+        """Sync what is not on the disk yet, and close the file. May be called twice.
+
+        Raises
+        ------
+        OutputError
+            If the disk fails. The file is closed all the same.
+        """
+        if self._fd < 0:
+            return
+        try:
+            if self._dirty and self._fsync != "never" and not self._broken:
+                self._sync_or_explain()
+        finally:
+            self._held.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _check_usable(self) -> None:
+        if self._fd < 0:
+            raise OutputError(self.path, "the journal is closed; open it again to append")
+        if self._broken:
+            raise OutputError(self.path, "the disk failed before: check it, then resume the study")
+
+    def _sync(self) -> None:
+        try:
+            os.fsync(self._fd)
+        except OSError:
+            self._broken = True  # what the system had not written is lost, and a second call would not say so
+            raise
+        self._synced = self._clock()
+        self._dirty = False
+
+    def _roll_back(self, count: int, end: int) -> None:
+        self.count, self._end = count, end
+        try:
+            os.ftruncate(self._fd, end)
+        except OSError:
+            self._broken = True  # the half line stays until the study is resumed
+
+
+def _check_policy(fsync: str) -> None:
+    if fsync not in FSYNC:
+        raise ParameterError("fsync", fsync, f"has to be one of {', '.join(FSYNC)}")
+
+
+def _open(path: str, flags: int) -> Held:
+    """Open for appending, and lock; no program that is started inherits it."""
+    fd = -1
+    try:
+        fd = os.open(path, flags | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        return Held(fd)
+    except BaseException as error:
+        who = holder(fd) if isinstance(error, BlockingIOError) else ""
+        if fd >= 0:
+            os.close(fd)
+        if who:
+            raise OutputError(path, busy(who)) from None
+        _explain(path, error)
+        raise
+
+
+def _write(fd: int, line: bytes) -> None:
+    written = os.write(fd, line)
+    while written < len(line):
+        written += os.write(fd, line[written:])
+
+
+def _sync_folder(path: str) -> None:
+    """Force the file's name to the disk."""
+    fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _explain(path: str, error: BaseException) -> None:
+    """Raise what the system said as an error that says what can be done; let all others pass."""
+    if isinstance(error, OSError) and not isinstance(error, OutputError):
+        advice = _ADVICE.get(error.errno or 0, "check the path and its permissions")
+        raise OutputError(path, f"{error.strerror or error}; {advice}") from error

@@ -1,0 +1,127 @@
+"""From a study's columns to its trials, incumbents and counts, simulated or real."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from hbsim.core.trials import COMPLETE, CONTINUE, PAUSE, STOP
+from hbsim.core.types import Mode
+from hbsim.runner.columns import CENSORED
+from hbsim.runner.jobs import Jobs
+
+if TYPE_CHECKING:
+    from hbsim.core.scheduler import Scheduler
+
+__all__ = ["incumbent", "resources", "rungs", "trials"]
+
+
+def trials(scheduler: Scheduler, jobs: Jobs, decisions: pl.DataFrame) -> pl.DataFrame:
+    """Return a row a trial: trial, bracket, status, resource, best, final, trained_seconds."""
+    count = scheduler.started
+    rows = jobs.ended()
+    seconds = np.bincount(rows["trial"], weights=rows["trained"], minlength=count)
+    frame = pl.DataFrame(
+        {
+            "trial": np.arange(count, dtype=np.int64),
+            "bracket": np.array(scheduler.trial_brackets(), dtype=np.int64),
+            "status": pl.Series(scheduler.trial_statuses(), dtype=pl.String),
+            "resource": np.array(scheduler.trial_levels(), dtype=np.float64),
+            "trained_seconds": seconds[:count],
+        }
+    )
+    finite = pl.col("value").filter(pl.col("value").is_finite())
+    best = finite.max() if scheduler.mode == "max" else finite.min()
+    values = decisions.group_by("trial").agg(best=best, final=pl.col("value").last())
+    frame = frame.join(values, on="trial", how="left", maintain_order="left")
+    return frame.select("trial", "bracket", "status", "resource", "best", "final", "trained_seconds")
+
+
+def incumbent(rows: NDArray[np.void], levels: Sequence[float], mode: Mode, at_max: bool) -> pl.DataFrame:
+    """Return the decisions that improve strictly on all before: time, trial, resource, value."""
+    counts = np.isfinite(rows["value"])
+    if at_max:
+        counts &= rows["at"] == len(levels) - 1
+    seen = np.flatnonzero(counts)
+    signed = rows["value"][seen] * (1.0 if mode == "max" else -1.0)
+    best = np.maximum.accumulate(signed) if len(seen) else signed
+    better = rows[seen[np.diff(best, prepend=-np.inf) > 0]]
+    return pl.DataFrame(
+        {
+            "time": better["time"],
+            "trial": better["trial"].astype(np.int64),
+            "resource": np.array(levels, dtype=np.float64)[better["at"]],
+            "value": better["value"],
+        }
+    )
+
+
+def rungs(scheduler: Scheduler, rows: NDArray[np.void], jobs: NDArray[np.void]) -> pl.DataFrame:
+    """Return counts by bracket and level: recorded, continue, pause, stop, complete, promoted, failed."""
+    levels, brackets = scheduler.levels, np.array(scheduler.trial_brackets(), dtype=np.int64)
+    decided = pl.DataFrame({name: rows[name] for name in ("trial", "at", "verdict")})
+    decided = decided.with_columns(bracket=brackets[rows["trial"]])
+    verdict = pl.col("verdict")
+    kinds = {"continue": CONTINUE, "pause": PAUSE, "stop": STOP, "complete": COMPLETE}
+    counts = [(verdict == code).sum().cast(pl.Int64).alias(name) for name, code in kinds.items()]
+    table = decided.group_by("bracket", "at").agg(pl.len().cast(pl.Int64).alias("recorded"), *counts)
+    # Who paused at a level and has a job that starts there was promoted.
+    later = jobs[jobs["stood"] > 0]
+    place = np.searchsorted(np.array(levels, dtype=np.float64), later["stood"]).astype(np.uint16)
+    resumed = pl.DataFrame({"trial": later["trial"], "at": place}).unique()
+    promoted = decided.filter(verdict == PAUSE).join(resumed, on=["trial", "at"], how="semi")
+    promoted = promoted.group_by("bracket", "at").agg(pl.len().cast(pl.Int64).alias("promoted"))
+    return (
+        table.join(promoted, on=["bracket", "at"], how="left")
+        .join(_failed(scheduler), on=["bracket", "at"], how="full", coalesce=True)
+        .fill_null(0)
+        .sort("bracket", "at")
+        .with_columns(level=pl.col("at").replace_strict(dict(enumerate(levels)), return_dtype=pl.Float64))
+        .select("bracket", "level", "recorded", *kinds, "promoted", "failed")
+    )
+
+
+def _failed(scheduler: Scheduler) -> pl.DataFrame:
+    """Return how many trials failed for good on their way to each level: bracket, at, failed."""
+    if not scheduler.status_counts()["failed"]:
+        return pl.DataFrame(schema={"bracket": pl.Int64, "at": pl.UInt16, "failed": pl.Int64})
+    trials = np.flatnonzero([status == "failed" for status in scheduler.trial_statuses()])
+    brackets = np.array(scheduler.trial_brackets(), dtype=np.int64)[trials]
+    stood = np.array(scheduler.trial_levels(), dtype=np.float64)[trials]
+    above = np.searchsorted(np.array(scheduler.levels, dtype=np.float64), stood, side="right")
+    at = np.maximum(above, np.array(scheduler.geometry.first)[brackets]).astype(np.uint16)
+    return (
+        pl.DataFrame({"bracket": brackets, "at": at})
+        .group_by("bracket", "at")
+        .agg(pl.len().cast(pl.Int64).alias("failed"))
+    )
+
+
+def resources(rows: NDArray[np.void]) -> tuple[float, float]:
+    """Return the resource trained in all jobs, and what of it was wasted.
+
+    A trial needs what lies below its last milestone, or below where its training came to an end of its own,
+    or was cut at the end of the study; once. What it trained beside that is wasted: what was trained again,
+    lost in failures, and overrun after a milestone whose decision was to end.
+
+    Parameters
+    ----------
+    rows : structured array
+        Of all jobs, those of a trial in the order of time.
+    """
+    trial = rows["trial"].astype(np.int64)  # as indices: much quicker than what is packed
+    trained = rows["stop_resource"] - rows["start_resource"]
+    of_trial = np.bincount(trial, weights=trained)
+    needed = np.zeros(len(of_trial))
+    np.maximum.at(needed, trial, rows["milestone"])
+    last = np.full(len(of_trial), -1)
+    last[trial] = np.arange(len(rows))  # of a trial's rows the last one is what stays
+    cut = last[last >= 0]
+    cut = cut[rows["verdict"][cut] == CENSORED]
+    needed[trial[cut]] = np.maximum(needed[trial[cut]], rows["stop_resource"][cut])
+    return math.fsum(trained), math.fsum(np.maximum(of_trial - needed, 0.0))

@@ -1,0 +1,317 @@
+"""What came out of a real study."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+import polars as pl
+
+from hbsim.errors import ParameterError
+from hbsim.runner import summaries
+from hbsim.runner.columns import numbers
+from hbsim.runner.decisions import Decisions
+from hbsim.runner.ledger import Ledger
+from hbsim.runner.records import read_records, read_reports
+from hbsim.study.folder import StudyFolder
+from hbsim.study.spec import Spec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hbsim.core.scheduler import Scheduler
+    from hbsim.core.types import Mode
+
+__all__ = ["RunResult"]
+
+ENDS: Final = ("resume", "close")  # of a session: no worker is open any more
+
+
+class RunResult:
+    """Columns of a study that was run: as a simulated one has them, and every report.
+
+    Attributes
+    ----------
+    folder : Path
+        The study's.
+    spec : Spec
+        What the study was.
+    scheduler : Scheduler
+        As it stands at the end; `scheduler.explain(trial)` says why a trial was stopped.
+    workers : int
+        How many there were, at most.
+    why : str or None
+        Why it ended: done, max_reward, time_out, interrupted; None if its process was killed.
+    """
+
+    def __init__(
+        self,
+        folder: StudyFolder,
+        spec: Spec,
+        scheduler: Scheduler,
+        ledger: Ledger,
+        decisions: Decisions,
+        workers: int,
+    ) -> None:
+        self.folder = folder.path
+        self.spec = spec
+        self.scheduler = scheduler
+        self.workers = workers
+        self.why = ledger.why
+        self._ledger = ledger
+        self._decisions = decisions
+        self._journal = folder.journal
+
+    @cached_property
+    def end_time(self) -> float:
+        """Study seconds at which the last job ended."""
+        return float(self._ledger.jobs.ended()["end_time"].max(initial=0.0))
+
+    @cached_property
+    def jobs(self) -> pl.DataFrame:
+        """A row an uninterrupted stay on a worker; columns as `hbsim.Result.jobs`.
+
+        Times are study seconds: without the time between an interruption and the resumption. `value` is
+        the job's last report. A stay that was interrupted is censored.
+        """
+        return self._ledger.jobs.frame(self.scheduler.trial_brackets())
+
+    @cached_property
+    def decisions(self) -> pl.DataFrame:
+        """A row a milestone, in the order of time; columns as `hbsim.Result.decisions`."""
+        return self._decisions.frame(self.scheduler.levels, self.scheduler.trial_brackets())
+
+    @cached_property
+    def reports(self) -> pl.DataFrame:
+        """A row a report, in the order in which they were heard of.
+
+        Columns: job, trial, time (study seconds), trained (seconds of training in this job until then),
+        resource, value (null where it is no number), and a struct `metrics` of all that was reported.
+        """
+        reports, jobs, trials = read_reports(self._journal)
+        who = {"job": np.array(jobs, dtype=np.int64), "trial": np.array(trials, dtype=np.int64)}
+        whose = pl.DataFrame({name: np.repeat(column, reports.counts) for name, column in who.items()})
+        return whose.hstack(reports.frame(self.spec.reward_attr))
+
+    @cached_property
+    def hosts(self) -> pl.DataFrame:
+        """Which host each worker was on, and when: a row a stay there; none where all were this machine's.
+
+        Columns: worker, host, opened and shut (study seconds; null as long as it is open). Jobs name their
+        workers, so a join on `worker` by time says on which host each ran.
+        """
+        stays: list[dict[str, Any]] = []
+        open_: dict[int, dict[str, Any]] = {}
+        for record in read_records(self._journal, together=True):
+            kind, time = record["e"], record.get("t")
+            ended = [record["worker"]] if kind in ("open", "shut") else list(open_) if kind in ENDS else []
+            for worker in ended:
+                open_.pop(worker, {})["shut"] = time
+            if kind == "open":
+                stay = {"worker": record["worker"], "host": record["host"], "opened": time, "shut": None}
+                open_[record["worker"]] = stay
+                stays.append(stay)
+        times = {"opened": pl.Float64, "shut": pl.Float64}
+        return pl.DataFrame(stays, schema={"worker": pl.Int64, "host": pl.String, **times})
+
+    @cached_property
+    def trials(self) -> pl.DataFrame:
+        """A row a trial.
+
+        Columns as `hbsim.Result.trials`: trial, bracket, status, resource (the last milestone counted; of a
+        trial whose function returned below R, what it had come to), best and final (of all reports),
+        trained_seconds; then reached, the highest resource reported.
+        """
+        frame = summaries.trials(self.scheduler, self._ledger.jobs, self.decisions)
+        columns = dict(zip(("final", "best", "reached"), self._ledger.reported(), strict=True))
+        trials = range(len(frame))
+        frame = frame.with_columns(
+            numbers([found.get(trial, math.nan) for trial in trials]).alias(name)
+            for name, found in columns.items()
+        )
+        rows = self._ledger.jobs.ended()
+        ends = pl.DataFrame({"trial": rows["trial"].astype(np.int64), "end": rows["milestone"]})
+        ends = ends.group_by("trial", maintain_order=True).last()
+        end = pl.when(status="completed").then("end")
+        frame = frame.join(ends, on="trial", how="left", maintain_order="left")
+        frame = frame.with_columns(resource=pl.coalesce(end, "resource")).drop("end")
+        names = ("trial", "bracket", "status", "resource", "best", "final", "trained_seconds", "reached")
+        return frame.select(names)
+
+    @cached_property
+    def configurations(self) -> pl.DataFrame:
+        """A row a trial: trial, then a column a parameter; null where it is not active.
+
+        Choices that are no plain values are text. A parameter called trial is ``hp_trial`` here.
+        """
+        space = self.spec.space
+        points = np.array(self._ledger.points, dtype=np.float64).reshape(-1, space.dimension)
+        plain = {
+            name: [v if isinstance(v, int | float | str | bool | None) else repr(v) for v in column]
+            if isinstance(column, list)
+            else column
+            for name, column in space.decode(points).items()
+        }
+        columns = {name: "hp_trial" if name == "trial" else name for name in space}
+        series = [pl.Series(columns[name], values, strict=False) for name, values in plain.items()]
+        frame = pl.DataFrame([pl.Series("trial", range(len(points)), dtype=pl.Int64), *series])
+        active = dict(zip(space, space.active(points).T, strict=True))
+        return frame.with_columns(
+            pl.when(pl.Series(active[name])).then(pl.col(columns[name])).alias(columns[name])
+            for name in sorted(space.conditional)
+        )
+
+    @property
+    def best_config(self) -> dict[str, object] | None:
+        """The incumbent's configuration; None if nothing was reported."""
+        best = self._ledger.best
+        return None if best is None else self.configuration(best.trial)
+
+    def __repr__(self) -> str:
+        best = self._ledger.best
+        found = "nothing reported" if best is None else f"best {self.spec.reward_attr} {best.value:g}"
+        trials, why = self.scheduler.started, self.why or "not over"
+        return f"<RunResult in {self.folder}: {trials} trials, {found}, {why}>"
+
+    def configuration(self, trial: int) -> dict[str, object]:
+        """Return a trial's configuration: what was chosen for it, hence nothing that is not active."""
+        count = len(self._ledger.points)
+        if not 0 <= trial < count:
+            raise ParameterError("trial", trial, f"must be one of the trials 0 ... {count - 1}")
+        return self.spec.space.mapping(np.array(self._ledger.points[trial]))
+
+    def incumbent(self, at: Literal["any", "max_t"] = "any") -> pl.DataFrame:
+        """Return the strict improvements of the best value so far, by the time of reports.
+
+        Parameters
+        ----------
+        at : "any" or "max_t"
+            Values of all reports, or of completed trials at R only.
+
+        Returns
+        -------
+        polars.DataFrame
+            Columns time, trial, resource, value.
+        """
+        if at not in ("any", "max_t"):
+            raise ParameterError("at", at, "must be 'any' or 'max_t'")
+        if at == "max_t":
+            rows, levels = self._decisions.rows(), self.scheduler.levels
+            return summaries.incumbent(rows, levels, self.scheduler.mode, at_max=True)
+        return self._ledger.improvements.frame()
+
+    def rungs(self) -> pl.DataFrame:
+        """Return counts by bracket and level; columns as `hbsim.Result.rungs`."""
+        return summaries.rungs(self.scheduler, self._decisions.rows(), self._ledger.jobs.ended())
+
+    def failures(self) -> pl.DataFrame:
+        """Return a row a failure, in order: trial, kind, reason."""
+        schema = {"trial": pl.Int64, "kind": pl.String, "reason": pl.String}
+        rows = [(trial, kind, unicode(reason)) for trial, kind, reason in self._ledger.failures]
+        return pl.DataFrame(rows, schema=schema, orient="row")
+
+    @property
+    def capacity(self) -> float:
+        """Worker seconds that there were: of other machines' workers while they were there."""
+        opened = self._ledger.capacity
+        return self.workers * self.end_time if opened is None else opened
+
+    def summary(self) -> dict[str, object]:
+        """Return the study in a few numbers, plain types.
+
+        Keys: trials, jobs, completed, stopped, paused, failed, running; returned (completed below R: their
+        function returned); seconds (study seconds at the last end); busy_share and training_share (of worker
+        seconds); trained_resource, and of it wasted_resource (trained again, lost in failures, or past the
+        last milestone of a trial that was paused or stopped); best (the incumbent's value), best_trial;
+        late_reports (dropped); why it ended; scheduler, train, metric, mode, workers.
+        """
+        counts = self.scheduler.status_counts()
+        rows = self._ledger.jobs.ended()
+        capacity = self.capacity
+        trained, wasted = summaries.resources(rows)
+        best = self._ledger.best
+        occupied = math.fsum(rows["end_time"] - rows["start_time"])
+        return {
+            "trials": self.scheduler.started,
+            "jobs": len(self._ledger.jobs),
+            **{name: counts[name] for name in ("completed", "stopped", "paused", "failed", "running")},
+            "returned": len(self._ledger.returned),
+            "seconds": self.end_time,
+            "busy_share": occupied / capacity if capacity else 0.0,
+            "training_share": math.fsum(rows["trained"]) / capacity if capacity else 0.0,
+            "trained_resource": trained,
+            "wasted_resource": wasted,
+            "best": None if best is None else best.value,
+            "best_trial": None if best is None else best.trial,
+            "late_reports": self._ledger.late,
+            "why": self.why,
+            "scheduler": self.scheduler.options.as_dict(),
+            "train": self.spec.train,
+            "metric": self.spec.reward_attr,
+            "mode": self.scheduler.mode,
+            "workers": self.workers,
+        }
+
+    def export(
+        self,
+        out: Path | str,
+        metric: str | None = None,
+        mode: Mode | None = None,
+        test_metric: str | None = None,
+        force: bool = False,
+    ) -> None:
+        """Write the learning curves to a file that the simulator reads; `docs/how-to/record.md` describes it.
+
+        The curve of a trial that was stopped, or has not come to its end, ends early. Of what was trained
+        again, or reported twice at one resource, the last report counts.
+
+        Parameters
+        ----------
+        out : path
+            The file, ``.parquet`` or ``.csv``.
+        metric, mode : str, optional
+            What decides, and what is better: noted in the file. Unless given, as in the study; where that has
+            no metric, ``accuracy``, maximised, if it was reported.
+        test_metric : str, optional
+            The metric to judge a chosen trial by.
+        force : bool
+            Replace a file that is there.
+
+        Raises
+        ------
+        ParameterError
+            `out` is there already or ends otherwise, or no trial reported such a metric.
+        OutputError
+            No trial reported anything, or the file cannot be written.
+        """
+        from hbsim.study.export import export
+
+        export(self, out, metric, mode, test_metric, force)
+
+    def write(self) -> None:
+        """Write the columns as Parquet files and the summary into the study's folder.
+
+        The reports are in the journal, and not written once more: there may be millions.
+        """
+        import json
+
+        frames = {
+            "jobs": self.jobs,
+            "trials": self.trials,
+            "decisions": self.decisions,
+            "configurations": self.configurations,
+            "incumbent": self.incumbent(),
+        }
+        if len(self.hosts):
+            frames["hosts"] = self.hosts
+        for name, frame in frames.items():
+            frame.write_parquet(self.folder / f"{name}.parquet")
+        content = {"schema": 1, "summary": self.summary(), "rungs": self.rungs().to_dicts()}
+        (self.folder / "summary.json").write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+
+
+def unicode(text: str) -> str:
+    """Return a text with halves of characters, as names of files have them, written out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

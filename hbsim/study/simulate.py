@@ -1,0 +1,317 @@
+"""One study: a scheduler, learning curves, a cluster and a seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import signal
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from math import inf
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from hbsim.core.exact import exact
+from hbsim.core.factory import named_options
+from hbsim.core.scheduler import Scheduler
+from hbsim.core.streams import check_seed
+from hbsim.errors import HbsimWarning, ParameterError
+
+if TYPE_CHECKING:
+    from hbsim.searchers import Searcher
+    from hbsim.simulation import Cluster, Result
+    from hbsim.simulation.engine import Engine
+    from hbsim.surrogates import Surrogate
+
+__all__ = ["Interrupted", "check_study", "simulate"]
+
+
+@named_options
+def simulate(
+    scheduler: Scheduler,
+    surrogate: str | Surrogate = "digits",
+    workers: int | None = None,
+    seed: int = 0,
+    cluster: Cluster | None = None,
+    searcher: str | Searcher | None = None,
+    max_time: float | None = None,
+    max_reward: float | None = None,
+    replace: bool = False,
+    search_options: Mapping[str, object] | None = None,
+) -> Result:
+    """Simulate a study.
+
+    Trial i has the same configuration, curve, slowness and failures under every scheduler of the same
+    seed (common random numbers), unless the searcher learns from what it observes.
+
+    Parameters
+    ----------
+    scheduler : Scheduler
+        A new one, of `make_scheduler`.
+    surrogate : str or Surrogate
+        Learning curves: a name, a file, ``FILE.py:NAME``, or an object.
+    workers : int, optional
+        32 by default, or the cluster's.
+    seed : int
+        Of configurations, slowness and failures.
+    cluster : Cluster, optional
+        What start-up, checkpoints, stragglers and failures cost; by default nothing.
+    searcher : str or Searcher, optional
+        Chooses configurations; by default ``"random"``. An object goes on from where it stands.
+    max_time : float, optional
+        Simulated seconds at which running jobs are cut; what happens at exactly that time counts, so
+        a job that starts then is there, of no length.
+    max_reward : float, optional
+        The study ends as soon as a value is at least as good.
+    replace : bool
+        Whether rows of a table may come again, in another seeded order, where there are more trials.
+        Without it, and without `num_trials`, a study starts as many trials as there are rows.
+    search_options : mapping, optional
+        Options of a searcher by name: see `hbsim.searchers.make_searcher`.
+
+    Returns
+    -------
+    Result
+        Its jobs, trials, decisions, incumbents and summary.
+
+    Warns
+    -----
+    HbsimWarning
+        All workers went, and were not there again, while there was work; or a study without `num_trials`
+        tried all rows of a table before its time was up.
+
+    Raises
+    ------
+    Interrupted
+        A KeyboardInterrupt, at the first Ctrl-C: its `result` is the study until then.
+    ParameterError
+        If options do not fit together; before any work starts.
+    SurrogateError
+        If the learning curves cannot be used.
+    """
+    from hbsim.runner.decisions import Decisions
+    from hbsim.runner.jobs import Jobs
+    from hbsim.runner.loop import drive
+    from hbsim.runner.telling import Telling
+    from hbsim.simulation.curves import Curves
+    from hbsim.simulation.engine import Engine
+    from hbsim.simulation.result import Result, Simulated
+    from hbsim.simulation.store_engine import StoreEngine
+
+    seed = check_seed(seed)
+    loaded, cluster, chosen = check_study(
+        scheduler, surrogate, workers, seed, cluster, searcher, max_time, max_reward, replace, search_options
+    )
+    trials, high = scheduler.num_trials, any(scheduler.geometry.first[: scheduler.brackets])
+    curves = Curves(loaded, chosen, scheduler.levels, cluster, seed, trials, high)
+    jobs, decisions = Jobs(), Decisions()
+    end = inf if max_time is None else float(max_time)
+    make = StoreEngine if cluster.shares_store else Engine
+    engine = make(cluster, curves, scheduler.geometry, jobs, end, seed, scheduler.dropped)
+    good = None if max_reward is None else float(max_reward)
+    with _without_collector(), _interruptible(engine):
+        reached = drive(scheduler, engine, decisions, Telling(chosen, scheduler), good)
+        engine.cut(engine.now if reached or engine.interrupted else engine.max_time)
+        engine.close()
+    again = replace and loaded.rows is not None and scheduler.started > loaded.rows
+    lost = (engine.failures, engine.lost_saves)
+    simulated = Simulated(cluster, seed, engine.luck, jobs, decisions, *lost, engine.disk)
+    result = Result(scheduler, curves, simulated, again, engine.interrupted)
+    if engine.interrupted:
+        raise Interrupted(result)
+    is_each_once = scheduler.options.num_trials is None and getattr(chosen, "limit", None) is None
+    is_out = is_each_once and loaded.rows is not None and scheduler.started == trials
+    if is_out and not reached and result.end_time < end:
+        warnings.warn(HbsimWarning(_out_of_rows(result, end)), stacklevel=3)
+    if not (reached or scheduler.done) and result.end_time < end and (end == inf or _gone(cluster) <= end):
+        result.no_worker_after = result.end_time
+        warnings.warn(HbsimWarning(_no_worker(result)), stacklevel=3)
+    return result
+
+
+def check_study(
+    scheduler: Scheduler,
+    surrogate: str | Surrogate,
+    workers: int | None,
+    seed: int,
+    cluster: Cluster | None,
+    searcher: str | Searcher | None,
+    max_time: float | None,
+    max_reward: float | None,
+    replace: bool,
+    search_options: Mapping[str, object] | None = None,
+) -> tuple[Surrogate, Cluster, Searcher]:
+    """Check what `simulate` is asked for, without doing any of it; the parameters are the same.
+
+    Returns
+    -------
+    Surrogate, Cluster, Searcher
+        What the study runs on.
+
+    Raises
+    ------
+    ParameterError, SurrogateError
+        As `simulate`.
+    """
+    from hbsim.searchers import limit_trials
+    from hbsim.simulation.cluster_checks import time_to_work
+    from hbsim.surrogates import check_levels, load
+
+    cluster = cluster_of(workers, cluster)
+    if max_time is None:
+        time_to_work(cluster)  # or the study had no end
+    _check_scheduler(scheduler, max_time, max_reward)
+    loaded = load(surrogate)
+    if loaded.mode != scheduler.mode:
+        rule = f"the surrogate {loaded.name} decides on {loaded.metric}, mode={loaded.mode!r}"
+        raise ParameterError("mode", scheduler.mode, rule)
+    check_levels(loaded, scheduler.levels)
+    chosen = _searcher(searcher, search_options, loaded, seed, replace, scheduler)
+    limit_trials(scheduler, chosen)
+    if scheduler.num_trials is None and max_time is None and max_reward is None:
+        rule = "without it the study has no end: give num_trials, max_time or max_reward"
+        raise ParameterError("num_trials", None, rule)
+    is_named = searcher is None or isinstance(searcher, str)
+    if loaded.rows is not None and is_named and (left := getattr(chosen, "remaining", None)) is not None:
+        scheduler.limit_trials(left)  # each row once
+    return loaded, cluster, chosen
+
+
+def _gone(cluster: Cluster) -> float:
+    """Return when the last machine has gone for good; inf if never."""
+    from hbsim.simulation.trace import Trace
+
+    if isinstance(cluster.trace, Trace):
+        lasts = [absences[-1] if absences else None for absences in cluster.trace.absences]
+        return max(inf if last is None or last.end < inf else last.start for last in lasts)
+    last, machines = cluster.schedule[-1] if cluster.schedule else (inf, 0)
+    return inf if machines else last
+
+
+def _out_of_rows(result: Result, end: float) -> str:
+    """Say that a study ended since all rows of a table were tried."""
+    name, tried = result.curves.surrogate.name, result.scheduler.started
+    text = f"all {tried:,} rows of {name} were tried, one for each trial, after {result.end_time:.6g} s"
+    text += "" if end == inf else f" of max_time={end:.12g}"
+    return f"{text}: set replace=True (rows again, in a seeded order), or use a fitted surrogate"
+
+
+def _no_worker(result: Result) -> str:
+    """Say that workers went before the work was done, and how much of it there is."""
+    scheduler = result.scheduler
+    text = f"no worker is left after {result.end_time:.6g} s, and there is work: "
+    limit = scheduler.num_trials
+    of = "" if limit is None else f" of {limit:,}"
+    waiting = scheduler.status_counts()["running"]
+    return f"{text}{scheduler.started:,}{of} trials have started, {waiting:,} wait to be tried again"
+
+
+def cluster_of(workers: int | None, cluster: Cluster | None) -> Cluster:
+    from hbsim.simulation.cluster import Cluster
+
+    if cluster is None:
+        return Cluster() if workers is None else Cluster(workers=workers)
+    if not isinstance(cluster, Cluster):
+        raise ParameterError("cluster", cluster, "must be an hbsim.Cluster")
+    if workers is None or workers == cluster.workers:
+        return cluster
+    if cluster.names_workers:
+        rule = f"the cluster has workers={cluster.workers}; say how many in one place"
+        raise ParameterError("workers", workers, rule)
+    return dataclasses.replace(cluster, workers=workers)
+
+
+def _check_scheduler(scheduler: Scheduler, max_time: float | None, max_reward: float | None) -> None:
+    if not isinstance(scheduler, Scheduler):
+        raise ParameterError("scheduler", scheduler, "must be made by hbsim.core.make_scheduler")
+    if scheduler.started:
+        raise ParameterError("scheduler", scheduler, "must be new: it has started trials")
+    if max_time is not None and exact("max_time", max_time) <= 0:
+        raise ParameterError("max_time", max_time, "must be above 0")
+    if max_reward is not None:
+        exact("max_reward", max_reward)
+
+
+def _searcher(
+    searcher: str | Searcher | None,
+    options: Mapping[str, object] | None,
+    surrogate: Surrogate,
+    seed: int,
+    replace: bool,
+    scheduler: Scheduler,
+) -> Searcher:
+    from hbsim.searchers import Task, check_searcher, make_searcher
+
+    if not isinstance(replace, bool):
+        raise ParameterError("replace", replace, "must be True or False")
+    check_searcher(searcher, options)
+    if searcher is not None and not isinstance(searcher, str):
+        return searcher
+    trials = scheduler.options.num_trials
+    if surrogate.rows is not None and trials is not None and trials > surrogate.rows and not replace:
+        rule = (
+            f"the table {surrogate.name} has {surrogate.rows} rows, one for each trial: run at most as many, "
+        )
+        rule += "set replace=True (rows again, in a seeded order), or use a fitted surrogate"
+        raise ParameterError("num_trials", trials, rule)
+    needs_points = surrogate.rows is not None and (options or searcher not in (None, "random"))
+    points = getattr(surrogate, "points", None) if needs_points else None
+    max_t = scheduler.options.max_t
+    task = Task(surrogate.space, seed, surrogate.rows, points, replace, scheduler.mode, max_t)
+    made = make_searcher(searcher or "random", task, options)
+    left = getattr(made, "remaining", None) if surrogate.rows is not None else None
+    if left is not None and trials is not None and trials > left:
+        rule = f"the constraint leaves {left} of the {surrogate.rows} rows of {surrogate.name}, one for each "
+        raise ParameterError("num_trials", trials, f"{rule}trial: run at most as many, or set replace=True")
+    return made
+
+
+class Interrupted(KeyboardInterrupt):
+    """A study was interrupted by Ctrl-C.
+
+    Attributes
+    ----------
+    result : Result
+        The study until then; what was under way is censored.
+    """
+
+    def __init__(self, result: Result) -> None:
+        self.result = result
+        super().__init__(f"interrupted after {result.end_time:g} simulated seconds")
+
+
+@contextmanager
+def _interruptible(engine: Engine) -> Iterator[None]:
+    """Let the first Ctrl-C end the study between two events; the second is Python's own."""
+    usual = signal.getsignal(signal.SIGINT)
+    if usual is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, usual)
+        engine.interrupt()
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Keep the garbage collector from walking the heaps again and again; nothing here makes cycles."""
+    was_enabled = gc.isenabled()
+    frozen = gc.get_freeze_count()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if not frozen:
+            gc.unfreeze()
+        if was_enabled:
+            gc.enable()

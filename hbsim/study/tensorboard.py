@@ -1,0 +1,180 @@
+"""A real study as TensorBoard shows it: a run a trial, and one of the study as a whole."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from math import nan
+from typing import Final
+
+from hbsim.errors import HbsimWarning
+from hbsim.runner.ledger import value_of
+from hbsim.runner.records import Record, read_records
+from hbsim.study.event_files import EventFiles
+from hbsim.study.folder import StudyFolder
+from hbsim.study.load import Standing
+from hbsim.study.spec import Spec
+
+__all__ = ["TensorBoard"]
+
+EVERY: Final = 2.0  # seconds between two times that all is handed to the operating system
+STUDY: Final = "study"  # the run of the study as a whole
+FINE: Final = 1000  # steps a unit of a resource that is not whole: TensorBoard's steps are whole numbers
+
+
+class TensorBoard:
+    """An `Observer` that writes event files below ``tensorboard/`` in the study's folder.
+
+    A trial's run has its number, as its folder has. It has a scalar a metric that was reported, with the
+    resource as step (in thousandths where the resource is no whole number), the configuration as
+    hyperparameters, and ``best/METRIC`` at the end of each of its jobs. The run ``study`` has the incumbent
+    and counts of trials; its step is the study second.
+
+    A study that goes on adds files: reports that were written are not written again, nor are those of a trial
+    that trains again what it had. When the process is killed, the last two seconds may be missing.
+
+    A file that cannot be written ends it, with a warning, and the study goes on.
+
+    Parameters
+    ----------
+    spec : Spec
+        What the study is.
+    standing : Standing
+        Its scheduler and ledger, where it begins or goes on.
+    place : StudyFolder
+        Its folder.
+    clock : callable
+        Seconds since the epoch.
+    """
+
+    def __init__(
+        self, spec: Spec, standing: Standing, place: StudyFolder, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._spec, self._clock = spec, clock
+        self._scheduler, self._ledger = standing.scheduler, standing.ledger
+        self._files = EventFiles(place.path / "tensorboard", clock)
+        self._fine = FINE if self._scheduler.options.resource_type == "float" else 1
+        self._sign = 1.0 if self._scheduler.mode == "max" else -1.0
+        self._reached: dict[int, float] = {}  # by trial: the resource of its last report in a file
+        self._bests: dict[int, float] = {}  # by trial
+        self._trials: dict[int, int] = {}  # by job on a worker
+        self._incumbent = self._ledger.best
+        self._counts: dict[str, int] = {}
+        self._next = 0.0
+        self._off = False
+        if self._ledger.now:
+            self._catch_up(place)
+
+    def record(self, record: Record) -> None:
+        """Write what is new in a record."""
+        self._safely(lambda: self._record(record))
+
+    def tick(self) -> None:
+        """Write the counts if they have changed, every few seconds."""
+        now = self._clock()
+        if now >= self._next:
+            self._next = now + EVERY
+            self._safely(lambda: self._study(now))
+
+    def close(self) -> None:
+        """Write what is left, and close the files."""
+        self._safely(lambda: self._study(self._clock()))
+        self._safely(self._files.close)
+
+    def _safely(self, action: Callable[[], None]) -> None:
+        if self._off:
+            return
+        try:
+            action()
+        except Exception as error:
+            self._off = True
+            self._files.give_up()
+            text = f"TensorBoard's files cannot be written any more ({error}); the study goes on without"
+            warnings.warn(HbsimWarning(text), stacklevel=4)
+
+    # Trials
+
+    def _catch_up(self, place: StudyFolder) -> None:
+        """Learn from the journal which reports were written before."""
+        for record in read_records(place.journal):
+            if "trial" in record:
+                self._trials[record["job"]] = record["trial"]
+            for _, _, resource, metrics in record.get("rows", ()):
+                self._new(self._trials[record["job"]], resource, metrics)
+        self._trials.clear()
+
+    def _new(self, trial: int, resource: float, metrics: Mapping[str, float | None]) -> bool:
+        """Take note of a report: whether the trial had not come so far before."""
+        value = value_of(metrics, self._spec.reward_attr)
+        best = self._bests.get(trial, nan)
+        if best != best or self._sign * value > self._sign * best:
+            self._bests[trial] = value
+        if resource <= self._reached.get(trial, -1.0):
+            return False
+        self._reached[trial] = resource
+        return True
+
+    def _record(self, record: Record) -> None:
+        if "trial" in record:
+            self._trials[record["job"]] = record["trial"]
+        job = record.get("job", -1)
+        if "point" in record:
+            self._configure(record["trial"])
+        if "rows" in record:
+            self._report(self._trials[job], record)
+        if record["e"] == "gone" and job in self._trials:
+            self._leave(self._trials.pop(job))
+
+    def _configure(self, trial: int) -> None:
+        import numpy as np
+
+        point = np.array(self._ledger.points[trial], dtype=np.float64)
+        values = self._spec.space.mapping(point)
+        plain = {n: v if isinstance(v, bool | int | float | str) else repr(v) for n, v in values.items()}
+        self._files.begin(_run(trial), plain, self._best_tag)
+
+    @property
+    def _best_tag(self) -> str:
+        return f"best/{self._spec.reward_attr}"
+
+    def _report(self, trial: int, record: Record) -> None:
+        began = self._clock() - record["t"]  # when study second 0 was
+        for at, _, resource, metrics in record["rows"]:
+            if self._new(trial, resource, metrics):
+                scalars = {name: nan if value is None else value for name, value in metrics.items()}
+                self._files.scalars(_run(trial), scalars, self._step(resource), began + at)
+        best = self._ledger.best
+        if best is not None and best is not self._incumbent:
+            self._incumbent = best
+            tag = f"incumbent/{self._spec.reward_attr}"
+            self._files.scalars(STUDY, {tag: best.value}, int(best.time), began + best.time)
+
+    def _step(self, resource: float) -> int:
+        return round(resource * self._fine)
+
+    def _leave(self, trial: int) -> None:
+        run, status = _run(trial), self._scheduler.status(trial)
+        if trial in self._bests:
+            step = self._step(self._reached[trial])
+            self._files.scalars(run, {self._best_tag: self._bests[trial]}, step, self._clock())
+        over = status not in ("running", "paused")
+        if over:
+            self._files.end(run, failed=status == "failed")
+            self._reached.pop(trial, None)
+            self._bests.pop(trial, None)
+        self._files.put_away(run, for_good=over)
+
+    # The study
+
+    def _study(self, now: float) -> None:
+        counts = self._scheduler.status_counts()
+        if counts != self._counts:
+            self._counts = counts
+            scalars = {f"trials/{name}": float(count) for name, count in counts.items()}
+            self._files.scalars(STUDY, scalars, int(self._ledger.now), now)
+        self._files.flush()
+
+
+def _run(trial: int) -> str:
+    return f"{trial:06d}"
