@@ -12,7 +12,7 @@ from hbsim.autotorch.checks import MAX_REWARD
 from hbsim.autotorch.setting import Keep, Progress, Setting, Start, TrainFunction, Visualizer
 from hbsim.core.factory import named_options
 from hbsim.core.types import Mode
-from hbsim.executors.definitions import stop_if_loading
+from hbsim.executors.training_function import stop_if_loading
 from hbsim.searchers import check_searcher
 from hbsim.study.checks import constants
 

@@ -19,8 +19,8 @@ from hbsim.bench.pool import POLL, Workers
 from hbsim.bench.pool_host import decode
 from hbsim.bench.remote import LoopThread, Remote
 from hbsim.errors import ParameterError
-from hbsim.executors.remote.carrier import AgentEnded, Event, HostFailed, Joined, Line
 from hbsim.executors.remote.options import Hosts
+from hbsim.executors.remote.protocol import AgentEnded, Event, HostFailed, Joined, Line
 from hbsim.executors.remote.ssh import SshCarrier
 
 __all__ = ["open_hosts"]
