@@ -12,8 +12,8 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from hbsim.core.exact import exact
-from hbsim.core.factory import named_options
 from hbsim.errors import ParameterError, nearest
+from hbsim.options import named_options
 
 __all__ = ["LEASE", "Dask", "Host", "Hosts", "RemoteOptions", "parse_host"]
 
