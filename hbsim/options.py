@@ -16,11 +16,14 @@ from hbsim.errors import ParameterError, nearest
 __all__ = ["Check", "Option", "Takes", "check_options", "declared", "flag", "one_of", "option"]
 
 Check: TypeAlias = Callable[[str, object], Any]
-Takes: TypeAlias = Literal["number", "whole", "amount", "text", "flag", "texts"]
+Takes: TypeAlias = Literal["number", "whole", "wholes", "amount", "numbers", "steps", "text", "texts", "flag"]
 METAVARS: Final[dict[Takes, str]] = {
     "number": "NUMBER",
     "whole": "N",
+    "wholes": "N",
     "amount": "DIST",
+    "numbers": "NUMBER[,NUMBER...]",
+    "steps": "TIME:NUMBER,...",
     "text": "TEXT",
     "texts": "TEXT",
     "flag": "",
@@ -39,13 +42,18 @@ class Option:
         A sentence on what it means, for the command line and the docs.
     takes : str
         How a text is read as its value: ``"number"``, ``"whole"`` (a whole number), ``"amount"`` (a number or
-        the text of a distribution), ``"text"``, ``"texts"`` (may be given several times) or ``"flag"``.
+        the text of a distribution), ``"numbers"`` (one number, or several as in ``1,1,0.5``), ``"steps"`` (pairs
+        of a time and a whole number, as in ``0:4,3600:16``), ``"text"``, ``"flag"``; ``"wholes"`` and
+        ``"texts"`` may be given several times.
     choices : tuple of str
         The words that it takes; empty if it takes others.
     metavar : str
-        What stands for its value in the help.
+        What stands for its value in the help. If it ends in ``|none``, that word stands for the default.
     flags : tuple of str
-        Its names on the command line, the first of which is the one in messages; ``--name`` by default.
+        Its names on the command line, the first one before its aliases. By default ``--name``, and
+        ``--name/--no-name`` for a flag whose default is True.
+    heading : str
+        The heading under which the help and the docs have it; empty where that is its group's.
     default : object
         Its value if it is not given.
     check : callable
@@ -58,6 +66,7 @@ class Option:
     choices: tuple[str, ...]
     metavar: str
     flags: tuple[str, ...]
+    heading: str
     default: object
     check: Check
 
@@ -71,6 +80,7 @@ def option(
     choices: tuple[str, ...] = (),
     metavar: str | None = None,
     flags: tuple[str, ...] = (),
+    heading: str = "",
 ) -> Any:
     """Return a field of a dataclass that declares an option; `Option` says what the parameters mean.
 
@@ -85,6 +95,7 @@ def option(
         "choices": choices,
         "metavar": shown,
         "flags": flags,
+        "heading": heading,
         "check": check,
     }
     return field(default=default, metadata={"option": parts})
@@ -96,9 +107,14 @@ def declared(group: type) -> dict[str, Option]:
     for one in dataclasses.fields(group):
         if "option" in one.metadata:
             parts = dict(one.metadata["option"])
-            flags = parts.pop("flags") or (f"--{one.name.replace('_', '-')}",)
+            flags = parts.pop("flags") or _flags(one.name, parts["takes"] == "flag" and one.default is True)
             found[one.name] = Option(name=one.name, default=one.default, flags=flags, **parts)
     return found
+
+
+def _flags(name: str, is_on: bool) -> tuple[str, ...]:
+    words = name.replace("_", "-")
+    return (f"--{words}/--no-{words}" if is_on else f"--{words}",)
 
 
 def check_options(group: type, given: Mapping[str, object]) -> dict[str, object]:
