@@ -42,8 +42,8 @@ class Option:
         A sentence on what it means, for the command line and the docs.
     takes : str
         How a text is read as its value: ``"number"``, ``"whole"`` (a whole number), ``"amount"`` (a number or
-        the text of a distribution), ``"numbers"`` (one number, or several as in ``1,1,0.5``), ``"steps"`` (pairs
-        of a time and a whole number, as in ``0:4,3600:16``), ``"text"``, ``"flag"``; ``"wholes"`` and
+        the text of a distribution), ``"numbers"`` (one number, or several as in ``1,1,0.5``), ``"steps"``
+        (pairs of a time and a whole number, as in ``0:4,3600:16``), ``"text"``, ``"flag"``; ``"wholes"`` and
         ``"texts"`` may be given several times.
     choices : tuple of str
         The words that it takes; empty if it takes others.

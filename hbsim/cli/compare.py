@@ -9,6 +9,7 @@ import typer
 
 from hbsim.cli.command import grouped
 from hbsim.cli.fields import flag, given, number, whole
+from hbsim.cli.pipeline import RunOptions, carry_out
 from hbsim.cli.study_options import (
     STUDY,
     BudgetOptions,
@@ -17,7 +18,6 @@ from hbsim.cli.study_options import (
     LevelOptions,
     SurrogateName,
 )
-from hbsim.cli.pipeline import RunOptions, carry_out
 
 if TYPE_CHECKING:
     from hbsim.bench.sweep import Plan
