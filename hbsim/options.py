@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from hbsim.errors import ParameterError, nearest
 
-__all__ = ["Check", "Option", "Takes", "check_options", "declared", "flag", "one_of", "option"]
+__all__ = ["NONE", "Check", "Option", "Takes", "check_options", "declared", "flag", "one_of", "option"]
 
 Check: TypeAlias = Callable[[str, object], Any]
 Takes: TypeAlias = Literal["number", "whole", "wholes", "amount", "numbers", "steps", "text", "texts", "flag"]
@@ -27,7 +27,9 @@ METAVARS: Final[dict[Takes, str]] = {
     "text": "TEXT",
     "texts": "TEXT",
     "flag": "",
+    "tables": "",
 }
+NONE: Final = "none"  # the word that stands for the default, where a file has another value
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +46,18 @@ class Option:
         How a text is read as its value: ``"number"``, ``"whole"`` (a whole number), ``"amount"`` (a number or
         the text of a distribution), ``"numbers"`` (one number, or several as in ``1,1,0.5``), ``"steps"``
         (pairs of a time and a whole number, as in ``0:4,3600:16``), ``"text"``, ``"flag"``; ``"wholes"`` and
-        ``"texts"`` may be given several times.
+        ``"texts"`` may be given several times; ``"tables"`` are only in files.
     choices : tuple of str
         The words that it takes; empty if it takes others.
     metavar : str
-        What stands for its value in the help. If it ends in ``|none``, that word stands for the default.
+        What stands for its value in the help.
     flags : tuple of str
         Its names on the command line, the first one before its aliases. By default ``--name``, and
         ``--name/--no-name`` for a flag whose default is True.
-    heading : str
+    panel : str
         The heading under which the help and the docs have it; empty where that is its group's.
+    can_be_none : bool
+        Whether the command line takes the word ``none`` for the default, in place of what a file has.
     default : object
         Its value if it is not given.
     check : callable
@@ -66,7 +70,8 @@ class Option:
     choices: tuple[str, ...]
     metavar: str
     flags: tuple[str, ...]
-    heading: str
+    panel: str
+    can_be_none: bool
     default: object
     check: Check
 
@@ -80,7 +85,8 @@ def option(
     choices: tuple[str, ...] = (),
     metavar: str | None = None,
     flags: tuple[str, ...] = (),
-    heading: str = "",
+    panel: str = "",
+    can_be_none: bool = False,
 ) -> Any:
     """Return a field of a dataclass that declares an option; `Option` says what the parameters mean.
 
@@ -89,13 +95,16 @@ def option(
     if check is None:
         check = one_of(*choices) if choices else flag if takes == "flag" else _as_it_is
     shown = metavar if metavar is not None else "|".join(choices) or METAVARS[takes]
+    if can_be_none:
+        shown = f"{shown}|{NONE}"
     parts = {
         "help": help,
         "takes": takes,
         "choices": choices,
         "metavar": shown,
         "flags": flags,
-        "heading": heading,
+        "panel": panel,
+        "can_be_none": can_be_none,
         "check": check,
     }
     return field(default=default, metadata={"option": parts})

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, NamedTuple, TypeAlias, get_type_hints
 import typer
 
 from hbsim.errors import ParameterError
-from hbsim.options import Option, Takes, declared
+from hbsim.options import NONE, Option, Takes, declared
 
 __all__ = [
     "Given",
@@ -32,7 +32,6 @@ __all__ = [
 ]
 
 Given: TypeAlias = Mapping[str, Any]  # the options of a group that were given
-NONE: Final = "none"  # what an option is given to have its default in place of what a file says
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +69,12 @@ def group(
         The names of those that the command takes, in its order; or of those that it does not take.
     **changes : mapping
         By the name of an option, what the command has in place of its ``help``, ``flags``, ``default``,
-        ``metavar`` or ``heading``; and as ``parameter`` another name where the command has this one already.
+        ``metavar`` or ``panel``; and as ``parameter`` another name where the command has this one already.
     """
     found = {name: option for one in declarations for name, option in declared(one).items()}
     options = {}
     for name in found if only is None else only:
-        if name not in leave_out:
+        if name not in leave_out and found[name].takes != "tables":
             change = dict(changes.get(name, {}))
             options[change.pop("parameter", name)] = replace(found[name], **change)
     return Group(heading, options)
@@ -120,9 +119,9 @@ def _parameter(name: str, option: Option, group: Group) -> inspect.Parameter:
     made = typer.Option(
         *option.flags,
         metavar=None if is_flag else option.metavar,
-        parser=PARSERS.get(option.takes),
+        parser=_parser(option),
         help=option.help,
-        rich_help_panel=option.heading or group.heading,
+        rich_help_panel=option.panel or group.heading,
     )
     is_needed = option.default is MISSING
     return inspect.Parameter(
@@ -133,12 +132,19 @@ def _parameter(name: str, option: Option, group: Group) -> inspect.Parameter:
     )
 
 
+def _parser(option: Option) -> Callable[[str], Any] | None:
+    parse = PARSERS.get(option.takes)
+    if parse is None or not option.can_be_none:
+        return parse
+    return lambda text: text if text == NONE else parse(text)
+
+
 def _given(group: Group, values: dict[str, Any]) -> Given:
     """Take the values of a group out of those of a command, and return what was given."""
     found = {}
     for parameter, option in group.options.items():
         value = values.pop(parameter)
-        if value == NONE and option.metavar.endswith(f"|{NONE}"):
+        if option.can_be_none and value == NONE:
             found[option.name] = option.default
         elif value is not None:
             found[option.name] = value
@@ -191,10 +197,8 @@ def _parse_numbers(text: str) -> float | tuple[float, ...]:
     return numbers[0] if len(numbers) == 1 else numbers
 
 
-def _parse_steps(text: str) -> tuple[Step, ...] | str:
+def _parse_steps(text: str) -> tuple[Step, ...]:
     """Read ``TIME:NUMBER,...``."""
-    if text == NONE:
-        return text
     steps = [part.split(":") for part in text.split(",")]
     if any(len(step) != 2 for step in steps):
         raise typer.BadParameter(f"{text!r} is no schedule, which is TIME:MACHINES,... as in 0:4,3600:16.")
