@@ -16,7 +16,9 @@ from hbsim.errors import ParameterError, nearest
 __all__ = ["NONE", "Check", "Option", "Takes", "check_options", "declared", "flag", "one_of", "option"]
 
 Check: TypeAlias = Callable[[str, object], Any]
-Takes: TypeAlias = Literal["number", "whole", "wholes", "amount", "numbers", "steps", "text", "texts", "flag"]
+Takes: TypeAlias = Literal[
+    "number", "whole", "wholes", "amount", "numbers", "steps", "text", "texts", "flag", "tables"
+]
 METAVARS: Final[dict[Takes, str]] = {
     "number": "NUMBER",
     "whole": "N",
