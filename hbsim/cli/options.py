@@ -158,11 +158,11 @@ class Step(NamedTuple):
     """A step of a schedule, which prints as its user wrote it."""
 
     time: float
-    count: int
+    number: int
 
     def __str__(self) -> str:
         """Return ``TIME:NUMBER``."""
-        return f"{self.time:.15g}:{self.count}"
+        return f"{self.time:.15g}:{self.number}"
 
 
 def parse_number(text: str) -> float:
@@ -202,7 +202,7 @@ def _parse_steps(text: str) -> tuple[Step, ...]:
     steps = [part.split(":") for part in text.split(",")]
     if any(len(step) != 2 for step in steps):
         raise typer.BadParameter(f"{text!r} is no schedule, which is TIME:MACHINES,... as in 0:4,3600:16.")
-    return tuple(Step(parse_number(time), parse_whole(count)) for time, count in steps)
+    return tuple(Step(parse_number(time), parse_whole(number)) for time, number in steps)
 
 
 PARSERS: Final[Mapping[Takes, Callable[[str], Any]]] = {
