@@ -1,4 +1,4 @@
-"""Machines that a test may kill: hosts by SSH, each an sshd on a port of its own, or Dask workers."""
+"""WorkerAllocator that a test may kill: hosts by SSH, each an sshd on a port of its own, or Dask workers."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ for name in dir(there):
 """
 
 
-class Machines(Protocol):
-    """Machines by number; each has a folder of its own for hbsim."""
+class WorkerAllocator(Protocol):
+    """WorkerAllocator by number; each has a folder of its own for hbsim."""
 
     count: int
 
