@@ -7,23 +7,53 @@ against these declarations; the command line, TOML files and the tables of the d
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, ParamSpec, TypeAlias, TypeVar
 
 from hbsim.errors import ParameterError, nearest
 
-__all__ = ["Check", "Option", "Takes", "check_options", "declared", "flag", "one_of", "option"]
+__all__ = [
+    "NONE",
+    "Check",
+    "Option",
+    "Takes",
+    "check_options",
+    "declared",
+    "flag",
+    "named_options",
+    "one_of",
+    "option",
+    "unknown_option",
+]
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Check: TypeAlias = Callable[[str, object], Any]
-Takes: TypeAlias = Literal["number", "whole", "amount", "text", "flag", "texts"]
+Takes: TypeAlias = Literal[
+    "number", "whole", "wholes", "amount", "numbers", "steps", "text", "texts", "flag", "tables"
+]
 METAVARS: Final[dict[Takes, str]] = {
     "number": "NUMBER",
     "whole": "N",
+    "wholes": "N",
     "amount": "DIST",
+    "numbers": "NUMBER[,NUMBER...]",
+    "steps": "TIME:NUMBER,...",
     "text": "TEXT",
     "texts": "TEXT",
     "flag": "",
+    "tables": "",
+}
+NONE: Final = "none"  # the word that stands for the default, where a file has another value
+# What other tools, and hbsim before, call an option.
+OTHER_WORDS: Final = {
+    "eta": "reduction_factor",
+    "reward_attr": "metric",
+    "time_out": "max_time",
+    "trials": "num_trials",
 }
 
 
@@ -39,13 +69,20 @@ class Option:
         A sentence on what it means, for the command line and the docs.
     takes : str
         How a text is read as its value: ``"number"``, ``"whole"`` (a whole number), ``"amount"`` (a number or
-        the text of a distribution), ``"text"``, ``"texts"`` (may be given several times) or ``"flag"``.
+        the text of a distribution), ``"numbers"`` (one number, or several as in ``1,1,0.5``), ``"steps"``
+        (pairs of a time and a whole number, as in ``0:4,3600:16``), ``"text"``, ``"flag"``; ``"wholes"`` and
+        ``"texts"`` may be given several times; ``"tables"`` are only in files.
     choices : tuple of str
         The words that it takes; empty if it takes others.
     metavar : str
         What stands for its value in the help.
     flags : tuple of str
-        Its names on the command line, the first of which is the one in messages; ``--name`` by default.
+        Its names on the command line, the first one before its aliases. By default ``--name``, and
+        ``--name/--no-name`` for a flag whose default is True.
+    panel : str
+        The heading under which the help and the docs have it; empty where that is its group's.
+    can_be_none : bool
+        Whether the command line takes the word ``none`` for the default, in place of what a file has.
     default : object
         Its value if it is not given.
     check : callable
@@ -58,6 +95,8 @@ class Option:
     choices: tuple[str, ...]
     metavar: str
     flags: tuple[str, ...]
+    panel: str
+    can_be_none: bool
     default: object
     check: Check
 
@@ -71,6 +110,8 @@ def option(
     choices: tuple[str, ...] = (),
     metavar: str | None = None,
     flags: tuple[str, ...] = (),
+    panel: str = "",
+    can_be_none: bool = False,
 ) -> Any:
     """Return a field of a dataclass that declares an option; `Option` says what the parameters mean.
 
@@ -79,12 +120,16 @@ def option(
     if check is None:
         check = one_of(*choices) if choices else flag if takes == "flag" else _as_it_is
     shown = metavar if metavar is not None else "|".join(choices) or METAVARS[takes]
+    if can_be_none:
+        shown = f"{shown}|{NONE}"
     parts = {
         "help": help,
         "takes": takes,
         "choices": choices,
         "metavar": shown,
         "flags": flags,
+        "panel": panel,
+        "can_be_none": can_be_none,
         "check": check,
     }
     return field(default=default, metadata={"option": parts})
@@ -96,9 +141,14 @@ def declared(group: type) -> dict[str, Option]:
     for one in dataclasses.fields(group):
         if "option" in one.metadata:
             parts = dict(one.metadata["option"])
-            flags = parts.pop("flags") or (f"--{one.name.replace('_', '-')}",)
+            flags = parts.pop("flags") or _flags(one.name, parts["takes"] == "flag" and one.default is True)
             found[one.name] = Option(name=one.name, default=one.default, flags=flags, **parts)
     return found
+
+
+def _flags(name: str, is_on: bool) -> tuple[str, ...]:
+    words = name.replace("_", "-")
+    return (f"--{words}/--no-{words}" if is_on else f"--{words}",)
 
 
 def check_options(group: type, given: Mapping[str, object]) -> dict[str, object]:
@@ -112,8 +162,34 @@ def check_options(group: type, given: Mapping[str, object]) -> dict[str, object]
     options = declared(group)
     for name, value in given.items():
         if name not in options:
-            raise ParameterError(name, value, f"is no option.{nearest(name, options)}")
+            raise ParameterError(name, value, unknown_option(name, options))
     return {name: options[name].check(name, value) for name, value in given.items()}
+
+
+def unknown_option(name: str, names: Iterable[str], of: str = "") -> str:
+    """Return the rule that an unknown name breaks: what it is called, or the one that was probably meant."""
+    names = list(names)
+    if OTHER_WORDS.get(name) in names:
+        return f"is called {OTHER_WORDS[name]}"
+    return f"is no option{of}.{nearest(name, names)}"
+
+
+def named_options(function: Callable[P, T]) -> Callable[P, T]:
+    """Make an unknown keyword a `ParameterError` that suggests the near name, not a TypeError."""
+    names = [name for name in inspect.signature(function).parameters if name != "self"]
+    of = f" of {function.__qualname__.removesuffix('.__init__')}"
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        for name, value in kwargs.items():
+            if name not in names:
+                rule = unknown_option(name, names, of)
+                if rule.endswith("."):  # none is near
+                    rule += f" It takes {', '.join(names)}."
+                raise ParameterError(name, value, rule)
+        return function(*args, **kwargs)
+
+    return checked
 
 
 def one_of(*words: str) -> Check:
