@@ -1,4 +1,4 @@
-"""WorkerAllocator that a test may kill: hosts by SSH, each an sshd on a port of its own, or Dask workers."""
+"""Machines that a test may kill: hosts by SSH, each an sshd on a port of its own, or Dask workers."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ for name in dir(there):
 """
 
 
-class WorkerAllocator(Protocol):
-    """WorkerAllocator by number; each has a folder of its own for hbsim."""
+class Machines(Protocol):
+    """Machines by number; each has a folder of its own for hbsim."""
 
     count: int
 
