@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import altair as alt
 import numpy as np
 
-from hbsim.bench.chart_looks import (
+from hbsim.bench.chart_style import (
     COLOURS,
     DASHES,
     GREY,
@@ -40,7 +40,8 @@ from hbsim.bench.chart_looks import (
     time_unit,
     worker_bars,
 )
-from hbsim.bench.report.diagnosed import FEW_TASKS, by_setting, views
+from hbsim.bench.report.diagnosis import FEW_TASKS, by_setting, views
+from hbsim.bench.report.formatting import FileNames, short_names, shortened
 from hbsim.bench.report.model import (
     BEST,
     NO_SCORE,
@@ -53,19 +54,26 @@ from hbsim.bench.report.model import (
     Task,
     Timeline,
 )
-from hbsim.bench.report.text import FileNames, short_names, shortened
-from hbsim.bench.report.words import overall_of
 from hbsim.errors import OutputError, ParameterError
 
 if TYPE_CHECKING:
     from hbsim.bench.conclusions import Interval
     from hbsim.bench.report.model import BracketRow, Regrets, RungRow, Shares, TaskRow, VariantInfo, View
 
-__all__ = ["Chart", "Looks", "across_charts", "looks_of", "overview", "save", "task_charts", "write_figures"]
+__all__ = [
+    "Chart",
+    "VariantStyles",
+    "across_charts",
+    "overview",
+    "save",
+    "task_charts",
+    "variant_styles",
+    "write_figures",
+]
 
 
 @dataclass(frozen=True)
-class Looks:
+class VariantStyles:
     """What each variant is called in charts, and how it is drawn: the same in all charts of a report."""
 
     label: Mapping[str, str]
@@ -78,7 +86,7 @@ class Looks:
         return [name for name in self.label if name in there]
 
 
-def looks_of(variants: Sequence[VariantInfo]) -> Looks:
+def variant_styles(variants: Sequence[VariantInfo]) -> VariantStyles:
     """Return the looks of a report's variants, no two the same up to 28.
 
     Where there are several types and few variants of each, a type has one colour, and its variants differ in
@@ -95,10 +103,10 @@ def looks_of(variants: Sequence[VariantInfo]) -> Looks:
             row, place = seen[variant.type], types.index(variant.type)
             seen[variant.type] += 1
         colour[variant.name], dashes[variant.name] = COLOURS[place], DASHES[row % len(DASHES)]
-    return Looks(short_names(names), colour, dashes)
+    return VariantStyles(short_names(names), colour, dashes)
 
 
-def _by_variant(looks: Looks, names: Sequence[str]) -> tuple[alt.Color, alt.StrokeDash]:
+def _by_variant(looks: VariantStyles, names: Sequence[str]) -> tuple[alt.Color, alt.StrokeDash]:
     """Return colours and dashes of variants, with one legend below the chart."""
     labels = [looks.label[name] for name in names]
     legend = legend_below(labels, WIDTH, symbolType="stroke", symbolSize=260)
@@ -137,7 +145,7 @@ BANDED: Final = 3  # the best variants have a band: more would hide each other
 REGRET: Final = "normalised regret"
 
 
-def anytime(task: Task, looks: Looks, time: tuple[str, float] | None = None) -> Chart | None:
+def anytime(task: Task, looks: VariantStyles, time: tuple[str, float] | None = None) -> Chart | None:
     """Return the mean normalised regret of each variant's incumbent over simulated time, with its band."""
     made = _Curves.of(task.anytime, task, looks, time)
     values = [] if made is None else [y for line in made.lines for y in line.mean if y > 0]
@@ -151,7 +159,7 @@ def anytime(task: Task, looks: Looks, time: tuple[str, float] | None = None) -> 
     )
 
 
-def anytime_mean(across: Across, tasks: Sequence[Task], looks: Looks) -> Chart | None:
+def anytime_mean(across: Across, tasks: Sequence[Task], looks: VariantStyles) -> Chart | None:
     """Return the mean of the anytime curves over groups of tasks, over the share of each task's budget.
 
     Of tasks that have all variants, so that all means are over the same ones; None below two groups.
@@ -176,13 +184,13 @@ def anytime_mean(across: Across, tasks: Sequence[Task], looks: Looks) -> Chart |
     return anytime(mean, looks, ("time, % of the budget", 0.01))
 
 
-def reached(task: Task, looks: Looks) -> Chart | None:
+def reached(task: Task, looks: VariantStyles) -> Chart | None:
     """Return the share of seeds that have reached the target, over simulated time."""
     made = _Curves.of(task.reached, task, looks)
     return None if made is None else made.chart(_shares(f"seeds that reached {task.target:g}"))
 
 
-def chances(task: Task, looks: Looks) -> Chart | None:
+def chances(task: Task, looks: VariantStyles) -> Chart | None:
     """Return the probability of each variant of being the best one, over simulated time."""
     made = _Curves.of(task.chances, task, looks)
     return None if made is None else made.chart(_shares("probability of being best"))
@@ -198,14 +206,14 @@ class _Curves:
 
     lines: Sequence[Line]
     task: Task
-    looks: Looks
+    looks: VariantStyles
     first: float
     last: float
     time: tuple[str, float]
 
     @classmethod
     def of(
-        cls, lines: Sequence[Line], task: Task, looks: Looks, time: tuple[str, float] | None = None
+        cls, lines: Sequence[Line], task: Task, looks: VariantStyles, time: tuple[str, float] | None = None
     ) -> _Curves | None:
         there = [line for line in lines if line.variant in looks.label and any(map(math.isfinite, line.mean))]
         every = [line for line in (*task.anytime, *task.reached, *task.chances) if line.x]  # one axis for all
@@ -294,7 +302,7 @@ def _from(line: Line, first: float) -> Line:
 SHAPES: Final = {BEST: "diamond", OPEN: "circle", WORSE: "triangle-right"}
 
 
-def scores(rows: Sequence[TaskRow], looks: Looks, title: alt.TitleParams) -> Chart | None:
+def scores(rows: Sequence[TaskRow], looks: VariantStyles, title: alt.TitleParams) -> Chart | None:
     """Return each variant's mean score and its interval, the best first; marks say who is not told apart."""
     kept = [row for row in rows if row.variant in looks.label and row.call != NO_SCORE]
     found = [(row.variant, row.score, row.call) for row in kept]
@@ -302,7 +310,7 @@ def scores(rows: Sequence[TaskRow], looks: Looks, title: alt.TitleParams) -> Cha
 
 
 def _intervals(
-    found: Sequence[tuple[str, Interval, str]], looks: Looks, title: alt.TitleParams, what: str
+    found: Sequence[tuple[str, Interval, str]], looks: VariantStyles, title: alt.TitleParams, what: str
 ) -> Chart | None:
     rows: list[Row] = [
         {
@@ -341,7 +349,7 @@ def _intervals(
     )
 
 
-def _colours(looks: Looks, names: Sequence[str]) -> alt.Scale:
+def _colours(looks: VariantStyles, names: Sequence[str]) -> alt.Scale:
     return alt.Scale(domain=[looks.label[n] for n in names], range=[looks.colour[n] for n in names])
 
 
@@ -367,7 +375,7 @@ def _bars(rows: Sequence[Row], order: Sequence[str], parts: Mapping[str, str], x
 
 
 def regrets(
-    rows: Sequence[Regrets], looks: Looks, order: Sequence[str], title: alt.TitleParams
+    rows: Sequence[Regrets], looks: VariantStyles, order: Sequence[str], title: alt.TitleParams
 ) -> Chart | None:
     """Return where the final regret of each variant came from, the least sum first; a diamond is the sum."""
     parts = PARTS["regrets"]
@@ -395,7 +403,7 @@ def regrets(
 
 
 def shares(
-    rows: Sequence[Shares], looks: Looks, order: Sequence[str], title: alt.TitleParams
+    rows: Sequence[Shares], looks: VariantStyles, order: Sequence[str], title: alt.TitleParams
 ) -> Chart | None:
     """Return how workers spent their time; None where nothing is known of it, or all of it was training."""
     known = {row.variant: row for row in rows if row.variant in looks.label and math.isfinite(row.training)}
@@ -427,7 +435,7 @@ MIX: Final = {"trials": "trials started", "resource": "resource trained", "winne
 
 
 def brackets(
-    rows: Sequence[BracketRow], looks: Looks, order: Sequence[str], title: alt.TitleParams
+    rows: Sequence[BracketRow], looks: VariantStyles, order: Sequence[str], title: alt.TitleParams
 ) -> Chart | None:
     """Return each bracket's share of trials, of resource and of winners; None where no variant has two."""
     kept = [row for row in rows if row.variant in looks.label and math.isfinite(row.trials)]
@@ -456,7 +464,7 @@ def brackets(
 
 
 def rungs(
-    rows: Sequence[RungRow], looks: Looks, order: Sequence[str], title: alt.TitleParams
+    rows: Sequence[RungRow], looks: VariantStyles, order: Sequence[str], title: alt.TitleParams
 ) -> Chart | None:
     """Return what the decisions at each rung cost, a panel a bracket; None where nothing was decided."""
     kept = [row for row in rows if row.variant in looks.label and math.isfinite(row.loss) and row.recorded]
@@ -517,7 +525,7 @@ def rungs(
 # Timelines
 
 
-def timeline(timeline: Timeline, looks: Looks, title: str) -> Chart | None:
+def timeline(timeline: Timeline, looks: VariantStyles, title: str) -> Chart | None:
     """Return what workers did in one study, coloured by the level that they trained towards."""
     if not timeline.segments or timeline.variant not in looks.label:
         return None
@@ -548,7 +556,7 @@ def timeline(timeline: Timeline, looks: Looks, title: str) -> Chart | None:
 # Over tasks
 
 
-def ranks(across: Across, looks: Looks) -> Chart | None:
+def ranks(across: Across, looks: VariantStyles) -> Chart | None:
     """Return the critical-difference diagram: mean ranks, and bars over variants that are not told apart.
 
     Demsar, "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 7 (2006), section 3.2.2.
@@ -640,7 +648,7 @@ def stacked(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float, in
     return made
 
 
-def means(across: Across, looks: Looks) -> Chart | None:
+def means(across: Across, looks: VariantStyles) -> Chart | None:
     """Return each variant's interquartile mean over all studies of all tasks, with its interval."""
     found = [
         (name, one, "") for name, one in zip(across.variants, across.iqm, strict=True) if name in looks.label
@@ -701,7 +709,7 @@ def heatmap(heatmap: Heatmap) -> Chart | None:
 TASK_CHARTS: Final = ("scores", "anytime", "best", "target", "regret", "rungs", "brackets", "time")
 
 
-def task_charts(task: Task, looks: Looks, names: Collection[str] = TASK_CHARTS) -> dict[str, Chart]:
+def task_charts(task: Task, looks: VariantStyles, names: Collection[str] = TASK_CHARTS) -> dict[str, Chart]:
     """Return the charts of a task by their names, without those that have nothing to show."""
     title = _titled(task.surrogate, task.setting)
     of_scores: dict[str, Callable[[], Chart | None]] = {
@@ -716,7 +724,7 @@ def task_charts(task: Task, looks: Looks, names: Collection[str] = TASK_CHARTS) 
 
 
 def diagnosis_charts(
-    of: Task | View, looks: Looks, title: alt.TitleParams, names: Collection[str] = TASK_CHARTS
+    of: Task | View, looks: VariantStyles, title: alt.TitleParams, names: Collection[str] = TASK_CHARTS
 ) -> dict[str, Chart]:
     """Return what decisions cost, where winners came from and what time went to, where there is any."""
     order = [row.variant for row in of.rows] if isinstance(of, Task) else of.order(looks.label)
@@ -730,7 +738,7 @@ def diagnosis_charts(
     return {name: chart for name, chart in made.items() if chart is not None}
 
 
-def across_charts(report: Report, looks: Looks) -> list[tuple[str, Across, Chart]]:
+def across_charts(report: Report, looks: VariantStyles) -> list[tuple[str, Across, Chart]]:
     """Return the charts over tasks: name, what of, chart."""
     made: list[tuple[str, Across, Chart | None]] = []
     for across in report.across:
@@ -749,8 +757,8 @@ def overview(report: Report) -> Chart:
     ParameterError
         Nothing has a score.
     """
-    looks = looks_of(report.variants)
-    over = overall_of(report)
+    looks = variant_styles(report.variants)
+    over = report.overall
     if over is not None and (chart := ranks(over, looks)):
         return chart.configure(**theme())
     for task in report.tasks:
@@ -799,7 +807,7 @@ def write_figures(report: Report, folder: Path) -> list[Path]:
 
 
 def _figures(report: Report) -> Iterator[tuple[str, Sequence[str], Chart]]:
-    looks = looks_of(report.variants)
+    looks = variant_styles(report.variants)
     for name, across, chart in across_charts(report, looks):
         yield name, (*([] if name == "anytime-mean" else [across.measure]), across.setting), chart
     for one in report.heatmaps:
@@ -821,7 +829,7 @@ def _figures(report: Report) -> Iterator[tuple[str, Sequence[str], Chart]]:
         yield from _timelines(tasks[0], looks)
 
 
-def _timelines(task: Task, looks: Looks) -> Iterator[tuple[str, Sequence[str], Chart]]:
+def _timelines(task: Task, looks: VariantStyles) -> Iterator[tuple[str, Sequence[str], Chart]]:
     """Yield the timelines of the best variants of a task."""
     place = {row.variant: index for index, row in enumerate(task.rows)}
     for one in sorted(task.timelines, key=lambda one: place.get(one.variant, len(place)))[:TIMELINES]:

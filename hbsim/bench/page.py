@@ -13,8 +13,17 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
-from hbsim.bench.chart_looks import VEGA_LITE, Chart, spread, svg_of, theme
-from hbsim.bench.charts import Looks, across_charts, heatmap, looks_of, ranks, task_charts, timeline
+from hbsim.bench.chart_style import VEGA_LITE, Chart, spread, svg_of, theme
+from hbsim.bench.charts import (
+    VariantStyles,
+    across_charts,
+    heatmap,
+    ranks,
+    task_charts,
+    timeline,
+    variant_styles,
+)
+from hbsim.bench.report.formatting import MEASURES, FileNames, plural
 from hbsim.bench.report.glossary import GLOSSARY
 from hbsim.bench.report.model import Line, Report, Task, Timeline
 from hbsim.bench.report.notes import shared_notes
@@ -22,15 +31,13 @@ from hbsim.bench.report.render import as_html
 from hbsim.bench.report.tables import (
     cost_table,
     diagnosis_tables,
-    glance_table,
     heatmap_table,
     leads_table,
     missing_table,
+    overview_table,
     rankings,
     task_table,
 )
-from hbsim.bench.report.text import MEASURES, FileNames, plural
-from hbsim.bench.report.words import overall_of
 
 if TYPE_CHECKING:
     from hbsim.bench.report.tables import Table
@@ -97,7 +104,7 @@ def render(report: Report, *, limit: int = LIMIT) -> str:
         trim_blocks=True,
     )
     template = environment.get_template("page.html")
-    looks = looks_of(report.variants)
+    looks = variant_styles(report.variants)
     scripts = [_bundle(), _asset("page.js")]
     parts = {
         "report": report,
@@ -175,7 +182,7 @@ def _counts(report: Report) -> str:
     return " · ".join([plural(len(report.variants), "variant"), plural(len(report.tasks), "task"), done])
 
 
-def _tables(tables: Iterable[Table], looks: Looks) -> list[str]:
+def _tables(tables: Iterable[Table], looks: VariantStyles) -> list[str]:
     """Return tables as HTML, with the colour of each variant beside its name."""
     made = []
     for table in tables:
@@ -190,9 +197,9 @@ def _tables(tables: Iterable[Table], looks: Looks) -> list[str]:
     return made
 
 
-def _top_table(report: Report, looks: Looks) -> str:
+def _top_table(report: Report, looks: VariantStyles) -> str:
     """Return the table that answers: of the task, or of all of them."""
-    tables = glance_table(report) or [task_table(task) for task in report.tasks]
+    tables = overview_table(report) or [task_table(task) for task in report.tasks]
     return next(iter(_tables(map(_narrow, tables), looks)), "")
 
 
@@ -203,9 +210,9 @@ def _narrow(table: Table) -> Table:
     return replace(table, columns=tuple(table.columns[place] for place in kept), rows=rows)
 
 
-def _top_chart(report: Report, looks: Looks) -> dict[str, str] | None:
+def _top_chart(report: Report, looks: VariantStyles) -> dict[str, str] | None:
     """Return the chart that answers, and a picture of it for who has no scripts."""
-    over = overall_of(report)
+    over = report.overall
     ranked = None if over is None else ranks(over, looks)
     curves = (pair for task in report.tasks for pair in task_charts(task, looks, ("anytime",)).items())
     found = next(curves, None) if ranked is None else ("ranks", ranked)
@@ -224,7 +231,7 @@ class Over:
     data: str
 
 
-def _over(report: Report, looks: Looks) -> Over:
+def _over(report: Report, looks: VariantStyles) -> Over:
     charts: dict[str, Chart] = {}
     ranked: list[tuple[str, str, str]] = []
     heated: list[tuple[str, str, str]] = []
@@ -271,7 +278,7 @@ class Section:
     data: str
 
 
-def _fitting(report: Report, looks: Looks, room: int) -> tuple[list[Section], str]:
+def _fitting(report: Report, looks: VariantStyles, room: int) -> tuple[list[Section], str]:
     """Return the tasks, in at most `room` bytes if that can be, and what was left out for it."""
     sections: list[Section] = []
     for step in LADDER:
@@ -294,7 +301,7 @@ def _size(sections: Iterable[Section]) -> int:
     return sum(len(one.data) + len(one.table.encode()) + 3000 for one in sections)
 
 
-def _section(id_: str, task: Task, report: Report, looks: Looks, room: Room) -> Section:
+def _section(id_: str, task: Task, report: Report, looks: VariantStyles, room: Room) -> Section:
     small = _thinned(task, room)
     charts = task_charts(small, looks)
     timelines = []

@@ -14,7 +14,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from hbsim.bench.chart_looks import (
+from hbsim.bench.chart_style import (
     GONE,
     GREY,
     OTHER,

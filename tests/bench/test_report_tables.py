@@ -16,6 +16,7 @@ from rich.console import Console
 
 from hbsim.bench.conclusions import Interval
 from hbsim.bench.report import tables, text
+from hbsim.bench.report.formatting import clean
 from hbsim.bench.report.model import ALL, BEST, NO_SCORE, OPEN, WORSE, Across, Pairwise, VariantInfo
 from hbsim.bench.report.render import (
     LONGEST,
@@ -27,11 +28,10 @@ from hbsim.bench.report.render import (
     latex,
     markdown,
     parts,
+    show,
     write_tables,
 )
 from hbsim.bench.report.tables import MARKS, Column, Table, row
-from hbsim.bench.report.terminal import show
-from hbsim.bench.report.text import clean
 from hbsim.errors import OutputError
 
 from .report_example_small import AWKWARD, NONE, report
@@ -255,7 +255,7 @@ def test_many_tasks_have_a_row_each():
 @pytest.mark.parametrize("variants", [3, 6, 9])
 def test_all_tasks_at_a_glance(variants):
     made = report(4, variants)
-    (table,) = tables.glance_table(made)
+    (table,) = tables.overview_table(made)
     assert [line[0].text for line in table.rows] == [task.name for task in made.tasks]
     for task, line in zip(made.tasks, table.rows, strict=True):
         calls = [one.call for one in task.rows]
@@ -269,7 +269,7 @@ def test_all_tasks_at_a_glance(variants):
         by_name = dict(zip(tables.best_first(made), marks, strict=True))
         assert by_name == {one.variant: one.call for one in task.rows}
     for none in (report(1, variants), report(0, variants)):
-        assert tables.glance_table(none) == []
+        assert tables.overview_table(none) == []
 
 
 # Over tasks

@@ -1,4 +1,4 @@
-"""Tables in four forms: Markdown, LaTeX with booktabs, HTML, and for a terminal."""
+"""The forms of a report's tables: Markdown, LaTeX with booktabs, HTML, and for a terminal."""
 
 from __future__ import annotations
 
@@ -8,13 +8,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from hbsim.bench.report.formatting import FileNames, clean, plural
 from hbsim.bench.report.model import Report
 from hbsim.bench.report.notes import shared_notes
-from hbsim.bench.report.tables import Cell, Column, Table, all_training, missing_table, sections
-from hbsim.bench.report.text import FileNames, clean, plural
+from hbsim.bench.report.tables import (
+    Cell,
+    Column,
+    Table,
+    all_training,
+    missing_table,
+    overview_table,
+    ranking_table,
+    sections,
+    task_table,
+)
 from hbsim.errors import OutputError
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table as RichTable
 
 __all__ = [
@@ -30,11 +41,13 @@ __all__ = [
     "markdown_escaped",
     "not_shown",
     "parts",
+    "show",
     "write_tables",
 ]
 
 LONGEST: Final = 45  # rows of a LaTeX table: about a page
 MOST_ROWS: Final = 40  # in a terminal
+MOST_NOTES: Final = 10  # in a terminal, without --full
 GAP: Final = 2  # columns of the terminal between two of a table
 NAME: Final = 24  # columns of the terminal that a name has at least, if its parts are so long
 COLUMN: Final = 52  # characters in \small that fit one of two columns of print
@@ -344,3 +357,62 @@ def not_shown(table: Table, width: int) -> str:
     """Say which columns have no room; empty where all have."""
     heads = fitting(table, width)[1]
     return f"not shown at this width: {', '.join(heads)}" if heads else ""
+
+
+def show(report: Report, console: Console, is_full: bool = False) -> None:
+    """Print a report, as wide as the console, from 60 columns on.
+
+    Parameters
+    ----------
+    report : Report
+        What to print.
+    console : rich.console.Console
+        Where to.
+    is_full : bool
+        Whether to print all tables, and all notes, instead of the one that answers.
+    """
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    if report.title:
+        console.print(Text(clean(report.title), style="dim"))
+    console.print(Text(clean(report.answer), style="bold"))
+    tables = [table for _, of in sections(report) for table in of] if is_full else _answers(report)
+    shown: tuple[str, ...] = ()
+    for table in tables:
+        console.print()
+        console.print(Text(clean(table.title), style="dim"))
+        console.print(as_rich(table, console.width))
+        if table.notes and table.notes != shown:
+            console.print(Text(clean(" ".join(table.notes)), style="dim"))
+        shown = table.notes
+        if left := not_shown(table, console.width):
+            console.print(Text(f"({left})", style="dim"))
+    console.print()
+    for sentence in report.summary:
+        console.print(Text(clean(sentence)))
+    notes = [*shared_notes(report), *report.notes, *_without_result(report)]
+    if is_full:
+        notes += all_training(report)
+    grid = Grid.grid(padding=(0, 1, 0, 0))
+    for note in notes if is_full else notes[:MOST_NOTES]:
+        grid.add_row("-", Text(clean(note)))
+    console.print(grid)
+    if not is_full and len(notes) > MOST_NOTES:
+        console.print(Text(f"and {len(notes) - MOST_NOTES} more notes with --full", style="dim"))
+
+
+def _answers(report: Report) -> list[Table]:
+    """Return the table that answers: of the task, over tasks, or of all tasks at a glance."""
+    if len(report.tasks) == 1:
+        fresh = [task_table(task, "fresh seed") for task in report.confirmed]
+        return [*fresh, *(task_table(task) for task in report.tasks if task.rows)]
+    overall = report.overall
+    return overview_table(report) if overall is None or not overall.is_tested else [ranking_table([overall])]
+
+
+def _without_result(report: Report) -> list[str]:
+    return [
+        f"{plural(one.cells, 'cell')} without a result: {one.reason} ({one.example})"
+        for one in report.missing
+    ]

@@ -22,7 +22,7 @@ from hbsim.bench.report.model import (
     setting_of,
 )
 from hbsim.bench.report.notes import report_notes, shared_notes
-from hbsim.bench.report.words import answer, summary, task_answer
+from hbsim.bench.report.summary import answer, summary, task_answer
 
 from .example import NAN, example
 
