@@ -30,8 +30,8 @@ from hbsim.bench.report.model import (
 from hbsim.bench.report.notes import report_notes, task_notes
 from hbsim.bench.report.standings import Standings, means_of
 from hbsim.bench.report.summary import answer, summary
-from hbsim.bench.sweep.results import SweepResults
-from hbsim.bench.sweep.scored import POINTS, TASK, Steps, TaskKey, TaskScores, grid_of, key_of, task_scores
+from hbsim.bench.sweep.folder import SweepResults
+from hbsim.bench.sweep.scores import POINTS, TASK, Steps, TaskKey, TaskScores, grid_of, key_of, task_scores
 from hbsim.bench.targets import median_time, reached_curve, restricted_time
 from hbsim.errors import ParameterError
 from hbsim.surrogates.protocol import Floats

@@ -9,7 +9,7 @@ import numpy as np
 
 from hbsim.bench.conclusions import Column, Conclusions, Interval, conclude, mean_intervals
 from hbsim.bench.report.model import BEST, NO_SCORE, OPEN, Standing
-from hbsim.bench.sweep.scored import TaskScores
+from hbsim.bench.sweep.scores import TaskScores
 from hbsim.surrogates.protocol import Floats
 
 __all__ = ["Standings", "means_of"]
