@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -268,27 +268,30 @@ def _latex_line(cells: Sequence[Cell]) -> str:
 # HTML
 
 
-def as_html(table: Table) -> str:
-    """Return a table as an element of HTML: its title is the caption, its notes follow in a paragraph."""
+def as_html(table: Table, colours: Mapping[str, str] | None = None) -> str:
+    """Return a table as an element of HTML: its title is the caption, its notes follow in a paragraph.
+
+    Names of variants that have a colour in `colours` have a dot of it beside them.
+    """
+    sides = ["" if column.align == "l" else ' class="number"' for column in table.columns]
     heads = "".join(
-        f'<th scope="col"{_side(column)}>{html.escape(_head(column))}</th>' for column in table.columns
+        f'<th scope="col"{side}>{html.escape(_head(column))}</th>'
+        for column, side in zip(table.columns, sides, strict=True)
     )
-    body = "".join(f"<tr>{_html_cells(table.columns, row)}</tr>" for row in table.rows)
+    lines = []
+    for row in table.rows:
+        cells = ""
+        for cell, side in zip(row, sides, strict=True):
+            colour = None if side or colours is None else colours.get(cell.text)
+            dot = "" if colour is None else f'<i style="background:{colour}"></i>'
+            text = f"{dot}{html.escape(cell.text)}"
+            cells += f"<td{side}><b>{text}</b></td>" if cell.bold else f"<td{side}>{text}</td>"
+        lines.append(f"<tr>{cells}</tr>")
     notes = f'<p class="notes">{html.escape(" ".join(table.notes))}</p>' if table.notes else ""
     return (
         f"<table><caption>{html.escape(table.title)}</caption><thead><tr>{heads}</tr></thead>"
-        f"<tbody>{body}</tbody></table>{notes}"
+        f"<tbody>{''.join(lines)}</tbody></table>{notes}"
     )
-
-
-def _html_cells(columns: Sequence[Column], row: Sequence[Cell]) -> str:
-    texts = (f"<b>{html.escape(cell.text)}</b>" if cell.bold else html.escape(cell.text) for cell in row)
-    pairs = zip(columns, texts, strict=True)
-    return "".join(f"<td{_side(column)}>{text}</td>" for column, text in pairs)
-
-
-def _side(column: Column) -> str:
-    return "" if column.align == "l" else ' class="number"'
 
 
 # A terminal

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from hbsim.bench.conclusions import Interval
-from hbsim.bench.report.glossary import GLOSSARY
+from hbsim.bench.page import TEXTS
 from hbsim.bench.report.model import (
     ALL,
     BEST,
@@ -311,7 +311,7 @@ def test_a_setting_of_one_worker_is_singular():
 
 
 def test_each_term_is_one_sentence():
-    for term, meaning in GLOSSARY.items():
+    for term, meaning in TEXTS["glossary"].items():
         assert meaning.endswith("."), term
         assert meaning.count(". ") == 0, term
-    assert list(GLOSSARY) == sorted(GLOSSARY, key=str.lower)
+    assert list(TEXTS["glossary"]) == sorted(TEXTS["glossary"], key=str.lower)
