@@ -298,12 +298,12 @@ def _section(id_: str, task: Task, report: Report, styles: VariantStyles, limits
 
 
 def _thinned(task: Task, limits: Limits) -> Task:
-    kept = task.timelines[: limits.timelines]
-    curves = {
-        name: tuple(_of_points(line, limits.points) for line in getattr(task, name))
-        for name in ("anytime", "reached", "chances")
-    }
-    return replace(task, timelines=tuple(_of_stretches(one, limits.stretches) for one in kept), **curves)
+    anytime, reached, chances = (
+        tuple(_of_points(line, limits.points) for line in lines)
+        for lines in (task.anytime, task.reached, task.chances)
+    )
+    timelines = tuple(_of_stretches(one, limits.stretches) for one in task.timelines[: limits.timelines])
+    return replace(task, timelines=timelines, anytime=anytime, reached=reached, chances=chances)
 
 
 def _of_stretches(timeline: Timeline, most: int) -> Timeline:

@@ -65,9 +65,9 @@ def diagnosis(results: SweepResults, keys: Collection[str]) -> dict[TaskKey, dic
         numbers_of = frame.with_columns(pl.col(pl.Float64).fill_null(math.nan))
         for task, group in numbers_of.group_by(TASK, maintain_order=True):
             rows = [row(**numbers) for numbers in group.drop(TASK).iter_rows(named=True)]
-            diagnosed[task][name] = tuple(sorted(rows, key=lambda one: place[one.variant]))  # type: ignore[index]
+            diagnosed[task][name] = tuple(sorted(rows, key=lambda one: place[one.variant]))
     for task, group in results.rows("timelines").group_by(TASK, maintain_order=True):
-        diagnosed[task]["timelines"] = tuple(_timelines(group))  # type: ignore[index]
+        diagnosed[task]["timelines"] = tuple(_timelines(group))
     return diagnosed
 
 
@@ -112,7 +112,7 @@ def _timelines(rows: pl.DataFrame) -> Iterable[Timeline]:
         segments = tuple(Segment(*line) for line in group.select("worker", "start", "end", "level").rows())
         workers = 1 + max(segment.worker for segment in segments)
         levels = tuple(group["level"].drop_nulls().unique().sort().to_list())
-        yield Timeline(str(variant), int(seed), workers, levels, segments, group["cut"][0])  # type: ignore[call-overload]
+        yield Timeline(str(variant), int(seed), workers, levels, segments, group["cut"][0])
 
 
 def by_setting(tasks: Sequence[Task]) -> dict[str, list[Task]]:
