@@ -76,7 +76,7 @@ def _lines(wanted: Wanted) -> Iterator[str]:
     for task in wanted.tasks:
         yield "[[surrogates]]"
         yield f'surrogate = "{task}"'
-        yield f"trials = {ROWS if task == 'digits' else MANY}"
+        yield f"num_trials = {ROWS if task == 'digits' else MANY}"
         if task.startswith("yahpo:"):
             yield f'yahpo_data = "{FOLDER}"'
 

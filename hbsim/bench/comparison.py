@@ -23,6 +23,7 @@ from hbsim.bench.sweep.store import write, writing
 from hbsim.bench.variants import Value, label, variant_tables
 from hbsim.core.exact import whole
 from hbsim.errors import ParameterError
+from hbsim.options import named_options
 from hbsim.simulation import Cluster
 from hbsim.study.simulate import cluster_of
 
@@ -46,7 +47,7 @@ class Sweep:
     results : SweepResults
         All tables as they are kept; docs/reference/sweep.md lists their columns.
     folder : path or None
-        Where they are; None if they are in memory only.
+        CellPattern they are; None if they are in memory only.
     matters : str or None
         The smallest difference that matters, in the metric's unit or as a percentage of the least regret.
     """
@@ -162,6 +163,7 @@ def _standing(where: str, standing: Standing | None) -> dict[str, object]:
     }
 
 
+@named_options
 def compare(
     variants: Sequence[str | Mapping[str, Any]],
     *,
@@ -169,7 +171,7 @@ def compare(
     surrogate: str | Mapping[str, Any] = "digits",
     workers: int | None = None,
     cluster: Cluster | str | os.PathLike[str] | None = None,
-    trials: int | None = None,
+    num_trials: int | None = None,
     max_time: float | None = None,
     max_full_runs: float | None = None,
     max_t: float | None = None,
@@ -204,7 +206,7 @@ def compare(
         How many workers; by default the cluster's, or 32.
     cluster : Cluster, str or path, optional
         The simulated cluster, or a preset or file of one; by default one where nothing costs time.
-    trials : int, optional
+    num_trials : int, optional
         How many trials a study starts at most; needed unless a budget of time ends it.
     max_time, max_full_runs : float, optional
         The budget: simulated seconds, or so many times the mean seconds of a full run.
@@ -217,7 +219,7 @@ def compare(
     replace : bool
         Whether rows of a table may come again.
     halves : bool
-        Whether each study sees one half of a table's rows only, where `trials` are at most half of them: what
+        Whether each study sees one half of a table's rows only, where `num_trials` is at most half of them: what
         conclusions about another draw of configurations are made from.
     beyond : float
         Simulate on to so many times the budget; scores stay at the budget.
@@ -226,7 +228,7 @@ def compare(
     matters : str, optional
         The smallest difference that matters: ``"0.005"`` in the metric's unit, ``"10%"`` of the least regret.
     folder : path, optional
-        Where results are kept, and go on from: with more seeds only the new ones are run.
+        CellPattern results are kept, and go on from: with more seeds only the new ones are run.
     jobs : int, optional
         How many processes; by default one a core, 1 starts none.
     executor : Hosts or Dask, optional
@@ -248,7 +250,7 @@ def compare(
         The folder cannot be read or written.
     """
     made = Cluster.from_file(cluster) if isinstance(cluster, str | os.PathLike) else cluster
-    numbers = {"trials": trials, "max_time": max_time, "max_full_runs": max_full_runs, "max_t": max_t}
+    numbers = {"num_trials": num_trials, "max_time": max_time, "max_full_runs": max_full_runs, "max_t": max_t}
     others = {"searcher": searcher, "search_options": dict(search_options or {}) or None}
     defaults = {name: value for name, value in {**numbers, **others}.items() if value is not None}
     if not isinstance(surrogate, str | Mapping):
@@ -270,6 +272,7 @@ def compare(
     return _run(make_plan(content, options), folder, jobs, executor, matters=matters)
 
 
+@named_options
 def sweep(
     spec: str | os.PathLike[str] | Mapping[str, Any],
     folder: str | os.PathLike[str] | None = None,
@@ -290,9 +293,9 @@ def sweep(
         A sweep's TOML file, or the same as plain objects; docs/reference/sweep.md says what it has. Relative
         paths start at the file, or where this process is.
     folder : path, optional
-        Where results are kept, and go on from; by default they are in memory only.
+        CellPattern results are kept, and go on from; by default they are in memory only.
     data : path, optional
-        Where relative paths of learning curves start; by default at the file.
+        CellPattern relative paths of learning curves start; by default at the file.
     retry_failed : bool
         Whether studies that failed before are run again.
     jobs, executor : optional
@@ -314,6 +317,7 @@ def sweep(
     return _run(plan, folder, jobs, executor, retry_failed)
 
 
+@named_options
 def load_sweep(folder: str | os.PathLike[str], matters: str | None = None) -> Sweep:
     """Return what a comparison or a sweep has left in a folder, also one that is not finished.
 
@@ -426,7 +430,7 @@ def specification(
     surrogate : mapping
         The table of learning curves.
     cluster : Cluster
-        Where studies run.
+        CellPattern studies run.
     defaults : mapping
         Settings of all studies.
     seeds : (int, int)
@@ -456,7 +460,7 @@ def specification(
         "clusters": [cluster_table(cluster)],
     }
     options: dict[tuple[str | int, ...], tuple[str, object]] = {
-        ("defaults", name): (name, defaults.get(name)) for name in ("trials", *defaults)
+        ("defaults", name): (name, defaults.get(name)) for name in ("num_trials", *defaults)
     }
     options |= {(name,): (name, value) for name, value in top.items()}
     options |= {("seeds",): ("seeds", count), ("seeds", "first"): ("seed", first)}

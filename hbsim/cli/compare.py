@@ -114,7 +114,9 @@ def _plan(
     from hbsim.bench.sweep import make_plan
 
     defaults: dict[str, Any] = given(levels)
-    for name in ("trials", "max_time", "max_full_runs", "searcher"):
+    if grid.trials is not None:
+        defaults["num_trials"] = grid.trials
+    for name in ("max_time", "max_full_runs", "searcher"):
         if (value := getattr(grid, name)) is not None:
             defaults[name] = value
     if grid.replace:

@@ -35,7 +35,7 @@ title = "fuzz"
 seeds = 2
 workers = [1, 4]
 [defaults]
-trials = 5
+num_trials = 5
 grace_period = 1
 [[variants]]
 name = "stop"

@@ -18,7 +18,7 @@ import polars as pl
 
 from hbsim.bench.diagnosis import diagnose, timeline
 from hbsim.bench.sweep.curves import HalfOf, half_of, load_curves
-from hbsim.bench.sweep.specification import said
+from hbsim.bench.sweep.specification import error_text
 from hbsim.bench.sweep.store import (
     COUNTS,
     DONE,
@@ -257,7 +257,7 @@ def _failed(study: Study, error: str) -> dict[str, object]:
 def _said(error: Exception) -> str:
     """Return what went wrong, the same in every process."""
     if isinstance(error, HbsimError):
-        text = said(error)
+        text = error_text(error)
     else:
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{last.filename.rpartition('/')[2]}, line {last.lineno}"

@@ -28,16 +28,16 @@ __all__ = [
     "HalfOf",
     "Known",
     "Levels",
+    "absolute_path",
+    "absolute_surrogate",
     "at_level",
     "files_of",
     "half_of",
     "has_halves",
     "know",
     "load_curves",
-    "located",
     "origins",
     "remarks",
-    "whole_path",
 ]
 
 SAMPLE: Final = 1000  # configurations drawn at random
@@ -161,7 +161,7 @@ def at_level(surrogate: Surrogate, max_t: float) -> Levels:
     sign = 1.0 if surrogate.mode == "min" else -1.0  # the mirror image: the same configuration
     losses = np.sort(np.where(np.isfinite(values[:, 0]), sign * values[:, 0], math.inf))
     finite = losses[np.isfinite(losses)]
-    # Where most of them diverge, the worst that does not.
+    # CellPattern most of them diverge, the worst that does not.
     middle = min((len(losses) - 1) // 2, len(finite) - 1)
     guess = sign * float(finite[middle]) if finite.size else math.nan
     reached = seconds[:, 0][np.isfinite(seconds[:, 0])]
@@ -174,7 +174,7 @@ def at_level(surrogate: Surrogate, max_t: float) -> Levels:
 def has_halves(surrogate: Surrogate, trials: object, is_replacing: bool) -> bool:
     """Return whether studies of so many trials can run on half of the rows each.
 
-    Where the curves are a half already, as their user wished, they are not halved again.
+    CellPattern the curves are a half already, as their user wished, they are not halved again.
     """
     rows, within = surrogate.rows, surrogate
     while isinstance(within, Wrapper) and not isinstance(within, Half):
@@ -192,7 +192,7 @@ def half_of(seed: int) -> tuple[int, int]:
 # Files
 
 
-def located(text: str, folder: str | os.PathLike[str]) -> str:
+def absolute_surrogate(text: str, folder: str | os.PathLike[str]) -> str:
     """Return what `hbsim.surrogates.load` takes, with the whole path of a file.
 
     Parameters
@@ -200,18 +200,18 @@ def located(text: str, folder: str | os.PathLike[str]) -> str:
     text : str
         A surrogate, as its user wrote it.
     folder : path
-        Where a relative path starts.
+        CellPattern a relative path starts.
     """
     if text.startswith(FIT):
         rest = text.removeprefix(FIT)
-        return text if rest.split(",")[0] == "digits" else FIT + whole_path(rest, folder)
+        return text if rest.split(",")[0] == "digits" else FIT + absolute_path(rest, folder)
     path, colon, name = text.rpartition(":")
     if colon and path.endswith(OWN):
-        return f"{whole_path(path, folder)}:{name}"
-    return whole_path(text, folder) if text.endswith(FILES) else text
+        return f"{absolute_path(path, folder)}:{name}"
+    return absolute_path(text, folder) if text.endswith(FILES) else text
 
 
-def whole_path(path: str, folder: str | os.PathLike[str]) -> str:
+def absolute_path(path: str, folder: str | os.PathLike[str]) -> str:
     """Return a path that starts at the root."""
     return os.path.abspath(os.path.join(folder, path))
 

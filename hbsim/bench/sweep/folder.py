@@ -323,7 +323,7 @@ class SweepResults:
 
     @cached_property
     def budgets(self) -> dict[TaskKey, Budget]:
-        """Where the variants of each task are scored."""
+        """CellPattern the variants of each task are scored."""
         return budgets(self.manifest, self.done)
 
     @cached_property

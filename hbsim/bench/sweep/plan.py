@@ -17,19 +17,27 @@ import polars as pl
 from hbsim.bench.sweep import axes, curves
 from hbsim.bench.sweep.axes import (
     SEARCH,
+    CellName,
+    CellSettings,
     ClusterAxis,
     Layers,
-    Merged,
-    Names,
     SurrogateAxis,
     VariantAxis,
-    has_variant,
+    check_patterns,
     is_in,
-    unmatched,
+    is_text_of,
 )
 from hbsim.bench.sweep.cell import FORMAT, Combination, Study
 from hbsim.bench.sweep.curves import Known, Levels
-from hbsim.bench.sweep.specification import OPTIONS, STUDY, Options, Source, Where, make_source, read_source
+from hbsim.bench.sweep.specification import (
+    OPTIONS,
+    STUDY,
+    CellPattern,
+    OptionPlaces,
+    Source,
+    make_source,
+    read_source,
+)
 from hbsim.bench.sweep.store import PLANNED
 from hbsim.bench.variants import (
     SEARCHER,
@@ -58,9 +66,9 @@ __all__ = ["Grid", "Plan", "Task", "cluster_table", "make_grid", "make_plan", "r
 MOST: Final = 10_000_000  # cells
 NAMED: Final = 3  # names of variants at most, in one warning
 # One value for a task's variants: they are scored at one level and one time.
-SHARED: Final = ("trials", "max_t", "max_time", "max_full_runs", "replace")
+SHARED: Final = ("num_trials", "max_t", "max_time", "max_full_runs", "replace")
 RUNS: Final = "max_full_runs"
-ENDS: Final = ("trials", "max_time", RUNS)
+ENDS: Final = ("num_trials", "max_time", RUNS)
 
 
 @dataclass(frozen=True)
@@ -144,8 +152,8 @@ class _Place(NamedTuple):
     cluster: Cluster
     workers: int
 
-    def names(self, variant: VariantAxis) -> Names:
-        return Names(variant.name, self.surrogate.name, self.axis.name, self.workers)
+    def names(self, variant: VariantAxis) -> CellName:
+        return CellName(variant.name, self.surrogate.name, self.axis.name, self.workers)
 
 
 def make_grid(source: Source) -> Grid:
@@ -161,9 +169,9 @@ def make_grid(source: Source) -> Grid:
     for name, least, rule in (("target", 0, "above 0"), ("beyond", 1, "of at least 1")):
         value = getattr(table, name)
         if not (value >= least and math.isfinite(value)) or value == 0:
-            raise source.broken((name,), f"must be a number {rule}", value)
+            raise source.field_error((name,), f"must be a number {rule}", value)
     if table.confirm is not None and table.confirm < 1:
-        raise source.broken(("confirm",), "must be a whole number of at least 1")
+        raise source.field_error(("confirm",), "must be a whole number of at least 1")
     schedulers, seeds, learning = axes.variants(source), axes.seeds(source), axes.surrogates(source)
     places = [
         _Place(surrogate, axis, cluster, workers)
@@ -173,8 +181,8 @@ def make_grid(source: Source) -> Grid:
     ]
     cells = [place.names(variant) for place in places for variant in schedulers]
     if len(cells) * len(seeds) > MOST:
-        raise source.wrong((), f"makes {len(cells) * len(seeds):,} cells, and {MOST:,} are the most")
-    unmatched(source, cells, seeds)
+        raise source.error((), f"makes {len(cells) * len(seeds):,} cells, and {MOST:,} are the most")
+    check_patterns(source, cells, seeds)
     builder = _Builder(source, schedulers, learning)
     combinations: list[Combination] = []
     for place in places:
@@ -185,14 +193,16 @@ def make_grid(source: Source) -> Grid:
         one.with_seed(seed)
         for seed in seeds
         for one in combinations
-        if is_in(table.include, table.exclude, Names(one.variant.label, *one.task, seed))
+        if is_in(table.include, table.exclude, CellName(one.variant.label, *one.task, seed))
     ]
     if not studies:
-        raise source.wrong((), "has no cell: include and exclude leave none")
-    there = {study.of.task for study in studies}
+        raise source.error((), "has no cell: include and exclude leave none")
+    task_keys = {study.of.task for study in studies}
     named, studies = _joined(schedulers, studies)
     tasks = builder.grouped()
-    return Grid(named, tuple(task for task in tasks if task.key in there), tuple(studies), builder.lines())
+    return Grid(
+        named, tuple(task for task in tasks if task.key in task_keys), tuple(studies), builder.lines()
+    )
 
 
 def _joined(
@@ -264,7 +274,7 @@ class _Builder:
         self._axes: list[SurrogateAxis] = []  # those whose curves are known
         self._levels: dict[tuple[str, float], Levels] = {}
         self._searching: dict[tuple[str, str, int], list[Searching]] = {}
-        self._said: dict[str, dict[str, None]] = {}  # what to warn of, and the names of what it is about
+        self._notes: dict[str, dict[str, None]] = {}  # what to warn of, and the names of what it is about
         self._check_taken(variants, surrogates)
         self._say_unused(variants, surrogates)
 
@@ -280,7 +290,7 @@ class _Builder:
         task: Task | None = None
         for variant in variants:
             names = place.names(variant)
-            merged = self._layers.of(names, place.surrogate)
+            merged = self._layers.settings_of(names, place.surrogate)
             self._check_end(variant, place.surrogate, merged)
             if task is None:
                 task, first = self._task(names, place.surrogate, known, merged), merged
@@ -294,32 +304,32 @@ class _Builder:
                 with self._about(surrogate.name):
                     self._known[surrogate.name] = curves.know(surrogate.load)
             except SurrogateError as error:  # a file, or what is in it
-                raise self._source.of((*surrogate.place, "surrogate"), _advised(error)) from None
+                raise self._source.error_of((*surrogate.place, "surrogate"), _advised(error)) from None
             except HbsimError as error:
-                raise self._source.of(surrogate.place, error) from None
+                raise self._source.error_of(surrogate.place, error) from None
             self._axes.append(surrogate)
         return self._known[surrogate.name]
 
-    def _task(self, names: Names, surrogate: SurrogateAxis, known: Known, merged: Merged) -> Task:
+    def _task(self, names: CellName, surrogate: SurrogateAxis, known: Known, merged: CellSettings) -> Task:
         source, top = self._source, known.surrogate.max_resource
         max_t = cast(float, merged.values.get("max_t", int(top) if top == int(top) else top))
         if not (max_t > 0 and math.isfinite(max_t)):
-            raise source.broken(merged.places["max_t"], "must be a number above 0", max_t)
+            raise source.field_error(merged.places["max_t"], "must be a number above 0", max_t)
         try:
             levels = self._at_level(surrogate.name, known, max_t)
         except HbsimError as error:
-            raise source.of(surrogate.place, _advised(error), merged.places) from None
-        trials, is_replacing = merged.get("trials"), bool(merged.get("replace"))
+            raise source.error_of(surrogate.place, _advised(error), merged.places) from None
+        num_trials, is_replacing = merged.get("num_trials"), bool(merged.get("replace"))
         rows = known.surrogate.rows
-        if rows is not None and trials is None and not is_replacing:
+        if rows is not None and num_trials is None and not is_replacing:
             text = f"{surrogate.name} has {rows:,} rows, one for each trial: studies that need more end; "
-            text += "set trials, or replace = true, under this surrogate"
-            self._said.setdefault(source.wrong(surrogate.place, text).rule, {})
+            text += "set num_trials, or replace = true, under this surrogate"
+            self._notes.setdefault(source.error(surrogate.place, text).rule, {})
         max_time = self._max_time(levels, merged)
         if source.table.beyond > 1 and max_time is None:
-            raise source.broken(("beyond",), f"needs a budget of time: {' or '.join(ENDS[1:])}")
-        has_halves = source.table.halves and curves.has_halves(known.surrogate, trials, is_replacing)
-        notes = curves.remarks(known.surrogate, trials, is_replacing)
+            raise source.field_error(("beyond",), f"needs a budget of time: {' or '.join(ENDS[1:])}")
+        has_halves = source.table.halves and curves.has_halves(known.surrogate, num_trials, is_replacing)
+        notes = curves.remarks(known.surrogate, num_trials, is_replacing)
         where = (names.surrogate, names.cluster, names.workers)
         return Task(*where, surrogate.name, max_t, max_time, levels, known, has_halves, notes)
 
@@ -328,47 +338,49 @@ class _Builder:
             self._levels[name, max_t] = curves.at_level(known.surrogate, max_t)
         return self._levels[name, max_t]
 
-    def _max_time(self, levels: Levels, merged: Merged) -> float | None:
+    def _max_time(self, levels: Levels, merged: CellSettings) -> float | None:
         """Return the budget in seconds, also where it is given as so many full runs."""
         runs = cast("float | None", merged.get(RUNS))
         if runs is None:
             return cast("float | None", merged.get("max_time"))
         if not (runs > 0 and math.isfinite(runs)):
-            raise self._source.broken(merged.places[RUNS], "must be a number above 0", runs)
+            raise self._source.field_error(merged.places[RUNS], "must be a number above 0", runs)
         if not levels.full_run > 0:
-            rule = "needs curves that take time, and these take none: give max_time, or trials"
-            raise self._source.broken(merged.places[RUNS], rule, runs)
+            rule = "needs curves that take time, and these take none: give max_time, or num_trials"
+            raise self._source.field_error(merged.places[RUNS], rule, runs)
         # Rounded, so that the last bits of another processor give the same cells.
         return float(f"{runs * levels.full_run:.12g}")
 
-    def _check_end(self, variant: VariantAxis, surrogate: SurrogateAxis, merged: Merged) -> None:
+    def _check_end(self, variant: VariantAxis, surrogate: SurrogateAxis, merged: CellSettings) -> None:
         """Refuse studies without an end; a grid has one of its own."""
         if not any(name in merged.values for name in ENDS) and not ends(_searcher(variant, merged)):
-            rule = f"studies on {surrogate.name} have no end: give trials, max_time or max_full_runs"
+            rule = f"studies on {surrogate.name} have no end: give num_trials, max_time or max_full_runs"
             if self._source.options is None:
-                is_said = self._source.at(("defaults",)) is not None
-                rule += " in [defaults], or under this surrogate" if is_said else " in [defaults]"
-                raise self._source.wrong(("defaults",) if is_said else surrogate.place, rule)
-            raise self._source.wrong(("defaults", "trials"), rule)
+                has_defaults = self._source.value_at(("defaults",)) is not None
+                rule += " in [defaults], or under this surrogate" if has_defaults else " in [defaults]"
+                raise self._source.error(("defaults",) if has_defaults else surrogate.place, rule)
+            raise self._source.error(("defaults", "num_trials"), rule)
 
-    def _check_shared(self, first: Merged, merged: Merged, names: Names) -> None:
+    def _check_shared(self, first: CellSettings, merged: CellSettings, names: CellName) -> None:
         for name in SHARED:
             one, other = first.get(name), merged.get(name)
             if one != other:
                 stated = [each.places[name] for each in (merged, first) if name in each.places]
                 at = next((place for place in stated if place[0] == "override"), stated[0])
                 rule = f"must be the same for all variants of a task: {names.variant} has {_text(other)}, and"
-                raise self._source.broken(at, f"{rule} others have {_text(one)}, on {names.surrogate}")
+                raise self._source.field_error(at, f"{rule} others have {_text(one)}, on {names.surrogate}")
 
-    def _combination(self, variant: VariantAxis, place: _Place, merged: Merged, task: Task) -> Combination:
+    def _combination(
+        self, variant: VariantAxis, place: _Place, merged: CellSettings, task: Task
+    ) -> Combination:
         searcher, curves_ = _searcher(variant, merged), task.known.surrogate
         found = self._search_options(variant, searcher, merged)
         # Without rows it says nothing, and is to be no other study.
         is_replacing = bool(merged.get("replace")) and curves_.rows is not None
         options = {name: value for name, value in merged.values.items() if name not in STUDY}
         options |= {"max_t": task.max_t}
-        if merged.get("trials") is not None:
-            options["num_trials"] = merged.get("trials")
+        if merged.get("num_trials") is not None:
+            options["num_trials"] = merged.get("num_trials")
         end = None if task.max_time is None else task.max_time * self._source.table.beyond
         try:
             with self._about(variant.name):
@@ -378,9 +390,9 @@ class _Builder:
                 check_study(scheduler, *asked)
         except HbsimError as error:
             about = f"{variant.name} on {place.surrogate.name}"
-            raise self._source.of(variant.place, _cause(error), merged.places, about) from None
+            raise self._source.error_of(variant.place, _cause(error), merged.places, about) from None
         for note in made.notes:
-            self._said.setdefault(note, {})
+            self._notes.setdefault(note, {})
         self._searching.setdefault(task.key, []).append(Searching(variant.name, searcher, found))
         return Combination(
             variant=made,
@@ -398,7 +410,9 @@ class _Builder:
             has_halves=task.has_halves,
         )
 
-    def _search_options(self, variant: VariantAxis, searcher: str | None, merged: Merged) -> dict[str, Any]:
+    def _search_options(
+        self, variant: VariantAxis, searcher: str | None, merged: CellSettings
+    ) -> dict[str, Any]:
         """Return the variant's options of its searcher, and those of other tables that it takes."""
         try:
             check_searcher(searcher, variant.search_options)
@@ -406,14 +420,14 @@ class _Builder:
             plain_options(options)
             return options
         except ParameterError as error:
-            raise self._source.of(variant.place, error, merged.places, variant.name) from None
+            raise self._source.error_of(variant.place, error, merged.places, variant.name) from None
 
     def grouped(self) -> list[Task]:
         """Return the tasks that were made, with their groups; warns of groups that share curves."""
         found = {axis: curves.origins(self._known[axis.name].surrogate) for axis in self._axes}
         named, texts = _groups(found)
         for text in texts:
-            self._said.setdefault(text, {})
+            self._notes.setdefault(text, {})
         return [
             dataclasses.replace(
                 task, group=named[task.surrogate], notes=(*task.notes, *pairing(self._searching[task.key]))
@@ -424,7 +438,7 @@ class _Builder:
     def lines(self) -> tuple[str, ...]:
         """Return what to warn of, each text with the names of what it is about."""
         lines = []
-        for text, names in self._said.items():
+        for text, names in self._notes.items():
             more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
             lines.append(f"{'; '.join(list(names)[:NAMED])}{more}: {text}" if names else text)
         return tuple(lines)
@@ -437,11 +451,11 @@ class _Builder:
             warnings.simplefilter("always", HbsimWarning)
             yield
         for warning in caught:
-            self._said.setdefault(str(warning.message), {})[name] = None
+            self._notes.setdefault(str(warning.message), {})[name] = None
 
     def _check_taken(self, variants: Sequence[VariantAxis], surrogates: Sequence[SurrogateAxis]) -> None:
         """Check that the options of searchers in each table are some of a searcher's that there is."""
-        tables = [(place, own) for _, place, own in self._layers.tables()]
+        tables = [(place, own) for _, place, own in self._layers.tables]
         tables += [(one.place, one.settings) for one in surrogates]
         named = [(one.place, one.searcher) for one in variants]
         named += [(place, own.get(SEARCHER)) for place, own in tables]
@@ -457,22 +471,22 @@ class _Builder:
         try:
             yield
         except ParameterError as error:
-            raise self._source.of(place, error) from None
+            raise self._source.error_of(place, error) from None
 
     def _say_unused(self, variants: Sequence[VariantAxis], surrogates: Sequence[SurrogateAxis]) -> None:
         """Say which options no variant takes: each has its own, or is of a type without them."""
         rule = "is taken by no variant: they are of other types, or set it themselves"
-        own_ones = [(Where(), surrogate.place, surrogate.settings) for surrogate in surrogates]
-        for where, place, own in [*self._layers.tables(), *own_ones]:
-            there = [one for one in variants if has_variant(where, one.name)]
+        own_ones = [(CellPattern(), surrogate.place, surrogate.settings) for surrogate in surrogates]
+        for where, place, own in [*self._layers.tables, *own_ones]:
+            there = [one for one in variants if is_text_of(where.variant, one.name)]
             for name in own:
                 if name in OPTIONS and not any(
                     name in TYPES[one.type] and name not in one.own for one in there
                 ):
-                    self._said.setdefault(self._source.note((*place, name), rule), {})
+                    self._notes.setdefault(self._source.field_warning((*place, name), rule), {})
 
 
-def _searcher(variant: VariantAxis, merged: Merged) -> str | None:
+def _searcher(variant: VariantAxis, merged: CellSettings) -> str | None:
     return cast("str | None", merged.get(SEARCHER)) if variant.searcher is None else variant.searcher
 
 
@@ -577,7 +591,7 @@ class Plan:
         return pl.DataFrame(rows, schema=PLANNED, orient="row")
 
     @cached_property
-    def drawn(self) -> frozenset[str]:
+    def with_timelines(self) -> frozenset[str]:
         """The keys of the studies whose timelines are kept: of each variant and task the first seed."""
         first: dict[tuple[object, ...], str] = {}
         for study in self.grid.studies:
@@ -609,7 +623,7 @@ class Plan:
             name: value for name, value in self.source.content.items() if name not in ("exclude", "confirm")
         }
         content |= {"seeds": {"first": first, "count": count}, "include": include}
-        source = self.source.changed(content)
+        source = self.source.with_content(content)
         return Plan(source, make_grid(source), of)
 
     def manifest(self) -> dict[str, object]:
@@ -713,7 +727,7 @@ def read_sweep(path: str | os.PathLike[str], data: str | os.PathLike[str] | None
     return Plan(source, make_grid(source))
 
 
-def make_plan(content: Mapping[str, Any], options: Options | None = None) -> Plan:
+def make_plan(content: Mapping[str, Any], options: OptionPlaces | None = None) -> Plan:
     """Check a specification that is no file, as `read_sweep` does.
 
     Parameters

@@ -81,7 +81,7 @@ def run_plan(
     plan : Plan
         What is wanted.
     folder : path
-        Where results are, and go on from.
+        CellPattern results are, and go on from.
     command : str
         What a user enters to have the same.
     jobs, remote, is_retrying, progress, isolated
@@ -148,7 +148,7 @@ def run_cells(
     todo = to_run(plan, store, is_retrying)
     left = {study.key for study in todo}
     before = sum(study.key not in left for study in plan.grid.studies)
-    items = [(study, study.key in plan.drawn) for study in todo]
+    items = [(study, study.key in plan.with_timelines) for study in todo]
     adder = _Adder(store, len(plan.grid.different) - len(todo), progress)
     try:
         if items:
@@ -166,7 +166,7 @@ def to_run(plan: Plan, store: Store | None, is_retrying: bool) -> list[Study]:
     Those that failed too, if they are run again; and those whose timelines are wanted and were lost.
     """
     there = {} if store is None else store.status
-    untold = set() if store is None else store.untold & plan.drawn
+    untold = set() if store is None else store.untold & plan.with_timelines
     skipped = {DONE} if is_retrying else {DONE, FAILED}
     return [
         study

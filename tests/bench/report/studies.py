@@ -15,7 +15,7 @@ seeds = 4
 workers = [2, 8]
 target = 0.2
 [defaults]
-trials = 40
+num_trials = 40
 max_t = 27
 [[variants]]
 type = "stopping"

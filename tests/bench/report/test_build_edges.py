@@ -129,7 +129,7 @@ TABLE = """
 seeds = 40
 workers = 2
 [defaults]
-trials = 9
+num_trials = 9
 [[variants]]
 type = "fifo"
 [[variants]]

@@ -11,7 +11,7 @@ SMALL = """\
 seeds = 3
 workers = [1, 4]
 [defaults]
-trials = 12
+num_trials = 12
 [[variants]]
 type = "stopping"
 vary = {brackets = [1, 2]}

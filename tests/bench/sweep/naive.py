@@ -15,7 +15,7 @@ from hbsim.errors import HbsimWarning
 from hbsim.surrogates import load
 from hbsim.surrogates.describe import sample
 
-LIMITS = ("trials", "max_time", "max_full_runs", "replace", "searcher")
+LIMITS = ("num_trials", "max_time", "max_full_runs", "replace", "searcher")
 
 
 class Refused(Exception):

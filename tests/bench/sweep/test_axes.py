@@ -16,7 +16,7 @@ YAHPO = Path(__file__).parents[4] / "shared" / "data" / "yahpo_lcbench"
 TOP = """\
 seeds = 1
 workers = [2, 3]
-defaults = {trials = 5}
+defaults = {num_trials = 5}
 """
 VARIANT = 'variants = [{type = "fifo"}]\n'
 CURVES = 'surrogates = [{surrogate = "synthetic:mode=min,max_resource=9"}]\n'
@@ -95,12 +95,12 @@ def warned(folder: Path, text: str) -> tuple[str, ...]:
 def test_an_option_that_no_variant_takes_is_a_warning(tmp_path):
     fifo = f"{TOP}{VARIANT}{CURVES}"
     assert warned(tmp_path, fifo) == ()
-    (line,) = warned(tmp_path, fifo.replace("{trials = 5}", "{trials = 5, brackets = 3}"))
+    (line,) = warned(tmp_path, fifo.replace("{num_trials = 5}", "{num_trials = 5, brackets = 3}"))
     assert line.startswith("line 3: defaults.brackets = 3: is taken by no variant")
     two = fifo.replace('{type = "fifo"}', '{type = "fifo"}, {type = "stopping", brackets = 2}')
-    (line,) = warned(tmp_path, two.replace("{trials = 5}", "{trials = 5, brackets = 3}"))
+    (line,) = warned(tmp_path, two.replace("{num_trials = 5}", "{num_trials = 5, brackets = 3}"))
     assert "defaults.brackets = 3" in line
-    assert warned(tmp_path, two.replace("{trials = 5}", "{trials = 5, grace_period = 3}")) == ()
+    assert warned(tmp_path, two.replace("{num_trials = 5}", "{num_trials = 5, grace_period = 3}")) == ()
     end = 'override = [{where = {variant = "fifo"}, set = {grace_period = 3}}]\n'
     (line,) = warned(tmp_path, two + end)
     assert line.startswith("line 6: override.0.set.grace_period = 3: is taken by no variant")

@@ -23,7 +23,7 @@ table = st.builds(
     lambda *parts: {name: value for part in parts for name, value in part.items()},
     st.sampled_from(BUDGETS),
     st.sampled_from(OPTIONS),
-    st.sampled_from(({}, {"trials": 7}, {"replace": True}, {"searcher": "random"})),
+    st.sampled_from(({}, {"num_trials": 7}, {"replace": True}, {"searcher": "random"})),
 )
 variant = st.builds(
     lambda type, own, vary, name: {"type": type, **own, **vary, **name},
@@ -77,7 +77,7 @@ override = st.builds(
 )
 sweeps = st.fixed_dictionaries(
     {
-        "defaults": table.map(lambda one: {"trials": 5, **one}),
+        "defaults": table.map(lambda one: {"num_trials": 5, **one}),
         "variants": st.lists(variant, min_size=1, max_size=2),
         "surrogates": st.lists(surrogate, min_size=1, max_size=2),
     },

@@ -12,7 +12,7 @@ from hbsim.bench.sweep import Plan
 from tests.bench.sweep.made import read
 
 DIGITS = Path(__file__).parents[3] / "hbsim" / "surrogates" / "digits.parquet"
-TOP = 'seeds = 1\nworkers = 2\ndefaults = {trials = 5}\nvariants = [{type = "fifo"}]\n'
+TOP = 'seeds = 1\nworkers = 2\ndefaults = {num_trials = 5}\nvariants = [{type = "fifo"}]\n'
 EARLY = pl.DataFrame(
     {
         "config": [0, 0, 0, 1, 1, 2, 2, 2],
@@ -108,13 +108,13 @@ def test_the_manifest_says_what_became_of_curves_that_end_early(censored, rows, 
 @pytest.mark.parametrize(
     ("limits", "said"),
     [
-        ("trials = 1000", []),
-        ("trials = 2000", ["up to 2,000 trials from 1,000 rows: rows come more than once"]),
+        ("num_trials = 1000", []),
+        ("num_trials = 2000", ["up to 2,000 trials from 1,000 rows: rows come more than once"]),
         ("max_time = 1.0", ["any number of trials from 1,000 rows: rows may come more than once"]),
     ],
 )
 def test_the_manifest_says_if_rows_come_more_than_once(limits, said, tmp_path):
-    top = TOP.replace("trials = 5", "replace = true")
+    top = TOP.replace("num_trials = 5", "replace = true")
     made = sweep(tmp_path, f'surrogate = "digits"\n{limits}', 'surrogate = "synthetic"\ntrials = 9', top=top)
     digits, synthetic = made.manifest()["tasks"]
     assert (digits["rows"], digits["notes"]) == (1000, said)

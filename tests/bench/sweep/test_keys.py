@@ -61,7 +61,7 @@ def text(
     surrogate: str = 'surrogate = "synthetic:mode=min,max_resource=9"',
     cluster: str = "workers = 2",
 ) -> str:
-    parts = (top, "[[variants]]", variant, "[[surrogates]]", "trials = 9", surrogate)
+    parts = (top, "[[variants]]", variant, "[[surrogates]]", "num_trials = 9", surrogate)
     return "\n".join((*parts, "[[clusters]]", 'name = "some"', cluster, ""))
 
 

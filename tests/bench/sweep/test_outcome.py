@@ -26,7 +26,7 @@ STUDY = """\
 seeds = [4, 7]
 workers = 3
 [defaults]
-trials = 30
+num_trials = 30
 max_time = 90.0
 [[variants]]
 type = "stopping"
@@ -201,7 +201,7 @@ def test_curves_that_have_changed_since_are_no_result(tmp_path):
 
 ONE = """\
 seeds = 1
-defaults = {trials = 5}
+defaults = {num_trials = 5}
 variants = [{type = "fifo"}]
 surrogates = [{surrogate = "own.py:Own"}]
 """

@@ -16,7 +16,7 @@ RULES = "def deep(c):\n    return c['depth'] > 2\n"
 FILE = """\
 seeds = 2
 [defaults]
-trials = 9
+num_trials = 9
 max_t = 9
 searcher = "lhs"
 search_options = {size = 8, points_to_evaluate = [{lr = 0.1}]}

@@ -14,7 +14,7 @@ from hbsim.bench.sweep.store import Store
 from hbsim.errors import ParameterError
 from tests.bench.sweep.made import SMALL, read
 
-TOP = "seeds = 1\nworkers = 2\ndefaults = {trials = 5}\n"
+TOP = "seeds = 1\nworkers = 2\ndefaults = {num_trials = 5}\n"
 CURVES = 'surrogates = [{surrogate = "synthetic:mode=min,max_resource=9"}]\n'
 CRASH = """
 import numpy as np
