@@ -219,8 +219,8 @@ def compare(
     replace : bool
         Whether rows of a table may come again.
     halves : bool
-        Whether each study sees one half of a table's rows only, where `num_trials` is at most half of them: what
-        conclusions about another draw of configurations are made from.
+        Whether each study sees one half of a table's rows only, where `num_trials` is at most half of them:
+        what conclusions about another draw of configurations are made from.
     beyond : float
         Simulate on to so many times the budget; scores stay at the budget.
     confirm : int, optional

@@ -121,7 +121,9 @@ def test_the_best_are_confirmed_on_fresh_seeds(tmp_path: Path):
 
 def test_what_is_warned_of_is_a_warning():
     with pytest.warns(HbsimWarning, match="brackets=9 is clipped to 3"):
-        found = hbsim.compare(["stopping,brackets=9", "fifo"], surrogate=CURVES, num_trials=5, seeds=1, jobs=1)
+        found = hbsim.compare(
+            ["stopping,brackets=9", "fifo"], surrogate=CURVES, num_trials=5, seeds=1, jobs=1
+        )
     assert found.cells.height == 2
 
 
@@ -156,7 +158,12 @@ def test_what_is_warned_of_is_a_warning():
     ids=str,
 )
 def test_what_is_wrong_names_the_argument(options: dict[str, object], field: str, rule: str):
-    usual: dict[str, object] = {"variants": ["stopping", "fifo"], "surrogate": CURVES, "num_trials": 5, "jobs": 1}
+    usual: dict[str, object] = {
+        "variants": ["stopping", "fifo"],
+        "surrogate": CURVES,
+        "num_trials": 5,
+        "jobs": 1,
+    }
     with pytest.raises(ParameterError) as caught:
         hbsim.compare(**{**usual, **options})  # type: ignore[arg-type]
     assert caught.value.field == field

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hbsim.bench.sweep.curves import files_of, absolute_surrogate
+from hbsim.bench.sweep.curves import absolute_surrogate, files_of
 from hbsim.surrogates import load
 from tests.doubles.dask_processes import ROOT
 

@@ -29,6 +29,7 @@ name = "slow"
 startup = 2.0
 """
 CURVES = 'surrogate = "synthetic:mode=min,max_resource=9"'
+TRIALS = "num_trials = 20"
 
 # What is replaced, by what; the line; what the error says.
 MISTAKES: list[tuple[str, str, int | None, str]] = [
@@ -37,7 +38,7 @@ MISTAKES: list[tuple[str, str, int | None, str]] = [
     ("seeds = 3", "sedes = 3", 1, "sedes = 3: is no field here. Did you mean 'seeds'?"),
     ("grace_period = 1", "grace_peroid = 1", 6, "Did you mean 'grace_period'?"),
     ("startup = 2.0", "start_up = 2.0", 15, "Did you mean 'startup'?"),
-    ("num_trials = 20", "num_trails = 20", 12, "surrogates.0.num_trails = 20: is no field here. Did you mean 'num_trials'?"),
+    (TRIALS, "num_trails = 20", 12, "is no field here. Did you mean 'num_trials'?"),
     ("[defaults]", "[defaults]\nmaxtime = 3", 4, "Did you mean 'max_time'?"),
     ("seeds = 3", 'seeds = "3"', 1, 'seeds = "3": must be a whole number'),
     ("seeds = 3", "seeds = 0", 1, "seeds = 0: must be 1 to"),
@@ -62,16 +63,16 @@ MISTAKES: list[tuple[str, str, int | None, str]] = [
     ("grace_period = 1", "vary = {brackets = [1, 0]}", 6, "variants.0.vary.brackets = 0: must be"),
     ("grace_period = 1", "vary = {brackets = []}", 6, "vary.brackets = []: must be at least one value"),
     ("grace_period = 1", "brackets = 1\nvary = {brackets = [1]}", 7, "brackets is set for the variant"),
-    ("num_trials = 20", "trials = 20", 12, "surrogates.0.trials = 20: is called num_trials"),
+    (TRIALS, "trials = 20", 12, "surrogates.0.trials = 20: is called num_trials"),
     ("grace_period = 1", "num_trials = 3", 6, "is the same for all variants of a task"),
     ("grace_period = 1", "seed = 3", 6, "is the study's: seeds = ..."),
     ("grace_period = 1", 'searcher = "randon"', 6, 'variants.0.searcher = "randon": '),
     ('"fifo"', '"stopping"\ngrace_period = 1', 7, "is the name of variants.0 too; give each another one"),
     ('type = "fifo"', 'type = "fifo"\nname = ""', 9, 'variants.1.name = "": must not be empty'),
-    ("num_trials = 20", "max_t = 81\nnum_trials = 20", 12, "surrogates.0.max_t = 81: the curves of"),
-    ("num_trials = 20", "max_t = nan\nnum_trials = 20", 12, "surrogates.0.max_t = nan: must be a number above 0"),
+    (TRIALS, f"max_t = 81\n{TRIALS}", 12, "surrogates.0.max_t = 81: the curves of"),
+    (TRIALS, f"max_t = nan\n{TRIALS}", 12, "surrogates.0.max_t = nan: must be a number above 0"),
     ("[defaults]\n", "[defaults]\nmax_t = -1\n", 4, "defaults.max_t = -1: must be a number above 0"),
-    ("num_trials = 20", "num_trials = 20.0", 12, "surrogates.0.num_trials = 20.0: must be a whole number"),
+    (TRIALS, "num_trials = 20.0", 12, "surrogates.0.num_trials = 20.0: must be a whole number"),
     ('type = "stopping"', 'tpye = "stopping"', 5, "\"stopping\": is no field here. Did you mean 'type'?"),
     (CURVES, CURVES.replace("surrogate", "surogate", 1), 10, "surrogates.0.surogate = "),
     ("grace_period = 1", "eta = 4", 6, "variants.0.eta = 4: is called reduction_factor"),
@@ -82,17 +83,17 @@ MISTAKES: list[tuple[str, str, int | None, str]] = [
     ("[[clusters]]", "[clusters]", 13, "[clusters] is a list of tables: write [[clusters]]"),
     ("[defaults]", "[[defaults]]", 3, "[[defaults]] is one table: write [defaults]"),
     ("startup = 2.0", "machines = [{kind = \"a\", cuont = 2}]", 15, "here. Did you mean 'count'?"),
-    ("num_trials = 20", "max_time = 0", 12, "max_time = 0: must be above 0"),
-    ("num_trials = 20", "max_full_runs = -1", 12, "max_full_runs = -1: must be a number above 0"),
-    ("num_trials = 20", "max_full_runs = 2\nmax_time = 3", 12, "give one of the two budgets of time"),
+    (TRIALS, "max_time = 0", 12, "max_time = 0: must be above 0"),
+    (TRIALS, "max_full_runs = -1", 12, "max_full_runs = -1: must be a number above 0"),
+    (TRIALS, "max_full_runs = 2\nmax_time = 3", 12, "give one of the two budgets of time"),
     ("num_trials = 20\n", "", 3, "have no end: give num_trials, max_time or max_full_runs in [defaults]"),
-    ("num_trials = 20", "num_trials = 0", 12, "num_trials = 0: must be a whole number of at least 1"),
-    (f'{CURVES}\nname = "syn"\ntrials = 20', 'surrogate = "digits"\ntrials = 20000', 11, "replace = true"),
+    (TRIALS, "num_trials = 0", 12, "num_trials = 0: must be a whole number of at least 1"),
+    (f'{CURVES}\nname = "syn"\n{TRIALS}', 'surrogate = "digits"\nnum_trials = 20000', 11, "replace = true"),
     (CURVES, 'surrogate = "synthetik"', 10, "Did you mean 'synthetic'?"),
     (CURVES, 'surrogate = "none.csv"', 10, "none.csv"),
     (CURVES, 'surrogate = "none.py:Curves"', 10, "none.py"),
     (CURVES, f'{CURVES}\nmetric = "loss"', 11, 'metric = "loss": is for recorded curves'),
-    ("num_trials = 20", 'num_trials = 20\n[[surrogates]]\nsurrogate = "digits"\nname = "syn"', 15, "of surrogates.0"),
+    (TRIALS, f'{TRIALS}\n[[surrogates]]\nsurrogate = "digits"\nname = "syn"', 15, "of surrogates.0"),
     ("startup = 2.0", "startup = -2.0", 15, "clusters.0.startup = -2: must"),
     ("startup = 2.0", 'cluster = "aws-sopt"', 15, "Did you mean 'aws-spot'?"),
     ("startup = 2.0", 'trace = "none.csv"', 15, "none.csv"),
@@ -113,7 +114,7 @@ END = [
     ("[[override]]\nwhere = {seed = 1}\nset = {num_trials = 9}", 17, "where.seed = 1: is no field here."),
     ("[[override]]\nwhere = {variant = \"s*\"}\nset = {num_trials = 9}", 18, "the same for all variants"),
     ("[[override]]\nwhere = {workers = 2}\nset = {retries = -1}", 18, "override.0.set.retries = -1: must be"),
-    ("[[override]]\nwhere = {workers = 2}\nset = {num_trials = 0}", 18, "override.0.set.num_trials = 0: must be"),
+    ("[[override]]\nwhere = {workers = 2}\nset = {num_trials = 0}", 18, "set.num_trials = 0: must be"),
     ("[[override]]\nset = {num_trials = 9}", 16, "override.0.where is missing"),
 ]  # fmt: skip
 
