@@ -11,17 +11,18 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Annotated, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, create_model
 
 from hbsim.bench.sweep.curves import absolute_path, absolute_surrogate
 from hbsim.bench.variants import Value
 from hbsim.core.options import TYPES
 from hbsim.errors import HbsimError, ParameterError, nearest
-from hbsim.options import OTHER_WORDS
+from hbsim.options import OTHER_WORDS, declared
 from hbsim.simulation.cluster_schema import About, MachinesSchema, Place, first_problem, shown
 from hbsim.simulation.cluster_schema import ClusterSchema as ClusterFields
+from hbsim.surrogates.options import SurrogateOptions
 
 __all__ = [
     "DEFAULT_SEEDS",
@@ -58,10 +59,8 @@ _OWN: Final = ("mode", "seed", "num_trials", "max_t")
 # Options of schedulers; which type takes which is checked with the variant.
 OPTIONS: Final = tuple(dict.fromkeys(name for names in TYPES.values() for name in names if name not in _OWN))
 # How files of learning curves are read: keywords of `hbsim.surrogates.load`.
-LOADED: Final = (
-    "metric", "mode", "time", "seconds_per_unit", "censored", "test_metric", "first_level",
-    "yahpo_data", "wrap",
-)  # fmt: skip
+LOADED: Final = tuple(declared(SurrogateOptions))
+_TOML_TYPES: Final[Mapping[str, Any]] = {"number": float, "whole": int, "text": str, "texts": list[str]}
 
 
 class _Table(BaseModel):
@@ -123,15 +122,16 @@ class SurrogateTable(Settings):
     surrogate: str
     name: str | None = None
     group: str | None = None
-    metric: str | None = None
-    mode: str | None = None
-    time: str | None = None
-    seconds_per_unit: float | None = None
-    censored: str | None = None
-    test_metric: str | None = None
-    first_level: int | None = None
-    yahpo_data: str | None = None
-    wrap: list[str] = []
+
+
+if TYPE_CHECKING:
+    _Curves = SurrogateTable
+else:  # with the declared keywords of `load`
+    _Curves = create_model(
+        "Curves",
+        __base__=SurrogateTable,
+        **{name: (_TOML_TYPES[one.takes] | None, None) for name, one in declared(SurrogateOptions).items()},
+    )
 
 
 class ClusterTable(ClusterFields):
@@ -177,7 +177,7 @@ class SweepTable(_Table):
     confirm: int | None = None
     defaults: Settings = Field(default_factory=Settings.model_construct)
     variants: list[VariantTable]
-    surrogates: list[SurrogateTable]
+    surrogates: list[_Curves]
     clusters: list[ClusterTable] = []
     include: list[SeedPattern] = []
     exclude: list[SeedPattern] = []
@@ -191,7 +191,7 @@ TABLES: Final[dict[str, type[BaseModel]]] = {
     "seeds": Seeds,
     "defaults": Settings,
     "variants": VariantTable,
-    "surrogates": SurrogateTable,
+    "surrogates": _Curves,
     "clusters": ClusterTable,
     "include": SeedPattern,
     "exclude": SeedPattern,
