@@ -21,8 +21,8 @@ from typing import Any, Final, TypeVar
 from hbsim.bench.pool import POLL, Processes, Workers, default_jobs
 from hbsim.bench.remote import LoopThread, Remote, look, work_for_another
 from hbsim.errors import ParameterError
-from hbsim.executors.remote.carrier import AgentEnded, Event, HostFailed, Joined, Line
 from hbsim.executors.remote.options import Hosts
+from hbsim.executors.remote.protocol import AgentEnded, Event, HostFailed, Joined, Line
 from hbsim.executors.remote.ssh import SshCarrier
 
 __all__ = ["decode", "encode", "main", "open_hosts"]
