@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import polars as pl
 
 from hbsim.bench.pool import default_jobs
-from hbsim.bench.sweep import Plan, SweepResults, make_plan, read_results, read_sweep, run_plan
+from hbsim.bench.sweep import SweepPlan, SweepResults, make_plan, read_results, read_sweep, run_plan
 from hbsim.bench.sweep.folder import CONFIRM, read_manifest
 from hbsim.bench.sweep.plan import cluster_table
 from hbsim.bench.sweep.scores import anytime
@@ -347,7 +347,7 @@ def _check_matters(matters: str | None) -> None:
 
 
 def _run(
-    plan: Plan,
+    plan: SweepPlan,
     folder: str | os.PathLike[str] | None,
     jobs: int | None,
     executor: Hosts | Dask | None,
@@ -355,7 +355,7 @@ def _run(
     matters: str | None = None,
 ) -> Sweep:
     _check_matters(matters)
-    processes = default_jobs(len(plan.grid.different)) if jobs is None else whole("jobs", jobs, 1)
+    processes = default_jobs(len(plan.different)) if jobs is None else whole("jobs", jobs, 1)
     remote = None
     if executor is not None:
         from hbsim.bench.remote import Remote
@@ -374,7 +374,7 @@ def _run(
         return Sweep(read_results(out), None if folder is None else out, matters)
 
 
-def confirmation(plan: Plan, folder: Path, count: int) -> tuple[Plan, Path] | None:
+def confirmation(plan: SweepPlan, folder: Path, count: int) -> tuple[SweepPlan, Path] | None:
     """Return what is to be run to confirm a choice, and where: fresh seeds of the variants that lead.
 
     On each task these are the best variant and those that are not told apart from it; a task with a single
@@ -382,7 +382,7 @@ def confirmation(plan: Plan, folder: Path, count: int) -> tuple[Plan, Path] | No
 
     Parameters
     ----------
-    plan : Plan
+    plan : SweepPlan
         What was run.
     folder : path
         Its results.
@@ -391,7 +391,7 @@ def confirmation(plan: Plan, folder: Path, count: int) -> tuple[Plan, Path] | No
 
     Returns
     -------
-    (Plan, path) or None
+    (SweepPlan, path) or None
         None if there is no such task.
     """
     from hbsim.bench.report.build import build

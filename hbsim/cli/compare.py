@@ -20,7 +20,7 @@ from hbsim.cli.study_options import (
 )
 
 if TYPE_CHECKING:
-    from hbsim.bench.sweep import Plan
+    from hbsim.bench.sweep import SweepPlan
 
 __all__ = ["compare"]
 
@@ -115,7 +115,7 @@ def _plan(
     surrogate: str,
     files: FileOptions,
     cluster: ClusterOptions,
-) -> Plan:
+) -> SweepPlan:
     """Make the specification that the options stand for, and check it."""
     from hbsim.bench.comparison import specification
     from hbsim.bench.sweep import make_plan

@@ -221,7 +221,7 @@ def test_a_cluster_as_a_table_is_the_same_cluster(name: str):
     cluster = Cluster.from_file(name)
     table = json.loads(json.dumps(cluster_table(cluster)))
     spec = {"seeds": 1, "defaults": {"num_trials": 2}, "variants": [{"type": "fifo"}], "clusters": [table]}
-    (study,) = make_plan({**spec, "surrogates": [{"surrogate": CURVES}]}).grid.studies
+    (study,) = make_plan({**spec, "surrogates": [{"surrogate": CURVES}]}).studies
     assert study.of.cluster.as_dict() == cluster.as_dict()
 
 
@@ -233,7 +233,7 @@ def test_a_cluster_with_a_trace_and_speeds(tmp_path: Path):
             "surrogates": [{"surrogate": CURVES}], "clusters": [cluster_table(cluster)],
         })  # fmt: skip
         (tmp_path / "study.toml").write_text(text)
-        (study,) = read_sweep(tmp_path / "study.toml").grid.studies
+        (study,) = read_sweep(tmp_path / "study.toml").studies
         assert study.of.cluster.as_dict() == cluster.as_dict()
     assert dataclasses.replace(Cluster(), workers=3) == Cluster(workers=3)
 

@@ -18,7 +18,7 @@ from hbsim.bench.sweep.specification import (
     CellPattern,
     ClusterTable,
     SeedPattern,
-    Source,
+    Specification,
     SurrogateTable,
     VariantTable,
     dotted,
@@ -108,7 +108,7 @@ class ClusterAxis:
     place: Place
 
 
-def seeds(source: Source) -> tuple[int, ...]:
+def seeds(source: Specification) -> tuple[int, ...]:
     """Return the seeds: a number of them from 0 on, a list, or ``{first, count}``."""
     found, place = source.table.seeds, ("seeds",)
     if isinstance(found, list):
@@ -126,7 +126,7 @@ def seeds(source: Source) -> tuple[int, ...]:
     return tuple(listed)
 
 
-def settings(source: Source, place: Place, found: Any) -> dict[str, Any]:
+def settings(source: Specification, place: Place, found: Any) -> dict[str, Any]:
     """Return the settings that a table has, those of `STUDY` and options of schedulers.
 
     Raises
@@ -148,7 +148,7 @@ def settings(source: Source, place: Place, found: Any) -> dict[str, Any]:
     return {**given, **extra}
 
 
-def _placed(search_options: Mapping[str, Any], source: Source) -> dict[str, Any]:
+def _placed(search_options: Mapping[str, Any], source: Specification) -> dict[str, Any]:
     """Return the options of a searcher, with the whole path of a constraint's file."""
     constraint = search_options.get("constraints")
     if not isinstance(constraint, str):
@@ -156,7 +156,7 @@ def _placed(search_options: Mapping[str, Any], source: Source) -> dict[str, Any]
     return {**search_options, "constraints": absolute_surrogate(constraint, source.data)}
 
 
-def _check_names(source: Source, axis: Iterable[VariantAxis | SurrogateAxis | ClusterAxis]) -> None:
+def _check_names(source: Specification, axis: Iterable[VariantAxis | SurrogateAxis | ClusterAxis]) -> None:
     """Check that each name is there once, and is one."""
     seen: dict[str, Place] = {}
     for one in axis:
@@ -174,7 +174,7 @@ def _check_names(source: Source, axis: Iterable[VariantAxis | SurrogateAxis | Cl
 # Variants
 
 
-def variants(source: Source) -> list[VariantAxis]:
+def variants(source: Specification) -> list[VariantAxis]:
     """Return the variants, those of ``vary`` one by one.
 
     Raises
@@ -191,7 +191,7 @@ def variants(source: Source) -> list[VariantAxis]:
     return found
 
 
-def _of_variant(source: Source, place: Place, table: VariantTable) -> Iterator[VariantAxis]:
+def _of_variant(source: Specification, place: Place, table: VariantTable) -> Iterator[VariantAxis]:
     if table.type not in TYPES:
         rule = f"must be one of {', '.join(TYPES)}.{meant(table.type)}"
         raise source.field_error((*place, "type"), rule)
@@ -209,7 +209,7 @@ def _of_variant(source: Source, place: Place, table: VariantTable) -> Iterator[V
         yield VariantAxis(name, table.type, {**own, **varied}, named, options, place, (name,))
 
 
-def _check_option(source: Source, place: Place, type: str) -> None:
+def _check_option(source: Specification, place: Place, type: str) -> None:
     name = str(place[-1])
     if name in OPTIONS and name in TYPES[type]:
         return
@@ -222,7 +222,7 @@ def _check_option(source: Source, place: Place, type: str) -> None:
     raise source.field_error(place, unknown_field(name, fields, rule))
 
 
-def _check_varied(source: Source, place: Place, table: VariantTable, values: list[Value]) -> None:
+def _check_varied(source: Specification, place: Place, table: VariantTable, values: list[Value]) -> None:
     name = str(place[-1])
     if name != SEARCHER:
         _check_option(source, place, table.type)
@@ -235,7 +235,7 @@ def _check_varied(source: Source, place: Place, table: VariantTable, values: lis
 # Learning curves
 
 
-def surrogates(source: Source) -> list[SurrogateAxis]:
+def surrogates(source: Specification) -> list[SurrogateAxis]:
     """Return the learning curves, which are not loaded yet; of ``yahpo:SCENARIO/*`` every instance.
 
     Raises
@@ -252,7 +252,7 @@ def surrogates(source: Source) -> list[SurrogateAxis]:
     return found
 
 
-def _of_surrogate(source: Source, place: Place, table: SurrogateTable) -> Iterator[SurrogateAxis]:
+def _of_surrogate(source: Specification, place: Place, table: SurrogateTable) -> Iterator[SurrogateAxis]:
     own = settings(source, place, table)
     load = {name: getattr(table, name) for name in LOADED if getattr(table, name) not in (None, [])}
     if "yahpo_data" in load:
@@ -266,7 +266,7 @@ def _of_surrogate(source: Source, place: Place, table: SurrogateTable) -> Iterat
 
 
 def _instances(
-    source: Source, place: Place, table: SurrogateTable, load: Mapping[str, Any]
+    source: Specification, place: Place, table: SurrogateTable, load: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
     """Yield name and text of the learning curves that a table means."""
     text = table.surrogate
@@ -287,7 +287,7 @@ def _instances(
 # Clusters
 
 
-def clusters(source: Source) -> list[ClusterAxis]:
+def clusters(source: Specification) -> list[ClusterAxis]:
     """Return the clusters; without any in the file a plain one, where nothing costs time.
 
     Raises
@@ -305,7 +305,7 @@ def clusters(source: Source) -> list[ClusterAxis]:
     return found
 
 
-def _cluster(source: Source, place: Place, table: ClusterTable, sizes: Sequence[int]) -> ClusterAxis:
+def _cluster(source: Specification, place: Place, table: ClusterTable, sizes: Sequence[int]) -> ClusterAxis:
     try:
         made = _made(source, table)
     except ParameterError as error:
@@ -317,7 +317,7 @@ def _cluster(source: Source, place: Place, table: ClusterTable, sizes: Sequence[
     return ClusterAxis(table.name, _sized(source, place, made, sizes), place)
 
 
-def _made(source: Source, table: ClusterTable) -> Cluster:
+def _made(source: Specification, table: ClusterTable) -> Cluster:
     from hbsim.simulation.cluster_file import read
     from hbsim.simulation.machines import Machines
 
@@ -337,7 +337,7 @@ def _made(source: Source, table: ClusterTable) -> Cluster:
 
 
 def _sized(
-    source: Source, place: Place, cluster: Cluster, sizes: Sequence[int]
+    source: Specification, place: Place, cluster: Cluster, sizes: Sequence[int]
 ) -> tuple[tuple[int, Cluster], ...]:
     try:
         return tuple((count, dataclasses.replace(cluster, workers=count)) for count in sizes)
@@ -345,7 +345,7 @@ def _sized(
         raise source.error_of(place, error, {"workers": ("workers",)}) from None
 
 
-def _counts(source: Source, place: Place, found: int | list[int]) -> tuple[int, ...]:
+def _counts(source: Specification, place: Place, found: int | list[int]) -> tuple[int, ...]:
     counts = found if isinstance(found, list) else [found]
     if not counts or len(set(counts)) < len(counts) or min(counts) < 1:
         raise source.field_error(place, "must be whole numbers of at least 1, each once", found)
@@ -395,12 +395,12 @@ def is_text_of(wanted: str | list[str] | None, name: str) -> bool:
     return wanted is None or any(_is_like(name, pattern) for pattern in _listed(wanted))
 
 
-def check_patterns(source: Source, cells: Sequence[CellName], seeds: Sequence[int]) -> None:
+def check_patterns(source: Specification, cells: Sequence[CellName], seeds: Sequence[int]) -> None:
     """Check that each table is about some of all cells, and each name and number in it about one.
 
     Parameters
     ----------
-    source : Source
+    source : Specification
         The specification.
     cells : sequence of CellName
         All that variants, surrogates, clusters and workers make together.
@@ -434,7 +434,7 @@ def check_patterns(source: Source, cells: Sequence[CellName], seeds: Sequence[in
             raise source.error(place, f"{dotted(place)}: there is no such cell, with one of each")
 
 
-def _wanted(source: Source, place: Place, given: T | list[T] | None) -> list[T]:
+def _wanted(source: Specification, place: Place, given: T | list[T] | None) -> list[T]:
     if given == []:
         raise source.field_error(place, "must be at least one", [])
     return [] if given is None else _listed(given)
@@ -496,7 +496,7 @@ class Layers:
         A table has what is no setting.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Specification) -> None:
         found: list[tuple[CellPattern, Place, Any]] = [(CellPattern(), ("defaults",), source.table.defaults)]
         for at, one in enumerate(source.table.override):
             found.append((one.where, ("override", at, "set"), one.set))

@@ -42,7 +42,7 @@ from hbsim.study.simulate import simulate
 from hbsim.surrogates.checked import placeless
 from hbsim.surrogates.protocol import Floats, Ints
 
-__all__ = ["FORMAT", "Combination", "Study", "failed", "resource_at", "run_studies"]
+__all__ = ["FORMAT", "CellStudy", "Combination", "failed", "resource_at", "run_studies"]
 
 FORMAT: Final = 2  # of what is kept of a study: another one does not mix with it
 DIGITS: Final = 32  # of the hash
@@ -101,11 +101,11 @@ class Combination:
         """What variants are compared on: surrogate, cluster, workers."""
         return self.surrogate, self.cluster_name, self.cluster.workers
 
-    def with_seed(self, seed: int) -> Study:
+    def with_seed(self, seed: int) -> CellStudy:
         """Return the study with a seed."""
         half = half_of(seed) if self.has_halves else None
         text = f"{self._digest}:{seed}" + ("" if half is None else f":half={half[0]},{half[1]}")
-        return Study(self, seed, hashlib.sha256(text.encode()).hexdigest()[:DIGITS], half)
+        return CellStudy(self, seed, hashlib.sha256(text.encode()).hexdigest()[:DIGITS], half)
 
     @cached_property
     def _digest(self) -> str:
@@ -130,7 +130,7 @@ class Combination:
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
+class CellStudy:
     """A combination with a seed: a cell of the sweep.
 
     Attributes
@@ -206,12 +206,12 @@ def _plain(value: object) -> object:
 AT_R = ("value", "regret", "test")
 
 
-def run_studies(studies: Sequence[tuple[Study, bool]]) -> Frames:
+def run_studies(studies: Sequence[tuple[CellStudy, bool]]) -> Frames:
     """Run studies one after the other; what one of them raises is its outcome.
 
     Parameters
     ----------
-    studies : sequence of (Study, bool)
+    studies : sequence of (CellStudy, bool)
         And whether to keep what workers did when.
 
     Returns
@@ -243,14 +243,14 @@ def run_studies(studies: Sequence[tuple[Study, bool]]) -> Frames:
     }
 
 
-def failed(study: Study, error: str) -> Frames:
+def failed(study: CellStudy, error: str) -> Frames:
     """Return the outcome of a study that came to nothing."""
     timings = pl.DataFrame([{KEY: study.key, "seconds": 0.0}], schema=TABLES["timings"])
     main = pl.DataFrame([_failed(study, error)], schema=TABLES[MAIN])
     return {**{name: empty(name) for name in TABLES}, MAIN: main, "timings": timings}
 
 
-def _failed(study: Study, error: str) -> dict[str, object]:
+def _failed(study: CellStudy, error: str) -> dict[str, object]:
     return dict.fromkeys(TABLES[MAIN]) | {KEY: study.key, "status": FAILED, "error": error}
 
 

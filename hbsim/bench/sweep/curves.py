@@ -25,9 +25,9 @@ from hbsim.surrogates.wrapper import Wrapper
 from hbsim.surrogates.yahpo import Yahpo
 
 __all__ = [
+    "CurveFacts",
     "HalfOf",
-    "Known",
-    "Levels",
+    "LoadedCurves",
     "absolute_path",
     "absolute_surrogate",
     "at_level",
@@ -56,7 +56,7 @@ HalfOf: TypeAlias = tuple[int, int] | None  # split and part; None: all rows
 
 
 @dataclass(frozen=True)
-class Known:
+class LoadedCurves:
     """Learning curves, loaded, and what their content hashes to."""
 
     surrogate: Surrogate
@@ -64,7 +64,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Levels:
+class CurveFacts:
     """What there is at R.
 
     Attributes
@@ -82,10 +82,10 @@ class Levels:
     full_run: float
 
 
-_kept: dict[str, Known] = {}  # of this process, by their descriptions
+_kept: dict[str, LoadedCurves] = {}  # of this process, by their descriptions
 
 
-def know(description: Mapping[str, Any]) -> Known:
+def know(description: Mapping[str, Any]) -> LoadedCurves:
     """Load learning curves as they are now.
 
     Parameters
@@ -100,7 +100,7 @@ def know(description: Mapping[str, Any]) -> Known:
     """
     options = dict(description)
     surrogate = load(options.pop("surrogate"), **options)
-    known = Known(surrogate, fingerprint(surrogate))
+    known = LoadedCurves(surrogate, fingerprint(surrogate))
     _kept[_text(description)] = known
     return known
 
@@ -136,7 +136,7 @@ def _half(text: str, content: str, half: tuple[int, int]) -> Surrogate:
     return Half(_kept[text].surrogate, split=half[0], part=half[1])
 
 
-def _know_there(description: Mapping[str, Any]) -> Known:
+def _know_there(description: Mapping[str, Any]) -> LoadedCurves:
     """Load learning curves, perhaps on another host; an error says on which."""
     try:
         return know(description)
@@ -148,7 +148,7 @@ def _text(description: Mapping[str, Any]) -> str:
     return json.dumps(description, sort_keys=True)
 
 
-def at_level(surrogate: Surrogate, max_t: float) -> Levels:
+def at_level(surrogate: Surrogate, max_t: float) -> CurveFacts:
     """Return what there is at a level.
 
     Raises
@@ -165,7 +165,7 @@ def at_level(surrogate: Surrogate, max_t: float) -> Levels:
     middle = min((len(losses) - 1) // 2, len(finite) - 1)
     guess = sign * float(finite[middle]) if finite.size else math.nan
     reached = seconds[:, 0][np.isfinite(seconds[:, 0])]
-    return Levels(surrogate.optimum(max_t), guess, math.fsum(reached) / max(1, len(reached)))
+    return CurveFacts(surrogate.optimum(max_t), guess, math.fsum(reached) / max(1, len(reached)))
 
 
 # Halves of a table

@@ -26,7 +26,7 @@ from hbsim.bench.sweep.store import (
     MAIN,
     NAMES,
     OURS,
-    Store,
+    SweepStore,
     move,
     parquet,
     read_table,
@@ -69,7 +69,7 @@ _ALL: Final = OURS | {*_WRITTEN, *(f".{name}" for name in _WRITTEN), f"{ANYTIME}
 
 
 @contextmanager
-def open_folder(out: Path, plan: pl.DataFrame, force: bool, is_same: bool = False) -> Iterator[Store]:
+def open_folder(out: Path, plan: pl.DataFrame, force: bool, is_same: bool = False) -> Iterator[SweepStore]:
     """Give what is finished in a folder, which is made if it is not there, to this process alone.
 
     Parameters
@@ -106,13 +106,13 @@ def open_folder(out: Path, plan: pl.DataFrame, force: bool, is_same: bool = Fals
         elif there:
             _check_version(out)
             recover(out)
-        store = Store(out)
+        store = SweepStore(out)
         if not is_same:
             _check_same(out, store, plan)
         yield store
 
 
-def look_into(out: Path, plan: pl.DataFrame, force: bool) -> Store | None:
+def look_into(out: Path, plan: pl.DataFrame, force: bool) -> SweepStore | None:
     """Return what is finished in a folder, None if nothing is or it is to be replaced; nothing is made.
 
     Raises
@@ -123,7 +123,7 @@ def look_into(out: Path, plan: pl.DataFrame, force: bool) -> Store | None:
     if not _look(out) or force:
         return None
     _check_version(out)
-    store = Store(out)
+    store = SweepStore(out)
     _check_same(out, store, plan)
     return store
 
@@ -176,7 +176,7 @@ def _say_lost(out: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HbsimWarning)
         try:
-            count = len(Store(out).status)
+            count = len(SweepStore(out).status)
         except OutputError:  # damaged: nobody knows
             return
     if count:
@@ -204,7 +204,7 @@ def _check_version(out: Path) -> None:
         raise ParameterError("out", str(out), rule)
 
 
-def _check_same(out: Path, store: Store, plan: pl.DataFrame) -> None:
+def _check_same(out: Path, store: SweepStore, plan: pl.DataFrame) -> None:
     if store.status and not store.status.keys() & set(plan["key"]):
         rule = f"holds another sweep, with {len(store.status):,} studies; --force replaces it"
         raise ParameterError("out", str(out), rule)
@@ -365,7 +365,7 @@ def read_results(folder: Path) -> SweepResults:
 def _read(folder: Path) -> SweepResults:
     manifest = read_manifest(folder)
     plan = read_plan(folder, manifest)
-    store = Store(folder)
+    store = SweepStore(folder)
     if not store.status:
         raise OutputError(str(folder), "has no result yet: hbsim sweep has not finished a cell there")
     tables = store.tables(plan[KEY])

@@ -27,16 +27,16 @@ from hbsim.bench.sweep.axes import (
     is_in,
     is_text_of,
 )
-from hbsim.bench.sweep.cell import FORMAT, Combination, Study
-from hbsim.bench.sweep.curves import Known, Levels
+from hbsim.bench.sweep.cell import FORMAT, CellStudy, Combination
+from hbsim.bench.sweep.curves import CurveFacts, LoadedCurves
 from hbsim.bench.sweep.specification import (
     OPTIONS,
     STUDY,
     CellPattern,
     OptionPlaces,
-    Source,
-    make_source,
-    read_source,
+    Specification,
+    make_specification,
+    read_specification,
 )
 from hbsim.bench.sweep.store import PLANNED
 from hbsim.bench.variants import (
@@ -61,7 +61,7 @@ from hbsim.study.simulate import check_study
 if TYPE_CHECKING:
     from hbsim.simulation import Cluster
 
-__all__ = ["Grid", "Plan", "Task", "cluster_table", "make_grid", "make_plan", "read_sweep"]
+__all__ = ["SweepPlan", "SweepTask", "cluster_table", "make_plan", "read_sweep"]
 
 MOST: Final = 10_000_000  # cells
 NAMED: Final = 3  # names of variants at most, in one warning
@@ -72,7 +72,7 @@ ENDS: Final = ("num_trials", "max_time", RUNS)
 
 
 @dataclass(frozen=True)
-class Task:
+class SweepTask:
     """What variants are compared on: a surrogate on a cluster with a number of workers.
 
     Attributes
@@ -87,9 +87,9 @@ class Task:
         R.
     max_time : float or None
         Simulated seconds at which its studies are scored, and cut unless the sweep goes on beyond that.
-    levels : Levels
+    levels : CurveFacts
         What there is at R.
-    known : Known
+    known : LoadedCurves
         The learning curves.
     has_halves : bool
         Whether each study sees one half of the rows.
@@ -103,8 +103,8 @@ class Task:
     group: str
     max_t: float
     max_time: float | None
-    levels: Levels
-    known: Known
+    levels: CurveFacts
+    known: LoadedCurves
     has_halves: bool
     notes: tuple[str, ...] = ()
 
@@ -112,36 +112,6 @@ class Task:
     def key(self) -> tuple[str, str, int]:
         """Its names."""
         return self.surrogate, self.cluster, self.workers
-
-
-@dataclass(frozen=True)
-class Grid:
-    """What is to be run.
-
-    Attributes
-    ----------
-    variants : tuple of VariantAxis
-        In the order of the specification.
-    tasks : tuple of Task
-        In the order of surrogates, clusters, workers.
-    studies : tuple of Study
-        The cells: seed by seed, then task by task, then the variants.
-    warnings : tuple of str
-        What studies would warn of, a line each, with those that it is about.
-    """
-
-    variants: tuple[VariantAxis, ...]
-    tasks: tuple[Task, ...]
-    studies: tuple[Study, ...]
-    warnings: tuple[str, ...]
-
-    @cached_property
-    def different(self) -> list[Study]:
-        """The studies with different inputs: cells under two names share one."""
-        found: dict[str, Study] = {}
-        for study in self.studies:
-            found.setdefault(study.key, study)
-        return list(found.values())
 
 
 class _Place(NamedTuple):
@@ -156,8 +126,8 @@ class _Place(NamedTuple):
         return CellName(variant.name, self.surrogate.name, self.axis.name, self.workers)
 
 
-def make_grid(source: Source) -> Grid:
-    """Make all cells of a sweep.
+def _make_plan(source: Specification, confirms: str = "") -> SweepPlan:
+    """Make all cells of a sweep; `confirms` as in `SweepPlan`.
 
     Raises
     ------
@@ -199,15 +169,13 @@ def make_grid(source: Source) -> Grid:
         raise source.error((), "has no cell: include and exclude leave none")
     task_keys = {study.of.task for study in studies}
     named, studies = _joined(schedulers, studies)
-    tasks = builder.grouped()
-    return Grid(
-        named, tuple(task for task in tasks if task.key in task_keys), tuple(studies), builder.lines()
-    )
+    tasks = tuple(task for task in builder.grouped() if task.key in task_keys)
+    return SweepPlan(source, named, tasks, tuple(studies), builder.lines(), confirms)
 
 
 def _joined(
-    schedulers: Sequence[VariantAxis], studies: list[Study]
-) -> tuple[tuple[VariantAxis, ...], list[Study]]:
+    schedulers: Sequence[VariantAxis], studies: list[CellStudy]
+) -> tuple[tuple[VariantAxis, ...], list[CellStudy]]:
     """Make one variant of those all of whose cells have the same inputs, under the names of all."""
     inputs: dict[str, list[tuple[object, ...]]] = {}
     for study in studies:
@@ -253,7 +221,7 @@ class _Builder:
 
     Parameters
     ----------
-    source : Source
+    source : Specification
         The specification.
     variants, surrogates : sequence of VariantAxis and of SurrogateAxis
         All of them.
@@ -265,14 +233,14 @@ class _Builder:
     """
 
     def __init__(
-        self, source: Source, variants: Sequence[VariantAxis], surrogates: Sequence[SurrogateAxis]
+        self, source: Specification, variants: Sequence[VariantAxis], surrogates: Sequence[SurrogateAxis]
     ) -> None:
-        self._tasks: list[Task] = []
+        self._tasks: list[SweepTask] = []
         self._source = source
         self._layers = Layers(source)
-        self._known: dict[str, Known] = {}
+        self._known: dict[str, LoadedCurves] = {}
         self._axes: list[SurrogateAxis] = []  # those whose curves are known
-        self._levels: dict[tuple[str, float], Levels] = {}
+        self._levels: dict[tuple[str, float], CurveFacts] = {}
         self._searching: dict[tuple[str, str, int], list[Searching]] = {}
         self._notes: dict[str, dict[str, None]] = {}  # what to warn of, and the names of what it is about
         self._check_taken(variants, surrogates)
@@ -287,7 +255,7 @@ class _Builder:
             The curves cannot be loaded, variants do not have the same budget, or one cannot be run.
         """
         known = self._curves(place.surrogate)
-        task: Task | None = None
+        task: SweepTask | None = None
         for variant in variants:
             names = place.names(variant)
             merged = self._layers.settings_of(names, place.surrogate)
@@ -298,7 +266,7 @@ class _Builder:
             self._check_shared(first, merged, names)
             yield self._combination(variant, place, merged, task)
 
-    def _curves(self, surrogate: SurrogateAxis) -> Known:
+    def _curves(self, surrogate: SurrogateAxis) -> LoadedCurves:
         if surrogate.name not in self._known:
             try:
                 with self._about(surrogate.name):
@@ -310,7 +278,9 @@ class _Builder:
             self._axes.append(surrogate)
         return self._known[surrogate.name]
 
-    def _task(self, names: CellName, surrogate: SurrogateAxis, known: Known, merged: CellSettings) -> Task:
+    def _task(
+        self, names: CellName, surrogate: SurrogateAxis, known: LoadedCurves, merged: CellSettings
+    ) -> SweepTask:
         source, top = self._source, known.surrogate.max_resource
         max_t = cast(float, merged.values.get("max_t", int(top) if top == int(top) else top))
         if not (max_t > 0 and math.isfinite(max_t)):
@@ -331,14 +301,14 @@ class _Builder:
         has_halves = source.table.halves and curves.has_halves(known.surrogate, num_trials, is_replacing)
         notes = curves.remarks(known.surrogate, num_trials, is_replacing)
         where = (names.surrogate, names.cluster, names.workers)
-        return Task(*where, surrogate.name, max_t, max_time, levels, known, has_halves, notes)
+        return SweepTask(*where, surrogate.name, max_t, max_time, levels, known, has_halves, notes)
 
-    def _at_level(self, name: str, known: Known, max_t: float) -> Levels:
+    def _at_level(self, name: str, known: LoadedCurves, max_t: float) -> CurveFacts:
         if (name, max_t) not in self._levels:
             self._levels[name, max_t] = curves.at_level(known.surrogate, max_t)
         return self._levels[name, max_t]
 
-    def _max_time(self, levels: Levels, merged: CellSettings) -> float | None:
+    def _max_time(self, levels: CurveFacts, merged: CellSettings) -> float | None:
         """Return the budget in seconds, also where it is given as so many full runs."""
         runs = cast("float | None", merged.get(RUNS))
         if runs is None:
@@ -371,7 +341,7 @@ class _Builder:
                 raise self._source.field_error(at, f"{rule} others have {_text(one)}, on {names.surrogate}")
 
     def _combination(
-        self, variant: VariantAxis, place: _Place, merged: CellSettings, task: Task
+        self, variant: VariantAxis, place: _Place, merged: CellSettings, task: SweepTask
     ) -> Combination:
         searcher, curves_ = _searcher(variant, merged), task.known.surrogate
         found = self._search_options(variant, searcher, merged)
@@ -422,7 +392,7 @@ class _Builder:
         except ParameterError as error:
             raise self._source.error_of(variant.place, error, merged.places, variant.name) from None
 
-    def grouped(self) -> list[Task]:
+    def grouped(self) -> list[SweepTask]:
         """Return the tasks that were made, with their groups; warns of groups that share curves."""
         found = {axis: curves.origins(self._known[axis.name].surrogate) for axis in self._axes}
         named, texts = _groups(found)
@@ -559,22 +529,39 @@ def _together(found: Mapping[SurrogateAxis, frozenset[str]]) -> list[list[Surrog
 
 
 @dataclass(frozen=True)
-class Plan:
+class SweepPlan:
     """Variants, learning curves, clusters, workers and seeds, checked.
 
     Attributes
     ----------
-    source : Source
+    source : Specification
         The specification.
-    grid : Grid
-        Its cells.
+    variants : tuple of VariantAxis
+        In the order of the specification.
+    tasks : tuple of SweepTask
+        In the order of surrogates, clusters, workers.
+    studies : tuple of CellStudy
+        The cells: seed by seed, then task by task, then the variants.
+    warnings : tuple of str
+        What studies would warn of, a line each, with those that it is about.
     confirms : str
         Of studies on fresh seeds the digest of the plan whose results they confirm; else empty.
     """
 
-    source: Source
-    grid: Grid
+    source: Specification
+    variants: tuple[VariantAxis, ...]
+    tasks: tuple[SweepTask, ...]
+    studies: tuple[CellStudy, ...]
+    warnings: tuple[str, ...]
     confirms: str = ""
+
+    @cached_property
+    def different(self) -> list[CellStudy]:
+        """The studies with different inputs: cells under two names share one."""
+        found: dict[str, CellStudy] = {}
+        for study in self.studies:
+            found.setdefault(study.key, study)
+        return list(found.values())
 
     @property
     def title(self) -> str:
@@ -585,8 +572,7 @@ class Plan:
     def cells(self) -> pl.DataFrame:
         """A row a cell: key, variant, surrogate, cluster, workers, seed, split, part."""
         rows = [
-            (s.key, s.of.variant.label, *s.of.task, s.seed, *(s.half or (None, None)))
-            for s in self.grid.studies
+            (s.key, s.of.variant.label, *s.of.task, s.seed, *(s.half or (None, None))) for s in self.studies
         ]
         return pl.DataFrame(rows, schema=PLANNED, orient="row")
 
@@ -594,11 +580,13 @@ class Plan:
     def with_timelines(self) -> frozenset[str]:
         """The keys of the studies whose timelines are kept: of each variant and task the first seed."""
         first: dict[tuple[object, ...], str] = {}
-        for study in self.grid.studies:
+        for study in self.studies:
             first.setdefault((study.of.variant.label, *study.of.task), study.key)
         return frozenset(first.values())
 
-    def confirming(self, chosen: Mapping[tuple[str, str, int], Sequence[str]], count: int, of: str) -> Plan:
+    def confirming(
+        self, chosen: Mapping[tuple[str, str, int], Sequence[str]], count: int, of: str
+    ) -> SweepPlan:
         """Return a plan of studies with fresh seeds, those after the last, for some of the variants.
 
         Parameters
@@ -610,7 +598,7 @@ class Plan:
         of : str
             The digest of this plan.
         """
-        names = {axis.name: list(axis.names) for axis in self.grid.variants}
+        names = {axis.name: list(axis.names) for axis in self.variants}
         include = [
             {
                 "variant": [name for label in labels for name in names[label]],
@@ -618,17 +606,16 @@ class Plan:
             }
             for task, labels in chosen.items()
         ]
-        first = 1 + max(study.seed for study in self.grid.studies)
+        first = 1 + max(study.seed for study in self.studies)
         content = {
             name: value for name, value in self.source.content.items() if name not in ("exclude", "confirm")
         }
         content |= {"seeds": {"first": first, "count": count}, "include": include}
-        source = self.source.with_content(content)
-        return Plan(source, make_grid(source), of)
+        return _make_plan(self.source.with_content(content), of)
 
     def manifest(self) -> dict[str, object]:
         """Return what a reader of the results needs beside them, plain JSON types; no clock."""
-        combinations = list({id(study.of): study.of for study in self.grid.studies}.values())
+        combinations = list({id(study.of): study.of for study in self.studies}.values())
         table = self.source.table
         return {
             "schema": 1,
@@ -639,11 +626,11 @@ class Plan:
             "target": table.target,
             "beyond": table.beyond,
             "confirms": self.confirms,
-            "cells": len(self.grid.studies),
+            "cells": len(self.studies),
             "variants": self._variants(combinations),
-            "tasks": [_task(task, combinations) for task in self.grid.tasks],
+            "tasks": [_task(task, combinations) for task in self.tasks],
             "clusters": _clusters(combinations),
-            "warnings": list(self.grid.warnings),
+            "warnings": list(self.warnings),
         }
 
     def _variants(self, combinations: list[Combination]) -> list[dict[str, object]]:
@@ -663,11 +650,11 @@ class Plan:
                 "own": {**axis.own, **search_named(axis.searcher, axis.search_options)},
                 "options": common[axis.name],
             }
-            for axis in self.grid.variants
+            for axis in self.variants
         ]
 
 
-def _task(task: Task, combinations: list[Combination]) -> dict[str, object]:
+def _task(task: SweepTask, combinations: list[Combination]) -> dict[str, object]:
     surrogate, levels = task.known.surrogate, task.levels
     return {
         "surrogate": task.surrogate,
@@ -708,7 +695,7 @@ def _known(number: float | None) -> float | None:
     return number if number is not None and math.isfinite(number) else None
 
 
-def read_sweep(path: str | os.PathLike[str], data: str | os.PathLike[str] | None = None) -> Plan:
+def read_sweep(path: str | os.PathLike[str], data: str | os.PathLike[str] | None = None) -> SweepPlan:
     """Read a sweep's file, load its learning curves, and check every cell.
 
     Parameters
@@ -723,11 +710,10 @@ def read_sweep(path: str | os.PathLike[str], data: str | os.PathLike[str] | None
     ParameterError
         Something in the file is wrong; names the line, the field, its value and the rule (field ``file``).
     """
-    source = read_source(path, data)
-    return Plan(source, make_grid(source))
+    return _make_plan(read_specification(path, data))
 
 
-def make_plan(content: Mapping[str, Any], options: OptionPlaces | None = None) -> Plan:
+def make_plan(content: Mapping[str, Any], options: OptionPlaces | None = None) -> SweepPlan:
     """Check a specification that is no file, as `read_sweep` does.
 
     Parameters
@@ -742,8 +728,7 @@ def make_plan(content: Mapping[str, Any], options: OptionPlaces | None = None) -
     ParameterError
         Something is wrong: names the option, or the place in `content` (field ``spec``).
     """
-    source = make_source(content, options or {})
-    return Plan(source, make_grid(source))
+    return _make_plan(make_specification(content, options or {}))
 
 
 def cluster_table(cluster: Cluster) -> dict[str, object]:

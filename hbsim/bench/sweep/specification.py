@@ -35,8 +35,8 @@ __all__ = [
     "OptionPlaces",
     "Override",
     "SeedPattern",
-    "Settings",
-    "Source",
+    "SettingsTable",
+    "Specification",
     "SurrogateTable",
     "SweepTable",
     "VariantTable",
@@ -44,8 +44,8 @@ __all__ = [
     "error_text",
     "fields_at",
     "line_of",
-    "make_source",
-    "read_source",
+    "make_specification",
+    "read_specification",
     "toml",
     "unknown_field",
 ]
@@ -91,7 +91,7 @@ AnySeeds: TypeAlias = Annotated[
 ]
 
 
-class Settings(_Open):
+class SettingsTable(_Open):
     """What studies share: ``[defaults]``, and ``set`` of an override."""
 
     num_trials: int | None = None
@@ -103,7 +103,7 @@ class Settings(_Open):
     search_options: dict[str, Any] | None = None
 
 
-STUDY: Final = tuple(Settings.model_fields)
+STUDY: Final = tuple(SettingsTable.model_fields)
 
 
 class VariantTable(_Open):
@@ -116,7 +116,7 @@ class VariantTable(_Open):
     vary: dict[str, list[Value]] = {}
 
 
-class SurrogateTable(Settings):
+class SurrogateTable(SettingsTable):
     """Learning curves, and what holds for them only: ``[[surrogates]]``."""
 
     surrogate: str
@@ -161,7 +161,7 @@ class Override(_Table):
     """Settings for some cells: ``[[override]]``."""
 
     where: CellPattern
-    set: Settings
+    set: SettingsTable
 
 
 class SweepTable(_Table):
@@ -175,7 +175,7 @@ class SweepTable(_Table):
     halves: bool = True
     beyond: float = 1.0
     confirm: int | None = None
-    defaults: Settings = Field(default_factory=Settings.model_construct)
+    defaults: SettingsTable = Field(default_factory=SettingsTable.model_construct)
     variants: list[VariantTable]
     surrogates: list[_Curves]
     clusters: list[ClusterTable] = []
@@ -189,7 +189,7 @@ SPEC: Final = "spec"  # and about plain objects, where no option stands for the 
 LISTS: Final = ("variants", "surrogates", "clusters", "include", "exclude", "override")
 TABLES: Final[dict[str, type[BaseModel]]] = {
     "seeds": Seeds,
-    "defaults": Settings,
+    "defaults": SettingsTable,
     "variants": VariantTable,
     "surrogates": _Curves,
     "clusters": ClusterTable,
@@ -197,7 +197,7 @@ TABLES: Final[dict[str, type[BaseModel]]] = {
     "exclude": SeedPattern,
     "override": Override,
     "where": CellPattern,
-    "set": Settings,
+    "set": SettingsTable,
     "machines": MachinesSchema,
     "about": About,
 }
@@ -226,7 +226,7 @@ def unknown_field(name: str, known: Iterable[str], rule: str = "is no field here
 
 
 @dataclass(frozen=True)
-class Source:
+class Specification:
     """A specification as it was given.
 
     Attributes
@@ -273,10 +273,10 @@ class Source:
         """The file's text; if there is none, a file that says the same, with whole paths."""
         return self.file_text or toml(absolute(self.content, self.folder, self.data))
 
-    def with_content(self, content: Mapping[str, Any]) -> Source:
+    def with_content(self, content: Mapping[str, Any]) -> Specification:
         """Return the same with another content, as one that is no file; all its paths are whole ones."""
         made = absolute(content, self.folder, self.data)
-        return Source(self.name, made, self.folder, self.data, options={})
+        return Specification(self.name, made, self.folder, self.data, options={})
 
     def value_at(self, place: Place) -> Any:
         """Return what stands at a place, None if nothing does."""
@@ -396,7 +396,9 @@ class Source:
         return None
 
 
-def read_source(path: str | os.PathLike[str], data: str | os.PathLike[str] | None = None) -> Source:
+def read_specification(
+    path: str | os.PathLike[str], data: str | os.PathLike[str] | None = None
+) -> Specification:
     """Read a sweep's file.
 
     Raises
@@ -423,10 +425,12 @@ def read_source(path: str | os.PathLike[str], data: str | os.PathLike[str] | Non
         problem = str(error).replace("(at end of document)", f"(at the end, line {last})")
         raise ParameterError(FIELD, name, f"is no TOML: {problem}") from None
     folder = os.path.dirname(name)
-    return Source(name, content, folder, folder if data is None else os.fspath(data), file_text=text)
+    return Specification(name, content, folder, folder if data is None else os.fspath(data), file_text=text)
 
 
-def make_source(content: Mapping[str, Any], options: OptionPlaces, name: str = "sweep.toml") -> Source:
+def make_specification(
+    content: Mapping[str, Any], options: OptionPlaces, name: str = "sweep.toml"
+) -> Specification:
     """Take a specification that is no file; its relative paths start where this process is.
 
     Parameters
@@ -439,7 +443,7 @@ def make_source(content: Mapping[str, Any], options: OptionPlaces, name: str = "
         What it is called.
     """
     folder = os.getcwd()
-    return Source(name, content, folder, folder, options)
+    return Specification(name, content, folder, folder, options)
 
 
 def absolute(content: Mapping[str, Any], folder: str, data: str) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def sweep(folder: Path, spec: str = SPEC, keep: int | None = None):
     if keep is None:
         run_plan(made, out, "hbsim sweep small.toml", 1)
     else:
-        some(made, out, made.grid.studies[:keep])
+        some(made, out, made.studies[:keep])
     return read_results(out)
 
 

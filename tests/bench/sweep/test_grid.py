@@ -110,7 +110,7 @@ def test_cells_are_those_of_plain_loops(content):
             with pytest.raises(ParameterError, match=r"study\.toml"):
                 read_sweep(path)
             return
-        grid = read_sweep(path).grid
+        grid = read_sweep(path)
     names = ("variant", "surrogate", "cluster", "workers", "seed")
     found = [(s.of.variant.label, *s.of.task, s.seed) for s in grid.studies]
     assert found == [tuple(cell[name] for name in names) for cell in expected]
