@@ -37,7 +37,7 @@ def rules(tmp_path: Path) -> None:
 
 
 def found(sweep: SweepPlan) -> dict[str, tuple[Any, Any]]:
-    studies = sweep.grid.studies
+    studies = sweep.studies
     return {one.of.variant.label: (one.of.searcher, dict(one.of.search_options)) for one in studies}
 
 
