@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from hbsim.executors.remote.options import Dask, Hosts
 
 __all__ = ["Sweep", "compare", "confirmation", "load_sweep", "specification", "sweep"]
-
-NAMES: Final = {"out": "folder"}  # what fields of errors are called here
 
 
 @dataclass(frozen=True)
@@ -76,8 +74,8 @@ class Sweep:
         """All that a report says, as plain objects."""
         from hbsim.bench.report.build import build
 
-        where = "DIR" if self.folder is None else str(self.folder)
-        return build(self.results, f"hbsim report {shlex.quote(where)}", where, self.matters)
+        folder = "DIR" if self.folder is None else str(self.folder)
+        return build(self.results, f"hbsim report {shlex.quote(folder)}", folder, self.matters)
 
     @cached_property
     def table(self) -> pl.DataFrame:
@@ -152,13 +150,13 @@ class Sweep:
         return f"<p>{escape(self.report.answer)}</p>{''.join(map(as_html, tables))}"
 
 
-def _standing(where: str, standing: Standing | None) -> dict[str, object]:
+def _standing(about: str, standing: Standing | None) -> dict[str, object]:
     names = ("rank", "call", "p")
-    numbers = {f"{where}_{name}": None if standing is None else getattr(standing, name) for name in names}
+    numbers = {f"{about}_{name}": None if standing is None else getattr(standing, name) for name in names}
     difference = None if standing is None else standing.difference
     ends = {"": "mean", "_low": "low", "_high": "high"}
     return numbers | {
-        f"{where}_difference{end}": None if difference is None else getattr(difference, name)
+        f"{about}_difference{end}": None if difference is None else getattr(difference, name)
         for end, name in ends.items()
     }
 
@@ -324,7 +322,7 @@ def load_sweep(folder: str | os.PathLike[str], matters: str | None = None) -> Sw
     Parameters
     ----------
     folder : path
-        As ``--out`` of ``hbsim compare`` and ``hbsim sweep``.
+        As ``--folder`` of ``hbsim compare`` and ``hbsim sweep``.
     matters : str, optional
         As for `compare`.
 
@@ -364,10 +362,7 @@ def _run(
     with TemporaryDirectory(prefix="hbsim-") as temporary:
         out = Path(temporary if folder is None else folder)
         command = f"hbsim sweep {shlex.quote(str(out / 'sweep.toml'))}"
-        try:
-            run_plan(plan, out, command, processes, remote, is_retrying=is_retrying)
-        except ParameterError as error:
-            raise ParameterError(NAMES.get(error.field, error.field), error.value, error.rule) from None
+        run_plan(plan, out, command, processes, remote, is_retrying=is_retrying)
         count = plan.source.table.confirm
         if count is not None and (found := confirmation(plan, out, count)) is not None:
             run_plan(*found, command, processes, remote, is_retrying=is_retrying)
@@ -468,8 +463,8 @@ def specification(
     options |= {("surrogates", 0, name): (name, value) for name, value in surrogate.items()}
     varied = {text.partition("=")[0].strip().replace("-", "_"): text for text in vary}
     for at, (one, table) in enumerate(zip(variants, tables, strict=True)):
-        said = one if isinstance(one, str) else label(str(table.get("type")), _own(table))
-        options["variants", at] = ("variant", said)
+        text = one if isinstance(one, str) else label(str(table.get("type")), _own(table))
+        options["variants", at] = ("variant", text)
         for name in cast("dict[str, object]", table.get("vary", {})):
             options["variants", at, "vary", name] = ("vary", varied.get(name, name))
     return content, options

@@ -8,7 +8,7 @@ from hbsim.bench.sweep.folder import (
     open_folder,
     read_manifest,
     read_results,
-    write_down,
+    write_plan,
 )
 from hbsim.bench.sweep.plan import SweepPlan, make_plan, read_sweep
 from hbsim.bench.sweep.run import Counts, Estimate, counts, estimate, finish, run_cells, run_plan, to_run
@@ -35,5 +35,5 @@ __all__ = [
     "run_cells",
     "run_plan",
     "to_run",
-    "write_down",
+    "write_plan",
 ]

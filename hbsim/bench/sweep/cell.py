@@ -212,7 +212,7 @@ def run_studies(studies: Sequence[tuple[CellStudy, bool]]) -> Frames:
     Parameters
     ----------
     studies : sequence of (CellStudy, bool)
-        And whether to keep what workers did when.
+        And whether its timeline is kept: what workers did when.
 
     Returns
     -------
@@ -222,16 +222,16 @@ def run_studies(studies: Sequence[tuple[CellStudy, bool]]) -> Frames:
     rows: list[dict[str, object]] = []
     timings: list[dict[str, object]] = []
     found: dict[str, list[tuple[str, pl.DataFrame]]] = {name: [] for name in TABLES}
-    for study, is_drawn in studies:
+    for study, with_timeline in studies:
         begin = time.process_time()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", HbsimWarning)  # what can be known before was said before
                 result = study.run()
-                numbers, frames = _measured(result, is_drawn)
+                numbers, frames = _measured(result, with_timeline)
                 row = {KEY: study.key, "status": DONE, "error": None, **numbers}
         except Exception as error:
-            row, frames = _failed(study, _said(error)), {}
+            row, frames = _failed(study, _error_text(error)), {}
         rows.append(row)
         for name, frame in frames.items():
             found[name].append((study.key, frame))
@@ -254,18 +254,18 @@ def _failed(study: CellStudy, error: str) -> dict[str, object]:
     return dict.fromkeys(TABLES[MAIN]) | {KEY: study.key, "status": FAILED, "error": error}
 
 
-def _said(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     """Return what went wrong, the same in every process."""
     if isinstance(error, HbsimError):
         text = error_text(error)
     else:
         last = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{last.filename.rpartition('/')[2]}, line {last.lineno}"
-        text = f"{type(error).__name__}: {error} ({where})"
+        line = f"{last.filename.rpartition('/')[2]}, line {last.lineno}"
+        text = f"{type(error).__name__}: {error} ({line})"
     return placeless(text)
 
 
-def _measured(result: Result, is_drawn: bool) -> tuple[dict[str, object], Frames]:
+def _measured(result: Result, with_timeline: bool) -> tuple[dict[str, object], Frames]:
     """Return the numbers of a study that stand in one row, and its tables, without its key."""
     summary, diagnosis, shown = result.summary(), diagnose(result), result.incumbent()
     trained = resource_at(result.jobs, np.append(shown["time"].to_numpy(), result.end_time))
@@ -280,10 +280,10 @@ def _measured(result: Result, is_drawn: bool) -> tuple[dict[str, object], Frames
     numbers |= {f"{name}_part": getattr(diagnosis.regrets, name) for name in PARTS}
     known = {name: int(summary[name]) if name in COUNTS else _known(numbers[name]) for name in numbers}  # type: ignore[call-overload]
     frames = {"incumbents": incumbents, "rungs": diagnosis.rungs, "brackets": diagnosis.brackets}
-    if is_drawn:
-        drawn, cut = timeline(result)
+    if with_timeline:
+        rows, cut = timeline(result)
         # `cut` is null in all rows of a study that is whole.
-        frames["timelines"] = drawn.with_columns(pl.lit(cut).alias("cut"))
+        frames["timelines"] = rows.with_columns(pl.lit(cut).alias("cut"))
     return {**known, "is_deserted": result.no_worker_after is not None}, frames
 
 

@@ -1,4 +1,4 @@
-"""Learning curves: where they are, what a sweep has to know of them, and those of one study."""
+"""Learning curves: where they are, what a sweep has to read_curves of them, and those of one study."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
 
-from hbsim.bench.remote import place
+from hbsim.bench.remote import on_host
 from hbsim.errors import SurrogateError
 from hbsim.surrogates import Half, Surrogate, check_levels, fingerprint, load
 from hbsim.surrogates.checked import Checked
@@ -31,13 +31,13 @@ __all__ = [
     "absolute_path",
     "absolute_surrogate",
     "at_level",
+    "curve_notes",
     "files_of",
     "half_of",
     "has_halves",
-    "know",
     "load_curves",
     "origins",
-    "remarks",
+    "read_curves",
 ]
 
 SAMPLE: Final = 1000  # configurations drawn at random
@@ -85,7 +85,7 @@ class CurveFacts:
 _kept: dict[str, LoadedCurves] = {}  # of this process, by their descriptions
 
 
-def know(description: Mapping[str, Any]) -> LoadedCurves:
+def read_curves(description: Mapping[str, Any]) -> LoadedCurves:
     """Load learning curves as they are now.
 
     Parameters
@@ -111,7 +111,7 @@ def load_curves(description: Mapping[str, Any], content: str, half: HalfOf = Non
     Parameters
     ----------
     description : mapping
-        As in `know`.
+        As in `read_curves`.
     content : str
         Their fingerprint.
     half : (int, int), optional
@@ -124,24 +124,19 @@ def load_curves(description: Mapping[str, Any], content: str, half: HalfOf = Non
     """
     known = _kept.get(_text(description))
     if known is None or known.fingerprint != content:
-        known = _know_there(description)
+        try:
+            known = read_curves(description)
+        except SurrogateError as error:
+            raise SurrogateError(f"{error.source}{on_host()}", error.problem) from None
     if known.fingerprint != content:
         problem = "are not the curves that were checked: changed since, or others each time they are read"
-        raise SurrogateError(f"{description['surrogate']}{place()}", problem)
+        raise SurrogateError(f"{description['surrogate']}{on_host()}", problem)
     return known.surrogate if half is None else _half(_text(description), content, half)
 
 
 @lru_cache(maxsize=2 * SPLITS)
 def _half(text: str, content: str, half: tuple[int, int]) -> Surrogate:
     return Half(_kept[text].surrogate, split=half[0], part=half[1])
-
-
-def _know_there(description: Mapping[str, Any]) -> LoadedCurves:
-    """Load learning curves, perhaps on another host; an error says on which."""
-    try:
-        return know(description)
-    except SurrogateError as error:
-        raise SurrogateError(f"{error.source}{place()}", error.problem) from None
 
 
 def _text(description: Mapping[str, Any]) -> str:
@@ -171,7 +166,7 @@ def at_level(surrogate: Surrogate, max_t: float) -> CurveFacts:
 # Halves of a table
 
 
-def has_halves(surrogate: Surrogate, trials: object, is_replacing: bool) -> bool:
+def has_halves(surrogate: Surrogate, num_trials: object, is_replacing: bool) -> bool:
     """Return whether studies of so many trials can run on half of the rows each.
 
     CellPattern the curves are a half already, as their user wished, they are not halved again.
@@ -181,7 +176,7 @@ def has_halves(surrogate: Surrogate, trials: object, is_replacing: bool) -> bool
         within = within.wrapped
     if rows is None or is_replacing or isinstance(within, Half):
         return False
-    return isinstance(trials, int) and trials <= rows // 2
+    return isinstance(num_trials, int) and num_trials <= rows // 2
 
 
 def half_of(seed: int) -> tuple[int, int]:
@@ -245,7 +240,7 @@ def files_of(description: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(found)
 
 
-# What readers of results have to know
+# What readers of results have to read_curves
 
 
 def origins(surrogate: Surrogate) -> frozenset[str]:
@@ -277,26 +272,26 @@ def _places(within: Surrogate) -> Iterator[str]:
             yield hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def remarks(surrogate: Surrogate, trials: object, is_replacing: bool) -> tuple[str, ...]:
+def curve_notes(surrogate: Surrogate, num_trials: object, is_replacing: bool) -> tuple[str, ...]:
     """Return what became of curves that end early, and whether rows come more than once.
 
     Parameters
     ----------
     surrogate : Surrogate
         The curves, in their wrappers.
-    trials : int or None
+    num_trials : int or None
         How many trials a study starts at most.
     is_replacing : bool
         Whether rows may come again.
     """
-    said, within, rows = [], _unwrapped(surrogate), surrogate.rows
+    notes, within, rows = [], _unwrapped(surrogate), surrogate.rows
     if isinstance(within, Table) and within.censored is not None:
         early, all_ = within.censored_rows + within.excluded_rows, len(within.ends) + within.excluded_rows
         text = f'{early:,} of {all_:,} curves end early; censored = "{within.censored}"'
-        said += [f"{text}: {EARLY[within.censored]}"] if early else []
+        notes += [f"{text}: {EARLY[within.censored]}"] if early else []
     if rows is not None and is_replacing:
-        if not isinstance(trials, int):
-            said.append(f"any number of trials from {rows:,} rows: rows may come more than once")
-        elif trials > rows:
-            said.append(f"up to {trials:,} trials from {rows:,} rows: rows come more than once")
-    return tuple(said)
+        if not isinstance(num_trials, int):
+            notes.append(f"any number of trials from {rows:,} rows: rows may come more than once")
+        elif num_trials > rows:
+            notes.append(f"up to {num_trials:,} trials from {rows:,} rows: rows come more than once")
+    return tuple(notes)

@@ -212,8 +212,8 @@ def _name_of(names: Sequence[str]) -> str:
         ",".join(part for part in other if part not in first) if other[0] == first[0] else ""
         for other in others
     ]
-    said = [text or name for text, name in zip(rest, names[1:], strict=True)]
-    return f"{names[0]} (= {', '.join(said)})"
+    shown = [text or name for text, name in zip(rest, names[1:], strict=True)]
+    return f"{names[0]} (= {', '.join(shown)})"
 
 
 class _Builder:
@@ -270,7 +270,7 @@ class _Builder:
         if surrogate.name not in self._known:
             try:
                 with self._about(surrogate.name):
-                    self._known[surrogate.name] = curves.know(surrogate.load)
+                    self._known[surrogate.name] = curves.read_curves(surrogate.load)
             except SurrogateError as error:  # a file, or what is in it
                 raise self._source.error_of((*surrogate.place, "surrogate"), _advised(error)) from None
             except HbsimError as error:
@@ -299,7 +299,7 @@ class _Builder:
         if source.table.beyond > 1 and max_time is None:
             raise source.field_error(("beyond",), f"needs a budget of time: {' or '.join(ENDS[1:])}")
         has_halves = source.table.halves and curves.has_halves(known.surrogate, num_trials, is_replacing)
-        notes = curves.remarks(known.surrogate, num_trials, is_replacing)
+        notes = curves.curve_notes(known.surrogate, num_trials, is_replacing)
         where = (names.surrogate, names.cluster, names.workers)
         return SweepTask(*where, surrogate.name, max_t, max_time, levels, known, has_halves, notes)
 
@@ -448,10 +448,10 @@ class _Builder:
         rule = "is taken by no variant: they are of other types, or set it themselves"
         own_ones = [(CellPattern(), surrogate.place, surrogate.settings) for surrogate in surrogates]
         for where, place, own in [*self._layers.tables, *own_ones]:
-            there = [one for one in variants if is_text_of(where.variant, one.name)]
+            covered = [one for one in variants if is_text_of(where.variant, one.name)]
             for name in own:
                 if name in OPTIONS and not any(
-                    name in TYPES[one.type] and name not in one.own for one in there
+                    name in TYPES[one.type] and name not in one.own for one in covered
                 ):
                     self._notes.setdefault(self._source.field_warning((*place, name), rule), {})
 

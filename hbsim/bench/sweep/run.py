@@ -20,7 +20,7 @@ from hbsim.bench.pool import Pool, open_pool
 from hbsim.bench.remote import Remote
 from hbsim.bench.sweep.cell import CellStudy, failed, run_studies
 from hbsim.bench.sweep.curves import files_of
-from hbsim.bench.sweep.folder import ANYTIME, open_folder, write_down
+from hbsim.bench.sweep.folder import ANYTIME, open_folder, write_plan
 from hbsim.bench.sweep.plan import SweepPlan
 from hbsim.bench.sweep.scores import anytime
 from hbsim.bench.sweep.store import DONE, FAILED, KEY, MAIN, TABLES, Frames, SweepStore
@@ -50,7 +50,7 @@ Chunk: TypeAlias = tuple[Item, ...]
 
 @dataclass(frozen=True)
 class Counts:
-    """Cells of a sweep: all, those that are done, failed, and there before it ran."""
+    """Numbers of cells of a sweep: all, done, failed, and finished before it ran."""
 
     cells: int
     done: int
@@ -104,7 +104,7 @@ def run_plan(
     with open_folder(folder, plan.cells, force, is_same=bool(plan.confirms)) as store:
         for text in () if plan.confirms else plan.warnings:
             warnings.warn(HbsimWarning(text), stacklevel=3)
-        write_down(folder, plan.cells, plan.manifest(), plan.source.text, command)
+        write_plan(folder, plan.cells, plan.manifest(), plan.source.text, command)
         found = run_cells(plan, store, jobs, remote, is_retrying, progress, isolated)
         finish(plan, store)
     return found
@@ -119,7 +119,7 @@ def run_cells(
     progress: Callable[[int], None] | None = None,
     isolated: bool = False,
 ) -> Counts:
-    """Run what is not there yet.
+    """Run the cells of a plan that are not finished yet.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def run_cells(
     is_retrying : bool
         Whether cells that failed are run again.
     progress : callable, optional
-        Called with the number of different studies that are there.
+        Called with the number of different studies that are finished.
     isolated : bool
         Whether 1 too is a process of its own: a cell that kills it costs nothing else.
 
@@ -149,19 +149,19 @@ def run_cells(
     left = {study.key for study in unfinished}
     before = sum(study.key not in left for study in plan.studies)
     items = [(study, study.key in plan.with_timelines) for study in unfinished]
-    adder = _Adder(store, len(plan.different) - len(unfinished), progress)
+    writer = _OutcomeWriter(store, len(plan.different) - len(unfinished), progress)
     try:
         if items:
             with open_pool(jobs, _with_files(remote, unfinished), isolated) as pool:
-                again = _run(pool.chunks(items), pool, adder)
-                _run([(item,) for item in again], pool, adder)
+                again = _run(pool.chunks(items), pool, writer)
+                _run([(item,) for item in again], pool, writer)
     finally:
-        adder.flush()
+        writer.flush()
     return counts(plan, store, before)
 
 
 def to_run(plan: SweepPlan, store: SweepStore | None, is_retrying: bool) -> list[CellStudy]:
-    """Return the different studies that are not there yet, or not whole.
+    """Return the different studies that are not finished yet, or not whole.
 
     Those that failed too, if they are run again; and those whose timelines are wanted and were lost.
     """
@@ -176,7 +176,7 @@ def to_run(plan: SweepPlan, store: SweepStore | None, is_retrying: bool) -> list
 
 
 def counts(plan: SweepPlan, store: SweepStore, before: int = 0) -> Counts:
-    """Count the cells that there are."""
+    """Count the cells of a plan, and those that are finished."""
     found = [store.status.get(study.key) for study in plan.studies]
     return Counts(len(found), found.count(DONE), found.count(FAILED), before)
 
@@ -198,26 +198,26 @@ def _with_files(remote: Remote | None, studies: Sequence[CellStudy]) -> Remote |
     return replace(remote, files=tuple(sorted(files)))
 
 
-def _run(chunks: Sequence[Chunk], pool: Pool, adder: _Adder) -> list[Item]:
+def _run(chunks: Sequence[Chunk], pool: Pool, writer: _OutcomeWriter) -> list[Item]:
     """Run chunks; return the items of those that took their process with them, to be tried one by one."""
     again: list[Item] = []
     for chunk, outcome in pool.imap(run_studies, chunks) if chunks else ():
         if not isinstance(outcome, BaseException):
-            adder.add(outcome, len(chunk))
+            writer.add(outcome, len(chunk))
         elif len(chunk) > 1:
             again += chunk
         else:
-            adder.add(failed(chunk[0][0], _said(outcome)), 1)
+            writer.add(failed(chunk[0][0], _error_text(outcome)), 1)
     return again
 
 
-def _said(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     text = str(error) if isinstance(error, BrokenExecutor) else f"{type(error).__name__}: {error}"
     return f"{text}: too little memory, perhaps" if "SIGKILL" in text else text
 
 
-class _Adder:
-    """Gathers outcomes, and adds them to the store: often at first, more and more rarely later."""
+class _OutcomeWriter:
+    """A buffer of outcomes before the store: written often at first, more and more rarely later."""
 
     def __init__(self, store: SweepStore, before: int, progress: Callable[[int], None] | None) -> None:
         self._store, self._count, self._progress = store, before, progress
@@ -237,7 +237,7 @@ class _Adder:
             self._progress(self._count)
 
     def flush(self) -> None:
-        """Have all of them on the disk."""
+        """Write all of them to the disk."""
         begin = time.monotonic()
         with _uninterrupted():  # or Ctrl-C between two of these lines had them added twice
             if self._waiting:

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 import hbsim
-from hbsim.bench.sweep import open_folder, read_results, read_sweep, run_plan, write_down
+from hbsim.bench.sweep import open_folder, read_results, read_sweep, run_plan, write_plan
 from hbsim.bench.sweep.cell import run_studies
 
 SPEC = """
@@ -71,7 +71,7 @@ def sweep(folder: Path, spec: str = SPEC, keep: int | None = None):
 def some(made, out: Path, studies):
     """Run some studies of a plan into a folder."""
     with open_folder(out, made.cells, force=False) as store:
-        write_down(out, made.cells, made.manifest(), made.source.text, "hbsim sweep small.toml")
+        write_plan(out, made.cells, made.manifest(), made.source.text, "hbsim sweep small.toml")
         store.add(run_studies([(study, True) for study in studies]))
 
 

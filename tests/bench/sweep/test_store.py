@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from hbsim.bench.sweep import SweepStore, finish, open_folder, read_results, run_cells, write_down
+from hbsim.bench.sweep import SweepStore, finish, open_folder, read_results, run_cells, write_plan
 from hbsim.bench.sweep import folder as folder_module
 from hbsim.bench.sweep import run as run_module
 from hbsim.errors import HbsimError, HbsimWarning, OutputError
@@ -232,7 +232,7 @@ def test_errors_of_the_disk_are_one_line(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with open_folder(out, sweep.cells, False) as store:
-        write_down(out, sweep.cells, sweep.manifest(), sweep.source.text, "hbsim sweep study.toml")
+        write_plan(out, sweep.cells, sweep.manifest(), sweep.source.text, "hbsim sweep study.toml")
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", full)
             with pytest.raises(HbsimError, match=r"cannot be written: No space left on device"):
