@@ -131,7 +131,7 @@ def settle(cell: dict[str, Any], content: dict[str, Any]) -> None:
     cell["replace"] = has_rows and merged.get("replace", False)
     cell["searcher"] = merged.get("searcher")
     options = {name: value for name, value in merged.items() if name not in LIMITS}
-    options |= {"num_trials": merged["trials"], "max_t": max_t}
+    options |= {"num_trials": merged["num_trials"], "max_t": max_t}
     taken = {name: value for name, value in options.items() if name in TYPES[cell["type"]]}
     cell["options"] = {**taken, **cell["own"]}
 
