@@ -16,7 +16,6 @@ import polars as pl
 from hbsim.bench.pool import default_jobs
 from hbsim.bench.sweep import SweepPlan, SweepResults, make_plan, read_results, read_sweep, run_plan
 from hbsim.bench.sweep.folder import CONFIRM, read_manifest
-from hbsim.bench.sweep.plan import cluster_table
 from hbsim.bench.sweep.scores import anytime
 from hbsim.bench.sweep.specification import DEFAULT_SEEDS
 from hbsim.bench.sweep.store import write, writing
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from hbsim.bench.report.model import Report, Standing
     from hbsim.executors.remote.options import Dask, Hosts
 
-__all__ = ["Sweep", "compare", "confirmation", "load_sweep", "specification", "sweep"]
+__all__ = ["Sweep", "cluster_table", "compare", "confirmation", "load_sweep", "specification", "sweep"]
 
 
 @dataclass(frozen=True)
@@ -472,3 +471,23 @@ def specification(
 
 def _own(table: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in table.items() if name not in ("type", "name", "vary")}
+
+
+def cluster_table(cluster: Cluster) -> dict[str, object]:
+    """Return a cluster as a table of a specification has it, what is as it is by default left out.
+
+    Raises
+    ------
+    ParameterError
+        It has a trace that was read from no file.
+    """
+    usual, content = Cluster().as_dict(), cluster.as_dict()
+    table = {name: value for name, value in content.items() if usual.get(name) != value}
+    trace = table.get("trace")
+    if trace is not None and not os.path.isfile(str(trace)):
+        raise ParameterError("cluster", str(trace), "its trace must be a file")
+    if not cluster.names_workers or cluster.machines or trace is not None:
+        table.pop("workers", None)  # it says how many itself
+    if isinstance(trace, str):
+        table["trace"] = os.path.abspath(trace)
+    return {"name": "cluster" if table.keys() - {"workers"} else "plain", **table}

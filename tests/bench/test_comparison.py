@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hbsim
+from hbsim.bench.comparison import cluster_table
 from hbsim.bench.sweep import make_plan, read_sweep
 from hbsim.bench.sweep.curves import half_of
-from hbsim.bench.sweep.plan import cluster_table
 from hbsim.bench.sweep.specification import toml
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.simulation import Cluster

@@ -31,6 +31,7 @@ __all__ = [
     "absolute_path",
     "absolute_surrogate",
     "at_level",
+    "curve_groups",
     "curve_notes",
     "files_of",
     "half_of",
@@ -251,6 +252,57 @@ def origins(surrogate: Surrogate) -> frozenset[str]:
     """
     within = _unwrapped(surrogate)
     return frozenset({fingerprint(within), *_places(within)})
+
+
+def curve_groups(
+    surrogates: Mapping[str, Surrogate], given: Mapping[str, str | None]
+) -> tuple[dict[str, str], list[str]]:
+    """Return the group of each of some learning curves, and what to warn of.
+
+    Tests over tasks are to count curves once that are the same ones under several names.
+
+    Parameters
+    ----------
+    surrogates : mapping
+        The learning curves by name, in the order of the specification.
+    given : mapping
+        By name the group that the specification has, or None.
+
+    Returns
+    -------
+    dict, list of str
+        The group that was given, else that of the first with the same curves that was given one, else the
+        name of the first with the same curves. A text for each given group that is not the first one of
+        its curves.
+    """
+    named: dict[str, str] = {}
+    texts: list[str] = []
+    for same in _with_common_origins(surrogates):
+        first, *others = [name for name in same if given[name] is not None] or [same[0]]
+        default = given[first] or first
+        for name in same:
+            group = given[name]
+            named[name] = default if group is None else group
+        texts += [
+            f"{first} and {name} are of the same curves, and their groups are not the same "
+            f"({given[first]}, {given[name]}): tests over tasks take them for independent"
+            for name in others
+            if given[name] != given[first]
+        ]
+    return named, texts
+
+
+def _with_common_origins(surrogates: Mapping[str, Surrogate]) -> list[list[str]]:
+    """Return the names of curves that hang together, each list in the order of the specification."""
+    parts: list[tuple[frozenset[str], list[str]]] = []
+    for name, surrogate in surrogates.items():
+        shared = origins(surrogate)
+        near = [part for part in parts if part[0] & shared]
+        parts = [part for part in parts if not part[0] & shared]
+        names = [one for _, others in near for one in others]
+        parts.append((shared.union(*(other for other, _ in near)), [*names, name]))
+    order = list(surrogates)
+    return [sorted(names, key=order.index) for _, names in parts]
 
 
 def _unwrapped(surrogate: Surrogate) -> Surrogate:

@@ -61,7 +61,7 @@ from hbsim.study.simulate import check_study
 if TYPE_CHECKING:
     from hbsim.simulation import Cluster
 
-__all__ = ["SweepPlan", "SweepTask", "cluster_table", "make_plan", "read_sweep"]
+__all__ = ["SweepPlan", "SweepTask", "make_plan", "read_sweep"]
 
 MOST: Final = 10_000_000  # cells
 NAMED: Final = 3  # names of variants at most, in one warning
@@ -394,8 +394,8 @@ class _Builder:
 
     def grouped(self) -> list[SweepTask]:
         """Return the tasks that were made, with their groups; warns of groups that share curves."""
-        found = {axis: curves.origins(self._known[axis.name].surrogate) for axis in self._axes}
-        named, texts = _groups(found)
+        surrogates = {axis.name: self._known[axis.name].surrogate for axis in self._axes}
+        named, texts = curves.curve_groups(surrogates, {axis.name: axis.group for axis in self._axes})
         for text in texts:
             self._notes.setdefault(text, {})
         return [
@@ -481,51 +481,6 @@ def _cause(error: HbsimError) -> HbsimError:
 
 def _text(value: Value | None) -> str:
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value).lower()
-
-
-def _groups(found: Mapping[SurrogateAxis, frozenset[str]]) -> tuple[dict[str, str], list[str]]:
-    """Return the group of each surrogate, by its name, and what to warn of.
-
-    Tests over tasks are to count curves once that are the same ones under several names.
-
-    Parameters
-    ----------
-    found : mapping
-        What each comes from, in the order of the specification.
-
-    Returns
-    -------
-    dict, list of str
-        The group that was given, else that of the first with the same curves that was given one, else the
-        name of the first with the same curves. A text for each given group that is not the first one of
-        its curves.
-    """
-    named: dict[str, str] = {}
-    texts: list[str] = []
-    for same in _together(found):
-        given = [axis for axis in same if axis.group is not None]
-        default = given[0].group if given else None
-        for axis in same:
-            named[axis.name] = axis.group if axis.group is not None else default or same[0].name
-        texts += [
-            f"{given[0].name} and {axis.name} are of the same curves, and their groups are not the same "
-            f"({given[0].group}, {axis.group}): tests over tasks take them for independent"
-            for axis in given
-            if axis.group != default
-        ]
-    return named, texts
-
-
-def _together(found: Mapping[SurrogateAxis, frozenset[str]]) -> list[list[SurrogateAxis]]:
-    """Return those that hang together, each in the order of the specification."""
-    parts: list[tuple[frozenset[str], list[SurrogateAxis]]] = []
-    for axis, roots in found.items():
-        near = [part for part in parts if part[0] & roots]
-        parts = [part for part in parts if not part[0] & roots]
-        same = [one for _, others in near for one in others]
-        parts.append((roots.union(*(other for other, _ in near)), [*same, axis]))
-    order = list(found)
-    return [sorted(same, key=order.index) for _, same in parts]
 
 
 @dataclass(frozen=True)
@@ -729,25 +684,3 @@ def make_plan(content: Mapping[str, Any], options: OptionPlaces | None = None) -
         Something is wrong: names the option, or the place in `content` (field ``spec``).
     """
     return _make_plan(make_specification(content, options or {}))
-
-
-def cluster_table(cluster: Cluster) -> dict[str, object]:
-    """Return a cluster as a table of a specification has it, what is as it is by default left out.
-
-    Raises
-    ------
-    ParameterError
-        It has a trace that was read from no file.
-    """
-    from hbsim.simulation import Cluster
-
-    usual, content = Cluster().as_dict(), cluster.as_dict()
-    table = {name: value for name, value in content.items() if usual.get(name) != value}
-    trace = table.get("trace")
-    if trace is not None and not os.path.isfile(str(trace)):
-        raise ParameterError("cluster", str(trace), "its trace must be a file")
-    if not cluster.names_workers or cluster.machines or trace is not None:
-        table.pop("workers", None)  # it says how many itself
-    if isinstance(trace, str):
-        table["trace"] = os.path.abspath(trace)
-    return {"name": "cluster" if table.keys() - {"workers"} else "plain", **table}

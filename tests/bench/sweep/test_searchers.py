@@ -148,5 +148,5 @@ surrogate = "synthetic:max_resource=9"
 def test_a_grid_is_an_end(tmp_path: Path) -> None:
     studies = read(tmp_path, GRID).studies
     assert [study.run().summary()["trials"] for study in studies] == [27, 8, 27, 8]
-    with pytest.raises(ParameterError, match=r"line 2: .*have no end: give trials"):
+    with pytest.raises(ParameterError, match=r"line 2: .*have no end: give num_trials"):
         read(tmp_path, GRID.replace('searcher = "grid"\nsearch_options = {points = 2}', 'searcher = "lhs"'))
