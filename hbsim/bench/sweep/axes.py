@@ -500,7 +500,9 @@ class Layers:
         found: list[tuple[CellPattern, Place, Any]] = [(CellPattern(), ("defaults",), source.table.defaults)]
         for at, one in enumerate(source.table.override):
             found.append((one.where, ("override", at, "set"), one.set))
-        self.tables = [(pattern, place, settings(source, place, table)) for pattern, place, table in found]
+        self.tables: list[tuple[CellPattern, Place, Mapping[str, Any]]] = [
+            (pattern, place, settings(source, place, table)) for pattern, place, table in found
+        ]
 
     def settings_of(self, cell: CellName, surrogate: SurrogateAxis) -> CellSettings:
         """Return what holds for a combination."""
