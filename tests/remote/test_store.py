@@ -19,7 +19,7 @@ from hbsim.errors import OutputError, ParameterError
 fsspec = pytest.importorskip("fsspec")
 
 from hbsim.executors.remote.store import CheckpointStore  # noqa: E402
-from tests.profile import examples
+from tests.profile import examples  # noqa: E402
 
 
 class ObjectStore(fsspec.AbstractFileSystem):
