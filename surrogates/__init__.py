@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from hbsim.surrogates.checked import Checked
     from hbsim.surrogates.description import Description, describe, rank_correlation, spread_levels
     from hbsim.surrogates.fingerprints import fingerprint
     from hbsim.surrogates.fit_report import FitReport
@@ -17,15 +16,11 @@ if TYPE_CHECKING:
     from hbsim.surrogates.importing import Imported, import_runs
     from hbsim.surrogates.protocol import Surrogate, check_levels
     from hbsim.surrogates.registry import available, load
-    from hbsim.surrogates.simple import Ideal
-    from hbsim.surrogates.synthetic import Synthetic
+    from hbsim.surrogates.synthetic import Ideal, Synthetic
     from hbsim.surrogates.table import Table
+    from hbsim.surrogates.user import Checked
     from hbsim.surrogates.wrap_corrupted import Corrupted
-    from hbsim.surrogates.wrap_cost import ScaledCost
-    from hbsim.surrogates.wrap_delayed import Delayed
-    from hbsim.surrogates.wrap_half import Half
-    from hbsim.surrogates.wrap_negated import Negated
-    from hbsim.surrogates.wrap_noise import Noisy
+    from hbsim.surrogates.wrappers import Delayed, Half, Negated, Noisy, ScaledCost
     from hbsim.surrogates.yahpo import Yahpo
 
 __all__ = [

@@ -91,7 +91,7 @@ def _parameters(surrogate: Surrogate) -> tuple[str, ...] | None:
         within = within.wrapped
     if not isinstance(within, Table):
         return None
-    from hbsim.surrogates.fit_space import space_of
+    from hbsim.surrogates.fit_data import space_of
 
     return space_of(within.configurations, within.hyperparameters, None)[0].names or None
 

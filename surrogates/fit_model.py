@@ -10,14 +10,20 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from hbsim.surrogates import hashing
-from hbsim.surrogates.fit_data import COMPLETE, FitData
-from hbsim.surrogates.fit_failure import Failures, fit_failures
-from hbsim.surrogates.fit_levels import between, choose_levels
+from hbsim.surrogates.fit_curves import (
+    Posterior,
+    Shapes,
+    Warp,
+    between,
+    choose_levels,
+    fit_shapes,
+    fit_warp,
+    rounded,
+    single,
+)
+from hbsim.surrogates.fit_data import COMPLETE, FitData, features
+from hbsim.surrogates.fit_outcomes import Clock, Failures, fit_clock, fit_failures
 from hbsim.surrogates.fit_regression import Regression, fit_regression
-from hbsim.surrogates.fit_shapes import Posterior, Shapes, fit_shapes
-from hbsim.surrogates.fit_space import features
-from hbsim.surrogates.fit_time import Clock, fit_clock
-from hbsim.surrogates.fit_warp import Warp, fit_warp, rounded, single
 from hbsim.surrogates.protocol import Floats, Ints
 
 __all__ = ["Expected", "Model", "fit_model"]

@@ -15,10 +15,9 @@ from hbsim.core.types import Mode
 from hbsim.errors import HbsimWarning, ParameterError, SurrogateError, needs
 from hbsim.surrogates import hashing
 from hbsim.surrogates.description import spread_levels
-from hbsim.surrogates.fit_data import FitData, collect
+from hbsim.surrogates.fit_data import FitData, collect, snap
 from hbsim.surrogates.fit_model import fit_model
 from hbsim.surrogates.fit_report import FitReport, cross_validate
-from hbsim.surrogates.fit_space import snap
 from hbsim.surrogates.options import Censored, check_number, parse_options
 from hbsim.surrogates.protocol import Floats, Ints, check_levels, check_points
 from hbsim.surrogates.table import SUFFIXES, Table

@@ -14,7 +14,7 @@ from hbsim.surrogates.import_choose import Chosen
 from hbsim.surrogates.import_log import Label, Log
 from hbsim.surrogates.import_space import fitting
 from hbsim.surrogates.import_tidy import Curves
-from hbsim.surrogates.writing import free_name
+from hbsim.surrogates.table_files import free_name
 
 __all__ = ["Made", "make"]
 

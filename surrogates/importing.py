@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError
 from hbsim.surrogates.options import check_choice, check_texts
-from hbsim.surrogates.writing import check_out, write_curves
+from hbsim.surrogates.table_files import check_out, write_curves
 
 if TYPE_CHECKING:
     import polars

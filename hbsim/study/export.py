@@ -16,7 +16,7 @@ from hbsim.errors import OutputError, ParameterError, nearest
 from hbsim.runner.records import read_records
 from hbsim.study.folder import StudyFolder
 from hbsim.surrogates.import_space import fitting
-from hbsim.surrogates.writing import check_out, free_name, write_curves
+from hbsim.surrogates.table_files import check_out, free_name, write_curves
 
 if TYPE_CHECKING:
     from hbsim.study.result import RunResult

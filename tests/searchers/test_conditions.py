@@ -19,7 +19,7 @@ from hbsim.searchers.encoding import Encoding
 from hbsim.searchers.factory import about
 from hbsim.searchers.grid import Grid
 from hbsim.surrogates import Noisy, load
-from hbsim.surrogates.wrap_regions import drawn_region, end_region
+from hbsim.surrogates.wrap_corrupted import drawn_region, end_region
 
 SPACE = Space(
     {

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hbsim.core.space import Real, Space
 from hbsim.surrogates import Ideal, Synthetic, Table
-from hbsim.surrogates.recorded import Recorded
+from hbsim.surrogates.table_files import Recorded
 from tests.surrogates import naive_wrappers
 from tests.surrogates.naive_wrappers import Naive
 

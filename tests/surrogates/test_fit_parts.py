@@ -7,13 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from hbsim.errors import SurrogateError
-from hbsim.surrogates.fit_failure import fit_failures
-from hbsim.surrogates.fit_levels import between, choose_levels
-from hbsim.surrogates.fit_process import fit_process
-from hbsim.surrogates.fit_regression import fit_regression
-from hbsim.surrogates.fit_shapes import Shapes, fit_shapes
-from hbsim.surrogates.fit_time import fit_clock
-from hbsim.surrogates.fit_warp import fit_warp
+from hbsim.surrogates.fit_curves import Shapes, between, choose_levels, fit_shapes, fit_warp
+from hbsim.surrogates.fit_outcomes import fit_clock, fit_failures
+from hbsim.surrogates.fit_regression import fit_process, fit_regression
 from tests.profile import examples
 
 VALUES = arrays(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from hbsim.surrogates import fit
-from hbsim.surrogates.fit_held import hold_out, spearman
+from hbsim.surrogates.fit_report import hold_out, spearman
 from tests.surrogates.fit_pilots import LEVELS, curves, stopped, write
 
 N = 50

@@ -10,8 +10,7 @@ import pytest
 from hbsim.core.space import Bool, Choice, Int, Real, Space
 from hbsim.errors import ParameterError, SurrogateError
 from hbsim.surrogates import describe, fit, load
-from hbsim.surrogates.fit_data import collect
-from hbsim.surrogates.fit_space import derive_space, encode_columns, features, snap
+from hbsim.surrogates.fit_data import collect, derive_space, encode_columns, features, snap
 from hbsim.surrogates.fitted import split_name
 from hbsim.surrogates.table import Table
 from tests.surrogates.fit_pilots import LEVELS

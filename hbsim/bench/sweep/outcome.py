@@ -29,8 +29,8 @@ from hbsim.bench.sweep.tables import (
 )
 from hbsim.errors import HbsimError, HbsimWarning
 from hbsim.simulation import Result
-from hbsim.surrogates.checked import placeless
 from hbsim.surrogates.protocol import Floats, Ints
+from hbsim.surrogates.user import placeless
 
 __all__ = ["failed", "resource_at", "run_studies"]
 
