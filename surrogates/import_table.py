@@ -12,6 +12,7 @@ import polars as pl
 
 from hbsim.surrogates.import_choose import Chosen
 from hbsim.surrogates.import_log import Label, Log
+from hbsim.surrogates.import_space import fitting
 from hbsim.surrogates.import_tidy import Curves
 from hbsim.surrogates.table_files import free_name
 

@@ -15,6 +15,7 @@ from hbsim.core.types import Mode
 from hbsim.errors import OutputError, ParameterError, nearest
 from hbsim.runner.records import read_records
 from hbsim.study.folder import StudyFolder
+from hbsim.surrogates.import_space import fitting
 from hbsim.surrogates.table_files import check_out, free_name, write_curves
 
 if TYPE_CHECKING:
