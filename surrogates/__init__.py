@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from hbsim.surrogates.fingerprints import fingerprint
     from hbsim.surrogates.fit_report import FitReport
     from hbsim.surrogates.fitted import Fitted, fit
-    from hbsim.surrogates.importing import Imported, import_runs
+    from hbsim.surrogates.import_table import Imported
+    from hbsim.surrogates.importing import import_runs
     from hbsim.surrogates.protocol import Surrogate, check_levels
     from hbsim.surrogates.registry import available, load
     from hbsim.surrogates.synthetic import Ideal, Synthetic
@@ -60,7 +61,7 @@ _MODULES: Final = {
     "Fitted": "fitted",
     "Half": "wrap_half",
     "Ideal": "simple",
-    "Imported": "importing",
+    "Imported": "import_table",
     "Negated": "wrap_negated",
     "Noisy": "wrap_noise",
     "ScaledCost": "wrap_cost",

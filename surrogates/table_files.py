@@ -27,6 +27,7 @@ __all__ = [
     "Recorded",
     "beside",
     "check_out",
+    "fitting_space",
     "free_name",
     "pairs_beside",
     "read_long",
@@ -506,3 +507,22 @@ def _write(path: Path, put: Callable[[BinaryIO], object]) -> None:
     finally:
         if temporary.is_file():
             temporary.unlink()
+
+
+def fitting_space(space: Space | None, columns: Mapping[str, list[object]]) -> dict[str, object] | None:
+    """Return a space as JSON, if it holds all configurations; else None.
+
+    Parameters
+    ----------
+    space : Space or None
+        As the tool says it.
+    columns : mapping of str to list
+        By hyperparameter, a value for each trial.
+    """
+    if space is None or not set(space.names) <= set(columns):
+        return None
+    try:
+        space.encode({name: columns[name] for name in space.names})
+        return space.to_json()
+    except (ParameterError, TypeError, ValueError):
+        return None
