@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from hbsim.surrogates.description import Description, describe, rank_correlation, spread_levels
+    from hbsim.surrogates.description import SurrogateDescription, describe, rank_correlation, spread_levels
     from hbsim.surrogates.fingerprints import fingerprint
     from hbsim.surrogates.fit_report import FitReport
     from hbsim.surrogates.fitted import Fitted, fit
@@ -28,7 +28,6 @@ __all__ = [
     "Checked",
     "Corrupted",
     "Delayed",
-    "Description",
     "FitReport",
     "Fitted",
     "Half",
@@ -38,6 +37,7 @@ __all__ = [
     "Noisy",
     "ScaledCost",
     "Surrogate",
+    "SurrogateDescription",
     "Synthetic",
     "Table",
     "Yahpo",
@@ -53,19 +53,19 @@ __all__ = [
 ]
 
 _MODULES: Final = {
-    "Checked": "checked",
+    "Checked": "user",
     "Corrupted": "wrap_corrupted",
-    "Delayed": "wrap_delayed",
-    "Description": "description",
+    "Delayed": "wrappers",
     "FitReport": "fit_report",
     "Fitted": "fitted",
-    "Half": "wrap_half",
-    "Ideal": "simple",
+    "Half": "wrappers",
+    "Ideal": "synthetic",
     "Imported": "import_table",
-    "Negated": "wrap_negated",
-    "Noisy": "wrap_noise",
-    "ScaledCost": "wrap_cost",
+    "Negated": "wrappers",
+    "Noisy": "wrappers",
+    "ScaledCost": "wrappers",
     "Surrogate": "protocol",
+    "SurrogateDescription": "description",
     "Synthetic": "synthetic",
     "Table": "table",
     "Yahpo": "yahpo",

@@ -17,13 +17,13 @@ from hbsim.surrogates.protocol import Floats, Ints
 if TYPE_CHECKING:
     from hbsim.surrogates.import_table import Chosen
 
-__all__ = ["RunCurves", "curves_of"]
+__all__ = ["LoggedCurves", "counted_from_one", "curves_of", "without_gaps"]
 
 _HIGHEST: Final = 2.0**53  # beyond it whole numbers are not apart
 
 
 @dataclass(frozen=True)
-class RunCurves:
+class LoggedCurves:
     """Rows that are kept: trials in order of appearance, each with its levels ascending.
 
     Attributes
@@ -47,7 +47,7 @@ class RunCurves:
     notes: tuple[str, ...]
 
 
-def curves_of(log: RunLog, chosen: Chosen, first_level: int | None) -> RunCurves:
+def curves_of(log: RunLog, chosen: Chosen, first_level: int | None) -> LoggedCurves:
     """Return the rows that make up curves.
 
     Raises
@@ -56,7 +56,7 @@ def curves_of(log: RunLog, chosen: Chosen, first_level: int | None) -> RunCurves
         No row has both the resource and the metric, a level or time is negative, or no curve is left.
     """
     kept, notes = _reported(log, chosen)
-    levels, shift_notes = _from_one(_numbers(log, chosen.resource)[kept], first_level)
+    levels, shift_notes = counted_from_one(_numbers(log, chosen.resource)[kept], first_level)
     kept, levels = kept[levels > 0], levels[levels > 0]
     if not kept.size:
         raise SurrogateError(log.source, f"has no level above 0: {chosen.resource} is 0 everywhere")
@@ -66,13 +66,13 @@ def curves_of(log: RunLog, chosen: Chosen, first_level: int | None) -> RunCurves
     clock, time_notes = _clock(log, chosen.time, kept, trials, labels, levels)
     places, joined, job_notes = _joined(log, _jobs(log)[kept], trials, levels, clock)
     kept, trials, levels = kept[places], trials[places], levels[places]
-    whole, gap_notes = _without_gaps(log.source, trials, levels, chosen.resource)
+    whole, gap_notes = without_gaps(log.source, trials, levels, chosen.resource)
     kept, trials, levels = kept[whole], trials[whole], levels[whole]
     seconds = None
     if clock is not None:
         seconds, fill_notes = _without_holes(trials, levels, joined[whole])
         time_notes += fill_notes
-    return RunCurves(
+    return LoggedCurves(
         rows=kept,
         trials=[labels[trial] for trial in trials.tolist()],
         levels=levels,
@@ -108,7 +108,7 @@ def _reported(log: RunLog, chosen: Chosen) -> tuple[Ints, list[str]]:
 # Levels: counted from 1, and without gaps within a curve
 
 
-def _from_one(levels: Floats, first_level: int | None) -> tuple[Floats, list[str]]:
+def counted_from_one(levels: Floats, first_level: int | None) -> tuple[Floats, list[str]]:
     """Count levels from 1 where they are counted from 0.
 
     Parameters
@@ -138,7 +138,7 @@ def _from_one(levels: Floats, first_level: int | None) -> tuple[Floats, list[str
     return levels, ["left out level 0, the untrained state"]
 
 
-def _without_gaps(source: str, trials: Ints, levels: Floats, resource: str) -> tuple[Ints, list[str]]:
+def without_gaps(source: str, trials: Ints, levels: Floats, resource: str) -> tuple[Ints, list[str]]:
     """Return the rows to keep so that no curve has a gap, and what is to be said of it.
 
     A level that fewer than half of the trials have that got so far is left out. A trial that then lacks a

@@ -192,13 +192,13 @@ def typed(column: pl.Series) -> pl.Series:
     """Return a column of text as whole numbers, numbers, bools, or the text it is."""
     if column.dtype != pl.String:
         return column
-    words = column.str.to_lowercase()
-    numbers = words.replace(_WORDS).cast(pl.Float64, strict=False)
+    lower = column.str.to_lowercase()
+    numbers = lower.replace(_WORDS).cast(pl.Float64, strict=False)
     if numbers.null_count() == column.null_count():
         whole = column.cast(pl.Int64, strict=False)
         return whole if whole.null_count() == column.null_count() else numbers
-    if set(words.unique().drop_nulls()) <= {"true", "false"}:
-        return words == "true"
+    if set(lower.unique().drop_nulls()) <= {"true", "false"}:
+        return lower == "true"
     return column
 
 
@@ -287,9 +287,9 @@ def params_table(options: ImportOptions, trials: Sequence[Label]) -> tuple[pl.Da
         raise ParameterError("params", str(options.params), "no such file")
     source = str(options.params)
     table = read_csv(read_text(options.params, source), source)
-    here = set(map(str, trials))
+    names = set(map(str, trials))
     for key in (name for name in _RUN if name in table.columns):
-        if here & set(table[key].to_list()):
+        if names & set(table[key].to_list()):
             if table[key].drop_nulls().is_duplicated().any():
                 raise SurrogateError(source, f"names a run twice in column {key!r}")
             return pl.DataFrame([c if c.name == key else typed(c) for c in table]), key
@@ -298,5 +298,5 @@ def params_table(options: ImportOptions, trials: Sequence[Label]) -> tuple[pl.Da
             f"has no column that names runs: one of {', '.join(_RUN)}; columns: {', '.join(table.columns)}"
         )
         raise SurrogateError(source, problem)
-    such_as = f", such as {min(here)}" if here else ""
-    raise SurrogateError(source, f"names none of the {len(here)} runs{such_as}")
+    such_as = f", such as {min(names)}" if names else ""
+    raise SurrogateError(source, f"names none of the {len(names)} runs{such_as}")

@@ -21,9 +21,9 @@ from hbsim.errors import ParameterError, SurrogateError, nearest
 from hbsim.surrogates.import_log import ImportOptions, RunLog, choice_of, counted, read_text, space_of_parts
 
 __all__ = [
-    "Storage",
-    "Study",
-    "Trial",
+    "OptunaStorage",
+    "OptunaStudy",
+    "OptunaTrial",
     "read_journal",
     "read_optuna",
     "read_sqlite",
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 @dataclass
-class Trial:
+class OptunaTrial:
     """A trial as a storage has it.
 
     `params` has, by name, the stored number and the distribution's JSON; `values` the reported ones by step.
@@ -51,20 +51,20 @@ class Trial:
 
 
 @dataclass
-class Study:
+class OptunaStudy:
     """A study: whether each objective is minimised or maximised, what objectives are called, its trials."""
 
     name: str
     directions: list[str]
     metrics: list[str] = field(default_factory=list)
-    trials: list[Trial] = field(default_factory=list)
+    trials: list[OptunaTrial] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Storage:
+class OptunaStorage:
     """All studies of a file."""
 
-    studies: list[Study]
+    studies: list[OptunaStudy]
     notes: tuple[str, ...] = ()
 
 
@@ -76,8 +76,8 @@ def sqlite_path(source: str) -> Path:
     ParameterError
         It is the address of another database.
     """
-    scheme, mark, rest = source.partition("://")
-    if not mark:
+    scheme, separator, rest = source.partition("://")
+    if not separator:
         return Path(source)
     if scheme.partition("+")[0] != "sqlite":
         rule = (
@@ -87,7 +87,7 @@ def sqlite_path(source: str) -> Path:
     return Path(rest.removeprefix("/").partition("?")[0])
 
 
-def read_optuna(storage: Storage, source: str, options: ImportOptions) -> RunLog:
+def read_optuna(storage: OptunaStorage, source: str, options: ImportOptions) -> RunLog:
     """Turn a study of a storage into reports.
 
     Raises
@@ -128,7 +128,7 @@ def read_optuna(storage: Storage, source: str, options: ImportOptions) -> RunLog
     )
 
 
-def _study(studies: Sequence[Study], source: str, named: str | None) -> Study:
+def _study(studies: Sequence[OptunaStudy], source: str, named: str | None) -> OptunaStudy:
     names = [study.name for study in studies]
     if not studies:
         raise SurrogateError(source, "holds no study")
@@ -143,7 +143,9 @@ def _study(studies: Sequence[Study], source: str, named: str | None) -> Study:
     return studies[0]
 
 
-def _of_each(source: str, trials: Sequence[Trial], what: Callable[[Trial], T]) -> dict[int | str, T]:
+def _of_each(
+    source: str, trials: Sequence[OptunaTrial], what: Callable[[OptunaTrial], T]
+) -> dict[int | str, T]:
     """Return something of each trial, by its number; what Optuna does not write is one clear error."""
     found: dict[int | str, T] = {}
     for trial in trials:
@@ -157,13 +159,13 @@ def _of_each(source: str, trials: Sequence[Trial], what: Callable[[Trial], T]) -
     return found
 
 
-def _reports(trial: Trial) -> list[tuple[float, float]]:
+def _reports(trial: OptunaTrial) -> list[tuple[float, float]]:
     if not -(2**63) <= trial.number < 2**63:
         raise ValueError("its number has more than 64 bits")
     return [(float(step), float(value)) for step, value in sorted(trial.values.items())]
 
 
-def _settings(trial: Trial) -> dict[str, object]:
+def _settings(trial: OptunaTrial) -> dict[str, object]:
     return {name: value_of(*stored) for name, stored in trial.params.items()}
 
 
@@ -176,21 +178,21 @@ def value_of(stored: float, distribution: dict[str, Any]) -> object:
     return int(stored) if kind.startswith("Int") else float(stored)
 
 
-def _duration(trial: Trial) -> float:
+def _duration(trial: OptunaTrial) -> float:
     if trial.start is None or trial.complete is None:
         return math.nan
     start, end = map(datetime.fromisoformat, (trial.start, trial.complete))
     return (end - start).total_seconds()
 
 
-def _space(trials: list[Trial]) -> Any:
+def _space(trials: list[OptunaTrial]) -> Any:
     """Return the space where all trials have the same one; a distribution may depend on the trial."""
     first = {name: distribution for name, (_, distribution) in trials[0].params.items()}
     same = all({n: d for n, (_, d) in t.params.items()} == first for t in trials)
     return space_of_parts(first, _parameter) if same else None
 
 
-def _said(reported: list[Trial], silent: int) -> list[str]:
+def _said(reported: list[OptunaTrial], silent: int) -> list[str]:
     notes = [f"left out {counted(silent, 'trial')} without intermediate values"] if silent else []
     for state in _UNFINISHED:
         count = sum(trial.state == state for trial in reported)
@@ -223,7 +225,7 @@ _ERRORS: Final = (
 _DIRECTIONS: Final = ("NOT_SET", "MINIMIZE", "MAXIMIZE")
 
 
-def read_journal(path: Path, source: str) -> Storage:
+def read_journal(path: Path, source: str) -> OptunaStorage:
     """Read all studies.
 
     Raises
@@ -231,8 +233,8 @@ def read_journal(path: Path, source: str) -> Storage:
     SurrogateError
         A line is no operation of Optuna's journal.
     """
-    studies: list[Study | None] = []
-    trials: list[tuple[Study, Trial]] = []
+    studies: list[OptunaStudy | None] = []
+    trials: list[tuple[OptunaStudy, OptunaTrial]] = []
     lines = read_text(path, source).splitlines()
     notes: tuple[str, ...] = ()
     for number, line in enumerate(lines, 1):
@@ -246,15 +248,19 @@ def read_journal(path: Path, source: str) -> Storage:
                 break
             problem = "is no operation of Optuna's journal"
             raise SurrogateError(f"{source}, line {number}", problem) from error
-    return Storage([study for study in studies if study is not None], notes)
+    return OptunaStorage([study for study in studies if study is not None], notes)
 
 
-def _apply(entry: dict[str, Any], studies: list[Study | None], trials: list[tuple[Study, Trial]]) -> None:
+def _apply(
+    entry: dict[str, Any], studies: list[OptunaStudy | None], trials: list[tuple[OptunaStudy, OptunaTrial]]
+) -> None:
     """Do what an operation says; studies and trials are numbered in order, over the whole file."""
     kind = entry["op_code"]
     if kind == _NEW_STUDY:
         if all(study is None or study.name != entry["study_name"] for study in studies):
-            studies.append(Study(str(entry["study_name"]), [_DIRECTIONS[d] for d in entry["directions"]]))
+            studies.append(
+                OptunaStudy(str(entry["study_name"]), [_DIRECTIONS[d] for d in entry["directions"]])
+            )
     elif kind == _NO_STUDY:
         studies[entry["study_id"]] = None
     elif kind == _STUDY_ATTRIBUTE:
@@ -274,9 +280,9 @@ def _apply(entry: dict[str, Any], studies: list[Study | None], trials: list[tupl
         raise ValueError(kind)
 
 
-def _new_trial(entry: dict[str, Any], number: int) -> Trial:
+def _new_trial(entry: dict[str, Any], number: int) -> OptunaTrial:
     """Make a trial; one that comes with a state was copied from elsewhere, whole."""
-    trial = Trial(
+    trial = OptunaTrial(
         number,
         _STATE_NAMES[entry.get("state", 0)],
         entry.get("datetime_start"),
@@ -290,7 +296,7 @@ def _new_trial(entry: dict[str, Any], number: int) -> Trial:
     return trial
 
 
-def _change(trial: Trial, kind: int, entry: dict[str, Any]) -> None:
+def _change(trial: OptunaTrial, kind: int, entry: dict[str, Any]) -> None:
     if kind == _PARAM:
         trial.params[str(entry["param_name"])] = (
             entry["param_value_internal"],
@@ -309,7 +315,7 @@ _SCHEMA: Final = 12  # of Optuna 1.5 to 5.0
 _SPECIAL: Final = {"NAN": math.nan, "INF_POS": math.inf, "INF_NEG": -math.inf}
 
 
-def read_sqlite(path: Path, source: str) -> Storage:
+def read_sqlite(path: Path, source: str) -> OptunaStorage:
     """Read all studies; the file is opened for reading only.
 
     Raises
@@ -333,7 +339,7 @@ def read_sqlite(path: Path, source: str) -> Storage:
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         problem = f"holds what Optuna does not write: {type(error).__name__}: {error}"
         raise SurrogateError(source, problem) from error
-    return Storage(list(studies.values()), notes)
+    return OptunaStorage(list(studies.values()), notes)
 
 
 def _check(source: str, tables: set[str]) -> None:
@@ -355,9 +361,10 @@ def _version(file: sqlite3.Connection, tables: set[str]) -> tuple[str, ...]:
     return (f"the storage has schema {rows[0][0]}; hbsim knows {_SCHEMA}: look at the result twice",)
 
 
-def _sql_studies(file: sqlite3.Connection, tables: set[str]) -> dict[int, Study]:
+def _sql_studies(file: sqlite3.Connection, tables: set[str]) -> dict[int, OptunaStudy]:
     found = {
-        key: Study(str(name), []) for key, name in file.execute("SELECT study_id, study_name FROM studies")
+        key: OptunaStudy(str(name), [])
+        for key, name in file.execute("SELECT study_id, study_name FROM studies")
     }
     order = "objective" if "objective" in _columns(file, "study_directions") else "study_direction_id"
     for key, direction in file.execute(f"SELECT study_id, direction FROM study_directions ORDER BY {order}"):
@@ -369,12 +376,12 @@ def _sql_studies(file: sqlite3.Connection, tables: set[str]) -> dict[int, Study]
     return found
 
 
-def _add_trials(file: sqlite3.Connection, studies: dict[int, Study]) -> None:
-    trials: dict[int, Trial] = {}
+def _add_trials(file: sqlite3.Connection, studies: dict[int, OptunaStudy]) -> None:
+    trials: dict[int, OptunaTrial] = {}
     columns = "trial_id, study_id, number, state, datetime_start, datetime_complete"
     query = f"SELECT {columns} FROM trials ORDER BY trial_id"
     for key, study, number, state, start, complete in file.execute(query):
-        trials[key] = Trial(int(number), str(state), start, complete)
+        trials[key] = OptunaTrial(int(number), str(state), start, complete)
         studies[study].trials.append(trials[key])
     query = "SELECT trial_id, param_name, param_value, distribution_json FROM trial_params ORDER BY param_id"
     for key, name, value, distribution in file.execute(query):

@@ -60,7 +60,7 @@ def read_syne_tune(path: Path, options: ImportOptions) -> RunLog:
         source=str(path),
         kind="Syne Tune",
         trials=trials,
-        rows=_no_number_where_empty(rows, options.metric or metric),
+        rows=_nan_for_empty(rows, options.metric or metric),
         settings=settings,
         resources=(*first, "epoch", "training_iteration", "resource", "step", "hp_epoch"),
         times=tuple(name for name in _TIMES if name in rows.columns),
@@ -124,7 +124,7 @@ def _objective(said: Mapping[str, Any], options: str | None) -> tuple[str | None
     return metric, mode if mode in ("min", "max") else None
 
 
-def _no_number_where_empty(rows: pl.DataFrame, metric: str | None) -> pl.DataFrame:
+def _nan_for_empty(rows: pl.DataFrame, metric: str | None) -> pl.DataFrame:
     """Every report has the metric, and pandas writes NaN as an empty cell."""
     if metric not in rows.columns or not rows[metric].dtype.is_numeric():
         return rows

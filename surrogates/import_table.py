@@ -12,7 +12,7 @@ import polars as pl
 
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError, SurrogateError, nearest
-from hbsim.surrogates.import_curves import RunCurves
+from hbsim.surrogates.import_curves import LoggedCurves
 from hbsim.surrogates.import_log import ImportOptions, Label, RunLog
 from hbsim.surrogates.table_files import check_out, fitting_space, free_name, write_curves
 
@@ -231,7 +231,7 @@ class Imported:
         }
 
 
-def imported_table(log: RunLog, chosen: Chosen, curves: RunCurves, mode: Mode | None) -> Imported:
+def imported_table(log: RunLog, chosen: Chosen, curves: LoggedCurves, mode: Mode | None) -> Imported:
     """Return the table of curves, sorted by trial and level, and what is to be said of it."""
     resource = chosen.resource if chosen.resource in _LEVELS else "resource"
     renamed: dict[str, str] = {}

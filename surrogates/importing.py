@@ -183,10 +183,10 @@ def _guess_csv(columns: list[str]) -> str | None:
     return "wandb" if panel or names & {"_step", "_runtime"} or {"Name", "State"} <= names else None
 
 
-def _begins(path: Path, mark: bytes) -> bool:
+def _begins(path: Path, start: bytes) -> bool:
     try:
         with path.open("rb") as file:
-            return file.read(len(mark)) == mark
+            return file.read(len(start)) == start
     except OSError as error:
         raise SurrogateError(str(path), f"cannot be read: {error.strerror}") from error
 
