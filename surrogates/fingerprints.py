@@ -180,8 +180,8 @@ def _source(surrogate: object) -> bytes | None:
     """Return the file that says what a user's surrogate does, None where there is none."""
     its_class = type(surrogate)
     try:
-        where = its_class if hasattr(its_class, "evaluate") else getattr(surrogate, "evaluate")  # noqa: B009
-        path = inspect.getsourcefile(where)
+        definition = its_class if hasattr(its_class, "evaluate") else getattr(surrogate, "evaluate")  # noqa: B009
+        path = inspect.getsourcefile(definition)
         return None if path is None else Path(path).read_bytes()
     except (TypeError, OSError):
         return None

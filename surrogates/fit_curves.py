@@ -16,14 +16,14 @@ import numpy as np
 from hbsim.surrogates.protocol import Floats, Ints
 
 __all__ = [
-    "Between",
+    "Interpolation",
+    "MetricScale",
     "Posterior",
     "Shapes",
-    "Warp",
-    "between",
     "choose_levels",
+    "fit_scale",
     "fit_shapes",
-    "fit_warp",
+    "interpolation",
     "rounded",
     "single",
 ]
@@ -42,7 +42,7 @@ DECIMALS: Final = 6  # of scores and coefficients: further ones depend on the ma
 
 
 @dataclass(frozen=True)
-class Warp:
+class MetricScale:
     """A monotone scale: piecewise linear from a metric's logarithm (or log-odds) to scores.
 
     Attributes
@@ -90,7 +90,7 @@ def rounded(numbers: Floats) -> Floats:
     return np.round(numbers, DECIMALS)
 
 
-def fit_warp(values: Floats) -> Warp:
+def fit_scale(values: Floats) -> MetricScale:
     """Return the scale that makes the finite ones of `values` nearly normal.
 
     Parameters
@@ -119,7 +119,7 @@ def fit_warp(values: Floats) -> Warp:
         heights, groups = np.unique(raised, return_inverse=True)
         at = (np.argsort(np.argsort(groups, kind="stable"), kind="stable") + 0.5) / len(raised)
     scores = np.bincount(groups, ndtri(at)) / np.bincount(groups)
-    return Warp(base, edge, *_with_tails(heights, scores))
+    return MetricScale(base, edge, *_with_tails(heights, scores))
 
 
 def _with_tails(heights: Floats, scores: Floats) -> tuple[Floats, Floats]:
@@ -165,7 +165,7 @@ def choose_levels(levels: Floats, ends: Ints, usable: Ints) -> Ints:
 
 
 @dataclass(frozen=True)
-class Between:
+class Interpolation:
     """Where each of m levels lies between two of the fitted ones.
 
     Attributes
@@ -186,14 +186,14 @@ class Between:
         return column[self.low] * (1.0 - weight) + column[self.high] * weight
 
 
-def between(fitted: Floats, levels: Floats) -> Between:
+def interpolation(fitted: Floats, levels: Floats) -> Interpolation:
     """Return where levels lie between the fitted ones, on a logarithmic scale."""
     high = np.clip(np.searchsorted(fitted, levels), 1, len(fitted) - 1)
     low = high - 1
     span = np.log(fitted[high] / fitted[low])
     weight = np.clip(np.log(levels / fitted[low]) / span, 0.0, 1.0)
     weight[levels == fitted[high]] = 1.0
-    return Between(low, high, weight)
+    return Interpolation(low, high, weight)
 
 
 ROUNDS: Final = 60

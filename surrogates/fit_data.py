@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import polars
 
 __all__ = [
-    "Derived",
     "FitData",
     "collect",
     "derive_space",
@@ -82,18 +81,8 @@ class FitData:
 
     def take(self, rows: Ints) -> FitData:
         """Return the same with these rows only."""
-        return FitData(
-            self.source,
-            self.metric,
-            self.levels,
-            self.space,
-            self.points[rows],
-            self.values[rows],
-            self.seconds[rows],
-            self.ends[rows],
-            self.diverged[rows],
-            self.notes,
-        )
+        columns = ("points", "values", "seconds", "ends", "diverged")
+        return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
 
 def collect(table: Table, settled: bool) -> FitData:
@@ -170,37 +159,22 @@ UNEVEN: Final = 0.2  # how far a column's distribution may be from the even one 
 _LARGEST_INT: Final = 2**44
 
 
-@dataclass(frozen=True)
-class Derived:
-    """A space that was read off the columns of a table.
-
-    Attributes
-    ----------
-    space : Space
-        Its ranges are those of the table.
-    notes : tuple of str
-        What was left out, and which columns are not spread evenly over their range.
-    """
-
-    space: Space
-    notes: tuple[str, ...]
-
-
 def space_of(
-    columns: polars.DataFrame, names: Sequence[str], said: Space | None
+    columns: polars.DataFrame, names: Sequence[str], space: Space | None
 ) -> tuple[Space, tuple[str, ...]]:
-    """Return the space of a table's rows: what its file says, or what is derived from the columns `names`.
+    """Return the space of a table's rows, and notes.
 
-    With it come notes, as in `Derived`.
+    It is `space`, the one that the file says, if there is one and it has these columns; else one that is
+    derived from the columns `names`.
     """
-    if said is not None and set(said.names) <= set(columns.columns):
-        return said, ()
-    derived = derive_space(columns, names)
-    return derived.space, ("the space is read off the table: its ranges", *derived.notes)
+    if space is not None and set(space.names) <= set(columns.columns):
+        return space, ()
+    derived, notes = derive_space(columns, names)
+    return derived, ("the space is read off the table: its ranges", *notes)
 
 
-def derive_space(columns: polars.DataFrame, names: Sequence[str]) -> Derived:
-    """Return the space that holds the columns `names`; those that cannot be parameters are left out.
+def derive_space(columns: polars.DataFrame, names: Sequence[str]) -> tuple[Space, list[str]]:
+    """Return the space that holds the columns `names`, and notes; what cannot be a parameter is left out.
 
     Whole numbers are `Int`, other numbers `Real`, over the range of the table: logarithmic if positive,
     over more than two decades, and more even that way. Text is a `Choice` of at most 20 values.
@@ -216,7 +190,7 @@ def derive_space(columns: polars.DataFrame, names: Sequence[str]) -> Derived:
         parameters[name] = parameter
         if isinstance(parameter, Int | Real) and _uneven(column, parameter) > UNEVEN:
             notes.append(f"{name} is spread evenly over its range in new configurations, not in the table")
-    return Derived(Space(parameters), tuple(notes))
+    return Space(parameters), notes
 
 
 def numeric(column: polars.Series) -> polars.Series:

@@ -13,10 +13,10 @@ from hbsim.surrogates.fit_regression import Regression, fit_regression
 from hbsim.surrogates.protocol import Floats, Ints
 
 __all__ = [
-    "Clock",
-    "Failures",
-    "fit_clock",
-    "fit_failures",
+    "DivergenceModel",
+    "TimeModel",
+    "fit_divergence",
+    "fit_time",
 ]
 
 ROUNDS: Final = 30
@@ -24,7 +24,7 @@ SAME: Final = 1e-6  # rates that differ by less are one rate
 
 
 @dataclass(frozen=True)
-class Clock:
+class TimeModel:
     """Seconds are ``exp(rate) * shape``; a rate is the logarithm of seconds per unit until the end.
 
     Attributes
@@ -54,7 +54,7 @@ class Clock:
         return self.rates.predict(features)[:, 0]
 
 
-def fit_clock(source: str, features: Floats, seconds: Floats, levels: Floats, seed: int) -> Clock:
+def fit_time(source: str, features: Floats, seconds: Floats, levels: Floats, seed: int) -> TimeModel:
     """Fit rates and their shape.
 
     Parameters
@@ -95,13 +95,13 @@ def fit_clock(source: str, features: Floats, seconds: Floats, levels: Floats, se
     usual = float(rates.mean())
     shape = np.maximum.accumulate(levels * np.exp(bend))
     if np.ptp(rates) < SAME:
-        return Clock(None, usual, residuals, known, shape)
+        return TimeModel(None, usual, residuals, known, shape)
     found = fit_regression(features[known], rates[:, None], np.zeros((len(rates), 1)), seed)
     residuals[known] = rates - found.held_out[:, 0]
-    return Clock(found, usual, residuals, known, shape)
+    return TimeModel(found, usual, residuals, known, shape)
 
 
-Kind: TypeAlias = Literal["rate", "logistic", "trees"]
+DivergenceKind: TypeAlias = Literal["rate", "logistic", "trees"]
 
 LEAST: Final = 5  # rows that diverged, and rows that did not, from which on hyperparameters are looked at
 FOLDS: Final = 5
@@ -111,7 +111,7 @@ FLOOR: Final = 1e-3  # a probability is not taken for smaller, nor for larger th
 
 
 @dataclass(frozen=True)
-class Failures:
+class DivergenceModel:
     """A run has no number from a level on with probability ``predict(features) * by_level[level]``.
 
     Attributes
@@ -126,7 +126,7 @@ class Failures:
         For each row the probability that is predicted without it.
     """
 
-    kind: Kind
+    kind: DivergenceKind
     rate: float
     by_level: Floats
     held_out: Floats
@@ -139,7 +139,7 @@ class Failures:
         return rounded(_probabilities(self._classifier, self.kind, features))
 
 
-def fit_failures(features: Floats, diverged: Ints, ends: Ints, count: int, seed: int) -> Failures:
+def fit_divergence(features: Floats, diverged: Ints, ends: Ints, count: int, seed: int) -> DivergenceModel:
     """Fit who diverges.
 
     Parameters
@@ -160,17 +160,19 @@ def fit_failures(features: Floats, diverged: Ints, ends: Ints, count: int, seed:
     alive = _survival(np.where(failed, diverged, ends), failed, count)
     rate = float(1.0 - alive[-1])
     by_level = (1.0 - alive) / rate if failed.any() else np.ones(count)
-    constant = Failures("rate", rate, by_level, np.full(len(failed), rate))
+    constant = DivergenceModel("rate", rate, by_level, np.full(len(failed), rate))
     if failed.sum() < LEAST or (~failed).sum() < LEAST:
         return constant
     weights = np.where(failed, 1.0, np.maximum(np.concatenate([[0.0], by_level])[ends], FLOOR))
-    kinds: tuple[Kind, ...] = ("logistic", "trees")
+    kinds: tuple[DivergenceKind, ...] = ("logistic", "trees")
     held_out = {kind: _held_out(kind, features, failed, weights, seed) for kind in kinds}
     losses = {kind: _loss(failed, weights, found) for kind, found in held_out.items()}
     best = min(kinds, key=lambda kind: losses[kind])
     if losses[best] >= BETTER * _loss(failed, weights, constant.held_out):
         return constant
-    return Failures(best, rate, by_level, held_out[best], _classifier(best, features, failed, weights, seed))
+    return DivergenceModel(
+        best, rate, by_level, held_out[best], _classifier(best, features, failed, weights, seed)
+    )
 
 
 def _survival(until: Ints, failed: np.ndarray, count: int) -> Floats:
@@ -180,7 +182,9 @@ def _survival(until: Ints, failed: np.ndarray, count: int) -> Floats:
     return np.cumprod(1.0 - deaths / np.maximum(at_risk, 1))
 
 
-def _classifier(kind: Kind, features: Floats, failed: np.ndarray, weights: Floats, seed: int) -> Any:
+def _classifier(
+    kind: DivergenceKind, features: Floats, failed: np.ndarray, weights: Floats, seed: int
+) -> Any:
     from sklearn.ensemble import ExtraTreesClassifier
     from sklearn.linear_model import LogisticRegression
 
@@ -190,7 +194,7 @@ def _classifier(kind: Kind, features: Floats, failed: np.ndarray, weights: Float
     return LogisticRegression(C=10.0, max_iter=1000).fit(_squared(features), failed, sample_weight=weights)
 
 
-def _probabilities(classifier: Any, kind: Kind, features: Floats) -> Floats:
+def _probabilities(classifier: Any, kind: DivergenceKind, features: Floats) -> Floats:
     if kind == "trees":
         found: Floats = classifier.predict_proba(features)[:, 1]
     else:  # a sum in a fixed order, the same in any block
@@ -203,7 +207,9 @@ def _squared(features: Floats) -> Floats:
     return np.concatenate([features, (features - 0.5) ** 2], axis=1)
 
 
-def _held_out(kind: Kind, features: Floats, failed: np.ndarray, weights: Floats, seed: int) -> Floats:
+def _held_out(
+    kind: DivergenceKind, features: Floats, failed: np.ndarray, weights: Floats, seed: int
+) -> Floats:
     from sklearn.model_selection import StratifiedKFold
 
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)

@@ -19,10 +19,10 @@ from hbsim.surrogates.fit_curves import rounded
 from hbsim.surrogates.protocol import Floats, Ints
 
 __all__ = [
-    "Kind",
-    "Process",
+    "GaussianProcess",
     "Regression",
-    "fit_process",
+    "RegressionKind",
+    "fit_gaussian_process",
     "fit_regression",
 ]
 
@@ -39,7 +39,7 @@ PRIOR_DEVIATION: Final = (1.5, 0.7, 1.5)
 
 
 @dataclass(frozen=True)
-class Process:
+class GaussianProcess:
     """Matern 5/2 with a scale a feature, and noise (Rasmussen and Williams 2006, chapters 2 and 5).
 
     Attributes
@@ -77,7 +77,7 @@ class _Rows:
         return _Rows(self.features[rows], self.targets[rows], self.noise[rows])
 
 
-def fit_process(features: Floats, targets: Floats, noise: Floats) -> Process:
+def fit_gaussian_process(features: Floats, targets: Floats, noise: Floats) -> GaussianProcess:
     """Fit a process.
 
     Parameters
@@ -97,7 +97,9 @@ def fit_process(features: Floats, targets: Floats, noise: Floats) -> Process:
     whole = _solved(kept, theta)
     held_out = whole.predict(features)
     held_out[_some(len(targets), KEPT)] = _held_out(kept, theta)
-    return Process(offset + spread * held_out, whole._rows, spread * whole._weights, whole._scales, offset)
+    return GaussianProcess(
+        offset + spread * held_out, whole._rows, spread * whole._weights, whole._scales, offset
+    )
 
 
 def _held_out(rows: _Rows, theta: Floats) -> Floats:
@@ -117,12 +119,12 @@ def _some(n: int, most: int) -> Ints:
     return np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(np.int64)
 
 
-def _solved(rows: _Rows, theta: Floats) -> Process:
+def _solved(rows: _Rows, theta: Floats) -> GaussianProcess:
     amplitude, scales, rest = math.exp(theta[0]), np.exp(-theta[1:-1]), math.exp(theta[-1])
     places = rows.features * scales
     covariance = amplitude * _matern(places, places) + np.diag(rows.noise + rest)
     weights: Floats = amplitude * np.linalg.solve(covariance, rows.targets).astype(np.float64)
-    return Process(np.empty(0), places, weights, scales, 0.0)
+    return GaussianProcess(np.empty(0), places, weights, scales, 0.0)
 
 
 def _each(prior: tuple[float, float, float], scales: int) -> Floats:
@@ -181,7 +183,7 @@ def _matern(a: Floats, b: Floats) -> Floats:
     return squares
 
 
-Kind: TypeAlias = Literal["mean", "process", "trees"]
+RegressionKind: TypeAlias = Literal["mean", "process", "trees"]
 
 TREES: Final = 100
 LEAF: Final = 2
@@ -206,7 +208,7 @@ class Regression:
         For each row what is predicted without it.
     """
 
-    kinds: tuple[Kind, ...]
+    kinds: tuple[RegressionKind, ...]
     held_out: Floats
     _predictors: tuple[_Predictor, ...]
 
@@ -217,7 +219,7 @@ class Regression:
 
 @dataclass(frozen=True)
 class _One:
-    kind: Kind
+    kind: RegressionKind
     held_out: Floats
     predictor: _Predictor
 
@@ -263,7 +265,7 @@ def _mean(y: Floats, weights: Floats) -> _One:
 
 
 def _process(features: Floats, y: Floats, own: Floats) -> _One:
-    process = fit_process(features, y, own)
+    process = fit_gaussian_process(features, y, own)
     return _One("process", process.held_out, process)
 
 

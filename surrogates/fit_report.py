@@ -12,15 +12,15 @@ import numpy as np
 from hbsim.core.types import Mode
 from hbsim.surrogates import hashing
 from hbsim.surrogates.fit_data import FitData
-from hbsim.surrogates.fit_model import Expected, Model, fit_model
-from hbsim.surrogates.fit_outcomes import Kind as FailureKind
-from hbsim.surrogates.fit_regression import Kind
+from hbsim.surrogates.fit_model import CurveModel, Expectation, fit_model
+from hbsim.surrogates.fit_outcomes import DivergenceKind
+from hbsim.surrogates.fit_regression import RegressionKind
 from hbsim.surrogates.protocol import Floats, Ints
 
 __all__ = [
     "INTERVALS",
     "FitReport",
-    "Held",
+    "HeldOut",
     "LevelReport",
     "cross_validate",
     "hold_out",
@@ -34,7 +34,7 @@ POPULATIONS: Final = 20  # of those, for correlations within a population
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldOut:
     """n rows, each as it is and as it was predicted by a model of other rows.
 
     Attributes
@@ -63,14 +63,14 @@ class Held:
     given_curve: bool
     values: Floats
     median: Floats
-    drawn: Floats
+    curves: Floats
     population: Floats
     log_seconds: Floats
     log_seconds_error: Floats
     divergence: Floats
 
 
-def hold_out(data: FitData, levels: Floats, seed: int) -> Held:
+def hold_out(data: FitData, levels: Floats, seed: int) -> HeldOut:
     """Fit a model to four fifths of the rows at a time, and predict the others.
 
     Parameters
@@ -84,7 +84,7 @@ def hold_out(data: FitData, levels: Floats, seed: int) -> Held:
     """
     n, m = len(data.points), len(levels)
     places = np.searchsorted(data.levels, levels)
-    median, drawn = np.empty((n, m)), np.empty((DRAWS, n, m))
+    median, curves = np.empty((n, m)), np.empty((DRAWS, n, m))
     population = np.empty((POPULATIONS, n, m))
     log_seconds, late, divergence = np.empty(n), np.empty(n), np.empty(n)
     given_curve = data.ended_early > CHOSEN * n
@@ -94,17 +94,19 @@ def hold_out(data: FitData, levels: Floats, seed: int) -> Held:
         expected = model.expect(held.points)
         for draw in range(DRAWS):
             keys = hashing.float_keys(held.points, hashing.scalar_key(seed, 5, draw))
-            drawn[draw, rows] = model.draw(expected, keys, levels)[0]
-        population[:, rows] = drawn[:POPULATIONS, rows]
+            curves[draw, rows] = model.draw(expected, keys, levels)[0]
+        population[:, rows] = curves[:POPULATIONS, rows]
         median[rows] = model.median(expected, levels)
         if given_curve:
             for place in range(1, m):
                 found = _given(model, expected, held, levels[place - 1 : place + 1], seed)
-                median[rows, place], drawn[:, rows, place] = found
+                median[rows, place], curves[:, rows, place] = found
         log_seconds[rows], late[rows] = _time(model, expected, held)
         divergence[rows] = expected.divergence
     values = data.values[:, places]
-    return Held(levels, FOLDS, given_curve, values, median, drawn, population, log_seconds, late, divergence)
+    return HeldOut(
+        levels, FOLDS, given_curve, values, median, curves, population, log_seconds, late, divergence
+    )
 
 
 def _parts(data: FitData, seed: int) -> list[tuple[Ints, Ints]]:
@@ -116,20 +118,22 @@ def _parts(data: FitData, seed: int) -> list[tuple[Ints, Ints]]:
     return [(np.flatnonzero(part == fold), np.flatnonzero(part != fold)) for fold in range(FOLDS)]
 
 
-def _given(model: Model, expected: Expected, held: FitData, span: Floats, seed: int) -> tuple[Floats, Floats]:
+def _given(
+    model: CurveModel, expected: Expectation, held: FitData, span: Floats, seed: int
+) -> tuple[Floats, Floats]:
     """Return median (n,) and draws (draws, n) at the second level of a span, given curves until the first."""
     places = np.searchsorted(held.levels, model.fitted)
-    scores = model.warp.to_scores(held.values[:, places])
+    scores = model.scale.to_scores(held.values[:, places])
     found = model.posterior(expected, np.where(model.fitted <= span[0], scores, np.nan))
-    known = Expected(found.mean, expected.rate, expected.divergence)
-    roots, drawn = found.roots, np.empty((DRAWS, len(scores)))
+    known = Expectation(found.mean, expected.rate, expected.divergence)
+    roots, curves = found.roots, np.empty((DRAWS, len(scores)))
     for draw in range(DRAWS):
         keys = hashing.float_keys(held.points, hashing.scalar_key(seed, 7, draw))
-        drawn[draw] = model.draw_around(known, roots, keys, span[1:])[:, 0]
-    return model.median(known, span[1:])[:, 0], drawn
+        curves[draw] = model.draw_around(known, roots, keys, span[1:])[:, 0]
+    return model.median(known, span[1:])[:, 0], curves
 
 
-def _time(model: Model, expected: Expected, held: FitData) -> tuple[Floats, Floats]:
+def _time(model: CurveModel, expected: Expectation, held: FitData) -> tuple[Floats, Floats]:
     """Return the logarithm of seconds per unit at each row's end, and the prediction's error."""
     with np.errstate(invalid="ignore"):
         per_unit = np.log(held.seconds / model.clock.shape)
@@ -233,12 +237,12 @@ class FitReport:
     ended_early: int
     diverged: int
     folds: int
-    regression: tuple[Kind, ...]
+    regression: tuple[RegressionKind, ...]
     given_curve: bool
     levels: tuple[LevelReport, ...]
     log_seconds_error: float
     log_seconds_spread: float
-    divergence: FailureKind
+    divergence: DivergenceKind
     divergence_rate: float
     divergence_error: float
     divergence_spread: float
@@ -249,13 +253,13 @@ class FitReport:
 
 
 def cross_validate(
-    model: Model, mode: Mode, levels: Sequence[float], best_drawn: float, seed: int, notes: Sequence[str]
+    model: CurveModel, mode: Mode, levels: Sequence[float], best_drawn: float, seed: int, notes: Sequence[str]
 ) -> FitReport:
     """Return the report of a model.
 
     Parameters
     ----------
-    model : Model
+    model : CurveModel
         Fitted to all rows.
     mode : "max" or "min"
         Which values are good.
@@ -295,9 +299,9 @@ def cross_validate(
     )
 
 
-def _level(held: Held, place: int, mode: Mode) -> LevelReport:
+def _level(held: HeldOut, place: int, mode: Mode) -> LevelReport:
     there = np.isfinite(held.values[:, place])
-    true, median, drawn = held.values[there, place], held.median[there, place], held.drawn[:, there, place]
+    true, median, curves = held.values[there, place], held.median[there, place], held.curves[:, there, place]
     worst = np.quantile(true, WORST if mode == "max" else 1.0 - WORST)
     cut = np.maximum if mode == "max" else np.minimum
     kept = cut(true, worst)
@@ -313,12 +317,12 @@ def _level(held: Held, place: int, mode: Mode) -> LevelReport:
         rank_correlation=spearman(median, true),
         early_table=spearman(held.values[both, place], held.values[both, -1]),
         early_fit=float(np.mean([spearman(one[:, place], one[:, -1]) for one in held.population])),
-        coverage=tuple(_coverage(true, drawn, share) for share in INTERVALS),
+        coverage=tuple(_coverage(true, curves, share) for share in INTERVALS),
     )
 
 
-def _coverage(true: Floats, drawn: Floats, share: float) -> float:
-    low, high = np.quantile(drawn, [0.5 - share / 2.0, 0.5 + share / 2.0], axis=0)
+def _coverage(true: Floats, curves: Floats, share: float) -> float:
+    low, high = np.quantile(curves, [0.5 - share / 2.0, 0.5 + share / 2.0], axis=0)
     return float(((true >= low) & (true <= high)).mean())
 
 
@@ -327,7 +331,7 @@ def _root_mean_square(errors: Floats) -> float:
     return float(np.sqrt((there**2).mean())) if there.size else 0.0
 
 
-def _verdict(data: FitData, held: Held, levels: Sequence[LevelReport]) -> list[str]:
+def _verdict(data: FitData, held: HeldOut, levels: Sequence[LevelReport]) -> list[str]:
     """Say what the numbers mean; of the configurations alone where most rows are known."""
     first = levels[0] if held.given_curve else levels[-1]
     if not first.relative < USELESS:

@@ -22,7 +22,7 @@ from hbsim.surrogates.protocol import Floats, Ints, check_rows
 if TYPE_CHECKING:
     import polars
 
-    from hbsim.surrogates.table_files import Recorded
+    from hbsim.surrogates.table_files import RecordedCurves
 
 __all__ = [
     "LONGEST",
@@ -45,7 +45,7 @@ class Table:
 
     Parameters
     ----------
-    recorded : Recorded
+    recorded : RecordedCurves
         What a file holds.
     metric, mode, time, seconds_per_unit, censored, test_metric
         As in `load`.
@@ -70,7 +70,7 @@ class Table:
 
     def __init__(
         self,
-        recorded: Recorded,
+        recorded: RecordedCurves,
         *,
         metric: str | None = None,
         mode: Mode | None = None,
@@ -245,7 +245,7 @@ class Table:
 
 def _read(
     path: Path, metric: str | None, test_metric: str | None, time: str | None, first_level: int | None
-) -> Recorded:
+) -> RecordedCurves:
     from hbsim.surrogates.table_files import read_long, read_npz  # polars takes 0.1 s to import
 
     if path.suffix == ".npz":
@@ -255,7 +255,7 @@ def _read(
     return read_long(path, metric, test_metric, time)
 
 
-def _metric(recorded: Recorded, metric: str | None) -> str:
+def _metric(recorded: RecordedCurves, metric: str | None) -> str:
     metric = metric or recorded.metadata.get("metric")
     if metric is not None:
         recorded.column("metric", metric)  # an error that suggests the near name, before other questions
@@ -273,7 +273,7 @@ def _mode(source: str, mode: str | None) -> Mode:
     return "max" if mode == "max" else "min"
 
 
-def _seconds(recorded: Recorded, time: str | None, seconds_per_unit: float | None) -> Floats | None:
+def _seconds(recorded: RecordedCurves, time: str | None, seconds_per_unit: float | None) -> Floats | None:
     """Return the recorded time, None where a stated cost takes its place."""
     if seconds_per_unit is not None:
         check_number("seconds_per_unit", seconds_per_unit, above=0.0)
@@ -287,7 +287,7 @@ def _seconds(recorded: Recorded, time: str | None, seconds_per_unit: float | Non
     return recorded.column("time", time or recorded.time)
 
 
-def _tests(recorded: Recorded, metric: str, test_metric: str | None) -> Floats | None:
+def _tests(recorded: RecordedCurves, metric: str, test_metric: str | None) -> Floats | None:
     if test_metric is not None:
         return recorded.column("test_metric", test_metric)
     for prefix in _VALIDATION:
@@ -340,7 +340,7 @@ def settle_values(values: Floats, ends: Ints, censored: str | None) -> Floats:
     A run whose value was NaN at its end, which had diverged, stays NaN either way.
     """
     if censored in ("extrapolate", "final"):
-        return _held(values, ends, np.nan)
+        return _carried_forward(values, ends, np.nan)
     return np.where(np.arange(values.shape[1]) >= ends[:, None], np.nan, values)
 
 
@@ -371,10 +371,10 @@ def settle_time(source: str, seconds: Floats, levels: Floats) -> Floats:
 
 def stop_time(seconds: Floats, ends: Ints, censored: str | None) -> Floats:
     """Return settled time that stands still after the ends of rows, where these are final."""
-    return _held(seconds, ends, 0.0) if censored == "final" else seconds
+    return _carried_forward(seconds, ends, 0.0) if censored == "final" else seconds
 
 
-def _held(columns: Floats, ends: Ints, start: float) -> Floats:
+def _carried_forward(columns: Floats, ends: Ints, start: float) -> Floats:
     """Return columns in which what stands at the end of a row stays; `start` in a row that has nothing."""
     after = np.arange(columns.shape[1]) >= ends[:, None]
     last = np.take_along_axis(columns, np.maximum(ends - 1, 0)[:, None], axis=1)

@@ -23,14 +23,15 @@ from hbsim.surrogates.protocol import Floats, Ints
 
 __all__ = [
     "SAID",
-    "Notes",
-    "Recorded",
+    "FileMetadata",
+    "RecordedCurves",
     "beside",
     "check_out",
+    "fitting_space",
     "free_name",
-    "pairs_beside",
+    "metadata_beside",
     "read_long",
-    "read_notes",
+    "read_metadata",
     "read_npz",
     "write_curves",
 ]
@@ -39,7 +40,7 @@ SAID: Final = ("metric", "mode", "test_metric", "time")  # what a file may say o
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedCurves:
     """Curves of n configurations at T levels, as they were recorded.
 
     Attributes
@@ -81,7 +82,7 @@ class Recorded:
         if n == 1:
             raise SurrogateError(self.source, "the table has one row; ranks need at least two")
 
-    def trained(self) -> Recorded:
+    def trained(self) -> RecordedCurves:
         """Return the same without level 0, the untrained state, at which nothing can be decided."""
         if self.levels[0] > 0:
             return self
@@ -104,7 +105,7 @@ class Recorded:
 
 
 @dataclass(frozen=True)
-class Notes:
+class FileMetadata:
     """What is known before the columns are looked at; empty for a file that says nothing.
 
     Attributes
@@ -133,7 +134,7 @@ def beside(path: Path) -> Path | None:
     return None if path.suffix == ".parquet" else path.with_name(f"{path.name}.json")
 
 
-def pairs_beside(path: Path) -> dict[str, str]:
+def metadata_beside(path: Path) -> dict[str, str]:
     """Return what a file beside a table says, in the form of a Parquet file's metadata."""
     other = beside(path)
     if other is None or not other.is_file():
@@ -141,7 +142,7 @@ def pairs_beside(path: Path) -> dict[str, str]:
     return {"hbsim": other.read_text("utf-8", "replace")}
 
 
-def read_notes(pairs: Mapping[str, str]) -> Notes:
+def read_metadata(pairs: Mapping[str, str]) -> FileMetadata:
     """Return what a file's metadata say: the keys ``hbsim`` (JSON) and ``hbsim.metric`` and so on."""
     try:
         said = json.loads(pairs.get("hbsim", "{}"))
@@ -150,7 +151,7 @@ def read_notes(pairs: Mapping[str, str]) -> Notes:
     said = said if isinstance(said, dict) else {}
     said |= {name: pairs[f"hbsim.{name}"] for name in SAID if f"hbsim.{name}" in pairs}
     resource = said.get("resource")
-    return Notes(
+    return FileMetadata(
         text={name: said[name] for name in SAID if isinstance(said.get(name), str)},
         resource=(resource,) if isinstance(resource, str) else (),
         hyperparameters=_names_of(said.get("hyperparameters")),
@@ -175,7 +176,7 @@ Member: TypeAlias = NDArray[np.generic]
 _SETTINGS: Final = ("X", "hp", "levels")  # arrays that are no curves
 
 
-def read_npz(path: Path, first_level: int | None) -> Recorded:
+def read_npz(path: Path, first_level: int | None) -> RecordedCurves:
     """Read arrays `hp` (d,), `X` (n, d), `levels` (T,), metrics and `t` (n, T), and anything (n,).
 
     Raises
@@ -192,17 +193,17 @@ def read_npz(path: Path, first_level: int | None) -> Recorded:
     if len(set(shapes.values())) > 1:
         raise SurrogateError(source, f"curves must have one shape (configurations, levels), got {shapes}")
     n, t = next(iter(shapes.values()))
-    notes = read_notes(pairs_beside(path))
-    return Recorded(
+    metadata = read_metadata(metadata_beside(path))
+    return RecordedCurves(
         source=source,
         levels=_levels(source, arrays.get("levels"), t, first_level),
         columns={name: _floats(source, name, a) for name, a in curves.items()},
         configurations=_configurations(source, arrays, n),
-        metadata=notes.text,
-        space=notes.space,
-        time=notes.text.get("time", "t"),
-        hyperparameters=notes.hyperparameters or (_names(arrays) if "X" in arrays else ()),
-        named_metrics=notes.metrics,
+        metadata=metadata.text,
+        space=metadata.space,
+        time=metadata.text.get("time", "t"),
+        hyperparameters=metadata.hyperparameters or (_names(arrays) if "X" in arrays else ()),
+        named_metrics=metadata.metrics,
     )
 
 
@@ -269,7 +270,7 @@ _RESOURCE: Final = ("resource", "epoch", "step", "level")
 _TIME: Final = "seconds"
 
 
-def read_long(path: Path, metric: str | None, test_metric: str | None, time: str | None) -> Recorded:
+def read_long(path: Path, metric: str | None, test_metric: str | None, time: str | None) -> RecordedCurves:
     """Read a table in long form; `docs/reference/surrogates.md` gives the columns.
 
     Unless the file says what its hyperparameters are, they are the columns that do not change within
@@ -281,20 +282,20 @@ def read_long(path: Path, metric: str | None, test_metric: str | None, time: str
         The file cannot be read, a column is missing or holds no numbers, or a line is there twice.
     """
     source, (frame, pairs) = str(path), _read(path)
-    notes = read_notes(pairs)
+    metadata = read_metadata(pairs)
     if frame.height == 0:
         raise SurrogateError(source, "the table is empty")
     config = _the_column(source, frame, _CONFIG, "the configuration")
-    resource = _the_column(source, frame, notes.resource or _RESOURCE, "the level")
+    resource = _the_column(source, frame, metadata.resource or _RESOURCE, "the level")
     rows, places, levels = _positions(source, frame, config, resource)
     _refuse_gaps(source, frame[config].unique().sort(), resource, rows, places, levels)
-    clock = notes.text.get("time", _TIME)
-    named = {metric, test_metric, time, notes.text.get("metric"), notes.text.get("test_metric"), clock}
-    settings = notes.hyperparameters or _constant(frame, config)
+    clock = metadata.text.get("time", _TIME)
+    named = {metric, test_metric, time, metadata.text.get("metric"), metadata.text.get("test_metric"), clock}
+    settings = metadata.hyperparameters or _constant(frame, config)
     curves = [c for c in frame.columns if c not in (config, resource) and (c in named or c not in settings)]
     shape = (int(rows.max()) + 1, len(levels))
     known = [config, *(c for c in frame.columns if c not in (config, resource, *curves))]
-    return Recorded(
+    return RecordedCurves(
         source=source,
         levels=levels,
         columns={
@@ -303,11 +304,11 @@ def read_long(path: Path, metric: str | None, test_metric: str | None, time: str
             if _is_numeric(source, frame[c], needed=c in named)
         },
         configurations=frame.select(known).unique(config, keep="first").sort(config),
-        metadata=notes.text,
-        space=notes.space,
+        metadata=metadata.text,
+        space=metadata.space,
         time=clock,
         hyperparameters=tuple(known[1:]),
-        named_metrics=notes.metrics,
+        named_metrics=metadata.metrics,
     )
 
 
@@ -317,7 +318,7 @@ def _read(path: Path) -> tuple[polars.DataFrame, dict[str, str]]:
         if path.suffix == ".csv":
             # The whole file decides a column's type: an integer column may become fractional late.
             frame = polars.read_csv(path, infer_schema_length=None, null_values=["", "NaN", "nan"])
-            return frame, pairs_beside(path)
+            return frame, metadata_beside(path)
         return read_parquet(path)
     except polars.exceptions.NoDataError as error:
         raise SurrogateError(str(path), "the table is empty") from error
@@ -356,8 +357,8 @@ def _refuse_twice(source: str, frame: polars.DataFrame, config: str, resource: s
     _, first = np.unique(cells, return_index=True)
     if len(first) < len(cells):
         line = int(np.setdiff1d(np.arange(len(cells)), first)[0])
-        where = f"{config} {frame[config][line]}, {resource} {frame[resource][line]:g}"
-        raise SurrogateError(source, f"{where} is there twice ({len(cells) - len(first)} such lines)")
+        cell = f"{config} {frame[config][line]}, {resource} {frame[resource][line]:g}"
+        raise SurrogateError(source, f"{cell} is there twice ({len(cells) - len(first)} such lines)")
 
 
 def _refuse_gaps(
@@ -481,14 +482,14 @@ def write_curves(path: Path, frame: polars.DataFrame, said: Mapping[str, object]
     OutputError
         It cannot be written; what was there still is.
     """
-    notes = beside(path)
-    if notes is None:
+    metadata = beside(path)
+    if metadata is None:
         decides = {f"hbsim.{name}": str(said[name]) for name in SAID if name != "time" and said.get(name)}
         content = parquet(frame, {"hbsim": json.dumps(said), **decides}, level=19)
         _write(path, lambda file: file.write(content))
         return
     _write(path, frame.write_csv)
-    _write(notes, lambda file: file.write(f"{json.dumps(said, indent=2)}\n".encode()))
+    _write(metadata, lambda file: file.write(f"{json.dumps(said, indent=2)}\n".encode()))
 
 
 def _write(path: Path, put: Callable[[BinaryIO], object]) -> None:
@@ -506,3 +507,22 @@ def _write(path: Path, put: Callable[[BinaryIO], object]) -> None:
     finally:
         if temporary.is_file():
             temporary.unlink()
+
+
+def fitting_space(space: Space | None, columns: Mapping[str, list[object]]) -> dict[str, object] | None:
+    """Return a space as JSON, if it holds all configurations; else None.
+
+    Parameters
+    ----------
+    space : Space or None
+        As the tool says it.
+    columns : mapping of str to list
+        By hyperparameter, a value for each trial.
+    """
+    if space is None or not set(space.names) <= set(columns):
+        return None
+    try:
+        space.encode({name: columns[name] for name in space.names})
+        return space.to_json()
+    except (ParameterError, TypeError, ValueError):
+        return None

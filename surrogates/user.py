@@ -246,9 +246,9 @@ def placeless(text: str) -> str:
 def describe_exception(error: BaseException) -> str:
     """Return an exception in one line: its type, what it says, and the file and line where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     text = placeless(" ".join(str(error).split()))
-    return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
+    return f"{type(error).__name__}: {text}{place}" if text else f"{type(error).__name__}{place}"
 
 
 def load_file(spec: str) -> Checked:

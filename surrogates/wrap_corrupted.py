@@ -21,8 +21,8 @@ __all__ = [
     "Corrupted",
     "End",
     "Region",
-    "drawn_region",
     "end_region",
+    "random_region",
 ]
 
 
@@ -83,7 +83,7 @@ class Corrupted(Wrapper):
         check_choice("end", end, ("high", "low"))
         self.parameter, self.end, self.seed = parameter, end, check_seed(seed)
         self._region: Region = (
-            drawn_region(self.wrapped, self.share, self.seed)
+            random_region(self.wrapped, self.share, self.seed)
             if parameter is None
             else end_region(self.wrapped, self.share, parameter, end)
         )
@@ -136,7 +136,7 @@ class Region(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Beyond:
+class EndRegion:
     """What lies at one end of an axis.
 
     Attributes
@@ -166,7 +166,7 @@ class Beyond:
 
 
 @dataclass(frozen=True)
-class Box:
+class BoxRegion:
     """A box in the unit cube, bounded along a few coordinates; beyond 1 it goes on at 0.
 
     So every point is as likely to lie within, over all corners.
@@ -196,7 +196,7 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Scattered:
+class RandomRegion:
     """Configurations drawn one by one, by a hash of their values: for spaces without real numbers.
 
     Attributes
@@ -218,11 +218,11 @@ class Scattered:
         points = self.space.settled(check_points(configurations, self.space.dimension))
         columns = [settled(p, points[:, j]) for j, p in enumerate(self.space.parameters.values())]
         keys = hashing.float_keys(np.stack(columns, axis=1), hashing.scalar_key(self.seed, _SCATTERED))
-        drawn: Bools = hashing.uniform(keys) < self.share
-        return drawn
+        chosen: Bools = hashing.uniform(keys) < self.share
+        return chosen
 
 
-def drawn_region(surrogate: Surrogate, share: float, seed: int) -> Region:
+def random_region(surrogate: Surrogate, share: float, seed: int) -> Region:
     """Return a region that `seed` chooses; a larger share includes a smaller one's.
 
     Of rows exactly ``share * rows``, rounded. Of a space a box along two of its real parameters, with
@@ -234,7 +234,7 @@ def drawn_region(surrogate: Surrogate, share: float, seed: int) -> Region:
         That is less than half a row (field ``share``).
     """
     if surrogate.rows is not None:
-        return _drawn_rows(surrogate, surrogate.rows, share, seed)
+        return _random_rows(surrogate, surrogate.rows, share, seed)
     assert surrogate.space is not None
     space = surrogate.space
     real = [
@@ -243,12 +243,12 @@ def drawn_region(surrogate: Surrogate, share: float, seed: int) -> Region:
         if isinstance(p, Real) and n not in space.conditional
     ]
     if not real:
-        return Scattered(surrogate.space, share, seed)
+        return RandomRegion(surrogate.space, share, seed)
     order = sorted(real, key=lambda column: int(hashing.scalar_key(seed, _SIDES, column)))
     columns = sorted(order[:_SIDED])
     starts = hashing.uniform(np.array([hashing.scalar_key(seed, _CORNER, column) for column in columns]))
     side = share if len(columns) == 1 else math.sqrt(share)
-    return Box(surrogate.space.dimension, tuple(zip(columns, starts.tolist(), strict=True)), side)
+    return BoxRegion(surrogate.space.dimension, tuple(zip(columns, starts.tolist(), strict=True)), side)
 
 
 def end_region(surrogate: Surrogate, share: float, parameter: str, end: End) -> Region:
@@ -261,16 +261,16 @@ def end_region(surrogate: Surrogate, share: float, parameter: str, end: End) -> 
     ParameterError
         There is no such hyperparameter, or the outermost value alone has more than the share.
     """
-    region = Beyond(axis_of(surrogate, parameter), share, end)
+    region = EndRegion(axis_of(surrogate, parameter), share, end)
     if 0.0 < share <= region.least():
         rule = f"must be above {region.least():g}: the {end}est {parameter} alone has twice that"
         raise ParameterError("share", share, rule)
     return region
 
 
-def _drawn_rows(surrogate: Surrogate, rows: int, share: float, seed: int) -> Region:
+def _random_rows(surrogate: Surrogate, rows: int, share: float, seed: int) -> Region:
     keys = hashing.float_keys(np.arange(rows, dtype=np.float64)[:, None], hashing.scalar_key(seed, _ROWS))
-    region = Beyond(RowAxis(mid_ranks(keys)), share, "low")
+    region = EndRegion(RowAxis(mid_ranks(keys)), share, "low")
     if 0.0 < share <= region.least():
         rule = f"must be above {region.least():g}: {surrogate.name} has {rows} rows"
         raise ParameterError("share", share, rule)

@@ -28,8 +28,8 @@ from hbsim.surrogates.yahpo_files import (
 
 __all__ = [
     "PREFIX",
+    "CurveNetwork",
     "Float32s",
-    "Network",
     "Yahpo",
     "instances",
 ]
@@ -99,7 +99,7 @@ class Yahpo:
         self.instances = domain.instances
         self._space = domain.space
         self._levels = np.array(domain.levels)
-        self._network = Network(
+        self._network = CurveNetwork(
             self._folder / MODEL, len(scenario.inputs), len(scenario.outputs), domain.levels
         )
         self._curve = lru_cache(maxsize=_KEPT)(self._predict)
@@ -166,13 +166,13 @@ class Yahpo:
     def _predict(self, row: bytes) -> Float32s:
         """Return what `_curves` does of one configuration, shape (3, T); `row` holds its inputs."""
         outputs = self._network.curve(self._code, np.frombuffer(row, dtype=np.float32))
-        where = self._scenario.outputs.index
-        time = outputs[:, where(self._scenario.time)]
+        place_of = self._scenario.outputs.index
+        time = outputs[:, place_of(self._scenario.time)]
         if not np.isfinite(time).all():
             raise SurrogateError(self.name, f"predicts a time that is no number: {time.tolist()}")
         seconds = np.maximum.accumulate(np.maximum(time, np.float32(0.0)))
-        value = outputs[:, where(self.metric)]
-        return np.stack([value, seconds, value if self._test is None else outputs[:, where(self._test)]])
+        value = outputs[:, place_of(self.metric)]
+        return np.stack([value, seconds, value if self._test is None else outputs[:, place_of(self._test)]])
 
 
 def instances(scenario: str, data: str | os.PathLike[str] | None = None) -> tuple[str, ...]:
@@ -250,7 +250,7 @@ def _code(folder: Path, domain: Domain, scenario: Scenario, instance: str) -> in
 Float32s = NDArray[np.float32]
 
 
-class Network:
+class CurveNetwork:
     """Predicts curves. Each is a batch of its own, of always the same size.
 
     The last bits of a prediction depend on the size of the batch, and may depend on a row's place in it

@@ -13,7 +13,7 @@ import pytest
 
 from hbsim.core.space import Choice, Real, Space
 from hbsim.surrogates import Checked, Ideal, Noisy, Synthetic, Table, fingerprint, fit, load, wrappers
-from hbsim.surrogates.table_files import Recorded
+from hbsim.surrogates.table_files import RecordedCurves
 from tests.surrogates import fit_pilots
 
 GOLDEN = "3e8819e02093ebc331bcaf469c73ff43720862e751424fcf3969d8d28673716c"
@@ -78,7 +78,7 @@ def table(
         part, row, column, value = changed
         columns[part][row, column] = value
     frame = pl.DataFrame({"config": range(ROWS), "width": widths})
-    recorded = Recorded(source, levels, columns, frame, {}, space, "seconds")
+    recorded = RecordedCurves(source, levels, columns, frame, {}, space, "seconds")
     return Table(recorded, metric=metric, mode=mode, censored="fail", test_metric="test" if tested else None)
 
 
