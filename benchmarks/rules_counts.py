@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hbsim.core.cuts import RULES, make_cut
+from hbsim.core.rungs import RULES, make_cut
 
 __all__ = ["Count", "chance", "count", "exact", "exact_rows", "kind_rows", "simulated_rows"]
 
@@ -36,7 +36,7 @@ def chance(rule: str, n: int, eta: Fraction) -> Fraction:
     Parameters
     ----------
     rule : str
-        One of `hbsim.core.cuts.RULES`.
+        One of `hbsim.core.rungs.RULES`.
     n : int
         How many values are recorded, this one included; at least 1.
     eta : Fraction

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.peers.same_log import COLUMNS, RUNGS
-from hbsim.core.cuts import make_cut
+from hbsim.core.rungs import make_cut
 
 __all__ = [
     "Agreement",

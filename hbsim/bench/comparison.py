@@ -21,7 +21,7 @@ from hbsim.bench.sweep.schema import DEFAULT_SEEDS
 from hbsim.bench.sweep.scored import anytime
 from hbsim.bench.sweep.store import write, writing
 from hbsim.bench.variants import Value, label, variant_tables
-from hbsim.core.exact import whole
+from hbsim.core.numbers import whole
 from hbsim.errors import ParameterError
 from hbsim.simulation import Cluster
 from hbsim.study.simulate import cluster_of

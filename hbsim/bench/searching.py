@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from hbsim.errors import ParameterError, nearest
 from hbsim.searchers import learns, takes
-from hbsim.searchers.plain import plain_options
+from hbsim.searchers.factory import plain_options
 
 __all__ = ["SEARCHER", "Searching", "check_taken", "pairing", "search_named", "taken"]
 

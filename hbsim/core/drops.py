@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from heapq import heappop, heappush
 
-from hbsim.core.top import TopRung
+from hbsim.core.rungs import TopRung
 
 __all__ = ["Drops"]
 

@@ -9,13 +9,12 @@ from fractions import Fraction
 from math import inf, nan
 from typing import Final
 
-from hbsim.core.cuts import Quantile
 from hbsim.core.levels import Levels
 from hbsim.core.options import Options
-from hbsim.core.packing import pack_rungs, unpack_rungs
+from hbsim.core.rungs import Quantile
 from hbsim.core.scheduler import ENDED, Scheduler
-from hbsim.core.state import check_rungs
-from hbsim.core.trials import COMPLETE, COMPLETED, CONTINUE, RETURNED, RUNNING, STOP, WAITING
+from hbsim.core.state import check_rungs, pack_rungs, unpack_rungs
+from hbsim.core.types import COMPLETE, COMPLETED, CONTINUE, RETURNED, RUNNING, STOP, WAITING
 
 __all__ = ["Median"]
 

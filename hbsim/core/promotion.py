@@ -11,11 +11,10 @@ from math import inf
 from hbsim.core.drops import Drops
 from hbsim.core.levels import Levels
 from hbsim.core.options import Options
-from hbsim.core.packing import integers, pack_rungs, unpack_rungs
+from hbsim.core.rungs import TopRung
 from hbsim.core.scheduler import PausingScheduler
-from hbsim.core.state import check_rungs
-from hbsim.core.top import TopRung
-from hbsim.core.trials import COMPLETE, CONTINUE, FAILED, PAUSE, PAUSED, RETURNED, RUNNING, WAITING
+from hbsim.core.state import check_rungs, integers, pack_rungs, unpack_rungs
+from hbsim.core.types import COMPLETE, CONTINUE, FAILED, PAUSE, PAUSED, RETURNED, RUNNING, WAITING
 
 __all__ = ["Promotion"]
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from math import inf, nan
 from typing import cast
 
-from hbsim.core.cuts import Cut, make_cut
 from hbsim.core.levels import Levels
 from hbsim.core.options import Options
-from hbsim.core.packing import pack_values, unpack_values
+from hbsim.core.rungs import Cut, make_cut
 from hbsim.core.scheduler import ENDED, Scheduler
-from hbsim.core.trials import COMPLETE, CONTINUE, STOP
+from hbsim.core.state import pack_values, unpack_values
+from hbsim.core.types import COMPLETE, CONTINUE, STOP
 
 __all__ = ["Fifo", "Stopping"]
 

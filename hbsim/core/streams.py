@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from hbsim.core.exact import whole
+from hbsim.core.numbers import whole
 
 __all__ = ["BLOCK", "Purpose", "block_generator", "check_count", "check_seed", "trial_seed"]
 

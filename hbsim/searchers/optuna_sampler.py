@@ -14,7 +14,7 @@ from hbsim.core.streams import Purpose, block_generator
 from hbsim.errors import ParameterError, nearest, needs
 from hbsim.searchers.model_based import ModelBased
 from hbsim.searchers.protocol import Configurations, Floats
-from hbsim.searchers.task import Task
+from hbsim.searchers.task import SearchTask
 from hbsim.searchers.tpe import need_optuna
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class OptunaSampler(ModelBased):
     ----------
     name : str
         Of the searcher.
-    task : Task
+    task : SearchTask
         With a space. Where it has no `max_t` each trial that ends with a value counts as complete.
     make : callable
         Returns a new sampler for a study that has so many trials.
@@ -62,11 +62,10 @@ class OptunaSampler(ModelBased):
         The task has no space.
     """
 
-    def __init__(self, name: str, task: Task, make: Callable[[int], BaseSampler]) -> None:
+    def __init__(self, name: str, task: SearchTask, make: Callable[[int], BaseSampler]) -> None:
         self.name = name
         super().__init__(task, num_init=0)
-        from hbsim.searchers.optuna_space import OptunaSpace
-        from hbsim.searchers.optuna_study import OptunaStudy
+        from hbsim.searchers.optuna_study import OptunaSpace, OptunaStudy
 
         self._optuna = OptunaSpace(self.space)
         self.told = OptunaStudy(make(0), self._optuna, task.mode == "max", task.max_t)
@@ -148,7 +147,7 @@ class SamplerMaker:
         task = inspect.Parameter("task", inspect.Parameter.POSITIONAL_ONLY)
         self.__signature__ = inspect.Signature([task, *options])
 
-    def __call__(self, task: Task, **options: object) -> OptunaSampler:  # by the names of the class
+    def __call__(self, task: SearchTask, **options: object) -> OptunaSampler:  # by the names of the class
         """Make the searcher.
 
         Raises
@@ -156,7 +155,7 @@ class SamplerMaker:
         ParameterError
             The class does not take an option's value, or fails with it, or the task has no space.
         """
-        from hbsim.searchers.optuna_options import check_types, try_out
+        from hbsim.searchers.optuna_study import check_types, try_out
 
         check_types(self._class, options)
         searcher = OptunaSampler(self._name, task, partial(_new, self._class, task.seed, options))
@@ -175,7 +174,7 @@ def _new(sampler: type[BaseSampler], seed: int, options: Mapping[str, object], t
     """
     from optuna.samplers import QMCSampler, RandomSampler
 
-    from hbsim.searchers.optuna_space import quiet
+    from hbsim.searchers.optuna_study import quiet
 
     make: Callable[..., BaseSampler] = sampler
     first, later = (int(block_generator(seed, Purpose.MODEL, n).integers(2**32)) for n in (0, trials))

@@ -1,4 +1,4 @@
-"""What a driver asks of a searcher, and what it tells it."""
+"""The protocol of searchers: what a driver asks of one, and what it reports to it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Configurations", "Floats", "Ints", "Searcher"]
+__all__ = ["Configurations", "Floats", "Ints", "NonLearningSearcher", "Searcher"]
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -78,3 +78,19 @@ class Searcher(Protocol):
     def forget(self, trial: int) -> None:
         """Trial `trial` runs no more: it completed, stopped, paused or failed; nothing is pending."""
         ...
+
+
+class NonLearningSearcher:
+    """The half of a `Searcher` whose suggestions do not depend on what is observed."""
+
+    model_based: bool = False
+    listens: bool = False
+
+    def register_pending(self, trial: int, level: float) -> None:
+        """Take no notice."""
+
+    def observe(self, trial: int, level: float, value: float | None) -> None:
+        """Take no notice."""
+
+    def forget(self, trial: int) -> None:
+        """Take no notice."""

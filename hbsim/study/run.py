@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hbsim.core.exact import exact
+from hbsim.core.numbers import exact
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.streams import check_seed
 from hbsim.core.types import LOSSES

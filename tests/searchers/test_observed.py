@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hbsim.searchers.observed import Observed
+from hbsim.searchers.model_based import Observed
 from tests.doubles.naive_observed import NaiveObserved
 from tests.profile import examples
 

@@ -17,9 +17,9 @@ from hbsim.core import make_scheduler
 from hbsim.core.space import Bool, Choice, Int, Real, Space
 from hbsim.core.streams import Purpose, block_generator
 from hbsim.errors import ParameterError, needs
-from hbsim.searchers import RandomSearcher, Task, make_searcher
+from hbsim.searchers import RandomSearcher, SearchTask, make_searcher
 from hbsim.searchers.optuna_sampler import OptunaSampler
-from hbsim.searchers.optuna_space import OptunaSpace, quiet
+from hbsim.searchers.optuna_study import OptunaSpace, quiet
 from tests.profile import examples
 
 optuna = pytest.importorskip("optuna", reason="needs Optuna: the extra search")
@@ -33,7 +33,7 @@ MIXED = Space(
 def made(
     name: str = "RandomSampler", space: Space = PLANE, seed: int = 0, options: Any = None, **task: Any
 ) -> Any:
-    searcher = make_searcher(f"optuna:{name}", Task(space, seed, **{"max_t": 9, **task}), options)
+    searcher = make_searcher(f"optuna:{name}", SearchTask(space, seed, **{"max_t": 9, **task}), options)
     assert isinstance(searcher, OptunaSampler)
     return searcher
 
@@ -248,7 +248,7 @@ def test_after_a_resume_nothing_comes_again(name: str, constraint: Any) -> None:
     options["points_to_evaluate"] = [{"x": 0.2, "y": 0.7}]
     points: list[Any] = []
     for _ in range(3):
-        searcher = make_searcher(f"optuna:{name}", Task(PLANE, 0, max_t=9), options)
+        searcher = make_searcher(f"optuna:{name}", SearchTask(PLANE, 0, max_t=9), options)
         for trial, point in enumerate(points):
             searcher.resume(point[np.newaxis])
             run(searcher, trial, {9: abs(float(point[0]) - 0.3)})
@@ -306,7 +306,9 @@ def test_a_sequence_goes_on_in_branches(seed: int) -> None:
 
 def test_given_configurations_use_up_nothing_of_a_sequence() -> None:
     given = [{"x": 0.1, "y": 0.1 * i} for i in range(5)]
-    searcher = make_searcher("optuna:QMCSampler", Task(PLANE, 0, max_t=9), {"points_to_evaluate": given})
+    searcher = make_searcher(
+        "optuna:QMCSampler", SearchTask(PLANE, 0, max_t=9), {"points_to_evaluate": given}
+    )
     points = played(searcher, 0, 9)
     np.testing.assert_allclose(points[5:], [[0, 0], [0.5, 0.5], [0.75, 0.25], [0.25, 0.75]])
 
@@ -352,7 +354,7 @@ def test_of_a_table_optuna_is_told_the_row() -> None:
 
 def test_points_to_evaluate_come_first() -> None:
     searcher = make_searcher(
-        "optuna:TPESampler", Task(PLANE, 0, max_t=9), {"points_to_evaluate": [{"x": 0.25, "y": 0.75}]}
+        "optuna:TPESampler", SearchTask(PLANE, 0, max_t=9), {"points_to_evaluate": [{"x": 0.25, "y": 0.75}]}
     )
     assert searcher.suggest(2)[0].tolist() == [0.25, 0.75]
 
@@ -472,4 +474,4 @@ def test_packages_that_are_not_there(
 
 def test_it_needs_a_space() -> None:
     with pytest.raises(ParameterError, match="needs to know the hyperparameters"):
-        make_searcher("optuna:RandomSampler", Task(None, 0, rows=3))
+        make_searcher("optuna:RandomSampler", SearchTask(None, 0, rows=3))

@@ -15,7 +15,7 @@ from hbsim.core.space import Bool, Choice, Int, Parameter, Real, Space
 
 optuna = pytest.importorskip("optuna", reason="needs Optuna: the extra search")
 
-from hbsim.searchers.optuna_space import OptunaSpace, quiet  # noqa: E402  (it needs Optuna)
+from hbsim.searchers.optuna_study import OptunaSpace, quiet  # noqa: E402  (it needs Optuna)
 
 PLAIN = st.none() | st.text(max_size=3) | st.integers() | st.floats(allow_nan=False)
 ODD = st.tuples(st.integers()) | st.frozensets(st.integers(), max_size=2) | st.binary(max_size=2)
@@ -131,8 +131,8 @@ def test_optuna_says_nothing_and_is_not_imported_before_it_is_used() -> None:
     code = """
 import sys
 import hbsim
-from hbsim.searchers import Task, make_searcher
-task = Task(hbsim.Space({"x": hbsim.Real(0, 1)}), 0, max_t=1)
+from hbsim.searchers import SearchTask, make_searcher
+task = SearchTask(hbsim.Space({"x": hbsim.Real(0, 1)}), 0, max_t=1)
 make_searcher("random", task)
 assert "optuna" not in sys.modules
 searcher = make_searcher("bohb", task, {"num_init": 0, "random_fraction": 0})

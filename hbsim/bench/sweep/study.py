@@ -12,7 +12,7 @@ from typing import Any, Final
 from hbsim.bench.sweep.curves import HalfOf, half_of, load_curves
 from hbsim.bench.variants import Variant
 from hbsim.core.types import Mode
-from hbsim.searchers.constraint import split_constraint
+from hbsim.searchers.task import split_constraint
 from hbsim.simulation import Cluster, Result
 from hbsim.simulation.trace import Trace
 from hbsim.study.simulate import simulate

@@ -1,4 +1,4 @@
-"""Configurations that people give: `points_to_evaluate`."""
+"""The option `points_to_evaluate`: given configurations come before those of a searcher."""
 
 from __future__ import annotations
 
@@ -10,25 +10,108 @@ from numpy.typing import NDArray
 
 from hbsim.core.space import Space
 from hbsim.errors import ParameterError, nearest
-from hbsim.searchers.first import FirstPoints
-from hbsim.searchers.protocol import Floats, Ints, Searcher
-from hbsim.searchers.rows import allowed_rows
-from hbsim.searchers.task import Task
+from hbsim.searchers.protocol import Configurations, Floats, Ints, Searcher
+from hbsim.searchers.random import allowed_rows
+from hbsim.searchers.task import SearchTask
 
-__all__ = ["first_points"]
+__all__ = ["FirstPoints", "first_points"]
+
+
+class FirstPoints:
+    """Another searcher, behind a queue.
+
+    A model-based searcher takes what the queue hands out for configurations of its own (by `queued` where it
+    has that, else by `Searcher.resume`). Any other one comes after the queue as if there had been none.
+
+    Parameters
+    ----------
+    searcher : Searcher
+        Asked once the queue is empty.
+    configurations : array
+        The queue: points of the unit cube, shape (n, d), or rows, shape (n,). It may be empty.
+    maxt_pending : bool, optional
+        Whether new trials are pending at R, too; the searcher's own unless given.
+
+    Attributes
+    ----------
+    searcher : Searcher
+        The one behind.
+    """
+
+    def __init__(
+        self, searcher: Searcher, configurations: Configurations, maxt_pending: bool | None = None
+    ) -> None:
+        self.model_based = searcher.model_based
+        self.listens = getattr(searcher, "listens", True)
+        own: bool = getattr(searcher, "maxt_pending", False)
+        self.maxt_pending = own if maxt_pending is None else maxt_pending
+        self.name = getattr(searcher, "name", type(searcher).__name__)
+        self.searcher = searcher
+        self._queue = configurations
+        self._given = len(configurations)
+
+    @property
+    def limit(self) -> int | None:
+        """How many configurations there are in all, where the searcher says so."""
+        limit: int | None = getattr(self.searcher, "limit", None)
+        return None if limit is None else limit + self._given
+
+    @property
+    def remaining(self) -> int | None:
+        """How many more there are; None: any number."""
+        left: int | None = getattr(self.searcher, "remaining", None)
+        return None if left is None else left + len(self._queue)
+
+    def suggest(self, n: int) -> Configurations:
+        """Return the next n configurations, queued ones first."""
+        queued, self._queue = self._queue[:n], self._queue[n:]
+        if not len(queued):
+            return self.searcher.suggest(n)
+        self._hand_out(queued)
+        if len(queued) == n:
+            return queued
+        joined: Configurations = np.concatenate([queued, self.searcher.suggest(n - len(queued))])
+        return joined
+
+    def resume(self, configurations: Configurations) -> None:
+        """Go on after these configurations: the first of them were queued."""
+        queued = min(len(self._queue), len(configurations))
+        self._queue = self._queue[queued:]
+        self._hand_out(configurations[:queued])
+        self.searcher.resume(configurations[queued:])
+
+    def _hand_out(self, queued: Configurations) -> None:
+        """Tell the searcher, if it learns, of configurations from the queue."""
+        if self.model_based and len(queued):
+            getattr(self.searcher, "queued", self.searcher.resume)(queued)
+
+    def register_pending(self, trial: int, level: float) -> None:
+        """Pass it on."""
+        self.searcher.register_pending(trial, level)
+
+    def observe(self, trial: int, level: float, value: float | None) -> None:
+        """Pass it on."""
+        self.searcher.observe(trial, level, value)
+
+    def forget(self, trial: int) -> None:
+        """Pass it on."""
+        self.searcher.forget(trial)
+
 
 FIELD: Final = "search_options.points_to_evaluate"
 REJECTED: Final = "the constraint rejects it"
 
 
-def first_points(searcher: Searcher, task: Task, given: object, maxt_pending: bool | None = None) -> Searcher:
+def first_points(
+    searcher: Searcher, task: SearchTask, given: object, maxt_pending: bool | None = None
+) -> Searcher:
     """Put configurations before those of a searcher.
 
     Parameters
     ----------
     searcher : Searcher
         Whose configurations come after.
-    task : Task
+    task : SearchTask
         Its task. Of a table the row of that number is taken, or the nearest in the unit cube that is left.
     given : sequence
         Configurations by name, each a mapping; what one leaves out has its default. Or row numbers. A row
@@ -57,7 +140,7 @@ def first_points(searcher: Searcher, task: Task, given: object, maxt_pending: bo
     return FirstPoints(searcher, points, maxt_pending)
 
 
-def _point(task: Task, space: Space, given: object) -> Floats:
+def _point(task: SearchTask, space: Space, given: object) -> Floats:
     if not isinstance(given, Mapping):
         raise ParameterError(FIELD, given, "each configuration must be a dict by name")
     for name in given:
@@ -76,7 +159,7 @@ def _point(task: Task, space: Space, given: object) -> Floats:
     return point
 
 
-def _rows(task: Task, given: Sequence[object]) -> Ints:
+def _rows(task: SearchTask, given: Sequence[object]) -> Ints:
     """Return a row for each of what was given, shape (n,); without `replace` each row once."""
     left = allowed_rows(task)
     if not task.replace and len(given) > left.sum():
@@ -92,7 +175,7 @@ def _rows(task: Task, given: Sequence[object]) -> Ints:
     return np.array(rows, dtype=np.int64)
 
 
-def _row(task: Task, row: int, left: NDArray[np.bool_], rows: Sequence[int]) -> int:
+def _row(task: SearchTask, row: int, left: NDArray[np.bool_], rows: Sequence[int]) -> int:
     assert task.rows is not None
     if not 0 <= row < task.rows:
         raise ParameterError(FIELD, row, f"rows are numbered from 0 to {task.rows - 1}")
@@ -102,7 +185,7 @@ def _row(task: Task, row: int, left: NDArray[np.bool_], rows: Sequence[int]) -> 
     return row
 
 
-def _nearest(task: Task, given: object, left: NDArray[np.bool_]) -> int:
+def _nearest(task: SearchTask, given: object, left: NDArray[np.bool_]) -> int:
     if task.space is None or task.points is None:
         raise ParameterError(FIELD, given, "must be the number of a row: the table has no search space")
     distances = np.square(task.points - _point(task, task.space, given)).sum(axis=1)
