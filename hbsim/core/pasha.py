@@ -239,8 +239,8 @@ class Pasha(Promotion):
 
     def _check_extra(self) -> None:
         super()._check_extra()
-        on_their_way = (at for at, s in zip(self._at, self._status, strict=True) if s in (RUNNING, WAITING))
-        if max(on_their_way, default=0) > self._cap:
+        targets = (at for at, s in zip(self._at, self._status, strict=True) if s in (RUNNING, WAITING))
+        if max(targets, default=0) > self._cap:
             raise ValueError("a trial is on its way beyond the cap")
         if self._cap < self._top:
             self._recall()

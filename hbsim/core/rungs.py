@@ -11,7 +11,7 @@ from heapq import heappop, heappush, heappushpop
 from math import inf
 from typing import Final
 
-__all__ = ["HANDED_OUT", "RULES", "Cut", "HalvingRung", "Quantile", "TopRung", "make_cut"]
+__all__ = ["HANDED_OUT", "RULES", "Cut", "HalvingRung", "Quantile", "TopRung"]
 
 
 class Cut:
@@ -140,11 +140,6 @@ RULES: Final[dict[str, type[Cut]]] = {
     "rank": RankCut,
     "top-k": TopCut,
 }
-
-
-def make_cut(rule: str, eta: Fraction) -> Cut:
-    """Return an empty cut that decides by `rule`."""
-    return RULES[rule](eta)
 
 
 ABSENT, REST, TOP, PASSED_OVER, HANDED_OUT = range(5)
