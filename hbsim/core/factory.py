@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal
+from typing import Any, Literal
 
 from hbsim.core.levels import Levels, make_even_levels, make_levels
 from hbsim.core.median import Median
@@ -116,7 +116,7 @@ def make_scheduler(
     ParameterError
         Names the option, its value and the rule; also for an option of another type, whatever its value.
     """
-    given: dict[str, object] = dict(locals())  # all parameters: nothing else is defined so far
+    given: dict[str, Any] = dict(locals())  # all parameters: nothing else is defined so far
     return build(make_options(given.pop("type"), given))
 
 

@@ -32,7 +32,7 @@ __all__ = [
 
 
 class Kind(NamedTuple):
-    """Where the class or function is that makes a searcher of a task; its options are keywords.
+    """The module and name of what makes a searcher of a task; the searcher's options are its keywords.
 
     Of a kind ``base:NAME`` the function makes, of what stands for NAME, the function that does so.
     """
@@ -56,7 +56,7 @@ SEARCHERS: Final = tuple(KINDS)
 COMMON: Final = ("points_to_evaluate", "constraints")  # options of all of them
 BLIND: Final = ("random", "grid", "sobol", "lhs")  # those that do not learn
 _METHODS: Final = ("suggest", "model_based")
-_TOLD: Final = ("register_pending", "observe", "forget")
+_REPORTS: Final = ("register_pending", "observe", "forget")
 
 
 def make_searcher(name: str, task: SearchTask, options: Mapping[str, object] | None = None) -> Searcher:
@@ -134,7 +134,7 @@ def check_searcher(
     needed = [
         *_METHODS,
         *(["resume"] if resumes else []),
-        *(_TOLD if getattr(searcher, "listens", True) else ()),
+        *(_REPORTS if getattr(searcher, "listens", True) else ()),
     ]
     if missing := [name for name in needed if not hasattr(searcher, name)]:
         rule = f"must be a name, or a Searcher; it has no {', '.join(missing)}"
@@ -169,7 +169,7 @@ def _within(searcher: Searcher) -> Searcher:
 
 
 def about(searcher: Searcher) -> str:
-    """Say in a few words how large a grid is; nothing of other searchers."""
+    """Return in a few words how large a grid is; an empty text of other searchers."""
     within = _within(searcher)
     values: Mapping[str, int] | None = getattr(within, "values", None)
     limit: int | None = getattr(within, "limit", None)
@@ -178,8 +178,8 @@ def about(searcher: Searcher) -> str:
     size = getattr(within, "size", limit)
     of = "" if size == limit else f", of {size:,} without the constraint"
     product = " x ".join(f"{name} {n}" for name, n in values.items())
-    where = ", where they are active" if within.space.conditional else ""  # type: ignore[attr-defined]
-    return f"grid of {limit:,} configurations{of}: {product}{where}"
+    scope = ", where they are active" if within.space.conditional else ""  # type: ignore[attr-defined]
+    return f"grid of {limit:,} configurations{of}: {product}{scope}"
 
 
 def check_name(name: object) -> None:

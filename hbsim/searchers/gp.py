@@ -18,12 +18,12 @@ from hbsim.core.numbers import whole
 from hbsim.core.streams import Purpose, block_generator
 from hbsim.errors import ParameterError, needs
 from hbsim.searchers.encoding import Encoding
-from hbsim.searchers.model_based import ModelBased, Observed
+from hbsim.searchers.model_based import ModelBased, Observed, filled, one_thread
 from hbsim.searchers.protocol import Floats, Ints
 from hbsim.searchers.task import SearchTask
 
 if TYPE_CHECKING:
-    from hbsim.searchers.gp_model import Fit, Target
+    from hbsim.searchers.gp_model import ExpectedImprovement, Fit
 
 __all__ = ["GaussianProcess", "GaussianSearch", "Mobster", "Observations", "keep", "stage", "standardize"]
 
@@ -80,9 +80,9 @@ def keep(levels: Floats, values: Floats, limit: int) -> Ints:
     found, counts = np.unique(levels, return_counts=True)
     room, rarest = limit, np.argsort(counts, kind="stable")
     for left, level in zip(range(len(found), 0, -1), found[rarest], strict=True):
-        here = np.flatnonzero(levels == level)
+        places = np.flatnonzero(levels == level)
         share = room // left
-        kept.append(here if len(here) <= share else _some(here, values[here], share))
+        kept.append(places if len(places) <= share else _some(places, values[places], share))
         room -= len(kept[-1])
     return np.sort(np.concatenate(kept))
 
@@ -139,9 +139,9 @@ class GaussianSearch(ModelBased):
     """A searcher that models values by a Gaussian process, and takes what it expects to improve most.
 
     Improvement is over the values that all configurations may have that were tried or run, at the level that
-    counts (`gp_model.Improvement`), whatever level a trial runs to.
+    counts (`gp_model.ExpectedImprovement`), whatever level a trial runs to.
 
-    Hyperparameters are fitted on a first part of what was reported (`gp_data.stage`), so that a study that is
+    Hyperparameters are fitted on a first part of what was reported (`stage`), so that a study that is
     resumed needs one fit to go on. Whatever goes wrong in the numbers, the trial is random search's.
 
     Parameters
@@ -151,7 +151,7 @@ class GaussianSearch(ModelBased):
     num_init : int, optional
         How many trials are random; by default twice the dimension, from 8 to 20. 1 or more.
     max_observations : int
-        Of how many observations the model is at most made, 10 or more; see `gp_data.keep`.
+        Of how many observations the model is at most made, 10 or more; see `keep`.
 
     Attributes
     ----------
@@ -183,7 +183,7 @@ class GaussianSearch(ModelBased):
         self.fits = 0
 
     def observe(self, trial: int, level: float, value: float | None) -> None:
-        """Take note of a value."""
+        """Record a value of a trial at a level; None for no number."""
         super().observe(trial, level, value)
         self._reports.append((trial, level, value))
 
@@ -208,8 +208,6 @@ class GaussianSearch(ModelBased):
         return np.array(points, dtype=np.float64).reshape(len(trials), self.space.dimension)
 
     def _propose(self, trial: int) -> Floats | None:
-        from hbsim.searchers.model_based import one_thread
-
         if not self._encoding.width or not self._reports:
             return None
         draws = block_generator(self.task.seed, Purpose.MODEL, trial)
@@ -222,9 +220,9 @@ class GaussianSearch(ModelBased):
                 return self._best_row(target)
             return self._best_point(target, good, draws)
 
-    def _target(self, draws: np.random.Generator) -> tuple[Target, Floats]:
+    def _target(self, draws: np.random.Generator) -> tuple[ExpectedImprovement, Floats]:
         """Return what to maximise, and the configurations of the model, the best first, shape (n, d)."""
-        from hbsim.searchers.gp_model import Predictor, Target, at_level
+        from hbsim.searchers.gp_model import ExpectedImprovement, Predictor, at_level
 
         seen = self.observations(self.known)
         seen = seen.some(keep(seen.levels, seen.values, self._limit))
@@ -235,7 +233,9 @@ class GaussianSearch(ModelBased):
         means = predictor.means(at_level(columns, level))
         if not np.isfinite(means).all():
             raise ArithmeticError("the model predicts no numbers")
-        return Target(predictor, columns, level, draws), points[np.argsort(-means, kind="stable")]
+        return ExpectedImprovement(predictor, columns, level, draws), points[
+            np.argsort(-means, kind="stable")
+        ]
 
     def _fit(self) -> Fit:
         """Return the hyperparameters in use; fitted unless they are at hand."""
@@ -253,14 +253,16 @@ class GaussianSearch(ModelBased):
             self.fits += 1
         return self._fitted[1]
 
-    def _best_row(self, target: Target) -> Floats:
+    def _best_row(self, target: ExpectedImprovement) -> Floats:
         """Return the row that is left and promises most, as a point; the lowest of equals."""
         assert self.task.points is not None
         left = np.flatnonzero(self.left())
         scores = target(self._encoding.columns(self.task.points[left]))
         return np.asarray(self.task.points[left[int(np.argmax(np.nan_to_num(scores, nan=-np.inf)))]])
 
-    def _best_point(self, target: Target, good: Floats, draws: np.random.Generator) -> Floats | None:
+    def _best_point(
+        self, target: ExpectedImprovement, good: Floats, draws: np.random.Generator
+    ) -> Floats | None:
         """Return the new point that promises most of those looked at; None if there is none."""
         from hbsim.searchers.gp_model import candidates, is_new, refine
 
@@ -342,7 +344,8 @@ class Mobster(GaussianSearch):
     Parameters
     ----------
     task : SearchTask
-        Its `max_t` is R; where it has none, R is the highest level heard of, and luck is left out.
+        Its `max_t` is R; where it has none, R is the highest level so far, and the early
+        effect (`gp_model.terms`) is left out.
     others
         As for `GaussianSearch`.
     """
@@ -353,27 +356,19 @@ class Mobster(GaussianSearch):
     def observations(self, known: Observed) -> Observations:
         """Return all values; what is no number is as bad as the worst at its level, or of all."""
         found = [(t, level, v) for t, levels in known.values.items() for level, v in levels.items()]
-        worst: dict[float, float] = {}
-        for _, level, value in found:
-            if value is not None:
-                worst[level] = min(value, worst.get(level, value))
-        overall = min(worst.values(), default=0.0)
-        values = [worst.get(level, overall) if v is None else v for _, level, v in found]
-        return Observations(
-            np.array([trial for trial, _, _ in found], dtype=np.int64),
-            np.array([level for _, level, _ in found], dtype=np.float64),
-            np.array(values, dtype=np.float64),
-        )
+        trials, levels = [t for t, _, _ in found], [level for _, level, _ in found]
+        values = filled(levels, [v for _, _, v in found])
+        return Observations(np.array(trials, dtype=np.int64), np.array(levels, dtype=np.float64), values)
 
     def target_level(self) -> tuple[float, ...]:
         """Return the columns of R."""
         return (log(self._last()) / UNIT, 0.0)
 
     def columns(self, trials: Ints, levels: Floats) -> Floats:
-        """Return the columns of trials, and those of levels after them; see `gp_fit.fit`."""
+        """Return the columns of trials, and those of levels after them; see `gp_model.fit`."""
         end = self.task.max_t
-        luck = np.zeros(len(levels)) if end is None else np.sqrt(np.maximum(end / levels - 1.0, 0.0))
-        return np.column_stack([super().columns(trials, levels), np.log(levels) / UNIT, luck])
+        early = np.zeros(len(levels)) if end is None else np.sqrt(np.maximum(end / levels - 1.0, 0.0))
+        return np.column_stack([super().columns(trials, levels), np.log(levels) / UNIT, early])
 
     def _last(self) -> float:
         """Return R."""

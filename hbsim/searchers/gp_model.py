@@ -24,12 +24,12 @@ from hbsim.searchers.encoding import Encoding
 from hbsim.searchers.protocol import Floats
 
 __all__ = [
+    "ExpectedImprovement",
     "Fit",
-    "Levels",
+    "LevelTerms",
     "Loss",
     "Predicted",
     "Predictor",
-    "Target",
     "Terms",
     "candidates",
     "fit",
@@ -43,7 +43,7 @@ SHORTEST: Final = 0.025  # length scale in the unit cube
 
 
 @dataclass(frozen=True)
-class Levels:
+class LevelTerms:
     """What a covariance has beside that of configurations, where observations have levels.
 
     Attributes
@@ -54,14 +54,14 @@ class Levels:
         c: what a configuration is worth at every level.
     differing : ScaleKernel
         k_r: how that differs between levels.
-    luck : LinearKernel
-        e g(r) g(r'): the luck that a configuration has at first.
+    early : LinearKernel
+        e g(r) g(r'): an effect on a configuration's first values, which wears off.
     """
 
     curve: ScaleKernel
     shared: ConstantKernel
     differing: ScaleKernel
-    luck: LinearKernel
+    early: LinearKernel
 
 
 @dataclass(frozen=True)
@@ -74,21 +74,21 @@ class Terms:
         Columns of a configuration.
     over_x : MaternKernel
         k_x in `terms`.
-    levels : Levels or None
+    levels : LevelTerms or None
         None where observations have none.
     """
 
     width: int
     over_x: MaternKernel
-    levels: Levels | None
+    levels: LevelTerms | None
 
     def kernel(self) -> Kernel:
-        """Return their sum, over columns as `gp_fit.fit` takes them."""
+        """Return their sum, over columns as `fit` takes them."""
         if self.levels is None:
             return self.over_x
         worth = self.over_x * (self.levels.shared + self.levels.differing)
         same = _Same(active_dims=list(range(self.width)))
-        return self.levels.curve + worth + same * self.levels.luck
+        return self.levels.curve + worth + same * self.levels.early
 
 
 def terms(width: int, levelled: bool) -> Terms:
@@ -103,17 +103,17 @@ def terms(width: int, levelled: bool) -> Terms:
 
     where k_x is that Matern, k_r and k_m are scaled Materns over log r, c and e constants, and g(r) is
     sqrt(R / r - 1): a mean curve that all share, what a configuration is worth at every level, how that
-    differs between levels, and the luck that it has at first and that wears off. Without the last a few
-    unlucky values at a low level would speak against all configurations near by.
+    differs between levels, and an effect on its first values that wears off. Without the last a few bad
+    values at a low level would speak against all configurations near by.
     """
     over_x = _over_columns(width)
     if not levelled:
         return Terms(width, over_x, None)
     shared = ConstantKernel(constant_prior=LogNormalPrior(log(0.5), 1.0))
     shared.initialize(constant=torch.tensor([0.5]))
-    luck = LinearKernel(active_dims=[width + 1], variance_prior=LogNormalPrior(log(1e-3), 1.5))
-    luck.initialize(variance=1e-3)
-    levels = Levels(_over_levels(width, 0.5), shared, _over_levels(width, 0.3), luck)
+    early = LinearKernel(active_dims=[width + 1], variance_prior=LogNormalPrior(log(1e-3), 1.5))
+    early.initialize(variance=1e-3)
+    levels = LevelTerms(_over_levels(width, 0.5), shared, _over_levels(width, 0.3), early)
     return Terms(width, over_x, levels)
 
 
@@ -133,7 +133,7 @@ def _over_columns(width: int) -> MaternKernel:
 
 
 def _over_levels(place: int, scale: float) -> ScaleKernel:
-    """Return a scaled Matern-5/2 over the log level; a length of 1 is a factor of 81 (`mobster.UNIT`)."""
+    """Return a scaled Matern-5/2 over the log level; a length of 1 is a factor of 81 (`gp.UNIT`)."""
     matern = MaternKernel(nu=2.5, active_dims=[place], lengthscale_prior=LogNormalPrior(0.0, 0.7))
     matern.initialize(lengthscale=1.0)
     scaled = ScaleKernel(matern, outputscale_prior=LogNormalPrior(log(scale), 1.0))
@@ -191,7 +191,7 @@ class Loss:
         self._squares = (one[:, :width] - other[:, :width]).square()
         if terms.levels is not None:
             self._apart = (one[:, width] - other[:, width]).abs()
-            self._luck = one[:, width + 1] * other[:, width + 1] * (self._squares == 0).all(1)
+            self._early = one[:, width + 1] * other[:, width + 1] * (self._squares == 0).all(1)
 
     def __call__(self) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """Return the loss, a scalar, and its gradients, one a parameter of the model that has one.
@@ -227,8 +227,8 @@ class Loss:
         if levels is None:
             return over_x
         worth = over_x * (levels.shared.constant + self._over_levels(levels.differing))
-        luck = levels.luck.variance.sum() * self._luck
-        covariance: torch.Tensor = self._over_levels(levels.curve) + worth + luck
+        early = levels.early.variance.sum() * self._early
+        covariance: torch.Tensor = self._over_levels(levels.curve) + worth + early
         return covariance
 
     def _over_levels(self, scaled: ScaleKernel) -> torch.Tensor:
@@ -280,7 +280,7 @@ class Fit:
 def fit(columns: Floats, values: Floats, levelled: bool) -> Fit:
     """Fit a kernel's hyperparameters: the maximum a posteriori, climbed to from the priors' modes.
 
-    The covariance is that of `gp_kernel.terms`.
+    The covariance is that of `terms`.
 
     Parameters
     ----------
@@ -383,7 +383,7 @@ class Predictor:
         return _covariance(self.fitted, self._x, columns)
 
 
-class Improvement:
+class ExpectedImprovement:
     """The log of the expected improvement on what was tried, whose noiseless values are uncertain, too.
 
     Letham, Karrer, Ottoni and Bakshy, "Constrained Bayesian Optimization with Noisy Experiments" (2019),
@@ -397,15 +397,20 @@ class Improvement:
     ----------
     predictor : Predictor
         Given all that was observed.
-    tried : array, shape (n, width)
-        Columns of what was tried or is pending, at the level at which values count.
+    tried : array, shape (t, width)
+        Columns of the configurations that were tried or are pending.
+    level : sequence of float
+        The columns of the level at which the value counts; none where the model has no levels.
     draws : numpy.random.Generator
-        Chooses the values.
+        Chooses the values that the tried ones may have.
     """
 
-    def __init__(self, predictor: Predictor, tried: Floats, draws: np.random.Generator) -> None:
+    def __init__(
+        self, predictor: Predictor, tried: Floats, level: Sequence[float], draws: np.random.Generator
+    ) -> None:
         self._fitted = predictor.fitted
-        self._x = torch.from_numpy(tried)
+        self._level = level
+        self._x = torch.from_numpy(at_level(tried, level))
         mean, covariance = predictor.joint(self._x)
         normal = torch.from_numpy(draws.standard_normal((len(self._x), DRAWS)))
         values = mean[:, None] + _cholesky(covariance, NUGGET) @ normal
@@ -413,8 +418,21 @@ class Improvement:
         self._weights = torch.cholesky_solve(values - self._fitted.mean, self._root)
         self._best = values.amax(0)
 
-    def __call__(self, columns: torch.Tensor) -> torch.Tensor:
-        """Return it, shape (n,), at columns, shape (n, width); differentiable."""
+    def __call__(self, columns: Floats) -> Floats:
+        """Return it, shape (n,), at columns of configurations, shape (n, width)."""
+        given = torch.from_numpy(at_level(columns, self._level))
+        with torch.no_grad():
+            parts = [self._at(given[start : start + CHUNK]) for start in range(0, len(given), CHUNK)]
+        return torch.cat(parts).numpy() if parts else np.empty(0)
+
+    def gradient(self, columns: Floats) -> tuple[float, Floats]:
+        """Return its sum over columns, shape (n, width), and the gradient of this sum, of that shape."""
+        given = torch.from_numpy(at_level(columns, self._level)).requires_grad_()
+        value = self._at(given).sum()
+        (slope,) = torch.autograd.grad(value, given)
+        return value.item(), slope.numpy()[:, : columns.shape[1]]
+
+    def _at(self, columns: torch.Tensor) -> torch.Tensor:
         cross = _covariance(self._fitted, self._x, columns)
         means = self._fitted.mean + cross.T @ self._weights
         deviation = _deviation(self._fitted, columns, self._root, cross)[:, None]
@@ -470,42 +488,6 @@ CLIMB_ITERATIONS: Final = 25  # of L-BFGS
 APART: Final = 1e-4  # points that differ by less in every coordinate are one
 
 
-class Target:
-    """The log of the expected improvement as a function of columns.
-
-    Parameters
-    ----------
-    predictor : Predictor
-        Given all that was observed.
-    tried : array, shape (t, width)
-        Columns of the configurations that were tried or are pending.
-    level : sequence of float
-        The columns of the level at which the value counts; none where the model has no levels.
-    draws : numpy.random.Generator
-        Chooses the values that the tried ones may have.
-    """
-
-    def __init__(
-        self, predictor: Predictor, tried: Floats, level: Sequence[float], draws: np.random.Generator
-    ) -> None:
-        self._improvement = Improvement(predictor, at_level(tried, level), draws)
-        self._level = level
-
-    def __call__(self, columns: Floats) -> Floats:
-        """Return it, shape (n,), at columns, shape (n, width)."""
-        given = torch.from_numpy(at_level(columns, self._level))
-        with torch.no_grad():
-            parts = [self._improvement(given[start : start + CHUNK]) for start in range(0, len(given), CHUNK)]
-        return torch.cat(parts).numpy() if parts else np.empty(0)
-
-    def gradient(self, columns: Floats) -> tuple[float, Floats]:
-        """Return its sum over columns, shape (n, width), and the gradient of this sum, of that shape."""
-        given = torch.from_numpy(at_level(columns, self._level)).requires_grad_()
-        value = self._improvement(given).sum()
-        (slope,) = torch.autograd.grad(value, given)
-        return value.item(), slope.numpy()[:, : columns.shape[1]]
-
-
 def at_level(columns: Floats, level: Sequence[float]) -> Floats:
     """Return columns with those of a level after them."""
     return np.column_stack([columns, np.tile(np.array(level, dtype=np.float64), (len(columns), 1))])
@@ -540,7 +522,7 @@ def is_new(points: Floats, tried: Floats) -> np.ndarray[tuple[int], np.dtype[np.
     return new
 
 
-def refine(encoding: Encoding, starts: Floats, target: Target) -> Floats:
+def refine(encoding: Encoding, starts: Floats, target: ExpectedImprovement) -> Floats:
     """Climb from points of the unit cube, shape (n, d), over active real coordinates; the others stay."""
     if not len(encoding.reals):
         return starts

@@ -11,7 +11,7 @@ import numpy as np
 
 from hbsim.core.numbers import whole
 from hbsim.core.space import Bool, Choice, Int, Parameter, Real, Space
-from hbsim.core.streams import Purpose, block_generator, check_count
+from hbsim.core.streams import Purpose, block_generator
 from hbsim.errors import ParameterError, nearest
 from hbsim.searchers.protocol import Configurations, Floats, Ints, NonLearningSearcher, Searcher
 from hbsim.searchers.task import SearchTask
@@ -109,7 +109,7 @@ class GridSearcher(NonLearningSearcher):
         ParameterError
             There are not so many left. Nothing was handed out then.
         """
-        if check_count(n) > self.remaining:
+        if whole("n", n, 0) > self.remaining:
             rule = f"the grid has {self.limit:,} configurations, one for each trial"
             raise ParameterError("num_trials", self._next + n, rule)
         found = self._points(self._next, n)

@@ -35,7 +35,16 @@ from hbsim.errors import ParameterError
 from hbsim.searchers.model_based import one_thread
 from hbsim.searchers.protocol import Floats
 
-__all__ = ["OptunaSpace", "OptunaStudy", "Params", "Row", "check_types", "draws", "quiet", "try_out"]
+__all__ = [
+    "OptunaRow",
+    "OptunaSpace",
+    "OptunaStudy",
+    "Params",
+    "check_types",
+    "draws",
+    "quiet_optuna",
+    "try_out",
+]
 
 Params: TypeAlias = dict[str, object]
 
@@ -111,7 +120,7 @@ class OptunaSpace:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet_optuna() -> Iterator[None]:
     """Keep Optuna's log below errors and its word that a part is experimental to itself, meanwhile."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(max(before, optuna.logging.ERROR))
@@ -191,7 +200,7 @@ class OptunaStudy:
         self._space = space
         self._max_t = max_t
         self._storage = InMemoryStorage()
-        with quiet():
+        with quiet_optuna():
             self.study = create_study(
                 storage=self._storage,
                 sampler=sampler,
@@ -207,7 +216,7 @@ class OptunaStudy:
     def ask(self) -> Params:
         """Return params for the next trial, by the sampler."""
         self._settle()
-        with quiet(), one_thread():
+        with quiet_optuna(), one_thread():
             self._asked = self.study.ask()
             return self._space.suggest(self._asked)
 
@@ -220,7 +229,7 @@ class OptunaStudy:
         # It has a sequence for each set of names that it met: of one trial, or of all that ran together.
         spaces = {frozenset(trial.params) for trial in trials}
         spaces |= {frozenset().union(*spaces)}
-        with quiet():
+        with quiet_optuna():
             for names in spaces:
                 for _ in range(used):
                     sampler.sample_relative(self.study, trials[-1], self._space.of(names))
@@ -228,7 +237,7 @@ class OptunaStudy:
     def reject(self) -> None:
         """Have the params that were asked for last be no trial of ours: FAIL."""
         if self._asked is not None:
-            with quiet():
+            with quiet_optuna():
                 self.study.tell(self._asked, state=TrialState.FAIL)
         self._asked = None
 
@@ -249,7 +258,7 @@ class OptunaStudy:
         self._trials[trial] = asked
 
     def go_on(self, trial: int) -> None:
-        """Take note that a trial runs, perhaps again."""
+        """Record that a trial runs, perhaps again."""
         self._ended.pop(trial, None)
         if trial in self._told:
             self._revive(trial)
@@ -262,7 +271,7 @@ class OptunaStudy:
         self._storage.set_trial_intermediate_value(self._id(self._trials[trial]), math.ceil(level), number)
 
     def end(self, trial: int) -> None:
-        """Take note that a trial runs no more."""
+        """Record that a trial runs no more."""
         if trial not in self._told:
             self._ended[trial] = None
 
@@ -270,7 +279,7 @@ class OptunaStudy:
         """Tell Optuna of the trials that ended."""
         for trial in self._ended:
             state, value = self._outcome(trial)
-            with quiet():
+            with quiet_optuna():
                 self.study.tell(self._trials[trial], value, state)
         self._told.update(self._ended)
         self._ended.clear()
@@ -296,7 +305,7 @@ class OptunaStudy:
         self._told.discard(trial)
 
     def _queued(self, params: Params) -> Trial:
-        with quiet():
+        with quiet_optuna():
             self.study.enqueue_trial(params)
             return self.study.ask(self._space.of(params))
 
@@ -313,21 +322,21 @@ class OptunaStudy:
 _WHEN: Final = datetime(2000, 1, 1)  # Optuna wants a time; no sampler looks at it
 
 
-class Row(NamedTuple):
+class OptunaRow(NamedTuple):
     """A configuration, and its value, larger is better; None: it is under way."""
 
     params: Params
     value: float | None
 
 
-def draws(rows: Sequence[Row], space: OptunaSpace, sampler: BaseSampler, n: int) -> Iterator[Params]:
+def draws(rows: Sequence[OptunaRow], space: OptunaSpace, sampler: BaseSampler, n: int) -> Iterator[Params]:
     """Ask a sampler for up to n configurations that go on from these rows.
 
     A draw counts as under way for the next one.
 
     Parameters
     ----------
-    rows : sequence of Row
+    rows : sequence of OptunaRow
         In the order in which Optuna numbers them.
     space : OptunaSpace
         Whose params the rows have.
@@ -336,15 +345,15 @@ def draws(rows: Sequence[Row], space: OptunaSpace, sampler: BaseSampler, n: int)
     n : int
         How many at most.
     """
-    with quiet():
+    with quiet_optuna():
         study = _study(rows, space, sampler)
     for _ in range(n):
-        with quiet():
+        with quiet_optuna():
             params = space.suggest(study.ask())
         yield params
 
 
-def _study(rows: Sequence[Row], space: OptunaSpace, sampler: BaseSampler) -> Study:
+def _study(rows: Sequence[OptunaRow], space: OptunaSpace, sampler: BaseSampler) -> Study:
     storage = InMemoryStorage()
     study = create_study(storage=storage, sampler=sampler, direction="maximize", study_name="hbsim")
     number = storage.get_study_id_from_name("hbsim")
@@ -360,7 +369,7 @@ class _Frozen(FrozenTrial):
         return copy.copy(self)
 
 
-def _frozen(row: Row, distributions: dict[str, BaseDistribution]) -> _Frozen:
+def _frozen(row: OptunaRow, distributions: dict[str, BaseDistribution]) -> _Frozen:
     state = TrialState.RUNNING if row.value is None else TrialState.COMPLETE
     end = None if row.value is None else _WHEN
     return _Frozen(-1, state, row.value, _WHEN, end, row.params, distributions, {}, {}, {}, -1)
@@ -427,13 +436,13 @@ def _play_once(sampler: type[BaseSampler], space: Space, words: str) -> None:
 def _play(sampler: type[BaseSampler], space: Space, options: dict[str, Any]) -> None:
     seed = {"seed": 0} if "seed" in inspect.signature(sampler).parameters else {}
     try:
-        with quiet():
-            told = OptunaStudy(sampler(**options, **seed), OptunaSpace(space), maximize=True, max_t=1.0)
+        with quiet_optuna():
+            study = OptunaStudy(sampler(**options, **seed), OptunaSpace(space), maximize=True, max_t=1.0)
         for trial in range(_trials(sampler, options)):
-            told.ask()
-            told.begin(trial)
-            told.report(trial, 1.0, float(trial))
-            told.end(trial)
+            study.ask()
+            study.begin(trial)
+            study.report(trial, 1.0, float(trial))
+            study.end(trial)
     except Exception as error:  # whatever Optuna does with what it was given
         rule = f"{sampler.__name__} fails with them: {type(error).__name__}: {error}"
         raise ParameterError("search_options", options, rule) from None

@@ -86,15 +86,15 @@ class FirstPoints:
             getattr(self.searcher, "queued", self.searcher.resume)(queued)
 
     def register_pending(self, trial: int, level: float) -> None:
-        """Pass it on."""
+        """Pass it on to the searcher behind."""
         self.searcher.register_pending(trial, level)
 
     def observe(self, trial: int, level: float, value: float | None) -> None:
-        """Pass it on."""
+        """Pass it on to the searcher behind."""
         self.searcher.observe(trial, level, value)
 
     def forget(self, trial: int) -> None:
-        """Pass it on."""
+        """Pass it on to the searcher behind."""
         self.searcher.forget(trial)
 
 
@@ -188,6 +188,4 @@ def _row(task: SearchTask, row: int, left: NDArray[np.bool_], rows: Sequence[int
 def _nearest(task: SearchTask, given: object, left: NDArray[np.bool_]) -> int:
     if task.space is None or task.points is None:
         raise ParameterError(FIELD, given, "must be the number of a row: the table has no search space")
-    distances = np.square(task.points - _point(task, task.space, given)).sum(axis=1)
-    distances[~left] = np.inf
-    return int(np.argmin(distances))
+    return task.nearest_row(_point(task, task.space, given), left)

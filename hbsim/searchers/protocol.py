@@ -32,7 +32,7 @@ class Searcher(Protocol):
         Whether suggestions depend on what was observed. Where they do not, trial i has the same
         configuration under every scheduler, and drivers may ask for large blocks ahead.
     listens : bool
-        Whether it wants to be told of what is pending and observed.
+        Whether `register_pending`, `observe` and `forget` are called.
     """
 
     model_based: bool
@@ -62,8 +62,8 @@ class Searcher(Protocol):
     def resume(self, configurations: Configurations) -> None:
         """Go on after these configurations, in this order: it suggested them before a restart.
 
-        Called as often as there is something to go on after; what was pending and observed is told between,
-        in the order in which it happened. No model is fitted.
+        Called as often as there is something to go on after; what was pending and observed is reported in
+        between, in the order in which it happened. No model is fitted.
         """
         ...
 
@@ -87,10 +87,10 @@ class NonLearningSearcher:
     listens: bool = False
 
     def register_pending(self, trial: int, level: float) -> None:
-        """Take no notice."""
+        """Do nothing."""
 
     def observe(self, trial: int, level: float, value: float | None) -> None:
-        """Take no notice."""
+        """Do nothing."""
 
     def forget(self, trial: int) -> None:
-        """Take no notice."""
+        """Do nothing."""

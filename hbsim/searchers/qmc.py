@@ -9,7 +9,7 @@ import numpy as np
 
 from hbsim.core.numbers import whole
 from hbsim.core.space import Space
-from hbsim.core.streams import Purpose, block_generator, check_count
+from hbsim.core.streams import Purpose, block_generator, in_blocks
 from hbsim.errors import ParameterError
 from hbsim.searchers.protocol import Configurations, Floats, Ints, NonLearningSearcher, Searcher
 from hbsim.searchers.random import allowed_rows, too_few_rows
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from scipy.stats.qmc import Sobol
 
 __all__ = [
-    "Latin",
+    "LatinHypercubes",
     "PointDesign",
+    "PointSequence",
     "RowDesign",
-    "Scrambled",
-    "Sequence",
+    "SobolSequence",
     "make_designed",
     "make_lhs",
     "make_sobol",
@@ -44,11 +44,11 @@ class PointDesign(NonLearningSearcher):
         Of the searcher.
     task : SearchTask
         With a space.
-    sequence : Sequence
+    sequence : PointSequence
         Of as many coordinates.
     """
 
-    def __init__(self, name: str, task: SearchTask, sequence: Sequence) -> None:
+    def __init__(self, name: str, task: SearchTask, sequence: PointSequence) -> None:
         self.name = name
         self.space: Space = _space(name, task)
         self._task, self._sequence = task, sequence
@@ -72,7 +72,7 @@ class PointDesign(NonLearningSearcher):
         ParameterError
             The constraint rejects a thousand in a row, or does not answer with True or False.
         """
-        first, n = self._next, check_count(n)
+        first, n = self._next, whole("n", n, 0)
         if self._task.constraint is None:
             points = self._between(first, n)
         else:
@@ -90,18 +90,14 @@ class PointDesign(NonLearningSearcher):
     def _between(self, first: int, n: int) -> Floats:
         """Return n points of the sequence from `first` on, shape (n, d)."""
         points = np.empty((n, self.space.dimension))
-        done, size = 0, self._sequence.size
-        while done < n:
-            number, start = divmod(first + done, size)
+        for number, part, place in in_blocks(first, n, self._sequence.size):
             if number != self._number:
                 self._block, self._number = self._sequence.block(number), number
-            count = min(size - start, n - done)
-            points[done : done + count] = self._block[start : start + count]
-            done += count
+            points[place] = self._block[part]
         return self.space.settled(points)
 
     def _allowed(self, n: int) -> list[int]:
-        """Return where the first n points are that the constraint allows."""
+        """Return the places in the sequence of the first n points that the constraint allows."""
         while len(self._places) < n and self._rejected < TRIES:
             for is_allowed in self._task.allows(self._between(self._asked, ASKED)):
                 if is_allowed:
@@ -128,11 +124,11 @@ class RowDesign(NonLearningSearcher):
         Of the searcher.
     task : SearchTask
         With a space, and rows with points.
-    sequence : Sequence
+    sequence : PointSequence
         Of as many coordinates as the points.
     """
 
-    def __init__(self, name: str, task: SearchTask, sequence: Sequence) -> None:
+    def __init__(self, name: str, task: SearchTask, sequence: PointSequence) -> None:
         if task.points is None or not len(task.points):
             rule = f"{name} needs the hyperparameters of the rows: the learning curves have no search space"
             raise ParameterError("searcher", name, rule)
@@ -156,7 +152,7 @@ class RowDesign(NonLearningSearcher):
         ParameterError
             Not so many rows are left, and none may come again. Nothing was handed out then.
         """
-        left, n = self.remaining, check_count(n)
+        left, n = self.remaining, whole("n", n, 0)
         if left is not None and n > left:
             raise too_few_rows(int(self._allowed.sum()), int(self._used.sum()) + n)
         return np.array([self._nearest(point) for point in self._sequence.suggest(n)], dtype=np.int64)
@@ -167,21 +163,19 @@ class RowDesign(NonLearningSearcher):
         np.add.at(self._used, np.asarray(configurations, dtype=np.int64), 1)
 
     def leave_out(self, rows: Ints) -> None:
-        """Take no notice of rows that come before all others, but for not trying them again."""
+        """Suggest none of these rows, which were given before all others; no effect with `replace`."""
         if not self._task.replace:
             self._used[rows] += 1
 
     def _nearest(self, point: Floats) -> int:
-        """Return the row that is left and nearest in the unit cube; the lowest of equals."""
+        """Return the nearest of the rows that were suggested least often."""
         left = self._allowed & (self._used == self._used[self._allowed].min())
-        distances = np.square(self._points - point).sum(axis=1)
-        distances[~left] = np.inf
-        row = int(np.argmin(distances))
+        row = self._task.nearest_row(point, left)
         self._used[row] += 1
         return row
 
 
-def make_designed(name: str, task: SearchTask, sequence: Sequence) -> Searcher:
+def make_designed(name: str, task: SearchTask, sequence: PointSequence) -> Searcher:
     """Make the searcher that takes a sequence: of rows where the task has rows.
 
     Raises
@@ -204,7 +198,7 @@ SOBOL_DIMENSIONS: Final = 21_201  # of Joe and Kuo's direction numbers
 SIZE: Final = 64  # of a Latin hypercube
 
 
-class Sequence(Protocol):
+class PointSequence(Protocol):
     """An endless row of points, block by block.
 
     Attributes
@@ -220,7 +214,7 @@ class Sequence(Protocol):
         ...
 
 
-class Scrambled:
+class SobolSequence:
     """A scrambled Sobol sequence (Sobol 1967; Joe and Kuo 2008; Matousek's scrambling), by SciPy.
 
     Parameters
@@ -265,7 +259,7 @@ class Scrambled:
         return Sobol(self._dimension, scramble=True, **options)
 
 
-class Latin:
+class LatinHypercubes:
     """Latin hypercubes (McKay, Beckman and Conover, Technometrics 1979), one after the other.
 
     Along each coordinate each of `size` equal intervals has one of the `size` points of a block.
@@ -303,7 +297,7 @@ def make_sobol(task: SearchTask) -> Searcher:
     if (dimension := _dimension(task)) > SOBOL_DIMENSIONS:
         rule = f"takes at most {SOBOL_DIMENSIONS:,} parameters, and the search space has {dimension:,}"
         raise ParameterError("searcher", "sobol", rule)
-    return make_designed("sobol", task, Scrambled(dimension, task.seed))
+    return make_designed("sobol", task, SobolSequence(dimension, task.seed))
 
 
 def make_lhs(task: SearchTask, *, size: int = SIZE) -> Searcher:
@@ -322,7 +316,7 @@ def make_lhs(task: SearchTask, *, size: int = SIZE) -> Searcher:
         The task has no space, or rows without points, or the size breaks its rule.
     """
     return make_designed(
-        "lhs", task, Latin(_dimension(task), task.seed, whole("search_options.size", size, 2))
+        "lhs", task, LatinHypercubes(_dimension(task), task.seed, whole("search_options.size", size, 2))
     )
 
 

@@ -7,8 +7,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hbsim.core.numbers import whole
 from hbsim.core.space import Space
-from hbsim.core.streams import BLOCK, Purpose, block_generator, check_count, check_seed
+from hbsim.core.streams import BLOCK, Purpose, block_generator, in_blocks
 from hbsim.errors import ParameterError
 from hbsim.searchers.protocol import Configurations, Floats, Ints, NonLearningSearcher, Searcher
 from hbsim.searchers.task import Constraint, SearchTask
@@ -46,7 +47,7 @@ class RandomSearcher(NonLearningSearcher):
         if not isinstance(space, Space):
             raise ParameterError("space", space, "must be a Space")
         self.space = space
-        self.seed = check_seed(seed)
+        self.seed = whole("seed", seed, 0)
         self._task = SearchTask(space, self.seed, constraint=constraint)
         self._next = 0
         self._number = -1  # of the block at hand
@@ -75,19 +76,15 @@ class RandomSearcher(NonLearningSearcher):
         ParameterError
             The constraint rejects a thousand in a row, or does not answer with True or False.
         """
-        points = self.points(self._next, check_count(n))
+        points = self.points(self._next, whole("n", n, 0))
         self._next += n
         return points
 
     def points(self, first: int, n: int) -> Floats:
         """Return the configurations of n trials from `first` on, shape (n, d)."""
         points = np.empty((n, self.space.dimension))
-        done = 0
-        while done < n:
-            number, start = divmod(first + done, BLOCK)
-            count = min(BLOCK - start, n - done)
-            points[done : done + count] = self._draw(number)[start : start + count]
-            done += count
+        for number, part, place in in_blocks(first, n, BLOCK):
+            points[place] = self._draw(number)[part]
         if self._task.constraint is not None:
             self._redraw(points, first)
         return points
@@ -150,14 +147,14 @@ class RowSearcher(NonLearningSearcher):
         if not isinstance(replace, bool):
             raise ParameterError("replace", replace, "must be True or False")
         self.rows = int(rows)
-        self._there = np.ones(self.rows, dtype=np.bool_) if allowed is None else allowed.copy()
-        if self._there.shape != (self.rows,) or not self._there.any():
+        self._present = np.ones(self.rows, dtype=np.bool_) if allowed is None else allowed.copy()
+        if self._present.shape != (self.rows,) or not self._present.any():
             raise ParameterError(
                 "allowed", allowed, f"must have the shape ({self.rows},), and be True somewhere"
             )
-        self._count = int(self._there.sum())  # of rows that are there
+        self._count = int(self._present.sum())  # of rows that are present
         self._before = 0  # trials that had rows before all others
-        self.seed = check_seed(seed)
+        self.seed = whole("seed", seed, 0)
         self.replace = replace
         self._next = 0
         self._orders = max(1, BLOCK // self.rows)  # in a block; a table may be tiny
@@ -187,7 +184,7 @@ class RowSearcher(NonLearningSearcher):
         ParameterError
             Not so many rows are left, and `replace` is False. Nothing was handed out then.
         """
-        needed = self._next + check_count(n)
+        needed = self._next + whole("n", n, 0)
         if not self.replace and needed > self._count:
             raise too_few_rows(self._count + self._before, needed + self._before)
         rows = self.rows_of(self._next, n)
@@ -197,13 +194,8 @@ class RowSearcher(NonLearningSearcher):
     def rows_of(self, first: int, n: int) -> Ints:
         """Return the rows of n trials from `first` on, shape (n,)."""
         rows = np.empty(n, dtype=np.int64)
-        done = 0
-        while done < n:
-            size = self._orders * self._count
-            number, start = divmod(first + done, size)
-            count = min(size - start, n - done)
-            rows[done : done + count] = self._draw(number)[start : start + count]
-            done += count
+        for number, part, place in in_blocks(first, n, self._orders * self._count):
+            rows[place] = self._draw(number)[part]
         return rows
 
     def resume(self, configurations: Configurations) -> None:
@@ -211,11 +203,11 @@ class RowSearcher(NonLearningSearcher):
         self._next += len(configurations)
 
     def leave_out(self, rows: Ints) -> None:
-        """Do not suggest rows that come before all others; of no effect where rows may come again."""
+        """Suggest none of these rows, which were given before all others; no effect with `replace`."""
         if not self.replace:
             self._before += len(rows)
-            self._there[rows] = False
-            self._count = int(self._there.sum())
+            self._present[rows] = False
+            self._count = int(self._present.sum())
             self._number = -1
 
     def _draw(self, number: int) -> Ints:
@@ -223,7 +215,7 @@ class RowSearcher(NonLearningSearcher):
             # Sorted draws, not `permutation`: its algorithm may change between versions of NumPy.
             draws = block_generator(self.seed, Purpose.ROWS, number).random((self._orders, self.rows))
             orders = np.argsort(draws, axis=1, kind="stable").astype(np.int64).ravel()
-            self._block = orders[self._there[orders]]
+            self._block = orders[self._present[orders]]
             self._number = number
         return self._block
 

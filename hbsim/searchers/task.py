@@ -75,6 +75,13 @@ class SearchTask:
             return np.ones(len(points), dtype=np.bool_)
         return np.array([self._allowed(one) for one in self.space.mappings(points)], dtype=np.bool_)
 
+    def nearest_row(self, point: Floats, left: NDArray[np.bool_]) -> int:
+        """Return the row nearest to a point of the unit cube, of those left; the lowest of equals."""
+        assert self.points is not None
+        distances = np.square(self.points - point).sum(axis=1)
+        distances[~left] = np.inf
+        return int(np.argmin(distances))
+
     def _allowed(self, configuration: Mapping[str, object]) -> bool:
         assert self.constraint is not None
         try:

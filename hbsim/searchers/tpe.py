@@ -20,7 +20,7 @@ from hbsim.searchers.task import SearchTask
 if TYPE_CHECKING:
     from optuna.samplers import TPESampler
 
-    from hbsim.searchers.optuna_study import Params, Row
+    from hbsim.searchers.optuna_study import OptunaRow, Params
 
 __all__ = ["TPE", "Parzen", "make_bohb", "make_tpe", "need_optuna"]
 
@@ -130,14 +130,14 @@ class TPE(ModelBased):
         """Return whether the constraint allows a point; of a table it is asked about rows."""
         return self.task.rows is not None or bool(self.task.allows(point[np.newaxis])[0])
 
-    def _rows(self, level: float) -> list[Row]:
+    def _rows(self, level: float) -> list[OptunaRow]:
         """Return the trials that are observed at a level or pending, in the order of their numbers."""
-        from hbsim.searchers.optuna_study import Row
+        from hbsim.searchers.optuna_study import OptunaRow
 
         trials, values = self.known.at(level)
         rows: dict[int, float | None] = dict.fromkeys(self.known.pending)
         rows.update(zip(trials, values.tolist(), strict=True))
-        return [Row(self._params[trial], value) for trial, value in sorted(rows.items())]
+        return [OptunaRow(self._params[trial], value) for trial, value in sorted(rows.items())]
 
     def _note_params(self) -> None:
         points = self.known.points[len(self._params) :]
@@ -229,10 +229,10 @@ def need_optuna(name: str) -> None:
 def _sampler(parzen: Parzen, seed: int, conditional: bool) -> TPESampler:
     from optuna.samplers import TPESampler
 
-    from hbsim.searchers.optuna_study import quiet
+    from hbsim.searchers.optuna_study import quiet_optuna
 
     least, top = parzen.enough - 2, parzen.top
-    with quiet(), warnings.catch_warnings():
+    with quiet_optuna(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # `gamma` and `weights` are to go with Optuna 6
         return TPESampler(
             n_startup_trials=0,

@@ -13,9 +13,8 @@ from math import inf
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from hbsim.core.numbers import exact
+from hbsim.core.numbers import exact, whole
 from hbsim.core.scheduler import Scheduler
-from hbsim.core.streams import check_seed
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.options import named_options
 
@@ -100,7 +99,7 @@ def simulate(
     from hbsim.simulation.result import Result, Simulated
     from hbsim.simulation.store_engine import StoreEngine
 
-    seed = check_seed(seed)
+    seed = whole("seed", seed, 0)
     loaded, cluster, chosen = check_study(
         scheduler, surrogate, workers, seed, cluster, searcher, max_time, max_reward, replace, search_options
     )

@@ -21,9 +21,9 @@ from hbsim.searchers.gp import (  # noqa: E402
     standardize,
 )
 from hbsim.searchers.gp_model import (  # noqa: E402
+    ExpectedImprovement,
     Predicted,
     Predictor,
-    Target,
     at_level,
     candidates,
     fit,
@@ -90,13 +90,13 @@ def test_improvement_is_what_it_says() -> None:
 LEVELS = np.repeat([[0.0, 5.0], [0.5, 2.0], [1.0, 0.0], [0.5, 2.0], [0.0, 5.0]], 5, axis=0)
 
 
-def targeted(levelled: bool, draws: int = 0) -> tuple[Predictor, Any, Any, Target]:
+def targeted(levelled: bool, draws: int = 0) -> tuple[Predictor, Any, Any, ExpectedImprovement]:
     """Return a model, what was tried, the level that counts, and the target."""
     x, y = smooth(25)
     columns = np.column_stack([x, LEVELS]) if levelled else x
     predictor = Predictor(fit(columns, y + 0.3 * np.cos(99 * x[:, 0]), levelled), columns, y)
     level = (1.0, 0.0) if levelled else ()
-    return predictor, x, level, Target(predictor, x, level, np.random.default_rng(draws))
+    return predictor, x, level, ExpectedImprovement(predictor, x, level, np.random.default_rng(draws))
 
 
 @pytest.mark.parametrize("levelled", [False, True])
@@ -144,7 +144,7 @@ def test_climbing_improves_and_leaves_what_is_discrete() -> None:
     columns = encoding.columns(points)
     y = standardize(-np.square(columns[:, 0] - 0.37))
     draws = np.random.default_rng(0)
-    target = Target(Predictor(fit(columns, y, False), columns, y), columns, (), draws)
+    target = ExpectedImprovement(Predictor(fit(columns, y, False), columns, y), columns, (), draws)
     starts = candidates(encoding, MIXED.dimension, points, np.random.default_rng(1))[:4]
     climbed = refine(encoding, starts, target)
     assert (target(encoding.columns(climbed)) >= target(encoding.columns(starts)) - 1e-9).all()

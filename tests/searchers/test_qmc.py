@@ -14,7 +14,7 @@ from hbsim.core import make_scheduler
 from hbsim.core.space import Real, Space
 from hbsim.errors import ParameterError
 from hbsim.searchers import Searcher, SearchTask, make_searcher
-from hbsim.searchers.qmc import SOBOL_BLOCK, SOBOL_DIMENSIONS, SOBOL_MOST, Latin, Scrambled
+from hbsim.searchers.qmc import SOBOL_BLOCK, SOBOL_DIMENSIONS, SOBOL_MOST, LatinHypercubes, SobolSequence
 from hbsim.surrogates import load
 from tests.doubles import naive_searchers as naive
 from tests.profile import examples
@@ -27,7 +27,11 @@ TABLE = np.random.default_rng(0).random((30, 4))
 
 def sequence(name: str, seed: int) -> Any:
     """Return the same sequence once more."""
-    return Scrambled(SPACE.dimension, seed) if name == "sobol" else Latin(SPACE.dimension, seed, 64)
+    return (
+        SobolSequence(SPACE.dimension, seed)
+        if name == "sobol"
+        else LatinHypercubes(SPACE.dimension, seed, 64)
+    )
 
 
 @settings(max_examples=examples(40), deadline=None)
@@ -58,7 +62,7 @@ def test_the_ith_point_depends_on_seed_and_i_only(
 
 def test_a_sobol_sequence_is_evenly_spread() -> None:
     """Of 2^k points in the plane each of 2^k boxes of the same shape has one: it is a (0, k, 2)-net."""
-    points = Scrambled(2, 7).block(0)[:256]
+    points = SobolSequence(2, 7).block(0)[:256]
     for bits in range(9):
         boxes = np.floor(points * [2**bits, 2 ** (8 - bits)]).astype(int)
         assert len(np.unique(boxes, axis=0)) == 256
@@ -71,7 +75,7 @@ def test_a_sobol_sequence_goes_on_over_its_blocks() -> None:
 
     engine = Sobol(3, scramble=True, rng=block_generator(5, Purpose.DESIGN, 0))
     whole = engine.random(4 * SOBOL_BLOCK)
-    ours = Scrambled(3, 5)
+    ours = SobolSequence(3, 5)
     for number in (2, 0, 3, 3, 1):
         assert (ours.block(number) == whole[number * SOBOL_BLOCK :][:SOBOL_BLOCK]).all()
     with pytest.raises(ParameterError, match="1,073,741,824 points"):
@@ -80,7 +84,7 @@ def test_a_sobol_sequence_goes_on_over_its_blocks() -> None:
 
 @given(size=st.integers(2, 40), number=st.integers(0, 3), dimension=st.integers(1, 5))
 def test_a_latin_hypercube_has_a_point_in_each_interval(size: int, number: int, dimension: int) -> None:
-    points = Latin(dimension, 1, size).block(number)
+    points = LatinHypercubes(dimension, 1, size).block(number)
     assert points.shape == (size, dimension)
     assert (np.sort(np.floor(points * size), axis=0) == np.arange(size)[:, np.newaxis]).all()
 
