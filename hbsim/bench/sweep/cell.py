@@ -35,12 +35,12 @@ from hbsim.bench.sweep.store import (
 from hbsim.bench.variants import Variant
 from hbsim.core.types import Mode
 from hbsim.errors import HbsimError, HbsimWarning
-from hbsim.searchers.constraint import split_constraint
+from hbsim.searchers.task import split_constraint
 from hbsim.simulation import Cluster, Result
 from hbsim.simulation.trace import Trace
 from hbsim.study.simulate import simulate
-from hbsim.surrogates.checked import placeless
 from hbsim.surrogates.protocol import Floats, Ints
+from hbsim.surrogates.user import placeless
 
 __all__ = ["FORMAT", "CellStudy", "Combination", "failed", "resource_at", "run_studies"]
 
