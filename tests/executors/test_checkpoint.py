@@ -198,7 +198,7 @@ def test_on_a_full_disk_the_one_before_stays(folder, source, kind):
 
 def test_kinds_that_are_unknown_are_an_error(tmp_path):
     with pytest.raises(ValueError, match="no kind 'odd'"):
-        checkpoint.read(tmp_path, "odd")
+        checkpoint._read_content(tmp_path, "odd")
 
 
 def save(folder, job, *events):
