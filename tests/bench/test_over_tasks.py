@@ -383,7 +383,10 @@ def test_seeds_are_no_tasks():
     assert by_seed >= 0.6 * few
 
 
-@pytest.mark.parametrize(("blocks", "variants"), [(3, 3), (5, 3), (4, 6), (12, 5)])
+@pytest.mark.parametrize(
+    ("blocks", "variants"),
+    [(3, 3), (12, 5), *(pytest.param(*one, marks=thorough) for one in ((5, 3), (4, 6)))],
+)
 def test_of_few_tasks_none_are_called_too_often(blocks: int, variants: int):
     random = np.random.default_rng(17)
     false = false_nemenyi = 0
@@ -433,15 +436,15 @@ def test_over_studies_it_is_what_a_loop_says(seed: int, count: int, k: int, tied
 
 def test_intervals_over_studies_hold_the_truth():
     random = np.random.default_rng(21)
-    truth = random.lognormal(size=(2, 200_000, 2)) * [[[1.0, 1.2]], [[2.0, 3.0]]]
+    truth = random.lognormal(size=(2, 50_000, 2)) * [[[1.0, 1.2]], [[2.0, 3.0]]]
     mean = trim_mean(truth[:, :, 0].ravel(), 0.25)
     chance = np.mean([(one[:, 0] < one[:, 1]).mean() for one in truth])
     held = np.zeros(2)
-    for _ in range(60):
+    for _ in range(20):
         made = [random.lognormal(size=(30, 2)) * scale for scale in ([1.0, 1.2], [2.0, 3.0])]
         held += interquartile_means(made)[0].includes(mean), improvements(made)[0][1].includes(chance)
-    assert (held >= 48).all()  # 57 expected
-    assert (held < 60).any()
+    assert (held >= 16).all()  # 19 expected
+    assert (held < 20).any()
 
 
 def test_studies_without_a_score_are_worse_than_any():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import string
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from hbsim.bench.conclusions import ALPHA, Interval
 from hbsim.bench.over_tasks import least_pairs
@@ -18,6 +18,7 @@ from hbsim.bench.report.formatting import (
     decimals,
     duration,
     interval,
+    intervals,
     number,
     p_value,
     percent,
@@ -38,6 +39,7 @@ from hbsim.bench.report.model import (
     RungRow,
     Standing,
     Task,
+    TaskRow,
     View,
 )
 
@@ -113,6 +115,9 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
+Columns: TypeAlias = dict[Column | str, list[str] | None]  # by their heads, or how they are shown
+
+
 def row(texts: Iterable[str], bold: bool = False, strong: Sequence[int] = ()) -> tuple[Cell, ...]:
     """Return cells, all of them `bold`, or those at the places in `strong`."""
     return tuple(Cell(text, bold or place in strong) for place, text in enumerate(texts))
@@ -122,14 +127,15 @@ def _table(
     kind: str,
     texts: tuple[str, ...],
     title: str,
-    columns: Mapping[Column | str, Sequence[str]],
+    columns: Columns,
     bold: Sequence[bool] | None = None,
     notes: Iterable[str] = (),
 ) -> Table:
-    """Return a table of columns; one that is not always there, and is empty, is not."""
+    """Return a table of columns, without those that are None or may be left out and are empty."""
     made = {
         Column(key, "l" if key in LEFT else "r") if isinstance(key, str) else key: column
         for key, column in columns.items()
+        if column is not None
     }
     kept = {key: column for key, column in made.items() if not key.need or set(column) - {NONE}}
     lines = list(zip(*kept.values(), strict=True))
@@ -160,40 +166,38 @@ def task_table(task: Task, what: str = "seed") -> Table:
     """Return how the variants of a task stand: the table that answers; `what` its studies are told by."""
     rows, digits = task.rows, decimals(one.score for one in task.rows)
     apart = decimals(one.standing.difference for one in rows if one.call != BEST)
-    shown = decimals(one.value for one in rows)
-    tests, units = decimals(one.test for one in rows), decimals(one.regret for one in rows)
-    columns: dict[Column | str, list[str]] = {
+    at_r, tests = decimals(one.value for one in rows), decimals(one.test for one in rows)
+    draws = [_mark(one.draw) for one in rows] if task.has_draws else None
+    chances = None if task.matters is None else [_chances(one.standing) for one in rows]
+    picked = [number(one.picked.mean, at_r) for one in rows]
+    held_out = None
+    if any(one.test_standing is not None for one in rows):
+        held_out = [f"{_sign(one.test_standing)}{number(one.test.mean, tests)}" for one in rows]
+    resources = [f"{_sign(one.resource_standing)}{number(one.resource.mean, digits)}" for one in rows]
+    columns: Columns = {
         "rank": [str(one.rank) for one in rows],
         "variant": [one.variant for one in rows],
         "normalised\nregret [95%]": [interval(one.score, digits) for one in rows],
         Column("difference from\nthe best [95%]", need=2): [_difference(one.standing, apart) for one in rows],
         Column("these\ncurves", "l"): [_mark(one.curves) for one in rows],
-    }
-    if task.has_draws:
-        columns[Column("another\ndraw", "l")] = [_mark(one.draw) for one in rows]
-    if task.matters is not None:
-        columns[Column("P better,\nsame, worse", need=1)] = [_chances(one.standing) for one in rows]
-    columns[Column("at R", need=3)] = [number(one.value.mean, shown) for one in rows]
-    if any(math.isfinite(one.picked.mean) for one in rows):
-        columns[Column("picked", need=4)] = [number(one.picked.mean, shown) for one in rows]
-    if any(one.test_standing is not None for one in rows):
-        columns[Column("held-\nout", need=3)] = [
-            f"{_sign(one.test_standing)}{number(one.test.mean, tests)}" for one in rows
-        ]
-    resources = [f"{_sign(one.resource_standing)}{number(one.resource.mean, digits)}" for one in rows]
-    columns |= {
+        Column("another\ndraw", "l"): draws,
+        Column("P better,\nsame, worse", need=1): chances,
+        Column("at R", need=3): [number(one.value.mean, at_r) for one in rows],
+        Column("picked", need=4): picked,
+        Column("held-\nout", need=3): held_out,
         Column("equal\nresource", need=5): resources,
         Column("completed", need=6): [count(one.completed) for one in rows],
         Column("busy", need=6): [percent(one.busy_share) for one in rows],
         Column("cost", need=6): [number(one.cost, 2) for one in rows],
-        Column(f"regret,\n{task.metric} [95%]", need=7): [interval(one.regret, units) for one in rows],
+        Column(f"regret,\n{task.metric} [95%]", need=7): intervals([one.regret for one in rows]),
         Column("p", need=8): [p_value(one.standing.p) for one in rows],
         Column("no\nscore", need=1): [str(one.missing or NONE) for one in rows],
     }
-    bold = [one.call == BEST for one in rows]
-    return _table(
-        "task", (task.surrogate, task.setting), _title(task, what), columns, bold, _task_notes(task)
-    )
+    return _table("task", task.view.texts, _title(task, what), columns, _is_best(rows), _task_notes(task))
+
+
+def _is_best(rows: Iterable[TaskRow]) -> list[bool]:
+    return [one.call == BEST for one in rows]
 
 
 def _difference(standing: Standing, digits: int) -> str:
@@ -261,7 +265,7 @@ def _task_notes(task: Task) -> Iterable[str]:
 
 def leads_table(task: Task) -> Table:
     """Return who leads at shares of the budget, and beyond it."""
-    columns: dict[Column | str, list[str]] = {
+    columns: Columns = {
         "time": [duration(one.time) for one in task.leads],
         "of the\nbudget": [percent(one.share) for one in task.leads],
         "leads": [one.best or NONE for one in task.leads],
@@ -271,17 +275,16 @@ def leads_table(task: Task) -> Table:
     }
     notes = ["Leads: the least mean regret; how many others are not told apart from it, and worse."]
     title, bold = f"{task.name}: who leads over the budget", [one.share == 1.0 for one in task.leads]
-    return _table("leads", (task.surrogate, task.setting), title, columns, bold, notes)
+    return _table("leads", task.view.texts, title, columns, bold, notes)
 
 
 def cost_table(task: Task) -> Table:
     """Return when a task's variants got there, and what it took."""
     rows, (unit, length) = task.rows, time_unit(task.budget)
     whole, size = time_unit(max((one.simulated_seconds for one in rows), default=math.nan))
-    area = decimals(one.area for one in rows)
-    columns: dict[Column | str, list[str]] = {
+    columns: Columns = {
         "variant": [one.variant for one in rows],
-        "area [95%]": [interval(one.area, area) for one in rows],
+        "area [95%]": intervals([one.area for one in rows]),
         f"median time\nto target, {unit} [95%]": [reach(one.median_time, length) for one in rows],
         "reached": [percent(one.reached) for one in rows],
         f"mean time\nwithout, {unit}": [count(one.to_target.mean / length) for one in rows],
@@ -298,8 +301,7 @@ def cost_table(task: Task) -> Table:
         "Trials, completed, busy, study and cost are of whole studies.",
     ]
     title = f"{task.name}: time to the target, and what it took"
-    bold = [one.call == BEST for one in rows]
-    return _table("cost", (task.surrogate, task.setting), title, columns, bold, notes)
+    return _table("cost", task.view.texts, title, columns, _is_best(rows), notes)
 
 
 def reach(median: Interval, length: float) -> str:
@@ -334,21 +336,20 @@ def overview_table(report: Report) -> list[Table]:
         rows = tuple(_scores(task, label, names) for task, label in lines)
         note = f"{LEGEND}; empty: not run there. Variants by their mean rank. {key}".strip()
         return [Table("tasks", (shared,), title, columns, rows, (note,))]
-    best = [next((one for one in task.rows if one.call == BEST), None) for task in report.tasks]
     calls = [[one.call for one in task.rows] for task in report.tasks]
-    found: dict[Column | str, list[str]] = {
+    columns_of: Columns = {
         what: labels,
-        "best": [NONE if one is None else one.variant for one in best],
+        "best": [task.best.variant if task.best else NONE for task in report.tasks],
         "normalised regret [95%]": [
-            NONE if one is None else interval(one.score, decimals(row_.score for row_ in task.rows))
-            for one, task in zip(best, report.tasks, strict=True)
+            interval(task.best.score, decimals(one.score for one in task.rows)) if task.best else NONE
+            for task in report.tasks
         ],
         MARKS[OPEN]: [str(of.count(OPEN)) for of in calls],
         MARKS[WORSE]: [str(of.count(WORSE)) for of in calls],
         "no score": [str(of.count(NO_SCORE)) for of in calls],
     }
     note = f"{MARKS[OPEN]}, {MARKS[WORSE]}: how many are not told apart from the best, and worse."
-    return [_table("tasks", (shared,), title, found, notes=[note])]
+    return [_table("tasks", (shared,), title, columns_of, notes=[note])]
 
 
 def best_first(report: Report) -> list[str]:
@@ -409,35 +410,33 @@ def ranking_table(measures: Sequence[Across]) -> Table:
     """Return the ranking in a setting: variants by the first of `measures`, columns for each."""
     first = measures[0]
     ranks = [1 + sum(other < rank for other in first.ranks) for rank in first.ranks]
-    columns: dict[Column | str, list[str]] = {
+    columns: Columns = {
         "rank": [
             str(rank) if math.isfinite(mean) else NONE for rank, mean in zip(ranks, first.ranks, strict=True)
         ],
         "variant": list(first.variants),
     }
     for place, across in enumerate(measures):
-        at = {name: at for at, name in enumerate(across.variants)}
-        there = [at[name] for name in first.variants]
-        marks = [
-            MARKS[call] if call in (OPEN, WORSE) else "" for call in map(across.calls.get, first.variants)
-        ]
+        order = [across.variants.index(name) for name in first.variants]
         head = MEASURES[across.measure].replace(" ", "\n", 1)
-        shown = [number(across.ranks[one], 2) for one in there]
         of = "" if not place else f", {across.measure}"
         columns |= {
             Column(f"mean\nrank{of}", need=place): [
-                f"{mark} {text}".strip() for mark, text in zip(marks, shown, strict=True)
+                f"{_rank_mark(across, at)}{number(across.ranks[at], 2)}" for at in order
             ],
-            Column(f"{head} [95%]", need=place): [
-                interval(across.means[one], decimals(across.means)) for one in there
-            ],
-            Column(f"interquartile\nmean{of} [95%]", need=place + 1): [
-                interval(across.iqm[one], decimals(across.iqm)) for one in there
-            ],
+            Column(f"{head} [95%]", need=place): intervals([across.means[at] for at in order]),
+            Column(f"interquartile\nmean{of} [95%]", need=place + 1): intervals(
+                [across.iqm[at] for at in order]
+            ),
         }
     title = f"{first.setting}: over {plural(len(first.groups), 'group')} of tasks"
     bold = [first.calls.get(name) == BEST for name in first.variants]
     return _table("ranking", (first.setting,), title, columns, bold, _ranking_notes(measures))
+
+
+def _rank_mark(across: Across, at: int) -> str:
+    call = across.calls.get(across.variants[at])
+    return f"{MARKS[call]} " if call in (OPEN, WORSE) else ""
 
 
 def _ranking_notes(measures: Sequence[Across]) -> Iterable[str]:
@@ -472,7 +471,7 @@ def pairs_table(across: Across) -> Table:
         pairs = [pair for pair in pairs if across.variants[0] in (pair.first, pair.second)]
         which = "pairs with the best by mean rank"
     chances = [interval(pair.improvement, 2) for pair in pairs]
-    columns: dict[Column | str, list[str]] = {
+    columns: Columns = {
         "first": [pair.first for pair in pairs],
         "second": [pair.second for pair in pairs],
         "better": [str(pair.wins) for pair in pairs],
@@ -499,8 +498,8 @@ def pairs_table(across: Across) -> Table:
 
 def heatmap_table(heatmap: Heatmap) -> Table:
     """Return normalised regret, a row a number of brackets and a column a reduction factor."""
-    there = [value for line in heatmap.values for value in line if not math.isnan(value)]
-    digits, least = _digits(there), min(there, default=math.nan)
+    known = [value for line in heatmap.values for value in line if not math.isnan(value)]
+    digits, least = _digits(known), min(known, default=math.nan)
     return Table(
         kind="heatmap",
         texts=(heatmap.title, heatmap.setting),
@@ -558,7 +557,7 @@ def _decisions(view: View) -> Table:
     values = [[*parts.get(name, [math.nan] * len(REGRETS)), sums.get(name, math.nan)] for name in names]
     counts = [_counts([one for one in view.rungs if one.variant == name]) for name in names]
     digits = _digits(sums.values())
-    columns: dict[Column | str, list[str]] = {"variant": names}
+    columns: Columns = {"variant": names}
     for place, head in enumerate((*REGRETS, "sum")):
         columns[Column(head, need=1)] = [number(line[place], digits) for line in values]
     for place, head in enumerate(("stopped", "better", "false\npromotions")):
@@ -592,7 +591,7 @@ def _rungs(view: View) -> Table:
     order = view.order(one.variant for one in view.rungs)
     rungs = sorted(view.rungs, key=lambda one: order.index(one.variant))
     digits = _digits(one.loss for one in rungs)
-    columns: dict[Column | str, list[str]] = {
+    columns: Columns = {
         "variant": [one.variant for one in rungs],
         "bracket": [str(one.bracket) for one in rungs],
         "level": [f"{one.level:g}" for one in rungs],
@@ -609,12 +608,11 @@ def _rungs(view: View) -> Table:
 def _shares(view: View) -> Table:
     found = {one.variant: one for one in view.shares}
     names = view.order(found)
-    columns: dict[Column | str, list[str]] = {"variant": names}
+    columns: Columns = {"variant": names}
     columns |= {share: [percent(float(getattr(found[name], share))) for name in names] for share in SHARES}
+    title = f"{view.title}: what workers did, shares of their time"
     note = "Saved: what resuming from checkpoints saved, of all that was trained."
-    return _table(
-        "time", view.texts, f"{view.title}: what workers did, shares of their time", columns, notes=[note]
-    )
+    return _table("time", view.texts, title, columns, notes=[note])
 
 
 def missing_table(report: Report) -> list[Table]:
