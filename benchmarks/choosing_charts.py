@@ -45,7 +45,7 @@ def workers(jobs: int, counts: Sequence[int] = WORKERS) -> list[Row]:
         {"workers": count, **row}
         for count in counts
         for row in rows_of(
-            hbsim.compare(KINDS, surrogate="synthetic", workers=count, trials=400, seeds=SEEDS, jobs=jobs)
+            hbsim.compare(KINDS, surrogate="synthetic", workers=count, num_trials=400, seeds=SEEDS, jobs=jobs)
         )
     ]
 

@@ -14,7 +14,7 @@ from .studies import some, sweep
 
 pytest.importorskip("scikit_posthocs", reason="needs the extra report")
 
-HEAD = "seeds = 4\nworkers = 2\n[defaults]\ntrials = 12\n"
+HEAD = "seeds = 4\nworkers = 2\n[defaults]\nnum_trials = 12\n"
 TWO = '[[variants]]\ntype = "stopping"\n[[variants]]\ntype = "promotion"\n'
 
 
@@ -23,7 +23,7 @@ def part(folder, spec, wanted):
     file = folder / "some.toml"
     file.write_text(spec)
     made = read_sweep(file)
-    some(made, folder / "out", [study for study in made.grid.studies if wanted(study)])
+    some(made, folder / "out", [study for study in made.studies if wanted(study)])
     return read_results(folder / "out")
 
 
@@ -128,7 +128,7 @@ TABLE = """
 seeds = 40
 workers = 2
 [defaults]
-trials = 9
+num_trials = 9
 [[variants]]
 type = "fifo"
 [[variants]]
