@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Diagnosis",
-    "Ended",
+    "FinalValues",
     "RegretParts",
     "bracket_mix",
     "diagnose",
@@ -34,7 +34,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Ended:
+class FinalValues:
     """The n trials of a study at R.
 
     Attributes
@@ -62,7 +62,7 @@ class Ended:
     incumbent: int
 
     @classmethod
-    def of(cls, result: Result) -> Ended:
+    def of(cls, result: Result) -> FinalValues:
         """Return the trials of a study at R."""
         scheduler, curves = result.scheduler, result.curves
         count, width = scheduler.started, len(scheduler.levels)
@@ -104,7 +104,7 @@ SCHEMA: Final = {
 }
 
 
-def early_decisions(result: Result, ended: Ended | None = None) -> pl.DataFrame:
+def early_decisions(result: Result, ended: FinalValues | None = None) -> pl.DataFrame:
     """Return what was decided at each rung below R, held against how the trials end at R.
 
     A row is all trials of a bracket that recorded a value at a level, as in `Result.rungs`: with
@@ -115,7 +115,7 @@ def early_decisions(result: Result, ended: Ended | None = None) -> pl.DataFrame:
     ----------
     result : Result
         A study.
-    ended : Ended, optional
+    ended : FinalValues, optional
         Its trials at R, where they are known already.
 
     Returns
@@ -133,7 +133,7 @@ def early_decisions(result: Result, ended: Ended | None = None) -> pl.DataFrame:
         - best_recorded, best_went_on: the best at R of either, in the metric's unit; NaN for none.
         - loss: how far these two are apart, at least 0; NaN if one is NaN.
     """
-    ended = ended or Ended.of(result)
+    ended = ended or FinalValues.of(result)
     rows, levels = result.simulated.decisions.rows(), result.scheduler.levels
     rows = rows[rows["at"] < len(levels) - 1]
     if not len(rows):
@@ -152,7 +152,7 @@ def early_decisions(result: Result, ended: Ended | None = None) -> pl.DataFrame:
 
 
 def _columns(
-    ended: Ended, worth: Floats, went_on: NDArray[np.bool_], firsts: Ints
+    ended: FinalValues, worth: Floats, went_on: NDArray[np.bool_], firsts: Ints
 ) -> dict[str, NDArray[np.float64] | NDArray[np.int64]]:
     """Return the figures of each rung; rungs begin at `firsts`, and worth ascends in each."""
     recorded = np.diff(firsts, append=len(worth))
@@ -207,7 +207,7 @@ class RegretParts:
         return math.fsum((self.sampling, self.decisions, self.unfinished, self.choice))
 
 
-def regret_parts(result: Result, ended: Ended | None = None) -> RegretParts:
+def regret_parts(result: Result, ended: FinalValues | None = None) -> RegretParts:
     """Return the parts that the final regret came from; they sum to `Result.summary`'s.
 
     Where a set of trials has no number at R its best is that of the set before: then that part is 0, and
@@ -218,10 +218,10 @@ def regret_parts(result: Result, ended: Ended | None = None) -> RegretParts:
     ----------
     result : Result
         A study.
-    ended : Ended, optional
+    ended : FinalValues, optional
         Its trials at R, where they are known already.
     """
-    ended = ended or Ended.of(result)
+    ended = ended or FinalValues.of(result)
     started = ended.best(np.ones(len(ended.worth), dtype=np.bool_))
     let_through = _or(ended.best(~ended.is_held), started)
     finished = _or(ended.best(ended.is_completed), let_through)
@@ -241,7 +241,7 @@ def _or(best: float, before: float) -> float:
     return best if math.isfinite(best) else before
 
 
-def _optimum(result: Result, ended: Ended) -> float:
+def _optimum(result: Result, ended: FinalValues) -> float:
     """Return what the best of the space is worth at R; -inf where it is unknown."""
     best = result.curves.surrogate.optimum(result.scheduler.levels[-1])
     if best is None:
@@ -254,14 +254,14 @@ def _distance(better: float, worse: float) -> float:
     return better - worse if is_known else math.nan
 
 
-def bracket_mix(result: Result, ended: Ended | None = None) -> pl.DataFrame:
+def bracket_mix(result: Result, ended: FinalValues | None = None) -> pl.DataFrame:
     """Return a row a bracket, those without trials too.
 
     Parameters
     ----------
     result : Result
         A study.
-    ended : Ended, optional
+    ended : FinalValues, optional
         Its trials at R, where they are known already.
 
     Returns
@@ -271,7 +271,7 @@ def bracket_mix(result: Result, ended: Ended | None = None) -> pl.DataFrame:
         best of them shows or would show at R, NaN for none; completed, how many reached R; is_winner,
         whether the final incumbent started there.
     """
-    ended = ended or Ended.of(result)
+    ended = ended or FinalValues.of(result)
     count, bracket, jobs = result.scheduler.brackets, ended.bracket, result.job_rows()
     best = np.full(count, -np.inf)
     np.maximum.at(best, bracket, ended.worth)
@@ -465,7 +465,7 @@ class Diagnosis:
 
 def diagnose(result: Result) -> Diagnosis:
     """Return what a study's decisions cost, with each trial's value at R read once."""
-    ended = Ended.of(result)
+    ended = FinalValues.of(result)
     return Diagnosis(
         early_decisions(result, ended),
         regret_parts(result, ended),

@@ -31,7 +31,7 @@ from hbsim.bench.report.render import (
     show,
     write_tables,
 )
-from hbsim.bench.report.tables import MARKS, Column, Table, row
+from hbsim.bench.report.tables import MARKS, Heading, ReportTable, row
 from hbsim.errors import OutputError
 from tests.profile import examples
 
@@ -113,8 +113,8 @@ def read_markdown(text: str) -> list[list[list[str]]]:
 def plain(rows, columns=None):
     """Return a table of texts."""
     width = len(rows[0]) if rows else 1
-    return Table(
-        "k", (), "c", tuple(columns or [Column("h", "l")] * width), tuple(row(texts) for texts in rows)
+    return ReportTable(
+        "k", (), "c", tuple(columns or [Heading("h", "l")] * width), tuple(row(texts) for texts in rows)
     )
 
 

@@ -35,16 +35,16 @@ from hbsim.bench.report.model import (
     Across,
     Heatmap,
     Regrets,
-    Report,
     RungRow,
-    Standing,
-    Task,
+    SweepReport,
+    TaskReport,
     TaskRow,
+    VariantStanding,
     View,
 )
 
 __all__ = [
-    *("LEGEND", "MARKS", "Cell", "Column", "Table", "all_training", "best_first", "cost_table"),
+    *("LEGEND", "MARKS", "Cell", "Heading", "ReportTable", "all_training", "best_first", "cost_table"),
     *("diagnosis_tables", "overview_table", "heatmap_table", "leads_table", "missing_table", "pairs_table"),
     *("ranking_table", "rankings", "reach", "row", "sections", "task_table"),
 ]
@@ -63,7 +63,7 @@ ALL_THE_TIME: Final = 0.9995  # of the time: is shown as 100.0%
 
 
 @dataclass(frozen=True)
-class Column:
+class Heading:
     """A column.
 
     Attributes
@@ -90,7 +90,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Table:
+class ReportTable:
     """A table.
 
     Attributes
@@ -99,7 +99,7 @@ class Table:
         What its file is called, and what tells it from others of its kind.
     title : str
         What it shows.
-    columns : tuple of Column
+    columns : tuple of Heading
         The first two may hold names, and break where they must.
     rows : tuple of tuples of Cell
         As many cells as there are columns.
@@ -110,12 +110,12 @@ class Table:
     kind: str
     texts: tuple[str, ...]
     title: str
-    columns: tuple[Column, ...]
+    columns: tuple[Heading, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
 
 
-Columns: TypeAlias = dict[Column | str, list[str] | None]  # by their heads, or how they are shown
+Columns: TypeAlias = dict[Heading | str, list[str] | None]  # by their heads, or how they are shown
 
 
 def row(texts: Iterable[str], bold: bool = False, strong: Sequence[int] = ()) -> tuple[Cell, ...]:
@@ -130,10 +130,10 @@ def _table(
     columns: Columns,
     bold: Sequence[bool] | None = None,
     notes: Iterable[str] = (),
-) -> Table:
+) -> ReportTable:
     """Return a table of columns, without those that are None or may be left out and are empty."""
     made = {
-        Column(key, "l" if key in LEFT else "r") if isinstance(key, str) else key: column
+        Heading(key, "l" if key in LEFT else "r") if isinstance(key, str) else key: column
         for key, column in columns.items()
         if column is not None
     }
@@ -142,10 +142,10 @@ def _table(
     rows = tuple(
         row(line, bold=strong) for line, strong in zip(lines, bold or [False] * len(lines), strict=True)
     )
-    return Table(kind, texts, title, tuple(kept), rows, tuple(note for note in notes if note))
+    return ReportTable(kind, texts, title, tuple(kept), rows, tuple(note for note in notes if note))
 
 
-def sections(report: Report) -> list[tuple[str, list[Table]]]:
+def sections(report: SweepReport) -> list[tuple[str, list[ReportTable]]]:
     """Return all tables of a report, under their titles."""
     tasks = report.tasks if len(report.tasks) <= FEW_TASKS else ()
     of_tasks = [table for task in tasks for table in (task_table(task), leads_table(task), cost_table(task))]
@@ -162,7 +162,7 @@ def sections(report: Report) -> list[tuple[str, list[Table]]]:
 # A task
 
 
-def task_table(task: Task, what: str = "seed") -> Table:
+def task_table(task: TaskReport, what: str = "seed") -> ReportTable:
     """Return how the variants of a task stand: the table that answers; `what` its studies are told by."""
     rows, digits = task.rows, decimals(one.score for one in task.rows)
     apart = decimals(one.standing.difference for one in rows if one.call != BEST)
@@ -178,20 +178,22 @@ def task_table(task: Task, what: str = "seed") -> Table:
         "rank": [str(one.rank) for one in rows],
         "variant": [one.variant for one in rows],
         "normalised\nregret [95%]": [interval(one.score, digits) for one in rows],
-        Column("difference from\nthe best [95%]", need=2): [_difference(one.standing, apart) for one in rows],
-        Column("these\ncurves", "l"): [_mark(one.curves) for one in rows],
-        Column("another\ndraw", "l"): draws,
-        Column("P better,\nsame, worse", need=1): chances,
-        Column("at R", need=3): [number(one.value.mean, at_r) for one in rows],
-        Column("picked", need=4): picked,
-        Column("held-\nout", need=3): held_out,
-        Column("equal\nresource", need=5): resources,
-        Column("completed", need=6): [count(one.completed) for one in rows],
-        Column("busy", need=6): [percent(one.busy_share) for one in rows],
-        Column("cost", need=6): [number(one.cost, 2) for one in rows],
-        Column(f"regret,\n{task.metric} [95%]", need=7): intervals([one.regret for one in rows]),
-        Column("p", need=8): [p_value(one.standing.p) for one in rows],
-        Column("no\nscore", need=1): [str(one.missing or NONE) for one in rows],
+        Heading("difference from\nthe best [95%]", need=2): [
+            _difference(one.standing, apart) for one in rows
+        ],
+        Heading("these\ncurves", "l"): [_mark(one.curves) for one in rows],
+        Heading("another\ndraw", "l"): draws,
+        Heading("P better,\nsame, worse", need=1): chances,
+        Heading("at R", need=3): [number(one.value.mean, at_r) for one in rows],
+        Heading("picked", need=4): picked,
+        Heading("held-\nout", need=3): held_out,
+        Heading("equal\nresource", need=5): resources,
+        Heading("completed", need=6): [count(one.completed) for one in rows],
+        Heading("busy", need=6): [percent(one.busy_share) for one in rows],
+        Heading("cost", need=6): [number(one.cost, 2) for one in rows],
+        Heading(f"regret,\n{task.metric} [95%]", need=7): intervals([one.regret for one in rows]),
+        Heading("p", need=8): [p_value(one.standing.p) for one in rows],
+        Heading("no\nscore", need=1): [str(one.missing or NONE) for one in rows],
     }
     return _table("task", task.view.texts, _title(task, what), columns, _is_best(rows), _task_notes(task))
 
@@ -200,29 +202,29 @@ def _is_best(rows: Iterable[TaskRow]) -> list[bool]:
     return [one.call == BEST for one in rows]
 
 
-def _difference(standing: Standing, digits: int) -> str:
+def _difference(standing: VariantStanding, digits: int) -> str:
     return NONE if standing.call == BEST else interval(standing.difference, digits, sign=True)
 
 
-def _chances(standing: Standing) -> str:
+def _chances(standing: VariantStanding) -> str:
     if standing.call == BEST or math.isnan(standing.same):
         return NONE
     return ", ".join(map(percent, (standing.better, standing.same, standing.worse)))
 
 
-def _mark(standing: Standing | None) -> str:
+def _mark(standing: VariantStanding | None) -> str:
     if standing is None:
         return NONE
     mark = MARKS[standing.call]
     return f"{mark} {standing.call}" if standing.call in (BEST, WORSE) else mark
 
 
-def _sign(standing: Standing | None) -> str:
+def _sign(standing: VariantStanding | None) -> str:
     """Return the mark of a variant that stands beside its number."""
     return "" if standing is None or standing.call == NO_SCORE else f"{MARKS[standing.call]} "
 
 
-def _title(task: Task, what: str) -> str:
+def _title(task: TaskReport, what: str) -> str:
     ends = {
         "best" if task.is_optimum_known else "best seen": task.optimum,
         "median configuration": task.median,
@@ -234,7 +236,7 @@ def _title(task: Task, what: str) -> str:
     )
 
 
-def _task_notes(task: Task) -> Iterable[str]:
+def _task_notes(task: TaskReport) -> Iterable[str]:
     calls = {
         standing.call for one in task.rows for standing in (one.curves, one.draw) if standing is not None
     }
@@ -263,7 +265,7 @@ def _task_notes(task: Task) -> Iterable[str]:
     )
 
 
-def leads_table(task: Task) -> Table:
+def leads_table(task: TaskReport) -> ReportTable:
     """Return who leads at shares of the budget, and beyond it."""
     columns: Columns = {
         "time": [duration(one.time) for one in task.leads],
@@ -278,7 +280,7 @@ def leads_table(task: Task) -> Table:
     return _table("leads", task.view.texts, title, columns, bold, notes)
 
 
-def cost_table(task: Task) -> Table:
+def cost_table(task: TaskReport) -> ReportTable:
     """Return when a task's variants got there, and what it took."""
     rows, (unit, length) = task.rows, time_unit(task.budget)
     whole, size = time_unit(max((one.simulated_seconds for one in rows), default=math.nan))
@@ -292,7 +294,7 @@ def cost_table(task: Task) -> Table:
         "completed": [count(one.completed) for one in rows],
         "busy": [percent(one.busy_share) for one in rows],
         f"study, {whole}": [count(one.simulated_seconds / size) for one in rows],
-        Column("cost", need=1): [number(one.cost, 2) for one in rows],
+        Heading("cost", need=1): [number(one.cost, 2) for one in rows],
     }
     notes = [
         "Area: normalised regret averaged over the time until the budget.",
@@ -319,7 +321,7 @@ def reach(median: Interval, length: float) -> str:
 # All tasks at a glance
 
 
-def overview_table(report: Report) -> list[Table]:
+def overview_table(report: SweepReport) -> list[ReportTable]:
     """Return one table of all tasks, a row each; none where there is one task, or none.
 
     A column a variant; of many variants the best, and how many are not told apart from it, worse, without a
@@ -331,11 +333,11 @@ def overview_table(report: Report) -> list[Table]:
     title = f"{shared}: normalised regret, {plural(len(report.tasks), 'task')}, mean over seeds"
     if len(names) <= MOST_COLUMNS:
         heads, key = _heads(names)
-        columns = (Column(what, "l"), *map(Column, heads))
+        columns = (Heading(what, "l"), *map(Heading, heads))
         lines = zip(report.tasks, labels, strict=True)
         rows = tuple(_scores(task, label, names) for task, label in lines)
         note = f"{LEGEND}; empty: not run there. Variants by their mean rank. {key}".strip()
-        return [Table("tasks", (shared,), title, columns, rows, (note,))]
+        return [ReportTable("tasks", (shared,), title, columns, rows, (note,))]
     calls = [[one.call for one in task.rows] for task in report.tasks]
     columns_of: Columns = {
         what: labels,
@@ -352,7 +354,7 @@ def overview_table(report: Report) -> list[Table]:
     return [_table("tasks", (shared,), title, columns_of, notes=[note])]
 
 
-def best_first(report: Report) -> list[str]:
+def best_first(report: SweepReport) -> list[str]:
     """Return the names of the variants by their mean rank over the tasks they are on."""
     ranks: dict[str, list[int]] = {variant.name: [] for variant in report.variants}
     for task in report.tasks:
@@ -362,7 +364,7 @@ def best_first(report: Report) -> list[str]:
     return sorted(means, key=lambda name: means[name])
 
 
-def _task_names(tasks: Sequence[Task]) -> tuple[str, list[str], str]:
+def _task_names(tasks: Sequence[TaskReport]) -> tuple[str, list[str], str]:
     """Return what a column of tasks is called, their names in it, and what all of them share."""
     if len({task.setting for task in tasks}) == 1:
         return "surrogate", [task.surrogate for task in tasks], tasks[0].setting
@@ -381,7 +383,7 @@ def _heads(names: Sequence[str]) -> tuple[Sequence[str], str]:
     return letters, f"{said}."
 
 
-def _scores(task: Task, label: str, names: Sequence[str]) -> tuple[Cell, ...]:
+def _scores(task: TaskReport, label: str, names: Sequence[str]) -> tuple[Cell, ...]:
     found, digits = {one.variant: one for one in task.rows}, decimals(one.score for one in task.rows)
     cells = [Cell(label)]
     for name in names:
@@ -395,7 +397,7 @@ def _scores(task: Task, label: str, names: Sequence[str]) -> tuple[Cell, ...]:
 # Over tasks
 
 
-def rankings(report: Report) -> list[Table]:
+def rankings(report: SweepReport) -> list[ReportTable]:
     """Return the ranking in each setting, then its pairwise comparisons; over all settings first."""
     made = []
     order = sorted(dict.fromkeys(one.setting for one in report.across), key=lambda setting: setting != ALL)
@@ -406,7 +408,7 @@ def rankings(report: Report) -> list[Table]:
     return made
 
 
-def ranking_table(measures: Sequence[Across]) -> Table:
+def ranking_table(measures: Sequence[Across]) -> ReportTable:
     """Return the ranking in a setting: variants by the first of `measures`, columns for each."""
     first = measures[0]
     ranks = [1 + sum(other < rank for other in first.ranks) for rank in first.ranks]
@@ -421,11 +423,11 @@ def ranking_table(measures: Sequence[Across]) -> Table:
         head = MEASURES[across.measure].replace(" ", "\n", 1)
         of = "" if not place else f", {across.measure}"
         columns |= {
-            Column(f"mean\nrank{of}", need=place): [
+            Heading(f"mean\nrank{of}", need=place): [
                 f"{_rank_mark(across, at)}{number(across.ranks[at], 2)}" for at in order
             ],
-            Column(f"{head} [95%]", need=place): intervals([across.means[at] for at in order]),
-            Column(f"interquartile\nmean{of} [95%]", need=place + 1): intervals(
+            Heading(f"{head} [95%]", need=place): intervals([across.means[at] for at in order]),
+            Heading(f"interquartile\nmean{of} [95%]", need=place + 1): intervals(
                 [across.iqm[at] for at in order]
             ),
         }
@@ -464,7 +466,7 @@ def _untested(across: Across) -> str:
     return "Not tested: no scores."
 
 
-def pairs_table(across: Across) -> Table:
+def pairs_table(across: Across) -> ReportTable:
     """Return a row a pair of variants; of many pairs, those with the best by mean rank."""
     pairs, which = list(across.pairs), "every pair"
     if len(pairs) > MOST_PAIRS:
@@ -479,7 +481,7 @@ def pairs_table(across: Across) -> Table:
         "worse": [str(pair.losses) for pair in pairs],
         "p": [p_value(pair.p) for pair in pairs],
         "p, Nemenyi": [p_value(pair.p_nemenyi) for pair in pairs],
-        Column("probability of\nimprovement [95%]", need=1): chances,
+        Heading("probability of\nimprovement [95%]", need=1): chances,
     }
     groups = plural(len(across.groups), "group")
     title = f"pairwise comparisons by {MEASURES[across.measure]}, {which}, over {groups} of tasks"
@@ -496,16 +498,16 @@ def pairs_table(across: Across) -> Table:
     )
 
 
-def heatmap_table(heatmap: Heatmap) -> Table:
+def heatmap_table(heatmap: Heatmap) -> ReportTable:
     """Return normalised regret, a row a number of brackets and a column a reduction factor."""
     known = [value for line in heatmap.values for value in line if not math.isnan(value)]
     digits, least = _digits(known), min(known, default=math.nan)
-    return Table(
+    return ReportTable(
         kind="heatmap",
         texts=(heatmap.title, heatmap.setting),
         title=f"{heatmap.title}, {heatmap.setting}: mean normalised regret over the number of brackets and "
         "the reduction factor η",
-        columns=(Column("brackets"), *(Column(f"η = {eta:g}") for eta in heatmap.etas)),
+        columns=(Heading("brackets"), *(Heading(f"η = {eta:g}") for eta in heatmap.etas)),
         rows=tuple(
             row(
                 (f"{brackets:g}", *(number(value, digits) for value in values)),
@@ -524,7 +526,7 @@ def _digits(values: Iterable[float]) -> int:
 # Diagnosis
 
 
-def diagnosis_tables(report: Report) -> list[Table]:
+def diagnosis_tables(report: SweepReport) -> list[ReportTable]:
     """Return up to three tables a view: regret and decisions, rungs, workers' time."""
     made = []
     for view in views(report):
@@ -542,14 +544,14 @@ def is_all_training(view: View) -> bool:
     return all(one.training >= ALL_THE_TIME for one in view.shares)
 
 
-def all_training(report: Report) -> list[str]:
+def all_training(report: SweepReport) -> list[str]:
     """Say of what there is no table of the workers' time; nothing where there are all of them."""
     found = [view.title for view in views(report) if view.shares and is_all_training(view)]
     said = "all workers trained all the time, nothing was trained again"
     return [f"{'; '.join(found)}: {said}"] if found else []
 
 
-def _decisions(view: View) -> Table:
+def _decisions(view: View) -> ReportTable:
     parts = {one.variant: _parts(one) for one in view.regrets}
     sums = {name: math.fsum(values) for name, values in parts.items()}
     names = view.order([*parts, *(one.variant for one in view.rungs)])
@@ -559,9 +561,9 @@ def _decisions(view: View) -> Table:
     digits = _digits(sums.values())
     columns: Columns = {"variant": names}
     for place, head in enumerate((*REGRETS, "sum")):
-        columns[Column(head, need=1)] = [number(line[place], digits) for line in values]
+        columns[Heading(head, need=1)] = [number(line[place], digits) for line in values]
     for place, head in enumerate(("stopped", "better", "false\npromotions")):
-        columns[Column(head, need=2 + place)] = [line[place] for line in counts]
+        columns[Heading(head, need=2 + place)] = [line[place] for line in counts]
     title = f"{view.title}: the parts of the final normalised regret, and early decisions at all rungs"
     note = (
         "Trials that were stopped, those of them that would have ended better than the best that went on, "
@@ -587,7 +589,7 @@ def _counts(rungs: Sequence[RungRow]) -> list[str]:
     ]
 
 
-def _rungs(view: View) -> Table:
+def _rungs(view: View) -> ReportTable:
     order = view.order(one.variant for one in view.rungs)
     rungs = sorted(view.rungs, key=lambda one: order.index(one.variant))
     digits = _digits(one.loss for one in rungs)
@@ -605,7 +607,7 @@ def _rungs(view: View) -> Table:
     return _table("rungs", view.texts, f"{view.title}: early decisions at each rung", columns, notes=[note])
 
 
-def _shares(view: View) -> Table:
+def _shares(view: View) -> ReportTable:
     found = {one.variant: one for one in view.shares}
     names = view.order(found)
     columns: Columns = {"variant": names}
@@ -615,10 +617,10 @@ def _shares(view: View) -> Table:
     return _table("time", view.texts, title, columns, notes=[note])
 
 
-def missing_table(report: Report) -> list[Table]:
+def missing_table(report: SweepReport) -> list[ReportTable]:
     """Return why studies have no result; none where all have."""
     if not report.missing:
         return []
     rows = tuple(row((one.reason, f"{one.cells:,}", one.example)) for one in report.missing)
-    columns = Column("reason", "l"), Column("studies"), Column("one of them", "l")
-    return [Table("missing", (), "Studies that have no result", columns, rows)]
+    columns = Heading("reason", "l"), Heading("studies"), Heading("one of them", "l")
+    return [ReportTable("missing", (), "Studies that have no result", columns, rows)]
