@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -55,9 +56,14 @@ CURVES = {"syn": "synthetic:mode=min,max_resource=9,divergence=0.2", "digits": "
 
 def by_hand(row: dict[str, Any]) -> hbsim.Result:
     """Simulate a cell, on the half of the rows that it names."""
-    (type, own), surrogate, seed = VARIANTS[row["variant"]], row["surrogate"], row["seed"]
+    return simulated(row["variant"], row["surrogate"], row["seed"], row["split"], row["part"])
+
+
+@cache
+def simulated(variant: str, surrogate: str, seed: int, split: int | None, part: int | None) -> hbsim.Result:
+    type, own = VARIANTS[variant]
     max_t = {"syn": 9, "digits": 81}[surrogate]
-    wrap = [] if row["split"] is None else [f"half={row['split']},{row['part']}"]
+    wrap = [] if split is None else [f"half={split},{part}"]
     assert bool(wrap) == (surrogate == "digits")  # 30 trials of 1,000 rows
     scheduler = make_scheduler(type, max_t=max_t, mode="min", num_trials=30, seed=seed, **own)
     cluster = Cluster(workers=3, startup="lognormal:mean=2,std=1", drop_rate=0.01)
