@@ -11,7 +11,7 @@ import altair as alt
 import hbsim
 from benchmarks.measure import rounded, say
 from benchmarks.page_output import Row, rows_of
-from hbsim.bench.chart_looks import COLOURS, DASHES, data, log_scale, save
+from hbsim.bench.chart_style import COLOURS, DASHES, data, log_scale, save
 
 __all__ = ["EARLY", "STARTS", "draw", "early_ranks", "workers"]
 

@@ -26,11 +26,11 @@ from hbsim.executors.json_lines import fatal
 from hbsim.executors.slots import limit_threads, thread_variables
 from hbsim.executors.training_function import load_target
 
-__all__ = ["Entry", "Order", "find_entry", "live", "main", "open_log", "spawn", "start_python"]
+__all__ = ["Entry", "Order", "find_entry", "main", "open_log", "run_job", "spawn", "start_python"]
 
 _AT_ONCE: Final = 1e-3  # a timer of 0 seconds never rings
 Entry = Callable[[Callable[..., object], socket.socket], int]
-_HOME: Final = str(Path(str(sys.modules["hbsim"].__file__)).parents[1])
+_ROOT: Final = str(Path(str(sys.modules["hbsim"].__file__)).parents[1])
 # Isolated from the working directory and from the script's folder, whose files may be named like modules of
 # the standard library: what is ours is loaded first, `load_target` makes the module path the script's.
 _CODE: Final = (
@@ -80,7 +80,7 @@ def open_log(path: str) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
 
 
-def live(
+def run_job(
     order: Order, parent: int, connection: socket.socket, load: Callable[[], tuple[Entry, Any]], grace: float
 ) -> NoReturn:
     """Run a job in this process, which is new, and end the process.
@@ -208,10 +208,10 @@ def start_python(
     OSError
         It cannot be started.
     """
-    told = {**given, "module": module, "home": _HOME, "path": list(path)}
-    told |= {"parent": os.getpid(), "connection": connection.fileno()}
+    sent = {**given, "module": module, "home": _ROOT, "path": list(path)}
+    sent |= {"parent": os.getpid(), "connection": connection.fileno()}
     with tempfile.TemporaryFile("w+") as file:  # a pickled function may be larger than a pipe
-        json.dump(told, file)
+        json.dump(sent, file)
         file.seek(0)
         return subprocess.Popen(
             [sys.executable, "-P", "-c", _CODE, module],  # by its name, it is found among processes
@@ -261,4 +261,4 @@ def main(given: Mapping[str, Any]) -> NoReturn:
             connection.sendall(json.dumps(fatal(error)).encode() + b"\n")
             raise
 
-    live(Order(**given["order"]), given["parent"], connection, load, given["setup"]["grace"])
+    run_job(Order(**given["order"]), given["parent"], connection, load, given["setup"]["grace"])

@@ -21,7 +21,7 @@ from hbsim.executors import processes
 from hbsim.executors.job_process import start_python
 from hbsim.executors.json_lines import read_lines
 from hbsim.executors.slots import thread_variables
-from hbsim.executors.training_function import Description, label_of
+from hbsim.executors.training_function import FunctionDescription, label_of
 
 __all__ = ["ENTRY", "Server"]
 
@@ -70,7 +70,7 @@ class Server:
         The server's process id.
     ready : float or None
         How many seconds it took to load the function; None as long as it has not.
-    about : Description or None
+    about : FunctionDescription or None
         The function's, as soon as it is ready.
     dead : bool
         Whether the server has closed the line: it has ended.
@@ -92,7 +92,7 @@ class Server:
     ) -> None:
         self.dead = False
         self.ready: float | None = None
-        self.about: Description | None = None
+        self.about: FunctionDescription | None = None
         self._label = label_of(train)
         self._pids: dict[int, int] = {}
         self._buffer = b""
@@ -132,9 +132,9 @@ class Server:
         ParameterError
             It cannot be loaded.
         """
-        told_at = time.monotonic() + _A_WHILE
+        said_at = time.monotonic() + _A_WHILE
         while self.ready is None and not self.dead:
-            if say is not None and time.monotonic() >= told_at:
+            if say is not None and time.monotonic() >= said_at:
                 say(f"loading {self._label}")
                 say = None
             # A look now and then: not every library lets Ctrl-C end a system call that waits.
@@ -313,7 +313,7 @@ class Server:
         elif "pong" in message:
             self._asked = False
         elif "ready" in message:
-            self.ready, self.about = float(message["ready"]), Description.from_dict(message["about"])
+            self.ready, self.about = float(message["ready"]), FunctionDescription.from_dict(message["about"])
 
 
 def _environment(changes: Mapping[str, str | None]) -> tuple[dict[str, str | None], list[str]]:

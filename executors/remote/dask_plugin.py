@@ -106,7 +106,7 @@ class AgentPlugin(WorkerPlugin):
         _PLUGINS.add(self)
         _hand_back_at_sigterm()
         limit = self._grace + CLOSING + 2 * MARGIN
-        await self._tell_nanny("plugin_add", plugin=dumps(HandBack(self.name, limit)))  # type: ignore[no-untyped-call]
+        await self._inform_nanny("plugin_add", plugin=dumps(HandBack(self.name, limit)))  # type: ignore[no-untyped-call]
         self._say("joined", self._agent, _host_name(worker), self._place)
         self._task = asyncio.create_task(self._follow(self._process))
         assert self._process.stdin is not None
@@ -117,7 +117,7 @@ class AgentPlugin(WorkerPlugin):
         if worker.status == Status.closing:
             await self.leave()
         else:
-            await self._tell_nanny("plugin_remove")
+            await self._inform_nanny("plugin_remove")
             await self._stop()
         _PLUGINS.discard(self)
         if worker.handlers.get(self.name) == self._handle:
@@ -135,7 +135,7 @@ class AgentPlugin(WorkerPlugin):
             await asyncio.wait({self._task}, timeout=self._grace + (CLOSING if is_heard else 0) + MARGIN)
         await self._stop()
 
-    async def _tell_nanny(self, what: str, **given: object) -> None:
+    async def _inform_nanny(self, what: str, **given: object) -> None:
         if self._worker.nanny:
             with suppress(OSError):
                 async with self._worker.rpc(str(self._worker.nanny)) as nanny:

@@ -143,9 +143,9 @@ class Sweep:
         from html import escape
 
         from hbsim.bench.report.render import as_html
-        from hbsim.bench.report.tables import glance_table, task_table
+        from hbsim.bench.report.tables import overview_table, task_table
 
-        tables = glance_table(self.report) or [task_table(task) for task in self.report.tasks]
+        tables = overview_table(self.report) or [task_table(task) for task in self.report.tasks]
         return f"<p>{escape(self.report.answer)}</p>{''.join(map(as_html, tables))}"
 
 
@@ -337,10 +337,10 @@ def load_sweep(folder: str | os.PathLike[str], matters: str | None = None) -> Sw
 
 
 def _check_matters(matters: str | None) -> None:
-    from hbsim.bench.report.build_task import Matters
+    from hbsim.bench.report.build import smallest_difference
 
     if matters is not None:
-        Matters.of(matters)
+        smallest_difference(matters)
 
 
 def _run(

@@ -22,7 +22,7 @@ from hbsim.bench.pool import POLL, Processes, Workers, default_jobs
 from hbsim.bench.remote import LoopThread, Remote, inspect_process, work_for
 from hbsim.errors import ParameterError
 from hbsim.executors.remote.options import Hosts
-from hbsim.executors.remote.protocol import AgentEnded, Event, HostFailed, Joined, Line
+from hbsim.executors.remote.protocol import AgentEnded, AgentLine, CarrierEvent, HostFailed, Joined
 from hbsim.executors.remote.ssh import SshCarrier
 
 __all__ = ["decode", "encode", "main", "open_hosts"]
@@ -211,7 +211,7 @@ class _Hosts(Workers):
 
     def __init__(self, remote: Remote, carrier: SshCarrier, thread: LoopThread) -> None:
         self._remote, self._carrier, self._thread = remote, carrier, thread
-        self._events: SimpleQueue[Event] = SimpleQueue()
+        self._events: SimpleQueue[CarrierEvent] = SimpleQueue()
         self._hosts: dict[str, _Host] = {}  # by agent
         self._failed: dict[str, str] = {}  # why a host could not be used when that was last tried
         self._waiting: deque[_Call] = deque()
@@ -276,11 +276,11 @@ class _Hosts(Workers):
         while True:
             self._events.put(await self._carrier.events.get())
 
-    def _handle(self, event: Event) -> None:
+    def _handle(self, event: CarrierEvent) -> None:
         match event:
             case Joined(agent, name, _):
                 self._hosts[agent] = _Host(name)
-            case Line(agent, text):
+            case AgentLine(agent, text):
                 self._read(self._hosts[agent], text)
             case AgentEnded(agent, reason, _):
                 host = self._hosts.pop(agent)

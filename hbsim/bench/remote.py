@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import hbsim
 from hbsim.bench.pool import POLL
 from hbsim.errors import HbsimWarning, ParameterError
-from hbsim.executors.remote.machines import differences
+from hbsim.executors.remote.allocation import differences
 from hbsim.executors.remote.options import Dask, Hosts
 
 __all__ = [

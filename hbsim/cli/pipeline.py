@@ -72,7 +72,7 @@ class RunOptions(RemoteOptions):
         ParameterError
             One of them breaks its rule.
         """
-        from hbsim.bench.report.build_task import Matters
+        from hbsim.bench.report.build import smallest_difference
         from hbsim.core.exact import whole as check_whole
 
         if self.out == "":
@@ -81,7 +81,7 @@ class RunOptions(RemoteOptions):
             if getattr(self, name) is not None:
                 check_whole(name, getattr(self, name), 1)
         if self.matters is not None:
-            Matters.of(self.matters)
+            smallest_difference(self.matters)
         return self.remote(self.jobs)
 
 
@@ -245,7 +245,7 @@ def _report(folder: Path, command: str, options: RunOptions) -> Report:
 
 
 def _show(report: Report) -> None:
-    from hbsim.bench.report.terminal import show
+    from hbsim.bench.report.render import show
 
     console = terminal.console()
     show(report, console if console.is_terminal else terminal.console(width=100))

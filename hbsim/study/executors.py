@@ -15,7 +15,7 @@ from hbsim.executors.devices import cpu_limit, cpus, gpus
 from hbsim.executors.local import LocalWorkers
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.slots import Slot, make_slots, read_resource, thread_variables
-from hbsim.executors.training_function import Description, default_start
+from hbsim.executors.training_function import FunctionDescription, default_start
 from hbsim.runner.workers import Workers
 from hbsim.study.remote_note import RemoteNote
 
@@ -48,7 +48,7 @@ class StudyWorkers(Workers, Protocol):
         """Wait until the training function is loaded there."""
         ...
 
-    def describe(self) -> Description:
+    def describe(self) -> FunctionDescription:
         """Return what the training function is; it may have to be loaded first."""
         ...
 

@@ -255,11 +255,11 @@ def test_a_process_that_cannot_be_killed_keeps_no_worker(monkeypatch, capfd):
     jobs.keep_children()
     with subprocess.Popen(["sleep", "600"]) as child:
         try:
-            processes.add(7, child.pid)
-            assert processes.reap() == []
-            processes.kill(7, 0.0)
-            assert processes.reap() == [(7, -signal.SIGKILL)]
-            assert processes.reap() == []
+            jobs.add(7, child.pid)
+            assert jobs.reap() == []
+            jobs.kill(7, 0.0)
+            assert jobs.reap() == [(7, -signal.SIGKILL)]
+            assert jobs.reap() == []
         finally:
             child.kill()
     assert f"process {child.pid} of a trial cannot be killed" in capfd.readouterr().err

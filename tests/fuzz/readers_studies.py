@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 import hbsim
-from hbsim.bench.charts import looks_of, task_charts
+from hbsim.bench.charts import task_charts, variant_styles
 from hbsim.bench.report.build import build
 from hbsim.bench.report.render import latex, markdown
 from hbsim.bench.sweep import read_results, read_sweep
@@ -579,7 +579,7 @@ class SweepFolders:
         latex(report)
         # What is drawn from charts takes more room for addresses than a case has.
         for task in report.tasks:
-            for chart in task_charts(task, looks_of(report.variants)).values():
+            for chart in task_charts(task, variant_styles(report.variants)).values():
                 chart.to_dict()
 
 

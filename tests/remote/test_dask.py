@@ -18,7 +18,7 @@ import pytest
 
 from hbsim.errors import ParameterError
 from hbsim.executors.remote.options import Dask
-from hbsim.executors.remote.protocol import AgentEnded, CopyError, HostFailed, Joined, Line
+from hbsim.executors.remote.protocol import AgentEnded, AgentLine, CopyError, HostFailed, Joined
 from tests.doubles.certificate import make_certificate
 from tests.doubles.dask_processes import PATIENCE, DaskProcesses, dask_processes
 
@@ -50,7 +50,7 @@ class Study:
         return [event for event in self.events if isinstance(event, kind)]
 
     def said(self, agent: str, kind: str) -> list[dict[str, Any]]:
-        bodies = (json.loads(line.text) for line in self.all(Line) if line.agent == agent)
+        bodies = (json.loads(line.text) for line in self.all(AgentLine) if line.agent == agent)
         return [body for body in bodies if body["m"] == kind]
 
     async def joined(self, count: int = 1) -> Joined:

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.errors import ExecutorError, ParameterError
+from hbsim.executors.remote.allocation import WorkerAllocator, versions
 from hbsim.executors.remote.checkpoints import TRIES, Checkpoints, Get, Put
 from hbsim.executors.remote.fleet import Fleet
-from hbsim.executors.remote.machines import Machines, versions
 from hbsim.executors.remote.protocol import ROOM
 from hbsim.runner.workers import Ended, Opened, Said, Shut, Task
 from tests.doubles.fake_network import FakeHost, FakeNetwork, Run
@@ -108,7 +108,7 @@ def make(
     seed: int, url: bool = False, resource: dict[str, Any] | None = None, **more: Any
 ) -> tuple[FakeNetwork, Runner]:
     random = Random(seed)
-    fleet = Fleet(Machines(None, resource or {"num_cpus": 1}), Checkpoints(url, {}, {}), LEASE)
+    fleet = Fleet(WorkerAllocator(None, resource or {"num_cpus": 1}), Checkpoints(url, {}, {}), LEASE)
     network = FakeNetwork(fleet, random, LEASE, **more)
     return network, Runner(network, random)
 
@@ -247,7 +247,9 @@ def cluster(
     """Return a network whose hosts have been divided among workers."""
     resource = more.pop("resource", {"num_cpus": 1})
     checkpoints = Checkpoints(url, more.pop("in_folder", {}), more.pop("stored", {}))
-    network = FakeNetwork(Fleet(Machines(workers, resource), checkpoints, lease), Random(1), lease, **more)
+    network = FakeNetwork(
+        Fleet(WorkerAllocator(workers, resource), checkpoints, lease), Random(1), lease, **more
+    )
     network.fleet.expected = len(hosts)
     network.hosts += hosts
     network.step(2)
@@ -506,7 +508,7 @@ def test_of_two_hosts_the_one_that_can_be_reached_gives_its_older_checkpoint() -
     network = cluster(gone, FakeHost("gpu2", disk={3: 7}), FakeHost("gpu3"), slow=0.1)
     network.folder.clear()
     network.switch_off(gone, 1e9)
-    fleet = Fleet(Machines(None, None), Checkpoints(False, {}, {}), 30.0)
+    fleet = Fleet(WorkerAllocator(None, None), Checkpoints(False, {}, {}), 30.0)
     network.fleet = fleet
     for host in network.hosts[1:]:
         network.kill_agent(host, True)
@@ -615,7 +617,9 @@ def test_a_host_that_can_run_no_trials_is_named_once_and_others_go_on() -> None:
 
 
 def test_before_the_first_trial_the_study_ends_at_once_if_no_host_can_run_trials() -> None:
-    network = FakeNetwork(Fleet(Machines(None, None), Checkpoints(False, {}, {}), 30.0), Random(1), 30.0)
+    network = FakeNetwork(
+        Fleet(WorkerAllocator(None, None), Checkpoints(False, {}, {}), 30.0), Random(1), 30.0
+    )
     network.fleet.expected = 2
     network.add("gpu1", fatal=FULL)
     network.step(3)
@@ -629,7 +633,9 @@ def test_before_the_first_trial_the_study_ends_at_once_if_no_host_can_run_trials
 
 @pytest.mark.parametrize("how", ["final", "unreachable", "dies"])
 def test_a_study_does_not_begin_if_its_only_host_never_comes(how: str) -> None:
-    network = FakeNetwork(Fleet(Machines(None, None), Checkpoints(False, {}, {}), 30.0), Random(1), 30.0)
+    network = FakeNetwork(
+        Fleet(WorkerAllocator(None, None), Checkpoints(False, {}, {}), 30.0), Random(1), 30.0
+    )
     network.fleet.expected = 1
     host = network.add("gpu1", never_ready=True) if how == "dies" else None
     for attempt in range(3):
@@ -746,7 +752,9 @@ def test_other_versions_are_an_error_or_a_note() -> None:
         (said,) = [note for note in network.notes if "differently" in note]
         assert said.startswith("c, d run torch 9.9 instead of ")
 
-    network = FakeNetwork(Fleet(Machines(None, None), Checkpoints(False, {}, {}), 30.0), Random(1), 30.0)
+    network = FakeNetwork(
+        Fleet(WorkerAllocator(None, None), Checkpoints(False, {}, {}), 30.0), Random(1), 30.0
+    )
     network.add("b", more=other)
     network.step(2)
     assert isinstance(network.fleet.fatal, ParameterError)

@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from hbsim.bench.report.build import build
-from hbsim.bench.report.build_task import Matters
+from hbsim.bench.report.build import build, smallest_difference
 from hbsim.bench.report.render import markdown
 from hbsim.bench.sweep import read_results, read_sweep
 from hbsim.errors import ParameterError
@@ -122,7 +121,7 @@ def test_what_matters_is_in_the_unit_of_the_metric_or_a_share_of_the_least_regre
 @pytest.mark.parametrize("text", ["0", "-1", "x", "%", "nan", "inf%"])
 def test_what_matters_is_a_number_above_0(text):
     with pytest.raises(ParameterError, match="matters"):
-        Matters.of(text)
+        smallest_difference(text)
 
 
 TABLE = """

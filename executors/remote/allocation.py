@@ -1,4 +1,4 @@
-"""Machines: the division of hosts among workers, and how hosts differ in devices and versions."""
+"""WorkerAllocator: the division of hosts among workers, and how hosts differ in devices and versions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hbsim.errors import ParameterError
 from hbsim.executors.devices import Gpu
 from hbsim.executors.slots import Slot, check_workers, make_slots, models, read_resource, with_threads
 
-__all__ = ["Machine", "Machines", "differences", "differences_of", "named", "versions"]
+__all__ = ["Machine", "WorkerAllocator", "differences", "differences_of", "named", "versions"]
 
 Core: TypeAlias = tuple[str, int]  # of a machine, or of a quota
 Thing: TypeAlias = Core | str  # or the UUID of a GPU
@@ -127,7 +127,7 @@ class Machine:
         return self.most == len(self.cpus)
 
 
-class Machines:
+class WorkerAllocator:
     """Divides hosts that come and go among workers.
 
     No two workers have the same core or GPU, whichever agents they belong to. Exceptions are parts of a GPU
