@@ -10,7 +10,7 @@ from hbsim.bench.sweep import SweepPlan
 from hbsim.errors import ParameterError
 from hbsim.simulation import Cluster
 from tests.bench.sweep.made import read
-from tests.bench.sweep.test_outcome import OWN
+from tests.bench.sweep.test_cell import OWN
 
 YAHPO = Path(__file__).parents[4] / "shared" / "data" / "yahpo_lcbench"
 TOP = """\
