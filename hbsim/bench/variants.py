@@ -15,7 +15,7 @@ from hbsim.core.scheduler import Scheduler
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError, nearest
 from hbsim.searchers import learns, takes
-from hbsim.searchers.plain import plain_options
+from hbsim.searchers.factory import plain_options
 
 __all__ = [
     "SEARCHER",

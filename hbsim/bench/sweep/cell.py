@@ -35,7 +35,7 @@ from hbsim.bench.sweep.store import (
 from hbsim.bench.variants import Variant
 from hbsim.core.types import Mode
 from hbsim.errors import HbsimError, HbsimWarning
-from hbsim.searchers.constraint import split_constraint
+from hbsim.searchers.task import split_constraint
 from hbsim.simulation import Cluster, Result
 from hbsim.simulation.trace import Trace
 from hbsim.study.simulate import simulate

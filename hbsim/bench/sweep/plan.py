@@ -53,7 +53,7 @@ from hbsim.core.options import TYPES
 from hbsim.core.scheduler import Scheduler
 from hbsim.errors import HbsimError, HbsimWarning, ParameterError, SurrogateError
 from hbsim.searchers import check_searcher, ends
-from hbsim.searchers.plain import plain_options
+from hbsim.searchers.factory import plain_options
 from hbsim.simulation import Cluster
 from hbsim.simulation.cluster_schema import Place
 from hbsim.study.simulate import check_study
