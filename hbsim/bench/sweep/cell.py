@@ -39,8 +39,8 @@ from hbsim.searchers.task import split_constraint
 from hbsim.simulation import Cluster, Result
 from hbsim.simulation.trace import Trace
 from hbsim.study.simulate import simulate
-from hbsim.surrogates.checked import placeless
 from hbsim.surrogates.protocol import Floats, Ints
+from hbsim.surrogates.user import placeless
 
 __all__ = ["FORMAT", "CellStudy", "Combination", "failed", "resource_at", "run_studies"]
 

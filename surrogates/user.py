@@ -1,10 +1,15 @@
-"""A user's own surrogate: what it leaves out is filled in, and what it returns is checked."""
+"""Users' own surrogates: loaded from a Python file, completed, and checked at each call."""
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
+import os
 import re
+import sys
 import traceback
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 import numpy as np
@@ -12,10 +17,16 @@ import numpy as np
 from hbsim.core.space import Space
 from hbsim.core.types import Mode
 from hbsim.errors import SurrogateError, brief, nearest
-from hbsim.surrogates.censoring import LONGEST
+from hbsim.source import source_spec
 from hbsim.surrogates.protocol import Floats, Ints
+from hbsim.surrogates.table import LONGEST
 
-__all__ = ["Checked", "describe_exception", "placeless"]
+__all__ = [
+    "Checked",
+    "describe_exception",
+    "load_file",
+    "placeless",
+]
 
 _PLACES: Final = re.compile(r" at 0x[0-9a-fA-F]+|\b_hbsim_user_[0-9a-f]+\.")
 _NOTHING: Final = object()
@@ -235,6 +246,52 @@ def placeless(text: str) -> str:
 def describe_exception(error: BaseException) -> str:
     """Return an exception in one line: its type, what it says, and the file and line where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     text = placeless(" ".join(str(error).split()))
-    return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
+    return f"{type(error).__name__}: {text}{place}" if text else f"{type(error).__name__}{place}"
+
+
+def load_file(spec: str) -> Checked:
+    """Import ``FILE.py:NAME``; a class is made without arguments, an object is taken as it is.
+
+    Raises
+    ------
+    SurrogateError
+        The file is not there or raises, it has no such name, or what it names is no surrogate.
+    """
+    path, _, name = spec.rpartition(":")
+    module = _import(Path(path))
+    if not hasattr(module, name):
+        names = [n for n in vars(module) if not n.startswith("_")]
+        raise SurrogateError(path, f"has no {name!r}.{nearest(name, names)}")
+    found = getattr(module, name)
+    if isinstance(found, type):
+        try:
+            found = found()
+        except Exception as error:
+            raise SurrogateError(path, f"{name}() raised {describe_exception(error)}") from error
+    return Checked(found, name=name)
+
+
+def _import(path: Path) -> ModuleType:
+    """Run the file as a module of its own, its folder first on the import path meanwhile."""
+    if not os.path.isfile(path):
+        raise SurrogateError(str(path), "no such file")
+    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    name = f"_hbsim_user_{digest}"
+    spec = source_spec(name, path)
+    if spec is None or spec.loader is None:
+        raise SurrogateError(str(path), "cannot be imported: give a .py file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    folder = str(path.resolve().parent)
+    sys.path.insert(0, folder)
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        sys.modules.pop(name, None)
+        raise SurrogateError(str(path), f"raised {describe_exception(error)}") from error
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
+    return module
