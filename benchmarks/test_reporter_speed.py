@@ -57,7 +57,7 @@ def answer(connection: socket.socket, ring: ReportRing) -> None:
         line = connection.recv(1 << 16) if ready else b"nothing"
         if not line:
             return
-        if rows := ring.read():
+        if rows := ring.read()[0]:
             last = rows[-1].resource
         if b"wait" in line:
             connection.sendall(b'{"go": %d}\n' % (last + 1))

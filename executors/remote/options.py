@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from hbsim.core.exact import exact
+from hbsim.core.numbers import exact
 from hbsim.errors import ParameterError, nearest
 from hbsim.options import declared, named_options, option
 

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
-from hbsim.core.exact import whole
+from hbsim.core.numbers import whole
 from hbsim.errors import ParameterError, nearest, needs
 from hbsim.executors.devices import cpu_limit, cpus, gpus
 from hbsim.executors.local import LocalWorkers

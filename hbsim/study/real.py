@@ -22,8 +22,8 @@ from hbsim.runner.real import Observer, Real
 from hbsim.runner.records import read_records
 from hbsim.runner.telling import Telling
 from hbsim.runner.workers import Workers
-from hbsim.searchers import Searcher, Task, check_searcher, limit_trials, make_searcher
-from hbsim.searchers.plain import plain_options
+from hbsim.searchers import Searcher, SearchTask, check_searcher, limit_trials, make_searcher
+from hbsim.searchers.factory import plain_options
 from hbsim.study.environment import environment
 from hbsim.study.folder import StudyFolder
 from hbsim.study.interrupts import interruptible
@@ -77,7 +77,7 @@ class Study:
         check_searcher(searcher, search_options, resumes=True)
         if searcher is None or isinstance(searcher, str):
             name = searcher or "random"
-            task = Task(space, seed, mode=scheduler.mode, max_t=scheduler.options.max_t)
+            task = SearchTask(space, seed, mode=scheduler.mode, max_t=scheduler.options.max_t)
             self.searcher: Searcher = make_searcher(name, task, search_options)
         else:
             name = type(searcher).__name__
