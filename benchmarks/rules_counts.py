@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hbsim.core.rungs import RULES, make_cut
+from hbsim.core.rungs import RULES
 
 __all__ = ["Count", "chance", "count", "exact", "exact_rows", "kind_rows", "simulated_rows"]
 
@@ -77,7 +77,7 @@ def count(rule: str, eta: Fraction, values: Floats) -> Count:
     """Let hbsim's rungs decide on values, shape (orders, n), of which larger is better; -inf is no number."""
     totals = []
     for order in values.tolist():
-        cut = make_cut(rule, eta)
+        cut = RULES[rule](eta)
         totals.append(sum(map(cut.decide, order)))
     spread = float(np.std(totals, ddof=1))
     return Count(math.fsum(totals) / len(totals), spread / math.sqrt(len(totals)))
