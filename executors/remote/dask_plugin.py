@@ -22,7 +22,8 @@ import dask
 from distributed import Nanny, NannyPlugin, Status, Worker, WorkerPlugin
 from distributed.protocol.pickle import dumps
 
-from hbsim.executors import proc
+from hbsim.executors import processes
+from hbsim.executors.json_lines import LineReader
 
 __all__ = ["FILES", "AgentPlugin", "install"]
 
@@ -106,7 +107,7 @@ class AgentPlugin(WorkerPlugin):
         _PLUGINS.add(self)
         _hand_back_at_sigterm()
         limit = self._grace + CLOSING + 2 * MARGIN
-        await self._tell_nanny("plugin_add", plugin=dumps(HandBack(self.name, limit)))  # type: ignore[no-untyped-call]
+        await self._inform_nanny("plugin_add", plugin=dumps(HandBack(self.name, limit)))  # type: ignore[no-untyped-call]
         self._say("joined", self._agent, _host_name(worker), self._place)
         self._task = asyncio.create_task(self._follow(self._process))
         assert self._process.stdin is not None
@@ -117,7 +118,7 @@ class AgentPlugin(WorkerPlugin):
         if worker.status == Status.closing:
             await self.leave()
         else:
-            await self._tell_nanny("plugin_remove")
+            await self._inform_nanny("plugin_remove")
             await self._stop()
         _PLUGINS.discard(self)
         if worker.handlers.get(self.name) == self._handle:
@@ -127,7 +128,7 @@ class AgentPlugin(WorkerPlugin):
         """Have the agent hand its trials back and end."""
         if self._process is not None and self._task is not None:
             if not self._leaves:
-                proc.kill(self._process.pid, signal.SIGTERM)
+                processes.kill(self._process.pid, signal.SIGTERM)
             self._leaves = True
             stream = self._worker.batched_stream
             is_heard = stream is not None and stream.comm is not None and not stream.comm.closed()
@@ -135,7 +136,7 @@ class AgentPlugin(WorkerPlugin):
             await asyncio.wait({self._task}, timeout=self._grace + (CLOSING if is_heard else 0) + MARGIN)
         await self._stop()
 
-    async def _tell_nanny(self, what: str, **given: object) -> None:
+    async def _inform_nanny(self, what: str, **given: object) -> None:
         if self._worker.nanny:
             with suppress(OSError):
                 async with self._worker.rpc(str(self._worker.nanny)) as nanny:
@@ -172,12 +173,12 @@ class AgentPlugin(WorkerPlugin):
         """Pass on the agent's lines, say how it ended, and take the plugin off."""
         assert process.stdout is not None
         printing = asyncio.create_task(self._pass_on(process))
-        unread = b""
+        reader = LineReader()
         while data := await process.stdout.read(_CHUNK):
-            *lines, unread = (unread + data).split(b"\n")
-            self._say("lines", self._agent, [line.decode("utf-8", "replace") for line in lines])
+            lines = [line.decode("utf-8", "replace") for line in reader.lines(data)]
+            self._say("lines", self._agent, lines)
         await self._stop()
-        await _until(lambda: not proc.kill_group(process.pid), _LAST)
+        await _until(lambda: not processes.kill_group(process.pid), _LAST)
         await asyncio.wait({printing}, timeout=_LAST)
         printing.cancel()
         code = process.returncode
@@ -203,7 +204,7 @@ class AgentPlugin(WorkerPlugin):
             process.stdin.close()
             # Not `wait`: that may wait for whatever holds its stderr, too.
             if not await _until(lambda: process.returncode is not None, ENDING):
-                proc.kill(process.pid)
+                processes.kill(process.pid)
                 await _until(lambda: process.returncode is not None, ENDING)
         if task is not None and task is not asyncio.current_task():
             await asyncio.wait({task}, timeout=ENDING)

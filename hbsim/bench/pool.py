@@ -1,4 +1,4 @@
-"""Many studies at once, in processes of this machine or of others, with the same results."""
+"""A pool: many calls at once, in processes of this machine or of others, with the same results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from multiprocessing.process import BaseProcess
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from hbsim.executors.threads import THREAD_VARIABLES
+from hbsim.executors.slots import THREAD_VARIABLES
 
 if TYPE_CHECKING:
     from hbsim.bench.remote import Remote

@@ -9,11 +9,18 @@ import typer
 
 from hbsim.cli.command import grouped
 from hbsim.cli.fields import flag, given, number, whole
-from hbsim.cli.options import STUDY, BudgetOptions, ClusterOptions, FileOptions, LevelOptions, SurrogateName
 from hbsim.cli.pipeline import RunOptions, carry_out
+from hbsim.cli.study_options import (
+    STUDY,
+    BudgetOptions,
+    ClusterOptions,
+    FileOptions,
+    LevelOptions,
+    SurrogateName,
+)
 
 if TYPE_CHECKING:
-    from hbsim.bench.sweep import Plan
+    from hbsim.bench.sweep import SweepPlan
 
 __all__ = ["compare"]
 
@@ -108,13 +115,15 @@ def _plan(
     surrogate: str,
     files: FileOptions,
     cluster: ClusterOptions,
-) -> Plan:
+) -> SweepPlan:
     """Make the specification that the options stand for, and check it."""
     from hbsim.bench.comparison import specification
     from hbsim.bench.sweep import make_plan
 
     defaults: dict[str, Any] = given(levels)
-    for name in ("trials", "max_time", "max_full_runs", "searcher"):
+    if grid.trials is not None:
+        defaults["num_trials"] = grid.trials
+    for name in ("max_time", "max_full_runs", "searcher"):
         if (value := getattr(grid, name)) is not None:
             defaults[name] = value
     if grid.replace:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.space import arguments, space_of
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
-from hbsim.executors.target import Description
+from hbsim.executors.training_function import FunctionDescription
 from hbsim.runner.ends import Limits
 from hbsim.runner.journal import Journal
 from hbsim.runner.loop import drive
@@ -62,7 +62,7 @@ class Study:
 
     def __init__(
         self,
-        function: Description,
+        function: FunctionDescription,
         scheduler: Scheduler,
         seed: int,
         searcher: str | Searcher | None,
@@ -202,7 +202,9 @@ def _interrupt(real: Real, number: int, grace: float) -> None:
         print_err(f"hbsim: {text}")
 
 
-def check_constants(function: Callable[..., object] | Description, constants: Mapping[str, object]) -> None:
+def check_constants(
+    function: Callable[..., object] | FunctionDescription, constants: Mapping[str, object]
+) -> None:
     """Check that `constants` are arguments of the function, and no parameters of its space."""
     for name, value in constants.items():
         if name in space_of(function):

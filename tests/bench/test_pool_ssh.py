@@ -20,7 +20,7 @@ import polars as pl
 import pytest
 
 import hbsim
-from hbsim.bench import pool_host, pool_ssh
+from hbsim.bench import pool_ssh
 from hbsim.bench.pool import open_pool
 from hbsim.bench.remote import Remote, versions
 from hbsim.errors import ParameterError
@@ -28,6 +28,7 @@ from hbsim.executors.remote import ssh
 from hbsim.executors.remote.options import Hosts
 from tests.bench import pool_work
 from tests.doubles.sshd import Host, sshd
+from tests.profile import thorough
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0
@@ -177,7 +178,7 @@ def installed(folder: Path, text: str) -> str:
     ("text", "words"),
     [
         (OLDER, f"has hbsim 0.0.9 instead of {hbsim.__version__}"),
-        (PYTHON, f"has python 3.99.1 instead of {platform.python_version()}"),
+        pytest.param(PYTHON, f"has python 3.99.1 instead of {platform.python_version()}", marks=thorough),
     ],
 )
 def test_a_host_of_another_installation_is_one_error_before_any_work(
@@ -255,7 +256,7 @@ def test_what_a_host_sends_is_not_run(
 
 def test_frames_come_back_as_they_were() -> None:
     frame = pl.DataFrame({"a": [1, None], "b": [math.nan, -0.0], "c": ["é", None]}, strict=False)
-    found = pool_host.decode(pool_host.encode({"cells": frame, "empty": frame.clear()}))
+    found = pool_ssh.decode(pool_ssh.encode({"cells": frame, "empty": frame.clear()}))
     assert found["cells"].equals(frame, null_equal=True)
     assert found["empty"].schema == frame.schema
     assert math.copysign(1, found["cells"]["b"][1]) == -1

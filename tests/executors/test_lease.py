@@ -8,11 +8,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hbsim.executors import lease as module
-from hbsim.executors.lease import Lease, lease_clock
+from hbsim.executors import processes
+from hbsim.executors.processes import Lease, lease_clock
+from tests.profile import examples
 
 TIMES = st.floats(-1e6, 1e12)
 
@@ -23,9 +24,10 @@ def path(tmp_path):
 
 
 def at(monkeypatch, time):
-    monkeypatch.setattr(module, "lease_clock", lambda: time)
+    monkeypatch.setattr(processes, "lease_clock", lambda: time)
 
 
+@settings(max_examples=examples(100), deadline=None)
 @given(times=st.lists(TIMES, max_size=8), revoked=st.booleans())
 def test_it_is_renewed_forwards_only_and_not_when_revoked(times, revoked):
     with tempfile.TemporaryDirectory() as folder:
@@ -62,7 +64,7 @@ def test_every_process_that_has_the_file_sees_it(path):
     lease, other = Lease.create(path, 1.0), Lease(path)
     lease.renew(lease.until + 7.25)
     assert other.until == lease.until
-    code = "import sys; from hbsim.executors.lease import Lease; print(repr(Lease(sys.argv[1]).until))"
+    code = "import sys; from hbsim.executors.processes import Lease; print(repr(Lease(sys.argv[1]).until))"
     said = subprocess.run([sys.executable, "-c", code, path], capture_output=True, check=True, text=True)
     assert float(said.stdout) == lease.until
     path.unlink()

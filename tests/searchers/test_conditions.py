@@ -19,7 +19,7 @@ from hbsim.searchers.encoding import Encoding
 from hbsim.searchers.factory import about
 from hbsim.searchers.grid import GridSearcher
 from hbsim.surrogates import Noisy, load
-from hbsim.surrogates.wrap_regions import drawn_region, end_region
+from hbsim.surrogates.wrap_corrupted import end_region, random_region
 
 SPACE = Space(
     {
@@ -260,7 +260,7 @@ def test_wrappers_take_parameters_that_are_always_active() -> None:
     surrogate = Flat()
     points = SPACE.sample(4000, np.random.default_rng(0))
     for seed in range(6):
-        within = drawn_region(surrogate, 0.2, seed).contains(points)  # type: ignore[arg-type]
+        within = random_region(surrogate, 0.2, seed).contains(points)  # type: ignore[arg-type]
         assert within.mean() == pytest.approx(0.2, abs=0.03)
     for name in ("momentum", "width_2"):
         with pytest.raises(ParameterError, match="not active in every configuration"):

@@ -1,4 +1,4 @@
-"""The folder of a sweep: what may be in it, what is there already, and what the sweep writes about itself."""
+"""The folder of a sweep: its manifest, plan and results, written and read."""
 
 from __future__ import annotations
 
@@ -6,17 +6,35 @@ import hashlib
 import json
 import platform
 import shutil
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
-from hbsim.bench.sweep.store import OURS, Store, move, parquet, read_table, recover, write, writing
-from hbsim.bench.sweep.study import FORMAT
+from hbsim.bench.sweep.cell import FORMAT
+from hbsim.bench.sweep.scores import Budget, Scale, Steps, TaskKey, budgets, scales, steps
+from hbsim.bench.sweep.store import (
+    DONE,
+    KEY,
+    MAIN,
+    NAMES,
+    OURS,
+    SweepStore,
+    move,
+    parquet,
+    read_table,
+    recover,
+    sources,
+    write,
+    writing,
+)
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.runner.lock import StudyLock
 
@@ -26,15 +44,17 @@ __all__ = [
     "MANIFEST",
     "PLAN",
     "SPEC",
+    "SweepResults",
     "digest",
     "is_own",
     "look_into",
+    "manifest_bytes",
     "open_folder",
     "read_manifest",
     "read_plan",
+    "read_results",
     "versions",
-    "write_down",
-    "written",
+    "write_plan",
 ]
 
 MANIFEST: Final = "sweep.json"
@@ -49,12 +69,12 @@ _ALL: Final = OURS | {*_WRITTEN, *(f".{name}" for name in _WRITTEN), f"{ANYTIME}
 
 
 @contextmanager
-def open_folder(out: Path, plan: pl.DataFrame, force: bool, is_same: bool = False) -> Iterator[Store]:
+def open_folder(folder: Path, plan: pl.DataFrame, force: bool, is_same: bool = False) -> Iterator[SweepStore]:
     """Give what is finished in a folder, which is made if it is not there, to this process alone.
 
     Parameters
     ----------
-    out : path
+    folder : path
         Does not exist, is empty, or is a sweep's.
     plan : polars.DataFrame
         The cells that are wanted.
@@ -71,28 +91,28 @@ def open_folder(out: Path, plan: pl.DataFrame, force: bool, is_same: bool = Fals
     Raises
     ------
     ParameterError
-        The folder holds something else, another sweep, or one of another version (field ``out``).
+        The folder holds something else, another sweep, or one of another version (field ``folder``).
     OutputError
         It cannot be read or made, or another process is at it.
     """
-    _look(out)  # before a lock is put into somebody's folder
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-    with StudyLock(out):
-        there = _look(out)
-        if there and force:
-            _say_lost(out)
-            _clear(out, there)
-        elif there:
-            _check_version(out)
-            recover(out)
-        store = Store(out)
+    _names_in(folder)  # before a lock is put into somebody's folder
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with StudyLock(folder):
+        names = _names_in(folder)
+        if names and force:
+            _warn_of_loss(folder)
+            _clear(folder, names)
+        elif names:
+            _check_version(folder)
+            recover(folder)
+        store = SweepStore(folder)
         if not is_same:
-            _check_same(out, store, plan)
+            _check_same(folder, store, plan)
         yield store
 
 
-def look_into(out: Path, plan: pl.DataFrame, force: bool) -> Store | None:
+def look_into(folder: Path, plan: pl.DataFrame, force: bool) -> SweepStore | None:
     """Return what is finished in a folder, None if nothing is or it is to be replaced; nothing is made.
 
     Raises
@@ -100,16 +120,16 @@ def look_into(out: Path, plan: pl.DataFrame, force: bool) -> Store | None:
     ParameterError, OutputError
         As `open_folder`.
     """
-    if not _look(out) or force:
+    if not _names_in(folder) or force:
         return None
-    _check_version(out)
-    store = Store(out)
-    _check_same(out, store, plan)
+    _check_version(folder)
+    store = SweepStore(folder)
+    _check_same(folder, store, plan)
     return store
 
 
-def write_down(
-    out: Path, plan: pl.DataFrame, manifest: Mapping[str, object], spec: str, command: str
+def write_plan(
+    folder: Path, plan: pl.DataFrame, manifest: Mapping[str, object], spec: str, command: str
 ) -> None:
     """Write what is wanted: the specification, the cells, and what a reader needs beside the results.
 
@@ -119,12 +139,12 @@ def write_down(
         It cannot be written.
     """
     cells = parquet(plan)
-    content = written({**manifest, "plan": digest(cells)}, command)
-    with writing(out):  # first what makes the folder a sweep's
+    content = manifest_bytes({**manifest, "plan": digest(cells)}, command)
+    with writing(folder):  # first what makes the folder a sweep's
         for name, file in ((MANIFEST, content), (PLAN, cells), (SPEC, spec.encode())):
-            temporary = out / f".{name}"
+            temporary = folder / f".{name}"
             write(temporary, file)
-            move(temporary, out / name)
+            move(temporary, folder / name)
 
 
 def is_own(folder: Path, path: Path) -> bool:
@@ -135,65 +155,65 @@ def is_own(folder: Path, path: Path) -> bool:
     return path.relative_to(folder).parts[0] in {*_ALL, LOCK}
 
 
-def _look(out: Path) -> set[str]:
+def _names_in(folder: Path) -> set[str]:
     """Return the names of what is in a folder, the lock aside; empty if it is not there."""
     try:
-        there = {path.name for path in out.iterdir()} - {LOCK}
+        names = {path.name for path in folder.iterdir()} - {LOCK}
     except FileNotFoundError:
         return set()
     except NotADirectoryError:
-        raise ParameterError("out", str(out), "is a file; give a folder") from None
+        raise ParameterError("folder", str(folder), "is a file; give a folder") from None
     except OSError as error:
-        raise OutputError(str(out), f"cannot be read: {error.strerror or error}") from error
-    there -= {f".{MANIFEST}"}  # all that there is where a sweep was ended as it began
-    if there and MANIFEST not in there:
-        raise ParameterError("out", str(out), "is a folder with files that hbsim sweep did not write")
-    return there
+        raise OutputError(str(folder), f"cannot be read: {error.strerror or error}") from error
+    names -= {f".{MANIFEST}"}  # the only file of a sweep that was killed as it began
+    if names and MANIFEST not in names:
+        raise ParameterError("folder", str(folder), "is a folder with files that hbsim sweep did not write")
+    return names
 
 
-def _say_lost(out: Path) -> None:
+def _warn_of_loss(folder: Path) -> None:
     """Warn of finished cells that are about to go."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HbsimWarning)
         try:
-            count = len(Store(out).status)
+            count = len(SweepStore(folder).status)
         except OutputError:  # damaged: nobody knows
             return
     if count:
-        text = f"{count:,} finished {'study' if count == 1 else 'studies'} in {out} are thrown away"
+        text = f"{count:,} finished {'study' if count == 1 else 'studies'} in {folder} are thrown away"
         warnings.warn(HbsimWarning(text), stacklevel=4)
 
 
-def _clear(out: Path, there: set[str]) -> None:
+def _clear(folder: Path, names: set[str]) -> None:
     """Remove what a sweep left, last what makes the folder a sweep's."""
-    with writing(out):
-        for name in sorted(there & _ALL, key=lambda name: (name == MANIFEST, name)):
-            path = out / name
+    with writing(folder):
+        for name in sorted(names & _ALL, key=lambda name: (name == MANIFEST, name)):
+            path = folder / name
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink()
 
 
-def _check_version(out: Path) -> None:
-    by, now = read_manifest(out)["versions"]["hbsim"], version("hbsim")
+def _check_version(folder: Path) -> None:
+    by, now = read_manifest(folder)["versions"]["hbsim"], version("hbsim")
     if by != now:
         rule = (
             f"is of hbsim {by}, and this is {now}: studies of two versions do not mix; --force runs all again"
         )
-        raise ParameterError("out", str(out), rule)
+        raise ParameterError("folder", str(folder), rule)
 
 
-def _check_same(out: Path, store: Store, plan: pl.DataFrame) -> None:
+def _check_same(folder: Path, store: SweepStore, plan: pl.DataFrame) -> None:
     if store.status and not store.status.keys() & set(plan["key"]):
         rule = f"holds another sweep, with {len(store.status):,} studies; --force replaces it"
-        raise ParameterError("out", str(out), rule)
+        raise ParameterError("folder", str(folder), rule)
 
 
 # What a sweep writes about itself, for readers of its results
 
 
-def written(content: Mapping[str, object], command: str) -> bytes:
+def manifest_bytes(content: Mapping[str, object], command: str) -> bytes:
     """Return the manifest's file: plain JSON, no clock."""
     manifest = {**content, "command": command, "versions": versions()}
     manifest[SEAL] = _seal(manifest)
@@ -261,3 +281,108 @@ def read_plan(folder: Path, manifest: Mapping[str, Any]) -> pl.DataFrame:
         problem = f"does not belong to {MANIFEST}: the same hbsim sweep as before writes it again"
         raise OutputError(str(path), problem)
     return read_table(path)
+
+
+PAUSE: Final = 0.2  # seconds, for a sweep that is moving its files
+
+
+@dataclass(frozen=True)
+class SweepResults:
+    """The results of a sweep, finished or not.
+
+    Attributes
+    ----------
+    manifest : mapping
+        What the sweep wrote about itself.
+    spec : str
+        Its file.
+    cells : polars.DataFrame
+        A row a cell, in the sweep's order: key, variant, surrogate, cluster, workers, seed, status ("done",
+        "failed", or null: not run), error, then numbers, null where there are none.
+    tables : mapping
+        Frames by name: incumbents, rungs, brackets, timelines, timings; `key` says of which study.
+    confirm : SweepResults or None
+        Of the variants that led, on fresh seeds: what confirms the choice, or does not.
+    """
+
+    manifest: Mapping[str, Any]
+    spec: str
+    cells: pl.DataFrame
+    tables: Mapping[str, pl.DataFrame]
+    confirm: SweepResults | None = None
+
+    @cached_property
+    def done(self) -> pl.DataFrame:
+        """The cells with a result."""
+        return self.cells.filter(pl.col("status") == DONE)
+
+    @cached_property
+    def scales(self) -> dict[TaskKey, Scale]:
+        """What scores are held against, of each task."""
+        return scales(self.manifest, self.done, self.tables["incumbents"])
+
+    @cached_property
+    def budgets(self) -> dict[TaskKey, Budget]:
+        """CellPattern the variants of each task are scored."""
+        return budgets(self.manifest, self.done)
+
+    @cached_property
+    def steps(self) -> dict[str, Steps]:
+        """The incumbents of each study that has any, by its key."""
+        return steps(self.tables["incumbents"])
+
+    def rows(self, table: str) -> pl.DataFrame:
+        """Return a table with the names of the cells that its rows are of."""
+        names = self.done.select(KEY, *NAMES)
+        return names.join(self.tables[table], on=KEY, how="inner", maintain_order="left_right")
+
+
+def read_results(folder: Path) -> SweepResults:
+    """Read a sweep's folder, also of one that is running or was interrupted.
+
+    Warns
+    -----
+    HbsimWarning
+        What the results do without is missing or damaged.
+
+    Raises
+    ------
+    OutputError
+        It is none, of another version, damaged, or empty.
+    """
+    before = sources(folder) if folder.is_dir() else []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", HbsimWarning)
+            found = _read(folder)
+        if sources(folder) == before:
+            return found
+    except (OutputError, HbsimWarning):
+        time.sleep(PAUSE)
+    return _read(folder)  # the sweep may have been moving its files
+
+
+def _read(folder: Path) -> SweepResults:
+    manifest = read_manifest(folder)
+    plan = read_plan(folder, manifest)
+    store = SweepStore(folder)
+    if not store.status:
+        raise OutputError(str(folder), "has no result yet: hbsim sweep has not finished a cell there")
+    tables = store.tables(plan[KEY])
+    cells = plan.join(tables.pop(MAIN), on=KEY, how="left", maintain_order="left")
+    try:
+        spec = (folder / SPEC).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise OutputError(str(folder / SPEC), f"cannot be read: {error}") from error
+    return SweepResults(manifest, spec, cells, tables, _confirming(folder, manifest["plan"]))
+
+
+def _confirming(folder: Path, plan: str) -> SweepResults | None:
+    """Read the studies on fresh seeds, if there are any for the choice that was made of these results."""
+    inner = folder / CONFIRM
+    if not (inner / MANIFEST).is_file() or read_manifest(inner)["confirms"] != plan:
+        return None
+    try:
+        return _read(inner)
+    except OutputError:  # none is finished yet
+        return None

@@ -11,8 +11,8 @@ import hbsim
 from hbsim.bench.conclusions import conclude
 from hbsim.bench.report.build import build
 from hbsim.bench.report.model import BEST, NO_SCORE
-from hbsim.bench.sweep.outcome import resource_at
-from hbsim.surrogates.describe import sample
+from hbsim.bench.sweep.cell import resource_at
+from hbsim.surrogates.description import sample
 
 from .studies import CURVES, OPTIONS, SEEDS, WORKERS, by_hand, incumbents_by_hand, sweep
 
@@ -287,7 +287,7 @@ def test_an_unknown_optimum_is_the_best_that_was_seen(tmp_path):
         "        return x + 1 / levels, np.broadcast_to(levels, (len(x), len(levels))).astype(float)\n"
     )
     spec = (
-        'seeds = 3\nworkers = 2\n[defaults]\ntrials = 12\n[[variants]]\ntype = "stopping"\n[[variants]]\n'
+        'seeds = 3\nworkers = 2\n[defaults]\nnum_trials = 12\n[[variants]]\ntype = "stopping"\n[[variants]]\n'
         'type = "fifo"\n[[surrogates]]\nsurrogate = "curves.py:Curves"\nname = "mine"\n'
     )
     results = sweep(tmp_path, spec)

@@ -1,0 +1,111 @@
+"""JSON lines: messages between a controller and its processes, one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final
+
+from hbsim.errors import ParameterError
+
+__all__ = ["LineReader", "SocketLines", "dump_line", "fatal"]
+
+_CHUNK: Final = 1 << 16
+
+
+def dump_line(message: Mapping[str, object]) -> bytes:
+    """Return a message as a line."""
+    return json.dumps(message).encode() + b"\n"
+
+
+def fatal(error: ParameterError) -> dict[str, list[Any]]:
+    """Return the message that ends the study with this error."""
+    value = error.value if isinstance(error.value, str | int | float | None) else repr(error.value)
+    return {"fatal": [error.field, value, error.rule]}
+
+
+class LineReader:
+    """Puts what comes in pieces together to lines, and reads these as messages.
+
+    Attributes
+    ----------
+    garbage : str or None
+        The beginning of the first line that was no message, for people; nothing is read after it. A training
+        function may write into any file descriptor that it finds in its process.
+    """
+
+    def __init__(self) -> None:
+        self.garbage: str | None = None
+        self._parts: list[bytes] = []  # of a line without its end
+
+    def lines(self, data: bytes) -> list[bytes]:
+        """Return the lines that are whole with this piece, without their ends."""
+        self._parts.append(data)
+        if b"\n" not in data:
+            return []
+        *lines, rest = b"".join(self._parts).split(b"\n")
+        self._parts = [rest]
+        return lines
+
+    def messages(self, data: bytes) -> list[dict[str, Any]]:
+        """Return the messages that are whole with this piece, up to `garbage`."""
+        messages: list[dict[str, Any]] = []
+        for line in self.lines(data) if self.garbage is None else ():
+            try:
+                message = json.loads(line)
+            except (ValueError, RecursionError):
+                message = None
+            if not isinstance(message, dict):
+                self.garbage = repr(line[:80])
+                break
+            messages.append(message)
+        return messages
+
+
+class SocketLines:
+    """Messages over a connected socket; file descriptors may come beside them.
+
+    Attributes
+    ----------
+    connection : socket.socket
+        Blocking.
+    closed : bool
+        Whether the other end is gone.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.set_inheritable(False)
+        self.connection = connection
+        self.closed = False
+        self._reader = LineReader()
+        self._descriptors: deque[int] = deque()
+
+    def receive(self) -> list[dict[str, Any]]:
+        """Return the messages that are complete by now; waits while nothing comes."""
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self.connection, _CHUNK, 16)
+        except OSError:
+            data, descriptors = b"", []
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
+        self._descriptors.extend(descriptors)
+        self.closed = self.closed or not data
+        return self._reader.messages(data)
+
+    def descriptor(self) -> int:
+        """Return the next file descriptor that has come; it comes no later than the line it belongs to."""
+        return self._descriptors.popleft()
+
+    def send(self, message: Mapping[str, object]) -> None:
+        """Send a message."""
+        try:
+            self.connection.sendall(dump_line(message))
+        except OSError:
+            self.closed = True
+
+    def close(self) -> None:
+        """Take the other end for gone."""
+        self.closed = True

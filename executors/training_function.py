@@ -1,0 +1,502 @@
+"""A training function on its way into other processes: by its module, by its file, or as code.
+
+A file is executed for its definitions, and no further than the study that it starts.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.machinery
+import importlib.util
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from hbsim.core.space import Space, space_of
+from hbsim.errors import HbsimError, ParameterError, nearest
+from hbsim.source import source_spec
+
+__all__ = [
+    "Definitions",
+    "DefinitionsOnly",
+    "FunctionDescription",
+    "default_start",
+    "definitions_only",
+    "describe",
+    "execute",
+    "file_spec",
+    "label_of",
+    "load_target",
+    "loading",
+    "make_target",
+    "source_of",
+    "split_target",
+    "stop_if_loading",
+]
+
+_loading = False
+Function = Callable[..., object]
+
+
+class DefinitionsOnly(BaseException):
+    """Ends the execution of a file where it would start a study; no Exception, so that nothing catches it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """What a file has defined.
+
+    Attributes
+    ----------
+    module : ModuleType
+        The file as a module.
+    stopped : bool
+        Whether its execution ended where it started a study.
+    """
+
+    module: ModuleType
+    stopped: bool
+
+
+def loading() -> bool:
+    """Whether a file is being executed for its definitions only."""
+    return _loading
+
+
+def stop_if_loading() -> None:
+    """Leave the file that is being executed for its definitions; what starts a study calls this first.
+
+    Raises
+    ------
+    DefinitionsOnly
+        If a file is being executed for its definitions.
+    """
+    if _loading:
+        raise DefinitionsOnly
+
+
+@contextmanager
+def definitions_only() -> Iterator[None]:
+    """Let nothing in this block start a study."""
+    global _loading
+    outer, _loading = _loading, True
+    try:
+        yield
+    finally:
+        _loading = outer
+
+
+def file_spec(path: Path) -> importlib.machinery.ModuleSpec:
+    """Return how to execute a file as a module named like it; another one if that name is taken."""
+    name = path.stem
+    other = sys.modules.get(name)
+    if other is not None and getattr(other, "__file__", None) != str(path):
+        name = f"{name}_of_study"
+    spec = source_spec(name, path)
+    if spec is None:
+        raise ParameterError("train", str(path), "must be a Python file")
+    return spec
+
+
+def execute(spec: importlib.machinery.ModuleSpec, label: str) -> Definitions:
+    """Execute a module anew, and keep it as loaded.
+
+    Parameters
+    ----------
+    spec : ModuleSpec
+        Which.
+    label : str
+        The training function, for errors.
+
+    Raises
+    ------
+    ParameterError
+        It raises something; with the line.
+    """
+    module = importlib.util.module_from_spec(spec)
+    assert spec.loader is not None
+    before, stopped = sys.modules.get(spec.name), False
+    sys.modules[spec.name] = module  # dataclasses and pickling look a module up by its name
+    try:
+        with definitions_only(), redirect_stdout(sys.stderr):  # stdout is for results
+            spec.loader.exec_module(module)
+    except DefinitionsOnly:
+        stopped = True
+    except (Exception, SystemExit) as error:
+        _put_back(spec.name, before)
+        rule = f"the file must load without an error; {_describe(error, spec.origin)}"
+        raise ParameterError("train", label, rule) from error
+    parent, _, child = spec.name.rpartition(".")
+    if parent:
+        setattr(sys.modules[parent], child, module)
+    return Definitions(module, stopped)
+
+
+def _put_back(name: str, module: ModuleType | None) -> None:
+    if module is None:
+        sys.modules.pop(name, None)
+    else:
+        sys.modules[name] = module
+
+
+def _describe(error: BaseException, origin: str | None) -> str:
+    """One line: the error, and the innermost line of the file."""
+    text = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == origin]
+    return f"{text} (line {lines[-1]})" if lines else text
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionDescription:
+    """What a study has to know of a training function; whoever has loaded it may tell those who have not.
+
+    Attributes
+    ----------
+    label : str
+        ``FILE.py:NAME`` without the folder.
+    digest : str or None
+        SHA-256 of its file, where it has one.
+    space : Space
+        Its search space.
+    defaults : mapping
+        Its arguments by name; the values are not told to other processes.
+    """
+
+    label: str
+    digest: str | None
+    space: Space
+    defaults: Mapping[str, object]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it in plain JSON types."""
+        names = list(self.defaults)
+        return {"label": self.label, "digest": self.digest, "space": self.space.to_json(), "names": names}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> FunctionDescription:
+        """Read what `as_dict` returned."""
+        space = Space.from_json(data["space"])
+        return cls(data["label"], data["digest"], space, dict.fromkeys(data["names"]))
+
+
+def describe(function: Function) -> FunctionDescription:
+    """Describe a function that is decorated with `hbsim.args`."""
+    label, digest = _name(function), None
+    try:
+        file = Path(str(inspect.getsourcefile(inspect.unwrap(function))))
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        label = f"{file.name}:{label}"
+    except (TypeError, OSError):
+        pass
+    return FunctionDescription(label, digest, space_of(function), getattr(function, "defaults", {}))
+
+
+def default_start() -> str:
+    """Return how trials' processes are started here unless told otherwise: ``"fork"`` or ``"spawn"``.
+
+    Forking is safe on Linux only: the system libraries of macOS may start threads at any time.
+    """
+    return "fork" if sys.platform == "linux" else "spawn"
+
+
+def make_target(train: Function | str, by_value: bool = False) -> dict[str, Any]:
+    """Describe a training function so that another process can load it.
+
+    Parameters
+    ----------
+    train : callable or str
+        A function decorated with `hbsim.args`, or ``FILE.py:NAME``.
+    by_value : bool
+        Whether a function of the script that runs goes by value, as it is now, if it can; else the script is
+        executed once more, until it starts a study. For processes of the same Python.
+
+    Returns
+    -------
+    target : dict
+        Plain JSON types. ``name`` with one of ``module``, if it can be imported by name; ``file``, if it is
+        defined at the top of a file, a script for instance; ``pickled``, the function by value, with all
+        that it uses of the script: closures, notebooks. Beside it ``path`` and ``argv``, this process's
+        `sys.path` and `sys.argv`, and ``main``, whether it is of the script that runs.
+
+    Raises
+    ------
+    ParameterError
+        There is no such file, the function has no search space, or it can be described in none of the ways.
+    """
+    if isinstance(train, str):
+        file, name = split_target(train)
+        form: dict[str, Any] = {"file": str(file), "name": name, "label": train}
+    elif callable(train):
+        _space(train, label_of({"name": _name(train)}))
+        form = _of_script(train) if by_value and _is_main(train) else _by_name(train) or _by_value(train)
+    else:
+        raise ParameterError("train", train, "must be a function decorated with @hbsim.args, or FILE.py:NAME")
+    about = {"path": _absolute(sys.path), "argv": list(sys.argv), "main": _is_main(train)}
+    return {**form, **about}
+
+
+def load_target(target: Mapping[str, Any]) -> Function:
+    """Load the function that `make_target` has described.
+
+    `sys.path` and `sys.argv` become those of the process that described it, with the file's folder in front.
+    A file is executed under its own name, never as ``__main__``, and only until it starts a study.
+
+    Raises
+    ------
+    ParameterError
+        The file raises, or does not define the function, or the function has no search space.
+    """
+    if _absolute(sys.path) != target["path"]:
+        sys.path[:] = target["path"]
+    sys.argv[:] = target["argv"]
+    label = label_of(target)
+    if "pickled" in target:
+        function = _unpickle(target["pickled"], label)
+        if target["main"]:
+            sys.modules["__main__"] = _script(function, target)
+    else:
+        function = _find(_definitions(target, label), target, label)
+    _space(function, label)
+    return function
+
+
+def label_of(target: Mapping[str, Any]) -> str:
+    """Return a target's name for people: as they gave it, or ``FILE.py:NAME``, ``MODULE:NAME``, ``NAME``."""
+    if "label" in target:
+        return str(target["label"])
+    origin = target.get("file", target.get("module"))
+    return str(target["name"] if origin is None else f"{origin}:{target['name']}")
+
+
+def source_of(target: Mapping[str, Any]) -> Path | None:
+    """Return the file with the function's source, None if it has none. Call it after `load_target`."""
+    if "file" in target or "source" in target:
+        return Path(target.get("file", target.get("source")))
+    origin = getattr(sys.modules.get(target.get("module", "")), "__file__", None)
+    return Path(origin) if origin else None
+
+
+def split_target(target: str) -> tuple[Path, str]:
+    """Split ``FILE.py:NAME`` into an existing file and a name.
+
+    Raises
+    ------
+    ParameterError
+        If it is not of that form, or there is no such file.
+    """
+    file, colon, name = target.rpartition(":")
+    if not colon or not file.endswith(".py") or not name.isidentifier():
+        raise ParameterError("train", target, "must be FILE.py:NAME, a Python file and a function in it")
+    path = Path(file)
+    if not path.is_file():
+        raise ParameterError("train", target, f"there is no file {file}")
+    return path.resolve(), name
+
+
+# Describing
+
+
+def _is_main(train: object) -> bool:
+    return getattr(train, "__module__", None) == "__main__"
+
+
+def _of_script(function: Function) -> dict[str, Any]:
+    """Return the form by value; that by name if something that it uses of the script cannot be pickled."""
+    try:
+        form = _by_value(function)
+    except ParameterError as error:
+        by_name = _by_name(function)
+        if by_name is None:
+            raise
+        return {**by_name, "problem": error.rule}
+    main = sys.modules["__main__"]
+    file, spec = _file(main), main.__spec__
+    if file is not None:
+        source = str(Path(file).resolve())
+        form |= {"source": source, "label": f"{source}:{form['name']}"}
+    return form if spec is None else {**form, "script": spec.name}
+
+
+def _by_name(function: Function) -> dict[str, Any] | None:
+    """Return the form with a module or file, if the function is what its name stands for there."""
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
+    name = _name(function)
+    file = _file(module)
+    if module is None or file is None or not _is_at(module, name, function):
+        return None
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is not None and not _same(code.co_filename, file):
+        return None  # typed in after the file was executed
+    dotted = module.__name__
+    if dotted == "__main__":
+        dotted = module.__spec__.name if module.__spec__ is not None else ""
+    spec = _search(dotted)
+    if spec is not None and spec.origin is not None and _same(spec.origin, file):
+        return {"module": dotted, "name": name}
+    return {"file": str(Path(file).resolve()), "name": name}
+
+
+def _by_value(function: Function) -> dict[str, Any]:
+    import cloudpickle
+
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
+    try:
+        with _whole(module):
+            data = cloudpickle.dumps(function)
+    except Exception as error:  # whatever the objects that it refers to raise
+        rule = f"must be a function in a file, or refer to nothing that cannot be pickled; {error}"
+        raise ParameterError("train", _name(function), rule) from error
+    return {"pickled": base64.b64encode(data).decode("ascii"), "name": _name(function)}
+
+
+@contextmanager
+def _whole(module: ModuleType | None) -> Iterator[None]:
+    """Pickle what the function uses of its module by value too, if nobody else can import that."""
+    import cloudpickle
+
+    if module is None or module.__name__ == "__main__" or _search(module.__name__) is not None:
+        yield
+        return
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
+
+
+def _name(function: Function) -> str:
+    return str(getattr(function, "__qualname__", None) or type(function).__qualname__)
+
+
+def _file(module: ModuleType | None) -> str | None:
+    file = getattr(module, "__file__", None)
+    return file if file is not None and file.endswith(".py") and os.path.isfile(file) else None
+
+
+def _is_at(module: ModuleType, name: str, function: Function) -> bool:
+    try:
+        return attrgetter(name)(module) is function
+    except AttributeError:
+        return False
+
+
+def _search(name: str) -> importlib.machinery.ModuleSpec | None:
+    """Find a module as a new process would, whatever is loaded here."""
+    parent, _, _ = name.rpartition(".")
+    path = None
+    if parent:
+        package = _search(parent)
+        if package is None or package.submodule_search_locations is None:
+            return None
+        path = list(package.submodule_search_locations)
+    for finder in sys.meta_path if name else ():
+        spec = finder.find_spec(name, path)
+        if spec is not None:
+            return spec
+    return None
+
+
+def _same(one: str, other: str) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _absolute(path: list[str]) -> list[str]:
+    return [os.path.abspath(entry) for entry in path]  # "" is the working directory
+
+
+# Loading
+
+
+def _definitions(target: Mapping[str, Any], label: str) -> Definitions:
+    if "file" in target:
+        path = Path(target["file"])
+        if not path.is_file():
+            raise ParameterError("train", label, f"there is no file {path}")
+        if str(path.parent) not in sys.path[:1]:
+            sys.path.insert(0, str(path.parent))
+        return execute(file_spec(path), label)
+    dotted = target["module"]
+    loaded = sys.modules.get(dotted)
+    if loaded is not None:
+        return Definitions(loaded, stopped=False)
+    try:
+        with definitions_only():
+            spec = importlib.util.find_spec(dotted)
+    except (Exception, DefinitionsOnly) as error:  # the packages around it are imported
+        rule = f"its package must load without an error; {type(error).__name__}: {error}"
+        raise ParameterError("train", label, rule) from error
+    if spec is None:
+        raise ParameterError("train", label, f"there is no module {dotted} on the module path")
+    return execute(spec, label)
+
+
+def _find(definitions: Definitions, target: Mapping[str, Any], label: str) -> Function:
+    module, name = definitions.module, target["name"]
+    try:
+        function: Function = attrgetter(name)(module)
+    except AttributeError:
+        file = Path(module.__file__ or module.__name__).name
+        names = [key for key, value in vars(module).items() if callable(value)]
+        rule = f"there is no {name!r} in {file}.{nearest(name, names)}"
+        if definitions.stopped:
+            rule = f"{file} starts a study before {name!r} is defined; define it further up"
+        elif target.get("main"):
+            rule = f"there is no {name!r} in {file} when it is imported; define it at the top, under no `if`"
+        if "problem" in target:
+            rule += f"; by value it {target['problem']}"
+        raise ParameterError("train", label, rule) from None
+    if not callable(function):
+        raise ParameterError("train", label, f"{name} is no function")
+    return function
+
+
+def _unpickle(pickled: str, label: str) -> Function:
+    import cloudpickle
+
+    try:
+        with definitions_only():
+            function: Function = cloudpickle.loads(base64.b64decode(pickled))
+    except (Exception, DefinitionsOnly) as error:  # whatever the objects that it refers to raise
+        rule = f"cannot be loaded in another process; {type(error).__name__}: {error}"
+        raise ParameterError("train", label, rule) from error
+    return function
+
+
+def _script(function: Function, target: Mapping[str, Any]) -> ModuleType:
+    """Return the script's module as far as the function uses it.
+
+    What is pickled in a trial, for a process that `multiprocessing` spawns for instance, is looked for in
+    there by its name; such a process executes the script's file, as it does in the script itself.
+    """
+    script = ModuleType("__main__")
+    for owner in (inspect.unwrap(function), getattr(function, "func", None), type(function).__call__):
+        names = getattr(owner, "__globals__", {})
+        if names.get("__name__") == "__main__":
+            vars(script).update(names)
+            break
+    if target["name"].isidentifier():
+        setattr(script, target["name"], function)
+    if "source" in target:
+        script.__file__ = target["source"]
+    if "script" in target:  # run by ``python -m``
+        script.__spec__ = importlib.machinery.ModuleSpec(target["script"], None)
+    return script
+
+
+def _space(function: Function, label: str) -> None:
+    try:
+        space_of(function)
+    except HbsimError as error:
+        rule = (
+            f"{_name(function)} needs a search space: put @hbsim.args(lr=hbsim.Real(1e-4, 1), ...) above it"
+        )
+        raise ParameterError("train", label, rule) from error

@@ -1,0 +1,454 @@
+"""A trial's session with the controller: reports by shared memory, orders and all else as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from math import inf
+from typing import Any, Final, NoReturn, TypeAlias
+
+from hbsim.executors.json_lines import LineReader
+from hbsim.executors.processes import Lease
+from hbsim.executors.report_ring import ReportRing
+
+__all__ = [
+    "ControllerGone",
+    "TrialChannel",
+    "TrialEnd",
+    "TrialSession",
+    "do_nothing",
+    "leave_process",
+    "write_out",
+]
+
+_CHUNK: Final = 256 * 1024
+_LOOK: Final = 0.005  # seconds between two looks at a ring that is full
+_ENCODE: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+Report: TypeAlias = tuple[float, float, float, dict[str, float | None], bool]  # as of `ReportRing.write`
+_INTERVAL = 0.05  # seconds between two looks at what the controller has sent
+_RAISES = 3  # how often a function may catch what ends it
+_LEFT = ("pause", "stop", "terminated")
+
+
+class ControllerGone(ConnectionError):
+    """The controller has closed the connection, or died."""
+
+
+def do_nothing() -> None:
+    """Do nothing."""
+
+
+class TrialChannel:
+    """Lines over a connected socket, whole and in order, and the ring of reports that comes with the first.
+
+    A signal handler may raise an exception at any point of the training code. In here that would tear
+    lines, so the handler has to look at `busy`, and leave it to `check` to raise.
+
+    Parameters
+    ----------
+    connection : socket.socket
+        A connected stream.
+    ring : ReportRing, optional
+        Takes the reports; by default the one whose file descriptor comes beside the first line.
+
+    Attributes
+    ----------
+    busy : bool
+        Whether an exception raised by a signal handler would do harm now.
+    check : callable
+        Called as soon as it would not. It may raise.
+    """
+
+    def __init__(self, connection: socket.socket, ring: ReportRing | None = None) -> None:
+        connection.settimeout(None)
+        connection.set_inheritable(False)
+        self._connection = connection
+        self._ring = ring
+        self._unsent = bytearray()
+        self._reader = LineReader()
+        self._messages: deque[dict[str, Any]] = deque()
+        self.busy = False
+        self.check: Callable[[], None] = do_nothing
+
+    @property
+    def killed(self) -> bool:
+        """Whether the controller kills this process."""
+        return self._ring is not None and self._ring.killed
+
+    def begin(self) -> dict[str, Any]:
+        """Wait for the first line, and return it.
+
+        Raises
+        ------
+        ControllerGone
+            Nothing can come any more.
+        """
+        while not self._messages:
+            try:
+                data, descriptors, _, _ = socket.recv_fds(self._connection, _CHUNK, 1)
+            except OSError as error:
+                raise ControllerGone(str(error)) from error
+            if not data:
+                raise ControllerGone("end of file")
+            for descriptor in descriptors:
+                self._ring = ReportRing(descriptor)
+                os.close(descriptor)  # the memory stays
+            self._messages += self._reader.messages(data)
+        return self._messages.popleft()
+
+    @contextmanager
+    def without_signals(self) -> Iterator[None]:
+        """Let signal handlers raise nothing in this block."""
+        self.busy = True
+        try:
+            yield
+        finally:
+            self.busy = False
+        self.check()
+
+    def report(self, report: Report, wait: bool = False) -> bool:
+        """Hand over a report: whether there was room for it; with `wait` there is in the end.
+
+        When this has returned True the report has left this process.
+
+        Raises
+        ------
+        ControllerGone
+            Nobody will make room.
+        ValueError
+            The report takes more than the ring has.
+        """
+        assert self._ring is not None  # it came with the first line
+        self.busy = True  # as `without_signals` does it, in half the time
+        try:
+            while not (done := self._ring.write(*report)) and wait:
+                self._wait_for(0, _LOOK)
+        finally:
+            self.busy = False
+        self.check()
+        return done
+
+    def catch_up(self) -> None:
+        """Wait until the controller is not far behind with the reports.
+
+        Raises
+        ------
+        ControllerGone
+            It will never be.
+        """
+        with self.without_signals():
+            while self._ring is not None and self._ring.unread > _CHUNK:
+                self._wait_for(0, _LOOK)
+
+    def send(self, message: Mapping[str, object]) -> None:
+        """Send a line.
+
+        Raises
+        ------
+        ControllerGone
+            Nobody will read it.
+        """
+        with self.without_signals():
+            self._unsent += _ENCODE(message).encode("ascii") + b"\n"
+            while self._unsent:
+                try:
+                    sent = self._connection.send(self._unsent[:_CHUNK], socket.MSG_DONTWAIT)
+                except BlockingIOError:
+                    self._wait_for(select.POLLOUT)
+                except OSError as error:
+                    raise ControllerGone(str(error)) from error
+                else:
+                    del self._unsent[:sent]
+
+    def receive(self, wait: bool = False) -> dict[str, Any] | None:
+        """Return the next line that has come, or None; with `wait` there is always one.
+
+        Raises
+        ------
+        ControllerGone
+            Nothing can come any more.
+        """
+        with self.without_signals():
+            while not self._messages:
+                if wait:
+                    self._wait_for(select.POLLIN)
+                if not self._read() and not wait:
+                    return None
+            return self._messages.popleft()
+
+    def _read(self) -> bool:
+        try:
+            data = self._connection.recv(_CHUNK, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise ControllerGone(str(error)) from error
+        if not data:
+            raise ControllerGone("end of file")
+        self._messages += self._reader.messages(data)
+        return True
+
+    def _wait_for(self, event: int, seconds: float | None = None) -> None:
+        """Wait for an event of the connection, for its end in any case, or for so many seconds."""
+        poll = select.poll()
+        poll.register(self._connection, event)
+        self.busy = False  # nothing is half done, and this may take long
+        try:
+            self.check()
+            found = poll.poll(None if seconds is None else seconds * 1000)
+        finally:
+            self.busy = True
+        if not event and found:
+            raise ControllerGone("the controller has closed the line")
+
+
+class TrialEnd(BaseException):
+    """Raised in the training function when the trial has to end; let it pass.
+
+    No `Exception`, so that ``except Exception`` does not catch it. ``finally`` blocks run.
+    """
+
+
+def leave_process(code: int) -> NoReturn:
+    """End this process at once; only what was printed is written out."""
+    write_out()
+    os._exit(code)
+
+
+def write_out() -> None:
+    """Write out what was printed, if that can be."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+
+
+class TrialSession:
+    """Each report leaves the process at once; at a milestone the trial waits for an answer.
+
+    Parameters
+    ----------
+    channel : TrialChannel
+        To the controller.
+    milestone : float
+        The first resource at which training waits; infinite for never.
+    lease : Lease, optional
+        When it is over, the process ends as soon as the function says anything.
+    saves : bool
+        Whether SIGTERM has the function pause at its next report, unless the controller has sent it: the
+        host is taken away, and all its processes get the signal.
+
+    Attributes
+    ----------
+    milestone : float
+        The next one.
+    last : float
+        The resource that was reported last; minus infinity before the first report.
+    reports : int
+        How many reports there were.
+    seconds : dict
+        What was no training: ``load``, ``save``, ``wait``.
+    end_reason : str or None
+        Why the function has to end: ``stop``, ``pause``, ``terminated``, ``fatal``, ``again``; ``returned``
+        if it ended by itself.
+    pause : callable
+        Called before the function leaves for a pause.
+    returned : callable
+        Called when the function has returned.
+    """
+
+    def __init__(
+        self, channel: TrialChannel, milestone: float, lease: Lease | None = None, saves: bool = False
+    ) -> None:
+        self._channel = channel
+        self._lease = lease
+        self._saves, self._asked = saves, False
+        self.milestone = milestone
+        self.last = -inf
+        self.reports = 0
+        self.seconds = {"load": 0.0, "save": 0.0, "wait": 0.0}
+        self.end_reason: str | None = None
+        self.pause: Callable[[], None] = do_nothing
+        self.returned: Callable[[], None] = do_nothing
+        self._begun = time.monotonic()
+        self._lost = 0.0  # seconds since then without training
+        self._looked = -inf
+        self._raised = 0
+        self._problem = ""
+        channel.check = self.check
+
+    @property
+    def left(self) -> bool:
+        """Whether the function was told to leave."""
+        return self.end_reason in _LEFT
+
+    def check_lease(self) -> None:
+        """End the process if its lease is over: its work may have been given to another host."""
+        if self._lease is not None and self._lease.expired():
+            print("hbsim: the lease of this trial is over; its process ends here", file=sys.stderr)
+            leave_process(1)
+
+    def begin(self) -> None:
+        """Say that the function is called now."""
+        self.check_lease()
+        self._begun = time.monotonic()
+        self._channel.send({"begin": round(self._begun, 6)})
+
+    def check(self) -> None:
+        """Raise `TrialEnd` if the function has to end, and end the process where it was caught too often."""
+        if self.end_reason is not None:
+            self._raise_end()
+
+    def report(self, resource: float, metrics: dict[str, float | None]) -> None:
+        """Take a report. Returns at once, except at or past the milestone.
+
+        Raises
+        ------
+        TrialEnd
+            The function has to end.
+        """
+        now = time.monotonic()
+        trained = now - self._begun - self._lost
+        waits = resource >= self.milestone
+        report = (round(now, 6), round(trained, 6), resource, metrics, waits)
+        # Counted before it is handed over: a signal that comes then may save, and what is saved is not older.
+        self.last = resource
+        self.reports += 1
+        if not self._channel.report(report):
+            self._wait_for_room(report)
+        if self.reports == 1:
+            self._announce_first()
+        if waits or self._asked or now - self._looked >= _INTERVAL:
+            self._looked = now
+            self._follow_order(waits)
+
+    def fatal(self, field: str, value: object, rule: str, of: str = "report") -> NoReturn:
+        """Say that the study has to end with a `ParameterError`, and leave.
+
+        Unless other trials have made a better one `of` what is at fault: a report, or a checkpoint.
+        """
+        self._problem = f"{field}={value!r}: {rule}"
+        try:
+            self._channel.send({"fatal": [field, value, rule], "of": of})
+        except ControllerGone:
+            leave_process(1)
+        self.end_reason = self.end_reason if self.left else "fatal"
+        self._raise_end()
+
+    def start_again(self, reason: str) -> NoReturn:
+        """Leave the function, which is called again: what it went on from is of no use."""
+        self.end_reason, self._problem = "again", reason
+        self._raise_end()
+
+    def reopen(self) -> bool:
+        """After `close`, whether the function is to be called again; then nothing stands in its way."""
+        if self.end_reason != "again":
+            return False
+        self.end_reason, self._problem, self._raised = None, "", 0
+        self._channel.check = self.check
+        return True
+
+    def terminate(self) -> None:
+        """Leave as soon as no line is torn by it: what the handler of SIGTERM calls."""
+        if self._saves and not self._channel.killed:
+            self._asked = True
+        elif self.end_reason is None:
+            self.end_reason = "terminated"
+            if not self._channel.busy:
+                self._raise_end()
+
+    def close(self) -> None:
+        """Say nothing more but the end; nothing is raised from now on."""
+        self._channel.check = do_nothing
+        self.end_reason = self.end_reason or "returned"
+
+    def finish(self, kind: str | None, reason: str) -> None:
+        """Send the last line.
+
+        Parameters
+        ----------
+        kind : str or None
+            The kind of failure. A function that was told to leave has left, whatever it raised then.
+        reason : str
+            One line.
+        """
+        self.close()
+        with self.measure("wait"):
+            self._channel.catch_up()
+        self.check_lease()
+        if self._problem:
+            kind, reason = "error", self._problem
+        end = {"kind": None if self.left else kind, "reason": reason, "left": self.left}
+        seconds = {name: round(value, 6) for name, value in self.seconds.items()}
+        self._channel.send({"end": {**end, "seconds": seconds}})
+
+    @contextmanager
+    def measure(self, what: str) -> Iterator[None]:
+        """Count the seconds of this block as `what`, and not as training."""
+        before = time.monotonic()
+        try:
+            yield
+        finally:
+            spent = time.monotonic() - before
+            self.seconds[what] += spent
+            self._lost += spent
+
+    def _announce_first(self) -> None:
+        """Have the controller look at once: that a trial reports is news."""
+        try:
+            self._channel.send({"reports": 1})
+        except ControllerGone:
+            leave_process(1)
+
+    def _wait_for_room(self, report: Report) -> None:
+        """Hand over a report to a controller that is far behind."""
+        try:
+            with self.measure("wait"):
+                self._channel.report(report, wait=True)
+        except ControllerGone:
+            leave_process(1)
+
+    def _follow_order(self, wait: bool) -> None:
+        """Follow an order of the controller, if there is one; with `wait`, ask for it."""
+        self.check_lease()
+        if self._asked:
+            self._leave("pause")
+        try:
+            with self.measure("wait"):
+                if wait:
+                    self._channel.send({"wait": True})
+                order = self._channel.receive(wait)
+        except ControllerGone:
+            leave_process(1)
+        self.check_lease()  # the wait may have been long
+        if order is None:
+            return
+        if "leave" in order:
+            self._leave(order["leave"])
+        self.milestone = inf if order["go"] is None else order["go"]
+
+    def _leave(self, how: str) -> NoReturn:
+        self.end_reason = how
+        if how == "pause":
+            self.pause()
+            with suppress(ControllerGone):
+                self._channel.send({"saved": True})  # nothing takes its time from now on
+        self._raise_end()
+
+    def _raise_end(self) -> NoReturn:
+        self._raised += 1
+        if self._raised > _RAISES:
+            print("hbsim: the function caught TrialEnd and went on; its process ends here", file=sys.stderr)
+            self._finish_and_leave()
+        raise TrialEnd(self._problem or f"told to leave: {self.end_reason}")
+
+    def _finish_and_leave(self) -> NoReturn:
+        with suppress(ControllerGone):
+            self.finish(None, "")
+        leave_process(0 if self.left else 1)

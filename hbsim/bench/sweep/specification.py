@@ -1,0 +1,605 @@
+"""The specification of a sweep: its fields, and errors that name a line of the file, or an option."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import tomllib
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, create_model
+
+from hbsim.bench.sweep.curves import absolute_path, absolute_surrogate
+from hbsim.bench.variants import Value
+from hbsim.core.options import TYPES
+from hbsim.errors import HbsimError, ParameterError, nearest
+from hbsim.options import OTHER_WORDS, declared
+from hbsim.simulation.cluster_schema import About, MachinesSchema, Place, first_problem, shown
+from hbsim.simulation.cluster_schema import ClusterSchema as ClusterFields
+from hbsim.surrogates.options import SurrogateOptions
+
+__all__ = [
+    "DEFAULT_SEEDS",
+    "FIELD",
+    "LOADED",
+    "OPTIONS",
+    "STUDY",
+    "CellPattern",
+    "ClusterTable",
+    "OptionPlaces",
+    "Override",
+    "SeedPattern",
+    "SettingsTable",
+    "Specification",
+    "SurrogateTable",
+    "SweepTable",
+    "VariantTable",
+    "dotted",
+    "error_text",
+    "fields_at",
+    "line_of",
+    "make_specification",
+    "read_specification",
+    "toml",
+    "unknown_field",
+]
+
+Names: TypeAlias = str | list[str]
+Numbers: TypeAlias = int | list[int]
+
+DEFAULT_SEEDS: Final = 100
+# What the sweep sets itself, for the variants of a task alike.
+_OWN: Final = ("mode", "seed", "num_trials", "max_t")
+# Options of schedulers; which type takes which is checked with the variant.
+OPTIONS: Final = tuple(dict.fromkeys(name for names in TYPES.values() for name in names if name not in _OWN))
+# How files of learning curves are read: keywords of `hbsim.surrogates.load`.
+LOADED: Final = tuple(declared(SurrogateOptions))
+_TOML_TYPES: Final[Mapping[str, Any]] = {"number": float, "whole": int, "text": str, "texts": list[str]}
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Open(BaseModel):
+    """A table that takes options of schedulers too, under their names."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+    __pydantic_extra__: dict[str, Value]
+
+
+class Seeds(_Table):
+    """``seeds = {first = 100, count = 20}``."""
+
+    first: int = 0
+    count: int
+
+
+def _kind(seeds: object) -> str:
+    return "table" if isinstance(seeds, dict | Seeds) else "list" if isinstance(seeds, list) else "number"
+
+
+AnySeeds: TypeAlias = Annotated[
+    Annotated[int, Tag("number")] | Annotated[list[int], Tag("list")] | Annotated[Seeds, Tag("table")],
+    Discriminator(_kind),
+]
+
+
+class SettingsTable(_Open):
+    """What studies share: ``[defaults]``, and ``set`` of an override."""
+
+    num_trials: int | None = None
+    max_t: float | None = None
+    max_time: float | None = None
+    max_full_runs: float | None = None
+    replace: bool | None = None
+    searcher: str | None = None
+    search_options: dict[str, Any] | None = None
+
+
+STUDY: Final = tuple(SettingsTable.model_fields)
+
+
+class VariantTable(_Open):
+    """A scheduler with its options, or several of them: ``[[variants]]``."""
+
+    type: str
+    name: str | None = None
+    searcher: str | None = None
+    search_options: dict[str, Any] = {}
+    vary: dict[str, list[Value]] = {}
+
+
+class SurrogateTable(SettingsTable):
+    """Learning curves, and what holds for them only: ``[[surrogates]]``."""
+
+    surrogate: str
+    name: str | None = None
+    group: str | None = None
+
+
+if TYPE_CHECKING:
+    _Curves = SurrogateTable
+else:  # with the declared keywords of `load`
+    _Curves = create_model(
+        "Curves",
+        __base__=SurrogateTable,
+        **{name: (_TOML_TYPES[one.takes] | None, None) for name, one in declared(SurrogateOptions).items()},
+    )
+
+
+class ClusterTable(ClusterFields):
+    """A cluster: a file or preset, with fields of its own over it: ``[[clusters]]``."""
+
+    name: str
+    cluster: str | None = None
+    workers: int | list[int] | None = None  # type: ignore[assignment]
+
+
+class CellPattern(_Table):
+    """Some cells, of all seeds: those that have one of each; ``where`` of an override."""
+
+    variant: Names | None = None
+    surrogate: Names | None = None
+    cluster: Names | None = None
+    workers: Numbers | None = None
+
+
+class SeedPattern(CellPattern):
+    """The same, of some seeds: ``[[include]]``, ``[[exclude]]``."""
+
+    seed: Numbers | None = None
+
+
+class Override(_Table):
+    """Settings for some cells: ``[[override]]``."""
+
+    where: CellPattern
+    set: SettingsTable
+
+
+class SweepTable(_Table):
+    """The whole specification."""
+
+    title: str = ""
+    description: str = ""
+    seeds: AnySeeds = DEFAULT_SEEDS
+    workers: int | list[int] = 32
+    target: float = 0.1
+    halves: bool = True
+    beyond: float = 1.0
+    confirm: int | None = None
+    defaults: SettingsTable = Field(default_factory=SettingsTable.model_construct)
+    variants: list[VariantTable]
+    surrogates: list[_Curves]
+    clusters: list[ClusterTable] = []
+    include: list[SeedPattern] = []
+    exclude: list[SeedPattern] = []
+    override: list[Override] = []
+
+
+FIELD: Final = "file"  # the field of errors about a file
+SPEC: Final = "spec"  # and about plain objects, where no option stands for the place
+LISTS: Final = ("variants", "surrogates", "clusters", "include", "exclude", "override")
+TABLES: Final[dict[str, type[BaseModel]]] = {
+    "seeds": Seeds,
+    "defaults": SettingsTable,
+    "variants": VariantTable,
+    "surrogates": _Curves,
+    "clusters": ClusterTable,
+    "include": SeedPattern,
+    "exclude": SeedPattern,
+    "override": Override,
+    "where": CellPattern,
+    "set": SettingsTable,
+    "machines": MachinesSchema,
+    "about": About,
+}
+# Rules in the words of Python, and how the file says the same.
+WORDS: Final = {
+    "give num_trials, max_time or max_reward": "give num_trials, max_time or max_full_runs",
+    "replace=True": "replace = true",
+    "True or False": "true or false",
+}
+PAPERS: Final = {"r": "grace_period", "R": "max_t"}  # letters of the papers
+OptionPlaces: TypeAlias = Mapping[Place, tuple[str, object]]  # by place, an option's name and what was given
+
+
+def fields_at(place: Place) -> list[str]:
+    """Return the fields of the table at a place; those of its innermost known name."""
+    names = [part for part in place if isinstance(part, str) and part in TABLES]
+    model = TABLES[names[-1]] if names else SweepTable
+    return [*model.model_fields, *(OPTIONS if issubclass(model, _Open) else ())]
+
+
+def unknown_field(name: str, known: Iterable[str], rule: str = "is no field here") -> str:
+    """Return the rule that an unknown name breaks: what it is called, or which field was probably meant."""
+    known = list(known)
+    called = {**OTHER_WORDS, **PAPERS}.get(name)
+    return f"is called {called}" if called in known else f"{rule}.{nearest(name, known)}"
+
+
+@dataclass(frozen=True)
+class Specification:
+    """A specification as it was given.
+
+    Attributes
+    ----------
+    name : str
+        The file; a name for people if there is none.
+    content : mapping
+        As TOML has it.
+    folder, data : str
+        Where relative paths of clusters and of learning curves start.
+    options : mapping or None
+        The options that places stand for, which errors name; empty if there are none, and None for a file.
+    file_text : str
+        The file's text; empty if there is none.
+    """
+
+    name: str
+    content: Mapping[str, Any]
+    folder: str
+    data: str
+    options: OptionPlaces | None = None
+    file_text: str = ""
+
+    @cached_property
+    def table(self) -> SweepTable:
+        """The content, with all values in their places; what they mean is not checked yet.
+
+        Raises
+        ------
+        ParameterError
+            A field is unknown, missing or of another type.
+        """
+        try:
+            return SweepTable.model_validate(self.content)
+        except ValidationError as error:
+            found = first_problem(error, self.content, fields_at)
+        place, problem = self._brackets(found[0]) or self._misspelt(*found) or found
+        if self.options:
+            problem = problem.removeprefix(f"{dotted(place)} = ").partition(": ")[2] or problem
+        raise self.error(place, problem)
+
+    @cached_property
+    def text(self) -> str:
+        """The file's text; if there is none, a file that says the same, with whole paths."""
+        return self.file_text or toml(absolute(self.content, self.folder, self.data))
+
+    def with_content(self, content: Mapping[str, Any]) -> Specification:
+        """Return the same with another content, as one that is no file; all its paths are whole ones."""
+        made = absolute(content, self.folder, self.data)
+        return Specification(self.name, made, self.folder, self.data, options={})
+
+    def value_at(self, place: Place) -> Any:
+        """Return what stands at a place, None if nothing does."""
+        return _value_at(self.content, place)
+
+    # Errors
+
+    def error(self, place: Place, problem: str) -> ParameterError:
+        """Return an error about a place: it names the line of the file, or the option."""
+        if self.options is not None:
+            return ParameterError(*self._option(place)[1], problem)
+        line = line_of(self.file_text, place)
+        return ParameterError(FIELD, self.name, problem if line is None else f"line {line}: {problem}")
+
+    def field_error(self, place: Place, rule: str, value: object = None) -> ParameterError:
+        """Return an error about a field: its name, its value and the rule that it breaks.
+
+        Parameters
+        ----------
+        place : sequence of str and int
+            Where the field is, or would be.
+        rule : str
+            What it has to satisfy.
+        value : object, optional
+            What to show if the specification itself has no plain value there.
+        """
+        if self.options:
+            is_part = place not in self.options or "vary" in place  # of what the option says
+            return self.error(place, f"{place[-1]} {rule}" if is_part else rule)
+        found = self.value_at(place)
+        given = value if found is None or isinstance(found, dict) else found
+        text = dotted(place) if given is None else f"{dotted(place)} = {_as_given(given)}"
+        return self.error(place, f"{text}: {_in_file_words(rule)}")
+
+    def field_warning(self, place: Place, rule: str) -> str:
+        """Return the text of a warning about a field."""
+        error = self.field_error(place, rule)
+        return str(error) if self.options else error.rule
+
+    def error_of(
+        self, place: Place, error: HbsimError, places: Mapping[str, Place] | None = None, about: str = ""
+    ) -> HbsimError:
+        """Return an error of something that was made from the specification, as one about that.
+
+        Parameters
+        ----------
+        place : sequence of str and int
+            The table that it was made from.
+        error : HbsimError
+            What was wrong with it.
+        places : mapping, optional
+            Where the fields are that come from other tables.
+        about : str
+            What of the table, where it makes several things.
+        """
+        end = f" ({about})" if about else ""
+        if not isinstance(error, ParameterError):
+            return error if self.options else self.error(place, f"{dotted(place)}: {error}{end}")
+        first, *inner = error.field.split(".")  # search_options.points
+        other = (places or {}).get(first)
+        candidates = [(*place, first, *inner), (*place, "vary", error.field)]
+        candidates += [(*other, *inner)] if other else []
+        for at in candidates:
+            given = self.value_at(at)
+            if given is None:
+                continue
+            if self.options:
+                return self._option_error(at, error)
+            if isinstance(given, list) and error.value is not None:  # of several values the one that is wrong
+                given = error.value
+            return self.error(at, f"{dotted(at)} = {shown(given)}: {_in_file_words(error.rule)}{end}")
+        if self.options:
+            return error
+        value = "" if error.value is None else f" = {shown(error.value)}"
+        start = f"{dotted(place)}: " if place else ""
+        return self.error(place, f"{start}{error.field}{value}: {_in_file_words(error.rule)}{end}")
+
+    def _option(self, place: Place) -> tuple[Place, tuple[str, object]]:
+        """Return the nearest place around one that an option stands for, and that option."""
+        options = self.options or {}
+        around = (place[:depth] for depth in range(len(place), -1, -1))
+        at = next((one for one in around if one in options), ())
+        return at, options.get(at, (SPEC, None))
+
+    def _option_error(self, at: Place, error: ParameterError) -> ParameterError:
+        _, (field, value) = self._option(at)
+        if "search_options" in at:
+            return error  # whose field says it already
+        if at[-1] != field:
+            return ParameterError(field, value, f"{at[-1]} {error.rule}")
+        return ParameterError(field, value if error.value in (None, value) else error.value, error.rule)
+
+    def _brackets(self, place: Place) -> tuple[Place, str] | None:
+        """Say how to write a table that has one pair of brackets where it needs two, or the other way."""
+        if len(place) != 1:
+            return None
+        name, found = place[0], self.value_at(place)
+        if name in LISTS and isinstance(found, dict):
+            return place, f"[{name}] is a list of tables: write [[{name}]]"
+        is_list = isinstance(found, list) and all(isinstance(one, dict) for one in found)
+        if name == "defaults" and found and is_list:
+            return place, f"[[{name}]] is one table: write [{name}]"
+        return None
+
+    def _misspelt(self, place: Place, problem: str) -> tuple[Place, str] | None:
+        """Say which field was probably meant by one that a table does not know, where it lacks another."""
+        lacking = problem.removesuffix(" is missing").rpartition(".")[2]
+        table = self.value_at(place)
+        if not problem.endswith(" is missing") or not isinstance(table, dict):
+            return None
+        known = fields_at(place)
+        for name, value in table.items():
+            if name not in known and nearest(name, [lacking]):
+                at = (*place, name)
+                rule = f"is no field here. Did you mean {lacking!r}?"
+                return at, f"{dotted(at)} = {shown(value)}: {rule}"
+        return None
+
+
+def read_specification(
+    path: str | os.PathLike[str], data: str | os.PathLike[str] | None = None
+) -> Specification:
+    """Read a sweep's file.
+
+    Raises
+    ------
+    ParameterError
+        It cannot be read or is no TOML (field ``file``). Or `data` is no folder.
+    """
+    if data is not None and not os.path.isdir(data):
+        raise ParameterError("data", os.fspath(data), "there is no such folder")
+    name = os.fspath(path)
+    try:
+        with open(name, encoding="utf-8") as file:
+            text = file.read()
+    except UnicodeDecodeError:
+        raise ParameterError(FIELD, name, "is no TOML: it is not UTF-8") from None
+    except OSError as error:
+        raise ParameterError(FIELD, name, f"cannot be read: {error.strerror}") from None
+    except ValueError as error:  # a NUL in the name
+        raise ParameterError(FIELD, name, f"cannot be read: {error}") from None
+    try:
+        content = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        last = text.count("\n") + (not text.endswith("\n"))
+        problem = str(error).replace("(at end of document)", f"(at the end, line {last})")
+        raise ParameterError(FIELD, name, f"is no TOML: {problem}") from None
+    folder = os.path.dirname(name)
+    return Specification(name, content, folder, folder if data is None else os.fspath(data), file_text=text)
+
+
+def make_specification(
+    content: Mapping[str, Any], options: OptionPlaces, name: str = "sweep.toml"
+) -> Specification:
+    """Take a specification that is no file; its relative paths start where this process is.
+
+    Parameters
+    ----------
+    content : mapping
+        In the form of a sweep's file: plain objects.
+    options : mapping
+        What errors name, by place; empty: they name the place itself, as ``spec``.
+    name : str
+        What it is called.
+    """
+    folder = os.getcwd()
+    return Specification(name, content, folder, folder, options)
+
+
+def absolute(content: Mapping[str, Any], folder: str, data: str) -> dict[str, Any]:
+    """Return a specification that means the same from everywhere: with whole paths of files.
+
+    Parameters
+    ----------
+    content : mapping
+        In the form of a sweep's file.
+    folder, data : str
+        Where its relative paths of clusters and of learning curves start.
+    """
+    made = copy.deepcopy(dict(content))
+    for table in made.get("surrogates", []):
+        text = absolute_surrogate(table["surrogate"], data)
+        if text != table["surrogate"]:
+            table.setdefault("name", table["surrogate"])
+        table["surrogate"] = text
+        if "yahpo_data" in table:
+            table["yahpo_data"] = absolute_path(table["yahpo_data"], data)
+    for table in made.get("clusters", []):
+        for name in ("cluster", "trace"):
+            if name in table and os.path.isfile(path := absolute_path(table[name], folder)):
+                table[name] = path
+    tables = [made.get("defaults", {}), *made.get("variants", []), *made.get("surrogates", [])]
+    for table in [*tables, *(one.get("set", {}) for one in made.get("override", []))]:
+        options = table.get("search_options") or {}
+        if isinstance(options.get("constraints"), str):
+            options["constraints"] = absolute_surrogate(options["constraints"], data)
+    return made
+
+
+def dotted(place: Place) -> str:
+    """Return a place as errors name it: ``variants.0.brackets``."""
+    return ".".join(map(str, place))
+
+
+def error_text(error: HbsimError) -> str:
+    """Return an error's text in the words of the file."""
+    if not isinstance(error, ParameterError):
+        return _in_file_words(str(error))
+    value = "" if error.value is None else f" = {error.value}"
+    return _in_file_words(f"{error.field}{value}: {error.rule}")
+
+
+def _in_file_words(rule: str) -> str:
+    for word, own in WORDS.items():
+        rule = rule.replace(word, own)
+    return rule
+
+
+def _as_given(value: object) -> str:
+    """Return a value as the file has it, with 1.0 for 1.0: how it is written may be the fault."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_as_given, value))}]"
+    return str(value) if isinstance(value, float) and value.is_integer() else shown(value)
+
+
+def _value_at(content: Any, place: Place) -> Any:
+    for part in place:
+        entries = dict(enumerate(content)) if isinstance(content, list) else content
+        if not isinstance(entries, dict) or part not in entries:
+            return None
+        content = entries[part]
+    return content
+
+
+# TOML: documents, and the lines of their values
+
+# What brackets and line ends may be hidden in: strings, and comments.
+_TOKENS: Final = re.compile(
+    r"""
+    \"{3} (?s: \\. | [^\\] )*? \"{3,5} | '{3} (?s:.)*? '{3,5} | " (?: \\. | [^"\\\n] )* " | '[^'\n]*'
+  | \#[^\n]*
+  | [\[\]{}\n]
+    """,
+    re.VERBOSE,
+)
+
+
+def line_of(text: str, place: Place) -> int | None:
+    """Return the line at which a value stands, which `tomllib` does not say.
+
+    That is the first line up to which the document, with its open brackets closed, has the value.
+
+    Parameters
+    ----------
+    text : str
+        A TOML document.
+    place : sequence of str and int
+        What leads to the value: keys of tables, and indices of arrays, from 0.
+
+    Returns
+    -------
+    int or None
+        Counted from 1: where the value begins, of a table the first line that makes it. If there is no such
+        value, the line of the nearest one around it; None if there is none of these.
+    """
+    ends = _line_ends(text)
+    for depth in range(len(place), 0, -1):
+        line = bisect_left(ends, True, key=partial(_has_value, text, place[:depth]))
+        if line < len(ends):
+            return line + 1
+    return None
+
+
+def _has_value(text: str, place: Place, end: tuple[int, str]) -> bool:
+    """Return whether a value stands before the end of a line, as `_line_ends` has it."""
+    length, closing = end
+    return _value_at(tomllib.loads(text[:length] + closing), place) is not None
+
+
+def _line_ends(text: str) -> list[tuple[int, str]]:
+    """Return where each line ends, or the string that goes on over its end, and the brackets open there."""
+    ends, closing = [], ""
+    for match in _TOKENS.finditer(f"{text}\n"):
+        token = match[0]
+        if token in ("[", "{"):
+            closing = ("]" if token == "[" else "}") + closing
+        elif token in ("]", "}"):
+            closing = closing[1:]
+        ends += [(match.end(), closing)] * token.count("\n")
+    return ends
+
+
+def toml(content: Mapping[str, Any]) -> str:
+    """Return a TOML document of plain objects; what is None is left out."""
+    plain = {name: value for name, value in content.items() if not _is_table(value)}
+    lines = [f"{_key(name)} = {_value(value)}" for name, value in plain.items() if value is not None]
+    for name, value in content.items():
+        if name in plain or not value:
+            continue
+        for table in value if isinstance(value, list) else [value]:
+            lines += ["", f"[[{_key(name)}]]" if isinstance(value, list) else f"[{_key(name)}]"]
+            lines += [f"{_key(one)} = {_value(item)}" for one, item in table.items() if item is not None]
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, Mapping) or (
+        isinstance(value, list) and bool(value) and all(isinstance(one, Mapping) for one in value)
+    )
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _value(name)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        items = ((name, item) for name, item in value.items() if item is not None)
+        return "{" + ", ".join(f"{_key(name)} = {_value(item)}" for name, item in items) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    return repr(value)
