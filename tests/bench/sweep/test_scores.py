@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.bench.sweep.scores import anytime, budgets, grid_of, scales, steps
 from hbsim.bench.sweep.store import PLANNED, TABLES
+from tests.profile import examples
 
 TASKS = (("a", "one", 2), ("a", "one", 4), ("b", "one", 2))
 numbers = st.integers(-4, 9).map(float)
@@ -86,6 +87,7 @@ def naive_score(value: float | None, best: float, guess: float | None, mode: str
     return max(0.0, sign * (best - value)) / unit if unit > 0 else None  # there is nothing to tune
 
 
+@settings(max_examples=examples(100))
 @given(st.lists(task, min_size=3, max_size=3), curves, curves)
 def test_scores_over_time_are_those_of_plain_loops(tasks, first, second):
     kinds = {"a": first, "b": second}
