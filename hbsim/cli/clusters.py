@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["clusters"]
 
 WIDTH: Final = 160  # columns, where stdout is no terminal
-FILES: Final = ("hbsim.simulation.cluster_files", "hbsim.simulation.cluster_file")
+FILES: Final = ("simulation.cluster_files", "simulation.cluster_file")
 presets, read = first_of("presets", *FILES), first_of("read", *FILES)
-shown = first_of("shown", "hbsim.toml_files", "hbsim.simulation.cluster_schema")
+shown = first_of("shown", "toml_files", "simulation.cluster_schema")
 
 
 def clusters(

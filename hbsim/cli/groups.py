@@ -142,7 +142,7 @@ def make_cluster(cluster: Given) -> Cluster:
     ParameterError
         As `hbsim.Cluster`, and `hbsim.Cluster.from_file`.
     """
-    read = first_of("read", "hbsim.simulation.cluster_files", "hbsim.simulation.cluster_file")
+    read = first_of("read", "simulation.cluster_files", "simulation.cluster_file")
 
     options = dict(cluster)
     source = options.pop("cluster", None)

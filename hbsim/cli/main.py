@@ -53,7 +53,7 @@ class Commands(TyperGroup):
         """Load a command."""
         if name not in COMMANDS:
             ctx.fail(f"No such command {name!r}.{nearest(name, COMMANDS)}")
-        module = import_module(f"hbsim.cli.{name}")
+        module = import_module(f".{name}", "hbsim.cli")
         return make_command(name, getattr(module, name), getattr(module, "COMMAND", None))
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:

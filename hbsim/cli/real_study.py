@@ -72,7 +72,7 @@ EARLIER: Final = {"metric": "reward_attr", "max_time": "time_out"}  # names unti
 
 
 def _field(name: str) -> str:
-    spec = first_of("StudySpec", "hbsim.study.spec") or first_of("Spec", "hbsim.study.spec")
+    spec = first_of("StudySpec", "study.spec") or first_of("Spec", "study.spec")
     before = EARLIER.get(name, name)
     return before if before in {one.name for one in dataclasses.fields(spec)} else name
 
@@ -161,7 +161,7 @@ def _read_spec(folder: StudyFolder) -> Any:
     from hbsim.runner.records import read_records
 
     first = next(iter(read_records(folder.journal)))
-    kind = first_of("StudySpec", "hbsim.study.spec") or first_of("Spec", "hbsim.study.spec")
+    kind = first_of("StudySpec", "study.spec") or first_of("Spec", "study.spec")
     return kind.from_dict(first["spec"], str(folder.journal))
 
 

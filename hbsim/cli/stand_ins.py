@@ -18,10 +18,10 @@ FAILURES: Final = "Failures and absences on the simulated cluster"
 
 
 def first_of(name: str, *modules: str) -> Any:
-    """Return what a name stands for in the first module that there is and that has it; None if none has."""
+    """Return what a name stands for in the first of these modules that has it; None if none has."""
     for module in modules:
         try:
-            return getattr(import_module(module), name)
+            return getattr(import_module(f".{module}", "hbsim"), name)
         except (ImportError, AttributeError):
             continue
     return None
@@ -320,7 +320,7 @@ def _check_metric(metric: object, mode: object) -> None:
         raise ParameterError(other, None, f"must be given with {given}")
 
 
-STUDY: Final = "hbsim.study.options"
+STUDY: Final = "study.options"
 ClusterFields: Any = Cluster if declared(Cluster) else _Cluster
 RunOptions: Any = first_of("RunOptions", STUDY) or _RunOptions
 TrialResources: Any = first_of("TrialResources", STUDY) or _TrialResources

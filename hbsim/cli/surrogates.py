@@ -19,7 +19,7 @@ from hbsim.errors import SurrogateError
 from hbsim.surrogates.options import SurrogateOptions
 
 if TYPE_CHECKING:
-    from hbsim.surrogates import Description, FitReport
+    from hbsim.surrogates import FitReport, SurrogateDescription
 
 __all__ = ["COMMAND", "surrogates"]
 
@@ -94,7 +94,7 @@ class WithImport(Command):
 COMMAND: Final = WithImport
 
 
-def _one(name: str, curves: Given) -> tuple[Description, int | None, FitReport | None]:
+def _one(name: str, curves: Given) -> tuple[SurrogateDescription, int | None, FitReport | None]:
     from hbsim.surrogates import Fitted, describe, load
 
     loaded = load(name, **curves)
@@ -104,7 +104,7 @@ def _one(name: str, curves: Given) -> tuple[Description, int | None, FitReport |
     return describe(loaded), _size(name), within.report if isinstance(within, Fitted) else None
 
 
-def _shipped(wrap: list[str] | None) -> list[tuple[Description, int | None]]:
+def _shipped(wrap: list[str] | None) -> list[tuple[SurrogateDescription, int | None]]:
     from hbsim.surrogates import available, describe, load
 
     found = []
@@ -125,11 +125,11 @@ def _size(name: str) -> int | None:
     return path.stat().st_size if path.suffix != ".py" and path.is_file() else None
 
 
-def _content(one: Description, size: int | None) -> dict[str, object]:
+def _content(one: SurrogateDescription, size: int | None) -> dict[str, object]:
     return {**asdict(one), "bytes": size}
 
 
-def _show_all(found: list[tuple[Description, int | None]]) -> None:
+def _show_all(found: list[tuple[SurrogateDescription, int | None]]) -> None:
     levels = sorted({level for one, _ in found for level in one.levels[:-1]})
     left = ("name", "metric", "mode", "rows", "levels", "R", "size")
     rows = []
@@ -143,7 +143,7 @@ def _show_all(found: list[tuple[Description, int | None]]) -> None:
     console.print("@level: Spearman's correlation of the ranks there with the final ones", style="dim")
 
 
-def _lines(one: Description, size: int | None) -> Iterator[tuple[str, str]]:
+def _lines(one: SurrogateDescription, size: int | None) -> Iterator[tuple[str, str]]:
     yield "name", one.name
     yield "metric", f"{one.metric} ({one.mode}){', with a held-out one' if one.has_test else ''}"
     yield "best at the end", "unknown" if one.optimum is None else f"{one.optimum:.6g}"
@@ -155,7 +155,7 @@ def _lines(one: Description, size: int | None) -> Iterator[tuple[str, str]]:
         yield f"ranks at {level:g}", f"{_two(r):>5} {'━' * round(30 * max(0.0, r if r == r else 0.0))}"
 
 
-def _ranks(one: Description) -> list[tuple[float, float]]:
+def _ranks(one: SurrogateDescription) -> list[tuple[float, float]]:
     return list(zip(one.levels, one.correlations, strict=True))
 
 

@@ -72,7 +72,8 @@ def import_(
       hbsim surrogates import metrics.csv --params runs.csv --metric loss --mode min --out curves.parquet
     """
     from hbsim.surrogates.import_optuna import sqlite_path
-    from hbsim.surrogates.importing import check_out, import_runs
+    from hbsim.surrogates.importing import import_runs
+    from hbsim.surrogates.table_files import check_out
 
     options = dict(columns)
     if "params" in options:

@@ -17,7 +17,7 @@ from hbsim.cli.command import command_line, say
 from hbsim.cli.groups import MACHINES, machines_of
 from hbsim.cli.options import Given, group
 from hbsim.cli.output import duration, print_json, progress, wide_console
-from hbsim.core.exact import whole
+from hbsim.core.numbers import whole
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.options import option

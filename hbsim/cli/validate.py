@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["validate"]
 
 WIDTH: Final = 200  # columns, where stdout is no terminal
-MODULES: Final = ("hbsim.validation.report", "hbsim.validation.document", "hbsim.validation.files")
+MODULES: Final = ("validation.report", "validation.document", "validation.files")
 
 
 def validate(
