@@ -16,7 +16,7 @@ from hbsim.options import option
 from hbsim.terminal import print_out
 
 if TYPE_CHECKING:
-    from hbsim.surrogates.importing import Imported
+    from hbsim.surrogates.import_table import Imported
 
 __all__ = ["import_"]
 

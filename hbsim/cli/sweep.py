@@ -25,7 +25,7 @@ from hbsim.terminal import print_out
 
 if TYPE_CHECKING:
     from hbsim.bench.remote import Remote
-    from hbsim.bench.report.model import Report
+    from hbsim.bench.report.model import SweepReport
     from hbsim.bench.sweep import CellStudy, Counts, Estimate, SweepPlan
 
 __all__ = ["MATTERS", "RESULTS", "SWEEP_MACHINES", "carry_out", "check_results", "sweep"]
@@ -275,7 +275,7 @@ def _show_outcome(
         print_out(f"As a page: hbsim report {shlex.quote(folder)} --out report.html")
 
 
-def _report(folder: Path, command: str, name: str, matters: str | None) -> Report:
+def _report(folder: Path, command: str, name: str, matters: str | None) -> SweepReport:
     from hbsim.bench.report.build import build
     from hbsim.bench.sweep import read_results
 
