@@ -65,7 +65,7 @@ def answer(connection: socket.socket, ring: ReportRing) -> None:
 
 
 def make(channel: Channel, milestone: float, folder: object) -> Reporter:
-    setup = {"time_attr": "epoch", "reward_attr": "accuracy", "folder": folder}
+    setup = {"time_attr": "epoch", "metric": "accuracy", "folder": folder}
     talk = Talk(channel, milestone)
     talk.begin()
     return Reporter(talk, TASK, setup, ("lr",))

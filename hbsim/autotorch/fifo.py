@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING, Any, Literal
 from hbsim.autotorch import checks
 from hbsim.autotorch.base import TaskScheduler
 from hbsim.autotorch.checks import MAX_REWARD
-from hbsim.autotorch.setting import Keep, Progress, Setting, Start, TrainFunction, Visualizer
+from hbsim.autotorch.setting import (
+    Keep,
+    Progress,
+    Setting,
+    Start,
+    TrainFunction,
+    Visualizer,
+    in_autotorch_words,
+)
 from hbsim.core.factory import named_options
 from hbsim.core.types import Mode
 from hbsim.executors.definitions import stop_if_loading
 from hbsim.searchers import check_searcher
-from hbsim.study.checks import constants
+from hbsim.study.options import RunOptions
 
 if TYPE_CHECKING:
     from hbsim.executors.remote.options import Dask, Hosts
@@ -130,33 +138,37 @@ class FIFOScheduler(TaskScheduler):
     ) -> None:
         stop_if_loading()
         where = checks.executor_of(executor, dist_ip_addrs)
-        remote = None if isinstance(where, str) else where
         kind = where if isinstance(where, str) else type(where).__name__.lower()
         searcher = checks.searcher_of(searcher, self._bayesopt)
         check_searcher(searcher, search_options, resumes=kind != "sim")
+        with in_autotorch_words():
+            run = RunOptions.checked(
+                workers=workers,
+                resource=resource,
+                seed=seed,
+                searcher=searcher,
+                search_options=self._searching(searcher, search_options),
+                time_attr=time_attr,
+                metric=reward_attr,
+                args=args,
+                max_time=time_out,
+                max_reward=checks.reward(max_reward, mode),
+                hang_timeout=hang_timeout,
+                keep=keep,
+                start=start,
+                until_return=self._rungs()["type"] == "fifo",
+                visualizer=visualizer,
+                progress=progress,
+                executor="local" if isinstance(where, str) else where,
+            )
         setting = Setting(
             **self._rungs(),
             train_fn=train_fn,
-            constants=constants(args),
-            resource=resource,
-            searcher=searcher,
-            search_options=self._searching(searcher, search_options),
             num_trials=num_trials,
-            time_out=time_out,
-            max_reward=checks.reward(max_reward, mode),
-            time_attr=time_attr,
-            reward_attr=reward_attr,
             mode=mode,
-            seed=seed,
-            workers=workers,
             retries=retries,
             loss_retries=loss_retries,
-            hang_timeout=hang_timeout,
-            keep=keep,
-            visualizer=visualizer,
-            progress=progress,
-            start=start,
-            remote=remote,
+            run=run,
         )
         self._prepare(setting, kind, surrogate, cluster, checkpoint, resume)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hbsim.autotorch.place import Place
-from hbsim.autotorch.setting import Setting
+from hbsim.autotorch.setting import Setting, in_autotorch_words
 from hbsim.core.space import Space, space_of
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.target import load_target, make_target
@@ -17,8 +18,7 @@ from hbsim.searchers import FirstPoints, Task, make_searcher
 from hbsim.study.executors import check_executor, check_share
 from hbsim.study.load import load
 from hbsim.study.real import check_constants
-from hbsim.study.run import run
-from hbsim.study.shown import check_shown
+from hbsim.study.run import run_study
 
 if TYPE_CHECKING:
     import polars as pl
@@ -46,11 +46,9 @@ class LocalStudy:
         self._setting = setting
         self._max_t = setting.make_scheduler().options.max_t
         self.space: Space | None = _space(setting)
-        self._task = Task(self.space, setting.seed, mode=setting.mode, max_t=self._max_t)
+        self._task = Task(self.space, setting.run.seed, mode=setting.mode, max_t=self._max_t)
         check_named(setting, self._task)
-        check_shown(setting.visualizer, setting.progress)
-        check_executor(setting.remote or "local")
-        check_share(setting.remote, setting.workers, setting.resource)
+        check_share(check_executor(setting.run.executor), setting.run.workers, setting.run.resource)
 
     def fresh(self) -> Scheduler:
         """Return a new core scheduler."""
@@ -63,28 +61,15 @@ class LocalStudy:
     ) -> RunResult:
         """Run the study, or go on with it."""
         setting = self._setting
-        return run(
-            setting.train_fn,
-            self.fresh(),
-            workers=setting.workers,
-            resource=setting.resource,
+        options = replace(
+            setting.run,
             folder=place.path,
             resume=resume,
-            seed=setting.seed,
+            max_time=time_out,
             **queued(setting, points, self._task),
-            time_attr=setting.time_attr,
-            reward_attr=setting.reward_attr,
-            args=setting.constants,
-            time_out=time_out,
-            max_reward=setting.max_reward,
-            hang_timeout=setting.hang_timeout,
-            keep=setting.keep,
-            start=setting.start,
-            until_return=setting.type == "fifo",
-            visualizer=setting.visualizer,
-            progress=setting.progress,
-            executor=setting.remote or "local",
         )
+        with in_autotorch_words():
+            return run_study(setting.train_fn, self.fresh(), options)
 
     def load(self, place: Place) -> RunResult:
         """Return the study as it stands in its folder."""
@@ -107,20 +92,21 @@ def check_named(setting: Setting, task: Task) -> None:
     ParameterError
         As `make_searcher`.
     """
-    if setting.searcher is None or isinstance(setting.searcher, str):
-        make_searcher(setting.searcher or "random", task, setting.search_options)
+    searcher = setting.run.searcher
+    if searcher is None or isinstance(searcher, str):
+        make_searcher(searcher or "random", task, setting.run.search_options)
 
 
 def queued(setting: Setting, points: Sequence[Sequence[float]], task: Task) -> dict[str, Any]:
     """Return a study's searcher and its options; an object behind a queue where one is needed."""
-    given, options = setting.searcher, setting.search_options
+    given, options = setting.run.searcher, setting.run.search_options
     pending = True if setting.maxt_pending and getattr(given, "model_based", False) else None
     if not points and pending is None:
         return {"searcher": given, "search_options": options}
     if given is None or isinstance(given, str):
         given = make_searcher(given or "random", task, options)
     queue = np.array(points, dtype=np.float64).reshape(len(points), len(points[0]) if points else 0)
-    return {"searcher": FirstPoints(given, queue, pending)}
+    return {"searcher": FirstPoints(given, queue, pending), "search_options": None}
 
 
 def _space(setting: Setting) -> Space:
@@ -130,6 +116,6 @@ def _space(setting: Setting) -> Space:
         space = space_of(function)
     except ParameterError as error:
         raise ParameterError("train_fn", error.value, error.rule) from None
-    check_constants(function, setting.constants)
+    check_constants(function, setting.run.constants)
     space.to_json()  # the journal will hold it
     return space

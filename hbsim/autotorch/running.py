@@ -69,7 +69,7 @@ class Running:
                 self.place.keep()
             raise
         why = getattr(self.result, "why", "done")
-        self.over = why != "interrupted" and (why != "time_out" or time_out == self._setting.time_out)
+        self.over = why != "interrupted" and (why != "max_time" or time_out == self._setting.run.max_time)
         self._note_early_returns()
         assert self.result is not None
         if self._study.surrogate is None:
@@ -93,12 +93,12 @@ class Running:
 
     def _check_searcher(self) -> None:
         """A searcher object knows already what happened: it cannot be told again when a study is resumed."""
-        if self._runs and not isinstance(self._setting.searcher, str | None):
+        if self._runs and not isinstance(self._setting.run.searcher, str | None):
             text = "the searcher object has been used: go on in a new scheduler, with resume=True and "
             raise HbsimError(f"{text}a new searcher")
 
     def _time_out(self, timeout: float | None) -> float | None:
-        limit = self._setting.time_out
+        limit = self._setting.run.max_time
         if timeout is None or self._study.surrogate is not None:
             return limit
         until = timeout + (0.0 if self.result is None else self.result.end_time)
@@ -106,7 +106,7 @@ class Running:
 
     def _note_early_returns(self) -> None:
         """Say in a line that no trial came to max_t: its rungs may lie where nothing is trained."""
-        if self._setting.type == "fifo" or self._setting.progress == "none" or self.result is None:
+        if self._setting.type == "fifo" or self._setting.run.progress == "none" or self.result is None:
             return
         summary = self.result.summary()
         if not summary.get("returned") or summary["returned"] != summary["completed"]:
@@ -114,5 +114,5 @@ class Running:
         last = max(self.result.trials["reached"].drop_nulls().to_list())
         max_t = self._setting.rungs["max_t"]
         text = f"all {summary['completed']} complete trials returned before max_t={max_t}, "
-        text += f"at {self._setting.time_attr}={last:g} at most: set max_t to what train_fn trains"
+        text += f"at {self._setting.run.time_attr}={last:g} at most: set max_t to what train_fn trains"
         print_err(f"hbsim: {text}")

@@ -2,46 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from hbsim.autotorch import checks
 from hbsim.core.factory import make_scheduler
 from hbsim.core.space import space_of
-from hbsim.core.streams import check_seed
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError
 from hbsim.searchers import ends
-from hbsim.study.checks import check_names, seconds
+from hbsim.study.options import RunOptions, check_names
 
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
-    from hbsim.executors.remote.options import Dask, Hosts
-    from hbsim.searchers import Searcher
 
-__all__ = ["Keep", "Progress", "Setting", "Start", "TrainFunction", "Visualizer"]
+__all__ = ["Keep", "Progress", "Setting", "Start", "TrainFunction", "Visualizer", "in_autotorch_words"]
 
 TrainFunction: TypeAlias = Callable[..., object] | str
+# What options of `hbsim.run` are called in AutoTorch.
+AUTOTORCH_WORDS: Final = {"metric": "reward_attr", "max_time": "time_out"}
 Keep: TypeAlias = Literal["best", "completed", "all", "none"]
 Progress: TypeAlias = Literal["auto", "table", "lines", "none"]
 Start: TypeAlias = Literal["fork", "spawn"]
 Visualizer: TypeAlias = Literal["none", "tensorboard"]
 
-_CHOICES: Final = {
-    "mode": ("max", "min"),
-    "keep": ("best", "completed", "all", "none"),
-    "progress": ("auto", "table", "lines", "none"),
-    "visualizer": ("none", "tensorboard"),
-}
+
+@contextmanager
+def in_autotorch_words() -> Iterator[None]:
+    """Raise errors of `hbsim.run` with AutoTorch's names of its options."""
+    try:
+        yield
+    except ParameterError as error:
+        if error.field not in AUTOTORCH_WORDS:
+            raise
+        raise ParameterError(AUTOTORCH_WORDS[error.field], error.value, error.rule) from error
 
 
 @dataclass(frozen=True)
 class Setting:
     """The parameters that all classes share; `FIFOScheduler` says what each means.
 
-    `type` and `rungs` are the type of scheduler, and its options beside the common ones. `remote`
-    says which other machines a study runs on, None for this one or a simulation.
+    `type` and `rungs` are the type of scheduler, and its options beside the common ones; `run` has those that
+    `hbsim.run` takes, too.
 
     Raises
     ------
@@ -52,27 +56,12 @@ class Setting:
     type: str
     rungs: Mapping[str, object]
     train_fn: TrainFunction
-    constants: Mapping[str, object]
-    resource: Mapping[str, object] | None
-    searcher: str | Searcher | None
-    search_options: Mapping[str, object]
     num_trials: int | None
-    time_out: float | None
-    max_reward: float | None
-    time_attr: str
-    reward_attr: str
     mode: Mode
-    seed: int
-    workers: int | None
     retries: int
     loss_retries: int | None
-    hang_timeout: float | None
-    keep: Keep
-    visualizer: Visualizer
-    progress: Progress
-    start: Start | None
     maxt_pending: bool
-    remote: Hosts | Dask | None
+    run: RunOptions
 
     def __post_init__(self) -> None:
         if not callable(self.train_fn) and not isinstance(self.train_fn, str):
@@ -80,16 +69,11 @@ class Setting:
             raise ParameterError("train_fn", self.train_fn, rule)
         if callable(self.train_fn):
             check_space(self.train_fn)
-        for name, choices in _CHOICES.items():
-            checks.one_of(name, getattr(self, name), choices)
-        if self.start is not None:
-            checks.one_of("start", self.start, ("fork", "spawn"))
-        check_names(self.time_attr, self.reward_attr)
-        seconds("time_out", self.time_out)
-        seconds("hang_timeout", self.hang_timeout)
+        checks.one_of("mode", self.mode, ("max", "min"))
+        with in_autotorch_words():
+            check_names(self.run.time_attr, self.run.metric)
         checks.flag("maxt_pending", self.maxt_pending)
-        check_seed(self.seed)
-        if self.num_trials is None and self.time_out is None and not ends(self.searcher):
+        if self.num_trials is None and self.run.max_time is None and not ends(self.run.searcher):
             raise ParameterError("num_trials", None, "give num_trials or time_out: the study needs an end")
 
     def make_scheduler(self, **rungs: Any) -> Scheduler:
@@ -101,7 +85,7 @@ class Setting:
             num_trials=self.num_trials,
             retries=self.retries,
             loss_retries=self.loss_retries,
-            seed=self.seed,
+            seed=self.run.seed,
         )
 
 

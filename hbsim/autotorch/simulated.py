@@ -46,7 +46,7 @@ class SimulatedStudy:
         self.space: Space | None = self._curves.space if self._curves.rows is None else None
         if cluster is not None and not isinstance(cluster, Cluster):
             raise ParameterError("cluster", cluster, "must be an hbsim.Cluster")
-        read_resource(setting.resource)
+        read_resource(setting.run.resource)
         self._check()
 
     def _check(self) -> None:
@@ -61,10 +61,10 @@ class SimulatedStudy:
 
     def _task(self) -> Task:
         curves, setting = self._curves, self._setting
-        named = setting.searcher not in (None, "random") or setting.search_options
+        named = setting.run.searcher not in (None, "random") or setting.run.search_options
         points = getattr(curves, "points", None) if curves.rows is not None and named else None
         max_t = self._fresh().options.max_t
-        return Task(curves.space, setting.seed, curves.rows, points, mode=setting.mode, max_t=max_t)
+        return Task(curves.space, setting.run.seed, curves.rows, points, mode=setting.mode, max_t=max_t)
 
     def _check_rows(self) -> None:
         rows, trials = self._curves.rows, self._setting.num_trials
@@ -73,7 +73,7 @@ class SimulatedStudy:
             raise ParameterError("num_trials", trials, rule)
 
     def _check_workers(self) -> None:
-        workers, cluster = self._setting.workers, self._cluster
+        workers, cluster = self._setting.run.workers, self._cluster
         if workers is not None:
             Cluster(workers=workers)
         if (
@@ -104,12 +104,12 @@ class SimulatedStudy:
         return simulate(
             scheduler,
             self._curves,
-            workers=setting.workers,
-            seed=setting.seed,
+            workers=setting.run.workers,
+            seed=setting.run.seed,
             cluster=self._cluster,
             **queued(setting, points, self._task()),
-            max_time=setting.time_out,
-            max_reward=setting.max_reward,
+            max_time=setting.run.max_time,
+            max_reward=setting.run.max_reward,
         )
 
     def load(self, place: Place) -> None:

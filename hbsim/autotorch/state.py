@@ -28,19 +28,20 @@ SCHEMA: Final = 1
 
 def options_of(executor: str, setting: Setting, study: AnyStudy) -> dict[str, object]:
     """Return what has to be the same when a state is loaded, beside the options of the core."""
-    searcher = setting.searcher
+    run = setting.run
+    searcher = run.searcher
     named = searcher is None or isinstance(searcher, str)
-    searched = plain_options(setting.search_options)
+    searched = plain_options(run.search_options)
     return {
         # A study can go on wherever its trials run.
         "executor": "sim" if executor == "sim" else "local",
         "surrogate": study.surrogate,
         "space": None if study.space is None else study.space.to_json(),
         "searcher": searcher or "random" if named else type(searcher).__name__,
-        "seed": setting.seed,
-        "time_attr": setting.time_attr,
-        "reward_attr": setting.reward_attr,
-        "args": dict(setting.constants),
+        "seed": run.seed,
+        "time_attr": run.time_attr,
+        "reward_attr": run.metric,
+        "args": run.constants,
         "maxt_pending": setting.maxt_pending,
         **({"search_options": searched} if searched else {}),
     }

@@ -393,7 +393,7 @@ def training_curves(result: RunResult, *, legend: bool = True) -> Chart:
         else alt.Axis(format=",~f", grid=False)
     )
     x = alt.X("resource:Q", title=result.spec.time_attr, scale=scale, axis=axis)
-    title_y = f"{result.spec.reward_attr} ({mode})" if curves else "no reports"
+    title_y = f"{result.spec.metric} ({mode})" if curves else "no reports"
     height = alt.Y("value:Q", title=title_y, **scale_of.encoding())
     names = _legend_names(curves, best)
     colours = {

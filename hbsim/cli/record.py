@@ -104,7 +104,7 @@ def record(
       hbsim record --resume --trials 1000 --out curves.parquet
       hbsim record --from exp --out curves.parquet
     """
-    from hbsim.study.export import check_metric
+    from hbsim.study.options import check_metric
     from hbsim.study.record import finish, study_folder
 
     if study is not None:

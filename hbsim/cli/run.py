@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -210,7 +209,7 @@ def _end(result: RunResult, to_go_on: str) -> None:
 
 
 # What parameters of `hbsim.run` are called here.
-NAMES: Final = {"reward_attr": "metric", "time_out": "max_time", "folder": "out"}
+NAMES: Final = {"folder": "out", "args": "set_"}
 
 
 @contextmanager
@@ -219,8 +218,7 @@ def in_options(values: Mapping[str, Any], constants: Mapping[str, object]) -> It
     try:
         yield
     except ParameterError as error:
-        rule = re.sub(r"\b(reward_attr|time_out)\b", lambda match: NAMES[match[0]], error.rule)
-        rule = rule.replace("resume=True", "--resume")
+        rule = error.rule.replace("resume=True", "--resume")
         if error.field in constants:
             raise ParameterError("set_", f"{error.field}={error.value}", rule) from error
         name = NAMES.get(error.field, error.field)

@@ -101,7 +101,7 @@ def new_plan(asked: Asked) -> Plan:
         "seed": values.get("seed", 0),
         "searcher": values.get("searcher"),
         "search_options": search_options(values.get("search_option"), values.get("points")),
-        "reward_attr": values.get("metric", "accuracy"),
+        "metric": values.get("metric", "accuracy"),
         "time_attr": values.get("time_attr", "epoch"),
         "until_return": until_return,
     }
@@ -126,7 +126,7 @@ def resumed_plan(asked: Asked, place: StudyFolder) -> Plan:
         "seed": spec.seed,
         "searcher": spec.searcher,
         "search_options": _searched(spec, values),
-        "reward_attr": spec.reward_attr,
+        "metric": spec.metric,
         "time_attr": spec.time_attr,
         "until_return": spec.until_return,
         "resume": True,
@@ -154,7 +154,7 @@ def constants_of(texts: Sequence[str]) -> dict[str, object]:
 def _how(values: Mapping[str, Any]) -> dict[str, Any]:
     options = {name: values[name] for name in (*HOW, "workers", "max_reward") if name in values}
     if "max_time" in values:
-        options["time_out"] = values["max_time"]
+        options["max_time"] = values["max_time"]
     resource = {name: values[name] for name in ("num_cpus", "num_gpus") if name in values}
     if values.get("executor") in ("hosts", "dask"):
         options["executor"] = make_options({name: values[name] for name in REMOTE if name in values})
@@ -193,7 +193,7 @@ def _same(spec: Spec, asked: Asked) -> Spec:
         searcher=values.get("searcher", spec.searcher),
         search_options={**spec.search_options, **plain_options(given)},
         time_attr=values.get("time_attr", spec.time_attr),
-        reward_attr=values.get("metric", spec.reward_attr),
+        metric=values.get("metric", spec.metric),
     )
     spec.check_same(now)
     return now

@@ -19,6 +19,7 @@ from hbsim.executors.slots import Slot, make_slots
 from hbsim.executors.target import Description, default_start
 from hbsim.executors.threads import thread_variables
 from hbsim.runner.workers import Workers
+from hbsim.study.options import RunOptions
 from hbsim.study.remote_note import RemoteNote
 
 __all__ = [
@@ -143,12 +144,9 @@ def check_share(
 def make_workers(
     remote: Hosts | Dask | None,
     target: Mapping[str, Any],
-    workers: int | None,
-    resource: Mapping[str, object] | None,
+    options: RunOptions,
+    counts: bool,
     trials: Path,
-    setup: Mapping[str, object],
-    start: Literal["fork", "spawn"] | None,
-    grace: float,
     note: RemoteNote,
     say: Callable[[str], None],
 ) -> StudyWorkers:
@@ -160,17 +158,24 @@ def make_workers(
         Which other machines; None: this one.
     target : mapping
         Where the training function is, of `hbsim.executors.target.make_target`.
-    workers, resource, start, grace
-        As `hbsim.run` has them.
+    options : RunOptions
+        As `hbsim.run` was given them.
+    counts : bool
+        Whether a report without a resource is one more than the report before.
     trials : Path
         The folder of the trials' folders.
-    setup : mapping
-        What every trial has to know: time_attr, reward_attr, constants, counts.
     note : RemoteNote
         Of the study.
     say : callable
         Given lines for people.
     """
+    setup = {
+        "time_attr": options.time_attr,
+        "metric": options.metric,
+        "constants": options.constants,
+        "counts": counts,
+    }
+    workers, resource, start, grace = options.workers, options.resource, options.start, options.grace
     if remote is None:
         slots = _slots(workers, resource)
         local = ThisMachine(target, slots, trials, setup, start or default_start(), grace, say=say)

@@ -15,13 +15,14 @@ from hbsim.core.types import Mode
 from hbsim.errors import OutputError, ParameterError, nearest
 from hbsim.runner.records import read_records
 from hbsim.study.folder import StudyFolder
+from hbsim.study.options import check_metric
 from hbsim.surrogates.import_space import fitting
 from hbsim.surrogates.writing import check_out, free_name, write_curves
 
 if TYPE_CHECKING:
     from hbsim.study.result import RunResult
 
-__all__ = ["check_metric", "export"]
+__all__ = ["export", "failed"]
 
 TIME = "seconds"
 TAKEN = ("config", "row", "trial", TIME)  # what readers know columns by
@@ -73,21 +74,6 @@ def export(
         "recorded": _recorded(result, renamed),
     }
     write_curves(path, frame, said)
-
-
-def check_metric(metric: object, mode: object) -> None:
-    """Check that a metric and its mode are given together, or neither.
-
-    Raises
-    ------
-    ParameterError
-        One is missing, or there is no such mode.
-    """
-    if mode not in (None, "max", "min"):
-        raise ParameterError("mode", mode, "must be 'max' or 'min'")
-    if (metric is None) != (mode is None):
-        given, other = ("mode", "metric") if metric is None else ("metric", "mode")
-        raise ParameterError(other, None, f"must be given with {given}")
 
 
 def failed(result: RunResult) -> dict[str, str]:
@@ -159,8 +145,8 @@ def _decides(
         if name is not None and name not in named:
             rule = f"no trial reported it, but {', '.join(named)}.{nearest(name, named)}"
             raise ParameterError(field, name, rule)
-    if metric is None and result.spec.reward_attr is not None:
-        metric, mode = result.spec.reward_attr, result.scheduler.mode
+    if metric is None and result.spec.metric is not None:
+        metric, mode = result.spec.metric, result.scheduler.mode
     elif metric is None and "accuracy" in named:
         metric, mode = "accuracy", "max"
     elif metric is None and len(named) == 1:

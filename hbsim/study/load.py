@@ -34,7 +34,7 @@ class Standing:
 
 def stand(spec: Spec, scheduler: Scheduler) -> Standing:
     """Return where a new study stands."""
-    ledger = Ledger(scheduler.levels, scheduler.mode, spec.reward_attr, spec.study)
+    ledger = Ledger(scheduler.levels, scheduler.mode, spec.metric, spec.study)
     return Standing(scheduler, ledger, Decisions())
 
 

@@ -24,7 +24,7 @@ TOLD: Final = ("reach", "fail", "return")  # after these the scheduler is asked 
 WHY: Final = {
     "done": "done",
     "max_reward": "ended: max_reward is reached",
-    "time_out": "ended: the time limit (--max-time or time_out) is over",
+    "max_time": "ended: the time limit (max_time) is over",
     "failures": "ended: one trial after the other failed",
     "interrupted": "interrupted",
 }
@@ -174,7 +174,7 @@ class Overview:
     @property
     def metric(self) -> str:
         """The name of the metric that decides."""
-        return plain(self.spec.reward_attr or "")
+        return plain(self.spec.metric or "")
 
     def state(self) -> str:
         """Say how busy the workers are, or why it is over."""

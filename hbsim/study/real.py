@@ -28,6 +28,7 @@ from hbsim.study.environment import environment
 from hbsim.study.folder import StudyFolder
 from hbsim.study.interrupts import interruptible
 from hbsim.study.load import Standing, replay, stand
+from hbsim.study.options import RunOptions
 from hbsim.study.spec import Spec
 from hbsim.terminal import print_err
 
@@ -60,36 +61,34 @@ class Study:
         What the study is.
     """
 
-    def __init__(
-        self,
-        function: Description,
-        scheduler: Scheduler,
-        seed: int,
-        searcher: str | Searcher | None,
-        search_options: Mapping[str, object] | None,
-        time_attr: str,
-        reward_attr: str | None,
-        until_return: bool,
-        constants: Mapping[str, object],
-    ) -> None:
-        space = function.space
+    def __init__(self, function: Description, scheduler: Scheduler, options: RunOptions) -> None:
+        space, constants, searcher = function.space, options.constants, options.searcher
         check_constants(function, constants)
-        check_searcher(searcher, search_options, resumes=True)
+        check_searcher(searcher, options.search_options, resumes=True)
         if searcher is None or isinstance(searcher, str):
             name = searcher or "random"
-            task = Task(space, seed, mode=scheduler.mode, max_t=scheduler.options.max_t)
-            self.searcher: Searcher = make_searcher(name, task, search_options)
+            task = Task(space, options.seed, mode=scheduler.mode, max_t=scheduler.options.max_t)
+            self.searcher: Searcher = make_searcher(name, task, options.search_options)
         else:
             name = type(searcher).__name__
             self.searcher = searcher
         limit_trials(scheduler, self.searcher)
         self.telling = Telling(self.searcher, scheduler)
-        options = scheduler.options.as_dict()
-        reported = (time_attr, reward_attr, until_return)
-        searched = plain_options(search_options)
-        limit: int | None = getattr(self.searcher, "limit", None)
-        made = (function.label, function.digest, space, options, seed, name)
-        self.spec = Spec(*made, *reported, dict(constants), searched, limit, secrets.token_hex(8))
+        self.spec = Spec(
+            train=function.label,
+            digest=function.digest,
+            space=space,
+            scheduler=scheduler.options.as_dict(),
+            seed=options.seed,
+            searcher=name,
+            time_attr=options.time_attr,
+            metric=options.metric,
+            until_return=options.until_return,
+            constants=constants,
+            search_options=plain_options(options.search_options),
+            limit=getattr(self.searcher, "limit", None),
+            study=secrets.token_hex(8),
+        )
         self.scheduler = scheduler
         self._grown: int | None = None  # how many trials there are in all, where more than before
 

@@ -6,15 +6,16 @@ import shutil
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 from hbsim.core.factory import make_scheduler, named_options
 from hbsim.core.types import Mode
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.runner.lock import StudyLock
-from hbsim.study.export import check_metric, export, failed
+from hbsim.study.export import export, failed
 from hbsim.study.folder import StudyFolder
-from hbsim.study.run import run
+from hbsim.study.options import RunOptions, check_metric
+from hbsim.study.run import run_study
 from hbsim.surrogates.writing import check_out
 
 if TYPE_CHECKING:
@@ -22,14 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["finish", "prepare", "record", "study_folder"]
 
-# What parameters of `hbsim.run` and `make_scheduler` are called here.
-NAMES: Final = {"reward_attr": "metric", "num_trials": "trials", "until_return": "max_t"}
-
 
 @named_options
 def record(
     train: str | Callable[..., object],
-    trials: int,
+    num_trials: int,
     out: Path | str,
     *,
     max_t: float | None = None,
@@ -50,17 +48,17 @@ def record(
     start: Literal["fork", "spawn"] | None = None,
     progress: Literal["auto", "table", "lines", "none"] = "auto",
 ) -> RunResult:
-    """Train `trials` random configurations to their ends, and write their learning curves to a file.
+    """Train `num_trials` random configurations to their ends, and write their learning curves to a file.
 
     It is a study of `hbsim.run` with the scheduler fifo, in the folder ``OUT.study`` beside the file, which
-    stays there. Trial i has the same configuration and the same ``args.seed`` whatever `trials` and `workers`
-    are. A trial that fails is a curve that ends early.
+    stays there. Trial i has the same configuration and the same ``args.seed`` whatever `num_trials` and
+    `workers` are. A trial that fails is a curve that ends early.
 
     Parameters
     ----------
     train : str or callable
         The training function, decorated with `hbsim.args`: itself, or ``"FILE.py:NAME"``.
-    trials : int
+    num_trials : int
         How many configurations. With `resume` there may be more than before.
     out : path
         The file to write, ``.parquet`` or ``.csv``.
@@ -101,17 +99,15 @@ def record(
         check_metric(metric, mode)
     most = 1 if max_t is None else max_t  # without one no level is waited for
     try:
-        scheduler = make_scheduler("fifo", max_t=most, mode=mode or "max", num_trials=trials, seed=seed)
-        result = run(
-            train,
-            scheduler,
+        scheduler = make_scheduler("fifo", max_t=most, mode=mode or "max", num_trials=num_trials, seed=seed)
+        options = RunOptions.checked(
             workers=workers,
             resource=resource,
             folder=prepare(out, resume, force),
             resume=resume,
             seed=seed,
             time_attr=time_attr,
-            reward_attr=metric,
+            metric=metric,
             args=args,
             hang_timeout=hang_timeout,
             grace=grace,
@@ -121,9 +117,11 @@ def record(
             until_return=max_t is None,
             progress=progress,
         )
+        result = run_study(train, scheduler, options)
     except ParameterError as error:
-        value = max_t if error.field == "until_return" else error.value
-        raise ParameterError(NAMES.get(error.field, error.field), value, error.rule) from error
+        if error.field != "until_return":
+            raise
+        raise ParameterError("max_t", max_t, error.rule) from error
     finish(result, out, test_metric)
     return result
 

@@ -43,7 +43,7 @@ class RunResult:
     workers : int
         How many there were, at most.
     why : str or None
-        Why it ended: done, max_reward, time_out, interrupted; None if its process was killed.
+        Why it ended: done, max_reward, max_time, interrupted; None if its process was killed.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class RunResult:
         reports, jobs, trials = read_reports(self._journal)
         who = {"job": np.array(jobs, dtype=np.int64), "trial": np.array(trials, dtype=np.int64)}
         whose = pl.DataFrame({name: np.repeat(column, reports.counts) for name, column in who.items()})
-        return whose.hstack(reports.frame(self.spec.reward_attr))
+        return whose.hstack(reports.frame(self.spec.metric))
 
     @cached_property
     def hosts(self) -> pl.DataFrame:
@@ -171,7 +171,7 @@ class RunResult:
 
     def __repr__(self) -> str:
         best = self._ledger.best
-        found = "nothing reported" if best is None else f"best {self.spec.reward_attr} {best.value:g}"
+        found = "nothing reported" if best is None else f"best {self.spec.metric} {best.value:g}"
         trials, why = self.scheduler.started, self.why or "not over"
         return f"<RunResult in {self.folder}: {trials} trials, {found}, {why}>"
 
@@ -249,7 +249,7 @@ class RunResult:
             "why": self.why,
             "scheduler": self.scheduler.options.as_dict(),
             "train": self.spec.train,
-            "metric": self.spec.reward_attr,
+            "metric": self.spec.metric,
             "mode": self.scheduler.mode,
             "workers": self.workers,
         }

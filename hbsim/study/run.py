@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -10,31 +9,28 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hbsim.core.exact import exact
 from hbsim.core.factory import named_options
 from hbsim.core.scheduler import Scheduler
-from hbsim.core.streams import check_seed
 from hbsim.core.types import LOSSES
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.remote.controller import wait_for_earlier_runs
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.target import describe, make_target, stop_if_loading
-from hbsim.runner.ends import Limits
 from hbsim.runner.real import Observer
 from hbsim.searchers import Searcher, about, check_searcher, ends, learns
-from hbsim.study.checks import check_names, constants, seconds
 from hbsim.study.executors import Executor, StudyWorkers, check_executor, check_share, make_workers
 from hbsim.study.folder import StudyFolder
-from hbsim.study.keeper import Keeper, check_keep
+from hbsim.study.keeper import Keeper
 from hbsim.study.load import Standing
+from hbsim.study.options import RunOptions, check_names
 from hbsim.study.real import Interrupted, Study
 from hbsim.study.remote_note import RemoteNote
-from hbsim.study.shown import check_shown, shown, teller
+from hbsim.study.shown import shown, teller
 
 if TYPE_CHECKING:
     from hbsim.study.result import RunResult
 
-__all__ = ["Interrupted", "run"]
+__all__ = ["Interrupted", "run", "run_study"]
 
 
 @named_options
@@ -50,9 +46,9 @@ def run(
     searcher: str | Searcher | None = None,
     search_options: Mapping[str, object] | None = None,
     time_attr: str = "epoch",
-    reward_attr: str | None = "accuracy",
+    metric: str | None = "accuracy",
     args: Mapping[str, object] | None = None,
-    time_out: float | None = None,
+    max_time: float | None = None,
     max_reward: float | None = None,
     hang_timeout: float | None = None,
     grace: float = 5.0,
@@ -89,13 +85,13 @@ def run(
         Chooses configurations; by default ``"random"``.
     search_options : mapping, optional
         Options of a searcher by name: see `hbsim.searchers.make_searcher`.
-    time_attr, reward_attr : str
+    time_attr, metric : str
         The reported names of the resource, and of the metric that decides. With fifo the resource of a
-        report without `time_attr` is one more than that of the report before, and `reward_attr` may be None:
+        report without `time_attr` is one more than that of the report before, and `metric` may be None:
         everything is kept, and there is no incumbent.
     args : mapping, optional
         Constants of the training function, in place of those of its decorator; plain JSON types.
-    time_out : float, optional
+    max_time : float, optional
         Study seconds after which everything ends.
     max_reward : float, optional
         The study ends at a report at least as good.
@@ -138,7 +134,7 @@ def run(
         can be resumed in any case.
     ParameterError
         Something in the request breaks a rule; before any work starts. Or a trial does not report
-        `time_attr` or `reward_attr`.
+        `time_attr` or `metric`.
     OutputError
         The folder is in use by another process, or cannot be written.
     ExecutorError
@@ -148,59 +144,80 @@ def run(
         The journal is damaged, or the scheduler does not answer as it did.
     """
     stop_if_loading()
-    limits = _limits(time_out, max_reward, hang_timeout, grace)
-    _check(scheduler, limits, time_attr, reward_attr, searcher)
-    check_keep(keep)
-    check_shown(visualizer, progress)
-    remote = check_executor(executor)
-    place = StudyFolder(folder)
+    options = RunOptions.checked(
+        workers=workers,
+        resource=resource,
+        folder=folder,
+        resume=resume,
+        seed=seed,
+        searcher=searcher,
+        search_options=search_options,
+        time_attr=time_attr,
+        metric=metric,
+        args=args,
+        max_time=max_time,
+        max_reward=max_reward,
+        hang_timeout=hang_timeout,
+        grace=grace,
+        keep=keep,
+        fsync=fsync,
+        start=start,
+        until_return=until_return,
+        visualizer=visualizer,
+        progress=progress,
+        executor=executor,
+    )
+    return run_study(train, scheduler, options)
+
+
+def run_study(train: str | Callable[..., object], scheduler: Scheduler, options: RunOptions) -> RunResult:
+    """Run a study with checked options; see `run`."""
+    _check(scheduler, options)
+    remote = check_executor(options.executor)
+    place, resume = StudyFolder(options.folder), options.resume
     place.check(resume)
-    given = constants(args)
-    seed = check_seed(seed)
-    check_searcher(searcher, search_options, resumes=True)
+    check_searcher(options.searcher, options.search_options, resumes=True)
     target = make_target(train, by_value=remote is None)
-    counts = scheduler.type == "fifo"  # it decides nothing: the resource may be the count of reports
-    setup = {"time_attr": time_attr, "reward_attr": reward_attr, "constants": given, "counts": counts}
-    check_share(remote, workers, resource)
+    check_share(remote, options.workers, options.resource)
+    say = teller(options.progress)
     with ExitStack() as stack:
         stack.enter_context(place.entered())
         if not resume:
-            place.set_aside(teller(progress))
+            place.set_aside(say)
         note = RemoteNote(place)
         if remote is None:
-            wait_for_earlier_runs(place.trials, teller(progress))
+            wait_for_earlier_runs(place.trials, say)
         storage = None if remote is None else remote.storage
-        note.bring_back(storage, teller(progress))
-        how = (place.trials, setup, start, grace, note, teller(progress))
-        made = make_workers(remote, target, workers, resource, *how)
+        note.bring_back(storage, say)
+        counts = scheduler.type == "fifo"  # it decides nothing: the resource may be the count of reports
+        made = make_workers(remote, target, options, counts, place.trials, note, say)
         stack.callback(made.close)
         unused = stack.enter_context(ExitStack())
         if not resume:
             unused.callback(made.discard)  # unless it begins: what is refused leaves nothing on hosts
         made.launch()
         function = describe(train) if callable(train) else made.describe()
-        reported = (time_attr, reward_attr, until_return)
-        study = Study(function, scheduler, seed, searcher, search_options, *reported, given)
+        study = Study(function, scheduler, options)
         if text := about(study.searcher):
-            teller(progress)(text)
+            say(text)
         made.prepare()
-        journal, standing = study.open(place, resume, fsync, _name(remote))
+        journal, standing = study.open(place, resume, options.fsync, _name(remote))
         stack.enter_context(journal)
         unused.pop_all()
         note.begin(storage, scheduler)
-        keeper = Keeper(keep, place.trials, scheduler, standing.ledger, made.prune)
+        keeper = Keeper(options.keep, place.trials, scheduler, standing.ledger, made.prune)
         if resume:
             keeper.catch_up()
         observers: list[Observer] = [keeper]
-        observers += shown(stack, study.spec, standing, place, visualizer, progress, made)
-        save_completed = keep in ("completed", "all")
+        observers += shown(stack, study.spec, standing, place, options, made)
+        save_completed = options.keep in ("completed", "all")
         try:
             return study.drive(
                 place,
                 journal,
                 standing,
                 made,
-                limits,
+                options.limits,
                 observers,
                 save_completed,
                 partial(_finish, made, keeper, note, None if remote is None else standing),
@@ -232,34 +249,19 @@ def _finish(made: StudyWorkers, keeper: Keeper, note: RemoteNote, standing: Stan
         name = "retries" if options.loss_retries is None else "loss_retries"
         count = "1 trial was lost and has" if lost == 1 else f"{lost:,} trials were lost and have"
         text = f"{count} failed for good, by {name}={getattr(options, name)}: with more loss_retries such a "
-        warnings.warn(HbsimWarning(f"{text}trial goes on from its last checkpoint"), stacklevel=5)
+        warnings.warn(HbsimWarning(f"{text}trial goes on from its last checkpoint"), stacklevel=6)
 
 
-def _limits(
-    time_out: float | None, max_reward: float | None, hang_timeout: float | None, grace: float
-) -> Limits:
-    if exact("grace", grace) < 0:
-        raise ParameterError("grace", grace, "must be 0 or more, in seconds")
-    ends, hangs = seconds("time_out", time_out), seconds("hang_timeout", hang_timeout)
-    good = None if max_reward is None else float(exact("max_reward", max_reward))
-    return Limits(ends or math.inf, good, hangs or math.inf, float(grace))
-
-
-def _check(
-    scheduler: Scheduler,
-    limits: Limits,
-    time_attr: str,
-    reward_attr: str | None,
-    searcher: str | Searcher | None,
-) -> None:
+def _check(scheduler: Scheduler, options: RunOptions) -> None:
+    """Check what depends on several options."""
     if not isinstance(scheduler, Scheduler):
         raise ParameterError("scheduler", scheduler, "must be made by hbsim.make_scheduler")
     if scheduler.started:
         raise ParameterError("scheduler", scheduler, "must be new: it has started trials")
-    has_target = limits.max_reward is not None
+    searcher, has_target = options.searcher, options.max_reward is not None
     model_based = isinstance(searcher, str) and learns(searcher)
-    check_names(time_attr, reward_attr, scheduler.type != "fifo" or has_target or model_based)
-    has_end = limits.time_out < math.inf or has_target or ends(searcher)
+    check_names(options.time_attr, options.metric, scheduler.type != "fifo" or has_target or model_based)
+    has_end = options.max_time is not None or has_target or ends(searcher)
     if scheduler.options.num_trials is None and not has_end:
-        rule = "without it the study has no end: give num_trials, time_out or max_reward"
+        rule = "without it the study has no end: give num_trials, max_time or max_reward"
         raise ParameterError("num_trials", None, rule)

@@ -6,43 +6,18 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from importlib import import_module
-from typing import Final
 
-from hbsim.errors import ParameterError, needs
 from hbsim.executors.slots import describe
 from hbsim.runner.real import Observer
 from hbsim.study.executors import StudyWorkers
 from hbsim.study.folder import StudyFolder
 from hbsim.study.load import Standing
+from hbsim.study.options import RunOptions
 from hbsim.study.overview import Overview
 from hbsim.study.spec import Spec
 from hbsim.terminal import print_err
 
-__all__ = ["PROGRESS", "VISUALIZERS", "check_shown", "shown", "teller"]
-
-PROGRESS: Final = ("auto", "table", "lines", "none")
-VISUALIZERS: Final = ("none", "tensorboard")
-
-
-def check_shown(visualizer: str, progress: str) -> None:
-    """Check that a study can be shown as asked.
-
-    Raises
-    ------
-    ParameterError
-        A value is unknown, or tensorboardX is not installed.
-    """
-    if progress not in PROGRESS:
-        raise ParameterError("progress", progress, f"must be one of {', '.join(PROGRESS)}")
-    if visualizer not in VISUALIZERS:
-        raise ParameterError("visualizer", visualizer, f"must be one of {', '.join(VISUALIZERS)}")
-    if visualizer == "tensorboard":
-        try:
-            import_module("tensorboardX")
-        except ImportError:
-            rule = needs("tensorboardX", "tensorboard")
-            raise ParameterError("visualizer", visualizer, rule) from None
+__all__ = ["shown", "teller"]
 
 
 def shown(
@@ -50,8 +25,7 @@ def shown(
     spec: Spec,
     standing: Standing,
     place: StudyFolder,
-    visualizer: str,
-    progress: str,
+    options: RunOptions,
     workers: StudyWorkers,
 ) -> list[Observer]:
     """Return what shows a study that is about to run.
@@ -62,17 +36,17 @@ def shown(
         Ends it.
     spec, standing, place
         What the study is, where it stands, and its folder.
-    visualizer, progress : str
-        As `hbsim.run` has them.
+    options : RunOptions
+        Say whether there is a visualizer, and how progress is shown.
     workers : StudyWorkers
         Who runs it.
     """
     observers: list[Observer] = []
-    kind = progress if progress != "auto" else "table" if _terminal() else "lines"
+    kind = options.progress if options.progress != "auto" else "table" if _terminal() else "lines"
     if kind != "none":
         count = None if workers.hosts() else len(workers.slots)
         observers.append(_progress(kind, stack, Overview(spec, standing, place, count), workers))
-    if visualizer == "tensorboard":
+    if options.visualizer == "tensorboard":
         from hbsim.study.tensorboard import TensorBoard
 
         board = TensorBoard(spec, standing, place)

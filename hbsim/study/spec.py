@@ -38,7 +38,7 @@ def _validator() -> SchemaValidator:
         "seed": whole,
         "searcher": text,
         "time_attr": text,
-        "reward_attr": cs.nullable_schema(text),
+        "metric": cs.nullable_schema(text),
         "until_return": cs.bool_schema(strict=True),
         "constants": table,
         "search_options": table,
@@ -47,6 +47,13 @@ def _validator() -> SchemaValidator:
     }
     fields = {name: cs.typed_dict_field(kind, required=name not in LATER) for name, kind in kinds.items()}
     return SchemaValidator(cs.typed_dict_schema(fields))
+
+
+def _in_todays_words(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a description with the names that journals of 0.1 have by others."""
+    if not isinstance(data, Mapping) or "reward_attr" not in data:
+        return data
+    return {"metric" if name == "reward_attr" else name: value for name, value in data.items()}
 
 
 # What has to be the same when a study goes on, and how people know it.
@@ -58,7 +65,7 @@ SAME: Final = (
     "search_options",
     "limit",
     "time_attr",
-    "reward_attr",
+    "metric",
     "until_return",
 )
 
@@ -83,7 +90,7 @@ class Spec:
         The searcher's name.
     time_attr : str
         The reported name of the resource.
-    reward_attr : str or None
+    metric : str or None
         That of the metric that decides; None where nothing does.
     until_return : bool
         Whether a trial is complete when its function returns, wherever that is.
@@ -104,7 +111,7 @@ class Spec:
     seed: int
     searcher: str
     time_attr: str
-    reward_attr: str | None
+    metric: str | None
     until_return: bool
     constants: Mapping[str, object] = field(default_factory=dict)
     search_options: Mapping[str, object] = field(default_factory=dict)
@@ -124,7 +131,7 @@ class Spec:
             "search_options": dict(self.search_options),
             "limit": self.limit,
             "time_attr": self.time_attr,
-            "reward_attr": self.reward_attr,
+            "metric": self.metric,
             "until_return": self.until_return,
             "constants": dict(self.constants),
         }
@@ -141,7 +148,7 @@ class Spec:
         from pydantic_core import ValidationError
 
         try:
-            values = _validator().validate_python(data)
+            values = _validator().validate_python(_in_todays_words(data))
             digest, space = values.pop("sha256"), Space.from_json(values.pop("space"))
             values["scheduler"] = completed(values["scheduler"])
             spec = cls(digest=digest, space=space, **values)

@@ -106,7 +106,7 @@ class TensorBoard:
 
     def _new(self, trial: int, resource: float, metrics: Mapping[str, float | None]) -> bool:
         """Take note of a report: whether the trial had not come so far before."""
-        value = value_of(metrics, self._spec.reward_attr)
+        value = value_of(metrics, self._spec.metric)
         best = self._bests.get(trial, nan)
         if best != best or self._sign * value > self._sign * best:
             self._bests[trial] = value
@@ -136,7 +136,7 @@ class TensorBoard:
 
     @property
     def _best_tag(self) -> str:
-        return f"best/{self._spec.reward_attr}"
+        return f"best/{self._spec.metric}"
 
     def _report(self, trial: int, record: Record) -> None:
         began = self._clock() - record["t"]  # when study second 0 was
@@ -147,7 +147,7 @@ class TensorBoard:
         best = self._ledger.best
         if best is not None and best is not self._incumbent:
             self._incumbent = best
-            tag = f"incumbent/{self._spec.reward_attr}"
+            tag = f"incumbent/{self._spec.metric}"
             self._files.scalars(STUDY, {tag: best.value}, int(best.time), began + best.time)
 
     def _step(self, resource: float) -> int:

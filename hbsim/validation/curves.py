@@ -59,7 +59,7 @@ class RunCurves:
     def __init__(self, run: Recorded) -> None:
         scheduler = run.result.scheduler
         self.name = run.name
-        self.metric = run.result.spec.reward_attr or ""
+        self.metric = run.result.spec.metric or ""
         self.mode: Mode = scheduler.mode
         self.resources: tuple[float, ...] | None = tuple(map(float, scheduler.levels))
         self.max_resource = self.resources[-1]

@@ -182,7 +182,7 @@ def read(folder: Path | str) -> Recorded:
     if result.spec.until_return:
         rule = "its trials ran until their functions returned: no decision was made that could be predicted"
         raise ParameterError("folders", str(folder), rule)
-    if result.decisions.is_empty() or result.spec.reward_attr is None:
+    if result.decisions.is_empty() or result.spec.metric is None:
         rule = "is a study in which nothing was decided: there is nothing to hold the simulator against"
         raise ParameterError("folders", str(folder), rule)
     resumed = sum(record["e"] == "resume" for record in records)
@@ -228,8 +228,8 @@ class _Reading:
 
     def __init__(self, result: RunResult) -> None:
         spec = result.spec
-        self._ledger = Ledger(result.scheduler.levels, result.scheduler.mode, spec.reward_attr)
-        self._metric = spec.reward_attr
+        self._ledger = Ledger(result.scheduler.levels, result.scheduler.mode, spec.metric)
+        self._metric = spec.metric
         self._stays: dict[int, Stay] = {}
         self._free = dict.fromkeys(range(result.workers), 0.0)  # since when, of those with work to do
 

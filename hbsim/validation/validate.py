@@ -173,7 +173,7 @@ def _twin(runs: Sequence[Recorded], place: int) -> Recorded | None:
 
 
 ENDS: Final = {
-    "time_out": "it was cut by its time_out",
+    "max_time": "it was cut by its max_time",
     "max_reward": "it ended at max_reward",
     "interrupted": "it was interrupted",
     None: "the process that ran it was killed",

@@ -69,7 +69,7 @@ class Made:
 
     def packed(self, job, rows, t, **metrics):
         trained = t - self.ledger.stays[job].start_time
-        return [[t, trained, resource, {self.spec.reward_attr: value, **metrics}] for resource, value in rows]
+        return [[t, trained, resource, {self.spec.metric: value, **metrics}] for resource, value in rows]
 
     def reach(self, job, value, t):
         """Come to the next milestone: the verdict."""

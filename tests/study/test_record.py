@@ -91,10 +91,10 @@ def test_only_fifo_grows(train, tmp_path):
     scheduler = hbsim.make_scheduler("stopping", max_t=4, num_trials=3)
     with pytest.raises(ParameterError, match="cannot grow"):
         scheduler.grow(4)
-    hbsim.run(train(), scheduler, folder=tmp_path / "exp", reward_attr="loss", **QUIET)
+    hbsim.run(train(), scheduler, folder=tmp_path / "exp", metric="loss", **QUIET)
     more = hbsim.make_scheduler("stopping", max_t=4, num_trials=4)
     with pytest.raises(ParameterError, match="began with 3; it goes on with the same"):
-        hbsim.run(train(), more, folder=tmp_path / "exp", reward_attr="loss", resume=True, **QUIET)
+        hbsim.run(train(), more, folder=tmp_path / "exp", metric="loss", resume=True, **QUIET)
 
 
 def test_failed_trials_are_kept(train, tmp_path):
@@ -147,7 +147,7 @@ def test_what_run_takes_record_takes_too(train, tmp_path):
     assert notes(out)["recorded"]["renamed"] == {"metric seconds": "metric_seconds"}
     fifo = hbsim.make_scheduler("fifo", max_t=1, num_trials=2)
     result = hbsim.run(
-        target, fifo, folder=tmp_path / "exp", reward_attr="a", until_return=True, searcher="random", **QUIET
+        target, fifo, folder=tmp_path / "exp", metric="a", until_return=True, searcher="random", **QUIET
     )
     result.export(tmp_path / "d.parquet")
     assert (
@@ -180,8 +180,8 @@ def test_without_a_metric_everything_is_recorded(train, tmp_path):
     ):
         scheduler = hbsim.make_scheduler(options.pop("type"), max_t=4, num_trials=2)
         with pytest.raises(ParameterError) as caught:
-            hbsim.run(target, scheduler, reward_attr=None, folder=tmp_path / "exp", **options)
-        assert caught.value.field == "reward_attr"
+            hbsim.run(target, scheduler, metric=None, folder=tmp_path / "exp", **options)
+        assert caught.value.field == "metric"
 
 
 def test_max_t_ends_a_trial_even_where_exceptions_are_caught(train, tmp_path):
@@ -425,7 +425,7 @@ def test_any_study_can_be_exported(train, tmp_path):
         reporter(epoch=epoch, loss=args.lr / epoch)
 """
     result = hbsim.run(
-        train(body), scheduler, folder=tmp_path / "exp", reward_attr="loss", workers=1, progress="none"
+        train(body), scheduler, folder=tmp_path / "exp", metric="loss", workers=1, progress="none"
     )
     result.export(tmp_path / "c.parquet")
     table = pl.read_parquet(tmp_path / "c.parquet")

@@ -252,7 +252,7 @@ def test_a_study_in_which_nothing_is_reported_as_it_should_be_is_discarded(
     cluster: Cluster, folder: Path
 ) -> None:
     with pytest.raises(ParameterError, match="loss"):
-        study(folder, reward_attr="loss")
+        study(folder, metric="loss")
     assert cluster.made[0].discarded
     assert not folder.exists()
 

@@ -179,7 +179,7 @@ def test_the_head_says_where_the_study_stands(made, monkeypatch):
     [
         ("done", "done"),
         ("interrupted", "interrupted"),
-        ("time_out", "ended: the time limit (--max-time or time_out) is over"),
+        ("max_time", "ended: the time limit (max_time) is over"),
     ],
 )
 def test_at_the_end_only_the_study_is_left(made, why, words):

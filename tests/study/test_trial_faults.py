@@ -147,8 +147,8 @@ def test_reports_by_the_thousand_all_arrive():
 
 
 def test_a_report_without_its_metric_ends_the_study_with_one_error():
-    with pytest.raises(ParameterError, match="reward_attr='loss'"):
-        run("well", reward_attr="loss", folder="other")
+    with pytest.raises(ParameterError, match="metric='loss'"):
+        run("well", metric="loss", folder="other")
     assert not Path("other").exists(), "the same command, corrected, may use the same folder"
     with pytest.raises(ParameterError, match="time_attr='step'"):
         run("well", time_attr="step", folder="other")
@@ -262,8 +262,8 @@ def test_checkpoints_go_with_their_trials_but_the_incumbents():
 
 
 def test_limits_end_a_study_and_it_goes_on_with_wider_ones():
-    first = run("waits", trials=20, time_out=1.0, grace=5.0)
-    assert first.why == "time_out"
+    first = run("waits", trials=20, max_time=1.0, grace=5.0)
+    assert first.why == "max_time"
     assert first.summary()["running"] > 0
     assert first.summary()["failed"] == 0
     second = run("well", trials=20, max_reward=0.5, resume=True)
