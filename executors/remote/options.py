@@ -1,24 +1,23 @@
 """Executors on other machines: hosts that are reached by SSH, and Dask clusters."""
-# ruff: noqa: RUF009 (`_option` makes fields)
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from hbsim.core.exact import exact
-from hbsim.core.factory import named_options
 from hbsim.errors import ParameterError, nearest
+from hbsim.options import declared, named_options, option
 
 __all__ = ["LEASE", "Dask", "Host", "Hosts", "RemoteOptions", "parse_host"]
 
 LEASE: Final = 30.0  # seconds
-_SEND: Final = ("file", "folder")
+SEND: Final = ("file", "folder")
 _STORAGE: Final = ("auto", "shared", "pull")
 _HOST: Final = re.compile(
     r"""
@@ -31,7 +30,6 @@ _HOST: Final = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 T = TypeVar("T")
-Check: TypeAlias = Callable[[str, Any], None]  # of a field's name and value; raises ParameterError
 
 
 class Host(NamedTuple):
@@ -58,51 +56,59 @@ def parse_host(text: object) -> Host:
     return Host(found["user"], found["boxed"] or found["bare"] or found["name"], port)
 
 
-def _hosts(name: str, value: object) -> None:
+def _hosts(name: str, value: object) -> object:
     if not isinstance(value, (list, tuple)) or not value:
         raise ParameterError(name, value, "must be a list of names or addresses, at least one")
     for host in value:
         parse_host(host)
+    return value
 
 
-def _port(name: str, value: object) -> None:
+def _port(name: str, value: object) -> object:
     if type(value) is not int or not 0 < value < 65536:
         raise ParameterError(name, value, "must be a port, from 1 to 65535")
+    return value
 
 
-def _text(name: str, value: object) -> None:
+def _text(name: str, value: object) -> object:
     if not isinstance(value, str) or not value:
         raise ParameterError(name, value, "must be a text that is not empty")
+    return value
 
 
-def _file(name: str, value: object) -> None:
+def _file(name: str, value: object) -> object:
     if not (isinstance(value, (str, Path)) and Path(os.path.expanduser(value)).is_file()):
         raise ParameterError(name, str(value), "must be a file that exists")
+    return value
 
 
-def _seconds(name: str, value: object) -> None:
+def _seconds(name: str, value: object) -> object:
     if exact(name, value) <= 0:
         raise ParameterError(name, value, "must be above 0, in seconds")
+    return value
 
 
-def _lease(name: str, value: object) -> None:
+def _lease(name: str, value: object) -> object:
     if exact(name, value) < 2:
         raise ParameterError(name, value, "must be 2 or more, in seconds")
+    return value
 
 
-def _send(name: str, value: object) -> None:
-    if value not in _SEND:
-        raise ParameterError(name, value, f"must be file or folder.{nearest(value, _SEND)}")
+def _send(name: str, value: object) -> object:
+    if value not in SEND:
+        raise ParameterError(name, value, f"must be file or folder.{nearest(value, SEND)}")
+    return value
 
 
-def _storage(name: str, value: object) -> None:
+def _storage(name: str, value: object) -> object:
     # Without a protocol before it, :// is no URL.
     if value not in _STORAGE and not (isinstance(value, str) and value.find("://") > 0):
         rule = f"must be auto, shared, pull or a URL (s3://bucket/path).{nearest(value, _STORAGE)}"
         raise ParameterError(name, value, rule)
+    return value
 
 
-def _address(name: str, value: object) -> None:
+def _address(name: str, value: object) -> object:
     try:
         parts = urlsplit(value) if isinstance(value, str) else urlsplit("")
         is_address = parts.scheme in ("tcp", "tls") and bool(parts.hostname and parts.port)
@@ -112,11 +118,7 @@ def _address(name: str, value: object) -> None:
     if not is_address:
         rule = "must be the address of a Dask scheduler, as in tls://HOST:8786 or tcp://HOST:8786"
         raise ParameterError(name, value, rule)
-
-
-def _option(default: object, check: Check) -> Any:
-    """Return a dataclass's field; its value has to pass the check, unless it may be None and is."""
-    return field(default=default, metadata={"check": check})
+    return value
 
 
 def _named(kind: type[T]) -> type[T]:
@@ -150,16 +152,31 @@ class RemoteOptions:
     """
 
     _: KW_ONLY
-    send: Literal["file", "folder"] = _option("file", _send)
-    storage: str = _option("auto", _storage)
-    lease: float = _option(LEASE, _lease)
+    send: Literal["file", "folder"] = option(
+        "file",
+        help="What of the code is sent to hosts: its file (default), or all of its folder.",
+        choices=SEND,
+        check=_send,
+    )
+    storage: str = option(
+        "auto",
+        help="Where checkpoints are: in a folder that all hosts see, copied to and from them, at a URL.",
+        metavar="auto|shared|pull|URL",
+        check=_storage,
+    )
+    lease: float = option(
+        LEASE,
+        help="Seconds without contact after which a host counts as lost (30).",
+        takes="number",
+        check=_lease,
+    )
 
     def __post_init__(self) -> None:
         """Check each field by its rule."""
-        for one in fields(self):
-            value = getattr(self, one.name)
+        for name, one in declared(type(self)).items():
+            value = getattr(self, name)
             if value is not None or one.default is not None:
-                one.metadata["check"](one.name, value)
+                one.check(name, value)
 
 
 @_named
@@ -188,14 +205,30 @@ class Hosts(RemoteOptions):
         Names the parameter, its value and the rule.
     """
 
-    hosts: Sequence[str] = _option((), _hosts)
+    hosts: Sequence[str] = option(
+        (),
+        help="Run on these hosts, by SSH: names or addresses, as in gpu1,me@gpu2:2222.",
+        metavar="HOST,...",
+        check=_hosts,
+    )
     _: KW_ONLY
-    ssh_user: str | None = _option(None, _text)
-    ssh_port: int | None = _option(None, _port)
-    ssh_key: Path | str | None = _option(None, _file)
-    ssh_known_hosts: Path | str | None = _option(None, _file)
-    ssh_python: str | None = _option(None, _text)
-    ssh_timeout: float | None = _option(None, _seconds)
+    ssh_user: str | None = option(None, help="The user on --hosts.", metavar="NAME", check=_text)
+    ssh_port: int | None = option(
+        None, help="The port of SSH (default: 22, or as in ~/.ssh).", takes="whole", check=_port
+    )
+    ssh_key: Path | str | None = option(None, help="The private key for SSH.", metavar="FILE", check=_file)
+    ssh_known_hosts: Path | str | None = option(
+        None, help="Known hosts (default: ~/.ssh/known_hosts).", metavar="FILE", check=_file
+    )
+    ssh_python: str | None = option(
+        None, help="Python on --hosts (default: as here).", metavar="FILE", check=_text
+    )
+    ssh_timeout: float | None = option(
+        None,
+        help="Seconds to connect to a host (20), and to start Python there (60).",
+        takes="number",
+        check=_seconds,
+    )
 
     def __post_init__(self) -> None:
         """Check each field by its rule, and keep one of each host."""
@@ -229,11 +262,20 @@ class Dask(RemoteOptions):
         Names the parameter, its value and the rule.
     """
 
-    scheduler_address: str | None = _option(None, _address)
+    scheduler_address: str | None = option(
+        None,
+        help="Run on the workers of a Dask cluster: tls://HOST:8786 or tcp://HOST:8786.",
+        metavar="ADDRESS",
+        check=_address,
+    )
     _: KW_ONLY
-    tls_ca: Path | str | None = _option(None, _file)
-    tls_cert: Path | str | None = _option(None, _file)
-    tls_key: Path | str | None = _option(None, _file)
+    tls_ca: Path | str | None = option(
+        None, help="For a tls:// address: the authority, PEM.", metavar="FILE", check=_file
+    )
+    tls_cert: Path | str | None = option(
+        None, help="The same: this client's certificate, PEM.", metavar="FILE", check=_file
+    )
+    tls_key: Path | str | None = option(None, help="The same: its key, PEM.", metavar="FILE", check=_file)
 
     def __post_init__(self) -> None:
         """Check each field by its rule, and the fields that go together."""

@@ -18,9 +18,9 @@ from hbsim.autotorch.setting import (
     Visualizer,
     in_autotorch_words,
 )
-from hbsim.core.factory import named_options
 from hbsim.core.types import Mode
 from hbsim.executors.definitions import stop_if_loading
+from hbsim.options import named_options
 from hbsim.searchers import check_searcher
 from hbsim.study.options import RunOptions
 

@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hbsim.core.factory import named_options
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.types import LOSSES
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.remote.controller import wait_for_earlier_runs
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.target import describe, make_target, stop_if_loading
+from hbsim.options import named_options
 from hbsim.runner.real import Observer
 from hbsim.searchers import Searcher, about, check_searcher, ends, learns
 from hbsim.study.executors import Executor, StudyWorkers, check_executor, check_share, make_workers

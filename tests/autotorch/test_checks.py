@@ -14,8 +14,8 @@ from hbsim.autotorch.hyperband import HyperbandScheduler
 from hbsim.errors import HbsimError, HbsimWarning, ParameterError
 from hbsim.executors.definitions import DefinitionsOnly, execute, file_spec
 from hbsim.executors.remote.options import Dask, Hosts
-from hbsim.study.executors import check_executor
 from hbsim.simulation import Cluster
+from hbsim.study.executors import check_executor
 
 from .functions import climb, undecorated
 

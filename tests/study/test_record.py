@@ -83,7 +83,7 @@ def test_same_trials_for_other_counts_and_workers_and_when_it_grows(train, tmp_p
     for trials, rule in ((1, "began with 2; it goes on with as many or more"), (4, "has grown to 6")):
         with pytest.raises(ParameterError, match=rule) as caught:
             record(target, trials, out, resume=True)
-        assert caught.value.field == "trials"
+        assert caught.value.field == "num_trials"
     assert pl.read_parquet(out).equals(grown)
 
 
@@ -281,7 +281,7 @@ def recorded(train, tmp_path):
 @pytest.mark.parametrize(
     ("options", "field"),
     [
-        ({"trials": 0}, "trials"),
+        ({"num_trials": 0}, "num_trials"),
         ({"workers": 0}, "workers"),
         ({"seed": -1}, "seed"),
         ({"mode": "least", "metric": "loss"}, "mode"),
@@ -295,9 +295,9 @@ def recorded(train, tmp_path):
     ],
 )
 def test_bad_parameters(train, tmp_path, options, field):
-    given = {"trials": 1, "out": "c.parquet", **options}
+    given = {"num_trials": 1, "out": "c.parquet", **options}
     with pytest.raises(ParameterError) as caught:
-        hbsim.record(train(), given.pop("trials"), tmp_path / given.pop("out"), **given)
+        hbsim.record(train(), given.pop("num_trials"), tmp_path / given.pop("out"), **given)
     assert caught.value.field == field
     assert not list(tmp_path.glob("c.*"))
 
