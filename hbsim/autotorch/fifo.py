@@ -19,7 +19,7 @@ from hbsim.autotorch.setting import (
     in_autotorch_words,
 )
 from hbsim.core.types import Mode
-from hbsim.executors.definitions import stop_if_loading
+from hbsim.executors.training_function import stop_if_loading
 from hbsim.options import named_options
 from hbsim.searchers import check_searcher
 from hbsim.study.options import RunOptions
