@@ -138,7 +138,7 @@ def _equal_time(curves: CurveSet, ends: Ends, seeds: int, full_runs: float, jobs
         list(names.values()),
         surrogate=curves.surrogate,
         workers=WORKERS,
-        trials=curves.trials,
+        num_trials=curves.trials,
         max_time=max_time,
         max_t=curves.max_t,
         seeds=seeds,

@@ -19,7 +19,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 from hbsim.bench.pool import POLL, Processes, Workers, default_jobs
-from hbsim.bench.remote import LoopThread, Remote, look, work_for_another
+from hbsim.bench.remote import LoopThread, Remote, inspect_process, work_for
 from hbsim.errors import ParameterError
 from hbsim.executors.remote.options import Hosts
 from hbsim.executors.remote.protocol import AgentEnded, Event, HostFailed, Joined, Line
@@ -63,7 +63,7 @@ def _frame(found: dict[str, Any]) -> Any:
 
 def run(host: str, data: str) -> str:
     """Run a call in a process of the pool."""
-    work_for_another(host)
+    work_for(host)
     function, item = pickle.loads(base64.b64decode(data))
     return encode(function(item))
 
@@ -88,7 +88,7 @@ class Service:
 
     async def serve(self, orders: asyncio.StreamReader) -> None:
         """Answer calls until there are no more."""
-        self._say(m="hello", places=self._jobs, **look(self._files))
+        self._say(m="hello", places=self._jobs, **inspect_process(self._files))
         tasks = {asyncio.create_task(self._watch())}
         while line := await orders.readline():
             tasks.add(task := asyncio.create_task(self._answer(**json.loads(line))))

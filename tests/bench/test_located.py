@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hbsim.bench.sweep.curves import files_of, located
+from hbsim.bench.sweep.curves import absolute_surrogate, files_of
 from hbsim.surrogates import load
 from tests.doubles.dask_processes import ROOT
 
@@ -30,13 +30,13 @@ DIGITS = ROOT / "hbsim" / "surrogates" / "digits.parquet"
     ],
 )
 def test_a_file_gets_its_whole_path(text: str, whole: str, files: list[str]):
-    assert located(text, "/data") == whole
+    assert absolute_surrogate(text, "/data") == whole
     assert files_of({"surrogate": whole}) == tuple(files)
     assert files_of({"surrogate": whole, "yahpo_data": "/y"}) == (*files, "/y")
 
 
 def test_from_another_folder_the_same_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     os.symlink(DIGITS, tmp_path / "curves.parquet")
-    text = located("curves.parquet", tmp_path)
+    text = absolute_surrogate("curves.parquet", tmp_path)
     monkeypatch.chdir("/")
     assert load(text, metric="val_error", mode="min", time="seconds").rows == 1000

@@ -22,7 +22,7 @@ from tests.doubles.sshd import Host, sshd
 STUDY = """\
 seeds = 4
 workers = 2
-defaults = {trials = 9}
+defaults = {num_trials = 9}
 variants = [{type = "stopping"}, {type = "promotion"}]
 surrogates = [{surrogate = "synthetic:mode=min,max_resource=9", name = "syn"}]
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hbsim.bench.sweep import Store, estimate
+from hbsim.bench.sweep import SweepStore, estimate
 from hbsim.bench.sweep.run import Estimate, _places
 from tests.bench.sweep.made import SMALL, read, run
 
@@ -27,7 +27,7 @@ def test_cells_that_were_run_tell_where_there_are_enough(tmp_path):
     assert 0 < tried.least <= tried.seconds / 18 <= tried.most
     run(read(tmp_path, SMALL.replace("seeds = 3", "seeds = 4")), tmp_path / "out")
     grown = read(tmp_path, SMALL.replace("seeds = 3", "seeds = 6"))
-    store = Store(tmp_path / "out")
+    store = SweepStore(tmp_path / "out")
     found = estimate(grown, store)
     seconds = store.tables(store.status)["timings"]["seconds"]
     assert (found.studies, found.known) == (12, 24)

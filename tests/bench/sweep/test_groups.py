@@ -8,11 +8,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from hbsim.bench.sweep import Plan
+from hbsim.bench.sweep import SweepPlan
 from tests.bench.sweep.made import read
 
 DIGITS = Path(__file__).parents[3] / "hbsim" / "surrogates" / "digits.parquet"
-TOP = 'seeds = 1\nworkers = 2\ndefaults = {trials = 5}\nvariants = [{type = "fifo"}]\n'
+TOP = 'seeds = 1\nworkers = 2\ndefaults = {num_trials = 5}\nvariants = [{type = "fifo"}]\n'
 EARLY = pl.DataFrame(
     {
         "config": [0, 0, 0, 1, 1, 2, 2, 2],
@@ -23,12 +23,12 @@ EARLY = pl.DataFrame(
 )
 
 
-def sweep(folder: Path, *tables: str, top: str = TOP) -> Plan:
+def sweep(folder: Path, *tables: str, top: str = TOP) -> SweepPlan:
     return read(folder, top + "".join(f"[[surrogates]]\n{table}\n" for table in tables))
 
 
-def groups(made: Plan) -> dict[str, str]:
-    return {task.surrogate: task.group for task in made.grid.tasks}
+def groups(made: SweepPlan) -> dict[str, str]:
+    return {task.surrogate: task.group for task in made.tasks}
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_the_same_curves_are_one_group(second, tmp_path):
     other = 'surrogate = "synthetic:mode=min"\nname = "other"'
     made = sweep(tmp_path, other, 'surrogate = "digits"', f'{second}\nname = "second"')
     assert groups(made) == {"other": "other", "digits": "digits", "second": "digits"}
-    assert not [line for line in made.grid.warnings if "group" in line]
+    assert not [line for line in made.warnings if "group" in line]
 
 
 def test_other_curves_are_another_group(tmp_path):
@@ -67,17 +67,17 @@ def test_a_group_of_the_file_decides(tmp_path):
     plain, named = 'surrogate = "digits"\nname = "a"', 'surrogate = "digits"\nname = "b"\ngroup = "g"'
     made = sweep(tmp_path, plain, named)
     assert groups(made) == {"a": "g", "b": "g"}
-    assert made.grid.warnings == ()
+    assert made.warnings == ()
     made = sweep(tmp_path, plain, named, 'surrogate = "digits"\nname = "c"\ngroup = "h"\nmax_t = 3')
     assert groups(made) == {"a": "g", "b": "g", "c": "h"}
-    (line,) = made.grid.warnings
+    (line,) = made.warnings
     assert line.startswith("b and c are of the same curves, and their groups are not the same (g, h)")
 
 
 def test_files_with_the_same_curves_hang_together(tmp_path):
     EARLY.write_csv(tmp_path / "a.csv")
     EARLY.write_parquet(tmp_path / "b.parquet")
-    options = 'metric = "loss"\nmode = "min"\ntrials = 2\n'
+    options = 'metric = "loss"\nmode = "min"\nnum_trials = 2\n'
     extra, kept = 'censored = "exclude"', 'censored = "extrapolate"'
     made = sweep(
         tmp_path,
@@ -99,7 +99,7 @@ def test_files_with_the_same_curves_hang_together(tmp_path):
 )
 def test_the_manifest_says_what_became_of_curves_that_end_early(censored, rows, said, tmp_path):
     EARLY.write_csv(tmp_path / "a.csv")
-    table = f'surrogate = "a.csv"\nmetric = "loss"\nmode = "min"\ncensored = "{censored}"\ntrials = 2'
+    table = f'surrogate = "a.csv"\nmetric = "loss"\nmode = "min"\ncensored = "{censored}"\nnum_trials = 2'
     (task,) = sweep(tmp_path, table).manifest()["tasks"]
     assert task["rows"] == rows
     assert task["notes"] == [f'1 of 3 curves end early; censored = "{censored}": {said}']
@@ -108,14 +108,15 @@ def test_the_manifest_says_what_became_of_curves_that_end_early(censored, rows, 
 @pytest.mark.parametrize(
     ("limits", "said"),
     [
-        ("trials = 1000", []),
-        ("trials = 2000", ["up to 2,000 trials from 1,000 rows: rows come more than once"]),
+        ("num_trials = 1000", []),
+        ("num_trials = 2000", ["up to 2,000 trials from 1,000 rows: rows come more than once"]),
         ("max_time = 1.0", ["any number of trials from 1,000 rows: rows may come more than once"]),
     ],
 )
 def test_the_manifest_says_if_rows_come_more_than_once(limits, said, tmp_path):
-    top = TOP.replace("trials = 5", "replace = true")
-    made = sweep(tmp_path, f'surrogate = "digits"\n{limits}', 'surrogate = "synthetic"\ntrials = 9', top=top)
+    top = TOP.replace("num_trials = 5", "replace = true")
+    tables = (f'surrogate = "digits"\n{limits}', 'surrogate = "synthetic"\nnum_trials = 9')
+    made = sweep(tmp_path, *tables, top=top)
     digits, synthetic = made.manifest()["tasks"]
     assert (digits["rows"], digits["notes"]) == (1000, said)
     assert (synthetic["rows"], synthetic["notes"]) == (None, [])

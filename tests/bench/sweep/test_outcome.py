@@ -26,7 +26,7 @@ STUDY = """\
 seeds = [4, 7]
 workers = 3
 [defaults]
-trials = 30
+num_trials = 30
 max_time = 90.0
 [[variants]]
 type = "stopping"
@@ -168,7 +168,7 @@ def test_a_cell_can_be_had_by_simulate(results):
 
 
 def test_what_a_study_raises_is_its_outcome(tmp_path, monkeypatch):
-    first, second, *_ = read(tmp_path, SMALL).grid.studies
+    first, second, *_ = read(tmp_path, SMALL).studies
 
     def broken(study):
         if study.seed == second.seed and study.key == second.key:
@@ -191,9 +191,9 @@ def test_what_a_study_raises_is_its_outcome(tmp_path, monkeypatch):
 def test_curves_that_have_changed_since_are_no_result(tmp_path):
     own = tmp_path / "own.py"
     own.write_text(OWN.format(shift=0))
-    (study,) = read(tmp_path, ONE).grid.studies
+    (study,) = read(tmp_path, ONE).studies
     own.write_text(OWN.format(shift=1))
-    (changed,) = read(tmp_path, ONE).grid.studies  # this process has the new ones now
+    (changed,) = read(tmp_path, ONE).studies  # this process has the new ones now
     found = run_studies([(study, False), (changed, False)])["cells"]
     assert found["status"].to_list() == [FAILED, DONE]
     assert "are not the curves that were checked" in found["error"][0]
@@ -201,7 +201,7 @@ def test_curves_that_have_changed_since_are_no_result(tmp_path):
 
 ONE = """\
 seeds = 1
-defaults = {trials = 5}
+defaults = {num_trials = 5}
 variants = [{type = "fifo"}]
 surrogates = [{surrogate = "own.py:Own"}]
 """

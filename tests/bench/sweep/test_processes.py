@@ -21,7 +21,7 @@ from tests.bench.sweep.made import left, read, run
 SLOW = """\
 seeds = 6
 workers = [1, 4]
-defaults = {trials = 60}
+defaults = {num_trials = 60}
 variants = [{type = "stopping"}, {type = "promotion"}]
 surrogates = [{surrogate = "slow.py:Slow", name = "slow"}]
 """
@@ -190,7 +190,7 @@ def test_cells_that_fail_are_kept_and_cost_the_others_nothing(tmp_path):
     picky.write_text(PICKY.replace("RAISES", "").replace("KILLS", ""))
     raises, kills = first_points(tmp_path, 3), first_points(tmp_path, 6)
     picky.write_text(PICKY.replace("RAISES", raises).replace("KILLS", kills))
-    text = SLOW.replace("slow.py:Slow", "picky.py:Picky").replace("trials = 60", "trials = 5")
+    text = SLOW.replace("slow.py:Slow", "picky.py:Picky").replace("num_trials = 60", "num_trials = 5")
     text = text.replace("[1, 4]", "2").replace("seeds = 6", "seeds = 12")
     (tmp_path / "study.toml").write_text(text)
     process = start(tmp_path, "--jobs", "2")

@@ -1,10 +1,10 @@
-"""The look of all charts by Vega-Altair, what they share, and how they are written to files."""
+"""The style of all charts by Vega-Altair: theme, scales and legends, and how charts are written to files."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -23,14 +23,14 @@ __all__ = [
     "OTHER",
     "OTHERS",
     "ROW",
-    "ROW_AXIS",
     "VEGA_LITE",
     "WIDTH",
     "Chart",
     "Row",
+    "coloured",
     "data",
     "digits",
-    "drawn",
+    "file_content",
     "legend_below",
     "level_colours",
     "log_scale",
@@ -41,6 +41,7 @@ __all__ = [
     "theme",
     "ticks",
     "time_unit",
+    "variant_rows",
     "worker_bars",
 ]
 
@@ -133,7 +134,7 @@ def save(chart: Chart, path: Path, *, scale: float = 2.0) -> None:
     if kind not in (".png", ".svg", ".pdf"):
         raise ParameterError("filename", str(path), "must end in .png, .svg or .pdf")
     try:
-        path.write_bytes(drawn(svg_of(chart), kind, scale))
+        path.write_bytes(file_content(svg_of(chart), kind, scale))
     except OSError as error:
         raise OutputError(str(path), f"cannot be written: {error.strerror or error}") from error
 
@@ -150,7 +151,7 @@ def svg_of(chart: Chart) -> str:
     return re.sub(pattern, lambda m: f"{m[1]}{m[2]}{places.setdefault(m[2] + m[3], len(places))}", svg)
 
 
-def drawn(svg: str, kind: str, scale: float) -> bytes:
+def file_content(svg: str, kind: str, scale: float) -> bytes:
     """Return a chart's SVG as what a file of a `kind`, as ``.png``, holds."""
     import vl_convert
 
@@ -220,12 +221,23 @@ def log_scale(low: float, high: float) -> dict[str, Any]:
     return {"scale": scale, "axis": alt.Axis(values=ticks(low, high), format=",~g", labelOverlap="greedy")}
 
 
-ROW_AXIS: Final = alt.Axis(domain=False, ticks=False, labelPadding=8, grid=False)
-
-
-def number(name: str) -> alt.Tooltip:
+def number(name: str, **more: Any) -> alt.Tooltip:
     """Return what a tooltip says of a field of numbers."""
-    return alt.Tooltip(f"{name}:Q", format=".4~g")
+    return alt.Tooltip(f"{name}:Q", format=".4~g", **more)
+
+
+def variant_rows(labels: Sequence[str]) -> alt.Y:
+    """Return an axis of variants, a row each."""
+    axis = alt.Axis(domain=False, ticks=False, labelPadding=8, grid=False)
+    return alt.Y("variant:N", sort=list(labels), title=None, axis=axis)
+
+
+def coloured(
+    field: str, values: Mapping[str, Any], legend: alt.Legend | None, channel: Any = alt.Color
+) -> Any:
+    """Return the colour of each text of a field, or its dashes or shape as the channel is; no title."""
+    scale = alt.Scale(domain=list(values), range=list(values.values()))
+    return channel(field, scale=scale, legend=legend, title=None)
 
 
 def level_colours(count: int) -> list[str]:
@@ -256,7 +268,7 @@ GONE: Final = "absent"
 
 
 def worker_bars(
-    rows: pl.DataFrame | dict[str, Any], there: Collection[str], levels: Sequence[float], workers: int
+    rows: pl.DataFrame | dict[str, Any], shown: Collection[str], levels: Sequence[float], workers: int
 ) -> alt.Chart:
     """Return a bar a stretch of time on a worker, without an axis of time.
 
@@ -264,7 +276,7 @@ def worker_bars(
     ----------
     rows : frame or mapping
         Columns worker, start, end and level: a text of `levels`, `OTHER` or `GONE`.
-    there : collection of str
+    shown : collection of str
         Which of these the legend has: not all of very many levels.
     levels : sequence of float
         All that have a colour.
@@ -275,7 +287,7 @@ def worker_bars(
         **dict(zip((f"{level:g}" for level in levels), level_colours(len(levels)), strict=False)),
         **OTHERS,
     }
-    named = [level for level in colours if level in there]
+    named = [level for level in colours if level in shown]
     legend = legend_below(
         [f"to {one}" for one in named],
         1.8 * WIDTH,
@@ -284,7 +296,6 @@ def worker_bars(
         symbolStrokeWidth=0,
         labelExpr="test(/^[0-9]/, datum.label) ? 'to ' + datum.label : datum.label",
     )
-    scale = alt.Scale(domain=list(colours), range=list(colours.values()))
     places = alt.Scale(domain=[workers - 0.5, -0.5], nice=False, zero=False)
     axis = alt.Axis(
         values=list(range(0, workers, 1 + workers // 12)),
@@ -302,7 +313,7 @@ def worker_bars(
             x2="end:Q",
             y=alt.Y("top:Q", axis=axis, scale=places, title="worker"),
             y2="bottom:Q",
-            color=alt.Color("level:N", scale=scale, legend=legend, title=None),
+            color=coloured("level:N", colours, legend),
             tooltip=[alt.Tooltip("worker:Q"), alt.Tooltip("level:N"), number("start"), number("end")],
         )
     )

@@ -22,7 +22,9 @@ __all__ = [
     "decimals",
     "duration",
     "interval",
+    "is_or_are",
     "labels",
+    "last_if_nan",
     "listed",
     "number",
     "p_value",
@@ -134,6 +136,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / length:,.3g} {unit}"
 
 
+def last_if_nan(number: float) -> float:
+    """Return what a number is sorted by, the least first."""
+    return math.inf if math.isnan(number) else number
+
+
 # Names
 
 
@@ -148,6 +155,11 @@ def listed(names: Sequence[str], quote: bool = True) -> str:
     if len(names) > LISTED:
         return f"{', '.join(shown)} and {len(names) - LISTED} more"
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def is_or_are(names: Sequence[str]) -> str:
+    """Return the verb that goes with names."""
+    return "is" if len(names) == 1 else "are"
 
 
 def clean(text: str) -> str:

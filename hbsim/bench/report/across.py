@@ -16,7 +16,7 @@ from hbsim.bench.over_tasks import (
     interquartile_means,
     least_pairs,
 )
-from hbsim.bench.report.judge import last_if_nan
+from hbsim.bench.report.formatting import last_if_nan
 from hbsim.bench.report.model import ALL, Across, Heatmap, Pairwise, setting_of
 from hbsim.bench.sweep.scores import TaskKey, TaskScores, key_of
 from hbsim.surrogates.protocol import Floats
