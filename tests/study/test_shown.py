@@ -11,7 +11,7 @@ import pytest
 
 from hbsim.errors import ParameterError
 from hbsim.executors.slots import Slot
-from hbsim.study.shown import check_shown, shown
+from hbsim.study.progress_display import check_shown, shown
 
 from .made import Made
 
@@ -25,7 +25,7 @@ class Terminal(io.StringIO):
 
 def kinds(made, visualizer, progress):
     with ExitStack() as stack:
-        observers = shown(stack, made.spec, made.standing, made.place, visualizer, progress, WORKERS)
+        observers = shown(stack, made.spec, made.state, made.place, visualizer, progress, WORKERS)
     return [type(observer).__name__ for observer in observers]
 
 

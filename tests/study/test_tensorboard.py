@@ -74,7 +74,7 @@ def made(tmp_path):
 
 
 def watched(made):
-    board = TensorBoard(made.spec, made.standing, made.place, made.clock)
+    board = TensorBoard(made.spec, made.state, made.place, made.clock)
     made.observers = [board]
     return board
 
