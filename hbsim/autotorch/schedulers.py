@@ -16,13 +16,16 @@ from hbsim.autotorch.options import (
     StudyParameters,
     TrainFunction,
     Visualizer,
+    chosen_executor,
+    chosen_max_reward,
+    chosen_searcher,
     in_autotorch_words,
 )
 from hbsim.core.exact import exact
 from hbsim.core.options import meant
 from hbsim.core.types import Mode
 from hbsim.errors import HbsimError, HbsimWarning, ParameterError
-from hbsim.executors.definitions import stop_if_loading
+from hbsim.executors.training_function import stop_if_loading
 from hbsim.options import flag, named_options
 from hbsim.searchers import check_searcher, learns
 from hbsim.study.options import RunOptions, seconds
@@ -30,7 +33,6 @@ from hbsim.study.options import RunOptions, seconds
 if TYPE_CHECKING:
     import polars as pl
 
-    from hbsim.autotorch.options import StudyParameters
     from hbsim.core.scheduler import Scheduler
     from hbsim.executors.remote.options import Dask, Hosts
     from hbsim.searchers import Searcher

@@ -14,8 +14,8 @@ from hbsim.autotorch.running import CheckpointFolder
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.space import Space, space_of
 from hbsim.errors import HbsimWarning, ParameterError
-from hbsim.executors.resource import read_resource
-from hbsim.executors.target import load_target, make_target
+from hbsim.executors.slots import read_resource
+from hbsim.executors.training_function import load_target, make_target
 from hbsim.searchers import FirstPoints, Task, make_searcher
 from hbsim.simulation import Cluster, Result
 from hbsim.study.result import load as load_study

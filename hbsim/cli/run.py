@@ -129,7 +129,7 @@ def _executor(
 def _check_file(train: str | None) -> None:
     """Check that a training function that is not needed is there all the same: its user means to run it."""
     if train is not None:
-        from hbsim.executors.target import split_target
+        from hbsim.executors.training_function import split_target
 
         split_target(train)
 
@@ -173,7 +173,8 @@ def finished(plan: Plan, folder: Path, progress: str | None, to_go_on: str) -> R
     try:
         return run(plan.train, plan.scheduler, folder=folder, **options)
     except Interrupted as interrupted:
-        return interrupted.result
+        result: RunResult = interrupted.result
+        return result
     except ExecutorError as error:
         if not place.holds_study:
             raise

@@ -20,10 +20,8 @@ from typing import Any, Final
 
 from hbsim.core.scheduler import Scheduler
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
-from hbsim.executors.devices import Gpu, cpu_limit, cpus, gpus
-from hbsim.executors.nvml import Nvml, driver_version
-from hbsim.executors.remote.checkpoint_copy import newest_of_all
-from hbsim.executors.remote.store import download
+from hbsim.executors.devices import Gpu, Nvml, cpu_limit, cpus, driver_version, gpus
+from hbsim.executors.remote.store import download, newest_of_all
 from hbsim.runner.journal import Journal
 from hbsim.runner.lock import StudyLock
 

@@ -86,17 +86,17 @@ def _terminal() -> bool:
 
 
 def printer(progress: str) -> Callable[[str], None]:
-    """Return what tells people what is done before a study begins."""
+    """Return what writes lines for people before a study begins."""
 
-    def tell(text: str) -> None:
+    def write(text: str) -> None:
         # stderr may be closed, or no one's.
         with suppress(OSError, ValueError):
             print_err(f"hbsim: {text}")
 
-    def tell_nobody(text: str) -> None:
-        """Keep quiet."""
+    def write_nothing(text: str) -> None:
+        """Write nothing."""
 
-    return tell_nobody if progress == "none" else tell
+    return write_nothing if progress == "none" else write
 
 
 def _progress(kind: str, stack: ExitStack, overview: ProgressSummary, workers: StudyWorkers) -> Observer:
@@ -121,10 +121,10 @@ def _about(workers: StudyWorkers, numbers: Sequence[int]) -> str:
     return f"{shares} on {hosts}"
 
 
-EVERY: Final = 10.0  # seconds between two summaries
-QUIET: Final = 600.0  # the same while nothing changes
+SUMMARY_EVERY: Final = 10.0  # seconds between two summaries
+UNCHANGED_EVERY: Final = 600.0  # the same while nothing changes
 APART: Final = 1.0  # seconds between two lines about the incumbent
-FAILURES: Final = 5  # that are told one by one between two summaries
+FAILURES: Final = 5  # that have a line of their own between two summaries
 
 
 class PlainLines:
@@ -151,12 +151,12 @@ class PlainLines:
         self._begins = "goes on" if overview.ledger.now else "starts"
         self._best = self._shown_best()
         self._begun = self._off = False
-        self._told_best = self._summed = clock()
+        self._best_time = self._summed = clock()
         self._trials = ""  # the last summary's
-        self._there: frozenset[int] | None = None  # workers that people know of
-        self._told_there = -APART + clock()
-        self._told = 0  # failures since the last summary
-        self._untold = 0
+        self._workers_known: frozenset[int] | None = None  # workers that people know of
+        self._workers_time = -APART + clock()
+        self._failures = 0  # failures since the last summary
+        self._more_failures = 0
 
     def record(self, record: Record) -> None:
         """Take note of a record."""
@@ -172,9 +172,11 @@ class PlainLines:
         """Write what is due."""
         self._begin()
         self._improve()
-        self._tell_workers()
+        self._write_workers()
         since = self._clock() - self._summed
-        if since >= QUIET or (since >= EVERY and (self._untold or self._overview.trials() != self._trials)):
+        if since >= UNCHANGED_EVERY or (
+            since >= SUMMARY_EVERY and (self._more_failures or self._overview.trials() != self._trials)
+        ):
             self._improve(now=True)
             self._sum_up()
 
@@ -189,8 +191,8 @@ class PlainLines:
 
     def _improve(self, now: bool = False) -> None:
         best, time = self._shown_best(), self._clock()
-        if best != self._best and (now or time - self._told_best >= APART):
-            self._best, self._told_best = best, time
+        if best != self._best and (now or time - self._best_time >= APART):
+            self._best, self._best_time = best, time
             self._write(f"best {self._overview.best()}")
 
     def _shown_best(self) -> tuple[int, str] | None:
@@ -198,12 +200,12 @@ class PlainLines:
         best = self._overview.ledger.best
         return None if best is None else (best.trial, number(best.value))
 
-    def _tell_workers(self) -> None:
+    def _write_workers(self) -> None:
         """Say which workers have come or gone since the last time."""
         there, time = frozenset(self._overview.team.open), self._clock()
-        if there == self._there or time - self._told_there < APART:
+        if there == self._workers_known or time - self._workers_time < APART:
             return
-        before, self._there, self._told_there = self._there, there, time
+        before, self._workers_known, self._workers_time = self._workers_known, there, time
         if before is None and there:
             return  # those that the first line is about
         parts = [f"{len(there):,} now" if there else WAITING]
@@ -227,17 +229,17 @@ class PlainLines:
         return f"{count} ({few(hosts)})"
 
     def _fail(self, mishap: TrialFailure) -> None:
-        if self._told == FAILURES:
-            self._untold += 1
+        if self._failures == FAILURES:
+            self._more_failures += 1
             return
-        self._told += 1
+        self._failures += 1
         log = near(trial_folder(self._overview.place.trials, mishap.trial) / "log.txt")
         self._write(f"failed {self._overview.mishap(mishap)}; see {log}")
 
     def _sum_up(self) -> None:
         overview, self._trials = self._overview, self._overview.trials()
-        more = f"; {self._untold:,} more failures" if self._untold else ""
-        self._told = self._untold = 0
+        more = f"; {self._more_failures:,} more failures" if self._more_failures else ""
+        self._failures = self._more_failures = 0
         self._summed = self._clock()
         best = overview.ledger.best
         best_ = "" if best is None else f"; best {overview.metric} {best.value:.5g} (trial {best.trial})"
@@ -252,7 +254,7 @@ class PlainLines:
             self._off = True  # nobody reads it: the study goes on
 
 
-EVERY: Final = 0.25  # seconds between two pictures
+PICTURE_EVERY: Final = 0.25  # seconds between two pictures
 SHARE: Final = 0.05  # of the time is spent on them, at most
 HIGH: Final = 20  # lines from which on there is room for more than one of each of
 FOLDED: Final = ("study", "time", "trials")
@@ -267,7 +269,7 @@ COLOURS: Final = {
     "failed": "red",
     "leaves": "yellow",
 }
-SILENT: Final = "yellow"
+SILENT_COLOUR: Final = "yellow"
 
 
 class LiveTable:
@@ -320,7 +322,7 @@ class LiveTable:
         begin = self._clock()
         if begin >= self._next:
             self._draw()
-            self._next = begin + max(EVERY, (self._clock() - begin) / SHARE)
+            self._next = begin + max(PICTURE_EVERY, (self._clock() - begin) / SHARE)
 
     def close(self) -> None:
         """Draw for the last time, and give the terminal back."""
@@ -503,7 +505,7 @@ def _bar(stay: Stay) -> RenderableType:
 
 def _style(state: str) -> str:
     if "silent" in state:
-        return SILENT
+        return SILENT_COLOUR
     return next((style for word, style in COLOURS.items() if word in state), "")
 
 

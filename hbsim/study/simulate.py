@@ -94,6 +94,7 @@ def simulate(
     from hbsim.runner.loop import drive
     from hbsim.runner.telling import Telling
     from hbsim.simulation.curves import Curves
+    from hbsim.simulation.engine import Engine
     from hbsim.simulation.result import Result, Simulated
     from hbsim.simulation.store_engine import StoreEngine
 

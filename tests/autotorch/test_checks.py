@@ -11,8 +11,8 @@ import pytest
 
 from hbsim.autotorch.schedulers import FIFOScheduler, HyperbandScheduler
 from hbsim.errors import HbsimError, HbsimWarning, ParameterError
-from hbsim.executors.definitions import DefinitionsOnly, execute, file_spec
 from hbsim.executors.remote.options import Dask, Hosts
+from hbsim.executors.training_function import DefinitionsOnly, execute, file_spec
 from hbsim.simulation import Cluster
 from hbsim.study.workers import check_executor
 

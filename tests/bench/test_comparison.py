@@ -18,7 +18,7 @@ import hbsim
 from hbsim.bench.sweep import make_plan, read_sweep
 from hbsim.bench.sweep.curves import half_of
 from hbsim.bench.sweep.plan import cluster_table
-from hbsim.bench.sweep.source import toml
+from hbsim.bench.sweep.specification import toml
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.simulation import Cluster
 from hbsim.simulation.cluster_file import presets
