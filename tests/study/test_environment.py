@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import hbsim
-from hbsim.study import environment as module
+from hbsim.study import folder as module
 from hbsim.study.folder import environment
 from tests.doubles.nvml import GIB, FakeGpu, FakeNvml
 
