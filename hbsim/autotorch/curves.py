@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from hbsim.autotorch.place import CURVES
+from hbsim.autotorch.running import CURVES
 from hbsim.errors import OutputError
 from hbsim.study.result import RunResult
 from hbsim.terminal import print_err

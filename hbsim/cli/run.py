@@ -173,7 +173,8 @@ def finished(plan: Plan, folder: Path, progress: str | None, to_go_on: str) -> R
     try:
         return run(plan.train, plan.scheduler, folder=folder, **options)
     except Interrupted as interrupted:
-        return interrupted.result
+        result: RunResult = interrupted.result
+        return result
     except ExecutorError as error:
         if not place.holds_study:
             raise

@@ -20,7 +20,7 @@ from hbsim.errors import ParameterError
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
     from hbsim.study.folder import StudyFolder
-    from hbsim.study.spec import Spec
+    from hbsim.study.spec import StudySpec
 
 __all__ = ["Asked", "Plan", "constants_of", "earlier", "executor_of", "is_given", "new_plan", "resumed_plan"]
 
@@ -164,15 +164,15 @@ def _how(values: Mapping[str, Any]) -> dict[str, Any]:
 # A study that goes on
 
 
-def _read_spec(place: StudyFolder) -> Spec:
+def _read_spec(place: StudyFolder) -> StudySpec:
     from hbsim.runner.records import read_records
-    from hbsim.study.spec import Spec
+    from hbsim.study.spec import StudySpec
 
     first = next(iter(read_records(place.journal)))
-    return Spec.from_dict(first["spec"], str(place.journal))
+    return StudySpec.from_dict(first["spec"], str(place.journal))
 
 
-def _same(spec: Spec, asked: Asked) -> Spec:
+def _same(spec: StudySpec, asked: Asked) -> StudySpec:
     """Return the study with what was given again, once it is checked: before anything is loaded."""
     from hbsim.searchers.plain import plain_options
 
@@ -199,7 +199,7 @@ def _same(spec: Spec, asked: Asked) -> Spec:
     return now
 
 
-def _searched(spec: Spec, values: Mapping[str, Any]) -> dict[str, object]:
+def _searched(spec: StudySpec, values: Mapping[str, Any]) -> dict[str, object]:
     """Return the searcher's options of a study that goes on; a constraint is the one that was given."""
     given = search_options(values.get("search_option"), values.get("points"))
     options = {**spec.search_options, **given}

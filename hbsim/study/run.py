@@ -1,36 +1,48 @@
-"""Run a study for real: the same scheduler and the same loop as in simulation."""
+"""Real studies: the same scheduler and the same loop as in simulation, with processes that train."""
 
 from __future__ import annotations
 
+import secrets
+import signal
+import time
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hbsim.core.scheduler import Scheduler
+from hbsim.core.space import arguments, space_of
 from hbsim.core.types import LOSSES
-from hbsim.errors import HbsimWarning, ParameterError
+from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.executors.remote.controller import wait_for_earlier_runs
 from hbsim.executors.remote.options import Dask, Hosts
-from hbsim.executors.training_function import describe, make_target, stop_if_loading
+from hbsim.executors.training_function import Description, describe, make_target, stop_if_loading
 from hbsim.options import named_options
-from hbsim.runner.real import Observer
-from hbsim.searchers import Searcher, about, check_searcher, ends, learns
-from hbsim.study.executors import Executor, StudyWorkers, check_executor, check_share, make_workers
-from hbsim.study.folder import StudyFolder
-from hbsim.study.keeper import Keeper
-from hbsim.study.load import Standing
+from hbsim.runner.ends import Limits
+from hbsim.runner.journal import Journal
+from hbsim.runner.loop import drive
+from hbsim.runner.real import Observer, Real
+from hbsim.runner.records import read_records
+from hbsim.runner.telling import Telling
+from hbsim.runner.workers import Workers
+from hbsim.searchers import Searcher, Task, about, check_searcher, ends, learns, limit_trials, make_searcher
+from hbsim.searchers.plain import plain_options
+from hbsim.study.checkpoint_retention import CheckpointRetention
+from hbsim.study.folder import RemoteRuns, StudyFolder, environment
+from hbsim.study.interrupts import Interrupted, interruptible
 from hbsim.study.options import RunOptions, check_names
-from hbsim.study.real import Interrupted, Study
-from hbsim.study.remote_note import RemoteNote
-from hbsim.study.shown import shown, teller
+from hbsim.study.progress_display import printer, shown
+from hbsim.study.spec import StudySpec, StudyState, new_state, replay
+from hbsim.study.workers import Executor, StudyWorkers, check_executor, check_share, make_workers
+from hbsim.terminal import print_err
 
 if TYPE_CHECKING:
     from hbsim.study.result import RunResult
 
-__all__ = ["Interrupted", "run", "run_study"]
+__all__ = ["Interrupted", "StudyRun", "run", "run_study"]
 
 
 @named_options
@@ -92,7 +104,7 @@ def run(
     args : mapping, optional
         Constants of the training function, in place of those of its decorator; plain JSON types.
     max_time : float, optional
-        Study seconds after which everything ends.
+        StudyRun seconds after which everything ends.
     max_reward : float, optional
         The study ends at a report at least as good.
     hang_timeout : float, optional
@@ -179,12 +191,12 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
     check_searcher(options.searcher, options.search_options, resumes=True)
     target = make_target(train, by_value=remote is None)
     check_share(remote, options.workers, options.resource)
-    say = teller(options.progress)
+    say = printer(options.progress)
     with ExitStack() as stack:
         stack.enter_context(place.entered())
         if not resume:
             place.set_aside(say)
-        note = RemoteNote(place)
+        note = RemoteRuns(place)
         if remote is None:
             wait_for_earlier_runs(place.trials, say)
         storage = None if remote is None else remote.storage
@@ -197,33 +209,33 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
             unused.callback(made.discard)  # unless it begins: what is refused leaves nothing on hosts
         made.launch()
         function = describe(train) if callable(train) else made.describe()
-        study = Study(function, scheduler, options)
+        study = StudyRun(function, scheduler, options)
         if text := about(study.searcher):
             say(text)
         made.prepare()
-        journal, standing = study.open(place, resume, options.fsync, _name(remote))
+        journal, state = study.open(place, resume, options.fsync, _name(remote))
         stack.enter_context(journal)
         unused.pop_all()
         note.begin(storage, scheduler)
-        keeper = Keeper(options.keep, place.trials, scheduler, standing.ledger, made.prune)
+        keeper = CheckpointRetention(options.keep, place.trials, scheduler, state.ledger, made.prune)
         if resume:
             keeper.catch_up()
         observers: list[Observer] = [keeper]
-        observers += shown(stack, study.spec, standing, place, options, made)
+        observers += shown(stack, study.spec, state, place, options, made)
         save_completed = options.keep in ("completed", "all")
         try:
             return study.drive(
                 place,
                 journal,
-                standing,
+                state,
                 made,
                 options.limits,
                 observers,
                 save_completed,
-                partial(_finish, made, keeper, note, None if remote is None else standing),
+                partial(_finish, made, keeper, note, None if remote is None else state),
             )
         except ParameterError:
-            if not resume and not standing.ledger.reports:
+            if not resume and not state.ledger.reports:
                 made.discard()  # also on hosts
                 made.close()
                 journal.close()
@@ -235,17 +247,19 @@ def _name(remote: Hosts | Dask | None) -> str:
     return "local" if remote is None else type(remote).__name__.lower()
 
 
-def _finish(made: StudyWorkers, keeper: Keeper, note: RemoteNote, standing: Standing | None) -> None:
+def _finish(
+    made: StudyWorkers, keeper: CheckpointRetention, note: RemoteRuns, state: StudyState | None
+) -> None:
     """Wait for checkpoints that are of use; say what lets trials go on that were lost for good with hosts."""
     if made.gather(keeper.finish()):
         note.end()
-    if standing is None:
+    if state is None:
         return
-    statuses = standing.scheduler.trial_statuses()
-    last = {trial: kind for trial, kind, _ in standing.ledger.failures}
+    statuses = state.scheduler.trial_statuses()
+    last = {trial: kind for trial, kind, _ in state.ledger.failures}
     lost = sum(kind in LOSSES and statuses[trial] == "failed" for trial, kind in last.items())
     if lost:
-        options = standing.scheduler.options
+        options = state.scheduler.options
         name = "retries" if options.loss_retries is None else "loss_retries"
         count = "1 trial was lost and has" if lost == 1 else f"{lost:,} trials were lost and have"
         text = f"{count} failed for good, by {name}={getattr(options, name)}: with more loss_retries such a "
@@ -265,3 +279,161 @@ def _check(scheduler: Scheduler, options: RunOptions) -> None:
     if scheduler.options.num_trials is None and not has_end:
         rule = "without it the study has no end: give num_trials, max_time or max_reward"
         raise ParameterError("num_trials", None, rule)
+
+
+class StudyRun:
+    """A training function, a scheduler and a searcher that are about to run.
+
+    Attributes
+    ----------
+    spec : StudySpec
+        What the study is.
+    """
+
+    def __init__(self, function: Description, scheduler: Scheduler, options: RunOptions) -> None:
+        space, constants, searcher = function.space, options.constants, options.searcher
+        check_constants(function, constants)
+        check_searcher(searcher, options.search_options, resumes=True)
+        if searcher is None or isinstance(searcher, str):
+            name = searcher or "random"
+            task = Task(space, options.seed, mode=scheduler.mode, max_t=scheduler.options.max_t)
+            self.searcher: Searcher = make_searcher(name, task, options.search_options)
+        else:
+            name = type(searcher).__name__
+            self.searcher = searcher
+        limit_trials(scheduler, self.searcher)
+        self.telling = Telling(self.searcher, scheduler)
+        self.spec = StudySpec(
+            train=function.label,
+            digest=function.digest,
+            space=space,
+            scheduler=scheduler.options.as_dict(),
+            seed=options.seed,
+            searcher=name,
+            time_attr=options.time_attr,
+            metric=options.metric,
+            until_return=options.until_return,
+            constants=constants,
+            search_options=plain_options(options.search_options),
+            limit=getattr(self.searcher, "limit", None),
+            study=secrets.token_hex(8),
+        )
+        self.scheduler = scheduler
+        self._grown: int | None = None  # how many trials there are in all, where more than before
+
+    def open(self, place: StudyFolder, resume: bool, fsync: str, executor: str) -> tuple[Journal, StudyState]:
+        """Begin the journal, or read it and stand where it ends."""
+        about = {**environment(), "executor": executor}
+        if not resume:
+            place.note_environment(about)  # with the journal it is a study, which goes on as it was begun
+            journal = place.create(self.spec.as_dict(), fsync)
+            return journal, new_state(self.spec, self.scheduler)
+        journal = Journal.open(place.journal, fsync)
+        try:
+            state = self._read(str(place.journal))
+            place.note_environment(about)
+        except BaseException:
+            journal.close()
+            raise
+        return journal, state
+
+    def _read(self, path: str) -> StudyState:
+        """Return where the study of a journal stands, if it is the same as this one."""
+        records = read_records(path, together=True)
+        before = StudySpec.from_dict(next(records)["spec"], path)
+        before.check_same(self.spec)
+        self.spec = replace(self.spec, study=before.study)
+        if before.digest != self.spec.digest:
+            text = f"{self.spec.train} has changed since the study began: its trials may not compare"
+            warnings.warn(HbsimWarning(text), stacklevel=6)
+        state = new_state(self.spec, self.scheduler)
+        trials, first = self.scheduler.num_trials, before.make_scheduler().num_trials
+        if first is not None:
+            self.scheduler.limit_trials(first)
+        replay(state, records, path, self.telling, self.spec.space.dimension)
+        self._grow(trials, first)
+        return state
+
+    def _grow(self, trials: int | None, first: int | None) -> None:
+        """Let the study have more trials than it had; `first` is how many it began with."""
+        now = self.scheduler.num_trials
+        if trials in (now, first) or trials is None or now is None:
+            return
+        if trials < now:
+            rule = f"the study has grown to {now}; it goes on with as many or more"
+            raise ParameterError("num_trials", trials, rule)
+        self.scheduler.grow(trials)
+        self._grown = trials
+
+    def drive(
+        self,
+        place: StudyFolder,
+        journal: Journal,
+        state: StudyState,
+        workers: Workers,
+        limits: Limits,
+        observers: Sequence[Observer],
+        save_completed: bool,
+        gather: Callable[[], None],
+    ) -> RunResult:
+        """Run until nothing is under way any more; `gather` is called when no trial runs any more."""
+        from hbsim.study.result import RunResult
+
+        scheduler, ledger = self.scheduler, state.ledger
+        real = Real(
+            workers,
+            journal,
+            ledger,
+            scheduler.geometry,
+            self._suggest,
+            lambda: scheduler.done,
+            self.spec.seed,
+            scheduler.mode,
+            time.monotonic,
+            limits,
+            self.spec.until_return,
+            observers,
+            save_completed,
+        )
+        if journal.count > 1 or self._grown is not None:
+            real.resume(scheduler.running_jobs(), self._grown)
+        with interruptible(lambda number: _interrupt(real, number, limits.grace)):
+            try:
+                drive(scheduler, real, state.decisions, self.telling)
+            except OutputError:
+                journal.check()  # where the whole folder was taken away, this says it better
+                raise
+            gather()
+            workers.close()
+        real.finish(scheduler.done)
+        journal.check()
+        count = max(workers.count, ledger.workers_seen)
+        result = RunResult(place, self.spec, scheduler, ledger, state.decisions, count)
+        result.write()
+        if real.ends.interrupted:
+            text = f"interrupted after {result.end_time:.4g} s; resume=True goes on in {result.folder}"
+            raise Interrupted(text, result)
+        return result
+
+    def _suggest(self) -> list[float]:
+        point: list[float] = self.searcher.suggest(1).tolist()[0]
+        return point
+
+
+def _interrupt(real: Real, number: int, grace: float) -> None:
+    hurried = number != signal.SIGINT  # others are sent by who will not wait
+    real.interrupt(hurried)
+    text = "finishing: each trial leaves at its next report and keeps its checkpoint"
+    text += f"; what has not left in {grace:g} s is ended" if hurried else ""
+    text += "; Ctrl-C again kills them"
+    # The terminal may be gone, or in the middle of a line: what a handler raises would end the study.
+    with suppress(OSError, ValueError, RuntimeError):
+        print_err(f"hbsim: {text}")
+
+
+def check_constants(function: Callable[..., object] | Description, constants: Mapping[str, object]) -> None:
+    """Check that `constants` are arguments of the function, and no parameters of its space."""
+    for name, value in constants.items():
+        if name in space_of(function):
+            raise ParameterError(name, value, "is searched over: the searcher sets it")
+    arguments(function, constants)

@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 
-from hbsim.autotorch.fifo import FIFOScheduler
-from hbsim.autotorch.hyperband import HyperbandScheduler
+from hbsim.autotorch.schedulers import FIFOScheduler, HyperbandScheduler
 from hbsim.errors import HbsimError, HbsimWarning, ParameterError
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.training_function import DefinitionsOnly, execute, file_spec
 from hbsim.simulation import Cluster
-from hbsim.study.executors import check_executor
+from hbsim.study.workers import check_executor
 
 from .functions import climb, undecorated
 
@@ -271,7 +270,7 @@ def test_the_best_accuracy_is_no_end_for_a_loss() -> None:
 def test_a_file_is_executed_as_far_as_the_first_object(tmp_path: Path) -> None:
     file = tmp_path / "script.py"
     file.write_text(
-        "from hbsim.autotorch.fifo import FIFOScheduler\nbefore = 1\nFIFOScheduler(3)\nafter = 1\n"
+        "from hbsim.autotorch.schedulers import FIFOScheduler\nbefore = 1\nFIFOScheduler(3)\nafter = 1\n"
     )
     definitions = execute(file_spec(file), "script")
     assert definitions.stopped

@@ -111,7 +111,7 @@ class Piped:
         """Have the carrier be this one, and lines for people be kept."""
         with (
             mock.patch.object(module, "make_carrier", return_value=self.carrier),
-            mock.patch("hbsim.study.run.teller", return_value=self.said.append),
+            mock.patch("hbsim.study.run.printer", return_value=self.said.append),
         ):
             yield
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import hbsim
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
-from hbsim.study.export import _curves
+from hbsim.study.record import _curves
 from hbsim.surrogates import describe, load
 from hbsim.validation.validate import validate
 from tests.profile import examples

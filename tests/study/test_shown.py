@@ -12,7 +12,7 @@ import pytest
 from hbsim.errors import ParameterError
 from hbsim.executors.slots import Slot
 from hbsim.study.options import RunOptions
-from hbsim.study.shown import shown
+from hbsim.study.progress_display import shown
 
 from .made import Made
 
@@ -27,7 +27,7 @@ class Terminal(io.StringIO):
 def kinds(made, visualizer, progress):
     with ExitStack() as stack:
         options = RunOptions.checked(visualizer=visualizer, progress=progress)
-        observers = shown(stack, made.spec, made.standing, made.place, options, WORKERS)
+        observers = shown(stack, made.spec, made.state, made.place, options, WORKERS)
     return [type(observer).__name__ for observer in observers]
 
 

@@ -5,9 +5,8 @@ import math
 import pytest
 
 from hbsim.validation import validate
-from hbsim.validation.check import check
-from hbsim.validation.costs import measure
-from hbsim.validation.reading import read
+from hbsim.validation.measure import measure, read
+from hbsim.validation.validate import check
 from tests.validation import made
 
 ONE_WORKER = ("stopping", "brackets", "from zero", "promotion", "pauses")

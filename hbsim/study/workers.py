@@ -17,8 +17,8 @@ from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.slots import Slot, make_slots, read_resource, thread_variables
 from hbsim.executors.training_function import Description, default_start
 from hbsim.runner.workers import Workers
+from hbsim.study.folder import RemoteRuns
 from hbsim.study.options import RunOptions
-from hbsim.study.remote_note import RemoteNote
 
 __all__ = [
     "EXECUTORS",
@@ -70,7 +70,7 @@ class StudyWorkers(Workers, Protocol):
         ...
 
 
-class ThisMachine(LocalWorkers):
+class LocalStudyWorkers(LocalWorkers):
     """Workers of this machine: all that they make is in the study's folder."""
 
     slots: Sequence[Slot]
@@ -145,7 +145,7 @@ def make_workers(
     options: RunOptions,
     counts: bool,
     trials: Path,
-    note: RemoteNote,
+    note: RemoteRuns,
     say: Callable[[str], None],
 ) -> StudyWorkers:
     """Return workers that are to be launched.
@@ -162,7 +162,7 @@ def make_workers(
         Whether a report without a resource is one more than the report before.
     trials : Path
         The folder of the trials' folders.
-    note : RemoteNote
+    note : RemoteRuns
         Of the study.
     say : callable
         Given lines for people.
@@ -176,7 +176,7 @@ def make_workers(
     workers, resource, start, grace = options.workers, options.resource, options.start, options.grace
     if remote is None:
         slots = _slots(workers, resource)
-        local = ThisMachine(target, slots, trials, setup, start or default_start(), grace, say=say)
+        local = LocalStudyWorkers(target, slots, trials, setup, start or default_start(), grace, say=say)
         local.slots = slots
         return local
     from hbsim.executors.remote.workers import RemoteWorkers

@@ -16,12 +16,12 @@ from hbsim.executors.local import trial_folder
 from hbsim.runner.ledger import Ledger
 from hbsim.runner.records import Record
 
-__all__ = ["Keeper"]
+__all__ = ["CheckpointRetention"]
 
 AT_ONCE: Final = 2  # trials whose files are removed at the end of a process: some 10 ms each
 
 
-class Keeper:
+class CheckpointRetention:
     """Removes the checkpoints and files that are not needed any more; an `Observer` of the runner.
 
     A trial's files go when it has stopped, completed or failed for good, or is paused and named by
