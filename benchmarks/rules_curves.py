@@ -16,7 +16,7 @@ import hbsim
 from benchmarks.rules_sets import CurveSet, Ends, at_the_end
 from hbsim.bench.conclusions import ALPHA
 from hbsim.core import make_scheduler
-from hbsim.core.cuts import RULES
+from hbsim.core.rungs import RULES
 from hbsim.surrogates import Surrogate
 
 __all__ = ["BASE", "BUDGETS", "ETA", "STUDIES", "WORKERS", "study"]

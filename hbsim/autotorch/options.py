@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from hbsim.core.exact import exact
 from hbsim.core.factory import make_scheduler
+from hbsim.core.numbers import exact
 from hbsim.core.space import space_of
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError, nearest

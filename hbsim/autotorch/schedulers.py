@@ -21,7 +21,7 @@ from hbsim.autotorch.options import (
     chosen_searcher,
     in_autotorch_words,
 )
-from hbsim.core.exact import exact
+from hbsim.core.numbers import exact
 from hbsim.core.options import meant
 from hbsim.core.types import Mode
 from hbsim.errors import HbsimError, HbsimWarning, ParameterError

@@ -16,7 +16,7 @@ from hbsim.core.space import Space, space_of
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.slots import read_resource
 from hbsim.executors.training_function import load_target, make_target
-from hbsim.searchers import FirstPoints, Task, make_searcher
+from hbsim.searchers import FirstPoints, SearchTask, make_searcher
 from hbsim.simulation import Cluster, Result
 from hbsim.study.result import load as load_study
 from hbsim.study.run import check_constants, run_study
@@ -114,7 +114,7 @@ class LocalStudy:
         self._setting = setting
         self._max_t = setting.make_scheduler().options.max_t
         self.space: Space | None = _space(setting)
-        self._task = Task(self.space, setting.run.seed, mode=setting.mode, max_t=self._max_t)
+        self._task = SearchTask(self.space, setting.run.seed, mode=setting.mode, max_t=self._max_t)
         check_named(setting, self._task)
         check_share(check_executor(setting.run.executor), setting.run.workers, setting.run.resource)
 
@@ -152,7 +152,7 @@ class LocalStudy:
         return result.reports.select("trial", "resource", "value")
 
 
-def check_named(setting: StudyParameters, task: Task) -> None:
+def check_named(setting: StudyParameters, task: SearchTask) -> None:
     """Check a searcher by name, and its options, for a task.
 
     Raises
@@ -165,7 +165,7 @@ def check_named(setting: StudyParameters, task: Task) -> None:
         make_searcher(searcher or "random", task, setting.run.search_options)
 
 
-def queued(setting: StudyParameters, points: Sequence[Sequence[float]], task: Task) -> dict[str, Any]:
+def queued(setting: StudyParameters, points: Sequence[Sequence[float]], task: SearchTask) -> dict[str, Any]:
     """Return a study's searcher and its options; an object behind a queue where one is needed."""
     given, options = setting.run.searcher, setting.run.search_options
     pending = True if setting.maxt_pending and getattr(given, "model_based", False) else None
@@ -221,12 +221,12 @@ class SimulatedStudy:
         self._check_workers()
         check_named(setting, self._task())
 
-    def _task(self) -> Task:
+    def _task(self) -> SearchTask:
         curves, setting = self._curves, self._setting
         named = setting.run.searcher not in (None, "random") or setting.run.search_options
         points = getattr(curves, "points", None) if curves.rows is not None and named else None
         max_t = self._fresh().options.max_t
-        return Task(curves.space, setting.run.seed, curves.rows, points, mode=setting.mode, max_t=max_t)
+        return SearchTask(curves.space, setting.run.seed, curves.rows, points, mode=setting.mode, max_t=max_t)
 
     def _check_rows(self) -> None:
         rows, trials = self._curves.rows, self._setting.num_trials

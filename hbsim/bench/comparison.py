@@ -20,7 +20,7 @@ from hbsim.bench.sweep.scores import anytime
 from hbsim.bench.sweep.specification import DEFAULT_SEEDS
 from hbsim.bench.sweep.store import write, writing
 from hbsim.bench.variants import Value, label, variant_tables
-from hbsim.core.exact import whole
+from hbsim.core.numbers import whole
 from hbsim.errors import ParameterError
 from hbsim.options import named_options
 from hbsim.simulation import Cluster

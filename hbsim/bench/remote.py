@@ -1,4 +1,4 @@
-"""Where studies run other than on this machine, and whether the processes there give the same results."""
+"""Other machines that run studies, and checks that their processes give the same results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import hbsim
 from hbsim.bench.pool import POLL
 from hbsim.errors import HbsimWarning, ParameterError
-from hbsim.executors.remote.machines import differences
+from hbsim.executors.remote.allocation import differences
 from hbsim.executors.remote.options import Dask, Hosts
 
 __all__ = [

@@ -73,7 +73,7 @@ class RunOptions(RemoteOptions):
             One of them breaks its rule.
         """
         from hbsim.bench.report.build import smallest_difference
-        from hbsim.core.exact import whole as check_whole
+        from hbsim.core.numbers import whole as check_whole
 
         if self.out == "":
             raise ParameterError("out", "", "must name a folder")

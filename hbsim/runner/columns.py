@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # it starts threads, which a file that is loaded before a for
 
 __all__ = ["CENSORED", "FAILED", "numbers", "verdicts"]
 
-# After the indices in `hbsim.core.trials.VERDICTS`: what jobs may also end in.
+# After the indices in `hbsim.core.scheduler.VERDICTS`: what jobs may also end in.
 FAILED: Final = 5
 CENSORED: Final = 6
 NAMES: Final = ("continue", "pause", "stop", "complete", "retry", "failed", "censored")

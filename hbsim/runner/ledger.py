@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import inf, isfinite, nan
 from typing import Any, Final
 
-from hbsim.core.trials import VERDICTS
+from hbsim.core.types import VERDICTS
 from hbsim.runner.capacity import Capacity
 from hbsim.runner.columns import CENSORED, FAILED
 from hbsim.runner.jobs import JobRow, Jobs

@@ -7,8 +7,7 @@ from math import inf
 from typing import Protocol
 
 from hbsim.core.scheduler import Scheduler
-from hbsim.core.trials import COMPLETE
-from hbsim.core.types import Job
+from hbsim.core.types import COMPLETE, Job
 from hbsim.runner.decisions import Decisions
 from hbsim.runner.telling import Telling
 

@@ -8,8 +8,7 @@ from math import inf, nan
 from typing import Final
 
 from hbsim.core.levels import Levels
-from hbsim.core.trials import COMPLETE, CONTINUE, PAUSE, VERDICTS
-from hbsim.core.types import Job
+from hbsim.core.types import COMPLETE, CONTINUE, PAUSE, VERDICTS, Job
 from hbsim.errors import HbsimWarning
 from hbsim.runner.ends import Ends, Limits
 from hbsim.runner.hearing import NOBODY, Due, Hearing

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from hbsim.core.scheduler import Scheduler
-from hbsim.core.trials import CONTINUE, STOP
-from hbsim.core.types import Job
+from hbsim.core.types import CONTINUE, STOP, Job
 from hbsim.searchers import Searcher
 
 __all__ = ["Telling"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hbsim.core.exact import exact, whole
+from hbsim.core.numbers import exact, whole
 from hbsim.errors import ParameterError, nearest
 from hbsim.simulation.distribution_kinds import plain
 from hbsim.simulation.distributions import LARGEST, Distribution, Exponential, parse

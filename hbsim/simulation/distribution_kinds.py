@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from hbsim.core.exact import exact
+from hbsim.core.numbers import exact
 from hbsim.errors import ParameterError
 from hbsim.surrogates.protocol import Floats
 

@@ -7,7 +7,7 @@ from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
-from hbsim.core.exact import exact
+from hbsim.core.numbers import exact
 from hbsim.errors import ParameterError, nearest
 from hbsim.simulation.distribution_kinds import (
     Empirical,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from hbsim.core.exact import exact, whole
+from hbsim.core.numbers import exact, whole
 from hbsim.errors import ParameterError
 
 __all__ = ["Machines", "share", "workers_of"]

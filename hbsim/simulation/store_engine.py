@@ -6,7 +6,7 @@ from heapq import heappush
 from math import inf
 from typing import Final
 
-from hbsim.core.trials import PAUSE
+from hbsim.core.types import PAUSE
 from hbsim.runner.loop import FAILURE, NOTHING, Event
 from hbsim.simulation.cluster import Cluster
 from hbsim.simulation.engine import Engine

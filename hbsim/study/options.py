@@ -11,8 +11,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from hbsim.core.exact import exact, whole
-from hbsim.core.streams import check_seed
+from hbsim.core.numbers import exact, whole
 from hbsim.errors import ParameterError, needs
 from hbsim.options import check_options, one_of, option
 
@@ -144,7 +143,7 @@ class RunOptions:
     seed: int = option(
         0,
         takes="whole",
-        check=lambda name, value: check_seed(value),  # type: ignore[arg-type]
+        check=lambda name, value: whole(name, value, 0),  # type: ignore[arg-type]
         help="Of brackets, configurations and the seeds that trials are given.",
     )
     searcher: Any = option(

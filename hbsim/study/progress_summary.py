@@ -10,7 +10,7 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Final
 
-from hbsim.core.trials import COMPLETE, PAUSE, STOP
+from hbsim.core.types import COMPLETE, PAUSE, STOP
 from hbsim.runner.ledger import Ledger, Stay
 from hbsim.runner.records import Record
 from hbsim.study.folder import StudyFolder

@@ -19,7 +19,7 @@ from hbsim.core.types import LOSSES
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.executors.remote.controller import wait_for_earlier_runs
 from hbsim.executors.remote.options import Dask, Hosts
-from hbsim.executors.training_function import Description, describe, make_target, stop_if_loading
+from hbsim.executors.training_function import FunctionDescription, describe, make_target, stop_if_loading
 from hbsim.options import named_options
 from hbsim.runner.ends import Limits
 from hbsim.runner.journal import Journal
@@ -28,8 +28,17 @@ from hbsim.runner.real import Observer, Real
 from hbsim.runner.records import read_records
 from hbsim.runner.telling import Telling
 from hbsim.runner.workers import Workers
-from hbsim.searchers import Searcher, Task, about, check_searcher, ends, learns, limit_trials, make_searcher
-from hbsim.searchers.plain import plain_options
+from hbsim.searchers import (
+    Searcher,
+    SearchTask,
+    about,
+    check_searcher,
+    ends,
+    learns,
+    limit_trials,
+    make_searcher,
+)
+from hbsim.searchers.factory import plain_options
 from hbsim.study.checkpoint_retention import CheckpointRetention
 from hbsim.study.folder import RemoteRuns, StudyFolder, environment
 from hbsim.study.interrupts import Interrupted, interruptible
@@ -290,13 +299,13 @@ class StudyRun:
         What the study is.
     """
 
-    def __init__(self, function: Description, scheduler: Scheduler, options: RunOptions) -> None:
+    def __init__(self, function: FunctionDescription, scheduler: Scheduler, options: RunOptions) -> None:
         space, constants, searcher = function.space, options.constants, options.searcher
         check_constants(function, constants)
         check_searcher(searcher, options.search_options, resumes=True)
         if searcher is None or isinstance(searcher, str):
             name = searcher or "random"
-            task = Task(space, options.seed, mode=scheduler.mode, max_t=scheduler.options.max_t)
+            task = SearchTask(space, options.seed, mode=scheduler.mode, max_t=scheduler.options.max_t)
             self.searcher: Searcher = make_searcher(name, task, options.search_options)
         else:
             name = type(searcher).__name__
@@ -431,7 +440,9 @@ def _interrupt(real: Real, number: int, grace: float) -> None:
         print_err(f"hbsim: {text}")
 
 
-def check_constants(function: Callable[..., object] | Description, constants: Mapping[str, object]) -> None:
+def check_constants(
+    function: Callable[..., object] | FunctionDescription, constants: Mapping[str, object]
+) -> None:
     """Check that `constants` are arguments of the function, and no parameters of its space."""
     for name, value in constants.items():
         if name in space_of(function):

@@ -27,7 +27,7 @@ from hbsim.errors import HbsimWarning, JournalError, ParameterError
 from hbsim.runner.lines import encode
 from hbsim.runner.records import MANY, read_records
 from hbsim.runner.telling import Telling
-from hbsim.searchers import Task, make_searcher
+from hbsim.searchers import SearchTask, make_searcher
 from hbsim.study.folder import JOURNAL, StudyFolder
 from hbsim.study.spec import StudySpec, new_state, replay
 from hbsim.validation.measure import read
@@ -137,7 +137,7 @@ def use(folder: Path) -> None:
     place = StudyFolder(folder)
     records = read_records(place.journal, together=True)
     spec = StudySpec.from_dict(next(records)["spec"], str(place.journal))
-    task = Task(spec.space, spec.seed, mode=result.scheduler.mode, max_t=result.scheduler.options.max_t)
+    task = SearchTask(spec.space, spec.seed, mode=result.scheduler.mode, max_t=result.scheduler.options.max_t)
     state = new_state(spec, spec.make_scheduler())
     telling = Telling(make_searcher("random", task, None), state.scheduler)
     replay(state, records, str(place.journal), telling, spec.space.dimension)

@@ -35,12 +35,12 @@ from hbsim.bench.sweep.store import (
 from hbsim.bench.variants import Variant
 from hbsim.core.types import Mode
 from hbsim.errors import HbsimError, HbsimWarning
-from hbsim.searchers.constraint import split_constraint
+from hbsim.searchers.task import split_constraint
 from hbsim.simulation import Cluster, Result
 from hbsim.simulation.trace import Trace
 from hbsim.study.simulate import simulate
-from hbsim.surrogates.checked import placeless
 from hbsim.surrogates.protocol import Floats, Ints
+from hbsim.surrogates.user import placeless
 
 __all__ = ["FORMAT", "CellStudy", "Combination", "failed", "resource_at", "run_studies"]
 
@@ -226,7 +226,7 @@ def run_studies(studies: Sequence[tuple[CellStudy, bool]]) -> Frames:
         begin = time.process_time()
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", HbsimWarning)  # what can be known before was said before
+                warnings.simplefilter("ignore", HbsimWarning)  # the plan has warned already
                 result = study.run()
                 numbers, frames = _measured(result, with_timeline)
                 row = {KEY: study.key, "status": DONE, "error": None, **numbers}

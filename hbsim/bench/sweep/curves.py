@@ -1,4 +1,4 @@
-"""Learning curves: where they are, what a sweep has to read_curves of them, and those of one study."""
+"""The learning curves of a sweep: their files, what is known of them, and those of one study."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import numpy as np
 from hbsim.bench.remote import on_host
 from hbsim.errors import SurrogateError
 from hbsim.surrogates import Half, Surrogate, check_levels, fingerprint, load
-from hbsim.surrogates.checked import Checked
 from hbsim.surrogates.description import sample
 from hbsim.surrogates.fitted import Fitted
 from hbsim.surrogates.table import Table
+from hbsim.surrogates.user import Checked
 from hbsim.surrogates.wrapper import Wrapper
 from hbsim.surrogates.yahpo import Yahpo
 
@@ -220,7 +220,7 @@ def files_of(description: Mapping[str, Any]) -> tuple[str, ...]:
     description : mapping
         Keywords of `hbsim.surrogates.load`, with whole paths.
     """
-    from hbsim.surrogates.notes import beside
+    from hbsim.surrogates.table_files import beside
 
     text = str(description["surrogate"])
     path, colon, _ = text.rpartition(":")
