@@ -143,7 +143,7 @@ class RunOptions:
     seed: int = option(
         0,
         takes="whole",
-        check=lambda name, value: whole(name, value, 0),  # type: ignore[arg-type]
+        check=lambda name, value: whole(name, value, 0),
         help="Of brackets, configurations and the seeds that trials are given.",
     )
     searcher: Any = option(
