@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hbsim.cli.options import Given, Step, group, named_values
-from hbsim.cli.stand_ins import ClusterFields, RunOptions, first_of
+from hbsim.cli.stand_ins import ClusterFields, first_of
 from hbsim.core.options import Options as SchedulerOptions
 from hbsim.errors import ParameterError
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.options import declared, option
 from hbsim.simulation import Cluster
+from hbsim.study.options import RunOptions
 from hbsim.surrogates.options import SurrogateOptions
 
 if TYPE_CHECKING:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import json
 import os
-import re
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,13 +16,14 @@ import typer
 from hbsim.cli.command import is_given, say
 from hbsim.cli.groups import DASK_ONLY, HOSTS_ONLY, MACHINES, machines_of, search_options
 from hbsim.cli.options import group, named_values
-from hbsim.cli.stand_ins import RunOptions, TrialResources, first_of
 from hbsim.errors import ExecutorError, ParameterError
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.study.folder import StudyFolder
+from hbsim.study.options import RunOptions, TrialResources
 
 if TYPE_CHECKING:
     from hbsim.study.result import RunResult
+    from hbsim.study.spec import StudySpec
 
 __all__ = [
     "FUNCTION",
@@ -66,15 +65,6 @@ KEPT: Final = (
 FILES: Final = ("train", "points", "ssh_key", "ssh_known_hosts", "tls_ca", "tls_cert", "tls_key")
 SEVERAL: Final = ("args", "search_options")  # given several times; the last of a name counts
 GONE: Final = ("--tls", "--no-tls")  # flags of earlier versions
-
-
-EARLIER: Final = {"metric": "reward_attr", "max_time": "time_out"}  # names until `hbsim.run` has the new ones
-
-
-def _field(name: str) -> str:
-    spec = first_of("StudySpec", "study.spec") or first_of("Spec", "study.spec")
-    before = EARLIER.get(name, name)
-    return before if before in {one.name for one in dataclasses.fields(spec)} else name
 
 
 # What `hbsim.run` is called with
@@ -139,7 +129,7 @@ def resumed_study(
         ctx.fail("Missing argument 'FILE.py:NAME': the study was not begun by this command.")
     names = ("seed", "searcher", "metric", "time_attr", "until_return")
     return {
-        **{name: getattr(spec, _field(name)) for name in names},
+        **{name: getattr(spec, name) for name in names},
         "scheduler": spec.make_scheduler(),
         "search_options": _search_options(spec, values),
         "resume": True,
@@ -157,15 +147,15 @@ def _how(values: Mapping[str, Any]) -> dict[str, Any]:
     return {**options, "train": values["train"], "resource": resource or None, "args": args}
 
 
-def _read_spec(folder: StudyFolder) -> Any:
+def _read_spec(folder: StudyFolder) -> StudySpec:
     from hbsim.runner.records import read_records
+    from hbsim.study.spec import StudySpec
 
     first = next(iter(read_records(folder.journal)))
-    kind = first_of("StudySpec", "study.spec") or first_of("Spec", "study.spec")
-    return kind.from_dict(first["spec"], str(folder.journal))
+    return StudySpec.from_dict(first["spec"], str(folder.journal))
 
 
-def _same(spec: Any, scheduler: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+def _same(spec: StudySpec, scheduler: Mapping[str, Any], values: Mapping[str, Any]) -> StudySpec:
     """Return the study with what was given again, once it is checked: before anything is loaded."""
     from hbsim.searchers.factory import plain_options
 
@@ -179,13 +169,13 @@ def _same(spec: Any, scheduler: Mapping[str, Any], values: Mapping[str, Any]) ->
         spec,
         scheduler={**spec.scheduler, **scheduler, **also},
         search_options={**spec.search_options, **plain_options(search_options(values))},
-        **{_field(name): values[name] for name in names if name in values},
+        **{name: values[name] for name in names if name in values},
     )
     spec.check_same(now)
     return now
 
 
-def _search_options(spec: Any, values: Mapping[str, Any]) -> dict[str, object]:
+def _search_options(spec: StudySpec, values: Mapping[str, Any]) -> dict[str, object]:
     """Return the searcher's options of a study that goes on; a constraint is the one that was given."""
     given = search_options(values)
     options = {**spec.search_options, **given}
@@ -267,13 +257,7 @@ def run_to_end(study: Mapping[str, Any], folder: Path, to_go_on: str) -> RunResu
     # Polars has system calls go on after Ctrl-C, so that waiting for the warm server would not end.
     signal.siginterrupt(signal.SIGINT, True)
     try:
-        names = inspect.signature(run).parameters
-        called = {**study, "folder": folder}
-        for now, before in EARLIER.items():
-            if now in called and before in names:
-                called[before] = called.pop(now)
-        result: RunResult = run(**called)
-        return result
+        return run(**study, folder=folder)
     except Interrupted as interrupted:
         result = interrupted.result
         return result
@@ -310,9 +294,7 @@ def option_errors(values: Mapping[str, Any], constants: Mapping[str, object]) ->
     try:
         yield
     except ParameterError as error:
-        names = {before: now for now, before in EARLIER.items()}
-        name, value = names.get(error.field, error.field), error.value
-        rule = re.sub(r"\b(reward_attr|time_out)\b", lambda match: names[match[0]], error.rule)
+        name, value, rule = error.field, error.value, error.rule
         if name in constants:
             name, value = "args", f"{name}={value}"
         elif name == "resource":

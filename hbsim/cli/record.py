@@ -22,10 +22,10 @@ from hbsim.cli.real_study import (
     run_to_end,
 )
 from hbsim.cli.show_study import resume_command
-from hbsim.cli.stand_ins import RecordOptions, RunOptions, check_metric
 from hbsim.errors import ParameterError
 from hbsim.options import option
 from hbsim.study.folder import StudyFolder
+from hbsim.study.options import RecordOptions, RunOptions, check_metric
 from hbsim.terminal import print_out
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def record(
 
 def _export(ctx: typer.Context, recording: Given, folder: Path, out: Path) -> RunResult:
     """Write the curves of a study that was run."""
-    from hbsim import load
+    from hbsim.study.result import load
 
     for name in ctx.params:
         if name not in OF_EXPORTS and is_given(ctx, name):

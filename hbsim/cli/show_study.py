@@ -41,7 +41,6 @@ FORMATS: Final = {"level": "{:g}", "share": "{:.1%}"}
 ENDED: Final = {
     "interrupted": ", interrupted",
     "max_time": ", cut by --max-time",
-    "time_out": ", cut by --max-time",
     "max_reward": ", ended by --max-reward",
 }
 

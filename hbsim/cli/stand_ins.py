@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
 
-from hbsim.errors import ParameterError
 from hbsim.options import declared, option
 from hbsim.simulation import Cluster
 
-__all__ = ["ClusterFields", "RecordOptions", "RunOptions", "TrialResources", "check_metric", "first_of"]
+__all__ = ["ClusterFields", "first_of"]
 
 CLUSTER: Final = "Simulated cluster, in simulated seconds"
 CHECKPOINTS: Final = "Checkpoints on the simulated cluster"
@@ -184,145 +183,4 @@ class _Cluster:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _RunOptions:
-    """Until the study declares them."""
-
-    workers: Any = option(
-        None, takes="whole", help="How many trials run at the same time (default: as many as fit)."
-    )
-    resource: Any = option(
-        None,
-        metavar="num_cpus, num_gpus",
-        help="What a trial needs: CPU cores, and GPUs or a part of one (default: a fair share).",
-    )
-    folder: Any = option(
-        "exp", metavar="DIR", flags=("--folder", "--out"), help="The study's folder (default: exp)."
-    )
-    resume: Any = option(
-        False, takes="flag", help="Go on with the study in the folder; its options are known then."
-    )
-    seed: Any = option(
-        0,
-        takes="whole",
-        help="Of brackets, configurations and the seeds that trials are given.",
-    )
-    searcher: Any = option(
-        None,
-        metavar="NAME",
-        help="Chooses configurations: random (default), grid, sobol, lhs, tpe, bohb, gp, mobster, "
-        "optuna:NAME.",
-    )
-    search_options: Any = option(
-        None,
-        takes="texts",
-        metavar="NAME=VALUE",
-        flags=("--search-option",),
-        help="An option of the searcher, as JSON, or else text; once for each: points=3, "
-        "constraints=FILE.py:NAME.",
-    )
-    time_attr: Any = option(
-        "epoch",
-        metavar="NAME",
-        help="The reported resource, the unit of max_t (default: epoch).",
-    )
-    metric: Any = option(
-        "accuracy",
-        metavar="NAME",
-        help="The reported metric that decides (default: accuracy).",
-    )
-    args: Any = option(
-        None,
-        takes="texts",
-        metavar="NAME=VALUE",
-        flags=("--arg", "--set"),
-        help="Set a constant of the function's decorator: JSON, or text. May be given several times.",
-    )
-    max_time: Any = option(None, takes="number", help="Seconds of the study at which running jobs are cut.")
-    max_reward: Any = option(None, takes="number", help="The study ends at a value at least as good.")
-    hang_timeout: Any = option(
-        None, takes="number", help="Seconds without a report after which a trial has hung."
-    )
-    grace: Any = option(5.0, takes="number", help="Seconds that a trial has to end before it is killed (5).")
-    keep: Any = option(
-        "best",
-        choices=("best", "completed", "all", "none"),
-        help="Whose checkpoints stay when a trial is over (default: best).",
-    )
-    fsync: Any = option(
-        "second",
-        choices=("second", "always", "never"),
-        help="When the journal is forced to the disk (default: at most once a second).",
-    )
-    start: Any = option(
-        None,
-        choices=("fork", "spawn"),
-        help="How a trial's process is made (default: fork on Linux).",
-    )
-    until_return: Any = option(
-        False, takes="flag", help="A trial is complete when its function returns, wherever that is."
-    )
-    visualizer: Any = option(
-        "none",
-        choices=("none", "tensorboard"),
-        help="tensorboard writes event files into the folder.",
-    )
-    progress: Any = option(
-        "auto",
-        choices=("auto", "table", "lines", "none"),
-        help="What stderr shows: a live table, lines, nothing (default: a table on a terminal).",
-    )
-    executor: Any = option(
-        "local",
-        choices=("local", "hosts", "dask", "sim"),
-        help="Where trials run: on this machine, on hosts reached by SSH, on a Dask cluster, or simulated.",
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _TrialResources:
-    """Until the study declares them."""
-
-    num_cpus: Any = option(None, takes="whole", help="CPU cores of a trial (default: a fair share).")
-    num_gpus: Any = option(
-        None, takes="number", help="GPUs of a trial; 0.5: two share one (default: fair share)."
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _RecordOptions:
-    """Until the study declares them."""
-
-    num_trials: Any = option(
-        takes="whole",
-        flags=("--num-trials", "--trials"),
-        help="How many random configurations. More with resume: the recording grows.",
-    )
-    out: Any = option(metavar="FILE", help="The file to write: .parquet or .csv.")
-    max_t: Any = option(
-        None, takes="number", help="End each trial at this resource (default: when it returns)."
-    )
-    metric: Any = option(
-        None,
-        metavar="NAME",
-        help="The metric that decides, noted in the file (default: accuracy, if it is reported).",
-    )
-    mode: Any = option(None, choices=("max", "min"), help="What is better, with metric.")
-    test_metric: Any = option(None, metavar="NAME", help="The metric to judge a chosen trial by.")
-    force: Any = option(False, takes="flag", help="Begin anew: replace the file and its study.")
-
-
-def _check_metric(metric: object, mode: object) -> None:
-    if mode not in (None, "max", "min"):
-        raise ParameterError("mode", mode, "must be 'max' or 'min'")
-    if (metric is None) != (mode is None):
-        given, other = ("mode", "metric") if metric is None else ("metric", "mode")
-        raise ParameterError(other, None, f"must be given with {given}")
-
-
-STUDY: Final = "study.options"
 ClusterFields: Any = Cluster if declared(Cluster) else _Cluster
-RunOptions: Any = first_of("RunOptions", STUDY) or _RunOptions
-TrialResources: Any = first_of("TrialResources", STUDY) or _TrialResources
-RecordOptions: Any = first_of("RecordOptions", STUDY) or _RecordOptions
-check_metric: Any = first_of("check_metric", STUDY) or _check_metric

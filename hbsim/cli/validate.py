@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hbsim.cli.output import output_folder, print_json, table, wide_console
-from hbsim.cli.stand_ins import first_of
 
 if TYPE_CHECKING:
     from hbsim.validation import Validation
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["validate"]
 
 WIDTH: Final = 200  # columns, where stdout is no terminal
-MODULES: Final = ("validation.report", "validation.document", "validation.files")
 
 
 def validate(
@@ -44,9 +42,7 @@ def validate(
       hbsim simulate --scheduler promotion --max-t 27 --trials 500 --cluster validation/cluster.toml
     """
     from hbsim.validation import validate as hold
-
-    write = first_of("write", *MODULES)
-    as_dict = first_of("as_dict", *MODULES)
+    from hbsim.validation.report import as_dict, write
 
     command = shlex.join(["hbsim", "validate", *map(str, folders)])
     if folder is None:
@@ -66,8 +62,7 @@ def validate(
 
 
 def _show(validation: Validation) -> None:
-    names = ("cluster_call", "order_lines", "tables")
-    cluster_call, order_lines, tables = (first_of(name, *MODULES) for name in names)
+    from hbsim.validation.report import cluster_call, order_lines, tables
 
     console = wide_console(WIDTH)
     for line in order_lines(validation):

@@ -15,7 +15,7 @@ import hbsim.study.run
 from hbsim.core import make_scheduler
 from hbsim.errors import ParameterError
 from hbsim.runner.journal import read_journal
-from hbsim.study.load import load
+from hbsim.study.result import load
 from tests.cli.run_studies import START, TRAIN, TWELVE, told
 
 
