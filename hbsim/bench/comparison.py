@@ -29,7 +29,7 @@ from hbsim.study.simulate import cluster_of
 if TYPE_CHECKING:
     import altair as alt
 
-    from hbsim.bench.report.model import Report, Standing
+    from hbsim.bench.report.model import SweepReport, VariantStanding
     from hbsim.executors.remote.options import Dask, Hosts
 
 __all__ = ["Sweep", "cluster_table", "compare", "confirmation", "load_sweep", "specification", "sweep"]
@@ -75,7 +75,7 @@ class Sweep:
         return anytime(self.results.done, self.results.tables["incumbents"], self.results.manifest)
 
     @cached_property
-    def report(self) -> Report:
+    def report(self) -> SweepReport:
         """All that a report says, as plain objects."""
         from hbsim.bench.report.build import build
 
@@ -155,7 +155,7 @@ class Sweep:
         return f"<p>{escape(self.report.answer)}</p>{''.join(map(as_html, tables))}"
 
 
-def _standing(about: str, standing: Standing | None) -> dict[str, object]:
+def _standing(about: str, standing: VariantStanding | None) -> dict[str, object]:
     names = ("rank", "call", "p")
     numbers = {f"{about}_{name}": None if standing is None else getattr(standing, name) for name in names}
     difference = None if standing is None else standing.difference
