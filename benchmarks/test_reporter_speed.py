@@ -57,14 +57,14 @@ def answer(connection: socket.socket, ring: ReportRing) -> None:
         line = connection.recv(1 << 16) if ready else b"nothing"
         if not line:
             return
-        if rows := ring.read():
+        if rows := ring.read()[0]:
             last = rows[-1].resource
         if b"wait" in line:
             connection.sendall(b'{"go": %d}\n' % (last + 1))
 
 
 def make(channel: TrialChannel, milestone: float, folder: object) -> Reporter:
-    setup = {"time_attr": "epoch", "reward_attr": "accuracy", "folder": folder}
+    setup = {"time_attr": "epoch", "metric": "accuracy", "folder": folder}
     session = TrialSession(channel, milestone)
     session.begin()
     return Reporter(session, TASK, setup, ("lr",))

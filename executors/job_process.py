@@ -22,7 +22,7 @@ from typing import IO, Any, Final, NoReturn, TextIO, cast
 
 from hbsim.errors import ParameterError
 from hbsim.executors import processes
-from hbsim.executors.json_lines import fatal
+from hbsim.executors.json_lines import dump_line, fatal
 from hbsim.executors.slots import limit_threads, thread_variables
 from hbsim.executors.training_function import load_target
 
@@ -258,7 +258,7 @@ def main(given: Mapping[str, Any]) -> NoReturn:
         try:
             return find_entry(setup["entry"]), load_target(setup["train"])
         except ParameterError as error:
-            connection.sendall(json.dumps(fatal(error)).encode() + b"\n")
+            connection.sendall(dump_line(fatal(error)))
             raise
 
     run_job(Order(**given["order"]), given["parent"], connection, load, given["setup"]["grace"])

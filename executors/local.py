@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import selectors
@@ -11,7 +10,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import inf
 from pathlib import Path
 from typing import Any, Final
@@ -20,13 +19,13 @@ from hbsim.core.types import FAILURE_KINDS
 from hbsim.errors import OutputError, ParameterError
 from hbsim.executors import checkpoint
 from hbsim.executors.checkpoint import PREFIX as CLAIM
-from hbsim.executors.json_lines import read_lines
+from hbsim.executors.json_lines import LineReader, dump_line
 from hbsim.executors.processes import OomWatch
 from hbsim.executors.report_ring import ReportRing
 from hbsim.executors.server_client import Server
 from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import FunctionDescription
-from hbsim.runner.workers import Ended, Message, Row, Said, Task
+from hbsim.runner.workers import Ended, Message, Said, Task
 
 __all__ = ["LIMIT", "LOG", "JobProcess", "LocalWorkers", "UnfitTrial", "trial_folder", "trim"]
 
@@ -52,7 +51,7 @@ class JobProcess:
     socket: socket.socket
     ring: ReportRing
     ordered: float  # when its process was asked for
-    buffer: bytes = b""
+    reader: LineReader = field(default_factory=LineReader)
     said: int = 0
     begun: float | None = None
     end: Mapping[str, Any] | None = None
@@ -66,7 +65,7 @@ class JobProcess:
 
     def begin(self, line: Mapping[str, object], descriptor: int) -> None:
         """Send the first line, and beside it the descriptor of the ring of reports, which is closed here."""
-        self.outgoing = json.dumps(line).encode() + b"\n"
+        self.outgoing = dump_line(line)
         self.socket.setblocking(False)
         try:
             with suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
@@ -77,7 +76,7 @@ class JobProcess:
 
     def send(self, line: Mapping[str, object]) -> None:
         """Send a line, as far as the socket takes it; `flush` sends the rest."""
-        self.outgoing += json.dumps(line).encode() + b"\n"
+        self.outgoing += dump_line(line)
         self.flush()
 
     def flush(self) -> None:
@@ -102,11 +101,10 @@ class JobProcess:
             return [], True
         except ConnectionResetError:
             data = b""
-        *lines, self.buffer = (self.buffer + data).split(b"\n")
-        messages, garbage = read_lines(lines)
-        if garbage is not None:
-            self.garble(garbage)
-        return messages, bool(data) and garbage is None
+        messages = self.reader.messages(data)
+        if self.reader.garbage is not None:
+            self.garble(self.reader.garbage)
+        return messages, bool(data) and not self.garbled
 
     def take_end(self, end: Mapping[str, Any]) -> None:
         """Take what the process has said of its end.
@@ -124,18 +122,9 @@ class JobProcess:
         self.ended_at = time.monotonic()
 
     def garble(self, what: str) -> None:
-        """Take note that the process has said what is no message."""
+        """Count the job as failed: its process has sent what is no message."""
         reason = f"its process has written what is no message into its line to the study: {what}"
         self.garbled, self.end = True, self.end or {"kind": "error", "reason": reason}
-
-    def reports(self, most: int) -> tuple[list[Row], bool]:
-        """Return reports that have been made since the last time, and whether the last one waits.
-
-        Of very many, those of about `most` bytes.
-        """
-        reports = self.ring.read(most)
-        self.said += len(reports)
-        return [Row(*report[:4]) for report in reports], bool(reports) and reports[-1].waits
 
     def has_more(self) -> bool:
         """Whether there is something to read."""
@@ -195,7 +184,7 @@ class LocalWorkers:
     trials : Path
         The folder of the trials' folders.
     setup : mapping
-        What every trial's reporter has to know: time_attr, reward_attr, constants, counts.
+        What every trial's reporter has to know: time_attr, metric, constants, counts.
     start : "fork" or "spawn"
         Whether trials are forked from the warm server, or load everything themselves.
     grace : float
@@ -507,8 +496,9 @@ class LocalWorkers:
     def _take_reports(self, child: JobProcess) -> bool:
         """Take some of what a trial has reported: whether there was anything."""
         first = child.said
-        rows, waits = child.reports(CHUNK)
+        rows, waits = child.ring.read(CHUNK)
         if rows:
+            child.said += len(rows)
             self._reported = True
             self._messages.append(Said(child.task.job, rows, first, waits))
         return bool(rows)

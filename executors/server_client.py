@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -19,7 +18,7 @@ from typing import Any, Final
 from hbsim.errors import OutputError, ParameterError
 from hbsim.executors import processes
 from hbsim.executors.job_process import start_python
-from hbsim.executors.json_lines import read_lines
+from hbsim.executors.json_lines import LineReader, dump_line
 from hbsim.executors.slots import thread_variables
 from hbsim.executors.training_function import FunctionDescription, label_of
 
@@ -95,7 +94,7 @@ class Server:
         self.about: FunctionDescription | None = None
         self._label = label_of(train)
         self._pids: dict[int, int] = {}
-        self._buffer = b""
+        self._reader = LineReader()
         self._closed = self._killed = False
         self._problem: str | None = None
         self._looked, self._asked_at = time.monotonic(), -inf
@@ -274,7 +273,7 @@ class Server:
             self._socket.close()
 
     def _send(self, message: Mapping[str, object], passed: socket.socket | None = None) -> None:
-        data = json.dumps(message).encode() + b"\n"
+        data = dump_line(message)
         self._socket.settimeout(_SEND_SECONDS)
         try:
             if passed is not None:
@@ -295,10 +294,9 @@ class Server:
         except OSError:
             data = b""
         self.dead = self.dead or not data
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
-        messages, garbage = read_lines(lines)
-        if garbage is not None:
-            self.dead, self._problem = True, f"has said what is no message: {garbage}"
+        messages = self._reader.messages(data)
+        if self._reader.garbage is not None:
+            self.dead, self._problem = True, f"has said what is no message: {self._reader.garbage}"
         for message in messages:
             self._note(message)
         return messages

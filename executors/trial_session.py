@@ -8,13 +8,15 @@ import select
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from math import inf
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeAlias
 
+from hbsim.executors.json_lines import LineReader
 from hbsim.executors.processes import Lease
-from hbsim.executors.report_ring import Report, ReportRing
+from hbsim.executors.report_ring import ReportRing
 
 __all__ = [
     "ControllerGone",
@@ -29,6 +31,7 @@ __all__ = [
 _CHUNK: Final = 256 * 1024
 _LOOK: Final = 0.005  # seconds between two looks at a ring that is full
 _ENCODE: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+Report: TypeAlias = tuple[float, float, float, dict[str, float | None], bool]  # as of `ReportRing.write`
 _INTERVAL = 0.05  # seconds between two looks at what the controller has sent
 _RAISES = 3  # how often a function may catch what ends it
 _LEFT = ("pause", "stop", "terminated")
@@ -69,7 +72,8 @@ class TrialChannel:
         self._connection = connection
         self._ring = ring
         self._unsent = bytearray()
-        self._unread = bytearray()
+        self._reader = LineReader()
+        self._messages: deque[dict[str, Any]] = deque()
         self.busy = False
         self.check: Callable[[], None] = do_nothing
 
@@ -86,7 +90,7 @@ class TrialChannel:
         ControllerGone
             Nothing can come any more.
         """
-        while b"\n" not in self._unread:
+        while not self._messages:
             try:
                 data, descriptors, _, _ = socket.recv_fds(self._connection, _CHUNK, 1)
             except OSError as error:
@@ -96,8 +100,8 @@ class TrialChannel:
             for descriptor in descriptors:
                 self._ring = ReportRing(descriptor)
                 os.close(descriptor)  # the memory stays
-            self._unread += data
-        return self._next()
+            self._messages += self._reader.messages(data)
+        return self._messages.popleft()
 
     @contextmanager
     def without_signals(self) -> Iterator[None]:
@@ -122,7 +126,7 @@ class TrialChannel:
             The report takes more than the ring has.
         """
         assert self._ring is not None  # it came with the first line
-        self.busy = True  # as `whole` does it, in half the time
+        self.busy = True  # as `without_signals` does it, in half the time
         try:
             while not (done := self._ring.write(*report)) and wait:
                 self._wait_for(0, _LOOK)
@@ -172,17 +176,12 @@ class TrialChannel:
             Nothing can come any more.
         """
         with self.without_signals():
-            while b"\n" not in self._unread:
+            while not self._messages:
                 if wait:
                     self._wait_for(select.POLLIN)
                 if not self._read() and not wait:
                     return None
-            return self._next()
-
-    def _next(self) -> dict[str, Any]:
-        line, _, self._unread = self._unread.partition(b"\n")
-        message: dict[str, Any] = json.loads(line)
-        return message
+            return self._messages.popleft()
 
     def _read(self) -> bool:
         try:
@@ -193,7 +192,7 @@ class TrialChannel:
             raise ControllerGone(str(error)) from error
         if not data:
             raise ControllerGone("end of file")
-        self._unread += data
+        self._messages += self._reader.messages(data)
         return True
 
     def _wait_for(self, event: int, seconds: float | None = None) -> None:
@@ -317,7 +316,7 @@ class TrialSession:
         now = time.monotonic()
         trained = now - self._begun - self._lost
         waits = resource >= self.milestone
-        report = Report(round(now, 6), round(trained, 6), resource, metrics, waits)
+        report = (round(now, 6), round(trained, 6), resource, metrics, waits)
         # Counted before it is handed over: a signal that comes then may save, and what is saved is not older.
         self.last = resource
         self.reports += 1

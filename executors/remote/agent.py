@@ -13,7 +13,6 @@ if it hangs, the kernel ends it soon after its lease, by SIGALRM.
 from __future__ import annotations
 
 import functools
-import json
 import math
 import os
 import secrets
@@ -34,7 +33,7 @@ from typing import IO, Any, Final, NoReturn
 
 from hbsim.errors import HbsimError, OutputError, ParameterError
 from hbsim.executors import checkpoint, processes
-from hbsim.executors.json_lines import fatal
+from hbsim.executors.json_lines import LineReader, fatal
 from hbsim.executors.local import LOG, LocalWorkers, UnfitTrial, trial_folder
 from hbsim.executors.processes import JobProcesses, Lease, lease_clock
 from hbsim.executors.remote import store
@@ -137,7 +136,8 @@ class AgentChannel:
         self.closed = False
         self.taken = 0
         self._sent = 0  # bytes of reports and ends
-        self._unread = b""
+        self._reader = LineReader()
+        self._orders: list[Body] = []  # that came with the first line
         self.unwritten = bytearray()
 
     @property
@@ -147,28 +147,32 @@ class AgentChannel:
 
     def first(self) -> Body:
         """Wait for the first line, the configuration."""
-        parts = []
-        while b"\n" not in self._unread:
-            parts.append(self._unread)  # it holds the training function's code
-            self._unread = os.read(self.source, _CHUNK)
-            if not self._unread:
+        while not self._orders:
+            data = os.read(self.source, _CHUNK)
+            if not data:
                 raise AgentMustEnd
-        line, _, self._unread = self._unread.partition(b"\n")
+            self._orders = self._read(data)
         os.set_blocking(self.source, False)
         os.set_blocking(self.sink, False)
-        return dict(json.loads(b"".join([*parts, line])))
+        return self._orders.pop(0)
 
     def receive(self) -> list[Body]:
         """Return the orders that have come by now."""
+        orders, self._orders = self._orders, []
         try:
             data = os.read(self.source, _CHUNK)
         except BlockingIOError:
-            return []
+            return orders
         except OSError:
             data = b""
         self.closed = self.closed or not data
-        *lines, self._unread = (self._unread + data).split(b"\n")
-        return [dict(json.loads(line)) for line in lines]
+        return orders + self._read(data)
+
+    def _read(self, data: bytes) -> list[Body]:
+        orders = self._reader.messages(data)
+        if self._reader.garbage is not None:
+            raise AgentMustEnd(f"hbsim: the controller has sent what is no order: {self._reader.garbage}")
+        return orders
 
     def say(self, body: Mapping[str, Any]) -> None:
         """Send a message."""

@@ -438,7 +438,7 @@ class Controller:
             if isinstance(self._failure or self.fleet.fatal, ExecutorError):
                 break  # nobody will bring them
             self.check()
-            away = self.fleet.unreachable(pending)
+            away = {trial: host for trial, host in pending.items() if host}
             now = time.monotonic()
             reached = reached if len(away) == len(pending) else now
             if now - reached > self._lease:
@@ -448,9 +448,8 @@ class Controller:
                 hosts = "".join(f"; {host} cannot be reached" for host in sorted({*away.values()}))
                 self._say(f"waiting for {_count(len(pending), 'checkpoint')} to be copied from hosts{hosts}")
             await asyncio.sleep(TICK)
-        away = self.fleet.unreachable(pending)
-        for trial in sorted(pending):
-            place = f"on {away[trial]}, which cannot be reached" if trial in away else "on its host"
+        for trial, host in sorted(pending.items()):
+            place = f"on {host}, which cannot be reached" if host else "on its host"
             self.fleet.effects.notes.append(f"the checkpoint of trial {trial} stays {place}")
         self._flush()
         self._gathered = not pending and self._uncopied.isdisjoint(trials)

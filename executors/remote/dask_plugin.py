@@ -23,6 +23,7 @@ from distributed import Nanny, NannyPlugin, Status, Worker, WorkerPlugin
 from distributed.protocol.pickle import dumps
 
 from hbsim.executors import processes
+from hbsim.executors.json_lines import LineReader
 
 __all__ = ["FILES", "AgentPlugin", "install"]
 
@@ -172,10 +173,10 @@ class AgentPlugin(WorkerPlugin):
         """Pass on the agent's lines, say how it ended, and take the plugin off."""
         assert process.stdout is not None
         printing = asyncio.create_task(self._pass_on(process))
-        unread = b""
+        reader = LineReader()
         while data := await process.stdout.read(_CHUNK):
-            *lines, unread = (unread + data).split(b"\n")
-            self._say("lines", self._agent, [line.decode("utf-8", "replace") for line in lines])
+            lines = [line.decode("utf-8", "replace") for line in reader.lines(data)]
+            self._say("lines", self._agent, lines)
         await self._stop()
         await _until(lambda: not processes.kill_group(process.pid), _LAST)
         await asyncio.wait({printing}, timeout=_LAST)

@@ -61,6 +61,8 @@ class Fleet:
         What is to be said and done.
     fatal : HbsimError or None
         What ends the study.
+    jobs : FleetJobs
+        The jobs, which the runner starts by `start`.
     expected : int or None
         How many hosts there are to be, as `Carrier.open` says; None if any number may come.
     """
@@ -72,7 +74,7 @@ class Fleet:
         self.allocator, self.checkpoints = allocator, checkpoints
         self._agents: dict[str, FleetAgent] = {}
         self._hosts: dict[str, FleetHost] = {}  # by place
-        self._jobs = FleetJobs(allocator, checkpoints, self.effects, self._agents)
+        self.jobs = FleetJobs(allocator, checkpoints, self.effects, self._agents)
         self._lease, self._versions = lease, versions()
         self._begun = False  # whether hosts are divided as they come
         self._opened = False  # whether any worker ever was
@@ -89,20 +91,8 @@ class Fleet:
 
     def start(self, worker: int, task: Task, now: float) -> None:
         """Start a job on a worker, as soon as its host and its checkpoint are there."""
-        self._jobs.start(worker, task, now)
-        self._jobs.copy()
-
-    def go_on(self, job: int, stop: float) -> None:
-        """Answer a job that waits at a milestone."""
-        self._jobs.go_on(job, stop)
-
-    def leave(self, job: int, save: bool) -> None:
-        """Have a job leave its function. Without `save` its checkpoint is of no more use."""
-        self._jobs.leave(job, save)
-
-    def kill(self, job: int, reason: str) -> None:
-        """End a job's processes."""
-        self._jobs.kill(job, reason)
+        self.jobs.start(worker, task, now)
+        self.jobs.copy()
 
     def prune(self, trial: int) -> None:
         """Remove a trial's checkpoints wherever hosts and the store keep them."""
@@ -172,22 +162,21 @@ class Fleet:
             self.effects.notes += self.checkpoints.notes  # the study may be over before the next look
             self.checkpoints.notes.clear()
         else:
-            self._jobs.copied(copy, problem)
-        self._jobs.advance(copy.trial, now)
-        self._jobs.copy()
+            self.jobs.copied(copy, problem)
+        self.jobs.advance(copy.trial, now)
+        self.jobs.copy()
 
-    def pending(self, trials: Iterable[int]) -> set[int]:
-        """Return the trials whose newest checkpoint is neither in the study's folder nor in the store yet.
+    def pending(self, trials: Iterable[int]) -> dict[int, str]:
+        """Have those copied whose newest checkpoint is neither in the study's folder nor in the store yet.
 
-        It is copied if it can be; `unreachable` names the hosts of those that cannot be now.
+        Returns
+        -------
+        pending : dict of int to str
+            These trials, and the host that has the checkpoint if it cannot be reached now, else "".
         """
         found = self.checkpoints.pending(trials)
-        self._jobs.copy()
-        return set(found)
-
-    def unreachable(self, trials: Iterable[int]) -> dict[int, str]:
-        """Return the hosts that have these trials' newest checkpoints, and cannot be reached now."""
-        return {trial: host for trial, host in self.checkpoints.pending(trials).items() if host}
+        self.jobs.copy()
+        return found
 
     # What happens
 
@@ -218,11 +207,11 @@ class Fleet:
             self._divide(now)
         if now - self._retried >= RETRY:
             self._retried = now
-            self._jobs.retry_waiting(now)
+            self.jobs.retry_waiting(now)
             for agent in self._agents.values():
                 if agent.ends and not (agent.jobs or self.checkpoints.busy(agent.name)):
                     self.effects.send(agent, {"o": "close", "clean": False})
-        self._jobs.copy()
+        self.jobs.copy()
         self._report_changes(now)
         self._check_hosts(now)
 
@@ -264,7 +253,7 @@ class Fleet:
         """Let the workers of an agent take no new jobs."""
         if not agent.shut:
             agent.shut = reason
-            self._jobs.shut(self.allocator.workers(agent.name), reason)
+            self.jobs.shut(self.allocator.workers(agent.name), reason)
 
     def _lose(self, agent: FleetAgent, reason: str, over: bool) -> None:
         """Hear an agent no more; what it runs is lost when that must have ended, at once if all is `over`."""
@@ -275,7 +264,7 @@ class Fleet:
         if over or not agent.jobs:
             del self._agents[agent.name]
             self.allocator.remove(agent.name)
-            self._jobs.lose(agent, f"its host {agent.host.name} was lost: {agent.over}")
+            self.jobs.lose(agent, f"its host {agent.host.name} was lost: {agent.over}")
 
     def _exclude(self, agent: FleetAgent, error: ParameterError, ends: bool) -> None:
         """Give an agent no new jobs, as it can run no trials; if it `ends`, another one is tried then."""
@@ -349,11 +338,11 @@ class Fleet:
             self._lose(agent, problem, False)
 
     def _handle_job(self, agent: FleetAgent, body: Body, made: Said | Ended, size: int, now: float) -> None:
-        if self._jobs.handle(agent, body, made, now):
+        if self.jobs.handle(agent, body, made, now):
             self.effects.size += size
             self._given.append((agent, size))
             if isinstance(made, Ended):
-                self._jobs.copy()
+                self.jobs.copy()
         else:
             agent.taken += size
 
@@ -377,7 +366,7 @@ class Fleet:
         elif kind == "stored":
             if self.checkpoints.stored(agent.name, body["trial"], body["job"], body["problem"]):
                 self.effects.unstored.append(body["trial"])
-            self._jobs.advance(body["trial"], now)
+            self.jobs.advance(body["trial"], now)
 
     def _handle_beat(self, agent: FleetAgent, body: Body, now: float) -> None:
         agent.clocks.answer(int(body["id"]), float(body["clock"]), float(body["time"]), now)
@@ -387,7 +376,7 @@ class Fleet:
             self._changes.append(("answers", "again", agent))
         if agent.is_ready(now) and agent.shut:
             agent.shut = ""
-            self._jobs.open(self.allocator.workers(agent.name))
+            self.jobs.open(self.allocator.workers(agent.name))
 
     def _handle_hello(self, agent: FleetAgent, body: Body, now: float) -> None:
         """Take in what an agent says of its host."""
@@ -410,7 +399,7 @@ class Fleet:
         error = ParameterError(body["field"], body["value"], rule if name in rule else f"{rule} (on {name})")
         if not body.get("trial"):
             self._exclude(agent, error, True)
-        elif not (self.checkpoints.saves if body["trial"] == "checkpoint" else self._jobs.reported):
+        elif not (self.checkpoints.saves if body["trial"] == "checkpoint" else self.jobs.reported):
             # Else others have done what that trial did not: only it fails, as its end says.
             self.fatal = self.fatal or error
 
@@ -438,6 +427,6 @@ class Fleet:
         able = [name for name in self.allocator.candidates if self._agents[name].is_ready(now)]
         if able and (workers := self.allocator.divide(able)):
             self._opened = True
-            self._jobs.open(workers)
+            self.jobs.open(workers)
         if first and new and (shortage := self.allocator.shortage()):
             self.effects.notes.append(shortage)

@@ -51,7 +51,7 @@ class RemoteWorkers:
     trials : Path
         The folder of the trials' folders.
     setup : mapping
-        What every trial's reporter has to know: time_attr, reward_attr, constants, counts.
+        What every trial's reporter has to know: time_attr, metric, constants, counts.
     start : "fork", "spawn" or None
         How trials' processes are started; None: as is usual on each host.
     grace : float
@@ -155,15 +155,15 @@ class RemoteWorkers:
 
     def go_on(self, job: int, stop: float) -> None:
         """Answer a job that waits at a milestone: train to `stop`."""
-        self._order(lambda fleet: fleet.go_on(job, stop))
+        self._order(lambda fleet: fleet.jobs.go_on(job, stop))
 
     def leave(self, job: int, save: bool) -> None:
         """Have a job leave its function; with `save` it makes a checkpoint first."""
-        self._order(lambda fleet: fleet.leave(job, save))
+        self._order(lambda fleet: fleet.jobs.leave(job, save))
 
     def kill(self, job: int, reason: str = "") -> None:
         """End a job's processes: SIGTERM, and after the grace SIGKILL."""
-        self._order(lambda fleet: fleet.kill(job, reason or "it was killed"))
+        self._order(lambda fleet: fleet.jobs.kill(job, reason or "it was killed"))
 
     def cut(self, reason: str) -> None:
         """Do nothing: what was killed is ended by the hosts' agents, or with their lease."""

@@ -33,7 +33,7 @@ TASK = {
     "started": 2.5,
     "earlier": [],
 }
-SETUP = {"time_attr": "epoch", "reward_attr": "accuracy"}
+SETUP = {"time_attr": "epoch", "metric": "accuracy"}
 
 
 class Child:
@@ -107,7 +107,7 @@ class Child:
 
     def collect(self):
         """Read the reports that have been made by now."""
-        self.rows += [list(report[:4]) for report in self.ring.read()]
+        self.rows += map(list, self.ring.read()[0])
 
     def until(self, word):
         """Return the next line that has this word."""

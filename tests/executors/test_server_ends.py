@@ -17,6 +17,7 @@ import pytest
 from hbsim.errors import ParameterError
 from hbsim.executors import processes, server_client
 from tests.executors.serving import TRAIN, Serving, alive, wait_until
+from tests.profile import thorough
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux only")
 
@@ -100,7 +101,7 @@ def test_kill_ends_a_job_that_is_stopped(serve):
     assert serving.ended(job) == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=thorough)])
 def test_kill_before_the_job_has_begun(serve, start):
     serving = serve(start=start)
     jobs = []
@@ -155,7 +156,7 @@ def test_close_while_the_file_is_loaded(tmp_path):
     assert not alive(serving.server.pid)
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=thorough)])
 def test_jobs_die_with_the_server(serve, start):
     serving = serve(start=start)
     code = "import signal; signal.signal(15, signal.SIG_IGN); say(1); signal.pause()"
@@ -282,7 +283,7 @@ time.sleep(600)
 """
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=thorough)])
 def test_all_die_with_the_controller(tmp_path, start):
     code = textwrap.dedent(LEAVES) + "lines.readline()"
     command = [sys.executable, "-c", CONTROLLER, str(tmp_path), start, code]

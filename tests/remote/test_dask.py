@@ -21,6 +21,7 @@ from hbsim.executors.remote.options import Dask
 from hbsim.executors.remote.protocol import AgentEnded, AgentLine, CopyError, HostFailed, Joined
 from tests.doubles.certificate import make_certificate
 from tests.doubles.dask_processes import PATIENCE, DaskProcesses, dask_processes
+from tests.profile import thorough
 
 pytest.importorskip("distributed")
 from hbsim.executors.remote.dask import DaskCarrier
@@ -131,7 +132,7 @@ def contents_of(folder: Path) -> dict[str, bytes]:
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
-@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("tls", [pytest.param(False, marks=thorough), True])
 def test_lines_and_files(tls: bool, tmp_path: Path) -> None:
     files = make_certificate(tmp_path) if tls else {}
     options = dask_options(files)
@@ -195,7 +196,9 @@ def test_agents_that_end_are_replaced(tmp_path: Path) -> None:
         run(study())
 
 
-@pytest.mark.parametrize("how", ["no nanny", "nanny", "both", "retired"])
+@pytest.mark.parametrize(
+    "how", ["no nanny", *(pytest.param(how, marks=thorough) for how in ("nanny", "retired")), "both"]
+)
 def test_trials_are_handed_back_before_a_worker_ends(how: str, tmp_path: Path) -> None:
     async def study() -> None:
         async with studying(processes.address) as ours:

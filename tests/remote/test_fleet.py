@@ -83,13 +83,13 @@ class Runner:
     def _decide(self, message: Said) -> None:
         fleet, what = self.network.fleet, self.random.random()
         if what < 0.4 and not self.closing:
-            fleet.go_on(message.job, message.rows[-1].resource + 1)
+            fleet.jobs.go_on(message.job, message.rows[-1].resource + 1)
         elif what < 0.9:
             self.saving.add(message.job)
-            fleet.leave(message.job, True)
+            fleet.jobs.leave(message.job, True)
         else:
             self.stopping.add(message.job)
-            fleet.leave(message.job, False)
+            fleet.jobs.leave(message.job, False)
 
     def _end(self, ended: Ended) -> None:
         _, trial = self.jobs.pop(ended.job)  # each job ends once
@@ -282,7 +282,7 @@ def opened(network: FakeNetwork) -> dict[int, str]:
 def pause(network: FakeNetwork, job: int, seconds: float = 3.0) -> None:
     """Have a job save and leave."""
     network.step(0.5)
-    network.fleet.leave(job, True)
+    network.fleet.jobs.leave(job, True)
     network.step(seconds)
 
 
@@ -305,7 +305,7 @@ def test_a_host_that_is_silent_is_named_within_five_seconds_and_taken_back() -> 
     assert network.notes[1:] == ["gpu1 answers again"]
     assert opened(network) == {0: "gpu1", 1: "gpu1"}
     assert not of(network, Ended)
-    network.fleet.leave(0, True)
+    network.fleet.jobs.leave(0, True)
     network.step(3)
     assert [ended.kind for ended in of(network, Ended)] == [None]
 
@@ -388,7 +388,7 @@ def test_a_job_that_was_not_sent_moves_to_another_host_when_its_own_is_lost() ->
     assert not of(network, Ended)
     assert [run.host for run in network.history] == ["gpu2"]
     assert opened(network) == {0: "gpu2"}  # its worker is there now
-    network.fleet.leave(0, False)
+    network.fleet.jobs.leave(0, False)
     network.step(1)
     assert [ended.kind for ended in of(network, Ended)] == [None]
 
@@ -400,8 +400,8 @@ def test_a_job_that_waits_can_be_called_off() -> None:
     start(network, 1, 1)
     network.step(2)
     assert [said.job for said in of(network, Said)].count(0) >= 1  # none of them has hung
-    network.fleet.leave(0, True)
-    network.fleet.kill(1, "it is too late")
+    network.fleet.jobs.leave(0, True)
+    network.fleet.jobs.kill(1, "it is too late")
     network.step(10)
     assert [(end.job, end.kind, end.reason, end.left) for end in of(network, Ended)] == [
         (0, None, "", True),
@@ -459,7 +459,7 @@ def test_a_trial_that_has_stopped_is_not_copied() -> None:
     pause(network, 0)
     start(network, 1, 0, trial=0)
     network.step(1)
-    network.fleet.leave(1, False)
+    network.fleet.jobs.leave(1, False)
     network.step(2)
     network.fleet.prune(0)
     network.step(2)
@@ -472,18 +472,17 @@ def test_a_copy_that_fails_since_its_host_is_away_is_made_when_that_is_back() ->
     network = cluster(host, other, slow=0.5)
     start(network, 0, 0)
     network.step(0.5)
-    network.fleet.leave(0, True)
+    network.fleet.jobs.leave(0, True)
     network.step(0.3)
     network.partition(host, 8)
     start(network, 1, 1, trial=0)
     network.step(6)
     assert len(network.history) == 1
-    assert network.fleet.pending([0]) == {0}
-    assert network.fleet.unreachable([0]) == {0: "gpu1"}
+    assert network.fleet.pending([0]) == {0: "gpu1"}
     network.step(6)
     assert [(run.host, run.went_on_from) for run in network.history] == [("gpu1", -1), ("gpu2", 0)]
     assert [ended.kind for ended in of(network, Ended)] == [None]
-    assert network.fleet.pending([0]) == set()
+    assert network.fleet.pending([0]) == {}
 
 
 @pytest.mark.parametrize("earlier", [True, False])
@@ -544,12 +543,12 @@ def test_with_a_url_checkpoints_come_from_there() -> None:
     network.step(4)
     assert (network.history[1].host, network.history[1].went_on_from) == ("gpu2", 0)
     assert network.copies == []
-    network.fleet.leave(1, False)
+    network.fleet.jobs.leave(1, False)
     network.step(1)
     network.fleet.prune(0)
     network.step(1)
     assert network.url == {}
-    assert network.fleet.pending([0]) == set()
+    assert network.fleet.pending([0]) == {}
 
 
 def test_a_checkpoint_that_cannot_be_brought_to_the_store_is_copied_here() -> None:
@@ -563,7 +562,7 @@ def test_a_checkpoint_that_cannot_be_brought_to_the_store_is_copied_here() -> No
     network.step(4)
     assert network.notes == ["trial 0 has no new checkpoint in the store: access denied"]
     assert network.folder == {0: 0}
-    assert network.fleet.pending([0]) == set()
+    assert network.fleet.pending([0]) == {}
 
 
 def test_an_older_checkpoint_that_comes_to_the_store_late_does_not_count() -> None:
@@ -605,7 +604,7 @@ def test_a_host_that_can_run_no_trials_is_named_once_and_others_go_on() -> None:
     assert network.notes.count(SAID) == 1
     assert opened(network) == {2: "gpu2"}
     assert not of(network, Ended)  # what runs there may end well
-    network.fleet.leave(0, True)
+    network.fleet.jobs.leave(0, True)
     network.step(60)  # it is closed, and other agents are tried
     assert [ended.kind for ended in of(network, Ended)] == [None]
     assert network.notes.count(SAID) == 1
@@ -725,9 +724,7 @@ def test_a_trial_that_does_not_do_what_it_has_to_ends_the_study_unless_others_di
     network.step(5 if others or of_ == "checkpoint" else 0.1)  # that others have reported does not count
     if others:
         pause(network, 0)
-    network.say(
-        host.agent, {"m": "fatal", "field": "reward_attr", "value": "f", "rule": "must", "trial": of_}
-    )
+    network.say(host.agent, {"m": "fatal", "field": "metric", "value": "f", "rule": "must", "trial": of_})
     network.step(0.5)
     assert (network.fleet.fatal is None) is others
     assert len(opened(network)) == 2

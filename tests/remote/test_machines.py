@@ -17,6 +17,7 @@ from hbsim.errors import ParameterError
 from hbsim.executors.devices import Gpu
 from hbsim.executors.remote.allocation import Machine, WorkerAllocator, differences_of
 from hbsim.executors.slots import THREAD_VARIABLES, Slot, make_slots
+from tests.profile import examples
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -256,7 +257,7 @@ def test_how_hosts_differ_is_said_in_a_line() -> None:
     st.integers(0, 3),
     st.none() | st.floats(0.3, 8),
 )
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_a_single_host_is_divided_as_this_machine_would_be(
     workers: int | None, resource: dict[str, Any], cores: int, count: int, limit: float | None
 ) -> None:
@@ -454,4 +455,4 @@ class Comings(RuleBasedStateMachine):
 
 
 TestComings = Comings.TestCase
-TestComings.settings = settings(max_examples=30, stateful_step_count=12, deadline=None)
+TestComings.settings = settings(max_examples=examples(30), stateful_step_count=12, deadline=None)

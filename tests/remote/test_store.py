@@ -19,6 +19,7 @@ from hbsim.errors import OutputError, ParameterError
 fsspec = pytest.importorskip("fsspec")
 
 from hbsim.executors.remote.store import CheckpointStore  # noqa: E402
+from tests.profile import examples  # noqa: E402
 
 
 class ObjectStore(fsspec.AbstractFileSystem):
@@ -226,7 +227,7 @@ def test_nothing_is_written_beside_the_target(tmp_path: Path) -> None:
         store.get(7, 1, tmp_path / "there")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.bench.sweep.scores import anytime, budgets, grid_of, scales, steps
 from hbsim.bench.sweep.store import PLANNED, TABLES
+from tests.profile import examples
 
 TASKS = (("a", "one", 2), ("a", "one", 4), ("b", "one", 2))
 numbers = st.integers(-4, 9).map(float)
@@ -86,6 +87,7 @@ def naive_score(value: float | None, best: float, guess: float | None, mode: str
     return max(0.0, sign * (best - value)) / unit if unit > 0 else None  # there is nothing to tune
 
 
+@settings(max_examples=examples(100))
 @given(st.lists(task, min_size=3, max_size=3), curves, curves)
 def test_scores_over_time_are_those_of_plain_loops(tasks, first, second):
     kinds = {"a": first, "b": second}
@@ -99,15 +101,15 @@ def test_scores_over_time_are_those_of_plain_loops(tasks, first, second):
         best = naive_best(tasks, kinds, names[0])
         assert scale[names].best == pytest.approx(best, nan_ok=True)
         assert scale[names].is_known == (kinds[names[0]]["optimum"] is not None)
-        where = task["max_time"] or min((one["end"] for _, one in done), default=math.nan)
-        assert budget[names].value == pytest.approx(where, nan_ok=True)
+        end = task["max_time"] or min((one["end"] for _, one in done), default=math.nan)
+        assert budget[names].value == pytest.approx(end, nan_ok=True)
         starts = [one["times"][0] for _, one in done if one["times"]]
         for seed, one in done:
             if not one["times"]:
                 continue
-            points = [where]
-            if min(starts) < where:
-                ratio = where / min(starts)
+            points = [end]
+            if min(starts) < end:
+                ratio = end / min(starts)
                 points = [min(starts) * ratio ** (place / 63) for place in range(64)]
             for at in points:
                 known = [v for t, v in zip(one["times"], one["values"], strict=False) if t <= at * (1 + 1e-9)]
