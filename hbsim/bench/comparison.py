@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Sweep", "cluster_table", "compare", "confirmation", "load_sweep", "specification", "sweep"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sweep:
     """The studies of a comparison or a sweep, and what can be concluded from them.
 
@@ -52,6 +52,12 @@ class Sweep:
     results: SweepResults
     folder: Path | None = None
     matters: str | None = None
+
+    def __repr__(self) -> str:
+        """Return its title, how many cells are done, and its folder."""
+        title, done = self.results.manifest["title"], self.results.done.height
+        folder = "" if self.folder is None else f", folder {str(self.folder)!r}"
+        return f"<Sweep {title!r}: {done:,} of {self.cells.height:,} cells are done{folder}>"
 
     @property
     def cells(self) -> pl.DataFrame:

@@ -351,7 +351,7 @@ def training_curves(result: RunResult, *, legend: bool = True) -> Chart:
     if len(levels) > 2 and first > 0:
         along = _level_axis(levels, min(first, levels[0]) / 1.08, 1.12 * levels[-1], grid=False)
     x = alt.X("resource:Q", title=result.spec.time_attr, **along)
-    title = f"{result.spec.reward_attr} ({mode})" if curves else "no reports"
+    title = f"{result.spec.metric} ({mode})" if curves else "no reports"
     y = alt.Y("value:Q", title=title, **scale.encoding())
     names = _legend_names(curves, best)
     colours = {

@@ -23,7 +23,7 @@ class Limits:
 
     Attributes
     ----------
-    time_out : float
+    max_time : float
         Study seconds after which everything is cut.
     max_reward : float or None
         The study ends at a report at least as good.
@@ -33,7 +33,7 @@ class Limits:
         A trial that was told to end at a milestone and has not is killed after this.
     """
 
-    time_out: float = inf
+    max_time: float = inf
     max_reward: float | None = None
     hang_timeout: float = inf
     grace: float = 5.0
@@ -68,23 +68,23 @@ class Ends:
 
     def over(self, time: float) -> bool:
         """Return whether the study is over at `time`, in study seconds."""
-        return self.interrupted or self.enough or self.failing or time >= self._limits.time_out
+        return self.interrupted or self.enough or self.failing or time >= self._limits.max_time
 
     def why(self, done: bool) -> str:
-        """Return why it is over: done, interrupted, failures, max_reward or time_out."""
+        """Return why it is over: done, interrupted, failures, max_reward or max_time."""
         if done:
             return "done"
         if self.interrupted:
             return "interrupted"
         if self.failing:
             return "failures"
-        return "max_reward" if self.enough else "time_out"
+        return "max_reward" if self.enough else "max_time"
 
     def reported(self, rows: Sequence[Row]) -> None:
         """Take note of reports."""
         if self._limits.max_reward is not None:
             for row in rows:
-                self._look_at(value_of(row.metrics, self._ledger.reward_attr))
+                self._look_at(value_of(row.metrics, self._ledger.metric))
 
     def failed(self, reason: str, lost: int | None = None) -> None:
         """Take note of a failure.

@@ -19,6 +19,7 @@ __all__ = ["CODES", "Best", "Ledger", "Stay", "value_of"]
 
 CODES: Final = {verdict.value: code for code, verdict in enumerate(VERDICTS)}
 
+EARLIER_WORDS: Final = {"time_out": "max_time"}  # journals of 0.1 have for why they ended
 BOUNDS: Final = ("close", "resume")  # of a session
 
 
@@ -73,7 +74,7 @@ class Ledger:
         The scheduler's.
     mode : "max" or "min"
         What is better.
-    reward_attr : str or None
+    metric : str or None
         The metric that decides, if one does.
     study : str
         The study's id.
@@ -114,14 +115,14 @@ class Ledger:
     failures : list of (trial, kind, reason)
         In order.
     why : str or None
-        Why the study is over: done, max_reward, time_out or interrupted. None while it runs.
+        Why the study is over: done, max_reward, max_time or interrupted. None while it runs.
     closing : bool
         Whether nothing starts any more although it might: the study ends. It is in no record; who runs the
         study says so.
     """
 
-    def __init__(self, levels: Sequence[float], mode: str, reward_attr: str | None, study: str = "") -> None:
-        self.reward_attr = reward_attr
+    def __init__(self, levels: Sequence[float], mode: str, metric: str | None, study: str = "") -> None:
+        self.metric = metric
         self.study = study
         self.now = 0.0
         self.jobs = Jobs()
@@ -208,7 +209,7 @@ class Ledger:
             self._take_columns([stay], rows)
             return
         for at, trained, resource, metrics in rows:
-            self._report(stay, at, trained, resource, value_of(metrics, self.reward_attr))
+            self._report(stay, at, trained, resource, value_of(metrics, self.metric))
 
     def _report(self, stay: Stay, at: float, trained: float, resource: float, value: float) -> None:
         self._hear(stay, 1, at - trained, resource)
@@ -226,7 +227,7 @@ class Ledger:
         """Take the reports of several records, whose jobs are `stays`."""
         import numpy as np
 
-        at, resource, value = reports.at, reports.resource, reports.values(self.reward_attr)
+        at, resource, value = reports.at, reports.resource, reports.values(self.metric)
         signed = np.where(np.isfinite(value), self._sign * value, -inf)
         jobs, trials = np.repeat([[stay.job, stay.trial] for stay in stays], reports.counts, axis=0).T
         order = np.argsort(jobs, kind="stable")
@@ -350,7 +351,7 @@ class Ledger:
         self.why = None
 
     def _close(self, record: Record) -> None:
-        self.why = record["why"]
+        self.why = EARLIER_WORDS.get(record["why"], record["why"])
 
 
 def value_of(metrics: Mapping[str, float | None], name: str | None) -> float:

@@ -208,7 +208,7 @@ class Real:
 
     def _value(self, due: Due) -> float:
         if due.rows:
-            return value_of(due.rows[-1].metrics, self.ledger.reward_attr)
+            return value_of(due.rows[-1].metrics, self.ledger.metric)
         return due.stay.value if due.stay.rows else self.ledger.values.get(due.stay.trial, nan)
 
     def _decided(self, due: Due, code: int) -> None:
@@ -247,7 +247,7 @@ class Real:
     def _timeout(self) -> float:
         if self.ends.closing:
             return TICK
-        return max(0.0, min(TICK, self._limits.time_out - self._writer.time()))
+        return max(0.0, min(TICK, self._limits.max_time - self._writer.time()))
 
     def _listen(self) -> None:
         """Take in what has been said by the next look at the clock."""

@@ -18,7 +18,7 @@ from hbsim.runner.ledger import Ledger
 from hbsim.runner.loop import drive
 from hbsim.runner.real import Real
 from hbsim.runner.telling import Telling
-from hbsim.study.load import Standing, replay
+from hbsim.study.spec import StudyState, replay
 from tests.doubles.fake_hosts import FakeHosts, Host
 from tests.doubles.fake_trials import ALWAYS, AT_MESSAGE, AT_REPORT, Curve, Fault
 from tests.doubles.fake_workers import FakeWorkers
@@ -148,10 +148,10 @@ class Run:
         self.scheduler = make_real(study.type, study.options)
         self.searcher = Listener()
         self.telling = Telling(self.searcher, self.scheduler)
-        self.standing = stand(self.scheduler)
-        self.ledger, self.decisions = self.standing.ledger, self.standing.decisions
+        self.state = new_state(self.scheduler)
+        self.ledger, self.decisions = self.state.ledger, self.state.decisions
         if records:
-            replay(self.standing, records, "journal", self.telling)
+            replay(self.state, records, "journal", self.telling)
         faults = study.faults if faults is None else faults
         more = (study.curve, faults, now, study.latency, saved)
         hosts = study.hosts if hosts is None and workers is None else hosts
@@ -200,16 +200,16 @@ class Run:
         return self.ledger.jobs.frame(self.scheduler.trial_brackets())
 
 
-def stand(scheduler: Any) -> Standing:
+def new_state(scheduler: Any) -> StudyState:
     """Return where a new study stands."""
-    return Standing(scheduler, Ledger(scheduler.levels, scheduler.mode, "value"), Decisions())
+    return StudyState(scheduler, Ledger(scheduler.levels, scheduler.mode, "value"), Decisions())
 
 
-def replayed(study: Study, records: Sequence[dict[str, Any]]) -> Standing:
+def replayed(study: Study, records: Sequence[dict[str, Any]]) -> StudyState:
     """Return where the records leave the study."""
-    standing = stand(make_real(study.type, study.options))
-    replay(standing, records, "journal")
-    return standing
+    state = new_state(make_real(study.type, study.options))
+    replay(state, records, "journal")
+    return state
 
 
 def accepted(records: Sequence[dict[str, Any]]) -> int:
