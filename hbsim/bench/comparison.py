@@ -53,6 +53,13 @@ class Sweep:
     folder: Path | None = None
     matters: str | None = None
 
+    def __repr__(self) -> str:
+        cells = self.cells
+        tasks = cells.select("surrogate", "cluster", "workers").n_unique()
+        names = ", ".join(cells["variant"].unique(maintain_order=True).to_list())
+        at = "" if self.folder is None else f" in {self.folder}"
+        return f"<Sweep{at}: {len(cells):,} studies of {names} on {tasks} task{'' if tasks == 1 else 's'}>"
+
     @property
     def cells(self) -> pl.DataFrame:
         """A row a study, in the order of the plan: names, seed, half of the rows, status, and numbers."""

@@ -126,6 +126,14 @@ class Cluster:
     slowdown: float = 1.0
     price: float = 0.0
 
+    def __repr__(self) -> str:
+        given = {one.name: getattr(self, one.name) for one in fields(self) if one.repr}
+        usual = {one.name: one.default for one in fields(self)}
+        texts = [
+            f"{name}={value!r}" for name, value in given.items() if name == "workers" or value != usual[name]
+        ]
+        return f"Cluster({', '.join(texts)})"
+
     def __post_init__(self) -> None:
         for name in ("startup", "report_delay", "decision_delay", "checkpoint_size"):
             self._set(name, check.distribution(name, getattr(self, name)))
