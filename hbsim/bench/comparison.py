@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Sweep", "cluster_table", "compare", "confirmation", "load_sweep", "specification", "sweep"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sweep:
     """The studies of a comparison or a sweep, and what can be concluded from them.
 
@@ -54,11 +54,10 @@ class Sweep:
     matters: str | None = None
 
     def __repr__(self) -> str:
-        cells = self.cells
-        tasks = cells.select("surrogate", "cluster", "workers").n_unique()
-        names = ", ".join(cells["variant"].unique(maintain_order=True).to_list())
-        at = "" if self.folder is None else f" in {self.folder}"
-        return f"<Sweep{at}: {len(cells):,} studies of {names} on {tasks} task{'' if tasks == 1 else 's'}>"
+        """Return its title, how many cells are done, and its folder."""
+        title, done = self.results.manifest["title"], self.results.done.height
+        folder = "" if self.folder is None else f", folder {str(self.folder)!r}"
+        return f"<Sweep {title!r}: {done:,} of {self.cells.height:,} cells are done{folder}>"
 
     @property
     def cells(self) -> pl.DataFrame:
