@@ -13,10 +13,10 @@ from typing import Any, Final, Literal, TypeAlias
 
 from hbsim.errors import ParameterError, nearest
 
-__all__ = ["Check", "Option", "Takes", "check_options", "declared", "flag", "one_of", "option"]
+__all__ = ["NONE", "Check", "Option", "Takes", "check_options", "declared", "flag", "one_of", "option"]
 
 Check: TypeAlias = Callable[[str, object], Any]
-Takes: TypeAlias = Literal["number", "whole", "amount", "text", "flag", "texts"]
+Takes: TypeAlias = Literal["number", "whole", "amount", "text", "flag", "texts", "numbers", "steps", "tables"]
 METAVARS: Final[dict[Takes, str]] = {
     "number": "NUMBER",
     "whole": "N",
@@ -24,7 +24,11 @@ METAVARS: Final[dict[Takes, str]] = {
     "text": "TEXT",
     "texts": "TEXT",
     "flag": "",
+    "numbers": "NUMBER[,NUMBER...]",
+    "steps": "TIME:N,...",
+    "tables": "",
 }
+NONE: Final = "none"  # the word that stands for the default, where a file has another value
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +43,19 @@ class Option:
         A sentence on what it means, for the command line and the docs.
     takes : str
         How a text is read as its value: ``"number"``, ``"whole"`` (a whole number), ``"amount"`` (a number or
-        the text of a distribution), ``"text"``, ``"texts"`` (may be given several times) or ``"flag"``.
+        the text of a distribution), ``"text"``, ``"texts"`` (may be given several times), ``"flag"``,
+        ``"numbers"`` (one, or one for each), ``"steps"`` (pairs of a time and a number) or ``"tables"``
+        (of a file; there is no such option on the command line).
     choices : tuple of str
         The words that it takes; empty if it takes others.
     metavar : str
         What stands for its value in the help.
     flags : tuple of str
         Its names on the command line, the first of which is the one in messages; ``--name`` by default.
+    panel : str
+        The heading that it stands under in the help.
+    can_be_none : bool
+        Whether the command line takes the word ``none`` for the default, in place of what a file has.
     default : object
         Its value if it is not given.
     check : callable
@@ -58,6 +68,8 @@ class Option:
     choices: tuple[str, ...]
     metavar: str
     flags: tuple[str, ...]
+    panel: str
+    can_be_none: bool
     default: object
     check: Check
 
@@ -71,6 +83,8 @@ def option(
     choices: tuple[str, ...] = (),
     metavar: str | None = None,
     flags: tuple[str, ...] = (),
+    panel: str = "",
+    can_be_none: bool = False,
 ) -> Any:
     """Return a field of a dataclass that declares an option; `Option` says what the parameters mean.
 
@@ -79,12 +93,16 @@ def option(
     if check is None:
         check = one_of(*choices) if choices else flag if takes == "flag" else _as_it_is
     shown = metavar if metavar is not None else "|".join(choices) or METAVARS[takes]
+    if can_be_none:
+        shown = f"{shown}|{NONE}"
     parts = {
         "help": help,
         "takes": takes,
         "choices": choices,
         "metavar": shown,
         "flags": flags,
+        "panel": panel,
+        "can_be_none": can_be_none,
         "check": check,
     }
     return field(default=default, metadata={"option": parts})

@@ -1,5 +1,4 @@
 """Executors on other machines: hosts that are reached by SSH, and Dask clusters."""
-# ruff: noqa: RUF009 (`option` makes fields)
 
 from __future__ import annotations
 

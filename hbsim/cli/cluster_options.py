@@ -211,7 +211,7 @@ class ClusterOptions:
         try:
             if source is None:
                 return Cluster(**options)
-            from hbsim.simulation.cluster_file import read
+            from hbsim.simulation.cluster_files import read
 
             return read(source).make(options)
         except ParameterError as error:

@@ -13,8 +13,8 @@ from hbsim.terminal import print_out
 
 if TYPE_CHECKING:
     from hbsim.simulation import Cluster
-    from hbsim.simulation.cluster_file import ClusterFile
-    from hbsim.simulation.machines import Machines
+    from hbsim.simulation.cluster import Machines
+    from hbsim.simulation.cluster_files import ClusterFile
 
 __all__ = ["clusters"]
 
@@ -41,7 +41,7 @@ def clusters(
     """
     from hbsim.cli.output import print_json
     from hbsim.errors import ParameterError
-    from hbsim.simulation.cluster_file import presets, read
+    from hbsim.simulation.cluster_files import presets, read
 
     if as_toml and cluster is None:
         raise ParameterError("as_toml", True, "needs the name of a cluster")
@@ -100,7 +100,7 @@ def _show_one(one: ClusterFile) -> None:
 
 
 def _lines(one: ClusterFile) -> Iterator[tuple[str, str]]:
-    from hbsim.simulation.cluster_schema import shown
+    from hbsim.toml_files import shown
 
     made = one.make()
     yield "name", one.source

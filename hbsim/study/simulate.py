@@ -156,12 +156,11 @@ def check_study(
         As `simulate`.
     """
     from hbsim.searchers import limit_trials
-    from hbsim.simulation.cluster_checks import time_to_work
     from hbsim.surrogates import check_levels, load
 
     cluster = cluster_of(workers, cluster)
     if max_time is None:
-        time_to_work(cluster)  # or the study had no end
+        cluster.check_time_to_work()  # or the study had no end
     _check_scheduler(scheduler, max_time, max_reward)
     loaded = load(surrogate)
     if loaded.mode != scheduler.mode:

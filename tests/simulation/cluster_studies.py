@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 import hbsim
 from hbsim.searchers import Task, make_searcher
+from hbsim.simulation.cluster import Machines
 from hbsim.simulation.curves import Curves
 from hbsim.simulation.distributions import Distribution, Empirical, Exponential, LogNormal, Uniform, Weibull
 from hbsim.simulation.luck import Luck
-from hbsim.simulation.machines import Machines
 from hbsim.simulation.presence import Presence
 from hbsim.simulation.trace import Trace, read_trace
 from hbsim.surrogates import load

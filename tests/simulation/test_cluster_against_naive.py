@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 
 import hbsim
+from hbsim.simulation.cluster import Machines
 from hbsim.simulation.distributions import Empirical
-from hbsim.simulation.machines import Machines
 from hbsim.simulation.presence import Presence
 from tests.doubles import naive_cluster_figures as cluster_figures
 from tests.doubles import naive_simulator_figures as figures

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 
 import hbsim
+from hbsim.simulation.cluster import Machines
 from hbsim.simulation.distributions import Empirical
 from hbsim.simulation.luck import Luck
-from hbsim.simulation.machines import Machines
 from hbsim.simulation.presence import Absence, Presence
 from hbsim.simulation.trace import Trace
 from hbsim.surrogates import Ideal

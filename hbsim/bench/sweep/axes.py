@@ -17,7 +17,7 @@ from hbsim.bench.variants import Value, label
 from hbsim.core.options import TYPES, meant
 from hbsim.errors import ParameterError, SurrogateError
 from hbsim.simulation import Cluster
-from hbsim.simulation.cluster_schema import Place
+from hbsim.toml_files import Place
 
 __all__ = [
     "ClusterAxis",
@@ -298,8 +298,8 @@ def _cluster(source: Source, place: Place, table: ClusterTable, sizes: Sequence[
 
 
 def _made(source: Source, table: ClusterTable) -> Cluster:
-    from hbsim.simulation.cluster_file import read
-    from hbsim.simulation.machines import Machines
+    from hbsim.simulation.cluster import Machines
+    from hbsim.simulation.cluster_files import read
 
     fields: dict[str, Any] = table.model_dump(exclude_unset=True, exclude=set(ABOUT))
     if isinstance(table.workers, int):

@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from hbsim.bench.variants import Value
 from hbsim.core.options import TYPES
-from hbsim.simulation.cluster_schema import About, MachinesSchema, Place
-from hbsim.simulation.cluster_schema import ClusterSchema as ClusterFields
+from hbsim.simulation.cluster_files import About, MachinesSchema
+from hbsim.simulation.cluster_files import ClusterSchema as ClusterFields
+from hbsim.toml_files import Place
 
 __all__ = [
     "DEFAULT_SEEDS",
@@ -117,7 +118,7 @@ class ClusterTable(ClusterFields):
 
     name: str
     cluster: str | None = None
-    workers: int | list[int] | None = None  # type: ignore[assignment]
+    workers: int | list[int] | None = None
 
 
 class Where(_Table):

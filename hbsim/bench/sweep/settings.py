@@ -9,9 +9,9 @@ from typing import Any, Final, TypeVar
 
 from hbsim.bench.sweep.axes import Settings, SurrogateAxis, settings
 from hbsim.bench.sweep.schema import Matches, Where
-from hbsim.bench.sweep.source import Source, dotted
+from hbsim.bench.sweep.source import Source
 from hbsim.errors import nearest
-from hbsim.simulation.cluster_schema import Place, shown
+from hbsim.toml_files import Place, dotted, shown
 
 __all__ = ["SEARCH", "Layers", "Merged", "Names", "has_variant", "is_in", "unmatched"]
 

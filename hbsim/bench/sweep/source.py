@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
-import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
@@ -15,18 +12,16 @@ from hbsim.bench.sweep.curves import located, whole_path
 from hbsim.bench.sweep.lines import line_of
 from hbsim.bench.sweep.schema import LISTS, TABLES, SweepTable, fields_at
 from hbsim.errors import HbsimError, ParameterError, nearest
-from hbsim.simulation.cluster_schema import Place, first_problem, shown
+from hbsim.toml_files import Place, dotted, first_problem, parse_toml, read_text, shown, to_toml
 
 __all__ = [
     "FIELD",
     "Options",
     "Source",
-    "dotted",
     "make_source",
     "meant_option",
     "read_source",
     "said",
-    "toml",
 ]
 
 FIELD: Final = "file"  # what errors about a file name
@@ -145,7 +140,7 @@ class Source:
         """Return the same with another content, as one that is no file; all its paths are whole ones."""
         made = absolute(content, self.folder, self.data)
         table = SweepTable.model_validate(made)
-        return replace(self, text=toml(made), content=made, table=table, options={})
+        return replace(self, text=to_toml(made), content=made, table=table, options={})
 
     def _option(self, place: Place) -> tuple[Place, tuple[str, object]]:
         """Return the nearest place around one that an option stands for, and that option."""
@@ -175,13 +170,8 @@ def read_source(path: str | os.PathLike[str], data: str | os.PathLike[str] | Non
     if data is not None and not os.path.isdir(data):
         raise ParameterError("data", os.fspath(data), "there is no such folder")
     name = os.fspath(path)
-    text = _text(name)
-    try:
-        content = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        last = text.count("\n") + (not text.endswith("\n"))
-        said_ = str(error).replace("(at end of document)", f"(at the end, line {last})")
-        raise ParameterError(FIELD, name, f"is no TOML: {said_}") from None
+    text = read_text(FIELD, name)
+    content = parse_toml(FIELD, name, text)
     folder = os.path.dirname(name)
     found = Source(
         name, text, content, SweepTable.model_construct(), folder, folder if data is None else os.fspath(data)
@@ -209,7 +199,7 @@ def make_source(content: Mapping[str, Any], options: Options, name: str = "sweep
     here = os.getcwd()
     found = Source(name, "", content, SweepTable.model_construct(), here, here, options)
     found = replace(found, table=_table(found))
-    return replace(found, text=toml(absolute(content, here, here)))
+    return replace(found, text=to_toml(absolute(content, here, here)))
 
 
 def _table(source: Source) -> SweepTable:
@@ -255,52 +245,11 @@ def absolute(content: Mapping[str, Any], folder: str, data: str) -> dict[str, An
     return made
 
 
-def toml(content: Mapping[str, Any]) -> str:
-    """Return a TOML document of plain objects; what is None is left out."""
-    plain = {name: value for name, value in content.items() if not _is_table(value)}
-    lines = [f"{_key(name)} = {_value(value)}" for name, value in plain.items() if value is not None]
-    for name, value in content.items():
-        if name in plain or not value:
-            continue
-        for table in value if isinstance(value, list) else [value]:
-            lines += ["", f"[[{_key(name)}]]" if isinstance(value, list) else f"[{_key(name)}]"]
-            lines += [f"{_key(one)} = {_value(item)}" for one, item in table.items() if item is not None]
-    return "\n".join(lines).lstrip("\n") + "\n"
-
-
-def _is_table(value: object) -> bool:
-    return isinstance(value, Mapping) or (
-        isinstance(value, list) and bool(value) and all(isinstance(one, Mapping) for one in value)
-    )
-
-
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _value(name)
-
-
-def _value(value: object) -> str:
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Mapping):
-        items = ((name, item) for name, item in value.items() if item is not None)
-        return "{" + ", ".join(f"{_key(name)} = {_value(item)}" for name, item in items) + "}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_value, value))}]"
-    return repr(value)
-
-
 def _places(place: Place, field: str, places: Mapping[str, Place]) -> list[Place]:
     """Return where a field may stand: in a table or among what it varies, or elsewhere."""
     first, *inner = field.split(".")  # search_options.points
     other = places.get(first, ())
     return [(*place, first, *inner), (*place, "vary", field), (*other, *inner) if other else ()]
-
-
-def dotted(place: Place) -> str:
-    """Return a place as errors name it: ``variants.0.brackets``."""
-    return ".".join(map(str, place))
 
 
 def in_words(rule: str) -> str:
@@ -322,18 +271,6 @@ def meant_option(name: str, known: tuple[str, ...]) -> str:
     """Say which field was probably meant, as `nearest` does; papers' letters are known too."""
     alias = ALIASES.get(name)
     return f" Did you mean {alias!r}?" if alias in known else nearest(name, known)
-
-
-def _text(name: str) -> str:
-    try:
-        with open(name, encoding="utf-8") as file:
-            return file.read()
-    except UnicodeDecodeError:
-        raise ParameterError(FIELD, name, "is no TOML: it is not UTF-8") from None
-    except OSError as error:
-        raise ParameterError(FIELD, name, f"cannot be read: {error.strerror}") from None
-    except ValueError as error:  # a NUL in the name
-        raise ParameterError(FIELD, name, f"cannot be read: {error}") from None
 
 
 def _as_given(value: object) -> str:
