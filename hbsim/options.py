@@ -7,14 +7,30 @@ against these declarations; the command line, TOML files and the tables of the d
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, ParamSpec, TypeAlias, TypeVar
 
 from hbsim.errors import ParameterError, nearest
 
-__all__ = ["NONE", "Check", "Option", "Takes", "check_options", "declared", "flag", "one_of", "option"]
+__all__ = [
+    "NONE",
+    "Check",
+    "Option",
+    "Takes",
+    "check_options",
+    "declared",
+    "flag",
+    "named_options",
+    "one_of",
+    "option",
+    "unknown_option",
+]
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Check: TypeAlias = Callable[[str, object], Any]
 Takes: TypeAlias = Literal["number", "whole", "amount", "text", "flag", "texts", "numbers", "steps", "tables"]
 METAVARS: Final[dict[Takes, str]] = {
@@ -29,6 +45,13 @@ METAVARS: Final[dict[Takes, str]] = {
     "tables": "",
 }
 NONE: Final = "none"  # the word that stands for the default, where a file has another value
+# What other tools, and hbsim before, call an option.
+OTHER_WORDS: Final = {
+    "eta": "reduction_factor",
+    "reward_attr": "metric",
+    "time_out": "max_time",
+    "trials": "num_trials",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +74,8 @@ class Option:
     metavar : str
         What stands for its value in the help.
     flags : tuple of str
-        Its names on the command line, the first of which is the one in messages; ``--name`` by default.
+        Its names on the command line; ``--name`` by default. A flag that is True by default has ``--no-name``
+        as well.
     panel : str
         The heading that it stands under in the help.
     can_be_none : bool
@@ -130,8 +154,34 @@ def check_options(group: type, given: Mapping[str, object]) -> dict[str, object]
     options = declared(group)
     for name, value in given.items():
         if name not in options:
-            raise ParameterError(name, value, f"is no option.{nearest(name, options)}")
+            raise ParameterError(name, value, unknown_option(name, options))
     return {name: options[name].check(name, value) for name, value in given.items()}
+
+
+def unknown_option(name: str, names: Iterable[str], of: str = "") -> str:
+    """Return the rule that an unknown name breaks: what it is called, or the one that was probably meant."""
+    names = list(names)
+    if OTHER_WORDS.get(name) in names:
+        return f"is called {OTHER_WORDS[name]}"
+    return f"is no option{of}.{nearest(name, names)}"
+
+
+def named_options(function: Callable[P, T]) -> Callable[P, T]:
+    """Make an unknown keyword a `ParameterError` that suggests the near name, not a TypeError."""
+    names = [name for name in inspect.signature(function).parameters if name != "self"]
+    of = f" of {function.__qualname__.removesuffix('.__init__')}"
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        for name, value in kwargs.items():
+            if name not in names:
+                rule = unknown_option(name, names, of)
+                if rule.endswith("."):  # none is near
+                    rule += f" It takes {', '.join(names)}."
+                raise ParameterError(name, value, rule)
+        return function(*args, **kwargs)
+
+    return checked
 
 
 def one_of(*words: str) -> Check:

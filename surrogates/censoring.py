@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import numpy as np
 
 from hbsim.errors import SurrogateError
-from hbsim.surrogates.options import check_choice
+from hbsim.surrogates.options import CENSORED, check_choice
 from hbsim.surrogates.protocol import Floats, Ints
 
 __all__ = [
-    "CHOICES",
     "LONGEST",
-    "Censored",
     "clock_jump",
     "ends_of",
     "settle_rows",
@@ -22,10 +20,7 @@ __all__ = [
     "stop_time",
 ]
 
-Censored: TypeAlias = Literal["fail", "exclude", "extrapolate", "final"]
-
 LONGEST: Final = 1e15  # seconds: sums of larger ones are more than a float holds
-CHOICES: Final = ("fail", "exclude", "extrapolate", "final")
 JUMP: Final = 50.0  # times as long as at a row's own pace: no training takes such a step
 FIRST_JUMP: Final = 10_000.0  # the first step has start-up in it; a date is no start-up
 
@@ -46,7 +41,7 @@ def ends_of(values: Floats, seconds: Floats | None) -> Ints:
 def settle_rows(source: str, ends: Ints, levels: int, censored: str | None) -> Ints:
     """Return the rows to keep, or raise if some end early and nobody said what to do with them."""
     if censored is not None:
-        check_choice("censored", censored, CHOICES)
+        check_choice("censored", censored, CENSORED)
     early = ends < levels
     count = int(early.sum())
     if count and censored is None:

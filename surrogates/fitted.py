@@ -14,15 +14,13 @@ from hbsim.core.space import Space
 from hbsim.core.types import Mode
 from hbsim.errors import HbsimWarning, ParameterError, SurrogateError, needs
 from hbsim.surrogates import hashing
-from hbsim.surrogates.censoring import Censored
-from hbsim.surrogates.describe import spread_levels
+from hbsim.surrogates.description import spread_levels
 from hbsim.surrogates.fit_data import FitData, collect
 from hbsim.surrogates.fit_model import fit_model
 from hbsim.surrogates.fit_report import FitReport, cross_validate
 from hbsim.surrogates.fit_space import snap
-from hbsim.surrogates.options import check_levels, check_number, check_points
-from hbsim.surrogates.protocol import Floats, Ints
-from hbsim.surrogates.spec import parse_options
+from hbsim.surrogates.options import Censored, check_number, parse_options
+from hbsim.surrogates.protocol import Floats, Ints, check_levels, check_points
 from hbsim.surrogates.table import SUFFIXES, Table
 
 __all__ = ["PREFIX", "Fitted", "fit", "split_name"]

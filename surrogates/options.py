@@ -1,39 +1,62 @@
-"""Checks that surrogates share: options, shapes and levels."""
+"""The options of surrogates: the keywords of `load`, declared once, and options in a text, ``key=value``."""
 
 from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Mapping, Sequence
-
-import numpy as np
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from hbsim.errors import ParameterError, nearest
-from hbsim.surrogates.protocol import Floats, Ints, Surrogate
+from hbsim.options import option
+
+if TYPE_CHECKING:
+    import os
+
+    from hbsim.core.types import Mode
 
 __all__ = [
+    "CENSORED",
+    "MODES",
+    "Censored",
+    "Parsers",
+    "SurrogateOptions",
     "check_choice",
-    "check_levels",
     "check_number",
-    "check_points",
-    "check_positive_levels",
-    "check_rows",
     "check_texts",
+    "parse_options",
 ]
 
+Censored: TypeAlias = Literal["fail", "exclude", "extrapolate", "final"]
+Value: TypeAlias = str | int | float
+Parsers: TypeAlias = Mapping[str, Callable[[str], Value]]
 
-def check_choice(field: str, value: object, choices: Sequence[str]) -> None:
-    """Raise a ParameterError unless `value` is one of `choices`."""
+MODES: Final = ("max", "min")
+CENSORED: Final = ("fail", "exclude", "extrapolate", "final")
+
+
+def check_choice(field: str, value: object, choices: Sequence[str]) -> Any:
+    """Return a value that is one of `choices`, or raise a ParameterError."""
     if not isinstance(value, str) or value not in choices:
         rule = f"must be one of {', '.join(map(repr, choices))}.{nearest(value, choices)}"
         raise ParameterError(field, value, rule)
+    return value
+
+
+def check_text(field: str, value: object) -> str:
+    """Return a text, or raise a ParameterError."""
+    if not isinstance(value, str):
+        raise ParameterError(field, value, "must be text")
+    return value
 
 
 def check_texts(given: Mapping[str, object]) -> None:
     """Raise a ParameterError unless all values that are given, not None, are text."""
     for field, value in given.items():
-        if value is not None and not isinstance(value, str):
-            raise ParameterError(field, value, "must be text")
+        if value is not None:
+            check_text(field, value)
 
 
 def check_number(
@@ -48,7 +71,7 @@ def check_number(
     """Return a finite number as a float, or raise a ParameterError that names the rule it breaks."""
     kind = "a whole number" if whole else "a finite number"
     wanted = numbers.Integral if whole else numbers.Real
-    if isinstance(value, bool | np.bool_) or not isinstance(value, wanted):
+    if isinstance(value, bool) or not isinstance(value, wanted):
         raise ParameterError(field, value, f"must be {kind}")
     try:
         number = float(value)
@@ -64,73 +87,84 @@ def check_number(
     return number
 
 
-def check_points(configurations: Floats | Ints, dimension: int) -> Floats:
-    """Return points of the unit cube, shape (n, dimension), as floats."""
-    points = np.asarray(configurations, dtype=np.float64)
-    if points.ndim != 2 or points.shape[1] != dimension:
-        raise ParameterError("configurations.shape", points.shape, f"must be (n, {dimension})")
-    return points
+def _check_level(field: str, value: object) -> int:
+    return int(check_number(field, value, low=0, whole=True))
 
 
-def check_rows(configurations: Floats | Ints, rows: int) -> Ints:
-    """Return row numbers, shape (n,), each in [0, rows)."""
-    numbers_ = np.asarray(configurations)
-    if numbers_.ndim != 1 or numbers_.dtype.kind not in "iu":
-        rule = "must be row numbers: integers, shape (n,)"
-        raise ParameterError("configurations", f"{numbers_.dtype} {numbers_.shape}", rule)
-    outside = np.flatnonzero((numbers_ < 0) | (numbers_ >= rows))
-    if outside.size:
-        raise ParameterError("configurations", int(numbers_[outside[0]]), f"must lie in [0, {rows})")
-    return numbers_.astype(np.int64, copy=False)
+@dataclass(frozen=True, slots=True)
+class SurrogateOptions:
+    """How learning curves are read, and what is put around them: the keywords of `load`."""
+
+    metric: str | None = option(
+        None, metavar="NAME", help="Files, yahpo: the metric that decides.", check=check_text
+    )
+    mode: Mode | None = option(
+        None,
+        metavar="max|min",
+        choices=MODES,
+        help="Files: what is better.",
+        check=partial(check_choice, choices=MODES),
+    )
+    time: str | None = option(None, metavar="NAME", help="Files: the column of seconds.", check=check_text)
+    seconds_per_unit: float | None = option(
+        None,
+        takes="number",
+        help="Files: seconds of a unit, in place of recorded ones.",
+        check=partial(check_number, above=0.0),
+    )
+    censored: Censored | None = option(
+        None,
+        choices=CENSORED,
+        help="Files: what becomes of curves that end early.",
+        check=partial(check_choice, choices=CENSORED),
+    )
+    test_metric: str | None = option(
+        None, metavar="NAME", help="Files: the metric to judge the best trial by.", check=check_text
+    )
+    first_level: int | None = option(
+        None,
+        takes="whole",
+        help="Files (.npz): the level of the first column, 0 or 1.",
+        check=_check_level,
+    )
+    wrap: str | Sequence[str] | None = option(
+        None,
+        takes="texts",
+        metavar="NAME[:KEY=VALUE,...]",
+        help="noise, negate, cost, corrupt or delay the curves; once for each wrapper, in this order.",
+    )
+    yahpo_data: str | os.PathLike[str] | None = option(
+        None, metavar="DIR", help="yahpo: the folder of its files."
+    )
 
 
-def check_positive_levels(levels: Floats, max_resource: float) -> Floats:
-    """Return levels, shape (m,), each in (0, max_resource]."""
-    levels = np.asarray(levels, dtype=np.float64)
-    if levels.ndim != 1:
-        raise ParameterError("levels.shape", levels.shape, "must be (m,)")
-    inside = (levels > 0.0) & (levels <= max_resource)
-    if not inside.all():
-        bad = float(levels[np.flatnonzero(~inside)[0]])
-        raise ParameterError("levels", bad, f"must lie in (0, {max_resource:g}]")
-    return levels
-
-
-def check_levels(surrogate: Surrogate, levels: Sequence[float]) -> None:
-    """Check that curves can be read at all levels that a scheduler decides at.
-
-    Parameters
-    ----------
-    surrogate : Surrogate
-        The curves.
-    levels : sequence of float
-        The levels, ascending; the last is the scheduler's `max_t`.
+def parse_options(name: str, text: str, parsers: Parsers) -> dict[str, Any]:
+    """Read the options ``key=value,...`` of what is called `name`; `parsers` says which there are.
 
     Raises
     ------
     ParameterError
-        `max_t` lies beyond the surrogate's last level (field ``max_t``), or a level is not among its
-        `resources` (``max_t`` for the last one, ``grace_period`` for the first, ``levels`` between).
+        An option is unknown or given twice (field ``surrogate``), or its value cannot be read.
     """
-    if not levels:
-        return
-    top = levels[-1]
-    if top > surrogate.max_resource:
-        rule = f"the curves of {surrogate.name} end at {surrogate.max_resource:g}"
-        raise ParameterError("max_t", top, rule)
-    if levels[0] <= 0:
-        raise ParameterError("grace_period", levels[0], "must be above 0")
-    if surrogate.resources is None:
-        return
-    there = set(surrogate.resources)
-    for level in levels:
-        if level not in there:
-            field = "max_t" if level == top else "grace_period" if level == levels[0] else "levels"
-            raise ParameterError(field, level, _no_such_level(surrogate, surrogate.resources, level))
+    options: dict[str, Value] = {}
+    for item in text.split(",") if text else []:
+        key, equals, value = (part.strip() for part in item.partition("="))
+        spec = f"{name}:{text}"
+        if key not in parsers:
+            known = ", ".join(parsers) or "it has none"
+            rule = f"{key!r} is no option of {name}: {known}.{nearest(key, parsers)}"
+            raise ParameterError("surrogate", spec, rule)
+        if not equals or not value:
+            raise ParameterError("surrogate", spec, f"{key} needs a value: {key}=...")
+        if key in options:
+            raise ParameterError("surrogate", spec, f"{key} must not be given twice")
+        options[key] = _parsed(key, value, parsers[key])
+    return options
 
 
-def _no_such_level(surrogate: Surrogate, resources: tuple[float, ...], level: float) -> str:
-    below = [r for r in resources if r < level][-1:]
-    above = [r for r in resources if r > level][:1]
-    near = " and ".join(f"{r:g}" for r in below + above)
-    return f"the curves of {surrogate.name} have no such level; the nearest are {near}"
+def _parsed(key: str, text: str, parser: Callable[[str], Value]) -> Value:
+    try:
+        return parser(text)
+    except ValueError:
+        kind = "a whole number" if parser is int else "a number" if parser is float else "true or false"
+        raise ParameterError(key, text, f"must be {kind}") from None

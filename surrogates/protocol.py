@@ -1,7 +1,8 @@
-"""What the simulator asks of learning curves: arrays in, arrays out."""
+"""The protocol of a surrogate, arrays in and arrays out, and checks of what it is asked."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -9,8 +10,17 @@ from numpy.typing import NDArray
 
 from hbsim.core.space import Space
 from hbsim.core.types import Mode
+from hbsim.errors import ParameterError
 
-__all__ = ["Floats", "Ints", "Surrogate"]
+__all__ = [
+    "Floats",
+    "Ints",
+    "Surrogate",
+    "check_levels",
+    "check_points",
+    "check_positive_levels",
+    "check_rows",
+]
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -78,3 +88,75 @@ class Surrogate(Protocol):
     def test_values(self, configurations: Floats | Ints, level: float) -> Floats | None:
         """Return the held-out metric at `level`, shape (n,), None where there is none."""
         ...
+
+
+def check_points(configurations: Floats | Ints, dimension: int) -> Floats:
+    """Return points of the unit cube, shape (n, dimension), as floats."""
+    points = np.asarray(configurations, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] != dimension:
+        raise ParameterError("configurations.shape", points.shape, f"must be (n, {dimension})")
+    return points
+
+
+def check_rows(configurations: Floats | Ints, rows: int) -> Ints:
+    """Return row numbers, shape (n,), each in [0, rows)."""
+    numbers_ = np.asarray(configurations)
+    if numbers_.ndim != 1 or numbers_.dtype.kind not in "iu":
+        rule = "must be row numbers: integers, shape (n,)"
+        raise ParameterError("configurations", f"{numbers_.dtype} {numbers_.shape}", rule)
+    outside = np.flatnonzero((numbers_ < 0) | (numbers_ >= rows))
+    if outside.size:
+        raise ParameterError("configurations", int(numbers_[outside[0]]), f"must lie in [0, {rows})")
+    return numbers_.astype(np.int64, copy=False)
+
+
+def check_positive_levels(levels: Floats, max_resource: float) -> Floats:
+    """Return levels, shape (m,), each in (0, max_resource]."""
+    levels = np.asarray(levels, dtype=np.float64)
+    if levels.ndim != 1:
+        raise ParameterError("levels.shape", levels.shape, "must be (m,)")
+    inside = (levels > 0.0) & (levels <= max_resource)
+    if not inside.all():
+        bad = float(levels[np.flatnonzero(~inside)[0]])
+        raise ParameterError("levels", bad, f"must lie in (0, {max_resource:g}]")
+    return levels
+
+
+def check_levels(surrogate: Surrogate, levels: Sequence[float]) -> None:
+    """Check that curves can be read at all levels that a scheduler decides at.
+
+    Parameters
+    ----------
+    surrogate : Surrogate
+        The curves.
+    levels : sequence of float
+        The levels, ascending; the last is the scheduler's `max_t`.
+
+    Raises
+    ------
+    ParameterError
+        `max_t` lies beyond the surrogate's last level (field ``max_t``), or a level is not among its
+        `resources` (``max_t`` for the last one, ``grace_period`` for the first, ``levels`` between).
+    """
+    if not levels:
+        return
+    top = levels[-1]
+    if top > surrogate.max_resource:
+        rule = f"the curves of {surrogate.name} end at {surrogate.max_resource:g}"
+        raise ParameterError("max_t", top, rule)
+    if levels[0] <= 0:
+        raise ParameterError("grace_period", levels[0], "must be above 0")
+    if surrogate.resources is None:
+        return
+    there = set(surrogate.resources)
+    for level in levels:
+        if level not in there:
+            field = "max_t" if level == top else "grace_period" if level == levels[0] else "levels"
+            raise ParameterError(field, level, _no_such_level(surrogate, surrogate.resources, level))
+
+
+def _no_such_level(surrogate: Surrogate, resources: tuple[float, ...], level: float) -> str:
+    below = [r for r in resources if r < level][-1:]
+    above = [r for r in resources if r > level][:1]
+    near = " and ".join(f"{r:g}" for r in below + above)
+    return f"the curves of {surrogate.name} have no such level; the nearest are {near}"

@@ -1,19 +1,18 @@
-"""From a name, a path or an object to a surrogate."""
+"""The registry of surrogates: from a name, a path or an object to learning curves."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError, SurrogateError, nearest
-from hbsim.surrogates import fitted, spec
-from hbsim.surrogates.censoring import Censored
+from hbsim.surrogates import fitted
 from hbsim.surrogates.checked import Checked
+from hbsim.surrogates.options import Censored, Parsers, parse_options
 from hbsim.surrogates.protocol import Surrogate
 from hbsim.surrogates.simple import Ideal
 from hbsim.surrogates.synthetic import Synthetic
@@ -28,6 +27,18 @@ __all__ = ["available", "load"]
 _SHIPPED: Final = ("digits", "ideal", "synthetic")
 _TABLES: Final = ("numpy", "pandas", "polars")
 _YAHPO: Final = ("metric", "mode", "test_metric")  # what it takes of the options of recorded curves
+_SYNTHETIC: Final[Parsers] = {
+    "family": str,
+    "max_resource": float,
+    "noise": float,
+    "early_rank": float,
+    "divergence": float,
+    "cost_spread": float,
+    "seconds": float,
+    "mode": str,
+    "seed": int,
+}
+_IDEAL: Final[Parsers] = {"max_resource": float, "mode": str, "seconds": float}
 
 
 def available() -> list[str]:
@@ -81,38 +92,6 @@ def load(
     """
     if isinstance(surrogate, os.PathLike):
         surrogate = os.fspath(surrogate)
-    table = partial(
-        Table.load,
-        time=time,
-        seconds_per_unit=seconds_per_unit,
-        censored=censored,
-        test_metric=test_metric,
-        first_level=first_level,
-    )
-    wrapped = partial(wrap_all, texts=() if wrap is None else wrap)
-    yahpo = isinstance(surrogate, str) and surrogate.startswith(PREFIX)
-    if yahpo_data is not None and not yahpo:
-        raise ParameterError("yahpo_data", os.fspath(yahpo_data), f"is for {PREFIX}SCENARIO/INSTANCE")
-    if isinstance(surrogate, str) and surrogate.startswith(fitted.PREFIX):
-        name, seed = fitted.split_name(surrogate.removeprefix(fitted.PREFIX))
-        if test_metric is not None:
-            raise ParameterError("test_metric", test_metric, "is not fitted: a fit is of one metric")
-        return wrapped(
-            fitted.fit(
-                name,
-                seed=seed,
-                metric=metric,
-                mode=mode,
-                time=time,
-                seconds_per_unit=seconds_per_unit,
-                censored=censored,
-                first_level=first_level,
-            )
-        )
-    if isinstance(surrogate, str) and surrogate == "digits":
-        return wrapped(_digits(table, metric, mode))
-    if isinstance(surrogate, str) and Path(surrogate).suffix in SUFFIXES:
-        return wrapped(table(surrogate, metric=metric, mode=mode))
     options = {
         "metric": metric,
         "mode": mode,
@@ -122,22 +101,42 @@ def load(
         "test_metric": test_metric,
         "first_level": first_level,
     }
-    for field, value in options.items():
-        if value is not None and not (yahpo and field in _YAHPO):
-            name = surrogate if isinstance(surrogate, str) else type(surrogate).__name__
+    given = {name: value for name, value in options.items() if value is not None}
+    return wrap_all(_load(surrogate, given, yahpo_data), () if wrap is None else wrap)
+
+
+def _load(
+    surrogate: object, given: Mapping[str, Any], yahpo_data: str | os.PathLike[str] | None
+) -> Surrogate:
+    """Return a surrogate without wrappers; `given` holds options of recorded curves."""
+    text = surrogate if isinstance(surrogate, str) else ""
+    yahpo = text.startswith(PREFIX)
+    if yahpo_data is not None and not yahpo:
+        raise ParameterError("yahpo_data", os.fspath(yahpo_data), f"is for {PREFIX}SCENARIO/INSTANCE")
+    if text.startswith(fitted.PREFIX):
+        name, seed = fitted.split_name(text.removeprefix(fitted.PREFIX))
+        if "test_metric" in given:
+            raise ParameterError("test_metric", given["test_metric"], "is not fitted: a fit is of one metric")
+        return fitted.fit(name, seed=seed, **given)
+    if text == "digits":
+        return _digits(given)
+    if Path(text).suffix in SUFFIXES:
+        return Table.load(text, **given)
+    for field, value in given.items():
+        if not (yahpo and field in _YAHPO):
+            name = text if isinstance(surrogate, str) else type(surrogate).__name__
             raise ParameterError(field, value, f"is for recorded curves; {name} is none")
     if yahpo:
-        text = str(surrogate).removeprefix(PREFIX)
-        return wrapped(Yahpo(text, data=yahpo_data, metric=metric, mode=mode, test_metric=test_metric))
-    return wrapped(_named(surrogate) if isinstance(surrogate, str) else _object(surrogate))
+        return Yahpo(text.removeprefix(PREFIX), data=yahpo_data, **given)
+    return _named(text) if isinstance(surrogate, str) else _object(surrogate)
 
 
 def _named(text: str) -> Surrogate:
     name, _, rest = text.partition(":")
     if name == "synthetic":
-        return spec.synthetic(rest)
+        return Synthetic(**parse_options(name, rest, _SYNTHETIC))
     if name == "ideal":
-        return spec.ideal(rest)
+        return Ideal(**parse_options(name, rest, _IDEAL))
     path, colon, _ = text.rpartition(":")
     if colon and Path(path).suffix == ".py":
         return load_file(text)
@@ -159,14 +158,14 @@ def _object(surrogate: object) -> Surrogate:
     return Checked(surrogate)
 
 
-def _digits(load_table: Callable[..., Table], metric: str | None, mode: Mode | None) -> Table:
+def _digits(given: Mapping[str, Any]) -> Table:
     """Return the packaged curves; they decide on val_error, minimised, unless another metric is named."""
     packaged = files("hbsim.surrogates") / "digits.parquet"
     if not packaged.is_file():
         raise SurrogateError("digits", "its file digits.parquet is missing from this installation")
-    if metric in (None, "val_error"):
-        metric, mode = "val_error", mode or "min"
+    if given.get("metric") in (None, "val_error"):
+        given = {"mode": "min", **given, "metric": "val_error"}
     with as_file(packaged) as path:
-        table = load_table(path, metric=metric, mode=mode)
+        table = Table.load(path, **given)
     table.name = "digits"
     return table

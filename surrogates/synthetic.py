@@ -10,8 +10,8 @@ import numpy as np
 from hbsim.core.space import Real, Space
 from hbsim.core.types import Mode
 from hbsim.surrogates import hashing
-from hbsim.surrogates.options import check_choice, check_number, check_points, check_positive_levels
-from hbsim.surrogates.protocol import Floats, Ints
+from hbsim.surrogates.options import check_choice, check_number
+from hbsim.surrogates.protocol import Floats, Ints, check_points, check_positive_levels
 
 __all__ = ["Family", "Synthetic"]
 

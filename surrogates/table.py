@@ -13,18 +13,10 @@ import numpy as np
 from hbsim.core.space import Space
 from hbsim.core.types import Mode
 from hbsim.errors import HbsimWarning, ParameterError, SurrogateError
-from hbsim.surrogates.censoring import (
-    Censored,
-    clock_jump,
-    ends_of,
-    settle_rows,
-    settle_time,
-    settle_values,
-    stop_time,
-)
+from hbsim.surrogates.censoring import clock_jump, ends_of, settle_rows, settle_time, settle_values, stop_time
 from hbsim.surrogates.npz import read_npz
-from hbsim.surrogates.options import check_choice, check_number, check_rows, check_texts
-from hbsim.surrogates.protocol import Floats, Ints
+from hbsim.surrogates.options import Censored, check_choice, check_number, check_texts
+from hbsim.surrogates.protocol import Floats, Ints, check_rows
 from hbsim.surrogates.recorded import Recorded
 from hbsim.surrogates.row_points import row_points
 

@@ -11,8 +11,7 @@ import numpy as np
 from hbsim.core.space import Parameter, Real
 from hbsim.errors import ParameterError, nearest
 from hbsim.surrogates.hashing import Keys
-from hbsim.surrogates.options import check_points, check_rows
-from hbsim.surrogates.protocol import Floats, Ints, Surrogate
+from hbsim.surrogates.protocol import Floats, Ints, Surrogate, check_points, check_rows
 from hbsim.surrogates.table import Table
 from hbsim.surrogates.wrap_half import Half
 

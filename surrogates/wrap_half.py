@@ -8,8 +8,8 @@ import numpy as np
 
 from hbsim.core.streams import Purpose, block_generator
 from hbsim.errors import ParameterError
-from hbsim.surrogates.options import check_number, check_rows
-from hbsim.surrogates.protocol import Floats, Ints
+from hbsim.surrogates.options import check_number
+from hbsim.surrogates.protocol import Floats, Ints, check_rows
 from hbsim.surrogates.wrapper import Wrapper, check_seed
 
 __all__ = ["Half"]

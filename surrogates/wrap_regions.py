@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from hbsim.core.space import Real, Space
 from hbsim.errors import ParameterError
 from hbsim.surrogates import hashing
-from hbsim.surrogates.options import check_points
-from hbsim.surrogates.protocol import Floats, Ints, Surrogate
+from hbsim.surrogates.protocol import Floats, Ints, Surrogate, check_points
 from hbsim.surrogates.wrap_axes import Axis, RowAxis, axis_of, mid_ranks, settled
 
 __all__ = ["Bools", "End", "Region", "drawn_region", "end_region"]

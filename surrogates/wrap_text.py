@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from hbsim.errors import ParameterError, nearest
+from hbsim.surrogates.options import Parsers, parse_options
 from hbsim.surrogates.protocol import Surrogate
-from hbsim.surrogates.spec import Parsers, parse_options
 from hbsim.surrogates.wrap_corrupted import Corrupted
 from hbsim.surrogates.wrap_cost import ScaledCost
 from hbsim.surrogates.wrap_delayed import Delayed

@@ -13,8 +13,8 @@ import numpy as np
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError
 from hbsim.surrogates import hashing
-from hbsim.surrogates.options import check_number, check_points, check_rows
-from hbsim.surrogates.protocol import Floats, Ints
+from hbsim.surrogates.options import check_number
+from hbsim.surrogates.protocol import Floats, Ints, check_points, check_rows
 
 __all__ = ["SEPARATOR", "Wrapper", "check_seed", "configuration_keys", "points_or_rows"]
 

@@ -12,8 +12,8 @@ import numpy as np
 from hbsim.core.space import Space
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError, SurrogateError, nearest
-from hbsim.surrogates.options import check_choice, check_points
-from hbsim.surrogates.protocol import Floats, Ints
+from hbsim.surrogates.options import check_choice
+from hbsim.surrogates.protocol import Floats, Ints, check_points
 from hbsim.surrogates.yahpo_files import MODEL, find_folder, read_json
 from hbsim.surrogates.yahpo_network import Float32s, Network
 from hbsim.surrogates.yahpo_space import SCENARIOS, Domain, Scenario, read_domain

@@ -11,9 +11,8 @@ from typing import Final, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from hbsim.core.exact import exact
-from hbsim.core.factory import named_options
 from hbsim.errors import ParameterError, nearest
-from hbsim.options import declared, option
+from hbsim.options import declared, named_options, option
 
 __all__ = ["LEASE", "Dask", "Host", "Hosts", "RemoteOptions", "parse_host"]
 

@@ -12,11 +12,11 @@ from hbsim.autotorch.checks import MAX_REWARD
 from hbsim.autotorch.fifo import FIFOScheduler
 from hbsim.autotorch.setting import Keep, Progress, Start, TrainFunction, Visualizer
 from hbsim.core.exact import exact
-from hbsim.core.factory import named_options
 from hbsim.core.options import meant
 from hbsim.core.types import Mode
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.definitions import stop_if_loading
+from hbsim.options import named_options
 from hbsim.searchers import learns
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from hbsim.terminal import print_out
 
 if TYPE_CHECKING:
     from hbsim.core.types import Mode
-    from hbsim.surrogates.import_runs import Imported
+    from hbsim.surrogates.importing import Imported
 
 __all__ = ["NAME", "WithImport", "import_"]
 
@@ -115,7 +115,7 @@ def import_(
       hbsim surrogates import metrics.csv --params runs.csv --metric loss --mode min --out curves.parquet
     """
     from hbsim.surrogates.import_optuna import sqlite_path
-    from hbsim.surrogates.import_runs import check_out, import_runs
+    from hbsim.surrogates.importing import check_out, import_runs
 
     check_out(out, force=force, sources=[sqlite_path(source), *([] if params is None else [params])])
     imported = import_runs(

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import warnings
-from collections.abc import Callable
-from typing import Literal, ParamSpec, TypeVar
+from typing import Literal
 
 from hbsim.core.levels import Levels, make_even_levels, make_levels
 from hbsim.core.median import Median
@@ -17,29 +14,10 @@ from hbsim.core.scheduler import Scheduler
 from hbsim.core.stopping import Fifo, Stopping
 from hbsim.core.synchronous import Synchronous
 from hbsim.core.types import Mode
-from hbsim.errors import HbsimWarning, ParameterError, nearest
+from hbsim.errors import HbsimWarning
+from hbsim.options import named_options
 
-__all__ = ["make_scheduler", "named_options"]
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def named_options(function: Callable[P, T]) -> Callable[P, T]:
-    """Make an unknown keyword a `ParameterError` that suggests the near name, not a TypeError."""
-    names = [name for name in inspect.signature(function).parameters if name != "self"]
-
-    @functools.wraps(function)
-    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
-        for name, value in kwargs.items():
-            if name not in names:
-                of = function.__qualname__.removesuffix(".__init__")
-                near = nearest(name, names) or f" It takes {', '.join(names)}."
-                rule = f"is no option of {of}.{near}"
-                raise ParameterError(name, value, rule)
-        return function(*args, **kwargs)
-
-    return checked
+__all__ = ["build", "make_scheduler"]
 
 
 @named_options

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from enum import Enum
-from typing import Final, Literal, TypeAlias
-
-import numpy as np
+from typing import Final, Literal
 
 from hbsim.core.cuts import RULES
 from hbsim.core.exact import exact, whole
 from hbsim.core.sampling import SAMPLINGS
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError, nearest
+from hbsim.options import check_options, option, unknown_option
 
 __all__ = ["TYPES", "UNSET", "Options", "Unset", "completed", "make_options", "meant"]
 
@@ -28,7 +27,6 @@ class Unset(Enum):
 
 
 UNSET: Final = Unset.UNSET
-Given: TypeAlias = object
 
 MOST_RETRIES: Final = 65_535  # an attempt's number is kept in two bytes
 COMMON: Final = ("max_t", "mode", "num_trials", "retries", "loss_retries", "seed", "resource_type")
@@ -43,42 +41,167 @@ TYPES: Final[dict[str, tuple[str, ...]]] = {
     "median": (*COMMON, "grace_period", "interval", "among", "min_samples"),
     "fifo": COMMON,
 }
-POPULATIONS: Final = ("completed", "recorded")
-LATER: Final[dict[str, Given]] = {"failed_places": "passed-on"}  # not in what 0.1 kept: what it did
+LATER: Final[dict[str, object]] = {"failed_places": "passed-on"}  # not in what 0.1 kept: what it did
+
+
+def meant(type: object) -> str:
+    """Say which type was probably meant."""
+    if isinstance(type, str) and type.lower() == "asha":
+        return " ASHA is 'promotion'; 'stopping' is its variant that never pauses."
+    return nearest(str(type), TYPES)
+
+
+def _type(field: str, value: object) -> str:
+    if not isinstance(value, str) or value not in TYPES:
+        raise ParameterError(field, value, f"must be one of {', '.join(TYPES)}.{meant(value)}")
+    return value
+
+
+def _plain(field: str, value: object) -> float:
+    number = exact(field, value)
+    if number.denominator == 1:
+        return int(number)
+    if exact(field, float(number)) != number:
+        raise ParameterError(field, value, "must be a decimal that a float can print, such as 2.2")
+    return float(number)
+
+
+def _at_least(least: int) -> Callable[[str, object], int]:
+    return lambda field, value: whole(field, value, least)
+
+
+def _epsilon(field: str, value: object) -> float | None:
+    if value is None:
+        return None
+    number = exact(field, value)
+    if number < 0:
+        raise ParameterError(field, value, "must be at least 0; None estimates it")
+    return float(number)
+
+
+def _retries(field: str, value: object) -> int:
+    checked = whole(field, value, 0)
+    if checked > MOST_RETRIES:
+        raise ParameterError(field, value, f"must be at most {MOST_RETRIES:,}")
+    return checked
+
+
+def _loss_retries(field: str, value: object) -> int | None:
+    return None if value is None else _retries(field, value)
+
+
+def _num_trials(field: str, value: object) -> int | None:
+    return None if value is None else whole(field, value, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """All options, checked; those that a type does not take stand at their defaults.
 
-    `make_scheduler` says what each means.
+    This is their one declaration: the command line, sweep files and `make_scheduler` take them from here.
     """
 
-    type: str
-    max_t: float
-    mode: Mode = "max"
-    num_trials: int | None = None
-    retries: int = 0
-    loss_retries: int | None = None
-    seed: int = 0
-    resource_type: Literal["int", "float"] = "int"
-    grace_period: float = 1
-    reduction_factor: float = 3
-    brackets: int = 1
-    bracket_sampling: str = "softmax"
-    shared_rungs: bool = False
-    rule: str = "quantile"
-    straight_on: bool = True
-    keep_size_ratios: bool = False
-    failed_places: str = "passed-on"
-    n: int = 0
-    quota: str = "actual"
-    overlap: bool = False
-    n_formula: str = "ceil"
-    epsilon: float | None = None
-    interval: float = 0
-    among: str = "completed"
-    min_samples: int = 1
+    type: str = option(
+        help="Which scheduler decides.", choices=tuple(TYPES), check=_type, flags=("--scheduler",)
+    )
+    max_t: float = option(
+        help="R, where a trial is complete (default: where curves end).", takes="number", check=_plain
+    )
+    mode: Mode = option("max", help="What is better (default: max).", choices=("max", "min"))
+    num_trials: int | None = option(
+        None,
+        help="How many trials are started in all.",
+        takes="whole",
+        check=_num_trials,
+        flags=("--num-trials", "--trials"),
+    )
+    retries: int = option(
+        0, help="How often a trial may fail and go on (default: 0).", takes="whole", check=_retries
+    )
+    loss_retries: int | None = option(
+        None,
+        help="How often it may be lost or preempted, in a count of its own (default: in --retries).",
+        takes="whole",
+        check=_loss_retries,
+    )
+    seed: int = option(0, help="Of the bracket draws (default: 0).", takes="whole", check=_at_least(0))
+    resource_type: Literal["int", "float"] = option(
+        "int", help="Whole units of the resource, or any (default: int).", choices=("int", "float")
+    )
+    grace_period: float = option(
+        1, help="r, the lowest rung level (default: 1).", takes="number", check=_plain
+    )
+    reduction_factor: float = option(
+        3,
+        help="One in eta goes on (default: 3).",
+        takes="number",
+        check=_plain,
+        flags=("--reduction-factor", "--eta"),
+    )
+    brackets: int = option(
+        1, help="stopping, promotion: how many (default: 1).", takes="whole", check=_at_least(1)
+    )
+    bracket_sampling: str = option(
+        "softmax",
+        help="stopping, promotion: how a trial's bracket is drawn (default: softmax).",
+        choices=SAMPLINGS,
+    )
+    shared_rungs: bool = option(
+        False, help="stopping, promotion: one set of rungs for all brackets.", takes="flag"
+    )
+    rule: str = option(
+        "quantile", help="stopping: how a rung decides (default: quantile).", choices=tuple(RULES)
+    )
+    straight_on: bool = option(
+        True,
+        help="promotion, pasha: a trial that is promotable at once goes on in the same job (default).",
+        takes="flag",
+    )
+    keep_size_ratios: bool = option(
+        False,
+        help="promotion, pasha: none while the next rung has more than 1/eta of the jobs.",
+        takes="flag",
+    )
+    failed_places: str = option(
+        "passed-on",
+        help="promotion, pasha: places of failed trials go to the next best (default), or stay taken.",
+        choices=("passed-on", "held"),
+    )
+    n: int = option(0, help="sha: trials in the lowest rung.", takes="whole", check=_at_least(1))
+    quota: str = option(
+        "actual",
+        help="sha, hyperband: 1/eta of the results that are in, or n divided down (default: actual).",
+        choices=("actual", "nominal"),
+    )
+    overlap: bool = option(False, help="sha, hyperband: an idle worker opens the next bracket.", takes="flag")
+    n_formula: str = option(
+        "ceil",
+        help="hyperband: sizes of the paper's algorithm, or of its printed table (default: ceil).",
+        choices=("ceil", "floor"),
+    )
+    epsilon: float | None = option(
+        None,
+        help="pasha: values that differ by at most this much rank as equal (default: estimated).",
+        takes="number",
+        check=_epsilon,
+    )
+    interval: float = option(
+        0,
+        help="median: from one milestone to the next (default: the grace period).",
+        takes="number",
+        check=_plain,
+    )
+    among: str = option(
+        "completed",
+        help="median: of completed trials, or of all recorded at the milestone (default: completed).",
+        choices=("completed", "recorded"),
+    )
+    min_samples: int = option(
+        1,
+        help="median: running averages that there must be before a trial is stopped (default: 1).",
+        takes="whole",
+        check=_at_least(1),
+    )
 
     def as_dict(self) -> dict[str, object]:
         """Return the options that this type takes, plain JSON types; `loss_retries` only if it was given.
@@ -91,7 +214,7 @@ class Options:
         return {name: value for name, value in asdict(self).items() if name in taken}
 
 
-def make_options(type: str, given: Mapping[str, Given]) -> Options:
+def make_options(type: str, given: Mapping[str, object]) -> Options:
     """Check the options that were given for a type of scheduler.
 
     Raises
@@ -99,8 +222,7 @@ def make_options(type: str, given: Mapping[str, Given]) -> Options:
     ParameterError
         For an unknown type, an option of another type whatever its value, or a value out of range.
     """
-    if not isinstance(type, str) or type not in TYPES:
-        raise ParameterError("type", type, f"must be one of {', '.join(TYPES)}.{meant(type)}")
+    _type("type", type)
     given = {name: value for name, value in given.items() if value is not UNSET}
     for name, value in given.items():
         if name not in TYPES[type]:
@@ -108,7 +230,7 @@ def make_options(type: str, given: Mapping[str, Given]) -> Options:
     for name in ("max_t", "n"):
         if name in TYPES[type] and name not in given:
             raise ParameterError(name, None, f"is required for type {type!r}")
-    checked = {name: CHECKS[name](name, value) for name, value in given.items()}
+    checked = check_options(Options, given)
     if "interval" in TYPES[type]:
         checked.setdefault("interval", checked.get("grace_period", 1))
     options = Options(type=type, **checked)  # type: ignore[arg-type]
@@ -118,7 +240,7 @@ def make_options(type: str, given: Mapping[str, Given]) -> Options:
     return options
 
 
-def completed(kept: Mapping[str, Given]) -> dict[str, Given]:
+def completed(kept: Mapping[str, object]) -> dict[str, object]:
     """Return options as `Options.as_dict` gave them, with those at their defaults that came later.
 
     So what an older version kept, which lacks them, still names the same scheduler.
@@ -128,99 +250,8 @@ def completed(kept: Mapping[str, Given]) -> dict[str, Given]:
     return {**{name: value for name, value in LATER.items() if name in taken}, **options}
 
 
-def meant(type: object) -> str:
-    """Say which type was probably meant."""
-    if isinstance(type, str) and type.lower() == "asha":
-        return " ASHA is 'promotion'; 'stopping' is its variant that never pauses."
-    return nearest(str(type), TYPES)
-
-
 def _not_taken(name: str, type: str) -> str:
     takers = [repr(other) for other, names in TYPES.items() if name in names]
     if takers:
         return f"is not an option of type {type!r}, but of {', '.join(takers)}"
-    return f"is no option of type {type!r}.{nearest(name, TYPES[type])}"
-
-
-def _plain(field: str, value: Given) -> float:
-    number = exact(field, value)
-    if number.denominator == 1:
-        return int(number)
-    if exact(field, float(number)) != number:
-        raise ParameterError(field, value, "must be a decimal that a float can print, such as 2.2")
-    return float(number)
-
-
-def _at_least(least: int) -> Callable[[str, Given], int]:
-    return lambda field, value: whole(field, value, least)
-
-
-def _epsilon(field: str, value: Given) -> float | None:
-    if value is None:
-        return None
-    number = exact(field, value)
-    if number < 0:
-        raise ParameterError(field, value, "must be at least 0; None estimates it")
-    return float(number)
-
-
-def _retries(field: str, value: Given) -> int:
-    checked = whole(field, value, 0)
-    if checked > MOST_RETRIES:
-        raise ParameterError(field, value, f"must be at most {MOST_RETRIES:,}")
-    return checked
-
-
-def _loss_retries(field: str, value: Given) -> int | None:
-    return None if value is None else _retries(field, value)
-
-
-def _num_trials(field: str, value: Given) -> int | None:
-    return None if value is None else whole(field, value, 1)
-
-
-def _one_of(*names: str) -> Callable[[str, Given], str]:
-    def check(field: str, value: Given) -> str:
-        if not isinstance(value, str) or value not in names:
-            raise ParameterError(
-                field, value, f"must be one of {', '.join(names)}.{nearest(str(value), names)}"
-            )
-        return value
-
-    return check
-
-
-def _flag(field: str, value: Given) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise ParameterError(field, value, "must be True or False")
-    return bool(value)
-
-
-CHECKS: Final[dict[str, Callable[[str, Given], object]]] = {
-    "max_t": _plain,
-    "mode": _one_of("max", "min"),
-    "num_trials": _num_trials,
-    "retries": _retries,
-    "loss_retries": _loss_retries,
-    "seed": _at_least(0),
-    "resource_type": _one_of("int", "float"),
-    "grace_period": _plain,
-    "reduction_factor": _plain,
-    "brackets": _at_least(1),
-    "bracket_sampling": _one_of(*SAMPLINGS),
-    "shared_rungs": _flag,
-    "rule": _one_of(*RULES),
-    "straight_on": _flag,
-    "keep_size_ratios": _flag,
-    "failed_places": _one_of("passed-on", "held"),
-    "n": _at_least(1),
-    "quota": _one_of("actual", "nominal"),
-    "overlap": _flag,
-    "n_formula": _one_of("ceil", "floor"),
-    "epsilon": _epsilon,
-    "interval": _plain,
-    "among": _one_of(*POPULATIONS),
-    "min_samples": _at_least(1),
-}
-
-assert set(CHECKS) == {field.name for field in fields(Options)} - {"type"}
+    return unknown_option(name, TYPES[type], f" of type {type!r}")

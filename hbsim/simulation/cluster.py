@@ -390,7 +390,6 @@ class Cluster:
         True,
         help="Go on from checkpoints (default), or train from zero.",
         takes="flag",
-        flags=("--resume/--no-resume",),
         panel=CHECKPOINTS,
     )
     report: Literal["blocking", "async"] = option(

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from hbsim.core.factory import make_scheduler, named_options
+from hbsim.core.factory import make_scheduler
 from hbsim.core.types import Mode
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
+from hbsim.options import named_options
 from hbsim.runner.lock import StudyLock
 from hbsim.study.export import check_metric, export, failed
 from hbsim.study.folder import StudyFolder

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hbsim.core.exact import exact
-from hbsim.core.factory import named_options
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.streams import check_seed
 from hbsim.core.types import LOSSES
@@ -19,6 +18,7 @@ from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.remote.controller import wait_for_earlier_runs
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.target import describe, make_target, stop_if_loading
+from hbsim.options import named_options
 from hbsim.runner.ends import Limits
 from hbsim.runner.real import Observer
 from hbsim.searchers import Searcher, about, check_searcher, ends, learns

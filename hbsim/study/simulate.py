@@ -14,10 +14,10 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from hbsim.core.exact import exact
-from hbsim.core.factory import named_options
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.streams import check_seed
 from hbsim.errors import HbsimWarning, ParameterError
+from hbsim.options import named_options
 
 if TYPE_CHECKING:
     from hbsim.searchers import Searcher

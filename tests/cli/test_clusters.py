@@ -95,7 +95,7 @@ WRONG = {
     "--mtbf -1": "--mtbf -1: must be at least 0.001",
     "--mtbf exponental:mean=3": "Did you mean 'exponential'?",
     "--mttr 3": "--mttr 3: is for mtbf, which is not given",
-    "--notice 3": "--notice 3.0: is for --preempted-every, schedule or trace, none of which is given",
+    "--notice 3": "--notice 3: is for --preempted-every, schedule or trace, none of which is given",
     "--preempted-every 0": "--preempted-every 0: must be at least 0.001",
     "--drop-rate -0.1": "--drop-rate -0.1: must be at least 0",
     "--startup gamma:mean=-3,std=1": "--startup gamma:mean=-3,std=1: mean=-3 must be at least 0",

@@ -21,7 +21,7 @@ import hbsim
 from hbsim.core import make_scheduler
 from hbsim.core.space import Choice, Int, Real, Space
 from hbsim.surrogates import describe, load
-from hbsim.surrogates.import_runs import import_runs
+from hbsim.surrogates.importing import import_runs
 from tests.fuzz.mutate import ODD_NUMBERS, ODD_TEXTS, altered, few, mutated, odd, rewritten
 from tests.fuzz.run import emptied
 

@@ -1,13 +1,16 @@
 """From a name, a path, a file or an object to a surrogate."""
 
 import sys
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hbsim.errors import ParameterError, SurrogateError
+from hbsim.options import declared
 from hbsim.surrogates import Checked, Ideal, Synthetic, Table, available, load
+from hbsim.surrogates.options import SurrogateOptions
 
 OWN = """
 import numpy as np
@@ -177,3 +180,9 @@ def test_digits_decides_on_val_error_unless_told_otherwise():
     assert table.resources == tuple(float(epoch) for epoch in range(1, 82))
     with pytest.raises(SurrogateError, match="Did you mean 'val_error'"):
         load("digits", metric="val_eror", mode="min")
+
+
+def test_the_keywords_of_load_are_the_declared_options():
+    declaration = {name: option.default for name, option in declared(SurrogateOptions).items()}
+    keywords = {p.name: p.default for p in signature(load).parameters.values() if p.kind is p.KEYWORD_ONLY}
+    assert set(declaration.items()) == set(keywords.items())

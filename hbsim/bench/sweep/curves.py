@@ -18,7 +18,7 @@ from hbsim.bench.remote import place
 from hbsim.errors import SurrogateError
 from hbsim.surrogates import Half, Surrogate, check_levels, fingerprint, load
 from hbsim.surrogates.checked import Checked
-from hbsim.surrogates.describe import sample
+from hbsim.surrogates.description import sample
 from hbsim.surrogates.fitted import Fitted
 from hbsim.surrogates.table import Table
 from hbsim.surrogates.wrapper import Wrapper

@@ -12,7 +12,7 @@ from hbsim.bench.conclusions import conclude
 from hbsim.bench.report.build import build
 from hbsim.bench.report.model import BEST, NO_SCORE
 from hbsim.bench.sweep.outcome import resource_at
-from hbsim.surrogates.describe import sample
+from hbsim.surrogates.description import sample
 
 from .studies import CURVES, OPTIONS, SEEDS, WORKERS, by_hand, incumbents_by_hand, sweep
 

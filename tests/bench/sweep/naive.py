@@ -13,7 +13,7 @@ from hbsim.core import make_scheduler
 from hbsim.core.options import TYPES
 from hbsim.errors import HbsimWarning
 from hbsim.surrogates import load
-from hbsim.surrogates.describe import sample
+from hbsim.surrogates.description import sample
 
 LIMITS = ("trials", "max_time", "max_full_runs", "replace", "searcher")
 

@@ -10,8 +10,7 @@ import numpy as np
 
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError
-from hbsim.surrogates.options import check_levels
-from hbsim.surrogates.protocol import Floats, Ints, Surrogate
+from hbsim.surrogates.protocol import Floats, Ints, Surrogate, check_levels
 from hbsim.surrogates.table import Table
 
 __all__ = ["Description", "describe", "rank_correlation", "spread_levels"]
