@@ -32,16 +32,19 @@ __all__ = [
 P = ParamSpec("P")
 T = TypeVar("T")
 Check: TypeAlias = Callable[[str, object], Any]
-Takes: TypeAlias = Literal["number", "whole", "amount", "text", "flag", "texts", "numbers", "steps", "tables"]
+Takes: TypeAlias = Literal[
+    "number", "whole", "wholes", "amount", "numbers", "steps", "text", "texts", "flag", "tables"
+]
 METAVARS: Final[dict[Takes, str]] = {
     "number": "NUMBER",
     "whole": "N",
+    "wholes": "N",
     "amount": "DIST",
+    "numbers": "NUMBER[,NUMBER...]",
+    "steps": "TIME:NUMBER,...",
     "text": "TEXT",
     "texts": "TEXT",
     "flag": "",
-    "numbers": "NUMBER[,NUMBER...]",
-    "steps": "TIME:N,...",
     "tables": "",
 }
 NONE: Final = "none"  # the word that stands for the default, where a file has another value
@@ -66,18 +69,18 @@ class Option:
         A sentence on what it means, for the command line and the docs.
     takes : str
         How a text is read as its value: ``"number"``, ``"whole"`` (a whole number), ``"amount"`` (a number or
-        the text of a distribution), ``"text"``, ``"texts"`` (may be given several times), ``"flag"``,
-        ``"numbers"`` (one, or one for each), ``"steps"`` (pairs of a time and a number) or ``"tables"``
-        (of a file; there is no such option on the command line).
+        the text of a distribution), ``"numbers"`` (one number, or several as in ``1,1,0.5``), ``"steps"``
+        (pairs of a time and a whole number, as in ``0:4,3600:16``), ``"text"``, ``"flag"``; ``"wholes"`` and
+        ``"texts"`` may be given several times; ``"tables"`` are only in files.
     choices : tuple of str
         The words that it takes; empty if it takes others.
     metavar : str
         What stands for its value in the help.
     flags : tuple of str
-        Its names on the command line; ``--name`` by default. A flag that is True by default has ``--no-name``
-        as well.
+        Its names on the command line, the first one before its aliases. By default ``--name``, and
+        ``--name/--no-name`` for a flag whose default is True.
     panel : str
-        The heading that it stands under in the help.
+        The heading under which the help and the docs have it; empty where that is its group's.
     can_be_none : bool
         Whether the command line takes the word ``none`` for the default, in place of what a file has.
     default : object
@@ -138,9 +141,14 @@ def declared(group: type) -> dict[str, Option]:
     for one in dataclasses.fields(group):
         if "option" in one.metadata:
             parts = dict(one.metadata["option"])
-            flags = parts.pop("flags") or (f"--{one.name.replace('_', '-')}",)
+            flags = parts.pop("flags") or _flags(one.name, parts["takes"] == "flag" and one.default is True)
             found[one.name] = Option(name=one.name, default=one.default, flags=flags, **parts)
     return found
+
+
+def _flags(name: str, is_on: bool) -> tuple[str, ...]:
+    words = name.replace("_", "-")
+    return (f"--{words}/--no-{words}" if is_on else f"--{words}",)
 
 
 def check_options(group: type, given: Mapping[str, object]) -> dict[str, object]:

@@ -9,8 +9,15 @@ import typer
 
 from hbsim.cli.command import grouped
 from hbsim.cli.fields import flag, given, number, whole
-from hbsim.cli.options import STUDY, BudgetOptions, ClusterOptions, FileOptions, LevelOptions, SurrogateName
 from hbsim.cli.pipeline import RunOptions, carry_out
+from hbsim.cli.study_options import (
+    STUDY,
+    BudgetOptions,
+    ClusterOptions,
+    FileOptions,
+    LevelOptions,
+    SurrogateName,
+)
 
 if TYPE_CHECKING:
     from hbsim.bench.sweep import Plan

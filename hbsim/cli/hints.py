@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from hbsim.cli.report import duration
+from hbsim.cli.show_study import duration
 
 if TYPE_CHECKING:
     from hbsim.simulation import Result

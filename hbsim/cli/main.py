@@ -15,7 +15,7 @@ from hbsim.cli.clusters import clusters
 from hbsim.cli.command import Command, Group, say
 from hbsim.cli.compare import compare
 from hbsim.cli.record import record
-from hbsim.cli.report_page import report
+from hbsim.cli.report import report
 from hbsim.cli.run import run
 from hbsim.cli.simulate import simulate
 from hbsim.cli.surrogates import surrogates

@@ -293,7 +293,7 @@ def _dry(ctx: typer.Context, plan: Plan, options: RunOptions, jobs: int) -> None
 
 
 def _lines(plan: Plan, found: Estimate, done: int, failed: int, jobs: int, is_retrying: bool) -> list[str]:
-    from hbsim.cli.report import duration
+    from hbsim.cli.show_study import duration
 
     grid = plan.grid
     of = f"{_many(len(grid.variants), 'variant')} on {_many(len(grid.tasks), 'task')}"

@@ -68,6 +68,6 @@ def _left(new: int, rest: int, seconds: float) -> str:
     """Say about how long the rest takes, once that can be told from what was done meanwhile."""
     if seconds < SURE or new < FEW or rest <= 0:
         return ""
-    from hbsim.cli.report import duration
+    from hbsim.cli.show_study import duration
 
     return f", about {duration(float(f'{rest * seconds / new:.2g}'))} left"

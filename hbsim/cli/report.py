@@ -1,236 +1,152 @@
-"""One study for people, for programs, and as files."""
+"""``hbsim report``: a sweep's results as a page, as figures and as tables."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import os
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
 
 from hbsim import terminal
-from hbsim.cli.output import versions, write_frame, write_json
+from hbsim.cli.command import command_line, say
+from hbsim.cli.pipeline import SmallestDifference
+from hbsim.errors import ParameterError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.table import Table
+    from hbsim.bench.report.model import Report
 
-    from hbsim.simulation import Result
+__all__ = ["report"]
 
-__all__ = ["Request", "as_json", "show", "write"]
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What was asked for: the command in words, and all options."""
-
-    command: str
-    options: Mapping[str, object]
+PAGES: Final = (".html", ".htm")
 
 
-def write(result: Result, request: Request, folder: Path) -> None:
-    """Write the study's tables as Parquet, and summary.json; no clock, so same bytes."""
-    frames = {
-        "jobs": result.jobs,
-        "trials": result.trials,
-        "decisions": result.decisions,
-        "failures": result.failures,
-        "incumbent": result.incumbent(),
-    }
-    if result.simulated.disk is not None:
-        frames["disk"] = result.disk()
-    for name, frame in frames.items():
-        write_frame(frame, folder / f"{name}.parquet")
-    content = {
-        "schema": 1,
-        "command": request.command,
-        "options": {
-            **request.options,
-            "scheduler": result.scheduler.options.as_dict(),
-            "cluster": result.cluster.as_dict(),
-        },
-        "versions": versions(),
-        **_content(result),
-    }
-    write_json(folder / "summary.json", content)
+def report(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The results of hbsim sweep or compare.")],
+    *,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE.html", help="Write the page here.")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option("--figures", metavar="DIR", help="Write figures here, as PNG and SVG.")
+    ] = None,
+    tables: Annotated[
+        Path | None, typer.Option("--tables", metavar="DIR", help="Write tables here, as Markdown and LaTeX.")
+    ] = None,
+    matters: SmallestDifference = None,
+    full: Annotated[bool, typer.Option("--full", help="Print all tables and notes.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace what an earlier report wrote.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object: all numbers.")] = False,
+) -> None:
+    """Say what came out of a sweep or comparison: the answer, the table behind it, and what to know of it.
+
+    A variant is worse than the best, or not told apart from it, on these curves and on another draw of
+    configurations. With --matters X, in the metric's unit or as a percentage of the least regret, it is said
+    how probable it is that a variant is better, the same, or worse by more than that. The page is one file
+    that needs no network. Results that are not complete are reported as far as they go.
+
+    For example:
+      hbsim report study
+      hbsim report study --matters 10% --full
+      hbsim report study --out study.html --figures figures --tables tables
+    """
+    from hbsim.bench.report.build import build
+    from hbsim.bench.sweep import is_own, read_results
+    from hbsim.cli.output import output_folder, print_json
+
+    _check_sweep(folder)
+    for option, path in (("out", out), ("figures", figures), ("tables", tables)):
+        if path is not None and is_own(folder, path):
+            rule = f"is where hbsim sweep keeps the results in {folder}; choose another name"
+            raise ParameterError(option, str(path), rule)
+    _check_page(out, force)
+    with ExitStack() as held:
+        # What cannot be written is said before any work.
+        folders = {
+            kind: held.enter_context(output_folder(path, force, kind))
+            for kind, path in (("figures", figures), ("tables", tables))
+            if path is not None
+        }
+        made = build(
+            read_results(folder), command_line(ctx, ("force", "as_json", "full")), str(folder), matters
+        )
+        files = _write(made, folders)
+        if out is not None:
+            _write_page(made, out)
+    if made.missing:
+        missing = sum(one.cells for one in made.missing)
+        say("warning", f"{missing:,} of {made.cells:,} cells have no result: {made.missing[0].reason}")
+    written = {str(out): [out.name]} if out is not None else {}
+    written |= {str(figures): files.get("figures", [])} if figures is not None else {}
+    written |= {str(tables): files.get("tables", [])} if tables is not None else {}
+    if as_json:
+        from dataclasses import asdict
+
+        print_json({"report": asdict(made), "files": written})
+        return
+    _show(made, written, full)
 
 
-def as_json(result: Result, request: Request, explain: list[int], folder: Path | None) -> dict[str, object]:
-    """Return what ``--json`` prints: plain types."""
-    return {
-        "command": request.command,
-        **_content(result),
-        "explain": [asdict(result.scheduler.explain(trial)) for trial in explain],
-        "out": None if folder is None else str(folder),
-        "files": [] if folder is None else sorted(path.name for path in folder.iterdir()),
-    }
+def _check_sweep(folder: Path) -> None:
+    """Tell a wrong name from results that are damaged."""
+    from hbsim.bench.sweep.folder import MANIFEST
+
+    if not folder.is_dir():
+        rule = "is a file; give the folder of a sweep" if folder.exists() else "there is no such folder"
+        raise ParameterError("folder", str(folder), rule)
+    if not os.path.lexists(folder / MANIFEST):
+        raise ParameterError("folder", str(folder), f"has no {MANIFEST}: it is no folder of hbsim sweep")
 
 
-def _content(result: Result) -> dict[str, object]:
-    searcher = result.curves.searcher
-    return {
-        "searcher": getattr(searcher, "name", type(searcher).__name__),
-        "configurations": getattr(searcher, "limit", None),
-        "summary": result.summary(),
-        "rungs": result.rungs().to_dicts(),
-        "incumbent": {at: last_incumbent(result, at) for at in ("any", "max_t")},
-    }
+def _check_page(out: Path | None, force: bool) -> None:
+    if out is None:
+        return
+    if out.suffix.lower() not in PAGES:
+        raise ParameterError("out", str(out), f"must end in {' or '.join(PAGES)}: it is a page")
+    if out.is_dir():
+        raise ParameterError("out", str(out), "is a folder; give a file, as report.html")
+    if out.exists() and not force:
+        raise ParameterError("out", str(out), "is there already; --force replaces it")
+    if not out.parent.is_dir():
+        raise ParameterError("out", str(out), f"there is no folder {out.parent}")
 
 
-def last_incumbent(result: Result, at: str) -> dict[str, object] | None:
-    rows = result.incumbent("max_t" if at == "max_t" else "any").tail(1).to_dicts()
-    return rows[0] if rows else None
+def _write(made: Report, folders: dict[str, Path]) -> dict[str, list[str]]:
+    written: dict[str, list[str]] = {}
+    if "figures" in folders:
+        from hbsim.bench.charts import write_figures
+
+        written["figures"] = [path.name for path in write_figures(made, folders["figures"])]
+    if "tables" in folders:
+        from hbsim.bench.report.render import write_tables
+
+        written["tables"] = [path.name for path in write_tables(made, folders["tables"])]
+    return written
 
 
-# For people
+def _write_page(made: Report, out: Path) -> None:
+    """Write the page, or leave what is there."""
+    from hbsim.bench.page import render
+    from hbsim.errors import OutputError
+
+    temporary = out.with_name(f".{out.name}.hbsim")
+    try:
+        temporary.write_text(render(made), "utf-8")
+        os.replace(temporary, out)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(str(out), f"cannot be written: {error.strerror or error}") from error
 
 
-def show(result: Result, explain: list[int], folder: Path | None) -> None:
-    """Print a study's facts and rungs on stdout."""
+def _show(made: Report, written: dict[str, list[str]], is_full: bool) -> None:
+    from hbsim.bench.report.terminal import show
+
     console = terminal.console()
-    summary = result.summary()
-    console.print(title(result, summary), style="bold", soft_wrap=True)
-    console.print()
-    console.print(_facts(result, summary))
-    console.print()
-    console.print(rung_table(result))
-    for trial in explain:
-        console.print()
-        console.print(result.scheduler.explain(trial).text)
-    if folder is not None:
-        names = ", ".join(sorted(path.name for path in folder.iterdir()))
-        console.print(f"\n{folder}: {names}", soft_wrap=True)
-
-
-def title(result: Result, summary: dict[str, object]) -> str:
-    options = result.scheduler.options.as_dict()
-    if "brackets" in options:
-        options["brackets"] = result.scheduler.brackets  # there may be fewer than were asked for
-    shown = ("max_t", "grace_period", "reduction_factor", "interval", "brackets", "n")
-    text = " ".join(f"{name}={options[name]}" for name in shown if name in options)
-    return f"{options['type']} {text} on {summary['surrogate']}, {summary['workers']} workers"
-
-
-def _facts(result: Result, summary: dict[str, object]) -> Table:
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim")
-    table.add_column()
-    for name, text in _fact_lines(result, summary):
-        table.add_row(name, text)
-    return table
-
-
-def _fact_lines(result: Result, summary: dict[str, object]) -> list[tuple[str, str]]:
-    from hbsim.searchers import about
-
-    statuses = ("completed", "stopped", "paused", "failed", "running")
-    counts = ", ".join(f"{summary[name]:,} {name}" for name in statuses if summary[name])
-    metric = f"{summary['metric']} ({summary['mode']})"
-    grid = about(result.curves.searcher)
-    name = getattr(result.curves.searcher, "name", "random")
-    lines = [
-        *([("searcher", grid or name)] if name != "random" else []),
-        ("trials", f"{summary['trials']:,}: {counts}"),
-        ("jobs", f"{summary['jobs']:,}"),
-        ("simulated time", duration(result.end_time) + gone_text(summary)),
-        ("workers busy", f"{summary['busy_share']:.1%}, training {summary['training_share']:.1%}"),
-        *_cluster_lines(summary),
-        ("trained", f"{summary['trained_resource']:,.0f} units of the resource{wasted_text(summary)}"),
-        (f"best {metric}", incumbent_text(last_incumbent(result, "any"))),
-        ("best completed", incumbent_text(last_incumbent(result, "max_t"))),
-    ]
-    if summary["regret"] is not None:
-        lines.append(("regret at R", f"{summary['regret']:.4g}"))
-    if summary["test"] is not None:
-        lines.append(("its test value", f"{summary['test']:.6g}"))
-    return lines
-
-
-def gone_text(summary: dict[str, object]) -> str:
-    """Say if the study ended since no worker was left."""
-    return "" if summary["no_worker_after"] is None else ", when the last worker went: there was work"
-
-
-def _cluster_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return who was not there, what was lost, what it cost and what it took on disks; nothing if nothing."""
-    lines = []
-    if summary["absent_share"]:
-        lines.append(("workers absent", f"{summary['absent_share']:.1%}"))
-    kinds = ", ".join(f"{summary[kind]:,} {kind}" for kind in ("lost", "preempted") if summary[kind])
-    if kinds:
-        lines.append(("jobs cut short", kinds))
-    if summary["lost_saves"]:
-        lines.append(("checkpoints lost", f"{summary['lost_saves']:,}, not saved in time at a pause"))
-    if summary["failed_resource"]:
-        text = f"had reached {summary['failed_resource']:,.0f} units of the resource"
-        lines.append(("failed trials", text))
-    if summary["cost"] is not None:
-        idle = summary["idle_cost"] / summary["cost"] if summary["cost"] else 0.0
-        lines.append(("cost", f"{summary['cost']:,.2f}, {idle:.1%} of it for idle workers"))
-    if summary["disk_peak"] is not None:
-        held, collected = gigabytes(summary["disk_peak"]), gigabytes(summary["disk_peak_collected"])
-        rest = "" if collected == held else f"; {collected} where those that can never go on are deleted"
-        lines.append(("checkpoints", f"at most {held}{rest}"))
-    return lines
-
-
-def gigabytes(amount: float) -> str:
-    """Return GB as people read them."""
-    return f"{amount:,.0f} GB" if amount >= 100 else f"{amount:.3g} GB"
-
-
-def wasted_text(summary: dict[str, Any]) -> str:
-    """Return what was trained for nothing: four digits, or whole units where there are more."""
-    wasted = summary["wasted_resource"]
-    if not wasted:
-        return ""
-    return f", {f'{wasted:,.0f}' if wasted >= 1000 else f'{wasted:.4g}'} of them wasted"
-
-
-def incumbent_text(row: dict[str, object] | None) -> str:
-    if row is None:
-        return "none"
-    return f"{row['value']:.6g} at {row['resource']:g}, trial {row['trial']}, after {duration(row['time'])}"
-
-
-def duration(seconds: object) -> str:
-    """Return seconds as people read them: ``5,432 s (1.5 h)``."""
-    assert isinstance(seconds, float)
-    for unit, length in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2 * length:
-            return f"{seconds:,.0f} s ({seconds / length:.1f} {unit})"
-    return f"{seconds:.4g} s"
-
-
-def rung_table(result: Result) -> RenderableType:
-    """Return how many trials of each bracket reached each level, and what became of them there."""
-    from rich.table import Table
-
-    rows = result.rungs().to_dicts()
-    first = {row["bracket"]: row["recorded"] for row in reversed(rows)}
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    columns = [column for column in COLUMNS if column in ALWAYS or any(row[column] for row in rows)]
-    for column in columns:
-        table.add_column(COLUMNS[column], justify="right")
-    for row in rows:
-        row["pause"] -= row["promoted"]  # so that what became of the trials adds up
-        row["share"] = row["recorded"] / max(1, first[row["bracket"]])
-        table.add_row(*(FORMATS.get(column, "{:,}").format(row[column]) for column in columns))
-    return table
-
-
-ALWAYS: Final = ("bracket", "level", "recorded", "share")
-COLUMNS: Final = {
-    "bracket": "bracket",
-    "level": "level",
-    "recorded": "trials",
-    "share": "share",
-    "continue": "went on",
-    "promoted": "promoted",
-    "pause": "paused",
-    "stop": "stopped",
-    "complete": "completed",
-    "failed": "failed",
-}
-FORMATS: Final = {"level": "{:g}", "share": "{:.1%}"}
+    if not console.is_terminal:
+        console = terminal.console(width=100)
+    show(made, console, is_full)
+    for place, names in written.items():
+        count = f" ({len(names)} files)" if len(names) > 1 else ""
+        console.print(f"{place}{count}", soft_wrap=True)

@@ -11,10 +11,10 @@ import typer
 
 from hbsim.cli.cluster_options import CHECKPOINTS
 from hbsim.cli.fields import flag, given, number, whole, word
-from hbsim.cli.options import ClusterOptions, FileOptions, SchedulerOptions, StudyOptions
 from hbsim.cli.remote_options import RunRemoteOptions
 from hbsim.cli.run_local_options import FUNCTION, RunLocalOptions
 from hbsim.cli.simulate import OutputOptions
+from hbsim.cli.study_options import ClusterOptions, FileOptions, SchedulerOptions, StudyOptions
 from hbsim.errors import ParameterError, nearest
 
 if TYPE_CHECKING:

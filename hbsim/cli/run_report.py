@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from hbsim import terminal
-from hbsim.cli.report import duration, incumbent_text, last_incumbent, rung_table, title, wasted_text
+from hbsim.cli.show_study import duration, incumbent_text, last_incumbent, rung_table, title, wasted_text
 
 if TYPE_CHECKING:
     from hbsim.study.result import RunResult

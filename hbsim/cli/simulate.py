@@ -13,11 +13,11 @@ import typer
 
 from hbsim.cli.command import command_line, grouped, say
 from hbsim.cli.fields import parse_whole
-from hbsim.cli.options import ClusterOptions, FileOptions, SchedulerOptions, StudyOptions, SurrogateName
+from hbsim.cli.study_options import ClusterOptions, FileOptions, SchedulerOptions, StudyOptions, SurrogateName
 from hbsim.errors import ParameterError
 
 if TYPE_CHECKING:
-    from hbsim.cli.report import Request
+    from hbsim.cli.show_study import Request
     from hbsim.core.scheduler import Scheduler
     from hbsim.simulation import Cluster, Result
     from hbsim.surrogates import Surrogate
@@ -76,7 +76,7 @@ def simulate(
     """
     from hbsim.cli.hints import notes_of, warnings_of
     from hbsim.cli.output import print_json
-    from hbsim.cli.report import Request, as_json, show
+    from hbsim.cli.show_study import Request, as_json, show
 
     asked = output.explain or []
     check_trials(asked, study.trials)
@@ -145,7 +145,7 @@ def _written(output: OutputOptions, request: Request) -> Iterator[list[Result]]:
     """Check the folder before any work; then write what is put into the list."""
     from hbsim.cli.output import output_folder
     from hbsim.cli.progress import progress
-    from hbsim.cli.report import write
+    from hbsim.cli.show_study import write
 
     results: list[Result] = []
     if output.folder is None:

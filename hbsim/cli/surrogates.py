@@ -11,7 +11,7 @@ import typer
 from hbsim import terminal
 from hbsim.cli.command import grouped, say
 from hbsim.cli.fit_report import show_fit
-from hbsim.cli.options import FileOptions
+from hbsim.cli.study_options import FileOptions
 from hbsim.errors import SurrogateError
 
 if TYPE_CHECKING:
