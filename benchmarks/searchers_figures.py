@@ -13,7 +13,7 @@ from hbsim.bench.conclusions import ALPHA, mean_intervals
 from hbsim.bench.over_tasks import block_ranks, friedman, paired_differences, signed_rank
 from hbsim.bench.report.model import OPEN
 from hbsim.bench.sweep import SweepResults
-from hbsim.bench.sweep.scored import Scale, Steps, TaskScores, task_scores
+from hbsim.bench.sweep.scores import Scale, Steps, TaskScores, task_scores
 from hbsim.surrogates.protocol import Floats
 
 __all__ = ["BASE", "SHARES", "across", "settings", "spent", "summary_of"]

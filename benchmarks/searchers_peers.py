@@ -16,7 +16,7 @@ from benchmarks.peers.environments import environment, versions
 from benchmarks.searchers_figures import summary_of
 from benchmarks.searchers_sweep import FOLDER, LAST, Wanted
 from hbsim.bench.sweep import SweepResults
-from hbsim.bench.sweep.scored import Steps
+from hbsim.bench.sweep.scores import Steps
 
 __all__ = ["measure_peers", "scored"]
 

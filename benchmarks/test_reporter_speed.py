@@ -15,8 +15,7 @@ import pytest
 from hbsim.executors import checkpoint, checkpoint_values
 from hbsim.executors.report_ring import ReportRing
 from hbsim.executors.reporter import Reporter
-from hbsim.executors.trial_channel import Channel
-from hbsim.executors.trial_talk import Talk
+from hbsim.executors.trial_session import Channel, Talk
 from hbsim.runner.workers import Task
 
 REPORTS = 20_000

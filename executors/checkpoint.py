@@ -4,7 +4,12 @@ A checkpoint is a numbered folder below the trial's ``checkpoint`` folder. It is
 and renamed when it is whole. No save waits for the disk: after a power cut the newest ones may be torn, which
 the sizes in their description show, or ahead of the journal, which `Origin` shows. So the ones before stay
 until they are not needed any more, and the newest that is whole and of this trial's past is loaded.
-Where a job that counts as lost may still run, jobs claim the folder first (see `checkpoint_claim`).
+
+Of several jobs of a trial that may run at once, only the one with the highest number may save. A job that
+counts as lost may still run: on a host that was suspended, say, and goes on. Where several hosts see one
+folder, its checkpoint must not take the place of one of the job that was started instead. So a job claims the
+trial's folder before it runs, by an empty file named after its number; the highest number counts. No lock is
+needed, which not every shared file system has: a claim is never taken back.
 """
 
 from __future__ import annotations
@@ -15,17 +20,18 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from hbsim.errors import HbsimError, OutputError
-from hbsim.executors import checkpoint_kinds as kinds
-from hbsim.executors.checkpoint_claim import Overtaken, claim, is_later, temporary_name
+from hbsim.errors import HbsimError, OutputError, ParameterError
+from hbsim.executors import checkpoint_values
+from hbsim.executors.checkpoint_values import Unreadable
 
 __all__ = [
     "NAME",
+    "PREFIX",
     "SETTLED",
     "Meta",
     "Origin",
@@ -34,21 +40,156 @@ __all__ = [
     "describe",
     "describe_one",
     "discard",
+    "is_later",
+    "is_overtaken",
     "load",
     "load_own",
     "newest",
     "remove",
     "save",
+    "temporary_name",
     "thin_out",
 ]
 
+PREFIX: Final = ".claim-"  # of the files that say who has claimed a trial
+_VALUES: Final = "values"  # the kind, and its file
+_FOLDER: Final = "folder"
+_FILES: Final = "files"
 NAME: Final = "checkpoint"  # the folder's name in the trial's folder
 SETTLED: Final = 60.0  # seconds after which a file is on the disk: systems write what is half as old
 _VERSION: Final = 2
 _META: Final = "meta.json"
-_DAMAGED: Final = (ValueError, KeyError, TypeError, AttributeError, kinds.Unreadable)
+_DAMAGED: Final = (ValueError, KeyError, TypeError, AttributeError, Unreadable)
 _IDENTITY: Final = ("study", "trial", "attempt", "configuration", "job", "started")
 Meta = dict[str, Any]
+
+
+class Overtaken(Exception):
+    """A job may not save: a later one of the same trial has been started."""
+
+
+def claim(folder: os.PathLike[str] | str, job: int) -> bool:
+    """Claim a trial's ``checkpoint`` folder for a job, before it runs.
+
+    What earlier jobs have begun to save there, and not finished, is void from now on.
+
+    Parameters
+    ----------
+    folder : path
+        The trial's ``checkpoint`` folder; it need not be there.
+    job : int
+        The job.
+
+    Returns
+    -------
+    bool
+        Whether it may run: no higher job has claimed the folder.
+
+    Raises
+    ------
+    OSError
+        The claim cannot be written.
+    """
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    (folder.parent / f"{PREFIX}{job}").touch()
+    if is_overtaken(folder, job):
+        return False
+    _void(folder, job)
+    for earlier in _claims(folder):
+        if earlier < job:
+            with suppress(OSError):
+                os.unlink(folder.parent / f"{PREFIX}{earlier}")
+    return True
+
+
+def is_overtaken(folder: os.PathLike[str] | str, job: int) -> bool:
+    """Whether a later job than this one has claimed the trial's ``checkpoint`` folder."""
+    return max(_claims(Path(folder)), default=job) > job
+
+
+def temporary_name(number: int, job: int) -> str:
+    """Return what checkpoint `number` is called while `job` writes it: no other job writes there."""
+    return f".{number}.{job}"
+
+
+def is_later(name: str, job: int) -> bool:
+    """Whether a file in the ``checkpoint`` folder is what a later job is writing."""
+    words = name.split(".")
+    return len(words) > 2 and not words[0] and words[2].isdigit() and int(words[2]) > job
+
+
+def _claims(folder: Path) -> list[int]:
+    names = os.listdir(folder.parent)
+    return [int(name.removeprefix(PREFIX)) for name in names if name.startswith(PREFIX)]
+
+
+def _void(folder: Path, job: int) -> None:
+    """Take away what earlier jobs are writing: by another name it cannot be put in place any more."""
+    with suppress(FileNotFoundError):
+        for name in os.listdir(folder):
+            if name.startswith(".") and not is_later(name, job):
+                void = folder / f"{name}.void"
+                with suppress(OSError):  # it has been put in place this moment, or is void already
+                    os.rename(folder / name, void)
+                shutil.rmtree(void, ignore_errors=True)
+
+
+def _check_content(obj: object, folder: Path) -> None:
+    """Check what can be checked before anything is written to `folder`.
+
+    Raises
+    ------
+    ParameterError
+        It is None, or the path of something else than a folder.
+    """
+    if obj is None:
+        raise ParameterError("checkpoint", obj, "None means that there is none; save something else")
+    if isinstance(obj, os.PathLike):
+        path = Path(obj)
+        if not path.is_dir():
+            raise ParameterError("checkpoint", str(path), "must be a folder that exists, to save its content")
+        if path.resolve() in (folder.resolve(), *folder.resolve().parents):
+            raise ParameterError("checkpoint", str(path), "is where checkpoints lie; save a folder beside it")
+
+
+def _write_content(folder: Path, obj: object) -> str:
+    """Write `obj` into an empty folder; return its kind: folder or values.
+
+    Raises
+    ------
+    ParameterError
+        Something in it cannot be kept.
+    OSError
+        It cannot be written.
+    """
+    if isinstance(obj, os.PathLike):
+        # Links become what they lead to, since that may not be there any more later.
+        shutil.copytree(obj, folder / _FILES)
+        return _FOLDER
+    with open(folder / _VALUES, "wb") as file:
+        checkpoint_values.write(file, obj)
+    return _VALUES
+
+
+def _read_content(folder: Path, kind: str) -> Any:
+    """Read what `_write_content` wrote.
+
+    Raises
+    ------
+    Unreadable
+        It is damaged.
+    OutputError
+        It cannot be read by this hbsim, or without PyTorch.
+    """
+    if kind == _FOLDER:
+        return folder / _FILES
+    if kind != _VALUES:
+        raise ValueError(f"there is no kind {kind!r}")
+    try:
+        return checkpoint_values.read(folder / _VALUES)
+    except ModuleNotFoundError as error:
+        raise OutputError(str(folder), f"the checkpoint holds tensors: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +316,7 @@ def save(
         It is not allowed; the one before, or what has taken its place, is still there.
     """
     folder = Path(folder)
-    kinds.check(obj, folder)
+    _check_content(obj, folder)
     described = {name: None if origin is None else getattr(origin, name) for name in _IDENTITY}
     claimed_by = None if allowed is None else described["job"]
     with _failing_clearly(folder, "cannot be written, the one before stays"):
@@ -186,7 +327,7 @@ def save(
         shutil.rmtree(temporary, ignore_errors=True)  # of a save that was killed
         try:
             temporary.mkdir()
-            kind = kinds.write(temporary, obj)
+            kind = _write_content(temporary, obj)
             meta = {"version": _VERSION, "kind": kind, **described}
             meta |= {"reports": reports, "resource": resource, "files": _sizes(temporary)}
             (temporary / _META).write_text(json.dumps(meta))
@@ -240,7 +381,7 @@ def load_own(
             objection = None if origin is None else origin.objection(meta)
             if objection is None:
                 is_last = origin is not None and origin.is_last(meta)
-                return Loaded(kinds.read(path, meta["kind"]), number, meta["resource"], is_last)
+                return Loaded(_read_content(path, meta["kind"]), number, meta["resource"], is_last)
         except FileNotFoundError:
             objection = "it is damaged: a file is missing"
         except OSError as error:

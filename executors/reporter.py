@@ -14,8 +14,8 @@ import numpy as np
 
 from hbsim.errors import ParameterError, ProtocolError
 from hbsim.executors import checkpoint
-from hbsim.executors.checkpoint_claim import is_overtaken
-from hbsim.executors.trial_talk import Talk, TrialEnd, leave_process
+from hbsim.executors.checkpoint import is_overtaken
+from hbsim.executors.trial_session import Talk, TrialEnd, leave_process
 
 __all__ = ["Reporter", "TrialEnd", "take_done"]
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from hbsim.errors import OutputError, ParameterError
-from hbsim.executors import proc
-from hbsim.executors.server_lines import read_lines
-from hbsim.executors.spawned import start_python
-from hbsim.executors.target import Description, label_of
-from hbsim.executors.threads import thread_variables
+from hbsim.executors import processes
+from hbsim.executors.job_process import start_python
+from hbsim.executors.json_lines import read_lines
+from hbsim.executors.slots import thread_variables
+from hbsim.executors.training_function import Description, label_of
 
 __all__ = ["ENTRY", "Server"]
 
@@ -52,7 +52,7 @@ class Server:
     Parameters
     ----------
     train : mapping
-        Of `hbsim.executors.target.make_target`.
+        Of `hbsim.executors.training_function.make_target`.
     start : "fork" or "spawn"
         Whether jobs are forked from the server, or load everything themselves.
     grace : float
@@ -210,7 +210,7 @@ class Server:
         if self.dead or self._problem is not None or now < self._looked + _LOOK:
             return self._problem
         passed, self._looked = min(now - self._looked, _PING), now
-        self._stopped = self._stopped + passed if proc.is_stopped(self.pid) else 0.0
+        self._stopped = self._stopped + passed if processes.is_stopped(self.pid) else 0.0
         if self._stopped > STOPPED:
             self._problem = f"was stopped by a signal, and did not go on for {STOPPED:g} s"
         elif self._asked:
@@ -231,12 +231,12 @@ class Server:
         deadline, self._killed = time.monotonic() + patience, True
         if self._process.poll() is None:
             # As long as it is there it adopts orphans, and if it is stopped it starts nothing more.
-            proc.kill(self.pid, signal.SIGSTOP)
-            while (left := proc.descendants(self.pid)) and time.monotonic() < deadline:
+            processes.kill(self.pid, signal.SIGSTOP)
+            while (left := processes.descendants(self.pid)) and time.monotonic() < deadline:
                 for pid in left:
-                    proc.kill(pid)
+                    processes.kill(pid)
                 time.sleep(_POLL)
-        proc.kill_group(self.pid)
+        processes.kill_group(self.pid)
         self._process.kill()
         with suppress(subprocess.TimeoutExpired):  # the kernel may not let it go
             self._process.wait(max(_POLL, deadline - time.monotonic()))
@@ -245,10 +245,10 @@ class Server:
                 self.receive()  # there may be processes that are not known yet
         leaders, self._pids = set(self._pids.values()), {}
         for leader in leaders:
-            proc.kill_group(leader)
-        while leaders and time.monotonic() < deadline and (left := proc.in_session(leaders)):
+            processes.kill_group(leader)
+        while leaders and time.monotonic() < deadline and (left := processes.in_session(leaders)):
             for pid in left:
-                proc.kill(pid)
+                processes.kill(pid)
             time.sleep(_POLL)
 
     def close(self, patience: float | None = None) -> None:

@@ -1,22 +1,136 @@
-"""Workers' shares of a machine: which CPU cores and which GPUs each one's trials get."""
+"""Slots: workers' shares of a machine, which CPU cores, threads and GPUs each one's trials get."""
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from math import floor
+from math import ceil, floor, isfinite
+from numbers import Real
+from typing import Final
 
-from hbsim.errors import ParameterError
+from hbsim.errors import ParameterError, nearest
 from hbsim.executors.devices import Gpu
-from hbsim.executors.resource import Need, read_resource
-from hbsim.executors.threads import thread_variables
 
-__all__ = ["Slot", "check_workers", "describe", "make_slots", "models", "with_threads"]
+__all__ = [
+    "THREAD_VARIABLES",
+    "Need",
+    "Slot",
+    "check_workers",
+    "describe",
+    "limit_threads",
+    "make_slots",
+    "models",
+    "read_resource",
+    "thread_variables",
+    "with_threads",
+]
 
+# Read by a library when it is loaded, and by the processes that a trial starts.
+THREAD_VARIABLES: Final = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+_MOST_SHARING = 1_000_000
+_KEYS = ("num_cpus", "num_gpus")
+_CPUS_RULE = "num_cpus is a whole number, at least 1"
+_GPUS_RULE = "num_gpus is 0, a whole number of GPUs, or a part of one, such as 0.5"
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _MIG = "MIG-"  # begins the UUID of an instance of a GPU
 _PARTS = {2: "half", 3: "a third", 4: "a quarter"}
+
+
+def thread_variables(threads: int) -> dict[str, str]:
+    """Return the environment variables that let libraries compute with so many threads."""
+    return dict.fromkeys(THREAD_VARIABLES, str(threads))
+
+
+def limit_threads(threads: int) -> None:
+    """Let the libraries that were loaded for one thread compute with so many."""
+    if threads == 1:
+        return
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(threads)
+    try:
+        import threadpoolctl
+    except ImportError:
+        return
+    threadpoolctl.threadpool_limits(threads)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a trial needs.
+
+    Attributes
+    ----------
+    given : mapping or None
+        As the user wrote it.
+    cpus, gpus : int or None
+        How many CPU cores and GPUs a trial uses; None where nothing was said.
+    sharing : int
+        How many trials may share a GPU.
+    """
+
+    given: Mapping[str, object] | None = None
+    cpus: int | None = None
+    gpus: int | None = None
+    sharing: int = 1
+
+    def settled(self, workers: int | None, there: int) -> Need:
+        """Choose the GPUs a trial if nothing was said: one, of which more workers than GPUs get a part."""
+        if self.gpus is not None:
+            return self
+        if not there:
+            return replace(self, gpus=0)
+        return replace(self, gpus=1, sharing=ceil((workers or 1) / there))
+
+
+def read_resource(resource: Mapping[str, object] | None) -> Need:
+    """Read ``{"num_cpus": 2, "num_gpus": 0.5}``; each key may be absent.
+
+    Raises
+    ------
+    ParameterError
+        It has other keys, or a value that no machine could give.
+    """
+    if resource is None:
+        return Need()
+    if not isinstance(resource, Mapping):
+        raise ParameterError("resource", resource, "is a mapping such as {'num_cpus': 2, 'num_gpus': 1}")
+    for key in resource:
+        if key not in _KEYS:
+            rule = f"knows num_cpus and num_gpus, not {key!r}.{nearest(str(key), _KEYS)}"
+            raise ParameterError("resource", resource, rule)
+    cpus = _number(resource, "num_cpus", _CPUS_RULE)
+    if cpus is not None and (cpus < 1 or cpus != floor(cpus)):
+        raise ParameterError("resource", resource, _CPUS_RULE)
+    gpus = _number(resource, "num_gpus", _GPUS_RULE)
+    if gpus is not None and (gpus < 0 or (gpus > 1 and gpus != floor(gpus))):
+        raise ParameterError("resource", resource, _GPUS_RULE)
+    need = Need(resource, None if cpus is None else int(cpus), None if gpus is None else ceil(gpus))
+    if gpus is not None and 0 < gpus < 1:
+        # 49 * (1 / 49) is a little less than 1, and 1 over almost nothing is infinite.
+        return replace(need, sharing=floor(min(1 / gpus + 1e-9, _MOST_SHARING)))
+    return need
+
+
+def _number(resource: Mapping[str, object], key: str, rule: str) -> float | None:
+    value = resource.get(key)
+    if key not in resource:
+        return None
+    if isinstance(value, Real) and not isinstance(value, bool):
+        with suppress(OverflowError):
+            number = float(value)
+            if isfinite(number):
+                return number
+    raise ParameterError("resource", resource, rule)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,12 @@
-"""The process of one job: calls the training function, and tells the controller how it ended."""
+"""A trial's process: calls the training function, and says to the controller how it ended."""
 
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
+import struct
 import sys
 import time
 import traceback
@@ -19,14 +21,12 @@ import numpy as np
 
 from hbsim.core.space import Args, arguments, space_of
 from hbsim.errors import ParameterError
-from hbsim.executors import proc
-from hbsim.executors.lease import Lease
+from hbsim.executors import processes
+from hbsim.executors.processes import Lease
 from hbsim.executors.reporter import Reporter
-from hbsim.executors.seeding import seed_everything
-from hbsim.executors.trial_channel import Channel, Gone
-from hbsim.executors.trial_talk import Talk, TrialEnd, leave_process, write_out
+from hbsim.executors.trial_session import Channel, Gone, Talk, TrialEnd, leave_process, write_out
 
-__all__ = ["run"]
+__all__ = ["run", "seed_everything"]
 
 _HERE = Path(__file__).parent
 _NO_MEMORY = ("out of memory", "can't allocate memory")  # how PyTorch says it in a plain RuntimeError
@@ -172,7 +172,7 @@ def _end_group() -> None:
     """Send SIGTERM to what the function has left running: who waits for that would keep the worker."""
     if os.getpgrp() == os.getpid():  # else it is not the trial's group; this process takes no notice
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch raises an error where a worker has died
-        proc.kill_group(os.getpid(), signal.SIGTERM)
+        processes.kill_group(os.getpid(), signal.SIGTERM)
 
 
 def _failure(error: BaseException) -> tuple[str | None, str]:
@@ -225,3 +225,27 @@ def _print_traceback(error: BaseException) -> None:
         text = "".join(traceback.format_exception(error))
         encoding = sys.stderr.encoding or "utf-8"
         sys.stderr.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def seed_everything(seed: int, start: float = 0.0, attempt: int = 0) -> None:
+    """Seed what training code may draw from: `random`, NumPy, and PyTorch if it is loaded.
+
+    All trials are forked from one server, so without this all would draw the same. This is the one place
+    that touches global random state: it is the training function's, not ours.
+
+    Parameters
+    ----------
+    seed : int
+        The trial's.
+    start : float
+        The milestone where the job starts.
+    attempt : int
+        How often the trial has failed. A job that goes on does not draw again what the first one drew.
+    """
+    if start or attempt:
+        entropy = [seed, attempt, *struct.unpack("<II", struct.pack("<d", start))]
+        seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
+    random.seed(seed)  # noqa: TID251
+    np.random.seed(seed)  # noqa: NPY002, TID251
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(seed)

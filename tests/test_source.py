@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hbsim.core.space import space_of
-from hbsim.executors.target import load_target, make_target
+from hbsim.executors.training_function import load_target, make_target
 from hbsim.searchers.constraint import _loaded, constraint_of
 from hbsim.source import source_spec
 from hbsim.surrogates import load

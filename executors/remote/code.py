@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from hbsim.errors import OutputError, ParameterError
-from hbsim.executors.target import label_of
+from hbsim.executors.training_function import label_of
 
 __all__ = ["localise", "make_bundle", "needs_trust", "with_neighbour"]
 
@@ -37,7 +37,7 @@ def make_bundle(target: Mapping[str, Any], send: str = "file") -> dict[str, Any]
     Parameters
     ----------
     target : mapping
-        Of `hbsim.executors.target.make_target`, made in this process.
+        Of `hbsim.executors.training_function.make_target`, made in this process.
     send : "file" or "folder"
         The function's file; or its folder, for a module in a package the package's outermost folder: all
         Python files, and files of text up to 1 MiB. Not: what is hidden, ``__pycache__``, virtual
@@ -99,10 +99,10 @@ def localise(bundle: Bundle, work: Path) -> dict[str, Any]:
     Returns
     -------
     target : dict
-        For `hbsim.executors.target.load_target`. Its ``path`` is the code's folder, the entries of the
-        controller's module path that exist here and are no installed packages, and this process's own path.
-        One key more, ``cwd``: the working directory for trials, which is the controller's if it exists here,
-        else the code's folder; None if there is neither.
+        For `hbsim.executors.training_function.load_target`. Its ``path`` is the code's folder, the entries of
+        the controller's module path that exist here and are no installed packages, and this process's own
+        path. One key more, ``cwd``: the working directory for trials, which is the controller's if it exists
+        here, else the code's folder; None if there is neither.
 
     Raises
     ------

@@ -26,17 +26,16 @@ from typing import Any, Final, TypeAlias
 from hbsim.errors import ExecutorError, HbsimError, OutputError, ParameterError
 from hbsim.executors import checkpoint
 from hbsim.executors.local import LOG, trial_folder
-from hbsim.executors.remote import carrier as carriers
-from hbsim.executors.remote.agents import MARGIN
-from hbsim.executors.remote.checkpoint_copy import FILES, install, newest, newest_of_all
+from hbsim.executors.remote import protocol
 from hbsim.executors.remote.checkpoints import Checkpoints, Copy, Get, Put
 from hbsim.executors.remote.code import needs_trust, with_neighbour
 from hbsim.executors.remote.fleet import Fleet
-from hbsim.executors.remote.lines import dump
+from hbsim.executors.remote.fleet_agents import MARGIN
 from hbsim.executors.remote.machines import Machines
-from hbsim.executors.remote.store import STAGING, Store
+from hbsim.executors.remote.protocol import dump
+from hbsim.executors.remote.store import FILES, STAGING, Store, install, newest, newest_of_all
 from hbsim.executors.slots import Slot
-from hbsim.executors.target import label_of
+from hbsim.executors.training_function import label_of
 from hbsim.runner.workers import Message, Opened
 
 __all__ = ["Controller", "News", "SessionFile", "wait_for_earlier_runs"]
@@ -184,7 +183,7 @@ class Controller:
 
     def __init__(
         self,
-        carrier: carriers.Carrier,
+        carrier: protocol.Carrier,
         machines: Machines,
         config: Mapping[str, Any],
         trials: Path,
@@ -325,20 +324,20 @@ class Controller:
             if events.empty():
                 self._flush()
 
-    def _hear(self, event: carriers.Event) -> None:
+    def _hear(self, event: protocol.Event) -> None:
         now = time.monotonic()
-        if isinstance(event, carriers.Joined):
+        if isinstance(event, protocol.Joined):
             self._agents[event.agent] = event.host
             self._problems.pop(event.host, None)
-        elif isinstance(event, carriers.AgentEnded):
+        elif isinstance(event, protocol.AgentEnded):
             if event.agent in self._agents:
                 self._problems[self._agents.pop(event.agent)] = event.reason
                 if self.slots and not self._agents:
                     self.fleet.effects.notes.append("no host is left: the study waits until one is back")
             self._doubt = self._doubt if event.clean else now + self._lease + MARGIN
-        elif isinstance(event, carriers.HostFailed):
+        elif isinstance(event, protocol.HostFailed):
             self._problems[event.host] = event.reason
-        elif isinstance(event, carriers.Lost):
+        elif isinstance(event, protocol.Lost):
             self._fail(ExecutorError(CLUSTER, f"cannot be reached any more: {event.reason}"))
         if not self._closing:
             self.fleet.hear(event, now)
@@ -387,7 +386,7 @@ class Controller:
         try:
             async with self._limit:
                 await (self._get(copy) if isinstance(copy, Get) else self._put(copy))
-        except carriers.CopyError as error:
+        except protocol.CopyError as error:
             problem, away = str(error), error.away
         except (HbsimError, OSError) as error:
             problem = str(error)
@@ -419,7 +418,7 @@ class Controller:
         folder = trial_folder(self._trials, copy.trial)
         found = await asyncio.to_thread(newest, folder)
         if found is None:
-            raise carriers.CopyError("it is not in the study's folder any more")
+            raise protocol.CopyError("it is not in the study's folder any more")
         await self._carrier.put(copy.agent, found[1], f"{copy.target}/{checkpoint.NAME}")
         if await asyncio.to_thread((folder / FILES).is_dir):
             await self._carrier.put(copy.agent, folder / FILES, f"{copy.target}/{FILES}")

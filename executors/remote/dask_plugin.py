@@ -22,7 +22,7 @@ import dask
 from distributed import Nanny, NannyPlugin, Status, Worker, WorkerPlugin
 from distributed.protocol.pickle import dumps
 
-from hbsim.executors import proc
+from hbsim.executors import processes
 
 __all__ = ["FILES", "AgentPlugin", "install"]
 
@@ -127,7 +127,7 @@ class AgentPlugin(WorkerPlugin):
         """Have the agent hand its trials back and end."""
         if self._process is not None and self._task is not None:
             if not self._leaves:
-                proc.kill(self._process.pid, signal.SIGTERM)
+                processes.kill(self._process.pid, signal.SIGTERM)
             self._leaves = True
             stream = self._worker.batched_stream
             is_heard = stream is not None and stream.comm is not None and not stream.comm.closed()
@@ -177,7 +177,7 @@ class AgentPlugin(WorkerPlugin):
             *lines, unread = (unread + data).split(b"\n")
             self._say("lines", self._agent, [line.decode("utf-8", "replace") for line in lines])
         await self._stop()
-        await _until(lambda: not proc.kill_group(process.pid), _LAST)
+        await _until(lambda: not processes.kill_group(process.pid), _LAST)
         await asyncio.wait({printing}, timeout=_LAST)
         printing.cancel()
         code = process.returncode
@@ -203,7 +203,7 @@ class AgentPlugin(WorkerPlugin):
             process.stdin.close()
             # Not `wait`: that may wait for whatever holds its stderr, too.
             if not await _until(lambda: process.returncode is not None, ENDING):
-                proc.kill(process.pid)
+                processes.kill(process.pid)
                 await _until(lambda: process.returncode is not None, ENDING)
         if task is not None and task is not asyncio.current_task():
             await asyncio.wait({task}, timeout=ENDING)

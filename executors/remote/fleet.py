@@ -14,13 +14,12 @@ from math import inf
 from typing import Final
 
 from hbsim.errors import ExecutorError, HbsimError, ParameterError
-from hbsim.executors.remote import carrier
-from hbsim.executors.remote.agents import MARGIN, Agent, Clocks, Host
+from hbsim.executors.remote import protocol
 from hbsim.executors.remote.checkpoints import Checkpoints, Copy, Get
-from hbsim.executors.remote.jobs import Effects, Jobs
-from hbsim.executors.remote.lines import ROOM, Body, to_ended, to_said
-from hbsim.executors.remote.machines import Machine, Machines, differences_of, named
-from hbsim.executors.remote.versions import differences, versions
+from hbsim.executors.remote.fleet_agents import MARGIN, Agent, Clocks, Host
+from hbsim.executors.remote.fleet_jobs import Effects, Jobs
+from hbsim.executors.remote.machines import Machine, Machines, differences, differences_of, named, versions
+from hbsim.executors.remote.protocol import ROOM, Body, to_ended, to_said
 from hbsim.runner.workers import Ended, Said, Task
 
 __all__ = ["MARGIN", "Effects", "Fleet"]
@@ -181,20 +180,20 @@ class Fleet:
 
     # What happens
 
-    def hear(self, event: carrier.Event, now: float) -> None:
+    def hear(self, event: protocol.Event, now: float) -> None:
         """Take what the carrier says."""
-        if isinstance(event, carrier.Line):
+        if isinstance(event, protocol.Line):
             agent = self._agents.get(event.agent)
             if agent is not None and not agent.gone:
                 self._hear_line(agent, event.text, now)
-        elif isinstance(event, carrier.Joined):
+        elif isinstance(event, protocol.Joined):
             share = zlib.crc32(event.agent.encode()) / 2**32  # not all are to be beaten at once
             clocks = Clocks(self._lease, now)
             clocks.due += share * clocks.pause
             self._agents[event.agent] = Agent(event.agent, self._host(event.place, event.host), clocks)
-        elif isinstance(event, carrier.AgentEnded):
+        elif isinstance(event, protocol.AgentEnded):
             self._hear_end(event)
-        elif isinstance(event, carrier.HostFailed):
+        elif isinstance(event, protocol.HostFailed):
             self._hear_failure(event)
 
     def tick(self, now: float) -> None:
@@ -309,7 +308,7 @@ class Fleet:
         host.name = name
         return host
 
-    def _hear_end(self, event: carrier.AgentEnded) -> None:
+    def _hear_end(self, event: protocol.AgentEnded) -> None:
         agent = self._agents.get(event.agent)
         if agent is not None:
             reason = f"its agent ended: {event.reason}"
@@ -317,7 +316,7 @@ class Fleet:
                 self._fail(agent.host, reason, False)
             self._lose(agent, reason, event.clean)
 
-    def _hear_failure(self, event: carrier.HostFailed) -> None:
+    def _hear_failure(self, event: protocol.HostFailed) -> None:
         if event.gone:
             self._hosts.pop(event.place, None)
         else:

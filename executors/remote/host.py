@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from hbsim.errors import ParameterError
-from hbsim.executors import devices, nvml
+from hbsim.executors import devices
 from hbsim.executors.devices import Gpu
 from hbsim.executors.local import trial_folder
-from hbsim.executors.remote import checkpoint_copy
-from hbsim.executors.remote.lines import Body
-from hbsim.executors.remote.versions import versions
+from hbsim.executors.remote import store
+from hbsim.executors.remote.machines import versions
+from hbsim.executors.remote.protocol import Body
 
 __all__ = ["VARIABLE", "Place", "find_place", "gpu_problem", "hello", "touch_all", "work_folder"]
 
@@ -141,7 +141,7 @@ def hello(place: Place) -> Body:
     }
 
 
-def gpu_problem(gpus: Sequence[Gpu], root: Path = _ROOT, module: nvml.Nvml | None = None) -> str | None:
+def gpu_problem(gpus: Sequence[Gpu], root: Path = _ROOT, module: devices.Nvml | None = None) -> str | None:
     """Say what is wrong if this host has NVIDIA GPUs, and its driver does not answer; None if nothing is.
 
     The kernel's list of GPUs is the machine's. A container or a job of a queue that was given none of them
@@ -160,8 +160,8 @@ def gpu_problem(gpus: Sequence[Gpu], root: Path = _ROOT, module: nvml.Nvml | Non
     given = [root / "dev" / name for name in _names(root / "dev") if re.fullmatch(r"nvidia\d+", name)]
     if gpus or not listed or not any(_may_open(device) for device in given):
         return None
-    opened = nvml.opened(module)
-    if opened is not None and nvml.boards(opened):
+    opened = devices.open_nvml(module)
+    if opened is not None and devices.boards(opened):
         return None  # CUDA_VISIBLE_DEVICES hides them
     count = f"{len(listed)} NVIDIA GPU{'s' if len(listed) > 1 else ''}"
     return f"it has {count}, and the driver does not answer; see what nvidia-smi says there"
@@ -194,8 +194,8 @@ def _below(folder: Path) -> Iterator[str]:
 def _holds(trials: Path) -> dict[str, Body]:
     """Return the trials whose checkpoints are in a host's own folder, as `hello` says them."""
     found: dict[str, Body] = {}
-    for trial, (job, folder) in checkpoint_copy.newest_of_all(trials).items():
-        files = trial_folder(trials, trial) / checkpoint_copy.FILES
+    for trial, (job, folder) in store.newest_of_all(trials).items():
+        files = trial_folder(trials, trial) / store.FILES
         held = {"job": job, "folder": str(folder), "files": str(files) if files.is_dir() else None}
         found[str(trial)] = held
     return found

@@ -1,9 +1,13 @@
-"""The division of hosts among workers: which worker has which CPU cores and GPUs of which host."""
+"""Machines: the division of hosts among workers, and how hosts differ in devices and versions."""
 
 from __future__ import annotations
 
+import importlib.metadata
+import platform
+import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain, count, islice
 from math import ceil, floor, inf
@@ -11,16 +15,56 @@ from typing import Any, Final, TypeAlias
 
 from hbsim.errors import ParameterError
 from hbsim.executors.devices import Gpu
-from hbsim.executors.resource import read_resource
-from hbsim.executors.slots import Slot, check_workers, make_slots, models, with_threads
+from hbsim.executors.slots import Slot, check_workers, make_slots, models, read_resource, with_threads
 
-__all__ = ["Machine", "Machines", "differences_of", "named"]
+__all__ = ["Machine", "Machines", "differences", "differences_of", "named", "versions"]
 
 Core: TypeAlias = tuple[str, int]  # of a machine, or of a quota
 Thing: TypeAlias = Core | str  # or the UUID of a GPU
-
 SHOWN: Final = 5  # hosts that are named in a line
 _WITHOUT: Final = "--num-gpus 0 has trials train without GPUs, there too"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of hbsim and Python, and of PyTorch where it is installed."""
+    found = {"hbsim": sys.modules["hbsim"].__version__, "python": platform.python_version()}
+    with suppress(importlib.metadata.PackageNotFoundError):
+        found["torch"] = importlib.metadata.version("torch")
+    return found
+
+
+def differences(ours: Mapping[str, str], theirs: Mapping[str, str]) -> tuple[str, str]:
+    """Compare a host's versions with this process's.
+
+    Returns
+    -------
+    error, warning : str
+        What does not go together: another hbsim, or another minor version of Python. And what may make trials
+        differ: another version of PyTorch, of whatever build. Empty where there is nothing to say.
+    """
+    errors, warnings = [], []
+    if theirs.get("hbsim") != ours["hbsim"]:
+        errors.append(_pair("hbsim", ours, theirs))
+    if _minor(theirs.get("python", "")) != _minor(ours["python"]):
+        errors.append(_pair("python", ours, theirs))
+    torch = {_public(found["torch"]) for found in (ours, theirs) if "torch" in found}
+    if "torch" in ours and ("torch" not in theirs or len(torch) > 1):
+        warnings.append(_pair("torch", ours, theirs))
+    return ", ".join(errors), ", ".join(warnings)
+
+
+def _pair(name: str, ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
+    found = f"{name} {theirs[name]}" if name in theirs else f"no {name}"
+    return f"{found} instead of {ours[name]}"
+
+
+def _minor(version: str) -> list[str]:
+    return version.split(".")[:2]
+
+
+def _public(version: str) -> str:
+    """Leave out the build: 2.9.0+cpu and 2.9.0+cu128 are the same version."""
+    return version.partition("+")[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,14 @@ from threading import Thread
 from typing import Any, Final, TypeVar
 
 from hbsim.errors import HbsimWarning
-from hbsim.executors.remote.carrier import Carrier
 from hbsim.executors.remote.code import make_bundle
 from hbsim.executors.remote.controller import Controller, News
 from hbsim.executors.remote.fleet import Fleet
 from hbsim.executors.remote.machines import Machines
 from hbsim.executors.remote.options import Dask, Hosts
+from hbsim.executors.remote.protocol import Carrier
 from hbsim.executors.slots import Slot
-from hbsim.executors.target import Description, describe, load_target
+from hbsim.executors.training_function import Description, describe, load_target
 from hbsim.runner.workers import Message, Task
 
 __all__ = ["RemoteWorkers"]
@@ -43,7 +43,7 @@ class RemoteWorkers:
     options : Hosts or Dask
         Which machines, and how.
     target : mapping
-        Where the training function is, of `hbsim.executors.target.make_target`.
+        Where the training function is, of `hbsim.executors.training_function.make_target`.
     workers : int or None
         How many trials run at the same time at most; None: as many as hosts have room for.
     resource : mapping or None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hbsim.autotorch import checks
 from hbsim.errors import HbsimError
-from hbsim.executors.definitions import stop_if_loading
+from hbsim.executors.training_function import stop_if_loading
 from hbsim.study.checks import seconds
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from hbsim.autotorch.base import TaskScheduler
 from hbsim.autotorch.checks import MAX_REWARD
 from hbsim.autotorch.setting import Keep, Progress, Setting, Start, TrainFunction, Visualizer
 from hbsim.core.types import Mode
-from hbsim.executors.definitions import stop_if_loading
+from hbsim.executors.training_function import stop_if_loading
 from hbsim.options import named_options
 from hbsim.searchers import check_searcher
 from hbsim.study.checks import constants

@@ -15,7 +15,7 @@ from hbsim.core.exact import exact
 from hbsim.core.options import meant
 from hbsim.core.types import Mode
 from hbsim.errors import HbsimWarning, ParameterError
-from hbsim.executors.definitions import stop_if_loading
+from hbsim.executors.training_function import stop_if_loading
 from hbsim.options import named_options
 from hbsim.searchers import learns
 

@@ -12,7 +12,7 @@ from hbsim.autotorch.place import Place
 from hbsim.autotorch.setting import Setting
 from hbsim.core.space import Space, space_of
 from hbsim.errors import HbsimWarning, ParameterError
-from hbsim.executors.target import load_target, make_target
+from hbsim.executors.training_function import load_target, make_target
 from hbsim.searchers import FirstPoints, Task, make_searcher
 from hbsim.study.executors import check_executor, check_share
 from hbsim.study.load import load

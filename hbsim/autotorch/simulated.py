@@ -12,7 +12,7 @@ from hbsim.autotorch.local import check_named, queued
 from hbsim.autotorch.setting import Setting
 from hbsim.core.space import Space
 from hbsim.errors import HbsimWarning, ParameterError
-from hbsim.executors.resource import read_resource
+from hbsim.executors.slots import read_resource
 from hbsim.searchers import Task
 from hbsim.simulation import Cluster, Result
 from hbsim.study.simulate import simulate

@@ -17,8 +17,8 @@ from hbsim.bench.pool import default_jobs
 from hbsim.bench.sweep import Plan, SweepResults, make_plan, read_results, read_sweep, run_plan
 from hbsim.bench.sweep.folder import CONFIRM, read_manifest
 from hbsim.bench.sweep.plan import cluster_table
-from hbsim.bench.sweep.schema import DEFAULT_SEEDS
-from hbsim.bench.sweep.scored import anytime
+from hbsim.bench.sweep.scores import anytime
+from hbsim.bench.sweep.specification import DEFAULT_SEEDS
 from hbsim.bench.sweep.store import write, writing
 from hbsim.bench.variants import Value, label, variant_tables
 from hbsim.core.exact import whole

@@ -18,7 +18,7 @@ from multiprocessing.process import BaseProcess
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from hbsim.executors.threads import THREAD_VARIABLES
+from hbsim.executors.slots import THREAD_VARIABLES
 
 if TYPE_CHECKING:
     from hbsim.bench.remote import Remote

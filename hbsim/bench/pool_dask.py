@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 from hbsim.bench.pool import Workers
 from hbsim.bench.remote import SAME, LoopThread, Remote, find_problem, look, versions, work_for_another
 from hbsim.errors import HbsimWarning
-from hbsim.executors.remote.dask_cluster import (
+from hbsim.executors.remote.dask import (
     brief,
     check_scheduler,
     client_of,

@@ -1,34 +1,155 @@
-"""Studies on hosts that are reached by SSH: processes there, and calls of them."""
+"""A pool of processes on hosts by SSH: the side of this machine, and the process on each host."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
-import pickle  # noqa: TID251 (for hosts that trust this machine; nothing of theirs is unpickled)
+import os
+import pickle  # noqa: TID251 (from the machine that has started this process by SSH)
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
-from hbsim.bench.pool import POLL, Workers
-from hbsim.bench.pool_host import decode
-from hbsim.bench.remote import LoopThread, Remote
+from hbsim.bench.pool import POLL, Processes, Workers, default_jobs
+from hbsim.bench.remote import LoopThread, Remote, look, work_for_another
 from hbsim.errors import ParameterError
-from hbsim.executors.remote.carrier import AgentEnded, Event, HostFailed, Joined, Line
 from hbsim.executors.remote.options import Hosts
+from hbsim.executors.remote.protocol import AgentEnded, Event, HostFailed, Joined, Line
 from hbsim.executors.remote.ssh import SshCarrier
 
-__all__ = ["open_hosts"]
+__all__ = ["decode", "encode", "main", "open_hosts"]
+
+LONGEST: Final = 64 << 20  # bytes of a line
+MANY: Final = 10**9
+
+
+def encode(found: object) -> str:
+    """Return what a call has returned as JSON, with data frames as polars writes them."""
+    return json.dumps(found, default=_frame_text)
+
+
+def decode(text: str) -> Any:
+    """Return what `encode` was given. Whatever the text is, none of it is run.
+
+    Raises
+    ------
+    ValueError, polars.exceptions.PolarsError
+        It is not of `encode`.
+    """
+    return json.loads(text, object_hook=_frame)
+
+
+def _frame_text(frame: Any) -> dict[str, str]:
+    data = io.BytesIO()
+    frame.write_ipc(data)
+    return {"frame": base64.b64encode(data.getvalue()).decode()}
+
+
+def _frame(found: dict[str, Any]) -> Any:
+    import polars as pl
+
+    if set(found) != {"frame"}:
+        return found
+    return pl.read_ipc(base64.b64decode(found["frame"]), use_pyarrow=False)
+
+
+def run(host: str, data: str) -> str:
+    """Run a call in a process of the pool."""
+    work_for_another(host)
+    function, item = pickle.loads(base64.b64decode(data))
+    return encode(function(item))
+
+
+class Service:
+    """Runs calls in processes, and answers them on a stream.
+
+    Parameters
+    ----------
+    config : mapping
+        ``processes``, how many or None for one a core; ``files`` that they need.
+    sink : int
+        The descriptor for answers.
+    """
+
+    def __init__(self, config: dict[str, Any], sink: int) -> None:
+        self._jobs = config["processes"] or default_jobs(MANY)
+        self._files = config["files"]
+        self._sink = sink
+        self._pool = Processes(self._jobs)
+        self._ending: dict[Processes, asyncio.Task[None]] = {}
+
+    async def serve(self, orders: asyncio.StreamReader) -> None:
+        """Answer calls until there are no more."""
+        self._say(m="hello", places=self._jobs, **look(self._files))
+        tasks = {asyncio.create_task(self._watch())}
+        while line := await orders.readline():
+            tasks.add(task := asyncio.create_task(self._answer(**json.loads(line))))
+            task.add_done_callback(tasks.discard)
+        self._pool.end()
+
+    async def _answer(self, call: int, host: str, data: str) -> None:
+        pool = self._pool
+        try:
+            found = await asyncio.wrap_future(pool.call(partial(run, host), data))
+            self._say(m="found", call=call, found=found)
+        except (BrokenExecutor, asyncio.CancelledError) as error:
+            await self._end(pool)
+            self._say(m="died", call=call, text=pool.ending(error))
+        except Exception as error:
+            self._say(m="raised", call=call, text=f"{type(error).__name__}: {error}")
+
+    async def _watch(self) -> None:
+        """Look for processes that have died; the pool itself may see that late."""
+        while True:
+            await asyncio.sleep(POLL)
+            pool = self._pool
+            try:
+                pool.poll()
+            except BrokenExecutor:
+                await self._end(pool)
+
+    async def _end(self, pool: Processes) -> None:
+        """End a pool one of whose processes has died; calls that come later get another one."""
+        if self._pool is pool:
+            self._pool = Processes(self._jobs)
+            self._ending[pool] = asyncio.create_task(asyncio.to_thread(pool.end))
+        await self._ending[pool]
+
+    def _say(self, **message: object) -> None:
+        data = memoryview(json.dumps(message).encode() + b"\n")
+        while data:
+            data = data[os.write(self._sink, data) :]
+
+
+async def _serve(source: int, sink: int) -> None:
+    orders = asyncio.StreamReader(LONGEST)
+    protocol = asyncio.StreamReaderProtocol(orders)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(source, "rb", 0))
+    await Service(json.loads(await orders.readline()), sink).serve(orders)
+
+
+def main() -> None:
+    """Serve the machine at the other end of standard input and output."""
+    source, sink = os.dup(0), os.dup(1)  # not inherited; whatever else is printed goes to stderr
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    with suppress(BrokenPipeError, KeyboardInterrupt):
+        asyncio.run(_serve(source, sink))
+    os._exit(0)
+
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 
-MODULE: Final = "hbsim.bench.pool_host"
+MODULE: Final = "hbsim.bench.pool_ssh"
 AHEAD: Final = 2  # calls that a host has for each of its processes
 LOSSES: Final = 3  # hosts that may be lost with a call: it may be what ends them
 EMPTY: Final = 60.0  # seconds without a host until there is an error
@@ -211,3 +332,9 @@ class _Hosts(Workers):
             host.calls[call.number] = call
             order = json.dumps({"call": call.number, "host": host.name, "data": call.data})
             self._thread.loop.call_soon_threadsafe(self._carrier.send, agent, order)
+
+
+if __name__ == "__main__":
+    from hbsim.bench import pool_ssh  # under the name by which its processes find it
+
+    pool_ssh.main()

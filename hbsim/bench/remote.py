@@ -17,8 +17,8 @@ from typing import Any, Final, TypeVar
 import hbsim
 from hbsim.bench.pool import POLL
 from hbsim.errors import HbsimWarning, ParameterError
+from hbsim.executors.remote.machines import differences
 from hbsim.executors.remote.options import Dask, Hosts
-from hbsim.executors.remote.versions import differences
 
 __all__ = ["SAME", "LoopThread", "Remote", "find_problem", "look", "place", "versions", "work_for_another"]
 
@@ -70,7 +70,7 @@ class Remote:
             if self.insecure:
                 raise ParameterError("insecure", True, "is for scheduler_address: SSH is secure")
             return
-        from hbsim.executors.remote.dask_cluster import is_trusted
+        from hbsim.executors.remote.dask import is_trusted
 
         address = self.options.scheduler_address
         if address is None:

@@ -130,7 +130,7 @@ def _executor(
 def _check_file(train: str | None) -> None:
     """Check that a training function that is not needed is there all the same: its user means to run it."""
     if train is not None:
-        from hbsim.executors.target import split_target
+        from hbsim.executors.training_function import split_target
 
         split_target(train)
 

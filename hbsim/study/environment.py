@@ -12,8 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hbsim.executors.devices import Gpu, cpu_limit, cpus, gpus
-from hbsim.executors.nvml import Nvml, driver_version
+from hbsim.executors.devices import Gpu, Nvml, cpu_limit, cpus, driver_version, gpus
 
 __all__ = ["environment"]
 

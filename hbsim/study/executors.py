@@ -14,10 +14,8 @@ from hbsim.errors import ParameterError, nearest, needs
 from hbsim.executors.devices import cpu_limit, cpus, gpus
 from hbsim.executors.local import LocalWorkers
 from hbsim.executors.remote.options import Dask, Hosts
-from hbsim.executors.resource import read_resource
-from hbsim.executors.slots import Slot, make_slots
-from hbsim.executors.target import Description, default_start
-from hbsim.executors.threads import thread_variables
+from hbsim.executors.slots import Slot, make_slots, read_resource, thread_variables
+from hbsim.executors.training_function import Description, default_start
 from hbsim.runner.workers import Workers
 from hbsim.study.remote_note import RemoteNote
 
@@ -159,7 +157,7 @@ def make_workers(
     remote : Hosts or Dask, optional
         Which other machines; None: this one.
     target : mapping
-        Where the training function is, of `hbsim.executors.target.make_target`.
+        Where the training function is, of `hbsim.executors.training_function.make_target`.
     workers, resource, start, grace
         As `hbsim.run` has them.
     trials : Path

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.space import arguments, space_of
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
-from hbsim.executors.target import Description
+from hbsim.executors.training_function import Description
 from hbsim.runner.ends import Limits
 from hbsim.runner.journal import Journal
 from hbsim.runner.loop import drive

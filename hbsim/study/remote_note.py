@@ -10,8 +10,7 @@ from typing import Any, Final
 
 from hbsim.core.scheduler import Scheduler
 from hbsim.errors import HbsimWarning
-from hbsim.executors.remote.checkpoint_copy import newest_of_all
-from hbsim.executors.remote.store import download
+from hbsim.executors.remote.store import download, newest_of_all
 from hbsim.study.folder import EARLIER_REMOTE, REMOTE, StudyFolder
 
 __all__ = ["RemoteNote"]

@@ -17,7 +17,7 @@ from hbsim.core.types import LOSSES
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.remote.controller import wait_for_earlier_runs
 from hbsim.executors.remote.options import Dask, Hosts
-from hbsim.executors.target import describe, make_target, stop_if_loading
+from hbsim.executors.training_function import describe, make_target, stop_if_loading
 from hbsim.options import named_options
 from hbsim.runner.ends import Limits
 from hbsim.runner.real import Observer

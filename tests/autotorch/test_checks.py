@@ -12,8 +12,8 @@ import pytest
 from hbsim.autotorch.fifo import FIFOScheduler
 from hbsim.autotorch.hyperband import HyperbandScheduler
 from hbsim.errors import HbsimError, HbsimWarning, ParameterError
-from hbsim.executors.definitions import DefinitionsOnly, execute, file_spec
 from hbsim.executors.remote.options import Dask, Hosts
+from hbsim.executors.training_function import DefinitionsOnly, execute, file_spec
 from hbsim.simulation import Cluster
 
 from .functions import climb, undecorated

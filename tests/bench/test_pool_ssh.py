@@ -20,7 +20,7 @@ import polars as pl
 import pytest
 
 import hbsim
-from hbsim.bench import pool_host, pool_ssh
+from hbsim.bench import pool_ssh
 from hbsim.bench.pool import open_pool
 from hbsim.bench.remote import Remote, versions
 from hbsim.errors import ParameterError
@@ -255,7 +255,7 @@ def test_what_a_host_sends_is_not_run(
 
 def test_frames_come_back_as_they_were() -> None:
     frame = pl.DataFrame({"a": [1, None], "b": [math.nan, -0.0], "c": ["é", None]}, strict=False)
-    found = pool_host.decode(pool_host.encode({"cells": frame, "empty": frame.clear()}))
+    found = pool_ssh.decode(pool_ssh.encode({"cells": frame, "empty": frame.clear()}))
     assert found["cells"].equals(frame, null_equal=True)
     assert found["empty"].schema == frame.schema
     assert math.copysign(1, found["cells"]["b"][1]) == -1

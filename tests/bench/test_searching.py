@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hbsim.bench.searching import Searching, pairing, search_named
+from hbsim.bench.variants import Searching, pairing, search_named
 
 
 def test_what_is_not_paired_is_said() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hbsim.bench.sweep.lines import line_of, lines_of
+from hbsim.bench.sweep.toml_lines import line_of, lines_of
 
 SWEEP = '''\
 # A sweep.

@@ -16,7 +16,7 @@ import hbsim.study.run
 from hbsim.cli.main import main
 from hbsim.core.scheduler import Scheduler
 from hbsim.executors.remote.options import Dask, Hosts
-from hbsim.executors.target import load_target, make_target
+from hbsim.executors.training_function import load_target, make_target
 from tests.cli.run_studies import make_whole
 
 TRAIN_FILE = "examples/dask/train.py"

@@ -13,11 +13,10 @@ from math import inf
 from random import Random
 from typing import Any
 
-from hbsim.executors.remote.carrier import AgentEnded, Event, HostFailed, Joined, Line
 from hbsim.executors.remote.checkpoints import Copy, Get
 from hbsim.executors.remote.fleet import Fleet
-from hbsim.executors.remote.lines import dump
-from hbsim.executors.remote.versions import versions
+from hbsim.executors.remote.machines import versions
+from hbsim.executors.remote.protocol import AgentEnded, Event, HostFailed, Joined, Line, dump
 
 NOTICE = 1.0  # seconds until an agent's processes see that the lease is over
 STEP = 0.1

@@ -17,7 +17,7 @@ from hbsim.executors import checkpoint
 from hbsim.executors.local import LocalWorkers, trial_folder
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.slots import Slot
-from hbsim.executors.target import Description
+from hbsim.executors.training_function import Description
 from hbsim.runner.workers import Message, Opened, Said, Shut, Task
 
 PLACE = "hbsim.executors.remote.workers"

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from hbsim.executors.remote.carrier import AgentEnded, CopyError, Event, HostFailed, Joined, Line, Lost
+from hbsim.executors.remote.protocol import AgentEnded, CopyError, Event, HostFailed, Joined, Line, Lost
 
 LIMIT = 1 << 26  # bytes of a line
 AGAIN = 0.3  # seconds until another agent is started

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from hbsim.executors.server_client import Server
-from hbsim.executors.target import make_target
+from hbsim.executors.training_function import make_target
 
 LONG = 60.0  # seconds after which a test gives up
 

@@ -9,7 +9,7 @@ import warnings
 import pytest
 
 from hbsim.errors import OutputError, ParameterError
-from hbsim.executors import checkpoint, checkpoint_kinds
+from hbsim.executors import checkpoint
 from tests.doubles.trial import of_job
 
 
@@ -193,4 +193,4 @@ def test_on_a_full_disk_the_one_before_stays(folder, source, kind):
 
 def test_kinds_that_are_unknown_are_an_error(tmp_path):
     with pytest.raises(ValueError, match="no kind 'odd'"):
-        checkpoint_kinds.read(tmp_path, "odd")
+        checkpoint.read(tmp_path, "odd")

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.executors import checkpoint
-from hbsim.executors.checkpoint import Origin
-from hbsim.executors.checkpoint_claim import is_overtaken
+from hbsim.executors.checkpoint import Origin, is_overtaken
 from tests.profile import examples
 
 

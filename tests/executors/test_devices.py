@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from hbsim.errors import ParameterError
-from hbsim.executors.devices import Gpu, cpu_group, cpu_limit, cpus, gpus
-from hbsim.executors.nvml import Nvml
+from hbsim.executors.devices import Gpu, Nvml, cpu_group, cpu_limit, cpus, gpus
 from tests.doubles.nvml import GIB, FakeGpu, FakeNvml
 
 FOUR = ("GPU-aa10", "GPU-aa20", "GPU-bb30", "GPU-cc40")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hbsim.core.space import arguments
-from hbsim.executors.target import load_target, make_target
+from hbsim.executors.training_function import load_target, make_target
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "digits_mlp.py"
 METRICS = {"val_error", "val_cross_entropy", "test_error", "test_cross_entropy"}

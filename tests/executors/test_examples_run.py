@@ -9,7 +9,7 @@ import pytest
 
 import hbsim
 from hbsim.executors import checkpoint
-from hbsim.executors.target import load_target, make_target
+from hbsim.executors.training_function import load_target, make_target
 from tests.doubles.trial import train
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hbsim.executors import lease as module
-from hbsim.executors.lease import Lease, lease_clock
+from hbsim.executors import processes
+from hbsim.executors.processes import Lease, lease_clock
 
 TIMES = st.floats(-1e6, 1e12)
 
@@ -23,7 +23,7 @@ def path(tmp_path):
 
 
 def at(monkeypatch, time):
-    monkeypatch.setattr(module, "lease_clock", lambda: time)
+    monkeypatch.setattr(processes, "lease_clock", lambda: time)
 
 
 @given(times=st.lists(TIMES, max_size=8), revoked=st.booleans())
@@ -62,7 +62,7 @@ def test_every_process_that_has_the_file_sees_it(path):
     lease, other = Lease.create(path, 1.0), Lease(path)
     lease.renew(lease.until + 7.25)
     assert other.until == lease.until
-    code = "import sys; from hbsim.executors.lease import Lease; print(repr(Lease(sys.argv[1]).until))"
+    code = "import sys; from hbsim.executors.processes import Lease; print(repr(Lease(sys.argv[1]).until))"
     said = subprocess.run([sys.executable, "-c", code, path], capture_output=True, check=True, text=True)
     assert float(said.stdout) == lease.until
     path.unlink()

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from hbsim.executors.seeding import seed_everything
+from hbsim.executors.trial import seed_everything
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from hbsim.errors import ParameterError
-from hbsim.executors import job_processes, proc, server_client
+from hbsim.executors import processes, server_client
 from tests.executors.serving import TRAIN, Serving, alive, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux only")
@@ -248,11 +248,11 @@ def test_a_server_that_is_stopped_while_it_loads_has_not_loaded(tmp_path, monkey
 
 def test_a_process_that_cannot_be_killed_keeps_no_worker(monkeypatch, capfd):
     """Where the kernel does not let it go: a disk of the network that does not answer."""
-    monkeypatch.setattr(job_processes, "GIVE_UP", 0.0)
-    monkeypatch.setattr(proc, "kill_group", lambda pid, number=signal.SIGKILL: True)
-    monkeypatch.setattr(proc, "kill", lambda pid, number=signal.SIGKILL: None)
-    processes = job_processes.JobProcesses()
-    processes.keep_children()
+    monkeypatch.setattr(processes, "GIVE_UP", 0.0)
+    monkeypatch.setattr(processes, "kill_group", lambda pid, number=signal.SIGKILL: True)
+    monkeypatch.setattr(processes, "kill", lambda pid, number=signal.SIGKILL: None)
+    jobs = processes.JobProcesses()
+    jobs.keep_children()
     with subprocess.Popen(["sleep", "600"]) as child:
         try:
             processes.add(7, child.pid)

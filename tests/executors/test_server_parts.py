@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from hbsim.executors import proc, warm
-from hbsim.executors.huge_pages import collapse
-from hbsim.executors.threads import THREAD_VARIABLES
+from hbsim.executors import processes, server
+from hbsim.executors.server import use_huge_pages
+from hbsim.executors.slots import THREAD_VARIABLES
 from tests.executors.serving import TRAIN, Serving
 
 TORCH = TRAIN.replace('return "trained"', "import torch\n    return torch.get_num_threads()")
@@ -47,8 +47,8 @@ STEPS = """
 def test_whether_a_file_uses_a_library(tmp_path, text, uses):
     path = tmp_path / "train.py"
     path.write_text(text)
-    assert warm.uses("torch", lambda: None, path) is uses
-    assert not warm.uses("torch", lambda: None, tmp_path / "missing.py")
+    assert server.uses("torch", lambda: None, path) is uses
+    assert not server.uses("torch", lambda: None, tmp_path / "missing.py")
 
 
 def test_whether_code_without_a_file_uses_a_library():
@@ -60,9 +60,9 @@ def test_whether_code_without_a_file_uses_a_library():
 
         return inner
 
-    assert warm.uses("json", train_fn, None)
-    assert not warm.uses("torch", train_fn, None)
-    assert not warm.uses("torch", print, None)
+    assert server.uses("json", train_fn, None)
+    assert not server.uses("torch", train_fn, None)
+    assert not server.uses("torch", print, None)
 
 
 def test_pytorch_is_ready_in_a_forked_job(tmp_path, capfd, monkeypatch):
@@ -103,20 +103,20 @@ def test_what_goes_on_after_the_function_is_ended(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_children_and_sessions():
-    before = proc.children()
+    before = processes.children()
     with subprocess.Popen(["sleep", "600"], start_new_session=True) as child:
         try:
-            assert proc.children() - before == {child.pid}
-            assert child.pid in proc.children(since=child.pid)
-            assert proc.in_session({child.pid}) == {child.pid}
+            assert processes.children() - before == {child.pid}
+            assert child.pid in processes.children(since=child.pid)
+            assert processes.in_session({child.pid}) == {child.pid}
         finally:
             child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and is not waited for yet
-        assert child.pid in proc.children()
-        assert not proc.in_session({child.pid})
-    assert proc.children() == before
-    assert not proc.kill_group(child.pid)
-    proc.kill(child.pid)
+        assert child.pid in processes.children()
+        assert not processes.in_session({child.pid})
+    assert processes.children() == before
+    assert not processes.kill_group(child.pid)
+    processes.kill(child.pid)
 
 
 @pytest.mark.parametrize(
@@ -125,14 +125,14 @@ def test_children_and_sessions():
 )
 def test_process_ids_come_round(monkeypatch, latest, since, among):
     every = [10, 20, 30, 50, 70, 90, 99]
-    monkeypatch.setattr(proc, "latest", lambda: latest)
-    assert list(filter(proc._started_after(since), every)) == (every if among is None else among)
+    monkeypatch.setattr(processes, "latest", lambda: latest)
+    assert list(filter(processes._started_after(since), every)) == (every if among is None else among)
 
 
 def test_huge_pages_change_nothing_but_speed():
     memory = bytearray(os.urandom(1 << 20) * 16)
     copy = bytes(memory)
-    asked = collapse()
+    asked = use_huge_pages()
     assert (asked >= 8 << 20) == (sys.platform == "linux")
     assert memory == copy
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from hbsim.errors import ParameterError
 from hbsim.executors.devices import Gpu
-from hbsim.executors.slots import Slot, describe, make_slots
-from hbsim.executors.threads import THREAD_VARIABLES
+from hbsim.executors.slots import THREAD_VARIABLES, Slot, describe, make_slots
 
 
 def a100s(count: int) -> list[Gpu]:

@@ -15,7 +15,7 @@ import pytest
 
 import hbsim
 from hbsim.errors import ParameterError
-from hbsim.executors.target import (
+from hbsim.executors.training_function import (
     DefinitionsOnly,
     default_start,
     label_of,
@@ -38,7 +38,7 @@ LOAD = """
 import json, sys
 target = json.loads(sys.argv[1])
 sys.path[:] = target["path"]
-from hbsim.executors.target import load_target, loading
+from hbsim.executors.training_function import load_target, loading
 function = load_target(target)
 assert not loading()
 print(json.dumps([function(None, None), sorted(function.space.names)]))
@@ -46,7 +46,7 @@ print(json.dumps([function(None, None), sorted(function.space.names)]))
 # At the end of a script: describes its function, and prints that.
 DESCRIBE = """
 import json
-from hbsim.executors.target import make_target, stop_if_loading
+from hbsim.executors.training_function import make_target, stop_if_loading
 
 def study():
     stop_if_loading()
@@ -246,7 +246,10 @@ def test_no_function(train, rule):
         ("import neighbour_that_fails\n", r"ZeroDivisionError: division by zero \(line 1\)"),
         ("def f(:\n", r"SyntaxError.*line 1"),
         ("train = 1\n", "Did you mean 'train'"),
-        ("import hbsim.executors.target as t\nt.stop_if_loading()\n", "starts a study before 'train_fn'"),
+        (
+            "import hbsim.executors.training_function as t\nt.stop_if_loading()\n",
+            "starts a study before 'train_fn'",
+        ),
         ("train_fn = 1\n", "is no function"),
         ("def train_fn(args, reporter): ...\n", "needs a search space"),
     ],
@@ -273,7 +276,7 @@ def test_a_script_that_hides_its_function(tmp_path):
 def test_a_package_that_starts_a_study(tmp_path):
     (tmp_path / "eager").mkdir()
     (tmp_path / "eager" / "__init__.py").write_text(
-        "import hbsim.executors.target as t\nt.stop_if_loading()\n"
+        "import hbsim.executors.training_function as t\nt.stop_if_loading()\n"
     )
     (tmp_path / "eager" / "study.py").write_text(FUNCTION)
     target = {"module": "eager.study", "name": "train_fn", "path": [str(tmp_path), *sys.path], "argv": []}

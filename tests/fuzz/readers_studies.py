@@ -536,8 +536,7 @@ class SweepFolders:
         text = SMALL.replace("seeds = 3", "seeds = 2").replace("workers = [1, 4]", "workers = [2]")
         run(read(folder / "file", text), whole)
         self.folder, self.whole = folder / "copy", whole
-        from hbsim.bench.sweep.store import Store
-        from hbsim.bench.sweep.tables import KEY, MAIN, TABLES
+        from hbsim.bench.sweep.store import KEY, MAIN, TABLES, Store
 
         store = Store(whole)
         keys = list(store.status)

@@ -19,8 +19,8 @@ from typing import Any
 import psutil
 
 from hbsim.executors.remote.code import make_bundle
-from hbsim.executors.remote.lines import task_of
-from hbsim.executors.target import make_target
+from hbsim.executors.remote.protocol import task_of
+from hbsim.executors.training_function import make_target
 from hbsim.runner.workers import NEVER, Task
 from tests.executors.serving import LONG, alive
 

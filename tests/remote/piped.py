@@ -21,7 +21,7 @@ from hbsim.errors import HbsimWarning
 from hbsim.executors.remote import workers as module
 from hbsim.executors.remote.options import Hosts
 from hbsim.executors.remote.workers import RemoteWorkers
-from hbsim.executors.target import make_target
+from hbsim.executors.training_function import make_target
 from hbsim.runner.records import read_records
 from hbsim.runner.workers import Task
 from hbsim.study.result import RunResult

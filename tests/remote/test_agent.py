@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hbsim.executors import checkpoint
-from hbsim.executors.remote.agent_jobs import SEVERAL
+from hbsim.executors.remote.agent import SEVERAL
 from tests.executors.serving import alive, wait_until
 from tests.remote.agents import TRAIN, Agent, gone
 

@@ -10,7 +10,7 @@ import pytest
 
 from hbsim.errors import OutputError
 from hbsim.executors import checkpoint
-from hbsim.executors.remote.checkpoint_copy import install, newest, recover
+from hbsim.executors.remote.store import install, newest, recover
 from tests.doubles.trial import of_job
 
 

@@ -14,7 +14,7 @@ import hbsim
 from hbsim.errors import OutputError, ParameterError
 from hbsim.executors.remote import code
 from hbsim.executors.remote.code import localise, make_bundle, needs_trust, with_neighbour
-from hbsim.executors.target import load_target, make_target
+from hbsim.executors.training_function import load_target, make_target
 
 ROOT = Path(__file__).parents[2]
 FUNCTION = """
@@ -29,7 +29,7 @@ HOST = """
 import json, sys
 from pathlib import Path
 from hbsim.executors.remote.code import localise
-from hbsim.executors.target import load_target, source_of
+from hbsim.executors.training_function import load_target, source_of
 target = localise(json.load(sys.stdin), Path(sys.argv[1]))
 function = load_target(target)
 print(json.dumps([function(None, None), str(source_of(target))]))

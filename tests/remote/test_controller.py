@@ -20,12 +20,11 @@ from hbsim.executors import checkpoint
 from hbsim.executors.checkpoint import Origin
 from hbsim.executors.local import trial_folder
 from hbsim.executors.remote import controller as module
-from hbsim.executors.remote.carrier import CopyError
-from hbsim.executors.remote.checkpoint_copy import newest_of_all
 from hbsim.executors.remote.controller import SessionFile, wait_for_earlier_runs
-from hbsim.executors.remote.store import Store, download
+from hbsim.executors.remote.protocol import CopyError
+from hbsim.executors.remote.store import Store, download, newest_of_all
 from hbsim.executors.remote.workers import RemoteWorkers
-from hbsim.executors.target import make_target
+from hbsim.executors.training_function import make_target
 from hbsim.runner.journal import Journal
 from hbsim.runner.workers import Ended, Opened, Said
 from hbsim.searchers import RandomSearcher

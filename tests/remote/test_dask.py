@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 import pytest
 
 from hbsim.errors import ParameterError
-from hbsim.executors.remote.carrier import AgentEnded, CopyError, HostFailed, Joined, Line
 from hbsim.executors.remote.options import Dask
+from hbsim.executors.remote.protocol import AgentEnded, CopyError, HostFailed, Joined, Line
 from tests.doubles.certificate import make_certificate
 from tests.doubles.dask_processes import PATIENCE, DaskProcesses, dask_processes
 

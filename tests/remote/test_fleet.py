@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from hbsim.errors import ExecutorError, ParameterError
 from hbsim.executors.remote.checkpoints import TRIES, Checkpoints, Get, Put
 from hbsim.executors.remote.fleet import Fleet
-from hbsim.executors.remote.lines import ROOM
-from hbsim.executors.remote.machines import Machines
-from hbsim.executors.remote.versions import versions
+from hbsim.executors.remote.machines import Machines, versions
+from hbsim.executors.remote.protocol import ROOM
 from hbsim.runner.workers import Ended, Opened, Said, Shut, Task
 from tests.doubles.fake_network import FakeHost, FakeNetwork, Run
 

@@ -15,7 +15,7 @@ import hbsim
 from hbsim.errors import ParameterError
 from hbsim.executors.remote import host as module
 from hbsim.executors.remote.host import find_place, gpu_problem, hello, touch_all, work_folder
-from hbsim.executors.remote.versions import differences, versions
+from hbsim.executors.remote.machines import differences, versions
 from tests.doubles.nvml import FakeGpu, FakeNvml
 
 STUDY = "0123456789abcdef"

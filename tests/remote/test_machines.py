@@ -16,8 +16,7 @@ from hypothesis.stateful import rule as step
 from hbsim.errors import ParameterError
 from hbsim.executors.devices import Gpu
 from hbsim.executors.remote.machines import Machine, Machines, differences_of
-from hbsim.executors.slots import Slot, make_slots
-from hbsim.executors.threads import THREAD_VARIABLES
+from hbsim.executors.slots import THREAD_VARIABLES, Slot, make_slots
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 

@@ -23,14 +23,12 @@ import psutil
 import pytest
 
 from hbsim.errors import ParameterError
-from hbsim.executors.remote import ssh, ssh_host
-from hbsim.executors.remote.carrier import AgentEnded, CopyError, Event, HostFailed, Joined, Line
+from hbsim.executors.remote import ssh
 from hbsim.executors.remote.code import make_bundle
-from hbsim.executors.remote.lines import task_of
 from hbsim.executors.remote.options import Hosts
-from hbsim.executors.remote.ssh import SshCarrier
-from hbsim.executors.remote.ssh_host import SshHost
-from hbsim.executors.target import make_target
+from hbsim.executors.remote.protocol import AgentEnded, CopyError, Event, HostFailed, Joined, Line, task_of
+from hbsim.executors.remote.ssh import SshCarrier, SshHost
+from hbsim.executors.training_function import make_target
 from hbsim.runner.workers import NEVER, Task
 from tests.doubles.sshd import Host, sshd
 from tests.executors.serving import wait_until
@@ -201,7 +199,7 @@ def test_what_is_no_message_is_left_out(host: Host, stub: str) -> None:
 
 
 def test_a_line_without_an_end_ends_the_agent(host: Host, stub: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssh_host, "LONGEST", 1 << 20)
+    monkeypatch.setattr(ssh, "LONGEST", 1 << 20)
 
     async def use() -> None:
         (name,) = (options := reach([host], stub)).hosts
@@ -273,7 +271,7 @@ def test_a_host_that_was_killed_joins_again(
 
 def test_a_network_that_is_silent_is_left(host: Host, stub: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its host is connected anew, although nobody has closed the connection."""
-    monkeypatch.setattr(ssh_host, "BEAT", 0.5)
+    monkeypatch.setattr(ssh, "BEAT", 0.5)
 
     async def use() -> None:
         (name,) = (options := reach([host], stub)).hosts
@@ -294,7 +292,7 @@ def test_a_network_that_is_silent_is_left(host: Host, stub: str, monkeypatch: py
 
 CONTROLLER = """
 import asyncio
-from hbsim.executors.remote.carrier import Joined
+from hbsim.executors.remote.protocol import Joined
 from hbsim.executors.remote.options import Hosts
 from hbsim.executors.remote.ssh import SshCarrier
 

@@ -16,8 +16,7 @@ import hbsim
 from hbsim.errors import ExecutorError, HbsimWarning, ParameterError
 from hbsim.executors import checkpoint
 from hbsim.executors.local import trial_folder
-from hbsim.executors.remote.checkpoint_copy import newest
-from hbsim.executors.remote.store import Store
+from hbsim.executors.remote.store import Store, newest
 from hbsim.runner.journal import read_journal
 from hbsim.study.folder import StudyFolder
 from hbsim.study.remote_note import RemoteNote

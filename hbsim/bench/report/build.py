@@ -14,8 +14,8 @@ from hbsim.bench.report.diagnosed import diagnosis
 from hbsim.bench.report.model import Missing, Report, Task, VariantInfo, setting_of
 from hbsim.bench.report.notes import report_notes
 from hbsim.bench.report.words import answer, summary
-from hbsim.bench.sweep.results import SweepResults
-from hbsim.bench.sweep.scored import TASK, TaskKey, TaskScores, key_of, task_scores
+from hbsim.bench.sweep.folder import SweepResults
+from hbsim.bench.sweep.scores import TASK, TaskKey, TaskScores, key_of, task_scores
 
 __all__ = ["build"]
 

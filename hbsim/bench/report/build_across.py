@@ -18,7 +18,7 @@ from hbsim.bench.over_tasks import (
 )
 from hbsim.bench.report.judge import last_if_nan
 from hbsim.bench.report.model import ALL, Across, Heatmap, Pairwise, setting_of
-from hbsim.bench.sweep.scored import TaskKey, TaskScores, key_of
+from hbsim.bench.sweep.scores import TaskKey, TaskScores, key_of
 from hbsim.surrogates.protocol import Floats
 
 __all__ = ["across_settings", "heatmaps"]

@@ -14,7 +14,7 @@ from hbsim.bench.conclusions import Interval, mean_intervals
 from hbsim.bench.report.judge import Judged, chances, judge, last_if_nan, means_of
 from hbsim.bench.report.model import NO_SCORE, WORSE, Lead, Line, Task, TaskRow
 from hbsim.bench.report.notes import task_notes
-from hbsim.bench.sweep.scored import POINTS, Steps, TaskScores, grid_of
+from hbsim.bench.sweep.scores import POINTS, Steps, TaskScores, grid_of
 from hbsim.bench.targets import median_time, reached_curve, restricted_time
 from hbsim.errors import ParameterError
 from hbsim.surrogates.protocol import Floats

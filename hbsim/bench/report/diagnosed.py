@@ -21,8 +21,8 @@ from hbsim.bench.report.model import (
     Timeline,
     View,
 )
-from hbsim.bench.sweep.results import SweepResults
-from hbsim.bench.sweep.scored import TASK, TaskKey
+from hbsim.bench.sweep.folder import SweepResults
+from hbsim.bench.sweep.scores import TASK, TaskKey
 
 __all__ = [
     "FEW_TASKS",

@@ -16,7 +16,7 @@ from hbsim.bench.conclusions import (
     mean_intervals,
 )
 from hbsim.bench.report.model import BEST, NO_SCORE, OPEN, Standing
-from hbsim.bench.sweep.scored import TaskScores
+from hbsim.bench.sweep.scores import TaskScores
 from hbsim.surrogates.protocol import Floats
 
 __all__ = ["Judged", "chances", "judge", "last_if_nan", "means_of"]

@@ -12,7 +12,7 @@ import polars as pl
 from hbsim.bench.report.judge import Judged
 from hbsim.bench.report.model import Report, Task
 from hbsim.bench.report.text import count, duration, listed, percent, plural
-from hbsim.bench.sweep.scored import TaskScores
+from hbsim.bench.sweep.scores import TaskScores
 
 __all__ = ["ABSENT", "report_notes", "shared_notes", "task_notes"]
 

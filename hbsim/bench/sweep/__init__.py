@@ -1,11 +1,18 @@
 """Many studies: variants, learning curves, clusters, workers and seeds, from one specification."""
 
-from hbsim.bench.sweep.folder import is_own, look_into, open_folder, read_manifest, write_down
+from hbsim.bench.sweep.cell import Combination, Study
+from hbsim.bench.sweep.folder import (
+    SweepResults,
+    is_own,
+    look_into,
+    open_folder,
+    read_manifest,
+    read_results,
+    write_down,
+)
 from hbsim.bench.sweep.plan import Plan, make_plan, read_sweep
-from hbsim.bench.sweep.results import SweepResults, read_results
 from hbsim.bench.sweep.run import Counts, Estimate, counts, estimate, finish, run_cells, run_plan, to_run
 from hbsim.bench.sweep.store import Store
-from hbsim.bench.sweep.study import Combination, Study
 
 __all__ = [
     "Combination",

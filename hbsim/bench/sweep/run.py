@@ -18,14 +18,12 @@ import polars as pl
 
 from hbsim.bench.pool import Pool, open_pool
 from hbsim.bench.remote import Remote
+from hbsim.bench.sweep.cell import Study, failed, run_studies
 from hbsim.bench.sweep.curves import files_of
 from hbsim.bench.sweep.folder import ANYTIME, open_folder, write_down
-from hbsim.bench.sweep.outcome import failed, run_studies
 from hbsim.bench.sweep.plan import Plan
-from hbsim.bench.sweep.scored import anytime
-from hbsim.bench.sweep.store import Store
-from hbsim.bench.sweep.study import Study
-from hbsim.bench.sweep.tables import DONE, FAILED, KEY, MAIN, TABLES, Frames
+from hbsim.bench.sweep.scores import anytime
+from hbsim.bench.sweep.store import DONE, FAILED, KEY, MAIN, TABLES, Frames, Store
 from hbsim.errors import HbsimWarning
 
 __all__ = [

@@ -1,31 +1,128 @@
-"""What is finished of a sweep, on disk: nothing that was is lost, whenever it ends.
-
-While a sweep runs, outcomes are added as *parts*: folders that appear whole, by a rename. To close, all
-tables are written into a folder, in the order of the sweep's cells, which is renamed to ``closed``: from then
-on they count, and no part. Its files are then moved to their places, one by one; whoever opens the folder
-next goes on with that. What an earlier specification asked for and this one does not is *kept*, in a folder
-of its own.
-"""
+"""The store of a sweep: tables of finished studies on disk."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import polars as pl
 
-from hbsim.bench.sweep.tables import KEY, MAIN, NAMES, TABLES, Frames, empty
 from hbsim.errors import HbsimWarning, OutputError
 from hbsim.surrogates.parquet import Damaged, parquet, read_sealed
 
-__all__ = ["OURS", "Store", "move", "parquet", "read_table", "recover", "sources", "write", "writing"]
+__all__ = [
+    "COUNTS",
+    "DONE",
+    "FAILED",
+    "KEY",
+    "MAIN",
+    "NAMES",
+    "OURS",
+    "PARTS",
+    "PLANNED",
+    "SHARES",
+    "SUMMARY",
+    "TABLES",
+    "Frames",
+    "Store",
+    "empty",
+    "move",
+    "parquet",
+    "read_table",
+    "recover",
+    "sources",
+    "write",
+    "writing",
+]
 
-PARTS: Final = "parts"
+KEY: Final = "key"  # says of which study a row is
+MAIN: Final = "cells"
+DONE: Final = "done"
+FAILED: Final = "failed"
+# The numbers of `Result.summary` that are kept.
+SUMMARY: Final = (
+    "trials", "jobs", "completed", "stopped", "paused", "failed", "running",
+    "simulated_seconds", "busy_share", "trained_resource", "wasted_resource", "cost",
+)  # fmt: skip
+COUNTS: Final = SUMMARY[:7]  # the whole numbers among them
+SHARES: Final = ("training", "retrained", "overhead", "idle", "absent", "saved")
+PARTS: Final = ("sampling", "decisions", "unfinished", "choice", "best_started")
+
+Schema: TypeAlias = dict[str, pl.DataType]
+Frames: TypeAlias = Mapping[str, pl.DataFrame]  # by the names of `TABLES`
+
+_TEXT: Final = pl.String()
+_WHOLE: Final = pl.Int64()
+_NUMBER: Final = pl.Float64()
+
+# What a cell is called, and on which half of the rows it was run: null where on all.
+NAMES: Final[Schema] = {
+    "variant": _TEXT,
+    "surrogate": _TEXT,
+    "cluster": _TEXT,
+    "workers": _WHOLE,
+    "seed": _WHOLE,
+    "split": _WHOLE,
+    "part": _WHOLE,
+}
+PLANNED: Final[Schema] = {KEY: _TEXT, **NAMES}
+
+# A row a study in the first and the last, several in the others.
+TABLES: Final[dict[str, Schema]] = {
+    MAIN: {
+        KEY: _TEXT,
+        "status": _TEXT,
+        "error": _TEXT,
+        **{name: _WHOLE if name in COUNTS else _NUMBER for name in SUMMARY},
+        "is_deserted": pl.Boolean(),
+        **dict.fromkeys(("value", "regret", "test"), _NUMBER),
+        **{f"{name}_share": _NUMBER for name in SHARES},
+        **{f"{name}_part": _NUMBER for name in PARTS},
+    },
+    "incumbents": {
+        KEY: _TEXT,
+        "time": _NUMBER,
+        "resource": _NUMBER,
+        "trial": _WHOLE,
+        # Picked by the value that it had reported; the others are what it shows at R.
+        **dict.fromkeys(("picked", "value", "regret", "test"), _NUMBER),
+    },
+    "rungs": {
+        KEY: _TEXT,
+        "bracket": _WHOLE,
+        "level": _NUMBER,
+        **dict.fromkeys(("recorded", "went_on", "stopped", "better", "false_promotions"), _WHOLE),
+        **dict.fromkeys(("best_recorded", "best_went_on", "loss"), _NUMBER),
+    },
+    "brackets": {
+        KEY: _TEXT,
+        "bracket": _WHOLE,
+        "trials": _WHOLE,
+        "trained_resource": _NUMBER,
+        "best": _NUMBER,
+        "completed": _WHOLE,
+        "is_winner": pl.Boolean(),
+    },
+    "timelines": {
+        KEY: _TEXT,
+        "worker": _WHOLE,
+        **dict.fromkeys(("start", "end", "level", "cut"), _NUMBER),
+    },
+    "timings": {KEY: _TEXT, "seconds": _NUMBER},
+}
+
+
+def empty(table: str) -> pl.DataFrame:
+    """Return a table without rows."""
+    return pl.DataFrame(schema=TABLES[table])
+
+
+PARTS_FOLDER: Final = "parts"
 KEPT: Final = "kept"
 CLOSED: Final = "closed"  # all of it, on its way to its place
 # What results do without, and what becomes of it.
@@ -35,7 +132,7 @@ DISPENSABLE: Final = {
 }
 AGAIN: Final = "hbsim sweep --force runs all cells again"
 # All that it may leave in a folder.
-OURS: Final = frozenset({PARTS, KEPT, CLOSED, f".{CLOSED}", *(f"{name}.parquet" for name in TABLES)})
+OURS: Final = frozenset({PARTS_FOLDER, KEPT, CLOSED, f".{CLOSED}", *(f"{name}.parquet" for name in TABLES)})
 
 
 class Store:
@@ -84,7 +181,7 @@ class Store:
         OutputError
             They cannot be written.
         """
-        target = self.folder / PARTS / f"{self._next:06d}"
+        target = self.folder / PARTS_FOLDER / f"{self._next:06d}"
         temporary = target.with_name(f".{target.name}")
         with writing(target):
             _write_new(temporary, frames)
@@ -165,7 +262,7 @@ def recover(folder: Path) -> None:
     closed, kept = folder / CLOSED, folder / KEPT
     with writing(folder):
         if closed.is_dir():
-            _remove(folder / PARTS)
+            _remove(folder / PARTS_FOLDER)
             for path in sorted(closed.glob("*.parquet")):
                 move(path, folder / path.name)
             if (closed / KEPT).is_dir():
@@ -179,10 +276,10 @@ def recover(folder: Path) -> None:
 def _parts(folder: Path) -> list[Path]:
     """Return the parts, the earliest first."""
     try:
-        names = [name for name in os.listdir(folder / PARTS) if name.isdigit()]
+        names = [name for name in os.listdir(folder / PARTS_FOLDER) if name.isdigit()]
     except FileNotFoundError:
         return []
-    return [folder / PARTS / name for name in sorted(names, key=int)]
+    return [folder / PARTS_FOLDER / name for name in sorted(names, key=int)]
 
 
 def _read(source: tuple[Path, ...]) -> tuple[Frames, set[str]]:

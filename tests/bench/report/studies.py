@@ -6,7 +6,7 @@ from pathlib import Path
 
 import hbsim
 from hbsim.bench.sweep import open_folder, read_results, read_sweep, run_plan, write_down
-from hbsim.bench.sweep.outcome import run_studies
+from hbsim.bench.sweep.cell import run_studies
 
 SPEC = """
 title = "Small"

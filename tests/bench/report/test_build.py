@@ -11,7 +11,7 @@ import hbsim
 from hbsim.bench.conclusions import conclude
 from hbsim.bench.report.build import build
 from hbsim.bench.report.model import BEST, NO_SCORE
-from hbsim.bench.sweep.outcome import resource_at
+from hbsim.bench.sweep.cell import resource_at
 from hbsim.surrogates.description import sample
 
 from .studies import CURVES, OPTIONS, SEEDS, WORKERS, by_hand, incumbents_by_hand, sweep

@@ -1,4 +1,4 @@
-"""The cells of a sweep's file, made with plain loops: a double of `hbsim.bench.sweep.grid`."""
+"""The cells of a sweep's file, made with plain loops: a double of `hbsim.bench.sweep.plan`."""
 
 from __future__ import annotations
 

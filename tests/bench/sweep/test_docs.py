@@ -9,8 +9,8 @@ from pathlib import Path
 import polars as pl
 
 from hbsim.bench.sweep import read_sweep
-from hbsim.bench.sweep.schema import LOADED, STUDY, SurrogateTable, SweepTable, Where
-from hbsim.bench.sweep.tables import TABLES
+from hbsim.bench.sweep.specification import LOADED, STUDY, SurrogateTable, SweepTable, Where
+from hbsim.bench.sweep.store import TABLES
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "reference" / "sweep.md").read_text(encoding="utf-8")

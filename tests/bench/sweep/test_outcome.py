@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 import hbsim
 from hbsim.bench.diagnosis import diagnose, timeline
 from hbsim.bench.sweep import read_results
-from hbsim.bench.sweep.outcome import run_studies
-from hbsim.bench.sweep.tables import DONE, FAILED, TABLES
+from hbsim.bench.sweep.cell import run_studies
+from hbsim.bench.sweep.store import DONE, FAILED, TABLES
 from hbsim.cli.main import app
 from hbsim.core import make_scheduler
 from hbsim.simulation import Cluster

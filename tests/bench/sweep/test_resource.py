@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hbsim
-from hbsim.bench.sweep.outcome import resource_at
+from hbsim.bench.sweep.cell import resource_at
 from hbsim.core import make_scheduler
 from hbsim.simulation import Cluster
 from tests.profile import examples

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hbsim.bench.sweep.scored import anytime, budgets, grid_of, scales, steps
-from hbsim.bench.sweep.tables import PLANNED, TABLES
+from hbsim.bench.sweep.scores import anytime, budgets, grid_of, scales, steps
+from hbsim.bench.sweep.store import PLANNED, TABLES
 
 TASKS = (("a", "one", 2), ("a", "one", 4), ("b", "one", 2))
 numbers = st.integers(-4, 9).map(float)

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from hbsim.bench.sweep import Store, finish, open_folder, read_results, run_cells, write_down
-from hbsim.bench.sweep import results as results_module
+from hbsim.bench.sweep import folder as folder_module
 from hbsim.bench.sweep import run as run_module
 from hbsim.errors import HbsimError, HbsimWarning, OutputError
 from hbsim.surrogates.parquet import parquet
@@ -193,7 +193,7 @@ def test_a_report_that_reads_while_a_sweep_moves_its_files_reads_again(tmp_path,
     path = out / "incumbents.parquet"
     content = path.read_bytes()
     path.unlink()
-    monkeypatch.setattr(results_module.time, "sleep", lambda seconds: path.write_bytes(content))
+    monkeypatch.setattr(folder_module.time, "sleep", lambda seconds: path.write_bytes(content))
     assert read_results(out).done.height == 6
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from hbsim.bench.pool import Pool
 from hbsim.bench.sweep import run_cells
-from hbsim.bench.sweep.outcome import run_studies
+from hbsim.bench.sweep.cell import run_studies
 from hbsim.bench.sweep.store import Store
 from hbsim.errors import ParameterError
 from tests.bench.sweep.made import SMALL, read

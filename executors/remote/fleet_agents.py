@@ -7,8 +7,8 @@ from math import inf
 from typing import Final
 
 from hbsim.errors import ParameterError
-from hbsim.executors.remote.lines import Body
 from hbsim.executors.remote.machines import Machine
+from hbsim.executors.remote.protocol import Body
 
 __all__ = ["MARGIN", "Agent", "Clocks", "Host"]
 

@@ -1,28 +1,43 @@
-"""A trial's process: what it is given before the training function runs, and how it ends."""
+"""The process of a job, forked or started anew: what it gets before the training function, and its end."""
 
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import signal
 import socket
+import subprocess
 import sys
+import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import import_module
+from pathlib import Path
 from types import FrameType
-from typing import Any, Final, NoReturn, TextIO, cast
+from typing import IO, Any, Final, NoReturn, TextIO, cast
 
-from hbsim.executors import proc
-from hbsim.executors.threads import limit_threads, thread_variables
+from hbsim.errors import ParameterError
+from hbsim.executors import processes
+from hbsim.executors.json_lines import fatal
+from hbsim.executors.slots import limit_threads, thread_variables
+from hbsim.executors.training_function import load_target
 
-__all__ = ["Entry", "Order", "find_entry", "live", "open_log"]
+__all__ = ["Entry", "Order", "find_entry", "live", "main", "open_log", "spawn", "start_python"]
 
 _AT_ONCE: Final = 1e-3  # a timer of 0 seconds never rings
 Entry = Callable[[Callable[..., object], socket.socket], int]
+_HOME: Final = str(Path(str(sys.modules["hbsim"].__file__)).parents[1])
+# Isolated from the working directory and from the script's folder, whose files may be named like modules of
+# the standard library: what is ours is loaded first, `load_target` makes the module path the script's.
+_CODE: Final = (
+    "import json, sys; given = json.load(sys.stdin); sys.path.insert(0, given['home']); import hbsim;"
+    " del sys.path[0]; sys.path += [entry for entry in given['path'] if entry not in sys.path];"
+    " from importlib import import_module; import_module(given['module']).main(given)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +112,8 @@ def live(
 
 
 def _settle(order: Order, parent: int) -> None:
-    proc.die_with_parent(parent)
-    proc.adopt_orphans()  # what it leaves behind is then known for its own
+    processes.die_with_parent(parent)
+    processes.adopt_orphans()  # what it leaves behind is then known for its own
     _redirect(order.log)
     _change_environment(order.environment())
     if order.cpus is not None and hasattr(os, "sched_setaffinity"):
@@ -106,8 +121,8 @@ def _settle(order: Order, parent: int) -> None:
     limit_threads(order.threads)
     # What was registered before belongs to the server.
     atexit._clear()
-    if (processes := sys.modules.get("multiprocessing.util")) is not None:
-        atexit.register(processes._exit_function)
+    if (utilities := sys.modules.get("multiprocessing.util")) is not None:
+        atexit.register(utilities._exit_function)
 
 
 def _redirect(log: str) -> None:
@@ -160,3 +175,90 @@ def _end(code: int, grace: float) -> NoReturn:
         with suppress(BaseException):
             stream.flush()
     os._exit(code & 0xFF)
+
+
+def start_python(
+    module: str,
+    given: Mapping[str, object],
+    path: Sequence[str],
+    connection: socket.socket,
+    environment: Mapping[str, str | None],
+    output: IO[bytes] | int | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a Python process in a session of its own, which calls ``main`` of a module of ours.
+
+    Parameters
+    ----------
+    module : str
+        The module.
+    given : mapping
+        What it is called with, in plain JSON types; ``parent``, this process's id, and ``connection``, the
+        number of the connection, are added.
+    path : sequence of str
+        Where modules are looked for that are neither of Python's own path nor ours.
+    connection : socket.socket
+        Passed on to the process.
+    environment : mapping
+        Its environment variables; None leaves one out.
+    output : int, optional
+        What takes its output and its errors; by default what takes this process's.
+
+    Raises
+    ------
+    OSError
+        It cannot be started.
+    """
+    told = {**given, "module": module, "home": _HOME, "path": list(path)}
+    told |= {"parent": os.getpid(), "connection": connection.fileno()}
+    with tempfile.TemporaryFile("w+") as file:  # a pickled function may be larger than a pipe
+        json.dump(told, file)
+        file.seek(0)
+        return subprocess.Popen(
+            [sys.executable, "-P", "-c", _CODE, module],  # by its name, it is found among processes
+            stdin=file,
+            stdout=output,
+            stderr=output,
+            env={name: value for name, value in environment.items() if value is not None},
+            pass_fds=[connection.fileno()],
+            start_new_session=True,  # Ctrl-C is the controller's
+        )
+
+
+def spawn(setup: Mapping[str, Any], order: Order, connection: socket.socket) -> int:
+    """Start a job's process; return its id. The caller waits for its end.
+
+    Parameters
+    ----------
+    setup : mapping
+        The server's: ``train``, ``entry`` and ``grace``.
+    order : Order
+        The job.
+    connection : socket.socket
+        Passed on to the process.
+    """
+    given = {"setup": setup, "order": asdict(order)}
+    environment = {**os.environ, **order.environment()}
+    log = open_log(order.log)
+    try:
+        path = setup["train"]["path"]
+        process = start_python(__name__, given, path, connection, environment, log)
+    finally:
+        os.close(log)
+    process.returncode = 0  # the server waits for all its children alike
+    return process.pid
+
+
+def main(given: Mapping[str, Any]) -> NoReturn:
+    """Run the job that `spawn` has described, in the process that it has started."""
+    connection = socket.socket(fileno=given["connection"])
+    connection.set_inheritable(False)
+
+    def load() -> tuple[Entry, Any]:
+        setup = given["setup"]
+        try:
+            return find_entry(setup["entry"]), load_target(setup["train"])
+        except ParameterError as error:
+            connection.sendall(json.dumps(fatal(error)).encode() + b"\n")
+            raise
+
+    live(Order(**given["order"]), given["parent"], connection, load, given["setup"]["grace"])

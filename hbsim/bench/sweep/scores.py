@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 import polars as pl
 
-from hbsim.bench.sweep.tables import DONE, KEY, PLANNED
+from hbsim.bench.sweep.store import DONE, KEY, PLANNED
 from hbsim.bench.targets import area_under, first_time, normalise, on_grid
 from hbsim.surrogates.protocol import Floats, Ints
 
 if TYPE_CHECKING:
-    from hbsim.bench.sweep.results import SweepResults
+    from hbsim.bench.sweep.folder import SweepResults
 
 __all__ = [
     "Budget",

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf, isfinite
 
-from hbsim.executors.remote.agents import Agent
 from hbsim.executors.remote.checkpoints import TRIES, Checkpoints, Copy, Put
-from hbsim.executors.remote.lines import Body, dump, task_of
+from hbsim.executors.remote.fleet_agents import Agent
 from hbsim.executors.remote.machines import Machines
+from hbsim.executors.remote.protocol import Body, dump, task_of
 from hbsim.runner.workers import Ended, Message, Opened, Row, Said, Shut, Task
 
 __all__ = ["Effects", "Jobs"]
