@@ -1,9 +1,11 @@
-"""Real workers as the loop sees them: everything that happens is in the journal before it is acted on."""
+"""The executor of real workers: all that happens is in the journal before it is acted on."""
 
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from math import inf, nan
 from typing import Final
 
@@ -11,22 +13,270 @@ from hbsim.core.levels import Levels
 from hbsim.core.trials import COMPLETE, CONTINUE, PAUSE, VERDICTS
 from hbsim.core.types import Job
 from hbsim.errors import HbsimWarning
-from hbsim.runner.ends import Ends, Limits
-from hbsim.runner.hearing import NOBODY, Due, Hearing
-from hbsim.runner.ledger import Ledger, Stay, value_of
-from hbsim.runner.loop import FAILURE, FREE, MILESTONE, NOTHING, Event
-from hbsim.runner.places import Places
-from hbsim.runner.watch import Watch
-from hbsim.runner.workers import Workers
-from hbsim.runner.writer import Appender, Observer, Writer
+from hbsim.runner.loop import END, FAILURE, FREE, MILESTONE, NOTHING, Event
+from hbsim.runner.state import JobAttempt, StudyState, value_of
+from hbsim.runner.worker_pool import Watchdog, WorkerPool
+from hbsim.runner.workers import Ended, Message, Opened, Row, Said, Workers
+from hbsim.runner.writer import Appender, Observer, RecordWriter
 
-__all__ = ["Observer", "Real"]
+__all__ = ["NO_JOB", "Limits", "MessageHandler", "Observer", "PendingEvent", "RealExecutor", "StopConditions"]
+
+BARREN: Final = 10  # failures in a row without a report
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a study ends, and how long a trial may be silent; in seconds of the study.
+
+    Attributes
+    ----------
+    time_out : float
+        Study seconds after which everything is cut.
+    max_reward : float or None
+        The study ends at a report at least as good.
+    hang_timeout : float
+        A trial that says nothing for so long has hung, and is killed.
+    grace : float
+        A trial that was told to end at a milestone and has not is killed after this.
+    """
+
+    time_out: float = inf
+    max_reward: float | None = None
+    hang_timeout: float = inf
+    grace: float = 5.0
+
+
+class StopConditions:
+    """What may end a study before its scheduler is done.
+
+    Attributes
+    ----------
+    interrupted : bool
+        Somebody asked for it.
+    enough : bool
+        A report was as good as `max_reward`.
+    failing : bool
+        One trial after the other failed, and nothing was reported: a broken GPU would use up all trials.
+    """
+
+    def __init__(self, limits: Limits, mode: str, ledger: StudyState) -> None:
+        self.interrupted = self.enough = self.failing = False
+        self._limits, self._ledger = limits, ledger
+        self._sign = 1.0 if mode == "max" else -1.0
+        self._barren, self._reports = 0, ledger.reports  # failures in a row, and the reports before them
+        self._known = 0  # jobs below this had started when the last job that was lost with its host counted
+        if ledger.best is not None:
+            self._look_at(ledger.best.value)
+
+    @property
+    def closing(self) -> bool:
+        """Whether it ends: what is under way has been told to leave."""
+        return self._ledger.closing
+
+    def over(self, time: float) -> bool:
+        """Return whether the study is over at `time`, in study seconds."""
+        return self.interrupted or self.enough or self.failing or time >= self._limits.time_out
+
+    def why(self, done: bool) -> str:
+        """Return why it is over: done, interrupted, failures, max_reward or time_out."""
+        if done:
+            return "done"
+        if self.interrupted:
+            return "interrupted"
+        if self.failing:
+            return "failures"
+        return "max_reward" if self.enough else "time_out"
+
+    def reported(self, rows: Sequence[Row]) -> None:
+        """Take note of reports."""
+        if self._limits.max_reward is not None:
+            for row in rows:
+                self._look_at(value_of(row.metrics, self._ledger.reward_attr))
+
+    def failed(self, reason: str, lost: int | None = None) -> None:
+        """Take note of a failure.
+
+        `lost` is the job, if it was lost with its host. What is lost at once counts once: all that runs on
+        a large host says no more about the training function than one trial.
+        """
+        if self._reports != self._ledger.reports:
+            self._barren, self._reports = 0, self._ledger.reports
+        if lost is not None:
+            if lost < self._known:
+                return
+            self._known = self._ledger.jobs.started
+        self._barren += 1
+        if self._barren == BARREN:
+            self.failing = True
+            text = f"{BARREN} failures in a row and no report between: the study ends here; "
+            warnings.warn(HbsimWarning(f"{text}the last: {reason}"), stacklevel=2)
+
+    def _look_at(self, value: float) -> None:
+        target = self._limits.max_reward
+        if target is not None and self._sign * target <= self._sign * value < inf:
+            self.enough = True
+
+
+NO_JOB = JobAttempt()
+
+
+@dataclass(slots=True)
+class PendingEvent:
+    """What the loop is told next."""
+
+    event: Event
+    stay: JobAttempt
+    at: int = -1
+    rows: Sequence[Row] = ()
+    ended: Ended | None = None
+
+
+class MessageHandler:
+    """Takes in messages.
+
+    Parameters
+    ----------
+    writer : RecordWriter
+        Writes reports down.
+    places : WorkerPool
+        Told of workers, and of jobs that are gone after they were decided about.
+    watch : Watchdog
+        Knows who is under way.
+    ends : StopConditions
+        Told of reports; knows whether the study ends.
+    geometry : Levels
+        The scheduler's.
+    until_return : bool
+        Whether a trial is complete when its function returns.
+
+    Attributes
+    ----------
+    due : deque of PendingEvent
+        What the loop has not been told yet.
+    """
+
+    def __init__(
+        self,
+        writer: RecordWriter,
+        places: WorkerPool,
+        watch: Watchdog,
+        ends: StopConditions,
+        geometry: Levels,
+        until_return: bool,
+    ) -> None:
+        self.due: deque[PendingEvent] = deque()
+        self._writer, self._places, self._watch, self._ends = writer, places, watch, ends
+        self._ledger = writer.ledger
+        self._index = {level: at for at, level in enumerate(geometry.levels)}
+        self._last = len(geometry.levels) - 1
+        self._until_return = until_return
+
+    def hear(self, message: Message) -> None:
+        """Take in a message."""
+        if isinstance(message, Said):
+            self._said(message)
+        elif isinstance(message, Ended):
+            self._ended(message)
+        elif isinstance(message, Opened):
+            if self._places.open(message):
+                self.due.append(PendingEvent(FREE, NO_JOB))
+        else:
+            self._places.shut(message)
+
+    def _said(self, message: Said) -> None:
+        stay = self._stay(message)
+        if stay is None:
+            return
+        rows = self._new(stay, message)
+        if not rows or stay.ended is not None:
+            return
+        if message.waits:
+            self.due.append(PendingEvent(MILESTONE, stay, self._index[stay.stop], rows))
+        else:
+            self._note(stay, rows)
+
+    def _ended(self, message: Ended) -> None:
+        stay = self._stay(message)
+        if stay is None:
+            return
+        rows = self._new(stay, message)
+        if rows and stay.ended is None:
+            self._note(stay, rows)
+        self._end(stay, message)
+
+    def _stay(self, message: Said | Ended) -> JobAttempt | None:
+        """Return whom a message is about; None if that one is gone."""
+        job = message.job
+        if job not in self._watch.heard:
+            self._drop(job, len(message.rows))
+            return None
+        self._watch.hear(job)
+        return self._ledger.stays[job]
+
+    def _note(self, stay: JobAttempt, rows: Sequence[Row]) -> None:
+        self._writer.write({"e": "rows", "job": stay.job, "rows": self._writer.packed(rows)})
+        self._ends.reported(rows)
+
+    def _new(self, stay: JobAttempt, message: Said | Ended) -> Sequence[Row]:
+        """Return the reports of a message that are new; write down what came late and what never came."""
+        if stay.ended is not None or self._is_due(stay):  # nobody trains on before the answer
+            late = len(message.rows)
+        else:
+            late = min(len(message.rows), max(0, stay.heard - message.first))
+            if message.first > stay.heard:
+                missing = message.first - stay.heard
+                self._writer.write({"e": "missing", "job": stay.job, "count": missing})
+        self._drop(stay.job, late)
+        return message.rows[late:]
+
+    def _is_due(self, stay: JobAttempt) -> bool:
+        return any(due.stay is stay for due in self.due)
+
+    def _drop(self, job: int, count: int) -> None:
+        if count:
+            self._writer.write({"e": "late", "job": job, "count": count})
+
+    def _end(self, stay: JobAttempt, ended: Ended) -> None:
+        """Have a job's end told, unless it was decided before, or leaves since the study ends."""
+        del self._watch.heard[stay.job]
+        pending = self._is_due(stay)
+        left = self._left(stay, ended)
+        closing = self._ends.closing or self._ends.interrupted
+        if stay.ended is not None or (left and closing and not pending):
+            self._places.gone(ended)
+            self.due.append(PendingEvent(FREE, stay))
+        elif left and closing:
+            self.due.append(PendingEvent(FREE, stay, ended=ended))  # after what is still to be decided
+        else:
+            self.due.append(self._fate(stay, ended, left, pending))
+
+    def _left(self, stay: JobAttempt, ended: Ended) -> bool:
+        """Whether the job left, by an order or a signal, and has not failed by itself."""
+        # Whoever ends a study by a signal to all its processes may end trials before they are told to leave.
+        signalled = self._ends.interrupted and ended.kind == "lost"
+        return stay.job in self._watch.cut or (ended.left and ended.kind is None) or signalled
+
+    def _fate(self, stay: JobAttempt, ended: Ended, left: bool, pending: bool) -> PendingEvent:
+        # A function that goes on from its last checkpoint may have nothing left to do.
+        reported = stay.heard or pending or self._ledger.reached.get(stay.trial, 0.0)
+        if ended.kind is not None:
+            return PendingEvent(FAILURE, stay, ended=ended)
+        if left:
+            lost = replace(ended, kind="lost", reason="something else ended it by SIGTERM")
+            return PendingEvent(FAILURE, stay, ended=lost)
+        if not reported:
+            failed = replace(ended, kind="error", reason="the function returned without a report")
+            return PendingEvent(FAILURE, stay, ended=failed)
+        if self._until_return:
+            return PendingEvent(MILESTONE, stay, self._last, ended=ended)
+        return PendingEvent(END, stay, ended=ended)
+
 
 TICK: Final = 0.25  # seconds between two looks at the clock
 EXTRA: Final = 0.75  # seconds that ending takes beside the graces
 
 
-class Real:
+class RealExecutor:
     """The `Executor` of the runner's loop on real workers.
 
     Parameters
@@ -35,7 +285,7 @@ class Real:
         Who runs the jobs.
     journal : Appender
         Gets every record before it is acted on.
-    ledger : Ledger
+    ledger : StudyState
         Where the study stands; of a new study, or of one that goes on.
     geometry : Levels
         The scheduler's.
@@ -63,7 +313,7 @@ class Real:
         self,
         workers: Workers,
         journal: Appender,
-        ledger: Ledger,
+        ledger: StudyState,
         geometry: Levels,
         suggest: Callable[[], list[float]],
         done: Callable[[], bool],
@@ -77,16 +327,18 @@ class Real:
     ) -> None:
         self.now, self.trial, self.at, self.value, self.kind = ledger.now, -1, 0, 0.0, "error"
         self.ledger = ledger
-        self.ends = Ends(limits, mode, ledger)
+        self.ends = StopConditions(limits, mode, ledger)
         self._workers, self._clock, self._limits = workers, clock, limits
         self._suggest, self._done = suggest, done
         self._save_completed = save_completed
-        self._writer = Writer(journal, ledger, observers, clock)
-        self._watch = Watch(workers, clock, limits.hang_timeout)
-        self._places = Places(workers, self._writer, self._watch, seed, until_return)
-        self._hearing = Hearing(self._writer, self._places, self._watch, self.ends, geometry, until_return)
+        self._writer = RecordWriter(journal, ledger, observers, clock)
+        self._watch = Watchdog(workers, clock, limits.hang_timeout)
+        self._places = WorkerPool(workers, self._writer, self._watch, seed, until_return)
+        self._hearing = MessageHandler(
+            self._writer, self._places, self._watch, self.ends, geometry, until_return
+        )
         self._due = self._hearing.due
-        self._now = Due(NOTHING, NOBODY)
+        self._now = PendingEvent(NOTHING, NO_JOB)
         self._levels = geometry.levels
         self._warned = False
         self._hurried = False
@@ -207,12 +459,12 @@ class Real:
             if stay.ended is None and stay.job in self._watch.heard:
                 self._watch.leave(stay.job, True, grace)
 
-    def _value(self, due: Due) -> float:
+    def _value(self, due: PendingEvent) -> float:
         if due.rows:
             return value_of(due.rows[-1].metrics, self.ledger.reward_attr)
         return due.stay.value if due.stay.rows else self.ledger.values.get(due.stay.trial, nan)
 
-    def _decided(self, due: Due, code: int) -> None:
+    def _decided(self, due: PendingEvent, code: int) -> None:
         stay, writer = due.stay, self._writer
         value = self.value if self.value == self.value else None
         decided = {"at": due.at, "value": value, "verdict": VERDICTS[code].value}
@@ -226,7 +478,7 @@ class Real:
             save = code == PAUSE or (code == COMPLETE and self._save_completed)
             self._watch.leave(stay.job, save, inf if save else self._limits.grace)
         elif stay.resource >= stay.stop:
-            self._due.appendleft(Due(MILESTONE, stay, due.at + 1))
+            self._due.appendleft(PendingEvent(MILESTONE, stay, due.at + 1))
         elif self.ends.closing:
             self._workers.leave(stay.job, save=True)
         else:
@@ -236,7 +488,7 @@ class Real:
         """Return the level above the one with this index."""
         return self._levels[at + 1] if at + 1 < len(self._levels) else inf
 
-    def _warn_skipped(self, stay: Stay) -> None:
+    def _warn_skipped(self, stay: JobAttempt) -> None:
         if not self._warned:
             self._warned = True
             text = f"trial {stay.trial} reported at {stay.resource:g}, past several milestones; it counts at "

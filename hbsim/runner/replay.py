@@ -11,9 +11,9 @@ import numpy as np
 from hbsim.core.trials import VERDICTS
 from hbsim.core.types import Job
 from hbsim.errors import JournalError
-from hbsim.runner.ledger import Ledger, Stay
 from hbsim.runner.loop import END, FAILURE, MILESTONE, NOTHING, Event
 from hbsim.runner.records import Record
+from hbsim.runner.state import JobAttempt, StudyState
 from hbsim.searchers import Searcher
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Replay:
     ----------
     records : iterable of dict
         The journal's, in order; read one ahead.
-    ledger : Ledger
+    ledger : StudyState
         A new one.
     path : str
         The journal's file, for errors.
@@ -60,7 +60,7 @@ class Replay:
     def __init__(
         self,
         records: Iterable[Record],
-        ledger: Ledger,
+        ledger: StudyState,
         path: str,
         scheduler: Scheduler,
         searcher: Searcher | None = None,
@@ -138,13 +138,13 @@ class Replay:
         self._ahead = next(self._records, None)
         return record
 
-    def _running(self, record: Record) -> Stay:
+    def _running(self, record: Record) -> JobAttempt:
         stay = self.ledger.stays.get(record["job"])
         if stay is None or stay.ended is not None:
             self._wrong(self._take(), f"job {record['job']} is not running")
         return stay
 
-    def _milestone(self, record: Record, stay: Stay) -> int:
+    def _milestone(self, record: Record, stay: JobAttempt) -> int:
         at: int = record["at"]
         if self.ledger.milestone(stay) != at:
             self._wrong(self._take(), f"job {record['job']} is not at milestone number {at}")

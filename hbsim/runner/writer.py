@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from hbsim.runner.ledger import Ledger
 from hbsim.runner.records import Record
+from hbsim.runner.state import StudyState
 from hbsim.runner.workers import Row
 
-__all__ = ["Appender", "Observer", "Writer"]
+__all__ = ["Appender", "Observer", "RecordWriter"]
 
 STEP: Final = 6  # digits of seconds in the journal
 
@@ -38,14 +38,14 @@ class Observer(Protocol):
         ...
 
 
-class Writer:
+class RecordWriter:
     """Writes records, in study seconds.
 
     Parameters
     ----------
     journal : Appender
         Gets every record before anybody else.
-    ledger : Ledger
+    ledger : StudyState
         Gets it next.
     observers : sequence of Observer
         Told of it at last.
@@ -54,7 +54,7 @@ class Writer:
     """
 
     def __init__(
-        self, journal: Appender, ledger: Ledger, observers: Sequence[Observer], clock: Callable[[], float]
+        self, journal: Appender, ledger: StudyState, observers: Sequence[Observer], clock: Callable[[], float]
     ) -> None:
         self.ledger, self.clock = ledger, clock
         self._journal, self._observers = journal, observers

@@ -18,8 +18,7 @@ import numpy as np
 from hbsim.core.exact import exact, whole
 from hbsim.errors import ParameterError
 from hbsim.options import declared, option
-from hbsim.simulation.distribution_kinds import plain
-from hbsim.simulation.distributions import LARGEST, Distribution, Exponential, parse
+from hbsim.simulation.distributions import LARGEST, Distribution, Exponential, parse, plain
 from hbsim.simulation.trace import Trace, read_trace
 
 __all__ = ["DEFAULT_WORKERS", "Cluster", "Machines", "gpu_share", "workers_of"]

@@ -8,18 +8,17 @@ from typing import Final
 
 from hbsim.core.trials import CONTINUE, PAUSE, RETRY
 from hbsim.core.types import Job
-from hbsim.runner.columns import CENSORED, FAILED
 from hbsim.runner.loop import FAILURE, FREE, MILESTONE, NOTHING, Event
-from hbsim.simulation.failures import LOST, PREEMPTED
-from hbsim.simulation.state import GONE, LEFT, LOAD, NOTICE, OVER, SAVE, State
-from hbsim.simulation.stay import HEARING, LEAVING, LOADING, PAUSING, TRAINING, Stay
+from hbsim.runner.tables import CENSORED, FAILED, LOST, PREEMPTED
+from hbsim.simulation.cluster_state import GONE, LEFT, LOAD, NOTICE, OVER, SAVE, ClusterState
+from hbsim.simulation.jobs import HEARING, LEAVING, LOADING, PAUSING, TRAINING, SimulatedJob
 
 __all__ = ["Engine"]
 
 TIMED: Final = frozenset((GONE, NOTICE, OVER))  # what happens at a time of its own: see `Due.at`
 
 
-class Engine(State):
+class Engine(ClusterState):
     """Runs jobs in simulated time; the `Executor` of the runner's loop."""
 
     # What the loop calls
@@ -168,7 +167,7 @@ class Engine(State):
         self._chosen_by = max(self.now, self._chosen_by) + self._suggest_delay
         return self._chosen_by - self.now
 
-    def _loads_first(self, worker: int, stay: Stay, startup: float, has_checkpoint: bool) -> bool:
+    def _loads_first(self, worker: int, stay: SimulatedJob, startup: float, has_checkpoint: bool) -> bool:
         """Begin a job that needs a checkpoint of the shared store, if it does."""
         is_saving = stay.trial in self._saving and not stay.starts_over
         if is_saving or has_checkpoint:
@@ -189,7 +188,7 @@ class Engine(State):
             return wait, self._load
         return wait, self._load + (self._sizes[trial] if self._draws_size else self._size) / self._load_speed
 
-    def _train(self, worker: int, stay: Stay, delay: float) -> None:
+    def _train(self, worker: int, stay: SimulatedJob, delay: float) -> None:
         """Train the present stretch from `delay` seconds from now; before now, if training ran on."""
         report = self._delays[stay.row + stay.at] if self._draws_delay else self._delay
         span = delay + stay.seconds + report
@@ -197,7 +196,7 @@ class Engine(State):
             return
         self._due[worker].after(span if span > 0.0 else 0.0, MILESTONE)
 
-    def _is_lost(self, worker: int, stay: Stay, delay: float, span: float) -> bool:
+    def _is_lost(self, worker: int, stay: SimulatedJob, delay: float, span: float) -> bool:
         """Plan how a job that trains is lost, or told to go, if that comes before `span` is over."""
         loss = inf
         # Training that runs on can be lost before the report arrives, which is dropped then.
@@ -221,7 +220,7 @@ class Engine(State):
 
     # Ends
 
-    def _end(self, worker: int, stay: Stay, code: int) -> None:
+    def _end(self, worker: int, stay: SimulatedJob, code: int) -> None:
         """End a job that was decided now."""
         now, gone = self.now, self._gone(worker)
         answered = now
@@ -252,7 +251,7 @@ class Engine(State):
                 self.lost_saves.append(gone)
         self._finish(worker, stay, answered, gone)
 
-    def _finish(self, worker: int, stay: Stay, end: float, gone: float) -> None:
+    def _finish(self, worker: int, stay: SimulatedJob, end: float, gone: float) -> None:
         """End a job that was decided at a time that is known, or as its worker goes."""
         if gone < end:
             end = gone
@@ -271,11 +270,11 @@ class Engine(State):
         else:
             heappush(self._free, worker)
 
-    def _ran(self, stay: Stay, time: float) -> float:
+    def _ran(self, stay: SimulatedJob, time: float) -> float:
         """Return the seconds trained after the last decision, until a job heard of it or a time."""
         return self._progress.free_run(stay, min(time, stay.heard)) if self._async else 0.0
 
-    def _fail(self, worker: int, stay: Stay, event: int, is_retried: bool) -> None:
+    def _fail(self, worker: int, stay: SimulatedJob, event: int, is_retried: bool) -> None:
         """End a job that was lost."""
         is_gone = event == GONE
         end = min(self.now, self._gone(worker)) if is_gone else self.now  # a sum of floats may be later
@@ -319,7 +318,7 @@ class Engine(State):
         self.trial = stay.trial
         return FAILURE
 
-    def _give_notice(self, worker: int, stay: Stay) -> None:
+    def _give_notice(self, worker: int, stay: SimulatedJob) -> None:
         """Stop training, and save what there is at most up to the next milestone."""
         stay.extra = max(0.0, self._progress.until(stay, self.now))
         trained = min(stay.extra, stay.seconds)

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from hbsim.runner.columns import numbers
+from hbsim.runner.tables import numbers
 from hbsim.surrogates.protocol import Floats
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from hbsim.core.scheduler import Scheduler
 from hbsim.errors import OutputError, ParameterError
 from hbsim.executors import checkpoint
 from hbsim.executors.local import trial_folder
-from hbsim.runner.ledger import Ledger
 from hbsim.runner.records import Record
+from hbsim.runner.state import StudyState
 
 __all__ = ["KEEP", "Keeper"]
 
@@ -54,7 +54,7 @@ class Keeper:
         keep: str,
         trials: Path,
         scheduler: Scheduler,
-        ledger: Ledger,
+        ledger: StudyState,
         prune: Callable[[int], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

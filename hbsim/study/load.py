@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hbsim.runner.decisions import Decisions
-from hbsim.runner.ledger import Ledger
-from hbsim.runner.loop import drive
+from hbsim.runner.loop import SearcherNotifier, drive
 from hbsim.runner.records import Record, read_records
 from hbsim.runner.replay import Replay
-from hbsim.runner.telling import Telling
+from hbsim.runner.state import StudyState
+from hbsim.runner.tables import DecisionTable
 from hbsim.study.folder import StudyFolder
 from hbsim.study.spec import Spec
 
@@ -28,21 +27,21 @@ class Standing:
     """Where a study stands: new, or read again from its journal."""
 
     scheduler: Scheduler
-    ledger: Ledger
-    decisions: Decisions
+    ledger: StudyState
+    decisions: DecisionTable
 
 
 def stand(spec: Spec, scheduler: Scheduler) -> Standing:
     """Return where a new study stands."""
-    ledger = Ledger(scheduler.levels, scheduler.mode, spec.reward_attr, spec.study)
-    return Standing(scheduler, ledger, Decisions())
+    ledger = StudyState(scheduler.levels, scheduler.mode, spec.reward_attr, spec.study)
+    return Standing(scheduler, ledger, DecisionTable())
 
 
 def replay(
     standing: Standing,
     records: Iterable[Record],
     path: str,
-    telling: Telling | None = None,
+    telling: SearcherNotifier | None = None,
     dimension: int | None = None,
 ) -> None:
     """Bring a new study to where its journal's records leave it.

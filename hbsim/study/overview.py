@@ -9,8 +9,8 @@ from math import inf, isfinite
 from typing import Final
 
 from hbsim.core.trials import COMPLETE, PAUSE, STOP
-from hbsim.runner.ledger import Stay
 from hbsim.runner.records import Record
+from hbsim.runner.state import JobAttempt
 from hbsim.study.folder import StudyFolder
 from hbsim.study.load import Standing
 from hbsim.study.spec import Spec
@@ -220,19 +220,19 @@ class Overview:
         why = self.idle()
         return f"idle: {why}" if why else "idle"
 
-    def rung(self, stay: Stay) -> str:
+    def rung(self, stay: JobAttempt) -> str:
         """Say to which of its rungs a trial trains: ``"2/4"``."""
         levels = self.scheduler.geometry.of_bracket(stay.bracket)
         if stay.stop not in levels:
             return "-"
         return f"{levels.index(stay.stop) + 1}/{len(levels)}"
 
-    def far(self, stay: Stay) -> str:
+    def far(self, stay: JobAttempt) -> str:
         """Say how far a trial is, and where its next milestone is: ``"5/27"``."""
         done = amount(stay.resource)
         return f"{done}/{amount(stay.stop)}" if isfinite(stay.stop) else done
 
-    def doing(self, stay: Stay) -> str:
+    def doing(self, stay: JobAttempt) -> str:
         """Say what a job is doing."""
         before = self._before(stay)
         if before is not None:
@@ -249,14 +249,14 @@ class Overview:
             return f"trains again up to {amount(stay.stood)}{again}"
         return self._silence(stay) or f"training{again}"
 
-    def _before(self, stay: Stay) -> Stay | None:
+    def _before(self, stay: JobAttempt) -> JobAttempt | None:
         """Return the job of the same trial that has to be gone before this one begins."""
         if stay.rows or stay.ended is not None:
             return None
         others = self.ledger.stays.values()
         return next((s for s in others if s.trial == stay.trial and s.job < stay.job), None)
 
-    def _silence(self, stay: Stay) -> str:
+    def _silence(self, stay: JobAttempt) -> str:
         silent = self.elapsed - self._said.get(stay.job, inf)
         usual = stay.trained / stay.rows
         return f"silent for {span(silent)}" if silent > max(SILENT, 5 * usual) else ""

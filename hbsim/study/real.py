@@ -15,12 +15,10 @@ from hbsim.core.scheduler import Scheduler
 from hbsim.core.space import arguments, space_of
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.executors.training_function import Description
-from hbsim.runner.ends import Limits
 from hbsim.runner.journal import Journal
-from hbsim.runner.loop import drive
-from hbsim.runner.real import Observer, Real
+from hbsim.runner.loop import SearcherNotifier, drive
+from hbsim.runner.real import Limits, Observer, RealExecutor
 from hbsim.runner.records import read_records
-from hbsim.runner.telling import Telling
 from hbsim.runner.workers import Workers
 from hbsim.searchers import Searcher, Task, check_searcher, limit_trials, make_searcher
 from hbsim.searchers.plain import plain_options
@@ -83,7 +81,7 @@ class Study:
             name = type(searcher).__name__
             self.searcher = searcher
         limit_trials(scheduler, self.searcher)
-        self.telling = Telling(self.searcher, scheduler)
+        self.telling = SearcherNotifier(self.searcher, scheduler)
         options = scheduler.options.as_dict()
         reported = (time_attr, reward_attr, until_return)
         searched = plain_options(search_options)
@@ -152,7 +150,7 @@ class Study:
         from hbsim.study.result import RunResult
 
         scheduler, ledger = self.scheduler, standing.ledger
-        real = Real(
+        real = RealExecutor(
             workers,
             journal,
             ledger,
@@ -191,7 +189,7 @@ class Study:
         return point
 
 
-def _interrupt(real: Real, number: int, grace: float) -> None:
+def _interrupt(real: RealExecutor, number: int, grace: float) -> None:
     hurried = number != signal.SIGINT  # others are sent by who will not wait
     real.interrupt(hurried)
     text = "finishing: each trial leaves at its next report and keeps its checkpoint"

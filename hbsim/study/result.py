@@ -11,10 +11,9 @@ import polars as pl
 
 from hbsim.errors import ParameterError
 from hbsim.runner import summaries
-from hbsim.runner.columns import numbers
-from hbsim.runner.decisions import Decisions
-from hbsim.runner.ledger import Ledger
 from hbsim.runner.records import read_records, read_reports
+from hbsim.runner.state import StudyState
+from hbsim.runner.tables import DecisionTable, numbers
 from hbsim.study.folder import StudyFolder
 from hbsim.study.spec import Spec
 
@@ -51,8 +50,8 @@ class RunResult:
         folder: StudyFolder,
         spec: Spec,
         scheduler: Scheduler,
-        ledger: Ledger,
-        decisions: Decisions,
+        ledger: StudyState,
+        decisions: DecisionTable,
         workers: int,
     ) -> None:
         self.folder = folder.path

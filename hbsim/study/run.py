@@ -19,8 +19,7 @@ from hbsim.executors.remote.controller import wait_for_earlier_runs
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.training_function import describe, make_target, stop_if_loading
 from hbsim.options import named_options
-from hbsim.runner.ends import Limits
-from hbsim.runner.real import Observer
+from hbsim.runner.real import Limits, Observer
 from hbsim.searchers import Searcher, about, check_searcher, ends, learns
 from hbsim.study.checks import check_names, constants, seconds
 from hbsim.study.executors import Executor, StudyWorkers, check_executor, check_share, make_workers

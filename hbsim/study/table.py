@@ -10,8 +10,8 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
 from hbsim import terminal
-from hbsim.runner.ledger import Stay
 from hbsim.runner.records import Record
+from hbsim.runner.state import JobAttempt
 from hbsim.study.overview import Overview
 from hbsim.study.words import hms, near, number, plain, span
 
@@ -226,7 +226,7 @@ class LiveTable:
         state = overview.what(worker)
         yield Text(state, _style(state))
 
-    def _trial(self, stay: Stay | None) -> Iterator[RenderableType]:
+    def _trial(self, stay: JobAttempt | None) -> Iterator[RenderableType]:
         """Return the cells between the worker and its GPU."""
         from rich.text import Text
 
@@ -257,7 +257,7 @@ class LiveTable:
         return f"{len(rest)} more workers: {busy} with a trial, {len(rest) - busy} without"
 
 
-def _bar(stay: Stay) -> RenderableType:
+def _bar(stay: JobAttempt) -> RenderableType:
     from rich.progress_bar import ProgressBar
 
     if not isfinite(stay.stop):

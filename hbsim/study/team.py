@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from hbsim.runner.ledger import Ledger
 from hbsim.runner.records import Record
+from hbsim.runner.state import StudyState
 from hbsim.study.words import plain
 
 __all__ = ["NO_ANSWER", "Team"]
@@ -22,7 +22,7 @@ class Team:
 
     Parameters
     ----------
-    ledger : Ledger
+    ledger : StudyState
         Of the study; it has each record before.
     workers : int or None
         How many there are on this machine; None: those of hosts.
@@ -35,7 +35,7 @@ class Team:
         Workers that take no jobs, and why: ``"no answer"``, ``"host is taken away"``.
     """
 
-    def __init__(self, ledger: Ledger, workers: int | None) -> None:
+    def __init__(self, ledger: StudyState, workers: int | None) -> None:
         self.hosts: dict[int, str] = {}
         self.shut: dict[int, str] = {}
         self._ledger = ledger

@@ -9,8 +9,8 @@ from math import nan
 from typing import Final
 
 from hbsim.errors import HbsimWarning
-from hbsim.runner.ledger import value_of
 from hbsim.runner.records import Record, read_records
+from hbsim.runner.state import value_of
 from hbsim.study.event_files import EventFiles
 from hbsim.study.folder import StudyFolder
 from hbsim.study.load import Standing

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hbsim.errors import HbsimWarning, ParameterError
-from hbsim.runner.ledger import Ledger, value_of
 from hbsim.runner.records import Record, read_records
+from hbsim.runner.state import StudyState, value_of
 from hbsim.searchers import learns
 from hbsim.study.folder import StudyFolder
 from hbsim.study.load import load
@@ -228,7 +228,7 @@ class _Reading:
 
     def __init__(self, result: RunResult) -> None:
         spec = result.spec
-        self._ledger = Ledger(result.scheduler.levels, result.scheduler.mode, spec.reward_attr)
+        self._ledger = StudyState(result.scheduler.levels, result.scheduler.mode, spec.reward_attr)
         self._metric = spec.reward_attr
         self._stays: dict[int, Stay] = {}
         self._free = dict.fromkeys(range(result.workers), 0.0)  # since when, of those with work to do

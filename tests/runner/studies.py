@@ -12,12 +12,10 @@ import numpy as np
 from hypothesis import strategies as st
 
 from hbsim.errors import HbsimWarning
-from hbsim.runner.decisions import Decisions
-from hbsim.runner.ends import Limits
-from hbsim.runner.ledger import Ledger
-from hbsim.runner.loop import drive
-from hbsim.runner.real import Real
-from hbsim.runner.telling import Telling
+from hbsim.runner.loop import SearcherNotifier, drive
+from hbsim.runner.real import Limits, RealExecutor
+from hbsim.runner.state import StudyState
+from hbsim.runner.tables import DecisionTable
 from hbsim.study.load import Standing, replay
 from tests.doubles.fake_hosts import FakeHosts, Host
 from tests.doubles.fake_trials import ALWAYS, AT_MESSAGE, AT_REPORT, Curve, Fault
@@ -63,7 +61,7 @@ class Notes:
 class Pictures:
     """An observer that keeps a picture of the ledger after each record, by the record's number."""
 
-    def __init__(self, ledger: Ledger, notes: Notes) -> None:
+    def __init__(self, ledger: StudyState, notes: Notes) -> None:
         self.taken: dict[int, dict[str, Any]] = {}
         self._ledger, self._notes = ledger, notes
 
@@ -147,7 +145,7 @@ class Run:
         self.study = study
         self.scheduler = make_real(study.type, study.options)
         self.searcher = Listener()
-        self.telling = Telling(self.searcher, self.scheduler)
+        self.telling = SearcherNotifier(self.searcher, self.scheduler)
         self.standing = stand(self.scheduler)
         self.ledger, self.decisions = self.standing.ledger, self.standing.decisions
         if records:
@@ -160,7 +158,7 @@ class Run:
         self.pictures = Pictures(self.ledger, self.notes)
         self.accepted_before = accepted(records)
         self.late_before = self.ledger.late
-        self.real = Real(
+        self.real = RealExecutor(
             self.crew,
             self.notes,
             self.ledger,
@@ -202,7 +200,7 @@ class Run:
 
 def stand(scheduler: Any) -> Standing:
     """Return where a new study stands."""
-    return Standing(scheduler, Ledger(scheduler.levels, scheduler.mode, "value"), Decisions())
+    return Standing(scheduler, StudyState(scheduler.levels, scheduler.mode, "value"), DecisionTable())
 
 
 def replayed(study: Study, records: Sequence[dict[str, Any]]) -> Standing:
@@ -217,7 +215,7 @@ def accepted(records: Sequence[dict[str, Any]]) -> int:
     return sum(len(record["rows"]) for record in records if record["e"] in ("rows", "reach"))
 
 
-def picture(ledger: Ledger) -> dict[str, Any]:
+def picture(ledger: StudyState) -> dict[str, Any]:
     """Return everything in a ledger; floats as text, since NaN is not itself."""
 
     def of(stay: Any) -> dict[str, str]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hbsim.runner.ends import Limits
+from hbsim.runner.real import Limits
 from tests.doubles.fake_hosts import Absence, Host
 from tests.doubles.fake_trials import Fault
 from tests.doubles.pair import round_trip

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hbsim.runner.ends import Limits
-from hbsim.runner.watch import Watch
+from hbsim.runner.real import Limits
+from hbsim.runner.worker_pool import Watchdog
 from hbsim.runner.workers import Workers
 from tests.doubles.fake_trials import Curve, Fault
 from tests.profile import examples
@@ -247,7 +247,7 @@ def test_who_is_in_a_hurry_lets_nobody_take_time() -> None:
         def kill(self, job: int, reason: str = "") -> None:
             killed.append(job)
 
-    watch = Watch(cast(Workers, Killing()), lambda: clock[0], inf)
+    watch = Watchdog(cast(Workers, Killing()), lambda: clock[0], inf)
     for job in (1, 2, 3):
         watch.hear(job)
     watch.leave(1, True, inf)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hbsim.runner.telling import Telling
+from hbsim.runner.loop import SearcherNotifier
 from hbsim.study.load import replay
 from tests.doubles.fake_trials import Fault
 from tests.doubles.pair import make_real
@@ -29,7 +29,7 @@ class Silent(Listener):
 def tell(study: Study, records: list[dict[str, Any]], searcher: Listener) -> None:
     """Tell a searcher of the records."""
     standing = stand(make_real(study.type, study.options))
-    replay(standing, records, "journal", Telling(searcher, standing.scheduler))
+    replay(standing, records, "journal", SearcherNotifier(searcher, standing.scheduler))
 
 
 def read(study: Study, records: list[dict[str, Any]]) -> Silent:

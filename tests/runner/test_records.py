@@ -12,10 +12,10 @@ import pytest
 import hbsim.runner.records
 import hbsim.study.result
 from hbsim.errors import JournalError
-from hbsim.runner.decisions import Decisions
-from hbsim.runner.ledger import Ledger
-from hbsim.runner.lines import encode
+from hbsim.runner.journal import encode
 from hbsim.runner.records import read_records, read_reports
+from hbsim.runner.state import StudyState
+from hbsim.runner.tables import DecisionTable
 from hbsim.study.load import Standing, load, replay
 from tests.study.made import Made
 
@@ -93,9 +93,9 @@ def test_columns_and_rows_leave_a_study_at_the_same_place(made):
     pictures = []
     for together in (False, True):
         scheduler = Made(made.place.path, kind="promotion", **_options(made)).scheduler
-        ledger = Ledger(scheduler.levels, scheduler.mode, "accuracy")
+        ledger = StudyState(scheduler.levels, scheduler.mode, "accuracy")
         records = list(read_records(made.place.journal, together=together))
-        replay(Standing(scheduler, ledger, Decisions()), iter(records), "journal")
+        replay(Standing(scheduler, ledger, DecisionTable()), iter(records), "journal")
         pictures.append(_picture(ledger))
     assert pictures[0] == pictures[1]
 

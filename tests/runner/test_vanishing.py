@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from hbsim.runner.capacity import Capacity
-from hbsim.runner.ends import Limits
+from hbsim.runner.real import Limits
+from hbsim.runner.state import WorkerSeconds
 from tests.doubles.fake_hosts import Absence, Host
 from tests.doubles.fake_trials import Fault
 
@@ -191,7 +191,7 @@ def test_workers_of_hosts_that_follow_each_other() -> None:
 
 def test_workers_from_the_start_beside_hosts() -> None:
     """Those from the start are there while they have jobs, as soon as there are hosts."""
-    capacity = Capacity()
+    capacity = WorkerSeconds()
     capacity.begin(0)
     capacity.open(1)
     capacity.pass_to(4.0)

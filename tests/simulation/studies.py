@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import hbsim
 from hbsim.searchers import Task, make_searcher
-from hbsim.simulation.curves import Curves
+from hbsim.simulation.curves import TrialCurves
 from hbsim.surrogates import Ideal, Synthetic, load
 from tests.doubles.naive_simulator import NaiveSimulator
 from tests.doubles.pair import make_real
@@ -25,7 +25,7 @@ from .surrogates import STEP, Grid, Rounded
 TIMES = (0.0, 0.0, 0.25, 0.5, 1.0, 2.75)
 
 
-class ExactCurves(Curves):
+class ExactCurves(TrialCurves):
     """Curves whose luck is rounded to multiples of 2**-20: all sums of times are exact."""
 
     def _slow_factors(self, first: int, count: int) -> Any:
@@ -72,7 +72,7 @@ class Study:
                 **self.extra,
             )
 
-    def naive(self, curves: type[Curves] = Curves) -> NaiveSimulator:
+    def naive(self, curves: type[TrialCurves] = TrialCurves) -> NaiveSimulator:
         """Run the naive simulator."""
         scheduler = make_real(self.type, self.options)
         loaded = load(self.surrogate)

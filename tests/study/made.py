@@ -5,9 +5,9 @@ from __future__ import annotations
 from hbsim.core import make_scheduler
 from hbsim.core.space import Choice, Real, Space
 from hbsim.core.trials import VERDICTS
-from hbsim.runner.decisions import Decisions
 from hbsim.runner.journal import Journal
-from hbsim.runner.ledger import Ledger
+from hbsim.runner.state import StudyState
+from hbsim.runner.tables import DecisionTable
 from hbsim.study.folder import StudyFolder
 from hbsim.study.load import Standing
 from hbsim.study.result import RunResult
@@ -34,8 +34,8 @@ class Made:
         self.scheduler = make_scheduler(kind, **options)
         as_dict = self.scheduler.options.as_dict()
         self.spec = Spec("train.py:train_fn", None, SPACE, as_dict, 0, "random", time, reward, False, {})
-        self.ledger = Ledger(self.scheduler.levels, self.scheduler.mode, reward)
-        self.standing = Standing(self.scheduler, self.ledger, Decisions())
+        self.ledger = StudyState(self.scheduler.levels, self.scheduler.mode, reward)
+        self.standing = Standing(self.scheduler, self.ledger, DecisionTable())
         self.place = StudyFolder(folder)
         self.clock = Clock()
         self.observers = []

@@ -9,21 +9,19 @@ from math import inf
 import simpy
 
 from hbsim.core.levels import Levels
-from hbsim.runner.jobs import Jobs
 from hbsim.runner.loop import END, FAILURE, FREE
-from hbsim.simulation.attendance import Attendance
+from hbsim.runner.tables import FailureTable, JobTable
+from hbsim.simulation.availability import WorkerAvailability
 from hbsim.simulation.cluster import Cluster
-from hbsim.simulation.curves import Curves
-from hbsim.simulation.disk import Disk
-from hbsim.simulation.failures import Failures
-from hbsim.simulation.luck import Luck
-from hbsim.simulation.progress import Progress
-from hbsim.simulation.stay import LEAVING, Due, Stay
+from hbsim.simulation.curves import TrialCurves
+from hbsim.simulation.disk import DiskUsage
+from hbsim.simulation.jobs import LEAVING, SimulatedJob, TrainingProgress, WorkerEvent
+from hbsim.simulation.random_effects import RandomEffects
 
-__all__ = ["GONE", "LEFT", "LOAD", "NOTICE", "OVER", "SAVE", "WAKE", "State"]
+__all__ = ["GONE", "LEFT", "LOAD", "NOTICE", "OVER", "SAVE", "WAKE", "ClusterState"]
 
 
-class Inner(IntEnum):
+class InnerEvent(IntEnum):
     """What happens on a worker, and the loop need not know, or knows as a FAILURE."""
 
     GONE = END + 1  # the worker goes, and its job with it
@@ -35,21 +33,21 @@ class Inner(IntEnum):
     WAKE = END + 7  # nothing on a worker: transfers have come to their end
 
 
-GONE, LEFT, NOTICE, LOAD, SAVE, OVER, WAKE = Inner
+GONE, LEFT, NOTICE, LOAD, SAVE, OVER, WAKE = InnerEvent
 
 
-class State:
+class ClusterState:
     """The workers, their jobs, and the events that are due on them.
 
     Parameters
     ----------
     cluster : Cluster
         The workers, and what everything costs.
-    curves : Curves
+    curves : TrialCurves
         What each trial shows at each level, and how long it takes.
     geometry : Levels
         The scheduler's.
-    jobs : Jobs
+    jobs : JobTable
         Gets a row a job.
     max_time : float
         Simulated seconds at which everything is cut.
@@ -60,22 +58,22 @@ class State:
 
     Attributes
     ----------
-    luck : Luck
+    luck : RandomEffects
         What trials meet where parameters are distributions.
-    failures : Failures
+    failures : FailureTable
         A row a job that was lost.
     lost_saves : list of float
         When checkpoints were not saved at a pause, since the worker went.
-    disk : Disk or None
+    disk : DiskUsage or None
         What checkpoints hold, if they have a size.
     """
 
     def __init__(
         self,
         cluster: Cluster,
-        curves: Curves,
+        curves: TrialCurves,
         geometry: Levels,
-        jobs: Jobs,
+        jobs: JobTable,
         max_time: float,
         seed: int,
         dropped: Callable[[], list[int]],
@@ -86,7 +84,7 @@ class State:
         self.value = 0.0
         self.kind = "lost"  # or preempted, which counts alike
         self.jobs = jobs
-        self.failures = Failures()
+        self.failures = FailureTable()
         self.lost_saves: list[float] = []
         self.max_time = max_time
         self.interrupted = False
@@ -99,18 +97,18 @@ class State:
         self._width = len(geometry.levels)
         self._speeds = cluster.speeds
         self._async = cluster.report == "async"
-        self._progress = Progress(curves, geometry, self._speeds, self._async)
-        self.luck = Luck(cluster, seed, self._width)
-        self._here = Attendance(cluster, seed) if cluster.has_absences else None
+        self._progress = TrainingProgress(curves, geometry, self._speeds, self._async)
+        self.luck = RandomEffects(cluster, seed, self._width)
+        self._here = WorkerAvailability(cluster, seed) if cluster.has_absences else None
         self._sized = cluster.resume and self.luck.size.constant != 0.0
-        self.disk = Disk(self.luck.size, dropped) if self._sized else None
+        self.disk = DiskUsage(self.luck.size, dropped) if self._sized else None
         self._env = simpy.Environment()
         self._peek, self._step = self._env.peek, self._env.step
-        self._nobody = Due(self._env, -1, [])  # whose event it is that is due on no worker
+        self._nobody = WorkerEvent(self._env, -1, [])  # whose event it is that is due on no worker
         self._nobody.event = WAKE
         self._fired = self._nobody
-        self._due = [Due(self._env, worker, [self._fire]) for worker in range(cluster.workers)]
-        self._stays = [Stay() for _ in range(cluster.workers)]
+        self._due = [WorkerEvent(self._env, worker, [self._fire]) for worker in range(cluster.workers)]
+        self._stays = [SimulatedJob() for _ in range(cluster.workers)]
         for worker, stay in enumerate(self._stays):
             stay.worker = worker
             stay.busy = stay.starts_over = False
@@ -156,7 +154,7 @@ class State:
 
     # Where a job trains from
 
-    def _place(self, stay: Stay) -> bool:
+    def _place(self, stay: SimulatedJob) -> bool:
         """Put a job where it trains from; return whether that is a checkpoint."""
         is_new = not stay.stood and stay.trial not in self._kept
         if stay.starts_over or (is_new and stay.at == stay.first):
@@ -187,7 +185,7 @@ class State:
             return paused[1]
         return self.curves.budget(trial, attempt) if attempt else self._first_budgets[trial]
 
-    def _can_save(self, stay: Stay, seconds: float) -> bool:
+    def _can_save(self, stay: SimulatedJob, seconds: float) -> bool:
         """Return whether a trial's checkpoint can be saved in so many seconds, and is any good."""
         if not self._resume or self._retry_from == "zero":
             return False
@@ -227,7 +225,7 @@ class State:
         if back < inf:
             self._due[worker].at(back, FREE)
 
-    def _close(self, stay: Stay, verdict: int, extra: float, end: float) -> None:
+    def _close(self, stay: SimulatedJob, verdict: int, extra: float, end: float) -> None:
         """Write a job's row; it trained `extra` seconds since `base`, none if that is below 0."""
         stay.busy = False
         if end < stay.train_start and end < self._saved.get(stay.trial, 0.0) and not stay.starts_over:
@@ -241,7 +239,7 @@ class State:
             reached = self._levels[stay.at] if there else self._progress.resource(stay, max(0.0, extra))
         self.jobs.end(stay, reached, end, verdict)
 
-    def _keep(self, stay: Stay, time: float) -> None:
+    def _keep(self, stay: SimulatedJob, time: float) -> None:
         """Take note of a checkpoint that is saved at `time`."""
         assert stay.kept is not None
         trial = stay.trial
@@ -257,5 +255,5 @@ class State:
         if self.disk is not None:
             self.disk.end(trial, self.now, trial in self._saving)
 
-    def _break_off(self, worker: int, stay: Stay) -> None:
+    def _break_off(self, worker: int, stay: SimulatedJob) -> None:
         """Break off a transfer of a job that is lost; here none takes events of its own."""

@@ -1,23 +1,81 @@
-"""Which workers there are, and who is on them: puts jobs on workers, and takes them off."""
+"""The workers of a real study: which there are, what runs on them, and who is killed for its silence."""
 
 from __future__ import annotations
 
 import warnings
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 
 from hbsim.core.streams import trial_seed
 from hbsim.core.types import Job
 from hbsim.errors import HbsimWarning
-from hbsim.runner.ledger import Stay
-from hbsim.runner.watch import Watch
+from hbsim.runner.state import JobAttempt
 from hbsim.runner.workers import NEVER, Ended, Opened, Shut, Task, Workers
-from hbsim.runner.writer import STEP, Writer
+from hbsim.runner.writer import STEP, RecordWriter
 
-__all__ = ["Places"]
+__all__ = ["Watchdog", "WorkerPool"]
 
 
-class Places:
+class Watchdog:
+    """Watches over the jobs that have begun and have not ended.
+
+    Parameters
+    ----------
+    workers : Workers
+        Who runs them.
+    clock : callable
+        Seconds.
+    hang_timeout : float
+        Seconds without a word after which a job has hung.
+
+    Attributes
+    ----------
+    heard : dict of int to float
+        By job under way: when it last said something.
+    cut : set of int
+        Jobs that were killed since they did not leave.
+    """
+
+    def __init__(self, workers: Workers, clock: Callable[[], float], hang_timeout: float) -> None:
+        self.heard: dict[int, float] = {}
+        self.cut: set[int] = set()
+        self._workers, self._clock, self._limit = workers, clock, hang_timeout
+        self._leaving: dict[int, float] = {}  # by job: when it is killed
+        self._until = inf  # when all are
+
+    def hear(self, job: int) -> None:
+        """Take note that a job begins, or has said something."""
+        self.heard[job] = self._clock()
+
+    def leave(self, job: int, save: bool, seconds: float) -> None:
+        """Have a job leave; it is killed if it has not after so many seconds."""
+        self._leaving[job] = self._clock() + seconds
+        self._workers.leave(job, save=save)
+
+    def hurry(self, seconds: float) -> None:
+        """Have every job be killed that is not gone in so many seconds, whatever else was said."""
+        self._until = self._clock() + seconds
+
+    def forget(self, job: int) -> None:
+        """Take note that a job is gone."""
+        self._leaving.pop(job, None)
+        self.heard.pop(job, None)
+
+    def look(self) -> None:
+        """Kill who has hung, and who does not leave."""
+        clock, limit = self._clock(), self._limit
+        for job, heard in list(self.heard.items()):
+            if clock - heard > limit:
+                self.heard[job] = clock
+                self._workers.kill(job, f"nothing was reported for {limit:g} s (hang_timeout)")
+            elif job not in self.cut and min(self._leaving.get(job, inf), self._until) <= clock:
+                self.cut.add(job)
+                self._workers.kill(job, "it was told to leave and did not")
+
+
+class WorkerPool:
     """Workers, which may come and go, and the jobs on them.
 
     A job of a trial whose last process is still there, since it saves, has a worker and is held there until
@@ -27,9 +85,9 @@ class Places:
     ----------
     workers : Workers
         Who runs the jobs.
-    writer : Writer
+    writer : RecordWriter
         Writes down what starts and what is gone.
-    watch : Watch
+    watch : Watchdog
         Told of what begins and of what is gone.
     seed : int
         Of the study.
@@ -40,15 +98,17 @@ class Places:
     ----------
     free : list of int
         The open workers without a job, in order.
-    restarts : deque of (Stay or None, Job)
+    restarts : deque of (JobAttempt or None, Job)
         What is to start again as soon as there is a worker, each with its last stay.
     stranded : set of int
         Jobs on workers that were shut while they ran.
     """
 
-    def __init__(self, workers: Workers, writer: Writer, watch: Watch, seed: int, until_return: bool) -> None:
+    def __init__(
+        self, workers: Workers, writer: RecordWriter, watch: Watchdog, seed: int, until_return: bool
+    ) -> None:
         self.free = list(range(workers.count))
-        self.restarts: deque[tuple[Stay | None, Job]] = deque()
+        self.restarts: deque[tuple[JobAttempt | None, Job]] = deque()
         self.stranded: set[int] = set()
         self._workers, self._writer, self._watch = workers, writer, watch
         self._ledger = writer.ledger

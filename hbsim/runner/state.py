@@ -1,4 +1,4 @@
-"""Where a real study stands: what its journal's records add up to, live and when it is read again."""
+"""The state of a real study: the sum of its journal's records, live and when they are read again."""
 
 from __future__ import annotations
 
@@ -9,20 +9,103 @@ from math import inf, isfinite, nan
 from typing import Any, Final
 
 from hbsim.core.trials import VERDICTS
-from hbsim.runner.capacity import Capacity
-from hbsim.runner.columns import CENSORED, FAILED
-from hbsim.runner.jobs import JobRow, Jobs
 from hbsim.runner.records import Record
-from hbsim.runner.reports import Improvements, Reports
+from hbsim.runner.reports import IncumbentHistory, ReportColumns
+from hbsim.runner.tables import CENSORED, FAILED, JobRow, JobTable
 
-__all__ = ["CODES", "Best", "Ledger", "Stay", "value_of"]
+__all__ = ["CODES", "Incumbent", "JobAttempt", "StudyState", "WorkerSeconds", "value_of"]
+
+
+class WorkerSeconds:
+    """Adds up worker seconds, session by session.
+
+    In a session with hosts that come and go, a worker is there while it is open, and on while it has a job:
+    one that was lost took its worker until that was known. In a session on this machine alone all workers
+    are there from its beginning to its end; how many is not written down, so these are those up to the last
+    one that had a job. What is tidied up after the last job takes no worker seconds.
+
+    Attributes
+    ----------
+    most : int
+        The most workers that there were at once.
+    """
+
+    def __init__(self) -> None:
+        self.most = 0
+        self._hosts = False  # whether any session had some
+        self._sum = 0.0  # of sessions before, and of hosts in this one
+        self._began = self._until = 0.0  # of this session
+        self._since = 0.0  # when those that are there came or went last
+        self._local = 0  # how many workers this session has here; 0 as soon as it has hosts
+        self._open: set[int] = set()
+        self._there: set[int] = set()  # those that are open, or have a job; only in a session with hosts
+        self._moved = False  # whether this session has hosts
+
+    @property
+    def total(self) -> float | None:
+        """Worker seconds until now; None if all sessions were on this machine alone."""
+        there = self._local * (self._until - self._began) + len(self._there) * (self._until - self._since)
+        return self._sum + there if self._hosts else None
+
+    def pass_to(self, now: float) -> None:
+        """Let time pass in a session."""
+        self._until = now
+
+    def open(self, worker: int) -> None:
+        """A host's worker is open."""
+        self._hosts = self._moved = True
+        self._local = 0
+        self._open.add(worker)
+        self._come(worker)
+
+    def shut(self, worker: int, busy: bool) -> None:
+        """A host's worker is shut; `busy` if it still has a job."""
+        self._open.discard(worker)
+        if not busy:
+            self._go(worker)
+
+    def begin(self, worker: int) -> None:
+        """A worker gets a job."""
+        if self._moved:
+            self._come(worker)
+        else:
+            self._local = max(self._local, worker + 1)
+            self.most = max(self.most, self._local)
+
+    def end(self, worker: int) -> None:
+        """A worker has its job no more."""
+        if worker not in self._open:
+            self._go(worker)
+
+    def resume(self, now: float) -> None:
+        """A session is over, and another one begins."""
+        self._sum += self._local * (self._until - self._began)
+        self._add_up()
+        self._began = self._until = self._since = now
+        self._local, self._moved = 0, False
+        self._open.clear()
+        self._there.clear()
+
+    def _add_up(self) -> None:
+        self._sum += len(self._there) * (self._until - self._since)
+        self._since = self._until
+
+    def _go(self, worker: int) -> None:
+        self._add_up()
+        self._there.discard(worker)
+
+    def _come(self, worker: int) -> None:
+        self._add_up()
+        self._there.add(worker)
+        self.most = max(self.most, len(self._there))
+
 
 CODES: Final = {verdict.value: code for code, verdict in enumerate(VERDICTS)}
 
 BOUNDS: Final = ("close", "resume")  # of a session
 
 
-class Stay(JobRow):
+class JobAttempt(JobRow):
     """A job on a worker.
 
     Attributes
@@ -55,7 +138,7 @@ class Stay(JobRow):
 
 
 @dataclass(frozen=True, slots=True)
-class Best:
+class Incumbent:
     """The incumbent: the best value reported so far, and where it was."""
 
     time: float
@@ -64,7 +147,7 @@ class Best:
     value: float
 
 
-class Ledger:
+class StudyState:
     """The sum of a study's records; `apply` adds one.
 
     Parameters
@@ -82,18 +165,18 @@ class Ledger:
     ----------
     now : float
         Study seconds of the last record.
-    jobs : Jobs
+    jobs : JobTable
         A row a stay that is over.
-    stays : dict of int to Stay
+    stays : dict of int to JobAttempt
         The jobs on workers, by number, those that are about to leave included.
-    workers : dict of int to Stay
+    workers : dict of int to JobAttempt
         The same by worker.
     machines : dict of int to dict
         By worker, what is known of those that are open now: ``host``, ``cpus``, ``gpus``. Empty where all
         workers are this machine's.
     points : list of list of float
         The configuration of each trial.
-    best : Best or None
+    best : Incumbent or None
         The incumbent.
     reached : dict of int to float
         The highest resource that each trial has reported in jobs that are over.
@@ -102,7 +185,7 @@ class Ledger:
     values, bests, highest : dict of int to float
         The last value that each trial has reported in jobs that are over, the best that is a finite number,
         and the highest resource.
-    improvements : Improvements
+    improvements : IncumbentHistory
         The incumbents, by the time of reports.
     reports, late, lost_rows : int
         How many reports there were; how many late ones were dropped; how many had not come when later
@@ -124,11 +207,11 @@ class Ledger:
         self.reward_attr = reward_attr
         self.study = study
         self.now = 0.0
-        self.jobs = Jobs()
-        self.stays: dict[int, Stay] = {}
-        self.workers: dict[int, Stay] = {}
+        self.jobs = JobTable()
+        self.stays: dict[int, JobAttempt] = {}
+        self.workers: dict[int, JobAttempt] = {}
         self.points: list[list[float]] = []
-        self.best: Best | None = None
+        self.best: Incumbent | None = None
         self.reached: dict[int, float] = {}
         self.values: dict[int, float] = {}
         self.earlier: dict[int, list[tuple[int, float, int]]] = {}
@@ -145,8 +228,8 @@ class Ledger:
         self.closing = False
         self._levels = tuple(levels)
         self._sign = 1.0 if mode == "max" else -1.0
-        self.improvements = Improvements(self._sign)
-        self._capacity = Capacity()
+        self.improvements = IncumbentHistory(self._sign)
+        self._capacity = WorkerSeconds()
 
     @property
     def workers_seen(self) -> int:
@@ -158,7 +241,7 @@ class Ledger:
         """Worker seconds that there were; None if all workers ever were this machine's."""
         return self._capacity.total
 
-    def milestone(self, stay: Stay) -> int:
+    def milestone(self, stay: JobAttempt) -> int:
         """Return the index in the levels of a stay's next milestone: the last, if it waits at none."""
         return min(bisect_left(self._levels, stay.stop), len(self._levels) - 1)
 
@@ -182,7 +265,7 @@ class Ledger:
         self._begin(record)
 
     def _begin(self, record: Record) -> None:
-        stay = Stay()
+        stay = JobAttempt()
         stay.job, stay.worker, stay.trial = record["job"], record["worker"], record["trial"]
         stay.bracket, stay.attempt = record["bracket"], record["attempt"]
         self._capacity.begin(stay.worker)
@@ -203,14 +286,14 @@ class Ledger:
         else:
             self._take(self.stays[record["job"]], record["rows"])
 
-    def _take(self, stay: Stay, rows: Sequence[Sequence[Any]] | Reports) -> None:
-        if isinstance(rows, Reports):
+    def _take(self, stay: JobAttempt, rows: Sequence[Sequence[Any]] | ReportColumns) -> None:
+        if isinstance(rows, ReportColumns):
             self._take_columns([stay], rows)
             return
         for at, trained, resource, metrics in rows:
             self._report(stay, at, trained, resource, value_of(metrics, self.reward_attr))
 
-    def _report(self, stay: Stay, at: float, trained: float, resource: float, value: float) -> None:
+    def _report(self, stay: JobAttempt, at: float, trained: float, resource: float, value: float) -> None:
         self._hear(stay, 1, at - trained, resource)
         stay.trained, stay.resource, stay.value = trained, resource, value
         if not isfinite(value):
@@ -219,10 +302,10 @@ class Ledger:
         if not signed <= self._sign * stay.best:
             stay.best = value
         if self.best is None or signed > self._sign * self.best.value:
-            self.best = Best(at, stay.trial, resource, value)
+            self.best = Incumbent(at, stay.trial, resource, value)
         self.improvements.add(at, stay.trial, resource, value)
 
-    def _take_columns(self, stays: Sequence[Stay], reports: Reports) -> None:
+    def _take_columns(self, stays: Sequence[JobAttempt], reports: ReportColumns) -> None:
         """Take the reports of several records, whose jobs are `stays`."""
         import numpy as np
 
@@ -241,10 +324,10 @@ class Ledger:
                 stay.best = float(value[best])
         top = int(np.argmax(signed))
         if signed[top] > (-inf if self.best is None else self._sign * self.best.value):
-            self.best = Best(float(at[top]), int(trials[top]), float(resource[top]), float(value[top]))
+            self.best = Incumbent(float(at[top]), int(trials[top]), float(resource[top]), float(value[top]))
         self.improvements.add_all(at, trials, resource, value)
 
-    def _hear(self, stay: Stay, count: int, train_start: float, resource: float) -> None:
+    def _hear(self, stay: JobAttempt, count: int, train_start: float, resource: float) -> None:
         """Take note of the first reports of a job, or of more."""
         if not stay.rows:
             stay.train_start = train_start
@@ -253,7 +336,7 @@ class Ledger:
         stay.heard += count
         self.reports += count
 
-    def _started_at(self, stay: Stay, first: float) -> float:
+    def _started_at(self, stay: JobAttempt, first: float) -> float:
         """Return from where a job trains, by its first report: a checkpoint, its milestone, or zero."""
         known = self.reached.get(stay.trial, 0.0)
         if first > known:
@@ -280,7 +363,7 @@ class Ledger:
         stay.ended = CODES["complete"]
         self.returned[stay.trial] = stay.milestone = self._came_to(stay)
 
-    def _came_to(self, stay: Stay) -> float:
+    def _came_to(self, stay: JobAttempt) -> float:
         """Return where a trial's training has come to an end of its own, maybe in an earlier job."""
         return stay.resource if stay.rows else self.reached.get(stay.trial, 0.0)
 
@@ -294,7 +377,7 @@ class Ledger:
             stay.train_start = record["begun"]
         self._end(stay, CENSORED if stay.ended is None else stay.ended)
 
-    def _end(self, stay: Stay, verdict: int) -> None:
+    def _end(self, stay: JobAttempt, verdict: int) -> None:
         self.reached[stay.trial] = max(stay.resource, self.reached.get(stay.trial, 0.0))
         if stay.rows:
             self._put_down(stay, self.values, self.bests, self.highest)
@@ -303,7 +386,7 @@ class Ledger:
         self.jobs.end(stay, reached, self.now, verdict)
 
     def _put_down(
-        self, stay: Stay, values: dict[int, float], bests: dict[int, float], highest: dict[int, float]
+        self, stay: JobAttempt, values: dict[int, float], bests: dict[int, float], highest: dict[int, float]
     ) -> None:
         """Add the reports of a job to those of its trial."""
         values[stay.trial] = stay.value
