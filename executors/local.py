@@ -26,7 +26,7 @@ from hbsim.executors.report_ring import ReportRing
 from hbsim.executors.server_client import Server
 from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import Description
-from hbsim.runner.workers import Ended, Message, Row, Said, Task
+from hbsim.runner.workers import Assignment, JobEnded, Message, Reported, ReportRow
 
 __all__ = ["LIMIT", "LOG", "Child", "LocalWorkers", "UnfitTrial", "trial_folder", "trim"]
 
@@ -48,7 +48,7 @@ KEPT: Final = 1 << 20  # bytes of each end
 class Child:
     """What is known of a job's process, the line to it, and its reports."""
 
-    task: Task
+    task: Assignment
     socket: socket.socket
     ring: ReportRing
     ordered: float  # when its process was asked for
@@ -128,14 +128,14 @@ class Child:
         reason = f"its process has written what is no message into its line to the study: {what}"
         self.garbled, self.end = True, self.end or {"kind": "error", "reason": reason}
 
-    def reports(self, most: int) -> tuple[list[Row], bool]:
+    def reports(self, most: int) -> tuple[list[ReportRow], bool]:
         """Return reports that have been made since the last time, and whether the last one waits.
 
         Of very many, those of about `most` bytes.
         """
         reports = self.ring.read(most)
         self.said += len(reports)
-        return [Row(*report[:4]) for report in reports], bool(reports) and reports[-1].waits
+        return [ReportRow(*report[:4]) for report in reports], bool(reports) and reports[-1].waits
 
     def has_more(self) -> bool:
         """Whether there is something to read."""
@@ -231,7 +231,7 @@ class LocalWorkers:
             self._setup["lease"] = str(lease)
         self._children: dict[int, Child] = {}
         self._messages: list[Message] = []
-        self._held: list[tuple[float, Ended]] = []  # not to be said before
+        self._held: list[tuple[float, JobEnded]] = []  # not to be said before
         self._oom = OomWatch()
         self._selector = selectors.DefaultSelector()
         self._wake_out, self._wake_in = os.pipe()
@@ -324,7 +324,7 @@ class LocalWorkers:
 
     # What the runner calls
 
-    def start(self, worker: int, task: Task) -> None:
+    def start(self, worker: int, task: Assignment) -> None:
         """Start a job's process; a server that is new reads of it as soon as it has loaded the function."""
         if self._server is None:
             self.launch()
@@ -510,7 +510,7 @@ class LocalWorkers:
         rows, waits = child.reports(CHUNK)
         if rows:
             self._reported = True
-            self._messages.append(Said(child.task.job, rows, first, waits))
+            self._messages.append(Reported(child.task.job, rows, first, waits))
         return bool(rows)
 
     def _others_saved(self, trial: int) -> bool:
@@ -548,7 +548,7 @@ class LocalWorkers:
         if child.ended_at is not None:
             seconds["exit"] = time.monotonic() - child.ended_at
         left = bool((child.end or {}).get("left"))
-        ended = Ended(job, [], child.said, kind, reason, child.begun, seconds, left and kind is None)
+        ended = JobEnded(job, [], child.said, kind, reason, child.begun, seconds, left and kind is None)
         if child.killed is None and not child.leaves and (left or status == -signal.SIGTERM):
             self._held.append((time.monotonic() + HOLD, ended))  # is the study ended by the same signal?
         else:

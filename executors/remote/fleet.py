@@ -20,7 +20,7 @@ from hbsim.executors.remote.fleet_agents import MARGIN, Agent, Clocks, Host
 from hbsim.executors.remote.fleet_jobs import Effects, Jobs
 from hbsim.executors.remote.machines import Machine, Machines, differences, differences_of, named, versions
 from hbsim.executors.remote.protocol import ROOM, Body, to_ended, to_said
-from hbsim.runner.workers import Ended, Said, Task
+from hbsim.runner.workers import Assignment, JobEnded, Reported
 
 __all__ = ["MARGIN", "Effects", "Fleet"]
 
@@ -76,7 +76,7 @@ class Fleet:
 
     # What the runner asks for
 
-    def start(self, worker: int, task: Task, now: float) -> None:
+    def start(self, worker: int, task: Assignment, now: float) -> None:
         """Start a job on a worker, as soon as its host and its checkpoint are there."""
         self._jobs.start(worker, task, now)
         self._jobs.copy()
@@ -337,11 +337,11 @@ class Fleet:
             self.effects.send(agent, {"o": "close", "clean": False})
             self._lose(agent, problem, False)
 
-    def _hear_job(self, agent: Agent, body: Body, made: Said | Ended, size: int, now: float) -> None:
+    def _hear_job(self, agent: Agent, body: Body, made: Reported | JobEnded, size: int, now: float) -> None:
         if self._jobs.hear(agent, body, made, now):
             self.effects.size += size
             self._given.append((agent, size))
-            if isinstance(made, Ended):
+            if isinstance(made, JobEnded):
                 self._jobs.copy()
         else:
             agent.taken += size

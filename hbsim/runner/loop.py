@@ -1,4 +1,7 @@
-"""The loop that drives ask and tell, for the simulator and for real executors alike, and keeps the searcher informed."""
+"""The loop that drives ask and tell, for the simulator and for real executors alike.
+
+`SearcherNotifier` keeps the searcher informed meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +78,7 @@ def drive(  # noqa: C901 - the loop stands here whole
     scheduler: Scheduler,
     executor: Executor,
     decisions: DecisionTable,
-    telling: SearcherNotifier | None = None,
+    notifier: SearcherNotifier | None = None,
     max_reward: float | None = None,
 ) -> bool:
     """Ask and tell until nothing is under way any more, or `max_reward` is reached: whether it was.
@@ -88,7 +91,7 @@ def drive(  # noqa: C901 - the loop stands here whole
         Runs the jobs.
     decisions : DecisionTable
         Gets a row a milestone.
-    telling : SearcherNotifier, optional
+    notifier : SearcherNotifier, optional
         Tells the searcher what is pending and observed, if it listens.
     max_reward : float, optional
         The study ends as soon as a value is at least as good.
@@ -98,7 +101,7 @@ def drive(  # noqa: C901 - the loop stands here whole
     sign = 1.0 if scheduler.mode == "max" else -1.0
     target = None if max_reward is None else sign * max_reward
     asked_in_vain = False
-    told = telling if telling is not None and telling.listens else None
+    listener = notifier if notifier is not None and notifier.listens else None
     while True:
         worker = -1 if asked_in_vain else idle()
         if worker >= 0:
@@ -108,8 +111,8 @@ def drive(  # noqa: C901 - the loop stands here whole
                 asked_in_vain = True
                 continue
             executor.start(worker, job)
-            if told is not None:
-                told.started(job)
+            if listener is not None:
+                listener.started(job)
             continue
         event = wait()
         if event is MILESTONE:
@@ -119,22 +122,22 @@ def drive(  # noqa: C901 - the loop stands here whole
             add(executor.now, trial, at, value, scheduler.n_before, scheduler.cutoff, code)
             answer(code)
             asked_in_vain = False
-            if told is not None:
-                told.reached(trial, at, value, code)
+            if listener is not None:
+                listener.reached(trial, at, value, code)
             if target is not None and target <= sign * value < inf:
                 return True
         elif event is FAILURE:
             code = scheduler.fail(executor.trial, executor.kind)
             answer(code)
             asked_in_vain = False
-            if told is not None:
-                told.failed(executor.trial, code)
+            if listener is not None:
+                listener.failed(executor.trial, code)
         elif event is END:
             scheduler.end(executor.trial)
             answer(COMPLETE)
             asked_in_vain = False
-            if told is not None:
-                told.ended(executor.trial)
+            if listener is not None:
+                listener.ended(executor.trial)
         elif event is NOTHING:
             return False
 

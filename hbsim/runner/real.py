@@ -14,12 +14,12 @@ from hbsim.core.trials import COMPLETE, CONTINUE, PAUSE, VERDICTS
 from hbsim.core.types import Job
 from hbsim.errors import HbsimWarning
 from hbsim.runner.loop import END, FAILURE, FREE, MILESTONE, NOTHING, Event
-from hbsim.runner.state import JobAttempt, StudyState, value_of
+from hbsim.runner.state import JobRun, StudyState, value_of
 from hbsim.runner.worker_pool import Watchdog, WorkerPool
-from hbsim.runner.workers import Ended, Message, Opened, Row, Said, Workers
+from hbsim.runner.workers import JobEnded, Message, Reported, ReportRow, WorkerBackend, WorkerOpened
 from hbsim.runner.writer import Appender, Observer, RecordWriter
 
-__all__ = ["NO_JOB", "Limits", "MessageHandler", "Observer", "PendingEvent", "RealExecutor", "StopConditions"]
+__all__ = ["NO_RUN", "Limits", "MessageHandler", "Observer", "PendingEvent", "RealExecutor", "StopConditions"]
 
 BARREN: Final = 10  # failures in a row without a report
 
@@ -59,19 +59,19 @@ class StopConditions:
         One trial after the other failed, and nothing was reported: a broken GPU would use up all trials.
     """
 
-    def __init__(self, limits: Limits, mode: str, ledger: StudyState) -> None:
+    def __init__(self, limits: Limits, mode: str, study_state: StudyState) -> None:
         self.interrupted = self.enough = self.failing = False
-        self._limits, self._ledger = limits, ledger
+        self._limits, self._study_state = limits, study_state
         self._sign = 1.0 if mode == "max" else -1.0
-        self._barren, self._reports = 0, ledger.reports  # failures in a row, and the reports before them
+        self._barren, self._reports = 0, study_state.reports  # failures in a row, and the reports before them
         self._known = 0  # jobs below this had started when the last job that was lost with its host counted
-        if ledger.best is not None:
-            self._look_at(ledger.best.value)
+        if study_state.best is not None:
+            self._look_at(study_state.best.value)
 
     @property
     def closing(self) -> bool:
         """Whether it ends: what is under way has been told to leave."""
-        return self._ledger.closing
+        return self._study_state.closing
 
     def over(self, time: float) -> bool:
         """Return whether the study is over at `time`, in study seconds."""
@@ -87,11 +87,11 @@ class StopConditions:
             return "failures"
         return "max_reward" if self.enough else "time_out"
 
-    def reported(self, rows: Sequence[Row]) -> None:
+    def reported(self, rows: Sequence[ReportRow]) -> None:
         """Take note of reports."""
         if self._limits.max_reward is not None:
             for row in rows:
-                self._look_at(value_of(row.metrics, self._ledger.reward_attr))
+                self._look_at(value_of(row.metrics, self._study_state.reward_attr))
 
     def failed(self, reason: str, lost: int | None = None) -> None:
         """Take note of a failure.
@@ -99,12 +99,12 @@ class StopConditions:
         `lost` is the job, if it was lost with its host. What is lost at once counts once: all that runs on
         a large host says no more about the training function than one trial.
         """
-        if self._reports != self._ledger.reports:
-            self._barren, self._reports = 0, self._ledger.reports
+        if self._reports != self._study_state.reports:
+            self._barren, self._reports = 0, self._study_state.reports
         if lost is not None:
             if lost < self._known:
                 return
-            self._known = self._ledger.jobs.started
+            self._known = self._study_state.jobs.started
         self._barren += 1
         if self._barren == BARREN:
             self.failing = True
@@ -117,7 +117,7 @@ class StopConditions:
             self.enough = True
 
 
-NO_JOB = JobAttempt()
+NO_RUN = JobRun()
 
 
 @dataclass(slots=True)
@@ -125,10 +125,10 @@ class PendingEvent:
     """What the loop is told next."""
 
     event: Event
-    stay: JobAttempt
+    run: JobRun
     at: int = -1
-    rows: Sequence[Row] = ()
-    ended: Ended | None = None
+    rows: Sequence[ReportRow] = ()
+    ended: JobEnded | None = None
 
 
 class MessageHandler:
@@ -138,9 +138,9 @@ class MessageHandler:
     ----------
     writer : RecordWriter
         Writes reports down.
-    places : WorkerPool
+    pool : WorkerPool
         Told of workers, and of jobs that are gone after they were decided about.
-    watch : Watchdog
+    watchdog : Watchdog
         Knows who is under way.
     ends : StopConditions
         Told of reports; knows whether the study ends.
@@ -158,118 +158,118 @@ class MessageHandler:
     def __init__(
         self,
         writer: RecordWriter,
-        places: WorkerPool,
-        watch: Watchdog,
+        pool: WorkerPool,
+        watchdog: Watchdog,
         ends: StopConditions,
         geometry: Levels,
         until_return: bool,
     ) -> None:
         self.due: deque[PendingEvent] = deque()
-        self._writer, self._places, self._watch, self._ends = writer, places, watch, ends
-        self._ledger = writer.ledger
+        self._writer, self._pool, self._watchdog, self._ends = writer, pool, watchdog, ends
+        self._study_state = writer.study_state
         self._index = {level: at for at, level in enumerate(geometry.levels)}
         self._last = len(geometry.levels) - 1
         self._until_return = until_return
 
-    def hear(self, message: Message) -> None:
+    def handle(self, message: Message) -> None:
         """Take in a message."""
-        if isinstance(message, Said):
-            self._said(message)
-        elif isinstance(message, Ended):
+        if isinstance(message, Reported):
+            self._reported(message)
+        elif isinstance(message, JobEnded):
             self._ended(message)
-        elif isinstance(message, Opened):
-            if self._places.open(message):
-                self.due.append(PendingEvent(FREE, NO_JOB))
+        elif isinstance(message, WorkerOpened):
+            if self._pool.open(message):
+                self.due.append(PendingEvent(FREE, NO_RUN))
         else:
-            self._places.shut(message)
+            self._pool.shut(message)
 
-    def _said(self, message: Said) -> None:
-        stay = self._stay(message)
-        if stay is None:
+    def _reported(self, message: Reported) -> None:
+        run = self._run_of(message)
+        if run is None:
             return
-        rows = self._new(stay, message)
-        if not rows or stay.ended is not None:
+        rows = self._new(run, message)
+        if not rows or run.ended is not None:
             return
         if message.waits:
-            self.due.append(PendingEvent(MILESTONE, stay, self._index[stay.stop], rows))
+            self.due.append(PendingEvent(MILESTONE, run, self._index[run.stop], rows))
         else:
-            self._note(stay, rows)
+            self._note(run, rows)
 
-    def _ended(self, message: Ended) -> None:
-        stay = self._stay(message)
-        if stay is None:
+    def _ended(self, message: JobEnded) -> None:
+        run = self._run_of(message)
+        if run is None:
             return
-        rows = self._new(stay, message)
-        if rows and stay.ended is None:
-            self._note(stay, rows)
-        self._end(stay, message)
+        rows = self._new(run, message)
+        if rows and run.ended is None:
+            self._note(run, rows)
+        self._end(run, message)
 
-    def _stay(self, message: Said | Ended) -> JobAttempt | None:
+    def _run_of(self, message: Reported | JobEnded) -> JobRun | None:
         """Return whom a message is about; None if that one is gone."""
         job = message.job
-        if job not in self._watch.heard:
+        if job not in self._watchdog.last_heard:
             self._drop(job, len(message.rows))
             return None
-        self._watch.hear(job)
-        return self._ledger.stays[job]
+        self._watchdog.heard_of(job)
+        return self._study_state.runs[job]
 
-    def _note(self, stay: JobAttempt, rows: Sequence[Row]) -> None:
-        self._writer.write({"e": "rows", "job": stay.job, "rows": self._writer.packed(rows)})
+    def _note(self, run: JobRun, rows: Sequence[ReportRow]) -> None:
+        self._writer.write({"e": "rows", "job": run.job, "rows": self._writer.packed(rows)})
         self._ends.reported(rows)
 
-    def _new(self, stay: JobAttempt, message: Said | Ended) -> Sequence[Row]:
+    def _new(self, run: JobRun, message: Reported | JobEnded) -> Sequence[ReportRow]:
         """Return the reports of a message that are new; write down what came late and what never came."""
-        if stay.ended is not None or self._is_due(stay):  # nobody trains on before the answer
+        if run.ended is not None or self._is_due(run):  # nobody trains on before the answer
             late = len(message.rows)
         else:
-            late = min(len(message.rows), max(0, stay.heard - message.first))
-            if message.first > stay.heard:
-                missing = message.first - stay.heard
-                self._writer.write({"e": "missing", "job": stay.job, "count": missing})
-        self._drop(stay.job, late)
+            late = min(len(message.rows), max(0, run.heard - message.first))
+            if message.first > run.heard:
+                missing = message.first - run.heard
+                self._writer.write({"e": "missing", "job": run.job, "count": missing})
+        self._drop(run.job, late)
         return message.rows[late:]
 
-    def _is_due(self, stay: JobAttempt) -> bool:
-        return any(due.stay is stay for due in self.due)
+    def _is_due(self, run: JobRun) -> bool:
+        return any(due.run is run for due in self.due)
 
     def _drop(self, job: int, count: int) -> None:
         if count:
             self._writer.write({"e": "late", "job": job, "count": count})
 
-    def _end(self, stay: JobAttempt, ended: Ended) -> None:
+    def _end(self, run: JobRun, ended: JobEnded) -> None:
         """Have a job's end told, unless it was decided before, or leaves since the study ends."""
-        del self._watch.heard[stay.job]
-        pending = self._is_due(stay)
-        left = self._left(stay, ended)
+        del self._watchdog.last_heard[run.job]
+        pending = self._is_due(run)
+        left = self._left(run, ended)
         closing = self._ends.closing or self._ends.interrupted
-        if stay.ended is not None or (left and closing and not pending):
-            self._places.gone(ended)
-            self.due.append(PendingEvent(FREE, stay))
+        if run.ended is not None or (left and closing and not pending):
+            self._pool.gone(ended)
+            self.due.append(PendingEvent(FREE, run))
         elif left and closing:
-            self.due.append(PendingEvent(FREE, stay, ended=ended))  # after what is still to be decided
+            self.due.append(PendingEvent(FREE, run, ended=ended))  # after what is still to be decided
         else:
-            self.due.append(self._fate(stay, ended, left, pending))
+            self.due.append(self._fate(run, ended, left, pending))
 
-    def _left(self, stay: JobAttempt, ended: Ended) -> bool:
+    def _left(self, run: JobRun, ended: JobEnded) -> bool:
         """Whether the job left, by an order or a signal, and has not failed by itself."""
         # Whoever ends a study by a signal to all its processes may end trials before they are told to leave.
         signalled = self._ends.interrupted and ended.kind == "lost"
-        return stay.job in self._watch.cut or (ended.left and ended.kind is None) or signalled
+        return run.job in self._watchdog.cut or (ended.left and ended.kind is None) or signalled
 
-    def _fate(self, stay: JobAttempt, ended: Ended, left: bool, pending: bool) -> PendingEvent:
+    def _fate(self, run: JobRun, ended: JobEnded, left: bool, pending: bool) -> PendingEvent:
         # A function that goes on from its last checkpoint may have nothing left to do.
-        reported = stay.heard or pending or self._ledger.reached.get(stay.trial, 0.0)
+        reported = run.heard or pending or self._study_state.reached.get(run.trial, 0.0)
         if ended.kind is not None:
-            return PendingEvent(FAILURE, stay, ended=ended)
+            return PendingEvent(FAILURE, run, ended=ended)
         if left:
             lost = replace(ended, kind="lost", reason="something else ended it by SIGTERM")
-            return PendingEvent(FAILURE, stay, ended=lost)
+            return PendingEvent(FAILURE, run, ended=lost)
         if not reported:
             failed = replace(ended, kind="error", reason="the function returned without a report")
-            return PendingEvent(FAILURE, stay, ended=failed)
+            return PendingEvent(FAILURE, run, ended=failed)
         if self._until_return:
-            return PendingEvent(MILESTONE, stay, self._last, ended=ended)
-        return PendingEvent(END, stay, ended=ended)
+            return PendingEvent(MILESTONE, run, self._last, ended=ended)
+        return PendingEvent(END, run, ended=ended)
 
 
 TICK: Final = 0.25  # seconds between two looks at the clock
@@ -281,11 +281,11 @@ class RealExecutor:
 
     Parameters
     ----------
-    workers : Workers
+    workers : WorkerBackend
         Who runs the jobs.
     journal : Appender
         Gets every record before it is acted on.
-    ledger : StudyState
+    study_state : StudyState
         Where the study stands; of a new study, or of one that goes on.
     geometry : Levels
         The scheduler's.
@@ -298,7 +298,7 @@ class RealExecutor:
     mode : "max" or "min"
         What is better.
     clock : callable
-        Seconds; the one that `Row.at` is read from.
+        Seconds; the one that `ReportRow.at` is read from.
     limits : Limits
         When it ends.
     until_return : bool
@@ -311,9 +311,9 @@ class RealExecutor:
 
     def __init__(
         self,
-        workers: Workers,
+        workers: WorkerBackend,
         journal: Appender,
-        ledger: StudyState,
+        study_state: StudyState,
         geometry: Levels,
         suggest: Callable[[], list[float]],
         done: Callable[[], bool],
@@ -325,20 +325,20 @@ class RealExecutor:
         observers: Sequence[Observer] = (),
         save_completed: bool = False,
     ) -> None:
-        self.now, self.trial, self.at, self.value, self.kind = ledger.now, -1, 0, 0.0, "error"
-        self.ledger = ledger
-        self.ends = StopConditions(limits, mode, ledger)
+        self.now, self.trial, self.at, self.value, self.kind = study_state.now, -1, 0, 0.0, "error"
+        self.study_state = study_state
+        self.ends = StopConditions(limits, mode, study_state)
         self._workers, self._clock, self._limits = workers, clock, limits
         self._suggest, self._done = suggest, done
         self._save_completed = save_completed
-        self._writer = RecordWriter(journal, ledger, observers, clock)
-        self._watch = Watchdog(workers, clock, limits.hang_timeout)
-        self._places = WorkerPool(workers, self._writer, self._watch, seed, until_return)
-        self._hearing = MessageHandler(
-            self._writer, self._places, self._watch, self.ends, geometry, until_return
+        self._writer = RecordWriter(journal, study_state, observers, clock)
+        self._watchdog = Watchdog(workers, clock, limits.hang_timeout)
+        self._pool = WorkerPool(workers, self._writer, self._watchdog, seed, until_return)
+        self._handler = MessageHandler(
+            self._writer, self._pool, self._watchdog, self.ends, geometry, until_return
         )
-        self._due = self._hearing.due
-        self._now = PendingEvent(NOTHING, NO_JOB)
+        self._due = self._handler.due
+        self._now = PendingEvent(NOTHING, NO_RUN)
         self._levels = geometry.levels
         self._warned = False
         self._hurried = False
@@ -351,9 +351,9 @@ class RealExecutor:
         """Return the lowest idle worker, or -1 while none is or something has happened first."""
         if self._due or self._over():
             return -1
-        places = self._places
-        places.start_again()
-        return places.free[0] if places.free else -1
+        pool = self._pool
+        pool.start_again()
+        return pool.free[0] if pool.free else -1
 
     def no_job(self, worker: int) -> None:
         """Write down that there was no job."""
@@ -361,8 +361,8 @@ class RealExecutor:
 
     def start(self, worker: int, job: Job) -> None:
         """Start a job; a trial whose last process is still saving waits for it."""
-        new = job.trial == len(self.ledger.points)
-        self._places.start(worker, job, self._suggest() if new else None)
+        new = job.trial == len(self.study_state.points)
+        self._pool.start(worker, job, self._suggest() if new else None)
 
     def wait(self) -> Event:
         """Return the next event; NOTHING when nothing is under way any more, and nothing can be."""
@@ -372,18 +372,18 @@ class RealExecutor:
                     if self._over():
                         self._close()
                     else:
-                        self._places.start_again()
-                if not (self._watch.heard or self._waits_for_workers()):
+                        self._pool.start_again()
+                if not (self._watchdog.last_heard or self._waits_for_workers()):
                     return NOTHING
                 self._listen()
             due = self._now = self._due.popleft()
-            stay = due.stay
+            run = due.run
             if due.event is FREE and due.ended is None:
                 return FREE
-            if due.ended is not None and (stay.ended is not None or due.event is FREE):
-                self._places.gone(due.ended)  # it was decided before the end was heard of
+            if due.ended is not None and (run.ended is not None or due.event is FREE):
+                self._pool.gone(due.ended)  # it was decided before the end was heard of
                 return FREE
-            self.trial, self.at = stay.trial, due.at
+            self.trial, self.at = run.trial, due.at
             if due.event is MILESTONE:
                 self.value = self._value(due)
             elif due.event is FAILURE and due.ended is not None:
@@ -397,16 +397,16 @@ class RealExecutor:
         if due.event is MILESTONE:
             self._decided(due, code)
             return
-        job, ended = due.stay.job, due.ended
+        job, ended = due.run.job, due.ended
         assert ended is not None
         if due.event is FAILURE:
             verdict = {"kind": ended.kind, "reason": ended.reason, "verdict": VERDICTS[code].value}
-            self._writer.write({"e": "fail", "job": job, "resource": due.stay.resource, **verdict})
-            with_host = ended.kind == "lost" and job in self._places.stranded
+            self._writer.write({"e": "fail", "job": job, "resource": due.run.resource, **verdict})
+            with_host = ended.kind == "lost" and job in self._pool.stranded
             self.ends.failed(ended.reason, job if with_host else None)
         else:
             self._writer.write({"e": "return", "job": job})
-        self._places.gone(ended)
+        self._pool.gone(ended)
 
     # From outside
 
@@ -432,9 +432,9 @@ class RealExecutor:
         trials : int, optional
             How many trials there are in all from now on, if the scheduler has grown.
         """
-        stays = {stay.trial: stay for stay in self.ledger.stays.values() if stay.ended is None}
+        runs = {run.trial: run for run in self.study_state.runs.values() if run.ended is None}
         self._writer.write({"e": "resume"} if trials is None else {"e": "resume", "trials": trials})
-        self._places.restarts.extend((stays.get(job.trial), job) for job in jobs)
+        self._pool.restarts.extend((runs.get(job.trial), job) for job in jobs)
 
     def finish(self, done: bool) -> None:
         """Write down why the study, or this part of it, is over; `done` is the scheduler's."""
@@ -447,53 +447,53 @@ class RealExecutor:
 
     def _waits_for_workers(self) -> bool:
         """Whether there is work, and nobody to do it yet: nothing is under way."""
-        places = self._places
-        return not (self.ends.closing or places.free) and (bool(places.restarts) or not self._done())
+        pool = self._pool
+        return not (self.ends.closing or pool.free) and (bool(pool.restarts) or not self._done())
 
     def _close(self) -> None:
         """Have everything leave at its next report: nothing starts any more, but what comes is decided."""
-        self.ledger.closing = True
-        self._places.withdraw()
+        self.study_state.closing = True
+        self._pool.withdraw()
         grace = inf if self.ends.interrupted else self._limits.grace
-        for stay in list(self.ledger.stays.values()):
-            if stay.ended is None and stay.job in self._watch.heard:
-                self._watch.leave(stay.job, True, grace)
+        for run in list(self.study_state.runs.values()):
+            if run.ended is None and run.job in self._watchdog.last_heard:
+                self._watchdog.leave(run.job, True, grace)
 
     def _value(self, due: PendingEvent) -> float:
         if due.rows:
-            return value_of(due.rows[-1].metrics, self.ledger.reward_attr)
-        return due.stay.value if due.stay.rows else self.ledger.values.get(due.stay.trial, nan)
+            return value_of(due.rows[-1].metrics, self.study_state.reward_attr)
+        return due.run.value if due.run.rows else self.study_state.values.get(due.run.trial, nan)
 
     def _decided(self, due: PendingEvent, code: int) -> None:
-        stay, writer = due.stay, self._writer
+        run, writer = due.run, self._writer
         value = self.value if self.value == self.value else None
         decided = {"at": due.at, "value": value, "verdict": VERDICTS[code].value}
-        writer.write({"e": "reach", "job": stay.job, "rows": writer.packed(due.rows), **decided}, self.now)
-        if due.rows and stay.resource >= self._above(due.at):
-            self._warn_skipped(stay)
+        writer.write({"e": "reach", "job": run.job, "rows": writer.packed(due.rows), **decided}, self.now)
+        if due.rows and run.resource >= self._above(due.at):
+            self._warn_skipped(run)
         self.ends.reported(due.rows)
         if due.ended is not None:  # the function had returned
-            self._places.gone(due.ended)
+            self._pool.gone(due.ended)
         elif code != CONTINUE:
             save = code == PAUSE or (code == COMPLETE and self._save_completed)
-            self._watch.leave(stay.job, save, inf if save else self._limits.grace)
-        elif stay.resource >= stay.stop:
-            self._due.appendleft(PendingEvent(MILESTONE, stay, due.at + 1))
+            self._watchdog.leave(run.job, save, inf if save else self._limits.grace)
+        elif run.resource >= run.stop:
+            self._due.appendleft(PendingEvent(MILESTONE, run, due.at + 1))
         elif self.ends.closing:
-            self._workers.leave(stay.job, save=True)
+            self._workers.leave(run.job, save=True)
         else:
-            self._workers.go_on(stay.job, stay.stop)
+            self._workers.go_on(run.job, run.stop)
 
     def _above(self, at: int) -> float:
         """Return the level above the one with this index."""
         return self._levels[at + 1] if at + 1 < len(self._levels) else inf
 
-    def _warn_skipped(self, stay: JobAttempt) -> None:
+    def _warn_skipped(self, run: JobRun) -> None:
         if not self._warned:
             self._warned = True
-            text = f"trial {stay.trial} reported at {stay.resource:g}, past several milestones; it counts at "
+            text = f"trial {run.trial} reported at {run.resource:g}, past several milestones; it counts at "
             text += "each in order, as far as the trial goes on"
-            if stay.rows == 1 and not stay.stood:
+            if run.rows == 1 and not run.stood:
                 text += ". This was its first report: a resource that counts down has to count up"
             warnings.warn(HbsimWarning(text), stacklevel=2)
 
@@ -505,15 +505,15 @@ class RealExecutor:
     def _listen(self) -> None:
         """Take in what has been said by the next look at the clock."""
         for message in self._workers.wait(self._timeout()):
-            self._hearing.hear(message)
+            self._handler.handle(message)
         clock = self._clock()
         if self._hurried and self._cut_at == inf:
-            self._watch.hurry(self._limits.grace)
+            self._watchdog.hurry(self._limits.grace)
             self._cut_at = clock + 2 * self._limits.grace + EXTRA  # for SIGTERM, and for SIGKILL
         if clock >= self._cut_at:
             self._cut_at = clock + EXTRA
             self._workers.cut("it did not end in time")
         if clock >= self._ticked + TICK:
             self._ticked = clock
-            self._watch.look()
+            self._watchdog.look()
             self._writer.tick()

@@ -146,8 +146,8 @@ def read_records(path: str | os.PathLike[str], together: bool = False) -> Iterat
         The file. It may be written to meanwhile.
     together : bool
         Whether many reports may come as columns. Records of nothing but reports come as one then, of kind
-        ``rows``: ``t`` is that of the last, ``reports`` has the `ReportColumns`, and ``jobs`` says of each record
-        whose they are. Other records may have `ReportColumns` for their ``rows``.
+        ``rows``: ``t`` is that of the last, ``reports`` has the `ReportColumns`, and ``jobs`` has the job of
+        each record. Other records may have `ReportColumns` for their ``rows``.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from hbsim.runner.records import Record
 from hbsim.runner.reports import IncumbentHistory, ReportColumns
 from hbsim.runner.tables import CENSORED, FAILED, JobRow, JobTable
 
-__all__ = ["CODES", "Incumbent", "JobAttempt", "StudyState", "WorkerSeconds", "value_of"]
+__all__ = ["CODES", "Incumbent", "JobRun", "StudyState", "WorkerSeconds", "value_of"]
 
 
 class WorkerSeconds:
@@ -105,7 +105,7 @@ CODES: Final = {verdict.value: code for code, verdict in enumerate(VERDICTS)}
 BOUNDS: Final = ("close", "resume")  # of a session
 
 
-class JobAttempt(JobRow):
+class JobRun(JobRow):
     """A job on a worker.
 
     Attributes
@@ -166,10 +166,10 @@ class StudyState:
     now : float
         Study seconds of the last record.
     jobs : JobTable
-        A row a stay that is over.
-    stays : dict of int to JobAttempt
+        A row a run that is over.
+    runs : dict of int to JobRun
         The jobs on workers, by number, those that are about to leave included.
-    workers : dict of int to JobAttempt
+    workers : dict of int to JobRun
         The same by worker.
     machines : dict of int to dict
         By worker, what is known of those that are open now: ``host``, ``cpus``, ``gpus``. Empty where all
@@ -208,8 +208,8 @@ class StudyState:
         self.study = study
         self.now = 0.0
         self.jobs = JobTable()
-        self.stays: dict[int, JobAttempt] = {}
-        self.workers: dict[int, JobAttempt] = {}
+        self.runs: dict[int, JobRun] = {}
+        self.workers: dict[int, JobRun] = {}
         self.points: list[list[float]] = []
         self.best: Incumbent | None = None
         self.reached: dict[int, float] = {}
@@ -241,9 +241,9 @@ class StudyState:
         """Worker seconds that there were; None if all workers ever were this machine's."""
         return self._capacity.total
 
-    def milestone(self, stay: JobAttempt) -> int:
-        """Return the index in the levels of a stay's next milestone: the last, if it waits at none."""
-        return min(bisect_left(self._levels, stay.stop), len(self._levels) - 1)
+    def milestone(self, run: JobRun) -> int:
+        """Return the index in the levels of a run's next milestone: the last, if it waits at none."""
+        return min(bisect_left(self._levels, run.stop), len(self._levels) - 1)
 
     def apply(self, record: Record) -> None:
         """Add a record."""
@@ -265,149 +265,151 @@ class StudyState:
         self._begin(record)
 
     def _begin(self, record: Record) -> None:
-        stay = JobAttempt()
-        stay.job, stay.worker, stay.trial = record["job"], record["worker"], record["trial"]
-        stay.bracket, stay.attempt = record["bracket"], record["attempt"]
-        self._capacity.begin(stay.worker)
-        stay.stood = stay.milestone = stay.start_resource = stay.resource = record["start"]
-        stay.stop = inf if record["stop"] is None else record["stop"]
-        stay.start_time = self.now
-        stay.train_start = inf
-        stay.trained, stay.value, stay.best = 0.0, nan, nan
-        stay.rows = stay.heard = 0
-        stay.ended = None
-        self.jobs.started = max(self.jobs.started, stay.job + 1)
-        self.stays[stay.job] = self.workers[stay.worker] = stay
+        run = JobRun()
+        run.job, run.worker, run.trial = record["job"], record["worker"], record["trial"]
+        run.bracket, run.attempt = record["bracket"], record["attempt"]
+        self._capacity.begin(run.worker)
+        run.stood = run.milestone = run.start_resource = run.resource = record["start"]
+        run.stop = inf if record["stop"] is None else record["stop"]
+        run.start_time = self.now
+        run.train_start = inf
+        run.trained, run.value, run.best = 0.0, nan, nan
+        run.rows = run.heard = 0
+        run.ended = None
+        self.jobs.started = max(self.jobs.started, run.job + 1)
+        self.runs[run.job] = self.workers[run.worker] = run
         self.why = None
 
     def _rows(self, record: Record) -> None:
         if "reports" in record:
-            self._take_columns([self.stays[job] for job in record["jobs"]], record["reports"])
+            self._take_columns([self.runs[job] for job in record["jobs"]], record["reports"])
         else:
-            self._take(self.stays[record["job"]], record["rows"])
+            self._take(self.runs[record["job"]], record["rows"])
 
-    def _take(self, stay: JobAttempt, rows: Sequence[Sequence[Any]] | ReportColumns) -> None:
+    def _take(self, run: JobRun, rows: Sequence[Sequence[Any]] | ReportColumns) -> None:
         if isinstance(rows, ReportColumns):
-            self._take_columns([stay], rows)
+            self._take_columns([run], rows)
             return
         for at, trained, resource, metrics in rows:
-            self._report(stay, at, trained, resource, value_of(metrics, self.reward_attr))
+            self._report(run, at, trained, resource, value_of(metrics, self.reward_attr))
 
-    def _report(self, stay: JobAttempt, at: float, trained: float, resource: float, value: float) -> None:
-        self._hear(stay, 1, at - trained, resource)
-        stay.trained, stay.resource, stay.value = trained, resource, value
+    def _report(self, run: JobRun, at: float, trained: float, resource: float, value: float) -> None:
+        self._count_reports(run, 1, at - trained, resource)
+        run.trained, run.resource, run.value = trained, resource, value
         if not isfinite(value):
             return
         signed = self._sign * value
-        if not signed <= self._sign * stay.best:
-            stay.best = value
+        if not signed <= self._sign * run.best:
+            run.best = value
         if self.best is None or signed > self._sign * self.best.value:
-            self.best = Incumbent(at, stay.trial, resource, value)
-        self.improvements.add(at, stay.trial, resource, value)
+            self.best = Incumbent(at, run.trial, resource, value)
+        self.improvements.add(at, run.trial, resource, value)
 
-    def _take_columns(self, stays: Sequence[JobAttempt], reports: ReportColumns) -> None:
-        """Take the reports of several records, whose jobs are `stays`."""
+    def _take_columns(self, runs: Sequence[JobRun], reports: ReportColumns) -> None:
+        """Take the reports of several records, whose jobs are `runs`."""
         import numpy as np
 
         at, resource, value = reports.at, reports.resource, reports.values(self.reward_attr)
         signed = np.where(np.isfinite(value), self._sign * value, -inf)
-        jobs, trials = np.repeat([[stay.job, stay.trial] for stay in stays], reports.counts, axis=0).T
+        jobs, trials = np.repeat([[run.job, run.trial] for run in runs], reports.counts, axis=0).T
         order = np.argsort(jobs, kind="stable")
         for mine in np.split(order, np.flatnonzero(np.diff(jobs[order])) + 1):
             first, last = mine[0], mine[-1]
-            stay = self.stays[int(jobs[first])]
-            self._hear(stay, len(mine), float(at[first] - reports.trained[first]), float(resource[first]))
-            stay.trained, stay.resource = float(reports.trained[last]), float(resource[last])
-            stay.value = float(value[last])
+            run = self.runs[int(jobs[first])]
+            self._count_reports(
+                run, len(mine), float(at[first] - reports.trained[first]), float(resource[first])
+            )
+            run.trained, run.resource = float(reports.trained[last]), float(resource[last])
+            run.value = float(value[last])
             best = mine[np.argmax(signed[mine])]
-            if not signed[best] <= self._sign * stay.best and signed[best] > -inf:
-                stay.best = float(value[best])
+            if not signed[best] <= self._sign * run.best and signed[best] > -inf:
+                run.best = float(value[best])
         top = int(np.argmax(signed))
         if signed[top] > (-inf if self.best is None else self._sign * self.best.value):
             self.best = Incumbent(float(at[top]), int(trials[top]), float(resource[top]), float(value[top]))
         self.improvements.add_all(at, trials, resource, value)
 
-    def _hear(self, stay: JobAttempt, count: int, train_start: float, resource: float) -> None:
+    def _count_reports(self, run: JobRun, count: int, train_start: float, resource: float) -> None:
         """Take note of the first reports of a job, or of more."""
-        if not stay.rows:
-            stay.train_start = train_start
-            stay.start_resource = self._started_at(stay, resource)
-        stay.rows += count
-        stay.heard += count
+        if not run.rows:
+            run.train_start = train_start
+            run.start_resource = self._started_at(run, resource)
+        run.rows += count
+        run.heard += count
         self.reports += count
 
-    def _started_at(self, stay: JobAttempt, first: float) -> float:
+    def _started_at(self, run: JobRun, first: float) -> float:
         """Return from where a job trains, by its first report: a checkpoint, its milestone, or zero."""
-        known = self.reached.get(stay.trial, 0.0)
+        known = self.reached.get(run.trial, 0.0)
         if first > known:
-            return max(known, stay.stood)
-        return stay.stood if first > stay.stood else 0.0
+            return max(known, run.stood)
+        return run.stood if first > run.stood else 0.0
 
     def _reach(self, record: Record) -> None:
-        stay = self.stays[record["job"]]
-        self._take(stay, record["rows"])
+        run = self.runs[record["job"]]
+        self._take(run, record["rows"])
         at, code = record["at"], CODES[record["verdict"]]
-        stay.milestone = self._levels[at] if stay.stop < inf else self._came_to(stay)
+        run.milestone = self._levels[at] if run.stop < inf else self._came_to(run)
         if code:
-            stay.ended = code
+            run.ended = code
         else:
-            stay.stop = self._levels[at + 1]
+            run.stop = self._levels[at + 1]
 
     def _fail(self, record: Record) -> None:
-        stay = self.stays[record["job"]]
-        stay.ended = FAILED
-        self.failures.append((stay.trial, record["kind"], record["reason"]))
+        run = self.runs[record["job"]]
+        run.ended = FAILED
+        self.failures.append((run.trial, record["kind"], record["reason"]))
 
     def _return(self, record: Record) -> None:
-        stay = self.stays[record["job"]]
-        stay.ended = CODES["complete"]
-        self.returned[stay.trial] = stay.milestone = self._came_to(stay)
+        run = self.runs[record["job"]]
+        run.ended = CODES["complete"]
+        self.returned[run.trial] = run.milestone = self._came_to(run)
 
-    def _came_to(self, stay: JobAttempt) -> float:
+    def _came_to(self, run: JobRun) -> float:
         """Return where a trial's training has come to an end of its own, maybe in an earlier job."""
-        return stay.resource if stay.rows else self.reached.get(stay.trial, 0.0)
+        return run.resource if run.rows else self.reached.get(run.trial, 0.0)
 
     def _gone(self, record: Record) -> None:
-        stay = self.stays.pop(record["job"])
-        if self.workers.get(stay.worker) is stay:
-            del self.workers[stay.worker]
-            self._capacity.end(stay.worker)
-        self.gone = stay.trial
+        run = self.runs.pop(record["job"])
+        if self.workers.get(run.worker) is run:
+            del self.workers[run.worker]
+            self._capacity.end(run.worker)
+        self.gone = run.trial
         if record["begun"] is not None:
-            stay.train_start = record["begun"]
-        self._end(stay, CENSORED if stay.ended is None else stay.ended)
+            run.train_start = record["begun"]
+        self._end(run, CENSORED if run.ended is None else run.ended)
 
-    def _end(self, stay: JobAttempt, verdict: int) -> None:
-        self.reached[stay.trial] = max(stay.resource, self.reached.get(stay.trial, 0.0))
-        if stay.rows:
-            self._put_down(stay, self.values, self.bests, self.highest)
-        self.earlier.setdefault(stay.trial, []).append((stay.job, stay.start_time, stay.heard))
-        reached = max(stay.resource, stay.start_resource) if stay.rows else stay.start_resource
-        self.jobs.end(stay, reached, self.now, verdict)
+    def _end(self, run: JobRun, verdict: int) -> None:
+        self.reached[run.trial] = max(run.resource, self.reached.get(run.trial, 0.0))
+        if run.rows:
+            self._put_down(run, self.values, self.bests, self.highest)
+        self.earlier.setdefault(run.trial, []).append((run.job, run.start_time, run.heard))
+        reached = max(run.resource, run.start_resource) if run.rows else run.start_resource
+        self.jobs.end(run, reached, self.now, verdict)
 
     def _put_down(
-        self, stay: JobAttempt, values: dict[int, float], bests: dict[int, float], highest: dict[int, float]
+        self, run: JobRun, values: dict[int, float], bests: dict[int, float], highest: dict[int, float]
     ) -> None:
         """Add the reports of a job to those of its trial."""
-        values[stay.trial] = stay.value
-        highest[stay.trial] = max(stay.resource, highest.get(stay.trial, stay.resource))
-        best = bests.get(stay.trial, nan)
-        if best != best or self._sign * stay.best > self._sign * best:
-            bests[stay.trial] = stay.best
+        values[run.trial] = run.value
+        highest[run.trial] = max(run.resource, highest.get(run.trial, run.resource))
+        best = bests.get(run.trial, nan)
+        if best != best or self._sign * run.best > self._sign * best:
+            bests[run.trial] = run.best
 
     def reported(self) -> tuple[dict[int, float], dict[int, float], dict[int, float]]:
         """Return `values`, `bests` and `highest` with the jobs that are not over."""
         found = dict(self.values), dict(self.bests), dict(self.highest)
-        for stay in self.stays.values():
-            if stay.rows:
-                self._put_down(stay, *found)
+        for run in self.runs.values():
+            if run.rows:
+                self._put_down(run, *found)
         return found
 
     def _late(self, record: Record) -> None:
         self.late += record["count"]
 
     def _missing(self, record: Record) -> None:
-        self.stays[record["job"]].heard += record["count"]
+        self.runs[record["job"]].heard += record["count"]
         self.lost_rows += record["count"]
 
     def _open(self, record: Record) -> None:
@@ -424,9 +426,9 @@ class StudyState:
 
     def _resume(self, record: Record) -> None:
         """The study goes on in a new process: what was under way is gone, and starts again by `restart`."""
-        for stay in self.stays.values():
-            self._end(stay, CENSORED if stay.ended is None else stay.ended)
-        self.stays.clear()
+        for run in self.runs.values():
+            self._end(run, CENSORED if run.ended is None else run.ended)
+        self.runs.clear()
         self.workers.clear()
         self.machines.clear()
         self._capacity.resume(self.now)

@@ -69,7 +69,7 @@ class JobRow:
     start_resource : float
         From where it trains: 0 if it trains again what it had.
     start_time, train_start : float
-        When the stay started, and when training did.
+        When the job started on its worker, and when training did.
     trained : float
         Seconds of training so far.
     value : float
@@ -102,7 +102,7 @@ class JobTable:
     started : int
         How many jobs have started: the number of the next one.
     cut : float
-        When the study was cut: no stay lasts longer.
+        When the study was cut: no job lasts longer.
     """
 
     def __init__(self) -> None:
@@ -222,7 +222,7 @@ class DecisionTable:
         return len(self._rows) // DECISION.size
 
     def rows(self) -> NDArray[np.void]:
-        """Return the rows in order, a structured array with the fields of `DECISION_NAMES`, without a copy."""
+        """Return the rows in order, a structured array of `DECISION_NAMES`, without a copy."""
         import numpy as np
 
         return np.frombuffer(self._rows, dtype=list(zip(DECISION_NAMES, DECISION_TYPES, strict=True)))

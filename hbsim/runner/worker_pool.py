@@ -11,8 +11,8 @@ from math import inf
 from hbsim.core.streams import trial_seed
 from hbsim.core.types import Job
 from hbsim.errors import HbsimWarning
-from hbsim.runner.state import JobAttempt
-from hbsim.runner.workers import NEVER, Ended, Opened, Shut, Task, Workers
+from hbsim.runner.state import JobRun
+from hbsim.runner.workers import NEVER, Assignment, JobEnded, WorkerBackend, WorkerClosed, WorkerOpened
 from hbsim.runner.writer import STEP, RecordWriter
 
 __all__ = ["Watchdog", "WorkerPool"]
@@ -23,7 +23,7 @@ class Watchdog:
 
     Parameters
     ----------
-    workers : Workers
+    workers : WorkerBackend
         Who runs them.
     clock : callable
         Seconds.
@@ -32,22 +32,22 @@ class Watchdog:
 
     Attributes
     ----------
-    heard : dict of int to float
+    last_heard : dict of int to float
         By job under way: when it last said something.
     cut : set of int
         Jobs that were killed since they did not leave.
     """
 
-    def __init__(self, workers: Workers, clock: Callable[[], float], hang_timeout: float) -> None:
-        self.heard: dict[int, float] = {}
+    def __init__(self, workers: WorkerBackend, clock: Callable[[], float], hang_timeout: float) -> None:
+        self.last_heard: dict[int, float] = {}
         self.cut: set[int] = set()
         self._workers, self._clock, self._limit = workers, clock, hang_timeout
         self._leaving: dict[int, float] = {}  # by job: when it is killed
         self._until = inf  # when all are
 
-    def hear(self, job: int) -> None:
+    def heard_of(self, job: int) -> None:
         """Take note that a job begins, or has said something."""
-        self.heard[job] = self._clock()
+        self.last_heard[job] = self._clock()
 
     def leave(self, job: int, save: bool, seconds: float) -> None:
         """Have a job leave; it is killed if it has not after so many seconds."""
@@ -61,14 +61,14 @@ class Watchdog:
     def forget(self, job: int) -> None:
         """Take note that a job is gone."""
         self._leaving.pop(job, None)
-        self.heard.pop(job, None)
+        self.last_heard.pop(job, None)
 
     def look(self) -> None:
         """Kill who has hung, and who does not leave."""
         clock, limit = self._clock(), self._limit
-        for job, heard in list(self.heard.items()):
-            if clock - heard > limit:
-                self.heard[job] = clock
+        for job, last_heard in list(self.last_heard.items()):
+            if clock - last_heard > limit:
+                self.last_heard[job] = clock
                 self._workers.kill(job, f"nothing was reported for {limit:g} s (hang_timeout)")
             elif job not in self.cut and min(self._leaving.get(job, inf), self._until) <= clock:
                 self.cut.add(job)
@@ -83,11 +83,11 @@ class WorkerPool:
 
     Parameters
     ----------
-    workers : Workers
+    workers : WorkerBackend
         Who runs the jobs.
     writer : RecordWriter
         Writes down what starts and what is gone.
-    watch : Watchdog
+    watchdog : Watchdog
         Told of what begins and of what is gone.
     seed : int
         Of the study.
@@ -98,23 +98,23 @@ class WorkerPool:
     ----------
     free : list of int
         The open workers without a job, in order.
-    restarts : deque of (JobAttempt or None, Job)
-        What is to start again as soon as there is a worker, each with its last stay.
+    restarts : deque of (JobRun or None, Job)
+        What is to start again as soon as there is a worker, each with its last run.
     stranded : set of int
         Jobs on workers that were shut while they ran.
     """
 
     def __init__(
-        self, workers: Workers, writer: RecordWriter, watch: Watchdog, seed: int, until_return: bool
+        self, workers: WorkerBackend, writer: RecordWriter, watchdog: Watchdog, seed: int, until_return: bool
     ) -> None:
         self.free = list(range(workers.count))
-        self.restarts: deque[tuple[JobAttempt | None, Job]] = deque()
+        self.restarts: deque[tuple[JobRun | None, Job]] = deque()
         self.stranded: set[int] = set()
-        self._workers, self._writer, self._watch = workers, writer, watch
-        self._ledger = writer.ledger
+        self._workers, self._writer, self._watchdog = workers, writer, watchdog
+        self._study_state = writer.study_state
         self._seed, self._until_return = seed, until_return
         self._open = set(self.free)
-        self._held: dict[int, Task] = {}  # by worker
+        self._held: dict[int, Assignment] = {}  # by worker
 
     # Jobs
 
@@ -134,73 +134,73 @@ class WorkerPool:
             record = {"e": "restart", "worker": worker, "was": was, **self._described(job)}
             self._launch(worker, job, record)
 
-    def gone(self, ended: Ended) -> None:
+    def gone(self, ended: JobEnded) -> None:
         """Write down that a job's process is gone; the worker and the trial are free."""
         begun = None if ended.begun is None else self._writer.since(ended.begun)
         seconds = {name: round(value, STEP) for name, value in ended.seconds.items()}
-        stay = self._ledger.stays[ended.job]
+        run = self._study_state.runs[ended.job]
         record = {"e": "gone", "job": ended.job, "begun": begun, "seconds": seconds}
         if ended.kind is None and ended.reason:
             record["note"] = ended.reason
-            text = f"trial {stay.trial} left with an error, and may have no checkpoint: {ended.reason}"
+            text = f"trial {run.trial} left with an error, and may have no checkpoint: {ended.reason}"
             warnings.warn(HbsimWarning(text), stacklevel=2)
         self._writer.write(record)
-        self._watch.forget(ended.job)
+        self._watchdog.forget(ended.job)
         self.stranded.discard(ended.job)
-        self._held.pop(stay.worker, None)
-        self._release(stay.worker)
+        self._held.pop(run.worker, None)
+        self._release(run.worker)
         for worker, task in list(self._held.items()):
-            if task.trial == stay.trial:
+            if task.trial == run.trial:
                 del self._held[worker]
                 self._begin(worker, task)
 
     def withdraw(self) -> None:
         """Take back every job that is held: it has not begun."""
         for task in list(self._held.values()):
-            self.gone(Ended(task.job))
+            self.gone(JobEnded(task.job))
 
     def _described(self, job: Job) -> dict[str, object]:
         stop = None if self._until_return else job.stop
         fields = {"trial": job.trial, "bracket": job.bracket, "start": job.start, "stop": stop}
-        return {"job": self._ledger.jobs.started, **fields, "attempt": job.attempt}
+        return {"job": self._study_state.jobs.started, **fields, "attempt": job.attempt}
 
     def _launch(self, worker: int, job: Job, record: dict[str, object]) -> None:
         self.free.remove(worker)
-        ledger = self._ledger
-        number = ledger.jobs.started
+        study_state = self._study_state
+        number = study_state.jobs.started
         self._writer.write(record)
-        point, seed = ledger.points[job.trial], trial_seed(self._seed, job.trial)
+        point, seed = study_state.points[job.trial], trial_seed(self._seed, job.trial)
         stop = NEVER if self._until_return else job.stop
-        key = (ledger.study, ledger.stays[number].start_time)
-        task = Task(number, job.trial, job.attempt, job.start, stop, point, seed, *key)
-        if any(stay.trial == job.trial and stay.job != number for stay in ledger.stays.values()):
+        key = (study_state.study, study_state.runs[number].start_time)
+        task = Assignment(number, job.trial, job.attempt, job.start, stop, point, seed, *key)
+        if any(run.trial == job.trial and run.job != number for run in study_state.runs.values()):
             self._held[worker] = task
         else:
             self._begin(worker, task)
 
-    def _begin(self, worker: int, task: Task) -> None:
-        self._watch.hear(task.job)
-        earlier = list(self._ledger.earlier.get(task.trial, ()))
+    def _begin(self, worker: int, task: Assignment) -> None:
+        self._watchdog.heard_of(task.job)
+        earlier = list(self._study_state.earlier.get(task.trial, ()))
         self._workers.start(worker, replace(task, earlier=earlier))
 
     # Workers
 
-    def open(self, message: Opened) -> bool:
+    def open(self, message: WorkerOpened) -> bool:
         """Take note that a worker takes jobs: whether it is free, and was not before."""
         worker = message.worker
         about = {"host": message.host, "cpus": message.cpus, "gpus": message.gpus}
-        if self._ledger.machines.get(worker) == about:
+        if self._study_state.machines.get(worker) == about:
             return False
         self._writer.write({"e": "open", "worker": worker, **about})
         if worker in self._open:
             return False
         self._open.add(worker)
-        busy = worker in self._ledger.workers
+        busy = worker in self._study_state.workers
         if not busy:
             self._release(worker)
         return not busy
 
-    def shut(self, message: Shut) -> None:
+    def shut(self, message: WorkerClosed) -> None:
         """Take note that a worker takes no jobs any more. What runs there ends by a message of its own."""
         worker = message.worker
         if worker not in self._open:
@@ -212,13 +212,13 @@ class WorkerPool:
         elif worker in self._held:
             self._take_back(self._held[worker])
         else:
-            self.stranded.add(self._ledger.workers[worker].job)
+            self.stranded.add(self._study_state.workers[worker].job)
 
-    def _take_back(self, task: Task) -> None:
+    def _take_back(self, task: Assignment) -> None:
         """Have a job that was held start again elsewhere, as it is: nothing has failed."""
-        stay = self._ledger.stays[task.job]
-        self.gone(Ended(task.job))
-        self.restarts.append((stay, Job(task.trial, stay.bracket, task.start, task.stop, task.attempt)))
+        run = self._study_state.runs[task.job]
+        self.gone(JobEnded(task.job))
+        self.restarts.append((run, Job(task.trial, run.bracket, task.start, task.stop, task.attempt)))
 
     def _release(self, worker: int) -> None:
         if worker in self._open:

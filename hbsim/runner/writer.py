@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from hbsim.runner.records import Record
 from hbsim.runner.state import StudyState
-from hbsim.runner.workers import Row
+from hbsim.runner.workers import ReportRow
 
 __all__ = ["Appender", "Observer", "RecordWriter"]
 
@@ -45,30 +45,34 @@ class RecordWriter:
     ----------
     journal : Appender
         Gets every record before anybody else.
-    ledger : StudyState
+    study_state : StudyState
         Gets it next.
     observers : sequence of Observer
         Told of it at last.
     clock : callable
-        Seconds; the one that `Row.at` is read from.
+        Seconds; the one that `ReportRow.at` is read from.
     """
 
     def __init__(
-        self, journal: Appender, ledger: StudyState, observers: Sequence[Observer], clock: Callable[[], float]
+        self,
+        journal: Appender,
+        study_state: StudyState,
+        observers: Sequence[Observer],
+        clock: Callable[[], float],
     ) -> None:
-        self.ledger, self.clock = ledger, clock
+        self.study_state, self.clock = study_state, clock
         self._journal, self._observers = journal, observers
-        self._begun = clock() - ledger.now  # study seconds go on where they stopped
+        self._begun = clock() - study_state.now  # study seconds go on where they stopped
 
     def time(self) -> float:
         """Return the study seconds, never less than what has been written."""
-        return max(round(self.clock() - self._begun, STEP), self.ledger.now)
+        return max(round(self.clock() - self._begun, STEP), self.study_state.now)
 
     def write(self, record: dict[str, object], time: float | None = None) -> None:
         """Write a record down, of now or of a time since the last one."""
         record = {"e": record.pop("e"), "t": self.time() if time is None else time, **record}
         self._journal.append(record)
-        self.ledger.apply(record)
+        self.study_state.apply(record)
         for observer in self._observers:
             observer.record(record)
 
@@ -76,7 +80,7 @@ class RecordWriter:
         """Return the study seconds at a time of the clock."""
         return round(at - self._begun, STEP)
 
-    def packed(self, rows: Sequence[Row]) -> list[list[object]]:
+    def packed(self, rows: Sequence[ReportRow]) -> list[list[object]]:
         """Return reports as they are in records."""
         begun = self._begun
         return [

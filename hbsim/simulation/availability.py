@@ -99,18 +99,18 @@ def _renewal(
     now = 0.0
     for chunk in count():
         uniform = block_generator(seed, purpose, machine, chunk).random((CHUNK, 2))
-        stays = np.empty((CHUNK, 2))
-        stays[:, 0] = there.quantile(uniform[:, 0])
-        stays[:, 1] = away if isinstance(away, float) else away.quantile(uniform[:, 1])
-        times = _times(now, stays)
+        spans = np.empty((CHUNK, 2))
+        spans[:, 0] = there.quantile(uniform[:, 0])
+        spans[:, 1] = away if isinstance(away, float) else away.quantile(uniform[:, 1])
+        times = _times(now, spans)
         for start, end in zip(times[::2], times[1::2], strict=True):
             yield Absence(start, end, preempted)
         now = times[-1]
 
 
-def _times(now: float, stays: Floats) -> list[float]:
-    """Return when each of the stays, one after the other, is over."""
-    steps = stays.ravel()
+def _times(now: float, spans: Floats) -> list[float]:
+    """Return when each of the spans, one after the other, is over."""
+    steps = spans.ravel()
     steps[0] += now
     times: list[float] = np.cumsum(steps).tolist()
     return times
@@ -150,7 +150,7 @@ class WorkerAvailability:
     ----------
     gone, back : list of float
         When each worker goes next, and when it is there again; inf for never.
-    told : list of float
+    notified : list of float
         When it is told that it goes: it gets no new job from then on.
     preempted : list of bool
         Whether it is taken away, and not broken.
@@ -166,7 +166,7 @@ class WorkerAvailability:
         self._place = [-1] * cluster.workers
         self.gone = [0.0] * cluster.workers
         self.back = [0.0] * cluster.workers
-        self.told = [0.0] * cluster.workers
+        self.notified = [0.0] * cluster.workers
         self.preempted = [False] * cluster.workers
         for worker in range(cluster.workers):
             self.advance(worker)
@@ -181,11 +181,11 @@ class WorkerAvailability:
         absence = known[self._place[worker]]
         self.gone[worker] = absence.start
         self.back[worker] = absence.end
-        self.told[worker] = absence.start - absence.notice
+        self.notified[worker] = absence.start - absence.notice
         self.preempted[worker] = absence.preempted
 
-    def is_there(self, worker: int, now: float) -> bool:
+    def is_available(self, worker: int, now: float) -> bool:
         """Return whether an idle worker can be given work: it is there, and was not told that it goes."""
         while self.back[worker] <= now and self.back[worker] < inf:
             self.advance(worker)
-        return now < self.told[worker]
+        return now < self.notified[worker]

@@ -1,4 +1,4 @@
-"""What the engine reads of each trial: its curve at the levels, and its luck; a block of trials at a time.
+"""The curves of trials at the levels, with their slowness and failures; a block of trials at a time.
 
 Trial i has the same configuration, curve, slowness and failures under every scheduler: everything is
 drawn by (purpose, block of trials), never in the order of events (common random numbers).

@@ -1,4 +1,4 @@
-"""Distributions of seconds and sizes, given by their means: numbers, texts such as ``lognormal:mean=5,std=2``, classes.
+"""Distributions of seconds and sizes, as classes and as texts: ``lognormal:mean=5,std=2``.
 
 Draws are quantiles of uniform numbers, so that what is drawn depends on its place only. The part of a draw
 that needs a logarithm or a power is worked out number by number and keeps 24 significant bits: the last

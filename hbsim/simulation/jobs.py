@@ -11,10 +11,10 @@ from hbsim.core.levels import Levels
 from hbsim.runner.tables import JobRow
 from hbsim.simulation.curves import TrialCurves
 
-__all__ = ["SimulatedJob", "TrainingProgress", "WorkerEvent"]
+__all__ = ["SimulatedRun", "TrainingProgress", "WorkerEvent"]
 
 
-class SimulatedJob(JobRow):
+class SimulatedRun(JobRow):
     """A job on a worker.
 
     Attributes
@@ -41,7 +41,7 @@ class SimulatedJob(JobRow):
         Whether it trains from zero, whatever is saved.
     extra : float
         Seconds trained since `base` when it stopped upon a notice.
-    heard : float
+    informed : float
         When it hears of its last decision, or its worker goes: it trains no more.
     end : float
         When it ends, known beforehand.
@@ -52,8 +52,8 @@ class SimulatedJob(JobRow):
     """
 
     __slots__ = (
-        "at", "base", "base_at", "busy", "done", "end", "exposed", "extra", "first", "heard", "kept", "phase",
-        "row", "seconds", "since", "starts_over", "verdict",
+        "at", "base", "base_at", "busy", "done", "end", "exposed", "extra", "first", "informed", "kept",
+        "phase", "row", "seconds", "since", "starts_over", "verdict",
     )  # fmt: skip
 
     row: int
@@ -69,13 +69,13 @@ class SimulatedJob(JobRow):
     since: float
     starts_over: bool
     extra: float
-    heard: float
+    informed: float
     end: float
     verdict: int
     kept: tuple[int, float] | None
 
 
-TRAINING, LOADING, WAITING, PAUSING, LEAVING, HEARING = range(6)
+TRAINING, LOADING, WAITING, PAUSING, LEAVING, ENDING = range(6)
 
 
 class WorkerEvent(simpy.Event):
@@ -127,55 +127,55 @@ class TrainingProgress:
         self._speeds = speeds
         self._runs_on = runs_on
 
-    def stretch(self, stay: SimulatedJob) -> float:
+    def stretch(self, run: SimulatedRun) -> float:
         """Return the seconds of training from where a job stands to its next milestone."""
-        row, at, first, below = stay.row, stay.at, stay.first, stay.base_at
+        row, at, first, below = run.row, run.at, run.first, run.base_at
         if below >= 0:
-            if below == at - 1 and not stay.done:
-                return self._seconds[row + at] / self._speeds[stay.worker]
+            if below == at - 1 and not run.done:
+                return self._seconds[row + at] / self._speeds[run.worker]
             total = sum(self._seconds[row + below + 1 : row + at + 1])
         else:
             total = self._from_zero[row + first]
             if at > first:
                 total += sum(self._seconds[row + first + 1 : row + at + 1])
-        return max(0.0, total - stay.done) / self._speeds[stay.worker]
+        return max(0.0, total - run.done) / self._speeds[run.worker]
 
-    def free_run(self, stay: SimulatedJob, time: float) -> float:
+    def free_run(self, run: SimulatedRun, time: float) -> float:
         """Return the seconds trained from `base` to `time` if nothing but R stops it."""
-        row = stay.row
-        if stay.base_at < 0:
-            rest = self._from_zero[row + stay.first] + sum(
-                self._seconds[row + stay.first + 1 : row + self._width]
+        row = run.row
+        if run.base_at < 0:
+            rest = self._from_zero[row + run.first] + sum(
+                self._seconds[row + run.first + 1 : row + self._width]
             )
         else:
-            rest = sum(self._seconds[row + stay.base_at + 1 : row + self._width])
-        return max(0.0, min(time - stay.base, (rest - stay.done) / self._speeds[stay.worker]))
+            rest = sum(self._seconds[row + run.base_at + 1 : row + self._width])
+        return max(0.0, min(time - run.base, (rest - run.done) / self._speeds[run.worker]))
 
-    def until(self, stay: SimulatedJob, time: float) -> float:
+    def until(self, run: SimulatedRun, time: float) -> float:
         """Return the seconds trained from `base` to `time`, the present stretch or more undecided.
 
         Negative where training had not begun.
         """
         if self._runs_on:
-            return self.free_run(stay, time)
-        return min(time - stay.base, stay.seconds)
+            return self.free_run(run, time)
+        return min(time - run.base, run.seconds)
 
-    def resource(self, stay: SimulatedJob, trained: float) -> float:
+    def resource(self, run: SimulatedRun, trained: float) -> float:
         """Return the resource reached `trained` seconds after `base`."""
-        return self.at(stay, stay.base_at, stay.done + trained * self._speeds[stay.worker])
+        return self.at(run, run.base_at, run.done + trained * self._speeds[run.worker])
 
-    def at(self, stay: SimulatedJob, at: int, seconds: float) -> float:
+    def at(self, run: SimulatedRun, at: int, seconds: float) -> float:
         """Return the resource `seconds` of the curve beyond a level, linear between two levels.
 
         `at` is the level's index, -1 for zero. A stretch that takes no time is not passed by itself.
         """
-        row = stay.row
+        row = run.row
         while at < self._width - 1:
             below = self._levels[at] if at >= 0 else 0.0
             if not seconds:
                 return below
-            stretch = self._from_zero[row + stay.first] if at < 0 else self._seconds[row + at + 1]
-            above = stay.first if at < 0 else at + 1
+            stretch = self._from_zero[row + run.first] if at < 0 else self._seconds[row + at + 1]
+            above = run.first if at < 0 else at + 1
             if seconds < stretch:
                 reached = below + (self._levels[above] - below) * seconds / stretch
                 return min(reached, self._levels[above])  # 0.3 + (0.9 - 0.3) is above 0.9

@@ -31,7 +31,7 @@ class RandomEffect:
     ----------
     constant : float
         The number; NaN where it is drawn.
-    is_drawn : bool
+    is_random : bool
         Whether it is.
     width : int
         How many parts the first draws of a trial have: levels.
@@ -43,7 +43,7 @@ class RandomEffect:
         self, parameter: float | str | Distribution, seed: int, purpose: Purpose, width: int
     ) -> None:
         self._distribution = parameter if isinstance(parameter, Distribution) else None
-        self.is_drawn = self._distribution is not None
+        self.is_random = self._distribution is not None
         self.constant = float(parameter) if isinstance(parameter, float | int) else nan
         self.width = width
         self.first = array("d")
@@ -53,7 +53,7 @@ class RandomEffect:
 
     def __call__(self, trial: int, part: int = 0) -> float:
         """Return the number for a trial's part."""
-        if not self.is_drawn:
+        if not self.is_random:
             return self.constant
         if part < self.width:
             self.grow(trial)
@@ -67,7 +67,7 @@ class RandomEffect:
 
     def grow(self, trial: int) -> None:
         """Make sure that `first` holds a trial."""
-        if self.is_drawn:
+        if self.is_random:
             while trial * self.width >= len(self.first):
                 block = len(self.first) // (self.width * BLOCK)
                 parts = [self._draw(block, part) for part in range(self.width)]
@@ -129,8 +129,8 @@ class RandomEffects:
 
     def grow(self, count: int) -> None:
         """Draw what the first `count` trials need."""
-        for drawn in (self.first_startup, self.report_delay, self.decision_delay, self.size):
-            drawn.grow(count - 1)
+        for effect in (self.first_startup, self.report_delay, self.decision_delay, self.size):
+            effect.grow(count - 1)
 
     @property
     def no_delays(self) -> bool:

@@ -33,7 +33,7 @@ class SimulationData:
 
     cluster: Cluster
     seed: int
-    luck: RandomEffects
+    effects: RandomEffects
     jobs: JobTable
     decisions: DecisionTable
     failures: FailureTable
@@ -87,7 +87,7 @@ class Result:
 
     @cached_property
     def jobs(self) -> pl.DataFrame:
-        """A row an uninterrupted stay on a worker, in the order of starts.
+        """A row an uninterrupted run on a worker, in the order of starts.
 
         Columns: job, trial, attempt, bracket, worker (integers), start_resource, stop_resource
         (reached), start_time, train_start, end_time, value (floats; null where none), verdict (pause,

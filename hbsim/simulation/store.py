@@ -1,4 +1,4 @@
-"""The store of checkpoints that all workers share: its bandwidth is divided among transfers, which are events."""
+"""The store of checkpoints that all workers share, and the engine in which its transfers are events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hbsim.runner.loop import FAILURE, NOTHING, Event
 from hbsim.simulation.cluster import Cluster
 from hbsim.simulation.cluster_state import GONE, LEFT, LOAD, SAVE, WAKE
 from hbsim.simulation.engine import Engine
-from hbsim.simulation.jobs import LEAVING, PAUSING, TRAINING, WAITING, SimulatedJob, WorkerEvent
+from hbsim.simulation.jobs import LEAVING, PAUSING, TRAINING, WAITING, SimulatedRun, WorkerEvent
 
 __all__ = ["CheckpointStore", "StoreEngine"]
 
@@ -195,89 +195,89 @@ class StoreEngine(Engine):
     def _inner(self, worker: int, event: int) -> Event:
         if event is WAKE:
             return NOTHING
-        stay = self._stays[worker]
+        run = self._runs[worker]
         if event is SAVE:
-            self._send(worker, stay, SAVES, inf)
+            self._send(worker, run, SAVES, inf)
         elif event is LOAD:
-            self._start_up(worker, stay)
-        elif event is GONE and stay.phase == PAUSING:
-            self._unsaved(worker, stay)
+            self._start_up(worker, run)
+        elif event is GONE and run.phase == PAUSING:
+            self._unsaved(worker, run)
         else:
             return super()._inner(worker, event)
         return NOTHING
 
-    def _start_up(self, worker: int, stay: SimulatedJob) -> None:
+    def _start_up(self, worker: int, run: SimulatedRun) -> None:
         """Wait for a checkpoint that is on its way, or load it."""
         if self._drops:
-            stay.exposed -= self.now - stay.since
-        if stay.trial in self._saving:
-            stay.phase = WAITING
-            self._watch(worker, inf, WAKE)
+            run.exposed -= self.now - run.since
+        if run.trial in self._saving:
+            run.phase = WAITING
+            self._schedule(worker, inf, WAKE)
             return
-        expected = self._saved.get(stay.trial, 0.0)
+        expected = self._saved.get(run.trial, 0.0)
         if expected > self.now:  # a worker was to save it, and goes before it hears of that
-            stay.since = expected
-            self._watch(worker, expected - self.now, LOAD)
+            run.since = expected
+            self._schedule(worker, expected - self.now, LOAD)
         else:
-            self._fetch(worker, stay)
+            self._fetch(worker, run)
 
-    def _fetch(self, worker: int, stay: SimulatedJob) -> None:
-        if self._place(stay):
-            self._send(worker, stay, LOADS, stay.exposed if self._drops else inf)
+    def _fetch(self, worker: int, run: SimulatedRun) -> None:
+        if self._place(run):
+            self._send(worker, run, LOADS, run.exposed if self._drops else inf)
         else:  # it was never saved
-            self._begin(worker, stay, 0.0)
+            self._begin(worker, run, 0.0)
 
-    def _send(self, worker: int, stay: SimulatedJob, lane: int, exposed: float) -> None:
+    def _send(self, worker: int, run: SimulatedRun, lane: int, exposed: float) -> None:
         """Begin a transfer, which is exposed for so many seconds until it is lost."""
-        stay.since = self.now
-        size = self._sizes[stay.trial] if self._draws_size else self._size
+        run.since = self.now
+        size = self._sizes[run.trial] if self._draws_size else self._size
         self._store.join(worker, size, lane)
         # Only a loss that can come before the transfer's end is worth an event.
         longest = self._store.longest(size, lane)
         if exposed <= longest or self._gone(worker) - self.now <= longest:
-            self._watch(worker, inf, WAKE, exposed)
+            self._schedule(worker, inf, WAKE, exposed)
 
     def _transferred(self, worker: int) -> None:
         """Go on after a transfer."""
         self._cancel(worker)
-        stay = self._stays[worker]
-        if stay.phase == PAUSING:
-            self._keep(stay, self.now)
-            self._close(stay, PAUSE, self._ran(stay, self.now), self.now)
+        run = self._runs[worker]
+        if run.phase == PAUSING:
+            self._keep(run, self.now)
+            self._close(run, PAUSE, self._ran(run, self.now), self.now)
             heappush(self._free, worker)
-            self._release(worker, stay.trial)
-        elif stay.phase == LEAVING:
+            self._release(worker, run.trial)
+        elif run.phase == LEAVING:
             self._due[worker].after(0.0, LEFT)
         else:
             if self._drops:
-                stay.exposed -= self.now - stay.since
-            self._begin(worker, stay, self._load)
+                run.exposed -= self.now - run.since
+            self._begin(worker, run, self._load)
 
-    def _begin(self, worker: int, stay: SimulatedJob, load: float) -> None:
+    def _begin(self, worker: int, run: SimulatedRun, load: float) -> None:
         """Train after `load` seconds."""
-        stay.phase = TRAINING
-        stay.base = stay.train_start = self.now + load
+        run.phase = TRAINING
+        run.base = run.train_start = self.now + load
         if self._drops:
-            left = stay.exposed
-            stay.exposed = left - load
-            if stay.exposed < 0.0:
-                self._watch(worker, max(0.0, left), FAILURE)
+            left = run.exposed
+            run.exposed = left - load
+            if run.exposed < 0.0:
+                self._schedule(worker, max(0.0, left), FAILURE)
                 return
-        self._train(worker, stay, load)
+        self._train(worker, run, load)
 
-    def _unsaved(self, worker: int, stay: SimulatedJob) -> None:
+    def _unsaved(self, worker: int, run: SimulatedRun) -> None:
         """Let a worker go that saves a paused trial: there is no checkpoint."""
-        self._break_off(worker, stay)
+        self._break_off(worker, run)
         self.lost_saves.append(self.now)
-        self._close(stay, PAUSE, self._ran(stay, self.now), min(self.now, self._gone(worker)))
+        self._close(run, PAUSE, self._ran(run, self.now), min(self.now, self._gone(worker)))
         self._leave(worker)
-        self._release(worker, stay.trial)
+        self._release(worker, run.trial)
 
-    def _break_off(self, worker: int, stay: SimulatedJob) -> None:
+    def _break_off(self, worker: int, run: SimulatedRun) -> None:
         if worker in self._store:
             self._store.leave(worker)
-        if self._waiting.get(stay.trial) == worker:
-            del self._waiting[stay.trial]
+        if self._waiting.get(run.trial) == worker:
+            del self._waiting[run.trial]
 
     def _release(self, worker: int, trial: int) -> None:
         """Let the job go on that waited for a checkpoint which this worker sent, saved or not."""
@@ -285,12 +285,12 @@ class StoreEngine(Engine):
             del self._saving[trial]
             waiting = self._waiting.pop(trial, -1)
             if waiting >= 0:
-                stay = self._stays[waiting]
-                if stay.phase == WAITING:
+                run = self._runs[waiting]
+                if run.phase == WAITING:
                     self._cancel(waiting)
-                    self._fetch(waiting, stay)
+                    self._fetch(waiting, run)
                 else:  # it starts up
-                    self._place(stay)
+                    self._place(run)
 
     def _cancel(self, worker: int) -> None:
         """Forget what was due on a worker."""

@@ -27,14 +27,14 @@ class Standing:
     """Where a study stands: new, or read again from its journal."""
 
     scheduler: Scheduler
-    ledger: StudyState
+    study_state: StudyState
     decisions: DecisionTable
 
 
 def stand(spec: Spec, scheduler: Scheduler) -> Standing:
     """Return where a new study stands."""
-    ledger = StudyState(scheduler.levels, scheduler.mode, spec.reward_attr, spec.study)
-    return Standing(scheduler, ledger, DecisionTable())
+    study_state = StudyState(scheduler.levels, scheduler.mode, spec.reward_attr, spec.study)
+    return Standing(scheduler, study_state, DecisionTable())
 
 
 def replay(
@@ -55,7 +55,7 @@ def replay(
         The scheduler answers something else; names the line.
     """
     searcher = None if telling is None else telling.searcher
-    executor = Replay(records, standing.ledger, path, standing.scheduler, searcher, dimension)
+    executor = Replay(records, standing.study_state, path, standing.scheduler, searcher, dimension)
     drive(standing.scheduler, executor, standing.decisions, telling)
     while not executor.over:  # the study has grown
         drive(standing.scheduler, executor, standing.decisions, telling)
@@ -89,5 +89,5 @@ def load(folder: Path | str) -> RunResult:
     spec = Spec.from_dict(next(records)["spec"], str(place.journal))
     standing = stand(spec, spec.make_scheduler())
     replay(standing, records, str(place.journal), dimension=spec.space.dimension)
-    workers = max(1, standing.ledger.workers_seen)
-    return RunResult(place, spec, standing.scheduler, standing.ledger, standing.decisions, workers)
+    workers = max(1, standing.study_state.workers_seen)
+    return RunResult(place, spec, standing.scheduler, standing.study_state, standing.decisions, workers)

@@ -10,7 +10,7 @@ from typing import Final
 
 from hbsim.core.trials import COMPLETE, PAUSE, STOP
 from hbsim.runner.records import Record
-from hbsim.runner.state import JobAttempt
+from hbsim.runner.state import JobRun
 from hbsim.study.folder import StudyFolder
 from hbsim.study.load import Standing
 from hbsim.study.spec import Spec
@@ -98,8 +98,8 @@ class Overview:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.spec, self.place = spec, place
-        self.scheduler, self.ledger = standing.scheduler, standing.ledger
-        self.team = Team(self.ledger, workers)
+        self.scheduler, self.study_state = standing.scheduler, standing.study_state
+        self.team = Team(self.study_state, workers)
         self.last_failure: Mishap | None = None
         self._clock = clock
         self._seen = clock()  # when the ledger was at its `now`
@@ -123,7 +123,7 @@ class Overview:
             self._in_vain = True
 
     def _fail(self, record: Record) -> None:
-        trial = self.ledger.stays[record["job"]].trial
+        trial = self.study_state.runs[record["job"]].trial
         reason, again = plain(record["reason"]), record["verdict"] == "retry"
         self.last_failure = Mishap(record["t"], trial, record["resource"], record["kind"], reason, again)
 
@@ -132,14 +132,14 @@ class Overview:
     @property
     def elapsed(self) -> float:
         """Study seconds by now."""
-        if self.ledger.why is not None:
-            return self.ledger.now
-        return self.ledger.now + self._clock() - self._seen
+        if self.study_state.why is not None:
+            return self.study_state.now
+        return self.study_state.now + self._clock() - self._seen
 
     @property
     def ending(self) -> bool:
         """Whether nothing starts any more although there might be jobs, and what runs is to leave."""
-        return self.ledger.closing and self.ledger.why is None
+        return self.study_state.closing and self.study_state.why is None
 
     def name(self) -> str:
         """Say what runs."""
@@ -152,20 +152,20 @@ class Overview:
         names = ("running", NO_ANSWER, "paused", "stopped", "completed", "failed")
         counts[NO_ANSWER] = self._unknown()
         counts["running"] -= counts[NO_ANSWER]
-        said = {} if self.ledger.why is None else {"running": "interrupted"}  # nothing runs any more
+        said = {} if self.study_state.why is None else {"running": "interrupted"}  # nothing runs any more
         parts = [f"{counts[name]:,} {said.get(name, name)}" for name in names if counts[name]]
         return f"{self.scheduler.started:,}{of} started{': ' if parts else ''}{', '.join(parts)}"
 
     def _unknown(self) -> int:
         """Return how many trials run as far as anybody knows, on hosts that do not answer."""
-        if self.ledger.why is not None:
+        if self.study_state.why is not None:
             return 0
-        stays = (self.ledger.workers[worker] for worker in self.team.silent)
+        stays = (self.study_state.workers[worker] for worker in self.team.silent)
         return len({stay.trial for stay in stays if stay.ended is None})
 
     def best(self) -> str:
         """Say what the incumbent is, and where; empty before there is one."""
-        best = self.ledger.best
+        best = self.study_state.best
         if best is None:
             return ""
         at = f"{plain(self.spec.time_attr)} {amount(best.resource)}"
@@ -178,8 +178,8 @@ class Overview:
 
     def state(self) -> str:
         """Say how busy the workers are, or why it is over."""
-        if self.ledger.why is not None:
-            return WHY.get(self.ledger.why, self.ledger.why)
+        if self.study_state.why is not None:
+            return WHY.get(self.study_state.why, self.study_state.why)
         silent = self.team.silent
         hosts = list(dict.fromkeys(self.team.hosts[worker] for worker in silent))
         since = span(self.elapsed - min(silent.values(), default=0.0))
@@ -192,7 +192,7 @@ class Overview:
 
     def failure(self) -> str:
         """Say what failed last, and how often something has; empty before."""
-        last, count = self.last_failure, len(self.ledger.failures)
+        last, count = self.last_failure, len(self.study_state.failures)
         if not count:
             return ""
         times = f"{count:,} time{'' if count == 1 else 's'}"
@@ -212,7 +212,7 @@ class Overview:
             since = span(self.elapsed - self.team.silent[worker])
             why = self.team.shut[worker]
             return f"{NO_ANSWER} for {since}" + ("" if why == NO_ANSWER else f": {why}")
-        stay, why = self.ledger.workers.get(worker), self.team.shut.get(worker, "")
+        stay, why = self.study_state.workers.get(worker), self.team.shut.get(worker, "")
         if stay is not None:
             return self.doing(stay) + (f"; {why}" if why else "")
         if why:
@@ -220,19 +220,19 @@ class Overview:
         why = self.idle()
         return f"idle: {why}" if why else "idle"
 
-    def rung(self, stay: JobAttempt) -> str:
+    def rung(self, stay: JobRun) -> str:
         """Say to which of its rungs a trial trains: ``"2/4"``."""
         levels = self.scheduler.geometry.of_bracket(stay.bracket)
         if stay.stop not in levels:
             return "-"
         return f"{levels.index(stay.stop) + 1}/{len(levels)}"
 
-    def far(self, stay: JobAttempt) -> str:
+    def far(self, stay: JobRun) -> str:
         """Say how far a trial is, and where its next milestone is: ``"5/27"``."""
         done = amount(stay.resource)
         return f"{done}/{amount(stay.stop)}" if isfinite(stay.stop) else done
 
-    def doing(self, stay: JobAttempt) -> str:
+    def doing(self, stay: JobRun) -> str:
         """Say what a job is doing."""
         before = self._before(stay)
         if before is not None:
@@ -249,14 +249,14 @@ class Overview:
             return f"trains again up to {amount(stay.stood)}{again}"
         return self._silence(stay) or f"training{again}"
 
-    def _before(self, stay: JobAttempt) -> JobAttempt | None:
+    def _before(self, stay: JobRun) -> JobRun | None:
         """Return the job of the same trial that has to be gone before this one begins."""
         if stay.rows or stay.ended is not None:
             return None
-        others = self.ledger.stays.values()
+        others = self.study_state.runs.values()
         return next((s for s in others if s.trial == stay.trial and s.job < stay.job), None)
 
-    def _silence(self, stay: JobAttempt) -> str:
+    def _silence(self, stay: JobRun) -> str:
         silent = self.elapsed - self._said.get(stay.job, inf)
         usual = stay.trained / stay.rows
         return f"silent for {span(silent)}" if silent > max(SILENT, 5 * usual) else ""

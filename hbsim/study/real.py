@@ -19,7 +19,7 @@ from hbsim.runner.journal import Journal
 from hbsim.runner.loop import SearcherNotifier, drive
 from hbsim.runner.real import Limits, Observer, RealExecutor
 from hbsim.runner.records import read_records
-from hbsim.runner.workers import Workers
+from hbsim.runner.workers import WorkerBackend
 from hbsim.searchers import Searcher, Task, check_searcher, limit_trials, make_searcher
 from hbsim.searchers.plain import plain_options
 from hbsim.study.environment import environment
@@ -140,7 +140,7 @@ class Study:
         place: StudyFolder,
         journal: Journal,
         standing: Standing,
-        workers: Workers,
+        workers: WorkerBackend,
         limits: Limits,
         observers: Sequence[Observer],
         save_completed: bool,
@@ -149,11 +149,11 @@ class Study:
         """Run until nothing is under way any more; `gather` is called when no trial runs any more."""
         from hbsim.study.result import RunResult
 
-        scheduler, ledger = self.scheduler, standing.ledger
+        scheduler, study_state = self.scheduler, standing.study_state
         real = RealExecutor(
             workers,
             journal,
-            ledger,
+            study_state,
             scheduler.geometry,
             self._suggest,
             lambda: scheduler.done,
@@ -177,8 +177,8 @@ class Study:
             workers.close()
         real.finish(scheduler.done)
         journal.check()
-        count = max(workers.count, ledger.workers_seen)
-        result = RunResult(place, self.spec, scheduler, ledger, standing.decisions, count)
+        count = max(workers.count, study_state.workers_seen)
+        result = RunResult(place, self.spec, scheduler, study_state, standing.decisions, count)
         result.write()
         if real.ends.interrupted:
             raise Interrupted(result)

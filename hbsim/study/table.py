@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from hbsim import terminal
 from hbsim.runner.records import Record
-from hbsim.runner.state import JobAttempt
+from hbsim.runner.state import JobRun
 from hbsim.study.overview import Overview
 from hbsim.study.words import hms, near, number, plain, span
 
@@ -123,7 +123,7 @@ class LiveTable:
         from rich.text import Text
 
         head = self._head()
-        if self._overview.ledger.why is not None:
+        if self._overview.study_state.why is not None:
             return head
         # Besides: two blank lines, the names of the columns, a rule, and the line of the cursor.
         room, rows = self._console.size.height - head.row_count - 5, self._overview.team.rows()
@@ -220,13 +220,13 @@ class LiveTable:
         yield str(worker)
         if self._hosts:
             yield Text(self._hosts.get(worker, ""))
-        yield from self._trial(overview.ledger.workers.get(worker))
+        yield from self._trial(overview.study_state.workers.get(worker))
         if self._gpus:
             yield Text(self._gpus[worker] if worker < len(self._gpus) else "")
         state = overview.what(worker)
         yield Text(state, _style(state))
 
-    def _trial(self, stay: JobAttempt | None) -> Iterator[RenderableType]:
+    def _trial(self, stay: JobRun | None) -> Iterator[RenderableType]:
         """Return the cells between the worker and its GPU."""
         from rich.text import Text
 
@@ -235,7 +235,7 @@ class LiveTable:
         if stay is None:
             yield from [""] * (4 + several + self._wide + self._timed)
             return
-        best = overview.ledger.best
+        best = overview.study_state.best
         incumbent = best is not None and best.trial == stay.trial
         yield Text(f"{'*' if incumbent else ''}{stay.trial}", "bold" if incumbent else "")
         if several:
@@ -252,12 +252,12 @@ class LiveTable:
         """Say what the workers do that there is no room for."""
         overview = self._overview
         busy = sum(
-            worker in overview.ledger.workers and worker not in overview.team.silent for worker in rest
+            worker in overview.study_state.workers and worker not in overview.team.silent for worker in rest
         )
         return f"{len(rest)} more workers: {busy} with a trial, {len(rest) - busy} without"
 
 
-def _bar(stay: JobAttempt) -> RenderableType:
+def _bar(stay: JobRun) -> RenderableType:
     from rich.progress_bar import ProgressBar
 
     if not isfinite(stay.stop):

@@ -61,12 +61,12 @@ class Notes:
 class Pictures:
     """An observer that keeps a picture of the ledger after each record, by the record's number."""
 
-    def __init__(self, ledger: StudyState, notes: Notes) -> None:
+    def __init__(self, study_state: StudyState, notes: Notes) -> None:
         self.taken: dict[int, dict[str, Any]] = {}
-        self._ledger, self._notes = ledger, notes
+        self._study_state, self._notes = study_state, notes
 
     def record(self, record: Any) -> None:
-        self.taken[len(self._notes.records) - 1] = picture(self._ledger)
+        self.taken[len(self._notes.records) - 1] = picture(self._study_state)
 
     def tick(self) -> None: ...
 
@@ -147,7 +147,7 @@ class Run:
         self.searcher = Listener()
         self.telling = SearcherNotifier(self.searcher, self.scheduler)
         self.standing = stand(self.scheduler)
-        self.ledger, self.decisions = self.standing.ledger, self.standing.decisions
+        self.study_state, self.decisions = self.standing.study_state, self.standing.decisions
         if records:
             replay(self.standing, records, "journal", self.telling)
         faults = study.faults if faults is None else faults
@@ -155,13 +155,13 @@ class Run:
         hosts = study.hosts if hosts is None and workers is None else hosts
         self.crew = FakeHosts(hosts, *more) if hosts else FakeWorkers(workers or study.workers, *more)
         self.notes = Notes(records, self.scheduler, states)
-        self.pictures = Pictures(self.ledger, self.notes)
+        self.pictures = Pictures(self.study_state, self.notes)
         self.accepted_before = accepted(records)
-        self.late_before = self.ledger.late
+        self.late_before = self.study_state.late
         self.real = RealExecutor(
             self.crew,
             self.notes,
-            self.ledger,
+            self.study_state,
             self.scheduler.geometry,
             lambda: self.searcher.suggest(1).tolist()[0],
             lambda: bool(self.scheduler.done),
@@ -195,7 +195,7 @@ class Run:
 
     def jobs(self) -> Any:
         """Return the table of jobs; nothing can be added after that."""
-        return self.ledger.jobs.frame(self.scheduler.trial_brackets())
+        return self.study_state.jobs.frame(self.scheduler.trial_brackets())
 
 
 def stand(scheduler: Any) -> Standing:
@@ -215,7 +215,7 @@ def accepted(records: Sequence[dict[str, Any]]) -> int:
     return sum(len(record["rows"]) for record in records if record["e"] in ("rows", "reach"))
 
 
-def picture(ledger: StudyState) -> dict[str, Any]:
+def picture(study_state: StudyState) -> dict[str, Any]:
     """Return everything in a ledger; floats as text, since NaN is not itself."""
 
     def of(stay: Any) -> dict[str, str]:
@@ -223,16 +223,18 @@ def picture(ledger: StudyState) -> dict[str, Any]:
         return {name: repr(getattr(stay, name)) for name in sorted(names)}
 
     return {
-        **{name: repr(value) for name, value in vars(ledger).items() if name != "closing"},  # in no record
+        **{
+            name: repr(value) for name, value in vars(study_state).items() if name != "closing"
+        },  # in no record
         "_capacity": {
             name: sorted(value) if isinstance(value, set) else value
-            for name, value in vars(ledger._capacity).items()
+            for name, value in vars(study_state._capacity).items()
         },
-        "improvements": of(ledger.improvements),
-        "jobs": bytes(ledger.jobs._rows),
-        "started": ledger.jobs.started,
-        "stays": {job: of(stay) for job, stay in ledger.stays.items()},
-        "workers": {worker: stay.job for worker, stay in ledger.workers.items()},
+        "improvements": of(study_state.improvements),
+        "jobs": bytes(study_state.jobs._rows),
+        "started": study_state.jobs.started,
+        "stays": {job: of(stay) for job, stay in study_state.runs.items()},
+        "workers": {worker: stay.job for worker, stay in study_state.workers.items()},
     }
 
 

@@ -30,9 +30,9 @@ def made(request, tmp_path):
     t = 0.0
     while not made.scheduler.done:
         t += 1.0
-        for worker in {0, 1, 2} - set(made.ledger.workers):
+        for worker in {0, 1, 2} - set(made.study_state.workers):
             made.start(worker, t)
-        for stay in list(made.ledger.stays.values()):
+        for stay in list(made.study_state.runs.values()):
             _report(made, stay, rng, request.param, t)
     made.close("done")
     return made
@@ -93,10 +93,10 @@ def test_columns_and_rows_leave_a_study_at_the_same_place(made):
     pictures = []
     for together in (False, True):
         scheduler = Made(made.place.path, kind="promotion", **_options(made)).scheduler
-        ledger = StudyState(scheduler.levels, scheduler.mode, "accuracy")
+        study_state = StudyState(scheduler.levels, scheduler.mode, "accuracy")
         records = list(read_records(made.place.journal, together=together))
-        replay(Standing(scheduler, ledger, DecisionTable()), iter(records), "journal")
-        pictures.append(_picture(ledger))
+        replay(Standing(scheduler, study_state, DecisionTable()), iter(records), "journal")
+        pictures.append(_picture(study_state))
     assert pictures[0] == pictures[1]
 
 
@@ -106,7 +106,7 @@ def _options(made):
     return options
 
 
-def _picture(ledger):
+def _picture(study_state):
     names = (
         "now",
         "best",
@@ -119,8 +119,8 @@ def _picture(ledger):
         "why",
         "workers_seen",
     )
-    frames = (ledger.jobs.frame([0] * 100), ledger.improvements.frame())
-    return repr([getattr(ledger, name) for name in names]), [frame.rows() for frame in frames]
+    frames = (study_state.jobs.frame([0] * 100), study_state.improvements.frame())
+    return repr([getattr(study_state, name) for name in names]), [frame.rows() for frame in frames]
 
 
 def test_the_end_of_a_study_reads_no_reports(made, monkeypatch):
