@@ -115,7 +115,7 @@ def simulate(
         engine.close()
     again = replace and loaded.rows is not None and scheduler.started > loaded.rows
     lost = (engine.failures, engine.lost_saves)
-    simulated = SimulationData(cluster, seed, engine.luck, jobs, decisions, *lost, engine.disk)
+    simulated = SimulationData(cluster, seed, engine.effects, jobs, decisions, *lost, engine.disk)
     result = Result(scheduler, curves, simulated, again, engine.interrupted)
     if engine.interrupted:
         raise Interrupted(result)

@@ -39,7 +39,7 @@ class ExactCurves(TrialCurves):
 def exact_curves() -> Iterator[None]:
     """Make `simulate` read exact curves: then two orders of adding times give the same ties."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hbsim.simulation.curves.Curves", ExactCurves)
+        patch.setattr("hbsim.simulation.curves.TrialCurves", ExactCurves)
         yield
 
 

@@ -170,4 +170,4 @@ def test_draws_for_retries_that_were_forgotten_come_again(monkeypatch: pytest.Mo
     monkeypatch.setattr("hbsim.simulation.luck.KEPT", 2)
     scarce = retried()
     assert scarce.jobs.equals(expected.jobs)
-    assert len(scarce.curves._budgets) == len(scarce.simulated.luck.first_startup._later) == 2
+    assert len(scarce.curves._budgets) == len(scarce.simulated.effects.first_startup._later) == 2
