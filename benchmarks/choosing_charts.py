@@ -11,7 +11,7 @@ import altair as alt
 import hbsim
 from benchmarks.measure import rounded, say
 from benchmarks.page_output import Row, rows_of
-from hbsim.bench.chart_looks import COLOURS, DASHES, data, log_scale, save
+from hbsim.bench.chart_style import COLOURS, DASHES, data, log_scale, save
 
 __all__ = ["EARLY", "STARTS", "draw", "early_ranks", "workers"]
 
@@ -45,7 +45,7 @@ def workers(jobs: int, counts: Sequence[int] = WORKERS) -> list[Row]:
         {"workers": count, **row}
         for count in counts
         for row in rows_of(
-            hbsim.compare(KINDS, surrogate="synthetic", workers=count, trials=400, seeds=SEEDS, jobs=jobs)
+            hbsim.compare(KINDS, surrogate="synthetic", workers=count, num_trials=400, seeds=SEEDS, jobs=jobs)
         )
     ]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.fit_tables import Source, write_pilot
 from hbsim.surrogates import Fitted, spread_levels
-from hbsim.surrogates.fit_held import spearman
+from hbsim.surrogates.fit_report import spearman
 from hbsim.surrogates.protocol import Floats, Ints
 
 __all__ = ["accuracy", "speed"]

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from hbsim.surrogates import Fitted, Table, fit
-from hbsim.surrogates.fit_space import encode_columns
+from hbsim.surrogates.fit_data import encode_columns
 from hbsim.surrogates.protocol import Floats, Ints
 
 __all__ = ["Source", "sources", "write_pilot"]

@@ -17,8 +17,8 @@ from benchmarks.page_blocks import PageError
 from benchmarks.report import table
 from hbsim import load_sweep
 from hbsim.bench.comparison import Sweep
+from hbsim.bench.report.formatting import decimals, interval
 from hbsim.bench.report.model import OPEN
-from hbsim.bench.report.text import decimals, interval
 from hbsim.cli.main import app
 
 __all__ = ["Row", "printed", "rows_of", "run_comparison", "show"]

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hbsim.core.cuts import RULES, make_cut
+from hbsim.core.rungs import RULES
 
 __all__ = ["Count", "chance", "count", "exact", "exact_rows", "kind_rows", "simulated_rows"]
 
@@ -36,7 +36,7 @@ def chance(rule: str, n: int, eta: Fraction) -> Fraction:
     Parameters
     ----------
     rule : str
-        One of `hbsim.core.cuts.RULES`.
+        One of `hbsim.core.rungs.RULES`.
     n : int
         How many values are recorded, this one included; at least 1.
     eta : Fraction
@@ -77,7 +77,7 @@ def count(rule: str, eta: Fraction, values: Floats) -> Count:
     """Let hbsim's rungs decide on values, shape (orders, n), of which larger is better; -inf is no number."""
     totals = []
     for order in values.tolist():
-        cut = make_cut(rule, eta)
+        cut = RULES[rule](eta)
         totals.append(sum(map(cut.decide, order)))
     spread = float(np.std(totals, ddof=1))
     return Count(math.fsum(totals) / len(totals), spread / math.sqrt(len(totals)))

@@ -16,7 +16,7 @@ import hbsim
 from benchmarks.rules_sets import CurveSet, Ends, at_the_end
 from hbsim.bench.conclusions import ALPHA
 from hbsim.core import make_scheduler
-from hbsim.core.cuts import RULES
+from hbsim.core.rungs import RULES
 from hbsim.surrogates import Surrogate
 
 __all__ = ["BASE", "BUDGETS", "ETA", "STUDIES", "WORKERS", "study"]
@@ -138,7 +138,7 @@ def _equal_time(curves: CurveSet, ends: Ends, seeds: int, full_runs: float, jobs
         list(names.values()),
         surrogate=curves.surrogate,
         workers=WORKERS,
-        trials=curves.trials,
+        num_trials=curves.trials,
         max_time=max_time,
         max_t=curves.max_t,
         seeds=seeds,

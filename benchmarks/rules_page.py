@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from benchmarks.report import table
 from benchmarks.rules_curves import BASE, ETA
-from hbsim.core.cuts import RULES
+from hbsim.core.rungs import RULES
 
 __all__ = ["exact_table", "render", "summary"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from benchmarks.plots import COLOURS, INK, MARKERS, clean, new_figure, save
 from benchmarks.rules_curves import BASE
-from hbsim.core.cuts import RULES
+from hbsim.core.rungs import RULES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.searchers_sweep import SEARCHERS
-from hbsim.searchers import Searcher, Task, make_searcher
+from hbsim.searchers import Searcher, SearchTask, make_searcher
 from hbsim.surrogates import load
 
 __all__ = ["OBSERVATIONS", "costs", "told"]
@@ -32,7 +32,7 @@ def told(name: str, observations: int) -> Searcher:
     """
     curves = load("synthetic")
     assert curves.space is not None
-    searcher = make_searcher(name, Task(curves.space, 0, max_t=LEVELS[-1]))
+    searcher = make_searcher(name, SearchTask(curves.space, 0, max_t=LEVELS[-1]))
     shares = ETA ** -np.arange(len(LEVELS), dtype=float)
     points = np.random.default_rng(0).random((round(observations / shares.sum()), curves.space.dimension))
     values, _ = curves.evaluate(points, np.array(LEVELS))

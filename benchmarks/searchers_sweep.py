@@ -76,7 +76,7 @@ def _lines(wanted: Wanted) -> Iterator[str]:
     for task in wanted.tasks:
         yield "[[surrogates]]"
         yield f'surrogate = "{task}"'
-        yield f"trials = {ROWS if task == 'digits' else MANY}"
+        yield f"num_trials = {ROWS if task == 'digits' else MANY}"
         if task.startswith("yahpo:"):
             yield f'yahpo_data = "{FOLDER}"'
 
@@ -93,7 +93,7 @@ def run(wanted: Wanted, work: Path, jobs: int | None) -> SweepResults:
     file = work / "searchers.toml"
     file.write_text(spec(wanted), "utf-8")
     plan, studies = read_sweep(file, wanted.data), work / STUDIES
-    processes = default_jobs(len(plan.grid.different)) if jobs is None else jobs
+    processes = default_jobs(len(plan.different)) if jobs is None else jobs
     counts = run_plan(plan, studies, "python -m benchmarks.searchers", processes)
     if not counts.is_complete:
         raise RuntimeError(f"{counts.failed} of {counts.cells} studies failed: see hbsim report {studies}")

@@ -26,7 +26,7 @@ THOUSAND: Final = f"""
 seeds = 14
 workers = [4, 32, 256]
 [defaults]
-trials = 1000
+num_trials = 1000
 {VARIANTS}
 [[surrogates]]
 surrogate = "digits"
@@ -38,7 +38,7 @@ TEN_THOUSAND: Final = f"""
 seeds = 10
 workers = [1, 2, 4, 8, 16, 32]
 [defaults]
-trials = 60
+num_trials = 60
 {VARIANTS}
 """ + "".join(f'[[surrogates]]\nsurrogate = "synthetic:max_resource=27{options}"\n' for options in PROBLEMS)
 HBSIM: Final = (sys.executable, "-m", "hbsim")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hbsim.core.space import Real, Space
-from hbsim.searchers import Task, make_searcher
+from hbsim.searchers import SearchTask, make_searcher
 
 pytest.importorskip("botorch", reason="needs BoTorch: the extra search")
 
@@ -23,7 +23,7 @@ def test_suggestion(benchmark, observations, name, fits):
     points = np.random.default_rng(0).random((observations + PENDING, len(SPACE)))
 
     def known():
-        searcher = make_searcher(name, Task(SPACE, 0, max_t=81))
+        searcher = make_searcher(name, SearchTask(SPACE, 0, max_t=81))
         searcher.resume(points)
         trial, count = 0, 0
         while count < observations:

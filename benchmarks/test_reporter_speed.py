@@ -15,7 +15,7 @@ import pytest
 from hbsim.executors import checkpoint, checkpoint_values
 from hbsim.executors.report_ring import ReportRing
 from hbsim.executors.reporter import Reporter
-from hbsim.executors.trial_session import Channel, Talk
+from hbsim.executors.trial_session import TrialChannel, TrialSession
 from hbsim.runner.workers import Assignment
 
 REPORTS = 20_000
@@ -33,7 +33,7 @@ def controller():
         answer(theirs, ring)
         os._exit(0)
     theirs.close()
-    yield Channel(ours, ReportRing(descriptor))
+    yield TrialChannel(ours, ReportRing(descriptor))
     ours.close()
     os.close(descriptor)
     os.waitpid(pid, 0)
@@ -45,7 +45,7 @@ def silence():
     ours, theirs = socket.socketpair()
     _, descriptor = ReportRing.create()
     with ours, theirs:
-        yield Channel(ours, ReportRing(descriptor))
+        yield TrialChannel(ours, ReportRing(descriptor))
     os.close(descriptor)
 
 
@@ -57,17 +57,17 @@ def answer(connection: socket.socket, ring: ReportRing) -> None:
         line = connection.recv(1 << 16) if ready else b"nothing"
         if not line:
             return
-        if rows := ring.read():
+        if rows := ring.read()[0]:
             last = rows[-1].resource
         if b"wait" in line:
             connection.sendall(b'{"go": %d}\n' % (last + 1))
 
 
-def make(channel: Channel, milestone: float, folder: object) -> Reporter:
+def make(channel: TrialChannel, milestone: float, folder: object) -> Reporter:
     setup = {"time_attr": "epoch", "reward_attr": "accuracy", "folder": folder}
-    talk = Talk(channel, milestone)
-    talk.begin()
-    return Reporter(talk, TASK, setup, ("lr",))
+    session = TrialSession(channel, milestone)
+    session.begin()
+    return Reporter(session, TASK, setup, ("lr",))
 
 
 @pytest.mark.benchmark(group="20,000 reports of two metrics")

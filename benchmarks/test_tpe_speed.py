@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hbsim.core.space import Choice, Int, Real, Space
-from hbsim.searchers import Task, make_searcher
+from hbsim.searchers import SearchTask, make_searcher
 
 pytest.importorskip("optuna", reason="needs Optuna: the extra search")
 
@@ -22,7 +22,7 @@ def test_suggestion(benchmark, observations, name):
 
     def known():
         options = {"random_fraction": 0.0} if name == "bohb" else {}
-        searcher = make_searcher(name, Task(SPACE, 0, max_t=9), options)
+        searcher = make_searcher(name, SearchTask(SPACE, 0, max_t=9), options)
         searcher.resume(points)
         for trial, point in enumerate(points):
             searcher.observe(trial, 9, float(-np.square(point - 0.3).sum()))

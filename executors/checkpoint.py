@@ -321,7 +321,7 @@ def save(
     claimed_by = None if allowed is None else described["job"]
     with _failing_clearly(folder, "cannot be written, the one before stays"):
         folder.mkdir(parents=True, exist_ok=True)
-        _insist(allowed)
+        _check_allowed(allowed)
         number = 1 + max(_numbers(folder), default=0)
         temporary = folder / (f".{number}" if claimed_by is None else temporary_name(number, claimed_by))
         shutil.rmtree(temporary, ignore_errors=True)  # of a save that was killed
@@ -331,12 +331,12 @@ def save(
             meta = {"version": _VERSION, "kind": kind, **described}
             meta |= {"reports": reports, "resource": resource, "files": _sizes(temporary)}
             (temporary / _META).write_text(json.dumps(meta))
-            _insist(allowed)
+            _check_allowed(allowed)
             os.rename(temporary, folder / str(number))
         except BaseException as error:
             shutil.rmtree(temporary, ignore_errors=True)
             if isinstance(error, OSError):  # a later job may have taken it away
-                _insist(allowed)
+                _check_allowed(allowed)
             raise
         thin_out(folder, origin, claimed_by)
 
@@ -554,7 +554,7 @@ def _is_number(name: str) -> bool:
     return name.isascii() and name.isdigit()
 
 
-def _insist(allowed: Callable[[], bool] | None) -> None:
+def _check_allowed(allowed: Callable[[], bool] | None) -> None:
     if allowed is not None and not allowed():
         raise Overtaken
 

@@ -29,7 +29,7 @@ from hbsim.errors import ParameterError
 __all__ = ["TensorReader", "Tensors", "Unkept", "Unreadable", "read", "write"]
 
 _END: Final = struct.Struct("<QI4s")
-_MARK: Final = b"hbv1"
+_MAGIC: Final = b"hbv1"
 _CHUNK: Final = 1 << 20  # bytes: what is checked and written while it is in the processor's cache
 _DEPTH: Final = 100
 _LARGE: Final = 1 << 64  # Python does not read an int of thousands of digits
@@ -78,7 +78,7 @@ def write(file: IO[bytes], obj: object) -> None:
         part += (position, len(data), check)
         position += len(data)
     text = json.dumps(top, separators=(",", ":"), check_circular=False).encode("ascii")
-    file.write(text + _END.pack(len(text), zlib.crc32(text), _MARK))
+    file.write(text + _END.pack(len(text), zlib.crc32(text), _MAGIC))
 
 
 def read(path: Path) -> Any:
@@ -106,9 +106,9 @@ def read(path: Path) -> Any:
 def _refused(odd: Unkept) -> ParameterError:
     kind = type(odd.obj)
     rule = f"cannot be kept: {odd.rule}" if odd.rule else f"{_RULE}{_advice(odd.obj)}"
-    where = "checkpoint" + "".join(reversed(odd.path))
+    place = "checkpoint" + "".join(reversed(odd.path))
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    return ParameterError(where if len(where) <= _LONG else f"{where[:_LONG]}...", name, rule)
+    return ParameterError(place if len(place) <= _LONG else f"{place[:_LONG]}...", name, rule)
 
 
 def _advice(obj: object) -> str:
@@ -276,9 +276,9 @@ class _Reader:
         if size < _END.size:
             raise Unreadable("it is cut short")
         file.seek(size - _END.size)
-        length, self._check, mark = _END.unpack(file.read(_END.size))
+        length, self._check, magic = _END.unpack(file.read(_END.size))
         self._room = size - _END.size - length  # of the parts
-        if mark != _MARK or self._room < 0:
+        if magic != _MAGIC or self._room < 0:
             raise Unreadable("it is cut short")
         tensors = TensorReader(self._into, self._room)
         self._makers: dict[str, Callable[[Any], Any]] = {

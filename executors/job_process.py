@@ -22,15 +22,15 @@ from typing import IO, Any, Final, NoReturn, TextIO, cast
 
 from hbsim.errors import ParameterError
 from hbsim.executors import processes
-from hbsim.executors.json_lines import fatal
+from hbsim.executors.json_lines import dump_line, fatal
 from hbsim.executors.slots import limit_threads, thread_variables
 from hbsim.executors.training_function import load_target
 
-__all__ = ["Entry", "Order", "find_entry", "live", "main", "open_log", "spawn", "start_python"]
+__all__ = ["Entry", "Order", "find_entry", "main", "open_log", "run_job", "spawn", "start_python"]
 
 _AT_ONCE: Final = 1e-3  # a timer of 0 seconds never rings
 Entry = Callable[[Callable[..., object], socket.socket], int]
-_HOME: Final = str(Path(str(sys.modules["hbsim"].__file__)).parents[1])
+_ROOT: Final = str(Path(str(sys.modules["hbsim"].__file__)).parents[1])
 # Isolated from the working directory and from the script's folder, whose files may be named like modules of
 # the standard library: what is ours is loaded first, `load_target` makes the module path the script's.
 _CODE: Final = (
@@ -80,7 +80,7 @@ def open_log(path: str) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
 
 
-def live(
+def run_job(
     order: Order, parent: int, connection: socket.socket, load: Callable[[], tuple[Entry, Any]], grace: float
 ) -> NoReturn:
     """Run a job in this process, which is new, and end the process.
@@ -208,10 +208,10 @@ def start_python(
     OSError
         It cannot be started.
     """
-    told = {**given, "module": module, "home": _HOME, "path": list(path)}
-    told |= {"parent": os.getpid(), "connection": connection.fileno()}
+    sent = {**given, "module": module, "home": _ROOT, "path": list(path)}
+    sent |= {"parent": os.getpid(), "connection": connection.fileno()}
     with tempfile.TemporaryFile("w+") as file:  # a pickled function may be larger than a pipe
-        json.dump(told, file)
+        json.dump(sent, file)
         file.seek(0)
         return subprocess.Popen(
             [sys.executable, "-P", "-c", _CODE, module],  # by its name, it is found among processes
@@ -258,7 +258,7 @@ def main(given: Mapping[str, Any]) -> NoReturn:
         try:
             return find_entry(setup["entry"]), load_target(setup["train"])
         except ParameterError as error:
-            connection.sendall(json.dumps(fatal(error)).encode() + b"\n")
+            connection.sendall(dump_line(fatal(error)))
             raise
 
-    live(Order(**given["order"]), given["parent"], connection, load, given["setup"]["grace"])
+    run_job(Order(**given["order"]), given["parent"], connection, load, given["setup"]["grace"])

@@ -1,4 +1,4 @@
-"""Lines between the controller and its processes, and the warm server's end of them."""
+"""JSON lines: messages between a controller and its processes, one JSON object a line."""
 
 from __future__ import annotations
 
@@ -6,18 +6,67 @@ import json
 import os
 import socket
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from hbsim.errors import ParameterError
 
-__all__ = ["Lines", "fatal", "read_lines"]
+__all__ = ["LineReader", "SocketLines", "dump_line", "fatal"]
 
 _CHUNK: Final = 1 << 16
 
 
-class Lines:
-    """JSON lines over a connected socket; file descriptors may come beside them.
+def dump_line(message: Mapping[str, object]) -> bytes:
+    """Return a message as a line."""
+    return json.dumps(message).encode() + b"\n"
+
+
+def fatal(error: ParameterError) -> dict[str, list[Any]]:
+    """Return the message that ends the study with this error."""
+    value = error.value if isinstance(error.value, str | int | float | None) else repr(error.value)
+    return {"fatal": [error.field, value, error.rule]}
+
+
+class LineReader:
+    """Puts what comes in pieces together to lines, and reads these as messages.
+
+    Attributes
+    ----------
+    garbage : str or None
+        The beginning of the first line that was no message, for people; nothing is read after it. A training
+        function may write into any file descriptor that it finds in its process.
+    """
+
+    def __init__(self) -> None:
+        self.garbage: str | None = None
+        self._parts: list[bytes] = []  # of a line without its end
+
+    def lines(self, data: bytes) -> list[bytes]:
+        """Return the lines that are whole with this piece, without their ends."""
+        self._parts.append(data)
+        if b"\n" not in data:
+            return []
+        *lines, rest = b"".join(self._parts).split(b"\n")
+        self._parts = [rest]
+        return lines
+
+    def messages(self, data: bytes) -> list[dict[str, Any]]:
+        """Return the messages that are whole with this piece, up to `garbage`."""
+        messages: list[dict[str, Any]] = []
+        for line in self.lines(data) if self.garbage is None else ():
+            try:
+                message = json.loads(line)
+            except (ValueError, RecursionError):
+                message = None
+            if not isinstance(message, dict):
+                self.garbage = repr(line[:80])
+                break
+            messages.append(message)
+        return messages
+
+
+class SocketLines:
+    """Messages over a connected socket; file descriptors may come beside them.
 
     Attributes
     ----------
@@ -31,11 +80,11 @@ class Lines:
         connection.set_inheritable(False)
         self.connection = connection
         self.closed = False
-        self._buffer = b""
+        self._reader = LineReader()
         self._descriptors: deque[int] = deque()
 
     def receive(self) -> list[dict[str, Any]]:
-        """Return the lines that are complete by now; waits while nothing comes."""
+        """Return the messages that are complete by now; waits while nothing comes."""
         try:
             data, descriptors, _, _ = socket.recv_fds(self.connection, _CHUNK, 16)
         except OSError:
@@ -44,43 +93,19 @@ class Lines:
             os.set_inheritable(descriptor, False)
         self._descriptors.extend(descriptors)
         self.closed = self.closed or not data
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
-        return [json.loads(line) for line in lines]
+        return self._reader.messages(data)
 
     def descriptor(self) -> int:
         """Return the next file descriptor that has come; it comes no later than the line it belongs to."""
         return self._descriptors.popleft()
 
-    def say(self, line: Mapping[str, object]) -> None:
-        """Send a line."""
+    def send(self, message: Mapping[str, object]) -> None:
+        """Send a message."""
         try:
-            self.connection.sendall(json.dumps(line).encode() + b"\n")
+            self.connection.sendall(dump_line(message))
         except OSError:
             self.closed = True
 
     def close(self) -> None:
         """Take the other end for gone."""
         self.closed = True
-
-
-def fatal(error: ParameterError) -> dict[str, list[Any]]:
-    """Return the line that ends the study with this error."""
-    value = error.value if isinstance(error.value, str | int | float | None) else repr(error.value)
-    return {"fatal": [error.field, value, error.rule]}
-
-
-def read_lines(lines: Iterable[bytes]) -> tuple[list[dict[str, Any]], str | None]:
-    """Return the messages in lines up to the first that is none, and what is in that, for people.
-
-    A training function may write into any file descriptor that it finds in its process.
-    """
-    messages: list[dict[str, Any]] = []
-    for line in lines:
-        try:
-            message = json.loads(line)
-        except (ValueError, RecursionError):
-            message = None
-        if not isinstance(message, dict):
-            return messages, repr(line[:80])
-        messages.append(message)
-    return messages, None

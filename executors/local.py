@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import selectors
@@ -11,7 +10,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import inf
 from pathlib import Path
 from typing import Any, Final
@@ -20,15 +19,15 @@ from hbsim.core.types import FAILURE_KINDS
 from hbsim.errors import OutputError, ParameterError
 from hbsim.executors import checkpoint
 from hbsim.executors.checkpoint import PREFIX as CLAIM
-from hbsim.executors.json_lines import read_lines
+from hbsim.executors.json_lines import LineReader, dump_line
 from hbsim.executors.processes import OomWatch
 from hbsim.executors.report_ring import ReportRing
 from hbsim.executors.server_client import Server
 from hbsim.executors.slots import Slot
-from hbsim.executors.training_function import Description
-from hbsim.runner.workers import Assignment, JobEnded, Message, Reported, ReportRow
+from hbsim.executors.training_function import FunctionDescription
+from hbsim.runner.workers import Assignment, JobEnded, Message, Reported
 
-__all__ = ["LIMIT", "LOG", "Child", "LocalWorkers", "UnfitTrial", "trial_folder", "trim"]
+__all__ = ["LIMIT", "LOG", "JobProcess", "LocalWorkers", "UnfitTrial", "trial_folder", "trim"]
 
 _CHUNK: Final = 1 << 18
 CHUNK: Final = 1 << 18
@@ -45,14 +44,14 @@ KEPT: Final = 1 << 20  # bytes of each end
 
 
 @dataclass(slots=True)
-class Child:
+class JobProcess:
     """What is known of a job's process, the line to it, and its reports."""
 
     task: Assignment
     socket: socket.socket
     ring: ReportRing
     ordered: float  # when its process was asked for
-    buffer: bytes = b""
+    reader: LineReader = field(default_factory=LineReader)
     said: int = 0
     begun: float | None = None
     end: Mapping[str, Any] | None = None
@@ -66,7 +65,7 @@ class Child:
 
     def begin(self, line: Mapping[str, object], descriptor: int) -> None:
         """Send the first line, and beside it the descriptor of the ring of reports, which is closed here."""
-        self.outgoing = json.dumps(line).encode() + b"\n"
+        self.outgoing = dump_line(line)
         self.socket.setblocking(False)
         try:
             with suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
@@ -77,7 +76,7 @@ class Child:
 
     def send(self, line: Mapping[str, object]) -> None:
         """Send a line, as far as the socket takes it; `flush` sends the rest."""
-        self.outgoing += json.dumps(line).encode() + b"\n"
+        self.outgoing += dump_line(line)
         self.flush()
 
     def flush(self) -> None:
@@ -102,11 +101,10 @@ class Child:
             return [], True
         except ConnectionResetError:
             data = b""
-        *lines, self.buffer = (self.buffer + data).split(b"\n")
-        messages, garbage = read_lines(lines)
-        if garbage is not None:
-            self.garble(garbage)
-        return messages, bool(data) and garbage is None
+        messages = self.reader.messages(data)
+        if self.reader.garbage is not None:
+            self.garble(self.reader.garbage)
+        return messages, bool(data) and not self.garbled
 
     def take_end(self, end: Mapping[str, Any]) -> None:
         """Take what the process has said of its end.
@@ -124,18 +122,9 @@ class Child:
         self.ended_at = time.monotonic()
 
     def garble(self, what: str) -> None:
-        """Take note that the process has said what is no message."""
+        """Count the job as failed: its process has sent what is no message."""
         reason = f"its process has written what is no message into its line to the study: {what}"
         self.garbled, self.end = True, self.end or {"kind": "error", "reason": reason}
-
-    def reports(self, most: int) -> tuple[list[ReportRow], bool]:
-        """Return reports that have been made since the last time, and whether the last one waits.
-
-        Of very many, those of about `most` bytes.
-        """
-        reports = self.ring.read(most)
-        self.said += len(reports)
-        return [ReportRow(*report[:4]) for report in reports], bool(reports) and reports[-1].waits
 
     def has_more(self) -> bool:
         """Whether there is something to read."""
@@ -149,7 +138,7 @@ class Child:
         self.socket.close()
         self.ring.close()
 
-    def fate(self, status: int, oom: OomWatch) -> tuple[str | None, str]:
+    def failure(self, status: int, oom: OomWatch) -> tuple[str | None, str]:
         """Return the kind of failure and its line; None where the job ended as it should."""
         if self.killed is not None:
             return "lost", self.killed
@@ -229,7 +218,7 @@ class LocalWorkers:
         self._slots, self._trials, self._setup = slots, trials, dict(setup)
         if lease is not None:
             self._setup["lease"] = str(lease)
-        self._children: dict[int, Child] = {}
+        self._children: dict[int, JobProcess] = {}
         self._messages: list[Message] = []
         self._held: list[tuple[float, JobEnded]] = []  # not to be said before
         self._oom = OomWatch()
@@ -266,7 +255,7 @@ class LocalWorkers:
         assert self._server is not None
         self._server.wait_ready(self._say)
 
-    def describe(self) -> Description:
+    def describe(self) -> FunctionDescription:
         """Return what the training function is, as soon as the warm server has loaded it."""
         self.prepare()
         assert self._server is not None
@@ -276,17 +265,17 @@ class LocalWorkers:
     def watch(
         self,
         source: int | socket.socket,
-        heard: Callable[[], object],
+        callback: Callable[[], object],
         writable: bool = False,
         readable: bool = True,
     ) -> None:
-        """Have `wait` call `heard` whenever there is something to read, or room to write if `writable`.
+        """Have `wait` call `callback` whenever there is something to read, or room to write if `writable`.
 
         Parameters
         ----------
         source : int or socket.socket
             A file descriptor of a pipe or a socket. May be given again, with other wishes.
-        heard : callable
+        callback : callable
             Called without arguments.
         writable, readable : bool
             What is waited for; with neither, `source` is not watched any more.
@@ -297,18 +286,18 @@ class LocalWorkers:
             if watched:
                 self._selector.unregister(source)
         elif watched:
-            self._selector.modify(source, events, heard)
+            self._selector.modify(source, events, callback)
         else:
-            self._selector.register(source, events, heard)
+            self._selector.register(source, events, callback)
 
     def hold(self, holds: bool) -> None:
-        """Read nothing of what jobs say, or go on: those that say much wait meanwhile. Ends are heard of."""
+        """Read nothing of what jobs say, or go on: those that say much wait meanwhile. Ends still come."""
         if holds != self._holds:
             self._holds = holds
             for child in self._children.values():
-                self._attend(child)
+                self._watch_job(child)
 
-    def _attend(self, child: Child) -> None:
+    def _watch_job(self, child: JobProcess) -> None:
         """Listen to a child if it may say something, and see when it takes what is to be sent."""
         events = 0
         if child.talks:
@@ -343,14 +332,14 @@ class LocalWorkers:
                 raise
         except OSError as error:
             raise OutputError(str(folder), f"trial {task.trial} cannot be started: {error}") from error
-        child = self._children[task.job] = Child(task, ours, ring, time.monotonic())
+        child = self._children[task.job] = JobProcess(task, ours, ring, time.monotonic())
         slot = self._slots[worker]
         stop = task.stop if math.isfinite(task.stop) else None
         setup = {**self._setup, "folder": str(folder)}
         with theirs:
             self._server.run(task.job, theirs, slot.env, slot.cpus, slot.threads, str(folder / LOG))
         child.begin({"task": {**asdict(task), "stop": stop}, "setup": setup}, descriptor)
-        self._attend(child)
+        self._watch_job(child)
 
     def wait(self, timeout: float | None) -> Sequence[Message]:
         """Return what has been said since the last time; see `Workers.wait`.
@@ -367,11 +356,11 @@ class LocalWorkers:
         if self._children:
             timeout = COLLECT if timeout is None else min(timeout, COLLECT)
         for key, events in self._selector.select(timeout):
-            self._attend_to(key.data, events)
+            self._dispatch(key.data, events)
         if self._server is not None and (problem := self._server.look()) is not None:
             self._lose_server(self._server, problem)
         self._collect()
-        self._look_at_logs()
+        self._trim_logs()
         while self._held and self._held[0][0] <= time.monotonic():
             self._messages.append(self._held.pop(0)[1])
         if self._unfit is not None:
@@ -380,12 +369,12 @@ class LocalWorkers:
         messages, self._messages = self._messages, []
         return messages
 
-    def _attend_to(self, source: Child | Server | Callable[[], object] | None, events: int) -> None:
-        if isinstance(source, Child):
+    def _dispatch(self, source: JobProcess | Server | Callable[[], object] | None, events: int) -> None:
+        if isinstance(source, JobProcess):
             if source.task.job in self._children:  # else the server has just said that it is gone
-                self._listen(source, events)
+                self._exchange(source, events)
         elif isinstance(source, Server):
-            self._hear_server(source)
+            self._handle_server(source)
         elif source is not None:
             source()
         else:
@@ -438,7 +427,7 @@ class LocalWorkers:
         os.close(self._wake_in)
         os.close(self._wake_out)
 
-    def _look_at_logs(self) -> None:
+    def _trim_logs(self) -> None:
         now = time.monotonic()
         if now >= self._looked + LOOK:
             self._looked = now
@@ -451,9 +440,9 @@ class LocalWorkers:
         child = self._children.get(job)
         if child is not None:
             child.send(order)
-            self._attend(child)
+            self._watch_job(child)
 
-    def _listen(self, child: Child, events: int) -> None:
+    def _exchange(self, child: JobProcess, events: int) -> None:
         """Take in what a child has said by now, and send what it has not taken."""
         if events & selectors.EVENT_READ:
             child.talks = self._read(child)
@@ -462,25 +451,25 @@ class LocalWorkers:
                 self._server.kill(child.task.job)
         if child.talks and events & selectors.EVENT_WRITE:
             child.flush()
-        self._attend(child)
+        self._watch_job(child)
 
-    def _read(self, child: Child) -> bool:
+    def _read(self, child: JobProcess) -> bool:
         lines, open_ = child.read()
         for line in lines:
             try:
-                self._hear(child, line)
+                self._handle_message(child, line)
             except (TypeError, ValueError, LookupError):
                 child.garble(repr(line)[:80])
                 return False
         return open_
 
-    def _hear(self, child: Child, said: Mapping[str, Any]) -> None:
+    def _handle_message(self, child: JobProcess, said: Mapping[str, Any]) -> None:
         if "fatal" in said:
             of = said["of"]
             others = self._others_saved(child.task.trial) if of == "checkpoint" else self._reported
             if not others:  # else they have done what it did not: only it fails, as its end says
                 field, value, rule = said["fatal"]
-                self._unfit = UnfitTrial(field, value, rule, of)  # raised later: its end is still to be heard
+                self._unfit = UnfitTrial(field, value, rule, of)  # raised later: its end is still to come
             return
         if "begin" in said:
             child.begun = float(said["begin"])
@@ -504,11 +493,12 @@ class LocalWorkers:
                     child.due = math.inf
                     self.kill(child.task.job, "it had saved its checkpoint, and did not leave")
 
-    def _take_reports(self, child: Child) -> bool:
+    def _take_reports(self, child: JobProcess) -> bool:
         """Take some of what a trial has reported: whether there was anything."""
         first = child.said
-        rows, waits = child.reports(CHUNK)
+        rows, waits = child.ring.read(CHUNK)
         if rows:
+            child.said += len(rows)
             self._reported = True
             self._messages.append(Reported(child.task.job, rows, first, waits))
         return bool(rows)
@@ -519,7 +509,7 @@ class LocalWorkers:
 
     # The server
 
-    def _hear_server(self, server: Server) -> None:
+    def _handle_server(self, server: Server) -> None:
         for message in server.receive():
             if "exited" in message:
                 self._exited(message["exited"], message["status"])
@@ -536,12 +526,12 @@ class LocalWorkers:
         while self._read(child) and child.has_more():
             pass
         child.talks = False
-        self._attend(child)
+        self._watch_job(child)
         while self._take_reports(child):
             pass
         child.close()
         trim(trial_folder(self._trials, child.task.trial) / LOG)
-        kind, reason = child.fate(status, self._oom)
+        kind, reason = child.failure(status, self._oom)
         seconds: dict[str, float] = dict((child.end or {}).get("seconds", {}))
         if child.begun is not None:
             seconds["start"] = child.begun - child.ordered

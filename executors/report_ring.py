@@ -14,10 +14,12 @@ import struct
 import tempfile
 from collections.abc import Mapping
 from math import nan
-from typing import Final, NamedTuple
+from typing import Final
 from zlib import crc32
 
-__all__ = ["Report", "ReportRing"]
+from hbsim.runner.workers import ReportRow
+
+__all__ = ["ReportRing"]
 
 SIZE: Final = 1 << 20  # bytes at most; the system gives memory for those only that have been written
 _HEAD: Final = 128
@@ -25,22 +27,6 @@ _WRITTEN, _READ = 0, 8  # where the two counters are, as 64-bit numbers: a cache
 _KILLED: Final = 15  # beside them
 _RECORD: Final = struct.Struct("<II")  # before each record: the CRC-32 of what follows, and its length
 _NAMES, _ROW, _WAITING = b"N", b"R", b"W"  # the kinds of records
-
-
-class Report(NamedTuple):
-    """A report as it is in the ring; the first four as in `hbsim.runner.workers.Row`.
-
-    Attributes
-    ----------
-    waits : bool
-        Whether training waits for an answer.
-    """
-
-    at: float
-    trained: float
-    resource: float
-    metrics: dict[str, float | None]
-    waits: bool
 
 
 class ReportRing:
@@ -115,16 +101,25 @@ class ReportRing:
         """How many bytes have been written and not been read."""
         return self._counters[_WRITTEN] - self._counters[_READ]
 
-    def read(self, most: int = SIZE) -> list[Report]:
-        """Return the reports that have been written since the last time; of very many, about `most` bytes."""
+    def read(self, most: int = SIZE) -> tuple[list[ReportRow], bool]:
+        """Return the reports that have been written since the last time; of very many, about `most` bytes.
+
+        Returns
+        -------
+        rows : list of ReportRow
+            The reports.
+        waits : bool
+            Whether training waits for an answer to the last one.
+        """
         position, length = self._counters[_READ], self.unread
         if not length:
-            return []
+            return [], False
         begin = position % self._size
         data = self._bytes[_HEAD + begin : _HEAD + min(begin + length, self._size)]
         if len(data) < length:
             data += self._bytes[_HEAD : _HEAD + length - len(data)]
-        found: list[Report] = []
+        found: list[ReportRow] = []
+        waits = False
         done = 0
         while done < length and not (found and done >= most):
             checksum, size = _RECORD.unpack_from(data, done)
@@ -135,9 +130,10 @@ class ReportRing:
             if record[:1] == _NAMES:
                 self._names = tuple(json.loads(record[1:]))
             else:
-                found.append(self._report(record))
+                found.append(self._row(record))
+                waits = record[:1] == _WAITING
         self._counters[_READ] = position + done
-        return found
+        return found, waits
 
     def close(self) -> None:
         """Let go of the memory."""
@@ -160,13 +156,13 @@ class ReportRing:
         self._counters[_WRITTEN] = position + length  # last: from now on it is there, whole
         return True
 
-    def _report(self, record: bytes) -> Report:
+    def _row(self, record: bytes) -> ReportRow:
         assert self._names is not None  # they come first
         at, trained, resource, *values = struct.unpack_from(f"<{3 + len(self._names)}d", record, 1)
         metrics = {
             name: value if value == value else None for name, value in zip(self._names, values, strict=True)
         }
-        return Report(at, trained, resource, metrics, record[:1] == _WAITING)
+        return ReportRow(at, trained, resource, metrics)
 
 
 def _memory() -> int:

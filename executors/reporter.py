@@ -15,7 +15,7 @@ import numpy as np
 from hbsim.errors import ParameterError, ProtocolError
 from hbsim.executors import checkpoint
 from hbsim.executors.checkpoint import is_overtaken
-from hbsim.executors.trial_session import Talk, TrialEnd, leave_process
+from hbsim.executors.trial_session import TrialEnd, TrialSession, leave_process
 
 __all__ = ["Reporter", "TrialEnd", "take_done"]
 
@@ -31,7 +31,7 @@ class Reporter:
 
     Parameters
     ----------
-    talk : Talk
+    session : TrialSession
         With the controller.
     task : mapping
         The fields of a `hbsim.runner.workers.Task`.
@@ -49,11 +49,15 @@ class Reporter:
     """
 
     def __init__(
-        self, talk: Talk, task: Mapping[str, Any], setup: Mapping[str, Any], parameters: tuple[str, ...]
+        self,
+        session: TrialSession,
+        task: Mapping[str, Any],
+        setup: Mapping[str, Any],
+        parameters: tuple[str, ...],
     ) -> None:
         self.trial: int = task["trial"]
         self._origin = checkpoint.Origin.of(task)
-        self._talk = talk
+        self._session = session
         self._time: str = setup["time_attr"]
         self._reward: str | None = setup["reward_attr"]
         self._counts = bool(setup.get("counts"))
@@ -62,16 +66,16 @@ class Reporter:
         self._hidden = (frozenset(parameters) | {self._time}) - {self._reward}
         self._folder = Path(setup["folder"]).absolute()  # the function may change the working directory
         self._allowed = self._may_save if setup.get("fenced") else None
-        self._home = (os.getpid(), threading.get_ident())
+        self._owner = (os.getpid(), threading.get_ident())
         self._on_pause: Callable[[], object] | None = None
-        self._unsure: int | None = None  # the number of a checkpoint that may be ahead of the reports
-        talk.pause = self._pause
-        talk.returned = self._returned
+        self._unreported: int | None = None  # the number of a checkpoint that may be ahead of the reports
+        session.pause = self._pause
+        session.returned = self._returned
 
     @property
     def milestone(self) -> float | None:
         """The resource at which the trial waits for the next decision; None if there is none."""
-        stop = self._talk.milestone
+        stop = self._session.milestone
         if stop == math.inf:
             return None
         return int(stop) if stop == int(stop) else stop
@@ -103,8 +107,8 @@ class Reporter:
         TrialEnd
             The trial was paused or stopped, or the report is of no use to the study. Let it pass.
         """
-        self._talk.check()
-        if (os.getpid(), threading.get_ident()) != self._home:
+        self._session.check()
+        if (os.getpid(), threading.get_ident()) != self._owner:
             here = "reports from the process and the thread in which the function was called"
             raise ProtocolError(self.trial, "a report from elsewhere", here)
         if self._done:
@@ -114,9 +118,9 @@ class Reporter:
         if self._done and not says:
             return
         resource = self._resource(report)
-        if self._unsure is not None:
-            self._make_sure(resource)
-        self._talk.report(resource, self._metrics(report))
+        if self._unreported is not None:
+            self._check_unreported(resource)
+        self._session.report(resource, self._metrics(report))
 
     def save(self, obj: object) -> None:
         """Make a checkpoint of `obj`; it takes the place of the one before, whole or not at all.
@@ -134,7 +138,7 @@ class Reporter:
         OutputError
             It cannot be written. The checkpoint before is still there.
         """
-        with self._talk.measure("save"):
+        with self._session.measure("save"):
             self._save(obj)
 
     def load(self) -> Any:
@@ -152,9 +156,9 @@ class Reporter:
             The checkpoint cannot be read.
         """
         folder = self._folder / checkpoint.NAME
-        with self._talk.measure("load"):
+        with self._session.measure("load"):
             loaded = checkpoint.load_own(folder, self._origin, _say)
-        self._unsure = loaded.number if loaded.is_last else None
+        self._unreported = loaded.number if loaded.is_last else None
         if self._counts and loaded.resource is not None:
             self._counted = loaded.resource
         return loaded.value
@@ -172,56 +176,60 @@ class Reporter:
 
     def _returned(self) -> None:
         """Have the function called again if it had nothing to do after a checkpoint that may be ahead."""
-        if self._unsure is not None:
-            self._make_sure(math.inf)
+        if self._unreported is not None:
+            self._check_unreported(math.inf)
 
-    def _make_sure(self, resource: float) -> None:
+    def _check_unreported(self, resource: float) -> None:
         """Have the function called again if what it loaded is past a milestone that was never reported."""
-        number, self._unsure = self._unsure, None
-        milestone = self._talk.milestone
+        number, self._unreported = self._unreported, None
+        milestone = self._session.milestone
         if number is not None and resource > milestone:
             reason = f"it holds training past the milestone at {milestone:g}, of which there is no report"
             _say(f"checkpoint {number} is not used: {reason}; the function is called again")
             checkpoint.discard(self._folder / checkpoint.NAME, number)  # and what was made from it
-            self._talk.start_again(reason)
+            self._session.start_again(reason)
 
     def _pause(self) -> None:
         if self._on_pause is not None:
-            with self._talk.measure("save"):
+            with self._session.measure("save"):
                 obj = self._on_pause()
                 if obj is not None:
                     self._save(obj)
 
     def _save(self, obj: object) -> None:
-        talk = self._talk
+        session = self._session
         try:
             checkpoint.save(
                 self._folder / checkpoint.NAME,
                 obj,
                 origin=self._origin,
-                reports=talk.reports,
-                resource=talk.last if math.isfinite(talk.last) else None,
+                reports=session.reports,
+                resource=session.last if math.isfinite(session.last) else None,
                 allowed=self._allowed,
             )
         except ParameterError as error:  # it would be the same for every trial
-            talk.fatal(error.field, error.value, error.rule, "checkpoint")
+            session.fatal(error.field, error.value, error.rule, "checkpoint")
         except checkpoint.Overtaken:
             print("hbsim: a later job of this trial has been started; this one ends here", file=sys.stderr)
             leave_process(1)
 
     def _may_save(self) -> bool:
-        self._talk.look()
+        self._session.check_lease()
         return not is_overtaken(self._folder / checkpoint.NAME, self._origin.job)
 
     def _resource(self, report: Mapping[str, object]) -> float:
         name = self._time
         if self._counts and name not in report:
-            return max(self._talk.last, self._counted) + 1.0
+            return max(self._session.last, self._counted) + 1.0
         resource = _number(report.get(name))
         if resource is None or not math.isfinite(resource):
-            self._talk.fatal("time_attr", name, f"{_NEEDED}, as a finite number; got {_shown(report, name)}")
-        if resource < self._talk.last:
-            text = f"{name}={resource:g} was reported after {name}={self._talk.last:g}: it must not go back"
+            self._session.fatal(
+                "time_attr", name, f"{_NEEDED}, as a finite number; got {_shown(report, name)}"
+            )
+        if resource < self._session.last:
+            text = (
+                f"{name}={resource:g} was reported after {name}={self._session.last:g}: it must not go back"
+            )
             raise ValueError(text)
         return resource
 
@@ -242,7 +250,7 @@ class Reporter:
         return metrics
 
     def _no_reward(self, name: str, report: Mapping[str, object]) -> NoReturn:
-        self._talk.fatal("reward_attr", name, f"{_NEEDED}, as a number; got {_shown(report, name)}")
+        self._session.fatal("reward_attr", name, f"{_NEEDED}, as a number; got {_shown(report, name)}")
 
 
 def _say(text: str) -> None:

@@ -28,8 +28,8 @@ from typing import Any, Final, NoReturn
 
 from hbsim.errors import ParameterError
 from hbsim.executors import processes
-from hbsim.executors.job_process import Order, find_entry, live, spawn
-from hbsim.executors.json_lines import Lines, fatal
+from hbsim.executors.job_process import Order, find_entry, run_job, spawn
+from hbsim.executors.json_lines import SocketLines, fatal
 from hbsim.executors.processes import JobProcesses, Lease
 from hbsim.executors.slots import limit_threads
 from hbsim.executors.training_function import describe, label_of, load_target, source_of
@@ -58,11 +58,11 @@ def main(given: Mapping[str, Any]) -> NoReturn:
     os.close(nothing)
     with suppress(OSError):
         os.dup2(2, 1)  # what the training function's file prints is no result of the controller's
-    _Server(Lines(socket.socket(fileno=given["connection"])), given["setup"], given["parent"]).serve()
+    _Server(SocketLines(socket.socket(fileno=given["connection"])), given["setup"], given["parent"]).serve()
 
 
 class _Server:
-    def __init__(self, lines: Lines, setup: dict[str, Any], parent: int) -> None:
+    def __init__(self, lines: SocketLines, setup: dict[str, Any], parent: int) -> None:
         self._lines = lines
         self._setup = setup
         self._parent = parent
@@ -78,7 +78,7 @@ class _Server:
         status = 0
         # Ctrl-C is the controller's. Handlers, for what is ignored stays so in every process that is started.
         for number in _HANDLED:
-            signal.signal(number, _nothing)
+            signal.signal(number, _wake)
         try:
             if self._setup["lease"] is not None:
                 self._lease = Lease(self._setup["lease"])
@@ -97,19 +97,19 @@ class _Server:
         try:
             about = self._load_function()
         except ParameterError as error:
-            self._lines.say(fatal(error))
+            self._lines.send(fatal(error))
             return False
         except (Exception, SystemExit) as error:  # whatever a library that is broken here raises
             traceback.print_exc()
-            rule = f"must load in a process of its own; {_last_words(error)}"
-            self._lines.say(fatal(ParameterError("train", label_of(self._setup["train"]), rule)))
+            rule = f"must load in a process of its own; {_describe_error(error)}"
+            self._lines.send(fatal(ParameterError("train", label_of(self._setup["train"]), rule)))
             return False
         for name in self._setup["unset"]:  # they were for the import
             os.environ.pop(name, None)
         for stream in (sys.stdout, sys.stderr):
             stream.flush()  # else every trial would print it again
         processes.outlive_parent()
-        self._lines.say({"ready": time.monotonic() - before, "about": about})
+        self._lines.send({"ready": time.monotonic() - before, "about": about})
         return True
 
     def _load_function(self) -> dict[str, Any]:
@@ -133,9 +133,9 @@ class _Server:
         out, into = os.pipe()
         os.set_blocking(into, False)
         self._descriptors += [out, into]
-        signal.signal(signal.SIGCHLD, _nothing)  # the function's file may have changed it
+        signal.signal(signal.SIGCHLD, _wake)  # the function's file may have changed it
         signal.set_wakeup_fd(into, warn_on_full_buffer=False)
-        self._selector.register(self._lines.connection, selectors.EVENT_READ, self._obey)
+        self._selector.register(self._lines.connection, selectors.EVENT_READ, self._follow_orders)
         self._selector.register(out, selectors.EVENT_READ, lambda: os.read(out, 1 << 12))
         self._watch_parent()
         while not self._lines.closed and not (self._lease is not None and self._lease.expired()):
@@ -143,7 +143,7 @@ class _Server:
                 key.data()
             self._processes.kill_overdue()
             for job, status in self._processes.reap():
-                self._lines.say({"exited": job, "status": status})
+                self._lines.send({"exited": job, "status": status})
 
     def _timeout(self) -> float | None:
         timeout = self._processes.timeout()
@@ -166,13 +166,13 @@ class _Server:
         if os.getppid() != self._parent:
             self._lines.close()
 
-    def _obey(self) -> None:
+    def _follow_orders(self) -> None:
         for line in self._lines.receive():
             if "run" in line:
                 order = Order(line["run"], line["env"], line["cpus"], line["threads"], line["log"])
                 self._run(order)
             elif "ping" in line:
-                self._lines.say({"pong": line["ping"]})
+                self._lines.send({"pong": line["ping"]})
             else:
                 self._processes.kill(line["kill"], self._setup["grace"])
 
@@ -183,10 +183,10 @@ class _Server:
                 pid = start(order, connection)
             except OSError as error:
                 print(f"hbsim: a trial's process cannot be started: {error}", file=sys.stderr)
-                self._lines.say({"exited": order.job, "status": 1})
+                self._lines.send({"exited": order.job, "status": 1})
                 return
         self._processes.add(order.job, pid)
-        self._lines.say({"forked": order.job, "pid": pid})
+        self._lines.send({"forked": order.job, "pid": pid})
 
     def _spawn(self, order: Order, connection: socket.socket) -> int:
         return spawn(self._setup, order, connection)
@@ -219,20 +219,20 @@ class _Server:
                 limit_threads(order.threads)
                 return self._entry, self._function
 
-            live(order, self._pid, connection, load, self._setup["grace"])
+            run_job(order, self._pid, connection, load, self._setup["grace"])
         except BaseException:
             traceback.print_exc()
         os._exit(1)
 
 
-def _last_words(error: BaseException) -> str:
+def _describe_error(error: BaseException) -> str:
     """Return an error in one line, and where it was raised."""
     text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     frames = traceback.extract_tb(error.__traceback__)
     return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else text
 
 
-def _nothing(number: int, frame: FrameType | None) -> None:
+def _wake(number: int, frame: FrameType | None) -> None:
     """Let a signal pass; it wakes the server."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -19,9 +18,9 @@ from typing import Any, Final
 from hbsim.errors import OutputError, ParameterError
 from hbsim.executors import processes
 from hbsim.executors.job_process import start_python
-from hbsim.executors.json_lines import read_lines
+from hbsim.executors.json_lines import LineReader, dump_line
 from hbsim.executors.slots import thread_variables
-from hbsim.executors.training_function import Description, label_of
+from hbsim.executors.training_function import FunctionDescription, label_of
 
 __all__ = ["ENTRY", "Server"]
 
@@ -70,7 +69,7 @@ class Server:
         The server's process id.
     ready : float or None
         How many seconds it took to load the function; None as long as it has not.
-    about : Description or None
+    about : FunctionDescription or None
         The function's, as soon as it is ready.
     dead : bool
         Whether the server has closed the line: it has ended.
@@ -92,10 +91,10 @@ class Server:
     ) -> None:
         self.dead = False
         self.ready: float | None = None
-        self.about: Description | None = None
+        self.about: FunctionDescription | None = None
         self._label = label_of(train)
         self._pids: dict[int, int] = {}
-        self._buffer = b""
+        self._reader = LineReader()
         self._closed = self._killed = False
         self._problem: str | None = None
         self._looked, self._asked_at = time.monotonic(), -inf
@@ -132,9 +131,9 @@ class Server:
         ParameterError
             It cannot be loaded.
         """
-        told_at = time.monotonic() + _A_WHILE
+        said_at = time.monotonic() + _A_WHILE
         while self.ready is None and not self.dead:
-            if say is not None and time.monotonic() >= told_at:
+            if say is not None and time.monotonic() >= said_at:
                 say(f"loading {self._label}")
                 say = None
             # A look now and then: not every library lets Ctrl-C end a system call that waits.
@@ -274,7 +273,7 @@ class Server:
             self._socket.close()
 
     def _send(self, message: Mapping[str, object], passed: socket.socket | None = None) -> None:
-        data = json.dumps(message).encode() + b"\n"
+        data = dump_line(message)
         self._socket.settimeout(_SEND_SECONDS)
         try:
             if passed is not None:
@@ -295,10 +294,9 @@ class Server:
         except OSError:
             data = b""
         self.dead = self.dead or not data
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
-        messages, garbage = read_lines(lines)
-        if garbage is not None:
-            self.dead, self._problem = True, f"has said what is no message: {garbage}"
+        messages = self._reader.messages(data)
+        if self._reader.garbage is not None:
+            self.dead, self._problem = True, f"has said what is no message: {self._reader.garbage}"
         for message in messages:
             self._note(message)
         return messages
@@ -313,7 +311,7 @@ class Server:
         elif "pong" in message:
             self._asked = False
         elif "ready" in message:
-            self.ready, self.about = float(message["ready"]), Description.from_dict(message["about"])
+            self.ready, self.about = float(message["ready"]), FunctionDescription.from_dict(message["about"])
 
 
 def _environment(changes: Mapping[str, str | None]) -> tuple[dict[str, str | None], list[str]]:

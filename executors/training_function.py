@@ -28,7 +28,7 @@ from hbsim.source import source_spec
 __all__ = [
     "Definitions",
     "DefinitionsOnly",
-    "Description",
+    "FunctionDescription",
     "default_start",
     "definitions_only",
     "describe",
@@ -156,7 +156,7 @@ def _describe(error: BaseException, origin: str | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Description:
+class FunctionDescription:
     """What a study has to know of a training function; whoever has loaded it may tell those who have not.
 
     Attributes
@@ -182,13 +182,13 @@ class Description:
         return {"label": self.label, "digest": self.digest, "space": self.space.to_json(), "names": names}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Description:
+    def from_dict(cls, data: Mapping[str, Any]) -> FunctionDescription:
         """Read what `as_dict` returned."""
         space = Space.from_json(data["space"])
         return cls(data["label"], data["digest"], space, dict.fromkeys(data["names"]))
 
 
-def describe(function: Function) -> Description:
+def describe(function: Function) -> FunctionDescription:
     """Describe a function that is decorated with `hbsim.args`."""
     label, digest = _name(function), None
     try:
@@ -197,7 +197,7 @@ def describe(function: Function) -> Description:
         label = f"{file.name}:{label}"
     except (TypeError, OSError):
         pass
-    return Description(label, digest, space_of(function), getattr(function, "defaults", {}))
+    return FunctionDescription(label, digest, space_of(function), getattr(function, "defaults", {}))
 
 
 def default_start() -> str:
@@ -234,14 +234,14 @@ def make_target(train: Function | str, by_value: bool = False) -> dict[str, Any]
     """
     if isinstance(train, str):
         file, name = split_target(train)
-        where: dict[str, Any] = {"file": str(file), "name": name, "label": train}
+        form: dict[str, Any] = {"file": str(file), "name": name, "label": train}
     elif callable(train):
         _space(train, label_of({"name": _name(train)}))
-        where = _of_script(train) if by_value and _is_main(train) else _by_name(train) or _by_value(train)
+        form = _of_script(train) if by_value and _is_main(train) else _by_name(train) or _by_value(train)
     else:
         raise ParameterError("train", train, "must be a function decorated with @hbsim.args, or FILE.py:NAME")
     about = {"path": _absolute(sys.path), "argv": list(sys.argv), "main": _is_main(train)}
-    return {**where, **about}
+    return {**form, **about}
 
 
 def load_target(target: Mapping[str, Any]) -> Function:
@@ -273,8 +273,8 @@ def label_of(target: Mapping[str, Any]) -> str:
     """Return a target's name for people: as they gave it, or ``FILE.py:NAME``, ``MODULE:NAME``, ``NAME``."""
     if "label" in target:
         return str(target["label"])
-    home = target.get("file", target.get("module"))
-    return str(target["name"] if home is None else f"{home}:{target['name']}")
+    origin = target.get("file", target.get("module"))
+    return str(target["name"] if origin is None else f"{origin}:{target['name']}")
 
 
 def source_of(target: Mapping[str, Any]) -> Path | None:
@@ -312,7 +312,7 @@ def _is_main(train: object) -> bool:
 def _of_script(function: Function) -> dict[str, Any]:
     """Return the form by value; that by name if something that it uses of the script cannot be pickled."""
     try:
-        where = _by_value(function)
+        form = _by_value(function)
     except ParameterError as error:
         by_name = _by_name(function)
         if by_name is None:
@@ -322,8 +322,8 @@ def _of_script(function: Function) -> dict[str, Any]:
     file, spec = _file(main), main.__spec__
     if file is not None:
         source = str(Path(file).resolve())
-        where |= {"source": source, "label": f"{source}:{where['name']}"}
-    return where if spec is None else {**where, "script": spec.name}
+        form |= {"source": source, "label": f"{source}:{form['name']}"}
+    return form if spec is None else {**form, "script": spec.name}
 
 
 def _by_name(function: Function) -> dict[str, Any] | None:

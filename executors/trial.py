@@ -24,11 +24,18 @@ from hbsim.errors import ParameterError
 from hbsim.executors import processes
 from hbsim.executors.processes import Lease
 from hbsim.executors.reporter import Reporter
-from hbsim.executors.trial_session import Channel, Gone, Talk, TrialEnd, leave_process, write_out
+from hbsim.executors.trial_session import (
+    ControllerGone,
+    TrialChannel,
+    TrialEnd,
+    TrialSession,
+    leave_process,
+    write_out,
+)
 
 __all__ = ["run", "seed_everything"]
 
-_HERE = Path(__file__).parent
+_FOLDER = Path(__file__).parent
 _NO_MEMORY = ("out of memory", "can't allocate memory")  # how PyTorch says it in a plain RuntimeError
 
 
@@ -49,11 +56,11 @@ def run(function: Callable[..., object], connection: socket.socket) -> int:
         traceback on stderr.
     """
     started = time.monotonic()
-    channel = Channel(connection)
+    channel = TrialChannel(connection)
     try:
         order = channel.begin()
         return _run(function, order["task"], order["setup"], channel, started)
-    except Gone:
+    except ControllerGone:
         return 1
     finally:
         connection.close()
@@ -63,27 +70,27 @@ def _run(
     function: Callable[..., object],
     task: Mapping[str, Any],
     setup: Mapping[str, Any],
-    channel: Channel,
+    channel: TrialChannel,
     started: float,
 ) -> int:
     milestone = inf if task["stop"] is None else task["stop"]
-    talk = Talk(channel, milestone, _lease(setup, channel), bool(setup.get("fenced")))
+    session = TrialSession(channel, milestone, _lease(setup, channel), bool(setup.get("fenced")))
     owner = os.getpid()
-    with _sigterm(talk):
-        error = _call(function, task, setup, talk, started)
+    with _sigterm(session):
+        error = _call(function, task, setup, session, started)
         kind, reason = (None, "") if error is None else _failure(error)
         if error is not None and kind is not None:
             _print_traceback(error)
         if os.getpid() != owner:  # forked by the function, which it has left: it does not speak for the trial
             leave_process(0 if kind is None else 1)
-        write_out()  # the log is whole before the end is told
-        talk.finish(kind, reason)
-        if talk.left or kind is not None:
+        write_out()  # the log is whole before the end is reported
+        session.finish(kind, reason)
+        if session.left or kind is not None:
             _end_group()
-    return 0 if talk.left or (kind is None and talk.told != "fatal") else 1
+    return 0 if session.left or (kind is None and session.end_reason != "fatal") else 1
 
 
-def _lease(setup: Mapping[str, Any], channel: Channel) -> Lease | None:
+def _lease(setup: Mapping[str, Any], channel: TrialChannel) -> Lease | None:
     """Open the lease; where its file has gone, the job is lost, and has not failed by itself."""
     if "lease" not in setup:
         return None
@@ -99,40 +106,40 @@ def _call(
     function: Callable[..., object],
     task: Mapping[str, Any],
     setup: Mapping[str, Any],
-    talk: Talk,
+    session: TrialSession,
     started: float,
 ) -> BaseException | None:
     """Call the function; return the error that ended it."""
     while True:
         try:
             try:
-                args, reporter = _given(function, task, setup, talk)
+                args, reporter = _given(function, task, setup, session)
                 seed_everything(task["seed"], task["start"], task["attempt"])
-                talk.begin()
-                talk.seconds.setdefault("start", time.monotonic() - started)
+                session.begin()
+                session.seconds.setdefault("start", time.monotonic() - started)
                 function(args, reporter)
-                talk.returned()
+                session.returned()
             finally:
-                talk.close()
-        except Gone:
+                session.close()
+        except ControllerGone:
             raise
         except TrialEnd:
-            if not talk.reopen():
+            if not session.reopen():
                 return None
-        except BaseException as error:  # whatever it is, it is told
+        except BaseException as error:  # whatever it is, it is reported
             return error
         else:
             return None
 
 
 def _given(
-    function: Callable[..., object], task: Mapping[str, Any], setup: Mapping[str, Any], talk: Talk
+    function: Callable[..., object], task: Mapping[str, Any], setup: Mapping[str, Any], session: TrialSession
 ) -> tuple[Args, Reporter]:
     try:
-        return _arguments(function, task, setup), Reporter(talk, task, setup, space_of(function).names)
+        return _arguments(function, task, setup), Reporter(session, task, setup, space_of(function).names)
     except ParameterError as error:  # it would be the same for every trial
         value = error.value if isinstance(error.value, str | int | None) else repr(error.value)
-        talk.fatal(error.field, value, error.rule)
+        session.fatal(error.field, value, error.rule)
 
 
 def _arguments(function: Callable[..., object], task: Mapping[str, Any], setup: Mapping[str, Any]) -> Args:
@@ -150,11 +157,11 @@ def _arguments(function: Callable[..., object], task: Mapping[str, Any], setup: 
 
 
 @contextmanager
-def _sigterm(talk: Talk) -> Iterator[None]:
+def _sigterm(session: TrialSession) -> Iterator[None]:
     """Let SIGTERM end the function by `TrialEnd`, and what it forks as usual."""
 
     def leave(number: int, frame: FrameType | None) -> None:
-        talk.terminate()
+        session.terminate()
 
     def forked() -> None:
         if signal.getsignal(signal.SIGTERM) is leave:
@@ -206,7 +213,7 @@ def _reason(error: BaseException) -> str:
     reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
     with suppress(Exception):
         frames = traceback.extract_tb(error.__traceback__)
-        own = [frame for frame in frames if Path(frame.filename).parent != _HERE]
+        own = [frame for frame in frames if Path(frame.filename).parent != _FOLDER]
         frame = (own or frames)[-1]
         reason += f" ({Path(frame.filename).name}:{frame.lineno})"
     return reason

@@ -8,33 +8,44 @@ import select
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from math import inf
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeAlias
 
+from hbsim.executors.json_lines import LineReader
 from hbsim.executors.processes import Lease
-from hbsim.executors.report_ring import Report, ReportRing
+from hbsim.executors.report_ring import ReportRing
 
-__all__ = ["Channel", "Gone", "Talk", "TrialEnd", "leave_process", "nothing", "write_out"]
+__all__ = [
+    "ControllerGone",
+    "TrialChannel",
+    "TrialEnd",
+    "TrialSession",
+    "do_nothing",
+    "leave_process",
+    "write_out",
+]
 
 _CHUNK: Final = 256 * 1024
 _LOOK: Final = 0.005  # seconds between two looks at a ring that is full
 _ENCODE: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+Report: TypeAlias = tuple[float, float, float, dict[str, float | None], bool]  # as of `ReportRing.write`
 _INTERVAL = 0.05  # seconds between two looks at what the controller has sent
 _RAISES = 3  # how often a function may catch what ends it
 _LEFT = ("pause", "stop", "terminated")
 
 
-class Gone(ConnectionError):
+class ControllerGone(ConnectionError):
     """The controller has closed the connection, or died."""
 
 
-def nothing() -> None:
+def do_nothing() -> None:
     """Do nothing."""
 
 
-class Channel:
+class TrialChannel:
     """Lines over a connected socket, whole and in order, and the ring of reports that comes with the first.
 
     A signal handler may raise an exception at any point of the training code. In here that would tear
@@ -61,9 +72,10 @@ class Channel:
         self._connection = connection
         self._ring = ring
         self._unsent = bytearray()
-        self._unread = bytearray()
+        self._reader = LineReader()
+        self._messages: deque[dict[str, Any]] = deque()
         self.busy = False
-        self.check: Callable[[], None] = nothing
+        self.check: Callable[[], None] = do_nothing
 
     @property
     def killed(self) -> bool:
@@ -75,24 +87,24 @@ class Channel:
 
         Raises
         ------
-        Gone
+        ControllerGone
             Nothing can come any more.
         """
-        while b"\n" not in self._unread:
+        while not self._messages:
             try:
                 data, descriptors, _, _ = socket.recv_fds(self._connection, _CHUNK, 1)
             except OSError as error:
-                raise Gone(str(error)) from error
+                raise ControllerGone(str(error)) from error
             if not data:
-                raise Gone("end of file")
+                raise ControllerGone("end of file")
             for descriptor in descriptors:
                 self._ring = ReportRing(descriptor)
                 os.close(descriptor)  # the memory stays
-            self._unread += data
-        return self._next()
+            self._messages += self._reader.messages(data)
+        return self._messages.popleft()
 
     @contextmanager
-    def whole(self) -> Iterator[None]:
+    def without_signals(self) -> Iterator[None]:
         """Let signal handlers raise nothing in this block."""
         self.busy = True
         try:
@@ -108,13 +120,13 @@ class Channel:
 
         Raises
         ------
-        Gone
+        ControllerGone
             Nobody will make room.
         ValueError
             The report takes more than the ring has.
         """
         assert self._ring is not None  # it came with the first line
-        self.busy = True  # as `whole` does it, in half the time
+        self.busy = True  # as `without_signals` does it, in half the time
         try:
             while not (done := self._ring.write(*report)) and wait:
                 self._wait_for(0, _LOOK)
@@ -128,10 +140,10 @@ class Channel:
 
         Raises
         ------
-        Gone
+        ControllerGone
             It will never be.
         """
-        with self.whole():
+        with self.without_signals():
             while self._ring is not None and self._ring.unread > _CHUNK:
                 self._wait_for(0, _LOOK)
 
@@ -140,10 +152,10 @@ class Channel:
 
         Raises
         ------
-        Gone
+        ControllerGone
             Nobody will read it.
         """
-        with self.whole():
+        with self.without_signals():
             self._unsent += _ENCODE(message).encode("ascii") + b"\n"
             while self._unsent:
                 try:
@@ -151,7 +163,7 @@ class Channel:
                 except BlockingIOError:
                     self._wait_for(select.POLLOUT)
                 except OSError as error:
-                    raise Gone(str(error)) from error
+                    raise ControllerGone(str(error)) from error
                 else:
                     del self._unsent[:sent]
 
@@ -160,21 +172,16 @@ class Channel:
 
         Raises
         ------
-        Gone
+        ControllerGone
             Nothing can come any more.
         """
-        with self.whole():
-            while b"\n" not in self._unread:
+        with self.without_signals():
+            while not self._messages:
                 if wait:
                     self._wait_for(select.POLLIN)
                 if not self._read() and not wait:
                     return None
-            return self._next()
-
-    def _next(self) -> dict[str, Any]:
-        line, _, self._unread = self._unread.partition(b"\n")
-        message: dict[str, Any] = json.loads(line)
-        return message
+            return self._messages.popleft()
 
     def _read(self) -> bool:
         try:
@@ -182,10 +189,10 @@ class Channel:
         except BlockingIOError:
             return False
         except OSError as error:
-            raise Gone(str(error)) from error
+            raise ControllerGone(str(error)) from error
         if not data:
-            raise Gone("end of file")
-        self._unread += data
+            raise ControllerGone("end of file")
+        self._messages += self._reader.messages(data)
         return True
 
     def _wait_for(self, event: int, seconds: float | None = None) -> None:
@@ -199,7 +206,7 @@ class Channel:
         finally:
             self.busy = True
         if not event and found:
-            raise Gone("the controller has closed the line")
+            raise ControllerGone("the controller has closed the line")
 
 
 class TrialEnd(BaseException):
@@ -222,12 +229,12 @@ def write_out() -> None:
             stream.flush()
 
 
-class Talk:
+class TrialSession:
     """Each report leaves the process at once; at a milestone the trial waits for an answer.
 
     Parameters
     ----------
-    channel : Channel
+    channel : TrialChannel
         To the controller.
     milestone : float
         The first resource at which training waits; infinite for never.
@@ -247,7 +254,7 @@ class Talk:
         How many reports there were.
     seconds : dict
         What was no training: ``load``, ``save``, ``wait``.
-    told : str or None
+    end_reason : str or None
         Why the function has to end: ``stop``, ``pause``, ``terminated``, ``fatal``, ``again``; ``returned``
         if it ended by itself.
     pause : callable
@@ -257,7 +264,7 @@ class Talk:
     """
 
     def __init__(
-        self, channel: Channel, milestone: float, lease: Lease | None = None, saves: bool = False
+        self, channel: TrialChannel, milestone: float, lease: Lease | None = None, saves: bool = False
     ) -> None:
         self._channel = channel
         self._lease = lease
@@ -266,9 +273,9 @@ class Talk:
         self.last = -inf
         self.reports = 0
         self.seconds = {"load": 0.0, "save": 0.0, "wait": 0.0}
-        self.told: str | None = None
-        self.pause: Callable[[], None] = nothing
-        self.returned: Callable[[], None] = nothing
+        self.end_reason: str | None = None
+        self.pause: Callable[[], None] = do_nothing
+        self.returned: Callable[[], None] = do_nothing
         self._begun = time.monotonic()
         self._lost = 0.0  # seconds since then without training
         self._looked = -inf
@@ -279,9 +286,9 @@ class Talk:
     @property
     def left(self) -> bool:
         """Whether the function was told to leave."""
-        return self.told in _LEFT
+        return self.end_reason in _LEFT
 
-    def look(self) -> None:
+    def check_lease(self) -> None:
         """End the process if its lease is over: its work may have been given to another host."""
         if self._lease is not None and self._lease.expired():
             print("hbsim: the lease of this trial is over; its process ends here", file=sys.stderr)
@@ -289,14 +296,14 @@ class Talk:
 
     def begin(self) -> None:
         """Say that the function is called now."""
-        self.look()
+        self.check_lease()
         self._begun = time.monotonic()
         self._channel.send({"begin": round(self._begun, 6)})
 
     def check(self) -> None:
         """Raise `TrialEnd` if the function has to end, and end the process where it was caught too often."""
-        if self.told is not None:
-            self._insist()
+        if self.end_reason is not None:
+            self._raise_end()
 
     def report(self, resource: float, metrics: dict[str, float | None]) -> None:
         """Take a report. Returns at once, except at or past the milestone.
@@ -309,17 +316,17 @@ class Talk:
         now = time.monotonic()
         trained = now - self._begun - self._lost
         waits = resource >= self.milestone
-        report = Report(round(now, 6), round(trained, 6), resource, metrics, waits)
+        report = (round(now, 6), round(trained, 6), resource, metrics, waits)
         # Counted before it is handed over: a signal that comes then may save, and what is saved is not older.
         self.last = resource
         self.reports += 1
         if not self._channel.report(report):
             self._wait_for_room(report)
         if self.reports == 1:
-            self._first()
+            self._announce_first()
         if waits or self._asked or now - self._looked >= _INTERVAL:
             self._looked = now
-            self._exchange(waits)
+            self._follow_order(waits)
 
     def fatal(self, field: str, value: object, rule: str, of: str = "report") -> NoReturn:
         """Say that the study has to end with a `ParameterError`, and leave.
@@ -329,21 +336,21 @@ class Talk:
         self._problem = f"{field}={value!r}: {rule}"
         try:
             self._channel.send({"fatal": [field, value, rule], "of": of})
-        except Gone:
+        except ControllerGone:
             leave_process(1)
-        self.told = self.told if self.left else "fatal"
-        self._insist()
+        self.end_reason = self.end_reason if self.left else "fatal"
+        self._raise_end()
 
     def start_again(self, reason: str) -> NoReturn:
         """Leave the function, which is called again: what it went on from is of no use."""
-        self.told, self._problem = "again", reason
-        self._insist()
+        self.end_reason, self._problem = "again", reason
+        self._raise_end()
 
     def reopen(self) -> bool:
         """After `close`, whether the function is to be called again; then nothing stands in its way."""
-        if self.told != "again":
+        if self.end_reason != "again":
             return False
-        self.told, self._problem, self._raised = None, "", 0
+        self.end_reason, self._problem, self._raised = None, "", 0
         self._channel.check = self.check
         return True
 
@@ -351,15 +358,15 @@ class Talk:
         """Leave as soon as no line is torn by it: what the handler of SIGTERM calls."""
         if self._saves and not self._channel.killed:
             self._asked = True
-        elif self.told is None:
-            self.told = "terminated"
+        elif self.end_reason is None:
+            self.end_reason = "terminated"
             if not self._channel.busy:
-                self._insist()
+                self._raise_end()
 
     def close(self) -> None:
         """Say nothing more but the end; nothing is raised from now on."""
-        self._channel.check = nothing
-        self.told = self.told or "returned"
+        self._channel.check = do_nothing
+        self.end_reason = self.end_reason or "returned"
 
     def finish(self, kind: str | None, reason: str) -> None:
         """Send the last line.
@@ -374,7 +381,7 @@ class Talk:
         self.close()
         with self.measure("wait"):
             self._channel.catch_up()
-        self.look()
+        self.check_lease()
         if self._problem:
             kind, reason = "error", self._problem
         end = {"kind": None if self.left else kind, "reason": reason, "left": self.left}
@@ -392,11 +399,11 @@ class Talk:
             self.seconds[what] += spent
             self._lost += spent
 
-    def _first(self) -> None:
+    def _announce_first(self) -> None:
         """Have the controller look at once: that a trial reports is news."""
         try:
             self._channel.send({"reports": 1})
-        except Gone:
+        except ControllerGone:
             leave_process(1)
 
     def _wait_for_room(self, report: Report) -> None:
@@ -404,12 +411,12 @@ class Talk:
         try:
             with self.measure("wait"):
                 self._channel.report(report, wait=True)
-        except Gone:
+        except ControllerGone:
             leave_process(1)
 
-    def _exchange(self, wait: bool) -> None:
+    def _follow_order(self, wait: bool) -> None:
         """Follow an order of the controller, if there is one; with `wait`, ask for it."""
-        self.look()
+        self.check_lease()
         if self._asked:
             self._leave("pause")
         try:
@@ -417,9 +424,9 @@ class Talk:
                 if wait:
                     self._channel.send({"wait": True})
                 order = self._channel.receive(wait)
-        except Gone:
+        except ControllerGone:
             leave_process(1)
-        self.look()  # the wait may have been long
+        self.check_lease()  # the wait may have been long
         if order is None:
             return
         if "leave" in order:
@@ -427,21 +434,21 @@ class Talk:
         self.milestone = inf if order["go"] is None else order["go"]
 
     def _leave(self, how: str) -> NoReturn:
-        self.told = how
+        self.end_reason = how
         if how == "pause":
             self.pause()
-            with suppress(Gone):
+            with suppress(ControllerGone):
                 self._channel.send({"saved": True})  # nothing takes its time from now on
-        self._insist()
+        self._raise_end()
 
-    def _insist(self) -> NoReturn:
+    def _raise_end(self) -> NoReturn:
         self._raised += 1
         if self._raised > _RAISES:
             print("hbsim: the function caught TrialEnd and went on; its process ends here", file=sys.stderr)
             self._finish_and_leave()
-        raise TrialEnd(self._problem or f"told to leave: {self.told}")
+        raise TrialEnd(self._problem or f"told to leave: {self.end_reason}")
 
     def _finish_and_leave(self) -> NoReturn:
-        with suppress(Gone):
+        with suppress(ControllerGone):
             self.finish(None, "")
         leave_process(0 if self.left else 1)

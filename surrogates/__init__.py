@@ -9,30 +9,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from hbsim.surrogates.checked import Checked
-    from hbsim.surrogates.description import Description, describe, rank_correlation, spread_levels
+    from hbsim.surrogates.description import SurrogateDescription, describe, rank_correlation, spread_levels
     from hbsim.surrogates.fingerprints import fingerprint
     from hbsim.surrogates.fit_report import FitReport
     from hbsim.surrogates.fitted import Fitted, fit
-    from hbsim.surrogates.importing import Imported, import_runs
+    from hbsim.surrogates.import_table import Imported
+    from hbsim.surrogates.importing import import_runs
     from hbsim.surrogates.protocol import Surrogate, check_levels
     from hbsim.surrogates.registry import available, load
-    from hbsim.surrogates.simple import Ideal
-    from hbsim.surrogates.synthetic import Synthetic
+    from hbsim.surrogates.synthetic import Ideal, Synthetic
     from hbsim.surrogates.table import Table
+    from hbsim.surrogates.user import Checked
     from hbsim.surrogates.wrap_corrupted import Corrupted
-    from hbsim.surrogates.wrap_cost import ScaledCost
-    from hbsim.surrogates.wrap_delayed import Delayed
-    from hbsim.surrogates.wrap_half import Half
-    from hbsim.surrogates.wrap_negated import Negated
-    from hbsim.surrogates.wrap_noise import Noisy
+    from hbsim.surrogates.wrappers import Delayed, Half, Negated, Noisy, ScaledCost
     from hbsim.surrogates.yahpo import Yahpo
 
 __all__ = [
     "Checked",
     "Corrupted",
     "Delayed",
-    "Description",
     "FitReport",
     "Fitted",
     "Half",
@@ -42,6 +37,7 @@ __all__ = [
     "Noisy",
     "ScaledCost",
     "Surrogate",
+    "SurrogateDescription",
     "Synthetic",
     "Table",
     "Yahpo",
@@ -57,19 +53,19 @@ __all__ = [
 ]
 
 _MODULES: Final = {
-    "Checked": "checked",
+    "Checked": "user",
     "Corrupted": "wrap_corrupted",
-    "Delayed": "wrap_delayed",
-    "Description": "description",
+    "Delayed": "wrappers",
     "FitReport": "fit_report",
     "Fitted": "fitted",
-    "Half": "wrap_half",
-    "Ideal": "simple",
-    "Imported": "importing",
-    "Negated": "wrap_negated",
-    "Noisy": "wrap_noise",
-    "ScaledCost": "wrap_cost",
+    "Half": "wrappers",
+    "Ideal": "synthetic",
+    "Imported": "import_table",
+    "Negated": "wrappers",
+    "Noisy": "wrappers",
+    "ScaledCost": "wrappers",
     "Surrogate": "protocol",
+    "SurrogateDescription": "description",
     "Synthetic": "synthetic",
     "Table": "table",
     "Yahpo": "yahpo",

@@ -13,11 +13,11 @@ from hbsim.errors import ParameterError
 from hbsim.surrogates.protocol import Floats, Ints, Surrogate, check_levels
 from hbsim.surrogates.table import Table
 
-__all__ = ["Description", "describe", "rank_correlation", "spread_levels"]
+__all__ = ["SurrogateDescription", "describe", "rank_correlation", "spread_levels"]
 
 
 @dataclass(frozen=True)
-class Description:
+class SurrogateDescription:
     """A surrogate in a line.
 
     Attributes
@@ -58,7 +58,7 @@ class Description:
     correlations: tuple[float, ...]
 
 
-def describe(surrogate: Surrogate, levels: Sequence[float] | None = None) -> Description:
+def describe(surrogate: Surrogate, levels: Sequence[float] | None = None) -> SurrogateDescription:
     """Describe a surrogate; its ranks at `levels`, those of `spread_levels` unless given.
 
     Raises
@@ -68,7 +68,7 @@ def describe(surrogate: Surrogate, levels: Sequence[float] | None = None) -> Des
     """
     levels = spread_levels(surrogate) if levels is None else tuple(levels)
     top = surrogate.max_resource
-    return Description(
+    return SurrogateDescription(
         name=surrogate.name,
         metric=surrogate.metric,
         mode=surrogate.mode,
@@ -91,7 +91,7 @@ def _parameters(surrogate: Surrogate) -> tuple[str, ...] | None:
         within = within.wrapped
     if not isinstance(within, Table):
         return None
-    from hbsim.surrogates.fit_space import space_of
+    from hbsim.surrogates.fit_data import space_of
 
     return space_of(within.configurations, within.hyperparameters, None)[0].names or None
 

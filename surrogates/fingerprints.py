@@ -16,20 +16,14 @@ from numpy.typing import NDArray
 
 from hbsim.core.space import Space
 from hbsim.errors import ParameterError
-from hbsim.surrogates.checked import Checked
 from hbsim.surrogates.fitted import Fitted
 from hbsim.surrogates.protocol import Floats, Ints, Surrogate
-from hbsim.surrogates.simple import Ideal
-from hbsim.surrogates.synthetic import Synthetic
+from hbsim.surrogates.synthetic import Ideal, Synthetic
 from hbsim.surrogates.table import Table
-from hbsim.surrogates.wrap_axes import axis_of
+from hbsim.surrogates.user import Checked
 from hbsim.surrogates.wrap_corrupted import Corrupted
-from hbsim.surrogates.wrap_cost import ScaledCost
-from hbsim.surrogates.wrap_delayed import Delayed
-from hbsim.surrogates.wrap_half import Half
-from hbsim.surrogates.wrap_negated import Negated
-from hbsim.surrogates.wrap_noise import Noisy
-from hbsim.surrogates.wrapper import Wrapper
+from hbsim.surrogates.wrapper import Wrapper, axis_of
+from hbsim.surrogates.wrappers import Delayed, Half, Negated, Noisy, ScaledCost
 from hbsim.surrogates.yahpo import Yahpo
 from hbsim.surrogates.yahpo_files import MODEL
 
@@ -186,8 +180,8 @@ def _source(surrogate: object) -> bytes | None:
     """Return the file that says what a user's surrogate does, None where there is none."""
     its_class = type(surrogate)
     try:
-        where = its_class if hasattr(its_class, "evaluate") else getattr(surrogate, "evaluate")  # noqa: B009
-        path = inspect.getsourcefile(where)
+        definition = its_class if hasattr(its_class, "evaluate") else getattr(surrogate, "evaluate")  # noqa: B009
+        path = inspect.getsourcefile(definition)
         return None if path is None else Path(path).read_bytes()
     except (TypeError, OSError):
         return None

@@ -1,20 +1,32 @@
-"""What a fit is made from: points, curves with what is not known masked, and what happened to each row."""
+"""The data that a fit is made from: recorded curves, and hyperparameters as points of a space."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hbsim.core.space import Space
-from hbsim.errors import SurrogateError
-from hbsim.surrogates.fit_space import encode_columns, space_of
-from hbsim.surrogates.fit_warp import single
+from hbsim.core.space import Bool, Choice, Int, Real, Space
+from hbsim.core.space.parameters import Parameter
+from hbsim.errors import ParameterError, SurrogateError
+from hbsim.surrogates.fit_curves import single
 from hbsim.surrogates.protocol import Floats, Ints
 from hbsim.surrogates.table import Table
 
-__all__ = ["FitData", "collect"]
+if TYPE_CHECKING:
+    import polars
+
+__all__ = [
+    "FitData",
+    "collect",
+    "derive_space",
+    "encode_columns",
+    "features",
+    "snap",
+    "space_of",
+]
 
 ROWS: Final = 20  # fewer say nothing about a regression
 COMPLETE: Final = 5  # fewer say nothing about the last level
@@ -69,18 +81,8 @@ class FitData:
 
     def take(self, rows: Ints) -> FitData:
         """Return the same with these rows only."""
-        return FitData(
-            self.source,
-            self.metric,
-            self.levels,
-            self.space,
-            self.points[rows],
-            self.values[rows],
-            self.seconds[rows],
-            self.ends[rows],
-            self.diverged[rows],
-            self.notes,
-        )
+        columns = ("points", "values", "seconds", "ends", "diverged")
+        return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
 
 def collect(table: Table, settled: bool) -> FitData:
@@ -149,3 +151,158 @@ def _space(table: Table) -> tuple[Space, tuple[str, ...]]:
         why = "".join(f" ({note})" for note in notes[1:])
         raise SurrogateError(table.source, f"has no hyperparameters to fit to{why}; a column each is needed")
     return space, notes
+
+
+DECADES: Final = 100.0  # a range that spans more than two decades may be logarithmic
+CATEGORIES: Final = 20  # text with more different values than that says too little about each
+UNEVEN: Final = 0.2  # how far a column's distribution may be from the even one without being named
+_LARGEST_INT: Final = 2**44
+
+
+def space_of(
+    columns: polars.DataFrame, names: Sequence[str], space: Space | None
+) -> tuple[Space, tuple[str, ...]]:
+    """Return the space of a table's rows, and notes.
+
+    It is `space`, the one that the file says, if there is one and it has these columns; else one that is
+    derived from the columns `names`.
+    """
+    if space is not None and set(space.names) <= set(columns.columns):
+        return space, ()
+    derived, notes = derive_space(columns, names)
+    return derived, ("the space is read off the table: its ranges", *notes)
+
+
+def derive_space(columns: polars.DataFrame, names: Sequence[str]) -> tuple[Space, list[str]]:
+    """Return the space that holds the columns `names`, and notes; what cannot be a parameter is left out.
+
+    Whole numbers are `Int`, other numbers `Real`, over the range of the table: logarithmic if positive,
+    over more than two decades, and more even that way. Text is a `Choice` of at most 20 values.
+    """
+    parameters: dict[str, Parameter] = {}
+    notes: list[str] = []
+    for name in names:
+        column = numeric(columns[name])
+        parameter = _parameter(column)
+        if isinstance(parameter, str):
+            notes.append(f"{name} is left out: {parameter}")
+            continue
+        parameters[name] = parameter
+        if isinstance(parameter, Int | Real) and _uneven(column, parameter) > UNEVEN:
+            notes.append(f"{name} is spread evenly over its range in new configurations, not in the table")
+    return Space(parameters), notes
+
+
+def numeric(column: polars.Series) -> polars.Series:
+    """Return text that holds numbers only as numbers; everything else as it is."""
+    import polars as pl
+
+    if column.dtype != pl.String:
+        return column
+    numbers = column.cast(pl.Float64, strict=False)
+    return numbers if numbers.null_count() == column.null_count() else column
+
+
+def _parameter(column: polars.Series) -> Parameter | str:
+    """Return the parameter that a column's values come from, or why there is none."""
+    import polars as pl
+
+    if not (column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.String, pl.Null)):
+        return f"it holds {column.dtype}, neither numbers nor text"
+    values = column.to_list()
+    if column.null_count() or any(value != value for value in values):
+        return "it has no value in some rows"
+    kinds = sorted(set(values), key=str)
+    if len(kinds) < 2:
+        return "it is the same in every row"
+    if column.dtype == pl.Boolean:
+        return Bool()
+    if not column.dtype.is_numeric():
+        if len(kinds) > min(CATEGORIES, len(values) // 3):
+            return f"it is text with {len(kinds)} different values in {len(values)} rows"
+        return Choice(kinds)
+    return _number(np.array(values, dtype=np.float64))
+
+
+def _number(values: Floats) -> Parameter | str:
+    if not np.isfinite(values).all():
+        return "it has an infinite value"
+    low, high = float(values.min()), float(values.max())
+    log = low > 0 and high / low > DECADES and _gap(values, low, high, True) < _gap(values, low, high, False)
+    whole = bool((values == np.floor(values)).all()) and max(abs(low), abs(high)) <= _LARGEST_INT
+    return Int(int(low), int(high), log) if whole else Real(low, high, log)
+
+
+def _gap(values: Floats, low: float, high: float, log: bool) -> float:
+    """Return the largest distance between the distribution of values and the even one (Kolmogorov)."""
+    places = np.log(values / low) / np.log(high / low) if log else (values - low) / (high - low)
+    even = (np.arange(len(values)) + 0.5) / len(values)
+    return float(np.abs(np.sort(places) - even).max())
+
+
+def _uneven(column: polars.Series, parameter: Int | Real) -> float:
+    values = np.array(column.to_list(), dtype=np.float64)
+    return _gap(values, float(parameter.low), float(parameter.high), parameter.log)
+
+
+def encode_columns(source: str, space: Space, columns: polars.DataFrame) -> Floats:
+    """Return the rows of a table as points of the unit cube, shape (n, d).
+
+    Raises
+    ------
+    SurrogateError
+        A value is none of its parameter's.
+    """
+    fitting = {name: _fitting(numeric(columns[name]).to_list(), p) for name, p in space.parameters.items()}
+    try:
+        return space.encode(fitting)
+    except ParameterError as error:
+        raise SurrogateError(source, f"column {error.field!r} does not fit its space: {error}") from None
+
+
+def _fitting(values: list[object], parameter: Parameter) -> list[object]:
+    """Return values as the parameter knows them, after what a file does to them (rounding, text).
+
+    None stays what it is where the parameter may be inactive.
+    """
+    if parameter.conditions:
+        places = [place for place, value in enumerate(values) if value is not None]
+        found = _fitting([values[place] for place in places], parameter.under({}))
+        by_place = dict(zip(places, found, strict=True))
+        return [by_place.get(place) for place in range(len(values))]
+    if isinstance(parameter, Int | Real):
+        low, high = parameter.low, parameter.high
+        return [min(max(v, low), high) if isinstance(v, int | float) and v == v else v for v in values]
+    if isinstance(parameter, Choice):
+        known: set[Hashable] = set(parameter.choices)
+        by_text = {str(choice): choice for choice in parameter.choices}
+        return [v if v in known else by_text.get(str(v), v) for v in values]
+    return values
+
+
+def snap(space: Space, points: Floats) -> Floats:
+    """Return points with whole numbers and choices moved to the centre of their share of [0, 1].
+
+    Points that stand for the same configuration become the same point, and a centre stays where it is.
+    """
+    points = space.settled(points)
+    snapped = np.array(points)
+    for place, (name, parameter) in enumerate(space.parameters.items()):
+        if not isinstance(parameter, Real):
+            column = np.ascontiguousarray(points[:, place])
+            snapped[:, place] = parameter.encode(parameter.decode(column), name)
+    return snapped
+
+
+def features(space: Space, points: Floats) -> Floats:
+    """Return what a regression sees of points (n, d): coordinates, and 0 or 1 for each of many choices."""
+    columns: list[Floats] = []
+    for place, parameter in enumerate(space.parameters.values()):
+        column = points[:, place]
+        if isinstance(parameter, Choice) and len(parameter.choices) > 2:
+            count = len(parameter.choices)
+            chosen = np.minimum((column * count).astype(np.int64), count - 1)
+            columns.extend((chosen == choice).astype(np.float64) for choice in range(count))
+        else:
+            columns.append(column)
+    return np.stack(columns, axis=1)

@@ -10,17 +10,23 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from hbsim.surrogates import hashing
-from hbsim.surrogates.fit_data import COMPLETE, FitData
-from hbsim.surrogates.fit_failure import Failures, fit_failures
-from hbsim.surrogates.fit_levels import between, choose_levels
+from hbsim.surrogates.fit_curves import (
+    MetricScale,
+    Posterior,
+    Shapes,
+    choose_levels,
+    fit_scale,
+    fit_shapes,
+    interpolation,
+    rounded,
+    single,
+)
+from hbsim.surrogates.fit_data import COMPLETE, FitData, features
+from hbsim.surrogates.fit_outcomes import DivergenceModel, TimeModel, fit_divergence, fit_time
 from hbsim.surrogates.fit_regression import Regression, fit_regression
-from hbsim.surrogates.fit_shapes import Posterior, Shapes, fit_shapes
-from hbsim.surrogates.fit_space import features
-from hbsim.surrogates.fit_time import Clock, fit_clock
-from hbsim.surrogates.fit_warp import Warp, fit_warp, rounded, single
 from hbsim.surrogates.protocol import Floats, Ints
 
-__all__ = ["Expected", "Model", "fit_model"]
+__all__ = ["CurveModel", "Expectation", "fit_model"]
 
 ROUNDS: Final = 10
 # At least so many rows, and as large a share as what hyperparameters do not explain, lend their distance from
@@ -32,7 +38,7 @@ CERTAIN: Final = 0.999  # how much of a coefficient may be unknown before a row 
 
 
 @dataclass(frozen=True)
-class Expected:
+class Expectation:
     """What is expected of q configurations, before anything is drawn.
 
     Attributes
@@ -51,7 +57,7 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Model:
+class CurveModel:
     """Curves of any configuration; made by `fit_model`.
 
     A curve is what is expected plus the distance that a row of the table had from what the others make
@@ -62,23 +68,23 @@ class Model:
     ----------
     data : FitData
         What it is made from.
-    warp, shapes : Warp, Shapes
+    warp, shapes : MetricScale, Shapes
         The scale of curves, and the curves at the levels `fitted`.
     fitted : array, shape (m,)
         Those levels.
-    regression, clock, failures : Regression, Clock, Failures
+    regression, clock, failures : Regression, TimeModel, DivergenceModel
         From features to coefficients, to time and to divergence.
     covariance : array, shape (k, k)
         How far coefficients are from what is expected.
     """
 
     data: FitData
-    warp: Warp
+    scale: MetricScale
     shapes: Shapes
     fitted: Floats
     regression: Regression
-    clock: Clock
-    failures: Failures
+    clock: TimeModel
+    failures: DivergenceModel
     covariance: Floats
     _unexplained: float  # share of the variance of heights
     _order: Floats  # the donors' expected height, ascending
@@ -86,24 +92,26 @@ class Model:
     _unknown: Floats  # (n, k, k) roots of what is not known of that
     _delay: Floats  # (n,) the donors' residuals of time
 
-    def expect(self, points: Floats) -> Expected:
+    def expect(self, points: Floats) -> Expectation:
         """Return what is expected at points (q, d) of the unit cube, already in their places."""
         seen = features(self.data.space, points)
         if not len(points):
-            return Expected(np.empty((0, self.shapes.count)), np.empty(0), np.empty(0))
-        return Expected(self.regression.predict(seen), self.clock.predict(seen), self.failures.predict(seen))
+            return Expectation(np.empty((0, self.shapes.count)), np.empty(0), np.empty(0))
+        return Expectation(
+            self.regression.predict(seen), self.clock.predict(seen), self.failures.predict(seen)
+        )
 
-    def median(self, expected: Expected, levels: Floats) -> Floats:
+    def median(self, expected: Expectation, levels: Floats) -> Floats:
         """Return the values that are expected at levels (m,), shape (q, m)."""
-        return self.warp.to_values(self._scores(expected.coefficients, levels))
+        return self.scale.to_values(self._scores(expected.coefficients, levels))
 
-    def draw(self, expected: Expected, keys: hashing.Keys, levels: Floats) -> tuple[Floats, Floats]:
+    def draw(self, expected: Expectation, keys: hashing.Keys, levels: Floats) -> tuple[Floats, Floats]:
         """Return values and seconds at levels (m,), shapes (q, m); keys (q,) decide about chance.
 
         Values are finite: `lost` says which are no numbers.
         """
         donors = self._donors(expected, keys)
-        around = Expected(
+        around = Expectation(
             expected.coefficients + self._distance[donors],
             expected.rate + self._delay[donors],
             expected.divergence,
@@ -112,35 +120,35 @@ class Model:
         units = np.interp(levels, np.concatenate([[0.0], self.data.levels]), [0.0, *self.clock.shape])
         return values, single(np.exp(around.rate)[:, None] * units)
 
-    def draw_around(self, expected: Expected, roots: Floats, keys: hashing.Keys, levels: Floats) -> Floats:
+    def draw_around(self, expected: Expectation, roots: Floats, keys: hashing.Keys, levels: Floats) -> Floats:
         """Return values at levels (m,), shape (q, m); roots (q, k, k) are of coefficients' covariances."""
         coefficients = np.array(expected.coefficients)
         for column in range(coefficients.shape[1]):
             chance = hashing.normal(_fork(keys, 2, column))
             coefficients += roots[:, :, column] * chance[:, None]
         scores = self._scores(coefficients, levels)
-        noise = np.sqrt(between(self.fitted, levels).mix(self.shapes.noise))
+        noise = np.sqrt(interpolation(self.fitted, levels).mix(self.shapes.noise))
         scores += noise * hashing.normal(hashing.combine(keys, levels, hashing.scalar_key(3)))
-        return self.warp.to_values(scores)
+        return self.scale.to_values(scores)
 
-    def lost(self, expected: Expected, keys: hashing.Keys, levels: Floats) -> np.ndarray:
+    def lost(self, expected: Expectation, keys: hashing.Keys, levels: Floats) -> np.ndarray:
         """Return which values are no numbers, shape (q, m)."""
         share = np.interp(levels, self.data.levels, self.failures.by_level)
         chance = hashing.uniform(_fork(keys, 4))
         return chance[:, None] < expected.divergence[:, None] * share
 
-    def posterior(self, expected: Expected, scores: Floats) -> Posterior:
+    def posterior(self, expected: Expectation, scores: Floats) -> Posterior:
         """Return what is known of coefficients where scores (q, m) are known at the fitted levels."""
         return self.shapes.posterior(scores, expected.coefficients, self.covariance)
 
     def _scores(self, coefficients: Floats, levels: Floats) -> Floats:
-        place = between(self.fitted, levels)
+        place = interpolation(self.fitted, levels)
         scores = np.tile(place.mix(self.shapes.mean), (len(coefficients), 1))
         for column, loading in enumerate(place.mix(self.shapes.loadings).T):
             scores += coefficients[:, column, None] * loading
         return scores
 
-    def _donors(self, expected: Expected, keys: hashing.Keys) -> Ints:
+    def _donors(self, expected: Expectation, keys: hashing.Keys) -> Ints:
         """Return a row each, of those for which about the same height was expected."""
         n = len(self._order)
         chance = hashing.uniform(_fork(keys, 1))
@@ -162,7 +170,7 @@ def _height(coefficients: Floats, shapes: Shapes) -> Floats:
     return heights
 
 
-def fit_model(data: FitData, seed: int) -> Model:
+def fit_model(data: FitData, seed: int) -> CurveModel:
     """Fit a model; the same data and seed give the same one on any number of cores.
 
     Raises
@@ -179,28 +187,28 @@ def fit_model(data: FitData, seed: int) -> Model:
         return _fit(data, seed)
 
 
-def _fit(data: FitData, seed: int) -> Model:
+def _fit(data: FitData, seed: int) -> CurveModel:
     seen = features(data.space, data.points)
     counts = np.isfinite(data.values).sum(axis=0)
     usable = np.flatnonzero(counts >= min(COMPLETE, int(counts[-1])))  # the last level always
     places = choose_levels(data.levels, data.ends, usable)
     with_curve = np.flatnonzero(np.isfinite(data.values[:, places]).any(axis=1))
     values = data.values[np.ix_(with_curve, places)]
-    warp = fit_warp(values)
-    scores = warp.to_scores(values)
+    scale = fit_scale(values)
+    scores = scale.to_scores(values)
     shapes = fit_shapes(scores)
     regression, found, covariance = _regress(seen[with_curve], scores, shapes, seed)
-    clock = fit_clock(data.source, seen, data.seconds, data.levels, seed)
+    clock = fit_time(data.source, seen, data.seconds, data.levels, seed)
     height, expected = _height(found.mean, shapes), _height(regression.held_out, shapes)
     order = np.argsort(expected, kind="stable")
-    return Model(
+    return CurveModel(
         data=data,
-        warp=warp,
+        scale=scale,
         shapes=shapes,
         fitted=data.levels[places],
         regression=regression,
         clock=clock,
-        failures=fit_failures(seen, data.diverged, data.ends, len(data.levels), seed),
+        failures=fit_divergence(seen, data.diverged, data.ends, len(data.levels), seed),
         covariance=covariance,
         _unexplained=float(np.clip(((height - expected) ** 2).mean() / max(height.var(), 1e-12), 0.0, 1.0)),
         _order=expected[order],

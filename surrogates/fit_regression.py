@@ -1,19 +1,189 @@
-"""From hyperparameters to coefficients: for each the regression that predicts held-out rows best."""
+"""Regression of a fit: for each target, of several models the one that predicts held-out rows best.
+
+Of a Gaussian process scikit-learn finds the kernel's parameters; predictions are then sums in a fixed order,
+without a matrix product whose last bits depend on where in a block a row stands.
+"""
 
 from __future__ import annotations
 
+import math
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol, TypeAlias
+from functools import partial
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from hbsim.surrogates.fit_process import fit_process
-from hbsim.surrogates.fit_warp import rounded
-from hbsim.surrogates.protocol import Floats
+from hbsim.surrogates.fit_curves import rounded
+from hbsim.surrogates.protocol import Floats, Ints
 
-__all__ = ["Kind", "Regression", "fit_regression"]
+__all__ = [
+    "GaussianProcess",
+    "Regression",
+    "RegressionKind",
+    "fit_gaussian_process",
+    "fit_regression",
+]
 
-Kind: TypeAlias = Literal["mean", "process", "trees"]
+TUNED_ON: Final = 250  # rows from which the kernel's parameters are found
+KEPT: Final = 600  # rows that predictions are made from
+STEPS: Final = 20
+FOLDS: Final = 5
+FOLD_STEPS: Final = 5  # from the parameters of all rows
+DIGITS: Final = 2  # of the parameters' logarithms: further ones depend on the machine, and mean nothing
+# Where the logarithms of amplitude, scales and noise are expected, and how far from it: with ten scales
+# and 50 rows, the likeliest ones without this see much in chance.
+PRIOR_MEAN: Final = (0.0, 1.0, math.log(0.2))
+PRIOR_DEVIATION: Final = (1.5, 0.7, 1.5)
+
+
+@dataclass(frozen=True)
+class GaussianProcess:
+    """Matern 5/2 with a scale a feature, and noise (Rasmussen and Williams 2006, chapters 2 and 5).
+
+    Attributes
+    ----------
+    held_out : array, shape (n,)
+        For each row what is predicted from other rows.
+    """
+
+    held_out: Floats
+    _rows: Floats
+    _weights: Floats
+    _scales: Floats
+    _offset: float
+
+    def predict(self, features: Floats) -> Floats:
+        """Return the mean at features (q, d), shape (q,)."""
+        found = np.empty(len(features))
+        step = max(1, 2**19 // len(self._rows))  # a block that stays in the cache
+        for start in range(0, len(features), step):
+            block = _matern(features[start : start + step] * self._scales, self._rows)
+            block *= self._weights
+            found[start : start + step] = block.sum(axis=1)
+        return found + self._offset
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What a process is fitted to: targets (n,) of mean 0 and variance 1, each with a noise of its own."""
+
+    features: Floats
+    targets: Floats
+    noise: Floats
+
+    def take(self, rows: Ints) -> _Rows:
+        return _Rows(self.features[rows], self.targets[rows], self.noise[rows])
+
+
+def fit_gaussian_process(features: Floats, targets: Floats, noise: Floats) -> GaussianProcess:
+    """Fit a process.
+
+    Parameters
+    ----------
+    features : array, shape (n, d)
+        What is known of each row.
+    targets, noise : array, shape (n,)
+        What to predict, and how uncertain each already is (a variance), beside a noise that is found.
+    """
+    certain = 1.0 / (noise + 0.3 * max(float(targets.var()), 1e-12))
+    offset = float(np.average(targets, weights=certain))
+    spread = math.sqrt(max(float(np.average((targets - offset) ** 2, weights=certain)), 1e-12))
+    own = np.minimum(noise / spread**2, 1e4) + 1e-8
+    rows = _Rows(features, (targets - offset) / spread, own)
+    kept = rows.take(_some(len(targets), KEPT))
+    theta = _tuned(kept, _each(PRIOR_MEAN, features.shape[1]), STEPS)
+    whole = _solved(kept, theta)
+    held_out = whole.predict(features)
+    held_out[_some(len(targets), KEPT)] = _held_out(kept, theta)
+    return GaussianProcess(
+        offset + spread * held_out, whole._rows, spread * whole._weights, whole._scales, offset
+    )
+
+
+def _held_out(rows: _Rows, theta: Floats) -> Floats:
+    """Return what is predicted of each row by processes that are fitted to four fifths of the others."""
+    n = len(rows.targets)
+    part = np.random.default_rng(0).permutation(n) % FOLDS
+    found = np.empty(n)
+    for fold in range(FOLDS):
+        others = rows.take(np.flatnonzero(part != fold))
+        process = _solved(others, _tuned(others, theta, FOLD_STEPS))
+        found[part == fold] = process.predict(rows.features[part == fold])
+    return found
+
+
+def _some(n: int, most: int) -> Ints:
+    """Return at most `most` of n places, evenly spread."""
+    return np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(np.int64)
+
+
+def _solved(rows: _Rows, theta: Floats) -> GaussianProcess:
+    amplitude, scales, rest = math.exp(theta[0]), np.exp(-theta[1:-1]), math.exp(theta[-1])
+    places = rows.features * scales
+    covariance = amplitude * _matern(places, places) + np.diag(rows.noise + rest)
+    weights: Floats = amplitude * np.linalg.solve(covariance, rows.targets).astype(np.float64)
+    return GaussianProcess(np.empty(0), places, weights, scales, 0.0)
+
+
+def _each(prior: tuple[float, float, float], scales: int) -> Floats:
+    """Return what holds of amplitude, each scale, and noise."""
+    return np.array([prior[0], *[prior[1]] * scales, prior[2]])
+
+
+def _tuned(rows: _Rows, start: Floats, steps: int) -> Floats:
+    """Return the likeliest logarithms of amplitude, scales and noise, given where they are expected."""
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+    rows = rows.take(_some(len(rows.targets), TUNED_ON))
+    kernel = ConstantKernel(1.0, (1e-3, 30.0))
+    kernel = kernel * Matern(np.ones(rows.features.shape[1]), (0.05, 50.0), nu=2.5)
+    kernel = (kernel + WhiteKernel(0.2, (1e-3, 3.0))).clone_with_theta(start)
+    search = partial(_search, steps=steps)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a parameter is at its bound: it may be
+        found = GaussianProcessRegressor(kernel, alpha=rows.noise, optimizer=search)
+        found.fit(rows.features, rows.targets)
+    theta: Floats = np.round(found.kernel_.theta, DIGITS)
+    return theta
+
+
+def _search(objective: Callable[..., Any], start: Floats, bounds: Floats, steps: int) -> tuple[Floats, float]:
+    """Minimise what scikit-learn asks for, less the logarithm of the prior."""
+    from scipy.optimize import minimize
+
+    mean, deviation = (_each(prior, len(start) - 2) for prior in (PRIOR_MEAN, PRIOR_DEVIATION))
+
+    def penalised(theta: Floats) -> tuple[float, Floats]:
+        value, slope = objective(theta)
+        away = (theta - mean) / deviation
+        return value + 0.5 * float((away * away).sum()), slope + away / deviation
+
+    options = {"maxiter": steps}
+    found = minimize(penalised, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    return found.x, float(found.fun)
+
+
+def _matern(a: Floats, b: Floats) -> Floats:
+    """Return the correlations of points a (q, d) and b (n, d), shape (q, n)."""
+    squares = np.zeros((len(a), len(b)))
+    for column in range(a.shape[1]):
+        difference = a[:, column, None] - b[:, column]
+        difference *= difference
+        squares += difference
+    distance = np.sqrt(5.0 * squares)
+    squares *= 5.0 / 3.0
+    squares += distance
+    squares += 1.0
+    np.negative(distance, out=distance)
+    np.exp(distance, out=distance)
+    squares *= distance
+    return squares
+
+
+RegressionKind: TypeAlias = Literal["mean", "process", "trees"]
 
 TREES: Final = 100
 LEAF: Final = 2
@@ -38,7 +208,7 @@ class Regression:
         For each row what is predicted without it.
     """
 
-    kinds: tuple[Kind, ...]
+    kinds: tuple[RegressionKind, ...]
     held_out: Floats
     _predictors: tuple[_Predictor, ...]
 
@@ -49,7 +219,7 @@ class Regression:
 
 @dataclass(frozen=True)
 class _One:
-    kind: Kind
+    kind: RegressionKind
     held_out: Floats
     predictor: _Predictor
 
@@ -95,7 +265,7 @@ def _mean(y: Floats, weights: Floats) -> _One:
 
 
 def _process(features: Floats, y: Floats, own: Floats) -> _One:
-    process = fit_process(features, y, own)
+    process = fit_gaussian_process(features, y, own)
     return _One("process", process.held_out, process)
 
 

@@ -1,7 +1,8 @@
-"""How good a fit is: what it predicts of configurations that it has not seen."""
+"""The report on a fit: cross-validation over configurations, and what it means."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -9,14 +10,148 @@ from typing import Final
 import numpy as np
 
 from hbsim.core.types import Mode
+from hbsim.surrogates import hashing
 from hbsim.surrogates.fit_data import FitData
-from hbsim.surrogates.fit_failure import Kind as FailureKind
-from hbsim.surrogates.fit_held import Held, hold_out, spearman
-from hbsim.surrogates.fit_model import Model
-from hbsim.surrogates.fit_regression import Kind
-from hbsim.surrogates.protocol import Floats
+from hbsim.surrogates.fit_model import CurveModel, Expectation, fit_model
+from hbsim.surrogates.fit_outcomes import DivergenceKind
+from hbsim.surrogates.fit_regression import RegressionKind
+from hbsim.surrogates.protocol import Floats, Ints
 
-__all__ = ["INTERVALS", "FitReport", "LevelReport", "cross_validate"]
+__all__ = [
+    "INTERVALS",
+    "FitReport",
+    "HeldOut",
+    "LevelReport",
+    "cross_validate",
+    "hold_out",
+    "spearman",
+]
+
+FOLDS: Final = 5
+DRAWS: Final = 200  # curves a row, for intervals
+CHOSEN: Final = 0.2  # where more of the rows end early, those that came further are a choice
+POPULATIONS: Final = 20  # of those, for correlations within a population
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """n rows, each as it is and as it was predicted by a model of other rows.
+
+    Attributes
+    ----------
+    levels : array, shape (m,)
+        Where.
+    folds : int
+        In how many parts the rows were held out.
+    given_curve : bool
+        Whether predictions beyond the first level know the row's curve until the level before.
+    values, median : array, shape (n, m)
+        True (NaN where unknown) and predicted.
+    drawn : array, shape (draws, n, m)
+        Curves that were drawn, given the same.
+    population : array, shape (populations, n, m)
+        Curves that were drawn given the configuration only.
+    log_seconds, log_seconds_error : array, shape (n,)
+        The logarithm of seconds per unit at a row's end, and how far the predicted one is off; NaN where
+        there is no time.
+    divergence : array, shape (n,)
+        The predicted probability.
+    """
+
+    levels: Floats
+    folds: int
+    given_curve: bool
+    values: Floats
+    median: Floats
+    curves: Floats
+    population: Floats
+    log_seconds: Floats
+    log_seconds_error: Floats
+    divergence: Floats
+
+
+def hold_out(data: FitData, levels: Floats, seed: int) -> HeldOut:
+    """Fit a model to four fifths of the rows at a time, and predict the others.
+
+    Parameters
+    ----------
+    data : FitData
+        The rows.
+    levels : array, shape (m,)
+        Some of their levels; the last is their last.
+    seed : int
+        Of the parts, of chance, and of the models.
+    """
+    n, m = len(data.points), len(levels)
+    places = np.searchsorted(data.levels, levels)
+    median, curves = np.empty((n, m)), np.empty((DRAWS, n, m))
+    population = np.empty((POPULATIONS, n, m))
+    log_seconds, late, divergence = np.empty(n), np.empty(n), np.empty(n)
+    given_curve = data.ended_early > CHOSEN * n
+    for rows, others in _parts(data, seed):
+        model = fit_model(data.take(others), seed)
+        held = data.take(rows)
+        expected = model.expect(held.points)
+        for draw in range(DRAWS):
+            keys = hashing.float_keys(held.points, hashing.scalar_key(seed, 5, draw))
+            curves[draw, rows] = model.draw(expected, keys, levels)[0]
+        population[:, rows] = curves[:POPULATIONS, rows]
+        median[rows] = model.median(expected, levels)
+        if given_curve:
+            for place in range(1, m):
+                found = _given(model, expected, held, levels[place - 1 : place + 1], seed)
+                median[rows, place], curves[:, rows, place] = found
+        log_seconds[rows], late[rows] = _time(model, expected, held)
+        divergence[rows] = expected.divergence
+    values = data.values[:, places]
+    return HeldOut(
+        levels, FOLDS, given_curve, values, median, curves, population, log_seconds, late, divergence
+    )
+
+
+def _parts(data: FitData, seed: int) -> list[tuple[Ints, Ints]]:
+    """Return the rows of each part, and the others; complete rows are spread over the parts."""
+    chance = hashing.uniform(hashing.float_keys(data.points, hashing.scalar_key(seed, 6)))
+    order = np.lexsort((chance, ~np.isfinite(data.values[:, -1])))
+    part = np.empty(len(order), dtype=np.int64)
+    part[order] = np.arange(len(order)) % FOLDS
+    return [(np.flatnonzero(part == fold), np.flatnonzero(part != fold)) for fold in range(FOLDS)]
+
+
+def _given(
+    model: CurveModel, expected: Expectation, held: FitData, span: Floats, seed: int
+) -> tuple[Floats, Floats]:
+    """Return median (n,) and draws (draws, n) at the second level of a span, given curves until the first."""
+    places = np.searchsorted(held.levels, model.fitted)
+    scores = model.scale.to_scores(held.values[:, places])
+    found = model.posterior(expected, np.where(model.fitted <= span[0], scores, np.nan))
+    known = Expectation(found.mean, expected.rate, expected.divergence)
+    roots, curves = found.roots, np.empty((DRAWS, len(scores)))
+    for draw in range(DRAWS):
+        keys = hashing.float_keys(held.points, hashing.scalar_key(seed, 7, draw))
+        curves[draw] = model.draw_around(known, roots, keys, span[1:])[:, 0]
+    return model.median(known, span[1:])[:, 0], curves
+
+
+def _time(model: CurveModel, expected: Expectation, held: FitData) -> tuple[Floats, Floats]:
+    """Return the logarithm of seconds per unit at each row's end, and the prediction's error."""
+    with np.errstate(invalid="ignore"):
+        per_unit = np.log(held.seconds / model.clock.shape)
+    there = np.isfinite(per_unit)
+    last = there.shape[1] - 1 - np.argmax(there[:, ::-1], axis=1)
+    true = np.take_along_axis(per_unit, last[:, None], axis=1)[:, 0]
+    return true, true - expected.rate
+
+
+def spearman(a: Floats, b: Floats) -> float:
+    """Return Spearman's rank correlation; NaN where all values of one are equal, or there are none."""
+    from scipy.stats import rankdata
+
+    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return math.nan
+    first, second = (rankdata(column) - (len(column) + 1) / 2.0 for column in (a, b))
+    return float(first @ second) / math.sqrt(float(first @ first) * float(second @ second))
+
 
 INTERVALS: Final = (0.5, 0.8, 0.95)
 WORST: Final = 0.05  # this share of the worst values counts as the best of them: only ranks matter there
@@ -102,12 +237,12 @@ class FitReport:
     ended_early: int
     diverged: int
     folds: int
-    regression: tuple[Kind, ...]
+    regression: tuple[RegressionKind, ...]
     given_curve: bool
     levels: tuple[LevelReport, ...]
     log_seconds_error: float
     log_seconds_spread: float
-    divergence: FailureKind
+    divergence: DivergenceKind
     divergence_rate: float
     divergence_error: float
     divergence_spread: float
@@ -118,13 +253,13 @@ class FitReport:
 
 
 def cross_validate(
-    model: Model, mode: Mode, levels: Sequence[float], best_drawn: float, seed: int, notes: Sequence[str]
+    model: CurveModel, mode: Mode, levels: Sequence[float], best_drawn: float, seed: int, notes: Sequence[str]
 ) -> FitReport:
     """Return the report of a model.
 
     Parameters
     ----------
-    model : Model
+    model : CurveModel
         Fitted to all rows.
     mode : "max" or "min"
         Which values are good.
@@ -164,9 +299,9 @@ def cross_validate(
     )
 
 
-def _level(held: Held, place: int, mode: Mode) -> LevelReport:
+def _level(held: HeldOut, place: int, mode: Mode) -> LevelReport:
     there = np.isfinite(held.values[:, place])
-    true, median, drawn = held.values[there, place], held.median[there, place], held.drawn[:, there, place]
+    true, median, curves = held.values[there, place], held.median[there, place], held.curves[:, there, place]
     worst = np.quantile(true, WORST if mode == "max" else 1.0 - WORST)
     cut = np.maximum if mode == "max" else np.minimum
     kept = cut(true, worst)
@@ -182,12 +317,12 @@ def _level(held: Held, place: int, mode: Mode) -> LevelReport:
         rank_correlation=spearman(median, true),
         early_table=spearman(held.values[both, place], held.values[both, -1]),
         early_fit=float(np.mean([spearman(one[:, place], one[:, -1]) for one in held.population])),
-        coverage=tuple(_coverage(true, drawn, share) for share in INTERVALS),
+        coverage=tuple(_coverage(true, curves, share) for share in INTERVALS),
     )
 
 
-def _coverage(true: Floats, drawn: Floats, share: float) -> float:
-    low, high = np.quantile(drawn, [0.5 - share / 2.0, 0.5 + share / 2.0], axis=0)
+def _coverage(true: Floats, curves: Floats, share: float) -> float:
+    low, high = np.quantile(curves, [0.5 - share / 2.0, 0.5 + share / 2.0], axis=0)
     return float(((true >= low) & (true <= high)).mean())
 
 
@@ -196,7 +331,7 @@ def _root_mean_square(errors: Floats) -> float:
     return float(np.sqrt((there**2).mean())) if there.size else 0.0
 
 
-def _verdict(data: FitData, held: Held, levels: Sequence[LevelReport]) -> list[str]:
+def _verdict(data: FitData, held: HeldOut, levels: Sequence[LevelReport]) -> list[str]:
     """Say what the numbers mean; of the configurations alone where most rows are known."""
     first = levels[0] if held.given_curve else levels[-1]
     if not first.relative < USELESS:

@@ -15,10 +15,9 @@ from hbsim.core.types import Mode
 from hbsim.errors import HbsimWarning, ParameterError, SurrogateError, needs
 from hbsim.surrogates import hashing
 from hbsim.surrogates.description import spread_levels
-from hbsim.surrogates.fit_data import FitData, collect
+from hbsim.surrogates.fit_data import FitData, collect, snap
 from hbsim.surrogates.fit_model import fit_model
 from hbsim.surrogates.fit_report import FitReport, cross_validate
-from hbsim.surrogates.fit_space import snap
 from hbsim.surrogates.options import Censored, check_number, parse_options
 from hbsim.surrogates.protocol import Floats, Ints, check_levels, check_points
 from hbsim.surrogates.table import SUFFIXES, Table
@@ -76,12 +75,12 @@ class Fitted:
         ParameterError
             The shape is another, a coordinate lies outside [0, 1], or there is no such level.
         """
-        return self._drawn(configurations, levels, self._key)
+        return self._sample(configurations, levels, self._key)
 
     def again(self, configurations: Floats | Ints, levels: Floats, number: int) -> tuple[Floats, Floats]:
         """Return other curves that the same configurations could have, as `evaluate`; numbered from 0."""
         number = int(check_number("number", number, low=0, high=2**53, whole=True))
-        return self._drawn(configurations, levels, hashing.scalar_key(self._seed, 1, number))
+        return self._sample(configurations, levels, hashing.scalar_key(self._seed, 1, number))
 
     def expected(self, configurations: Floats | Ints, levels: Floats) -> Floats:
         """Return the values that are expected, shape (n, m): the median if nothing diverges."""
@@ -105,7 +104,7 @@ class Fitted:
         levels = spread_levels(self)
         return cross_validate(self._model, self.mode, levels, float(best), self._seed, self.notes)
 
-    def _drawn(self, configurations: Floats | Ints, levels: Floats, key: np.uint64) -> tuple[Floats, Floats]:
+    def _sample(self, configurations: Floats | Ints, levels: Floats, key: np.uint64) -> tuple[Floats, Floats]:
         points, levels = self._points(configurations), self._levels(levels)
         expected, keys = self._model.expect(points), hashing.float_keys(points, key)
         values, seconds = self._model.draw(expected, keys, levels)

@@ -1,4 +1,8 @@
-"""What an importer reads before anything is decided: reports line by line, and each trial's settings."""
+"""Runs as a tool logged them, in one form, and what the readers of all tools share.
+
+A reader returns a `RunLog`: reports line by line, and each trial's hyperparameters. Nothing is decided yet:
+`import_table` chooses columns, and `import_curves` makes curves.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +10,62 @@ import csv
 import io
 import json
 import math
+import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, Final, TypeAlias
 
 import polars as pl
 
-from hbsim.core.space import Space
-from hbsim.errors import SurrogateError
+from hbsim.core.space import Bool, Choice, Space
+from hbsim.core.space.parameters import Parameter
+from hbsim.errors import ParameterError, SurrogateError
 
 __all__ = [
+    "ImportOptions",
     "Label",
-    "Log",
-    "Wanted",
+    "RunLog",
     "as_float",
     "begins_again",
+    "choice_of",
     "counted",
+    "join_params",
     "labels_of",
+    "params_table",
     "read_csv",
     "read_json",
     "read_text",
+    "space_of_parts",
     "typed",
 ]
 
 Label: TypeAlias = int | str
 
+_RUN: Final = ("run_id", "Run ID", "run.id", "ID", "id", "Name", "Run Name", "Run", "name", "run_name", "run")
+_PREFIXES: Final = ("params.", "config.")
+_OTHER: Final = frozenset(
+    {
+        "state",
+        "status",
+        "notes",
+        "user",
+        "tags",
+        "created",
+        "runtime",
+        "sweep",
+        "hostname",
+        "start_time",
+        "end_time",
+        "artifact_uri",
+        "experiment_id",
+        "duration",
+        "source",
+        "version",
+        "github",
+    }
+) | {"start time", "source type", "source name", "run name", "run id", "end time"}
 _WORDS = {"nan": "NaN", "inf": "inf", "+inf": "inf", "-inf": "-inf"} | {
     "infinity": "inf",
     "+infinity": "inf",
@@ -41,8 +74,8 @@ _WORDS = {"nan": "NaN", "inf": "inf", "+inf": "inf", "-inf": "-inf"} | {
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What the user said; None where nothing: `import_runs` describes the fields."""
+class ImportOptions:
+    """Options of an import, None where not given: `import_runs` describes them."""
 
     metric: str | None = None
     mode: str | None = None
@@ -53,7 +86,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Log:
+class RunLog:
     """Reports as they were logged.
 
     Attributes
@@ -159,13 +192,13 @@ def typed(column: pl.Series) -> pl.Series:
     """Return a column of text as whole numbers, numbers, bools, or the text it is."""
     if column.dtype != pl.String:
         return column
-    words = column.str.to_lowercase()
-    numbers = words.replace(_WORDS).cast(pl.Float64, strict=False)
+    lower = column.str.to_lowercase()
+    numbers = lower.replace(_WORDS).cast(pl.Float64, strict=False)
     if numbers.null_count() == column.null_count():
         whole = column.cast(pl.Int64, strict=False)
         return whole if whole.null_count() == column.null_count() else numbers
-    if set(words.unique().drop_nulls()) <= {"true", "false"}:
-        return words == "true"
+    if set(lower.unique().drop_nulls()) <= {"true", "false"}:
+        return lower == "true"
     return column
 
 
@@ -194,3 +227,76 @@ def begins_again(trials: Sequence[Label], counter: pl.Series) -> pl.Series:
     frame = pl.DataFrame({"trial": list(map(str, trials)), "counter": counter})
     before = pl.col("counter").shift(1).over("trial")
     return frame.select((pl.col("counter") <= before).fill_null(False))["counter"]
+
+
+def choice_of(choices: Iterable[Any]) -> Parameter:
+    """Return the parameter of some values: `Bool` where they are True and False."""
+    choices = list(choices)
+    if sorted(map(repr, choices)) == ["False", "True"]:
+        return Bool()
+    return Choice(choices)
+
+
+def space_of_parts(parts: Mapping[str, Any], make: Callable[[Mapping[str, Any]], Parameter]) -> Space | None:
+    """Return the space whose parameters `make` makes; None where a part has no counterpart in hbsim."""
+    try:
+        return Space({name: make(part) for name, part in parts.items()}) if parts else None
+    except (ParameterError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def join_params(
+    options: ImportOptions, trials: Sequence[Label], metrics: Sequence[str]
+) -> tuple[dict[Label, dict[str, object]], list[str]]:
+    """Return each trial's hyperparameters from the second file, and notes.
+
+    Columns ``params.NAME`` or ``config.NAME`` if there are any; else all that are no metric and nothing that
+    the tool adds.
+
+    Raises
+    ------
+    SurrogateError
+        The file cannot be read, names no runs, or none of these.
+    """
+    settings: dict[Label, dict[str, object]] = {trial: {} for trial in trials}
+    if options.params is None:
+        return settings, []
+    table, key = params_table(options, trials)
+    marked = {c: c[len(p) :] for c in table.columns for p in _PREFIXES if c.startswith(p)}
+    free = [c for c in table.columns if c.lower() not in _OTHER and c not in (*metrics, *_RUN)]
+    free = [c for c in free if not c.startswith(("metrics.", "tags.", "_"))]
+    columns = marked or {name: name for name in free}
+    texts = {str(trial): trial for trial in settings}
+    for row in table.select(key, *columns).to_dicts():
+        trial = texts.get(str(row[key]))
+        if trial is not None:
+            settings[trial] = {name: row[c] for c, name in columns.items() if row[c] is not None}
+    lacking = sum(not values for values in settings.values())
+    return settings, [f"{options.params} lacks {counted(lacking, 'trial')}"] if lacking else []
+
+
+def params_table(options: ImportOptions, trials: Sequence[Label]) -> tuple[pl.DataFrame, str]:
+    """Return the second file and its column that names the runs.
+
+    Raises
+    ------
+    ParameterError, SurrogateError
+        As `join_params`.
+    """
+    if options.params is None or not os.path.isfile(options.params):
+        raise ParameterError("params", str(options.params), "no such file")
+    source = str(options.params)
+    table = read_csv(read_text(options.params, source), source)
+    names = set(map(str, trials))
+    for key in (name for name in _RUN if name in table.columns):
+        if names & set(table[key].to_list()):
+            if table[key].drop_nulls().is_duplicated().any():
+                raise SurrogateError(source, f"names a run twice in column {key!r}")
+            return pl.DataFrame([c if c.name == key else typed(c) for c in table]), key
+    if not set(_RUN) & set(table.columns):
+        problem = (
+            f"has no column that names runs: one of {', '.join(_RUN)}; columns: {', '.join(table.columns)}"
+        )
+        raise SurrogateError(source, problem)
+    such_as = f", such as {min(names)}" if names else ""
+    raise SurrogateError(source, f"names none of the {len(names)} runs{such_as}")

@@ -11,9 +11,18 @@ from typing import Final
 import polars as pl
 
 from hbsim.errors import SurrogateError
-from hbsim.surrogates.import_choose import the_metric
-from hbsim.surrogates.import_log import Label, Log, Wanted, labels_of, read_csv, read_text, typed
-from hbsim.surrogates.import_params import join_params, params_table
+from hbsim.surrogates.import_log import (
+    ImportOptions,
+    Label,
+    RunLog,
+    join_params,
+    labels_of,
+    params_table,
+    read_csv,
+    read_text,
+    typed,
+)
+from hbsim.surrogates.import_table import choose_metric
 
 __all__ = ["columns_of", "read_mlflow"]
 
@@ -34,7 +43,7 @@ def columns_of(columns: Sequence[str]) -> dict[str, str]:
     return {what: name for what, name in found.items() if name is not None}
 
 
-def read_mlflow(path: Path, wanted: Wanted) -> Log:
+def read_mlflow(path: Path, options: ImportOptions) -> RunLog:
     """Read metric histories; hyperparameters and starts come from the table of runs, if that is given.
 
     Raises
@@ -54,10 +63,10 @@ def read_mlflow(path: Path, wanted: Wanted) -> Log:
         if what in names and not typed(frame[names[what]]).dtype.is_numeric():
             raise SurrogateError(source, f"column {names[what]!r} must hold numbers")
     keys = sorted(set(frame[names["key"]].to_list()))
-    metric = the_metric(source, wanted.metric, keys, keys)
+    metric = choose_metric(source, options.metric, keys, keys)
     trials, rows = _wide(frame, names, metric)
-    settings, notes = join_params(wanted, trials, keys)
-    return Log(
+    settings, notes = join_params(options, trials, keys)
+    return RunLog(
         source=source,
         kind="MLflow",
         trials=trials,
@@ -66,7 +75,7 @@ def read_mlflow(path: Path, wanted: Wanted) -> Log:
         resources=("step",),
         times=("timestamp",) if "timestamp" in names else (),
         hidden=frozenset({"step", "timestamp"}),
-        starts=_starts(wanted, trials),
+        starts=_starts(options, trials),
         metric=metric,
         notes=tuple(notes),
     )
@@ -105,11 +114,11 @@ def _wide(frame: pl.DataFrame, names: dict[str, str], metric: str) -> tuple[list
     return labels_of(pl.Series([run for run, _ in pairs], dtype=pl.String)), rows
 
 
-def _starts(wanted: Wanted, trials: Sequence[Label]) -> dict[Label, float]:
+def _starts(options: ImportOptions, trials: Sequence[Label]) -> dict[Label, float]:
     """Return when runs began, in seconds, as far as the table of runs says it."""
-    if wanted.params is None:
+    if options.params is None:
         return {}
-    table, key = params_table(wanted, trials)
+    table, key = params_table(options, trials)
     name = next((name for name in _STARTS if name in table.columns), None)
     if name is None:
         return {}

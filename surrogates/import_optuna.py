@@ -1,28 +1,42 @@
-"""Intermediate values of an Optuna study: which storage it is, and what is made of its trials."""
+"""The reader of Optuna's studies, from a SQLite file or a journal, without Optuna."""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Sequence
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 import polars as pl
 
+from hbsim.core.space import Int, Real
+from hbsim.core.space.parameters import Parameter
 from hbsim.errors import ParameterError, SurrogateError, nearest
-from hbsim.surrogates.import_log import Log, Wanted, counted
-from hbsim.surrogates.import_space import optuna_space
+from hbsim.surrogates.import_log import ImportOptions, RunLog, choice_of, counted, read_text, space_of_parts
 
-__all__ = ["Storage", "Study", "Trial", "read_optuna", "sqlite_path", "value_of"]
+__all__ = [
+    "OptunaStorage",
+    "OptunaStudy",
+    "OptunaTrial",
+    "read_journal",
+    "read_optuna",
+    "read_sqlite",
+    "sqlite_path",
+    "value_of",
+]
 
-_STATES: Final = ("RUNNING", "WAITING", "FAIL")
+_UNFINISHED: Final = ("RUNNING", "WAITING", "FAIL")
 T = TypeVar("T")
 
 
 @dataclass
-class Trial:
+class OptunaTrial:
     """A trial as a storage has it.
 
     `params` has, by name, the stored number and the distribution's JSON; `values` the reported ones by step.
@@ -37,20 +51,20 @@ class Trial:
 
 
 @dataclass
-class Study:
+class OptunaStudy:
     """A study: whether each objective is minimised or maximised, what objectives are called, its trials."""
 
     name: str
     directions: list[str]
     metrics: list[str] = field(default_factory=list)
-    trials: list[Trial] = field(default_factory=list)
+    trials: list[OptunaTrial] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Storage:
+class OptunaStorage:
     """All studies of a file."""
 
-    studies: list[Study]
+    studies: list[OptunaStudy]
     notes: tuple[str, ...] = ()
 
 
@@ -62,8 +76,8 @@ def sqlite_path(source: str) -> Path:
     ParameterError
         It is the address of another database.
     """
-    scheme, mark, rest = source.partition("://")
-    if not mark:
+    scheme, separator, rest = source.partition("://")
+    if not separator:
         return Path(source)
     if scheme.partition("+")[0] != "sqlite":
         rule = (
@@ -73,7 +87,7 @@ def sqlite_path(source: str) -> Path:
     return Path(rest.removeprefix("/").partition("?")[0])
 
 
-def read_optuna(storage: Storage, source: str, wanted: Wanted) -> Log:
+def read_optuna(storage: OptunaStorage, source: str, options: ImportOptions) -> RunLog:
     """Turn a study of a storage into reports.
 
     Raises
@@ -83,7 +97,7 @@ def read_optuna(storage: Storage, source: str, wanted: Wanted) -> Log:
     SurrogateError
         The study has several objectives, or no intermediate values.
     """
-    study = _study(storage.studies, source, wanted.study)
+    study = _study(storage.studies, source, options.study)
     if len(study.directions) != 1:
         problem = (
             f"study {study.name!r} has {len(study.directions)} objectives; Optuna keeps no curves for those"
@@ -93,10 +107,10 @@ def read_optuna(storage: Storage, source: str, wanted: Wanted) -> Log:
     if not reported:
         problem = f"none of the {len(study.trials)} trials of study {study.name!r} has intermediate values"
         raise SurrogateError(source, f"{problem}: the objective must call trial.report(value, step)")
-    name = wanted.metric or (study.metrics[0] if len(study.metrics) == 1 else "value")
+    name = options.metric or (study.metrics[0] if len(study.metrics) == 1 else "value")
     pairs = [(number, *pair) for number, of in _of_each(source, reported, _reports).items() for pair in of]
     silent = len(study.trials) - len(reported)
-    return Log(
+    return RunLog(
         source=source,
         kind="Optuna",
         trials=[number for number, *_ in pairs],
@@ -114,7 +128,7 @@ def read_optuna(storage: Storage, source: str, wanted: Wanted) -> Log:
     )
 
 
-def _study(studies: Sequence[Study], source: str, named: str | None) -> Study:
+def _study(studies: Sequence[OptunaStudy], source: str, named: str | None) -> OptunaStudy:
     names = [study.name for study in studies]
     if not studies:
         raise SurrogateError(source, "holds no study")
@@ -129,7 +143,9 @@ def _study(studies: Sequence[Study], source: str, named: str | None) -> Study:
     return studies[0]
 
 
-def _of_each(source: str, trials: Sequence[Trial], what: Callable[[Trial], T]) -> dict[int | str, T]:
+def _of_each(
+    source: str, trials: Sequence[OptunaTrial], what: Callable[[OptunaTrial], T]
+) -> dict[int | str, T]:
     """Return something of each trial, by its number; what Optuna does not write is one clear error."""
     found: dict[int | str, T] = {}
     for trial in trials:
@@ -143,13 +159,13 @@ def _of_each(source: str, trials: Sequence[Trial], what: Callable[[Trial], T]) -
     return found
 
 
-def _reports(trial: Trial) -> list[tuple[float, float]]:
+def _reports(trial: OptunaTrial) -> list[tuple[float, float]]:
     if not -(2**63) <= trial.number < 2**63:
         raise ValueError("its number has more than 64 bits")
     return [(float(step), float(value)) for step, value in sorted(trial.values.items())]
 
 
-def _settings(trial: Trial) -> dict[str, object]:
+def _settings(trial: OptunaTrial) -> dict[str, object]:
     return {name: value_of(*stored) for name, stored in trial.params.items()}
 
 
@@ -162,24 +178,228 @@ def value_of(stored: float, distribution: dict[str, Any]) -> object:
     return int(stored) if kind.startswith("Int") else float(stored)
 
 
-def _duration(trial: Trial) -> float:
+def _duration(trial: OptunaTrial) -> float:
     if trial.start is None or trial.complete is None:
         return math.nan
     start, end = map(datetime.fromisoformat, (trial.start, trial.complete))
     return (end - start).total_seconds()
 
 
-def _space(trials: list[Trial]) -> Any:
+def _space(trials: list[OptunaTrial]) -> Any:
     """Return the space where all trials have the same one; a distribution may depend on the trial."""
     first = {name: distribution for name, (_, distribution) in trials[0].params.items()}
     same = all({n: d for n, (_, d) in t.params.items()} == first for t in trials)
-    return optuna_space(first) if same else None
+    return space_of_parts(first, _parameter) if same else None
 
 
-def _said(reported: list[Trial], silent: int) -> list[str]:
+def _said(reported: list[OptunaTrial], silent: int) -> list[str]:
     notes = [f"left out {counted(silent, 'trial')} without intermediate values"] if silent else []
-    for state in _STATES:
+    for state in _UNFINISHED:
         count = sum(trial.state == state for trial in reported)
         if count:
             notes.append(f"{counted(count, 'trial')} in state {state}: the curve is kept as far as it goes")
     return notes
+
+
+def _parameter(distribution: Mapping[str, Any]) -> Parameter:
+    kind, options = distribution["name"], distribution["attributes"]
+    if kind == "CategoricalDistribution":
+        return choice_of(options["choices"])
+    step, log = options.get("step"), options.get("log", "Log" in kind)
+    if kind in ("FloatDistribution", "UniformDistribution", "LogUniformDistribution") and step is None:
+        return Real(options["low"], options["high"], log=log)
+    if kind in ("IntDistribution", "IntUniformDistribution", "IntLogUniformDistribution") and step in (
+        None,
+        1,
+    ):
+        return Int(options["low"], options["high"], log=log)
+    raise ValueError(kind)  # a grid
+
+
+# Optuna's own numbers of operations and states.
+_NEW_STUDY, _NO_STUDY, _STUDY_ATTRIBUTE, _NEW_TRIAL, _PARAM, _NEW_STATE, _VALUE = 0, 1, 3, 4, 5, 6, 7
+_STATE_NAMES: Final = ("RUNNING", "COMPLETE", "PRUNED", "FAIL", "WAITING")
+_ERRORS: Final = (
+    *(ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError),
+)
+_DIRECTIONS: Final = ("NOT_SET", "MINIMIZE", "MAXIMIZE")
+
+
+def read_journal(path: Path, source: str) -> OptunaStorage:
+    """Read all studies.
+
+    Raises
+    ------
+    SurrogateError
+        A line is no operation of Optuna's journal.
+    """
+    studies: list[OptunaStudy | None] = []
+    trials: list[tuple[OptunaStudy, OptunaTrial]] = []
+    lines = read_text(path, source).splitlines()
+    notes: tuple[str, ...] = ()
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            _apply(json.loads(line), studies, trials)
+        except _ERRORS as error:
+            if number == len(lines) and isinstance(error, json.JSONDecodeError):
+                notes = ("left out the last line, which was not written to its end",)
+                break
+            problem = "is no operation of Optuna's journal"
+            raise SurrogateError(f"{source}, line {number}", problem) from error
+    return OptunaStorage([study for study in studies if study is not None], notes)
+
+
+def _apply(
+    entry: dict[str, Any], studies: list[OptunaStudy | None], trials: list[tuple[OptunaStudy, OptunaTrial]]
+) -> None:
+    """Do what an operation says; studies and trials are numbered in order, over the whole file."""
+    kind = entry["op_code"]
+    if kind == _NEW_STUDY:
+        if all(study is None or study.name != entry["study_name"] for study in studies):
+            studies.append(
+                OptunaStudy(str(entry["study_name"]), [_DIRECTIONS[d] for d in entry["directions"]])
+            )
+    elif kind == _NO_STUDY:
+        studies[entry["study_id"]] = None
+    elif kind == _STUDY_ATTRIBUTE:
+        study = studies[entry["study_id"]]
+        names = entry["system_attr"].get("study:metric_names")
+        if study is not None and names:
+            study.metrics = [str(name) for name in names]
+    elif kind == _NEW_TRIAL:
+        study = studies[entry["study_id"]]
+        if study is not None:
+            trial = _new_trial(entry, len(study.trials))
+            study.trials.append(trial)
+            trials.append((study, trial))
+    elif kind in (_PARAM, _NEW_STATE, _VALUE):
+        _change(trials[entry["trial_id"]][1], kind, entry)
+    elif not isinstance(kind, int):
+        raise ValueError(kind)
+
+
+def _new_trial(entry: dict[str, Any], number: int) -> OptunaTrial:
+    """Make a trial; one that comes with a state was copied from elsewhere, whole."""
+    trial = OptunaTrial(
+        number,
+        _STATE_NAMES[entry.get("state", 0)],
+        entry.get("datetime_start"),
+        entry.get("datetime_complete"),
+    )
+    distributions = entry.get("distributions") or {}
+    for name, value in (entry.get("params") or {}).items():
+        trial.params[name] = (value, json.loads(distributions[name]))
+    for step, value in (entry.get("intermediate_values") or {}).items():
+        trial.values[int(step)] = float(value)
+    return trial
+
+
+def _change(trial: OptunaTrial, kind: int, entry: dict[str, Any]) -> None:
+    if kind == _PARAM:
+        trial.params[str(entry["param_name"])] = (
+            entry["param_value_internal"],
+            json.loads(entry["distribution"]),
+        )
+    elif kind == _VALUE:
+        trial.values[int(entry["step"])] = float(entry["intermediate_value"])
+    else:
+        trial.state = _STATE_NAMES[entry["state"]]
+        trial.start = entry.get("datetime_start") or trial.start
+        trial.complete = entry.get("datetime_complete") or trial.complete
+
+
+_TABLES: Final = ("studies", "study_directions", "trials", "trial_params", "trial_intermediate_values")
+_SCHEMA: Final = 12  # of Optuna 1.5 to 5.0
+_SPECIAL: Final = {"NAN": math.nan, "INF_POS": math.inf, "INF_NEG": -math.inf}
+
+
+def read_sqlite(path: Path, source: str) -> OptunaStorage:
+    """Read all studies; the file is opened for reading only.
+
+    Raises
+    ------
+    SurrogateError
+        It is no SQLite file, or none that Optuna wrote.
+    """
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as file:
+            tables = {
+                str(name) for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            }
+            _check(source, tables)
+            studies = _sql_studies(file, tables)
+            _add_trials(file, studies)
+            notes = _version(file, tables)
+    except SurrogateError:
+        raise
+    except (sqlite3.Error, OSError) as error:
+        raise SurrogateError(source, f"cannot be read as a SQLite file: {error}") from error
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        problem = f"holds what Optuna does not write: {type(error).__name__}: {error}"
+        raise SurrogateError(source, problem) from error
+    return OptunaStorage(list(studies.values()), notes)
+
+
+def _check(source: str, tables: set[str]) -> None:
+    if {"experiments", "runs", "metrics"} <= tables:
+        raise SurrogateError(
+            source, "is MLflow's database; export its metrics as CSV, as docs/how-to/import.md says"
+        )
+    missing = [name for name in _TABLES if name not in tables]
+    if missing:
+        raise SurrogateError(source, f"is no storage of Optuna: it has no table {missing[0]}")
+
+
+def _version(file: sqlite3.Connection, tables: set[str]) -> tuple[str, ...]:
+    rows = (
+        file.execute("SELECT schema_version FROM version_info").fetchall() if "version_info" in tables else []
+    )
+    if not rows or rows[0][0] == _SCHEMA:
+        return ()
+    return (f"the storage has schema {rows[0][0]}; hbsim knows {_SCHEMA}: look at the result twice",)
+
+
+def _sql_studies(file: sqlite3.Connection, tables: set[str]) -> dict[int, OptunaStudy]:
+    found = {
+        key: OptunaStudy(str(name), [])
+        for key, name in file.execute("SELECT study_id, study_name FROM studies")
+    }
+    order = "objective" if "objective" in _columns(file, "study_directions") else "study_direction_id"
+    for key, direction in file.execute(f"SELECT study_id, direction FROM study_directions ORDER BY {order}"):
+        found[key].directions.append(direction)
+    if "study_system_attributes" in tables:
+        named = "SELECT study_id, value_json FROM study_system_attributes WHERE key = 'study:metric_names'"
+        for key, value in file.execute(named):
+            found[key].metrics = [str(name) for name in json.loads(value)]
+    return found
+
+
+def _add_trials(file: sqlite3.Connection, studies: dict[int, OptunaStudy]) -> None:
+    trials: dict[int, OptunaTrial] = {}
+    columns = "trial_id, study_id, number, state, datetime_start, datetime_complete"
+    query = f"SELECT {columns} FROM trials ORDER BY trial_id"
+    for key, study, number, state, start, complete in file.execute(query):
+        trials[key] = OptunaTrial(int(number), str(state), start, complete)
+        studies[study].trials.append(trials[key])
+    query = "SELECT trial_id, param_name, param_value, distribution_json FROM trial_params ORDER BY param_id"
+    for key, name, value, distribution in file.execute(query):
+        trials[key].params[str(name)] = (value, json.loads(distribution))
+    for key, step, value in _values(file):
+        trials[key].values[step] = value
+
+
+def _values(file: sqlite3.Connection) -> Iterator[tuple[int, int, float]]:
+    """Give trial, step and value; before Optuna 3 there was no column for values that are no numbers."""
+    kind = "intermediate_value_type"
+    kind = kind if kind in _columns(file, "trial_intermediate_values") else "'FINITE'"
+    for key, step, value, special in file.execute(
+        f"SELECT trial_id, step, intermediate_value, {kind} FROM trial_intermediate_values"
+    ):
+        number = math.nan if value is None else float(value)
+        yield key, int(step), _SPECIAL.get(special, number)
+
+
+def _columns(file: sqlite3.Connection, table: str) -> set[str]:
+    return {str(row[1]) for row in file.execute(f"PRAGMA table_info({table})")}

@@ -11,9 +11,9 @@ import polars as pl
 
 from hbsim.errors import SurrogateError
 from hbsim.surrogates.import_log import (
+    ImportOptions,
     Label,
-    Log,
-    Wanted,
+    RunLog,
     as_float,
     begins_again,
     counted,
@@ -59,7 +59,7 @@ _REFUSED: Final = {
 }
 
 
-def read_ray(path: Path, wanted: Wanted) -> Log:
+def read_ray(path: Path, options: ImportOptions) -> RunLog:
     """Read an experiment's folder.
 
     Raises
@@ -93,7 +93,7 @@ def read_ray(path: Path, wanted: Wanted) -> Log:
     rows = pl.DataFrame([_column(reports, name) for name in dict.fromkeys(n for r in reports for n in r)])
     notes = [f"left out {counted(silent, 'trial')} that reported nothing"] * bool(silent)
     notes += [f"left out {counted(torn, 'line')} not written to the end"] * bool(torn)
-    return Log(
+    return RunLog(
         source=str(path),
         kind="Ray Tune",
         trials=trials,

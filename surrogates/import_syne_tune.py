@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
+from hbsim.core.space import Int, Real, Space
+from hbsim.core.space.parameters import Parameter
 from hbsim.errors import SurrogateError
 from hbsim.surrogates.import_log import (
+    ImportOptions,
     Label,
-    Log,
-    Wanted,
+    RunLog,
     begins_again,
+    choice_of,
     labels_of,
     read_csv,
     read_json,
     read_text,
+    space_of_parts,
     typed,
 )
-from hbsim.surrogates.import_space import syne_tune_space
 
 __all__ = ["read_syne_tune"]
 
@@ -30,7 +34,7 @@ _EXPERIMENT: Final = "counts from the start of the experiment, waiting and other
 _TIMES: Final = ("st_worker_time", "elapsed_time")  # the simulator has the second one only
 
 
-def read_syne_tune(path: Path, wanted: Wanted) -> Log:
+def read_syne_tune(path: Path, options: ImportOptions) -> RunLog:
     """Read an experiment's folder, or the results in it.
 
     Raises
@@ -48,15 +52,15 @@ def read_syne_tune(path: Path, wanted: Wanted) -> Log:
     trials = labels_of(frame["trial_id"])
     settings, changing = _settings(frame, trials)
     rows = pl.DataFrame([typed(c) for c in frame if not c.name.startswith("config_")])
-    metric, mode = _objective(said, wanted.metric)
+    metric, mode = _objective(said, options.metric)
     scheduler = said.get("scheduler_kwargs")
     attribute = scheduler.get("time_attr") if isinstance(scheduler, dict) else None
     first = (attribute,) if isinstance(attribute, str) else ()
-    return Log(
+    return RunLog(
         source=str(path),
         kind="Syne Tune",
         trials=trials,
-        rows=_no_number_where_empty(rows, wanted.metric or metric),
+        rows=_nan_for_empty(rows, options.metric or metric),
         settings=settings,
         resources=(*first, "epoch", "training_iteration", "resource", "step", "hp_epoch"),
         times=tuple(name for name in _TIMES if name in rows.columns),
@@ -67,7 +71,7 @@ def read_syne_tune(path: Path, wanted: Wanted) -> Log:
         ordered=True,
         metric=metric,
         mode=mode,
-        space=syne_tune_space(said.get("config_space")),
+        space=_space_of(said.get("config_space")),
         notes=tuple(_notes(said, changing)),
     )
 
@@ -108,19 +112,19 @@ def _metadata(path: Path) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _objective(said: Mapping[str, Any], wanted: str | None) -> tuple[str | None, str | None]:
+def _objective(said: Mapping[str, Any], options: str | None) -> tuple[str | None, str | None]:
     """Return the metric, where there is one or it was named, and its mode."""
     names, modes = said.get("metric_names"), said.get("metric_mode") or said.get("metric_modes")
     names = [str(name) for name in names] if isinstance(names, list) else []
     modes = [modes] * len(names) if isinstance(modes, str) else modes if isinstance(modes, list) else []
-    metric = wanted if wanted in names else names[0] if len(names) == 1 else None
+    metric = options if options in names else names[0] if len(names) == 1 else None
     if metric is None or len(modes) != len(names):
         return metric, None
     mode = modes[names.index(metric)]
     return metric, mode if mode in ("min", "max") else None
 
 
-def _no_number_where_empty(rows: pl.DataFrame, metric: str | None) -> pl.DataFrame:
+def _nan_for_empty(rows: pl.DataFrame, metric: str | None) -> pl.DataFrame:
     """Every report has the metric, and pandas writes NaN as an empty cell."""
     if metric not in rows.columns or not rows[metric].dtype.is_numeric():
         return rows
@@ -154,3 +158,29 @@ def _fresh(rows: pl.DataFrame, trials: list[Label]) -> pl.Series | None:
     frame = rows.select((pl.col("st_decision").cast(pl.String) == "PAUSE").alias("pause"))
     frame = frame.with_columns(pl.Series("trial", list(map(str, trials))))
     return frame.select(pl.col("pause").shift(1).over("trial").fill_null(False))["pause"]
+
+
+def _space_of(text: object) -> Space | None:
+    """Return the space of the ``config_space`` in Syne Tune's metadata, a JSON text.
+
+    Constants of the space are no parameters.
+    """
+    try:
+        domains = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(domains, dict):
+        return None
+    varied = {name: domain for name, domain in domains.items() if isinstance(domain, dict)}
+    return space_of_parts(varied, _parameter)
+
+
+def _parameter(domain: Mapping[str, Any]) -> Parameter:
+    kind, options = domain["domain_cls"], domain["domain_kwargs"]
+    sampler = domain.get("sampler_cls", "Uniform")
+    if kind == "Categorical":
+        return choice_of(options["categories"])
+    if kind not in ("Float", "Integer") or sampler not in ("Uniform", "LogUniform"):
+        raise ValueError(kind)
+    made: Callable[..., Parameter] = Real if kind == "Float" else Int
+    return made(options["lower"], options["upper"], log=sampler == "LogUniform")

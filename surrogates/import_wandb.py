@@ -9,8 +9,16 @@ from typing import Final
 import polars as pl
 
 from hbsim.errors import ParameterError, SurrogateError
-from hbsim.surrogates.import_log import Label, Log, Wanted, labels_of, read_csv, read_text, typed
-from hbsim.surrogates.import_params import join_params
+from hbsim.surrogates.import_log import (
+    ImportOptions,
+    Label,
+    RunLog,
+    join_params,
+    labels_of,
+    read_csv,
+    read_text,
+    typed,
+)
 
 __all__ = ["read_wandb"]
 
@@ -21,7 +29,7 @@ _AXES: Final = ("relative time", "wall time", "runtime", "_runtime", "_timestamp
 _DATE: Final = "is a date: _runtime counts from a run's start"
 
 
-def read_wandb(path: Path, wanted: Wanted) -> Log:
+def read_wandb(path: Path, options: ImportOptions) -> RunLog:
     """Read a CSV of histories.
 
     Raises
@@ -32,11 +40,11 @@ def read_wandb(path: Path, wanted: Wanted) -> Log:
     source = str(path)
     frame = read_csv(read_text(path, source), source)
     if any(" - " in name for name in frame.columns[1:]):
-        return _panel(source, frame, wanted)
-    return _long(source, frame, wanted)
+        return _panel(source, frame, options)
+    return _long(source, frame, options)
 
 
-def _panel(source: str, frame: pl.DataFrame, wanted: Wanted) -> Log:
+def _panel(source: str, frame: pl.DataFrame, options: ImportOptions) -> RunLog:
     axis, *others = frame.columns
     if axis.lower().startswith(_AXES):
         problem = f"counts along {axis!r}: choose Step or an epoch as the panel's X axis and export again"
@@ -57,8 +65,8 @@ def _panel(source: str, frame: pl.DataFrame, wanted: Wanted) -> Log:
     rows = pl.concat(parts, how="diagonal_relaxed")
     any_value = rows.select(pl.any_horizontal(pl.exclude(resource).is_not_null())).to_series()
     trials = [trial for trial, there in zip(trials, any_value, strict=True) if there]
-    settings, notes = join_params(wanted, trials, [c for c in rows.columns if c != resource])
-    return Log(
+    settings, notes = join_params(options, trials, [c for c in rows.columns if c != resource])
+    return RunLog(
         source=source,
         kind="W&B",
         trials=trials,
@@ -77,7 +85,7 @@ def _named(columns: Mapping[str, pl.Series]) -> list[pl.Series]:
     return [column.alias(metric) for metric, column in columns.items()]
 
 
-def _long(source: str, frame: pl.DataFrame, wanted: Wanted) -> Log:
+def _long(source: str, frame: pl.DataFrame, options: ImportOptions) -> RunLog:
     name = next((name for name in _RUN if name in frame.columns), None)
     if "_step" not in frame.columns and len(_RUNS_TABLE & set(frame.columns)) > 2:
         problem = "is a table of runs, one row a run: it has no curves; export a line panel or run.history()"
@@ -87,16 +95,16 @@ def _long(source: str, frame: pl.DataFrame, wanted: Wanted) -> Log:
             f"has no column that names the run: one of {', '.join(_RUN)}; columns: {', '.join(frame.columns)}"
         )
         raise SurrogateError(source, problem)
-    if "_step" not in frame.columns and (wanted.resource or "step") not in frame.columns:
+    if "_step" not in frame.columns and (options.resource or "step") not in frame.columns:
         rule = f"is needed: {source} has no column _step; columns: {', '.join(frame.columns)}"
-        raise ParameterError("resource", wanted.resource, rule)
+        raise ParameterError("resource", options.resource, rule)
     frame = frame.filter(pl.col(name).is_not_null())
     trials = labels_of(frame[name])
     frame = pl.DataFrame([typed(column) for column in frame if column.name != name])
-    config = _config(frame, trials, wanted)
+    config = _config(frame, trials, options)
     settings = _settings(frame, trials, config)
-    joined, notes = join_params(wanted, trials, [c for c in frame.columns if c not in config])
-    return Log(
+    joined, notes = join_params(options, trials, [c for c in frame.columns if c not in config])
+    return RunLog(
         source=source,
         kind="W&B",
         trials=trials,
@@ -111,12 +119,12 @@ def _long(source: str, frame: pl.DataFrame, wanted: Wanted) -> Log:
     )
 
 
-def _config(frame: pl.DataFrame, trials: list[Label], wanted: Wanted) -> dict[str, str]:
+def _config(frame: pl.DataFrame, trials: list[Label], options: ImportOptions) -> dict[str, str]:
     """Return the columns that are hyperparameters, by column: those of ``config``, else constant ones."""
     marked = {c: c[len(p) :] for c in frame.columns for p in _CONFIG if c.startswith(p) and len(c) > len(p)}
     if marked:
         return marked
-    named = {wanted.metric, wanted.resource, wanted.time, *_RUN}
+    named = {options.metric, options.resource, options.time, *_RUN}
     free = [c for c in frame.columns if c not in named and not c.startswith("_")]
     if not free:
         return {}

@@ -1,113 +1,41 @@
-"""Runs that were logged by other tools, as a table of curves that `load` and `fit` read."""
+"""The import of runs that other tools logged, as a table of curves that `load` and `fit` read.
+
+A reader of each tool gives a `RunLog`; what comes after it is the same for all of them.
+"""
 
 from __future__ import annotations
 
+import csv
+import json
 import os
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import Final
 
 from hbsim.core.types import Mode
-from hbsim.errors import ParameterError
-from hbsim.surrogates.options import check_choice, check_texts
-from hbsim.surrogates.writing import check_out, write_curves
+from hbsim.errors import ParameterError, SurrogateError
+from hbsim.surrogates.import_curves import curves_of
+from hbsim.surrogates.import_log import ImportOptions, RunLog, read_text
+from hbsim.surrogates.import_mlflow import columns_of, read_mlflow
+from hbsim.surrogates.import_optuna import read_journal, read_optuna, read_sqlite, sqlite_path
+from hbsim.surrogates.import_ray import read_ray, trial_folders
+from hbsim.surrogates.import_syne_tune import read_syne_tune
+from hbsim.surrogates.import_table import Imported, choose, imported_table
+from hbsim.surrogates.import_wandb import read_wandb
+from hbsim.surrogates.options import MODES, check_choice, check_texts
 
-if TYPE_CHECKING:
-    import polars
+__all__ = ["KINDS", "import_runs"]
 
-    from hbsim.surrogates.import_choose import Chosen
-    from hbsim.surrogates.import_log import Log
-    from hbsim.surrogates.import_table import Made
-
-__all__ = ["Imported", "check_out", "import_runs"]
-
-
-@dataclass(frozen=True)
-class Imported:
-    """Curves of other tools' runs; `docs/how-to/import.md` says what was taken for what.
-
-    Attributes
-    ----------
-    source, kind : str
-        Where they are from.
-    frame : polars.DataFrame
-        Long form, a row for each trial and level: ``trial``, the resource, metrics, ``seconds`` where there
-        is time, hyperparameters.
-    metric : str
-        The metric that decides, as its column is called.
-    mode : "max" or "min" or None
-        Whether it is maximised; None where nothing says it.
-    resource : str
-        The column of levels.
-    time : str or None
-        What the seconds are from: a column of the source, or ``duration``; None where there is no time.
-    metrics, hyperparameters : tuple of str
-        Names of columns.
-    space : dict or None
-        The search space as `Space.to_json` writes it, where the tool says it.
-    trials, levels : int
-        How many there are.
-    max_resource : float
-        The last level.
-    early : int
-        How many curves end before it: loading needs `censored` if there are any.
-    no_number : int
-        In how many rows the metric is no number.
-    notes : tuple of str
-        What was left out, joined and renamed.
-    """
-
-    source: str
-    kind: str
-    frame: polars.DataFrame
-    metric: str
-    mode: Mode | None
-    resource: str
-    time: str | None
-    metrics: tuple[str, ...]
-    hyperparameters: tuple[str, ...]
-    space: dict[str, object] | None
-    trials: int
-    levels: int
-    max_resource: float
-    early: int
-    no_number: int
-    notes: tuple[str, ...]
-
-    def write(self, out: str | os.PathLike[str], *, force: bool = False) -> None:
-        """Write the table, as Parquet with the metadata of `hbsim record`, or as CSV with these beside it.
-
-        Parameters
-        ----------
-        out : path
-            A ``.parquet`` or ``.csv`` file.
-        force : bool
-            Whether a file that is there is replaced.
-
-        Raises
-        ------
-        ParameterError
-            `out` ends otherwise, is a folder or the source, or is there already.
-        OutputError
-            It cannot be written; what was there still is.
-        """
-        write_curves(check_out(out, force=force, sources=(self.source,)), self.frame, self._said())
-
-    def _said(self) -> dict[str, object]:
-        """Return what `docs/how-to/record.md` describes."""
-        return {
-            "schema": 1,
-            "resource": self.resource,
-            "metrics": list(self.metrics),
-            "metric": self.metric,
-            "mode": self.mode,
-            "test_metric": None,
-            "time": None if self.time is None else "seconds",
-            "hyperparameters": list(self.hyperparameters),
-            "space": self.space,
-            "trials": self.trials,
-            "imported": {"from": self.kind, "time": self.time, "notes": list(self.notes)},
-        }
+KINDS: Final = ("syne-tune", "ray", "optuna", "wandb", "mlflow")
+_SQLITE: Final = b"SQLite format 3\x00"
+_FILES: Final = "a folder of Syne Tune or Ray Tune, a storage of Optuna, or a CSV of W&B or MLflow"
+_ONLY: Final = {"study": ("optuna",), "params": ("wandb", "mlflow")}
+_READERS: Final[Mapping[str, Callable[[Path, ImportOptions], RunLog]]] = {
+    "syne-tune": read_syne_tune,
+    "ray": read_ray,
+    "wandb": read_wandb,
+    "mlflow": read_mlflow,
+}
 
 
 def import_runs(
@@ -158,51 +86,110 @@ def import_runs(
     SurrogateError
         The source cannot be read, or has no curves; the error says why.
     """
-    from hbsim.surrogates.import_choose import choose
-    from hbsim.surrogates.import_kinds import read_log
-    from hbsim.surrogates.import_log import Wanted
-    from hbsim.surrogates.import_table import make
-    from hbsim.surrogates.import_tidy import tidy
-
     if mode is not None:
-        check_choice("mode", mode, ("max", "min"))
+        check_choice("mode", mode, MODES)
     check_texts({"metric": metric, "resource": resource, "time": time, "study": study})
     for field, path in (("source", source), ("params", params)):
         if path is not None and not isinstance(path, str | os.PathLike):
             raise ParameterError(field, path, "must be a path")
-    wanted = Wanted(metric, mode, resource, time, study, None if params is None else Path(params))
-    log = read_log(source, kind, wanted)
-    chosen = choose(log, wanted)
-    curves = tidy(log, chosen, first_level)
-    return _described(
-        log, chosen, make(log, chosen, curves), mode, (*log.notes, *chosen.notes, *curves.notes)
-    )
+    options = ImportOptions(metric, mode, resource, time, study, None if params is None else Path(params))
+    log = _read(source, kind, options)
+    chosen = choose(log, options)
+    return imported_table(log, chosen, curves_of(log, chosen, first_level), mode)
 
 
-def _described(log: Log, chosen: Chosen, made: Made, mode: Mode | None, notes: tuple[str, ...]) -> Imported:
-    import polars as pl
+def _read(source: str | os.PathLike[str], kind: str | None, options: ImportOptions) -> RunLog:
+    """Read a log; the tool is guessed unless it is named.
 
-    frame, metric = made.frame, made.metrics[0]
-    ends = frame.group_by("trial").agg(pl.col(made.resource).max())[made.resource]
-    top = float(cast("float", ends.max()))
-    said = log.mode if chosen.metric == log.metric else None
-    timed = "seconds" in frame.columns and "seconds" not in (*made.metrics, *made.hyperparameters)
-    bare = () if made.hyperparameters else ("no hyperparameters: curves can be replayed, but not fitted",)
-    return Imported(
-        source=log.source,
-        kind=log.kind,
-        frame=frame,
-        metric=metric,
-        mode=cast("Mode | None", mode or said),
-        resource=made.resource,
-        time=(chosen.time or "duration") if timed else None,
-        metrics=made.metrics,
-        hyperparameters=made.hyperparameters,
-        space=made.space,
-        trials=len(ends),
-        levels=frame[made.resource].n_unique(),
-        max_resource=top,
-        early=int((ends < top).sum()),
-        no_number=int(frame[metric].is_nan().sum()),
-        notes=(*notes, *made.notes, *bare),
-    )
+    Raises
+    ------
+    ParameterError, SurrogateError
+        There is no such file, it is from no tool that is known, or cannot be read.
+    """
+    text = os.fspath(source)
+    if kind is not None:
+        check_choice("kind", kind, KINDS)
+    if not text.strip():
+        raise ParameterError("source", text, "must name a file or folder")
+    path = sqlite_path(text)
+    if not os.path.exists(path):  # also of a name that is none
+        raise SurrogateError(text, "no such file or folder")
+    kind = kind or _guess(path)
+    for field, kinds in _ONLY.items():
+        value = getattr(options, field)
+        if value is not None and kind not in kinds:
+            raise ParameterError(field, str(value), f"is for {' and '.join(kinds)}; {text} is of {kind}")
+    if path.is_dir() and kind not in ("syne-tune", "ray"):
+        raise SurrogateError(text, f"is a folder; what {kind} leaves is a file")
+    if kind == "optuna":
+        storage = read_sqlite(path, text) if _begins(path, _SQLITE) else read_journal(path, text)
+        return read_optuna(storage, text, options)
+    return _READERS[kind](path, options)
+
+
+def _guess(path: Path) -> str:
+    if path.is_dir():
+        return _guess_folder(path)
+    if path.name.endswith(".csv.zip"):
+        return "syne-tune"
+    if path.name in ("result.json", "progress.csv"):
+        return "ray"
+    if _begins(path, _SQLITE):
+        return "optuna"
+    lines = read_text(path, str(path)).splitlines()
+    first = lines[0] if lines else ""
+    if first.startswith("{"):
+        return _guess_json(path, first)
+    kind = _guess_csv(next(csv.reader([first]), []))
+    if kind is None:
+        raise _unknown(path, f"its first line is {first[:60]!r}" if first else "it is empty")
+    return kind
+
+
+def _guess_folder(path: Path) -> str:
+    if any((path / name).is_file() for name in ("results.csv.zip", "results.csv")):
+        return "syne-tune"
+    if trial_folders(path) or any(path.glob("experiment_state-*.json")):
+        return "ray"
+    if any((path / name).is_file() for name in ("result.json", "progress.csv")):
+        raise SurrogateError(
+            str(path), "is the folder of one trial; give the experiment's, which is above it"
+        )
+    if (path / "meta.yaml").is_file() or any(path.glob("*/meta.yaml")):
+        problem = "is MLflow's own folder; export the metrics as CSV, as docs/how-to/import.md says"
+        raise SurrogateError(str(path), problem)
+    raise _unknown(path, "a folder with neither results.csv.zip nor folders with result.json")
+
+
+def _guess_json(path: Path, first: str) -> str:
+    try:
+        entry = json.loads(first)
+    except (ValueError, RecursionError):
+        entry = {}
+    if "op_code" in entry:
+        return "optuna"
+    if "training_iteration" in entry:
+        raise SurrogateError(str(path), "is one trial's file of Ray Tune; give the experiment's folder")
+    raise _unknown(path, "JSON, but no journal of Optuna")
+
+
+def _guess_csv(columns: list[str]) -> str | None:
+    names = {name.strip("\ufeff") for name in columns}
+    if "trial_id" in names and any(name.startswith("st_") for name in names):
+        return "syne-tune"
+    if {"run", "key", "value", "step"} <= set(columns_of(sorted(names))):
+        return "mlflow"
+    panel = any(" - " in name for name in columns[1:])
+    return "wandb" if panel or names & {"_step", "_runtime"} or {"Name", "State"} <= names else None
+
+
+def _begins(path: Path, start: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(start)) == start
+    except OSError as error:
+        raise SurrogateError(str(path), f"cannot be read: {error.strerror}") from error
+
+
+def _unknown(path: Path, what: str) -> SurrogateError:
+    return SurrogateError(str(path), f"is from no tool that hbsim knows ({what}): it must be {_FILES}")

@@ -11,15 +11,13 @@ from typing import Any, Final
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError, SurrogateError, nearest
 from hbsim.surrogates import fitted
-from hbsim.surrogates.checked import Checked
 from hbsim.surrogates.options import Censored, Parsers, parse_options
 from hbsim.surrogates.protocol import Surrogate
-from hbsim.surrogates.simple import Ideal
-from hbsim.surrogates.synthetic import Synthetic
+from hbsim.surrogates.synthetic import Ideal, Synthetic
 from hbsim.surrogates.table import SUFFIXES, Table
-from hbsim.surrogates.userfile import load_file
-from hbsim.surrogates.wrap_text import wrap_all
+from hbsim.surrogates.user import Checked, load_file
 from hbsim.surrogates.wrapper import Wrapper
+from hbsim.surrogates.wrappers import wrap_all
 from hbsim.surrogates.yahpo import PREFIX, Yahpo
 
 __all__ = ["available", "load"]

@@ -1,4 +1,7 @@
-"""Recorded learning curves as a surrogate: each configuration is a row."""
+"""A table of recorded learning curves as a surrogate: each configuration is a row.
+
+How rows that end before the last level, and their clocks, are completed is decided here, too.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,25 @@ import numpy as np
 from hbsim.core.space import Space
 from hbsim.core.types import Mode
 from hbsim.errors import HbsimWarning, ParameterError, SurrogateError
-from hbsim.surrogates.censoring import clock_jump, ends_of, settle_rows, settle_time, settle_values, stop_time
-from hbsim.surrogates.npz import read_npz
-from hbsim.surrogates.options import Censored, check_choice, check_number, check_texts
+from hbsim.surrogates.options import CENSORED, Censored, check_choice, check_number, check_texts
 from hbsim.surrogates.protocol import Floats, Ints, check_rows
-from hbsim.surrogates.recorded import Recorded
-from hbsim.surrogates.row_points import row_points
 
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["Table"]
+    from hbsim.surrogates.table_files import RecordedCurves
+
+__all__ = [
+    "LONGEST",
+    "Table",
+    "clock_jump",
+    "ends_of",
+    "row_points",
+    "settle_rows",
+    "settle_time",
+    "settle_values",
+    "stop_time",
+]
 
 SUFFIXES: Final = (".npz", ".csv", ".parquet")
 _VALIDATION: Final = ("val_", "valid_", "validation_")
@@ -34,7 +45,7 @@ class Table:
 
     Parameters
     ----------
-    recorded : Recorded
+    recorded : RecordedCurves
         What a file holds.
     metric, mode, time, seconds_per_unit, censored, test_metric
         As in `load`.
@@ -59,7 +70,7 @@ class Table:
 
     def __init__(
         self,
-        recorded: Recorded,
+        recorded: RecordedCurves,
         *,
         metric: str | None = None,
         mode: Mode | None = None,
@@ -234,17 +245,17 @@ class Table:
 
 def _read(
     path: Path, metric: str | None, test_metric: str | None, time: str | None, first_level: int | None
-) -> Recorded:
+) -> RecordedCurves:
+    from hbsim.surrogates.table_files import read_long, read_npz  # polars takes 0.1 s to import
+
     if path.suffix == ".npz":
         return read_npz(path, first_level)
     if first_level is not None:
         raise ParameterError("first_level", first_level, f"is for .npz: a {path.suffix} file has its levels")
-    from hbsim.surrogates.longform import read_long  # polars takes 0.1 s to import
-
     return read_long(path, metric, test_metric, time)
 
 
-def _metric(recorded: Recorded, metric: str | None) -> str:
+def _metric(recorded: RecordedCurves, metric: str | None) -> str:
     metric = metric or recorded.metadata.get("metric")
     if metric is not None:
         recorded.column("metric", metric)  # an error that suggests the near name, before other questions
@@ -262,7 +273,7 @@ def _mode(source: str, mode: str | None) -> Mode:
     return "max" if mode == "max" else "min"
 
 
-def _seconds(recorded: Recorded, time: str | None, seconds_per_unit: float | None) -> Floats | None:
+def _seconds(recorded: RecordedCurves, time: str | None, seconds_per_unit: float | None) -> Floats | None:
     """Return the recorded time, None where a stated cost takes its place."""
     if seconds_per_unit is not None:
         check_number("seconds_per_unit", seconds_per_unit, above=0.0)
@@ -276,10 +287,174 @@ def _seconds(recorded: Recorded, time: str | None, seconds_per_unit: float | Non
     return recorded.column("time", time or recorded.time)
 
 
-def _tests(recorded: Recorded, metric: str, test_metric: str | None) -> Floats | None:
+def _tests(recorded: RecordedCurves, metric: str, test_metric: str | None) -> Floats | None:
     if test_metric is not None:
         return recorded.column("test_metric", test_metric)
     for prefix in _VALIDATION:
         if metric.startswith(prefix):
             return recorded.columns.get("test_" + metric.removeprefix(prefix))
     return None
+
+
+LONGEST: Final = 1e15  # seconds: sums of larger ones are more than a float holds
+JUMP: Final = 50.0  # times as long as at a row's own pace: no training takes such a step
+FIRST_JUMP: Final = 10_000.0  # the first step has start-up in it; a date is no start-up
+
+
+def ends_of(values: Floats, seconds: Floats | None) -> Ints:
+    """Return for each row the number of levels until the last with a value or a time, shape (n,).
+
+    With a time, a missing value is a run that diverged, and still runs. Without one, trailing missing
+    values are a run that ended: the two cannot be told apart.
+    """
+    there = ~np.isnan(values)
+    if seconds is not None:
+        there |= ~np.isnan(seconds)
+    last = there.shape[1] - np.argmax(there[:, ::-1], axis=1)
+    return np.where(there.any(axis=1), last, 0)
+
+
+def settle_rows(source: str, ends: Ints, levels: int, censored: str | None) -> Ints:
+    """Return the rows to keep, or raise if some end early and nobody said what to do with them."""
+    if censored is not None:
+        check_choice("censored", censored, CENSORED)
+    early = ends < levels
+    count = int(early.sum())
+    if count and censored is None:
+        raise SurrogateError(
+            source,
+            f"{count} of {len(ends)} rows end before the last level. Say what they are: censored='fail' "
+            "(failed there: NaN from then on), 'exclude' (left out), 'extrapolate' (the last value stays, "
+            "time goes on) or 'final' (the last value stays, no more time passes)",
+        )
+    keep = np.flatnonzero(~early) if censored == "exclude" else np.arange(len(ends))
+    if len(keep) < 2:
+        problem = f"censored='exclude' leaves {len(keep)} of {len(ends)} rows; at least two are needed"
+        raise SurrogateError(source, problem)
+    return keep
+
+
+def settle_values(values: Floats, ends: Ints, censored: str | None) -> Floats:
+    """Return a metric without holes after the ends: the last value stays, or there is NaN.
+
+    A run whose value was NaN at its end, which had diverged, stays NaN either way.
+    """
+    if censored in ("extrapolate", "final"):
+        return _carried_forward(values, ends, np.nan)
+    return np.where(np.arange(values.shape[1]) >= ends[:, None], np.nan, values)
+
+
+def settle_time(source: str, seconds: Floats, levels: Floats) -> Floats:
+    """Return time at every level: after its last one, a row goes on at its mean seconds per unit.
+
+    A row without any time takes the median of the others' rates.
+
+    Raises
+    ------
+    SurrogateError
+        Time is missing before a level that has one, is negative, infinite, or goes back; or no row
+        has any.
+    """
+    _refuse_bad_time(source, seconds, levels)
+    count = (~np.isnan(seconds)).sum(axis=1)
+    known = count > 0
+    if not known.any():
+        raise SurrogateError(source, "no row has a time")
+    place = np.maximum(count - 1, 0)
+    last = np.where(known, np.take_along_axis(seconds, place[:, None], axis=1)[:, 0], 0.0)
+    reached = np.where(known, levels[place], 0.0)
+    rates = np.full(len(seconds), np.median(last[known] / reached[known]))
+    rates[known] = last[known] / reached[known]
+    onward = last[:, None] + rates[:, None] * (levels - reached[:, None])
+    return np.where(np.isnan(seconds), onward, seconds)
+
+
+def stop_time(seconds: Floats, ends: Ints, censored: str | None) -> Floats:
+    """Return settled time that stands still after the ends of rows, where these are final."""
+    return _carried_forward(seconds, ends, 0.0) if censored == "final" else seconds
+
+
+def _carried_forward(columns: Floats, ends: Ints, start: float) -> Floats:
+    """Return columns in which what stands at the end of a row stays; `start` in a row that has nothing."""
+    after = np.arange(columns.shape[1]) >= ends[:, None]
+    last = np.take_along_axis(columns, np.maximum(ends - 1, 0)[:, None], axis=1)
+    return np.where(after, np.where(ends[:, None] > 0, last, start), columns)
+
+
+def clock_jump(seconds: Floats, levels: Floats) -> str | None:
+    """Say where a recorded clock jumps most, if one does: a step that takes 50 times as long as others.
+
+    A step is held against the row's pace until then. The first one, which has start-up in it, is held against
+    the pace after it, and may take more.
+    """
+    lengths = np.diff(levels, prepend=0.0)
+    rates = np.diff(seconds, axis=1, prepend=0.0) / lengths
+    total = np.nan_to_num(seconds).max(axis=1)
+    reached = levels[np.maximum((~np.isnan(seconds)).sum(axis=1) - 1, 0)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        after = (total - seconds[:, 0]) / (reached - levels[0])
+        paces = np.column_stack([after, seconds[:, :-1] / levels[:-1]])
+        factors = np.where(paces > 0, rates / paces, 0.0)
+    limits = np.where(np.arange(len(levels)) > 0, JUMP, FIRST_JUMP)
+    jumps = np.where(factors >= limits, factors, 0.0)
+    count = int(jumps.any(axis=1).sum())
+    if not count:
+        return None
+    row, step = map(int, np.unravel_index(np.argmax(jumps), jumps.shape))
+    start = levels[step - 1] if step else 0.0
+    took, pace = rates[row, step] * lengths[step], paces[row, step]
+    text = f"the clock of row {row} jumps {factors[row, step]:,.0f}-fold in the step from level {start:g} to "
+    text += f"{levels[step]:g}: {took:,.6g} s, and {pace:,.4g} s a unit {'until' if step else 'after'} then"
+    return text if count == 1 else f"{text}; {count:,} rows have such a step"
+
+
+def _refuse_bad_time(source: str, seconds: Floats, levels: Floats) -> None:
+    missing = np.isnan(seconds)
+    faults = (
+        (missing[:, :-1] & ~missing[:, 1:], 0, "has no time, though a later level has one"),
+        ((seconds > LONGEST) | (seconds < 0), 0, f"has a time that is negative, or above {LONGEST:g} s"),
+        (seconds[:, 1:] < seconds[:, :-1], 1, "has less time than the level before: time must be cumulative"),
+    )
+    for bad, shift, problem in faults:
+        found = np.argwhere(bad)
+        if len(found):
+            row, place = found[0].tolist()
+            others = f" ({len(np.unique(found[:, 0]))} such rows)"
+            raise SurrogateError(source, f"row {row} at level {levels[place + shift]:g} {problem}{others}")
+
+
+def row_points(source: str, configurations: polars.DataFrame, space: Space | None) -> Floats | None:
+    """Return the configurations as points of the unit cube, shape (rows, d); None without a space.
+
+    Raises
+    ------
+    SurrogateError
+        A hyperparameter is missing, or a value is none of the space's.
+    """
+    if space is None:
+        return None
+    if missing := [name for name in space if name not in configurations.columns]:
+        raise SurrogateError(source, f"its rows have no {missing[0]!r}, which its search space has")
+    if not space.dimension:
+        return None
+    columns = {name: configurations[name].to_list() for name in space}
+    try:
+        return space.encode(columns)
+    except ParameterError as error:
+        row = _row_of(space, columns, error)
+        problem = f"{error.field}={error.value!r} is outside of its search space, in row {row}: {error.rule}"
+        raise SurrogateError(source, problem) from None
+
+
+def _row_of(space: Space, columns: dict[str, list[object]], error: ParameterError) -> int:
+    """Return the first row that is outside of the space by this field."""
+    if error.field not in space.conditional:
+        columns = {error.field: columns[error.field]}
+        space = Space({error.field: space[error.field]})
+    for row, values in enumerate(zip(*columns.values(), strict=True)):
+        try:
+            space.encode(dict(zip(columns, values, strict=True)))
+        except ParameterError as found:
+            if found.field == error.field:
+                return row
+    return 0

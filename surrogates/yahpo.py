@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hbsim.core.space import Space
 from hbsim.core.types import Mode
-from hbsim.errors import ParameterError, SurrogateError, nearest
+from hbsim.errors import ParameterError, SurrogateError, nearest, needs
 from hbsim.surrogates.options import check_choice
 from hbsim.surrogates.protocol import Floats, Ints, check_points
-from hbsim.surrogates.yahpo_files import MODEL, find_folder, read_json
-from hbsim.surrogates.yahpo_network import Float32s, Network
-from hbsim.surrogates.yahpo_space import SCENARIOS, Domain, Scenario, read_domain
+from hbsim.surrogates.yahpo_files import (
+    MODEL,
+    SCENARIOS,
+    Domain,
+    Scenario,
+    find_folder,
+    read_domain,
+    read_json,
+)
 
-__all__ = ["PREFIX", "Yahpo", "instances"]
+__all__ = [
+    "PREFIX",
+    "CurveNetwork",
+    "Float32s",
+    "Yahpo",
+    "instances",
+]
 
 PREFIX: Final = "yahpo:"
 _DIRECTION: Final = {"max": "higher", "min": "lower"}
@@ -85,7 +99,7 @@ class Yahpo:
         self.instances = domain.instances
         self._space = domain.space
         self._levels = np.array(domain.levels)
-        self._network = Network(
+        self._network = CurveNetwork(
             self._folder / MODEL, len(scenario.inputs), len(scenario.outputs), domain.levels
         )
         self._curve = lru_cache(maxsize=_KEPT)(self._predict)
@@ -152,13 +166,13 @@ class Yahpo:
     def _predict(self, row: bytes) -> Float32s:
         """Return what `_curves` does of one configuration, shape (3, T); `row` holds its inputs."""
         outputs = self._network.curve(self._code, np.frombuffer(row, dtype=np.float32))
-        where = self._scenario.outputs.index
-        time = outputs[:, where(self._scenario.time)]
+        place_of = self._scenario.outputs.index
+        time = outputs[:, place_of(self._scenario.time)]
         if not np.isfinite(time).all():
             raise SurrogateError(self.name, f"predicts a time that is no number: {time.tolist()}")
         seconds = np.maximum.accumulate(np.maximum(time, np.float32(0.0)))
-        value = outputs[:, where(self.metric)]
-        return np.stack([value, seconds, value if self._test is None else outputs[:, where(self._test)]])
+        value = outputs[:, place_of(self.metric)]
+        return np.stack([value, seconds, value if self._test is None else outputs[:, place_of(self._test)]])
 
 
 def instances(scenario: str, data: str | os.PathLike[str] | None = None) -> tuple[str, ...]:
@@ -231,3 +245,94 @@ def _code(folder: Path, domain: Domain, scenario: Scenario, instance: str) -> in
     if not isinstance(code, int) or not 0 <= code < 2**31:
         raise SurrogateError(str(path), f"has no whole number for {scenario.instance} {instance}")
     return code
+
+
+Float32s = NDArray[np.float32]
+
+
+class CurveNetwork:
+    """Predicts curves. Each is a batch of its own, of always the same size.
+
+    The last bits of a prediction depend on the size of the batch, and may depend on a row's place in it
+    (kernels treat what is left over after their vectors in another way). Level i is always row i of a
+    batch that holds nothing else, so a curve depends on its configuration only.
+
+    Parameters
+    ----------
+    path : Path
+        The ONNX file: inputs ``x_cat``, int32 (batch, 1), and ``x_cont``, float32 (batch, d); output
+        ``output``, float32 (batch, k).
+    width, outputs : int
+        d, the level included, which is its first column; and k.
+    levels : sequence of float
+        The T levels of a curve.
+
+    Raises
+    ------
+    SurrogateError
+        onnxruntime is not installed, or the file is no such network.
+    """
+
+    def __init__(self, path: Path, width: int, outputs: int, levels: tuple[float, ...]) -> None:
+        self.path = path
+        self._shape = (len(levels), outputs)
+        self._numbers = np.zeros((len(levels), width), dtype=np.float32)
+        self._numbers[:, 0] = levels
+        self._category = np.zeros((len(levels), 1), dtype=np.int32)
+        self._session = _open(path)
+        self._check({"x_cat": ("tensor(int32)", 1), "x_cont": ("tensor(float)", width)})
+
+    def curve(self, category: int, row: Float32s) -> Float32s:
+        """Return all outputs at all levels, shape (T, k).
+
+        Parameters
+        ----------
+        category : int
+            The code of the instance.
+        row : array of float32, shape (d - 1,)
+            The inputs after the level.
+
+        Raises
+        ------
+        SurrogateError
+            The network fails, or returns another shape.
+        """
+        self._category[:] = category
+        self._numbers[:, 1:] = row
+        feed = {"x_cat": self._category, "x_cont": self._numbers}
+        try:
+            found = self._session.run(["output"], feed)[0]
+        except Exception as error:  # onnxruntime's errors have no root of their own
+            raise SurrogateError(str(self.path), f"cannot be evaluated: {_line(error)}") from error
+        if found.shape != self._shape or found.dtype != np.float32:
+            problem = f"must predict float32 of shape {self._shape}, not {found.dtype} of {found.shape}"
+            raise SurrogateError(str(self.path), problem)
+        curve: Float32s = found
+        return curve
+
+    def _check(self, wanted: dict[str, tuple[str, int]]) -> None:
+        there = {one.name: (one.type, one.shape[-1]) for one in self._session.get_inputs()}
+        outputs = [one.name for one in self._session.get_outputs()]
+        if there != wanted or "output" not in outputs:
+            problem = f"must map {wanted} to 'output'; it maps {there} to {outputs}"
+            raise SurrogateError(str(self.path), problem)
+
+
+def _open(path: Path) -> Any:
+    try:
+        runtime: Any = importlib.import_module("onnxruntime")
+    except ImportError:
+        raise SurrogateError(str(path), needs("onnxruntime", "yahpo")) from None
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
+    options.use_deterministic_compute = True
+    options.log_severity_level = 3  # errors, which are raised as well
+    try:
+        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise SurrogateError(str(path), f"is no network that onnxruntime can read: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,17 +1,30 @@
-"""Where the files of YAHPO Gym's surrogates are: by option, by variable, or as yahpo-gym has it."""
+"""The files of YAHPO Gym's scenarios: their folder, and the search space that they describe."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hbsim.errors import SurrogateError
+from hbsim.core.space import Int, Real, Space
+from hbsim.core.types import Mode
+from hbsim.errors import ParameterError, SurrogateError
 
-__all__ = ["MODEL", "VARIABLE", "find_folder", "read_json", "settings_path"]
+__all__ = [
+    "MODEL",
+    "SCENARIOS",
+    "VARIABLE",
+    "Domain",
+    "Scenario",
+    "find_folder",
+    "read_domain",
+    "read_json",
+    "settings_path",
+]
 
 VARIABLE: Final = "HBSIM_YAHPO_DATA"
 MODEL: Final = "model.onnx"
@@ -117,3 +130,157 @@ def _unquoted(text: str) -> str:
 def _unescaped(match: re.Match[str]) -> str:
     code = match[1] or match[2] or match[3]
     return chr(int(code, 16)) if code else str(match[4])
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What no file of a scenario says: what goes into its network, and what comes out.
+
+    Attributes
+    ----------
+    name : str
+        As in YAHPO Gym.
+    instance, fidelity : str
+        The parameters that say which data set, and the resource.
+    inputs : tuple of str
+        The columns of the network's numbers, the fidelity among them, in its order.
+    outputs : tuple of str
+        The columns that it predicts, in its order.
+    time : str
+        The one of them that is cumulative seconds.
+    metric : str
+        The one that decides, unless another is asked for.
+    modes : mapping of str to "max" or "min"
+        What is better, for each of the others.
+    """
+
+    name: str
+    instance: str
+    fidelity: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    time: str
+    metric: str
+    modes: Mapping[str, Mode]
+
+
+_LCBENCH: Final = Scenario(
+    name="lcbench",
+    instance="OpenML_task_id",
+    fidelity="epoch",
+    inputs=(
+        "epoch",
+        "batch_size",
+        "learning_rate",
+        "momentum",
+        "weight_decay",
+        "num_layers",
+        "max_units",
+        "max_dropout",
+    ),
+    outputs=(
+        "time",
+        "val_accuracy",
+        "val_cross_entropy",
+        "val_balanced_accuracy",
+        "test_cross_entropy",
+        "test_balanced_accuracy",
+    ),
+    time="time",
+    metric="val_accuracy",
+    modes={
+        "val_accuracy": "max",
+        "val_cross_entropy": "min",
+        "val_balanced_accuracy": "max",
+        "test_cross_entropy": "min",
+        "test_balanced_accuracy": "max",
+    },
+)
+SCENARIOS: Final[Mapping[str, Scenario]] = {_LCBENCH.name: _LCBENCH}
+_LEVELS: Final = 10_000
+_KINDS: Final[Mapping[str, Callable[..., Real | Int]]] = {"uniform_float": Real, "uniform_int": Int}
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What a scenario's ``config_space.json`` says.
+
+    Attributes
+    ----------
+    instances : tuple of str
+        The data sets.
+    levels : tuple of float
+        The fidelities, ascending, one unit apart.
+    space : Space
+        The other parameters, in the order of the file.
+    """
+
+    instances: tuple[str, ...]
+    levels: tuple[float, ...]
+    space: Space
+
+
+def read_domain(source: Path, data: Mapping[str, object], scenario: Scenario) -> Domain:
+    """Read ConfigSpace's JSON.
+
+    Parameters
+    ----------
+    source : Path
+        The file, for errors.
+    data : mapping
+        What it holds.
+    scenario : Scenario
+        Its instance becomes `instances`, its fidelity `levels`; the others have to be its inputs.
+
+    Raises
+    ------
+    SurrogateError
+        A parameter is missing, unknown, or of a kind that is not read.
+    """
+    for field in ("conditions", "forbiddens"):
+        if data.get(field):
+            raise SurrogateError(str(source), f"has {field}, which are not read")
+    entries = _entries(source, data, {scenario.instance, *scenario.inputs})
+    instances = _field(source, entries.pop(scenario.instance), "choices")
+    if not isinstance(instances, list) or not instances:
+        raise SurrogateError(str(source), f"{scenario.instance} has no choices")
+    fidelity = _parameter(source, entries.pop(scenario.fidelity))
+    if not isinstance(fidelity, Int) or fidelity.low < 1:
+        raise SurrogateError(str(source), f"{scenario.fidelity} must be whole numbers above 0")
+    if fidelity.high > _LEVELS:
+        raise SurrogateError(str(source), f"{scenario.fidelity} must end at {_LEVELS:,} or before")
+    levels = tuple(float(level) for level in range(fidelity.low, fidelity.high + 1))
+    space = Space({name: _parameter(source, entry) for name, entry in entries.items()})
+    return Domain(tuple(map(str, instances)), levels, space)
+
+
+def _entries(source: Path, data: Mapping[str, object], wanted: set[str]) -> dict[str, Mapping[str, object]]:
+    """Return the hyperparameters by name: all that are wanted, and no others."""
+    given = data.get("hyperparameters")
+    if not isinstance(given, list) or not all(isinstance(entry, dict) for entry in given):
+        raise SurrogateError(str(source), "hyperparameters must be a list of objects")
+    entries = {str(entry.get("name")): entry for entry in given}
+    for problem, names in (("has no", wanted - entries.keys()), ("has an unknown", entries.keys() - wanted)):
+        if names:
+            raise SurrogateError(str(source), f"{problem} hyperparameter {', '.join(sorted(names))}")
+    return entries
+
+
+def _parameter(source: Path, entry: Mapping[str, object]) -> Real | Int:
+    kind = _KINDS.get(str(entry.get("type")))
+    if kind is None or entry.get("q") is not None:
+        steps = "" if kind is None else f" in steps of {entry['q']}"
+        problem = f"{entry['name']} is {entry.get('type')}{steps}; {' and '.join(_KINDS)} can be read"
+        raise SurrogateError(str(source), problem)
+    low, high = (_field(source, entry, field) for field in ("lower", "upper"))
+    default = entry.get("default", entry.get("default_value"))  # the latter since ConfigSpace 1.0
+    try:
+        return kind(low, high, log=bool(entry.get("log", False)), default=default)
+    except ParameterError as error:
+        raise SurrogateError(str(source), f"{entry['name']}: {error}") from None
+
+
+def _field(source: Path, entry: Mapping[str, object], field: str) -> object:
+    if field not in entry:
+        raise SurrogateError(str(source), f"{entry['name']} has no {field}")
+    return entry[field]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hbsim.bench.report.glossary import GLOSSARY
+from hbsim.bench.page import TEXTS
 
 ROOT = Path(__file__).parents[1]
 NAMES = (
@@ -57,5 +57,5 @@ def test_the_links_of_the_page_lead_somewhere(page):
 def test_the_glossary_has_the_terms_of_reports():
     page = (ROOT / "docs" / "reference" / "glossary.md").read_text("utf-8")
     rows = re.findall(r"^\| \*\*(.*?)\*\* \| (.*) \|$", page, flags=re.MULTILINE)
-    assert GLOSSARY.items() <= dict(rows).items()
+    assert TEXTS["glossary"].items() <= dict(rows).items()
     assert len(dict(rows)) == len(rows)

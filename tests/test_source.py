@@ -11,7 +11,7 @@ import pytest
 
 from hbsim.core.space import space_of
 from hbsim.executors.training_function import load_target, make_target
-from hbsim.searchers.constraint import _loaded, constraint_of
+from hbsim.searchers.task import _loaded, constraint_of
 from hbsim.source import source_spec
 from hbsim.surrogates import load
 

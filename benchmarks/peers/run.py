@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks.measure import ROOT, describe_machine, run, say, write_json, yardstick
 from benchmarks.peers.environments import environment, versions
 from benchmarks.peers.report import render
-from hbsim.searchers import Task, make_searcher
+from hbsim.searchers import SearchTask, make_searcher
 from hbsim.surrogates import load
 
 HERE: Final = Path(__file__).resolve().parent
@@ -50,7 +50,7 @@ def write_curves(path: Path, trials: int) -> None:
     """Write the curves of `trials` random configurations at 1, 2, ..., 81 epochs."""
     surrogate = load(SURROGATE)
     levels = np.arange(1.0, 82.0)
-    points = make_searcher("random", Task(surrogate.space, 0)).suggest(trials)
+    points = make_searcher("random", SearchTask(surrogate.space, 0)).suggest(trials)
     accuracy, seconds = surrogate.evaluate(points, levels)
     np.savez(path, accuracy=accuracy, t=seconds, levels=levels)
 

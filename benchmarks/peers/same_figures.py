@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.peers.same_log import COLUMNS, RUNGS
-from hbsim.core.cuts import make_cut
+from hbsim.core.rungs import RULES
 
 __all__ = [
     "Agreement",
@@ -104,7 +104,7 @@ def agreement(log: Columns, rule: str, mode: Mode) -> Agreement:
     mode : "max" or "min"
         Which values are better.
     """
-    cuts = {level: make_cut(rule, Fraction(3)) for level in RUNGS[:-1]}
+    cuts = {level: RULES[rule](Fraction(3)) for level in RUNGS[:-1]}
     same = total = tied = 0
     for level, value, goes_on in zip(
         *(log[name].tolist() for name in ("level", "value", "goes_on")), strict=True

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.peers.same_figures import Mode
-from hbsim.searchers import Task, make_searcher
+from hbsim.searchers import SearchTask, make_searcher
 from hbsim.surrogates import load
 
 __all__ = ["TABLES", "Table", "write_tables"]
@@ -44,7 +44,7 @@ class Table:
         """Return values and seconds since the start, shape (1000, 81) each."""
         surrogate = load(self.surrogate)
         points = (
-            make_searcher("random", Task(surrogate.space, 0)).suggest(ROWS)
+            make_searcher("random", SearchTask(surrogate.space, 0)).suggest(ROWS)
             if surrogate.rows is None
             else np.arange(ROWS)
         )

@@ -64,7 +64,7 @@ Out of order: a result that the scheduler was told of after one that was there l
 from when the training had reached the level to when the scheduler was told, on average and at most. The
 order of Ray Tune and Optuna is that of our loop.""",
     "decisions": """\
-A rung of hbsim's core (`hbsim.core.cuts`) was told of the very results that the tool's scheduler was told of,
+A rung of hbsim's core (`hbsim.core.rungs`) was told of the results that the tool's scheduler was told of,
 in the same order, and decided by the rule named above: all decisions below R, of all seeds. mfhpo-simulator
 has no rule of its own.""",
     "overlap": """\

@@ -90,7 +90,7 @@ def run_study(name: str, work: Path, data: Path | None, jobs: int | None) -> Non
         A study failed.
     """
     plan = read_sweep(SPECS / f"{name}.toml", data)
-    processes = default_jobs(len(plan.grid.different)) if jobs is None else jobs
+    processes = default_jobs(len(plan.different)) if jobs is None else jobs
     counts = run_plan(plan, work, commands(name, data is not None)[0], processes)
     if not counts.is_complete:
         raise RuntimeError(f"{name}: {counts.failed} of {counts.cells} cells failed: see hbsim report {work}")

@@ -16,10 +16,18 @@ import polars as pl
 from benchmarks.compact import compact_json
 from benchmarks.measure import describe_machine, rounded, write_json
 from benchmarks.sweeps.driver import commands
-from hbsim.bench.charts import Chart, across_charts, diagnosis_charts, heatmap, looks_of, save, task_charts
+from hbsim.bench.charts import (
+    Chart,
+    across_charts,
+    diagnosis_charts,
+    heatmap,
+    save,
+    task_charts,
+    variant_styles,
+)
 from hbsim.bench.page import render
 from hbsim.bench.report.build import build
-from hbsim.bench.report.diagnosed import views
+from hbsim.bench.report.diagnosis import views
 from hbsim.bench.report.model import Across, Report, Task
 from hbsim.bench.report.render import markdown
 from hbsim.bench.sweep import read_results
@@ -93,7 +101,7 @@ def write_pages(name: str, work: Path, out: Path) -> None:
 
 def _charts(report: Report, kind: str, of: str) -> Iterator[Chart]:
     """Yield the charts of a kind that are of a setting, or of the curves of that name."""
-    looks = looks_of(report.variants)
+    looks = variant_styles(report.variants)
     for name, across, chart in across_charts(report, looks):
         if (name, across.setting) == (kind, of):
             yield chart

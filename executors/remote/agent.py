@@ -13,7 +13,6 @@ if it hangs, the kernel ends it soon after its lease, by SIGALRM.
 from __future__ import annotations
 
 import functools
-import json
 import math
 import os
 import secrets
@@ -34,19 +33,19 @@ from typing import IO, Any, Final, NoReturn
 
 from hbsim.errors import HbsimError, OutputError, ParameterError
 from hbsim.executors import checkpoint, processes
-from hbsim.executors.json_lines import fatal
+from hbsim.executors.json_lines import LineReader, fatal
 from hbsim.executors.local import LOG, LocalWorkers, UnfitTrial, trial_folder
 from hbsim.executors.processes import JobProcesses, Lease, lease_clock
 from hbsim.executors.remote import store
 from hbsim.executors.remote.code import localise
-from hbsim.executors.remote.host import VARIABLE, Place, find_place, hello, touch_all
+from hbsim.executors.remote.host import VARIABLE, AgentFolders, find_folders, hello, touch_all
 from hbsim.executors.remote.protocol import ROOM, Body, dump, ended_from, said_from, task_from
 from hbsim.executors.remote.store import FILES
 from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import default_start
 from hbsim.runner.workers import Assignment, JobEnded, Message, Reported
 
-__all__ = ["SEVERAL", "Agent", "Channel", "Jobs", "Over", "main"]
+__all__ = ["SEVERAL", "Agent", "AgentChannel", "AgentJobs", "AgentMustEnd", "main"]
 
 CLOSE: Final = 20.0  # seconds after the grace in which the controller may copy what the trials have saved
 _LOOK: Final = 0.2  # seconds after which something may be due, at the latest
@@ -63,13 +62,13 @@ _AT_ONCE: Final = 4  # copies
 _AWAY: Final = "its host is taken away"
 
 
-class Over(Exception):
+class AgentMustEnd(Exception):
     """The agent has to end; says why, where that is worth a line."""
 
 
 def main() -> NoReturn:
     """Serve the controller until it is over."""
-    signal.signal(signal.SIGINT, _nothing)  # Ctrl-C is the controller's; what is ignored is inherited
+    signal.signal(signal.SIGINT, _ignore)  # Ctrl-C is the controller's; what is ignored is inherited
     processes.adopt_orphans()  # those of a server that dies
     channel = _take_standard_files()
     agent: Agent | None = None
@@ -79,7 +78,7 @@ def main() -> NoReturn:
         signal.alarm(math.ceil(config["lease"]) + _HANGS)
         agent = Agent(config, channel)
         agent.run()
-    except Over as over:
+    except AgentMustEnd as over:
         reason = str(over)
     except HbsimError as error:  # the controller decides what that means
         channel.say(_fatal_from(error))
@@ -95,14 +94,14 @@ def main() -> NoReturn:
     os._exit(1 if processes.children() else 0)
 
 
-def _take_standard_files() -> Channel:
+def _take_standard_files() -> AgentChannel:
     """Keep standard input and output for the lines; whatever else reads or writes there gets other files."""
     source, sink = os.dup(0), os.dup(1)  # not inherited
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
-    return Channel(source, sink)
+    return AgentChannel(source, sink)
 
 
 def _fatal_from(error: HbsimError) -> Body:
@@ -116,7 +115,7 @@ def _fatal_from(error: HbsimError) -> Body:
     return {"m": "fatal", "field": field, "value": value, "rule": rule}
 
 
-class Channel:
+class AgentChannel:
     """Lines over two descriptors, of pipes or sockets, for which nothing waits after the first line.
 
     Parameters
@@ -137,7 +136,8 @@ class Channel:
         self.closed = False
         self.taken = 0
         self._sent = 0  # bytes of reports and ends
-        self._unread = b""
+        self._reader = LineReader()
+        self._orders: list[Body] = []  # that came with the first line
         self.unwritten = bytearray()
 
     @property
@@ -147,28 +147,32 @@ class Channel:
 
     def first(self) -> Body:
         """Wait for the first line, the configuration."""
-        parts = []
-        while b"\n" not in self._unread:
-            parts.append(self._unread)  # it holds the training function's code
-            self._unread = os.read(self.source, _CHUNK)
-            if not self._unread:
-                raise Over
-        line, _, self._unread = self._unread.partition(b"\n")
+        while not self._orders:
+            data = os.read(self.source, _CHUNK)
+            if not data:
+                raise AgentMustEnd
+            self._orders = self._read(data)
         os.set_blocking(self.source, False)
         os.set_blocking(self.sink, False)
-        return dict(json.loads(b"".join([*parts, line])))
+        return self._orders.pop(0)
 
     def receive(self) -> list[Body]:
         """Return the orders that have come by now."""
+        orders, self._orders = self._orders, []
         try:
             data = os.read(self.source, _CHUNK)
         except BlockingIOError:
-            return []
+            return orders
         except OSError:
             data = b""
         self.closed = self.closed or not data
-        *lines, self._unread = (self._unread + data).split(b"\n")
-        return [dict(json.loads(line)) for line in lines]
+        return orders + self._read(data)
+
+    def _read(self, data: bytes) -> list[Body]:
+        orders = self._reader.messages(data)
+        if self._reader.garbage is not None:
+            raise AgentMustEnd(f"hbsim: the controller has sent what is no order: {self._reader.garbage}")
+        return orders
 
     def say(self, body: Mapping[str, Any]) -> None:
         """Send a message."""
@@ -201,7 +205,7 @@ class Agent:
     ----------
     config : mapping
         The controller's first line.
-    channel : Channel
+    channel : AgentChannel
         To the controller.
 
     Raises
@@ -210,9 +214,9 @@ class Agent:
         This host can run no trials.
     """
 
-    def __init__(self, config: Mapping[str, Any], channel: Channel) -> None:
+    def __init__(self, config: Mapping[str, Any], channel: AgentChannel) -> None:
         self._channel, self._grace = channel, config["grace"]
-        self._place = place = find_place(config)
+        self._place = place = find_folders(config)
         target = localise(config["bundle"], place.work)
         os.chdir(target.pop("cwd") or place.work)
         self._lease_file = place.work / f".lease-{os.getpid()}-{secrets.token_hex(4)}"
@@ -225,7 +229,7 @@ class Agent:
         self._workers.watch(channel.source, lambda: None)
         channel.say(hello(place))  # the server loads meanwhile
         store = (config["storage"], config["study"]) if "://" in config["storage"] else None
-        self._jobs = Jobs(self._workers, slots, place, store, channel.say)
+        self._jobs = AgentJobs(self._workers, slots, place, store, channel.say)
         self._touching = touch_all(place.work)
         self._ready = self._clean = self._terminated = False
         self._leaving: float | None = None  # since when
@@ -236,7 +240,7 @@ class Agent:
 
         Raises
         ------
-        Over
+        AgentMustEnd
             The agent has to end.
         HbsimError
             This host can run no trials.
@@ -257,8 +261,8 @@ class Agent:
                 self._jobs.pass_on(message)
             self._look_at_server()
             for body in channel.receive():
-                self._obey(body)
-            self._jobs.tend()
+                self._follow_order(body)
+            self._jobs.look_after()
             next(self._touching)
 
     def close(self) -> None:
@@ -270,7 +274,7 @@ class Agent:
             signal.alarm(_REMOVE)
             shutil.rmtree(self._place.work, ignore_errors=True)
 
-    def _obey(self, body: Body) -> None:
+    def _follow_order(self, body: Body) -> None:
         kind = body["o"]
         if kind == "beat":
             self._lease.renew(body["until"])
@@ -284,7 +288,7 @@ class Agent:
             self._jobs.prune(body["trials"])
         elif kind == "close":
             self._clean = bool(body["clean"])
-            raise Over
+            raise AgentMustEnd
         elif kind == "start":
             self._jobs.start(body)
         else:
@@ -292,12 +296,14 @@ class Agent:
 
     def _look_at_lease(self) -> None:
         if self._lease.expired():
-            raise Over("hbsim: the controller has not been heard for too long; trials on this host end")
+            raise AgentMustEnd(
+                "hbsim: the controller has not been heard for too long; trials on this host end"
+            )
         try:
             os.stat(self._lease_file)
         except (FileNotFoundError, NotADirectoryError):  # no trial could begin
             rule = f"was removed, as temporary files are; {VARIABLE} can name a folder that nobody tidies"
-            raise Over(f"hbsim: {self._lease_file} {rule}") from None
+            raise AgentMustEnd(f"hbsim: {self._lease_file} {rule}") from None
         except OSError:  # a disk that does not answer for a while
             pass
 
@@ -305,7 +311,7 @@ class Agent:
         server = self._workers.server
         if server is None:
             if not self._terminated:  # else its trials did not leave in time
-                raise Over("hbsim: the server that trials are forked from has died")
+                raise AgentMustEnd("hbsim: the server that trials are forked from has died")
         elif server.ready is not None and not self._ready:
             self._ready = True
             self._channel.say({"m": "ready", "seconds": round(server.ready, 3)})
@@ -323,15 +329,11 @@ class Agent:
         if now > self._leaving + self._grace and self._jobs.running:
             self._workers.cut(f"its host is taken away, and it did not leave within {self._grace:g} s")
         if now > self._leaving + self._grace + CLOSE:
-            raise Over("hbsim: SIGTERM was sent")
+            raise AgentMustEnd("hbsim: SIGTERM was sent")
 
 
-def _nothing(number: int, frame: FrameType | None) -> None:
+def _ignore(number: int, frame: FrameType | None) -> None:
     """Let a signal pass."""
-
-
-if __name__ == "__main__":
-    main()
 
 
 @dataclass(slots=True)
@@ -347,13 +349,13 @@ class _Job:
 
 @dataclass(slots=True)
 class _Copy:
-    words: list[str]
+    arguments: list[str]
     done: Callable[[str | None], None]  # gets the problem
     process: subprocess.Popen[bytes] | None = None
     errors: IO[bytes] | None = None
 
 
-class Jobs:
+class AgentJobs:
     """Jobs by number, from their start until their end has been said.
 
     Parameters
@@ -362,7 +364,7 @@ class Jobs:
         Runs them, each as its worker 0.
     slots : dict of int to Slot
         Of `workers`; filled in by this object.
-    place : Place
+    place : AgentFolders
         Where the trials are.
     store : (str, str) or None
         The URL of a store, to which this host brings checkpoints itself, and the study's id.
@@ -374,7 +376,7 @@ class Jobs:
         self,
         workers: LocalWorkers,
         slots: dict[int, Slot],
-        place: Place,
+        place: AgentFolders,
         store: tuple[str, str] | None,
         say: Callable[[Mapping[str, Any]], None],
     ) -> None:
@@ -514,7 +516,7 @@ class Jobs:
                 message = replace(message, kind="preempted", reason=reason, left=False)
             self._finish(job, message)
 
-    def tend(self) -> None:
+    def look_after(self) -> None:
         """Send the reports that have waited long enough, and go on with copies."""
         now = time.monotonic()
         for job in self._jobs.values():
@@ -571,7 +573,7 @@ def _begin(copy: _Copy) -> None:
 
     agent = os.getpid()
     copy.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed when it has been read
-    command = [sys.executable, "-P", "-m", "hbsim.executors.remote.store", *copy.words]
+    command = [sys.executable, "-P", "-m", "hbsim.executors.remote.store", *copy.arguments]
     copy.process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -609,3 +611,7 @@ def _tail(file: Path, since: int) -> str | None:
             return log.read(_TAIL).decode("utf-8", "replace") or None
     except OSError:
         return None
+
+
+if __name__ == "__main__":
+    main()

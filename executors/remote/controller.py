@@ -27,13 +27,13 @@ from hbsim.errors import ExecutorError, HbsimError, OutputError, ParameterError
 from hbsim.executors import checkpoint
 from hbsim.executors.local import LOG, trial_folder
 from hbsim.executors.remote import protocol
+from hbsim.executors.remote.allocation import WorkerAllocator
 from hbsim.executors.remote.checkpoints import Checkpoints, Copy, Get, Put
 from hbsim.executors.remote.code import needs_trust, with_neighbour
 from hbsim.executors.remote.fleet import Fleet
 from hbsim.executors.remote.fleet_agents import MARGIN
-from hbsim.executors.remote.machines import Machines
 from hbsim.executors.remote.protocol import dump
-from hbsim.executors.remote.store import FILES, STAGING, Store, install, newest, newest_of_all
+from hbsim.executors.remote.store import FILES, STAGING, CheckpointStore, install, newest, newest_of_all
 from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import label_of
 from hbsim.runner.workers import Message, WorkerOpened
@@ -158,7 +158,7 @@ class Controller:
     ----------
     carrier : Carrier
         Brings lines and files.
-    machines : Machines
+    allocator : WorkerAllocator
         Divides hosts among workers.
     config : mapping
         What agents have to know: study, bundle, setup, start, grace, lease, storage.
@@ -184,17 +184,17 @@ class Controller:
     def __init__(
         self,
         carrier: protocol.Carrier,
-        machines: Machines,
+        allocator: WorkerAllocator,
         config: Mapping[str, Any],
         trials: Path,
         say: Callable[[str], None],
         news: Callable[[News], None],
     ) -> None:
-        self._carrier, self._machines, self._config, self._trials = carrier, machines, config, trials
+        self._carrier, self._allocator, self._config, self._trials = carrier, allocator, config, trials
         self._say, self._news, self._lease = say, news, float(config["lease"])
         self._file = SessionFile(trials, self._lease)
         url = str(config["storage"])
-        self._store = Store(url, config["study"]) if "://" in url else None
+        self._store = CheckpointStore(url, config["study"]) if "://" in url else None
         self.fleet = self._make_fleet({}, {})
         self.discards = False
         self.hosts: list[str] = []
@@ -213,7 +213,7 @@ class Controller:
 
     def _make_fleet(self, in_folder: Mapping[int, int], stored: Mapping[int, int]) -> Fleet:
         checkpoints = Checkpoints(self._store is not None, in_folder, stored)
-        return Fleet(self._machines, checkpoints, self._lease)
+        return Fleet(self._allocator, checkpoints, self._lease)
 
     # The beginning
 
@@ -320,11 +320,11 @@ class Controller:
     async def _listen(self) -> None:
         events = self._carrier.events
         while True:
-            self._hear(await events.get())
+            self._handle(await events.get())
             if events.empty():
                 self._flush()
 
-    def _hear(self, event: protocol.Event) -> None:
+    def _handle(self, event: protocol.CarrierEvent) -> None:
         now = time.monotonic()
         if isinstance(event, protocol.Joined):
             self._agents[event.agent] = event.host
@@ -340,7 +340,7 @@ class Controller:
         elif isinstance(event, protocol.Lost):
             self._fail(ExecutorError(CLUSTER, f"cannot be reached any more: {event.reason}"))
         if not self._closing:
-            self.fleet.hear(event, now)
+            self.fleet.handle(event, now)
 
     async def _tick(self) -> None:
         touched = -inf
@@ -371,7 +371,7 @@ class Controller:
         for message in effects.messages:
             if isinstance(message, WorkerOpened):
                 with suppress(KeyError):  # it is shut again already
-                    self.slots[message.worker] = self._machines.slot(message.worker)
+                    self.slots[message.worker] = self._allocator.slot(message.worker)
         if effects.messages or effects.notes or self.fleet.fatal:
             self.hosts = self.fleet.hosts()
             notes = [with_neighbour(note, self._config["bundle"]) for note in effects.notes]
@@ -438,7 +438,7 @@ class Controller:
             if isinstance(self._failure or self.fleet.fatal, ExecutorError):
                 break  # nobody will bring them
             self.check()
-            away = self.fleet.unreachable(pending)
+            away = {trial: host for trial, host in pending.items() if host}
             now = time.monotonic()
             reached = reached if len(away) == len(pending) else now
             if now - reached > self._lease:
@@ -448,9 +448,8 @@ class Controller:
                 hosts = "".join(f"; {host} cannot be reached" for host in sorted({*away.values()}))
                 self._say(f"waiting for {_count(len(pending), 'checkpoint')} to be copied from hosts{hosts}")
             await asyncio.sleep(TICK)
-        away = self.fleet.unreachable(pending)
-        for trial in sorted(pending):
-            place = f"on {away[trial]}, which cannot be reached" if trial in away else "on its host"
+        for trial, host in sorted(pending.items()):
+            place = f"on {host}, which cannot be reached" if host else "on its host"
             self.fleet.effects.notes.append(f"the checkpoint of trial {trial} stays {place}")
         self._flush()
         self._gathered = not pending and self._uncopied.isdisjoint(trials)
@@ -474,7 +473,7 @@ class Controller:
         finally:
             await self._carrier.close()
         while not self._carrier.events.empty():
-            self._hear(self._carrier.events.get_nowait())
+            self._handle(self._carrier.events.get_nowait())
         if self._store is not None and self._pruned and self._gathered is not None:
             with suppress(HbsimError, TimeoutError):  # what was still being stored of them
                 async with asyncio.timeout(LAST):

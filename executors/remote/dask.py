@@ -28,7 +28,15 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from hbsim.errors import HbsimWarning, ParameterError, needs
-from hbsim.executors.remote.protocol import AgentEnded, CopyError, Event, HostFailed, Joined, Line, Lost
+from hbsim.executors.remote.protocol import (
+    AgentEnded,
+    AgentLine,
+    CarrierEvent,
+    CopyError,
+    HostFailed,
+    Joined,
+    Lost,
+)
 
 if TYPE_CHECKING:
     from hbsim.executors.remote.options import Dask
@@ -227,7 +235,7 @@ class DaskCarrier:
     """
 
     def __init__(self, options: Dask, say: Callable[[str], None]) -> None:
-        self.events: asyncio.Queue[Event] = asyncio.Queue()
+        self.events: asyncio.Queue[CarrierEvent] = asyncio.Queue()
         self.trusted = is_trusted(options.scheduler_address)
         self._options = options
         self._address = options.scheduler_address or ""
@@ -294,8 +302,8 @@ class DaskCarrier:
         client = self._client = client_of(self._address, self._security, loop=None, asynchronous=True)
         await client
         self._subscribed.clear()
-        client.subscribe_topic("all", self._hear_scheduler)
-        client.subscribe_topic(client.id, self._hear_agent)
+        client.subscribe_topic("all", self._on_scheduler_event)
+        client.subscribe_topic(client.id, self._on_agent_event)
         while not self._subscribed.is_set():
             await client.log_event(client.id, ["subscribed"])
             await asyncio.sleep(0.01)
@@ -307,7 +315,7 @@ class DaskCarrier:
             stream = self._client.scheduler_comm
             with suppress(OSError, RuntimeError):
                 while self._client.scheduler_comm is stream:
-                    self._look(set(await self._client.nthreads()))
+                    self._update_workers(set(await self._client.nthreads()))
                     await asyncio.sleep(LOOK)
             reason = f"the connection to the Dask scheduler at {self._address} is lost"
             for place in list(self._workers):
@@ -330,7 +338,7 @@ class DaskCarrier:
 
     # Workers that come and go
 
-    def _look(self, places: set[str]) -> None:
+    def _update_workers(self, places: set[str]) -> None:
         """Take note of which workers there are."""
         for place, worker in list(self._workers.items()):
             if place not in places and not worker.agent:
@@ -388,18 +396,18 @@ class DaskCarrier:
 
     # What is heard
 
-    def _hear_scheduler(self, event: tuple[float, Any]) -> None:
+    def _on_scheduler_event(self, event: tuple[float, Any]) -> None:
         about = event[1]
         if isinstance(about, dict) and about.get("action") == "remove-worker" and not about.get("expected"):
             self._lose(about["worker"])
 
-    def _hear_agent(self, event: tuple[float, Sequence[Any]]) -> None:
+    def _on_agent_event(self, event: tuple[float, Sequence[Any]]) -> None:
         kind, *about = event[1]
         if kind == "subscribed":
             self._subscribed.set()
         elif kind == "lines":
             for line in about[1]:
-                self.events.put_nowait(Line(about[0], line))
+                self.events.put_nowait(AgentLine(about[0], line))
         elif kind == "joined":
             agent, host, place = about
             if place in self._workers:

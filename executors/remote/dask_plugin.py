@@ -23,6 +23,7 @@ from distributed import Nanny, NannyPlugin, Status, Worker, WorkerPlugin
 from distributed.protocol.pickle import dumps
 
 from hbsim.executors import processes
+from hbsim.executors.json_lines import LineReader
 
 __all__ = ["FILES", "AgentPlugin", "install"]
 
@@ -106,7 +107,7 @@ class AgentPlugin(WorkerPlugin):
         _PLUGINS.add(self)
         _hand_back_at_sigterm()
         limit = self._grace + CLOSING + 2 * MARGIN
-        await self._tell_nanny("plugin_add", plugin=dumps(HandBack(self.name, limit)))  # type: ignore[no-untyped-call]
+        await self._inform_nanny("plugin_add", plugin=dumps(HandBack(self.name, limit)))  # type: ignore[no-untyped-call]
         self._say("joined", self._agent, _host_name(worker), self._place)
         self._task = asyncio.create_task(self._follow(self._process))
         assert self._process.stdin is not None
@@ -117,7 +118,7 @@ class AgentPlugin(WorkerPlugin):
         if worker.status == Status.closing:
             await self.leave()
         else:
-            await self._tell_nanny("plugin_remove")
+            await self._inform_nanny("plugin_remove")
             await self._stop()
         _PLUGINS.discard(self)
         if worker.handlers.get(self.name) == self._handle:
@@ -135,7 +136,7 @@ class AgentPlugin(WorkerPlugin):
             await asyncio.wait({self._task}, timeout=self._grace + (CLOSING if is_heard else 0) + MARGIN)
         await self._stop()
 
-    async def _tell_nanny(self, what: str, **given: object) -> None:
+    async def _inform_nanny(self, what: str, **given: object) -> None:
         if self._worker.nanny:
             with suppress(OSError):
                 async with self._worker.rpc(str(self._worker.nanny)) as nanny:
@@ -172,10 +173,10 @@ class AgentPlugin(WorkerPlugin):
         """Pass on the agent's lines, say how it ended, and take the plugin off."""
         assert process.stdout is not None
         printing = asyncio.create_task(self._pass_on(process))
-        unread = b""
+        reader = LineReader()
         while data := await process.stdout.read(_CHUNK):
-            *lines, unread = (unread + data).split(b"\n")
-            self._say("lines", self._agent, [line.decode("utf-8", "replace") for line in lines])
+            lines = [line.decode("utf-8", "replace") for line in reader.lines(data)]
+            self._say("lines", self._agent, lines)
         await self._stop()
         await _until(lambda: not processes.kill_group(process.pid), _LAST)
         await asyncio.wait({printing}, timeout=_LAST)

@@ -15,16 +15,23 @@ from typing import Final
 
 from hbsim.errors import ExecutorError, HbsimError, ParameterError
 from hbsim.executors.remote import protocol
+from hbsim.executors.remote.allocation import (
+    Machine,
+    WorkerAllocator,
+    differences,
+    differences_of,
+    named,
+    versions,
+)
 from hbsim.executors.remote.checkpoints import Checkpoints, Copy, Get
-from hbsim.executors.remote.fleet_agents import MARGIN, Agent, Clocks, Host
-from hbsim.executors.remote.fleet_jobs import Effects, Jobs
-from hbsim.executors.remote.machines import Machine, Machines, differences, differences_of, named, versions
+from hbsim.executors.remote.fleet_agents import MARGIN, Clocks, FleetAgent, FleetHost
+from hbsim.executors.remote.fleet_jobs import Effects, FleetJobs
 from hbsim.executors.remote.protocol import ROOM, Body, to_ended, to_said
 from hbsim.runner.workers import Assignment, JobEnded, Reported
 
 __all__ = ["MARGIN", "Effects", "Fleet"]
 
-SWEEP: Final = 1.0  # seconds between two looks at all that waits
+RETRY: Final = 1.0  # seconds between two looks at all that waits
 FAILURES: Final = 3  # of a host in a row, after which it is not waited for before the first trial
 PLURAL: Final = {"answers": "answer", "does": "do", "is": "are", "runs": "run"}
 _PART: Final = 4  # an agent is told at once what was taken, if it is this part of what it may send
@@ -41,7 +48,7 @@ class Fleet:
 
     Parameters
     ----------
-    machines : Machines
+    allocator : WorkerAllocator
         Divides hosts among workers.
     checkpoints : Checkpoints
         Knows where checkpoints are.
@@ -54,44 +61,38 @@ class Fleet:
         What is to be said and done.
     fatal : HbsimError or None
         What ends the study.
+    jobs : FleetJobs
+        The jobs, which the runner starts by `start`.
     expected : int or None
         How many hosts there are to be, as `Carrier.open` says; None if any number may come.
     """
 
-    def __init__(self, machines: Machines, checkpoints: Checkpoints, lease: float) -> None:
+    def __init__(self, allocator: WorkerAllocator, checkpoints: Checkpoints, lease: float) -> None:
         self.effects = Effects()
         self.fatal: HbsimError | None = None
         self.expected: int | None = None
-        self.machines, self.checkpoints = machines, checkpoints
-        self._agents: dict[str, Agent] = {}
-        self._hosts: dict[str, Host] = {}  # by place
-        self._jobs = Jobs(machines, checkpoints, self.effects, self._agents)
+        self.allocator, self.checkpoints = allocator, checkpoints
+        self._agents: dict[str, FleetAgent] = {}
+        self._hosts: dict[str, FleetHost] = {}  # by place
+        self.jobs = FleetJobs(allocator, checkpoints, self.effects, self._agents)
         self._lease, self._versions = lease, versions()
         self._begun = False  # whether hosts are divided as they come
         self._opened = False  # whether any worker ever was
-        self._swept = -inf
-        self._given: deque[tuple[Agent, int]] = deque()  # whose lines the runner was given, and their sizes
-        self._news: list[tuple[str, str, Agent]] = []  # verbs, what follows, and of whom that is to be said
+        self._retried = -inf
+        self._given: deque[tuple[FleetAgent, int]] = (
+            deque()
+        )  # whose lines the runner was given, and their sizes
+        self._changes: list[
+            tuple[str, str, FleetAgent]
+        ] = []  # verbs, what follows, and of whom that is to be said
         self._none_since: float | None = None  # since when no host could run trials
 
     # What the runner asks for
 
     def start(self, worker: int, task: Assignment, now: float) -> None:
         """Start a job on a worker, as soon as its host and its checkpoint are there."""
-        self._jobs.start(worker, task, now)
-        self._jobs.copy()
-
-    def go_on(self, job: int, stop: float) -> None:
-        """Answer a job that waits at a milestone."""
-        self._jobs.go_on(job, stop)
-
-    def leave(self, job: int, save: bool) -> None:
-        """Have a job leave its function. Without `save` its checkpoint is of no more use."""
-        self._jobs.leave(job, save)
-
-    def kill(self, job: int, reason: str) -> None:
-        """End a job's processes."""
-        self._jobs.kill(job, reason)
+        self.jobs.start(worker, task, now)
+        self.jobs.copy()
 
     def prune(self, trial: int) -> None:
         """Remove a trial's checkpoints wherever hosts and the store keep them."""
@@ -123,7 +124,7 @@ class Fleet:
 
         A host that cannot be reached for now is not waited for: it joins when it is there.
         """
-        able = sum(agent.able(now) for agent in self._agents.values())
+        able = sum(agent.is_ready(now) for agent in self._agents.values())
         there = {agent.host for agent in self._agents.values() if not agent.gone}
         failed = sum(host.final or bool(host.problem and host not in there) for host in self._hosts.values())
         return able, max(len(self._hosts), self.expected or 0) - failed
@@ -138,7 +139,7 @@ class Fleet:
         """
         self._begun = True
         self._divide(now)
-        self._tell(now)
+        self._report_changes(now)
         if isinstance(self.fatal, ParameterError):
             raise self.fatal
 
@@ -161,40 +162,39 @@ class Fleet:
             self.effects.notes += self.checkpoints.notes  # the study may be over before the next look
             self.checkpoints.notes.clear()
         else:
-            self._jobs.copied(copy, problem)
-        self._jobs.advance(copy.trial, now)
-        self._jobs.copy()
+            self.jobs.copied(copy, problem)
+        self.jobs.advance(copy.trial, now)
+        self.jobs.copy()
 
-    def pending(self, trials: Iterable[int]) -> set[int]:
-        """Return the trials whose newest checkpoint is neither in the study's folder nor in the store yet.
+    def pending(self, trials: Iterable[int]) -> dict[int, str]:
+        """Have those copied whose newest checkpoint is neither in the study's folder nor in the store yet.
 
-        It is copied if it can be; `unreachable` names the hosts of those that cannot be now.
+        Returns
+        -------
+        pending : dict of int to str
+            These trials, and the host that has the checkpoint if it cannot be reached now, else "".
         """
         found = self.checkpoints.pending(trials)
-        self._jobs.copy()
-        return set(found)
-
-    def unreachable(self, trials: Iterable[int]) -> dict[int, str]:
-        """Return the hosts that have these trials' newest checkpoints, and cannot be reached now."""
-        return {trial: host for trial, host in self.checkpoints.pending(trials).items() if host}
+        self.jobs.copy()
+        return found
 
     # What happens
 
-    def hear(self, event: protocol.Event, now: float) -> None:
+    def handle(self, event: protocol.CarrierEvent, now: float) -> None:
         """Take what the carrier says."""
-        if isinstance(event, protocol.Line):
+        if isinstance(event, protocol.AgentLine):
             agent = self._agents.get(event.agent)
             if agent is not None and not agent.gone:
-                self._hear_line(agent, event.text, now)
+                self._handle_line(agent, event.text, now)
         elif isinstance(event, protocol.Joined):
             share = zlib.crc32(event.agent.encode()) / 2**32  # not all are to be beaten at once
             clocks = Clocks(self._lease, now)
             clocks.due += share * clocks.pause
-            self._agents[event.agent] = Agent(event.agent, self._host(event.place, event.host), clocks)
+            self._agents[event.agent] = FleetAgent(event.agent, self._host(event.place, event.host), clocks)
         elif isinstance(event, protocol.AgentEnded):
-            self._hear_end(event)
+            self._handle_end(event)
         elif isinstance(event, protocol.HostFailed):
-            self._hear_failure(event)
+            self._handle_failure(event)
 
     def tick(self, now: float) -> None:
         """Let time pass: beats, silent agents, leases, hosts that come."""
@@ -202,29 +202,29 @@ class Fleet:
             if now >= agent.clocks.due and not agent.gone:
                 self._beat(agent, now)
             if agent.gone or agent.clocks.silent(now):
-                self._look_at(agent, now)
+                self._check_agent(agent, now)
         if self._begun:
             self._divide(now)
-        if now - self._swept >= SWEEP:
-            self._swept = now
-            self._jobs.look_again(now)
+        if now - self._retried >= RETRY:
+            self._retried = now
+            self.jobs.retry_waiting(now)
             for agent in self._agents.values():
                 if agent.ends and not (agent.jobs or self.checkpoints.busy(agent.name)):
                     self.effects.send(agent, {"o": "close", "clean": False})
-        self._jobs.copy()
-        self._tell(now)
-        self._look_for_hosts(now)
+        self.jobs.copy()
+        self._report_changes(now)
+        self._check_hosts(now)
 
-    def _tell(self, now: float) -> None:
+    def _report_changes(self, now: float) -> None:
         """Tell people what is so of agents, in one line of all of which the same is so."""
-        alike: dict[tuple[str, str], list[Agent]] = {}
-        for verb, what, agent in self._news:
+        alike: dict[tuple[str, str], list[FleetAgent]] = {}
+        for verb, what, agent in self._changes:
             alike.setdefault((verb, what), []).append(agent)
-        self._news.clear()
+        self._changes.clear()
         for (verb, what), agents in alike.items():
             hosts = dict.fromkeys(agent.host.name for agent in agents)
             text = f"{named(hosts)} {verb if len(hosts) == 1 else PLURAL[verb]} {what}"
-            count = sum(len(agent.jobs) for agent in agents if agent.missed)
+            count = sum(len(agent.jobs) for agent in agents if agent.reported_missing)
             if count:
                 rest = max(0.0, *(agent.clocks.rest(now) for agent in agents))
                 trials = "its trial counts" if count == 1 else f"{count} trials there count"
@@ -235,53 +235,53 @@ class Fleet:
 
     # Agents
 
-    def _beat(self, agent: Agent, now: float) -> None:
+    def _beat(self, agent: FleetAgent, now: float) -> None:
         agent.acknowledged = agent.taken
         self.effects.send(agent, {**agent.clocks.beat(now), "taken": agent.taken})
 
-    def _look_at(self, agent: Agent, now: float) -> None:
+    def _check_agent(self, agent: FleetAgent, now: float) -> None:
         """Shut an agent that is silent or gone, and give it up when its lease is over."""
         if agent.clocks.rest(now) < 0:
             self._lose(agent, "it did not answer", True)
-        elif not agent.missed and (agent.jobs or (agent.divided and not agent.over)):
-            agent.missed = True
+        elif not agent.reported_missing and (agent.jobs or (agent.divided and not agent.over)):
+            agent.reported_missing = True
             self._shut(agent, f"{agent.host.name} does not answer")
             what = ("is", f"gone ({agent.over})") if agent.gone else ("does", "not answer")
-            self._news.append((*what, agent))
+            self._changes.append((*what, agent))
 
-    def _shut(self, agent: Agent, reason: str) -> None:
+    def _shut(self, agent: FleetAgent, reason: str) -> None:
         """Let the workers of an agent take no new jobs."""
         if not agent.shut:
             agent.shut = reason
-            self._jobs.shut(self.machines.workers(agent.name), reason)
+            self.jobs.shut(self.allocator.workers(agent.name), reason)
 
-    def _lose(self, agent: Agent, reason: str, over: bool) -> None:
+    def _lose(self, agent: FleetAgent, reason: str, over: bool) -> None:
         """Hear an agent no more; what it runs is lost when that must have ended, at once if all is `over`."""
         if not agent.gone:
-            agent.gone, agent.missed, agent.over = True, False, reason
+            agent.gone, agent.reported_missing, agent.over = True, False, reason
             self.checkpoints.leave(agent.name)
             self._shut(agent, f"{agent.host.name}: {reason}")
         if over or not agent.jobs:
             del self._agents[agent.name]
-            self.machines.remove(agent.name)
-            self._jobs.lose(agent, f"its host {agent.host.name} was lost: {agent.over}")
+            self.allocator.remove(agent.name)
+            self.jobs.lose(agent, f"its host {agent.host.name} was lost: {agent.over}")
 
-    def _refuse(self, agent: Agent, error: ParameterError, ends: bool) -> None:
+    def _exclude(self, agent: FleetAgent, error: ParameterError, ends: bool) -> None:
         """Give an agent no new jobs, as it can run no trials; if it `ends`, another one is tried then."""
         name = agent.host.name
         agent.over, agent.ends = str(error), ends
         self._fail(agent.host, error.rule if error.field in _OURS else str(error), True, error)
         self._shut(agent, f"{name} can run no trials")
 
-    def _fail(self, host: Host, problem: str, final: bool, error: ParameterError | None = None) -> None:
-        """Take note why a host can run no trials, for now or until somebody has mended it."""
+    def _fail(self, host: FleetHost, problem: str, final: bool, error: ParameterError | None = None) -> None:
+        """Keep why a host can run no trials, for now or until somebody has mended it."""
         among_others = max(len(self._hosts), self.expected or 0) > 1
         if problem != host.problem and (self._opened or among_others or not final):
             self.effects.notes.append(f"{host.name} gets no trials{'' if final else ' yet'}: {problem}")
         host.failures += 1
         host.problem, host.final, host.error = problem, final, error
 
-    def _look_for_hosts(self, now: float) -> None:
+    def _check_hosts(self, now: float) -> None:
         """End the study if no host can run trials: at once before the first trial, later after the lease."""
         hosts = list(self._hosts.values())
         able = [one for one in hosts if not (one.final or (one.failures >= FAILURES and not self._opened))]
@@ -301,14 +301,14 @@ class Fleet:
             rule = f"none can run trials any more: {problem}"
             self.fatal = self.fatal or ExecutorError("the hosts", rule)
 
-    # What is heard
+    # What agents say
 
-    def _host(self, place: str, name: str) -> Host:
-        host = self._hosts.setdefault(place, Host(name))
+    def _host(self, place: str, name: str) -> FleetHost:
+        host = self._hosts.setdefault(place, FleetHost(name))
         host.name = name
         return host
 
-    def _hear_end(self, event: protocol.AgentEnded) -> None:
+    def _handle_end(self, event: protocol.AgentEnded) -> None:
         agent = self._agents.get(event.agent)
         if agent is not None:
             reason = f"its agent ended: {event.reason}"
@@ -316,49 +316,51 @@ class Fleet:
                 self._fail(agent.host, reason, False)
             self._lose(agent, reason, event.clean)
 
-    def _hear_failure(self, event: protocol.HostFailed) -> None:
+    def _handle_failure(self, event: protocol.HostFailed) -> None:
         if event.gone:
             self._hosts.pop(event.place, None)
         else:
             self._fail(self._host(event.place, event.host), event.reason, event.final)
 
-    def _hear_line(self, agent: Agent, text: str, now: float) -> None:
+    def _handle_line(self, agent: FleetAgent, text: str, now: float) -> None:
         """Take a line of an agent; one that makes no sense is its last."""
         try:
             body = json.loads(text)
             if body["m"] in ("said", "ended"):
                 make = to_said if body["m"] == "said" else to_ended
-                self._hear_job(agent, body, make(body, agent.clocks.ahead), len(text), now)
+                self._handle_job(agent, body, make(body, agent.clocks.ahead), len(text), now)
             else:
-                self._hear(agent, body, now)
+                self._handle(agent, body, now)
         except _WRONG as error:
             problem = f"it sent a line that makes no sense ({type(error).__name__}: {error}): {text[:80]!r}"
             self.effects.notes.append(f"{agent.host.name}: {problem}")
             self.effects.send(agent, {"o": "close", "clean": False})
             self._lose(agent, problem, False)
 
-    def _hear_job(self, agent: Agent, body: Body, made: Reported | JobEnded, size: int, now: float) -> None:
-        if self._jobs.hear(agent, body, made, now):
+    def _handle_job(
+        self, agent: FleetAgent, body: Body, made: Reported | JobEnded, size: int, now: float
+    ) -> None:
+        if self.jobs.handle(agent, body, made, now):
             self.effects.size += size
             self._given.append((agent, size))
             if isinstance(made, JobEnded):
-                self._jobs.copy()
+                self.jobs.copy()
         else:
             agent.taken += size
 
-    def _hear(self, agent: Agent, body: Body, now: float) -> None:
+    def _handle(self, agent: FleetAgent, body: Body, now: float) -> None:
         kind = body["m"]
         if kind == "beat":
-            self._hear_beat(agent, body, now)
+            self._handle_beat(agent, body, now)
         elif kind == "hello":
-            self._hear_hello(agent, body, now)
+            self._handle_hello(agent, body, now)
         elif kind == "ready":
             agent.ready = True
             if not agent.over:
                 agent.host.failures, agent.host.problem, agent.host.error = 0, "", None
                 agent.host.final = False
         elif kind == "fatal":
-            self._hear_fatal(agent, body)
+            self._handle_fatal(agent, body)
         elif kind == "leaving":
             agent.over, agent.ends = str(body["reason"]), True
             self.effects.notes.append(f"{agent.host.name} is taken away: {agent.over}")
@@ -366,19 +368,19 @@ class Fleet:
         elif kind == "stored":
             if self.checkpoints.stored(agent.name, body["trial"], body["job"], body["problem"]):
                 self.effects.unstored.append(body["trial"])
-            self._jobs.advance(body["trial"], now)
+            self.jobs.advance(body["trial"], now)
 
-    def _hear_beat(self, agent: Agent, body: Body, now: float) -> None:
+    def _handle_beat(self, agent: FleetAgent, body: Body, now: float) -> None:
         agent.clocks.answer(int(body["id"]), float(body["clock"]), float(body["time"]), now)
         self.checkpoints.answers(agent.name)
-        if agent.missed:
-            agent.missed = False
-            self._news.append(("answers", "again", agent))
-        if agent.able(now) and agent.shut:
+        if agent.reported_missing:
+            agent.reported_missing = False
+            self._changes.append(("answers", "again", agent))
+        if agent.is_ready(now) and agent.shut:
             agent.shut = ""
-            self._jobs.open(self.machines.workers(agent.name))
+            self.jobs.open(self.allocator.workers(agent.name))
 
-    def _hear_hello(self, agent: Agent, body: Body, now: float) -> None:
+    def _handle_hello(self, agent: FleetAgent, body: Body, now: float) -> None:
         """Take in what an agent says of its host."""
         agent.machine = Machine.from_hello(agent.host.name, body)
         useless = self.checkpoints.join(agent.name, agent.host.name, body)
@@ -388,18 +390,18 @@ class Fleet:
         error, warning = differences(self._versions, agent.machine.versions)
         if error:
             rule = f"{agent.host.name} runs {error}: install the same there"
-            self._refuse(agent, ParameterError("hosts", agent.host.name, rule), True)
+            self._exclude(agent, ParameterError("hosts", agent.host.name, rule), True)
         elif warning and warning != agent.host.warning:
             agent.host.warning = warning
-            self._news.append(("runs", f"{warning}: trials there may come out differently", agent))
+            self._changes.append(("runs", f"{warning}: trials there may come out differently", agent))
         self._beat(agent, now)  # it takes jobs once it has answered one
 
-    def _hear_fatal(self, agent: Agent, body: Body) -> None:
+    def _handle_fatal(self, agent: FleetAgent, body: Body) -> None:
         name, rule = agent.host.name, str(body["rule"])
         error = ParameterError(body["field"], body["value"], rule if name in rule else f"{rule} (on {name})")
         if not body.get("trial"):
-            self._refuse(agent, error, True)
-        elif not (self.checkpoints.saves if body["trial"] == "checkpoint" else self._jobs.reported):
+            self._exclude(agent, error, True)
+        elif not (self.checkpoints.saves if body["trial"] == "checkpoint" else self.jobs.reported):
             # Else others have done what that trial did not: only it fails, as its end says.
             self.fatal = self.fatal or error
 
@@ -407,12 +409,12 @@ class Fleet:
 
     def _divide(self, now: float) -> None:
         """Take in agents that can take jobs, and divide what is free."""
-        new = [agent for agent in self._agents.values() if not agent.divided and agent.able(now)]
+        new = [agent for agent in self._agents.values() if not agent.divided and agent.is_ready(now)]
         machines = [agent.machine for agent in new if agent.machine is not None]
-        first = not self.machines.begun
+        first = not self.allocator.begun
         if first and new:
             try:
-                self.machines.begin(machines)
+                self.allocator.begin(machines)
             except ParameterError as nothing:
                 self.fatal = self.fatal or nothing
                 return
@@ -420,13 +422,13 @@ class Fleet:
                 self.effects.notes.append(differ)
         for agent, machine in zip(new, machines, strict=True):
             agent.divided = True
-            if error := self.machines.refusal(machine):
-                self._refuse(agent, error, False)
+            if error := self.allocator.refusal(machine):
+                self._exclude(agent, error, False)
             else:
-                self.machines.add(agent.name, machine)
-        able = [name for name in self.machines.candidates if self._agents[name].able(now)]
-        if able and (workers := self.machines.divide(able)):
+                self.allocator.add(agent.name, machine)
+        able = [name for name in self.allocator.candidates if self._agents[name].is_ready(now)]
+        if able and (workers := self.allocator.divide(able)):
             self._opened = True
-            self._jobs.open(workers)
-        if first and new and (shortage := self.machines.shortage()):
+            self.jobs.open(workers)
+        if first and new and (shortage := self.allocator.shortage()):
             self.effects.notes.append(shortage)

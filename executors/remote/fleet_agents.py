@@ -7,10 +7,10 @@ from math import inf
 from typing import Final
 
 from hbsim.errors import ParameterError
-from hbsim.executors.remote.machines import Machine
+from hbsim.executors.remote.allocation import Machine
 from hbsim.executors.remote.protocol import Body
 
-__all__ = ["MARGIN", "Agent", "Clocks", "Host"]
+__all__ = ["MARGIN", "Clocks", "FleetAgent", "FleetHost"]
 
 BEAT: Final = 1.0  # seconds between two beats,
 SHARE: Final = 1 / 8  # or this share of the lease, if that is shorter
@@ -32,7 +32,7 @@ class Clocks:
         Seconds that a lease lasts.
     due : float
         When the next beat is.
-    clock, heard : float or None, float
+    clock, answered : float or None, float
         Its lease clock in its last answer, None before the first one, and when that came.
     until : float
         The end of its lease, by its lease clock.
@@ -45,7 +45,7 @@ class Clocks:
     lease: float
     due: float
     clock: float | None = None
-    heard: float = 0.0
+    answered: float = 0.0
     until: float = 0.0
     ahead: float = 0.0
     number: int = 0
@@ -68,7 +68,7 @@ class Clocks:
         if self.clock is None:  # it began with a lease of its own, which cannot be over later than this
             self.until = clock + self.lease
         if self.clock is None or clock > self.clock:
-            self.clock, self.heard = clock, now
+            self.clock, self.answered = clock, now
         sent = self._sent.get(number)
         if sent is None:
             return
@@ -85,9 +85,9 @@ class Clocks:
 
     def silent(self, now: float) -> bool:
         """Whether the agent has answered, but not for too long to be given new jobs."""
-        return self.clock is not None and now - self.heard > min(SILENT, self.lease / 3)
+        return self.clock is not None and now - self.answered > min(SILENT, self.lease / 3)
 
-    def is_heard(self, now: float) -> bool:
+    def is_answering(self, now: float) -> bool:
         """Whether the agent has answered lately."""
         return self.clock is not None and not self.silent(now)
 
@@ -96,11 +96,11 @@ class Clocks:
         if self.clock is None:  # nothing runs there yet
             return 0.0
         # Its clock was at `clock` before the answer came: by now it is at least at this.
-        return self.until + MARGIN - (self.clock + (now - self.heard))
+        return self.until + MARGIN - (self.clock + (now - self.answered))
 
 
 @dataclass(slots=True, eq=False)
-class Host:
+class FleetHost:
     """A place where agents are started, and why it can run no trials.
 
     Attributes
@@ -128,7 +128,7 @@ class Host:
 
 
 @dataclass(slots=True, eq=False)
-class Agent:
+class FleetAgent:
     """An agent, from when it is started until nothing of it can run any more.
 
     Attributes
@@ -149,7 +149,7 @@ class Agent:
         Whether it is to be closed when nothing is left to be done there.
     gone : bool
         Whether nothing is heard of it any more.
-    missed : bool
+    reported_missing : bool
         Whether people were told that it does not answer, or is gone.
     jobs : set of int
         Jobs that were sent to it, and may run there.
@@ -158,7 +158,7 @@ class Agent:
     """
 
     name: str
-    host: Host
+    host: FleetHost
     clocks: Clocks
     machine: Machine | None = None
     incoming: str = ""
@@ -168,11 +168,11 @@ class Agent:
     over: str = ""
     ends: bool = False
     gone: bool = False
-    missed: bool = False
+    reported_missing: bool = False
     jobs: set[int] = field(default_factory=set)
     taken: int = 0
     acknowledged: int = 0
 
-    def able(self, now: float) -> bool:
+    def is_ready(self, now: float) -> bool:
         """Whether it can be given jobs now."""
-        return self.ready and self.machine is not None and not self.over and self.clocks.is_heard(now)
+        return self.ready and self.machine is not None and not self.over and self.clocks.is_answering(now)

@@ -1,4 +1,4 @@
-"""The jobs of a fleet: how they come to an agent, what is heard of them, how they end. No input or output."""
+"""The jobs of a fleet: on their way to an agent, running, and ended. No input or output."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf, isfinite
 
+from hbsim.executors.remote.allocation import WorkerAllocator
 from hbsim.executors.remote.checkpoints import TRIES, Checkpoints, Copy, Put
-from hbsim.executors.remote.fleet_agents import Agent
-from hbsim.executors.remote.machines import Machines
+from hbsim.executors.remote.fleet_agents import FleetAgent
 from hbsim.executors.remote.protocol import Body, dump, task_of
 from hbsim.runner.workers import (
     Assignment,
@@ -20,7 +20,7 @@ from hbsim.runner.workers import (
     WorkerOpened,
 )
 
-__all__ = ["Effects", "Jobs"]
+__all__ = ["Effects", "FleetJobs"]
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class Effects:
     logs: list[tuple[int, str]] = field(default_factory=list)
     unstored: list[int] = field(default_factory=list)
 
-    def send(self, agent: Agent, body: Body) -> None:
+    def send(self, agent: FleetAgent, body: Body) -> None:
         """Have an order sent, if there is somebody to read it."""
         if not agent.gone:
             self.lines.append((agent.name, dump(body)))
@@ -64,7 +64,7 @@ class Effects:
 class _Job:
     task: Assignment
     worker: int
-    agent: Agent | None = None  # that it was sent to, or its checkpoint is copied to
+    agent: FleetAgent | None = None  # that it was sent to, or its checkpoint is copied to
     sent: bool = False
     useful: bool = True  # whether its checkpoint is of use once it has ended
     copy: Put | None = None  # that is under way
@@ -73,12 +73,12 @@ class _Job:
     at: float = -inf  # the time of its last report
 
 
-class Jobs:
+class FleetJobs:
     """Jobs by number, from their start until their end has been said.
 
     Parameters
     ----------
-    machines : Machines
+    allocator : WorkerAllocator
         Knows which agent a worker belongs to.
     checkpoints : Checkpoints
         Knows where checkpoints are.
@@ -94,10 +94,14 @@ class Jobs:
     """
 
     def __init__(
-        self, machines: Machines, checkpoints: Checkpoints, effects: Effects, agents: Mapping[str, Agent]
+        self,
+        allocator: WorkerAllocator,
+        checkpoints: Checkpoints,
+        effects: Effects,
+        agents: Mapping[str, FleetAgent],
     ) -> None:
         self.reported = False
-        self._machines, self._checkpoints, self._effects = machines, checkpoints, effects
+        self._allocator, self._checkpoints, self._effects = allocator, checkpoints, effects
         self._agents = agents
         self._jobs: dict[int, _Job] = {}
         self._trials: dict[int, _Job] = {}  # the same, by trial
@@ -141,23 +145,23 @@ class Jobs:
     def open(self, workers: Iterable[int]) -> None:
         """Let workers take jobs."""
         for worker in workers:
-            slot = self._machines.slot(worker)
+            slot = self._allocator.slot(worker)
             cores = slot.threads if slot.cpus is None else len(slot.cpus)
-            host = self._agents[self._machines.agent(worker) or ""].host.name
+            host = self._agents[self._allocator.agent(worker) or ""].host.name
             self._effects.messages.append(WorkerOpened(worker, host, cores, [gpu.uuid for gpu in slot.gpus]))
 
     def shut(self, workers: Iterable[int], reason: str) -> None:
         """Let workers take no jobs any more."""
         self._effects.messages += [WorkerClosed(worker, reason) for worker in workers]
 
-    def lose(self, agent: Agent, reason: str) -> None:
+    def lose(self, agent: FleetAgent, reason: str) -> None:
         """End what was sent to an agent, of which nothing can run any more."""
         for number in sorted(agent.jobs):
             self._finish(self._jobs[number], JobEnded(number, kind="lost", reason=reason))
 
     # On their way
 
-    def look_again(self, now: float) -> None:
+    def retry_waiting(self, now: float) -> None:
         """See which of the jobs that wait can be started; none of them has hung."""
         for number, job in list(self._waiting.items()):
             self._effects.messages.append(Reported(number, [], 0))
@@ -167,10 +171,10 @@ class Jobs:
         """Start a job that waits, if its agent and its checkpoint are there; else see to that."""
         if job.agent is not None and job.agent.over:
             job.agent = job.copy = job.checkpoint = None
-        agent = job.agent or self._agents.get(self._machines.agent(job.worker) or "")
+        agent = job.agent or self._agents.get(self._allocator.agent(job.worker) or "")
         if agent is None or agent.over:
             agent = self._move(job)
-        if agent is None or not agent.able(now) or job.copy is not None:
+        if agent is None or not agent.is_ready(now) or job.copy is not None:
             return
         trial, number = job.task.trial, job.task.job
         source = "own" if job.checkpoint else self._checkpoints.source(agent.name, trial)
@@ -183,7 +187,7 @@ class Jobs:
             self._effects.copies.append(job.copy)
             return
         job.checkpoint = {"job": source} if isinstance(source, int) else job.checkpoint
-        slot = self._machines.slot(job.worker)
+        slot = self._allocator.slot(job.worker)
         cpus = None if slot.cpus is None else list(slot.cpus)
         share = {"cpus": cpus, "threads": slot.threads, "env": slot.env}
         start = {"o": "start", "task": task_of(job.task), "slot": share, "checkpoint": job.checkpoint}
@@ -192,14 +196,14 @@ class Jobs:
         del self._waiting[number]
         agent.jobs.add(number)
 
-    def _move(self, job: _Job) -> Agent | None:
+    def _move(self, job: _Job) -> FleetAgent | None:
         """Give a job whose worker has no host any more the place of a free worker; return its agent."""
         busy = {other.worker for other in self._jobs.values()}
-        for worker in sorted(set(self._machines.workers()) - busy):
-            agent = self._agents[self._machines.agent(worker) or ""]
+        for worker in sorted(set(self._allocator.workers()) - busy):
+            agent = self._agents[self._allocator.agent(worker) or ""]
             if not agent.shut:
                 self.shut([worker], f"worker {job.worker} takes its place")
-                self._machines.swap(worker, job.worker)
+                self._allocator.swap(worker, job.worker)
                 self.open([job.worker])
                 return agent
         return None
@@ -231,9 +235,9 @@ class Jobs:
         job = self._trials.get(trial)
         return job is not None and (job.sent or job.copy is not None)
 
-    # What is heard
+    # What agents say
 
-    def hear(self, agent: Agent, body: Body, made: Reported | JobEnded, now: float) -> bool:
+    def handle(self, agent: FleetAgent, body: Body, made: Reported | JobEnded, now: float) -> bool:
         """Take what an agent says of one of its jobs; return whether the runner is told."""
         job = self._jobs.get(made.job)
         if job is None or job.agent is not agent or not job.sent:

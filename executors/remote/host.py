@@ -20,10 +20,10 @@ from hbsim.executors import devices
 from hbsim.executors.devices import Gpu
 from hbsim.executors.local import trial_folder
 from hbsim.executors.remote import store
-from hbsim.executors.remote.machines import versions
+from hbsim.executors.remote.allocation import versions
 from hbsim.executors.remote.protocol import Body
 
-__all__ = ["VARIABLE", "Place", "find_place", "gpu_problem", "hello", "touch_all", "work_folder"]
+__all__ = ["VARIABLE", "AgentFolders", "find_folders", "gpu_problem", "hello", "touch_all", "work_folder"]
 
 VARIABLE: Final = "HBSIM_WORK"
 HOUR: Final = 3600.0  # seconds
@@ -32,7 +32,7 @@ _ROOT: Final = Path("/")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class AgentFolders:
     """The folders in which an agent keeps things.
 
     Attributes
@@ -55,7 +55,7 @@ class Place:
         return self.work / "incoming"
 
 
-def find_place(config: Mapping[str, Any]) -> Place:
+def find_folders(config: Mapping[str, Any]) -> AgentFolders:
     """Find out whether this host sees the study's folder, and where its trials go.
 
     Parameters
@@ -71,13 +71,13 @@ def find_place(config: Mapping[str, Any]) -> Place:
         The host's folder cannot be written.
     """
     storage, trials = config["storage"], Path(config["trials"])
-    place = Place(work := work_folder(config["study"]), work / "trials", False)
+    place = AgentFolders(work := work_folder(config["study"]), work / "trials", False)
     place.incoming.mkdir(exist_ok=True)
     if storage not in ("auto", "shared"):
         return place
     with suppress(OSError, UnicodeDecodeError):
         if (trials / f".probe-{config['session']}").read_text("utf-8") == config["probe"]:
-            return Place(work, trials, True)
+            return AgentFolders(work, trials, True)
     if storage == "shared":
         rule = f'this host does not see {trials}; use "auto" or "pull"'
         raise ParameterError("storage", storage, rule)
@@ -105,7 +105,7 @@ def work_folder(study: str) -> Path:
     return _private(_private(Path(tempfile.gettempdir()).absolute() / f"hbsim-{os.getuid()}") / study)
 
 
-def hello(place: Place) -> Body:
+def hello(place: AgentFolders) -> Body:
     """Return the message ``hello``.
 
     ``name`` is what the machine calls itself; ``boot`` tells machines apart, ``group`` the quotas on CPU time

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from hbsim.core.exact import exact
+from hbsim.core.numbers import exact
 from hbsim.errors import ParameterError, nearest
 from hbsim.options import declared, named_options, option
 
-__all__ = ["LEASE", "Dask", "Host", "Hosts", "RemoteOptions", "parse_host"]
+__all__ = ["LEASE", "Dask", "HostAddress", "Hosts", "RemoteOptions", "parse_host"]
 
 LEASE: Final = 30.0  # seconds
 SEND: Final = ("file", "folder")
@@ -32,7 +32,7 @@ _HOST: Final = re.compile(
 T = TypeVar("T")
 
 
-class Host(NamedTuple):
+class HostAddress(NamedTuple):
     """The parts of a host as a user writes it, ``[user@]name[:port]``; None for what is not given."""
 
     user: str | None
@@ -40,7 +40,7 @@ class Host(NamedTuple):
     port: int | None
 
 
-def parse_host(text: object) -> Host:
+def parse_host(text: object) -> HostAddress:
     """Return the parts of ``[user@]name[:port]``; an IPv6 address with a port is ``[::1]:22``.
 
     Raises
@@ -53,7 +53,7 @@ def parse_host(text: object) -> Host:
     if found is None or not (port is None or 0 < port < 65536):
         rule = "must be a name or an address, as in gpu1, me@gpu1, gpu1:2222 or [::1]:22"
         raise ParameterError("hosts", text, rule)
-    return Host(found["user"], found["boxed"] or found["bare"] or found["name"], port)
+    return HostAddress(found["user"], found["boxed"] or found["bare"] or found["name"], port)
 
 
 def _hosts(name: str, value: object) -> object:
@@ -233,10 +233,10 @@ class Hosts(RemoteOptions):
     def __post_init__(self) -> None:
         """Check each field by its rule, and keep one of each host."""
         RemoteOptions.__post_init__(self)  # super() does not work in a class with slots=True
-        once: dict[Host, str] = {}
+        once: dict[HostAddress, str] = {}
         for text in self.hosts:
             user, name, port = parse_host(text)
-            once.setdefault(Host(user or self.ssh_user, name.lower(), port or self.ssh_port), text)
+            once.setdefault(HostAddress(user or self.ssh_user, name.lower(), port or self.ssh_port), text)
         object.__setattr__(self, "hosts", tuple(once.values()))
 
 

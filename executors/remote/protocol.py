@@ -53,13 +53,13 @@ from hbsim.runner.workers import NEVER, Assignment, JobEnded, Reported, ReportRo
 __all__ = [
     "ROOM",
     "AgentEnded",
+    "AgentLine",
     "Body",
     "Carrier",
+    "CarrierEvent",
     "CopyError",
-    "Event",
     "HostFailed",
     "Joined",
-    "Line",
     "Lost",
     "dump",
     "ended_from",
@@ -95,7 +95,7 @@ class Joined:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class AgentLine:
     """An agent has sent a line, a JSON object of `hbsim.executors.remote.protocol`."""
 
     agent: str
@@ -154,7 +154,7 @@ class Lost:
     reason: str
 
 
-Event: TypeAlias = Joined | Line | AgentEnded | HostFailed | Lost
+CarrierEvent: TypeAlias = Joined | AgentLine | AgentEnded | HostFailed | Lost
 
 
 class CopyError(Exception):
@@ -178,13 +178,13 @@ class Carrier(Protocol):
 
     Attributes
     ----------
-    events : asyncio.Queue of Event
+    events : asyncio.Queue of CarrierEvent
         What happened, in order.
     trusted : bool
         Whether nobody else can change what is carried: by SSH, by TLS, or since it stays on this machine.
     """
 
-    events: asyncio.Queue[Event]
+    events: asyncio.Queue[CarrierEvent]
     trusted: bool
 
     async def open(self, config: str) -> int | None:

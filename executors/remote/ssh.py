@@ -19,9 +19,17 @@ from typing import Any, Final
 from hbsim.errors import ParameterError
 from hbsim.executors.remote.dask import is_trusted
 from hbsim.executors.remote.options import Hosts, parse_host
-from hbsim.executors.remote.protocol import AgentEnded, CopyError, Event, HostFailed, Joined, Line, dump
+from hbsim.executors.remote.protocol import (
+    AgentEnded,
+    AgentLine,
+    CarrierEvent,
+    CopyError,
+    HostFailed,
+    Joined,
+    dump,
+)
 
-__all__ = ["HostError", "Process", "SshCarrier", "SshHost", "brief"]
+__all__ = ["HostError", "SshCarrier", "SshHost", "SshProcess", "brief"]
 
 PART: Final = 8 << 20  # bytes of a file at a time; asyncssh asks for the blocks of a part at once
 DEEPEST: Final = 64  # folders in folders
@@ -203,7 +211,7 @@ class SshHost:
                     raise HostError(self.name, *self._refusal(error)) from None
             return self._connection
 
-    async def start(self, arguments: str) -> Process:
+    async def start(self, arguments: str) -> SshProcess:
         """Start the host's Python with these arguments, which a shell there reads.
 
         Raises
@@ -223,7 +231,7 @@ class SshHost:
         except (OSError, asyncssh.Error) as error:
             self.drop()
             raise HostError(self.name, f"SSH starts nothing there: {brief(error)}") from None
-        return Process(process)
+        return SshProcess(process)
 
     @asynccontextmanager
     async def files(self) -> AsyncIterator[Any]:
@@ -250,7 +258,7 @@ class SshHost:
             self._connection.abort()
         self._connection = None
 
-    def no_start(self, process: Process, ending: str) -> HostError:
+    def no_start(self, process: SshProcess, ending: str) -> HostError:
         """Return the error of a process that has ended without a message."""
         said = process.last_line
         no_module = "No module named" in said and "hbsim" in said
@@ -305,7 +313,7 @@ def _key_problem(found: Any, command: str) -> str:
     )
 
 
-class Process:
+class SshProcess:
     """A process on a host: the lines that it writes, and how it ends.
 
     Parameters
@@ -406,13 +414,13 @@ class SshCarrier:
     def __init__(
         self, options: Hosts, say: Callable[[str], None] = lambda line: None, module: str = AGENT
     ) -> None:
-        self.events: asyncio.Queue[Event] = asyncio.Queue()
+        self.events: asyncio.Queue[CarrierEvent] = asyncio.Queue()
         self.trusted = True
         self._say = say
         self._module = module
         self._hosts = [SshHost(name, options) for name in options.hosts]
         self._config: dict[str, Any] = {}
-        self._processes: dict[str, Process] = {}  # by agent, of those that run
+        self._processes: dict[str, SshProcess] = {}  # by agent, of those that run
         self._host_of: dict[str, SshHost] = {}  # by agent, of all that have ever been there
         self._errors: dict[str, HostError] = {}  # the first of each host
         self._tried = asyncio.Event()  # one host has an agent, or all have failed
@@ -522,9 +530,9 @@ class SshCarrier:
             self._processes[name], self._host_of[name] = process, host
             self._tried.set()
             self.events.put_nowait(Joined(name, host.name, host.name))
-            self.events.put_nowait(Line(name, hello))
+            self.events.put_nowait(AgentLine(name, hello))
             async for text in messages:
-                self.events.put_nowait(Line(name, text))
+                self.events.put_nowait(AgentLine(name, text))
             self.events.put_nowait(AgentEnded(name, await process.ending(), clean=process.status == 0))
         finally:
             self._processes.pop(name, None)
@@ -536,7 +544,7 @@ class SshCarrier:
         return self._host_of[agent]
 
 
-async def _messages(process: Process) -> AsyncIterator[str]:
+async def _messages(process: SshProcess) -> AsyncIterator[str]:
     """Give the lines that are messages; others are of a shell's start-up files, say."""
     async for line in process.lines():
         try:

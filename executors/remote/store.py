@@ -4,7 +4,7 @@ A copy from another host lies in a staging folder of the same file system. `inst
 trial's folder, and then renames: the trial's files first, the checkpoint last, which is the moment from which
 it counts. What an interruption leaves half done is undone by whoever comes next.
 
-A `Store` is on any storage that fsspec has a file system for. A checkpoint there is a folder
+A `CheckpointStore` is on any storage that fsspec has a file system for. A checkpoint there is a folder
 ``URL/STUDY/TRIAL/JOB``, with the checkpoint in ``checkpoint`` and the trial's own files in ``files``. Object
 stores have no rename, so a file that names all others and their sizes is written last: without it a
 checkpoint does not count.
@@ -35,7 +35,7 @@ from typing import Any, Final
 from hbsim.errors import HbsimError, OutputError, ParameterError
 from hbsim.executors import checkpoint
 
-__all__ = ["FILES", "STAGING", "Store", "download", "install", "newest", "newest_of_all", "recover"]
+__all__ = ["FILES", "STAGING", "CheckpointStore", "download", "install", "newest", "newest_of_all", "recover"]
 
 FILES: Final = "files"  # the folder of a trial's own files, in the trial's folder
 _STAGE: Final = ".install"
@@ -176,7 +176,7 @@ def _alone(folder: Path) -> Iterator[None]:
         raise OutputError(str(folder), f"the checkpoint cannot be put in place: {error}") from error
 
 
-class Store:
+class CheckpointStore:
     """Keeps the newest checkpoint of each trial of a study.
 
     Parameters
@@ -386,7 +386,7 @@ def download(url: str, study: str, trials: Path) -> int:
     from hbsim.executors.local import trial_folder
     from hbsim.executors.remote.store import install, newest_of_all
 
-    store, present, count = Store(url, study), newest_of_all(trials), 0
+    store, present, count = CheckpointStore(url, study), newest_of_all(trials), 0
     trials.mkdir(parents=True, exist_ok=True)
     for trial, job in sorted(store.jobs().items()):
         if job > present.get(trial, (-1,))[0]:
@@ -411,7 +411,7 @@ def _reason(error: Exception) -> str:
 
 
 def _main(order: str, url: str, study: str, trial: str, job: str, *paths: str) -> None:
-    store = Store(url, study)
+    store = CheckpointStore(url, study)
     act = store.put if order == "put" else store.get
     act(int(trial), int(job), *map(Path, paths))
 

@@ -14,14 +14,14 @@ from threading import Thread
 from typing import Any, Final, TypeVar
 
 from hbsim.errors import HbsimWarning
+from hbsim.executors.remote.allocation import WorkerAllocator
 from hbsim.executors.remote.code import make_bundle
 from hbsim.executors.remote.controller import Controller, News
 from hbsim.executors.remote.fleet import Fleet
-from hbsim.executors.remote.machines import Machines
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.remote.protocol import Carrier
 from hbsim.executors.slots import Slot
-from hbsim.executors.training_function import Description, describe, load_target
+from hbsim.executors.training_function import FunctionDescription, describe, load_target
 from hbsim.runner.workers import Assignment, Message
 
 __all__ = ["RemoteWorkers"]
@@ -87,7 +87,7 @@ class RemoteWorkers:
         storage = "pull" if options.storage.startswith("memory://") else options.storage
         how = {"start": start, "grace": grace, "lease": float(options.lease), "storage": storage}
         what = {"study": study, "bundle": make_bundle(target, options.send), "setup": dict(setup)}
-        carrier, machines = make_carrier(options, say), Machines(workers, resource)
+        carrier, machines = make_carrier(options, say), WorkerAllocator(workers, resource)
         self._news: SimpleQueue[News] = SimpleQueue()  # one that a signal handler may put something into
         self._controller = Controller(carrier, machines, {**what, **how}, trials, say, self._news.put)
         self._loop = asyncio.new_event_loop()
@@ -111,7 +111,7 @@ class RemoteWorkers:
         self._run(self._controller.open())
         self._warn()
 
-    def describe(self) -> Description:
+    def describe(self) -> FunctionDescription:
         """Return what the training function is, as this process loads it."""
         return describe(load_target(self._target))
 
@@ -155,15 +155,15 @@ class RemoteWorkers:
 
     def go_on(self, job: int, stop: float) -> None:
         """Answer a job that waits at a milestone: train to `stop`."""
-        self._order(lambda fleet: fleet.go_on(job, stop))
+        self._order(lambda fleet: fleet.jobs.go_on(job, stop))
 
     def leave(self, job: int, save: bool) -> None:
         """Have a job leave its function; with `save` it makes a checkpoint first."""
-        self._order(lambda fleet: fleet.leave(job, save))
+        self._order(lambda fleet: fleet.jobs.leave(job, save))
 
     def kill(self, job: int, reason: str = "") -> None:
         """End a job's processes: SIGTERM, and after the grace SIGKILL."""
-        self._order(lambda fleet: fleet.kill(job, reason or "it was killed"))
+        self._order(lambda fleet: fleet.jobs.kill(job, reason or "it was killed"))
 
     def cut(self, reason: str) -> None:
         """Do nothing: what was killed is ended by the hosts' agents, or with their lease."""

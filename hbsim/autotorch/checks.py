@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from hbsim.core.exact import exact
+from hbsim.core.numbers import exact
 from hbsim.errors import ParameterError, nearest
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.searchers import SEARCHERS, Searcher

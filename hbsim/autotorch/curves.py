@@ -47,7 +47,7 @@ def draw(
     show, legend : bool
         Whether to show it, and whether it has a legend.
     """
-    from hbsim.bench.chart_looks import save
+    from hbsim.bench.chart_style import save
     from hbsim.bench.study_charts import training_curves
 
     seen = result if isinstance(result, RunResult) else cast(RunResult, _seen(result, reports))

@@ -11,7 +11,7 @@ from hbsim.autotorch import checks
 from hbsim.autotorch.checks import MAX_REWARD
 from hbsim.autotorch.fifo import FIFOScheduler
 from hbsim.autotorch.setting import Keep, Progress, Start, TrainFunction, Visualizer
-from hbsim.core.exact import exact
+from hbsim.core.numbers import exact
 from hbsim.core.options import meant
 from hbsim.core.types import Mode
 from hbsim.errors import HbsimWarning, ParameterError

@@ -13,7 +13,7 @@ from hbsim.autotorch.setting import Setting
 from hbsim.core.space import Space, space_of
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.training_function import load_target, make_target
-from hbsim.searchers import FirstPoints, Task, make_searcher
+from hbsim.searchers import FirstPoints, SearchTask, make_searcher
 from hbsim.study.executors import check_executor, check_share
 from hbsim.study.load import load
 from hbsim.study.real import check_constants
@@ -46,7 +46,7 @@ class LocalStudy:
         self._setting = setting
         self._max_t = setting.make_scheduler().options.max_t
         self.space: Space | None = _space(setting)
-        self._task = Task(self.space, setting.seed, mode=setting.mode, max_t=self._max_t)
+        self._task = SearchTask(self.space, setting.seed, mode=setting.mode, max_t=self._max_t)
         check_named(setting, self._task)
         check_shown(setting.visualizer, setting.progress)
         check_executor(setting.remote or "local")
@@ -99,7 +99,7 @@ class LocalStudy:
         return result.reports.select("trial", "resource", "value")
 
 
-def check_named(setting: Setting, task: Task) -> None:
+def check_named(setting: Setting, task: SearchTask) -> None:
     """Check a searcher by name, and its options, for a task.
 
     Raises
@@ -111,7 +111,7 @@ def check_named(setting: Setting, task: Task) -> None:
         make_searcher(setting.searcher or "random", task, setting.search_options)
 
 
-def queued(setting: Setting, points: Sequence[Sequence[float]], task: Task) -> dict[str, Any]:
+def queued(setting: Setting, points: Sequence[Sequence[float]], task: SearchTask) -> dict[str, Any]:
     """Return a study's searcher and its options; an object behind a queue where one is needed."""
     given, options = setting.searcher, setting.search_options
     pending = True if setting.maxt_pending and getattr(given, "model_based", False) else None

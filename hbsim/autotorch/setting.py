@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from hbsim.autotorch import checks
 from hbsim.core.factory import make_scheduler
+from hbsim.core.numbers import whole
 from hbsim.core.space import space_of
-from hbsim.core.streams import check_seed
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError
 from hbsim.searchers import ends
@@ -88,7 +88,7 @@ class Setting:
         seconds("time_out", self.time_out)
         seconds("hang_timeout", self.hang_timeout)
         checks.flag("maxt_pending", self.maxt_pending)
-        check_seed(self.seed)
+        whole("seed", self.seed, 0)
         if self.num_trials is None and self.time_out is None and not ends(self.searcher):
             raise ParameterError("num_trials", None, "give num_trials or time_out: the study needs an end")
 

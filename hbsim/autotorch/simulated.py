@@ -13,7 +13,7 @@ from hbsim.autotorch.setting import Setting
 from hbsim.core.space import Space
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.slots import read_resource
-from hbsim.searchers import Task
+from hbsim.searchers import SearchTask
 from hbsim.simulation import Cluster, Result
 from hbsim.study.simulate import simulate
 from hbsim.surrogates import Surrogate, check_levels, load
@@ -59,12 +59,12 @@ class SimulatedStudy:
         self._check_workers()
         check_named(setting, self._task())
 
-    def _task(self) -> Task:
+    def _task(self) -> SearchTask:
         curves, setting = self._curves, self._setting
         named = setting.searcher not in (None, "random") or setting.search_options
         points = getattr(curves, "points", None) if curves.rows is not None and named else None
         max_t = self._fresh().options.max_t
-        return Task(curves.space, setting.seed, curves.rows, points, mode=setting.mode, max_t=max_t)
+        return SearchTask(curves.space, setting.seed, curves.rows, points, mode=setting.mode, max_t=max_t)
 
     def _check_rows(self) -> None:
         rows, trials = self._curves.rows, self._setting.num_trials

@@ -12,7 +12,7 @@ import numpy as np
 from hbsim.autotorch.place import STATE, Place
 from hbsim.core.space import Space
 from hbsim.errors import OutputError, ParameterError
-from hbsim.searchers.plain import plain_options
+from hbsim.searchers.factory import plain_options
 from hbsim.study.folder import StudyFolder
 
 if TYPE_CHECKING:

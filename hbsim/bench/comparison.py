@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
 from hbsim.bench.pool import default_jobs
-from hbsim.bench.sweep import Plan, SweepResults, make_plan, read_results, read_sweep, run_plan
+from hbsim.bench.sweep import SweepPlan, SweepResults, make_plan, read_results, read_sweep, run_plan
 from hbsim.bench.sweep.folder import CONFIRM, read_manifest
-from hbsim.bench.sweep.plan import cluster_table
 from hbsim.bench.sweep.scores import anytime
 from hbsim.bench.sweep.specification import DEFAULT_SEEDS
 from hbsim.bench.sweep.store import write, writing
 from hbsim.bench.variants import Value, label, variant_tables
-from hbsim.core.exact import whole
+from hbsim.core.numbers import whole
 from hbsim.errors import ParameterError
+from hbsim.options import named_options
 from hbsim.simulation import Cluster
 from hbsim.study.simulate import cluster_of
 
@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     from hbsim.bench.report.model import Report, Standing
     from hbsim.executors.remote.options import Dask, Hosts
 
-__all__ = ["Sweep", "compare", "confirmation", "load_sweep", "specification", "sweep"]
-
-NAMES: Final = {"out": "folder"}  # what fields of errors are called here
+__all__ = ["Sweep", "cluster_table", "compare", "confirmation", "load_sweep", "specification", "sweep"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Sweep:
     results : SweepResults
         All tables as they are kept; docs/reference/sweep.md lists their columns.
     folder : path or None
-        Where they are; None if they are in memory only.
+        CellPattern they are; None if they are in memory only.
     matters : str or None
         The smallest difference that matters, in the metric's unit or as a percentage of the least regret.
     """
@@ -75,8 +73,8 @@ class Sweep:
         """All that a report says, as plain objects."""
         from hbsim.bench.report.build import build
 
-        where = "DIR" if self.folder is None else str(self.folder)
-        return build(self.results, f"hbsim report {shlex.quote(where)}", where, self.matters)
+        folder = "DIR" if self.folder is None else str(self.folder)
+        return build(self.results, f"hbsim report {shlex.quote(folder)}", folder, self.matters)
 
     @cached_property
     def table(self) -> pl.DataFrame:
@@ -145,23 +143,24 @@ class Sweep:
         from html import escape
 
         from hbsim.bench.report.render import as_html
-        from hbsim.bench.report.tables import glance_table, task_table
+        from hbsim.bench.report.tables import overview_table, task_table
 
-        tables = glance_table(self.report) or [task_table(task) for task in self.report.tasks]
+        tables = overview_table(self.report) or [task_table(task) for task in self.report.tasks]
         return f"<p>{escape(self.report.answer)}</p>{''.join(map(as_html, tables))}"
 
 
-def _standing(where: str, standing: Standing | None) -> dict[str, object]:
+def _standing(about: str, standing: Standing | None) -> dict[str, object]:
     names = ("rank", "call", "p")
-    numbers = {f"{where}_{name}": None if standing is None else getattr(standing, name) for name in names}
+    numbers = {f"{about}_{name}": None if standing is None else getattr(standing, name) for name in names}
     difference = None if standing is None else standing.difference
     ends = {"": "mean", "_low": "low", "_high": "high"}
     return numbers | {
-        f"{where}_difference{end}": None if difference is None else getattr(difference, name)
+        f"{about}_difference{end}": None if difference is None else getattr(difference, name)
         for end, name in ends.items()
     }
 
 
+@named_options
 def compare(
     variants: Sequence[str | Mapping[str, Any]],
     *,
@@ -169,7 +168,7 @@ def compare(
     surrogate: str | Mapping[str, Any] = "digits",
     workers: int | None = None,
     cluster: Cluster | str | os.PathLike[str] | None = None,
-    trials: int | None = None,
+    num_trials: int | None = None,
     max_time: float | None = None,
     max_full_runs: float | None = None,
     max_t: float | None = None,
@@ -204,7 +203,7 @@ def compare(
         How many workers; by default the cluster's, or 32.
     cluster : Cluster, str or path, optional
         The simulated cluster, or a preset or file of one; by default one where nothing costs time.
-    trials : int, optional
+    num_trials : int, optional
         How many trials a study starts at most; needed unless a budget of time ends it.
     max_time, max_full_runs : float, optional
         The budget: simulated seconds, or so many times the mean seconds of a full run.
@@ -217,8 +216,8 @@ def compare(
     replace : bool
         Whether rows of a table may come again.
     halves : bool
-        Whether each study sees one half of a table's rows only, where `trials` are at most half of them: what
-        conclusions about another draw of configurations are made from.
+        Whether each study sees one half of a table's rows only, where `num_trials` is at most half of them:
+        what conclusions about another draw of configurations are made from.
     beyond : float
         Simulate on to so many times the budget; scores stay at the budget.
     confirm : int, optional
@@ -226,7 +225,7 @@ def compare(
     matters : str, optional
         The smallest difference that matters: ``"0.005"`` in the metric's unit, ``"10%"`` of the least regret.
     folder : path, optional
-        Where results are kept, and go on from: with more seeds only the new ones are run.
+        CellPattern results are kept, and go on from: with more seeds only the new ones are run.
     jobs : int, optional
         How many processes; by default one a core, 1 starts none.
     executor : Hosts or Dask, optional
@@ -248,7 +247,7 @@ def compare(
         The folder cannot be read or written.
     """
     made = Cluster.from_file(cluster) if isinstance(cluster, str | os.PathLike) else cluster
-    numbers = {"trials": trials, "max_time": max_time, "max_full_runs": max_full_runs, "max_t": max_t}
+    numbers = {"num_trials": num_trials, "max_time": max_time, "max_full_runs": max_full_runs, "max_t": max_t}
     others = {"searcher": searcher, "search_options": dict(search_options or {}) or None}
     defaults = {name: value for name, value in {**numbers, **others}.items() if value is not None}
     if not isinstance(surrogate, str | Mapping):
@@ -270,6 +269,7 @@ def compare(
     return _run(make_plan(content, options), folder, jobs, executor, matters=matters)
 
 
+@named_options
 def sweep(
     spec: str | os.PathLike[str] | Mapping[str, Any],
     folder: str | os.PathLike[str] | None = None,
@@ -290,9 +290,9 @@ def sweep(
         A sweep's TOML file, or the same as plain objects; docs/reference/sweep.md says what it has. Relative
         paths start at the file, or where this process is.
     folder : path, optional
-        Where results are kept, and go on from; by default they are in memory only.
+        CellPattern results are kept, and go on from; by default they are in memory only.
     data : path, optional
-        Where relative paths of learning curves start; by default at the file.
+        CellPattern relative paths of learning curves start; by default at the file.
     retry_failed : bool
         Whether studies that failed before are run again.
     jobs, executor : optional
@@ -314,13 +314,14 @@ def sweep(
     return _run(plan, folder, jobs, executor, retry_failed)
 
 
+@named_options
 def load_sweep(folder: str | os.PathLike[str], matters: str | None = None) -> Sweep:
     """Return what a comparison or a sweep has left in a folder, also one that is not finished.
 
     Parameters
     ----------
     folder : path
-        As ``--out`` of ``hbsim compare`` and ``hbsim sweep``.
+        As ``--folder`` of ``hbsim compare`` and ``hbsim sweep``.
     matters : str, optional
         As for `compare`.
 
@@ -336,14 +337,14 @@ def load_sweep(folder: str | os.PathLike[str], matters: str | None = None) -> Sw
 
 
 def _check_matters(matters: str | None) -> None:
-    from hbsim.bench.report.build_task import Matters
+    from hbsim.bench.report.build import smallest_difference
 
     if matters is not None:
-        Matters.of(matters)
+        smallest_difference(matters)
 
 
 def _run(
-    plan: Plan,
+    plan: SweepPlan,
     folder: str | os.PathLike[str] | None,
     jobs: int | None,
     executor: Hosts | Dask | None,
@@ -351,7 +352,7 @@ def _run(
     matters: str | None = None,
 ) -> Sweep:
     _check_matters(matters)
-    processes = default_jobs(len(plan.grid.different)) if jobs is None else whole("jobs", jobs, 1)
+    processes = default_jobs(len(plan.different)) if jobs is None else whole("jobs", jobs, 1)
     remote = None
     if executor is not None:
         from hbsim.bench.remote import Remote
@@ -360,17 +361,14 @@ def _run(
     with TemporaryDirectory(prefix="hbsim-") as temporary:
         out = Path(temporary if folder is None else folder)
         command = f"hbsim sweep {shlex.quote(str(out / 'sweep.toml'))}"
-        try:
-            run_plan(plan, out, command, processes, remote, is_retrying=is_retrying)
-        except ParameterError as error:
-            raise ParameterError(NAMES.get(error.field, error.field), error.value, error.rule) from None
+        run_plan(plan, out, command, processes, remote, is_retrying=is_retrying)
         count = plan.source.table.confirm
         if count is not None and (found := confirmation(plan, out, count)) is not None:
             run_plan(*found, command, processes, remote, is_retrying=is_retrying)
         return Sweep(read_results(out), None if folder is None else out, matters)
 
 
-def confirmation(plan: Plan, folder: Path, count: int) -> tuple[Plan, Path] | None:
+def confirmation(plan: SweepPlan, folder: Path, count: int) -> tuple[SweepPlan, Path] | None:
     """Return what is to be run to confirm a choice, and where: fresh seeds of the variants that lead.
 
     On each task these are the best variant and those that are not told apart from it; a task with a single
@@ -378,7 +376,7 @@ def confirmation(plan: Plan, folder: Path, count: int) -> tuple[Plan, Path] | No
 
     Parameters
     ----------
-    plan : Plan
+    plan : SweepPlan
         What was run.
     folder : path
         Its results.
@@ -387,7 +385,7 @@ def confirmation(plan: Plan, folder: Path, count: int) -> tuple[Plan, Path] | No
 
     Returns
     -------
-    (Plan, path) or None
+    (SweepPlan, path) or None
         None if there is no such task.
     """
     from hbsim.bench.report.build import build
@@ -426,7 +424,7 @@ def specification(
     surrogate : mapping
         The table of learning curves.
     cluster : Cluster
-        Where studies run.
+        CellPattern studies run.
     defaults : mapping
         Settings of all studies.
     seeds : (int, int)
@@ -456,7 +454,7 @@ def specification(
         "clusters": [cluster_table(cluster)],
     }
     options: dict[tuple[str | int, ...], tuple[str, object]] = {
-        ("defaults", name): (name, defaults.get(name)) for name in ("trials", *defaults)
+        ("defaults", name): (name, defaults.get(name)) for name in ("num_trials", *defaults)
     }
     options |= {(name,): (name, value) for name, value in top.items()}
     options |= {("seeds",): ("seeds", count), ("seeds", "first"): ("seed", first)}
@@ -464,8 +462,8 @@ def specification(
     options |= {("surrogates", 0, name): (name, value) for name, value in surrogate.items()}
     varied = {text.partition("=")[0].strip().replace("-", "_"): text for text in vary}
     for at, (one, table) in enumerate(zip(variants, tables, strict=True)):
-        said = one if isinstance(one, str) else label(str(table.get("type")), _own(table))
-        options["variants", at] = ("variant", said)
+        text = one if isinstance(one, str) else label(str(table.get("type")), _own(table))
+        options["variants", at] = ("variant", text)
         for name in cast("dict[str, object]", table.get("vary", {})):
             options["variants", at, "vary", name] = ("vary", varied.get(name, name))
     return content, options
@@ -473,3 +471,23 @@ def specification(
 
 def _own(table: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in table.items() if name not in ("type", "name", "vary")}
+
+
+def cluster_table(cluster: Cluster) -> dict[str, object]:
+    """Return a cluster as a table of a specification has it, what is as it is by default left out.
+
+    Raises
+    ------
+    ParameterError
+        It has a trace that was read from no file.
+    """
+    usual, content = Cluster().as_dict(), cluster.as_dict()
+    table = {name: value for name, value in content.items() if usual.get(name) != value}
+    trace = table.get("trace")
+    if trace is not None and not os.path.isfile(str(trace)):
+        raise ParameterError("cluster", str(trace), "its trace must be a file")
+    if not cluster.names_workers or cluster.machines or trace is not None:
+        table.pop("workers", None)  # it says how many itself
+    if isinstance(trace, str):
+        table["trace"] = os.path.abspath(trace)
+    return {"name": "cluster" if table.keys() - {"workers"} else "plain", **table}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import json
+import tomllib
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,46 +13,44 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
-from hbsim.bench.chart_looks import VEGA_LITE, Chart, spread, svg_of, theme
-from hbsim.bench.charts import Looks, across_charts, heatmap, looks_of, ranks, task_charts, timeline
-from hbsim.bench.report.glossary import GLOSSARY
+from hbsim.bench.chart_style import VEGA_LITE, Chart, spread, svg_of, theme
+from hbsim.bench.charts import (
+    VariantStyles,
+    across_charts,
+    heatmap,
+    ranks,
+    task_charts,
+    timeline,
+    variant_styles,
+)
+from hbsim.bench.report.formatting import MEASURES, FileNames, plural
 from hbsim.bench.report.model import Line, Report, Task, Timeline
 from hbsim.bench.report.notes import shared_notes
 from hbsim.bench.report.render import as_html
 from hbsim.bench.report.tables import (
     cost_table,
     diagnosis_tables,
-    glance_table,
     heatmap_table,
     leads_table,
     missing_table,
+    overview_table,
     rankings,
     task_table,
 )
-from hbsim.bench.report.text import MEASURES, FileNames, plural
-from hbsim.bench.report.words import overall_of
 
 if TYPE_CHECKING:
     from hbsim.bench.report.tables import Table
 
-__all__ = ["LIMIT", "render"]
+__all__ = ["LIMIT", "TEXTS", "render"]
 
+
+def _asset(name: str) -> str:
+    return files("hbsim.bench").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+TEXTS: Final = tomllib.loads(_asset("texts.toml"))  # captions of figures, and the glossary
 LIMIT: Final = 9_700_000  # bytes
 NEEDED: Final = 4  # of columns that give way: in the table that is open, the others are folded away
-CAPTIONS: Final = {
-    "ranks": "Mean ranks: further left is better. Bars join what Nemenyi's test does not tell apart.",
-    "means": "The interquartile mean over all studies of all tasks, with its 95% interval.",
-    "anytime-mean": "The anytime curves, mean over groups of tasks, over the share of each task's budget.",
-    "scores": "Mean normalised regret at equal time, and its 95% interval: further left is better.",
-    "anytime": "Mean normalised regret over simulated time; the best three with pointwise 95% intervals.",
-    "best": "The probability of being the best variant at that time.",
-    "target": "The share of the seeds that have reached the target.",
-    "regret": "Where the regret at the end came from. A diamond is the sum; what is below 0 is to the left.",
-    "rungs": "The regret that the decisions at each rung cost: darker is more.",
-    "brackets": "The share of each bracket in the trials, in what was trained, and in the winners.",
-    "time": "What the workers' time went to.",
-    "heatmap": "Mean normalised regret, the best framed.",
-}
 FOLDS: Final = {
     "Over time": ("anytime", "best", "target"),
     "What early decisions cost": ("regret", "rungs"),
@@ -62,7 +60,7 @@ FOLDS: Final = {
 
 
 @dataclass(frozen=True)
-class Room:
+class Limits:
     """How much of a task is kept: points of a curve, variants with a timeline, stretches of each."""
 
     points: int
@@ -70,7 +68,7 @@ class Room:
     stretches: int
 
 
-LADDER: Final = (Room(200, 100, 10_000), Room(80, 2, 300), Room(40, 0, 0), Room(12, 0, 0))
+LIMITS: Final = (Limits(200, 100, 10_000), Limits(80, 2, 300), Limits(40, 0, 0), Limits(12, 0, 0))
 
 
 def render(report: Report, *, limit: int = LIMIT) -> str:
@@ -97,17 +95,17 @@ def render(report: Report, *, limit: int = LIMIT) -> str:
         trim_blocks=True,
     )
     template = environment.get_template("page.html")
-    looks = looks_of(report.variants)
+    styles = variant_styles(report.variants)
     scripts = [_bundle(), _asset("page.js")]
     parts = {
         "report": report,
         "counts": _counts(report),
         "notes": [*report.notes, *shared_notes(report)],
-        "answer_table": _top_table(report, looks),
-        "over": _over(report, looks),
-        "missing": _tables(missing_table(report), looks),
-        "glossary": GLOSSARY,
-        "captions": CAPTIONS,
+        "answer_table": _top_table(report, styles),
+        "over": _over(report, styles),
+        "missing": _tables(missing_table(report), styles),
+        "glossary": TEXTS["glossary"],
+        "captions": TEXTS["captions"],
         "folds": FOLDS,
         "themes": _json({"light": theme(), "dark": theme(dark=True)}),
         "style": _asset("page.css"),
@@ -115,12 +113,8 @@ def render(report: Report, *, limit: int = LIMIT) -> str:
         "policy": _policy(scripts),
     }
     fixed = len(template.render(**parts, tasks=[], top=None, left_out="").encode())
-    tasks, left_out = _fitting(report, looks, limit - fixed)
-    return template.render(**parts, tasks=tasks, top=_top_chart(report, looks), left_out=left_out)
-
-
-def _asset(name: str) -> str:
-    return files("hbsim.bench").joinpath("assets", name).read_text(encoding="utf-8")
+    tasks, left_out = _fitting(report, styles, limit - fixed)
+    return template.render(**parts, tasks=tasks, top=_top_chart(report, styles), left_out=left_out)
 
 
 @cache
@@ -175,25 +169,15 @@ def _counts(report: Report) -> str:
     return " · ".join([plural(len(report.variants), "variant"), plural(len(report.tasks), "task"), done])
 
 
-def _tables(tables: Iterable[Table], looks: Looks) -> list[str]:
+def _tables(tables: Iterable[Table], styles: VariantStyles) -> list[str]:
     """Return tables as HTML, with the colour of each variant beside its name."""
-    made = []
-    for table in tables:
-        if not table.rows:
-            continue
-        text = as_html(table)
-        for name, colour in looks.colour.items():
-            dot, escaped = f'<i style="background:{colour}"></i>', html.escape(name)
-            for start, end in (("<td>", "</td>"), ("<td><b>", "</b></td>")):
-                text = text.replace(f"{start}{escaped}{end}", f"{start}{dot}{escaped}{end}")
-        made.append(text)
-    return made
+    return [as_html(table, styles.colour) for table in tables if table.rows]
 
 
-def _top_table(report: Report, looks: Looks) -> str:
+def _top_table(report: Report, styles: VariantStyles) -> str:
     """Return the table that answers: of the task, or of all of them."""
-    tables = glance_table(report) or [task_table(task) for task in report.tasks]
-    return next(iter(_tables(map(_narrow, tables), looks)), "")
+    tables = overview_table(report) or [task_table(task) for task in report.tasks]
+    return next(iter(_tables(map(_narrow, tables), styles)), "")
 
 
 def _narrow(table: Table) -> Table:
@@ -203,11 +187,11 @@ def _narrow(table: Table) -> Table:
     return replace(table, columns=tuple(table.columns[place] for place in kept), rows=rows)
 
 
-def _top_chart(report: Report, looks: Looks) -> dict[str, str] | None:
+def _top_chart(report: Report, styles: VariantStyles) -> dict[str, str] | None:
     """Return the chart that answers, and a picture of it for who has no scripts."""
-    over = overall_of(report)
-    ranked = None if over is None else ranks(over, looks)
-    curves = (pair for task in report.tasks for pair in task_charts(task, looks, ("anytime",)).items())
+    over = report.overall
+    ranked = None if over is None else ranks(over, styles)
+    curves = (pair for task in report.tasks for pair in task_charts(task, styles, ("anytime",)).items())
     found = next(curves, None) if ranked is None else ("ranks", ranked)
     if found is None:
         return None
@@ -216,30 +200,29 @@ def _top_chart(report: Report, looks: Looks) -> dict[str, str] | None:
     return {"name": name, "data": _packed(_specs({name: chart})), "picture": picture}
 
 
-@dataclass(frozen=True)
-class Over:
-    """What there is over tasks: charts (name in the data, kind, what it is of) and tables, in folds."""
-
-    folds: Sequence[tuple[str, Sequence[tuple[str, str, str]], Sequence[str]]]  # title, charts, tables
-    data: str
-
-
-def _over(report: Report, looks: Looks) -> Over:
+def _over(report: Report, styles: VariantStyles) -> dict[str, object]:
+    """Return what there is over tasks: folds of charts (name in the data, kind, what it is of) and tables."""
     charts: dict[str, Chart] = {}
-    ranked: list[tuple[str, str, str]] = []
-    heated: list[tuple[str, str, str]] = []
-    for kind, across, chart in across_charts(report, looks):
-        ranked.append((f"c{len(charts)}", kind, f"{across.setting}, by {MEASURES[across.measure]}"))
-        charts[ranked[-1][0]] = chart
-    for one in report.heatmaps:
-        if drawn := heatmap(one):
-            heated.append((f"c{len(charts)}", "heatmap", f"{one.title}, {one.setting}"))
-            charts[heated[-1][0]] = drawn
-    folds = [
-        ("Over tasks", ranked, _tables(rankings(report), looks)),
-        ("Brackets and reduction factor", heated, _tables(map(heatmap_table, report.heatmaps), looks)),
+
+    def named(kind: str, of: str, chart: Chart) -> tuple[str, str, str]:
+        name = f"c{len(charts)}"
+        charts[name] = chart
+        return name, kind, of
+
+    ranked = [
+        named(kind, f"{across.setting}, by {MEASURES[across.measure]}", chart)
+        for kind, across, chart in across_charts(report, styles)
     ]
-    return Over([fold for fold in folds if fold[1] or fold[2]], _packed(_specs(charts)))
+    heated = [
+        named("heatmap", f"{one.title}, {one.setting}", chart)
+        for one in report.heatmaps
+        if (chart := heatmap(one))
+    ]
+    folds = [
+        ("Over tasks", ranked, _tables(rankings(report), styles)),
+        ("Brackets and reduction factor", heated, _tables(map(heatmap_table, report.heatmaps), styles)),
+    ]
+    return {"folds": [fold for fold in folds if fold[1] or fold[2]], "data": _packed(_specs(charts))}
 
 
 @dataclass(frozen=True)
@@ -271,51 +254,55 @@ class Section:
     data: str
 
 
-def _fitting(report: Report, looks: Looks, room: int) -> tuple[list[Section], str]:
+def _fitting(report: Report, styles: VariantStyles, room: int) -> tuple[list[Section], str]:
     """Return the tasks, in at most `room` bytes if that can be, and what was left out for it."""
-    sections: list[Section] = []
-    for step in LADDER:
-        names = FileNames()
-        ids = [names.make("task", (task.surrogate, task.setting)) for task in report.tasks]
-        pairs = list(zip(ids, report.tasks, strict=True))
-        first = [_section(*pair, report, looks, step) for pair in pairs[:1]]
-        if step is not LADDER[-1] and _size(first) * len(pairs) > room:
-            continue  # to make them all takes long
-        sections = first + [_section(*pair, report, looks, step) for pair in pairs[1:]]
-        if _size(sections) <= room:
+    names = FileNames()
+    ids = [names.make("task", (task.surrogate, task.setting)) for task in report.tasks]
+    for limits in LIMITS:
+        sections: list[Section] = []
+        for id_, task in zip(ids, report.tasks, strict=True):
+            sections.append(_section(id_, task, report, styles, limits))
+            if limits is not LIMITS[-1] and len(sections) == 1 and _size(sections) * len(ids) > room:
+                break  # to make them all takes long
+        if len(sections) == len(ids) and _size(sections) <= room:
             break
-    if step is LADDER[0]:
+    if limits is LIMITS[0]:
         return sections, ""
-    kept = f"timelines of {plural(step.timelines, 'variant')} a task" if step.timelines else "no timelines"
-    return sections, f"To keep this page small, curves have {step.points} points, and there are {kept}."
+    timelines = "no timelines"
+    if limits.timelines:
+        timelines = f"timelines of {plural(limits.timelines, 'variant')} a task"
+    return (
+        sections,
+        f"To keep this page small, curves have {limits.points} points, and there are {timelines}.",
+    )
 
 
 def _size(sections: Iterable[Section]) -> int:
     return sum(len(one.data) + len(one.table.encode()) + 3000 for one in sections)
 
 
-def _section(id_: str, task: Task, report: Report, looks: Looks, room: Room) -> Section:
-    small = _thinned(task, room)
-    charts = task_charts(small, looks)
+def _section(id_: str, task: Task, report: Report, styles: VariantStyles, limits: Limits) -> Section:
+    small = _thinned(task, limits)
+    charts = task_charts(small, styles)
+    names = list(charts)
     timelines = []
     for place, one in enumerate(small.timelines):
-        if drawn := timeline(one, looks, ""):
+        if chart := timeline(one, styles, ""):
             timelines.append((f"timeline{place}", f"{one.variant}, seed {one.seed}"))
-            charts[timelines[-1][0]] = drawn
+            charts[f"timeline{place}"] = chart
     alone = replace(report, tasks=(task,))
-    more = _tables([leads_table(task), cost_table(task), *diagnosis_tables(alone)], looks)
-    names = [name for name in charts if name in CAPTIONS]
+    more = _tables([leads_table(task), cost_table(task), *diagnosis_tables(alone)], styles)
+    table = "".join(_tables([task_table(task)], styles))
     data = _packed({**_specs(charts), "tables": more})
-    table = "".join(_tables([task_table(task)], looks))
     return Section(id_, task.name, task.notes, table, names, timelines, data)
 
 
-def _thinned(task: Task, room: Room) -> Task:
-    timelines = tuple(_of_stretches(one, room.stretches) for one in task.timelines[: room.timelines])
+def _thinned(task: Task, limits: Limits) -> Task:
     anytime, reached, chances = (
-        tuple(_of_points(line, room.points) for line in lines)
+        tuple(_of_points(line, limits.points) for line in lines)
         for lines in (task.anytime, task.reached, task.chances)
     )
+    timelines = tuple(_of_stretches(one, limits.stretches) for one in task.timelines[: limits.timelines])
     return replace(task, timelines=timelines, anytime=anytime, reached=reached, chances=chances)
 
 

@@ -1,4 +1,4 @@
-"""Studies on a Dask cluster: calls on its workers.
+"""A pool on a Dask cluster: calls on its workers.
 
 `distributed` is an extra, and is imported only when a cluster is used.
 """
@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from hbsim.bench.pool import Workers
-from hbsim.bench.remote import SAME, LoopThread, Remote, find_problem, look, versions, work_for_another
+from hbsim.bench.remote import SAME, LoopThread, Remote, find_problem, inspect_process, versions, work_for
 from hbsim.errors import HbsimWarning
 from hbsim.executors.remote.dask import (
     brief,
@@ -47,9 +47,9 @@ def run(
     wanted: Mapping[str, str], files: tuple[str, ...], function: Callable[[Item], Found], item: Item
 ) -> Found:
     """Run a call on a worker; raise `Unfit` if this process has other versions, or lacks a file."""
-    work_for_another(socket.gethostname())
+    work_for(socket.gethostname())
     if (wanted, files) not in _passed:
-        if problem := find_problem(wanted, look(files), f"a worker on {socket.gethostname()}"):
+        if problem := find_problem(wanted, inspect_process(files), f"a worker on {socket.gethostname()}"):
             raise Unfit(problem)
         _passed.append((wanted, files))
     return function(item)
@@ -113,10 +113,12 @@ class _Cluster(Workers):
             One has another version of hbsim or Python, or lacks a file.
         """
         try:
-            self._remote.check("the scheduler", self._client.run_on_scheduler(look))
+            self._remote.check("the scheduler", self._client.run_on_scheduler(inspect_process))
         except (ImportError, AttributeError) as error:
             raise self._no_hbsim("the scheduler", error) from None
-        for address, found in self._client.run(look, self._remote.files, on_error="return").items():
+        for address, found in self._client.run(
+            inspect_process, self._remote.files, on_error="return"
+        ).items():
             if isinstance(found, OSError):  # it has gone meanwhile
                 continue
             if isinstance(found, BaseException):
@@ -144,7 +146,7 @@ class _Cluster(Workers):
         if self._threads:
             self._seen = now
         elif now - self._seen > EMPTY:
-            self._seen = float("inf")  # that is said once
+            self._seen = float("inf")  # one warning is enough
             text = f"no worker has been at the Dask scheduler {self._address} for {EMPTY:g} s"
             self._warn(f"{text}; all waits for one")
 

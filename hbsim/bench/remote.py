@@ -1,4 +1,4 @@
-"""Where studies run other than on this machine, and whether the processes there give the same results."""
+"""Other machines that run studies, and checks that their processes give the same results."""
 
 from __future__ import annotations
 
@@ -17,10 +17,19 @@ from typing import Any, Final, TypeVar
 import hbsim
 from hbsim.bench.pool import POLL
 from hbsim.errors import HbsimWarning, ParameterError
-from hbsim.executors.remote.machines import differences
+from hbsim.executors.remote.allocation import differences
 from hbsim.executors.remote.options import Dask, Hosts
 
-__all__ = ["SAME", "LoopThread", "Remote", "find_problem", "look", "place", "versions", "work_for_another"]
+__all__ = [
+    "SAME",
+    "LoopThread",
+    "Remote",
+    "find_problem",
+    "inspect_process",
+    "on_host",
+    "versions",
+    "work_for",
+]
 
 Found = TypeVar("Found")
 
@@ -119,7 +128,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def look(files: Sequence[str] = ()) -> dict[str, Any]:
+def inspect_process(files: Sequence[str] = ()) -> dict[str, Any]:
     """Return what this process has: its host, its versions, and which of these files are absent."""
     absent = [file for file in files if not Path(file).exists()]
     return {"host": socket.gethostname(), "versions": versions(), "absent": absent}
@@ -137,13 +146,13 @@ def find_problem(wanted: Mapping[str, str], found: Mapping[str, Any], name: str)
 _host = ""  # of this process, if it works for one elsewhere
 
 
-def work_for_another(host: str) -> None:
+def work_for(host: str) -> None:
     """Have this process's errors name its host."""
     global _host
     _host = host
 
 
-def place() -> str:
+def on_host() -> str:
     """Return " on HOST" if this process works for one elsewhere, nothing else."""
     return f" on {_host}" if _host else ""
 

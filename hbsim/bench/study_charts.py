@@ -14,13 +14,14 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from hbsim.bench.chart_looks import (
+from hbsim.bench.chart_style import (
     GONE,
     GREY,
     OTHER,
     OTHERS,
     Chart,
     Row,
+    coloured,
     data,
     legend_below,
     level_colours,
@@ -29,6 +30,7 @@ from hbsim.bench.chart_looks import (
     time_unit,
     worker_bars,
 )
+from hbsim.bench.report.formatting import plural
 from hbsim.bench.segments import Segments, absent_shares, busy_shares, raster, segments
 from hbsim.surrogates.protocol import Floats
 
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["incumbent", "plot_study", "survival", "training_curves", "worker_chart", "workers"]
 
 WIDTH: Final = 560
-MARK: Final = "#d55e00"
+MARKED: Final = "#d55e00"
 
 
 def plot_study(result: Result, folder: Path) -> list[Path]:
@@ -72,13 +74,8 @@ def _study_line(result: Result) -> str:
         parts.append(f"eta {options['reduction_factor']}")
     if "brackets" in options:
         parts.append(f"brackets {result.scheduler.brackets}")
-    return ", ".join(
-        [*parts, _count(result.cluster.workers, "worker"), _count(result.scheduler.started, "trial")]
-    )
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+    parts += [plural(result.cluster.workers, "worker"), plural(result.scheduler.started, "trial")]
+    return ", ".join(parts)
 
 
 # The incumbent
@@ -89,60 +86,43 @@ def incumbent(result: Result, study: str) -> Chart:
     unit, length = time_unit(result.end_time)
     end = result.end_time / length
     kinds: dict[str, Literal["any", "max_t"]] = {"at any level": "any", "of completed trials": "max_t"}
-    rows: list[tuple[str, float, float]] = []
+    rows: list[Row] = []
     for kind, at in kinds.items():
         found = list(result.incumbent(at).select("time", "value").iter_rows())
-        rows += [
-            (kind, time / length, value)
-            for time, value in [*found, *((result.end_time, v) for _, v in found[-1:])]
-        ]
-    first, middle = (rows[0][1], float(np.median([time for _, time, _ in rows]))) if rows else (0.0, 0.0)
+        points = [*found, *((result.end_time, value) for _, value in found[-1:])]
+        rows += [{"kind": kind, "time": time / length, "value": value} for time, value in points]
+    times = [float(str(row["time"])) for row in rows]
     surrogate = result.curves.surrogate
     optimum = surrogate.optimum(result.scheduler.levels[-1])
     if optimum is not None:
-        rows += [(OPTIMUM, first, optimum), (OPTIMUM, end, optimum)]
-    looks = {
-        "at any level": ("#0072b2", [1, 0]),
-        "of completed trials": (MARK, [6, 3]),
-        OPTIMUM: (GREY, [2, 3]),
-    }
-    there = [kind for kind in looks if any(kind == one for one, _, _ in rows)]
-    values = [value for _, _, value in rows] or [0.0]
-    legend = legend_below(there, WIDTH, symbolType="stroke", symbolSize=260)
-    along = log_scale(first, end) if first > 0 and middle < end / 20 else _time(end)
-    chart = (
-        alt.Chart(
-            pl.DataFrame(
-                rows, orient="row", schema={"kind": pl.String, "time": pl.Float64, "value": pl.Float64}
-            )
-        )
+        first = times[0] if times else 0.0
+        rows += [{"kind": OPTIMUM, "time": time, "value": optimum} for time in (first, end)]
+    shown = [kind for kind in KINDS if any(row["kind"] == kind for row in rows)]
+    legend = legend_below(shown, WIDTH, symbolType="stroke", symbolSize=260)
+    is_early = bool(times) and times[0] > 0 and float(np.median(times)) < end / 20
+    along = log_scale(times[0], end) if is_early else _time(end)
+    values = [float(str(row["value"])) for row in rows] or [0.0]
+    height = _Scale(min(values), max(values)).encoding()
+    line = (
+        alt.Chart(data(rows))
         .mark_line(interpolate="step-after", strokeWidth=2, clip=True)
         .encode(
             x=alt.X("time:Q", title=f"simulated {unit}", **along),
-            y=alt.Y(
-                "value:Q",
-                title=f"{surrogate.metric} ({surrogate.mode})",
-                **_Scale(min(values), max(values)).encoding(),
-            ),
-            color=alt.Color(
-                "kind:N",
-                scale=alt.Scale(domain=there, range=[looks[kind][0] for kind in there]),
-                legend=legend,
-                title=None,
-            ),
-            strokeDash=alt.StrokeDash(
-                "kind:N",
-                scale=alt.Scale(domain=there, range=[looks[kind][1] for kind in there]),
-                legend=legend,
-                title=None,
-            ),
+            y=alt.Y("value:Q", title=f"{surrogate.metric} ({surrogate.mode})", **height),
+            color=coloured("kind:N", {kind: KINDS[kind][0] for kind in shown}, legend),
+            strokeDash=coloured("kind:N", {kind: KINDS[kind][1] for kind in shown}, legend, alt.StrokeDash),
         )
     )
-    return alt.layer(chart).properties(width=WIDTH, height=280, title=_title("Best value so far", study))
+    return alt.layer(line).properties(width=WIDTH, height=280, title=_title("Best value so far", study))
 
 
 WIDE: Final = 30.0  # a greatest value so many times the least takes a logarithmic scale
 OPTIMUM: Final = "best of the space at R"
+KINDS: Final = {  # of incumbents: colour and dashes
+    "at any level": ("#0072b2", [1, 0]),
+    "of completed trials": (MARKED, [6, 3]),
+    OPTIMUM: (GREY, [2, 3]),
+}
 
 
 def _title(what: str, study: str) -> alt.TitleParams:
@@ -175,23 +155,24 @@ def worker_chart(parts: Segments, what: str | None, end: float | None = None) ->
     x = alt.X("start:Q", title=what, **_time(parts.end_time if end is None else end))
     height = float(np.clip(16 * parts.workers, 70, 520))
     rows = _stretches(parts)
-    there = set(rows["level"].unique())
-    few = len(rows) <= BARS
-    bars = worker_bars(rows if few else rows.head(0), there, parts.levels, parts.workers).encode(x=x)
-    layers = [bars] if few else [bars, _image(parts, height)]
+    is_few = len(rows) <= BARS
+    shown = set(rows["level"].unique())
+    bars = worker_bars(rows if is_few else rows.head(0), shown, parts.levels, parts.workers).encode(x=x)
+    layers = [bars] if is_few else [bars, _image(parts, height)]
+    size = float(np.clip(400 / parts.workers, 4, 26))
     for name, points, shape, colour in (
-        ("cut short", parts.lost, "cross", MARK),
+        ("cut short", parts.lost, "cross", MARKED),
         ("under way at the end", parts.cut, "triangle-left", GREY),
     ):
-        found = points[:: max(1, -(-len(points) // 1500))]
-        if len(found):
+        if len(points):
             label = f"{name} ({len(points):,})"
-            marked = pl.DataFrame({"worker": found[:, 0], "start": found[:, 1], "mark": [label] * len(found)})
-            shapes = alt.Shape("mark:N", scale=alt.Scale(range=[shape]), title=None)
-            points_of = alt.Chart(marked).mark_point(
-                size=float(np.clip(400 / parts.workers, 4, 26)), filled=True, opacity=1, color=colour
+            some = points[:: max(1, -(-len(points) // 1500))]
+            marked = alt.Chart(
+                data({"worker": w, "start": start, "mark": label} for w, start in some.tolist())
             )
-            layers.append(points_of.encode(x=x, y="worker:Q", shape=shapes))
+            shapes = alt.Shape("mark:N", scale=alt.Scale(range=[shape]), title=None)
+            marks = marked.mark_point(size=size, filled=True, opacity=1, color=colour)
+            layers.append(marks.encode(x=x, y="worker:Q", shape=shapes))
     return alt.layer(*layers).resolve_scale(shape="independent").properties(width=LONG, height=height)
 
 
@@ -224,12 +205,8 @@ def _names(parts: Segments) -> list[str]:
 def _image(parts: Segments, height: float) -> alt.Chart:
     """Return what each worker did in each column of time as a picture: of many stretches a pixel each."""
     picture = raster(parts, COLUMNS)
-    colours = [
-        *level_colours(len(parts.levels)),
-        OTHERS[GONE],
-        "#ffffff",
-        OTHERS[OTHER],
-    ]  # ABSENT, IDLE, OVERHEAD
+    others = [OTHERS[GONE], "#ffffff", OTHERS[OTHER]]  # ABSENT, IDLE, OVERHEAD
+    colours = [*level_colours(len(parts.levels)), *others]
     palette = bytes.fromhex("".join(colour[1:] for colour in colours))
     lines = b"".join(b"\0" + row.tobytes() for row in (picture % len(colours)).astype(np.uint8))
     head = struct.pack(">IIBBBBB", COLUMNS, parts.workers, 8, 3, 0, 0, 0)
@@ -239,45 +216,35 @@ def _image(parts: Segments, height: float) -> alt.Chart:
         for kind, body in chunks
     )
     url = "data:image/png;base64," + base64.b64encode(png).decode()
-    drawn = alt.Chart(pl.DataFrame({"picture": [0]})).mark_image(
+    image = alt.Chart(pl.DataFrame({"picture": [0]})).mark_image(
         width=LONG, height=height, aspect=False, align="left", baseline="top", smooth=False
     )
-    return drawn.encode(x=alt.value(0), y=alt.value(0), url=alt.value(url))
+    return image.encode(x=alt.value(0), y=alt.value(0), url=alt.value(url))
 
 
 def _busy(parts: Segments) -> alt.Chart:
     """Return the share of workers that train towards each level, over time."""
-    kinds = [*_names(parts), OTHER]
-    columns = min(300, 4500 // (len(kinds) + 1))
-    found = np.vstack(
-        [busy_shares(parts, columns), absent_shares(parts.absent, parts.workers, parts.end_time, columns)]
-    )
-    edges = np.linspace(0, parts.end_time, columns + 1)
-    order = [*range(len(parts.levels) - 1, -1, -1), len(parts.levels), len(parts.levels) + 1]
-    rows = [
-        {"time": edge, "share": share, "level": level, "place": place}
-        for place, row in enumerate(order)
-        for level, shares in [([*kinds, GONE][row], found[row])]
-        if shares.any()
-        for edge, share in zip(edges, [*shares, shares[-1]], strict=True)
+    names = [*_names(parts), OTHER, GONE]
+    columns = min(300, 4500 // len(names))
+    absent = absent_shares(parts.absent, parts.workers, parts.end_time, columns)
+    found = np.vstack([busy_shares(parts, columns), absent])
+    edges = np.linspace(0, parts.end_time, columns + 1).tolist()
+    levels = len(parts.levels)
+    rows: list[Row] = [
+        {"time": edge, "share": share, "level": names[row], "place": place}
+        for place, row in enumerate([*reversed(range(levels)), levels, levels + 1])
+        if found[row].any()
+        for edge, share in zip(edges, [*found[row].tolist(), float(found[row, -1])], strict=True)
     ]
-    schema = {"time": pl.Float64, "share": pl.Float64, "level": pl.String, "place": pl.Int64}
-    return (
-        alt.Chart(pl.DataFrame(rows, schema=schema))
-        .mark_area(interpolate="step-after")
-        .encode(
-            y=alt.Y(
-                "share:Q",
-                title="workers",
-                stack="zero",
-                scale=alt.Scale(domain=[0, 1]),
-                axis=alt.Axis(format=".0%", tickCount=3),
-            ),
-            color=alt.Color("level:N"),
-            order="place:Q",
-        )
-        .properties(width=LONG, height=70)
+    y = alt.Y(
+        "share:Q",
+        title="workers",
+        stack="zero",
+        scale=alt.Scale(domain=[0, 1]),
+        axis=alt.Axis(format=".0%", tickCount=3),
     )
+    areas = alt.Chart(data(rows)).mark_area(interpolate="step-after")
+    return areas.encode(y=y, color=alt.Color("level:N"), order="place:Q").properties(width=LONG, height=70)
 
 
 # Survival
@@ -288,38 +255,36 @@ def survival(result: Result, study: str) -> Chart:
     rungs = result.rungs().filter(pl.col("recorded") > 0)
     brackets = rungs["bracket"].unique(maintain_order=True).to_list()
     started = np.bincount(np.array(result.scheduler.trial_brackets()), minlength=1)
-    names = {bracket: f"bracket {bracket}: {_count(int(started[bracket]), 'trial')}" for bracket in brackets}
+    names = {bracket: f"bracket {bracket}: {plural(int(started[bracket]), 'trial')}" for bracket in brackets}
     levels = [float(level) for level in result.scheduler.levels]
     counts = rungs["recorded"].to_list() or [1]
     low, high = max(0.7, min(counts) / 1.6), max(10.0, 1.6 * max(counts))
-    x_axis = alt.Axis(values=_apart(levels), format=",~g")
-    x: dict[str, Any] = {
-        "title": "level (resource)",
-        "scale": alt.Scale(type="log", domain=[levels[0] / 1.15, levels[-1] * 1.3], nice=False),
-        "axis": x_axis,
-    }
     labels = list(names.values())
-    colour = alt.Color(
-        "bracket:N",
-        scale=alt.Scale(domain=labels, range=level_colours(len(labels))[::-1]),
-        legend=legend_below(labels, WIDTH),
-        title=None,
-    )
-    schema = {"bracket": pl.String, "level": pl.Float64, "trials": pl.Float64, "height": pl.Float64}
-    rows = [
+    colours = dict(zip(labels, level_colours(len(labels))[::-1], strict=True))
+    rows: list[Row] = [
         {"bracket": names[bracket], "level": level, "trials": count, "height": height}
         for bracket, level, count, height in _placed(rungs, (low, high))
     ]
-    base = alt.Chart(pl.DataFrame(rows, schema=schema)).encode(x=alt.X("level:Q", **x), color=colour)
+    base = alt.Chart(data(rows)).encode(
+        x=alt.X(
+            "level:Q", title="level (resource)", **_level_axis(levels, levels[0] / 1.15, levels[-1] * 1.3)
+        ),
+        color=coloured("bracket:N", colours, legend_below(labels, WIDTH)),
+    )
     y = {"title": "trials that reached it", **log_scale(low, high)}
     line = base.mark_line(point={"size": 45, "filled": True}).encode(y=alt.Y("trials:Q", **y))
     text = base.mark_text(align="left", dx=7, fontSize=10).encode(
         y=alt.Y("height:Q", **y), text=alt.Text("trials:Q", format=",")
     )
     named = text.transform_filter(alt.FieldOneOfPredicate(field="level", oneOf=_apart(levels)))
-    return alt.layer(line, named).properties(
-        width=WIDTH, height=280, title=_title("Survival by rung and bracket", study)
-    )
+    title = _title("Survival by rung and bracket", study)
+    return alt.layer(line, named).properties(width=WIDTH, height=280, title=title)
+
+
+def _level_axis(levels: Sequence[float], low: float, high: float, **axis: Any) -> dict[str, Any]:
+    """Return scale and axis of a logarithmic encoding by levels."""
+    scale = alt.Scale(type="log", domain=[low, high], nice=False)
+    return {"scale": scale, "axis": alt.Axis(values=_apart(levels), format=",~g", **axis)}
 
 
 def _apart(levels: Sequence[float]) -> list[float]:
@@ -374,73 +339,52 @@ def training_curves(result: RunResult, *, legend: bool = True) -> Chart:
     left outside, and counted. Where a trial trained again what it had, its later report counts.
     """
     curves, best = curves_of(result), result.summary()["best_trial"]
-    mode, levels = (
-        result.scheduler.mode,
-        [] if result.spec.until_return else [float(one) for one in result.scheduler.levels],
-    )
+    mode = result.scheduler.mode
+    levels = [] if result.spec.until_return else [float(one) for one in result.scheduler.levels]
     low, top, outside = _heights(curves, mode)
-    scale_of = _Scale(low, top)
+    scale = _Scale(low, top)
     first = min((float(curve.resource[0]) for curve in curves), default=1.0)
-    is_log = len(levels) > 2 and first > 0
-    scale = (
-        alt.Scale(type="log", domain=[min(first, levels[0]) / 1.08, 1.12 * levels[-1]], nice=False)
-        if is_log
-        else alt.Scale(zero=False, nice=False)
-    )
-    axis = (
-        alt.Axis(values=_apart(levels), format=",~g", grid=False)
-        if is_log
-        else alt.Axis(format=",~f", grid=False)
-    )
-    x = alt.X("resource:Q", title=result.spec.time_attr, scale=scale, axis=axis)
-    title_y = f"{result.spec.reward_attr} ({mode})" if curves else "no reports"
-    height = alt.Y("value:Q", title=title_y, **scale_of.encoding())
+    along: dict[str, Any] = {
+        "scale": alt.Scale(zero=False, nice=False),
+        "axis": alt.Axis(format=",~f", grid=False),
+    }
+    if len(levels) > 2 and first > 0:
+        along = _level_axis(levels, min(first, levels[0]) / 1.08, 1.12 * levels[-1], grid=False)
+    x = alt.X("resource:Q", title=result.spec.time_attr, **along)
+    title = f"{result.spec.reward_attr} ({mode})" if curves else "no reports"
+    y = alt.Y("value:Q", title=title, **scale.encoding())
     names = _legend_names(curves, best)
     colours = {
-        names[status]: colour for status, colour in {"incumbent": MARK, **STATUSES}.items() if status in names
+        names[status]: colour
+        for status, colour in {"incumbent": MARKED, **STATUSES}.items()
+        if status in names
     }
-    colour = alt.Color(
-        "status:N",
-        scale=alt.Scale(domain=list(colours), range=list(colours.values())),
-        legend=legend_below(list(colours), WIDTH, symbolType="stroke", symbolSize=260) if legend else None,
-        title=None,
-    )
+    below = legend_below(list(colours), WIDTH, symbolType="stroke", symbolSize=260)
+    colour = coloured("status:N", colours, below if legend else None)
     faint = 0.9 if len(curves) <= FEW else max(0.15, min(0.8, 40 / len(curves)))
-    rules = (
-        alt.Chart(pl.DataFrame({"resource": levels}, schema={"resource": pl.Float64}))
-        .mark_rule(opacity=0.35)
-        .encode(x=x)
-    )
-    layers: list[alt.Chart] = [rules]
-    for thick in (False, True):
-        mine = [curve for curve in curves if (curve.trial == best) is thick]
-        base = alt.Chart(data(_reports(mine, names, mode, best))).encode(
-            x=x, y=height, color=colour, detail="trial:N"
-        )
-        layers.append(
-            base.mark_line(clip=True, strokeWidth=2.6 if thick else 1.2, opacity=1 if thick else faint)
-        )
-        ends_of = base.transform_filter("datum.last" if not thick else "datum.best")
-        layers.append(
-            ends_of.mark_point(
-                clip=True, filled=True, size=70 if thick else 14, opacity=1 if thick else min(1.0, 2 * faint)
-            )
-        )
+    layers = [alt.Chart(data({"resource": one} for one in levels)).mark_rule(opacity=0.35).encode(x=x)]
+    for is_best in (False, True):
+        mine = [curve for curve in curves if (curve.trial == best) is is_best]
+        reports = alt.Chart(data(_reports(mine, names, mode, best)))
+        base = reports.encode(x=x, y=y, color=colour, detail="trial:N")
+        width, size, opacity = (2.6, 70, 1.0) if is_best else (1.2, 14, faint)
+        end = base.transform_filter("datum.best" if is_best else "datum.last")
+        layers += [
+            base.mark_line(clip=True, strokeWidth=width, opacity=opacity),
+            end.mark_point(clip=True, filled=True, size=size, opacity=min(1.0, 2 * opacity)),
+        ]
     if len(curves) <= FEW:
-        numbers = alt.Chart(_numbers(curves, names, best, scale_of))
-        layers.append(
-            numbers.mark_text(align="left", dx=6, fontSize=10).encode(
-                x=x, y=height, text="trial:N", color=colour
-            )
-        )
-    line = [
+        numbers = alt.Chart(data(_numbers(curves, names, best, scale)))
+        text = numbers.mark_text(align="left", dx=6, fontSize=10)
+        layers.append(text.encode(x=x, y=y, text="trial:N", color=colour))
+    parts = [
         f"{result.scheduler.type} of {result.spec.train}",
-        _count(result.workers, "worker"),
-        _count(result.scheduler.started, "trial"),
+        plural(result.workers, "worker"),
+        plural(result.scheduler.started, "trial"),
+        *([f"{plural(outside, 'value')} outside"] if outside else []),
     ]
-    line += [f"{_count(outside, 'value')} outside"] if outside else []
     return alt.layer(*layers).properties(
-        width=WIDTH, height=320, title=_title("Training curves", ", ".join(line))
+        width=WIDTH, height=320, title=_title("Training curves", ", ".join(parts))
     )
 
 
@@ -493,21 +437,18 @@ def _heights(curves: Sequence[Curve], mode: str) -> tuple[float, float, int]:
     return float(inside.min()), float(inside.max()), len(values) - len(inside)
 
 
-def _numbers(curves: Sequence[Curve], names: Mapping[str, str], best: object, scale: _Scale) -> pl.DataFrame:
+def _numbers(curves: Sequence[Curve], names: Mapping[str, str], best: object, scale: _Scale) -> list[Row]:
     """Return where the numbers of trials stand: beside the ends of their lines, none over another."""
     below: dict[float, float] = {}  # by resource: the height of the last number
-    rows = []
+    rows: list[Row] = []
     for curve in sorted(curves, key=lambda curve: float(curve.value[-1])):
         at, height = float(curve.resource[-1]), scale.share(float(curve.value[-1]))
         if 0 <= height <= 1:
             below[at] = height = max(height, below.get(at, -1.0) + 0.04)
             status = names["incumbent" if curve.trial == best else curve.status]
-            rows.append(
-                {"trial": curve.trial, "status": status, "resource": at, "value": scale.value(height)}
-            )
-    return pl.DataFrame(
-        rows, schema={"trial": pl.Int64, "status": pl.String, "resource": pl.Float64, "value": pl.Float64}
-    )
+            value = scale.value(height)
+            rows.append({"trial": curve.trial, "status": status, "resource": at, "value": value})
+    return rows
 
 
 @dataclass(frozen=True)

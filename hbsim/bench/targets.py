@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hbsim.bench.conclusions import Interval
 from hbsim.errors import ParameterError
 from hbsim.surrogates.protocol import Floats
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from scipy.stats import CensoredData
 
 __all__ = [
-    "MedianTime",
     "area_under",
     "first_time",
     "median_time",
@@ -149,24 +148,7 @@ def restricted_time(reach: Floats, horizon: float) -> Floats:
     return np.fmin(np.asarray(reach, dtype=np.float64), horizon)
 
 
-@dataclass(frozen=True)
-class MedianTime:
-    """The median time to a target.
-
-    Attributes
-    ----------
-    median : float
-        Infinite where half of the studies or more do not reach it by the horizon. NaN without studies.
-    low, high : float
-        Its 95 % interval; infinite where an end comes after the horizon. NaN for fewer than 6 studies.
-    """
-
-    median: float
-    low: float
-    high: float
-
-
-def median_time(reach: Floats, horizon: float) -> MedianTime:
+def median_time(reach: Floats, horizon: float) -> Interval:
     """Return the median time to a target, with an interval between two of the times seen.
 
     The interval inverts the sign test (W. J. Conover, "Practical Nonparametric Statistics", 3rd ed., 1999,
@@ -179,6 +161,13 @@ def median_time(reach: Floats, horizon: float) -> MedianTime:
     horizon : float
         What comes after it was not seen.
 
+    Returns
+    -------
+    Interval
+        The median as `mean`, infinite where half of the studies or more do not reach it by the horizon, NaN
+        without studies; and its 95 % interval, of which an end is infinite where it comes after the horizon,
+        and NaN for fewer than 6 studies.
+
     Raises
     ------
     ParameterError
@@ -190,13 +179,13 @@ def median_time(reach: Floats, horizon: float) -> MedianTime:
     times = np.sort(np.where(np.asarray(reach) <= horizon, reach, math.inf))
     n = len(times)
     if not n:
-        return MedianTime(math.nan, math.nan, math.nan)
+        return Interval(math.nan, math.nan, math.nan)
     below, above = float(times[(n - 1) // 2]), float(times[n // 2])
     median = below + (above - below) / 2 if below < math.inf else math.inf
     ends = int(binom.ppf(0.025, n, 0.5))  # the interval goes from the ends-th least to greatest
     if not ends:
-        return MedianTime(median, math.nan, math.nan)
-    return MedianTime(median, float(times[ends - 1]), float(times[n - ends]))
+        return Interval(median, math.nan, math.nan)
+    return Interval(median, float(times[ends - 1]), float(times[n - ends]))
 
 
 def reached_curve(times: Floats, ends: Floats, horizon: float) -> tuple[Floats, Floats]:

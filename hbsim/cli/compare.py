@@ -20,7 +20,7 @@ from hbsim.cli.study_options import (
 )
 
 if TYPE_CHECKING:
-    from hbsim.bench.sweep import Plan
+    from hbsim.bench.sweep import SweepPlan
 
 __all__ = ["compare"]
 
@@ -115,13 +115,15 @@ def _plan(
     surrogate: str,
     files: FileOptions,
     cluster: ClusterOptions,
-) -> Plan:
+) -> SweepPlan:
     """Make the specification that the options stand for, and check it."""
     from hbsim.bench.comparison import specification
     from hbsim.bench.sweep import make_plan
 
     defaults: dict[str, Any] = given(levels)
-    for name in ("trials", "max_time", "max_full_runs", "searcher"):
+    if grid.trials is not None:
+        defaults["num_trials"] = grid.trials
+    for name in ("max_time", "max_full_runs", "searcher"):
         if (value := getattr(grid, name)) is not None:
             defaults[name] = value
     if grid.replace:

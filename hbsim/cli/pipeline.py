@@ -22,7 +22,7 @@ from hbsim.terminal import print_out
 if TYPE_CHECKING:
     from hbsim.bench.remote import Remote
     from hbsim.bench.report.model import Report
-    from hbsim.bench.sweep import Counts, Estimate, Plan, Store, Study
+    from hbsim.bench.sweep import CellStudy, Counts, Estimate, SweepPlan, SweepStore
 
 __all__ = ["RunOptions", "SmallestDifference", "carry_out"]
 
@@ -72,8 +72,8 @@ class RunOptions(RemoteOptions):
         ParameterError
             One of them breaks its rule.
         """
-        from hbsim.bench.report.build_task import Matters
-        from hbsim.core.exact import whole as check_whole
+        from hbsim.bench.report.build import smallest_difference
+        from hbsim.core.numbers import whole as check_whole
 
         if self.out == "":
             raise ParameterError("out", "", "must name a folder")
@@ -81,12 +81,12 @@ class RunOptions(RemoteOptions):
             if getattr(self, name) is not None:
                 check_whole(name, getattr(self, name), 1)
         if self.matters is not None:
-            Matters.of(self.matters)
+            smallest_difference(self.matters)
         return self.remote(self.jobs)
 
 
 def carry_out(
-    ctx: typer.Context, plan: Plan, options: RunOptions, remote: Remote | None, is_shown: bool
+    ctx: typer.Context, plan: SweepPlan, options: RunOptions, remote: Remote | None, is_shown: bool
 ) -> None:
     """Run a plan, and print what came out.
 
@@ -94,7 +94,7 @@ def carry_out(
     ----------
     ctx : Context
         The command's.
-    plan : Plan
+    plan : SweepPlan
         What is wanted.
     options : RunOptions
         How.
@@ -110,7 +110,7 @@ def carry_out(
     """
     from hbsim.bench.pool import default_jobs
 
-    jobs = options.jobs or default_jobs(len(plan.grid.different))
+    jobs = options.jobs or default_jobs(len(plan.different))
     if options.dry_run:
         _dry(ctx, plan, options, jobs)
         return
@@ -157,16 +157,16 @@ class _Run:
         self.is_interrupted = False
         self._how = (jobs, remote, is_retrying, isolated)
 
-    def __call__(self, plan: Plan, folder: Path, force: bool) -> Counts | None:
+    def __call__(self, plan: SweepPlan, folder: Path, force: bool) -> Counts | None:
         """Run a plan; return None if it was interrupted."""
-        from hbsim.bench.sweep import Store, counts, run_plan
+        from hbsim.bench.sweep import SweepStore, counts, run_plan
         from hbsim.cli.progress import progress
 
         jobs, remote, is_retrying, isolated = self._how
         done, found = [0], None
         what = "studies on fresh seeds" if plan.confirms else "studies"
         try:
-            with progress(lambda: done[0], len(plan.grid.different), what):
+            with progress(lambda: done[0], len(plan.different), what):
                 found = run_plan(
                     plan,
                     folder,
@@ -179,20 +179,20 @@ class _Run:
                     isolated,
                 )
         except KeyboardInterrupt:
-            there = counts(plan, Store(folder))
+            there = counts(plan, SweepStore(folder))
             finished = f"{there.done + there.failed:,} of {there.cells:,} cells are finished"
             self.problems.append(f"interrupted: {finished}; the same command goes on")
             self.counts, self.is_interrupted = self.counts or there, True
             return None
         self.counts = self.counts or found
         if found.failed:
-            first = _first_failed(plan, Store(folder))
+            first = _first_failed(plan, SweepStore(folder))
             self.problems.append(
                 f"{found.failed:,} of {found.cells:,} cells failed: {first}; --retry-failed runs them again"
             )
         return found
 
-    def confirm(self, plan: Plan, folder: Path, count: int) -> None:
+    def confirm(self, plan: SweepPlan, folder: Path, count: int) -> None:
         """Run what confirms a choice, if there is something to choose from."""
         from hbsim.bench.comparison import confirmation
 
@@ -201,16 +201,16 @@ class _Run:
             self(*found, force=False)
 
 
-def _first_failed(plan: Plan, store: Store) -> str:
-    first = next(study for study in plan.grid.studies if store.status[study.key] == "failed")
+def _first_failed(plan: SweepPlan, store: SweepStore) -> str:
+    first = next(study for study in plan.studies if store.status[study.key] == "failed")
     return _problem(first, store.tables([first.key])["cells"]["error"][0])
 
 
-def _problem(study: Study, error: str) -> str:
+def _problem(study: CellStudy, error: str) -> str:
     return f"{study.of.variant.label} on {study.of.surrogate}, seed {study.seed}: {error}"
 
 
-def _tell(plan: Plan, out: Path, run: _Run, options: RunOptions, is_shown: bool) -> None:
+def _tell(plan: SweepPlan, out: Path, run: _Run, options: RunOptions, is_shown: bool) -> None:
     from hbsim.cli.output import print_json
 
     found = run.counts
@@ -245,7 +245,7 @@ def _report(folder: Path, command: str, options: RunOptions) -> Report:
 
 
 def _show(report: Report) -> None:
-    from hbsim.bench.report.terminal import show
+    from hbsim.bench.report.render import show
 
     console = terminal.console()
     show(report, console if console.is_terminal else terminal.console(width=100))
@@ -254,7 +254,7 @@ def _show(report: Report) -> None:
 # A dry run
 
 
-def _dry(ctx: typer.Context, plan: Plan, options: RunOptions, jobs: int) -> None:
+def _dry(ctx: typer.Context, plan: SweepPlan, options: RunOptions, jobs: int) -> None:
     """Print how much there is to run, about how long that takes, and what fails; nothing is written."""
     from hbsim.bench.sweep import estimate, look_into
 
@@ -262,16 +262,16 @@ def _dry(ctx: typer.Context, plan: Plan, options: RunOptions, jobs: int) -> None
     if options.out is None:
         command += f" --out {shlex.quote(plan.source.name.rpartition('/')[2].removesuffix('.toml'))}"
     store = None if options.out is None else look_into(Path(options.out), plan.cells, options.force)
-    for text in plan.grid.warnings:
+    for text in plan.warnings:
         warnings.warn(HbsimWarning(text), stacklevel=1)
-    there = [] if store is None else [store.status.get(study.key) for study in plan.grid.studies]
+    there = [] if store is None else [store.status.get(study.key) for study in plan.studies]
     done, failed = there.count("done"), there.count("failed")
     found = estimate(plan, store, options.retry_failed)
     problems = [_problem(*one) for one in found.failures]
     if options.as_json:
         from hbsim.cli.output import print_json
 
-        grid = plan.grid
+        grid = plan
         content: dict[str, object] = {
             "cells": len(grid.studies),
             "finished": done,
@@ -292,10 +292,12 @@ def _dry(ctx: typer.Context, plan: Plan, options: RunOptions, jobs: int) -> None
         raise typer.Exit(1)
 
 
-def _lines(plan: Plan, found: Estimate, done: int, failed: int, jobs: int, is_retrying: bool) -> list[str]:
+def _lines(
+    plan: SweepPlan, found: Estimate, done: int, failed: int, jobs: int, is_retrying: bool
+) -> list[str]:
     from hbsim.cli.show_study import duration
 
-    grid = plan.grid
+    grid = plan
     of = f"{_many(len(grid.variants), 'variant')} on {_many(len(grid.tasks), 'task')}"
     lines = [f"{plan.title}: {_many(len(grid.studies), 'cell')}: {of}"]
     if done:

@@ -141,7 +141,7 @@ def _write_page(made: Report, out: Path) -> None:
 
 
 def _show(made: Report, written: dict[str, list[str]], is_full: bool) -> None:
-    from hbsim.bench.report.terminal import show
+    from hbsim.bench.report.render import show
 
     console = terminal.console()
     if not console.is_terminal:

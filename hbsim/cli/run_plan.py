@@ -174,7 +174,7 @@ def _read_spec(place: StudyFolder) -> Spec:
 
 def _same(spec: Spec, asked: Asked) -> Spec:
     """Return the study with what was given again, once it is checked: before anything is loaded."""
-    from hbsim.searchers.plain import plain_options
+    from hbsim.searchers.factory import plain_options
 
     values = asked.values
     type_, was = asked.scheduler.get("type"), spec.scheduler["type"]

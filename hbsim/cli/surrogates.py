@@ -15,7 +15,7 @@ from hbsim.cli.study_options import FileOptions
 from hbsim.errors import SurrogateError
 
 if TYPE_CHECKING:
-    from hbsim.surrogates import Description, FitReport
+    from hbsim.surrogates import FitReport, SurrogateDescription
 
 __all__ = ["surrogates"]
 
@@ -63,7 +63,7 @@ def surrogates(
         _show_all(found)
 
 
-def _one(name: str, files: FileOptions) -> tuple[Description, int | None, FitReport | None]:
+def _one(name: str, files: FileOptions) -> tuple[SurrogateDescription, int | None, FitReport | None]:
     from hbsim.surrogates import Fitted, describe
 
     loaded = files.load(name)
@@ -73,7 +73,7 @@ def _one(name: str, files: FileOptions) -> tuple[Description, int | None, FitRep
     return describe(loaded), _size(name), within.report if isinstance(within, Fitted) else None
 
 
-def _shipped(wrap: list[str] | None) -> list[tuple[Description, int | None]]:
+def _shipped(wrap: list[str] | None) -> list[tuple[SurrogateDescription, int | None]]:
     from hbsim.surrogates import available, describe, load
 
     found = []
@@ -96,11 +96,11 @@ def _size(name: str) -> int | None:
     return path.stat().st_size if path.suffix != ".py" and path.is_file() else None
 
 
-def _content(one: Description, size: int | None) -> dict[str, object]:
+def _content(one: SurrogateDescription, size: int | None) -> dict[str, object]:
     return {**asdict(one), "bytes": size}
 
 
-def _show_all(found: list[tuple[Description, int | None]]) -> None:
+def _show_all(found: list[tuple[SurrogateDescription, int | None]]) -> None:
     from rich.table import Table
 
     levels = sorted({level for one, _ in found for level in one.levels[:-1]})
@@ -126,7 +126,7 @@ def _show_all(found: list[tuple[Description, int | None]]) -> None:
     console.print("@level: Spearman's correlation of the ranks there with the final ones", style="dim")
 
 
-def _show_one(one: Description, size: int | None) -> None:
+def _show_one(one: SurrogateDescription, size: int | None) -> None:
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))
@@ -148,7 +148,7 @@ def _show_one(one: Description, size: int | None) -> None:
     terminal.console().print(table)
 
 
-def _ranks(one: Description) -> list[tuple[float, float]]:
+def _ranks(one: SurrogateDescription) -> list[tuple[float, float]]:
     return list(zip(one.levels, one.correlations, strict=True))
 
 

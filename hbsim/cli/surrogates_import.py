@@ -16,7 +16,7 @@ from hbsim.terminal import print_out
 
 if TYPE_CHECKING:
     from hbsim.core.types import Mode
-    from hbsim.surrogates.importing import Imported
+    from hbsim.surrogates.import_table import Imported
 
 __all__ = ["NAME", "WithImport", "import_"]
 
@@ -115,7 +115,8 @@ def import_(
       hbsim surrogates import metrics.csv --params runs.csv --metric loss --mode min --out curves.parquet
     """
     from hbsim.surrogates.import_optuna import sqlite_path
-    from hbsim.surrogates.importing import check_out, import_runs
+    from hbsim.surrogates.importing import import_runs
+    from hbsim.surrogates.table_files import check_out
 
     check_out(out, force=force, sources=[sqlite_path(source), *([] if params is None else [params])])
     imported = import_runs(

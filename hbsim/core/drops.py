@@ -1,4 +1,4 @@
-"""Which paused trials of the promotion type can never go on.
+"""Dropped trials of the promotion type: paused ones that can never go on.
 
 A paused trial can go on only while its rung may still have a place for it. A rung has at most
 floor(n / eta) places, n being all values that may still be recorded there. A better trial holds its
@@ -14,15 +14,15 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from heapq import heappop, heappush
 
-from hbsim.core.top import TopRung
+from hbsim.core.rungs import TopRung
 
 __all__ = ["Drops"]
 
 Key = tuple[float, int]  # (value, -order): the smaller, the worse
 
 
-class Shelf:
-    """One rung as `Drops` sees it."""
+class WatchedRung:
+    """A rung, the trials that pause there, and those that hold a place there for good."""
 
     __slots__ = ("held", "paused", "rung", "seen")
 
@@ -39,7 +39,7 @@ class Drops:
     Parameters
     ----------
     groups : sequence of sequence of TopRung
-        The rungs of each bracket, or of all where they are shared; lowest level first, the last is R's.
+        The rungs of one bracket, or of all where they are shared; lowest level first, the last is R's.
     eta : Fraction
         The reduction factor.
     passes_on : bool
@@ -52,7 +52,7 @@ class Drops:
         eta: Fraction,
         passes_on: bool = True,
     ) -> None:
-        self._shelves = [[Shelf(rung) for rung in rungs] for rungs in groups]
+        self._groups = [[WatchedRung(rung) for rung in rungs] for rungs in groups]
         self._eta = eta
         self._passes_on = passes_on
         self._keys: dict[int, dict[int, Key]] = {}  # trial -> level index -> key
@@ -68,9 +68,9 @@ class Drops:
             Whether a trial is paused at the level of this index, and was not named yet.
         """
         lost: list[int] = []
-        for shelves in self._shelves:
-            self._read(shelves)
-            lost += self._sweep(shelves, to_start, is_paused)
+        for watched in self._groups:
+            self._read(watched)
+            lost += self._sweep(watched, to_start, is_paused)
         return lost
 
     def slack(self, to_start: int, named: int) -> int:
@@ -79,10 +79,10 @@ class Drops:
         Only completed trials and the `named` can hold places; others hold theirs once they have failed.
         """
         least = 1 << 62
-        for shelves in self._shelves:
-            ended, coming = named + len(shelves[-1].rung.values), to_start
-            for shelf in shelves[:-1]:
-                rung = shelf.rung
+        for watched in self._groups:
+            ended, coming = named + len(watched[-1].rung.values), to_start
+            for one in watched[:-1]:
+                rung = one.rung
                 recorded = len(rung.values)
                 places = (rung.targeted + coming) * self._eta.denominator // self._eta.numerator
                 least = min(least, places - (ended if self._passes_on else recorded))
@@ -90,60 +90,60 @@ class Drops:
         return least
 
     def hold(self, trial: int, at: int, group: int) -> None:
-        """Take note that `trial`, of the rungs of this index, can never go on from level `at`."""
-        self._read(self._shelves[group])
-        self._hold(self._shelves[group], trial, at)
+        """Count the places of `trial`, of the rungs of this index: it can never go on from level `at`."""
+        self._read(self._groups[group])
+        self._hold(self._groups[group], trial, at)
 
-    def _read(self, shelves: Sequence[Shelf]) -> None:
-        """Take in what was recorded since the last time."""
-        for at, shelf in enumerate(shelves):
-            rung = shelf.rung
-            for order in range(shelf.seen, len(rung.values)):
+    def _read(self, watched: Sequence[WatchedRung]) -> None:
+        """Read what was recorded since the last time."""
+        for at, one in enumerate(watched):
+            rung = one.rung
+            for order in range(one.seen, len(rung.values)):
                 trial, key = rung.trials[order], (rung.values[order], -order)
-                heappush(shelf.paused, key)
+                heappush(one.paused, key)
                 if not self._passes_on:
-                    heappush(shelf.held, key)
+                    heappush(one.held, key)
                     continue
                 self._keys.setdefault(trial, {})[at] = key
-                if at == len(shelves) - 1:
-                    self._hold(shelves, trial, at)
-            shelf.seen = len(rung.values)
+                if at == len(watched) - 1:
+                    self._hold(watched, trial, at)
+            one.seen = len(rung.values)
 
-    def _hold(self, shelves: Sequence[Shelf], trial: int, at: int) -> None:
+    def _hold(self, watched: Sequence[WatchedRung], trial: int, at: int) -> None:
         for level, key in self._keys.get(trial, {}).items():
             if level < at:
-                heappush(shelves[level].held, key)
+                heappush(watched[level].held, key)
 
     def _sweep(
-        self, shelves: Sequence[Shelf], to_start: int, is_paused: Callable[[int, int], bool]
+        self, watched: Sequence[WatchedRung], to_start: int, is_paused: Callable[[int, int], bool]
     ) -> list[int]:
-        """Go over the rungs once, from the lowest."""
+        """Return the trials that are lost, by one pass over the rungs from the lowest."""
         lost = []
         coming = to_start
-        for at, shelf in enumerate(shelves[:-1]):
-            rung = shelf.rung
+        for at, one in enumerate(watched[:-1]):
+            rung = one.rung
             places = (rung.targeted + coming) * self._eta.denominator // self._eta.numerator
-            worse = self._worse_than_held(shelf, at, places, is_paused)
+            worse = self._worse_than_held(one, at, places, is_paused)
             for trial in worse:
-                self._hold(shelves, trial, at)
+                self._hold(watched, trial, at)
             lost += worse
             coming += rung.paused - len(worse) + rung.targeted - len(rung.values)
         return lost
 
     def _worse_than_held(
-        self, shelf: Shelf, at: int, places: int, is_paused: Callable[[int, int], bool]
+        self, one: WatchedRung, at: int, places: int, is_paused: Callable[[int, int], bool]
     ) -> list[int]:
-        while len(shelf.held) > places:
-            heappop(shelf.held)
-        full = len(shelf.held) == places
-        worst_held = shelf.held[0] if shelf.held else None
+        while len(one.held) > places:
+            heappop(one.held)
+        full = len(one.held) == places
+        worst_held = one.held[0] if one.held else None
         lost = []
-        while shelf.paused:
-            key = shelf.paused[0]
-            trial = shelf.rung.trials[-key[1]]
+        while one.paused:
+            key = one.paused[0]
+            trial = one.rung.trials[-key[1]]
             if is_paused(trial, at):
                 if not full or (worst_held is not None and key >= worst_held):
                     break
                 lost.append(trial)
-            heappop(shelf.paused)
+            heappop(one.paused)
         return lost

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal
+from typing import Any, Literal
 
 from hbsim.core.levels import Levels, make_even_levels, make_levels
 from hbsim.core.median import Median
@@ -116,33 +116,8 @@ def make_scheduler(
     ParameterError
         Names the option, its value and the rule; also for an option of another type, whatever its value.
     """
-    given = {
-        "max_t": max_t,
-        "grace_period": grace_period,
-        "reduction_factor": reduction_factor,
-        "brackets": brackets,
-        "mode": mode,
-        "num_trials": num_trials,
-        "retries": retries,
-        "loss_retries": loss_retries,
-        "seed": seed,
-        "resource_type": resource_type,
-        "bracket_sampling": bracket_sampling,
-        "shared_rungs": shared_rungs,
-        "rule": rule,
-        "straight_on": straight_on,
-        "keep_size_ratios": keep_size_ratios,
-        "failed_places": failed_places,
-        "n": n,
-        "quota": quota,
-        "overlap": overlap,
-        "n_formula": n_formula,
-        "epsilon": epsilon,
-        "interval": interval,
-        "among": among,
-        "min_samples": min_samples,
-    }
-    return build(make_options(type, given))
+    given: dict[str, Any] = dict(locals())  # all parameters: nothing else is defined so far
+    return build(make_options(given.pop("type"), given))
 
 
 def build(options: Options) -> Scheduler:

@@ -6,16 +6,15 @@ Golovin et al., "Google Vizier: A Service for Black-Box Optimization", KDD 2017,
 from __future__ import annotations
 
 from fractions import Fraction
-from math import inf, nan
+from math import inf
 from typing import Final
 
-from hbsim.core.cuts import Quantile
 from hbsim.core.levels import Levels
 from hbsim.core.options import Options
-from hbsim.core.packing import pack_rungs, unpack_rungs
-from hbsim.core.scheduler import ENDED, Scheduler
-from hbsim.core.state import check_rungs
-from hbsim.core.trials import COMPLETE, COMPLETED, CONTINUE, RETURNED, RUNNING, STOP, WAITING
+from hbsim.core.rungs import Quantile
+from hbsim.core.scheduler import Scheduler
+from hbsim.core.state import check_rungs, pack_rungs, unpack_rungs
+from hbsim.core.types import COMPLETE, COMPLETED, CONTINUE, RETURNED, RUNNING, STOP, WAITING
 
 __all__ = ["Median"]
 
@@ -23,7 +22,7 @@ UNIT: Final = 1074  # every float is a whole multiple of 2**-1074
 HALF: Final = Fraction(2)  # the (1 - 1/2) quantile
 
 
-class Curve:
+class RunningAverages:
     """What a trial that is under way has reported at its milestones.
 
     Averages are the floats nearest to the exact ones, so that equal values have themselves as average. A
@@ -49,7 +48,7 @@ class Curve:
         self.averages.append(self.total / ((len(self.averages) + 1) << UNIT))
 
 
-class Rung:
+class MedianRung:
     """What was recorded at one milestone, in order, and the running averages up to it."""
 
     __slots__ = ("averages", "trials", "values")
@@ -78,66 +77,39 @@ class Median(Scheduler):
 
     def __init__(self, options: Options, geometry: Levels) -> None:
         super().__init__(options, geometry)
-        self._rungs = [Rung() for _ in self.levels]
-        self._curves: dict[int, Curve] = {}  # of trials under way
+        self._rungs = [MedianRung() for _ in self.levels]
+        self._curves: dict[int, RunningAverages] = {}  # of trials under way
         self._least = options.min_samples
         self._of_recorded = options.among == "recorded"
 
-    # Choosing
-
-    def _has_work(self) -> bool:
-        return self.started < self._limit
-
-    def _choose(self) -> int:
-        return self._start(0) if self.started < self._limit else -1
-
     # Deciding
 
-    def reach(self, trial: int, value: float) -> int:
-        """Record that a running trial stands at its next milestone; see `Scheduler.reach`."""
-        value *= self._sign
-        if not -inf < value < inf:
-            value = -inf
-        at = self._at[trial]
-        self._at[trial] = at + 1
+    def _decide(self, trial: int, at: int, value: float) -> int:
         rung = self._rungs[at]
         self.n_before = self._position[trial] = len(rung.values)
         rung.values.append(value)
         rung.trials.append(trial)
         curve = self._curves.get(trial)
         if curve is None:
-            curve = self._curves[trial] = Curve()
+            curve = self._curves[trial] = RunningAverages()
         curve.add(value)
         self.cutoff = None
-        self._cutoff[trial] = nan
-        code = COMPLETE if at == self._top else self._judge(trial, value, rung, curve)
-        self._code[trial] = code
-        if code:
-            self._end(trial, code)
-        return code
-
-    def _judge(self, trial: int, value: float, rung: Rung, curve: Curve) -> int:
-        """Hold a trial against the others at a milestone below R."""
+        if at == self._top:
+            self._complete(self._curves.pop(trial))
+            return COMPLETE
         others = rung.averages
         code = CONTINUE if value > -inf else STOP
         if others.n >= self._least and (cutoff := others.value) is not None:
-            self.cutoff = self._cutoff[trial] = cutoff * self._sign + 0.0  # no -0.0
+            self.cutoff = cutoff * self._sign + 0.0  # no -0.0
             if curve.best < cutoff:
                 code = STOP
         if self._of_recorded:
             others.add(curve.averages[-1])
+        if code == STOP:
+            del self._curves[trial]
         return code
 
-    def _end(self, trial: int, code: int) -> None:
-        self._status[trial] = ENDED[code]
-        self.running -= 1
-        if self._reported:
-            self._reported.pop(trial, None)
-        curve = self._curves.pop(trial)
-        if code == COMPLETE:
-            self._join(curve)
-
-    def _join(self, curve: Curve) -> None:
+    def _complete(self, curve: RunningAverages) -> None:
         """Add the running averages of a trial that has completed to their milestones."""
         if not self._of_recorded:
             for rung, average in zip(self._rungs[:-1], curve.averages, strict=False):
@@ -149,7 +121,7 @@ class Median(Scheduler):
     def _leave(self, trial: int, at: int) -> None:
         curve = self._curves.pop(trial, None)
         if curve is not None:
-            self._join(curve)
+            self._complete(curve)
 
     # Looking and keeping
 
@@ -172,7 +144,7 @@ class Median(Scheduler):
         return {"rungs": pack_rungs((rung.values, rung.trials) for rung in self._rungs)}
 
     def _load_extra(self, state: dict[str, object]) -> None:
-        curves = [Curve() for _ in range(self.started)]
+        curves = [RunningAverages() for _ in range(self.started)]
         for rung, (values, trials) in zip(
             self._rungs, unpack_rungs(state["rungs"], self.started), strict=True
         ):
@@ -184,7 +156,7 @@ class Median(Scheduler):
         for trial, curve in enumerate(curves):
             status = self._status[trial]
             if status in (COMPLETED, RETURNED):
-                self._join(curve)
+                self._complete(curve)
             elif status in (RUNNING, WAITING) and curve.averages:
                 self._curves[trial] = curve
 

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Final, Literal
 
-from hbsim.core.cuts import RULES
-from hbsim.core.exact import exact, whole
-from hbsim.core.sampling import SAMPLINGS
+from hbsim.core.levels import SAMPLINGS
+from hbsim.core.numbers import exact, whole
+from hbsim.core.rungs import RULES
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError, nearest
 from hbsim.options import check_options, option, unknown_option

@@ -11,16 +11,15 @@ from math import inf
 from hbsim.core.drops import Drops
 from hbsim.core.levels import Levels
 from hbsim.core.options import Options
-from hbsim.core.packing import integers, pack_rungs, unpack_rungs
-from hbsim.core.scheduler import PausingScheduler
-from hbsim.core.state import check_rungs
-from hbsim.core.top import TopRung
-from hbsim.core.trials import COMPLETE, CONTINUE, FAILED, PAUSE, PAUSED, RETURNED, RUNNING, WAITING
+from hbsim.core.rungs import TopRung
+from hbsim.core.scheduler import Scheduler
+from hbsim.core.state import check_rungs, integers, pack_rungs, unpack_rungs
+from hbsim.core.types import COMPLETE, CONTINUE, FAILED, PAUSE, PAUSED, RETURNED, RUNNING, WAITING
 
 __all__ = ["Promotion"]
 
 
-class Promotion(PausingScheduler):
+class Promotion(Scheduler):
     """Promotes the best floor(n / eta) of a rung, each as soon as it is among them."""
 
     def __init__(self, options: Options, geometry: Levels, brackets: int = 1) -> None:
@@ -34,9 +33,9 @@ class Promotion(PausingScheduler):
         self._passes_on = options.failed_places == "passed-on"
         self._drops: Drops | None = None
         self._named: set[int] = set()
-        self._hopeless: list[int] = []  # paused without a number: never promoted
+        self._without_number: list[int] = []  # paused without a number: never promoted
         self._changes = 0  # asks, milestones and failures so far
-        self._quiet_until = 0  # changes before which no trial can be lost
+        self._none_lost_until = 0  # so many changes: before, no paused trial can be lost
 
     def _group(self, bracket: int) -> int:
         return 0 if self.options.shared_rungs else bracket
@@ -112,7 +111,7 @@ class Promotion(PausingScheduler):
             rung.enter(self.n_before)
         rung.paused += 1
         if value == -inf:
-            self._hopeless.append(trial)
+            self._without_number.append(trial)
         return PAUSE
 
     def _lose(self, trial: int, at: int) -> None:
@@ -135,8 +134,8 @@ class Promotion(PausingScheduler):
         if self.done:
             paused = sum(rung.paused for rungs in self._groups for rung in rungs)
             return self._name(self._all_paused()) if paused else []
-        lost = self._name(self._hopeless) if self._hopeless else []
-        if self._limit == inf or (not lost and self._changes < self._quiet_until):
+        lost = self._name(self._without_number) if self._without_number else []
+        if self._limit == inf or (not lost and self._changes < self._none_lost_until):
             return lost
         if self._drops is None:
             self._drops = Drops(self._groups, self.geometry.eta, self._passes_on)
@@ -150,7 +149,7 @@ class Promotion(PausingScheduler):
         while slack <= 0 and (found := self._drops.update(to_start, self._is_waiting)):
             lost += self._name(found)
         # A change takes a place away, or fills one: at most.
-        self._quiet_until = self._changes + max(0, slack // 2)
+        self._none_lost_until = self._changes + max(0, slack // 2)
         return sorted(lost)
 
     def _is_waiting(self, trial: int, at: int) -> bool:
@@ -164,7 +163,7 @@ class Promotion(PausingScheduler):
         for trial in trials:
             self._rungs[self._bracket[trial]][self._at[trial] - 1].paused -= 1
         self._named.update(trials)
-        self._hopeless = []
+        self._without_number = []
         return sorted(trials)
 
     # Looking and keeping
@@ -202,17 +201,17 @@ class Promotion(PausingScheduler):
             "rungs": pack_rungs((rung.values, rung.trials) for rung in rungs),
             "targeted": [rung.targeted for rung in rungs],
             "named": sorted(self._named),
-            "hopeless": list(self._hopeless),
+            "hopeless": list(self._without_number),
         }
 
     def _load_extra(self, state: dict[str, object]) -> None:
         self._drops = None
-        self._quiet_until = 0
+        self._none_lost_until = 0
         named = integers(state["named"])
         self._named = set(named)
         if len(self._named) < len(named):
             raise ValueError("a trial is named twice")
-        self._hopeless = integers(state["hopeless"])
+        self._without_number = integers(state["hopeless"])
         packed = iter(
             zip(unpack_rungs(state["rungs"], self.started), integers(state["targeted"]), strict=True)
         )
@@ -243,7 +242,7 @@ class Promotion(PausingScheduler):
                     without.add(trial)
         if not self._named <= paused:
             raise ValueError("named must be trials that are paused")
-        if sorted(self._hopeless) != sorted(without - self._named):
+        if sorted(self._without_number) != sorted(without - self._named):
             raise ValueError("hopeless must be the paused trials without a number")
 
     def _restored(self, at: int, values: list[float], trials: list[int]) -> TopRung:

@@ -1,24 +1,26 @@
-"""What all schedulers share: ask and tell, retries, the protocol's rules."""
+"""The base of all schedulers: ask and tell, retries, failures, explanations."""
 
 from __future__ import annotations
 
 import warnings
-from abc import abstractmethod
+from abc import ABC, abstractmethod
+from array import array
 from collections import deque
 from dataclasses import replace
 from math import inf, nan
+from operator import index
 from typing import Final
 
-from hbsim.core.exact import whole
-from hbsim.core.levels import Levels
+from hbsim.core.levels import BracketSampler, Levels, bracket_probabilities
+from hbsim.core.numbers import finite, metric, whole
 from hbsim.core.options import Options
-from hbsim.core.sampling import BracketSampler, bracket_probabilities
-from hbsim.core.told import finite, metric
-from hbsim.core.trials import (
+from hbsim.core.types import (
     COMPLETE,
     COMPLETED,
     CONTINUE,
     FAILED,
+    FAILURE_KINDS,
+    LOSSES,
     PAUSE,
     PAUSED,
     RETRY,
@@ -29,32 +31,30 @@ from hbsim.core.trials import (
     STOPPED,
     VERDICTS,
     WAITING,
-    Trials,
-)
-from hbsim.core.types import (
-    FAILURE_KINDS,
-    LOSSES,
     Decision,
     Explanation,
     Failure,
     Job,
     Milestone,
+    Mode,
     Report,
     Verdict,
 )
 from hbsim.errors import HbsimWarning, ParameterError, ProtocolError
 
-__all__ = ["ENDED", "PausingScheduler", "Scheduler"]
+__all__ = ["ENDED", "Scheduler"]
 
+ROOM: Final = 4096  # trials
 new: Final = tuple.__new__  # of a NamedTuple: a third of the time of calling it
 ENDED: Final = {PAUSE: PAUSED, STOP: STOPPED, COMPLETE: COMPLETED}
 
 
-class Scheduler(Trials):
-    """A state machine that says which trial trains next, and how far.
+class Scheduler(ABC):
+    """The base of all schedulers: a state machine that says which trial trains next, and how far.
 
     It has no clock, no files and no threads, and knows no configurations: whoever drives it asks for
-    jobs and tells it what became of them. Make one with `make_scheduler`.
+    jobs and tells it what became of them. Make one with `make_scheduler`. A type of scheduler says which
+    trial comes next (`_choose`) and what a milestone decides (`_decide`).
 
     `ask` and `tell` are for people. Engines that already know that a trial stands at its next
     milestone may call `reach` and `fail` instead: `tell` ends in these too.
@@ -64,30 +64,47 @@ class Scheduler(Trials):
     type : str
         ``"stopping"``, ``"promotion"``, ``"sha"``, ``"hyperband"``, ``"pasha"``, ``"median"`` or
         ``"fifo"``.
+    geometry : Levels
+        The rung levels of all brackets.
     levels : tuple of float
         The rung levels of bracket 0, ascending; the last is R.
     brackets : int
         In how many brackets trials start.
+    started, running : int
+        How many trials have started, and how many run now.
     n_before, cutoff :
         How many values the rung had, and what the value was held against, at the last milestone.
     """
 
     def __init__(self, options: Options, geometry: Levels, brackets: int = 1) -> None:
-        super().__init__(geometry, options.mode)
         self.options = options
         self.type = options.type
+        self.mode: Mode = options.mode
+        self.geometry = geometry
+        self.levels = geometry.levels
         self.brackets = brackets
+        self.started = 0
+        self.running = 0
         self.n_before = 0
         self.cutoff: float | None = None
+        self._sign = 1.0 if options.mode == "max" else -1.0
         self._limit = inf if options.num_trials is None else options.num_trials
         self._top = len(geometry.levels) - 1
         self._attempts: dict[int, int] = {}  # failures of all kinds
         self._losses: dict[int, int] = {}  # those that loss_retries counts
-        self._reported: dict[int, float] = {}  # the last resource told, of running jobs
+        self._reported: dict[int, float] = {}  # the last resource reported, of running jobs
         self._retries: deque[int] = deque()
         self._warned = False
         sampling = bracket_probabilities(geometry.k, brackets, geometry.eta, options.bracket_sampling)
         self._sampler = BracketSampler(sampling, options.seed)
+        # Columns, an entry a trial, with room for more than have started. `_at` is the index in `levels` of
+        # the next milestone, `_position` the place among the values of the rung that recorded the trial last.
+        self._bracket = array("H")
+        self._status = bytearray()
+        self._at = array("H")
+        self._position = array("q")
+        self._code = bytearray()  # the verdict at its last milestone
+        self._cutoff = array("d")  # what its value was held against there; NaN for nothing
 
     @property
     def num_trials(self) -> int | None:
@@ -129,7 +146,7 @@ class Scheduler(Trials):
         return self._job(trial)
 
     def running_jobs(self) -> list[Job]:
-        """Return the jobs under way, in the order of trials; after a restart these are whose to tell of."""
+        """Return the jobs under way, in the order of trials; after a restart reports of these are due."""
         return [self._job(t) for t in range(self.started) if self._status[t] == RUNNING]
 
     def _job(self, trial: int) -> Job:
@@ -144,13 +161,49 @@ class Scheduler(Trials):
         """Whether nothing is running and nothing can ever be asked for again."""
         return not (self.running or self._retries or self._has_work())
 
-    @abstractmethod
     def _choose(self) -> int:
         """Return the trial that goes on or starts, or -1. Retries come first, and not from here."""
+        if self.started >= self._limit:
+            return -1
+        if self.brackets == 1:
+            return self._start(0)
+        bracket = self._sampler.peek()
+        self._sampler.take()
+        return self._start(bracket)
 
-    @abstractmethod
     def _has_work(self) -> bool:
         """Return whether `_choose` would return a trial."""
+        return self.started < self._limit
+
+    def _start(self, bracket: int) -> int:
+        """Enter a new trial that starts in `bracket`."""
+        trial = self.started
+        if trial == len(self._status):
+            self._make_room()
+        self._bracket[trial] = bracket
+        self._at[trial] = self.geometry.first[bracket]
+        self.started = trial + 1
+        return trial
+
+    def _make_room(self) -> None:
+        """Lengthen the columns: quicker than to append a trial at a time."""
+        self._bracket.frombytes(bytes(ROOM * self._bracket.itemsize))
+        self._at.frombytes(bytes(ROOM * self._at.itemsize))
+        self._status.extend(bytes(ROOM))
+        self._code.extend(bytes(ROOM))
+        self._position.extend(array("q", [-1]) * ROOM)
+        self._cutoff.extend(array("d", [nan]) * ROOM)
+
+    def _known(self, trial: int) -> int:
+        """Return the number of a trial that has started, as a plain integer."""
+        try:
+            number = -1 if isinstance(trial, bool) else index(trial)
+        except TypeError:
+            number = -1
+        if not 0 <= number < self.started:
+            known = f"0 ... {self.started - 1}" if self.started else "none yet"
+            raise ProtocolError(trial, "an unknown trial", f"one of the trials started: {known}")
+        return number
 
     # Telling
 
@@ -205,7 +258,6 @@ class Scheduler(Trials):
         self._resource(trial, failure.resource, "a failure")
         return Decision(VERDICTS[self.fail(trial, failure.kind)], None)
 
-    @abstractmethod
     def reach(self, trial: int, value: float) -> int:
         """Record that a running trial stands at its next milestone with `value`; NaN for none.
 
@@ -214,6 +266,24 @@ class Scheduler(Trials):
         int
             The index in `VERDICTS` of what was decided. Nothing is checked: see `tell`.
         """
+        value *= self._sign
+        if not -inf < value < inf:
+            value = -inf
+        at = self._at[trial]
+        self._at[trial] = at + 1
+        code = self._code[trial] = self._decide(trial, at, value)
+        cutoff = self.cutoff
+        self._cutoff[trial] = nan if cutoff is None else cutoff
+        if code:
+            self._status[trial] = ENDED[code]
+            self.running -= 1
+            if self._reported:
+                self._reported.pop(trial, None)
+        return code
+
+    @abstractmethod
+    def _decide(self, trial: int, at: int, value: float) -> int:
+        """Record a signed value at level `at`, set `n_before` and `cutoff`, return CONTINUE ... COMPLETE."""
 
     def fail(self, trial: int, kind: str = "error") -> int:
         """Record that a running trial has failed; return RETRY or STOP as an index in `VERDICTS`."""
@@ -250,11 +320,11 @@ class Scheduler(Trials):
         self.running -= 1
         self._leave(trial, self._at[trial])
 
-    def _lose(self, trial: int, at: int) -> None:
-        """Take note that a trial has failed for good on its way to level `at`."""
+    def _lose(self, trial: int, at: int) -> None:  # noqa: B027 (not every type has something to do)
+        """Update the rungs for a trial that has failed for good on its way to level `at`."""
 
-    def _leave(self, trial: int, at: int) -> None:
-        """Take note that a trial came to an end of its own on its way to level `at`."""
+    def _leave(self, trial: int, at: int) -> None:  # noqa: B027
+        """Update the rungs for a trial whose training ended of its own on its way to level `at`."""
 
     def _running(self, trial: int, what: str) -> int:
         if type(trial) is int and 0 <= trial < self.started and self._status[trial] == RUNNING:
@@ -288,6 +358,43 @@ class Scheduler(Trials):
 
     # Looking
 
+    def status(self, trial: int) -> str:
+        """Return ``"running"``, ``"paused"``, ``"stopped"``, ``"completed"`` or ``"failed"``.
+
+        Raises
+        ------
+        ProtocolError
+            If there is no such trial.
+        """
+        return STATUSES[self._status[self._known(trial)]]
+
+    def bracket_of(self, trial: int) -> int:
+        """Return the bracket in which a trial started."""
+        return self._bracket[self._known(trial)]
+
+    def trial_brackets(self) -> array[int]:
+        """Return the brackets in which the trials started, in the order of trials."""
+        return self._bracket[: self.started]
+
+    def trial_statuses(self) -> list[str]:
+        """Return what `status` says of every trial, in the order of trials."""
+        return [STATUSES[status] for status in self._status[: self.started]]
+
+    def status_counts(self) -> dict[str, int]:
+        """Return how many trials are running, paused, stopped, completed, failed."""
+        statuses = self._status[: self.started]
+        counts = dict.fromkeys(STATUSES, 0)
+        for status, name in enumerate(STATUSES):
+            counts[name] += statuses.count(status)
+        return counts
+
+    def trial_levels(self) -> list[float]:
+        """Return the milestone at which each trial stands, 0 before the first, in the order of trials."""
+        stands = (0.0, *self.levels)
+        first = self.geometry.first
+        columns = zip(self._at[: self.started], self._bracket, strict=False)
+        return [stands[at] if at > first[b] else 0.0 for at, b in columns]
+
     def dropped(self) -> list[int]:
         """Return the paused trials that can never go on and were not named before, in ascending order.
 
@@ -305,9 +412,58 @@ class Scheduler(Trials):
         ProtocolError
             If there is no such trial.
         """
-        from hbsim.core.explain import explain
+        trial = self._known(trial)
+        bracket, since = self._bracket[trial], self.standing_since(trial)
+        if self._position[trial] < 0:
+            first = self.levels[self.geometry.first[bracket]]
+            text = f"Trial {trial} (bracket {bracket}) has reached no milestone yet; its first is {first}."
+            return Explanation(trial, bracket, None, 0, None, None, None, f"{text} {since}".rstrip())
+        verdict, level = VERDICTS[self._code[trial]], self.levels[self._at[trial] - 1]
+        value, n, rank, cutoff = self.standing(trial)
+        shown = "no number" if value is None else f"{value:g}"
+        held = ", with no cutoff yet" if cutoff is None else f", against a cutoff of {cutoff:g}"
+        rule = ""
+        if verdict is Verdict.COMPLETE:
+            held = ""
+        elif value is None:
+            held, rule = "", " What is no number never goes on."
+        text = (
+            f"Trial {trial} (bracket {bracket}) came to level {level} with {shown}, "
+            f"rank {rank} of {n} there{held}: {verdict.value}.{rule}"
+        )
+        text = f"{text} {since}".rstrip()
+        return Explanation(trial, bracket, level, n, rank, cutoff, verdict, text)
 
-        return explain(self, self._known(trial))
+    def standing(self, trial: int) -> tuple[float | None, int, int, float | None]:
+        """Return a trial's last value, n, its rank and the cutoff, as they were when it was decided."""
+        order = self._position[trial]
+        values = self._rung_values(trial)
+        value = values[order]
+        rank = 1 + sum(other >= value for other in values[:order])
+        cutoff = self._cutoff[trial]
+        return self._shown(value), order + 1, rank, None if cutoff != cutoff else cutoff
+
+    def standing_since(self, trial: int) -> str:
+        """Return what became of a trial since its last milestone, in a sentence; empty if nothing did."""
+        status = self._status[trial]
+        if status == FAILED:
+            return "It has failed for good since."
+        if status == RETURNED:
+            return "Its training came to an end of its own since."
+        if status == WAITING:
+            return "It has failed since and waits for a retry."
+        return self._since(trial) if self._code[trial] == PAUSE else ""
+
+    def _since(self, trial: int) -> str:
+        """Return the same for a trial that paused at its last milestone."""
+        return ""
+
+    def _shown(self, value: float) -> float | None:
+        return None if value == -inf else value * self._sign + 0.0
+
+    @abstractmethod
+    def _rung_values(self, trial: int) -> list[float]:
+        """Return the signed values of the rung that recorded `trial` last."""
 
     # Keeping
 
@@ -343,27 +499,3 @@ class Scheduler(Trials):
 
     def __repr__(self) -> str:
         return f"<{self.type} scheduler: {self.started} trials, {self.running} running, levels {self.levels}>"
-
-
-class PausingScheduler(Scheduler):
-    """What the types share in which trials pause."""
-
-    def reach(self, trial: int, value: float) -> int:
-        """Record that a running trial stands at its next milestone; see `Scheduler.reach`."""
-        value *= self._sign
-        if not -inf < value < inf:
-            value = -inf
-        at = self._at[trial]
-        self._at[trial] = at + 1
-        code = self._code[trial] = self._decide(trial, at, value)
-        self._cutoff[trial] = nan if self.cutoff is None else self.cutoff
-        if code:
-            self._status[trial] = ENDED[code]
-            self.running -= 1
-            if self._reported:
-                self._reported.pop(trial, None)
-        return code
-
-    @abstractmethod
-    def _decide(self, trial: int, at: int, value: float) -> int:
-        """Record a signed value at level `at`, set `n_before` and `cutoff`, return CONTINUE ... COMPLETE."""

@@ -1,4 +1,4 @@
-"""A scheduler's whole state in plain JSON types, and back."""
+"""A scheduler's state in plain JSON types: saved, checked and loaded."""
 
 from __future__ import annotations
 
@@ -6,17 +6,42 @@ import warnings
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from math import inf, nan
+from math import inf, isfinite, nan
 from typing import TYPE_CHECKING, Final, cast
 
 from hbsim.core.options import completed
-from hbsim.core.packing import integer, integers, number, pairs
+from hbsim.core.types import (
+    COMPLETE,
+    COMPLETED,
+    CONTINUE,
+    FAILED,
+    PAUSE,
+    PAUSED,
+    RUNNING,
+    STATUSES,
+    STOP,
+    STOPPED,
+    VERDICTS,
+    WAITING,
+)
 from hbsim.errors import HbsimWarning, ParameterError
 
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
 
-__all__ = ["check_rungs", "load", "save"]
+__all__ = [
+    "check_rungs",
+    "integer",
+    "integers",
+    "load",
+    "number",
+    "pack_rungs",
+    "pack_values",
+    "pairs",
+    "save",
+    "unpack_rungs",
+    "unpack_values",
+]
 
 SCHEMA: Final = 1
 
@@ -66,8 +91,6 @@ def load(scheduler: Scheduler, state: dict[str, object]) -> None:
 
 
 def _fill(scheduler: Scheduler, state: dict[str, object]) -> None:
-    from hbsim.core.trials import RUNNING
-
     scheduler._bracket = array("H", integers(state["bracket"]))
     scheduler._status = bytearray(integers(state["status"]))
     scheduler._at = array("H", integers(state["at"]))
@@ -91,8 +114,6 @@ def _fill(scheduler: Scheduler, state: dict[str, object]) -> None:
 
 def _check_columns(scheduler: Scheduler) -> None:
     """Hold the columns against each other."""
-    from hbsim.core.trials import STATUSES, VERDICTS, WAITING
-
     count = scheduler.started
     if count > scheduler._limit:
         raise ParameterError("status", count, f"must have at most num_trials={scheduler.num_trials} entries")
@@ -123,26 +144,24 @@ def _check_columns(scheduler: Scheduler) -> None:
 
 def _can_be(scheduler: Scheduler, trial: int) -> bool:
     """Return whether a trial can stand where its columns say."""
-    from hbsim.core import trials as t
-
     status, at, code = scheduler._status[trial], scheduler._at[trial], scheduler._code[trial]
     recorded = at > scheduler.geometry.first[scheduler._bracket[trial]]
-    ended = {t.PAUSED: t.PAUSE, t.STOPPED: t.STOP, t.COMPLETED: t.COMPLETE}.get(status)
+    ended = {PAUSED: PAUSE, STOPPED: STOP, COMPLETED: COMPLETE}.get(status)
     attempt, lost = scheduler._attempts.get(trial, 0), scheduler._losses.get(trial, 0)
     most, most_lost = scheduler.options.retries, scheduler.options.loss_retries
     left = (most - (attempt - lost), 0 if most_lost is None else most_lost - lost)
     reported = scheduler._reported.get(trial)
     return (
         at >= scheduler.geometry.first[scheduler._bracket[trial]]
-        and (at > scheduler._top) == (status == t.COMPLETED)
+        and (at > scheduler._top) == (status == COMPLETED)
         and (recorded if ended is not None else True)
         and (scheduler._position[trial] >= 0 if recorded else scheduler._position[trial] == -1)
-        and (code == ended if ended is not None else code in (t.CONTINUE, t.PAUSE))
-        and (recorded or code == t.CONTINUE)
+        and (code == ended if ended is not None else code in (CONTINUE, PAUSE))
+        and (recorded or code == CONTINUE)
         and 0 <= lost <= attempt
-        and sum(min(0, count) for count in left) == (-1 if status == t.FAILED else 0)
-        and (status != t.WAITING or attempt > 0)
-        and (reported is None or (status == t.RUNNING and reported < scheduler.levels[at]))
+        and sum(min(0, count) for count in left) == (-1 if status == FAILED else 0)
+        and (status != WAITING or attempt > 0)
+        and (reported is None or (status == RUNNING and reported < scheduler.levels[at]))
     )
 
 
@@ -182,3 +201,63 @@ def _same_options(scheduler: Scheduler, theirs: dict[str, object]) -> None:
                 f"the state is of a scheduler with {name}={theirs.get(name)!r}; the options must be the same"
             )
             raise ParameterError(name, ours.get(name), rule)
+
+
+def integers(value: object) -> list[int]:
+    """Return a list of integers out of a state."""
+    return [integer(item) for item in _items(value)]
+
+
+def integer(item: object) -> int:
+    """Return an integer out of a state."""
+    if type(item) is not int:
+        raise TypeError(f"{item!r} is no whole number")
+    return item
+
+
+def number(item: object) -> float:
+    """Return a finite number out of a state, whole ones as they are."""
+    if type(item) is not int and type(item) is not float:
+        raise TypeError(f"{item!r} is no number")
+    if not isfinite(item):
+        raise ValueError(f"{item!r} is not finite")
+    return item
+
+
+def pairs(value: object) -> dict[int, object]:
+    """Return a dict out of a state that has it as pairs; no key is there twice."""
+    found = {integer(key): item for key, item in map(_items, _items(value))}
+    if len(found) < len(_items(value)):
+        raise ValueError("a trial is named twice")
+    return found
+
+
+def _items(value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list")
+    return value
+
+
+def pack_values(values: Sequence[float]) -> list[float | None]:
+    """Return signed values; what is no number is None."""
+    return [None if value == -inf else value for value in values]
+
+
+def unpack_values(packed: object) -> list[float]:
+    """Return what `pack_values` was given."""
+    return [-inf if value is None else float(number(value)) for value in _items(packed)]
+
+
+def pack_rungs(rungs: Iterable[tuple[list[float], list[int]]]) -> list[dict[str, object]]:
+    """Return rungs, each its values and its trials, in JSON types."""
+    return [{"values": pack_values(values), "trials": list(trials)} for values, trials in rungs]
+
+
+def unpack_rungs(packed: object, count: int) -> list[tuple[list[float], list[int]]]:
+    """Return what `pack_rungs` was given, of a scheduler with so many trials."""
+    rungs = cast(list[dict[str, object]], _items(packed))
+    found = [(unpack_values(rung["values"]), integers(rung["trials"])) for rung in rungs]
+    for _, trials in found:
+        if trials and not 0 <= min(trials) <= max(trials) < count:
+            raise ValueError(f"a rung has a trial that is none of the {count}")
+    return found

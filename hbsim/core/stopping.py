@@ -6,21 +6,20 @@ Tuning", MLSys 2020 (arXiv 1810.05934), as AutoTorch and Ray Tune carry it out.
 
 from __future__ import annotations
 
-from math import inf, nan
 from typing import cast
 
-from hbsim.core.cuts import Cut, make_cut
 from hbsim.core.levels import Levels
 from hbsim.core.options import Options
-from hbsim.core.packing import pack_values, unpack_values
-from hbsim.core.scheduler import ENDED, Scheduler
-from hbsim.core.trials import COMPLETE, CONTINUE, STOP
+from hbsim.core.rungs import RULES, Cut
+from hbsim.core.scheduler import Scheduler
+from hbsim.core.state import pack_values, unpack_values
+from hbsim.core.types import COMPLETE, CONTINUE, STOP
 
 __all__ = ["Fifo", "Stopping"]
 
 
-class Rung:
-    """The values recorded at one level, in order, and where they are cut; no cut at R."""
+class StoppingRung:
+    """The values recorded at one level, in order, and the cut between them; no cut at R."""
 
     __slots__ = ("cut", "values")
 
@@ -37,51 +36,22 @@ class Stopping(Scheduler):
         shared = self._make_rungs()
         self._rungs = [shared if options.shared_rungs else self._make_rungs() for _ in range(brackets)]
 
-    def _make_rungs(self) -> list[Rung]:
-        cuts = [make_cut(self.options.rule, self.geometry.eta) for _ in self.levels[:-1]]
-        return [Rung(cut) for cut in (*cuts, None)]
+    def _make_rungs(self) -> list[StoppingRung]:
+        cuts = [RULES[self.options.rule](self.geometry.eta) for _ in self.levels[:-1]]
+        return [StoppingRung(cut) for cut in (*cuts, None)]
 
-    def _has_work(self) -> bool:
-        return self.started < self._limit
-
-    def _choose(self) -> int:
-        if self.started >= self._limit:
-            return -1
-        if self.brackets == 1:
-            return self._start(0)
-        bracket = self._sampler.peek()
-        self._sampler.take()
-        return self._start(bracket)
-
-    def reach(self, trial: int, value: float) -> int:
-        """Record that a running trial stands at its next milestone; see `Scheduler.reach`."""
-        # In one piece, unlike that of `PausingScheduler`: a call less for every milestone.
-        value *= self._sign
-        if not -inf < value < inf:
-            value = -inf
-        at = self._at[trial]
-        self._at[trial] = at + 1
+    def _decide(self, trial: int, at: int, value: float) -> int:
         rung = self._rungs[self._bracket[trial]][at]
         values, cut = rung.values, rung.cut
         self.n_before = self._position[trial] = len(values)
         values.append(value)
-        self.cutoff = None
         if cut is None:
-            code = COMPLETE
-            self._cutoff[trial] = nan
-        else:
-            code = CONTINUE if cut.decide(value) else STOP
-            if cut.cutoff is not None:
-                self.cutoff = self._cutoff[trial] = cut.cutoff * self._sign + 0.0  # no -0.0
-            else:
-                self._cutoff[trial] = nan
-        self._code[trial] = code
-        if code:
-            self._status[trial] = ENDED[code]
-            self.running -= 1
-            if self._reported:
-                self._reported.pop(trial, None)
-        return code
+            self.cutoff = None
+            return COMPLETE
+        goes_on = cut.decide(value)
+        cutoff = cut.cutoff
+        self.cutoff = None if cutoff is None else cutoff * self._sign + 0.0  # no -0.0
+        return CONTINUE if goes_on else STOP
 
     def _rung_values(self, trial: int) -> list[float]:
         return self._rungs[self._bracket[trial]][self._at[trial] - 1].values
@@ -94,7 +64,7 @@ class Stopping(Scheduler):
         for rung, values in zip(self._unique_rungs(), map(unpack_values, packed), strict=True):
             rung.values = values
             if rung.cut is not None:
-                rung.cut = make_cut(self.options.rule, self.geometry.eta)
+                rung.cut = RULES[self.options.rule](self.geometry.eta)
                 for value in values:
                     rung.cut.decide(value)
 
@@ -115,7 +85,7 @@ class Stopping(Scheduler):
         if any(len(rung.values) != lengths.get(id(rung), 0) for rung in self._unique_rungs()):
             raise ValueError("a rung does not have a value for each trial that has passed it")
 
-    def _unique_rungs(self) -> list[Rung]:
+    def _unique_rungs(self) -> list[StoppingRung]:
         lists = self._rungs[:1] if self.options.shared_rungs else self._rungs
         return [rung for rungs in lists for rung in rungs]
 

@@ -1,14 +1,13 @@
-"""Blocks of random numbers that depend on their number only, never on what was drawn before."""
+"""Random streams: blocks of numbers that depend on seed, purpose and block only, never on earlier draws."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
 
 import numpy as np
 
-from hbsim.core.exact import whole
-
-__all__ = ["BLOCK", "Purpose", "block_generator", "check_count", "check_seed", "trial_seed"]
+__all__ = ["BLOCK", "Purpose", "block_generator", "in_blocks", "trial_seed"]
 
 BLOCK = 4096  # trials in a block of numbers; part of the meaning of a seed
 
@@ -46,21 +45,29 @@ def block_generator(seed: int, purpose: Purpose, block: int, part: int = 0) -> n
     part : int
         One of several streams of the same purpose: a level, an attempt.
     """
-    where = (purpose, block, part) if part else (purpose, block)
-    key = np.random.SeedSequence(seed, spawn_key=where)
+    spawn_key = (purpose, block, part) if part else (purpose, block)
+    key = np.random.SeedSequence(seed, spawn_key=spawn_key)
     return np.random.Generator(np.random.Philox(key))
+
+
+def in_blocks(first: int, n: int, size: int) -> Iterator[tuple[int, slice, slice]]:
+    """Yield which blocks have the n items from `first` on: a block's number, its part, and their place.
+
+    Parameters
+    ----------
+    first, n : int
+        The first item, counted from 0 over all blocks, and how many.
+    size : int
+        How many items a block has.
+    """
+    done = 0
+    while done < n:
+        number, start = divmod(first + done, size)
+        count = min(size - start, n - done)
+        yield number, slice(start, start + count), slice(done, done + count)
+        done += count
 
 
 def trial_seed(seed: int, trial: int) -> int:
     """Return the seed that a trial's training function gets: 32 bits, the same in every study of `seed`."""
     return int(np.random.SeedSequence(entropy=seed, spawn_key=(trial,)).generate_state(1)[0])
-
-
-def check_seed(seed: int) -> int:
-    """Return the seed, a whole number, 0 or more."""
-    return whole("seed", seed, 0)
-
-
-def check_count(n: int) -> int:
-    """Return how many configurations are asked for, 0 or more."""
-    return whole("n", n, 0)

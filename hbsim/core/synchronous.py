@@ -12,13 +12,12 @@ from heapq import heappop, heappush
 from math import inf
 from typing import cast
 
-from hbsim.core.halving import HalvingRung
 from hbsim.core.levels import Levels, hyperband_size
 from hbsim.core.options import Options
-from hbsim.core.packing import integer, integers, pack_rungs, unpack_rungs
-from hbsim.core.scheduler import PausingScheduler
-from hbsim.core.state import check_rungs
-from hbsim.core.trials import COMPLETE, PAUSE, PAUSED, RUNNING, WAITING
+from hbsim.core.rungs import HalvingRung
+from hbsim.core.scheduler import Scheduler
+from hbsim.core.state import check_rungs, integer, integers, pack_rungs, unpack_rungs
+from hbsim.core.types import COMPLETE, PAUSE, PAUSED, RUNNING, WAITING
 from hbsim.errors import HbsimWarning
 
 __all__ = ["Synchronous"]
@@ -67,7 +66,7 @@ class Opening:
         self.rungs.append(rung)
 
 
-class Synchronous(PausingScheduler):
+class Synchronous(Scheduler):
     """Trains all trials of a rung, then takes the best floor(m / eta) of the m that are in to the next."""
 
     def __init__(self, options: Options, geometry: Levels) -> None:

@@ -9,6 +9,8 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 __all__ = [
     "FAILURE_KINDS",
     "LOSSES",
+    "STATUSES",
+    "VERDICTS",
     "Decision",
     "Explanation",
     "Failure",
@@ -31,6 +33,13 @@ class Verdict(StrEnum):
     COMPLETE = "complete"
     RETRY = "retry"
 
+
+# The same in numbers, for columns. RETURNED: its training came to an end of its own below R.
+RUNNING, WAITING, PAUSED, STOPPED, COMPLETED, FAILED, RETURNED = range(7)
+STATUSES: Final = ("running", "running", "paused", "stopped", "completed", "failed", "completed")
+
+CONTINUE, PAUSE, STOP, COMPLETE, RETRY = range(5)
+VERDICTS: Final = (Verdict.CONTINUE, Verdict.PAUSE, Verdict.STOP, Verdict.COMPLETE, Verdict.RETRY)
 
 FAILURE_KINDS: Final = ("error", "oom", "lost", "preempted")
 LOSSES: Final = ("lost", "preempted")  # of the host, not of the trial

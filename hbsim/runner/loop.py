@@ -10,8 +10,7 @@ from math import inf
 from typing import Protocol
 
 from hbsim.core.scheduler import Scheduler
-from hbsim.core.trials import COMPLETE, CONTINUE, STOP
-from hbsim.core.types import Job
+from hbsim.core.types import COMPLETE, CONTINUE, STOP, Job
 from hbsim.runner.tables import DecisionTable
 from hbsim.searchers import Searcher
 

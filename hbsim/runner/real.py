@@ -10,8 +10,7 @@ from math import inf, nan
 from typing import Final
 
 from hbsim.core.levels import Levels
-from hbsim.core.trials import COMPLETE, CONTINUE, PAUSE, VERDICTS
-from hbsim.core.types import Job
+from hbsim.core.types import COMPLETE, CONTINUE, PAUSE, VERDICTS, Job
 from hbsim.errors import HbsimWarning
 from hbsim.runner.loop import END, FAILURE, FREE, MILESTONE, NOTHING, Event
 from hbsim.runner.state import JobRun, StudyState, value_of

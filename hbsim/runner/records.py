@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from hbsim.core.trials import VERDICTS
-from hbsim.core.types import FAILURE_KINDS
+from hbsim.core.types import FAILURE_KINDS, VERDICTS
 from hbsim.runner.journal import JournalLines, opened
 from hbsim.runner.reports import ReportColumns, from_rows, from_text, joined
 

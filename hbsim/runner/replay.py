@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import numpy as np
 
-from hbsim.core.trials import VERDICTS
-from hbsim.core.types import Job
+from hbsim.core.types import VERDICTS, Job
 from hbsim.errors import JournalError
 from hbsim.runner.loop import END, FAILURE, MILESTONE, NOTHING, Event
 from hbsim.runner.records import Record

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import inf, isfinite, nan
 from typing import Any, Final
 
-from hbsim.core.trials import VERDICTS
+from hbsim.core.types import VERDICTS
 from hbsim.runner.records import Record
 from hbsim.runner.reports import IncumbentHistory, ReportColumns
 from hbsim.runner.tables import CENSORED, FAILED, JobRow, JobTable

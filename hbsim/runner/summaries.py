@@ -10,8 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from hbsim.core.trials import COMPLETE, CONTINUE, PAUSE, STOP
-from hbsim.core.types import Mode
+from hbsim.core.types import COMPLETE, CONTINUE, PAUSE, STOP, Mode
 from hbsim.runner.tables import CENSORED, JobTable
 
 if TYPE_CHECKING:

@@ -10,19 +10,18 @@ from hbsim.searchers.factory import (
     make_searcher,
     takes,
 )
-from hbsim.searchers.first import FirstPoints
+from hbsim.searchers.points_to_evaluate import FirstPoints
 from hbsim.searchers.protocol import Searcher
-from hbsim.searchers.random import RandomSearcher
-from hbsim.searchers.rows import RowSearcher
-from hbsim.searchers.task import Task
+from hbsim.searchers.random import RandomSearcher, RowSearcher
+from hbsim.searchers.task import SearchTask
 
 __all__ = [
     "SEARCHERS",
     "FirstPoints",
     "RandomSearcher",
     "RowSearcher",
+    "SearchTask",
     "Searcher",
-    "Task",
     "about",
     "check_searcher",
     "ends",

@@ -1,4 +1,4 @@
-"""Searchers by name."""
+"""Searchers by name, and their options."""
 
 from __future__ import annotations
 
@@ -6,22 +6,33 @@ import dataclasses
 import importlib
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 from typing import Any, Final, NamedTuple
+
+import numpy as np
 
 from hbsim.core.scheduler import Scheduler
 from hbsim.errors import HbsimWarning, ParameterError, nearest
-from hbsim.searchers.constraint import constraint_of
-from hbsim.searchers.first import FirstPoints
-from hbsim.searchers.given import first_points
+from hbsim.searchers.points_to_evaluate import FirstPoints, first_points
 from hbsim.searchers.protocol import Searcher
-from hbsim.searchers.task import Task
+from hbsim.searchers.task import SearchTask, constraint_of
 
-__all__ = ["SEARCHERS", "about", "check_searcher", "ends", "learns", "limit_trials", "make_searcher", "takes"]
+__all__ = [
+    "SEARCHERS",
+    "about",
+    "check_searcher",
+    "ends",
+    "learns",
+    "limit_trials",
+    "make_searcher",
+    "plain_options",
+    "takes",
+]
 
 
 class Kind(NamedTuple):
-    """Where the class or function is that makes a searcher of a task; its options are keywords.
+    """The module and name of what makes a searcher of a task; the searcher's options are its keywords.
 
     Of a kind ``base:NAME`` the function makes, of what stands for NAME, the function that does so.
     """
@@ -31,31 +42,31 @@ class Kind(NamedTuple):
 
 
 KINDS: Final = {
-    "random": Kind("hbsim.searchers.simple", "make_random"),
+    "random": Kind("hbsim.searchers.random", "make_random"),
     "grid": Kind("hbsim.searchers.grid", "make_grid"),
     "sobol": Kind("hbsim.searchers.qmc", "make_sobol"),
     "lhs": Kind("hbsim.searchers.qmc", "make_lhs"),
     "tpe": Kind("hbsim.searchers.tpe", "make_tpe"),
     "bohb": Kind("hbsim.searchers.tpe", "make_bohb"),
     "gp": Kind("hbsim.searchers.gp", "GaussianProcess"),
-    "mobster": Kind("hbsim.searchers.mobster", "Mobster"),
+    "mobster": Kind("hbsim.searchers.gp", "Mobster"),
     "optuna:NAME": Kind("hbsim.searchers.optuna_sampler", "SamplerMaker"),
 }
 SEARCHERS: Final = tuple(KINDS)
 COMMON: Final = ("points_to_evaluate", "constraints")  # options of all of them
 BLIND: Final = ("random", "grid", "sobol", "lhs")  # those that do not learn
 _METHODS: Final = ("suggest", "model_based")
-_TOLD: Final = ("register_pending", "observe", "forget")
+_REPORTS: Final = ("register_pending", "observe", "forget")
 
 
-def make_searcher(name: str, task: Task, options: Mapping[str, object] | None = None) -> Searcher:
+def make_searcher(name: str, task: SearchTask, options: Mapping[str, object] | None = None) -> Searcher:
     """Make a searcher.
 
     Parameters
     ----------
     name : str
         One of `SEARCHERS`, where NAME stands for the name of a class of `optuna.samplers`.
-    task : Task
+    task : SearchTask
         What it searches over.
     options : mapping, optional
         Its options by name. All take ``points_to_evaluate``, a list of configurations by name that come first
@@ -123,7 +134,7 @@ def check_searcher(
     needed = [
         *_METHODS,
         *(["resume"] if resumes else []),
-        *(_TOLD if getattr(searcher, "listens", True) else ()),
+        *(_REPORTS if getattr(searcher, "listens", True) else ()),
     ]
     if missing := [name for name in needed if not hasattr(searcher, name)]:
         rule = f"must be a name, or a Searcher; it has no {', '.join(missing)}"
@@ -158,7 +169,7 @@ def _within(searcher: Searcher) -> Searcher:
 
 
 def about(searcher: Searcher) -> str:
-    """Say in a few words how large a grid is; nothing of other searchers."""
+    """Return in a few words how large a grid is; an empty text of other searchers."""
     within = _within(searcher)
     values: Mapping[str, int] | None = getattr(within, "values", None)
     limit: int | None = getattr(within, "limit", None)
@@ -167,8 +178,8 @@ def about(searcher: Searcher) -> str:
     size = getattr(within, "size", limit)
     of = "" if size == limit else f", of {size:,} without the constraint"
     product = " x ".join(f"{name} {n}" for name, n in values.items())
-    where = ", where they are active" if within.space.conditional else ""  # type: ignore[attr-defined]
-    return f"grid of {limit:,} configurations{of}: {product}{where}"
+    scope = ", where they are active" if within.space.conditional else ""  # type: ignore[attr-defined]
+    return f"grid of {limit:,} configurations{of}: {product}{scope}"
 
 
 def check_name(name: object) -> None:
@@ -249,9 +260,37 @@ def check_options(options: object) -> dict[str, Any]:
     return dict(options)
 
 
-def _with_constraint(task: Task, constraint: object) -> Task:
+def _with_constraint(task: SearchTask, constraint: object) -> SearchTask:
     found = constraint_of(constraint)
     if task.space is None:
         rule = "needs configurations by name: the learning curves have no search space"
         raise ParameterError("search_options.constraints", constraint, rule)
     return dataclasses.replace(task, constraint=found)
+
+
+def plain_options(options: Mapping[str, object] | None) -> dict[str, object]:
+    """Return options in plain JSON types; a function by its name, and without its file's folder.
+
+    Raises
+    ------
+    ParameterError
+        A value is neither a function nor of a JSON type.
+    """
+    plain = {name: _plain(f"search_options.{name}", value) for name, value in (options or {}).items()}
+    if isinstance(constraint := plain.get("constraints"), str):
+        plain["constraints"] = constraint.replace("\\", "/").rpartition("/")[2]
+    return plain
+
+
+def _plain(field: str, value: object) -> object:
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and isfinite(value)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(field, item) for name, item in value.items()}
+    if isinstance(value, Sequence):
+        return [_plain(field, item) for item in value]
+    if callable(value):
+        return str(getattr(value, "__qualname__", type(value).__name__))
+    raise ParameterError(field, value, "must be a number, text, a list or a dict of these, or a function")

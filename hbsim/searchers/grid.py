@@ -9,15 +9,14 @@ from typing import Final
 
 import numpy as np
 
-from hbsim.core.exact import whole
+from hbsim.core.numbers import whole
 from hbsim.core.space import Bool, Choice, Int, Parameter, Real, Space
-from hbsim.core.streams import Purpose, block_generator, check_count
+from hbsim.core.streams import Purpose, block_generator
 from hbsim.errors import ParameterError, nearest
-from hbsim.searchers.protocol import Configurations, Floats, Ints, Searcher
-from hbsim.searchers.task import Task
-from hbsim.searchers.untold import Untold
+from hbsim.searchers.protocol import Configurations, Floats, Ints, NonLearningSearcher, Searcher
+from hbsim.searchers.task import SearchTask
 
-__all__ = ["Grid", "make_grid"]
+__all__ = ["GridSearcher", "make_grid"]
 
 POINTS: Final = 5  # values of a Real, and of an Int that has more
 MOST: Final = 10_000_000  # configurations of a grid
@@ -25,7 +24,7 @@ ASKED: Final = 4096  # configurations that a constraint is asked about at a time
 FIELD: Final = "search_options.points"
 
 
-class Grid(Untold):
+class GridSearcher(NonLearningSearcher):
     """Every combination of the values of each parameter, once.
 
     The last parameter of the space changes fastest. What is not active has no values: configurations that are
@@ -34,7 +33,7 @@ class Grid(Untold):
 
     Parameters
     ----------
-    task : Task
+    task : SearchTask
         With a space; not of a table.
     points : int or mapping of str to int
         How many values a `Real` has, and an `Int` at most, 1 or more: for all of them, or by name, and 5 of
@@ -60,7 +59,9 @@ class Grid(Untold):
 
     name = "grid"
 
-    def __init__(self, task: Task, points: int | Mapping[str, int] = POINTS, shuffle: bool = False) -> None:
+    def __init__(
+        self, task: SearchTask, points: int | Mapping[str, int] = POINTS, shuffle: bool = False
+    ) -> None:
         self.space = _space(task)
         if not isinstance(shuffle, bool):
             raise ParameterError("search_options.shuffle", shuffle, "must be True or False")
@@ -108,7 +109,7 @@ class Grid(Untold):
         ParameterError
             There are not so many left. Nothing was handed out then.
         """
-        if check_count(n) > self.remaining:
+        if whole("n", n, 0) > self.remaining:
             rule = f"the grid has {self.limit:,} configurations, one for each trial"
             raise ParameterError("num_trials", self._next + n, rule)
         found = self._points(self._next, n)
@@ -167,18 +168,20 @@ class Grid(Untold):
         return np.argsort(draws, kind="stable").astype(np.int64)
 
 
-def make_grid(task: Task, *, points: int | Mapping[str, int] = POINTS, shuffle: bool = False) -> Searcher:
-    """Make the searcher `grid`; the options are those of `Grid`.
+def make_grid(
+    task: SearchTask, *, points: int | Mapping[str, int] = POINTS, shuffle: bool = False
+) -> Searcher:
+    """Make the searcher `grid`; the options are those of `GridSearcher`.
 
     Raises
     ------
     ParameterError
-        As `Grid`.
+        As `GridSearcher`.
     """
-    return Grid(task, points, shuffle)
+    return GridSearcher(task, points, shuffle)
 
 
-def _space(task: Task) -> Space:
+def _space(task: SearchTask) -> Space:
     if task.rows is not None:
         rule = "a table's rows are its configurations: take random, which tries each of them once"
         raise ParameterError("searcher", "grid", rule)

@@ -1,24 +1,124 @@
-"""What model-based searchers share: how a study begins, what is known of it, rows of tables."""
+"""The base of model-based searchers: observations, first random trials, rows of tables."""
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
-from math import inf, prod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import inf, isfinite, prod
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
+from hbsim.core.numbers import whole
 from hbsim.core.space import Bool, Choice, Int, Parameter, Space
-from hbsim.core.streams import Purpose, block_generator, check_count
+from hbsim.core.streams import Purpose, block_generator
+from hbsim.core.types import Mode
 from hbsim.errors import ParameterError
-from hbsim.searchers.observed import Observed
 from hbsim.searchers.protocol import Configurations, Floats
-from hbsim.searchers.random import RandomSearcher
-from hbsim.searchers.rows import RowSearcher
-from hbsim.searchers.task import Task
+from hbsim.searchers.random import RandomSearcher, RowSearcher, allowed_rows
+from hbsim.searchers.task import SearchTask
 
-__all__ = ["RANDOM_TRIES", "ModelBased"]
+__all__ = ["RANDOM_TRIES", "ModelBased", "Observed", "one_thread"]
+
+
+class Observed:
+    """What a model-based searcher knows of a study: configurations, pending evaluations, values.
+
+    Trials are in the order of their numbers; larger values are better, whatever the mode.
+
+    Parameters
+    ----------
+    mode : "max" or "min"
+        What is better outside.
+
+    Attributes
+    ----------
+    points : list of array, shape (d,)
+        The configuration of each trial so far, a point of the unit cube.
+    values : dict
+        By trial, by level: the value, signed so that larger is better; None for no finite number. Both in the
+        order in which they came; a level that is observed again has its last value.
+    pending : dict
+        By trial, the levels at which it is pending. A trial that was suggested and has not started yet
+        has None among its levels: it is not known how far it will train.
+    """
+
+    def __init__(self, mode: Mode) -> None:
+        self._sign = 1.0 if mode == "max" else -1.0
+        self.points: list[Floats] = []
+        self.values: dict[int, dict[float, float | None]] = {}
+        self.pending: dict[int, set[float | None]] = {}
+
+    def suggested(self, point: Floats) -> None:
+        """Record the configuration of the next trial."""
+        self.pending[len(self.points)] = {None}
+        self.points.append(point)
+
+    def register_pending(self, trial: int, level: float) -> None:
+        """Record that a trial trains towards a level."""
+        levels = self.pending.setdefault(trial, set())
+        levels.discard(None)
+        levels.add(level)
+
+    def observe(self, trial: int, level: float, value: float | None) -> None:
+        """Record a value of a trial at a level; None for no number."""
+        levels = self.pending.get(trial)
+        if levels is not None:
+            levels -= {level, None}
+            if not levels:
+                del self.pending[trial]
+        number = None if value is None or not isfinite(value) else self._sign * float(value)
+        self.values.setdefault(trial, {})[level] = number
+
+    def forget(self, trial: int) -> None:
+        """Record that a trial no longer runs."""
+        self.pending.pop(trial, None)
+
+    def at(self, level: float) -> tuple[list[int], Floats]:
+        """Return the trials that have a value at a level, and the values, as `filled` returns them."""
+        trials = [trial for trial, levels in self.values.items() if level in levels]
+        return trials, filled([level] * len(trials), [self.values[trial][level] for trial in trials])
+
+    def latest(self) -> tuple[list[int], Floats]:
+        """Return the trials that have values, and each one's value at its highest level, by `filled`."""
+        trials = list(self.values)
+        tops = [max(self.values[trial]) for trial in trials]
+        raw = [self.values[trial][top] for trial, top in zip(trials, tops, strict=True)]
+        return trials, filled(tops, raw)
+
+
+def filled(levels: list[float], values: list[float | None]) -> Floats:
+    """Return values as an array; what is no number is as bad as the worst at its level, or of all.
+
+    Without any number they are 0.
+    """
+    worst: dict[float, float] = {}
+    for level, value in zip(levels, values, strict=True):
+        if value is not None:
+            worst[level] = min(value, worst.get(level, value))
+    overall = min(worst.values(), default=0.0)
+    pairs = zip(levels, values, strict=True)
+    return np.array([worst.get(level, overall) if v is None else v for level, v in pairs], dtype=np.float64)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Have the BLAS, and PyTorch if it is loaded, work on one thread; what was set before is put back."""
+    torch = sys.modules.get("torch")
+    threads = 0 if torch is None else torch.get_num_threads()
+    if torch is not None:
+        torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1, user_api="blas"):
+            yield
+    finally:
+        if torch is not None:
+            torch.set_num_threads(threads)
+
 
 RANDOM_TRIES: Final = 100  # random draws for a trial until one is new and allowed
 
@@ -35,7 +135,7 @@ class ModelBased(ABC):
 
     Parameters
     ----------
-    task : Task
+    task : SearchTask
         With a space; of a table also with the points of its rows.
     num_init : int
         How many trials are random, whatever is known.
@@ -50,7 +150,7 @@ class ModelBased(ABC):
     listens: bool = True
     name: str
 
-    def __init__(self, task: Task, num_init: int) -> None:
+    def __init__(self, task: SearchTask, num_init: int) -> None:
         if task.space is None or (task.rows is not None and task.points is None):
             rule = f"{self.name} needs to know the hyperparameters: the learning curves have no search space"
             raise ParameterError("searcher", self.name, rule)
@@ -65,12 +165,7 @@ class ModelBased(ABC):
         self._size = prod(_size(parameter) for parameter in self.space.parameters.values())
         self._tried: set[tuple[tuple[str, object], ...]] = set()
         self._used: dict[int, int] = {}  # how often each row was suggested
-        self._allowed = np.ones(0, dtype=np.bool_)
-        if task.points is not None:
-            self._allowed = task.allows(task.points)
-            if not self._allowed.any():
-                rule = f"rejects all {task.rows:,} rows of the table"
-                raise ParameterError("search_options.constraints", task.rule, rule)
+        self._allowed = np.ones(0, dtype=np.bool_) if task.rows is None else allowed_rows(task)
 
     @property
     def remaining(self) -> int | None:
@@ -83,7 +178,7 @@ class ModelBased(ABC):
 
     def suggest(self, n: int) -> Configurations:
         """Return the next n configurations; one is pending while the next is chosen."""
-        left, n = self.remaining, check_count(n)
+        left, n = self.remaining, whole("n", n, 0)
         if left is not None and n > left:
             needed = len(self.known.points) + n
             rule = f"the table has {needed - n + left} rows for as many trials: run fewer, "
@@ -100,15 +195,15 @@ class ModelBased(ABC):
             self._take(configuration)
 
     def register_pending(self, trial: int, level: float) -> None:
-        """Take note that a trial trains towards a level."""
+        """Record that a trial trains towards a level."""
         self.known.register_pending(trial, level)
 
     def observe(self, trial: int, level: float, value: float | None) -> None:
-        """Take note of a value."""
+        """Record a value of a trial at a level; None for no number."""
         self.known.observe(trial, level, value)
 
     def forget(self, trial: int) -> None:
-        """Take note that a trial no longer runs."""
+        """Record that a trial no longer runs."""
         self.known.forget(trial)
 
     # What a kind of model says, and asks
@@ -132,7 +227,9 @@ class ModelBased(ABC):
         trial = len(self.known.points)
         point = None if trial < self.num_init else self._propose(trial)
         if self.task.rows is not None:
-            chosen: Floats | int = self._first_row(trial) if point is None else self._nearest_row(point)
+            chosen: Floats | int = (
+                self._first_row(trial) if point is None else self.task.nearest_row(point, self.left())
+            )
         else:
             chosen = self._random_point(trial) if point is None else point
         self._take(chosen)
@@ -149,9 +246,10 @@ class ModelBased(ABC):
         return own
 
     def _take(self, configuration: Floats | int) -> None:
-        if self.task.points is None:
+        if self.task.rows is None:
             point = np.asarray(configuration, dtype=np.float64)
         else:
+            assert self.task.points is not None
             row = int(configuration)
             self._used[row] = self._used.get(row, 0) + 1
             point = self.task.points[row]
@@ -174,13 +272,6 @@ class ModelBased(ABC):
         while not left[row := int(self._in_order.rows_of(trial, 1)[0])]:
             trial += 1
         return row
-
-    def _nearest_row(self, point: Floats) -> int:
-        """Return the row that is left and nearest in the unit cube; the lowest of equals."""
-        assert self.task.points is not None
-        distance = np.square(self.task.points - point).sum(axis=1)
-        distance[~self.left()] = np.inf
-        return int(np.argmin(distance))
 
 
 def _size(parameter: Parameter) -> float:

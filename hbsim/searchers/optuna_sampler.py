@@ -14,7 +14,7 @@ from hbsim.core.streams import Purpose, block_generator
 from hbsim.errors import ParameterError, nearest, needs
 from hbsim.searchers.model_based import ModelBased
 from hbsim.searchers.protocol import Configurations, Floats
-from hbsim.searchers.task import Task
+from hbsim.searchers.task import SearchTask
 from hbsim.searchers.tpe import need_optuna
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ NEEDED: Final = {  # packages, and what is said without them
 
 
 class OptunaSampler(ModelBased):
-    """Asks a sampler of Optuna, and tells it what `OptunaStudy` says.
+    """Asks a sampler of Optuna for configurations, and reports to it by an `OptunaStudy`.
 
     Its suggestions are Optuna's own, also where it suggests what was there before. What the constraint
     rejects is asked for again, eight times; then the trial is random, and Optuna is told so. Of a table
@@ -51,7 +51,7 @@ class OptunaSampler(ModelBased):
     ----------
     name : str
         Of the searcher.
-    task : Task
+    task : SearchTask
         With a space. Where it has no `max_t` each trial that ends with a value counts as complete.
     make : callable
         Returns a new sampler for a study that has so many trials.
@@ -62,14 +62,13 @@ class OptunaSampler(ModelBased):
         The task has no space.
     """
 
-    def __init__(self, name: str, task: Task, make: Callable[[int], BaseSampler]) -> None:
+    def __init__(self, name: str, task: SearchTask, make: Callable[[int], BaseSampler]) -> None:
         self.name = name
         super().__init__(task, num_init=0)
-        from hbsim.searchers.optuna_space import OptunaSpace
-        from hbsim.searchers.optuna_study import OptunaStudy
+        from hbsim.searchers.optuna_study import OptunaSpace, OptunaStudy
 
         self._optuna = OptunaSpace(self.space)
-        self.told = OptunaStudy(make(0), self._optuna, task.mode == "max", task.max_t)
+        self.optuna_study = OptunaStudy(make(0), self._optuna, task.mode == "max", task.max_t)
         self._make = make
         self._queued = 0  # configurations that no sampler was asked for
         self._is_behind = False  # configurations came that another sampler was asked for
@@ -86,32 +85,32 @@ class OptunaSampler(ModelBased):
         self._is_behind = self._is_behind or len(configurations) > 0
 
     def register_pending(self, trial: int, level: float) -> None:
-        """Take note that a trial trains towards a level."""
+        """Record that a trial trains towards a level."""
         super().register_pending(trial, level)
-        self.told.go_on(trial)
+        self.optuna_study.go_on(trial)
 
     def observe(self, trial: int, level: float, value: float | None) -> None:
-        """Take note of a value."""
+        """Record a value of a trial at a level; None for no number."""
         super().observe(trial, level, value)
-        self.told.report(trial, level, value)
+        self.optuna_study.report(trial, level, value)
 
     def forget(self, trial: int) -> None:
-        """Take note that a trial no longer runs."""
+        """Record that a trial no longer runs."""
         super().forget(trial)
-        self.told.end(trial)
+        self.optuna_study.end(trial)
 
     def _propose(self, trial: int) -> Floats | None:
         if self._is_behind:
             asked = trial - self._queued
             first = 0 if self._queued else 1  # without a trial before a `QMCSampler` draws at random
             used = asked - first if self.task.constraint is None else TRIES * asked  # at most
-            self.told.go_on_with(self._make(trial), used)
+            self.optuna_study.go_on_with(self._make(trial), used)
             self._is_behind = False
         for _ in range(TRIES):
-            self._asked = self._optuna.point(self.told.ask())
+            self._asked = self._optuna.point(self.optuna_study.ask())
             if self.task.rows is not None or self.task.allows(self._asked[np.newaxis])[0]:
                 return self._asked
-            self.told.reject()
+            self.optuna_study.reject()
         return None
 
     def _take(self, configuration: Floats | int) -> None:
@@ -119,7 +118,7 @@ class OptunaSampler(ModelBased):
         point, asked, self._asked = self.known.points[-1], self._asked, None
         is_asked = asked is not None and np.array_equal(point, asked)
         params = None if is_asked else self._optuna.params(point[np.newaxis])[0]
-        self.told.begin(len(self.known.points) - 1, params)
+        self.optuna_study.begin(len(self.known.points) - 1, params)
 
 
 class SamplerMaker:
@@ -148,7 +147,7 @@ class SamplerMaker:
         task = inspect.Parameter("task", inspect.Parameter.POSITIONAL_ONLY)
         self.__signature__ = inspect.Signature([task, *options])
 
-    def __call__(self, task: Task, **options: object) -> OptunaSampler:  # by the names of the class
+    def __call__(self, task: SearchTask, **options: object) -> OptunaSampler:  # by the names of the class
         """Make the searcher.
 
         Raises
@@ -156,7 +155,7 @@ class SamplerMaker:
         ParameterError
             The class does not take an option's value, or fails with it, or the task has no space.
         """
-        from hbsim.searchers.optuna_options import check_types, try_out
+        from hbsim.searchers.optuna_study import check_types, try_out
 
         check_types(self._class, options)
         searcher = OptunaSampler(self._name, task, partial(_new, self._class, task.seed, options))
@@ -175,7 +174,7 @@ def _new(sampler: type[BaseSampler], seed: int, options: Mapping[str, object], t
     """
     from optuna.samplers import QMCSampler, RandomSampler
 
-    from hbsim.searchers.optuna_space import quiet
+    from hbsim.searchers.optuna_study import quiet_optuna
 
     make: Callable[..., BaseSampler] = sampler
     first, later = (int(block_generator(seed, Purpose.MODEL, n).integers(2**32)) for n in (0, trials))
@@ -185,7 +184,7 @@ def _new(sampler: type[BaseSampler], seed: int, options: Mapping[str, object], t
         if trials and options.get("independent_sampler") is None:
             seeds["independent_sampler"] = RandomSampler(seed=later)
     try:
-        with quiet():
+        with quiet_optuna():
             return make(**{**options, **seeds})
     except (TypeError, ValueError, AssertionError) as error:
         rule = f"{sampler.__name__} does not take them: {error}"

@@ -1,19 +1,166 @@
-"""An Optuna study that lives as long as ours: what its trials are told, and when. Needs Optuna."""
+"""Studies of Optuna that stand for ours: spaces, trials and options in Optuna's words. Needs Optuna."""
 
 from __future__ import annotations
 
+import copy
+import inspect
+import json
 import math
-from typing import Final
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, TypeAlias, get_type_hints
 
-from optuna import Trial, create_study
+import numpy as np
+import optuna
+from optuna import Study, Trial, create_study
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, QMCSampler
 from optuna.storages import InMemoryStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
 
-from hbsim.searchers.one_thread import one_thread
-from hbsim.searchers.optuna_space import OptunaSpace, Params, quiet
+from hbsim.core.space import Bool, Choice, Int, Parameter, Real, Space
+from hbsim.errors import ParameterError
+from hbsim.searchers.model_based import one_thread
+from hbsim.searchers.protocol import Floats
 
-__all__ = ["OptunaStudy"]
+__all__ = [
+    "OptunaRow",
+    "OptunaSpace",
+    "OptunaStudy",
+    "Params",
+    "check_types",
+    "draws",
+    "quiet_optuna",
+    "try_out",
+]
+
+Params: TypeAlias = dict[str, object]
+
+_TAKEN: Final = (type(None), bool, int, float, str)  # choices that Optuna takes as they are
+
+
+class OptunaSpace:
+    """A search space in Optuna's words, and its configurations there and back.
+
+    `Real` and `Int` keep their bounds and their scale, `Bool` is a choice of False and True. Of a `Choice`
+    with values of other types than text, numbers, bools and None, Optuna sees the places 0, 1, 2, ... A
+    choice of one value is a constant, which Optuna does not sample. Params have what is active, and no more.
+
+    Parameters
+    ----------
+    space : Space
+        Any.
+
+    Attributes
+    ----------
+    distributions : dict
+        Optuna's distribution by name.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self.distributions = {name: _distribution(p) for name, p in space.parameters.items()}
+        self._by_place = {
+            name: parameter.choices
+            for name, parameter in space.parameters.items()
+            if isinstance(parameter, Choice) and not _taken(parameter)
+        }
+
+    def params(self, points: Floats) -> list[Params]:
+        """Return what Optuna calls the params of points of the unit cube, shape (n, d)."""
+        return [
+            {
+                name: self._by_place[name].index(value) if name in self._by_place else value
+                for name, value in one.items()
+            }
+            for one in self.space.mappings(points)
+        ]
+
+    def of(self, params: Iterable[str]) -> dict[str, BaseDistribution]:
+        """Return the distributions of these names."""
+        return {name: self.distributions[name] for name in params}
+
+    def suggest(self, trial: Trial) -> Params:
+        """Ask a trial for all parameters that are active, one after the other, and return them."""
+        values: dict[str, object] = {}
+        for name, distribution in self.distributions.items():
+            if self.space.is_active(name, values):
+                values[name] = self._value(name, _suggest(trial, name, distribution))
+        return trial.params
+
+    def point(self, params: Mapping[str, object]) -> Floats:
+        """Return the point of the unit cube, shape (d,), for params.
+
+        Of `Int`, `Choice` and `Bool` it decodes to the same value again, of `Real` within float error.
+        Numbers beyond the bounds by a float error are put on them.
+        """
+        return self.space.encode({name: self._value(name, value) for name, value in params.items()})
+
+    def _value(self, name: str, value: object) -> object:
+        if name in self._by_place:
+            assert isinstance(value, int)
+            return self._by_place[name][value]
+        parameter = self.space[name]
+        if isinstance(parameter, Real | Int):
+            assert isinstance(value, int | float | np.number)
+            return min(max(value, parameter.low), parameter.high)
+        return value
+
+
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Keep Optuna's log below errors and its word that a part is experimental to itself, meanwhile."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(max(before, optuna.logging.ERROR))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> object:
+    match distribution:
+        case FloatDistribution(low=low, high=high, log=log):
+            return trial.suggest_float(name, low, high, log=log)
+        case IntDistribution(low=low, high=high, log=log):
+            return trial.suggest_int(name, low, high, log=log)
+        case _:
+            assert isinstance(distribution, CategoricalDistribution)
+            return trial.suggest_categorical(name, distribution.choices)
+
+
+def _distribution(parameter: Parameter) -> BaseDistribution:
+    match parameter:
+        case Real():
+            return FloatDistribution(parameter.low, parameter.high, log=parameter.log)
+        case Int():
+            return IntDistribution(parameter.low, parameter.high, log=parameter.log)
+        case Choice() if _taken(parameter):
+            return CategoricalDistribution(parameter.choices)  # type: ignore[arg-type]
+        case Choice():
+            return CategoricalDistribution(range(len(parameter.choices)))
+        case _:
+            assert isinstance(parameter, Bool)
+            return CategoricalDistribution((False, True))
+
+
+def _taken(choice: Choice) -> bool:
+    return all(type(value) in _TAKEN for value in choice.choices)
+
 
 _NAME: Final = "hbsim"
 _FIXED: Final = "fixed_params"  # an attribute that Optuna gives to queued trials
@@ -53,7 +200,7 @@ class OptunaStudy:
         self._space = space
         self._max_t = max_t
         self._storage = InMemoryStorage()
-        with quiet():
+        with quiet_optuna():
             self.study = create_study(
                 storage=self._storage,
                 sampler=sampler,
@@ -69,7 +216,7 @@ class OptunaStudy:
     def ask(self) -> Params:
         """Return params for the next trial, by the sampler."""
         self._settle()
-        with quiet(), one_thread():
+        with quiet_optuna(), one_thread():
             self._asked = self.study.ask()
             return self._space.suggest(self._asked)
 
@@ -82,7 +229,7 @@ class OptunaStudy:
         # It has a sequence for each set of names that it met: of one trial, or of all that ran together.
         spaces = {frozenset(trial.params) for trial in trials}
         spaces |= {frozenset().union(*spaces)}
-        with quiet():
+        with quiet_optuna():
             for names in spaces:
                 for _ in range(used):
                     sampler.sample_relative(self.study, trials[-1], self._space.of(names))
@@ -90,7 +237,7 @@ class OptunaStudy:
     def reject(self) -> None:
         """Have the params that were asked for last be no trial of ours: FAIL."""
         if self._asked is not None:
-            with quiet():
+            with quiet_optuna():
                 self.study.tell(self._asked, state=TrialState.FAIL)
         self._asked = None
 
@@ -111,7 +258,7 @@ class OptunaStudy:
         self._trials[trial] = asked
 
     def go_on(self, trial: int) -> None:
-        """Take note that a trial runs, perhaps again."""
+        """Record that a trial runs, perhaps again."""
         self._ended.pop(trial, None)
         if trial in self._told:
             self._revive(trial)
@@ -124,7 +271,7 @@ class OptunaStudy:
         self._storage.set_trial_intermediate_value(self._id(self._trials[trial]), math.ceil(level), number)
 
     def end(self, trial: int) -> None:
-        """Take note that a trial runs no more."""
+        """Record that a trial runs no more."""
         if trial not in self._told:
             self._ended[trial] = None
 
@@ -132,7 +279,7 @@ class OptunaStudy:
         """Tell Optuna of the trials that ended."""
         for trial in self._ended:
             state, value = self._outcome(trial)
-            with quiet():
+            with quiet_optuna():
                 self.study.tell(self._trials[trial], value, state)
         self._told.update(self._ended)
         self._ended.clear()
@@ -158,7 +305,7 @@ class OptunaStudy:
         self._told.discard(trial)
 
     def _queued(self, params: Params) -> Trial:
-        with quiet():
+        with quiet_optuna():
             self.study.enqueue_trial(params)
             return self.study.ask(self._space.of(params))
 
@@ -170,3 +317,143 @@ class OptunaStudy:
     def _id(self, trial: Trial) -> int:
         study = self._storage.get_study_id_from_name(_NAME)
         return self._storage.get_trial_id_from_study_id_trial_number(study, trial.number)
+
+
+_WHEN: Final = datetime(2000, 1, 1)  # Optuna wants a time; no sampler looks at it
+
+
+class OptunaRow(NamedTuple):
+    """A configuration, and its value, larger is better; None: it is under way."""
+
+    params: Params
+    value: float | None
+
+
+def draws(rows: Sequence[OptunaRow], space: OptunaSpace, sampler: BaseSampler, n: int) -> Iterator[Params]:
+    """Ask a sampler for up to n configurations that go on from these rows.
+
+    A draw counts as under way for the next one.
+
+    Parameters
+    ----------
+    rows : sequence of OptunaRow
+        In the order in which Optuna numbers them.
+    space : OptunaSpace
+        Whose params the rows have.
+    sampler : BaseSampler
+        New: its random numbers are used up from here on.
+    n : int
+        How many at most.
+    """
+    with quiet_optuna():
+        study = _study(rows, space, sampler)
+    for _ in range(n):
+        with quiet_optuna():
+            params = space.suggest(study.ask())
+        yield params
+
+
+def _study(rows: Sequence[OptunaRow], space: OptunaSpace, sampler: BaseSampler) -> Study:
+    storage = InMemoryStorage()
+    study = create_study(storage=storage, sampler=sampler, direction="maximize", study_name="hbsim")
+    number = storage.get_study_id_from_name("hbsim")
+    for row in rows:  # not by `add_trial`: its checks take most of the time
+        storage.create_new_trial(number, _frozen(row, space.of(row.params)))
+    return study
+
+
+class _Frozen(FrozenTrial):
+    """A trial whose copies share its params: storages copy deeply what is given to them."""
+
+    def __deepcopy__(self, memo: dict[int, object]) -> _Frozen:
+        return copy.copy(self)
+
+
+def _frozen(row: OptunaRow, distributions: dict[str, BaseDistribution]) -> _Frozen:
+    state = TrialState.RUNNING if row.value is None else TrialState.COMPLETE
+    end = None if row.value is None else _WHEN
+    return _Frozen(-1, state, row.value, _WHEN, end, row.params, distributions, {}, {}, {}, -1)
+
+
+MOST: Final = 200  # trials of a try-out
+KEPT: Final = 64  # try-outs that went well
+CONFIG: Final = ConfigDict(strict=True, arbitrary_types_allowed=True)
+
+
+def check_types(sampler: type[BaseSampler], options: Mapping[str, object]) -> None:
+    """Hold options against the annotations of a sampler's constructor, those that can be read.
+
+    Raises
+    ------
+    ParameterError
+        One is of another type.
+    """
+    parameters = inspect.signature(sampler).parameters
+    for name, value in _plain(options).items():
+        try:
+            _adapter(sampler, parameters[name].annotation).validate_python(value)
+        except ValidationError as error:
+            rule = f"{sampler.__name__} does not take it: {error.errors()[0]['msg']}"
+            raise ParameterError(f"search_options.{name}", options[name], rule) from None
+        except (NameError, TypeError, PydanticUserError):
+            continue  # imported for type checkers only, or no type that can be checked
+
+
+def _plain(options: Mapping[str, object]) -> dict[str, object]:
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in options.items()}
+
+
+def _adapter(sampler: type[BaseSampler], annotation: object) -> TypeAdapter[Any]:
+    def one() -> None: ...
+
+    one.__annotations__ = {"value": annotation}
+    found = get_type_hints(one, vars(sys.modules[sampler.__module__]))["value"]
+    return TypeAdapter(Any if annotation is inspect.Parameter.empty else found, config=CONFIG)
+
+
+def try_out(sampler: type[BaseSampler], space: Space, options: Mapping[str, object]) -> None:
+    """Play a study with a sampler until it has learned; what went well is not played again.
+
+    Raises
+    ------
+    ParameterError
+        It fails.
+    """
+    plain = _plain(options)
+    try:
+        words = json.dumps(plain)
+    except (TypeError, ValueError):  # an object, that may have a state of its own
+        _play(sampler, space, copy.deepcopy(plain))
+    else:
+        _play_once(sampler, space, words)
+
+
+@lru_cache(maxsize=KEPT)
+def _play_once(sampler: type[BaseSampler], space: Space, words: str) -> None:
+    _play(sampler, space, json.loads(words))
+
+
+def _play(sampler: type[BaseSampler], space: Space, options: dict[str, Any]) -> None:
+    seed = {"seed": 0} if "seed" in inspect.signature(sampler).parameters else {}
+    try:
+        with quiet_optuna():
+            study = OptunaStudy(sampler(**options, **seed), OptunaSpace(space), maximize=True, max_t=1.0)
+        for trial in range(_trials(sampler, options)):
+            study.ask()
+            study.begin(trial)
+            study.report(trial, 1.0, float(trial))
+            study.end(trial)
+    except Exception as error:  # whatever Optuna does with what it was given
+        rule = f"{sampler.__name__} fails with them: {type(error).__name__}: {error}"
+        raise ParameterError("search_options", options, rule) from None
+
+
+def _trials(sampler: type[BaseSampler], options: Mapping[str, object]) -> int:
+    """Return how many trials it takes until a sampler has learned, and two more."""
+    known = inspect.signature(sampler).parameters
+    random = [
+        options.get(name, known[name].default)
+        for name in ("n_startup_trials", "population_size")
+        if name in known
+    ]
+    return min(MOST, 2 + max([0, *(count for count in random if isinstance(count, int))]))

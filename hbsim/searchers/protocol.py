@@ -1,4 +1,4 @@
-"""What a driver asks of a searcher, and what it tells it."""
+"""The protocol of searchers: what a driver asks of one, and what it reports to it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Configurations", "Floats", "Ints", "Searcher"]
+__all__ = ["Configurations", "Floats", "Ints", "NonLearningSearcher", "Searcher"]
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -32,7 +32,7 @@ class Searcher(Protocol):
         Whether suggestions depend on what was observed. Where they do not, trial i has the same
         configuration under every scheduler, and drivers may ask for large blocks ahead.
     listens : bool
-        Whether it wants to be told of what is pending and observed.
+        Whether `register_pending`, `observe` and `forget` are called.
     """
 
     model_based: bool
@@ -62,8 +62,8 @@ class Searcher(Protocol):
     def resume(self, configurations: Configurations) -> None:
         """Go on after these configurations, in this order: it suggested them before a restart.
 
-        Called as often as there is something to go on after; what was pending and observed is told between,
-        in the order in which it happened. No model is fitted.
+        Called as often as there is something to go on after; what was pending and observed is reported in
+        between, in the order in which it happened. No model is fitted.
         """
         ...
 
@@ -78,3 +78,19 @@ class Searcher(Protocol):
     def forget(self, trial: int) -> None:
         """Trial `trial` runs no more: it completed, stopped, paused or failed; nothing is pending."""
         ...
+
+
+class NonLearningSearcher:
+    """The half of a `Searcher` whose suggestions do not depend on what is observed."""
+
+    model_based: bool = False
+    listens: bool = False
+
+    def register_pending(self, trial: int, level: float) -> None:
+        """Do nothing."""
+
+    def observe(self, trial: int, level: float, value: float | None) -> None:
+        """Do nothing."""
+
+    def forget(self, trial: int) -> None:
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""The searchers `sobol` and `lhs`: points that fill the space more evenly than random ones."""
+"""Quasi-random search, `sobol` and `lhs`: points that fill the space more evenly than random ones."""
 
 from __future__ import annotations
 
@@ -7,17 +7,190 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
-from hbsim.core.exact import whole
-from hbsim.core.streams import Purpose, block_generator
+from hbsim.core.numbers import whole
+from hbsim.core.space import Space
+from hbsim.core.streams import Purpose, block_generator, in_blocks
 from hbsim.errors import ParameterError
-from hbsim.searchers.designs import make_designed
-from hbsim.searchers.protocol import Floats, Searcher
-from hbsim.searchers.task import Task
+from hbsim.searchers.protocol import Configurations, Floats, Ints, NonLearningSearcher, Searcher
+from hbsim.searchers.random import allowed_rows, too_few_rows
+from hbsim.searchers.task import SearchTask
 
 if TYPE_CHECKING:
     from scipy.stats.qmc import Sobol
 
-__all__ = ["Latin", "Scrambled", "Sequence", "make_lhs", "make_sobol"]
+__all__ = [
+    "LatinHypercubes",
+    "PointDesign",
+    "PointSequence",
+    "RowDesign",
+    "SobolSequence",
+    "make_designed",
+    "make_lhs",
+    "make_sobol",
+]
+
+TRIES: Final = 1000  # points in a row until it is held that the constraint allows nothing
+ASKED: Final = 64  # points that a constraint is asked about at a time
+
+
+class PointDesign(NonLearningSearcher):
+    """The points of a sequence, without those that the constraint rejects.
+
+    The i-th configuration depends on the sequence, on i and on the constraint, and on nothing else.
+
+    Parameters
+    ----------
+    name : str
+        Of the searcher.
+    task : SearchTask
+        With a space.
+    sequence : PointSequence
+        Of as many coordinates.
+    """
+
+    def __init__(self, name: str, task: SearchTask, sequence: PointSequence) -> None:
+        self.name = name
+        self.space: Space = _space(name, task)
+        self._task, self._sequence = task, sequence
+        self._next = 0
+        self._number = -1  # of the block at hand
+        self._block: Floats = np.empty((0, 0))
+        self._places: list[int] = []  # of those allowed, in the sequence
+        self._asked = 0
+        self._rejected = 0  # in a row, until there
+
+    @property
+    def remaining(self) -> int | None:
+        """How many more configurations there are: None, any number."""
+        return None
+
+    def suggest(self, n: int) -> Floats:
+        """Return the next n configurations, points of the unit cube in [0, 1), shape (n, d).
+
+        Raises
+        ------
+        ParameterError
+            The constraint rejects a thousand in a row, or does not answer with True or False.
+        """
+        first, n = self._next, whole("n", n, 0)
+        if self._task.constraint is None:
+            points = self._between(first, n)
+        else:
+            places = self._allowed(first + n)[first:]
+            points = np.array([self._between(place, 1)[0] for place in places]).reshape(
+                n, self.space.dimension
+            )
+        self._next += n
+        return points
+
+    def resume(self, configurations: Configurations) -> None:
+        """Go on after configurations that were suggested before a restart."""
+        self._next += len(configurations)
+
+    def _between(self, first: int, n: int) -> Floats:
+        """Return n points of the sequence from `first` on, shape (n, d)."""
+        points = np.empty((n, self.space.dimension))
+        for number, part, place in in_blocks(first, n, self._sequence.size):
+            if number != self._number:
+                self._block, self._number = self._sequence.block(number), number
+            points[place] = self._block[part]
+        return self.space.settled(points)
+
+    def _allowed(self, n: int) -> list[int]:
+        """Return the places in the sequence of the first n points that the constraint allows."""
+        while len(self._places) < n and self._rejected < TRIES:
+            for is_allowed in self._task.allows(self._between(self._asked, ASKED)):
+                if is_allowed:
+                    self._places.append(self._asked)
+                self._rejected = 0 if is_allowed else self._rejected + 1
+                self._asked += 1
+                if self._rejected == TRIES:
+                    break
+        if len(self._places) < n:
+            rule = f"rejected {TRIES} points of {self.name} in a row; is there any that it allows?"
+            raise ParameterError("search_options.constraints", self._task.rule, rule)
+        return self._places[:n]
+
+
+class RowDesign(NonLearningSearcher):
+    """For each point of a sequence, in turn, the nearest row of a table that is left.
+
+    Each row comes once; with `replace` all of them come before any comes again. Rows that the constraint
+    rejects are left out. The i-th row depends on the sequence, the table, i and the constraint.
+
+    Parameters
+    ----------
+    name : str
+        Of the searcher.
+    task : SearchTask
+        With a space, and rows with points.
+    sequence : PointSequence
+        Of as many coordinates as the points.
+    """
+
+    def __init__(self, name: str, task: SearchTask, sequence: PointSequence) -> None:
+        if task.points is None or not len(task.points):
+            rule = f"{name} needs the hyperparameters of the rows: the learning curves have no search space"
+            raise ParameterError("searcher", name, rule)
+        self.name = name
+        _space(name, task)
+        self._task, self._points = task, task.points
+        self._sequence = PointDesign(name, SearchTask(task.space, task.seed), sequence)
+        self._allowed = allowed_rows(task)
+        self._used: Ints = np.zeros(len(self._points), dtype=np.int64)
+
+    @property
+    def remaining(self) -> int | None:
+        """How many more rows there are; None: any number."""
+        return None if self._task.replace else int((self._allowed & (self._used == 0)).sum())
+
+    def suggest(self, n: int) -> Ints:
+        """Return the next n rows, shape (n,).
+
+        Raises
+        ------
+        ParameterError
+            Not so many rows are left, and none may come again. Nothing was handed out then.
+        """
+        left, n = self.remaining, whole("n", n, 0)
+        if left is not None and n > left:
+            raise too_few_rows(int(self._allowed.sum()), int(self._used.sum()) + n)
+        return np.array([self._nearest(point) for point in self._sequence.suggest(n)], dtype=np.int64)
+
+    def resume(self, configurations: Configurations) -> None:
+        """Go on after rows that were suggested before a restart."""
+        self._sequence.resume(configurations)
+        np.add.at(self._used, np.asarray(configurations, dtype=np.int64), 1)
+
+    def leave_out(self, rows: Ints) -> None:
+        """Suggest none of these rows, which were given before all others; no effect with `replace`."""
+        if not self._task.replace:
+            self._used[rows] += 1
+
+    def _nearest(self, point: Floats) -> int:
+        """Return the nearest of the rows that were suggested least often."""
+        left = self._allowed & (self._used == self._used[self._allowed].min())
+        row = self._task.nearest_row(point, left)
+        self._used[row] += 1
+        return row
+
+
+def make_designed(name: str, task: SearchTask, sequence: PointSequence) -> Searcher:
+    """Make the searcher that takes a sequence: of rows where the task has rows.
+
+    Raises
+    ------
+    ParameterError
+        The task has no space, or rows without points.
+    """
+    return PointDesign(name, task, sequence) if task.rows is None else RowDesign(name, task, sequence)
+
+
+def _space(name: str, task: SearchTask) -> Space:
+    if task.space is None or not task.space.dimension:
+        raise ParameterError("searcher", name, "needs a search space with a parameter")
+    return task.space
+
 
 SOBOL_BLOCK: Final = 1024
 SOBOL_MOST: Final = 2**30  # points, of 30 bits
@@ -25,7 +198,7 @@ SOBOL_DIMENSIONS: Final = 21_201  # of Joe and Kuo's direction numbers
 SIZE: Final = 64  # of a Latin hypercube
 
 
-class Sequence(Protocol):
+class PointSequence(Protocol):
     """An endless row of points, block by block.
 
     Attributes
@@ -41,7 +214,7 @@ class Sequence(Protocol):
         ...
 
 
-class Scrambled:
+class SobolSequence:
     """A scrambled Sobol sequence (Sobol 1967; Joe and Kuo 2008; Matousek's scrambling), by SciPy.
 
     Parameters
@@ -86,7 +259,7 @@ class Scrambled:
         return Sobol(self._dimension, scramble=True, **options)
 
 
-class Latin:
+class LatinHypercubes:
     """Latin hypercubes (McKay, Beckman and Conover, Technometrics 1979), one after the other.
 
     Along each coordinate each of `size` equal intervals has one of the `size` points of a block.
@@ -113,7 +286,7 @@ class Latin:
         return points
 
 
-def make_sobol(task: Task) -> Searcher:
+def make_sobol(task: SearchTask) -> Searcher:
     """Make the searcher `sobol`; of a table it takes the rows that are nearest to the points.
 
     Raises
@@ -124,15 +297,15 @@ def make_sobol(task: Task) -> Searcher:
     if (dimension := _dimension(task)) > SOBOL_DIMENSIONS:
         rule = f"takes at most {SOBOL_DIMENSIONS:,} parameters, and the search space has {dimension:,}"
         raise ParameterError("searcher", "sobol", rule)
-    return make_designed("sobol", task, Scrambled(dimension, task.seed))
+    return make_designed("sobol", task, SobolSequence(dimension, task.seed))
 
 
-def make_lhs(task: Task, *, size: int = SIZE) -> Searcher:
+def make_lhs(task: SearchTask, *, size: int = SIZE) -> Searcher:
     """Make the searcher `lhs`; of a table it takes the rows that are nearest to the points.
 
     Parameters
     ----------
-    task : Task
+    task : SearchTask
         With a space.
     size : int
         How many points a Latin hypercube has, 2 or more; after so many trials another one begins.
@@ -143,9 +316,9 @@ def make_lhs(task: Task, *, size: int = SIZE) -> Searcher:
         The task has no space, or rows without points, or the size breaks its rule.
     """
     return make_designed(
-        "lhs", task, Latin(_dimension(task), task.seed, whole("search_options.size", size, 2))
+        "lhs", task, LatinHypercubes(_dimension(task), task.seed, whole("search_options.size", size, 2))
     )
 
 
-def _dimension(task: Task) -> int:
+def _dimension(task: SearchTask) -> int:
     return 0 if task.space is None else task.space.dimension

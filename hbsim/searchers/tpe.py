@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hbsim.core.exact import exact, whole
+from hbsim.core.numbers import exact, whole
 from hbsim.core.streams import Purpose, block_generator
 from hbsim.errors import ParameterError, needs
 from hbsim.searchers.model_based import RANDOM_TRIES, ModelBased
 from hbsim.searchers.protocol import Floats
-from hbsim.searchers.task import Task
+from hbsim.searchers.task import SearchTask
 
 if TYPE_CHECKING:
     from optuna.samplers import TPESampler
 
-    from hbsim.searchers.optuna_ask import Row
-    from hbsim.searchers.optuna_space import Params
+    from hbsim.searchers.optuna_study import OptunaRow, Params
 
 __all__ = ["TPE", "Parzen", "make_bohb", "make_tpe", "need_optuna"]
 
@@ -69,7 +68,7 @@ class TPE(ModelBased):
     ----------
     name : str
         Of the searcher.
-    task : Task
+    task : SearchTask
         With a space.
     num_init : int
         How many trials are random, whatever is known.
@@ -82,11 +81,11 @@ class TPE(ModelBased):
         Optuna is not installed, or the task has no space.
     """
 
-    def __init__(self, name: str, task: Task, num_init: int, parzen: Parzen) -> None:
+    def __init__(self, name: str, task: SearchTask, num_init: int, parzen: Parzen) -> None:
         self.name = name
         need_optuna(name)
         super().__init__(task, num_init)
-        from hbsim.searchers.optuna_space import OptunaSpace
+        from hbsim.searchers.optuna_study import OptunaSpace
 
         self.parzen = parzen
         self._optuna = OptunaSpace(self.space)
@@ -118,7 +117,7 @@ class TPE(ModelBased):
 
     def _draws(self, level: float, generator: np.random.Generator) -> Iterator[Floats]:
         """Yield points, shape (d,), by a model of one level, then random ones."""
-        from hbsim.searchers.optuna_ask import draws
+        from hbsim.searchers.optuna_study import draws
 
         self._note_params()
         seed, conditional = int(generator.integers(2**32)), bool(self.space.conditional)
@@ -131,14 +130,14 @@ class TPE(ModelBased):
         """Return whether the constraint allows a point; of a table it is asked about rows."""
         return self.task.rows is not None or bool(self.task.allows(point[np.newaxis])[0])
 
-    def _rows(self, level: float) -> list[Row]:
+    def _rows(self, level: float) -> list[OptunaRow]:
         """Return the trials that are observed at a level or pending, in the order of their numbers."""
-        from hbsim.searchers.optuna_ask import Row
+        from hbsim.searchers.optuna_study import OptunaRow
 
         trials, values = self.known.at(level)
         rows: dict[int, float | None] = dict.fromkeys(self.known.pending)
         rows.update(zip(trials, values.tolist(), strict=True))
-        return [Row(self._params[trial], value) for trial, value in sorted(rows.items())]
+        return [OptunaRow(self._params[trial], value) for trial, value in sorted(rows.items())]
 
     def _note_params(self) -> None:
         points = self.known.points[len(self._params) :]
@@ -146,12 +145,12 @@ class TPE(ModelBased):
             self._params += self._optuna.params(np.array(points))
 
 
-def make_tpe(task: Task, *, num_init: int = 10, candidates: int = 24) -> TPE:
+def make_tpe(task: SearchTask, *, num_init: int = 10, candidates: int = 24) -> TPE:
     """Make TPE, with Optuna's settings.
 
     Parameters
     ----------
-    task : Task
+    task : SearchTask
         With a space.
     num_init : int
         How many trials are random, whatever is known, and how many numbers a level needs; 1 or more.
@@ -169,7 +168,7 @@ def make_tpe(task: Task, *, num_init: int = 10, candidates: int = 24) -> TPE:
 
 
 def make_bohb(
-    task: Task,
+    task: SearchTask,
     *,
     num_init: int = 0,
     min_points: int | None = None,
@@ -184,7 +183,7 @@ def make_bohb(
 
     Parameters
     ----------
-    task : Task
+    task : SearchTask
         With a space.
     num_init : int
         How many trials are random, whatever is known; 0 or more. Until a level has ``min_points + 2``
@@ -230,10 +229,10 @@ def need_optuna(name: str) -> None:
 def _sampler(parzen: Parzen, seed: int, conditional: bool) -> TPESampler:
     from optuna.samplers import TPESampler
 
-    from hbsim.searchers.optuna_space import quiet
+    from hbsim.searchers.optuna_study import quiet_optuna
 
     least, top = parzen.enough - 2, parzen.top
-    with quiet(), warnings.catch_warnings():
+    with quiet_optuna(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # `gamma` and `weights` are to go with Optuna 6
         return TPESampler(
             n_startup_trials=0,

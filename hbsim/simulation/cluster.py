@@ -15,7 +15,7 @@ from typing import Final, Literal, cast
 
 import numpy as np
 
-from hbsim.core.exact import exact, whole
+from hbsim.core.numbers import exact, whole
 from hbsim.errors import ParameterError
 from hbsim.options import declared, option
 from hbsim.simulation.distributions import LARGEST, Distribution, Exponential, parse, plain

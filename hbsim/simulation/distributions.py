@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, TypeAlias, cast, runtime_checkable
 
 import numpy as np
 
-from hbsim.core.exact import exact
+from hbsim.core.numbers import exact
 from hbsim.errors import ParameterError, nearest
 from hbsim.surrogates.protocol import Floats
 

@@ -6,8 +6,7 @@ from heapq import heappop, heappush
 from math import inf, nan
 from typing import Final
 
-from hbsim.core.trials import CONTINUE, PAUSE, RETRY
-from hbsim.core.types import Job
+from hbsim.core.types import CONTINUE, PAUSE, RETRY, Job
 from hbsim.runner.loop import FAILURE, FREE, MILESTONE, NOTHING, Event
 from hbsim.runner.tables import CENSORED, FAILED, LOST, PREEMPTED
 from hbsim.simulation.cluster_state import GONE, LEFT, LOAD, NOTICE, OVER, SAVE, ClusterState

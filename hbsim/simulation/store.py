@@ -10,7 +10,7 @@ from typing import Final
 import simpy
 from simpy.events import EventPriority
 
-from hbsim.core.trials import PAUSE
+from hbsim.core.types import PAUSE
 from hbsim.runner.loop import FAILURE, NOTHING, Event
 from hbsim.simulation.cluster import Cluster
 from hbsim.simulation.cluster_state import GONE, LEFT, LOAD, SAVE, WAKE

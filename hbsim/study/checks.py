@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Mapping
 
-from hbsim.core.exact import exact
+from hbsim.core.numbers import exact
 from hbsim.errors import ParameterError
 
 __all__ = ["check_names", "constants", "seconds"]

@@ -9,13 +9,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
-from hbsim.core.exact import whole
+from hbsim.core.numbers import whole
 from hbsim.errors import ParameterError, nearest, needs
 from hbsim.executors.devices import cpu_limit, cpus, gpus
 from hbsim.executors.local import LocalWorkers
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.slots import Slot, make_slots, read_resource, thread_variables
-from hbsim.executors.training_function import Description, default_start
+from hbsim.executors.training_function import FunctionDescription, default_start
 from hbsim.runner.workers import WorkerBackend
 from hbsim.study.remote_note import RemoteNote
 
@@ -48,7 +48,7 @@ class StudyWorkers(WorkerBackend, Protocol):
         """Wait until the training function is loaded there."""
         ...
 
-    def describe(self) -> Description:
+    def describe(self) -> FunctionDescription:
         """Return what the training function is; it may have to be loaded first."""
         ...
 

@@ -15,8 +15,7 @@ from hbsim.core.types import Mode
 from hbsim.errors import OutputError, ParameterError, nearest
 from hbsim.runner.records import read_records
 from hbsim.study.folder import StudyFolder
-from hbsim.surrogates.import_space import fitting
-from hbsim.surrogates.writing import check_out, free_name, write_curves
+from hbsim.surrogates.table_files import check_out, fitting_space, free_name, write_curves
 
 if TYPE_CHECKING:
     from hbsim.study.result import RunResult
@@ -179,7 +178,7 @@ def _space(
 ) -> dict[str, Any] | None:
     """Return the search space as JSON, with the names of columns; None where these do not hold its values."""
     values = {name: column.to_list() for name, column in columns.items()}
-    space: dict[str, Any] | None = fitting(result.spec.space, values)
+    space: dict[str, Any] | None = fitting_space(result.spec.space, values)
     for part in space["parameters"] if space else ():
         part["name"] = settings[part["name"]]
         if "when" in part:

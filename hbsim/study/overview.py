@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Final
 
-from hbsim.core.trials import COMPLETE, PAUSE, STOP
+from hbsim.core.types import COMPLETE, PAUSE, STOP
 from hbsim.runner.records import Record
 from hbsim.runner.state import JobRun
 from hbsim.study.folder import StudyFolder

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.space import arguments, space_of
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
-from hbsim.executors.training_function import Description
+from hbsim.executors.training_function import FunctionDescription
 from hbsim.runner.journal import Journal
 from hbsim.runner.loop import SearcherNotifier, drive
 from hbsim.runner.real import Limits, Observer, RealExecutor
 from hbsim.runner.records import read_records
 from hbsim.runner.workers import WorkerBackend
-from hbsim.searchers import Searcher, Task, check_searcher, limit_trials, make_searcher
-from hbsim.searchers.plain import plain_options
+from hbsim.searchers import Searcher, SearchTask, check_searcher, limit_trials, make_searcher
+from hbsim.searchers.factory import plain_options
 from hbsim.study.environment import environment
 from hbsim.study.folder import StudyFolder
 from hbsim.study.interrupts import interruptible
@@ -60,7 +60,7 @@ class Study:
 
     def __init__(
         self,
-        function: Description,
+        function: FunctionDescription,
         scheduler: Scheduler,
         seed: int,
         searcher: str | Searcher | None,
@@ -75,7 +75,7 @@ class Study:
         check_searcher(searcher, search_options, resumes=True)
         if searcher is None or isinstance(searcher, str):
             name = searcher or "random"
-            task = Task(space, seed, mode=scheduler.mode, max_t=scheduler.options.max_t)
+            task = SearchTask(space, seed, mode=scheduler.mode, max_t=scheduler.options.max_t)
             self.searcher: Searcher = make_searcher(name, task, search_options)
         else:
             name = type(searcher).__name__
@@ -200,7 +200,9 @@ def _interrupt(real: RealExecutor, number: int, grace: float) -> None:
         print_err(f"hbsim: {text}")
 
 
-def check_constants(function: Callable[..., object] | Description, constants: Mapping[str, object]) -> None:
+def check_constants(
+    function: Callable[..., object] | FunctionDescription, constants: Mapping[str, object]
+) -> None:
     """Check that `constants` are arguments of the function, and no parameters of its space."""
     for name, value in constants.items():
         if name in space_of(function):

@@ -16,7 +16,7 @@ from hbsim.runner.lock import StudyLock
 from hbsim.study.export import check_metric, export, failed
 from hbsim.study.folder import StudyFolder
 from hbsim.study.run import run
-from hbsim.surrogates.writing import check_out
+from hbsim.surrogates.table_files import check_out
 
 if TYPE_CHECKING:
     from hbsim.study.result import RunResult

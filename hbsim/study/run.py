@@ -10,9 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hbsim.core.exact import exact
+from hbsim.core.numbers import exact, whole
 from hbsim.core.scheduler import Scheduler
-from hbsim.core.streams import check_seed
 from hbsim.core.types import LOSSES
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.remote.controller import wait_for_earlier_runs
@@ -155,7 +154,7 @@ def run(
     place = StudyFolder(folder)
     place.check(resume)
     given = constants(args)
-    seed = check_seed(seed)
+    seed = whole("seed", seed, 0)
     check_searcher(searcher, search_options, resumes=True)
     target = make_target(train, by_value=remote is None)
     counts = scheduler.type == "fifo"  # it decides nothing: the resource may be the count of reports

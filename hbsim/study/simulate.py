@@ -13,9 +13,8 @@ from math import inf
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from hbsim.core.exact import exact
+from hbsim.core.numbers import exact, whole
 from hbsim.core.scheduler import Scheduler
-from hbsim.core.streams import check_seed
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.options import named_options
 
@@ -98,7 +97,7 @@ def simulate(
     from hbsim.simulation.result import Result, SimulationData
     from hbsim.simulation.store import StoreEngine
 
-    seed = check_seed(seed)
+    seed = whole("seed", seed, 0)
     loaded, cluster, chosen = check_study(
         scheduler, surrogate, workers, seed, cluster, searcher, max_time, max_reward, replace, search_options
     )
@@ -239,7 +238,7 @@ def _searcher(
     replace: bool,
     scheduler: Scheduler,
 ) -> Searcher:
-    from hbsim.searchers import Task, check_searcher, make_searcher
+    from hbsim.searchers import SearchTask, check_searcher, make_searcher
 
     if not isinstance(replace, bool):
         raise ParameterError("replace", replace, "must be True or False")
@@ -256,7 +255,7 @@ def _searcher(
     needs_points = surrogate.rows is not None and (options or searcher not in (None, "random"))
     points = getattr(surrogate, "points", None) if needs_points else None
     max_t = scheduler.options.max_t
-    task = Task(surrogate.space, seed, surrogate.rows, points, replace, scheduler.mode, max_t)
+    task = SearchTask(surrogate.space, seed, surrogate.rows, points, replace, scheduler.mode, max_t)
     made = make_searcher(searcher or "random", task, options)
     left = getattr(made, "remaining", None) if surrogate.rows is not None else None
     if left is not None and trials is not None and trials > left:

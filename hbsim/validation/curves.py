@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hbsim.searchers.untold import Untold
+from hbsim.searchers.protocol import NonLearningSearcher
 from hbsim.surrogates.protocol import Floats, Ints
 from hbsim.validation.reading import Recorded, Stay
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["InOrder", "RunCurves"]
 
 
-class InOrder(Untold):
+class InOrder(NonLearningSearcher):
     """The searcher of recorded trials: row i for trial i."""
 
     def __init__(self) -> None:

@@ -35,7 +35,7 @@ def write(validation: Validation, folder: Path, head: Mapping[str, object] | Non
 
 def draw(validation: Validation, folder: Path) -> list[Path]:
     """Draw the timelines: timeline.png of one run, timeline-NAME.png of several."""
-    from hbsim.bench.chart_looks import save
+    from hbsim.bench.chart_style import save
     from hbsim.validation.picture import timelines
 
     paths: list[Path] = []

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 import altair as alt
 import polars as pl
 
-from hbsim.bench.chart_looks import Chart
+from hbsim.bench.chart_style import Chart
 from hbsim.bench.segments import Segments, segments
 from hbsim.bench.study_charts import worker_chart
 from hbsim.validation.check import Check

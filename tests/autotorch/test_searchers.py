@@ -15,7 +15,7 @@ from hbsim.autotorch.fifo import FIFOScheduler
 from hbsim.autotorch.hyperband import HyperbandScheduler
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.runner.journal import read_journal
-from hbsim.searchers import Task, make_searcher
+from hbsim.searchers import SearchTask, make_searcher
 
 from .functions import climb
 
@@ -48,7 +48,7 @@ def test_a_study_that_is_resumed_goes_on_as_it_would_have(
     """From the journal cut after its first, and after other records, the rest is the same."""
     made = {"searcher": searcher, "search_options": options, "num_trials": None if searcher == "grid" else 7}
     whole = real(tmp_path / "whole", **made).run()
-    wanted = make_searcher(searcher, Task(SPACE, 0), options).suggest(7)
+    wanted = make_searcher(searcher, SearchTask(SPACE, 0), options).suggest(7)
     assert len(whole.trials) == 7
     assert [whole.configuration(trial) for trial in range(7)] == [SPACE.mapping(point) for point in wanted]
     lines = (tmp_path / "whole" / "journal.jsonl").read_bytes().splitlines(keepends=True)
@@ -76,7 +76,7 @@ def test_a_queue_comes_before_them(tmp_path: Path) -> None:
 def test_a_simulation_has_them(kind: type[FIFOScheduler]) -> None:
     result = simulated(kind, searcher="lhs", search_options={"size": 6}, seed=2).run()
     space = result.curves.surrogate.space
-    wanted = make_searcher("lhs", Task(space, 2), {"size": 6}).suggest(12)
+    wanted = make_searcher("lhs", SearchTask(space, 2), {"size": 6}).suggest(12)
     assert (result.curves.configurations() == wanted).all()
     rows = simulated(kind, searcher="sobol", surrogate="digits", mode="min").run().curves.configurations()
     assert len(set(rows.tolist())) == 12

@@ -163,6 +163,6 @@ def test_a_queue_goes_on_after_what_it_handed_out(taken: int) -> None:
 
 
 def hbsim_searcher() -> Any:
-    from hbsim.searchers import Task, make_searcher
+    from hbsim.searchers import SearchTask, make_searcher
 
-    return make_searcher("random", Task(hbsim.Space({"x": hbsim.Real(0.0, 1.0)}), 0))
+    return make_searcher("random", SearchTask(hbsim.Space({"x": hbsim.Real(0.0, 1.0)}), 0))

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.bench import charts
-from hbsim.bench.chart_looks import level_colours, log_scale, save, spread, svg_of, theme, ticks, time_unit
+from hbsim.bench.chart_style import level_colours, log_scale, save, spread, svg_of, theme, ticks, time_unit
 from hbsim.bench.report.model import BEST, OPEN, WORSE, Line, Segment, VariantInfo
 from hbsim.errors import OutputError, ParameterError
 from tests.bench.charted import column, marks, parts
@@ -32,7 +32,7 @@ def made():
 
 @pytest.fixture(scope="module")
 def looks(made):
-    return charts.looks_of(made.variants)
+    return charts.variant_styles(made.variants)
 
 
 def test_the_same_report_gives_the_same_bytes_in_both_formats(made, tmp_path):
@@ -77,7 +77,7 @@ def test_what_there_is_none_of_is_left_out(made, tmp_path):
     with pytest.raises(ParameterError, match="has no scores to draw"):
         charts.overview(without_results(made))
     bare = replace(made.tasks[0], rungs=(), regrets=(), brackets=(), shares=(), chances=(), reached=())
-    assert list(charts.task_charts(bare, charts.looks_of(made.variants))) == ["scores", "anytime"]
+    assert list(charts.task_charts(bare, charts.variant_styles(made.variants))) == ["scores", "anytime"]
 
 
 def _curves(chart):
@@ -161,7 +161,7 @@ def test_a_variant_has_the_same_colour_in_all_charts(made, looks):
 )
 def test_no_two_of_28_variants_look_the_same(kinds):
     infos = [VariantInfo(f"v{i}", kinds[i % len(kinds)], {}) for i in range(28)]
-    looks = charts.looks_of(infos)
+    looks = charts.variant_styles(infos)
     assert len({(looks.colour[one.name], tuple(looks.dashes[one.name])) for one in infos}) == 28
 
 
@@ -217,7 +217,7 @@ def test_rungs_and_brackets_show_the_report(made, looks):
 
 def test_a_diagram_has_all_ranks_and_no_label_over_another(made):
     many = example(9, (8,), variants=20, points=9, segments=9)
-    looks = charts.looks_of(many.variants)
+    looks = charts.variant_styles(many.variants)
     across = many.across[0]
     chart = charts.ranks(across, looks)
     texts = {row["text"]: (row["side"], row["y"]) for row in marks(chart, "text")[0]["rows"]}
@@ -261,7 +261,7 @@ def test_bars_in_a_line_do_not_touch_and_there_are_no_more_lines_than_needed(pai
 def test_a_mean_over_tasks_weighs_groups_alike(made):
     many = example(3, (8,), points=40, segments=9)
     tasks = [*many.tasks, replace(many.tasks[0], anytime=many.tasks[1].anytime)]  # two of the first group
-    looks = charts.looks_of(many.variants)
+    looks = charts.variant_styles(many.variants)
     across = next(one for one in many.across if one.measure == "score")
     shown = _curves(charts.anytime_mean(across, tasks, looks))
     assert charts.anytime_mean(across, tasks[:1], looks) is None

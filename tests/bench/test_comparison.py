@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hbsim
+from hbsim.bench.comparison import cluster_table
 from hbsim.bench.sweep import make_plan, read_sweep
 from hbsim.bench.sweep.curves import half_of
-from hbsim.bench.sweep.plan import cluster_table
+from hbsim.bench.sweep.specification import toml
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.simulation import Cluster
 from hbsim.simulation.cluster_files import presets
-from hbsim.toml_files import to_toml
 from tests.bench.sweep.made import SMALL
 from tests.cli.conftest import Ran
 from tests.profile import examples
@@ -33,7 +33,7 @@ CURVES = "synthetic:mode=min,max_resource=9"
 def compared() -> hbsim.Sweep:
     variants = ["promotion", {"type": "fifo", "name": "random search"}]
     return hbsim.compare(
-        variants, vary={"brackets": [1, 2]}, surrogate=CURVES, workers=4, trials=30, seeds=4, jobs=1
+        variants, vary={"brackets": [1, 2]}, surrogate=CURVES, workers=4, num_trials=30, seeds=4, jobs=1
     )
 
 
@@ -95,15 +95,15 @@ def test_a_sweep_from_a_file_and_from_plain_objects(tmp_path: Path):
 
 
 def test_halves_go_round_the_splits():
-    found = hbsim.compare(["fifo"], trials=3, max_time=0.5, seeds=range(18, 24), jobs=1)
+    found = hbsim.compare(["fifo"], num_trials=3, max_time=0.5, seeds=range(18, 24), jobs=1)
     assert found.cells.select("seed", "split", "part").rows() == [
         (18, 9, 0), (19, 9, 1), (20, 0, 0), (21, 0, 1), (22, 1, 0), (23, 1, 1),
     ]  # fmt: skip
     assert {half_of(seed) for seed in range(20)} == {(split, part) for split in range(10) for part in (0, 1)}
-    whole = hbsim.compare(["fifo"], trials=3, max_time=0.5, seeds=2, halves=False, jobs=1)
+    whole = hbsim.compare(["fifo"], num_trials=3, max_time=0.5, seeds=2, halves=False, jobs=1)
     assert whole.cells["split"].null_count() == 2
     mine = {"surrogate": "digits", "wrap": ["half=4,1"]}  # a half that was asked for is not halved again
-    given_ = hbsim.compare(["fifo"], surrogate=mine, trials=3, max_time=0.5, seeds=2, jobs=1)
+    given_ = hbsim.compare(["fifo"], surrogate=mine, num_trials=3, max_time=0.5, seeds=2, jobs=1)
     assert given_.cells["split"].null_count() == 2
 
 
@@ -121,7 +121,9 @@ def test_the_best_are_confirmed_on_fresh_seeds(tmp_path: Path):
 
 def test_what_is_warned_of_is_a_warning():
     with pytest.warns(HbsimWarning, match="brackets=9 is clipped to 3"):
-        found = hbsim.compare(["stopping,brackets=9", "fifo"], surrogate=CURVES, trials=5, seeds=1, jobs=1)
+        found = hbsim.compare(
+            ["stopping,brackets=9", "fifo"], surrogate=CURVES, num_trials=5, seeds=1, jobs=1
+        )
     assert found.cells.height == 2
 
 
@@ -138,8 +140,8 @@ def test_what_is_warned_of_is_a_warning():
         ({"surrogate": 3}, "surrogate", "must be a text"),
         ({"surrogate": "syntetic"}, "surrogate", "Did you mean 'synthetic'?"),
         ({"surrogate": {"surrogate": CURVES, "sede": 3}}, "sede", "is no field here"),
-        ({"trials": 0}, "trials", "must be a whole number of at least 1"),
-        ({"trials": None}, "trials", "have no end"),
+        ({"num_trials": 0}, "num_trials", "must be a whole number of at least 1"),
+        ({"num_trials": None}, "num_trials", "have no end"),
         ({"seeds": 0}, "seeds", "must be"),
         ({"seeds": range(0, 9, 2)}, "seeds", "in steps of 1"),
         ({"workers": 0}, "workers", "must be"),
@@ -156,7 +158,12 @@ def test_what_is_warned_of_is_a_warning():
     ids=str,
 )
 def test_what_is_wrong_names_the_argument(options: dict[str, object], field: str, rule: str):
-    usual: dict[str, object] = {"variants": ["stopping", "fifo"], "surrogate": CURVES, "trials": 5, "jobs": 1}
+    usual: dict[str, object] = {
+        "variants": ["stopping", "fifo"],
+        "surrogate": CURVES,
+        "num_trials": 5,
+        "jobs": 1,
+    }
     with pytest.raises(ParameterError) as caught:
         hbsim.compare(**{**usual, **options})  # type: ignore[arg-type]
     assert caught.value.field == field
@@ -180,7 +187,7 @@ def test_what_is_wrong_in_plain_objects_names_the_place():
 SCRIPT = """
 import hbsim
 
-found = hbsim.compare(["stopping", "fifo"], surrogate="synthetic", trials=9, seeds=2, jobs=2)
+found = hbsim.compare(["stopping", "fifo"], surrogate="synthetic", num_trials=9, seeds=2, jobs=2)
 print(found.cells.height)
 """
 
@@ -206,34 +213,34 @@ values = st.recursive(
 @given(st.dictionaries(keys, values, max_size=4))
 def test_what_is_written_is_read_again(content: dict[str, object]):
     # An empty table is left out at the top: there it means the same as none.
-    assert tomllib.loads(to_toml(content)) == {name: value for name, value in content.items() if value != {}}
+    assert tomllib.loads(toml(content)) == {name: value for name, value in content.items() if value != {}}
 
 
 @pytest.mark.parametrize("name", presets())
 def test_a_cluster_as_a_table_is_the_same_cluster(name: str):
     cluster = Cluster.from_file(name)
     table = json.loads(json.dumps(cluster_table(cluster)))
-    spec = {"seeds": 1, "defaults": {"trials": 2}, "variants": [{"type": "fifo"}], "clusters": [table]}
-    (study,) = make_plan({**spec, "surrogates": [{"surrogate": CURVES}]}).grid.studies
+    spec = {"seeds": 1, "defaults": {"num_trials": 2}, "variants": [{"type": "fifo"}], "clusters": [table]}
+    (study,) = make_plan({**spec, "surrogates": [{"surrogate": CURVES}]}).studies
     assert study.of.cluster.as_dict() == cluster.as_dict()
 
 
 def test_a_cluster_with_a_trace_and_speeds(tmp_path: Path):
     (tmp_path / "trace.csv").write_text("worker,start,end,state\na,0,1000,up\nb,0,1000,up\n")
     for cluster in (Cluster(trace=tmp_path / "trace.csv"), Cluster(speed=(1.0, 2.0), workers=2)):
-        text = to_toml({
-            "seeds": 1, "defaults": {"trials": 2}, "variants": [{"type": "fifo"}],
+        text = toml({
+            "seeds": 1, "defaults": {"num_trials": 2}, "variants": [{"type": "fifo"}],
             "surrogates": [{"surrogate": CURVES}], "clusters": [cluster_table(cluster)],
         })  # fmt: skip
         (tmp_path / "study.toml").write_text(text)
-        (study,) = read_sweep(tmp_path / "study.toml").grid.studies
+        (study,) = read_sweep(tmp_path / "study.toml").studies
         assert study.of.cluster.as_dict() == cluster.as_dict()
     assert dataclasses.replace(Cluster(), workers=3) == Cluster(workers=3)
 
 
 def test_why_nothing_is_said_of_another_draw():
     options = {"surrogate": "digits", "workers": 8, "max_time": 3, "seeds": 4, "jobs": 1}
-    (task,) = hbsim.compare(["stopping", "fifo"], trials=501, **options).report.tasks  # type: ignore[arg-type]
+    (task,) = hbsim.compare(["stopping", "fifo"], num_trials=501, **options).report.tasks  # type: ignore[arg-type]
     assert any("studies saw all 1,000 rows; where trials are at most 500" in note for note in task.notes)
-    (task,) = hbsim.compare(["stopping", "fifo"], trials=500, **options).report.tasks  # type: ignore[arg-type]
+    (task,) = hbsim.compare(["stopping", "fifo"], num_trials=500, **options).report.tasks  # type: ignore[arg-type]
     assert not any("saw all" in note for note in task.notes)

@@ -169,31 +169,3 @@ def test_processes_do_not_outlive_one_that_was_killed(tmp_path: Path):
             return
         time.sleep(0.02)
     raise AssertionError(f"{pids(tmp_path)} are alive")
-
-
-def test_a_comparison_whose_processes_die_says_so_in_a_line(tmp_path: Path):
-    curves = tmp_path / "deadly.py"
-    curves.write_text(
-        """
-import multiprocessing, os, signal
-from hbsim.surrogates import Ideal
-
-class Deadly(Ideal):
-    def evaluate(self, configurations, levels):
-        if multiprocessing.parent_process() is not None:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().evaluate(configurations, levels)
-"""
-    )
-    options = ["--variant", "stopping", "--variant", "fifo", "--trials", "5", "--seeds", "2", "--jobs", "2"]
-    done = subprocess.run(
-        [sys.executable, "-m", "hbsim", "compare", "--surrogate", f"{curves}:Deadly", *options],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
-    assert done.returncode == 1
-    said = " ".join(done.stderr.split())
-    assert "4 of 4 cells failed: stopping on" in said
-    assert "its process ended without a result (signal 9, SIGKILL): too little memory, perhaps" in said
-    assert "Traceback" not in said

@@ -23,6 +23,7 @@ from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.remote.options import Dask
 from tests.bench import pool_work
 from tests.doubles.dask_processes import ROOT, DaskProcesses, dask_processes
+from tests.profile import thorough
 
 LETHAL = {
     "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
@@ -143,7 +144,7 @@ def a_worker_with(cluster: DaskProcesses, **environment: str):
     ("text", "words"),
     [
         (OLDER, f"has hbsim 0.0.9 instead of {hbsim.__version__}"),
-        (PYTHON, f"has python 3.99.1 instead of {platform.python_version()}"),
+        pytest.param(PYTHON, f"has python 3.99.1 instead of {platform.python_version()}", marks=thorough),
         (WITHOUT, "cannot run hbsim (ModuleNotFoundError(\"No module named 'hbsim"),
     ],
 )

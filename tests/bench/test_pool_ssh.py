@@ -28,6 +28,7 @@ from hbsim.executors.remote import ssh
 from hbsim.executors.remote.options import Hosts
 from tests.bench import pool_work
 from tests.doubles.sshd import Host, sshd
+from tests.profile import thorough
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0
@@ -177,7 +178,7 @@ def installed(folder: Path, text: str) -> str:
     ("text", "words"),
     [
         (OLDER, f"has hbsim 0.0.9 instead of {hbsim.__version__}"),
-        (PYTHON, f"has python 3.99.1 instead of {platform.python_version()}"),
+        pytest.param(PYTHON, f"has python 3.99.1 instead of {platform.python_version()}", marks=thorough),
     ],
 )
 def test_a_host_of_another_installation_is_one_error_before_any_work(

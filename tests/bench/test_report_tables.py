@@ -15,7 +15,8 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from hbsim.bench.conclusions import Interval
-from hbsim.bench.report import tables, text
+from hbsim.bench.report import formatting, tables
+from hbsim.bench.report.formatting import clean
 from hbsim.bench.report.model import ALL, BEST, NO_SCORE, OPEN, WORSE, Across, Pairwise, VariantInfo
 from hbsim.bench.report.render import (
     LONGEST,
@@ -27,11 +28,10 @@ from hbsim.bench.report.render import (
     latex,
     markdown,
     parts,
+    show,
     write_tables,
 )
 from hbsim.bench.report.tables import MARKS, Column, Table, row
-from hbsim.bench.report.terminal import show
-from hbsim.bench.report.text import clean
 from hbsim.errors import OutputError
 
 from .report_example_small import AWKWARD, NONE, report
@@ -255,7 +255,7 @@ def test_many_tasks_have_a_row_each():
 @pytest.mark.parametrize("variants", [3, 6, 9])
 def test_all_tasks_at_a_glance(variants):
     made = report(4, variants)
-    (table,) = tables.glance_table(made)
+    (table,) = tables.overview_table(made)
     assert [line[0].text for line in table.rows] == [task.name for task in made.tasks]
     for task, line in zip(made.tasks, table.rows, strict=True):
         calls = [one.call for one in task.rows]
@@ -269,7 +269,7 @@ def test_all_tasks_at_a_glance(variants):
         by_name = dict(zip(tables.best_first(made), marks, strict=True))
         assert by_name == {one.variant: one.call for one in task.rows}
     for none in (report(1, variants), report(0, variants)):
-        assert tables.glance_table(none) == []
+        assert tables.overview_table(none) == []
 
 
 # Over tasks
@@ -339,7 +339,7 @@ def test_parts_are_even_and_lose_no_row(count, longest):
 
 @given(st.floats(allow_nan=False, allow_infinity=False, min_value=-1e9, max_value=1e9), st.integers(0, 6))
 def test_a_number_is_the_value_to_its_decimals_and_never_minus_nothing(value, digits):
-    shown = text.number(value, digits)
+    shown = formatting.number(value, digits)
     assert abs(float(shown.replace(",", "")) - value) <= 0.5 * 10**-digits + 5e-12 * abs(value)
     assert not re.fullmatch(r"-0(\.0*)?", shown)
 
@@ -354,17 +354,17 @@ def test_a_number_is_the_value_to_its_decimals_and_never_minus_nothing(value, di
 )
 def test_the_interval_decides_how_many_digits(low, high, wanted):
     one = Interval((low + high) / 2, low, high)
-    assert text.interval(one, text.decimals([one, NONE])) == wanted
+    assert formatting.interval(one, formatting.decimals([one, NONE])) == wanted
 
 
 def test_p_values_times_counts_and_what_there_is_none_of():
-    shown = [text.p_value(p) for p in (0.0004, 0.001, 0.0312, 0.0951, 0.5, 1.0, math.nan)]
+    shown = [formatting.p_value(p) for p in (0.0004, 0.001, 0.0312, 0.0951, 0.5, 1.0, math.nan)]
     assert shown == ["<0.001", "0.001", "0.031", "0.10", "0.50", "1.00", "–"]
-    assert text.interval(NONE, 3) == "–"
-    assert text.interval(Interval(0.5, math.nan, math.nan), 1) == "0.5"
-    times = [text.duration(seconds) for seconds in (0.5, 119.0, 120.0, 43200.0, 200000.0, math.nan)]
+    assert formatting.interval(NONE, 3) == "–"
+    assert formatting.interval(Interval(0.5, math.nan, math.nan), 1) == "0.5"
+    times = [formatting.duration(seconds) for seconds in (0.5, 119.0, 120.0, 43200.0, 200000.0, math.nan)]
     assert times == ["0.5 s", "119 s", "2 min", "12 h", "2.31 d", "–"]
-    counts = [text.plural(1, "study"), text.plural(2, "study"), text.plural(1200, "seed")]
+    counts = [formatting.plural(1, "study"), formatting.plural(2, "study"), formatting.plural(1200, "seed")]
     assert counts == ["1 study", "2 studies", "1,200 seeds"]
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from hbsim.bench.chart_looks import save
+from hbsim.bench.chart_style import save
 from hbsim.bench.study_charts import FEW, STATUSES, curves_of, training_curves
 from tests.bench.charted import marks
 from tests.profile import thorough

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from benchmarks.fit_page import render
-from hbsim.surrogates import fit_data, fit_process, fit_shapes, fit_space
+from hbsim.surrogates import fit_curves, fit_data, fit_regression
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "fit.md").read_text("utf-8")
@@ -24,10 +24,10 @@ def test_the_limits_are_those_of_the_code():
         f"At least {fit_data.ROWS} rows with values, at two levels or more, {fit_data.COMPLETE} of them"
         in PAGE
     )
-    assert f"more than {fit_process.KEPT} take" in PAGE
-    assert f"`Choice` of at most {fit_space.CATEGORIES} values" in PAGE
+    assert f"more than {fit_regression.KEPT} take" in PAGE
+    assert f"`Choice` of at most {fit_data.CATEGORIES} values" in PAGE
     words = {20: "20", 40: "40"}
-    two, three = (words[count] for count in fit_shapes.COMPLETE)
+    two, three = (words[count] for count in fit_curves.COMPLETE)
     assert f"Two need {two} complete curves, three need {three}." in " ".join(PAGE.split())
 
 

@@ -15,7 +15,7 @@ from benchmarks import rules_counts, rules_curves, stopping_rules
 from benchmarks.rules_counts import chance, count, exact, simulated_rows
 from benchmarks.rules_page import render, summary
 from benchmarks.rules_sets import CurveSet, Ends, at_the_end, shipped
-from hbsim.core.cuts import RULES
+from hbsim.core.rungs import RULES
 from hbsim.surrogates import load
 from tests.doubles.naive_rules import goes_on
 

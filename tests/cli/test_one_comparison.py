@@ -8,7 +8,7 @@ SPEC = """
 seeds = 40
 workers = 4
 [defaults]
-trials = 60
+num_trials = 60
 max_full_runs = 3
 [[variants]]
 type = "stopping"

@@ -17,7 +17,7 @@ title = "Small"
 seeds = 3
 workers = 2
 [defaults]
-trials = 12
+num_trials = 12
 max_t = 9
 [[variants]]
 type = "stopping"

@@ -23,12 +23,13 @@ type = "fifo"
 [[surrogates]]
 surrogate = "synthetic:mode=min,max_resource=9"
 name = "syn"
-trials = 20
+num_trials = 20
 [[clusters]]
 name = "slow"
 startup = 2.0
 """
 CURVES = 'surrogate = "synthetic:mode=min,max_resource=9"'
+TRIALS = "num_trials = 20"
 
 # What is replaced, by what; the line; what the error says.
 MISTAKES: list[tuple[str, str, int | None, str]] = [
@@ -37,7 +38,7 @@ MISTAKES: list[tuple[str, str, int | None, str]] = [
     ("seeds = 3", "sedes = 3", 1, "sedes = 3: is no field here. Did you mean 'seeds'?"),
     ("grace_period = 1", "grace_peroid = 1", 6, "Did you mean 'grace_period'?"),
     ("startup = 2.0", "start_up = 2.0", 15, "Did you mean 'startup'?"),
-    ("trials = 20", "trails = 20", 12, "surrogates.0.trails = 20: is no field here. Did you mean 'trials'?"),
+    (TRIALS, "num_trails = 20", 12, "is no field here. Did you mean 'num_trials'?"),
     ("[defaults]", "[defaults]\nmaxtime = 3", 4, "Did you mean 'max_time'?"),
     ("seeds = 3", 'seeds = "3"', 1, 'seeds = "3": must be a whole number'),
     ("seeds = 3", "seeds = 0", 1, "seeds = 0: must be 1 to"),
@@ -62,36 +63,37 @@ MISTAKES: list[tuple[str, str, int | None, str]] = [
     ("grace_period = 1", "vary = {brackets = [1, 0]}", 6, "variants.0.vary.brackets = 0: must be"),
     ("grace_period = 1", "vary = {brackets = []}", 6, "vary.brackets = []: must be at least one value"),
     ("grace_period = 1", "brackets = 1\nvary = {brackets = [1]}", 7, "brackets is set for the variant"),
-    ("grace_period = 1", "trials = 3", 6, "is the same for all variants of a task"),
+    (TRIALS, "trials = 20", 12, "surrogates.0.trials = 20: is called num_trials"),
+    ("grace_period = 1", "num_trials = 3", 6, "is the same for all variants of a task"),
     ("grace_period = 1", "seed = 3", 6, "is the study's: seeds = ..."),
     ("grace_period = 1", 'searcher = "randon"', 6, 'variants.0.searcher = "randon": '),
     ('"fifo"', '"stopping"\ngrace_period = 1', 7, "is the name of variants.0 too; give each another one"),
     ('type = "fifo"', 'type = "fifo"\nname = ""', 9, 'variants.1.name = "": must not be empty'),
-    ("trials = 20", "max_t = 81\ntrials = 20", 12, "surrogates.0.max_t = 81: the curves of"),
-    ("trials = 20", "max_t = nan\ntrials = 20", 12, "surrogates.0.max_t = nan: must be a number above 0"),
+    (TRIALS, f"max_t = 81\n{TRIALS}", 12, "surrogates.0.max_t = 81: the curves of"),
+    (TRIALS, f"max_t = nan\n{TRIALS}", 12, "surrogates.0.max_t = nan: must be a number above 0"),
     ("[defaults]\n", "[defaults]\nmax_t = -1\n", 4, "defaults.max_t = -1: must be a number above 0"),
-    ("trials = 20", "trials = 20.0", 12, "surrogates.0.trials = 20.0: must be a whole number"),
+    (TRIALS, "num_trials = 20.0", 12, "surrogates.0.num_trials = 20.0: must be a whole number"),
     ('type = "stopping"', 'tpye = "stopping"', 5, "\"stopping\": is no field here. Did you mean 'type'?"),
     (CURVES, CURVES.replace("surrogate", "surogate", 1), 10, "surrogates.0.surogate = "),
-    ("grace_period = 1", "eta = 4", 6, "type 'stopping'. Did you mean 'reduction_factor'?"),
-    ("grace_period = 1", "vary = {eta = [3, 4]}", 6, "Did you mean 'reduction_factor'?"),
-    ("[defaults]", "[defaults]\neta = 4", 4, "defaults.eta = 4: is no field here. Did you mean 'reduc"),
+    ("grace_period = 1", "eta = 4", 6, "variants.0.eta = 4: is called reduction_factor"),
+    ("grace_period = 1", "vary = {eta = [3, 4]}", 6, "is called reduction_factor"),
+    ("[defaults]", "[defaults]\neta = 4", 4, "defaults.eta = 4: is called reduction_factor"),
     ("grace_period = 1", "vary = {brackets = [1, 1.0]}", 6, "brackets = [1, 1.0]: must be at least one"),
     ("[[surrogates]]", "[surrogates]", 9, "[surrogates] is a list of tables: write [[surrogates]]"),
     ("[[clusters]]", "[clusters]", 13, "[clusters] is a list of tables: write [[clusters]]"),
     ("[defaults]", "[[defaults]]", 3, "[[defaults]] is one table: write [defaults]"),
     ("startup = 2.0", "machines = [{kind = \"a\", cuont = 2}]", 15, "here. Did you mean 'count'?"),
-    ("trials = 20", "max_time = 0", 12, "max_time = 0: must be above 0"),
-    ("trials = 20", "max_full_runs = -1", 12, "max_full_runs = -1: must be a number above 0"),
-    ("trials = 20", "max_full_runs = 2\nmax_time = 3", 12, "give one of the two budgets of time"),
-    ("trials = 20\n", "", 3, "have no end: give trials, max_time or max_full_runs in [defaults]"),
-    ("trials = 20", "trials = 0", 12, "trials = 0: must be a whole number of at least 1"),
-    (f'{CURVES}\nname = "syn"\ntrials = 20', 'surrogate = "digits"\ntrials = 20000', 11, "replace = true"),
+    (TRIALS, "max_time = 0", 12, "max_time = 0: must be above 0"),
+    (TRIALS, "max_full_runs = -1", 12, "max_full_runs = -1: must be a number above 0"),
+    (TRIALS, "max_full_runs = 2\nmax_time = 3", 12, "give one of the two budgets of time"),
+    ("num_trials = 20\n", "", 3, "have no end: give num_trials, max_time or max_full_runs in [defaults]"),
+    (TRIALS, "num_trials = 0", 12, "num_trials = 0: must be a whole number of at least 1"),
+    (f'{CURVES}\nname = "syn"\n{TRIALS}', 'surrogate = "digits"\nnum_trials = 20000', 11, "replace = true"),
     (CURVES, 'surrogate = "synthetik"', 10, "Did you mean 'synthetic'?"),
     (CURVES, 'surrogate = "none.csv"', 10, "none.csv"),
     (CURVES, 'surrogate = "none.py:Curves"', 10, "none.py"),
     (CURVES, f'{CURVES}\nmetric = "loss"', 11, 'metric = "loss": is for recorded curves'),
-    ("trials = 20", 'trials = 20\n[[surrogates]]\nsurrogate = "digits"\nname = "syn"', 15, "of surrogates.0"),
+    (TRIALS, f'{TRIALS}\n[[surrogates]]\nsurrogate = "digits"\nname = "syn"', 15, "of surrogates.0"),
     ("startup = 2.0", "startup = -2.0", 15, "clusters.0.startup = -2: must"),
     ("startup = 2.0", 'cluster = "aws-sopt"', 15, "Did you mean 'aws-spot'?"),
     ("startup = 2.0", 'trace = "none.csv"', 15, "none.csv"),
@@ -108,12 +110,12 @@ END = [
     ("[[exclude]]\nseed = 3", 17, "exclude.0.seed = 3: there is no seed 3"),
     ("[[exclude]]\nsurrogate = \"s*\"", None, "has no cell: include and exclude leave none"),
     ("[[exclude]]\ncluster = []", 17, "exclude.0.cluster = []: must be at least one"),
-    ("[[override]]\nwhere = {workers = 8}\nset = {trials = 9}", 17, "there is no number of workers 8"),
-    ("[[override]]\nwhere = {seed = 1}\nset = {trials = 9}", 17, "where.seed = 1: is no field here."),
-    ("[[override]]\nwhere = {variant = \"s*\"}\nset = {trials = 9}", 18, "the same for all variants"),
+    ("[[override]]\nwhere = {workers = 8}\nset = {num_trials = 9}", 17, "there is no number of workers 8"),
+    ("[[override]]\nwhere = {seed = 1}\nset = {num_trials = 9}", 17, "where.seed = 1: is no field here."),
+    ("[[override]]\nwhere = {variant = \"s*\"}\nset = {num_trials = 9}", 18, "the same for all variants"),
     ("[[override]]\nwhere = {workers = 2}\nset = {retries = -1}", 18, "override.0.set.retries = -1: must be"),
-    ("[[override]]\nwhere = {workers = 2}\nset = {trials = 0}", 18, "override.0.set.trials = 0: must be"),
-    ("[[override]]\nset = {trials = 9}", 16, "override.0.where is missing"),
+    ("[[override]]\nwhere = {workers = 2}\nset = {num_trials = 0}", 18, "set.num_trials = 0: must be"),
+    ("[[override]]\nset = {num_trials = 9}", 16, "override.0.where is missing"),
 ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.sweep.made import left, read, run
-from tests.bench.sweep.test_outcome import OWN
+from tests.bench.sweep.test_cell import OWN
 from tests.cli.conftest import Ran
 from tests.doubles.certificate import make_certificate
 from tests.doubles.dask_processes import ROOT, dask_processes
@@ -22,7 +22,7 @@ from tests.doubles.sshd import Host, sshd
 STUDY = """\
 seeds = 4
 workers = 2
-defaults = {trials = 9}
+defaults = {num_trials = 9}
 variants = [{type = "stopping"}, {type = "promotion"}]
 surrogates = [{surrogate = "synthetic:mode=min,max_resource=9", name = "syn"}]
 """

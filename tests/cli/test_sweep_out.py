@@ -19,7 +19,7 @@ STUDY = """\
 title = "A try"
 seeds = 2
 workers = [1, 2]
-defaults = {trials = 9}
+defaults = {num_trials = 9}
 variants = [{type = "stopping"}, {type = "fifo"}]
 surrogates = [{surrogate = "synthetic:mode=min,max_resource=9", name = "syn"}]
 """
@@ -221,7 +221,7 @@ def test_cells_that_fail(inside: Inside, folder: Path):
     assert lines[1:3] == ["2 are finished", "2 failed before: to be run again"]
 
 
-@pytest.mark.parametrize("words", ["trials = 9", "replace = true"])
+@pytest.mark.parametrize("words", ["num_trials = 9", "replace = true"])
 def test_a_table_with_enough_rows_is_no_warning(words, inside: Inside, folder: Path):
     text = ROWS.replace('"digits"', f'"digits", {words}')
     (folder / "study.toml").write_text(text)
@@ -258,7 +258,7 @@ def test_an_empty_folder_will_do(inside: Inside, folder: Path):
 def test_another_sweep_is_replaced_only_with_force(inside: Inside, folder: Path):
     assert inside(*RUN).code == 0
     (folder / "out" / "report.html").write_text("<p>a page of mine</p>")
-    (folder / "study.toml").write_text(STUDY.replace("trials = 9", "trials = 10"))
+    (folder / "study.toml").write_text(STUDY.replace("num_trials = 9", "num_trials = 10"))
     before = content(folder)
     refused(inside(*RUN), "holds another sweep, with 8 studies; --force replaces it")
     refused(inside(*RUN, "--dry-run"), "holds another sweep")

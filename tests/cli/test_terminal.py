@@ -56,7 +56,7 @@ name = %s
 type = "fifo"
 [[surrogates]]
 surrogate = "synthetic:mode=min,max_resource=9"
-trials = 6
+num_trials = 6
 name = %s
 """
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.core import Failure, Report, Verdict, make_scheduler
-from hbsim.core.median import Curve
+from hbsim.core.median import RunningAverages
 from tests.doubles.naive_median import average
 from tests.doubles.pair import round_trip
 from tests.profile import examples
@@ -202,7 +202,7 @@ FLOATS = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0.1
 @settings(max_examples=examples(300), deadline=None)
 @given(st.lists(FLOATS, min_size=1, max_size=9))
 def test_averages_are_the_nearest_floats(values: list[float]) -> None:
-    curve = Curve()
+    curve = RunningAverages()
     for value in values:
         curve.add(value)
     assert curve.averages == [average(list(values[: n + 1])) for n in range(len(values))]

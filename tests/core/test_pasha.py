@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.core import Failure, Job, Report, Verdict, make_scheduler
-from hbsim.core.pasha import Pasha
-from hbsim.core.ranking import Noise, Ranking
+from hbsim.core.pasha import Noise, Pasha, Ranking
 from tests.doubles.naive_pasha import NaivePasha
 from tests.doubles.pair import make_real, round_trip
 from tests.profile import examples

@@ -13,10 +13,10 @@ from math import inf
 from random import Random
 from typing import Any
 
+from hbsim.executors.remote.allocation import versions
 from hbsim.executors.remote.checkpoints import Copy, Get
 from hbsim.executors.remote.fleet import Fleet
-from hbsim.executors.remote.machines import versions
-from hbsim.executors.remote.protocol import AgentEnded, Event, HostFailed, Joined, Line, dump
+from hbsim.executors.remote.protocol import AgentEnded, AgentLine, CarrierEvent, HostFailed, Joined, dump
 
 NOTICE = 1.0  # seconds until an agent's processes see that the lease is over
 STEP = 0.1
@@ -150,7 +150,7 @@ class FakeNetwork:
         self.breaks_copies = 0.0  # the share of copies that fail
         self.back_off = 1.0
         self._copies: list[tuple[float, Copy]] = []
-        self._events: deque[tuple[float, Event]] = deque()
+        self._events: deque[tuple[float, CarrierEvent]] = deque()
         self._number = 0
 
     # What happens
@@ -208,12 +208,12 @@ class FakeNetwork:
             self.down, self._up_at = True, self.now + seconds
             for host in self.hosts:
                 if host.agent is not None:
-                    self.fleet.hear(AgentEnded(host.agent.name, "no connection", False), self.now)
+                    self.fleet.handle(AgentEnded(host.agent.name, "no connection", False), self.now)
             self._flush()
 
     def fail(self, name: str, reason: str, final: bool = False, gone: bool = False) -> None:
         """Say that no agent can be started on a host."""
-        self.fleet.hear(HostFailed(name, name, reason, final, gone), self.now)
+        self.fleet.handle(HostFailed(name, name, reason, final, gone), self.now)
         self._flush()
 
     def say(self, agent: FakeAgent, body: dict[str, Any]) -> None:
@@ -277,7 +277,7 @@ class FakeNetwork:
         offset = self.random.uniform(-900, 1e4)
         until = self.now + offset + self.lease
         agent = host.agent = FakeAgent(f"{host.name}-{self._number}", host, offset, until)
-        self.fleet.hear(Joined(agent.name, host.name, host.name), self.now)
+        self.fleet.handle(Joined(agent.name, host.name, host.name), self.now)
         self.say(agent, host.hello())
         if host.fatal is not None:
             self.say(agent, {"m": "fatal", **host.fatal})
@@ -368,7 +368,7 @@ class FakeNetwork:
         host.agent, host.begin_at = None, self.now + self.back_off
         arrives = max([self.now, *(at for at, _ in agent.messages)])
         while agent.messages:
-            self._events.append((arrives, Line(agent.name, agent.messages.popleft()[1])))
+            self._events.append((arrives, AgentLine(agent.name, agent.messages.popleft()[1])))
         self._events.append((arrives, AgentEnded(agent.name, reason, clean)))
 
     # The network
@@ -387,14 +387,14 @@ class FakeNetwork:
             if at > self.now or self.down:
                 self._events.append((at, event))
                 continue
-            self.fleet.hear(event, self.now)
+            self.fleet.handle(event, self.now)
             self._flush()
         for host in self.hosts:
             agent = host.agent
             if agent is None or self.down or host.away_until > self.now:
                 continue
             while agent.messages and agent.messages[0][0] <= self.now:
-                self.fleet.hear(Line(agent.name, agent.messages.popleft()[1]), self.now)
+                self.fleet.handle(AgentLine(agent.name, agent.messages.popleft()[1]), self.now)
                 self._flush()
             while agent.orders and agent.orders[0][0] <= self.now and agent.stopped_until <= self.now:
                 self._act(agent, json.loads(agent.orders.popleft()[1]))

@@ -17,7 +17,7 @@ from hbsim.executors import checkpoint
 from hbsim.executors.local import LocalWorkers, trial_folder
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.slots import Slot
-from hbsim.executors.training_function import Description
+from hbsim.executors.training_function import FunctionDescription
 from hbsim.runner.workers import Assignment, Message, Reported, WorkerClosed, WorkerOpened
 
 PLACE = "hbsim.executors.remote.workers"
@@ -81,7 +81,7 @@ class FakeRemote:
         self.slots = tuple(self._made)
         self._news: list[Message] = [WorkerOpened(0, "a", 1), WorkerOpened(1, "b", 1)]
 
-    def describe(self) -> Description:
+    def describe(self) -> FunctionDescription:
         return self._local.describe()
 
     def hosts(self) -> str:

@@ -41,11 +41,6 @@ class NaiveObserved:
                 found[trial, level] = self.sign * value if number else None
         return found
 
-    def counts(self) -> list[tuple[float, int]]:
-        """Return how many trials have a value at each level."""
-        levels = [level for _, level in self.values()]
-        return [(level, levels.count(level)) for level in sorted(set(levels))]
-
     def at(self, level: float) -> dict[int, float]:
         """Return the trials' values at a level, the worst number for none."""
         here = {trial: value for (trial, where), value in self.values().items() if where == level}

@@ -12,7 +12,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from hbsim.executors.remote.protocol import AgentEnded, CopyError, Event, HostFailed, Joined, Line, Lost
+from hbsim.executors.remote.protocol import (
+    AgentEnded,
+    AgentLine,
+    CarrierEvent,
+    CopyError,
+    HostFailed,
+    Joined,
+    Lost,
+)
 
 LIMIT = 1 << 26  # bytes of a line
 AGAIN = 0.3  # seconds until another agent is started
@@ -47,7 +55,7 @@ class PipeCarrier:
     """
 
     def __init__(self, folder: Path, hosts: str = "ab", trusted: bool = True) -> None:
-        self.events: asyncio.Queue[Event] = asyncio.Queue()
+        self.events: asyncio.Queue[CarrierEvent] = asyncio.Queue()
         self.trusted = trusted
         self.pids: dict[str, int] = {}
         self.slow: set[str] = set()
@@ -158,7 +166,7 @@ class PipeCarrier:
         self.events.put_nowait(Joined(agent, host, host))
         with suppress(ConnectionError):
             while line := await process.stdout.readline():
-                self.events.put_nowait(Line(agent, self._named(line.decode().rstrip("\n"), host)))
+                self.events.put_nowait(AgentLine(agent, self._named(line.decode().rstrip("\n"), host)))
         code = await process.wait()
         del self._processes[agent], self.pids[host]
         self.events.put_nowait(AgentEnded(agent, f"exit code {code}", code == 0))

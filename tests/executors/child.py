@@ -107,7 +107,7 @@ class Child:
 
     def collect(self):
         """Read the reports that have been made by now."""
-        self.rows += [list(report[:4]) for report in self.ring.read()]
+        self.rows += map(list, self.ring.read()[0])
 
     def until(self, word):
         """Return the next line that has this word."""

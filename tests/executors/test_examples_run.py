@@ -11,6 +11,7 @@ import hbsim
 from hbsim.executors import checkpoint
 from hbsim.executors.training_function import load_target, make_target
 from tests.doubles.trial import train
+from tests.profile import thorough
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CNN = {"lr": 0.1, "momentum": 0.5, "weight_decay": 1e-4, "channels": 8, "dropout": 0.3, "batch_size": 64}
@@ -24,10 +25,11 @@ NEEDED = {
     "lightning_mlp": ("torch", "sklearn", "lightning"),
     "hf_trainer": ("torch", "transformers", "accelerate"),
 }
+HEAVY = ("lightning_mlp", "hf_trainer")
 pytestmark = pytest.mark.filterwarnings("ignore")  # what other libraries warn of
 
 
-@pytest.fixture(params=CASES)
+@pytest.fixture(params=["cnn_promotion", *(pytest.param(name, marks=thorough) for name in HEAVY)])
 def example(request) -> Iterator[tuple]:
     for package in NEEDED[request.param]:
         pytest.importorskip(package, reason="the example trains with it")

@@ -8,11 +8,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.executors import processes
 from hbsim.executors.processes import Lease, lease_clock
+from tests.profile import examples
 
 TIMES = st.floats(-1e6, 1e12)
 
@@ -26,6 +27,7 @@ def at(monkeypatch, time):
     monkeypatch.setattr(processes, "lease_clock", lambda: time)
 
 
+@settings(max_examples=examples(100), deadline=None)
 @given(times=st.lists(TIMES, max_size=8), revoked=st.booleans())
 def test_it_is_renewed_forwards_only_and_not_when_revoked(times, revoked):
     with tempfile.TemporaryDirectory() as folder:

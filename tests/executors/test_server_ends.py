@@ -17,6 +17,7 @@ import pytest
 from hbsim.errors import ParameterError
 from hbsim.executors import processes, server_client
 from tests.executors.serving import TRAIN, Serving, alive, wait_until
+from tests.profile import thorough
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux only")
 
@@ -100,7 +101,7 @@ def test_kill_ends_a_job_that_is_stopped(serve):
     assert serving.ended(job) == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=thorough)])
 def test_kill_before_the_job_has_begun(serve, start):
     serving = serve(start=start)
     jobs = []
@@ -155,7 +156,7 @@ def test_close_while_the_file_is_loaded(tmp_path):
     assert not alive(serving.server.pid)
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=thorough)])
 def test_jobs_die_with_the_server(serve, start):
     serving = serve(start=start)
     code = "import signal; signal.signal(15, signal.SIG_IGN); say(1); signal.pause()"
@@ -255,11 +256,11 @@ def test_a_process_that_cannot_be_killed_keeps_no_worker(monkeypatch, capfd):
     jobs.keep_children()
     with subprocess.Popen(["sleep", "600"]) as child:
         try:
-            processes.add(7, child.pid)
-            assert processes.reap() == []
-            processes.kill(7, 0.0)
-            assert processes.reap() == [(7, -signal.SIGKILL)]
-            assert processes.reap() == []
+            jobs.add(7, child.pid)
+            assert jobs.reap() == []
+            jobs.kill(7, 0.0)
+            assert jobs.reap() == [(7, -signal.SIGKILL)]
+            assert jobs.reap() == []
         finally:
             child.kill()
     assert f"process {child.pid} of a trial cannot be killed" in capfd.readouterr().err
@@ -282,7 +283,7 @@ time.sleep(600)
 """
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=thorough)])
 def test_all_die_with_the_controller(tmp_path, start):
     code = textwrap.dedent(LEAVES) + "lines.readline()"
     command = [sys.executable, "-c", CONTROLLER, str(tmp_path), start, code]

@@ -5,12 +5,13 @@ from fractions import Fraction
 from math import floor
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.errors import ParameterError
 from hbsim.executors.devices import Gpu
 from hbsim.executors.slots import THREAD_VARIABLES, Slot, describe, make_slots
+from tests.profile import examples
 
 
 def a100s(count: int) -> list[Gpu]:
@@ -35,6 +36,7 @@ NEEDS = st.none() | st.fixed_dictionaries(
 )
 
 
+@settings(max_examples=examples(100), deadline=None)
 @given(
     st.none() | st.integers(1, 40),
     NEEDS,
@@ -90,6 +92,7 @@ def _check_gpus(slots: list[Slot], num_gpus: float | None, gpus: list[Gpu]) -> N
     assert max(users.values(), default=0) <= allowed
 
 
+@settings(max_examples=examples(100), deadline=None)
 @given(
     st.fixed_dictionaries(
         {"num_cpus": st.integers(1, 4), "num_gpus": st.sampled_from([0, 1, 2, 0.5, 1 / 3, 0.3])}

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 import hbsim
-from hbsim.bench.charts import looks_of, task_charts
+from hbsim.bench.charts import task_charts, variant_styles
 from hbsim.bench.report.build import build
 from hbsim.bench.report.render import latex, markdown
 from hbsim.bench.sweep import read_results, read_sweep
@@ -35,7 +35,7 @@ title = "fuzz"
 seeds = 2
 workers = [1, 4]
 [defaults]
-trials = 5
+num_trials = 5
 grace_period = 1
 [[variants]]
 name = "stop"
@@ -536,15 +536,15 @@ class SweepFolders:
         text = SMALL.replace("seeds = 3", "seeds = 2").replace("workers = [1, 4]", "workers = [2]")
         run(read(folder / "file", text), whole)
         self.folder, self.whole = folder / "copy", whole
-        from hbsim.bench.sweep.store import KEY, MAIN, TABLES, Store
+        from hbsim.bench.sweep.store import KEY, MAIN, TABLES, SweepStore
 
-        store = Store(whole)
+        store = SweepStore(whole)
         keys = list(store.status)
         emptied(parts)
         for name in ("sweep.json", "sweep.toml", "plan.parquet"):
             shutil.copy(whole / name, parts / name)
         tables = store.tables(keys)
-        split = Store(parts)
+        split = SweepStore(parts)
         for key in keys[:3]:
             split.add({name: tables[name].filter(pl.col(KEY) == key) for name in TABLES})
         assert MAIN in tables
@@ -579,7 +579,7 @@ class SweepFolders:
         latex(report)
         # What is drawn from charts takes more room for addresses than a case has.
         for task in report.tasks:
-            for chart in task_charts(task, looks_of(report.variants)).values():
+            for chart in task_charts(task, variant_styles(report.variants)).values():
                 chart.to_dict()
 
 

@@ -249,11 +249,14 @@ def trace_lines(folder: Path) -> Iterator[dict[str, Any]]:
 # What holds when it is over
 
 
-def check(study: Study, goes_on: bool = True, woken: Mapping[int, float] | None = None) -> RunResult:
+def check(
+    study: Study, goes_on: bool = True, woken: Mapping[int, float] | None = None, cut_off: bool = False
+) -> RunResult:
     """Check that the study is done, and nothing is lost, twice, or left; failures are losses.
 
     With `goes_on` each job goes on from the last checkpoint of its trial: all machines see the study's
-    folder, or nothing was killed. `woken` is as in `check_never_twice_at_once`.
+    folder, or nothing was killed. `woken` is as in `check_never_twice_at_once`, `cut_off` as in
+    `check_goes_on`.
     """
     result = hbsim.load(study.exp)  # the core decides again as it did
     assert result.why == "done"
@@ -263,7 +266,7 @@ def check(study: Study, goes_on: bool = True, woken: Mapping[int, float] | None 
     Again(result.spec.make_scheduler(), study.records()).tell()
     check_reports(study)
     if goes_on:
-        check_goes_on(study)
+        check_goes_on(study, cut_off)
     check_never_twice_at_once(study.traces, woken)
     check_nothing_is_left(study)
     return result
@@ -308,8 +311,12 @@ def check_reports(study: Study) -> None:
     assert not study.records("missing")
 
 
-def check_goes_on(study: Study) -> None:
-    """Check that each job began at its trial's last checkpoint that is not ahead of the journal."""
+def check_goes_on(study: Study, cut_off: bool = False) -> None:
+    """Check that each job began at its trial's last checkpoint that is not ahead of the journal.
+
+    Where trials were `cut_off` from the study they trained on unheard. All their newest checkpoints are ahead
+    of the journal then, and of those before only some are kept.
+    """
     saved: dict[int, int] = {}  # by trial
     begun: dict[int, int] = {}
     reported: dict[int, dict[int, float]] = defaultdict(dict)  # by trial and job
@@ -329,7 +336,8 @@ def check_goes_on(study: Study) -> None:
             # It may have been killed between the checkpoint and the line that says so.
             known = max((at for before, at in reported[trial].items() if before < job), default=0)
             assert epoch <= saved.get(trial, 0) + 1, f"trial {trial} began at {epoch}"
-            assert min(saved.get(trial, 0), known) <= epoch <= known + 1, f"trial {trial} began at {epoch}"
+            least = min(saved.get(trial, 0), known, 1 if cut_off else inf)
+            assert least <= epoch <= known + 1, f"trial {trial} began at {epoch}"
 
 
 def check_nothing_is_left(study: Study) -> None:

@@ -22,7 +22,7 @@ from hbsim.executors.local import trial_folder
 from hbsim.executors.remote import controller as module
 from hbsim.executors.remote.controller import SessionFile, wait_for_earlier_runs
 from hbsim.executors.remote.protocol import CopyError
-from hbsim.executors.remote.store import Store, download, newest_of_all
+from hbsim.executors.remote.store import CheckpointStore, download, newest_of_all
 from hbsim.executors.remote.workers import RemoteWorkers
 from hbsim.executors.training_function import make_target
 from hbsim.runner.journal import Journal
@@ -94,7 +94,7 @@ def test_what_is_of_no_more_use_is_removed_everywhere(piped: Piped) -> None:
     (piped.folder / "url").mkdir()
     piped = Piped(piped.folder / "url")
     piped.run(scheduler(num_trials=4), keep="none", storage=store)
-    assert Store(store, piped.note["study"]).jobs() == {}
+    assert CheckpointStore(store, piped.note["study"]).jobs() == {}
 
 
 def test_copies_that_fail_are_tried_again(piped: Piped) -> None:

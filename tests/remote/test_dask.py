@@ -18,9 +18,10 @@ import pytest
 
 from hbsim.errors import ParameterError
 from hbsim.executors.remote.options import Dask
-from hbsim.executors.remote.protocol import AgentEnded, CopyError, HostFailed, Joined, Line
+from hbsim.executors.remote.protocol import AgentEnded, AgentLine, CopyError, HostFailed, Joined
 from tests.doubles.certificate import make_certificate
 from tests.doubles.dask_processes import PATIENCE, DaskProcesses, dask_processes
+from tests.profile import thorough
 
 pytest.importorskip("distributed")
 from hbsim.executors.remote.dask import DaskCarrier
@@ -50,7 +51,7 @@ class Study:
         return [event for event in self.events if isinstance(event, kind)]
 
     def said(self, agent: str, kind: str) -> list[dict[str, Any]]:
-        bodies = (json.loads(line.text) for line in self.all(Line) if line.agent == agent)
+        bodies = (json.loads(line.text) for line in self.all(AgentLine) if line.agent == agent)
         return [body for body in bodies if body["m"] == kind]
 
     async def joined(self, count: int = 1) -> Joined:
@@ -131,7 +132,7 @@ def contents_of(folder: Path) -> dict[str, bytes]:
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
-@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("tls", [pytest.param(False, marks=thorough), True])
 def test_lines_and_files(tls: bool, tmp_path: Path) -> None:
     files = make_certificate(tmp_path) if tls else {}
     options = dask_options(files)
@@ -195,7 +196,9 @@ def test_agents_that_end_are_replaced(tmp_path: Path) -> None:
         run(study())
 
 
-@pytest.mark.parametrize("how", ["no nanny", "nanny", "both", "retired"])
+@pytest.mark.parametrize(
+    "how", ["no nanny", *(pytest.param(how, marks=thorough) for how in ("nanny", "retired")), "both"]
+)
 def test_trials_are_handed_back_before_a_worker_ends(how: str, tmp_path: Path) -> None:
     async def study() -> None:
         async with studying(processes.address) as ours:

@@ -9,14 +9,17 @@ from pathlib import Path
 import pytest
 
 from tests.doubles.dask_processes import eventually
+from tests.profile import thorough
 
 from .machines import is_over, kill, processes
 from .study import check, left, studying
 
-CARRIERS = ("ssh", "dask")
+CARRIERS = (pytest.param("ssh", marks=thorough), "dask")
 
 
-@pytest.mark.parametrize(("carrier", "storage"), [("ssh", "pull"), ("dask", "shared")])
+@pytest.mark.parametrize(
+    ("carrier", "storage"), [("ssh", "pull"), pytest.param("dask", "shared", marks=thorough)]
+)
 def test_what_runs_on_machines_is_replaced(carrier: str, storage: str, tmp_path: Path) -> None:
     """A trial, a warm server, an agent, and a machine that comes back."""
     with studying(tmp_path, carrier, lease=2.0) as study:
@@ -42,6 +45,7 @@ def test_what_runs_on_machines_is_replaced(carrier: str, storage: str, tmp_path:
         check(study, goes_on=storage == "shared")
 
 
+@thorough
 def test_a_connection_that_is_killed(tmp_path: Path) -> None:
     """The process of sshd that carries the lines: what runs there ends, and another one is opened."""
     with studying(tmp_path, "ssh", lease=2.0) as study:
@@ -56,6 +60,7 @@ def test_a_connection_that_is_killed(tmp_path: Path) -> None:
         check(study)
 
 
+@thorough
 def test_a_worker_with_a_nanny_is_replaced(tmp_path: Path) -> None:
     with studying(tmp_path, "dask", nanny=True, lease=2.0) as study:
         study.start(trials=40, seconds=0.5)
@@ -84,7 +89,7 @@ def test_nothing_is_left_of_a_study_that_is_killed(carrier: str, tmp_path: Path)
         check(study)
 
 
-@pytest.mark.parametrize("executor", ["dask", "local"])
+@pytest.mark.parametrize("executor", [pytest.param("dask", marks=thorough), "local"])
 def test_a_study_that_goes_on_at_once_waits_for_what_was_left(executor: str, tmp_path: Path) -> None:
     """The trials of the process that was killed may run on for as long as the lease: not beside others."""
     with studying(tmp_path, "dask", lease=2.0) as study:
@@ -143,6 +148,7 @@ def test_a_scheduler_that_is_lost(tmp_path: Path) -> None:
         check(study)
 
 
+@thorough
 def test_all_hosts_are_lost_and_come_back(tmp_path: Path) -> None:
     """The study waits for them, as long as it takes."""
     with studying(tmp_path, "ssh", lease=2.0) as study:

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.errors import ExecutorError, ParameterError
+from hbsim.executors.remote.allocation import WorkerAllocator, versions
 from hbsim.executors.remote.checkpoints import TRIES, Checkpoints, Get, Put
 from hbsim.executors.remote.fleet import Fleet
-from hbsim.executors.remote.machines import Machines, versions
 from hbsim.executors.remote.protocol import ROOM
 from hbsim.runner.workers import Assignment, JobEnded, Reported, WorkerClosed, WorkerOpened
 from tests.doubles.fake_network import FakeHost, FakeNetwork, Run
@@ -83,13 +83,13 @@ class Runner:
     def _decide(self, message: Reported) -> None:
         fleet, what = self.network.fleet, self.random.random()
         if what < 0.4 and not self.closing:
-            fleet.go_on(message.job, message.rows[-1].resource + 1)
+            fleet.jobs.go_on(message.job, message.rows[-1].resource + 1)
         elif what < 0.9:
             self.saving.add(message.job)
-            fleet.leave(message.job, True)
+            fleet.jobs.leave(message.job, True)
         else:
             self.stopping.add(message.job)
-            fleet.leave(message.job, False)
+            fleet.jobs.leave(message.job, False)
 
     def _end(self, ended: JobEnded) -> None:
         _, trial = self.jobs.pop(ended.job)  # each job ends once
@@ -108,7 +108,7 @@ def make(
     seed: int, url: bool = False, resource: dict[str, Any] | None = None, **more: Any
 ) -> tuple[FakeNetwork, Runner]:
     random = Random(seed)
-    fleet = Fleet(Machines(None, resource or {"num_cpus": 1}), Checkpoints(url, {}, {}), LEASE)
+    fleet = Fleet(WorkerAllocator(None, resource or {"num_cpus": 1}), Checkpoints(url, {}, {}), LEASE)
     network = FakeNetwork(fleet, random, LEASE, **more)
     return network, Runner(network, random)
 
@@ -247,7 +247,9 @@ def cluster(
     """Return a network whose hosts have been divided among workers."""
     resource = more.pop("resource", {"num_cpus": 1})
     checkpoints = Checkpoints(url, more.pop("in_folder", {}), more.pop("stored", {}))
-    network = FakeNetwork(Fleet(Machines(workers, resource), checkpoints, lease), Random(1), lease, **more)
+    network = FakeNetwork(
+        Fleet(WorkerAllocator(workers, resource), checkpoints, lease), Random(1), lease, **more
+    )
     network.fleet.expected = len(hosts)
     network.hosts += hosts
     network.step(2)
@@ -280,7 +282,7 @@ def opened(network: FakeNetwork) -> dict[int, str]:
 def pause(network: FakeNetwork, job: int, seconds: float = 3.0) -> None:
     """Have a job save and leave."""
     network.step(0.5)
-    network.fleet.leave(job, True)
+    network.fleet.jobs.leave(job, True)
     network.step(seconds)
 
 
@@ -303,7 +305,7 @@ def test_a_host_that_is_silent_is_named_within_five_seconds_and_taken_back() -> 
     assert network.notes[1:] == ["gpu1 answers again"]
     assert opened(network) == {0: "gpu1", 1: "gpu1"}
     assert not of(network, JobEnded)
-    network.fleet.leave(0, True)
+    network.fleet.jobs.leave(0, True)
     network.step(3)
     assert [ended.kind for ended in of(network, JobEnded)] == [None]
 
@@ -386,7 +388,7 @@ def test_a_job_that_was_not_sent_moves_to_another_host_when_its_own_is_lost() ->
     assert not of(network, JobEnded)
     assert [run.host for run in network.history] == ["gpu2"]
     assert opened(network) == {0: "gpu2"}  # its worker is there now
-    network.fleet.leave(0, False)
+    network.fleet.jobs.leave(0, False)
     network.step(1)
     assert [ended.kind for ended in of(network, JobEnded)] == [None]
 
@@ -398,8 +400,8 @@ def test_a_job_that_waits_can_be_called_off() -> None:
     start(network, 1, 1)
     network.step(2)
     assert [said.job for said in of(network, Reported)].count(0) >= 1  # none of them has hung
-    network.fleet.leave(0, True)
-    network.fleet.kill(1, "it is too late")
+    network.fleet.jobs.leave(0, True)
+    network.fleet.jobs.kill(1, "it is too late")
     network.step(10)
     assert [(end.job, end.kind, end.reason, end.left) for end in of(network, JobEnded)] == [
         (0, None, "", True),
@@ -460,7 +462,7 @@ def test_a_trial_that_has_stopped_is_not_copied() -> None:
     pause(network, 0)
     start(network, 1, 0, trial=0)
     network.step(1)
-    network.fleet.leave(1, False)
+    network.fleet.jobs.leave(1, False)
     network.step(2)
     network.fleet.prune(0)
     network.step(2)
@@ -473,18 +475,17 @@ def test_a_copy_that_fails_since_its_host_is_away_is_made_when_that_is_back() ->
     network = cluster(host, other, slow=0.5)
     start(network, 0, 0)
     network.step(0.5)
-    network.fleet.leave(0, True)
+    network.fleet.jobs.leave(0, True)
     network.step(0.3)
     network.partition(host, 8)
     start(network, 1, 1, trial=0)
     network.step(6)
     assert len(network.history) == 1
-    assert network.fleet.pending([0]) == {0}
-    assert network.fleet.unreachable([0]) == {0: "gpu1"}
+    assert network.fleet.pending([0]) == {0: "gpu1"}
     network.step(6)
     assert [(run.host, run.went_on_from) for run in network.history] == [("gpu1", -1), ("gpu2", 0)]
     assert [ended.kind for ended in of(network, JobEnded)] == [None]
-    assert network.fleet.pending([0]) == set()
+    assert network.fleet.pending([0]) == {}
 
 
 @pytest.mark.parametrize("earlier", [True, False])
@@ -509,7 +510,7 @@ def test_of_two_hosts_the_one_that_can_be_reached_gives_its_older_checkpoint() -
     network = cluster(gone, FakeHost("gpu2", disk={3: 7}), FakeHost("gpu3"), slow=0.1)
     network.folder.clear()
     network.switch_off(gone, 1e9)
-    fleet = Fleet(Machines(None, None), Checkpoints(False, {}, {}), 30.0)
+    fleet = Fleet(WorkerAllocator(None, None), Checkpoints(False, {}, {}), 30.0)
     network.fleet = fleet
     for host in network.hosts[1:]:
         network.kill_agent(host, True)
@@ -545,12 +546,12 @@ def test_with_a_url_checkpoints_come_from_there() -> None:
     network.step(4)
     assert (network.history[1].host, network.history[1].went_on_from) == ("gpu2", 0)
     assert network.copies == []
-    network.fleet.leave(1, False)
+    network.fleet.jobs.leave(1, False)
     network.step(1)
     network.fleet.prune(0)
     network.step(1)
     assert network.url == {}
-    assert network.fleet.pending([0]) == set()
+    assert network.fleet.pending([0]) == {}
 
 
 def test_a_checkpoint_that_cannot_be_brought_to_the_store_is_copied_here() -> None:
@@ -564,7 +565,7 @@ def test_a_checkpoint_that_cannot_be_brought_to_the_store_is_copied_here() -> No
     network.step(4)
     assert network.notes == ["trial 0 has no new checkpoint in the store: access denied"]
     assert network.folder == {0: 0}
-    assert network.fleet.pending([0]) == set()
+    assert network.fleet.pending([0]) == {}
 
 
 def test_an_older_checkpoint_that_comes_to_the_store_late_does_not_count() -> None:
@@ -606,7 +607,7 @@ def test_a_host_that_can_run_no_trials_is_named_once_and_others_go_on() -> None:
     assert network.notes.count(SAID) == 1
     assert opened(network) == {2: "gpu2"}
     assert not of(network, JobEnded)  # what runs there may end well
-    network.fleet.leave(0, True)
+    network.fleet.jobs.leave(0, True)
     network.step(60)  # it is closed, and other agents are tried
     assert [ended.kind for ended in of(network, JobEnded)] == [None]
     assert network.notes.count(SAID) == 1
@@ -618,7 +619,9 @@ def test_a_host_that_can_run_no_trials_is_named_once_and_others_go_on() -> None:
 
 
 def test_before_the_first_trial_the_study_ends_at_once_if_no_host_can_run_trials() -> None:
-    network = FakeNetwork(Fleet(Machines(None, None), Checkpoints(False, {}, {}), 30.0), Random(1), 30.0)
+    network = FakeNetwork(
+        Fleet(WorkerAllocator(None, None), Checkpoints(False, {}, {}), 30.0), Random(1), 30.0
+    )
     network.fleet.expected = 2
     network.add("gpu1", fatal=FULL)
     network.step(3)
@@ -632,7 +635,9 @@ def test_before_the_first_trial_the_study_ends_at_once_if_no_host_can_run_trials
 
 @pytest.mark.parametrize("how", ["final", "unreachable", "dies"])
 def test_a_study_does_not_begin_if_its_only_host_never_comes(how: str) -> None:
-    network = FakeNetwork(Fleet(Machines(None, None), Checkpoints(False, {}, {}), 30.0), Random(1), 30.0)
+    network = FakeNetwork(
+        Fleet(WorkerAllocator(None, None), Checkpoints(False, {}, {}), 30.0), Random(1), 30.0
+    )
     network.fleet.expected = 1
     host = network.add("gpu1", never_ready=True) if how == "dies" else None
     for attempt in range(3):
@@ -749,7 +754,9 @@ def test_other_versions_are_an_error_or_a_note() -> None:
         (said,) = [note for note in network.notes if "differently" in note]
         assert said.startswith("c, d run torch 9.9 instead of ")
 
-    network = FakeNetwork(Fleet(Machines(None, None), Checkpoints(False, {}, {}), 30.0), Random(1), 30.0)
+    network = FakeNetwork(
+        Fleet(WorkerAllocator(None, None), Checkpoints(False, {}, {}), 30.0), Random(1), 30.0
+    )
     network.add("b", more=other)
     network.step(2)
     assert isinstance(network.fleet.fatal, ParameterError)

@@ -14,8 +14,8 @@ import pytest
 import hbsim
 from hbsim.errors import ParameterError
 from hbsim.executors.remote import host as module
-from hbsim.executors.remote.host import find_place, gpu_problem, hello, touch_all, work_folder
-from hbsim.executors.remote.machines import differences, versions
+from hbsim.executors.remote.allocation import differences, versions
+from hbsim.executors.remote.host import find_folders, gpu_problem, hello, touch_all, work_folder
 from tests.doubles.nvml import FakeGpu, FakeNvml
 
 STUDY = "0123456789abcdef"
@@ -82,16 +82,16 @@ def test_the_folder_of_the_trials(base, tmp_path, storage, probe):
     config = {"study": STUDY, "session": "aa", "trials": str(trials), "probe": "seen", "storage": storage}
     if storage == "shared" and probe != "seen":
         with pytest.raises(ParameterError, match="does not see"):
-            find_place(config)
+            find_folders(config)
         return
-    place = find_place(config)
+    place = find_folders(config)
     sees = probe == "seen" and storage in ("auto", "shared")
     assert (place.shared, place.trials) == (sees, trials if sees else base / STUDY / "trials")
 
 
 def test_hello(base, tmp_path):
     config = {"session": "aa", "trials": str(tmp_path), "probe": "seen", "storage": "pull"}
-    one, again, other = (hello(find_place({**config, "study": study})) for study in (STUDY, STUDY, "ff"))
+    one, again, other = (hello(find_folders({**config, "study": study})) for study in (STUDY, STUDY, "ff"))
     assert one["store"] == again["store"] != other["store"]  # who says the same sees the same folder
     assert one["boot"] == other["boot"]
     assert one["cpus"] == sorted(os.sched_getaffinity(0))

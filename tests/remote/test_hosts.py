@@ -12,6 +12,7 @@ import pytest
 
 import hbsim
 from tests.doubles.dask_processes import ROOT, eventually
+from tests.profile import thorough
 
 from .machines import GPUS, send
 from .study import Study, check, check_nothing_is_left, left, studying, trace_lines
@@ -49,6 +50,7 @@ def test_a_host_without_gpus_takes_no_trial_of_a_study_that_has_some(tmp_path: P
         assert {line["gpus"] for line in trace_lines(study.traces)} <= {"", None}
 
 
+@thorough
 def test_agents_on_one_machine_share_no_gpu_beyond_its_parts(tmp_path: Path) -> None:
     environments = [{GPUS: "GPU-0,GPU-1"}] * 2
     with studying(tmp_path, "dask", environments=environments) as study:
@@ -81,7 +83,13 @@ def test_a_share_that_no_host_has(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("carrier", "storage"), [("agent", "pull"), ("worker", "shared"), ("worker", "pull"), ("nanny", "pull")]
+    ("carrier", "storage"),
+    [
+        ("agent", "pull"),
+        ("worker", "shared"),
+        pytest.param("worker", "pull", marks=thorough),
+        pytest.param("nanny", "pull", marks=thorough),
+    ],
 )
 def test_a_host_that_is_taken_away_hands_its_trials_back(carrier: str, storage: str, tmp_path: Path) -> None:
     """SIGTERM: they save, and go on elsewhere from there at once, long before the lease is over."""
@@ -115,6 +123,7 @@ def test_hosts_come_and_go(tmp_path: Path) -> None:
         check(study)
 
 
+@thorough
 def test_what_was_paused_is_kept_when_its_host_goes(tmp_path: Path) -> None:
     """Without a folder that all see: a checkpoint is in the study's folder soon after the pause."""
     with studying(tmp_path, "ssh", lease=2.0) as study:
@@ -136,7 +145,7 @@ def test_what_was_paused_is_kept_when_its_host_goes(tmp_path: Path) -> None:
         assert began
 
 
-@pytest.mark.parametrize("carrier", ["ssh", "dask"])
+@pytest.mark.parametrize("carrier", [pytest.param("ssh", marks=thorough), "dask"])
 def test_a_host_that_cannot_load_the_function_is_named_and_left_out(carrier: str, tmp_path: Path) -> None:
     code = """
 import os
@@ -176,7 +185,7 @@ def test_trials_that_end_badly(tmp_path: Path) -> None:
         check_nothing_is_left(study)
 
 
-@pytest.mark.parametrize("carrier", ["ssh", "dask"])
+@pytest.mark.parametrize("carrier", ["ssh", pytest.param("dask", marks=thorough)])
 def test_ctrl_c_ends_in_good_order_and_goes_on(carrier: str, tmp_path: Path) -> None:
     """Also without machines: what was paused has come to the study's folder."""
     with studying(tmp_path, carrier) as study:

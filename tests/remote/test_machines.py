@@ -15,8 +15,9 @@ from hypothesis.stateful import rule as step
 
 from hbsim.errors import ParameterError
 from hbsim.executors.devices import Gpu
-from hbsim.executors.remote.machines import Machine, Machines, differences_of
+from hbsim.executors.remote.allocation import Machine, WorkerAllocator, differences_of
 from hbsim.executors.slots import THREAD_VARIABLES, Slot, make_slots
+from tests.profile import examples
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -32,9 +33,9 @@ def machine(host: str, cpus: int | tuple[int, ...], *gpus: Gpu | str, **more: An
     return Machine(host, more.pop("boot", f"boot of {host}"), cores, limit, host, seen, **more)
 
 
-def divided(workers: int | None, resource: Any, *machines: Machine) -> Machines:
+def divided(workers: int | None, resource: Any, *machines: Machine) -> WorkerAllocator:
     """Divide machines for the first time; the agents are named 0, 1, 2 in this order."""
-    found = Machines(workers, resource)
+    found = WorkerAllocator(workers, resource)
     found.begin(machines)
     for number, one in enumerate(machines):
         if found.refusal(one) is None:
@@ -43,17 +44,17 @@ def divided(workers: int | None, resource: Any, *machines: Machine) -> Machines:
     return found
 
 
-def later(machines: Machines, agent: str, one: Machine) -> list[int]:
+def later(machines: WorkerAllocator, agent: str, one: Machine) -> list[int]:
     machines.add(agent, one)
     return machines.divide(set(machines.candidates))
 
 
-def slots(machines: Machines) -> list[Slot]:
+def slots(machines: WorkerAllocator) -> list[Slot]:
     """What all workers have, by number."""
     return [machines.slot(worker) for worker in machines.workers()]
 
 
-def shares(machines: Machines) -> list[tuple[object, ...]]:
+def shares(machines: WorkerAllocator) -> list[tuple[object, ...]]:
     """What each worker has: agent, cores, GPUs."""
     return [
         (machines.agent(one.worker), one.cpus, *(gpu.uuid for gpu in one.gpus)) for one in slots(machines)
@@ -177,7 +178,7 @@ def test_what_the_user_said_of_threads_holds_unless_cores_were_asked_for() -> No
 # Which hosts get trials
 
 
-def refused(machines: Machines, one: Machine) -> str:
+def refused(machines: WorkerAllocator, one: Machine) -> str:
     error = machines.refusal(one)
     return "" if error is None else error.rule
 
@@ -227,9 +228,9 @@ def test_what_no_host_has_is_an_error_that_names_the_largest() -> None:
             divided(None, resource, machine("small", 8, "s0"), machine("big", 4, "g0", "g1", limit=3))
         assert str(caught.value) == f"resource={resource!r}: {rule}"
     with pytest.raises(ParameterError, match="workers=0"):
-        Machines(0, None)
+        WorkerAllocator(0, None)
     with pytest.raises(ParameterError, match="num_gpu"):
-        Machines(None, {"num_gpu": 1})
+        WorkerAllocator(None, {"num_gpu": 1})
 
 
 def test_how_hosts_differ_is_said_in_a_line() -> None:
@@ -256,7 +257,7 @@ def test_how_hosts_differ_is_said_in_a_line() -> None:
     st.integers(0, 3),
     st.none() | st.floats(0.3, 8),
 )
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_a_single_host_is_divided_as_this_machine_would_be(
     workers: int | None, resource: dict[str, Any], cores: int, count: int, limit: float | None
 ) -> None:
@@ -304,7 +305,7 @@ class Comings(RuleBasedStateMachine):
     @initialize(workers=st.none() | st.integers(1, 12), resource=NEEDS, data=st.data())
     def begin(self, workers: int | None, resource: dict[str, Any], data: st.DataObject) -> None:
         self.workers, self.resource = workers, resource
-        self.machines = Machines(workers, resource)
+        self.machines = WorkerAllocator(workers, resource)
         new = self.some(data)
         asked = resource.get("num_gpus", 1 if any(one.gpus for one in new.values()) else 0)
         self.need = (resource.get("num_cpus", 0), ceil(asked))
@@ -313,7 +314,11 @@ class Comings(RuleBasedStateMachine):
             with pytest.raises(ParameterError):
                 self.machines.begin(list(new.values()))
             self.need = (0, 0)
-            self.resource, self.part, self.machines = {"num_gpus": 0}, 0, Machines(workers, {"num_gpus": 0})
+            self.resource, self.part, self.machines = (
+                {"num_gpus": 0},
+                0,
+                WorkerAllocator(workers, {"num_gpus": 0}),
+            )
         self.machines.begin(list(new.values()))
         self.take(new)
         users = Counter(gpu.uuid for slot in slots(self.machines) for gpu in slot.gpus)
@@ -450,4 +455,4 @@ class Comings(RuleBasedStateMachine):
 
 
 TestComings = Comings.TestCase
-TestComings.settings = settings(max_examples=30, stateful_step_count=12, deadline=None)
+TestComings.settings = settings(max_examples=examples(30), stateful_step_count=12, deadline=None)

@@ -9,7 +9,7 @@ import pytest
 
 import hbsim
 from hbsim.errors import ParameterError
-from hbsim.executors.remote.options import LEASE, Dask, Host, Hosts, parse_host
+from hbsim.executors.remote.options import LEASE, Dask, HostAddress, Hosts, parse_host
 
 TLS = "tls://gpu1:8786"
 
@@ -65,7 +65,7 @@ def test_values_are_kept_as_they_were_given(file):
     ],
 )
 def test_parts_of_a_host(text, parts):
-    assert parse_host(text) == Host(*parts)
+    assert parse_host(text) == HostAddress(*parts)
     assert Hosts([text]).hosts == (text,)
 
 

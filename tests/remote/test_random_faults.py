@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from tests.doubles.dask_processes import eventually
+from tests.profile import thorough
 
 from .machines import kill, processes, send
 from .study import Study, check, studying
@@ -121,7 +122,7 @@ class Faults:
             cluster.start_scheduler(port)
 
 
-@pytest.mark.parametrize("carrier", ["ssh", "dask"])
+@pytest.mark.parametrize("carrier", ["ssh", pytest.param("dask", marks=thorough)])
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS))
 def test_whatever_happens(seed: int, carrier: str, tmp_path: Path) -> None:
     pull = (seed + (carrier == "dask")) % 2 == 1  # what was killed with its machine is trained again

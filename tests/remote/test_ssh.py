@@ -26,7 +26,15 @@ from hbsim.errors import ParameterError
 from hbsim.executors.remote import ssh
 from hbsim.executors.remote.code import make_bundle
 from hbsim.executors.remote.options import Hosts
-from hbsim.executors.remote.protocol import AgentEnded, CopyError, Event, HostFailed, Joined, Line, task_of
+from hbsim.executors.remote.protocol import (
+    AgentEnded,
+    AgentLine,
+    CarrierEvent,
+    CopyError,
+    HostFailed,
+    Joined,
+    task_of,
+)
 from hbsim.executors.remote.ssh import SshCarrier, SshHost
 from hbsim.executors.training_function import make_target
 from hbsim.runner.workers import NEVER, Assignment
@@ -90,16 +98,16 @@ class Watched:
 
     def __init__(self, options: Hosts) -> None:
         self.carrier = SshCarrier(options, lambda line: None)
-        self.events: list[Event] = []
+        self.events: list[CarrierEvent] = []
         self._texts: dict[str, list[dict[str, Any]]] = {}
 
-    async def until(self, found: Callable[[list[Event]], T]) -> T:
+    async def until(self, found: Callable[[list[CarrierEvent]], T]) -> T:
         """Wait until something that is not empty is found in the events; return it."""
         async with asyncio.timeout(PATIENCE):
             while not (result := found(self.events)):
                 event = await self.carrier.events.get()
                 self.events.append(event)
-                if isinstance(event, Line):
+                if isinstance(event, AgentLine):
                     self.texts(event.agent).append(json.loads(event.text))
         return result
 
@@ -127,7 +135,7 @@ class Watched:
         await self.until(lambda _: {"m": "echo", **order} in self.texts(agent))
 
     async def end_of(self, agent: str) -> AgentEnded:
-        def ended(events: list[Event]) -> list[AgentEnded]:
+        def ended(events: list[CarrierEvent]) -> list[AgentEnded]:
             return [event for event in events if isinstance(event, AgentEnded) and event.agent == agent]
 
         return (await self.until(ended))[0]

@@ -18,7 +18,8 @@ from hbsim.errors import OutputError, ParameterError
 
 fsspec = pytest.importorskip("fsspec")
 
-from hbsim.executors.remote.store import Store  # noqa: E402
+from hbsim.executors.remote.store import CheckpointStore  # noqa: E402
+from tests.profile import examples  # noqa: E402
 
 
 class ObjectStore(fsspec.AbstractFileSystem):
@@ -139,13 +140,13 @@ def content_of(folder: Path) -> dict[str, str]:
     return found
 
 
-def put(store: Store, folder: Path, trial: int, job: int, text: str = "") -> None:
-    """Store a checkpoint of one file."""
+def put(store: CheckpointStore, folder: Path, trial: int, job: int, text: str = "") -> None:
+    """CheckpointStore a checkpoint of one file."""
     source = folder / f"source-{trial}-{job}-{len(list(folder.iterdir()))}"
     store.put(trial, job, made(source, {"state": text or str(job)}))
 
 
-def got(store: Store, folder: Path, trial: int, job: int) -> str:
+def got(store: CheckpointStore, folder: Path, trial: int, job: int) -> str:
     """Return what is in the checkpoint that a store gives."""
     target = folder / f"target-{len(list(folder.iterdir()))}"
     store.get(trial, job, target)
@@ -155,21 +156,21 @@ def got(store: Store, folder: Path, trial: int, job: int) -> str:
 def test_a_checkpoint_comes_back_as_it_was(url: str, tmp_path: Path) -> None:
     inner = {"meta.json": "{}", "model/weights.bin": "w" * 1000, "model/deep/er": "", "empty/": ""}
     files = {"notes.txt": "n", "odd name#1?.txt": "o", "empty/": ""}
-    store = Store(url, "abc")
+    store = CheckpointStore(url, "abc")
     store.check()
     store.put(3, 7, made(tmp_path / "one", inner), made(tmp_path / "files", files))
     store.put(4, 8, made(tmp_path / "other", {"meta.json": "{}"}), tmp_path / "none")
-    assert Store(url, "abc").jobs() == {3: 7, 4: 8}
-    assert Store(url, "abd").jobs() == {}
-    Store(url, "abc").get(3, 7, tmp_path / "there")
+    assert CheckpointStore(url, "abc").jobs() == {3: 7, 4: 8}
+    assert CheckpointStore(url, "abd").jobs() == {}
+    CheckpointStore(url, "abc").get(3, 7, tmp_path / "there")
     assert content_of(tmp_path / "there" / "checkpoint") == dict(sorted(inner.items()))
     assert content_of(tmp_path / "there" / "files") == dict(sorted(files.items()))
-    Store(url, "abc").get(4, 8, tmp_path / "there too")
+    CheckpointStore(url, "abc").get(4, 8, tmp_path / "there too")
     assert content_of(tmp_path / "there too" / "files") == {}
 
 
 def test_what_is_not_there(url: str, tmp_path: Path) -> None:
-    store = Store(url, "abc")
+    store = CheckpointStore(url, "abc")
     assert store.jobs() == {}
     store.remove(1)
     with pytest.raises(OutputError, match="cannot be read: it is not there"):
@@ -181,7 +182,7 @@ def test_what_is_not_there(url: str, tmp_path: Path) -> None:
 
 
 def test_the_newest_counts_and_earlier_ones_go(url: str, tmp_path: Path) -> None:
-    store, another = Store(url, "abc"), Store(url, "abc")
+    store, another = CheckpointStore(url, "abc"), CheckpointStore(url, "abc")
     for job in (9, 10):  # as text the other way round
         assert another.jobs() == ({} if job == 9 else {7: 9})  # which it could remember
         put(store, tmp_path, 7, job)
@@ -197,7 +198,7 @@ def test_the_newest_counts_and_earlier_ones_go(url: str, tmp_path: Path) -> None
 
 
 def test_other_names_are_no_checkpoints(url: str, tmp_path: Path) -> None:
-    store = Store(url, "abc")
+    store = CheckpointStore(url, "abc")
     put(store, tmp_path, 7, 1)
     fs, path = fsspec.core.url_to_fs(url)
     for name in ("000007/9/checkpoint/state", "000007/x/complete.json", "000007/99", "notes/5/complete.json"):
@@ -209,7 +210,7 @@ def test_other_names_are_no_checkpoints(url: str, tmp_path: Path) -> None:
 
 
 def test_a_download_that_is_cut_short_leaves_nothing(url: str, tmp_path: Path) -> None:
-    store = Store(url, "abc")
+    store = CheckpointStore(url, "abc")
     put(store, tmp_path, 7, 1, "long")
     fs, path = fsspec.core.url_to_fs(url)
     fs.pipe_file(f"{path}/abc/000007/1/checkpoint/state", b"lo")
@@ -219,14 +220,14 @@ def test_a_download_that_is_cut_short_leaves_nothing(url: str, tmp_path: Path) -
 
 
 def test_nothing_is_written_beside_the_target(tmp_path: Path) -> None:
-    store = Store("hbsimkeys://b", "abc")
+    store = CheckpointStore("hbsimkeys://b", "abc")
     put(store, tmp_path, 7, 1)
     ObjectStore.store["b/abc/000007/1/complete.json"] = b'{"files": {"files/../../x": 1}, "folders": []}'
     with pytest.raises(OutputError, match=r"complete\.json names files/\.\./\.\./x"):
         store.get(7, 1, tmp_path / "there")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -246,7 +247,7 @@ def test_whatever_is_cut_short_a_whole_checkpoint_is_given(
         1: {-1},
     }  # by trial: the jobs whose checkpoint may be there; -1: none
     for job, (what, trial, works) in enumerate(steps):
-        store = Store("hbsimkeys://b", "abc")
+        store = CheckpointStore("hbsimkeys://b", "abc")
         ObjectStore.fails = works
         after = job if what == "put" else -1
         try:
@@ -256,7 +257,7 @@ def test_whatever_is_cut_short_a_whole_checkpoint_is_given(
             may[trial] |= {after}
         finally:
             ObjectStore.fails = None
-        jobs = Store("hbsimkeys://b", "abc").jobs()
+        jobs = CheckpointStore("hbsimkeys://b", "abc").jobs()
         for one, possible in may.items():
             found = jobs.get(one, -1)
             assert found in possible
@@ -270,13 +271,13 @@ def test_whatever_is_cut_short_a_whole_checkpoint_is_given(
 
 def refused(url: str) -> str:
     with pytest.raises(ParameterError) as caught:
-        Store(url, "abc").check()
+        CheckpointStore(url, "abc").check()
     assert (caught.value.field, caught.value.value) == ("storage", url)
     return caught.value.rule
 
 
 def test_a_protocol_that_nobody_knows() -> None:
-    Store("s33://bucket", "abc")  # nothing is opened before it is used
+    CheckpointStore("s33://bucket", "abc")  # nothing is opened before it is used
     assert refused("s33://bucket") == "cannot be opened: Protocol not known: s33"
 
 

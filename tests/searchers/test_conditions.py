@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 import hbsim
 from hbsim.core.space import Bool, Choice, Int, Real, Space
 from hbsim.errors import ParameterError
-from hbsim.searchers import Task, make_searcher
+from hbsim.searchers import SearchTask, make_searcher
 from hbsim.searchers.encoding import Encoding
 from hbsim.searchers.factory import about
-from hbsim.searchers.grid import Grid
+from hbsim.searchers.grid import GridSearcher
 from hbsim.surrogates import Noisy, load
-from hbsim.surrogates.wrap_regions import drawn_region, end_region
+from hbsim.surrogates.wrap_corrupted import end_region, random_region
 
 SPACE = Space(
     {
@@ -43,7 +43,7 @@ def made(name: str, **task: Any) -> Any:
     options = {"num_init": 4} if name in ("gp", "mobster", "tpe", "bohb") else {}
     if name == "bohb":
         options["min_points"] = 3
-    return make_searcher(name, Task(SPACE, 3, max_t=9, **task), options)
+    return make_searcher(name, SearchTask(SPACE, 3, max_t=9, **task), options)
 
 
 def loss(one: dict[str, Any]) -> float:
@@ -140,7 +140,7 @@ def combinations(space: Space, points: int) -> list[dict[str, Any]]:
 @settings(deadline=None)
 @given(space=small_spaces(), points=st.integers(2, 3), shuffle=st.booleans())
 def test_a_grid_has_each_configuration_once(space: Space, points: int, shuffle: bool) -> None:
-    grid = Grid(Task(space, 0), points, shuffle)
+    grid = GridSearcher(SearchTask(space, 0), points, shuffle)
     found = space.mappings(grid.suggest(grid.limit))
     wanted = combinations(space, points)
     if shuffle:
@@ -150,7 +150,7 @@ def test_a_grid_has_each_configuration_once(space: Space, points: int, shuffle: 
 
 
 def test_a_grid_says_how_many_of_the_combinations_there_are() -> None:
-    grid = Grid(Task(SPACE, 0, constraint=lambda one: one["layers"] < 3), points=2)
+    grid = GridSearcher(SearchTask(SPACE, 0, constraint=lambda one: one["layers"] < 3), points=2)
     assert grid.limit == len([one for one in combinations_of_space() if one["layers"] < 3])
     rest = f"of {len(combinations_of_space())} without the constraint: opt 2 x lr 2"
     assert about(grid).startswith(f"grid of {grid.limit} configurations, {rest}")
@@ -161,11 +161,11 @@ def test_branches_of_a_grid_add_up() -> None:
     """Eight models with two numbers each: 8 x 5 x 5, not 8 x 5^16."""
     models = [f"m{i}" for i in range(8)]
     own = {f"{m}_{x}": Real(0, 1, when={"model": m}) for m in models for x in "ab"}
-    grid = Grid(Task(Space({"model": Choice(models), **own}), 0))
+    grid = GridSearcher(SearchTask(Space({"model": Choice(models), **own}), 0))
     assert (grid.limit, grid.size) == (200, 200)
     sides = Space({"b": Bool(), **{f"i{n}": Int(1, 9, when={"b": True}) for n in range(8)}})
     with pytest.raises(ParameterError, match="more than 10,000,000"):
-        Grid(Task(sides, 0), 9)
+        GridSearcher(SearchTask(sides, 0), 9)
 
 
 @pytest.mark.parametrize("name", ["tpe", "bohb"])
@@ -176,7 +176,7 @@ def test_a_finite_space_that_is_through_is_still_modelled(name: str) -> None:
     space = Space(
         {n: p if n != "xc" else Choice(*range(4), when={"c": "c"}) for n, p in space.parameters.items()}
     )
-    searcher = make_searcher(name, Task(space, 0, max_t=1), {"num_init": 12})
+    searcher = make_searcher(name, SearchTask(space, 0, max_t=1), {"num_init": 12})
     found = []
     for trial in range(60):
         one = space.mapping(searcher.suggest(1)[0])
@@ -239,7 +239,7 @@ def test_curves_are_recorded_and_read_with_nulls(tmp_path: Path) -> None:
     assert (frame["skip"].is_not_null() == ((frame["opt"] == "sgd") & (frame["layers"] == 3))).all()
     curves = load(str(tmp_path / "curves.parquet"))
     assert curves.space == SPACE
-    drawn = make_searcher("random", Task(SPACE, 1)).suggest(30)
+    drawn = make_searcher("random", SearchTask(SPACE, 1)).suggest(30)
     np.testing.assert_allclose(curves.points, SPACE.encode(dict(SPACE.decode(drawn))), atol=1e-9)  # type: ignore[attr-defined]
     assert frame.schema["skip"] == pl.Boolean
     fitted = load(f"fit:{tmp_path / 'curves.parquet'}")
@@ -260,7 +260,7 @@ def test_wrappers_take_parameters_that_are_always_active() -> None:
     surrogate = Flat()
     points = SPACE.sample(4000, np.random.default_rng(0))
     for seed in range(6):
-        within = drawn_region(surrogate, 0.2, seed).contains(points)  # type: ignore[arg-type]
+        within = random_region(surrogate, 0.2, seed).contains(points)  # type: ignore[arg-type]
         assert within.mean() == pytest.approx(0.2, abs=0.03)
     for name in ("momentum", "width_2"):
         with pytest.raises(ParameterError, match="not active in every configuration"):

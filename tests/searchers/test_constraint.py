@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from hbsim.errors import ParameterError
-from hbsim.searchers import Task, make_searcher
-from hbsim.searchers.constraint import constraint_of
-from hbsim.searchers.plain import plain_options
+from hbsim.searchers import SearchTask, make_searcher
+from hbsim.searchers.factory import plain_options
+from hbsim.searchers.task import constraint_of
 
 from .spaces import SPACE, few_a
 
@@ -40,8 +40,8 @@ def rules(tmp_path: Path) -> str:
 
 def test_it_is_the_function_of_the_file(rules: str) -> None:
     assert constraint_of(few_a) is few_a
-    searcher = make_searcher("random", Task(SPACE, 0), {"constraints": f"{rules}:deep"})
-    by_hand = make_searcher("random", Task(SPACE, 0), {"constraints": lambda c: c["depth"] > 1})
+    searcher = make_searcher("random", SearchTask(SPACE, 0), {"constraints": f"{rules}:deep"})
+    by_hand = make_searcher("random", SearchTask(SPACE, 0), {"constraints": lambda c: c["depth"] > 1})
     assert (searcher.suggest(50) == by_hand.suggest(50)).all()
 
 
@@ -67,7 +67,7 @@ def test_what_is_none_is_said(text: str, rule: str, rules: str) -> None:
 @pytest.mark.parametrize("name", ["random", "grid", "sobol", "lhs"])
 def test_one_that_raises_is_said_with_the_configuration(name: str, rules: str) -> None:
     with pytest.raises(ParameterError) as caught:
-        make_searcher(name, Task(SPACE, 0), {"constraints": f"{rules}:wrong"}).suggest(1)
+        make_searcher(name, SearchTask(SPACE, 0), {"constraints": f"{rules}:wrong"}).suggest(1)
     assert (caught.value.field, caught.value.value) == ("search_options.constraints", "wrong")
     assert "raised KeyError: 'deep', for {'lr': " in caught.value.rule
 
@@ -84,7 +84,7 @@ def test_plain_options_have_its_name_and_no_folder(rules: str) -> None:
 
 def test_maxt_pending_is_an_option_of_those_that_learn() -> None:
     pytest.importorskip("optuna")
-    task: Any = Task(SPACE, 0, max_t=9)
+    task: Any = SearchTask(SPACE, 0, max_t=9)
     assert make_searcher("tpe", task, {"maxt_pending": True}).maxt_pending is True  # type: ignore[attr-defined]
     first = make_searcher("tpe", task, {"maxt_pending": True, "points_to_evaluate": [{}]})
     assert first.maxt_pending is True  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ import pytest
 import hbsim
 from hbsim.core import make_scheduler
 from hbsim.errors import ParameterError
-from hbsim.searchers import Task, make_searcher
+from hbsim.searchers import SearchTask, make_searcher
 from hbsim.surrogates import load
 
 from .spaces import SPACE, few_a
@@ -26,13 +26,13 @@ FIRST = [
 
 @pytest.mark.parametrize("name", NO_MODEL)
 def test_they_come_first_and_the_searcher_goes_on_as_it_would_have(name: str) -> None:
-    plain = make_searcher(name, Task(SPACE, 4)).suggest(20)
-    searcher = make_searcher(name, Task(SPACE, 4), {"points_to_evaluate": GIVEN})
+    plain = make_searcher(name, SearchTask(SPACE, 4)).suggest(20)
+    searcher = make_searcher(name, SearchTask(SPACE, 4), {"points_to_evaluate": GIVEN})
     whole = np.concatenate([searcher.suggest(n) for n in (1, 4, 17)])
     assert [SPACE.mapping(point) for point in whole[:2]] == FIRST
     assert (whole[2:] == plain).all()
     for done in range(8):
-        resumed = make_searcher(name, Task(SPACE, 4), {"points_to_evaluate": GIVEN})
+        resumed = make_searcher(name, SearchTask(SPACE, 4), {"points_to_evaluate": GIVEN})
         resumed.resume(whole[: done // 2])
         resumed.resume(whole[done // 2 : done])
         assert (resumed.suggest(22 - done) == whole[done:]).all()
@@ -44,7 +44,7 @@ def test_of_a_table_a_row_that_was_given_does_not_come_again(name: str, replace:
     needed = {"tpe": "optuna", "bohb": "optuna", "gp": "botorch", "mobster": "botorch"}
     if name in needed:
         pytest.importorskip(needed[name])
-    task = Task(SPACE, 0, rows=12, points=TABLE, replace=replace, max_t=9)
+    task = SearchTask(SPACE, 0, rows=12, points=TABLE, replace=replace, max_t=9)
     given = [7, SPACE.mapping(TABLE[2]), SPACE.mapping(TABLE[2])]
     searcher = make_searcher(name, task, {"points_to_evaluate": given})
     rows = [int(searcher.suggest(1)[0]) for _ in range(12)]
@@ -62,7 +62,7 @@ def test_of_a_table_a_row_that_was_given_does_not_come_again(name: str, replace:
 @pytest.mark.parametrize("name", ["random", "sobol", "lhs"])
 @pytest.mark.parametrize("replace", [False, True])
 def test_of_a_table_only_rows_that_the_constraint_allows_come(name: str, replace: bool) -> None:
-    task = Task(SPACE, 0, rows=12, points=TABLE, replace=replace)
+    task = SearchTask(SPACE, 0, rows=12, points=TABLE, replace=replace)
     allowed = {row for row in range(12) if SPACE.mapping(TABLE[row])["depth"] > 1}
     searcher = make_searcher(name, task, {"constraints": lambda c: c["depth"] > 1})
     assert searcher.remaining == (None if replace else len(allowed))  # type: ignore[attr-defined]
@@ -72,7 +72,7 @@ def test_of_a_table_only_rows_that_the_constraint_allows_come(name: str, replace
 
 
 def test_rows_that_are_left_out_leave_the_order_of_the_others_as_it_was() -> None:
-    task = Task(SPACE, 5, rows=12, points=TABLE)
+    task = SearchTask(SPACE, 5, rows=12, points=TABLE)
     plain = make_searcher("random", task).suggest(12).tolist()
     some = make_searcher("random", task, {"constraints": lambda c: c["depth"] > 1, "points_to_evaluate": [7]})
     wanted = [row for row in plain if SPACE.mapping(TABLE[row])["depth"] > 1 and row != 7]
@@ -106,29 +106,39 @@ def test_too_many_trials_for_what_a_constraint_leaves_are_said_before_anything_r
 
 
 POINTS = "search_options.points_to_evaluate"
-ROWS = Task(SPACE, 0, rows=12, points=TABLE)
+ROWS = SearchTask(SPACE, 0, rows=12, points=TABLE)
 
 
 @pytest.mark.parametrize(
     ("task", "options", "field", "rule"),
     [
-        (Task(SPACE, 0), {"points_to_evaluate": {"lr": 0.1}}, POINTS, "must be a list"),
-        (Task(SPACE, 0), {"points_to_evaluate": "x"}, POINTS, "must be a list"),
-        (Task(SPACE, 0), {"points_to_evaluate": [3]}, POINTS, "must be a dict by name"),
-        (Task(SPACE, 0), {"points_to_evaluate": [{"lrr": 0.1}]}, POINTS, "Did you mean 'lr'?"),
-        (Task(SPACE, 0), {"points_to_evaluate": [{"lr": 2.0}]}, POINTS, "lr=2.0"),
-        (Task(SPACE, 0), {"points_to_evaluate": [{"act": "c"}]}, POINTS, "act='c'"),
-        (Task(SPACE, 0), {"points_to_evaluate": [{"lr": [0.1]}]}, POINTS, "lr=[0.1]: must be one value"),
+        (SearchTask(SPACE, 0), {"points_to_evaluate": {"lr": 0.1}}, POINTS, "must be a list"),
+        (SearchTask(SPACE, 0), {"points_to_evaluate": "x"}, POINTS, "must be a list"),
+        (SearchTask(SPACE, 0), {"points_to_evaluate": [3]}, POINTS, "must be a dict by name"),
+        (SearchTask(SPACE, 0), {"points_to_evaluate": [{"lrr": 0.1}]}, POINTS, "Did you mean 'lr'?"),
+        (SearchTask(SPACE, 0), {"points_to_evaluate": [{"lr": 2.0}]}, POINTS, "lr=2.0"),
+        (SearchTask(SPACE, 0), {"points_to_evaluate": [{"act": "c"}]}, POINTS, "act='c'"),
+        (
+            SearchTask(SPACE, 0),
+            {"points_to_evaluate": [{"lr": [0.1]}]},
+            POINTS,
+            "lr=[0.1]: must be one value",
+        ),
         (ROWS, {"points_to_evaluate": [{"lr": np.array([0.1])}]}, POINTS, "must be one value"),
-        (Task(SPACE, 0), {"points_to_evaluate": GIVEN, "constraints": few_a}, POINTS, "rejects it"),
+        (SearchTask(SPACE, 0), {"points_to_evaluate": GIVEN, "constraints": few_a}, POINTS, "rejects it"),
         (ROWS, {"points_to_evaluate": [12]}, POINTS, "numbered from 0 to 11"),
         (ROWS, {"points_to_evaluate": [3, 3]}, POINTS, "comes twice"),
         (ROWS, {"points_to_evaluate": [True]}, POINTS, "must be a dict by name"),
         (ROWS, {"points_to_evaluate": [{}] * 13}, POINTS, "at most 12"),
-        (Task(None, 0, rows=5), {"points_to_evaluate": [{"lr": 1}]}, POINTS, "number of a row"),
-        (Task(None, 0, rows=5), {"constraints": few_a}, "search_options.constraints", "no search space"),
+        (SearchTask(None, 0, rows=5), {"points_to_evaluate": [{"lr": 1}]}, POINTS, "number of a row"),
         (
-            Task(SPACE, 0, rows=5),
+            SearchTask(None, 0, rows=5),
+            {"constraints": few_a},
+            "search_options.constraints",
+            "no search space",
+        ),
+        (
+            SearchTask(SPACE, 0, rows=5),
             {"constraints": few_a},
             "search_options.constraints",
             "do not give the hyperparameters",
@@ -137,7 +147,7 @@ ROWS = Task(SPACE, 0, rows=12, points=TABLE)
         (ROWS, {"constraints": lambda c: 1}, "search_options.constraints", "True or False"),
     ],
 )
-def test_errors_name_the_option(task: Task, options: Any, field: str, rule: str) -> None:
+def test_errors_name_the_option(task: SearchTask, options: Any, field: str, rule: str) -> None:
     with pytest.raises(ParameterError) as caught:
         make_searcher("random", task, options)
     assert caught.value.field == field

@@ -14,12 +14,12 @@ import hbsim
 from hbsim.core import make_scheduler
 from hbsim.core.space import Bool, Choice, Int, Real, Space
 from hbsim.errors import ParameterError
-from hbsim.searchers import RandomSearcher, Task, make_searcher
+from hbsim.searchers import RandomSearcher, SearchTask, make_searcher
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("botorch", reason="needs BoTorch: the extra search")
 
-from hbsim.searchers.gp_search import GaussianSearch  # noqa: E402
+from hbsim.searchers.gp import GaussianSearch  # noqa: E402
 from tests.profile import thorough  # noqa: E402
 
 NAMES = ("gp", "mobster")
@@ -40,7 +40,7 @@ def cube(d: int) -> Space:
 
 
 def made(name: str, space: Space, seed: int = 0, options: Any = None, **task: Any) -> GaussianSearch:
-    searcher = make_searcher(name, Task(space, seed, max_t=9, **{"mode": "min"} | task), options)
+    searcher = make_searcher(name, SearchTask(space, seed, max_t=9, **{"mode": "min"} | task), options)
     assert isinstance(searcher, GaussianSearch)
     return searcher
 
@@ -424,7 +424,7 @@ def test_options_are_checked(name: str, option: str, value: Any, rule: str) -> N
 @pytest.mark.parametrize("name", NAMES)
 def test_what_they_cannot_search(name: str) -> None:
     with pytest.raises(ParameterError, match="no search space"):
-        make_searcher(name, Task(None, 0, rows=5))
+        make_searcher(name, SearchTask(None, 0, rows=5))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hbsim.searchers.gp_data import keep, stage, standardize
+from hbsim.searchers.gp import keep, stage, standardize
 from tests.profile import examples
 
 SIZES = st.sampled_from([1e-300, 1e-3, 1.0, 1e34, 1e300])

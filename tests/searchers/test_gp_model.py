@@ -14,14 +14,24 @@ from hbsim.surrogates import load
 torch = pytest.importorskip("torch")
 pytest.importorskip("botorch", reason="needs BoTorch: the extra search")
 
-from hbsim.searchers import Task  # noqa: E402
+from hbsim.searchers import SearchTask  # noqa: E402
 from hbsim.searchers.encoding import Encoding  # noqa: E402
-from hbsim.searchers.gp_acquire import Target, at_level, candidates, is_new, refine  # noqa: E402
-from hbsim.searchers.gp_data import standardize  # noqa: E402
-from hbsim.searchers.gp_fit import fit  # noqa: E402
-from hbsim.searchers.gp_model import Predicted, Predictor, log_improvement  # noqa: E402
-from hbsim.searchers.mobster import Mobster  # noqa: E402
-from hbsim.searchers.one_thread import one_thread  # noqa: E402
+from hbsim.searchers.gp import (  # noqa: E402
+    Mobster,
+    standardize,
+)
+from hbsim.searchers.gp_model import (  # noqa: E402
+    ExpectedImprovement,
+    Predicted,
+    Predictor,
+    at_level,
+    candidates,
+    fit,
+    is_new,
+    log_improvement,
+    refine,
+)
+from hbsim.searchers.model_based import one_thread  # noqa: E402
 
 
 def smooth(n: int, d: int = 3, seed: int = 0) -> tuple[Any, Any]:
@@ -80,13 +90,13 @@ def test_improvement_is_what_it_says() -> None:
 LEVELS = np.repeat([[0.0, 5.0], [0.5, 2.0], [1.0, 0.0], [0.5, 2.0], [0.0, 5.0]], 5, axis=0)
 
 
-def targeted(levelled: bool, draws: int = 0) -> tuple[Predictor, Any, Any, Target]:
+def targeted(levelled: bool, draws: int = 0) -> tuple[Predictor, Any, Any, ExpectedImprovement]:
     """Return a model, what was tried, the level that counts, and the target."""
     x, y = smooth(25)
     columns = np.column_stack([x, LEVELS]) if levelled else x
     predictor = Predictor(fit(columns, y + 0.3 * np.cos(99 * x[:, 0]), levelled), columns, y)
     level = (1.0, 0.0) if levelled else ()
-    return predictor, x, level, Target(predictor, x, level, np.random.default_rng(draws))
+    return predictor, x, level, ExpectedImprovement(predictor, x, level, np.random.default_rng(draws))
 
 
 @pytest.mark.parametrize("levelled", [False, True])
@@ -134,7 +144,7 @@ def test_climbing_improves_and_leaves_what_is_discrete() -> None:
     columns = encoding.columns(points)
     y = standardize(-np.square(columns[:, 0] - 0.37))
     draws = np.random.default_rng(0)
-    target = Target(Predictor(fit(columns, y, False), columns, y), columns, (), draws)
+    target = ExpectedImprovement(Predictor(fit(columns, y, False), columns, y), columns, (), draws)
     starts = candidates(encoding, MIXED.dimension, points, np.random.default_rng(1))[:4]
     climbed = refine(encoding, starts, target)
     assert (target(encoding.columns(climbed)) >= target(encoding.columns(starts)) - 1e-9).all()
@@ -151,7 +161,7 @@ def test_what_is_new() -> None:
 
 @pytest.mark.parametrize("fails", [RuntimeError("not positive"), ValueError("nan")])
 def test_a_fit_that_fails_is_that_of_the_priors(fails: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    import hbsim.searchers.gp_fit as module
+    import hbsim.searchers.gp_model as module
 
     def broken(mll: Any, closure: Any, options: Any) -> None:
         mll.model.likelihood.noise = 0.9
@@ -175,7 +185,7 @@ def test_threads_are_put_back() -> None:
 def held_out(seed: int, lower: bool) -> float:
     """Return the error at R of 60 unseen configurations, in standard deviations; 30 seen, 6 of them at R."""
     surrogate = load("synthetic:divergence=0")
-    searcher = Mobster(Task(surrogate.space, seed, mode="max", max_t=81))
+    searcher = Mobster(SearchTask(surrogate.space, seed, mode="max", max_t=81))
     assert surrogate.space is not None
     points = surrogate.space.sample(90, np.random.default_rng(seed))
     levels = np.array([3.0, 9.0, 27.0, 81.0])
@@ -201,7 +211,7 @@ def test_luck_at_low_levels_is_told_from_worth() -> None:
     draws = np.random.default_rng(0)
     x = draws.random((60, 1))
     worth = -8 * np.square(x[:, 0] - 0.6)
-    searcher = Mobster(Task(Space({"x": Real(0, 1)}), 0, max_t=81))
+    searcher = Mobster(SearchTask(Space({"x": Real(0, 1)}), 0, max_t=81))
     searcher.resume(x)
     for trial in range(60):
         searcher.observe(trial, 1.0, float(worth[trial] - 2 + draws.standard_normal()))

@@ -22,8 +22,10 @@ from botorch.models.utils.gpytorch_modules import (  # noqa: E402
 from botorch.optim.closures import get_loss_closure_with_grads  # noqa: E402
 from gpytorch.mlls import ExactMarginalLogLikelihood  # noqa: E402
 
-from hbsim.searchers.gp_kernel import terms  # noqa: E402
-from hbsim.searchers.gp_posterior import Loss  # noqa: E402
+from hbsim.searchers.gp_model import (  # noqa: E402
+    Loss,
+    terms,
+)
 
 
 def observed(rng: Any, configurations: int, width: int, levelled: bool) -> Any:

@@ -15,9 +15,9 @@ import hbsim
 from hbsim.core import make_scheduler
 from hbsim.core.space import Choice, Int, Real, Space
 from hbsim.errors import HbsimWarning, ParameterError
-from hbsim.searchers import Searcher, Task, make_searcher
+from hbsim.searchers import Searcher, SearchTask, make_searcher
 from hbsim.searchers.factory import about
-from hbsim.searchers.grid import Grid
+from hbsim.searchers.grid import GridSearcher
 from hbsim.surrogates import load
 from tests.doubles import naive_searchers as naive
 from tests.profile import examples
@@ -56,9 +56,9 @@ def test_it_is_every_combination_once_in_order(space: Space, data: Any, constrai
     wanted = naive.grid(space, counts, constraint)
     if not wanted:
         with pytest.raises(ParameterError, match="it is empty"):
-            Grid(Task(space, 0, constraint=constraint), numbers)
+            GridSearcher(SearchTask(space, 0, constraint=constraint), numbers)
         return
-    grid = Grid(Task(space, 0, constraint=constraint), numbers)
+    grid = GridSearcher(SearchTask(space, 0, constraint=constraint), numbers)
     assert grid.limit == len(wanted) == len(grid.points)
     assert grid.size == len(naive.grid(space, counts))
     assert close(configurations(space, grid.points), wanted)
@@ -74,13 +74,13 @@ def test_it_is_every_combination_once_in_order(space: Space, data: Any, constrai
 def test_sizes_of_requests_and_resumes_do_not_matter(
     sizes: list[int], shuffle: bool, constrained: bool, seed: int
 ) -> None:
-    task = Task(SPACE, seed, constraint=few_a if constrained else None)
-    whole = Grid(task, 7, shuffle).points
-    searcher = Grid(task, 7, shuffle)
+    task = SearchTask(SPACE, seed, constraint=few_a if constrained else None)
+    whole = GridSearcher(task, 7, shuffle).points
+    searcher = GridSearcher(task, 7, shuffle)
     done = 0
     for size in sizes:
         size = min(size, searcher.remaining)
-        resumed = Grid(task, 7, shuffle)
+        resumed = GridSearcher(task, 7, shuffle)
         resumed.resume(whole[:done])
         part = searcher.suggest(size)
         assert (part == whole[done : done + size]).all()
@@ -90,8 +90,8 @@ def test_sizes_of_requests_and_resumes_do_not_matter(
 
 
 def test_a_shuffled_grid_is_the_same_grid_in_an_order_of_its_seed() -> None:
-    plain = Grid(Task(SPACE, 0)).points
-    orders = [Grid(Task(SPACE, seed), shuffle=True).points for seed in (0, 1, 1)]
+    plain = GridSearcher(SearchTask(SPACE, 0)).points
+    orders = [GridSearcher(SearchTask(SPACE, seed), shuffle=True).points for seed in (0, 1, 1)]
     for order in orders:
         assert sorted(order.tolist()) == sorted(plain.tolist())
         assert not (order == plain).all()
@@ -100,7 +100,7 @@ def test_a_shuffled_grid_is_the_same_grid_in_an_order_of_its_seed() -> None:
 
 
 def test_the_meaning_of_a_seed_is_fixed() -> None:
-    shuffled = Grid(Task(Space({"n": Int(0, 7)}), 0), 8, True)
+    shuffled = GridSearcher(SearchTask(Space({"n": Int(0, 7)}), 0), 8, True)
     assert (shuffled.points[:, 0] * 8).astype(int).tolist() == [7, 2, 4, 3, 5, 1, 6, 0]
 
 
@@ -110,35 +110,35 @@ def test_few_values_are_all_and_numbers_are_spaced_in_their_scale() -> None:
     )
     columns = {
         name: sorted(set(np.asarray(c).tolist()))
-        for name, c in space.decode(Grid(Task(space, 0)).points).items()
+        for name, c in space.decode(GridSearcher(SearchTask(space, 0)).points).items()
     }
     assert columns["a"] == [1, 2, 3, 4, 5]
     assert columns["b"] == [1, 3, 10, 32, 100]
     assert columns["c"] == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1, 1])
     assert columns["d"] == [0, 2, 4, 6, 8]
-    one = configurations(space, Grid(Task(space, 0), 1).points)
+    one = configurations(space, GridSearcher(SearchTask(space, 0), 1).points)
     assert one == [pytest.approx({"a": 3, "b": 10, "c": 0.01, "d": 4})]
 
 
 def test_it_says_how_many_there_are() -> None:
-    grid = make_searcher("grid", Task(SPACE, 0, constraint=few_a), {"points": {"lr": 4}})
+    grid = make_searcher("grid", SearchTask(SPACE, 0, constraint=few_a), {"points": {"lr": 4}})
     assert (grid.limit, grid.size) == (12, 48)  # type: ignore[attr-defined]
     assert (
         about(grid)
         == "grid of 12 configurations, of 48 without the constraint: lr 4 x depth 3 x act 2 x flag 2"
     )
-    first = make_searcher("grid", Task(SPACE, 0), {"points_to_evaluate": [{"lr": 0.5}] * 3})
+    first = make_searcher("grid", SearchTask(SPACE, 0), {"points_to_evaluate": [{"lr": 0.5}] * 3})
     assert first.limit == 63  # type: ignore[attr-defined]
     first.suggest(2)
     assert (first.limit, first.remaining) == (63, 61)  # type: ignore[attr-defined]
     assert about(first) == "grid of 60 configurations: lr 5 x depth 3 x act 2 x flag 2"
-    assert about(make_searcher("random", Task(SPACE, 0))) == ""
+    assert about(make_searcher("random", SearchTask(SPACE, 0))) == ""
 
 
 def test_a_million_points_are_made_when_they_are_asked_for() -> None:
     space = Space({f"x{i}": Real(0, 1) for i in range(6)})
     begin = time.perf_counter()
-    grid = Grid(Task(space, 0), 10)
+    grid = GridSearcher(SearchTask(space, 0), 10)
     grid.suggest(1)
     assert grid.limit == 1_000_000
     assert not {"_places", "_order"} & {name for name, value in vars(grid).items() if value is not None}
@@ -146,7 +146,7 @@ def test_a_million_points_are_made_when_they_are_asked_for() -> None:
 
 
 def test_it_is_a_searcher_without_a_model_and_ends() -> None:
-    searcher: Searcher = Grid(Task(SPACE, 0))
+    searcher: Searcher = GridSearcher(SearchTask(SPACE, 0))
     assert searcher.model_based is False
     searcher.suggest(60)
     with pytest.raises(ParameterError) as caught:
@@ -179,7 +179,7 @@ def test_a_study_ends_when_it_is_through(type: str, num_trials: int | None) -> N
     assert scheduler.done
     assert result.summary()["trials"] == min(20, num_trials or 20)
     used = result.curves.configurations()
-    wanted = Grid(Task(curves.space, 0), options["points"]).points  # type: ignore[arg-type]
+    wanted = GridSearcher(SearchTask(curves.space, 0), options["points"]).points  # type: ignore[arg-type]
     assert (used == wanted[: len(used)]).all()
     said = [str(one.message) for one in caught if issubclass(one.category, HbsimWarning)]
     assert [text for text in said if "grid of 20" in text] == [text for text in said if num_trials == 7][:1]
@@ -197,24 +197,29 @@ def test_a_shuffled_grid_that_is_cut_needs_no_warning() -> None:
 @pytest.mark.parametrize(
     ("task", "options", "field", "rule"),
     [
-        (Task(SPACE, 0, rows=5), {}, "searcher", "rows are its configurations"),
-        (Task(None, 0), {}, "searcher", "needs a search space"),
-        (Task(Space({}), 0), {}, "searcher", "needs a search space"),
-        (Task(SPACE, 0), {"points": 0}, "search_options.points", "at least 1"),
-        (Task(SPACE, 0), {"points": 2.5}, "search_options.points", "whole number"),
-        (Task(SPACE, 0), {"points": "many"}, "search_options.points", "must be a number"),
-        (Task(SPACE, 0), {"points": {"lr": 0}}, "search_options.points.lr", "at least 1"),
-        (Task(SPACE, 0), {"points": {"lrr": 3}}, "search_options.points", "Did you mean 'lr'?"),
-        (Task(SPACE, 0), {"points": {"act": 3}}, "search_options.points.act", "has all of its values"),
-        (Task(SPACE, 0), {"points": 3_000_000}, "search_options.points", "10,000,000 are the most"),
-        (Task(SPACE, 0), {"shuffle": 1}, "search_options.shuffle", "True or False"),
-        (Task(SPACE, 0), {"constraints": never}, "search_options.constraints", "it is empty"),
-        (Task(SPACE, 0), {"constraints": lambda c: None}, "search_options.constraints", "True or False"),
-        (Task(SPACE, 0), {"constraints": "never"}, "search_options.constraints", "must be a function"),
-        (Task(SPACE, 0), {"pionts": 3}, "search_options.pionts", "Did you mean 'points'?"),
+        (SearchTask(SPACE, 0, rows=5), {}, "searcher", "rows are its configurations"),
+        (SearchTask(None, 0), {}, "searcher", "needs a search space"),
+        (SearchTask(Space({}), 0), {}, "searcher", "needs a search space"),
+        (SearchTask(SPACE, 0), {"points": 0}, "search_options.points", "at least 1"),
+        (SearchTask(SPACE, 0), {"points": 2.5}, "search_options.points", "whole number"),
+        (SearchTask(SPACE, 0), {"points": "many"}, "search_options.points", "must be a number"),
+        (SearchTask(SPACE, 0), {"points": {"lr": 0}}, "search_options.points.lr", "at least 1"),
+        (SearchTask(SPACE, 0), {"points": {"lrr": 3}}, "search_options.points", "Did you mean 'lr'?"),
+        (SearchTask(SPACE, 0), {"points": {"act": 3}}, "search_options.points.act", "has all of its values"),
+        (SearchTask(SPACE, 0), {"points": 3_000_000}, "search_options.points", "10,000,000 are the most"),
+        (SearchTask(SPACE, 0), {"shuffle": 1}, "search_options.shuffle", "True or False"),
+        (SearchTask(SPACE, 0), {"constraints": never}, "search_options.constraints", "it is empty"),
+        (
+            SearchTask(SPACE, 0),
+            {"constraints": lambda c: None},
+            "search_options.constraints",
+            "True or False",
+        ),
+        (SearchTask(SPACE, 0), {"constraints": "never"}, "search_options.constraints", "must be a function"),
+        (SearchTask(SPACE, 0), {"pionts": 3}, "search_options.pionts", "Did you mean 'points'?"),
     ],
 )
-def test_errors_name_the_option(task: Task, options: Any, field: str, rule: str) -> None:
+def test_errors_name_the_option(task: SearchTask, options: Any, field: str, rule: str) -> None:
     with pytest.raises(ParameterError) as caught:
         make_searcher("grid", task, options)
     assert caught.value.field == field
@@ -223,7 +228,7 @@ def test_errors_name_the_option(task: Task, options: Any, field: str, rule: str)
 
 def test_choices_of_any_kind_are_taken() -> None:
     space = Space({"layers": Choice((1, 2), None, "x")})
-    assert [one["layers"] for one in configurations(space, Grid(Task(space, 0)).points)] == [
+    assert [one["layers"] for one in configurations(space, GridSearcher(SearchTask(space, 0)).points)] == [
         (1, 2),
         None,
         "x",

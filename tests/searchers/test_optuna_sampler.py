@@ -17,9 +17,9 @@ from hbsim.core import make_scheduler
 from hbsim.core.space import Bool, Choice, Int, Real, Space
 from hbsim.core.streams import Purpose, block_generator
 from hbsim.errors import ParameterError, needs
-from hbsim.searchers import RandomSearcher, Task, make_searcher
+from hbsim.searchers import RandomSearcher, SearchTask, make_searcher
 from hbsim.searchers.optuna_sampler import OptunaSampler
-from hbsim.searchers.optuna_space import OptunaSpace, quiet
+from hbsim.searchers.optuna_study import OptunaSpace, quiet_optuna
 from tests.profile import examples
 
 optuna = pytest.importorskip("optuna", reason="needs Optuna: the extra search")
@@ -33,7 +33,7 @@ MIXED = Space(
 def made(
     name: str = "RandomSampler", space: Space = PLANE, seed: int = 0, options: Any = None, **task: Any
 ) -> Any:
-    searcher = make_searcher(f"optuna:{name}", Task(space, seed, **{"max_t": 9, **task}), options)
+    searcher = make_searcher(f"optuna:{name}", SearchTask(space, seed, **{"max_t": 9, **task}), options)
     assert isinstance(searcher, OptunaSampler)
     return searcher
 
@@ -41,7 +41,7 @@ def made(
 def states(searcher: Any) -> list[tuple[str, float | None, dict[int, float]]]:
     """Return what Optuna knows after the next question, but for that one."""
     searcher.suggest(1)
-    return [(t.state.name, t.value, t.intermediate_values) for t in searcher.told.study.trials[:-1]]
+    return [(t.state.name, t.value, t.intermediate_values) for t in searcher.optuna_study.study.trials[:-1]]
 
 
 def run(searcher: Any, trial: int, values: Mapping[float, float | None], ends: bool = True) -> None:
@@ -86,7 +86,7 @@ def test_one_that_goes_on_after_it_was_told_has_a_second_trial() -> None:
     run(searcher, 0, {1: 0.5})
     searcher.suggest(1)
     searcher.register_pending(0, 3)
-    trials = searcher.told.study.trials
+    trials = searcher.optuna_study.study.trials
     assert [t.state.name for t in trials] == ["PRUNED", "RUNNING", "RUNNING"]
     assert trials[2].params == trials[0].params
     key = "NSGAIISampler:generation"
@@ -150,7 +150,7 @@ def test_whatever_happens_the_last_trial_says_what_is_so(events: list[Any]) -> N
     points = searcher.known.points
     for trial in range(3):
         params = searcher._optuna.params(points[trial][np.newaxis])[0]
-        last = [t for t in searcher.told.study.trials if t.params == pytest.approx(params)][-1]
+        last = [t for t in searcher.optuna_study.study.trials if t.params == pytest.approx(params)][-1]
         reports = {step: None if np.isnan(v) else v for step, v in last.intermediate_values.items()}
         assert reports == values[trial]
         assert last.state.name == expected(running[trial], values[trial])
@@ -168,7 +168,7 @@ def by_hand(name: str, options: Any, mode: str, n: int) -> list[dict[str, Any]]:
     """Return the params of a study in Optuna, one trial after the other, each with the value of `score`."""
     distributions = OptunaSpace(MIXED).distributions
     found = []
-    with quiet():
+    with quiet_optuna():
         sampler = getattr(optuna.samplers, name)(**options)
         study = optuna.create_study(sampler=sampler, direction=f"{mode}imize")
         for _ in range(n):
@@ -191,7 +191,7 @@ def test_it_answers_as_in_optuna(name: str, mode: str) -> None:
     searcher = made(name, MIXED, 3, options, mode=mode)
     for trial in range(25):
         (point,) = searcher.suggest(1)
-        params = searcher.told.study.trials[-1].params
+        params = searcher.optuna_study.study.trials[-1].params
         assert params == expected[trial]
         assert MIXED.mapping(point)["n"] == params["n"]
         run(searcher, trial, {9: score(params)})
@@ -222,7 +222,7 @@ def test_a_resume_takes_what_was_recorded_asks_nothing_and_goes_on_the_same_each
             patch.setattr(optuna.samplers.TPESampler, method, lambda *_: pytest.fail("asked"))
         second = resumed()
     assert second.suggest(3).tobytes() == first.tobytes()
-    trials = second.told.study.trials
+    trials = second.optuna_study.study.trials
     assert [t.state.name for t in trials] == ["COMPLETE"] * 15 + ["RUNNING"] * 3
     assert [t.params["n"] for t in trials[:15]] == MIXED.decode(recorded)["n"].tolist()
     assert [t.value for t in trials[:15]] == recorded[:, 0].tolist()
@@ -248,7 +248,7 @@ def test_after_a_resume_nothing_comes_again(name: str, constraint: Any) -> None:
     options["points_to_evaluate"] = [{"x": 0.2, "y": 0.7}]
     points: list[Any] = []
     for _ in range(3):
-        searcher = make_searcher(f"optuna:{name}", Task(PLANE, 0, max_t=9), options)
+        searcher = make_searcher(f"optuna:{name}", SearchTask(PLANE, 0, max_t=9), options)
         for trial, point in enumerate(points):
             searcher.resume(point[np.newaxis])
             run(searcher, trial, {9: abs(float(point[0]) - 0.3)})
@@ -306,13 +306,15 @@ def test_a_sequence_goes_on_in_branches(seed: int) -> None:
 
 def test_given_configurations_use_up_nothing_of_a_sequence() -> None:
     given = [{"x": 0.1, "y": 0.1 * i} for i in range(5)]
-    searcher = make_searcher("optuna:QMCSampler", Task(PLANE, 0, max_t=9), {"points_to_evaluate": given})
+    searcher = make_searcher(
+        "optuna:QMCSampler", SearchTask(PLANE, 0, max_t=9), {"points_to_evaluate": given}
+    )
     points = played(searcher, 0, 9)
     np.testing.assert_allclose(points[5:], [[0, 0], [0.5, 0.5], [0.75, 0.25], [0.25, 0.75]])
 
 
 def test_a_sampler_that_is_given_is_as_it_was_after_the_options_were_tried() -> None:
-    with quiet():
+    with quiet_optuna():
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
         expected = study.ask(OptunaSpace(PLANE).distributions).params
         options = {"independent_sampler": optuna.samplers.RandomSampler(seed=1)}
@@ -335,7 +337,7 @@ def test_the_constraint_holds_and_optuna_knows_what_runs() -> None:
     searcher = made(options={"constraints": is_low})
     points = searcher.suggest(40)
     assert (points[:, 0] < 0.2).all()
-    running = [t.params for t in searcher.told.study.trials if t.state.name == "RUNNING"]
+    running = [t.params for t in searcher.optuna_study.study.trials if t.state.name == "RUNNING"]
     assert [params["x"] for params in running] == pytest.approx(points[:, 0].tolist())
     random = RandomSearcher(PLANE, 0, is_low).points(0, 40)
     assert 0 < sum((points == random).all(axis=1)) < 30  # some were random at last
@@ -346,13 +348,13 @@ def test_of_a_table_optuna_is_told_the_row() -> None:
     searcher = made("TPESampler", rows=30, points=rows)
     found = searcher.suggest(30)
     assert sorted(found.tolist()) == list(range(30))
-    told = [[t.params["x"], t.params["y"]] for t in searcher.told.study.trials]
+    told = [[t.params["x"], t.params["y"]] for t in searcher.optuna_study.study.trials]
     np.testing.assert_allclose(told, rows[found])
 
 
 def test_points_to_evaluate_come_first() -> None:
     searcher = make_searcher(
-        "optuna:TPESampler", Task(PLANE, 0, max_t=9), {"points_to_evaluate": [{"x": 0.25, "y": 0.75}]}
+        "optuna:TPESampler", SearchTask(PLANE, 0, max_t=9), {"points_to_evaluate": [{"x": 0.25, "y": 0.75}]}
     )
     assert searcher.suggest(2)[0].tolist() == [0.25, 0.75]
 
@@ -472,4 +474,4 @@ def test_packages_that_are_not_there(
 
 def test_it_needs_a_space() -> None:
     with pytest.raises(ParameterError, match="needs to know the hyperparameters"):
-        make_searcher("optuna:RandomSampler", Task(None, 0, rows=3))
+        make_searcher("optuna:RandomSampler", SearchTask(None, 0, rows=3))

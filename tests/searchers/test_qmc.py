@@ -13,8 +13,8 @@ import hbsim
 from hbsim.core import make_scheduler
 from hbsim.core.space import Real, Space
 from hbsim.errors import ParameterError
-from hbsim.searchers import Searcher, Task, make_searcher
-from hbsim.searchers.qmc import SOBOL_BLOCK, SOBOL_DIMENSIONS, SOBOL_MOST, Latin, Scrambled
+from hbsim.searchers import Searcher, SearchTask, make_searcher
+from hbsim.searchers.qmc import SOBOL_BLOCK, SOBOL_DIMENSIONS, SOBOL_MOST, LatinHypercubes, SobolSequence
 from hbsim.surrogates import load
 from tests.doubles import naive_searchers as naive
 from tests.profile import examples
@@ -27,7 +27,11 @@ TABLE = np.random.default_rng(0).random((30, 4))
 
 def sequence(name: str, seed: int) -> Any:
     """Return the same sequence once more."""
-    return Scrambled(SPACE.dimension, seed) if name == "sobol" else Latin(SPACE.dimension, seed, 64)
+    return (
+        SobolSequence(SPACE.dimension, seed)
+        if name == "sobol"
+        else LatinHypercubes(SPACE.dimension, seed, 64)
+    )
 
 
 @settings(max_examples=examples(40), deadline=None)
@@ -42,7 +46,7 @@ def test_the_ith_point_depends_on_seed_and_i_only(
 ) -> None:
     if constrained:
         sizes = [size // 20 for size in sizes]
-    task = Task(SPACE, seed, constraint=few_a if constrained else None)
+    task = SearchTask(SPACE, seed, constraint=few_a if constrained else None)
     wanted = naive.design(SPACE, sequence(name, seed), sum(sizes), task.constraint)
     searcher = make_searcher(name, task)
     done = 0
@@ -58,7 +62,7 @@ def test_the_ith_point_depends_on_seed_and_i_only(
 
 def test_a_sobol_sequence_is_evenly_spread() -> None:
     """Of 2^k points in the plane each of 2^k boxes of the same shape has one: it is a (0, k, 2)-net."""
-    points = Scrambled(2, 7).block(0)[:256]
+    points = SobolSequence(2, 7).block(0)[:256]
     for bits in range(9):
         boxes = np.floor(points * [2**bits, 2 ** (8 - bits)]).astype(int)
         assert len(np.unique(boxes, axis=0)) == 256
@@ -71,7 +75,7 @@ def test_a_sobol_sequence_goes_on_over_its_blocks() -> None:
 
     engine = Sobol(3, scramble=True, rng=block_generator(5, Purpose.DESIGN, 0))
     whole = engine.random(4 * SOBOL_BLOCK)
-    ours = Scrambled(3, 5)
+    ours = SobolSequence(3, 5)
     for number in (2, 0, 3, 3, 1):
         assert (ours.block(number) == whole[number * SOBOL_BLOCK :][:SOBOL_BLOCK]).all()
     with pytest.raises(ParameterError, match="1,073,741,824 points"):
@@ -80,22 +84,22 @@ def test_a_sobol_sequence_goes_on_over_its_blocks() -> None:
 
 @given(size=st.integers(2, 40), number=st.integers(0, 3), dimension=st.integers(1, 5))
 def test_a_latin_hypercube_has_a_point_in_each_interval(size: int, number: int, dimension: int) -> None:
-    points = Latin(dimension, 1, size).block(number)
+    points = LatinHypercubes(dimension, 1, size).block(number)
     assert points.shape == (size, dimension)
     assert (np.sort(np.floor(points * size), axis=0) == np.arange(size)[:, np.newaxis]).all()
 
 
 def test_seeds_and_hypercubes_differ() -> None:
     for name in NAMES:
-        both = [make_searcher(name, Task(SPACE, seed)).suggest(200) for seed in (0, 1)]
+        both = [make_searcher(name, SearchTask(SPACE, seed)).suggest(200) for seed in (0, 1)]
         assert len(np.unique(np.concatenate(both))) == 1600
-    sized = [make_searcher("lhs", Task(SPACE, 0), {"size": size}).suggest(8) for size in (8, 9)]
+    sized = [make_searcher("lhs", SearchTask(SPACE, 0), {"size": size}).suggest(8) for size in (8, 9)]
     assert (np.sort(np.floor(sized[0] * 8), axis=0) == np.arange(8)[:, np.newaxis]).all()
     assert not (sized[0] == sized[1]).all()
 
 
 def test_the_meaning_of_a_seed_is_fixed() -> None:
-    found = make_searcher("lhs", Task(SPACE, 0)).suggest(65)[[0, 64], 0]
+    found = make_searcher("lhs", SearchTask(SPACE, 0)).suggest(65)[[0, 64], 0]
     np.testing.assert_array_equal(found, [0.5544450499339956, 0.5024747734579107])
 
 
@@ -112,7 +116,7 @@ def test_of_a_table_the_nearest_row_left_is_taken(
     name: str, sizes: list[int], replace: bool, constrained: bool, given_rows: list[int], seed: int
 ) -> None:
     constraint = (lambda c: c["act"] == "a") if constrained else None
-    task = Task(SPACE, seed, rows=30, points=TABLE, replace=replace, constraint=constraint)
+    task = SearchTask(SPACE, seed, rows=30, points=TABLE, replace=replace, constraint=constraint)
     allowed = {row for row in range(30) if constraint is None or constraint(SPACE.mapping(TABLE[row]))}
     given_rows = [row for row in given_rows if row in allowed]
     if not replace:
@@ -134,7 +138,9 @@ def test_of_a_table_the_nearest_row_left_is_taken(
 
 
 def test_too_few_rows_change_nothing() -> None:
-    searcher = make_searcher("sobol", Task(SPACE, 0, rows=30, points=TABLE), {"points_to_evaluate": [3]})
+    searcher = make_searcher(
+        "sobol", SearchTask(SPACE, 0, rows=30, points=TABLE), {"points_to_evaluate": [3]}
+    )
     first = searcher.suggest(20).tolist()
     with pytest.raises(ParameterError) as caught:
         searcher.suggest(11)
@@ -149,15 +155,15 @@ def test_a_sobol_sequence_has_so_many_dimensions_and_no_more() -> None:
     assert SOBOL_DIMENSIONS == Sobol.MAXDIM
     wide = Space({f"x{i}": Real(0, 1) for i in range(SOBOL_DIMENSIONS + 1)})
     with pytest.raises(ParameterError, match="at most 21,201 parameters") as caught:
-        make_searcher("sobol", Task(wide, 0))
+        make_searcher("sobol", SearchTask(wide, 0))
     assert caught.value.field == "searcher"
-    assert make_searcher("lhs", Task(wide, 0)).suggest(1).shape == (1, SOBOL_DIMENSIONS + 1)
+    assert make_searcher("lhs", SearchTask(wide, 0)).suggest(1).shape == (1, SOBOL_DIMENSIONS + 1)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_constraint_that_allows_nothing_gives_up(name: str) -> None:
     asked = []
-    searcher = make_searcher(name, Task(SPACE, 0), {"constraints": lambda c: bool(asked.append(c))})
+    searcher = make_searcher(name, SearchTask(SPACE, 0), {"constraints": lambda c: bool(asked.append(c))})
     for _ in range(2):
         with pytest.raises(ParameterError, match="rejected 1000 points"):
             searcher.suggest(1)
@@ -174,13 +180,13 @@ def test_a_study_has_these_configurations(name: str, curves: str) -> None:
         scheduler = make_scheduler(type, max_t=9, num_trials=50, mode=surrogate.mode)
         result = hbsim.simulate(scheduler, surrogate, searcher=name, workers=workers, seed=3)
         used.append(result.curves.configurations().tolist())
-    task = Task(surrogate.space, 3, surrogate.rows, getattr(surrogate, "points", None))
+    task = SearchTask(surrogate.space, 3, surrogate.rows, getattr(surrogate, "points", None))
     assert used[0] == used[1] == make_searcher(name, task).suggest(50).tolist()
 
 
 def test_they_are_searchers_without_a_model() -> None:
     for name in NAMES:
-        searcher: Searcher = make_searcher(name, Task(SPACE, 0))
+        searcher: Searcher = make_searcher(name, SearchTask(SPACE, 0))
         assert searcher.model_based is False
         assert searcher.remaining is None  # type: ignore[attr-defined]
 
@@ -189,20 +195,20 @@ def test_they_are_searchers_without_a_model() -> None:
 @pytest.mark.parametrize(
     ("task", "options", "field", "rule"),
     [
-        (Task(None, 0), {}, "searcher", "needs a search space"),
-        (Task(Space({}), 0), {}, "searcher", "needs a search space"),
-        (Task(SPACE, 0, rows=5), {}, "searcher", "needs the hyperparameters of the rows"),
-        (Task(None, 0, rows=5), {}, "searcher", "needs the hyperparameters of the rows"),
+        (SearchTask(None, 0), {}, "searcher", "needs a search space"),
+        (SearchTask(Space({}), 0), {}, "searcher", "needs a search space"),
+        (SearchTask(SPACE, 0, rows=5), {}, "searcher", "needs the hyperparameters of the rows"),
+        (SearchTask(None, 0, rows=5), {}, "searcher", "needs the hyperparameters of the rows"),
         (
-            Task(SPACE, 0, rows=30, points=TABLE),
+            SearchTask(SPACE, 0, rows=30, points=TABLE),
             {"constraints": never},
             "search_options.constraints",
             "rejects all 30 rows",
         ),
-        (Task(SPACE, 0), {"sise": 3}, "search_options.sise", "is no option of the searcher"),
+        (SearchTask(SPACE, 0), {"sise": 3}, "search_options.sise", "is no option of the searcher"),
     ],
 )
-def test_errors_name_the_field(name: str, task: Task, options: Any, field: str, rule: str) -> None:
+def test_errors_name_the_field(name: str, task: SearchTask, options: Any, field: str, rule: str) -> None:
     with pytest.raises(ParameterError) as caught:
         make_searcher(name, task, options)
     assert caught.value.field == field
@@ -212,5 +218,5 @@ def test_errors_name_the_field(name: str, task: Task, options: Any, field: str, 
 @pytest.mark.parametrize("size", [1, 0, 2.5, "x", True])
 def test_a_hypercube_has_two_points_or_more(size: Any) -> None:
     with pytest.raises(ParameterError) as caught:
-        make_searcher("lhs", Task(Space({"x": Real(0, 1)}), 0), {"size": size})
+        make_searcher("lhs", SearchTask(Space({"x": Real(0, 1)}), 0), {"size": size})
     assert caught.value.field == "search_options.size"

@@ -18,14 +18,14 @@ from hbsim.core import make_scheduler
 from hbsim.core.space import Bool, Choice, Int, Real, Space
 from hbsim.core.streams import Purpose, block_generator
 from hbsim.errors import ParameterError
-from hbsim.searchers import RandomSearcher, Task, make_searcher
-from hbsim.searchers.observed import Observed
+from hbsim.searchers import RandomSearcher, SearchTask, make_searcher
+from hbsim.searchers.model_based import Observed
 from hbsim.searchers.tpe import TPE
 from tests.profile import examples
 
 pytest.importorskip("optuna", reason="needs Optuna: the extra search")
 
-from hbsim.searchers.optuna_space import OptunaSpace
+from hbsim.searchers.optuna_study import OptunaSpace
 
 LINE = Space({"x": Real(0.0, 1.0)})
 MIXED = Space(
@@ -37,7 +37,7 @@ NAMES = tuple(ALL_MODEL)
 
 def made(name: str, space: Space = LINE, seed: int = 0, options: Any = None, **task: Any) -> TPE:
     searcher = make_searcher(
-        name, Task(space, seed, max_t=9, **task), ALL_MODEL[name] if options is None else options
+        name, SearchTask(space, seed, max_t=9, **task), ALL_MODEL[name] if options is None else options
     )
     assert isinstance(searcher, TPE)
     return searcher
@@ -336,7 +336,7 @@ def test_it_is_better_than_random_search(name: str, type: str) -> None:
 )
 def test_errors_name_the_option(name: str, options: Any, field: str, rule: str) -> None:
     with pytest.raises(ParameterError) as caught:
-        make_searcher(name, Task(LINE, 0), options)
+        make_searcher(name, SearchTask(LINE, 0), options)
     assert caught.value.field == f"search_options.{field}"
     assert rule in caught.value.rule
 
@@ -344,12 +344,12 @@ def test_errors_name_the_option(name: str, options: Any, field: str, rule: str) 
 @pytest.mark.parametrize(
     ("task", "rule"),
     [
-        (Task(None, 0, rows=5), "needs to know the hyperparameters"),
-        (Task(Space({}), 0), "no parameter to search over"),
+        (SearchTask(None, 0, rows=5), "needs to know the hyperparameters"),
+        (SearchTask(Space({}), 0), "no parameter to search over"),
     ],
 )
 @pytest.mark.parametrize("name", NAMES)
-def test_spaces_it_cannot_take(name: str, task: Task, rule: str) -> None:
+def test_spaces_it_cannot_take(name: str, task: SearchTask, rule: str) -> None:
     with pytest.raises(ParameterError, match=rule):
         make_searcher(name, task)
 
@@ -358,7 +358,7 @@ def test_spaces_it_cannot_take(name: str, task: Task, rule: str) -> None:
 def test_without_optuna_the_message_names_the_extra(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ParameterError, match=r'needs Optuna: pip install -e "\.\[search\]"') as caught:
-        make_searcher(name, Task(LINE, 0))
+        make_searcher(name, SearchTask(LINE, 0))
     assert (caught.value.field, caught.value.value) == ("searcher", name)
 
 

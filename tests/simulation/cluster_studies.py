@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 import hbsim
-from hbsim.searchers import Task, make_searcher
+from hbsim.searchers import SearchTask, make_searcher
 from hbsim.simulation.availability import MachineAvailability
 from hbsim.simulation.cluster import Machines
 from hbsim.simulation.curves import TrialCurves
@@ -32,7 +32,9 @@ def naive(study: Study, curves: type[TrialCurves] = TrialCurves) -> NaiveCluster
     """Run the naive cluster."""
     scheduler = make_real(study.type, study.options)
     loaded = load(study.surrogate)
-    searcher = make_searcher("random", Task(loaded.space, study.seed, loaded.rows, replace=study.replace))
+    searcher = make_searcher(
+        "random", SearchTask(loaded.space, study.seed, loaded.rows, replace=study.replace)
+    )
     cluster, seed = study.cluster, study.seed
     made = curves(loaded, searcher, scheduler.levels, cluster, seed, scheduler.options.num_trials)
     luck, presence = RandomEffects(cluster, seed, len(scheduler.levels)), MachineAvailability(cluster, seed)

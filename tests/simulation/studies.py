@@ -13,7 +13,7 @@ import pytest
 from hypothesis import strategies as st
 
 import hbsim
-from hbsim.searchers import Task, make_searcher
+from hbsim.searchers import SearchTask, make_searcher
 from hbsim.simulation.curves import TrialCurves
 from hbsim.surrogates import Ideal, Synthetic, load
 from tests.doubles.naive_simulator import NaiveSimulator
@@ -76,7 +76,9 @@ class Study:
         """Run the naive simulator."""
         scheduler = make_real(self.type, self.options)
         loaded = load(self.surrogate)
-        searcher = make_searcher("random", Task(loaded.space, self.seed, loaded.rows, replace=self.replace))
+        searcher = make_searcher(
+            "random", SearchTask(loaded.space, self.seed, loaded.rows, replace=self.replace)
+        )
         made = curves(
             loaded, searcher, scheduler.levels, self.cluster, self.seed, scheduler.options.num_trials
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hbsim.core import make_scheduler
 from hbsim.core.space import Choice, Real, Space
-from hbsim.core.trials import VERDICTS
+from hbsim.core.types import VERDICTS
 from hbsim.runner.journal import Journal
 from hbsim.runner.state import StudyState
 from hbsim.runner.tables import DecisionTable

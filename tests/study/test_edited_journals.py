@@ -27,7 +27,7 @@ from hbsim.errors import HbsimWarning, JournalError, ParameterError
 from hbsim.runner.journal import encode
 from hbsim.runner.loop import SearcherNotifier
 from hbsim.runner.records import MANY, read_records
-from hbsim.searchers import Task, make_searcher
+from hbsim.searchers import SearchTask, make_searcher
 from hbsim.study.folder import JOURNAL, StudyFolder
 from hbsim.study.load import replay, stand
 from hbsim.study.spec import Spec
@@ -138,7 +138,7 @@ def use(folder: Path) -> None:
     place = StudyFolder(folder)
     records = read_records(place.journal, together=True)
     spec = Spec.from_dict(next(records)["spec"], str(place.journal))
-    task = Task(spec.space, spec.seed, mode=result.scheduler.mode, max_t=result.scheduler.options.max_t)
+    task = SearchTask(spec.space, spec.seed, mode=result.scheduler.mode, max_t=result.scheduler.options.max_t)
     standing = stand(spec, spec.make_scheduler())
     telling = SearcherNotifier(make_searcher("random", task, None), standing.scheduler)
     replay(standing, records, str(place.journal), telling, spec.space.dimension)

@@ -16,7 +16,7 @@ import hbsim
 from hbsim.errors import ExecutorError, HbsimWarning, ParameterError
 from hbsim.executors import checkpoint
 from hbsim.executors.local import trial_folder
-from hbsim.executors.remote.store import Store, newest
+from hbsim.executors.remote.store import CheckpointStore, newest
 from hbsim.runner.journal import read_journal
 from hbsim.study.folder import StudyFolder
 from hbsim.study.remote_note import RemoteNote
@@ -301,7 +301,7 @@ def test_checkpoints_come_from_the_store_of_another_run(tmp_path: Path, storage:
         checkpoint.save(away / checkpoint.NAME, {"made by": job}, origin=of_job(job))
         found = newest(away)
         assert found is not None
-        Store(url, number).put(trial, job, found[1])
+        CheckpointStore(url, number).put(trial, job, found[1])
     checkpoint.save(trial_folder(place.trials, 2) / checkpoint.NAME, {"made by": 6}, origin=of_job(6))
 
     said: list[str] = []

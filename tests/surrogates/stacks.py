@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hbsim.core.space import Real, Space
 from hbsim.surrogates import Ideal, Synthetic, Table
-from hbsim.surrogates.recorded import Recorded
+from hbsim.surrogates.table_files import RecordedCurves
 from tests.surrogates import naive_wrappers
 from tests.surrogates.naive_wrappers import Naive
 
@@ -34,7 +34,7 @@ def table(seed: int = 0, rows: int = 9) -> Table:
         "seconds": np.cumsum(rng.random((rows, 4)), axis=1),
     }
     frame = pl.DataFrame({"config": range(rows), "lr": rng.random(rows), "depth": rng.integers(1, 4, rows)})
-    source = Recorded("curves", np.array(TABLE_LEVELS), columns, frame, {}, None, "seconds")
+    source = RecordedCurves("curves", np.array(TABLE_LEVELS), columns, frame, {}, None, "seconds")
     return Table(source, metric="val_loss", mode="min")
 
 

@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 
 from hbsim.core.space import Choice, Real, Space
-from hbsim.surrogates import Checked, Ideal, Noisy, Synthetic, Table, fingerprint, fit, load, wrap_text
-from hbsim.surrogates.recorded import Recorded
+from hbsim.surrogates import Checked, Ideal, Noisy, Synthetic, Table, fingerprint, fit, load, wrappers
+from hbsim.surrogates.table_files import RecordedCurves
 from tests.surrogates import fit_pilots
 
 GOLDEN = "3e8819e02093ebc331bcaf469c73ff43720862e751424fcf3969d8d28673716c"
@@ -78,7 +78,7 @@ def table(
         part, row, column, value = changed
         columns[part][row, column] = value
     frame = pl.DataFrame({"config": range(ROWS), "width": widths})
-    recorded = Recorded(source, levels, columns, frame, {}, space, "seconds")
+    recorded = RecordedCurves(source, levels, columns, frame, {}, space, "seconds")
     return Table(recorded, metric=metric, mode=mode, censored="fail", test_metric="test" if tested else None)
 
 
@@ -191,7 +191,7 @@ def test_wrappers_their_parameters_and_their_order_count():
         ["noise", "noise"],
     ]
     wraps += [["half"], ["half=0,1"], ["half=1,0"], ["half=1,0", "noise"], ["noise", "half=1,0"]]
-    assert {re.split("[:=]", text)[0] for wrap in wraps for text in wrap} == set(wrap_text._WRAPPERS)
+    assert {re.split("[:=]", text)[0] for wrap in wraps for text in wrap} == set(wrappers._WRAPPERS)
     assert all_different([load(table(), wrap=wrap) for wrap in wraps])
     again = [load(table(source="x"), wrap=wrap) for wrap in (["noise"], ["noise:std=0.01,seed=0"])]
     assert fingerprint(again[0]) == fingerprint(again[1]) == fingerprint(load(table(), wrap="noise"))

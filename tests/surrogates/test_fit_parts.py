@@ -7,13 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from hbsim.errors import SurrogateError
-from hbsim.surrogates.fit_failure import fit_failures
-from hbsim.surrogates.fit_levels import between, choose_levels
-from hbsim.surrogates.fit_process import fit_process
-from hbsim.surrogates.fit_regression import fit_regression
-from hbsim.surrogates.fit_shapes import Shapes, fit_shapes
-from hbsim.surrogates.fit_time import fit_clock
-from hbsim.surrogates.fit_warp import fit_warp
+from hbsim.surrogates.fit_curves import Shapes, choose_levels, fit_scale, fit_shapes, interpolation
+from hbsim.surrogates.fit_outcomes import fit_divergence, fit_time
+from hbsim.surrogates.fit_regression import fit_gaussian_process, fit_regression
 from tests.profile import examples
 
 VALUES = arrays(
@@ -29,29 +25,29 @@ def test_a_warp_keeps_the_order_and_comes_back(values):
     finite = np.unique(values[np.isfinite(values)])
     if len(finite) < 2 or np.ptp(finite.astype(np.float32)) == 0:
         return
-    warp = fit_warp(values)
-    scores = warp.to_scores(values)
+    scale = fit_scale(values)
+    scores = scale.to_scores(values)
     assert np.array_equal(np.isnan(scores), np.isnan(values))
-    ordered = warp.to_scores(finite)
+    ordered = scale.to_scores(finite)
     assert (np.diff(ordered) >= -1e-9).all()  # scores have six decimals
     assert ordered[0] < ordered[-1]
     grid = np.linspace(-6, 6, 200)
-    back = warp.to_values(grid)
+    back = scale.to_values(grid)
     assert np.isfinite(back).all()
     assert (np.diff(back) >= 0).all()
-    if warp.base != "plain":
+    if scale.base != "plain":
         assert back[0] >= 0
-    if warp.base == "odds":
+    if scale.base == "odds":
         assert back[-1] <= 1
 
 
 def test_a_warp_comes_back_where_there_were_values():
     values = np.exp(np.random.default_rng(0).normal(size=500) * 5)
-    warp = fit_warp(values)
+    scale = fit_scale(values)
     inner = values[(values > np.quantile(values, 0.02)) & (values < np.quantile(values, 0.98))]
-    np.testing.assert_allclose(warp.to_values(warp.to_scores(inner)), inner, rtol=1e-6)
-    assert np.abs(warp.to_scores(values).mean()) < 0.05
-    assert warp.to_scores(values).std() == pytest.approx(1.0, abs=0.05)
+    np.testing.assert_allclose(scale.to_values(scale.to_scores(inner)), inner, rtol=1e-6)
+    assert np.abs(scale.to_scores(values).mean()) < 0.05
+    assert scale.to_scores(values).std() == pytest.approx(1.0, abs=0.05)
 
 
 def test_levels_are_spread_and_include_where_rows_end():
@@ -67,7 +63,7 @@ def test_levels_are_spread_and_include_where_rows_end():
 @given(st.lists(st.floats(0.1, 1000), min_size=2, max_size=8, unique=True), st.floats(0.1, 1000))
 def test_between_is_linear_in_the_logarithm(fitted, level):
     fitted = np.array(sorted(fitted))
-    place = between(fitted, np.append(fitted, level))
+    place = interpolation(fitted, np.append(fitted, level))
     found = place.mix(np.log(fitted))
     np.testing.assert_allclose(found[:-1], np.log(fitted), atol=1e-9)
     assert found[-1] == pytest.approx(np.clip(np.log(level), np.log(fitted[0]), np.log(fitted[-1])), abs=1e-6)
@@ -81,7 +77,7 @@ def smooth(n=60, d=3, seed=0):
 
 def test_a_process_predicts_what_a_plain_solution_does():
     x, y = smooth()
-    process = fit_process(x, y, np.full(len(y), 0.01))
+    process = fit_gaussian_process(x, y, np.full(len(y), 0.01))
     rows = x * process._scales
 
     def matern(a, b):
@@ -97,7 +93,7 @@ def test_a_process_predicts_what_a_plain_solution_does():
 
 def test_a_process_has_the_same_bytes_in_any_block():
     x, y = smooth()
-    process = fit_process(x, y, np.zeros(len(y)))
+    process = fit_gaussian_process(x, y, np.zeros(len(y)))
     new = np.random.default_rng(2).random((1000, 3))
     whole = process.predict(new)
     for size in (1, 3, 64, 999):
@@ -154,21 +150,21 @@ def test_divergence_is_found_where_it_is():
     rng = np.random.default_rng(0)
     x = rng.random((200, 2))
     diverged = np.where(x[:, 0] > 0.8, 3, 5)
-    found = fit_failures(x, diverged, np.full(200, 5), 5, 0)
+    found = fit_divergence(x, diverged, np.full(200, 5), 5, 0)
     assert found.kind != "rate"
     chance = found.predict(np.array([[0.95, 0.5], [0.2, 0.5]]))
     assert chance[0] > 0.8
     assert chance[1] < 0.1
     assert found.by_level.tolist() == [0, 0, 0, 1, 1]
-    anywhere = fit_failures(x, np.where(rng.random(200) < 0.2, 1, 5), np.full(200, 5), 5, 0)
+    anywhere = fit_divergence(x, np.where(rng.random(200) < 0.2, 1, 5), np.full(200, 5), 5, 0)
     assert anywhere.kind == "rate"
-    never = fit_failures(x, np.full(200, 5), np.full(200, 5), 5, 0)
+    never = fit_divergence(x, np.full(200, 5), np.full(200, 5), 5, 0)
     assert never.predict(x).max() == 0
 
 
 def test_the_share_that_diverges_counts_rows_as_far_as_they_came():
     # 4 rows: one diverges at level 1; one ends after level 0; so 1 of 3 at risk.
-    found = fit_failures(np.zeros((4, 1)), np.array([1, 3, 3, 3]), np.array([3, 1, 3, 3]), 3, 0)
+    found = fit_divergence(np.zeros((4, 1)), np.array([1, 3, 3, 3]), np.array([3, 1, 3, 3]), 3, 0)
     assert found.rate == pytest.approx(1 / 3)
 
 
@@ -178,10 +174,10 @@ def test_time_goes_on_as_in_rows_that_go_on():
     seconds = rates[:, None] * (levels + 3.0)  # a start-up of three units
     seen = np.array(seconds)
     seen[::2, 2:] = np.nan
-    clock = fit_clock("x", np.random.default_rng(1).random((40, 2)), seen, levels, 0)
+    clock = fit_time("x", np.random.default_rng(1).random((40, 2)), seen, levels, 0)
     np.testing.assert_allclose(clock.shape / clock.shape[-1], (levels + 3) / 11, rtol=1e-6)
-    one = fit_clock("x", np.zeros((40, 2)), np.tile(levels * 2.5, (40, 1)), levels, 0)
+    one = fit_time("x", np.zeros((40, 2)), np.tile(levels * 2.5, (40, 1)), levels, 0)
     assert one.rates is None
     np.testing.assert_allclose(np.exp(one.usual) * one.shape, levels * 2.5)
     with pytest.raises(SurrogateError, match="takes any time"):
-        fit_clock("x", np.zeros((40, 2)), np.full((40, 4), np.nan), levels, 0)
+        fit_time("x", np.zeros((40, 2)), np.full((40, 4), np.nan), levels, 0)

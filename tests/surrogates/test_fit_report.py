@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from hbsim.surrogates import fit
-from hbsim.surrogates.fit_held import hold_out, spearman
+from hbsim.surrogates.fit_report import hold_out, spearman
 from tests.surrogates.fit_pilots import LEVELS, curves, stopped, write
 
 N = 50
@@ -63,7 +63,7 @@ def test_errors_are_those_of_held_out_rows(fitted, report):
     assert found.rank_correlation == pytest.approx(spearmanr(median, true)[0])
     assert found.early_table == pytest.approx(spearmanr(held.values[:, 2], held.values[:, 4])[0])
     inside = [
-        (np.quantile(held.drawn[:, row, 2], 0.1) <= true[row] <= np.quantile(held.drawn[:, row, 2], 0.9))
+        (np.quantile(held.curves[:, row, 2], 0.1) <= true[row] <= np.quantile(held.curves[:, row, 2], 0.9))
         for row in range(N)
     ]
     assert found.coverage[1] == pytest.approx(np.mean(inside))

@@ -10,8 +10,7 @@ import pytest
 from hbsim.core.space import Bool, Choice, Int, Real, Space
 from hbsim.errors import ParameterError, SurrogateError
 from hbsim.surrogates import describe, fit, load
-from hbsim.surrogates.fit_data import collect
-from hbsim.surrogates.fit_space import derive_space, encode_columns, features, snap
+from hbsim.surrogates.fit_data import collect, derive_space, encode_columns, features, snap
 from hbsim.surrogates.fitted import split_name
 from hbsim.surrogates.table import Table
 from tests.surrogates.fit_pilots import LEVELS
@@ -47,8 +46,7 @@ def test_a_space_is_read_off_the_columns():
             "crowded": rng.uniform(0, 1, n) ** 6,
         }
     )
-    derived = derive_space(frame, frame.columns)
-    space = derived.space
+    space, notes = derive_space(frame, frame.columns)
     kinds = {name: type(space[name]) for name in space.names}
     assert kinds == {
         "lr": Real,
@@ -63,7 +61,7 @@ def test_a_space_is_read_off_the_columns():
     }
     assert [name for name in space.names if getattr(space[name], "log", False)] == ["lr", "width"]
     assert (space["depth"].low, space["depth"].high) == (1, 8)
-    left = "\n".join(derived.notes)
+    left = "\n".join(notes)
     for words in (
         "name is left out: it is text with 60",
         "fixed is left out: it is the same",

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hbsim.surrogates import fit, import_runs, load
-from hbsim.surrogates.import_levels import shifted, whole_curves
+from hbsim.surrogates.import_curves import counted_from_one, without_gaps
 
 
 def ray(folder, trials, config=None):
@@ -81,9 +81,9 @@ def test_gaps_against_loops(there):
     left = {trial for trial, _ in expected}
     if len(left) < 2:
         with pytest.raises(ValueError, match="trials can be used"):
-            whole_curves("x", trials, levels, "epoch")
+            without_gaps("x", np.array(trials), levels, "epoch")
         return
-    stays, notes = whole_curves("x", trials, levels, "epoch")
+    stays, notes = without_gaps("x", np.array(trials), levels, "epoch")
     assert [(trials[row], levels[row]) for row in stays] == expected
     assert any("without the first" in note for note in notes) == (len(left) < len(there))
 
@@ -117,7 +117,7 @@ def test_what_is_left_loads_whatever_was_missing(tmp_path):
     ],
 )
 def test_steps_that_count_from_0(steps, first_level, expected):
-    levels, notes = shifted(np.array(steps, dtype=float), first_level)
+    levels, notes = counted_from_one(np.array(steps, dtype=float), first_level)
     assert levels.tolist() == expected
     assert bool(notes) == (steps[0] == 0)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import hbsim.surrogates
 from hbsim.errors import ParameterError, SurrogateError
 from hbsim.options import declared
 from hbsim.surrogates import Checked, Ideal, Synthetic, Table, available, load
@@ -186,3 +187,7 @@ def test_the_keywords_of_load_are_the_declared_options():
     declaration = {name: option.default for name, option in declared(SurrogateOptions).items()}
     keywords = {p.name: p.default for p in signature(load).parameters.values() if p.kind is p.KEYWORD_ONLY}
     assert set(declaration.items()) == set(keywords.items())
+
+
+def test_every_public_name_loads():
+    assert [name for name in hbsim.surrogates.__all__ if not callable(getattr(hbsim.surrogates, name))] == []

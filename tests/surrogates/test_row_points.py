@@ -12,7 +12,7 @@ import pytest
 from hbsim.core.space import Bool, Choice, Int, Real, Space
 from hbsim.errors import SurrogateError
 from hbsim.surrogates import load
-from hbsim.surrogates.row_points import row_points
+from hbsim.surrogates.table import row_points
 
 SPACE = Space({"lr": Real(0.1, 1.0), "n": Int(1, 4), "act": Choice("a", "b"), "flag": Bool()})
 ROWS = pl.DataFrame(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hbsim.errors import HbsimWarning, ParameterError, SurrogateError
 from hbsim.surrogates import Surrogate, Table
-from hbsim.surrogates.censoring import ends_of, settle_time, settle_values, stop_time
+from hbsim.surrogates.table import ends_of, settle_time, settle_values, stop_time
 from tests.profile import examples
 
 NAN = np.nan

@@ -174,7 +174,7 @@ def test_a_comparison_in_processes(yahpo_data):
         "metric": "val_balanced_accuracy",
     }
     found = [
-        hbsim.compare(["stopping", "promotion"], surrogate=curves, trials=40, seeds=4, jobs=jobs).cells
+        hbsim.compare(["stopping", "promotion"], surrogate=curves, num_trials=40, seeds=4, jobs=jobs).cells
         for jobs in (1, 2)
     ]
     assert found[0].equals(found[1])

@@ -461,6 +461,18 @@ class Task:
         """Whether it says how variants stand on another draw of configurations."""
         return any(row.draw is not None for row in self.rows)
 
+    @property
+    def best(self) -> TaskRow | None:
+        """The variant with the least mean score; None where none has a score."""
+        return next((row for row in self.rows if row.call == BEST), None)
+
+    @property
+    def view(self) -> View:
+        """Its diagnosis."""
+        ranked = tuple(row.variant for row in self.rows)
+        texts = (self.surrogate, self.setting)
+        return View(self.name, texts, ranked, self.rungs, self.regrets, self.brackets, self.shares)
+
 
 def setting_of(cluster: str, workers: int) -> str:
     """Return what a cluster with a number of workers is called."""
@@ -537,6 +549,11 @@ class Across:
     pairs: tuple[Pairwise, ...]
 
     @property
+    def has_differences(self) -> bool:
+        """Whether Friedman's test tells variants apart at all."""
+        return self.p_friedman < ALPHA
+
+    @property
     def is_tested(self) -> bool:
         """Whether pairs were tested at all: with too few groups for so many pairs they are not."""
         return any(math.isfinite(pair.p) for pair in self.pairs)
@@ -555,8 +572,8 @@ class Across:
         first = self.variants[0]
         worse = {pair.second for pair in self.pairs if (pair.first, pair.call) == (first, "better")}
         worse |= {pair.first for pair in self.pairs if (pair.second, pair.call) == (first, "worse")}
-        is_told = self.p_friedman < ALPHA
-        return {name: WORSE if is_told and name in worse else OPEN for name in self.variants} | calls
+        worse &= set(self.variants if self.has_differences else ())
+        return {name: WORSE if name in worse else OPEN for name in self.variants} | calls
 
 
 @dataclass(frozen=True)
@@ -634,3 +651,9 @@ class Report:
     commands: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     spec: str = ""
+
+    @property
+    def overall(self) -> Across | None:
+        """The comparison by score over all settings, or the only one; None if tasks are all of one group."""
+        scores = [across for across in self.across if across.measure == "score"]
+        return next((across for across in scores if across.setting == ALL), scores[0] if scores else None)

@@ -1,4 +1,4 @@
-"""What a reader should know beside what came out: of a task, of many, of the whole report."""
+"""The notes of a report: what a reader should know beside the results."""
 
 from __future__ import annotations
 
@@ -9,87 +9,87 @@ from typing import Final
 
 import polars as pl
 
-from hbsim.bench.report.judge import Judged
+from hbsim.bench.report.formatting import count, duration, listed, percent, plural
 from hbsim.bench.report.model import Report, Task
-from hbsim.bench.report.text import count, duration, listed, percent, plural
+from hbsim.bench.report.standings import Standings
 from hbsim.bench.sweep.scores import TaskScores
 
-__all__ = ["ABSENT", "report_notes", "shared_notes", "task_notes"]
+__all__ = ["NOT_COMPARED", "report_notes", "shared_notes", "task_notes"]
 
 FEW_SEEDS: Final = 10
 MANY_FAILED: Final = 0.1  # of the trials
-ABSENT: Final = "not compared, for want of finished studies"  # how a note says that a task is not complete
+NOT_COMPARED: Final = "not compared, for want of finished studies"  # of an incomplete task
 NAMED: Final = 3  # tasks or variants that a note names
 
 
-def task_notes(scores: TaskScores, judged: Judged, cells: pl.DataFrame, rows: int | None = None) -> list[str]:
-    """Return remarks, a sentence each, the most important first.
+def task_notes(
+    scores: TaskScores, standings: Standings, cells: pl.DataFrame, rows: int | None = None
+) -> list[str]:
+    """Return remarks on a task, a sentence each, the most important first.
 
     Parameters
     ----------
     scores : TaskScores
         Of the task.
-    judged : Judged
-        What came of them.
+    standings : Standings
+        What was concluded from them.
     cells : polars.DataFrame
         Its finished cells.
     rows : int, optional
         Of the task's table; None where configurations have no end.
     """
-    of_scores = [*_seeds(scores, judged), *_draw(scores, judged, rows), *_scale(scores), *_absent(scores)]
-    return [*of_scores, *_budget(scores, cells), *_lost(scores, cells)]
-
-
-def _draw(scores: TaskScores, judged: Judged, rows: int | None) -> Iterator[str]:
-    told = len(scores.variants) > 1 and math.isfinite(judged.curves[-1].difference.low)
-    if rows is not None and scores.split is None and told:
+    names = scores.variants
+    notes = [*_conclusions(scores, standings), *_without_score(scores)]
+    has_test = len(names) > 1 and math.isfinite(standings.curves[-1].difference.low)
+    if rows is not None and scores.split is None and has_test:
         half = f"where trials are at most {rows // 2:,}, each sees one half"
-        yield f"nothing is said of another draw of configurations: studies saw all {rows:,} rows; {half}"
+        notes.append(
+            f"nothing is said of another draw of configurations: studies saw all {rows:,} rows; {half}"
+        )
+    if not scores.scale.is_known:
+        notes.append("the best of these curves is unknown: regrets are held against the best that was seen")
+    if math.isnan(scores.scale.unit):
+        notes.append(
+            "the median configuration is as good as the best, or unknown: no scores, and nothing to tune"
+        )
+    if scores.absent:
+        notes.append(f"{_which(scores.absent, len(names) + len(scores.absent))}: {NOT_COMPARED}")
+    if math.isfinite(scores.resource):
+        notes.append(
+            f"equal resource: {count(scores.resource)} units, the median of what studies had trained "
+            f"after {duration(scores.budget.value)}; a study that trained less keeps its last incumbent"
+        )
+    return [*notes, *_budget(scores, cells), *_failures(scores, cells)]
 
 
-def _seeds(scores: TaskScores, judged: Judged) -> Iterator[str]:
+def _conclusions(scores: TaskScores, standings: Standings) -> Iterator[str]:
+    """Say why there is no ranking, or nothing is concluded, or only of large differences."""
     n, k = len(scores.seeds), len(scores.variants)
     if not scores.budget.value > 0:
         yield "nothing took any time, so there is no ranking"
     elif not n:
         yield "no seed is finished for all variants here, so there is no ranking"
-    elif k > 1 and all(math.isnan(one.difference.low) for one in judged.curves):
+    elif k > 1 and all(math.isnan(one.difference.low) for one in standings.curves):
         if math.isfinite(scores.scale.unit):
-            yield f"nothing is concluded: {judged.why}"
-    elif k > 1 and scores.split is not None and judged.draw is None:
-        yield f"nothing is said of another draw of configurations: {judged.why}"
+            yield f"nothing is concluded: {standings.why}"
+    elif k > 1 and scores.split is not None and standings.draw is None:
+        yield f"nothing is said of another draw of configurations: {standings.why}"
     elif 1 < n < FEW_SEEDS:
         yield f"{plural(n, 'seed')}: only large differences show"
-    missing = {name: int(math.fsum(map(math.isnan, scores.score[:, v]))) for v, name in _numbered(scores)}
-    if n and math.isfinite(scores.scale.unit):
-        for name, without in missing.items():
-            if without:
-                what = "without a rank" if 10 * without > n else "it counts as the median configuration there"
-                yield f"{name}: no score in {without} of {n} seeds (no incumbent, or no number at R): {what}"
 
 
-def _numbered(scores: TaskScores) -> Iterable[tuple[int, str]]:
-    return enumerate(scores.variants)
-
-
-def _scale(scores: TaskScores) -> Iterator[str]:
-    if not scores.scale.is_known:
-        yield "the best of these curves is unknown: regrets are held against the best that was seen"
-    if math.isnan(scores.scale.unit):
-        yield "the median configuration is as good as the best, or unknown: no scores, and nothing to tune"
-
-
-def _absent(scores: TaskScores) -> Iterator[str]:
-    if scores.absent:
-        yield f"{_which(scores.absent, len(scores.variants) + len(scores.absent))}: {ABSENT}"
+def _without_score(scores: TaskScores) -> Iterator[str]:
+    n = len(scores.seeds)
+    if not n or math.isnan(scores.scale.unit):
+        return
+    for v, name in enumerate(scores.variants):
+        missing = sum(map(math.isnan, scores.score[:, v]))
+        if missing:
+            what = "without a rank" if 10 * missing > n else "it counts as the median configuration there"
+            yield f"{name}: no score in {missing} of {n} seeds (no incumbent, or no number at R): {what}"
 
 
 def _budget(scores: TaskScores, cells: pl.DataFrame) -> Iterator[str]:
-    if math.isfinite(scores.resource):
-        yield (
-            f"equal resource: {count(scores.resource)} units, the median of what studies had trained "
-            f"after {duration(scores.budget.value)}; a study that trained less keeps its last incumbent"
-        )
     if not scores.budget.is_given:
         running = cells.filter(pl.col("simulated_seconds") > scores.budget.value).height
         if 2 * running > len(cells):
@@ -107,7 +107,7 @@ def _budget(scores: TaskScores, cells: pl.DataFrame) -> Iterator[str]:
         )
 
 
-def _lost(scores: TaskScores, cells: pl.DataFrame) -> Iterator[str]:
+def _failures(scores: TaskScores, cells: pl.DataFrame) -> Iterator[str]:
     deserted = int(cells["is_deserted"].sum())
     if deserted:
         yield f"in {deserted} of {len(cells)} studies no worker was left before the work was done"
@@ -127,7 +127,7 @@ def _which(names: Sequence[str], variants: int) -> str:
 
 
 def shared_notes(report: Report) -> list[str]:
-    """Return the notes of all tasks; those that differ in numbers only are one, told of the first of them.
+    """Return the notes of all tasks; those that differ in numbers only are one, as the first of them has it.
 
     Of the only task they are as they are.
     """
@@ -152,26 +152,26 @@ def _shared(notes: Sequence[tuple[Task, str]], tasks: int) -> str:
 
 def report_notes(report: Report, warnings: Iterable[str]) -> list[str]:
     """Return what a reader of the whole report should keep in mind."""
-    said = [f"Warned when the sweep began: {text}" for text in warnings]
+    notes = [f"Warned when the sweep began: {text}" for text in warnings]
     if report.tasks:
-        said.append(
+        notes.append(
             "Scores are normalised regrets: 0 is the best there is at R, 1 no better than the median "
             "configuration."
         )
     if len(report.tasks) > 1:
-        said.append(
+        notes.append(
             "Seeds of a task say how sure its own result is, not what other tasks would show; tests over "
             "tasks count each group of tasks once."
         )
     timed = [task for task in report.tasks if task.budget > 0]
     left_out = [task.name for task in timed if not task.seeds]
     if left_out:
-        said.append(f"{listed(left_out, quote=False)}: no seed is finished for all variants there.")
-    there = {row.variant for task in report.tasks for row in task.rows}
-    nowhere = [variant.name for variant in report.variants if variant.name not in there]
+        notes.append(f"{listed(left_out, quote=False)}: no seed is finished for all variants there.")
+    compared = {row.variant for task in report.tasks for row in task.rows}
+    nowhere = [variant.name for variant in report.variants if variant.name not in compared]
     if nowhere and timed:
-        said.append(f"{listed(nowhere)}: not compared, since too few studies of it are finished.")
-    aside = [task.name for task in report.tasks if any(ABSENT in note for note in task.notes)]
-    if aside:
-        said.append(f"{listed(aside, quote=False)}: not complete, so left out where tasks are counted.")
-    return said
+        notes.append(f"{listed(nowhere)}: not compared, since too few studies of it are finished.")
+    incomplete = [task.name for task in report.tasks if any(NOT_COMPARED in note for note in task.notes)]
+    if incomplete:
+        notes.append(f"{listed(incomplete, quote=False)}: not complete, so left out where tasks are counted.")
+    return notes

@@ -1,20 +1,31 @@
-"""Tables in four forms: Markdown, LaTeX with booktabs, HTML, and for a terminal."""
+"""The forms of a report's tables: Markdown, LaTeX with booktabs, HTML, and for a terminal."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from hbsim.bench.report.formatting import FileNames, clean, plural
 from hbsim.bench.report.model import Report
 from hbsim.bench.report.notes import shared_notes
-from hbsim.bench.report.tables import Cell, Column, Table, all_training, missing_table, sections
-from hbsim.bench.report.text import FileNames, clean, plural
+from hbsim.bench.report.tables import (
+    Cell,
+    Column,
+    Table,
+    all_training,
+    missing_table,
+    overview_table,
+    ranking_table,
+    sections,
+    task_table,
+)
 from hbsim.errors import OutputError
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table as RichTable
 
 __all__ = [
@@ -30,11 +41,13 @@ __all__ = [
     "markdown_escaped",
     "not_shown",
     "parts",
+    "show",
     "write_tables",
 ]
 
 LONGEST: Final = 45  # rows of a LaTeX table: about a page
 MOST_ROWS: Final = 40  # in a terminal
+MOST_NOTES: Final = 10  # in a terminal, without --full
 GAP: Final = 2  # columns of the terminal between two of a table
 NAME: Final = 24  # columns of the terminal that a name has at least, if its parts are so long
 COLUMN: Final = 52  # characters in \small that fit one of two columns of print
@@ -255,27 +268,30 @@ def _latex_line(cells: Sequence[Cell]) -> str:
 # HTML
 
 
-def as_html(table: Table) -> str:
-    """Return a table as an element of HTML: its title is the caption, its notes follow in a paragraph."""
+def as_html(table: Table, colours: Mapping[str, str] | None = None) -> str:
+    """Return a table as an element of HTML: its title is the caption, its notes follow in a paragraph.
+
+    Names of variants that have a colour in `colours` have a dot of it beside them.
+    """
+    sides = ["" if column.align == "l" else ' class="number"' for column in table.columns]
     heads = "".join(
-        f'<th scope="col"{_side(column)}>{html.escape(_head(column))}</th>' for column in table.columns
+        f'<th scope="col"{side}>{html.escape(_head(column))}</th>'
+        for column, side in zip(table.columns, sides, strict=True)
     )
-    body = "".join(f"<tr>{_html_cells(table.columns, row)}</tr>" for row in table.rows)
+    lines = []
+    for row in table.rows:
+        cells = ""
+        for cell, side in zip(row, sides, strict=True):
+            colour = None if side or colours is None else colours.get(cell.text)
+            dot = "" if colour is None else f'<i style="background:{colour}"></i>'
+            text = f"{dot}{html.escape(cell.text)}"
+            cells += f"<td{side}><b>{text}</b></td>" if cell.bold else f"<td{side}>{text}</td>"
+        lines.append(f"<tr>{cells}</tr>")
     notes = f'<p class="notes">{html.escape(" ".join(table.notes))}</p>' if table.notes else ""
     return (
         f"<table><caption>{html.escape(table.title)}</caption><thead><tr>{heads}</tr></thead>"
-        f"<tbody>{body}</tbody></table>{notes}"
+        f"<tbody>{''.join(lines)}</tbody></table>{notes}"
     )
-
-
-def _html_cells(columns: Sequence[Column], row: Sequence[Cell]) -> str:
-    texts = (f"<b>{html.escape(cell.text)}</b>" if cell.bold else html.escape(cell.text) for cell in row)
-    pairs = zip(columns, texts, strict=True)
-    return "".join(f"<td{_side(column)}>{text}</td>" for column, text in pairs)
-
-
-def _side(column: Column) -> str:
-    return "" if column.align == "l" else ' class="number"'
 
 
 # A terminal
@@ -344,3 +360,62 @@ def not_shown(table: Table, width: int) -> str:
     """Say which columns have no room; empty where all have."""
     heads = fitting(table, width)[1]
     return f"not shown at this width: {', '.join(heads)}" if heads else ""
+
+
+def show(report: Report, console: Console, is_full: bool = False) -> None:
+    """Print a report, as wide as the console, from 60 columns on.
+
+    Parameters
+    ----------
+    report : Report
+        What to print.
+    console : rich.console.Console
+        Where to.
+    is_full : bool
+        Whether to print all tables, and all notes, instead of the one that answers.
+    """
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    if report.title:
+        console.print(Text(clean(report.title), style="dim"))
+    console.print(Text(clean(report.answer), style="bold"))
+    tables = [table for _, of in sections(report) for table in of] if is_full else _answers(report)
+    shown: tuple[str, ...] = ()
+    for table in tables:
+        console.print()
+        console.print(Text(clean(table.title), style="dim"))
+        console.print(as_rich(table, console.width))
+        if table.notes and table.notes != shown:
+            console.print(Text(clean(" ".join(table.notes)), style="dim"))
+        shown = table.notes
+        if left := not_shown(table, console.width):
+            console.print(Text(f"({left})", style="dim"))
+    console.print()
+    for sentence in report.summary:
+        console.print(Text(clean(sentence)))
+    notes = [*shared_notes(report), *report.notes, *_without_result(report)]
+    if is_full:
+        notes += all_training(report)
+    grid = Grid.grid(padding=(0, 1, 0, 0))
+    for note in notes if is_full else notes[:MOST_NOTES]:
+        grid.add_row("-", Text(clean(note)))
+    console.print(grid)
+    if not is_full and len(notes) > MOST_NOTES:
+        console.print(Text(f"and {len(notes) - MOST_NOTES} more notes with --full", style="dim"))
+
+
+def _answers(report: Report) -> list[Table]:
+    """Return the table that answers: of the task, over tasks, or of all tasks at a glance."""
+    if len(report.tasks) == 1:
+        fresh = [task_table(task, "fresh seed") for task in report.confirmed]
+        return [*fresh, *(task_table(task) for task in report.tasks if task.rows)]
+    overall = report.overall
+    return overview_table(report) if overall is None or not overall.is_tested else [ranking_table([overall])]
+
+
+def _without_result(report: Report) -> list[str]:
+    return [
+        f"{plural(one.cells, 'cell')} without a result: {one.reason} ({one.example})"
+        for one in report.missing
+    ]

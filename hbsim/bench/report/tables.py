@@ -10,7 +10,21 @@ from typing import Final
 
 from hbsim.bench.conclusions import ALPHA, Interval
 from hbsim.bench.over_tasks import least_pairs
-from hbsim.bench.report.diagnosed import FEW_TASKS, REGRETS, SHARES, views
+from hbsim.bench.report.diagnosis import FEW_TASKS, REGRETS, SHARES, views
+from hbsim.bench.report.formatting import (
+    MEASURES,
+    NONE,
+    count,
+    decimals,
+    duration,
+    interval,
+    number,
+    p_value,
+    percent,
+    plural,
+    short_names,
+    time_unit,
+)
 from hbsim.bench.report.model import (
     ALL,
     BEST,
@@ -26,24 +40,10 @@ from hbsim.bench.report.model import (
     Task,
     View,
 )
-from hbsim.bench.report.text import (
-    MEASURES,
-    NONE,
-    count,
-    decimals,
-    duration,
-    interval,
-    number,
-    p_value,
-    percent,
-    plural,
-    short_names,
-    time_unit,
-)
 
 __all__ = [
     *("LEGEND", "MARKS", "Cell", "Column", "Table", "all_training", "best_first", "cost_table"),
-    *("diagnosis_tables", "glance_table", "heatmap_table", "leads_table", "missing_table", "pairs_table"),
+    *("diagnosis_tables", "overview_table", "heatmap_table", "leads_table", "missing_table", "pairs_table"),
     *("ranking_table", "rankings", "reach", "row", "sections", "task_table"),
 ]
 
@@ -145,7 +145,7 @@ def sections(report: Report) -> list[tuple[str, list[Table]]]:
     of_tasks = [table for task in tasks for table in (task_table(task), leads_table(task), cost_table(task))]
     of_tasks += [task_table(task, "fresh seed") for task in report.confirmed]
     return [
-        ("At a glance", glance_table(report)),
+        ("At a glance", overview_table(report)),
         ("Over tasks", rankings(report)),
         ("Tasks", [table for table in of_tasks if table.rows]),
         ("Brackets and reduction factor", [heatmap_table(heatmap) for heatmap in report.heatmaps]),
@@ -317,7 +317,7 @@ def reach(median: Interval, length: float) -> str:
 # All tasks at a glance
 
 
-def glance_table(report: Report) -> list[Table]:
+def overview_table(report: Report) -> list[Table]:
     """Return one table of all tasks, a row each; none where there is one task, or none.
 
     A column a variant; of many variants the best, and how many are not told apart from it, worse, without a

@@ -1,6 +1,6 @@
 """Many studies: variants, learning curves, clusters, workers and seeds, from one specification."""
 
-from hbsim.bench.sweep.cell import Combination, Study
+from hbsim.bench.sweep.cell import CellStudy, Combination
 from hbsim.bench.sweep.folder import (
     SweepResults,
     is_own,
@@ -8,20 +8,20 @@ from hbsim.bench.sweep.folder import (
     open_folder,
     read_manifest,
     read_results,
-    write_down,
+    write_plan,
 )
-from hbsim.bench.sweep.plan import Plan, make_plan, read_sweep
+from hbsim.bench.sweep.plan import SweepPlan, make_plan, read_sweep
 from hbsim.bench.sweep.run import Counts, Estimate, counts, estimate, finish, run_cells, run_plan, to_run
-from hbsim.bench.sweep.store import Store
+from hbsim.bench.sweep.store import SweepStore
 
 __all__ = [
+    "CellStudy",
     "Combination",
     "Counts",
     "Estimate",
-    "Plan",
-    "Store",
-    "Study",
+    "SweepPlan",
     "SweepResults",
+    "SweepStore",
     "counts",
     "estimate",
     "finish",
@@ -35,5 +35,5 @@ __all__ = [
     "run_cells",
     "run_plan",
     "to_run",
-    "write_down",
+    "write_plan",
 ]

@@ -18,7 +18,7 @@ import polars as pl
 
 from hbsim.bench.diagnosis import diagnose, timeline
 from hbsim.bench.sweep.curves import HalfOf, half_of, load_curves
-from hbsim.bench.sweep.specification import said
+from hbsim.bench.sweep.specification import error_text
 from hbsim.bench.sweep.store import (
     COUNTS,
     DONE,
@@ -35,14 +35,14 @@ from hbsim.bench.sweep.store import (
 from hbsim.bench.variants import Variant
 from hbsim.core.types import Mode
 from hbsim.errors import HbsimError, HbsimWarning
-from hbsim.searchers.constraint import split_constraint
+from hbsim.searchers.task import split_constraint
 from hbsim.simulation import Cluster, Result
 from hbsim.simulation.trace import Trace
 from hbsim.study.simulate import simulate
-from hbsim.surrogates.checked import placeless
 from hbsim.surrogates.protocol import Floats, Ints
+from hbsim.surrogates.user import placeless
 
-__all__ = ["FORMAT", "Combination", "Study", "failed", "resource_at", "run_studies"]
+__all__ = ["FORMAT", "CellStudy", "Combination", "failed", "resource_at", "run_studies"]
 
 FORMAT: Final = 2  # of what is kept of a study: another one does not mix with it
 DIGITS: Final = 32  # of the hash
@@ -101,11 +101,11 @@ class Combination:
         """What variants are compared on: surrogate, cluster, workers."""
         return self.surrogate, self.cluster_name, self.cluster.workers
 
-    def with_seed(self, seed: int) -> Study:
+    def with_seed(self, seed: int) -> CellStudy:
         """Return the study with a seed."""
         half = half_of(seed) if self.has_halves else None
         text = f"{self._digest}:{seed}" + ("" if half is None else f":half={half[0]},{half[1]}")
-        return Study(self, seed, hashlib.sha256(text.encode()).hexdigest()[:DIGITS], half)
+        return CellStudy(self, seed, hashlib.sha256(text.encode()).hexdigest()[:DIGITS], half)
 
     @cached_property
     def _digest(self) -> str:
@@ -130,7 +130,7 @@ class Combination:
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
+class CellStudy:
     """A combination with a seed: a cell of the sweep.
 
     Attributes
@@ -206,13 +206,13 @@ def _plain(value: object) -> object:
 AT_R = ("value", "regret", "test")
 
 
-def run_studies(studies: Sequence[tuple[Study, bool]]) -> Frames:
+def run_studies(studies: Sequence[tuple[CellStudy, bool]]) -> Frames:
     """Run studies one after the other; what one of them raises is its outcome.
 
     Parameters
     ----------
-    studies : sequence of (Study, bool)
-        And whether to keep what workers did when.
+    studies : sequence of (CellStudy, bool)
+        And whether its timeline is kept: what workers did when.
 
     Returns
     -------
@@ -222,16 +222,16 @@ def run_studies(studies: Sequence[tuple[Study, bool]]) -> Frames:
     rows: list[dict[str, object]] = []
     timings: list[dict[str, object]] = []
     found: dict[str, list[tuple[str, pl.DataFrame]]] = {name: [] for name in TABLES}
-    for study, is_drawn in studies:
+    for study, with_timeline in studies:
         begin = time.process_time()
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", HbsimWarning)  # what can be known before was said before
+                warnings.simplefilter("ignore", HbsimWarning)  # the plan has warned already
                 result = study.run()
-                numbers, frames = _measured(result, is_drawn)
+                numbers, frames = _measured(result, with_timeline)
                 row = {KEY: study.key, "status": DONE, "error": None, **numbers}
         except Exception as error:
-            row, frames = _failed(study, _said(error)), {}
+            row, frames = _failed(study, _error_text(error)), {}
         rows.append(row)
         for name, frame in frames.items():
             found[name].append((study.key, frame))
@@ -243,29 +243,29 @@ def run_studies(studies: Sequence[tuple[Study, bool]]) -> Frames:
     }
 
 
-def failed(study: Study, error: str) -> Frames:
+def failed(study: CellStudy, error: str) -> Frames:
     """Return the outcome of a study that came to nothing."""
     timings = pl.DataFrame([{KEY: study.key, "seconds": 0.0}], schema=TABLES["timings"])
     main = pl.DataFrame([_failed(study, error)], schema=TABLES[MAIN])
     return {**{name: empty(name) for name in TABLES}, MAIN: main, "timings": timings}
 
 
-def _failed(study: Study, error: str) -> dict[str, object]:
+def _failed(study: CellStudy, error: str) -> dict[str, object]:
     return dict.fromkeys(TABLES[MAIN]) | {KEY: study.key, "status": FAILED, "error": error}
 
 
-def _said(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     """Return what went wrong, the same in every process."""
     if isinstance(error, HbsimError):
-        text = said(error)
+        text = error_text(error)
     else:
         last = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{last.filename.rpartition('/')[2]}, line {last.lineno}"
-        text = f"{type(error).__name__}: {error} ({where})"
+        line = f"{last.filename.rpartition('/')[2]}, line {last.lineno}"
+        text = f"{type(error).__name__}: {error} ({line})"
     return placeless(text)
 
 
-def _measured(result: Result, is_drawn: bool) -> tuple[dict[str, object], Frames]:
+def _measured(result: Result, with_timeline: bool) -> tuple[dict[str, object], Frames]:
     """Return the numbers of a study that stand in one row, and its tables, without its key."""
     summary, diagnosis, shown = result.summary(), diagnose(result), result.incumbent()
     trained = resource_at(result.jobs, np.append(shown["time"].to_numpy(), result.end_time))
@@ -280,10 +280,10 @@ def _measured(result: Result, is_drawn: bool) -> tuple[dict[str, object], Frames
     numbers |= {f"{name}_part": getattr(diagnosis.regrets, name) for name in PARTS}
     known = {name: int(summary[name]) if name in COUNTS else _known(numbers[name]) for name in numbers}  # type: ignore[call-overload]
     frames = {"incumbents": incumbents, "rungs": diagnosis.rungs, "brackets": diagnosis.brackets}
-    if is_drawn:
-        drawn, cut = timeline(result)
+    if with_timeline:
+        rows, cut = timeline(result)
         # `cut` is null in all rows of a study that is whole.
-        frames["timelines"] = drawn.with_columns(pl.lit(cut).alias("cut"))
+        frames["timelines"] = rows.with_columns(pl.lit(cut).alias("cut"))
     return {**known, "is_deserted": result.no_worker_after is not None}, frames
 
 

@@ -1,4 +1,4 @@
-"""Learning curves: where they are, what a sweep has to know of them, and those of one study."""
+"""The learning curves of a sweep: their files, what is known of them, and those of one study."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
 
-from hbsim.bench.remote import place
+from hbsim.bench.remote import on_host
 from hbsim.errors import SurrogateError
 from hbsim.surrogates import Half, Surrogate, check_levels, fingerprint, load
-from hbsim.surrogates.checked import Checked
 from hbsim.surrogates.description import sample
 from hbsim.surrogates.fitted import Fitted
 from hbsim.surrogates.table import Table
+from hbsim.surrogates.user import Checked
 from hbsim.surrogates.wrapper import Wrapper
 from hbsim.surrogates.yahpo import Yahpo
 
 __all__ = [
+    "CurveFacts",
     "HalfOf",
-    "Known",
-    "Levels",
+    "LoadedCurves",
+    "absolute_path",
+    "absolute_surrogate",
     "at_level",
+    "curve_groups",
+    "curve_notes",
     "files_of",
     "half_of",
     "has_halves",
-    "know",
     "load_curves",
-    "located",
     "origins",
-    "remarks",
-    "whole_path",
+    "read_curves",
 ]
 
 SAMPLE: Final = 1000  # configurations drawn at random
@@ -56,7 +57,7 @@ HalfOf: TypeAlias = tuple[int, int] | None  # split and part; None: all rows
 
 
 @dataclass(frozen=True)
-class Known:
+class LoadedCurves:
     """Learning curves, loaded, and what their content hashes to."""
 
     surrogate: Surrogate
@@ -64,7 +65,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Levels:
+class CurveFacts:
     """What there is at R.
 
     Attributes
@@ -82,10 +83,10 @@ class Levels:
     full_run: float
 
 
-_kept: dict[str, Known] = {}  # of this process, by their descriptions
+_kept: dict[str, LoadedCurves] = {}  # of this process, by their descriptions
 
 
-def know(description: Mapping[str, Any]) -> Known:
+def read_curves(description: Mapping[str, Any]) -> LoadedCurves:
     """Load learning curves as they are now.
 
     Parameters
@@ -100,7 +101,7 @@ def know(description: Mapping[str, Any]) -> Known:
     """
     options = dict(description)
     surrogate = load(options.pop("surrogate"), **options)
-    known = Known(surrogate, fingerprint(surrogate))
+    known = LoadedCurves(surrogate, fingerprint(surrogate))
     _kept[_text(description)] = known
     return known
 
@@ -111,7 +112,7 @@ def load_curves(description: Mapping[str, Any], content: str, half: HalfOf = Non
     Parameters
     ----------
     description : mapping
-        As in `know`.
+        As in `read_curves`.
     content : str
         Their fingerprint.
     half : (int, int), optional
@@ -124,10 +125,13 @@ def load_curves(description: Mapping[str, Any], content: str, half: HalfOf = Non
     """
     known = _kept.get(_text(description))
     if known is None or known.fingerprint != content:
-        known = _know_there(description)
+        try:
+            known = read_curves(description)
+        except SurrogateError as error:
+            raise SurrogateError(f"{error.source}{on_host()}", error.problem) from None
     if known.fingerprint != content:
         problem = "are not the curves that were checked: changed since, or others each time they are read"
-        raise SurrogateError(f"{description['surrogate']}{place()}", problem)
+        raise SurrogateError(f"{description['surrogate']}{on_host()}", problem)
     return known.surrogate if half is None else _half(_text(description), content, half)
 
 
@@ -136,19 +140,11 @@ def _half(text: str, content: str, half: tuple[int, int]) -> Surrogate:
     return Half(_kept[text].surrogate, split=half[0], part=half[1])
 
 
-def _know_there(description: Mapping[str, Any]) -> Known:
-    """Load learning curves, perhaps on another host; an error says on which."""
-    try:
-        return know(description)
-    except SurrogateError as error:
-        raise SurrogateError(f"{error.source}{place()}", error.problem) from None
-
-
 def _text(description: Mapping[str, Any]) -> str:
     return json.dumps(description, sort_keys=True)
 
 
-def at_level(surrogate: Surrogate, max_t: float) -> Levels:
+def at_level(surrogate: Surrogate, max_t: float) -> CurveFacts:
     """Return what there is at a level.
 
     Raises
@@ -161,27 +157,27 @@ def at_level(surrogate: Surrogate, max_t: float) -> Levels:
     sign = 1.0 if surrogate.mode == "min" else -1.0  # the mirror image: the same configuration
     losses = np.sort(np.where(np.isfinite(values[:, 0]), sign * values[:, 0], math.inf))
     finite = losses[np.isfinite(losses)]
-    # Where most of them diverge, the worst that does not.
+    # CellPattern most of them diverge, the worst that does not.
     middle = min((len(losses) - 1) // 2, len(finite) - 1)
     guess = sign * float(finite[middle]) if finite.size else math.nan
     reached = seconds[:, 0][np.isfinite(seconds[:, 0])]
-    return Levels(surrogate.optimum(max_t), guess, math.fsum(reached) / max(1, len(reached)))
+    return CurveFacts(surrogate.optimum(max_t), guess, math.fsum(reached) / max(1, len(reached)))
 
 
 # Halves of a table
 
 
-def has_halves(surrogate: Surrogate, trials: object, is_replacing: bool) -> bool:
+def has_halves(surrogate: Surrogate, num_trials: object, is_replacing: bool) -> bool:
     """Return whether studies of so many trials can run on half of the rows each.
 
-    Where the curves are a half already, as their user wished, they are not halved again.
+    CellPattern the curves are a half already, as their user wished, they are not halved again.
     """
     rows, within = surrogate.rows, surrogate
     while isinstance(within, Wrapper) and not isinstance(within, Half):
         within = within.wrapped
     if rows is None or is_replacing or isinstance(within, Half):
         return False
-    return isinstance(trials, int) and trials <= rows // 2
+    return isinstance(num_trials, int) and num_trials <= rows // 2
 
 
 def half_of(seed: int) -> tuple[int, int]:
@@ -192,7 +188,7 @@ def half_of(seed: int) -> tuple[int, int]:
 # Files
 
 
-def located(text: str, folder: str | os.PathLike[str]) -> str:
+def absolute_surrogate(text: str, folder: str | os.PathLike[str]) -> str:
     """Return what `hbsim.surrogates.load` takes, with the whole path of a file.
 
     Parameters
@@ -200,18 +196,18 @@ def located(text: str, folder: str | os.PathLike[str]) -> str:
     text : str
         A surrogate, as its user wrote it.
     folder : path
-        Where a relative path starts.
+        CellPattern a relative path starts.
     """
     if text.startswith(FIT):
         rest = text.removeprefix(FIT)
-        return text if rest.split(",")[0] == "digits" else FIT + whole_path(rest, folder)
+        return text if rest.split(",")[0] == "digits" else FIT + absolute_path(rest, folder)
     path, colon, name = text.rpartition(":")
     if colon and path.endswith(OWN):
-        return f"{whole_path(path, folder)}:{name}"
-    return whole_path(text, folder) if text.endswith(FILES) else text
+        return f"{absolute_path(path, folder)}:{name}"
+    return absolute_path(text, folder) if text.endswith(FILES) else text
 
 
-def whole_path(path: str, folder: str | os.PathLike[str]) -> str:
+def absolute_path(path: str, folder: str | os.PathLike[str]) -> str:
     """Return a path that starts at the root."""
     return os.path.abspath(os.path.join(folder, path))
 
@@ -224,7 +220,7 @@ def files_of(description: Mapping[str, Any]) -> tuple[str, ...]:
     description : mapping
         Keywords of `hbsim.surrogates.load`, with whole paths.
     """
-    from hbsim.surrogates.notes import beside
+    from hbsim.surrogates.table_files import beside
 
     text = str(description["surrogate"])
     path, colon, _ = text.rpartition(":")
@@ -245,7 +241,7 @@ def files_of(description: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(found)
 
 
-# What readers of results have to know
+# What readers of results have to read_curves
 
 
 def origins(surrogate: Surrogate) -> frozenset[str]:
@@ -256,6 +252,57 @@ def origins(surrogate: Surrogate) -> frozenset[str]:
     """
     within = _unwrapped(surrogate)
     return frozenset({fingerprint(within), *_places(within)})
+
+
+def curve_groups(
+    surrogates: Mapping[str, Surrogate], given: Mapping[str, str | None]
+) -> tuple[dict[str, str], list[str]]:
+    """Return the group of each of some learning curves, and what to warn of.
+
+    Tests over tasks are to count curves once that are the same ones under several names.
+
+    Parameters
+    ----------
+    surrogates : mapping
+        The learning curves by name, in the order of the specification.
+    given : mapping
+        By name the group that the specification has, or None.
+
+    Returns
+    -------
+    dict, list of str
+        The group that was given, else that of the first with the same curves that was given one, else the
+        name of the first with the same curves. A text for each given group that is not the first one of
+        its curves.
+    """
+    named: dict[str, str] = {}
+    texts: list[str] = []
+    for same in _with_common_origins(surrogates):
+        first, *others = [name for name in same if given[name] is not None] or [same[0]]
+        default = given[first] or first
+        for name in same:
+            group = given[name]
+            named[name] = default if group is None else group
+        texts += [
+            f"{first} and {name} are of the same curves, and their groups are not the same "
+            f"({given[first]}, {given[name]}): tests over tasks take them for independent"
+            for name in others
+            if given[name] != given[first]
+        ]
+    return named, texts
+
+
+def _with_common_origins(surrogates: Mapping[str, Surrogate]) -> list[list[str]]:
+    """Return the names of curves that hang together, each list in the order of the specification."""
+    parts: list[tuple[frozenset[str], list[str]]] = []
+    for name, surrogate in surrogates.items():
+        shared = origins(surrogate)
+        near = [part for part in parts if part[0] & shared]
+        parts = [part for part in parts if not part[0] & shared]
+        names = [one for _, others in near for one in others]
+        parts.append((shared.union(*(other for other, _ in near)), [*names, name]))
+    order = list(surrogates)
+    return [sorted(names, key=order.index) for _, names in parts]
 
 
 def _unwrapped(surrogate: Surrogate) -> Surrogate:
@@ -277,26 +324,26 @@ def _places(within: Surrogate) -> Iterator[str]:
             yield hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def remarks(surrogate: Surrogate, trials: object, is_replacing: bool) -> tuple[str, ...]:
+def curve_notes(surrogate: Surrogate, num_trials: object, is_replacing: bool) -> tuple[str, ...]:
     """Return what became of curves that end early, and whether rows come more than once.
 
     Parameters
     ----------
     surrogate : Surrogate
         The curves, in their wrappers.
-    trials : int or None
+    num_trials : int or None
         How many trials a study starts at most.
     is_replacing : bool
         Whether rows may come again.
     """
-    said, within, rows = [], _unwrapped(surrogate), surrogate.rows
+    notes, within, rows = [], _unwrapped(surrogate), surrogate.rows
     if isinstance(within, Table) and within.censored is not None:
         early, all_ = within.censored_rows + within.excluded_rows, len(within.ends) + within.excluded_rows
         text = f'{early:,} of {all_:,} curves end early; censored = "{within.censored}"'
-        said += [f"{text}: {EARLY[within.censored]}"] if early else []
+        notes += [f"{text}: {EARLY[within.censored]}"] if early else []
     if rows is not None and is_replacing:
-        if not isinstance(trials, int):
-            said.append(f"any number of trials from {rows:,} rows: rows may come more than once")
-        elif trials > rows:
-            said.append(f"up to {trials:,} trials from {rows:,} rows: rows come more than once")
-    return tuple(said)
+        if not isinstance(num_trials, int):
+            notes.append(f"any number of trials from {rows:,} rows: rows may come more than once")
+        elif num_trials > rows:
+            notes.append(f"up to {num_trials:,} trials from {rows:,} rows: rows come more than once")
+    return tuple(notes)

@@ -26,7 +26,7 @@ from hbsim.bench.sweep.store import (
     MAIN,
     NAMES,
     OURS,
-    Store,
+    SweepStore,
     move,
     parquet,
     read_table,
@@ -48,13 +48,13 @@ __all__ = [
     "digest",
     "is_own",
     "look_into",
+    "manifest_bytes",
     "open_folder",
     "read_manifest",
     "read_plan",
     "read_results",
     "versions",
-    "write_down",
-    "written",
+    "write_plan",
 ]
 
 MANIFEST: Final = "sweep.json"
@@ -69,12 +69,12 @@ _ALL: Final = OURS | {*_WRITTEN, *(f".{name}" for name in _WRITTEN), f"{ANYTIME}
 
 
 @contextmanager
-def open_folder(out: Path, plan: pl.DataFrame, force: bool, is_same: bool = False) -> Iterator[Store]:
+def open_folder(folder: Path, plan: pl.DataFrame, force: bool, is_same: bool = False) -> Iterator[SweepStore]:
     """Give what is finished in a folder, which is made if it is not there, to this process alone.
 
     Parameters
     ----------
-    out : path
+    folder : path
         Does not exist, is empty, or is a sweep's.
     plan : polars.DataFrame
         The cells that are wanted.
@@ -91,28 +91,28 @@ def open_folder(out: Path, plan: pl.DataFrame, force: bool, is_same: bool = Fals
     Raises
     ------
     ParameterError
-        The folder holds something else, another sweep, or one of another version (field ``out``).
+        The folder holds something else, another sweep, or one of another version (field ``folder``).
     OutputError
         It cannot be read or made, or another process is at it.
     """
-    _look(out)  # before a lock is put into somebody's folder
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-    with StudyLock(out):
-        there = _look(out)
-        if there and force:
-            _say_lost(out)
-            _clear(out, there)
-        elif there:
-            _check_version(out)
-            recover(out)
-        store = Store(out)
+    _names_in(folder)  # before a lock is put into somebody's folder
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with StudyLock(folder):
+        names = _names_in(folder)
+        if names and force:
+            _warn_of_loss(folder)
+            _clear(folder, names)
+        elif names:
+            _check_version(folder)
+            recover(folder)
+        store = SweepStore(folder)
         if not is_same:
-            _check_same(out, store, plan)
+            _check_same(folder, store, plan)
         yield store
 
 
-def look_into(out: Path, plan: pl.DataFrame, force: bool) -> Store | None:
+def look_into(folder: Path, plan: pl.DataFrame, force: bool) -> SweepStore | None:
     """Return what is finished in a folder, None if nothing is or it is to be replaced; nothing is made.
 
     Raises
@@ -120,16 +120,16 @@ def look_into(out: Path, plan: pl.DataFrame, force: bool) -> Store | None:
     ParameterError, OutputError
         As `open_folder`.
     """
-    if not _look(out) or force:
+    if not _names_in(folder) or force:
         return None
-    _check_version(out)
-    store = Store(out)
-    _check_same(out, store, plan)
+    _check_version(folder)
+    store = SweepStore(folder)
+    _check_same(folder, store, plan)
     return store
 
 
-def write_down(
-    out: Path, plan: pl.DataFrame, manifest: Mapping[str, object], spec: str, command: str
+def write_plan(
+    folder: Path, plan: pl.DataFrame, manifest: Mapping[str, object], spec: str, command: str
 ) -> None:
     """Write what is wanted: the specification, the cells, and what a reader needs beside the results.
 
@@ -139,12 +139,12 @@ def write_down(
         It cannot be written.
     """
     cells = parquet(plan)
-    content = written({**manifest, "plan": digest(cells)}, command)
-    with writing(out):  # first what makes the folder a sweep's
+    content = manifest_bytes({**manifest, "plan": digest(cells)}, command)
+    with writing(folder):  # first what makes the folder a sweep's
         for name, file in ((MANIFEST, content), (PLAN, cells), (SPEC, spec.encode())):
-            temporary = out / f".{name}"
+            temporary = folder / f".{name}"
             write(temporary, file)
-            move(temporary, out / name)
+            move(temporary, folder / name)
 
 
 def is_own(folder: Path, path: Path) -> bool:
@@ -155,65 +155,65 @@ def is_own(folder: Path, path: Path) -> bool:
     return path.relative_to(folder).parts[0] in {*_ALL, LOCK}
 
 
-def _look(out: Path) -> set[str]:
+def _names_in(folder: Path) -> set[str]:
     """Return the names of what is in a folder, the lock aside; empty if it is not there."""
     try:
-        there = {path.name for path in out.iterdir()} - {LOCK}
+        names = {path.name for path in folder.iterdir()} - {LOCK}
     except FileNotFoundError:
         return set()
     except NotADirectoryError:
-        raise ParameterError("out", str(out), "is a file; give a folder") from None
+        raise ParameterError("folder", str(folder), "is a file; give a folder") from None
     except OSError as error:
-        raise OutputError(str(out), f"cannot be read: {error.strerror or error}") from error
-    there -= {f".{MANIFEST}"}  # all that there is where a sweep was ended as it began
-    if there and MANIFEST not in there:
-        raise ParameterError("out", str(out), "is a folder with files that hbsim sweep did not write")
-    return there
+        raise OutputError(str(folder), f"cannot be read: {error.strerror or error}") from error
+    names -= {f".{MANIFEST}"}  # the only file of a sweep that was killed as it began
+    if names and MANIFEST not in names:
+        raise ParameterError("folder", str(folder), "is a folder with files that hbsim sweep did not write")
+    return names
 
 
-def _say_lost(out: Path) -> None:
+def _warn_of_loss(folder: Path) -> None:
     """Warn of finished cells that are about to go."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HbsimWarning)
         try:
-            count = len(Store(out).status)
+            count = len(SweepStore(folder).status)
         except OutputError:  # damaged: nobody knows
             return
     if count:
-        text = f"{count:,} finished {'study' if count == 1 else 'studies'} in {out} are thrown away"
+        text = f"{count:,} finished {'study' if count == 1 else 'studies'} in {folder} are thrown away"
         warnings.warn(HbsimWarning(text), stacklevel=4)
 
 
-def _clear(out: Path, there: set[str]) -> None:
+def _clear(folder: Path, names: set[str]) -> None:
     """Remove what a sweep left, last what makes the folder a sweep's."""
-    with writing(out):
-        for name in sorted(there & _ALL, key=lambda name: (name == MANIFEST, name)):
-            path = out / name
+    with writing(folder):
+        for name in sorted(names & _ALL, key=lambda name: (name == MANIFEST, name)):
+            path = folder / name
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink()
 
 
-def _check_version(out: Path) -> None:
-    by, now = read_manifest(out)["versions"]["hbsim"], version("hbsim")
+def _check_version(folder: Path) -> None:
+    by, now = read_manifest(folder)["versions"]["hbsim"], version("hbsim")
     if by != now:
         rule = (
             f"is of hbsim {by}, and this is {now}: studies of two versions do not mix; --force runs all again"
         )
-        raise ParameterError("out", str(out), rule)
+        raise ParameterError("folder", str(folder), rule)
 
 
-def _check_same(out: Path, store: Store, plan: pl.DataFrame) -> None:
+def _check_same(folder: Path, store: SweepStore, plan: pl.DataFrame) -> None:
     if store.status and not store.status.keys() & set(plan["key"]):
         rule = f"holds another sweep, with {len(store.status):,} studies; --force replaces it"
-        raise ParameterError("out", str(out), rule)
+        raise ParameterError("folder", str(folder), rule)
 
 
 # What a sweep writes about itself, for readers of its results
 
 
-def written(content: Mapping[str, object], command: str) -> bytes:
+def manifest_bytes(content: Mapping[str, object], command: str) -> bytes:
     """Return the manifest's file: plain JSON, no clock."""
     manifest = {**content, "command": command, "versions": versions()}
     manifest[SEAL] = _seal(manifest)
@@ -323,7 +323,7 @@ class SweepResults:
 
     @cached_property
     def budgets(self) -> dict[TaskKey, Budget]:
-        """Where the variants of each task are scored."""
+        """CellPattern the variants of each task are scored."""
         return budgets(self.manifest, self.done)
 
     @cached_property
@@ -365,7 +365,7 @@ def read_results(folder: Path) -> SweepResults:
 def _read(folder: Path) -> SweepResults:
     manifest = read_manifest(folder)
     plan = read_plan(folder, manifest)
-    store = Store(folder)
+    store = SweepStore(folder)
     if not store.status:
         raise OutputError(str(folder), "has no result yet: hbsim sweep has not finished a cell there")
     tables = store.tables(plan[KEY])

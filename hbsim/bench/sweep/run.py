@@ -1,4 +1,4 @@
-"""Run a sweep: what is not finished yet, in parallel; whatever ends it, nothing finished is lost."""
+"""The run of a sweep: what is not finished yet, in parallel; whatever ends it, nothing finished is lost."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ import polars as pl
 
 from hbsim.bench.pool import Pool, open_pool
 from hbsim.bench.remote import Remote
-from hbsim.bench.sweep.cell import Study, failed, run_studies
+from hbsim.bench.sweep.cell import CellStudy, failed, run_studies
 from hbsim.bench.sweep.curves import files_of
-from hbsim.bench.sweep.folder import ANYTIME, open_folder, write_down
-from hbsim.bench.sweep.plan import Plan
+from hbsim.bench.sweep.folder import ANYTIME, open_folder, write_plan
+from hbsim.bench.sweep.plan import SweepPlan
 from hbsim.bench.sweep.scores import anytime
-from hbsim.bench.sweep.store import DONE, FAILED, KEY, MAIN, TABLES, Frames, Store
+from hbsim.bench.sweep.store import DONE, FAILED, KEY, MAIN, TABLES, Frames, SweepStore
 from hbsim.errors import HbsimWarning
 
 __all__ = [
@@ -44,13 +44,13 @@ ENOUGH: Final = 5.0  # seconds of it
 MANY: Final = 20  # cells that were run before say more than those that are tried
 GOLDEN: Final = (5**0.5 - 1) / 2
 
-Item: TypeAlias = tuple[Study, bool]
+Item: TypeAlias = tuple[CellStudy, bool]
 Chunk: TypeAlias = tuple[Item, ...]
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Cells of a sweep: all, those that are done, failed, and there before it ran."""
+    """Numbers of cells of a sweep: all, done, failed, and finished before it ran."""
 
     cells: int
     done: int
@@ -64,7 +64,7 @@ class Counts:
 
 
 def run_plan(
-    plan: Plan,
+    plan: SweepPlan,
     folder: Path,
     command: str,
     jobs: int,
@@ -78,10 +78,10 @@ def run_plan(
 
     Parameters
     ----------
-    plan : Plan
+    plan : SweepPlan
         What is wanted.
     folder : path
-        Where results are, and go on from.
+        CellPattern results are, and go on from.
     command : str
         What a user enters to have the same.
     jobs, remote, is_retrying, progress, isolated
@@ -102,30 +102,30 @@ def run_plan(
         After Ctrl-C, once what was finished is on the disk.
     """
     with open_folder(folder, plan.cells, force, is_same=bool(plan.confirms)) as store:
-        for text in () if plan.confirms else plan.grid.warnings:
+        for text in () if plan.confirms else plan.warnings:
             warnings.warn(HbsimWarning(text), stacklevel=3)
-        write_down(folder, plan.cells, plan.manifest(), plan.source.text, command)
+        write_plan(folder, plan.cells, plan.manifest(), plan.source.text, command)
         found = run_cells(plan, store, jobs, remote, is_retrying, progress, isolated)
         finish(plan, store)
     return found
 
 
 def run_cells(
-    plan: Plan,
-    store: Store,
+    plan: SweepPlan,
+    store: SweepStore,
     jobs: int,
     remote: Remote | None = None,
     is_retrying: bool = False,
     progress: Callable[[int], None] | None = None,
     isolated: bool = False,
 ) -> Counts:
-    """Run what is not there yet.
+    """Run the cells of a plan that are not finished yet.
 
     Parameters
     ----------
-    plan : Plan
+    plan : SweepPlan
         What is wanted.
-    store : Store
+    store : SweepStore
         What there is; outcomes are added to it as they come, in parts.
     jobs : int
         How many processes of this machine; 1 runs all in this one.
@@ -134,7 +134,7 @@ def run_cells(
     is_retrying : bool
         Whether cells that failed are run again.
     progress : callable, optional
-        Called with the number of different studies that are there.
+        Called with the number of different studies that are finished.
     isolated : bool
         Whether 1 too is a process of its own: a cell that kills it costs nothing else.
 
@@ -145,43 +145,43 @@ def run_cells(
     KeyboardInterrupt
         After Ctrl-C, once what was finished is on the disk.
     """
-    todo = to_run(plan, store, is_retrying)
-    left = {study.key for study in todo}
-    before = sum(study.key not in left for study in plan.grid.studies)
-    items = [(study, study.key in plan.drawn) for study in todo]
-    adder = _Adder(store, len(plan.grid.different) - len(todo), progress)
+    unfinished = to_run(plan, store, is_retrying)
+    left = {study.key for study in unfinished}
+    before = sum(study.key not in left for study in plan.studies)
+    items = [(study, study.key in plan.with_timelines) for study in unfinished]
+    writer = _OutcomeWriter(store, len(plan.different) - len(unfinished), progress)
     try:
         if items:
-            with open_pool(jobs, _with_files(remote, todo), isolated) as pool:
-                again = _run(pool.chunks(items), pool, adder)
-                _run([(item,) for item in again], pool, adder)
+            with open_pool(jobs, _with_files(remote, unfinished), isolated) as pool:
+                again = _run(pool.chunks(items), pool, writer)
+                _run([(item,) for item in again], pool, writer)
     finally:
-        adder.flush()
+        writer.flush()
     return counts(plan, store, before)
 
 
-def to_run(plan: Plan, store: Store | None, is_retrying: bool) -> list[Study]:
-    """Return the different studies that are not there yet, or not whole.
+def to_run(plan: SweepPlan, store: SweepStore | None, is_retrying: bool) -> list[CellStudy]:
+    """Return the different studies that are not finished yet, or not whole.
 
     Those that failed too, if they are run again; and those whose timelines are wanted and were lost.
     """
-    there = {} if store is None else store.status
-    untold = set() if store is None else store.untold & plan.drawn
-    skipped = {DONE} if is_retrying else {DONE, FAILED}
-    return [
-        study
-        for study in plan.grid.different
-        if there.get(study.key) not in skipped or (study.key in untold and there[study.key] == DONE)
-    ]
+    status = {} if store is None else store.status
+    without_timelines = set() if store is None else store.without_timelines & plan.with_timelines
+    finished = {DONE} if is_retrying else {DONE, FAILED}
+
+    def is_left(key: str) -> bool:
+        return status.get(key) not in finished or (key in without_timelines and status[key] == DONE)
+
+    return [study for study in plan.different if is_left(study.key)]
 
 
-def counts(plan: Plan, store: Store, before: int = 0) -> Counts:
-    """Count the cells that there are."""
-    found = [store.status.get(study.key) for study in plan.grid.studies]
+def counts(plan: SweepPlan, store: SweepStore, before: int = 0) -> Counts:
+    """Count the cells of a plan, and those that are finished."""
+    found = [store.status.get(study.key) for study in plan.studies]
     return Counts(len(found), found.count(DONE), found.count(FAILED), before)
 
 
-def finish(plan: Plan, store: Store) -> None:
+def finish(plan: SweepPlan, store: SweepStore) -> None:
     """Write one file a table, in the order of the sweep's cells: the same bytes however it was run."""
     wanted = plan.cells
     tables = store.tables(wanted[KEY])
@@ -190,36 +190,36 @@ def finish(plan: Plan, store: Store) -> None:
     store.close({**tables, MAIN: cells, ANYTIME: curves}, wanted[KEY])
 
 
-def _with_files(remote: Remote | None, todo: Sequence[Study]) -> Remote | None:
+def _with_files(remote: Remote | None, studies: Sequence[CellStudy]) -> Remote | None:
     """Return a cluster, which is asked for all files that studies need."""
     if remote is None:
         return None
-    files = {file for study in todo for file in files_of(study.of.load)}
+    files = {file for study in studies for file in files_of(study.of.load)}
     return replace(remote, files=tuple(sorted(files)))
 
 
-def _run(chunks: Sequence[Chunk], pool: Pool, adder: _Adder) -> list[Item]:
+def _run(chunks: Sequence[Chunk], pool: Pool, writer: _OutcomeWriter) -> list[Item]:
     """Run chunks; return the items of those that took their process with them, to be tried one by one."""
     again: list[Item] = []
     for chunk, outcome in pool.imap(run_studies, chunks) if chunks else ():
         if not isinstance(outcome, BaseException):
-            adder.add(outcome, len(chunk))
+            writer.add(outcome, len(chunk))
         elif len(chunk) > 1:
             again += chunk
         else:
-            adder.add(failed(chunk[0][0], _said(outcome)), 1)
+            writer.add(failed(chunk[0][0], _error_text(outcome)), 1)
     return again
 
 
-def _said(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     text = str(error) if isinstance(error, BrokenExecutor) else f"{type(error).__name__}: {error}"
     return f"{text}: too little memory, perhaps" if "SIGKILL" in text else text
 
 
-class _Adder:
-    """Gathers outcomes, and adds them to the store: often at first, more and more rarely later."""
+class _OutcomeWriter:
+    """A buffer of outcomes before the store: written often at first, more and more rarely later."""
 
-    def __init__(self, store: Store, before: int, progress: Callable[[int], None] | None) -> None:
+    def __init__(self, store: SweepStore, before: int, progress: Callable[[int], None] | None) -> None:
         self._store, self._count, self._progress = store, before, progress
         self._waiting: list[Frames] = []
         self._begin = self._last = time.monotonic()
@@ -237,7 +237,7 @@ class _Adder:
             self._progress(self._count)
 
     def flush(self) -> None:
-        """Have all of them on the disk."""
+        """Write all of them to the disk."""
         begin = time.monotonic()
         with _uninterrupted():  # or Ctrl-C between two of these lines had them added twice
             if self._waiting:
@@ -285,7 +285,7 @@ class Estimate:
         Seconds of the quickest and of the slowest of these.
     tried : int
         How many were tried for it.
-    failures : tuple of (Study, str)
+    failures : tuple of (CellStudy, str)
         Those of them that failed, and their errors.
     """
 
@@ -295,21 +295,21 @@ class Estimate:
     least: float = 0.0
     most: float = 0.0
     tried: int = 0
-    failures: tuple[tuple[Study, str], ...] = ()
+    failures: tuple[tuple[CellStudy, str], ...] = ()
 
     def on(self, jobs: int) -> float:
         """Return about how many seconds so many processes need."""
         return self.seconds / max(1, min(jobs, self.studies))
 
 
-def estimate(plan: Plan, store: Store | None = None, is_retrying: bool = False) -> Estimate:
+def estimate(plan: SweepPlan, store: SweepStore | None = None, is_retrying: bool = False) -> Estimate:
     """Return how long it takes; tries up to 12 cells, spread over the sweep, for about 5 seconds.
 
     Parameters
     ----------
-    plan : Plan
+    plan : SweepPlan
         What is wanted.
-    store : Store, optional
+    store : SweepStore, optional
         What there is. The seconds of 20 or more studies in it are taken in place of a try.
     is_retrying : bool
         Whether studies that failed are to be run again.
@@ -319,7 +319,7 @@ def estimate(plan: Plan, store: Store | None = None, is_retrying: bool = False) 
     if left and store is not None:
         done = [key for key, status in store.status.items() if status == DONE]
         seconds = store.tables(done)["timings"]["seconds"].to_list()
-    failures: list[tuple[Study, str]] = []
+    failures: list[tuple[CellStudy, str]] = []
     tried = 0
     if left and len(seconds) < MANY:
         seconds, failures = _try(left)
@@ -330,10 +330,10 @@ def estimate(plan: Plan, store: Store | None = None, is_retrying: bool = False) 
     return Estimate(len(left), fmean(seconds) * len(left), len(seconds), *ends)
 
 
-def _try(left: Sequence[Study]) -> tuple[list[float], list[tuple[Study, str]]]:
+def _try(left: Sequence[CellStudy]) -> tuple[list[float], list[tuple[CellStudy, str]]]:
     """Run studies far apart, until it is enough; return the seconds of those that are done, and the rest."""
     found: list[float] = []
-    failures: list[tuple[Study, str]] = []
+    failures: list[tuple[CellStudy, str]] = []
     begin = time.monotonic()
     for place in _places(len(left)):
         outcome = run_studies([(left[place], False)])

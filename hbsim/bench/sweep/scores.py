@@ -144,28 +144,17 @@ def _seen(
     manifest: Mapping[str, Any], cells: pl.DataFrame, incumbents: pl.DataFrame
 ) -> dict[tuple[str, float], float]:
     """Return the best value at R that was seen, of learning curves whose best is unknown."""
-    tasks = pl.DataFrame(
-        [(*key_of(t), float(t["max_t"]), t["mode"]) for t in manifest["tasks"] if t["optimum"] is None],
-        schema={"surrogate": pl.String, "cluster": pl.String, "workers": pl.Int64, "max_t": pl.Float64,
-                "mode": pl.String},
-        orient="row",
-    )  # fmt: skip
-    if tasks.is_empty() or cells.is_empty():
-        return {}
-    of = cells.join(tasks, on=["surrogate", "cluster", "workers"], how="inner")
-    shown = incumbents.join(of.select("key", "surrogate", "max_t", "mode").unique(), on="key", how="inner")
-    values = pl.concat(
-        [
-            of.select("surrogate", "max_t", "mode", value="best_started_part"),
-            shown.select("surrogate", "max_t", "mode", "value"),
-        ]
-    ).drop_nulls("value")
-    best = values.group_by("surrogate", "max_t", "mode").agg(
-        low=pl.col("value").min(), high=pl.col("value").max()
-    )
+    values: dict[tuple[str, float], list[float]] = {}
+    modes = {task["surrogate"]: task["mode"] for task in manifest["tasks"]}
+    for task in manifest["tasks"]:
+        if task["optimum"] is None:
+            names = dict(zip(TASK, key_of(task), strict=True))
+            mine = cells.filter(**names)
+            shown = incumbents.join(mine.select(KEY), on=KEY, how="semi")
+            started = values.setdefault((task["surrogate"], float(task["max_t"])), [])
+            started += [*mine["best_started_part"].drop_nulls(), *shown["value"].drop_nulls()]
     return {
-        (row["surrogate"], row["max_t"]): row["high"] if row["mode"] == "max" else row["low"]
-        for row in best.iter_rows(named=True)
+        key: max(found) if modes[key[0]] == "max" else min(found) for key, found in values.items() if found
     }
 
 

@@ -3,45 +3,52 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, Final, TypeAlias
+import re
+import tomllib
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, create_model
 
-from hbsim.bench.sweep.curves import located, whole_path
-from hbsim.bench.sweep.toml_lines import line_of
+from hbsim.bench.sweep.curves import absolute_path, absolute_surrogate
 from hbsim.bench.variants import Value
 from hbsim.core.options import TYPES
 from hbsim.errors import HbsimError, ParameterError, nearest
+from hbsim.options import OTHER_WORDS, declared
 from hbsim.simulation.cluster_files import About, MachinesSchema
 from hbsim.simulation.cluster_files import ClusterSchema as ClusterFields
-from hbsim.toml_files import Place, dotted, first_problem, parse_toml, read_text, shown, to_toml
+from hbsim.surrogates.options import SurrogateOptions
+from hbsim.toml_files import Place, first_problem, shown
 
 __all__ = [
     "DEFAULT_SEEDS",
     "FIELD",
-    "LISTS",
     "LOADED",
     "OPTIONS",
     "STUDY",
-    "TABLES",
+    "CellPattern",
     "ClusterTable",
-    "Matches",
-    "Options",
+    "OptionPlaces",
     "Override",
-    "Settings",
-    "Source",
+    "SeedPattern",
+    "SettingsTable",
+    "Specification",
     "SurrogateTable",
     "SweepTable",
     "VariantTable",
-    "Where",
+    "dotted",
+    "error_text",
     "fields_at",
-    "make_source",
-    "meant_option",
-    "read_source",
-    "said",
+    "line_of",
+    "make_specification",
+    "read_specification",
+    "toml",
+    "unknown_field",
 ]
 
 Names: TypeAlias = str | list[str]
@@ -52,12 +59,9 @@ DEFAULT_SEEDS: Final = 100
 _OWN: Final = ("mode", "seed", "num_trials", "max_t")
 # Options of schedulers; which type takes which is checked with the variant.
 OPTIONS: Final = tuple(dict.fromkeys(name for names in TYPES.values() for name in names if name not in _OWN))
-STUDY: Final = ("trials", "max_t", "max_time", "max_full_runs", "replace", "searcher", "search_options")
 # How files of learning curves are read: keywords of `hbsim.surrogates.load`.
-LOADED: Final = (
-    "metric", "mode", "time", "seconds_per_unit", "censored", "test_metric", "first_level",
-    "yahpo_data", "wrap",
-)  # fmt: skip
+LOADED: Final = tuple(declared(SurrogateOptions))
+_TOML_TYPES: Final[Mapping[str, Any]] = {"number": float, "whole": int, "text": str, "texts": list[str]}
 
 
 class _Table(BaseModel):
@@ -88,16 +92,19 @@ AnySeeds: TypeAlias = Annotated[
 ]
 
 
-class Settings(_Open):
+class SettingsTable(_Open):
     """What studies share: ``[defaults]``, and ``set`` of an override."""
 
-    trials: int | None = None
+    num_trials: int | None = None
     max_t: float | None = None
     max_time: float | None = None
     max_full_runs: float | None = None
     replace: bool | None = None
     searcher: str | None = None
     search_options: dict[str, Any] | None = None
+
+
+STUDY: Final = tuple(SettingsTable.model_fields)
 
 
 class VariantTable(_Open):
@@ -110,21 +117,22 @@ class VariantTable(_Open):
     vary: dict[str, list[Value]] = {}
 
 
-class SurrogateTable(Settings):
+class SurrogateTable(SettingsTable):
     """Learning curves, and what holds for them only: ``[[surrogates]]``."""
 
     surrogate: str
     name: str | None = None
     group: str | None = None
-    metric: str | None = None
-    mode: str | None = None
-    time: str | None = None
-    seconds_per_unit: float | None = None
-    censored: str | None = None
-    test_metric: str | None = None
-    first_level: int | None = None
-    yahpo_data: str | None = None
-    wrap: list[str] = []
+
+
+if TYPE_CHECKING:
+    _Curves = SurrogateTable
+else:  # with the declared keywords of `load`
+    _Curves = create_model(
+        "Curves",
+        __base__=SurrogateTable,
+        **{name: (_TOML_TYPES[one.takes] | None, None) for name, one in declared(SurrogateOptions).items()},
+    )
 
 
 class ClusterTable(ClusterFields):
@@ -132,10 +140,10 @@ class ClusterTable(ClusterFields):
 
     name: str
     cluster: str | None = None
-    workers: int | list[int] | None = None
+    workers: int | list[int] | None = None  # type: ignore[assignment]
 
 
-class Where(_Table):
+class CellPattern(_Table):
     """Some cells, of all seeds: those that have one of each; ``where`` of an override."""
 
     variant: Names | None = None
@@ -144,7 +152,7 @@ class Where(_Table):
     workers: Numbers | None = None
 
 
-class Matches(Where):
+class SeedPattern(CellPattern):
     """The same, of some seeds: ``[[include]]``, ``[[exclude]]``."""
 
     seed: Numbers | None = None
@@ -153,8 +161,8 @@ class Matches(Where):
 class Override(_Table):
     """Settings for some cells: ``[[override]]``."""
 
-    where: Where
-    set: Settings
+    where: CellPattern
+    set: SettingsTable
 
 
 class SweepTable(_Table):
@@ -168,90 +176,123 @@ class SweepTable(_Table):
     halves: bool = True
     beyond: float = 1.0
     confirm: int | None = None
-    defaults: Settings = Field(default_factory=Settings.model_construct)
+    defaults: SettingsTable = Field(default_factory=SettingsTable.model_construct)
     variants: list[VariantTable]
-    surrogates: list[SurrogateTable]
+    surrogates: list[_Curves]
     clusters: list[ClusterTable] = []
-    include: list[Matches] = []
-    exclude: list[Matches] = []
+    include: list[SeedPattern] = []
+    exclude: list[SeedPattern] = []
     override: list[Override] = []
 
 
-_TABLES: Final[dict[str, type[BaseModel]]] = {
+FIELD: Final = "file"  # the field of errors about a file
+SPEC: Final = "spec"  # and about plain objects, where no option stands for the place
+LISTS: Final = ("variants", "surrogates", "clusters", "include", "exclude", "override")
+TABLES: Final[dict[str, type[BaseModel]]] = {
     "seeds": Seeds,
-    "defaults": Settings,
+    "defaults": SettingsTable,
     "variants": VariantTable,
-    "surrogates": SurrogateTable,
+    "surrogates": _Curves,
     "clusters": ClusterTable,
-    "include": Matches,
-    "exclude": Matches,
+    "include": SeedPattern,
+    "exclude": SeedPattern,
     "override": Override,
-    "where": Where,
-    "set": Settings,
+    "where": CellPattern,
+    "set": SettingsTable,
     "machines": MachinesSchema,
     "about": About,
 }
-LISTS: Final = ("variants", "surrogates", "clusters", "include", "exclude", "override")
-TABLES: Final = ("defaults",)
+# Rules in the words of Python, and how the file says the same.
+WORDS: Final = {
+    "give num_trials, max_time or max_reward": "give num_trials, max_time or max_full_runs",
+    "replace=True": "replace = true",
+    "True or False": "true or false",
+}
+PAPERS: Final = {"r": "grace_period", "R": "max_t"}  # letters of the papers
+OptionPlaces: TypeAlias = Mapping[Place, tuple[str, object]]  # by place, an option's name and what was given
 
 
 def fields_at(place: Place) -> list[str]:
     """Return the fields of the table at a place; those of its innermost known name."""
-    names = [part for part in place if isinstance(part, str) and part in _TABLES]
-    model = _TABLES[names[-1]] if names else SweepTable
+    names = [part for part in place if isinstance(part, str) and part in TABLES]
+    model = TABLES[names[-1]] if names else SweepTable
     return [*model.model_fields, *(OPTIONS if issubclass(model, _Open) else ())]
 
 
-FIELD: Final = "file"  # what errors about a file name
-SPEC: Final = "spec"  # and about plain objects, where no option stands for the place
-Options: TypeAlias = Mapping[Place, tuple[str, object]]  # by place, an option's name and what was given
-
-# Fields that the file calls otherwise than the parameters that they are for.
-CALLED: Final = {"num_trials": "trials"}
-WORDS: Final = {
-    "give num_trials, max_time or max_reward": "give trials, max_time or max_full_runs",
-    "num_trials": "trials",
-    "replace=True": "replace = true",
-    "True or False": "true or false",
-}
-ALIASES: Final = {"eta": "reduction_factor", "r": "grace_period", "R": "max_t"}  # of the papers
+def unknown_field(name: str, known: Iterable[str], rule: str = "is no field here") -> str:
+    """Return the rule that an unknown name breaks: what it is called, or which field was probably meant."""
+    known = list(known)
+    called = {**OTHER_WORDS, **PAPERS}.get(name)
+    return f"is called {called}" if called in known else f"{rule}.{nearest(name, known)}"
 
 
 @dataclass(frozen=True)
-class Source:
-    """What was read.
+class Specification:
+    """A specification as it was given.
 
     Attributes
     ----------
     name : str
-        The file; of what is none a name for people.
-    text : str
-        The file's text; of what is none a file that says the same, with whole paths.
+        The file; a name for people if there is none.
     content : mapping
         As TOML has it.
-    table : SweepTable
-        Its content; numbers and texts in their places, not yet what they mean.
     folder, data : str
         Where relative paths of clusters and of learning curves start.
     options : mapping or None
-        Of what is no file, the options that places stand for: errors name these. None for a file.
+        The options that places stand for, which errors name; empty if there are none, and None for a file.
+    file_text : str
+        The file's text; empty if there is none.
     """
 
     name: str
-    text: str
     content: Mapping[str, Any]
-    table: SweepTable
     folder: str
     data: str
-    options: Options | None = None
+    options: OptionPlaces | None = None
+    file_text: str = ""
 
-    def wrong(self, place: Place, problem: str) -> ParameterError:
-        """Return an error about a place."""
-        if self.options is None:
-            return _in_file(self.name, self.text, place, problem)
-        return ParameterError(*self._option(place)[1], problem)
+    @cached_property
+    def table(self) -> SweepTable:
+        """The content, with all values in their places; what they mean is not checked yet.
 
-    def broken(self, place: Place, rule: str, value: object = None) -> ParameterError:
+        Raises
+        ------
+        ParameterError
+            A field is unknown, missing or of another type.
+        """
+        try:
+            return SweepTable.model_validate(self.content)
+        except ValidationError as error:
+            found = first_problem(error, self.content, fields_at)
+        place, problem = self._brackets(found[0]) or self._misspelt(*found) or found
+        if self.options:
+            problem = problem.removeprefix(f"{dotted(place)} = ").partition(": ")[2] or problem
+        raise self.error(place, problem)
+
+    @cached_property
+    def text(self) -> str:
+        """The file's text; if there is none, a file that says the same, with whole paths."""
+        return self.file_text or toml(absolute(self.content, self.folder, self.data))
+
+    def with_content(self, content: Mapping[str, Any]) -> Specification:
+        """Return the same with another content, as one that is no file; all its paths are whole ones."""
+        made = absolute(content, self.folder, self.data)
+        return Specification(self.name, made, self.folder, self.data, options={})
+
+    def value_at(self, place: Place) -> Any:
+        """Return what stands at a place, None if nothing does."""
+        return _value_at(self.content, place)
+
+    # Errors
+
+    def error(self, place: Place, problem: str) -> ParameterError:
+        """Return an error about a place: it names the line of the file, or the option."""
+        if self.options is not None:
+            return ParameterError(*self._option(place)[1], problem)
+        line = line_of(self.file_text, place)
+        return ParameterError(FIELD, self.name, problem if line is None else f"line {line}: {problem}")
+
+    def field_error(self, place: Place, rule: str, value: object = None) -> ParameterError:
         """Return an error about a field: its name, its value and the rule that it breaks.
 
         Parameters
@@ -265,18 +306,18 @@ class Source:
         """
         if self.options:
             is_part = place not in self.options or "vary" in place  # of what the option says
-            return self.wrong(place, f"{place[-1]} {rule}" if is_part else rule)
-        there = self.at(place)
-        given = value if there is None or isinstance(there, dict) else there
+            return self.error(place, f"{place[-1]} {rule}" if is_part else rule)
+        found = self.value_at(place)
+        given = value if found is None or isinstance(found, dict) else found
         text = dotted(place) if given is None else f"{dotted(place)} = {_as_given(given)}"
-        return self.wrong(place, f"{text}: {in_words(rule)}")
+        return self.error(place, f"{text}: {_in_file_words(rule)}")
 
-    def note(self, place: Place, rule: str) -> str:
-        """Return a warning about a field."""
-        error = self.broken(place, rule)
+    def field_warning(self, place: Place, rule: str) -> str:
+        """Return the text of a warning about a field."""
+        error = self.field_error(place, rule)
         return str(error) if self.options else error.rule
 
-    def of(
+    def error_of(
         self, place: Place, error: HbsimError, places: Mapping[str, Place] | None = None, about: str = ""
     ) -> HbsimError:
         """Return an error of something that was made from the specification, as one about that.
@@ -294,31 +335,25 @@ class Source:
         """
         end = f" ({about})" if about else ""
         if not isinstance(error, ParameterError):
-            return error if self.options else self.wrong(place, f"{dotted(place)}: {error}{end}")
-        field = CALLED.get(error.field, error.field)
-        for at in _places(place, field, places or {}):
-            if at and self.at(at) is not None:
-                if self.options:
-                    return self._as_option(at, error)
-                # Of several values the one that is wrong.
-                value = error.value if isinstance(self.at(at), list) else None
-                shown_ = f"{dotted(at)} = {shown(self.at(at) if value is None else value)}"
-                return self.wrong(at, f"{shown_}: {in_words(error.rule)}{end}")
+            return error if self.options else self.error(place, f"{dotted(place)}: {error}{end}")
+        first, *inner = error.field.split(".")  # search_options.points
+        other = (places or {}).get(first)
+        candidates = [(*place, first, *inner), (*place, "vary", error.field)]
+        candidates += [(*other, *inner)] if other else []
+        for at in candidates:
+            given = self.value_at(at)
+            if given is None:
+                continue
+            if self.options:
+                return self._option_error(at, error)
+            if isinstance(given, list) and error.value is not None:  # of several values the one that is wrong
+                given = error.value
+            return self.error(at, f"{dotted(at)} = {shown(given)}: {_in_file_words(error.rule)}{end}")
         if self.options:
             return error
         value = "" if error.value is None else f" = {shown(error.value)}"
         start = f"{dotted(place)}: " if place else ""
-        return self.wrong(place, f"{start}{field}{value}: {in_words(error.rule)}{end}")
-
-    def at(self, place: Place) -> Any:
-        """Return what stands at a place, None if nothing does."""
-        return _at(self.content, place)
-
-    def changed(self, content: Mapping[str, Any]) -> Source:
-        """Return the same with another content, as one that is no file; all its paths are whole ones."""
-        made = absolute(content, self.folder, self.data)
-        table = SweepTable.model_validate(made)
-        return replace(self, text=to_toml(made), content=made, table=table, options={})
+        return self.error(place, f"{start}{error.field}{value}: {_in_file_words(error.rule)}{end}")
 
     def _option(self, place: Place) -> tuple[Place, tuple[str, object]]:
         """Return the nearest place around one that an option stands for, and that option."""
@@ -327,7 +362,7 @@ class Source:
         at = next((one for one in around if one in options), ())
         return at, options.get(at, (SPEC, None))
 
-    def _as_option(self, at: Place, error: ParameterError) -> ParameterError:
+    def _option_error(self, at: Place, error: ParameterError) -> ParameterError:
         _, (field, value) = self._option(at)
         if "search_options" in at:
             return error  # whose field says it already
@@ -335,29 +370,68 @@ class Source:
             return ParameterError(field, value, f"{at[-1]} {error.rule}")
         return ParameterError(field, value if error.value in (None, value) else error.value, error.rule)
 
+    def _brackets(self, place: Place) -> tuple[Place, str] | None:
+        """Say how to write a table that has one pair of brackets where it needs two, or the other way."""
+        if len(place) != 1:
+            return None
+        name, found = place[0], self.value_at(place)
+        if name in LISTS and isinstance(found, dict):
+            return place, f"[{name}] is a list of tables: write [[{name}]]"
+        is_list = isinstance(found, list) and all(isinstance(one, dict) for one in found)
+        if name == "defaults" and found and is_list:
+            return place, f"[[{name}]] is one table: write [{name}]"
+        return None
 
-def read_source(path: str | os.PathLike[str], data: str | os.PathLike[str] | None = None) -> Source:
+    def _misspelt(self, place: Place, problem: str) -> tuple[Place, str] | None:
+        """Say which field was probably meant by one that a table does not know, where it lacks another."""
+        lacking = problem.removesuffix(" is missing").rpartition(".")[2]
+        table = self.value_at(place)
+        if not problem.endswith(" is missing") or not isinstance(table, dict):
+            return None
+        known = fields_at(place)
+        for name, value in table.items():
+            if name not in known and nearest(name, [lacking]):
+                at = (*place, name)
+                rule = f"is no field here. Did you mean {lacking!r}?"
+                return at, f"{dotted(at)} = {shown(value)}: {rule}"
+        return None
+
+
+def read_specification(
+    path: str | os.PathLike[str], data: str | os.PathLike[str] | None = None
+) -> Specification:
     """Read a sweep's file.
 
     Raises
     ------
     ParameterError
-        It cannot be read, is no TOML, or has a field that is unknown, missing or of another type: names
-        the line, the field, its value and the rule (field ``file``). Or `data` is no folder.
+        It cannot be read or is no TOML (field ``file``). Or `data` is no folder.
     """
     if data is not None and not os.path.isdir(data):
         raise ParameterError("data", os.fspath(data), "there is no such folder")
     name = os.fspath(path)
-    text = read_text(FIELD, name)
-    content = parse_toml(FIELD, name, text)
+    try:
+        with open(name, encoding="utf-8") as file:
+            text = file.read()
+    except UnicodeDecodeError:
+        raise ParameterError(FIELD, name, "is no TOML: it is not UTF-8") from None
+    except OSError as error:
+        raise ParameterError(FIELD, name, f"cannot be read: {error.strerror}") from None
+    except ValueError as error:  # a NUL in the name
+        raise ParameterError(FIELD, name, f"cannot be read: {error}") from None
+    try:
+        content = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        last = text.count("\n") + (not text.endswith("\n"))
+        problem = str(error).replace("(at end of document)", f"(at the end, line {last})")
+        raise ParameterError(FIELD, name, f"is no TOML: {problem}") from None
     folder = os.path.dirname(name)
-    found = Source(
-        name, text, content, SweepTable.model_construct(), folder, folder if data is None else os.fspath(data)
-    )
-    return replace(found, table=_table(found))
+    return Specification(name, content, folder, folder if data is None else os.fspath(data), file_text=text)
 
 
-def make_source(content: Mapping[str, Any], options: Options, name: str = "sweep.toml") -> Source:
+def make_specification(
+    content: Mapping[str, Any], options: OptionPlaces, name: str = "sweep.toml"
+) -> Specification:
     """Take a specification that is no file; its relative paths start where this process is.
 
     Parameters
@@ -368,29 +442,9 @@ def make_source(content: Mapping[str, Any], options: Options, name: str = "sweep
         What errors name, by place; empty: they name the place itself, as ``spec``.
     name : str
         What it is called.
-
-    Raises
-    ------
-    ParameterError
-        A field is unknown, missing or of another type.
     """
-    here = os.getcwd()
-    found = Source(name, "", content, SweepTable.model_construct(), here, here, options)
-    found = replace(found, table=_table(found))
-    return replace(found, text=to_toml(absolute(content, here, here)))
-
-
-def _table(source: Source) -> SweepTable:
-    from pydantic import ValidationError
-
-    try:
-        return SweepTable.model_validate(source.content)
-    except ValidationError as error:
-        found = first_problem(error, source.content, fields_at)
-        place, problem = _brackets(source.content, *found) or _misspelt(source.content, *found) or found
-        if source.options:
-            problem = problem.removeprefix(f"{dotted(place)} = ").partition(": ")[2] or problem
-        raise source.wrong(place, problem) from None
+    folder = os.getcwd()
+    return Specification(name, content, folder, folder, options)
 
 
 def absolute(content: Mapping[str, Any], folder: str, data: str) -> dict[str, Any]:
@@ -405,50 +459,41 @@ def absolute(content: Mapping[str, Any], folder: str, data: str) -> dict[str, An
     """
     made = copy.deepcopy(dict(content))
     for table in made.get("surrogates", []):
-        text = located(table["surrogate"], data)
+        text = absolute_surrogate(table["surrogate"], data)
         if text != table["surrogate"]:
             table.setdefault("name", table["surrogate"])
         table["surrogate"] = text
         if "yahpo_data" in table:
-            table["yahpo_data"] = whole_path(table["yahpo_data"], data)
+            table["yahpo_data"] = absolute_path(table["yahpo_data"], data)
     for table in made.get("clusters", []):
         for name in ("cluster", "trace"):
-            if name in table and os.path.isfile(path := whole_path(table[name], folder)):
+            if name in table and os.path.isfile(path := absolute_path(table[name], folder)):
                 table[name] = path
     tables = [made.get("defaults", {}), *made.get("variants", []), *made.get("surrogates", [])]
     for table in [*tables, *(one.get("set", {}) for one in made.get("override", []))]:
         options = table.get("search_options") or {}
         if isinstance(options.get("constraints"), str):
-            options["constraints"] = located(options["constraints"], data)
+            options["constraints"] = absolute_surrogate(options["constraints"], data)
     return made
 
 
-def _places(place: Place, field: str, places: Mapping[str, Place]) -> list[Place]:
-    """Return where a field may stand: in a table or among what it varies, or elsewhere."""
-    first, *inner = field.split(".")  # search_options.points
-    other = places.get(first, ())
-    return [(*place, first, *inner), (*place, "vary", field), (*other, *inner) if other else ()]
+def dotted(place: Place) -> str:
+    """Return a place as errors name it: ``variants.0.brackets``."""
+    return ".".join(map(str, place))
 
 
-def in_words(rule: str) -> str:
-    """Return a rule in the words of the file."""
+def error_text(error: HbsimError) -> str:
+    """Return an error's text in the words of the file."""
+    if not isinstance(error, ParameterError):
+        return _in_file_words(str(error))
+    value = "" if error.value is None else f" = {error.value}"
+    return _in_file_words(f"{error.field}{value}: {error.rule}")
+
+
+def _in_file_words(rule: str) -> str:
     for word, own in WORDS.items():
         rule = rule.replace(word, own)
     return rule
-
-
-def said(error: HbsimError) -> str:
-    """Return an error's text in the words of the file."""
-    if not isinstance(error, ParameterError):
-        return in_words(str(error))
-    value = "" if error.value is None else f" = {error.value}"
-    return in_words(f"{error.field}{value}: {error.rule}")
-
-
-def meant_option(name: str, known: tuple[str, ...]) -> str:
-    """Say which field was probably meant, as `nearest` does; papers' letters are known too."""
-    alias = ALIASES.get(name)
-    return f" Did you mean {alias!r}?" if alias in known else nearest(name, known)
 
 
 def _as_given(value: object) -> str:
@@ -458,8 +503,7 @@ def _as_given(value: object) -> str:
     return str(value) if isinstance(value, float) and value.is_integer() else shown(value)
 
 
-def _at(content: Any, place: Place) -> Any:
-    """Return what stands at a place, None if nothing does."""
+def _value_at(content: Any, place: Place) -> Any:
     for part in place:
         entries = dict(enumerate(content)) if isinstance(content, list) else content
         if not isinstance(entries, dict) or part not in entries:
@@ -468,33 +512,95 @@ def _at(content: Any, place: Place) -> Any:
     return content
 
 
-def _brackets(content: Mapping[str, Any], place: Place, problem: str) -> tuple[Place, str] | None:
-    """Say how to write a table that has one pair of brackets where it needs two, or the other way round."""
-    top = place[:1]
-    found = _at(content, top)
-    if len(place) == 1 and top[0] in LISTS and isinstance(found, dict):
-        return top, f"[{top[0]}] is a list of tables: write [[{top[0]}]]"
-    is_list = isinstance(found, list) and all(isinstance(one, dict) for one in found)
-    if len(place) == 1 and top[0] in TABLES and found and is_list:
-        return top, f"[[{top[0]}]] is one table: write [{top[0]}]"
+# TOML: documents, and the lines of their values
+
+# What brackets and line ends may be hidden in: strings, and comments.
+_TOKENS: Final = re.compile(
+    r"""
+    \"{3} (?s: \\. | [^\\] )*? \"{3,5} | '{3} (?s:.)*? '{3,5} | " (?: \\. | [^"\\\n] )* " | '[^'\n]*'
+  | \#[^\n]*
+  | [\[\]{}\n]
+    """,
+    re.VERBOSE,
+)
+
+
+def line_of(text: str, place: Place) -> int | None:
+    """Return the line at which a value stands, which `tomllib` does not say.
+
+    That is the first line up to which the document, with its open brackets closed, has the value.
+
+    Parameters
+    ----------
+    text : str
+        A TOML document.
+    place : sequence of str and int
+        What leads to the value: keys of tables, and indices of arrays, from 0.
+
+    Returns
+    -------
+    int or None
+        Counted from 1: where the value begins, of a table the first line that makes it. If there is no such
+        value, the line of the nearest one around it; None if there is none of these.
+    """
+    ends = _line_ends(text)
+    for depth in range(len(place), 0, -1):
+        line = bisect_left(ends, True, key=partial(_has_value, text, place[:depth]))
+        if line < len(ends):
+            return line + 1
     return None
 
 
-def _misspelt(content: Mapping[str, Any], place: Place, problem: str) -> tuple[Place, str] | None:
-    """Say which field was probably meant by one that a table does not know, where it lacks another."""
-    lacking = problem.removesuffix(" is missing").rpartition(".")[2]
-    table = _at(content, place)
-    if not problem.endswith(" is missing") or not isinstance(table, dict):
-        return None
-    known = fields_at(place)
-    others = [name for name in table if name not in known and nearest(name, [lacking])]
-    if not others:
-        return None
-    at = (*place, others[0])
-    text = f"{dotted(at)} = {shown(table[others[0]])}: is no field here. Did you mean {lacking!r}?"
-    return at, text
+def _has_value(text: str, place: Place, end: tuple[int, str]) -> bool:
+    """Return whether a value stands before the end of a line, as `_line_ends` has it."""
+    length, closing = end
+    return _value_at(tomllib.loads(text[:length] + closing), place) is not None
 
 
-def _in_file(name: str, text: str, place: Place, problem: str) -> ParameterError:
-    line = line_of(text, place) if place else None
-    return ParameterError(FIELD, name, problem if line is None else f"line {line}: {problem}")
+def _line_ends(text: str) -> list[tuple[int, str]]:
+    """Return where each line ends, or the string that goes on over its end, and the brackets open there."""
+    ends, closing = [], ""
+    for match in _TOKENS.finditer(f"{text}\n"):
+        token = match[0]
+        if token in ("[", "{"):
+            closing = ("]" if token == "[" else "}") + closing
+        elif token in ("]", "}"):
+            closing = closing[1:]
+        ends += [(match.end(), closing)] * token.count("\n")
+    return ends
+
+
+def toml(content: Mapping[str, Any]) -> str:
+    """Return a TOML document of plain objects; what is None is left out."""
+    plain = {name: value for name, value in content.items() if not _is_table(value)}
+    lines = [f"{_key(name)} = {_value(value)}" for name, value in plain.items() if value is not None]
+    for name, value in content.items():
+        if name in plain or not value:
+            continue
+        for table in value if isinstance(value, list) else [value]:
+            lines += ["", f"[[{_key(name)}]]" if isinstance(value, list) else f"[{_key(name)}]"]
+            lines += [f"{_key(one)} = {_value(item)}" for one, item in table.items() if item is not None]
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, Mapping) or (
+        isinstance(value, list) and bool(value) and all(isinstance(one, Mapping) for one in value)
+    )
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _value(name)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        items = ((name, item) for name, item in value.items() if item is not None)
+        return "{" + ", ".join(f"{_key(name)} = {_value(item)}" for name, item in items) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    return repr(value)

@@ -29,7 +29,7 @@ __all__ = [
     "SUMMARY",
     "TABLES",
     "Frames",
-    "Store",
+    "SweepStore",
     "empty",
     "move",
     "parquet",
@@ -135,7 +135,7 @@ AGAIN: Final = "hbsim sweep --force runs all cells again"
 OURS: Final = frozenset({PARTS_FOLDER, KEPT, CLOSED, f".{CLOSED}", *(f"{name}.parquet" for name in TABLES)})
 
 
-class Store:
+class SweepStore:
     """The outcomes in a folder, as they are when it is made and as they are added.
 
     Parameters
@@ -147,7 +147,7 @@ class Store:
     ----------
     status : dict
         From the key of each study that is there to "done" or "failed".
-    untold : set of str
+    without_timelines : set of str
         The keys of the studies whose timelines were in a file that is missing or damaged.
 
     Warns
@@ -164,13 +164,13 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.status: dict[str, str] = {}
-        self.untold: set[str] = set()
+        self.without_timelines: set[str] = set()
         self._frames: dict[str, list[pl.DataFrame]] = {name: [] for name in TABLES}
         for source in sources(folder):
             frames, lost = _read(source)
             self._take(frames)
             if "timelines" in lost:
-                self.untold.update(frames[MAIN][KEY])
+                self.without_timelines.update(frames[MAIN][KEY])
         self._next = max((int(path.name) + 1 for path in _parts(folder)), default=0)
 
     def add(self, frames: Frames) -> None:
@@ -192,7 +192,7 @@ class Store:
     def _take(self, frames: Frames) -> None:
         """Take outcomes in place of earlier ones of the same studies."""
         main = frames[MAIN]
-        self.untold.difference_update(main[KEY])
+        self.without_timelines.difference_update(main[KEY])
         if again := [key for key in main[KEY] if key in self.status]:
             for name, earlier in self._frames.items():
                 self._frames[name] = [frame.filter(~pl.col(KEY).is_in(again)) for frame in earlier]
@@ -252,7 +252,7 @@ def sources(folder: Path) -> list[tuple[Path, ...]]:
 
 
 def recover(folder: Path) -> None:
-    """Go on with what `Store.close` has begun, if it has; nobody else may be at the folder.
+    """Go on with what `SweepStore.close` has begun, if it has; nobody else may be at the folder.
 
     Raises
     ------
@@ -331,7 +331,7 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-# Files that are on the disk when they are said to be
+# Files that are written through to the disk
 
 
 @contextmanager

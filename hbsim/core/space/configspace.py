@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from hbsim.core.space.checks import plain
-from hbsim.core.space.parameters import Bool, Choice, Int, Parameter, Real
+from hbsim.core.space.parameters import Bool, Choice, Conditions, Int, Parameter, Real, plain
 from hbsim.core.space.space import Space
 from hbsim.errors import ParameterError, needs
 
@@ -17,9 +16,9 @@ if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
     from ConfigSpace import UniformFloatHyperparameter as UniformFloat
     from ConfigSpace import UniformIntegerHyperparameter as UniformInteger
-    from ConfigSpace.conditions import ConditionLike
+    from ConfigSpace.conditions import Condition, ConditionLike
 
-__all__ = ["from_configspace", "to_configspace"]
+__all__ = ["condition_on", "from_configspace", "parents_first", "read_condition", "to_configspace"]
 
 # ConfigSpace sorts by name; ours is the order of the coordinates, so it travels along.
 _ORDER: Final = "hbsim.order"
@@ -75,8 +74,6 @@ def from_configspace(configspace: ConfigurationSpace) -> Space:
         of hyperparameters, which a space cannot hold.
     """
     _need_configspace()
-    from hbsim.core.space.configspace_conditions import parents_first, read_condition
-
     _refuse("forbidden_clauses", configspace.forbidden_clauses)
     names = list(configspace)
     order = [name for name in (configspace.meta or {}).get(_ORDER, []) if name in names]
@@ -126,8 +123,6 @@ def _to_hyperparameter(name: str, parameter: Parameter) -> UniformFloat | Unifor
 
 
 def _to_condition(made: ConfigurationSpace, name: str, parameter: Parameter) -> ConditionLike:
-    from hbsim.core.space.configspace_conditions import condition_on
-
     try:
         return condition_on(made, name, parameter.conditions)
     except ValueError as error:
@@ -173,3 +168,94 @@ def _choice(choices: Sequence[object], default: object) -> Parameter:
     if len(values) == 2 and values[0] is False and values[1] is True:
         return Bool(default=bool(default))
     return Choice(values, default=plain(default))
+
+
+_MOST: Final = 1000  # values of an Int that a condition is tried on
+
+
+def condition_on(made: ConfigurationSpace, name: str, conditions: Conditions) -> ConditionLike:
+    """Return one condition of ConfigSpace's for all of a parameter's."""
+    from ConfigSpace import AndConjunction, EqualsCondition, InCondition
+
+    parts: list[Condition] = []
+    for parent, values in conditions:
+        child, on = made[name], made[parent]
+        is_one = len(values) == 1
+        parts.append(
+            EqualsCondition(child, on, values[0]) if is_one else InCondition(child, on, list(values))
+        )
+    return parts[0] if len(parts) == 1 else AndConjunction(*parts)
+
+
+def read_condition(
+    condition: ConditionLike, parameters: Mapping[str, Parameter]
+) -> dict[str, tuple[Hashable, ...]]:
+    """Return `when` for a condition of ConfigSpace's.
+
+    Parameters
+    ----------
+    condition : Condition or Conjunction
+        On hyperparameters with few values; an OrConjunction on one of them only.
+    parameters : mapping of str to Parameter
+        Ours of all hyperparameters, without conditions.
+
+    Raises
+    ------
+    ParameterError
+        A `Space` cannot hold it.
+    """
+    from ConfigSpace import OrConjunction
+    from ConfigSpace.conditions import Conjunction
+
+    if not isinstance(condition, Conjunction):
+        return {condition.parent.name: _holding(condition, parameters[condition.parent.name])}
+    found: dict[str, tuple[Hashable, ...]] = {}
+    parts = [read_condition(part, parameters) for part in condition.components]
+    if isinstance(condition, OrConjunction):
+        if len({name for part in parts for name in part}) > 1:
+            rule = "a Space cannot hold an or of several hyperparameters: make the combinations a Choice"
+            raise ParameterError("conditions", str(condition), rule)
+        (name,) = parts[0]
+        return {name: tuple(dict.fromkeys(value for part in parts for value in part[name]))}
+    for part in parts:
+        for name, values in part.items():
+            found[name] = tuple(value for value in found.get(name, values) if value in values)
+    return found
+
+
+def parents_first(names: list[str], when: Mapping[str, Mapping[str, object]]) -> list[str]:
+    """Return names so that what a parameter depends on comes before it; else in the order given."""
+    placed: dict[str, None] = {}
+
+    def place(name: str) -> None:
+        for parent in when.get(name, {}):
+            place(parent)
+        placed[name] = None
+
+    for name in names:
+        place(name)
+    return list(placed)
+
+
+def _holding(condition: Condition, parent: Parameter) -> tuple[Hashable, ...]:
+    """Return for which values of the parent a condition holds."""
+    from ConfigSpace import EqualsCondition, InCondition
+
+    if isinstance(condition, EqualsCondition):
+        return (condition.value,)
+    if isinstance(condition, InCondition):
+        return tuple(condition.values)
+    values: list[Hashable] | range
+    match parent:
+        case Choice():
+            values = list(parent.choices)
+        case Bool():
+            values = [False, True]
+        case Int() if parent.high - parent.low < _MOST:
+            values = range(parent.low, parent.high + 1)
+        case _:
+            rule = (
+                f"is tried on each value of a Choice, a Bool, or an Int of at most {_MOST} values: list them"
+            )
+            raise ParameterError("conditions", str(condition), rule)
+    return tuple(value for value in values if condition.satisfied_by_value({condition.parent.name: value}))

@@ -1,31 +1,253 @@
-"""The parameters of a search space: what they may be, and how each maps to and from [0, 1]."""
+"""The parameters of a search space: their ranges, conditions and checks, and how each maps to [0, 1]."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
-from dataclasses import dataclass
-from typing import Final
+import numbers
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, field, fields
+from typing import Final, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hbsim.core.space.checks import (
-    Floats,
-    Given,
-    check_choices,
-    check_range,
-    finite,
-    numbers_between,
-    place_among,
-    plain,
-    whole,
-)
-from hbsim.core.space.parameter import Column, Parameter, assign
-from hbsim.core.space.when import When, conditions_of
-from hbsim.errors import ParameterError
+from hbsim.errors import ParameterError, nearest
 
-__all__ = ["Bool", "Choice", "Column", "Int", "Parameter", "Real"]
+__all__ = [
+    "Bool",
+    "Choice",
+    "Column",
+    "Conditions",
+    "Floats",
+    "Given",
+    "Int",
+    "Parameter",
+    "Real",
+    "When",
+    "assign",
+    "check_choices",
+    "check_range",
+    "conditions_of",
+    "finite",
+    "numbers_between",
+    "place_among",
+    "plain",
+    "whole",
+    "words",
+]
+
+Floats: TypeAlias = NDArray[np.float64]
+Given: TypeAlias = Sequence[object] | NDArray[np.generic]  # a column of values, as users write it
+
+# The centre of a whole number's share of [0, 1] must decode to that number again: on a log scale
+# over 2**44 numbers the smallest share is still some ten float steps wide.
+_LARGEST_INT: Final = 2**44
+_SHOWN: Final = 10
+
+
+def finite(field: str, value: object) -> float:
+    """Return a finite number as a float; bools are no numbers."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        raise ParameterError(field, value, "must be a finite number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ParameterError(field, value, "must be a finite number")
+    return number
+
+
+def whole(field: str, value: object) -> int:
+    """Return a whole number, at most 2**44 in size, as an int."""
+    number = finite(field, value)
+    if not number.is_integer():
+        raise ParameterError(field, value, "must be a whole number")
+    if abs(number) > _LARGEST_INT:
+        raise ParameterError(field, value, "must lie between -2**44 and 2**44")
+    return int(number)
+
+
+def check_range(low: float, high: float, log: bool) -> None:
+    """Check a range and its scale."""
+    if not isinstance(log, bool | np.bool_):
+        raise ParameterError("log", log, "must be True or False")
+    if not low < high:
+        raise ParameterError("low", low, f"must be below high={high!r}")
+    if log and low <= 0:
+        raise ParameterError("low", low, "must be above 0 with log=True")
+
+
+def check_choices(choices: tuple[object, ...]) -> None:
+    """Check that there are choices, hashable and no two of them equal."""
+    if not choices:
+        raise ParameterError("choices", choices, "needs at least one value")
+    seen: set[object] = set()
+    for choice in choices:
+        try:
+            hash(choice)
+        except TypeError:
+            raise ParameterError("choices", choice, "every choice must be hashable") from None
+        if choice != choice:
+            raise ParameterError("choices", choice, "NaN cannot be a choice: it does not equal itself")
+        if choice in seen:
+            raise ParameterError("choices", choice, "must not be given twice (1, 1.0 and True are equal)")
+        seen.add(choice)
+
+
+def numbers_between(values: Given, field: str, low: float, high: float) -> Floats:
+    """Return the values as floats, each between low and high."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
+        x = values.astype(np.float64)
+    else:
+        x = np.array([finite(field, value) for value in values], dtype=np.float64)
+    outside = np.flatnonzero(~((x >= low) & (x <= high)))
+    if outside.size:
+        raise ParameterError(field, plain(values[int(outside[0])]), f"must lie between {low!r} and {high!r}")
+    return x
+
+
+def place_among(places: dict[object, int], value: object, field: str) -> int:
+    """Return the place of one of the choices."""
+    try:
+        return places[value]
+    except (KeyError, TypeError):
+        shown = [repr(choice) for choice in places]
+        words = ", ".join(shown if len(shown) <= _SHOWN else [*shown[:_SHOWN], "..."])
+        near = nearest(value, [c for c in places if isinstance(c, str)]) if isinstance(value, str) else ""
+        raise ParameterError(field, plain(value), f"must be one of {words}.{near}") from None
+
+
+def plain(value: object) -> object:
+    """Return a NumPy scalar as the Python value it stands for, anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+Conditions: TypeAlias = tuple[tuple[str, tuple[Hashable, ...]], ...]  # names, and values of each
+When: TypeAlias = Mapping[str, object] | Conditions  # as users write it, or as parameters keep it
+
+
+def conditions_of(when: object) -> Conditions:
+    """Return the conditions of a parameter, by name in alphabetical order, their values in ascending order.
+
+    Parameters
+    ----------
+    when : mapping of str to value
+        By the name of another parameter: one of its values, or a list, tuple or range of them. All names must
+        have one of their values. What this returned before is taken, too.
+
+    Raises
+    ------
+    ParameterError
+        It is no such mapping, or no value is given for a name.
+    """
+    if isinstance(when, tuple) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in when):
+        when = dict(when)
+    if not isinstance(when, Mapping):
+        raise ParameterError("when", when, 'must be a dict, as when={"optimizer": "sgd"}')
+    for name in when:
+        if not isinstance(name, str) or not name:
+            raise ParameterError("when", name, "a parameter's name must be non-empty text")
+    return tuple((name, _values(name, when[name])) for name in sorted(when))
+
+
+def words(conditions: Conditions) -> str:
+    """Return conditions as people say them: optimizer='sgd' and layers in (2, 3)."""
+    parts = [f"{name}={v[0]!r}" if len(v) == 1 else f"{name} in {v!r}" for name, v in conditions]
+    return " and ".join(parts)
+
+
+def _values(name: str, given: object) -> tuple[Hashable, ...]:
+    values = tuple(given) if isinstance(given, list | tuple | range) else (given,)
+    if not values:
+        raise ParameterError(f"when.{name}", given, "needs a value, or it never counts")
+    kept: dict[Hashable, None] = {}
+    for value in values:
+        if not isinstance(value, Hashable):
+            raise ParameterError(f"when.{name}", value, "must be a value, or a list of values")
+        kept[plain(value)] = None  # type: ignore[index, unused-ignore]
+    try:
+        return tuple(sorted(kept))  # type: ignore[type-var]
+    except TypeError:  # of several kinds
+        return tuple(sorted(kept, key=repr))
+
+
+Column: TypeAlias = NDArray[np.float64] | NDArray[np.int64] | NDArray[np.bool_] | list[object]
+
+
+@dataclass(frozen=True, repr=False)
+class Parameter(ABC):
+    """One dimension of a search space: a set of values, each with its share of [0, 1].
+
+    Parameters
+    ----------
+    when : mapping of str to value, optional
+        Where it counts: by the name of a parameter before it, one of its values or a list of them.
+        Elsewhere it is not active, and nobody chooses it.
+    """
+
+    when: When = field(default=(), kw_only=True)
+
+    def __post_init__(self) -> None:
+        assign(self, when=conditions_of(self.when))
+
+    def __repr__(self) -> str:
+        names = [one.name for one in fields(self) if one.name != "when"]
+        words = [f"{name}={getattr(self, name)!r}" for name in names]
+        return f"{type(self).__name__}({', '.join(words + self._when_words())})"
+
+    @property
+    def conditions(self) -> Conditions:
+        """What `when` says, by name in alphabetical order."""
+        assert isinstance(self.when, tuple)
+        return self.when
+
+    def under(self, when: When) -> Self:
+        """Return the same parameter with these conditions, and no others.
+
+        Raises
+        ------
+        ParameterError
+            They are no conditions.
+        """
+        changed = copy(self)
+        assign(changed, when=conditions_of(when))
+        return changed
+
+    def _when_words(self) -> list[str]:
+        if not self.conditions:
+            return []
+        one = {name: len(v) == 1 and not isinstance(v[0], tuple) for name, v in self.conditions}
+        shown = {name: v[0] if one[name] else list(v) for name, v in self.conditions}
+        return [f"when={shown!r}"]
+
+    @property
+    @abstractmethod
+    def initial(self) -> object:
+        """The default, as a plain Python value."""
+
+    @abstractmethod
+    def decode(self, unit: Floats) -> Column:
+        """Map coordinates in [0, 1], shape (n,), to n values."""
+
+    @abstractmethod
+    def encode(self, values: Given, field: str) -> Floats:
+        """Map n values to coordinates in [0, 1], shape (n,).
+
+        Raises
+        ------
+        ParameterError
+            A value is none of the parameter's; `field` is what the error calls it.
+        """
+
+
+def assign(parameter: Parameter, **fields: object) -> None:
+    """Set fields of a frozen parameter while it is made: it normalises them once."""
+    for name, value in fields.items():
+        object.__setattr__(parameter, name, value)
+
 
 _UNSET: Final = object()  # None may be one of the choices
 

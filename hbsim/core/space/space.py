@@ -1,21 +1,256 @@
-"""A search space: named parameters, and the unit cube that stands for them."""
+"""A search space: named parameters, the unit cube that stands for them, and conditions between them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Hashable, Iterator, Mapping
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hbsim.core.space.activity import Activity, Flags, Held
-from hbsim.core.space.checks import Floats, whole
-from hbsim.core.space.columns import encode_active, is_column, length, one_column, with_default
-from hbsim.core.space.parameters import Column, Parameter
-from hbsim.core.space.plain import parameter_from_json, parameter_to_json
+from hbsim.core.space.parameters import (
+    Bool,
+    Choice,
+    Column,
+    Floats,
+    Given,
+    Int,
+    Parameter,
+    Real,
+    plain,
+    whole,
+    words,
+)
 from hbsim.errors import ParameterError, nearest
 
-__all__ = ["Space"]
+__all__ = [
+    "Activity",
+    "Flags",
+    "Held",
+    "Space",
+    "encode_active",
+    "is_column",
+    "length",
+    "one_column",
+    "parameter_from_json",
+    "parameter_to_json",
+    "with_default",
+]
+
+Flags: TypeAlias = NDArray[np.bool_]
+_Rule: TypeAlias = tuple[int, tuple[Hashable, ...]]  # a parent, and the values that it needs
+Held: TypeAlias = dict[_Rule, Flags]  # where each rule holds, shape (n,), of those looked at
+
+
+class Activity:
+    """The conditions of all parameters of a space, checked.
+
+    A parameter is active where each of its conditions holds: the other parameter is active, and has one of
+    the values. One without conditions is always active.
+
+    Parameters
+    ----------
+    parameters : mapping of str to Parameter
+        In order.
+
+    Raises
+    ------
+    ParameterError
+        A condition is on no parameter that comes before, or on a `Real`, or on what is none of its values.
+    """
+
+    __slots__ = ("_names", "_parameters", "_rules", "conditional")
+
+    def __init__(self, parameters: Mapping[str, Parameter]) -> None:
+        self._parameters = list(parameters.values())
+        self._names = list(parameters)
+        self._rules: dict[int, list[_Rule]] = {}
+        for child, (name, parameter) in enumerate(parameters.items()):
+            for parent, values in parameter.conditions:
+                self._check(name, child, parent, values)
+                self._rules.setdefault(child, []).append((self._names.index(parent), values))
+        self.conditional = frozenset(self._names[child] for child in self._rules)
+
+    def of_points(self, points: Floats) -> Flags:
+        """Return what is active, shape (n, d), at points of the unit cube of this shape."""
+        active: Flags = np.ones(points.shape, dtype=np.bool_)
+        held: Held = {}
+        for child in self._rules:  # parents come before
+            self.of_child(child, points, active, held)
+        return active
+
+    def of_child(self, child: int, points: Floats, active: Flags, held: Held) -> None:
+        """Set a column of what is active, shape (n, d), where those of its parents are set.
+
+        `held` keeps what was found out for a child; it is empty for the first.
+        """
+        for parent, values in self._rules[child]:
+            if (parent, values) not in held:
+                decoded = self._parameters[parent].decode(np.ascontiguousarray(points[:, parent]))
+                listed = decoded if isinstance(decoded, list) else decoded.tolist()
+                known = frozenset(values)
+                held[parent, values] = np.fromiter(
+                    (value in known for value in listed), np.bool_, len(listed)
+                )
+            active[:, child] &= held[parent, values] & active[:, parent]
+
+    def of_values(self, name: str, values: Mapping[str, object]) -> bool:
+        """Return whether a parameter is active, by the values of those before it that are."""
+        rules = self._rules.get(self._names.index(name), [])
+        return all(
+            self._names[parent] in values and values[self._names[parent]] in held for parent, held in rules
+        )
+
+    def _check(self, name: str, child: int, parent: str, values: tuple[Hashable, ...]) -> None:
+        field = f"{name}.when"
+        before = self._names[:child]
+        if parent not in before:
+            rule = f"must be a parameter that comes before {name!r} ({', '.join(before) or 'none does'})."
+            raise ParameterError(field, parent, rule + nearest(parent, before))
+        found = self._parameters[self._names.index(parent)]
+        if isinstance(found, Real):
+            raise ParameterError(
+                field, parent, "is a Real, and never has one value exactly: use Int or Choice"
+            )
+        found.encode(list(values), f"{field}.{parent}")
+
+
+def encode_active(name: str, parameter: Parameter, column: Given | None, active: NDArray[np.bool_]) -> Floats:
+    """Return the coordinates of a column's values where a parameter is active; None: the column was left out.
+
+    Raises
+    ------
+    ParameterError
+        A value is missing or none of the parameter's, or one is given where it is not active.
+    """
+    when, places = words(parameter.conditions), np.flatnonzero(active).tolist()
+    if column is None:
+        if places:
+            raise ParameterError(name, None, f"is missing: it is active with {when}")
+        return np.empty(0)
+    for place in np.flatnonzero(~active).tolist():
+        value = plain(column[place])
+        if not (value is None or value != value or value == parameter.initial):
+            rule = f"is not active here, only with {when}: leave it out, or give its default"
+            raise ParameterError(name, value, f"{rule}, {parameter.initial!r}")
+    return parameter.encode([plain(column[place]) for place in places], name)
+
+
+def with_default(column: Column, active: NDArray[np.bool_], default: object) -> Column:
+    """Return a column with a default where a parameter is not active."""
+    if isinstance(column, list):
+        return [value if kept else default for value, kept in zip(column, active.tolist(), strict=True)]
+    changed: Column = np.where(active, column, np.array(default, dtype=column.dtype))
+    return changed
+
+
+def is_column(value: object) -> bool:
+    """Return whether it is a column of values, not one value."""
+    # A list is never a value: choices are hashable. A tuple may be one.
+    return isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim > 0)
+
+
+def one_column(name: str, value: object) -> Given:
+    """Return a column as values to encode."""
+    if isinstance(value, list):
+        return value
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        return value if value.dtype.kind in "fiu" else list(value.tolist())
+    raise ParameterError(name, value, "must be a list or an array of shape (n,), like the other columns")
+
+
+def length(columns: Mapping[str, Given]) -> int:
+    """Return how many values each column has; 1 of no columns."""
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ParameterError("columns", lengths, "must have the same number of values")
+    return next(iter(lengths.values()), 1)
+
+
+_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "real": ("low", "high", "log", "default"),
+    "int": ("low", "high", "log", "default"),
+    "choice": ("choices", "default"),
+    "bool": ("default",),
+}
+
+
+def parameter_to_json(name: str, parameter: Parameter) -> dict[str, object]:
+    """Return a parameter and its name as one JSON object."""
+    kind = type(parameter).__name__.lower()
+    if kind == "choice":
+        _check_scalars(name, parameter)
+    entry = {"name": name, "type": kind} | {
+        field: list(value) if isinstance(value := getattr(parameter, field), tuple) else value
+        for field in _FIELDS[kind]
+    }
+    if parameter.conditions:
+        entry["when"] = {other: list(values) for other, values in parameter.conditions}
+    return entry
+
+
+def parameter_from_json(entry: object) -> tuple[str, Parameter]:
+    """Return name and parameter from one JSON object."""
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
+        raise ParameterError("parameters", entry, "each must be an object with a name")
+    name, kind = str(entry["name"]), entry.get("type")
+    if not isinstance(kind, str) or kind not in _FIELDS:
+        rule = f"must be one of {', '.join(_FIELDS)}."
+        raise ParameterError(f"{name}.type", kind, rule + nearest(str(kind), _FIELDS))
+    fields = {field: value for field, value in entry.items() if field not in ("name", "type")}
+    if set(fields) - {"when"} != set(_FIELDS[kind]):
+        rule = f"a {kind} has the fields {', '.join(_FIELDS[kind])}, and may have when"
+        raise ParameterError(name, fields, rule)
+    try:
+        return name, _build(kind, fields, _when(fields.get("when", {})))
+    except ParameterError as error:
+        raise ParameterError(f"{name}.{error.field}", error.value, error.rule) from None
+
+
+def _when(given: object) -> Mapping[str, object]:
+    if not isinstance(given, Mapping) or not all(isinstance(values, list) for values in given.values()):
+        raise ParameterError("when", given, "must be an object with a list of values for each name")
+    return given
+
+
+def _build(kind: str, fields: Mapping[str, object], when: Mapping[str, object]) -> Parameter:
+    default = fields["default"]
+    if kind == "bool":
+        return Bool(default=_bool("default", default), when=when)
+    if kind == "choice":
+        choices = fields["choices"]
+        if not isinstance(choices, list):
+            raise ParameterError("choices", choices, "must be a list")
+        return Choice(choices, default=default, when=when)
+    low, high, log = _number("low", fields), _number("high", fields), _bool("log", fields["log"])
+    if kind == "real":
+        return Real(low, high, log, default=_number("default", fields), when=when)
+    return Int(low, high, log, default=_number("default", fields), when=when)  # type: ignore[arg-type]
+
+
+def _number(field: str, fields: Mapping[str, object]) -> float:
+    value = fields[field]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ParameterError(field, value, "must be a number")
+    return value
+
+
+def _bool(field: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ParameterError(field, value, "must be true or false")
+    return value
+
+
+def _check_scalars(name: str, parameter: Parameter) -> None:
+    assert isinstance(parameter, Choice)
+    for choice in parameter.choices:
+        finite = not isinstance(choice, float) or math.isfinite(choice)
+        if not finite or type(choice) not in (str, int, float, bool, type(None)):
+            rule = "cannot be written as JSON: a choice must be text, a finite number, a bool or None"
+            raise ParameterError(name, choice, rule)
+
 
 Values: TypeAlias = Mapping[str, object]
 

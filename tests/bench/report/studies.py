@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 import hbsim
-from hbsim.bench.sweep import open_folder, read_results, read_sweep, run_plan, write_down
+from hbsim.bench.sweep import open_folder, read_results, read_sweep, run_plan, write_plan
 from hbsim.bench.sweep.cell import run_studies
 
 SPEC = """
@@ -15,7 +15,7 @@ seeds = 4
 workers = [2, 8]
 target = 0.2
 [defaults]
-trials = 40
+num_trials = 40
 max_t = 27
 [[variants]]
 type = "stopping"
@@ -64,14 +64,14 @@ def sweep(folder: Path, spec: str = SPEC, keep: int | None = None):
     if keep is None:
         run_plan(made, out, "hbsim sweep small.toml", 1)
     else:
-        some(made, out, made.grid.studies[:keep])
+        some(made, out, made.studies[:keep])
     return read_results(out)
 
 
 def some(made, out: Path, studies):
     """Run some studies of a plan into a folder."""
     with open_folder(out, made.cells, force=False) as store:
-        write_down(out, made.cells, made.manifest(), made.source.text, "hbsim sweep small.toml")
+        write_plan(out, made.cells, made.manifest(), made.source.text, "hbsim sweep small.toml")
         store.add(run_studies([(study, True) for study in studies]))
 
 

@@ -287,7 +287,7 @@ def test_an_unknown_optimum_is_the_best_that_was_seen(tmp_path):
         "        return x + 1 / levels, np.broadcast_to(levels, (len(x), len(levels))).astype(float)\n"
     )
     spec = (
-        'seeds = 3\nworkers = 2\n[defaults]\ntrials = 12\n[[variants]]\ntype = "stopping"\n[[variants]]\n'
+        'seeds = 3\nworkers = 2\n[defaults]\nnum_trials = 12\n[[variants]]\ntype = "stopping"\n[[variants]]\n'
         'type = "fifo"\n[[surrogates]]\nsurrogate = "curves.py:Curves"\nname = "mine"\n'
     )
     results = sweep(tmp_path, spec)

@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from hbsim.bench.report.build import build
-from hbsim.bench.report.build_task import Matters
+from hbsim.bench.report.build import build, smallest_difference
 from hbsim.bench.report.render import markdown
 from hbsim.bench.sweep import read_results, read_sweep
 from hbsim.errors import ParameterError
@@ -15,7 +14,7 @@ from .studies import some, sweep
 
 pytest.importorskip("scikit_posthocs", reason="needs the extra report")
 
-HEAD = "seeds = 4\nworkers = 2\n[defaults]\ntrials = 12\n"
+HEAD = "seeds = 4\nworkers = 2\n[defaults]\nnum_trials = 12\n"
 TWO = '[[variants]]\ntype = "stopping"\n[[variants]]\ntype = "promotion"\n'
 
 
@@ -24,7 +23,7 @@ def part(folder, spec, wanted):
     file = folder / "some.toml"
     file.write_text(spec)
     made = read_sweep(file)
-    some(made, folder / "out", [study for study in made.grid.studies if wanted(study)])
+    some(made, folder / "out", [study for study in made.studies if wanted(study)])
     return read_results(folder / "out")
 
 
@@ -122,14 +121,14 @@ def test_what_matters_is_in_the_unit_of_the_metric_or_a_share_of_the_least_regre
 @pytest.mark.parametrize("text", ["0", "-1", "x", "%", "nan", "inf%"])
 def test_what_matters_is_a_number_above_0(text):
     with pytest.raises(ParameterError, match="matters"):
-        Matters.of(text)
+        smallest_difference(text)
 
 
 TABLE = """
 seeds = 40
 workers = 2
 [defaults]
-trials = 9
+num_trials = 9
 [[variants]]
 type = "fifo"
 [[variants]]

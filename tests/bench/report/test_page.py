@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hbsim.bench.page import LADDER, _json, _of_points, _of_stretches, _thinned, render
-from hbsim.bench.report.glossary import GLOSSARY
+from hbsim.bench.page import LIMITS, TEXTS, _json, _of_points, _of_stretches, _thinned, render
 from hbsim.bench.report.model import Line, Segment, Timeline
 from hbsim.bench.report.tables import task_table
 from tests.bench.report.example import example, poisoned, without_results
@@ -126,7 +125,7 @@ def test_tables_and_terms_are_those_of_the_report(page, small):
         table = task_table(task)
         assert table.title in words
         assert all(cell.text in words for row in table.rows for cell in row)
-    assert all(text in words for text in GLOSSARY.values())
+    assert all(text in words for text in TEXTS["glossary"].values())
     assert all(command in words for command in small.commands.values())
 
 
@@ -207,7 +206,7 @@ def test_a_timeline_of_fewer_stretches_ends_at_one_time_for_all_workers(spans, m
 
 
 def test_everything_is_kept_where_there_is_room(small, page):
-    assert _thinned(small.tasks[0], LADDER[0]) == small.tasks[0]
+    assert _thinned(small.tasks[0], LIMITS[0]) == small.tasks[0]
     assert "To keep this page small" not in page
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from hbsim.bench.conclusions import Interval
-from hbsim.bench.report.glossary import GLOSSARY
+from hbsim.bench.page import TEXTS
 from hbsim.bench.report.model import (
     ALL,
     BEST,
@@ -22,7 +22,7 @@ from hbsim.bench.report.model import (
     setting_of,
 )
 from hbsim.bench.report.notes import report_notes, shared_notes
-from hbsim.bench.report.words import answer, summary, task_answer
+from hbsim.bench.report.summary import answer, summary, task_answer
 
 from .example import NAN, example
 
@@ -311,7 +311,7 @@ def test_a_setting_of_one_worker_is_singular():
 
 
 def test_each_term_is_one_sentence():
-    for term, meaning in GLOSSARY.items():
+    for term, meaning in TEXTS["glossary"].items():
         assert meaning.endswith("."), term
         assert meaning.count(". ") == 0, term
-    assert list(GLOSSARY) == sorted(GLOSSARY, key=str.lower)
+    assert list(TEXTS["glossary"]) == sorted(TEXTS["glossary"], key=str.lower)

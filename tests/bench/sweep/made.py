@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from hbsim.bench.sweep import Counts, Plan, read_sweep, run_plan
+from hbsim.bench.sweep import Counts, SweepPlan, read_sweep, run_plan
 
 SMALL = """\
 seeds = 3
 workers = [1, 4]
 [defaults]
-trials = 12
+num_trials = 12
 [[variants]]
 type = "stopping"
 vary = {brackets = [1, 2]}
@@ -23,7 +23,7 @@ name = "syn"
 """
 
 
-def read(folder: Path, text: str, name: str = "study.toml") -> Plan:
+def read(folder: Path, text: str, name: str = "study.toml") -> SweepPlan:
     """Write a sweep's file, and read it."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def read(folder: Path, text: str, name: str = "study.toml") -> Plan:
 
 
 def run(
-    sweep: Plan,
+    sweep: SweepPlan,
     out: Path,
     jobs: int = 1,
     force: bool = False,

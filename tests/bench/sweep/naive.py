@@ -15,7 +15,7 @@ from hbsim.errors import HbsimWarning
 from hbsim.surrogates import load
 from hbsim.surrogates.description import sample
 
-LIMITS = ("trials", "max_time", "max_full_runs", "replace", "searcher")
+LIMITS = ("num_trials", "max_time", "max_full_runs", "replace", "searcher")
 
 
 class Refused(Exception):
@@ -131,7 +131,7 @@ def settle(cell: dict[str, Any], content: dict[str, Any]) -> None:
     cell["replace"] = has_rows and merged.get("replace", False)
     cell["searcher"] = merged.get("searcher")
     options = {name: value for name, value in merged.items() if name not in LIMITS}
-    options |= {"num_trials": merged["trials"], "max_t": max_t}
+    options |= {"num_trials": merged["num_trials"], "max_t": max_t}
     taken = {name: value for name, value in options.items() if name in TYPES[cell["type"]]}
     cell["options"] = {**taken, **cell["own"]}
 

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from hbsim.bench.sweep import Plan
+from hbsim.bench.sweep import SweepPlan
 from hbsim.errors import ParameterError
 from hbsim.simulation import Cluster
 from tests.bench.sweep.made import read
-from tests.bench.sweep.test_outcome import OWN
+from tests.bench.sweep.test_cell import OWN
 
 YAHPO = Path(__file__).parents[4] / "shared" / "data" / "yahpo_lcbench"
 TOP = """\
 seeds = 1
 workers = [2, 3]
-defaults = {trials = 5}
+defaults = {num_trials = 5}
 """
 VARIANT = 'variants = [{type = "fifo"}]\n'
 CURVES = 'surrogates = [{surrogate = "synthetic:mode=min,max_resource=9"}]\n'
@@ -24,7 +24,7 @@ FILE = 'workers = 5\nstartup = 7.0\nabout = {description = "five"}\n'
 
 
 def clusters(folder: Path, table: str) -> list[Cluster]:
-    return [study.of.cluster for study in read(folder, f"{TOP}{VARIANT}{CURVES}{table}").grid.studies]
+    return [study.of.cluster for study in read(folder, f"{TOP}{VARIANT}{CURVES}{table}").studies]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_preset_is_the_one_that_ships(tmp_path):
 
 def test_tasks_of_a_surrogate_are_a_group_unless_the_file_says_otherwise(tmp_path):
     curves = 'surrogates = [{surrogate = "digits"}, {surrogate = "synthetic", name = "s", group = "g"}]\n'
-    tasks = read(tmp_path, f"{TOP}{VARIANT}{curves}").grid.tasks
+    tasks = read(tmp_path, f"{TOP}{VARIANT}{curves}").tasks
     assert [(task.surrogate, task.workers, task.group) for task in tasks] == [
         ("digits", 2, "digits"), ("digits", 3, "digits"), ("s", 2, "g"), ("s", 3, "g"),
     ]  # fmt: skip
@@ -77,30 +77,30 @@ def test_tasks_of_a_surrogate_are_a_group_unless_the_file_says_otherwise(tmp_pat
 def test_all_instances_of_a_scenario(tmp_path):
     table = f'surrogates = [{{surrogate = "yahpo:lcbench/*", yahpo_data = "{YAHPO}"}}]\n'
     one = 'include = [{surrogate = "lcbench/16716*", workers = 2}]\n'
-    tasks = read(tmp_path, f"{TOP}{VARIANT}{table}{one}").grid.tasks
+    tasks = read(tmp_path, f"{TOP}{VARIANT}{table}{one}").tasks
     assert "lcbench/167168" in {task.surrogate for task in tasks}
     assert all(task.surrogate.startswith("lcbench/16716") for task in tasks)
     assert all(task.group == task.surrogate for task in tasks)
     named = table.replace("yahpo_data", 'name = "lc", group = "all", yahpo_data')
-    tasks = read(tmp_path, f"{TOP}{VARIANT}{named}{one.replace('lcbench', 'lc')}").grid.tasks
+    tasks = read(tmp_path, f"{TOP}{VARIANT}{named}{one.replace('lcbench/16716*', 'lc/167168')}").tasks
     assert {task.group for task in tasks} == {"all"}
     assert "lc/167168" in {task.surrogate for task in tasks}
 
 
 def warned(folder: Path, text: str) -> tuple[str, ...]:
-    sweep: Plan = read(folder, text)
-    return sweep.grid.warnings
+    sweep: SweepPlan = read(folder, text)
+    return sweep.warnings
 
 
 def test_an_option_that_no_variant_takes_is_a_warning(tmp_path):
     fifo = f"{TOP}{VARIANT}{CURVES}"
     assert warned(tmp_path, fifo) == ()
-    (line,) = warned(tmp_path, fifo.replace("{trials = 5}", "{trials = 5, brackets = 3}"))
+    (line,) = warned(tmp_path, fifo.replace("{num_trials = 5}", "{num_trials = 5, brackets = 3}"))
     assert line.startswith("line 3: defaults.brackets = 3: is taken by no variant")
     two = fifo.replace('{type = "fifo"}', '{type = "fifo"}, {type = "stopping", brackets = 2}')
-    (line,) = warned(tmp_path, two.replace("{trials = 5}", "{trials = 5, brackets = 3}"))
+    (line,) = warned(tmp_path, two.replace("{num_trials = 5}", "{num_trials = 5, brackets = 3}"))
     assert "defaults.brackets = 3" in line
-    assert warned(tmp_path, two.replace("{trials = 5}", "{trials = 5, grace_period = 3}")) == ()
+    assert warned(tmp_path, two.replace("{num_trials = 5}", "{num_trials = 5, grace_period = 3}")) == ()
     end = 'override = [{where = {variant = "fifo"}, set = {grace_period = 3}}]\n'
     (line,) = warned(tmp_path, two + end)
     assert line.startswith("line 6: override.0.set.grace_period = 3: is taken by no variant")

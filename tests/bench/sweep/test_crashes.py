@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hbsim.bench.sweep import Plan, Store, read_results
+from hbsim.bench.sweep import SweepPlan, SweepStore, read_results
 from hbsim.bench.sweep import run as run_module
 from hbsim.errors import OutputError
 from tests.bench.sweep.made import SMALL, left, read, run
@@ -56,7 +56,7 @@ def crashing(monkeypatch, step: int) -> Iterator[list[str]]:
 def done(out: Path) -> set[str]:
     """Return the keys that a reader finds, which may be none yet."""
     try:
-        return set(Store(out).status)
+        return set(SweepStore(out).status)
     except FileNotFoundError:
         return set()
 
@@ -88,7 +88,7 @@ STEPS = 90  # more than there are
 
 
 @pytest.fixture
-def begun(tmp_path, monkeypatch) -> tuple[Path, Plan]:
+def begun(tmp_path, monkeypatch) -> tuple[Path, SweepPlan]:
     """A folder whose sweep had more seeds once, and then fewer; and a sweep with other ones."""
     monkeypatch.setattr(run_module, "LONGEST", 0.0)
     monkeypatch.setattr(run_module, "SHARE", 1e9)
@@ -99,7 +99,7 @@ def begun(tmp_path, monkeypatch) -> tuple[Path, Plan]:
     return tmp_path / "begun", read(tmp_path, text.replace("seeds = 3", "seeds = [0, 1, 5]"))
 
 
-def crashed(sweep: Plan, out: Path, monkeypatch, step: int) -> bool:
+def crashed(sweep: SweepPlan, out: Path, monkeypatch, step: int) -> bool:
     """Run a sweep until a step; return whether there was such a one."""
     try:
         with crashing(monkeypatch, step) as steps:

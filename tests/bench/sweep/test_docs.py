@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from hbsim.bench.sweep import read_sweep
-from hbsim.bench.sweep.specification import LOADED, STUDY, SurrogateTable, SweepTable, Where
+from hbsim.bench.sweep.specification import LOADED, STUDY, CellPattern, SurrogateTable, SweepTable
 from hbsim.bench.sweep.store import TABLES
 
 ROOT = Path(__file__).parents[3]
@@ -26,8 +26,8 @@ def test_the_example_is_the_file_and_as_long_as_it_says():
     assert block("toml") == EXAMPLE.read_text(encoding="utf-8")
     (cells,) = re.findall(r"(\d+) cells that take", PAGE)
     sweep = read_sweep(EXAMPLE)
-    assert len(sweep.grid.studies) == int(cells)
-    assert sweep.grid.warnings == ()
+    assert len(sweep.studies) == int(cells)
+    assert sweep.warnings == ()
 
 
 def test_the_commands_of_the_page_and_then_its_code_run(inside, tmp_path, capsys):
@@ -50,5 +50,6 @@ def test_the_commands_of_the_page_and_then_its_code_run(inside, tmp_path, capsys
 
 def test_every_field_is_on_the_page():
     there = set(re.findall(r"`\[*(\w+)\]*[^`]*`", PAGE))
-    fields = {*SweepTable.model_fields, *STUDY, *LOADED, *SurrogateTable.model_fields, *Where.model_fields}
+    tables = (SweepTable, SurrogateTable, CellPattern)
+    fields = {*STUDY, *LOADED, *(name for table in tables for name in table.model_fields)}
     assert fields <= there, fields - there

@@ -23,7 +23,7 @@ table = st.builds(
     lambda *parts: {name: value for part in parts for name, value in part.items()},
     st.sampled_from(BUDGETS),
     st.sampled_from(OPTIONS),
-    st.sampled_from(({}, {"trials": 7}, {"replace": True}, {"searcher": "random"})),
+    st.sampled_from(({}, {"num_trials": 7}, {"replace": True}, {"searcher": "random"})),
 )
 variant = st.builds(
     lambda type, own, vary, name: {"type": type, **own, **vary, **name},
@@ -77,7 +77,7 @@ override = st.builds(
 )
 sweeps = st.fixed_dictionaries(
     {
-        "defaults": table.map(lambda one: {"trials": 5, **one}),
+        "defaults": table.map(lambda one: {"num_trials": 5, **one}),
         "variants": st.lists(variant, min_size=1, max_size=2),
         "surrogates": st.lists(surrogate, min_size=1, max_size=2),
     },
@@ -110,7 +110,7 @@ def test_cells_are_those_of_plain_loops(content):
             with pytest.raises(ParameterError, match=r"study\.toml"):
                 read_sweep(path)
             return
-        grid = read_sweep(path).grid
+        grid = read_sweep(path)
     names = ("variant", "surrogate", "cluster", "workers", "seed")
     found = [(s.of.variant.label, *s.of.task, s.seed) for s in grid.studies]
     assert found == [tuple(cell[name] for name in names) for cell in expected]

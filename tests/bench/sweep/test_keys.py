@@ -61,12 +61,12 @@ def text(
     surrogate: str = 'surrogate = "synthetic:mode=min,max_resource=9"',
     cluster: str = "workers = 2",
 ) -> str:
-    parts = (top, "[[variants]]", variant, "[[surrogates]]", "trials = 9", surrogate)
+    parts = (top, "[[variants]]", variant, "[[surrogates]]", "num_trials = 9", surrogate)
     return "\n".join((*parts, "[[clusters]]", 'name = "some"', cluster, ""))
 
 
 def key(folder: Path, **parts: str) -> str:
-    (study,) = read(folder, text(**parts)).grid.studies
+    (study,) = read(folder, text(**parts)).studies
     return study.key
 
 
@@ -196,7 +196,7 @@ def test_paths_of_curves_start_at_data_or_at_the_file(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "own.py").write_text(OWN.replace("SHIFT", "0.0"))
     (tmp_path / "study.toml").write_text(text(surrogate='surrogate = "own.py:Own"'))
-    (there,) = read_sweep(tmp_path / "study.toml", tmp_path / "data").grid.studies
+    (there,) = read_sweep(tmp_path / "study.toml", tmp_path / "data").studies
     assert there.key == key(tmp_path, surrogate='surrogate = "data/own.py:Own"')
 
 

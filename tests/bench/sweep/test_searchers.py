@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hbsim.bench.sweep import Plan
+from hbsim.bench.sweep import SweepPlan
 from hbsim.errors import ParameterError
 from hbsim.surrogates import load
 from tests.bench.sweep.made import read
@@ -16,7 +16,7 @@ RULES = "def deep(c):\n    return c['depth'] > 2\n"
 FILE = """\
 seeds = 2
 [defaults]
-trials = 9
+num_trials = 9
 max_t = 9
 searcher = "lhs"
 search_options = {size = 8, points_to_evaluate = [{lr = 0.1}]}
@@ -36,8 +36,8 @@ def rules(tmp_path: Path) -> None:
     (tmp_path / "rules.py").write_text(RULES)
 
 
-def found(sweep: Plan) -> dict[str, tuple[Any, Any]]:
-    studies = sweep.grid.studies
+def found(sweep: SweepPlan) -> dict[str, tuple[Any, Any]]:
+    studies = sweep.studies
     return {one.of.variant.label: (one.of.searcher, dict(one.of.search_options)) for one in studies}
 
 
@@ -62,7 +62,7 @@ def test_a_variant_has_its_own_and_those_of_settings_that_it_takes(tmp_path: Pat
 
 def test_a_study_runs_with_them(tmp_path: Path) -> None:
     curves = load("digits")
-    for study in read(tmp_path, f"halves = false\n{FILE}").grid.studies:
+    for study in read(tmp_path, f"halves = false\n{FILE}").studies:
         rows = study.run().curves.configurations().tolist()
         assert len(set(rows)) == 9
         if study.of.searcher == "lhs":
@@ -70,7 +70,7 @@ def test_a_study_runs_with_them(tmp_path: Path) -> None:
 
 
 def keys(folder: Path, text: str) -> list[str]:
-    return [study.key for study in read(folder, text).grid.studies]
+    return [study.key for study in read(folder, text).studies]
 
 
 def test_options_of_a_searcher_are_merged_one_by_one(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ surrogate = "synthetic:max_resource=9"
 
 
 def test_a_grid_is_an_end(tmp_path: Path) -> None:
-    studies = read(tmp_path, GRID).grid.studies
+    studies = read(tmp_path, GRID).studies
     assert [study.run().summary()["trials"] for study in studies] == [27, 8, 27, 8]
-    with pytest.raises(ParameterError, match=r"line 2: .*have no end: give trials"):
+    with pytest.raises(ParameterError, match=r"line 2: .*have no end: give num_trials"):
         read(tmp_path, GRID.replace('searcher = "grid"\nsearch_options = {points = 2}', 'searcher = "lhs"'))

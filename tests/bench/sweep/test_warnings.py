@@ -10,11 +10,11 @@ import pytest
 from hbsim.bench.pool import Pool
 from hbsim.bench.sweep import run_cells
 from hbsim.bench.sweep.cell import run_studies
-from hbsim.bench.sweep.store import Store
+from hbsim.bench.sweep.store import SweepStore
 from hbsim.errors import ParameterError
 from tests.bench.sweep.made import SMALL, read
 
-TOP = "seeds = 1\nworkers = 2\ndefaults = {trials = 5}\n"
+TOP = "seeds = 1\nworkers = 2\ndefaults = {num_trials = 5}\n"
 CURVES = 'surrogates = [{surrogate = "synthetic:mode=min,max_resource=9"}]\n'
 CRASH = """
 import numpy as np
@@ -32,7 +32,7 @@ class Crash:
 
 
 def warned(folder: Path, text: str) -> tuple[str, ...]:
-    return read(folder, text).grid.warnings
+    return read(folder, text).warnings
 
 
 def test_an_option_of_a_surrogate_that_no_variant_takes(tmp_path):
@@ -47,11 +47,11 @@ def test_variants_that_are_the_same_are_one_row_under_both_names(tmp_path):
     kinds = ['type = "stopping"', 'type = "stopping", brackets = 1', 'type = "stopping", brackets = 2']
     text = f"{TOP}variants = [{', '.join(f'{{{kind}}}' for kind in kinds)}]\n{CURVES}"
     plan = read(tmp_path, text)
-    assert [one.name for one in plan.grid.variants] == ["stopping (= brackets=1)", "stopping,brackets=2"]
-    assert plan.grid.variants[0].names == ("stopping", "stopping,brackets=1")
+    assert [one.name for one in plan.variants] == ["stopping (= brackets=1)", "stopping,brackets=2"]
+    assert plan.variants[0].names == ("stopping", "stopping,brackets=1")
     assert set(plan.cells["variant"]) == {"stopping (= brackets=1)", "stopping,brackets=2"}
     override = 'override = [{where = {variant = "stopping"}, set = {retries = 1}}]\n'
-    assert len(read(tmp_path, text + override).grid.variants) == 3
+    assert len(read(tmp_path, text + override).variants) == 3
 
 
 def test_curves_that_are_taken_the_wrong_way(tmp_path):
@@ -80,7 +80,7 @@ def test_an_error_is_the_same_wherever_the_file_is(tmp_path):
         folder.mkdir()
         (folder / "own.py").write_text(CRASH.replace("MOST", "100"))
         text = f'{TOP}variants = [{{type = "fifo"}}]\nsurrogates = [{{surrogate = "own.py:Crash"}}]\n'
-        (study,) = read(folder, text).grid.studies
+        (study,) = read(folder, text).studies
         errors.append(run_studies([(study, False)])["cells"]["error"][0])
     assert errors[0] == errors[1]
     assert errors[0].startswith("Crash: evaluate raised ValueError: no curve of <Crash object> (own.py, line")
@@ -92,5 +92,5 @@ def test_chunks_are_as_many_as_the_places_need(tmp_path, monkeypatch):
     sweep = read(tmp_path, SMALL.replace("seeds = 3", "seeds = 16"))  # 96 cells
     os.mkdir(tmp_path / "out")
     for jobs, count in ((6, 48), (2, 16), (1, 12)):
-        run_cells(sweep, Store(tmp_path / "out"), jobs)
+        run_cells(sweep, SweepStore(tmp_path / "out"), jobs)
         assert len(sizes.pop()) == count
