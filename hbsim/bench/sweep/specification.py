@@ -140,7 +140,7 @@ class ClusterTable(ClusterFields):
 
     name: str
     cluster: str | None = None
-    workers: int | list[int] | None = None  # type: ignore[assignment]
+    workers: int | list[int] | None = None
 
 
 class CellPattern(_Table):
