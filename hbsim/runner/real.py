@@ -13,7 +13,7 @@ from hbsim.core.levels import Levels
 from hbsim.core.types import COMPLETE, CONTINUE, PAUSE, VERDICTS, Job
 from hbsim.errors import HbsimWarning
 from hbsim.runner.loop import END, FAILURE, FREE, MILESTONE, NOTHING, Event
-from hbsim.runner.state import JobRun, StudyState, value_of
+from hbsim.runner.state import JobRun, JournalState, value_of
 from hbsim.runner.worker_pool import Watchdog, WorkerPool
 from hbsim.runner.workers import JobEnded, Message, Reported, ReportRow, WorkerBackend, WorkerOpened
 from hbsim.runner.writer import Appender, Observer, RecordWriter
@@ -29,7 +29,7 @@ class Limits:
 
     Attributes
     ----------
-    time_out : float
+    max_time : float
         Study seconds after which everything is cut.
     max_reward : float or None
         The study ends at a report at least as good.
@@ -39,7 +39,7 @@ class Limits:
         A trial that was told to end at a milestone and has not is killed after this.
     """
 
-    time_out: float = inf
+    max_time: float = inf
     max_reward: float | None = None
     hang_timeout: float = inf
     grace: float = 5.0
@@ -58,39 +58,39 @@ class StopConditions:
         One trial after the other failed, and nothing was reported: a broken GPU would use up all trials.
     """
 
-    def __init__(self, limits: Limits, mode: str, study_state: StudyState) -> None:
+    def __init__(self, limits: Limits, mode: str, journal_state: JournalState) -> None:
         self.interrupted = self.enough = self.failing = False
-        self._limits, self._study_state = limits, study_state
+        self._limits, self._journal_state = limits, journal_state
         self._sign = 1.0 if mode == "max" else -1.0
-        self._barren, self._reports = 0, study_state.reports  # failures in a row, and the reports before them
+        self._barren, self._reports = 0, journal_state.reports  # failures in a row, and the reports before them
         self._known = 0  # jobs below this had started when the last job that was lost with its host counted
-        if study_state.best is not None:
-            self._look_at(study_state.best.value)
+        if journal_state.best is not None:
+            self._look_at(journal_state.best.value)
 
     @property
     def closing(self) -> bool:
         """Whether it ends: what is under way has been told to leave."""
-        return self._study_state.closing
+        return self._journal_state.closing
 
     def over(self, time: float) -> bool:
         """Return whether the study is over at `time`, in study seconds."""
-        return self.interrupted or self.enough or self.failing or time >= self._limits.time_out
+        return self.interrupted or self.enough or self.failing or time >= self._limits.max_time
 
     def why(self, done: bool) -> str:
-        """Return why it is over: done, interrupted, failures, max_reward or time_out."""
+        """Return why it is over: done, interrupted, failures, max_reward or max_time."""
         if done:
             return "done"
         if self.interrupted:
             return "interrupted"
         if self.failing:
             return "failures"
-        return "max_reward" if self.enough else "time_out"
+        return "max_reward" if self.enough else "max_time"
 
     def reported(self, rows: Sequence[ReportRow]) -> None:
         """Take note of reports."""
         if self._limits.max_reward is not None:
             for row in rows:
-                self._look_at(value_of(row.metrics, self._study_state.reward_attr))
+                self._look_at(value_of(row.metrics, self._journal_state.metric))
 
     def failed(self, reason: str, lost: int | None = None) -> None:
         """Take note of a failure.
@@ -98,12 +98,12 @@ class StopConditions:
         `lost` is the job, if it was lost with its host. What is lost at once counts once: all that runs on
         a large host says no more about the training function than one trial.
         """
-        if self._reports != self._study_state.reports:
-            self._barren, self._reports = 0, self._study_state.reports
+        if self._reports != self._journal_state.reports:
+            self._barren, self._reports = 0, self._journal_state.reports
         if lost is not None:
             if lost < self._known:
                 return
-            self._known = self._study_state.jobs.started
+            self._known = self._journal_state.jobs.started
         self._barren += 1
         if self._barren == BARREN:
             self.failing = True
@@ -165,7 +165,7 @@ class MessageHandler:
     ) -> None:
         self.due: deque[PendingEvent] = deque()
         self._writer, self._pool, self._watchdog, self._ends = writer, pool, watchdog, ends
-        self._study_state = writer.study_state
+        self._journal_state = writer.journal_state
         self._index = {level: at for at, level in enumerate(geometry.levels)}
         self._last = len(geometry.levels) - 1
         self._until_return = until_return
@@ -210,7 +210,7 @@ class MessageHandler:
             self._drop(job, len(message.rows))
             return None
         self._watchdog.heard_of(job)
-        return self._study_state.runs[job]
+        return self._journal_state.runs[job]
 
     def _note(self, run: JobRun, rows: Sequence[ReportRow]) -> None:
         self._writer.write({"e": "rows", "job": run.job, "rows": self._writer.packed(rows)})
@@ -257,7 +257,7 @@ class MessageHandler:
 
     def _fate(self, run: JobRun, ended: JobEnded, left: bool, pending: bool) -> PendingEvent:
         # A function that goes on from its last checkpoint may have nothing left to do.
-        reported = run.heard or pending or self._study_state.reached.get(run.trial, 0.0)
+        reported = run.heard or pending or self._journal_state.reached.get(run.trial, 0.0)
         if ended.kind is not None:
             return PendingEvent(FAILURE, run, ended=ended)
         if left:
@@ -284,7 +284,7 @@ class RealExecutor:
         Who runs the jobs.
     journal : Appender
         Gets every record before it is acted on.
-    study_state : StudyState
+    journal_state : JournalState
         Where the study stands; of a new study, or of one that goes on.
     geometry : Levels
         The scheduler's.
@@ -312,7 +312,7 @@ class RealExecutor:
         self,
         workers: WorkerBackend,
         journal: Appender,
-        study_state: StudyState,
+        journal_state: JournalState,
         geometry: Levels,
         suggest: Callable[[], list[float]],
         done: Callable[[], bool],
@@ -324,13 +324,13 @@ class RealExecutor:
         observers: Sequence[Observer] = (),
         save_completed: bool = False,
     ) -> None:
-        self.now, self.trial, self.at, self.value, self.kind = study_state.now, -1, 0, 0.0, "error"
-        self.study_state = study_state
-        self.ends = StopConditions(limits, mode, study_state)
+        self.now, self.trial, self.at, self.value, self.kind = journal_state.now, -1, 0, 0.0, "error"
+        self.journal_state = journal_state
+        self.ends = StopConditions(limits, mode, journal_state)
         self._workers, self._clock, self._limits = workers, clock, limits
         self._suggest, self._done = suggest, done
         self._save_completed = save_completed
-        self._writer = RecordWriter(journal, study_state, observers, clock)
+        self._writer = RecordWriter(journal, journal_state, observers, clock)
         self._watchdog = Watchdog(workers, clock, limits.hang_timeout)
         self._pool = WorkerPool(workers, self._writer, self._watchdog, seed, until_return)
         self._handler = MessageHandler(
@@ -360,7 +360,7 @@ class RealExecutor:
 
     def start(self, worker: int, job: Job) -> None:
         """Start a job; a trial whose last process is still saving waits for it."""
-        new = job.trial == len(self.study_state.points)
+        new = job.trial == len(self.journal_state.points)
         self._pool.start(worker, job, self._suggest() if new else None)
 
     def wait(self) -> Event:
@@ -431,7 +431,7 @@ class RealExecutor:
         trials : int, optional
             How many trials there are in all from now on, if the scheduler has grown.
         """
-        runs = {run.trial: run for run in self.study_state.runs.values() if run.ended is None}
+        runs = {run.trial: run for run in self.journal_state.runs.values() if run.ended is None}
         self._writer.write({"e": "resume"} if trials is None else {"e": "resume", "trials": trials})
         self._pool.restarts.extend((runs.get(job.trial), job) for job in jobs)
 
@@ -451,17 +451,17 @@ class RealExecutor:
 
     def _close(self) -> None:
         """Have everything leave at its next report: nothing starts any more, but what comes is decided."""
-        self.study_state.closing = True
+        self.journal_state.closing = True
         self._pool.withdraw()
         grace = inf if self.ends.interrupted else self._limits.grace
-        for run in list(self.study_state.runs.values()):
+        for run in list(self.journal_state.runs.values()):
             if run.ended is None and run.job in self._watchdog.last_heard:
                 self._watchdog.leave(run.job, True, grace)
 
     def _value(self, due: PendingEvent) -> float:
         if due.rows:
-            return value_of(due.rows[-1].metrics, self.study_state.reward_attr)
-        return due.run.value if due.run.rows else self.study_state.values.get(due.run.trial, nan)
+            return value_of(due.rows[-1].metrics, self.journal_state.metric)
+        return due.run.value if due.run.rows else self.journal_state.values.get(due.run.trial, nan)
 
     def _decided(self, due: PendingEvent, code: int) -> None:
         run, writer = due.run, self._writer
@@ -499,7 +499,7 @@ class RealExecutor:
     def _timeout(self) -> float:
         if self.ends.closing:
             return TICK
-        return max(0.0, min(TICK, self._limits.time_out - self._writer.time()))
+        return max(0.0, min(TICK, self._limits.max_time - self._writer.time()))
 
     def _listen(self) -> None:
         """Take in what has been said by the next look at the clock."""

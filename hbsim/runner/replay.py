@@ -12,7 +12,7 @@ from hbsim.core.types import VERDICTS, Job
 from hbsim.errors import JournalError
 from hbsim.runner.loop import END, FAILURE, MILESTONE, NOTHING, Event
 from hbsim.runner.records import Record
-from hbsim.runner.state import JobRun, StudyState
+from hbsim.runner.state import JobRun, JournalState
 from hbsim.searchers import Searcher
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Replay:
     ----------
     records : iterable of dict
         The journal's, in order; read one ahead.
-    study_state : StudyState
+    journal_state : JournalState
         A new one.
     path : str
         The journal's file, for errors.
@@ -59,14 +59,14 @@ class Replay:
     def __init__(
         self,
         records: Iterable[Record],
-        study_state: StudyState,
+        journal_state: JournalState,
         path: str,
         scheduler: Scheduler,
         searcher: Searcher | None = None,
         dimension: int | None = None,
     ) -> None:
         self.now, self.trial, self.at, self.value, self.kind = 0.0, -1, 0, 0.0, "error"
-        self.study_state = study_state
+        self.journal_state = journal_state
         self._records = iter(records)
         self._ahead = next(self._records, None)
         self._path = path
@@ -138,28 +138,28 @@ class Replay:
         return record
 
     def _running(self, record: Record) -> JobRun:
-        run = self.study_state.runs.get(record["job"])
+        run = self.journal_state.runs.get(record["job"])
         if run is None or run.ended is not None:
             self._wrong(self._take(), f"job {record['job']} is not running")
         return run
 
     def _milestone(self, record: Record, run: JobRun) -> int:
         at: int = record["at"]
-        if self.study_state.milestone(run) != at:
+        if self.journal_state.milestone(run) != at:
             self._wrong(self._take(), f"job {record['job']} is not at milestone number {at}")
         return at
 
     def _apply(self, record: Record) -> None:
         """Let the ledger have a record, if it fits what came before."""
-        kind, study_state = record["e"], self.study_state
+        kind, journal_state = record["e"], self.journal_state
         if kind in BEGUN:
             self._check_begun(record)
         jobs = record.get("jobs") or ([record["job"]] if kind in OF_JOBS else [])
         for place, job in enumerate(jobs):
-            if job not in study_state.runs:
+            if job not in journal_state.runs:
                 self._wrong({"n": record["n"] + place}, f"job {job} is on no worker")
         try:
-            study_state.apply(record)
+            journal_state.apply(record)
             if GROWN in record:
                 self._scheduler.grow(record[GROWN])
         except (AttributeError, LookupError, TypeError, ValueError) as error:
@@ -167,7 +167,7 @@ class Replay:
 
     def _check_begun(self, record: Record) -> None:
         """Check a job that begins: it is the next, and a new trial has a configuration."""
-        trial, known, expected = record["trial"], len(self.study_state.points), self.study_state.jobs.started
+        trial, known, expected = record["trial"], len(self.journal_state.points), self.journal_state.jobs.started
         if record["job"] != expected:
             self._wrong(record, f"job {record['job']} starts, where job {expected} is the next")
         if record["e"] == "restart":
@@ -183,7 +183,7 @@ class Replay:
     def _check_restarted(self, record: Record) -> None:
         """Check that a job that starts again was cut off, and is as it was."""
         trial = record["trial"]
-        is_running = any(run.trial == trial and run.ended is None for run in self.study_state.runs.values())
+        is_running = any(run.trial == trial and run.ended is None for run in self.journal_state.runs.values())
         if is_running or not any(_is_of(record, job) for job in self._scheduler.running_jobs()):
             self._wrong(record, f"trial {trial} was not cut off on its way there")
 

@@ -13,7 +13,7 @@ from hbsim.runner.records import Record
 from hbsim.runner.reports import IncumbentHistory, ReportColumns
 from hbsim.runner.tables import CENSORED, FAILED, JobRow, JobTable
 
-__all__ = ["CODES", "Incumbent", "JobRun", "StudyState", "WorkerSeconds", "value_of"]
+__all__ = ["CODES", "Incumbent", "JobRun", "JournalState", "WorkerSeconds", "value_of"]
 
 
 class WorkerSeconds:
@@ -103,6 +103,7 @@ class WorkerSeconds:
 CODES: Final = {verdict.value: code for code, verdict in enumerate(VERDICTS)}
 
 BOUNDS: Final = ("close", "resume")  # of a session
+EARLIER_WORDS: Final = {"time_out": "max_time"}  # journals of 0.1 have for why they ended
 
 
 class JobRun(JobRow):
@@ -147,7 +148,7 @@ class Incumbent:
     value: float
 
 
-class StudyState:
+class JournalState:
     """The sum of a study's records; `apply` adds one.
 
     Parameters
@@ -156,7 +157,7 @@ class StudyState:
         The scheduler's.
     mode : "max" or "min"
         What is better.
-    reward_attr : str or None
+    metric : str or None
         The metric that decides, if one does.
     study : str
         The study's id.
@@ -197,14 +198,14 @@ class StudyState:
     failures : list of (trial, kind, reason)
         In order.
     why : str or None
-        Why the study is over: done, max_reward, time_out or interrupted. None while it runs.
+        Why the study is over: done, max_reward, max_time or interrupted. None while it runs.
     closing : bool
         Whether nothing starts any more although it might: the study ends. It is in no record; who runs the
         study says so.
     """
 
-    def __init__(self, levels: Sequence[float], mode: str, reward_attr: str | None, study: str = "") -> None:
-        self.reward_attr = reward_attr
+    def __init__(self, levels: Sequence[float], mode: str, metric: str | None, study: str = "") -> None:
+        self.metric = metric
         self.study = study
         self.now = 0.0
         self.jobs = JobTable()
@@ -291,7 +292,7 @@ class StudyState:
             self._take_columns([run], rows)
             return
         for at, trained, resource, metrics in rows:
-            self._report(run, at, trained, resource, value_of(metrics, self.reward_attr))
+            self._report(run, at, trained, resource, value_of(metrics, self.metric))
 
     def _report(self, run: JobRun, at: float, trained: float, resource: float, value: float) -> None:
         self._count_reports(run, 1, at - trained, resource)
@@ -309,7 +310,7 @@ class StudyState:
         """Take the reports of several records, whose jobs are `runs`."""
         import numpy as np
 
-        at, resource, value = reports.at, reports.resource, reports.values(self.reward_attr)
+        at, resource, value = reports.at, reports.resource, reports.values(self.metric)
         signed = np.where(np.isfinite(value), self._sign * value, -inf)
         jobs, trials = np.repeat([[run.job, run.trial] for run in runs], reports.counts, axis=0).T
         order = np.argsort(jobs, kind="stable")
@@ -435,7 +436,7 @@ class StudyState:
         self.why = None
 
     def _close(self, record: Record) -> None:
-        self.why = record["why"]
+        self.why = EARLIER_WORDS.get(record["why"], record["why"])
 
 
 def value_of(metrics: Mapping[str, float | None], name: str | None) -> float:

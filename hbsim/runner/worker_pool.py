@@ -111,7 +111,7 @@ class WorkerPool:
         self.restarts: deque[tuple[JobRun | None, Job]] = deque()
         self.stranded: set[int] = set()
         self._workers, self._writer, self._watchdog = workers, writer, watchdog
-        self._study_state = writer.study_state
+        self._journal_state = writer.journal_state
         self._seed, self._until_return = seed, until_return
         self._open = set(self.free)
         self._held: dict[int, Assignment] = {}  # by worker
@@ -138,7 +138,7 @@ class WorkerPool:
         """Write down that a job's process is gone; the worker and the trial are free."""
         begun = None if ended.begun is None else self._writer.since(ended.begun)
         seconds = {name: round(value, STEP) for name, value in ended.seconds.items()}
-        run = self._study_state.runs[ended.job]
+        run = self._journal_state.runs[ended.job]
         record = {"e": "gone", "job": ended.job, "begun": begun, "seconds": seconds}
         if ended.kind is None and ended.reason:
             record["note"] = ended.reason
@@ -162,25 +162,25 @@ class WorkerPool:
     def _described(self, job: Job) -> dict[str, object]:
         stop = None if self._until_return else job.stop
         fields = {"trial": job.trial, "bracket": job.bracket, "start": job.start, "stop": stop}
-        return {"job": self._study_state.jobs.started, **fields, "attempt": job.attempt}
+        return {"job": self._journal_state.jobs.started, **fields, "attempt": job.attempt}
 
     def _launch(self, worker: int, job: Job, record: dict[str, object]) -> None:
         self.free.remove(worker)
-        study_state = self._study_state
-        number = study_state.jobs.started
+        journal_state = self._journal_state
+        number = journal_state.jobs.started
         self._writer.write(record)
-        point, seed = study_state.points[job.trial], trial_seed(self._seed, job.trial)
+        point, seed = journal_state.points[job.trial], trial_seed(self._seed, job.trial)
         stop = NEVER if self._until_return else job.stop
-        key = (study_state.study, study_state.runs[number].start_time)
+        key = (journal_state.study, journal_state.runs[number].start_time)
         task = Assignment(number, job.trial, job.attempt, job.start, stop, point, seed, *key)
-        if any(run.trial == job.trial and run.job != number for run in study_state.runs.values()):
+        if any(run.trial == job.trial and run.job != number for run in journal_state.runs.values()):
             self._held[worker] = task
         else:
             self._begin(worker, task)
 
     def _begin(self, worker: int, task: Assignment) -> None:
         self._watchdog.heard_of(task.job)
-        earlier = list(self._study_state.earlier.get(task.trial, ()))
+        earlier = list(self._journal_state.earlier.get(task.trial, ()))
         self._workers.start(worker, replace(task, earlier=earlier))
 
     # Workers
@@ -189,13 +189,13 @@ class WorkerPool:
         """Take note that a worker takes jobs: whether it is free, and was not before."""
         worker = message.worker
         about = {"host": message.host, "cpus": message.cpus, "gpus": message.gpus}
-        if self._study_state.machines.get(worker) == about:
+        if self._journal_state.machines.get(worker) == about:
             return False
         self._writer.write({"e": "open", "worker": worker, **about})
         if worker in self._open:
             return False
         self._open.add(worker)
-        busy = worker in self._study_state.workers
+        busy = worker in self._journal_state.workers
         if not busy:
             self._release(worker)
         return not busy
@@ -212,11 +212,11 @@ class WorkerPool:
         elif worker in self._held:
             self._take_back(self._held[worker])
         else:
-            self.stranded.add(self._study_state.workers[worker].job)
+            self.stranded.add(self._journal_state.workers[worker].job)
 
     def _take_back(self, task: Assignment) -> None:
         """Have a job that was held start again elsewhere, as it is: nothing has failed."""
-        run = self._study_state.runs[task.job]
+        run = self._journal_state.runs[task.job]
         self.gone(JobEnded(task.job))
         self.restarts.append((run, Job(task.trial, run.bracket, task.start, task.stop, task.attempt)))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from hbsim.runner.records import Record
-from hbsim.runner.state import StudyState
+from hbsim.runner.state import JournalState
 from hbsim.runner.workers import ReportRow
 
 __all__ = ["Appender", "Observer", "RecordWriter"]
@@ -45,7 +45,7 @@ class RecordWriter:
     ----------
     journal : Appender
         Gets every record before anybody else.
-    study_state : StudyState
+    journal_state : JournalState
         Gets it next.
     observers : sequence of Observer
         Told of it at last.
@@ -56,23 +56,23 @@ class RecordWriter:
     def __init__(
         self,
         journal: Appender,
-        study_state: StudyState,
+        journal_state: JournalState,
         observers: Sequence[Observer],
         clock: Callable[[], float],
     ) -> None:
-        self.study_state, self.clock = study_state, clock
+        self.journal_state, self.clock = journal_state, clock
         self._journal, self._observers = journal, observers
-        self._begun = clock() - study_state.now  # study seconds go on where they stopped
+        self._begun = clock() - journal_state.now  # study seconds go on where they stopped
 
     def time(self) -> float:
         """Return the study seconds, never less than what has been written."""
-        return max(round(self.clock() - self._begun, STEP), self.study_state.now)
+        return max(round(self.clock() - self._begun, STEP), self.journal_state.now)
 
     def write(self, record: dict[str, object], time: float | None = None) -> None:
         """Write a record down, of now or of a time since the last one."""
         record = {"e": record.pop("e"), "t": self.time() if time is None else time, **record}
         self._journal.append(record)
-        self.study_state.apply(record)
+        self.journal_state.apply(record)
         for observer in self._observers:
             observer.record(record)
 

@@ -14,7 +14,7 @@ from hbsim.errors import OutputError, ParameterError
 from hbsim.executors import checkpoint
 from hbsim.executors.local import trial_folder
 from hbsim.runner.records import Record
-from hbsim.runner.state import StudyState
+from hbsim.runner.state import JournalState
 
 __all__ = ["KEEP", "Keeper"]
 
@@ -54,13 +54,13 @@ class Keeper:
         keep: str,
         trials: Path,
         scheduler: Scheduler,
-        study_state: StudyState,
+        journal_state: JournalState,
         prune: Callable[[int], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         check_keep(keep)
         self._keep, self._trials = keep, trials
-        self._scheduler, self._study_state = scheduler, study_state
+        self._scheduler, self._journal_state = scheduler, journal_state
         self._prune = prune
         self._over: set[int] = set()  # their files are to go
         self._removed: set[int] = set()
@@ -84,8 +84,8 @@ class Keeper:
         """
         if record["e"] in ("start", "restart"):
             self._paused.pop(record["trial"], None)
-        elif record["e"] == "gone" and self._scheduler.status(self._study_state.gone) == "paused":
-            self._paused[self._study_state.gone] = self._clock()
+        elif record["e"] == "gone" and self._scheduler.status(self._journal_state.gone) == "paused":
+            self._paused[self._journal_state.gone] = self._clock()
         if self._keep != "all" and record["e"] in ("gone", "fail"):
             self._sweep(record, AT_ONCE)
 
@@ -115,13 +115,13 @@ class Keeper:
     def _sweep(self, record: Record | None = None, most: int | None = None) -> None:
         self._over.update(self._scheduler.dropped())
         if record is not None and record["e"] == "gone":
-            trial = self._study_state.gone
+            trial = self._journal_state.gone
             if self._scheduler.status(trial) not in ("running", "paused"):
                 self._over.add(trial)
         if not self._over:
             return
-        busy = {stay.trial for stay in self._study_state.runs.values()}
-        best = self._study_state.best
+        busy = {stay.trial for stay in self._journal_state.runs.values()}
+        best = self._journal_state.best
         kept = busy if best is None or self._keep == "none" else {*busy, best.trial}
         for trial in sorted(self._over - kept)[:most]:
             self._over.remove(trial)

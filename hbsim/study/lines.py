@@ -40,7 +40,7 @@ class PlainLines:
 
     def __init__(self, overview: Overview, about: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._overview, self._about, self._clock = overview, about, clock
-        self._begins = "goes on" if overview.study_state.now else "starts"
+        self._begins = "goes on" if overview.journal_state.now else "starts"
         self._best = self._shown_best()
         self._begun = self._off = False
         self._told_best = self._summed = clock()
@@ -87,7 +87,7 @@ class PlainLines:
 
     def _shown_best(self) -> tuple[int, str] | None:
         """Return whose the incumbent is, and its value as it is shown: less is no news."""
-        best = self._overview.study_state.best
+        best = self._overview.journal_state.best
         return None if best is None else (best.trial, number(best.value))
 
     def _tell_workers(self) -> None:
@@ -131,7 +131,7 @@ class PlainLines:
         more = f"; {self._untold:,} more failures" if self._untold else ""
         self._told = self._untold = 0
         self._summed = self._clock()
-        best = overview.study_state.best
+        best = overview.journal_state.best
         best_ = "" if best is None else f"; best {overview.metric} {best.value:.5g} (trial {best.trial})"
         self._write(f"{self._trials}{best_}; {overview.state()}{more}")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hbsim.runner.loop import SearcherNotifier, drive
 from hbsim.runner.records import Record, read_records
 from hbsim.runner.replay import Replay
-from hbsim.runner.state import StudyState
+from hbsim.runner.state import JournalState
 from hbsim.runner.tables import DecisionTable
 from hbsim.study.folder import StudyFolder
 from hbsim.study.spec import Spec
@@ -27,14 +27,14 @@ class Standing:
     """Where a study stands: new, or read again from its journal."""
 
     scheduler: Scheduler
-    study_state: StudyState
+    journal_state: JournalState
     decisions: DecisionTable
 
 
 def stand(spec: Spec, scheduler: Scheduler) -> Standing:
     """Return where a new study stands."""
-    study_state = StudyState(scheduler.levels, scheduler.mode, spec.reward_attr, spec.study)
-    return Standing(scheduler, study_state, DecisionTable())
+    journal_state = JournalState(scheduler.levels, scheduler.mode, spec.reward_attr, spec.study)
+    return Standing(scheduler, journal_state, DecisionTable())
 
 
 def replay(
@@ -55,7 +55,7 @@ def replay(
         The scheduler answers something else; names the line.
     """
     searcher = None if telling is None else telling.searcher
-    executor = Replay(records, standing.study_state, path, standing.scheduler, searcher, dimension)
+    executor = Replay(records, standing.journal_state, path, standing.scheduler, searcher, dimension)
     drive(standing.scheduler, executor, standing.decisions, telling)
     while not executor.over:  # the study has grown
         drive(standing.scheduler, executor, standing.decisions, telling)
@@ -89,5 +89,5 @@ def load(folder: Path | str) -> RunResult:
     spec = Spec.from_dict(next(records)["spec"], str(place.journal))
     standing = stand(spec, spec.make_scheduler())
     replay(standing, records, str(place.journal), dimension=spec.space.dimension)
-    workers = max(1, standing.study_state.workers_seen)
-    return RunResult(place, spec, standing.scheduler, standing.study_state, standing.decisions, workers)
+    workers = max(1, standing.journal_state.workers_seen)
+    return RunResult(place, spec, standing.scheduler, standing.journal_state, standing.decisions, workers)

@@ -98,8 +98,8 @@ class Overview:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.spec, self.place = spec, place
-        self.scheduler, self.study_state = standing.scheduler, standing.study_state
-        self.team = Team(self.study_state, workers)
+        self.scheduler, self.journal_state = standing.scheduler, standing.journal_state
+        self.team = Team(self.journal_state, workers)
         self.last_failure: Mishap | None = None
         self._clock = clock
         self._seen = clock()  # when the ledger was at its `now`
@@ -123,7 +123,7 @@ class Overview:
             self._in_vain = True
 
     def _fail(self, record: Record) -> None:
-        trial = self.study_state.runs[record["job"]].trial
+        trial = self.journal_state.runs[record["job"]].trial
         reason, again = plain(record["reason"]), record["verdict"] == "retry"
         self.last_failure = Mishap(record["t"], trial, record["resource"], record["kind"], reason, again)
 
@@ -132,14 +132,14 @@ class Overview:
     @property
     def elapsed(self) -> float:
         """Study seconds by now."""
-        if self.study_state.why is not None:
-            return self.study_state.now
-        return self.study_state.now + self._clock() - self._seen
+        if self.journal_state.why is not None:
+            return self.journal_state.now
+        return self.journal_state.now + self._clock() - self._seen
 
     @property
     def ending(self) -> bool:
         """Whether nothing starts any more although there might be jobs, and what runs is to leave."""
-        return self.study_state.closing and self.study_state.why is None
+        return self.journal_state.closing and self.journal_state.why is None
 
     def name(self) -> str:
         """Say what runs."""
@@ -152,20 +152,20 @@ class Overview:
         names = ("running", NO_ANSWER, "paused", "stopped", "completed", "failed")
         counts[NO_ANSWER] = self._unknown()
         counts["running"] -= counts[NO_ANSWER]
-        said = {} if self.study_state.why is None else {"running": "interrupted"}  # nothing runs any more
+        said = {} if self.journal_state.why is None else {"running": "interrupted"}  # nothing runs any more
         parts = [f"{counts[name]:,} {said.get(name, name)}" for name in names if counts[name]]
         return f"{self.scheduler.started:,}{of} started{': ' if parts else ''}{', '.join(parts)}"
 
     def _unknown(self) -> int:
         """Return how many trials run as far as anybody knows, on hosts that do not answer."""
-        if self.study_state.why is not None:
+        if self.journal_state.why is not None:
             return 0
-        stays = (self.study_state.workers[worker] for worker in self.team.silent)
+        stays = (self.journal_state.workers[worker] for worker in self.team.silent)
         return len({stay.trial for stay in stays if stay.ended is None})
 
     def best(self) -> str:
         """Say what the incumbent is, and where; empty before there is one."""
-        best = self.study_state.best
+        best = self.journal_state.best
         if best is None:
             return ""
         at = f"{plain(self.spec.time_attr)} {amount(best.resource)}"
@@ -178,8 +178,8 @@ class Overview:
 
     def state(self) -> str:
         """Say how busy the workers are, or why it is over."""
-        if self.study_state.why is not None:
-            return WHY.get(self.study_state.why, self.study_state.why)
+        if self.journal_state.why is not None:
+            return WHY.get(self.journal_state.why, self.journal_state.why)
         silent = self.team.silent
         hosts = list(dict.fromkeys(self.team.hosts[worker] for worker in silent))
         since = span(self.elapsed - min(silent.values(), default=0.0))
@@ -192,7 +192,7 @@ class Overview:
 
     def failure(self) -> str:
         """Say what failed last, and how often something has; empty before."""
-        last, count = self.last_failure, len(self.study_state.failures)
+        last, count = self.last_failure, len(self.journal_state.failures)
         if not count:
             return ""
         times = f"{count:,} time{'' if count == 1 else 's'}"
@@ -212,7 +212,7 @@ class Overview:
             since = span(self.elapsed - self.team.silent[worker])
             why = self.team.shut[worker]
             return f"{NO_ANSWER} for {since}" + ("" if why == NO_ANSWER else f": {why}")
-        stay, why = self.study_state.workers.get(worker), self.team.shut.get(worker, "")
+        stay, why = self.journal_state.workers.get(worker), self.team.shut.get(worker, "")
         if stay is not None:
             return self.doing(stay) + (f"; {why}" if why else "")
         if why:
@@ -253,7 +253,7 @@ class Overview:
         """Return the job of the same trial that has to be gone before this one begins."""
         if stay.rows or stay.ended is not None:
             return None
-        others = self.study_state.runs.values()
+        others = self.journal_state.runs.values()
         return next((s for s in others if s.trial == stay.trial and s.job < stay.job), None)
 
     def _silence(self, stay: JobRun) -> str:

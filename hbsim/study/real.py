@@ -149,11 +149,11 @@ class Study:
         """Run until nothing is under way any more; `gather` is called when no trial runs any more."""
         from hbsim.study.result import RunResult
 
-        scheduler, study_state = self.scheduler, standing.study_state
+        scheduler, journal_state = self.scheduler, standing.journal_state
         real = RealExecutor(
             workers,
             journal,
-            study_state,
+            journal_state,
             scheduler.geometry,
             self._suggest,
             lambda: scheduler.done,
@@ -177,8 +177,8 @@ class Study:
             workers.close()
         real.finish(scheduler.done)
         journal.check()
-        count = max(workers.count, study_state.workers_seen)
-        result = RunResult(place, self.spec, scheduler, study_state, standing.decisions, count)
+        count = max(workers.count, journal_state.workers_seen)
+        result = RunResult(place, self.spec, scheduler, journal_state, standing.decisions, count)
         result.write()
         if real.ends.interrupted:
             raise Interrupted(result)

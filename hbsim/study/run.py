@@ -186,7 +186,7 @@ def run(
         stack.enter_context(journal)
         unused.pop_all()
         note.begin(storage, scheduler)
-        keeper = Keeper(keep, place.trials, scheduler, standing.study_state, made.prune)
+        keeper = Keeper(keep, place.trials, scheduler, standing.journal_state, made.prune)
         if resume:
             keeper.catch_up()
         observers: list[Observer] = [keeper]
@@ -204,7 +204,7 @@ def run(
                 partial(_finish, made, keeper, note, None if remote is None else standing),
             )
         except ParameterError:
-            if not resume and not standing.study_state.reports:
+            if not resume and not standing.journal_state.reports:
                 made.discard()  # also on hosts
                 made.close()
                 journal.close()
@@ -223,7 +223,7 @@ def _finish(made: StudyWorkers, keeper: Keeper, note: RemoteNote, standing: Stan
     if standing is None:
         return
     statuses = standing.scheduler.trial_statuses()
-    last = {trial: kind for trial, kind, _ in standing.study_state.failures}
+    last = {trial: kind for trial, kind, _ in standing.journal_state.failures}
     lost = sum(kind in LOSSES and statuses[trial] == "failed" for trial, kind in last.items())
     if lost:
         options = standing.scheduler.options

@@ -123,7 +123,7 @@ class LiveTable:
         from rich.text import Text
 
         head = self._head()
-        if self._overview.study_state.why is not None:
+        if self._overview.journal_state.why is not None:
             return head
         # Besides: two blank lines, the names of the columns, a rule, and the line of the cursor.
         room, rows = self._console.size.height - head.row_count - 5, self._overview.team.rows()
@@ -220,7 +220,7 @@ class LiveTable:
         yield str(worker)
         if self._hosts:
             yield Text(self._hosts.get(worker, ""))
-        yield from self._trial(overview.study_state.workers.get(worker))
+        yield from self._trial(overview.journal_state.workers.get(worker))
         if self._gpus:
             yield Text(self._gpus[worker] if worker < len(self._gpus) else "")
         state = overview.what(worker)
@@ -235,7 +235,7 @@ class LiveTable:
         if stay is None:
             yield from [""] * (4 + several + self._wide + self._timed)
             return
-        best = overview.study_state.best
+        best = overview.journal_state.best
         incumbent = best is not None and best.trial == stay.trial
         yield Text(f"{'*' if incumbent else ''}{stay.trial}", "bold" if incumbent else "")
         if several:
@@ -252,7 +252,7 @@ class LiveTable:
         """Say what the workers do that there is no room for."""
         overview = self._overview
         busy = sum(
-            worker in overview.study_state.workers and worker not in overview.team.silent for worker in rest
+            worker in overview.journal_state.workers and worker not in overview.team.silent for worker in rest
         )
         return f"{len(rest)} more workers: {busy} with a trial, {len(rest) - busy} without"
 

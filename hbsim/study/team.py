@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from hbsim.runner.records import Record
-from hbsim.runner.state import StudyState
+from hbsim.runner.state import JournalState
 from hbsim.study.words import plain
 
 __all__ = ["NO_ANSWER", "Team"]
@@ -22,7 +22,7 @@ class Team:
 
     Parameters
     ----------
-    study_state : StudyState
+    journal_state : JournalState
         Of the study; it has each record before.
     workers : int or None
         How many there are on this machine; None: those of hosts.
@@ -35,14 +35,14 @@ class Team:
         Workers that take no jobs, and why: ``"no answer"``, ``"host is taken away"``.
     """
 
-    def __init__(self, study_state: StudyState, workers: int | None) -> None:
+    def __init__(self, journal_state: JournalState, workers: int | None) -> None:
         self.hosts: dict[int, str] = {}
         self.shut: dict[int, str] = {}
-        self._study_state = study_state
+        self._journal_state = journal_state
         self._fixed = None if workers is None else range(workers)
         self._there = 0 if workers is None else workers  # workers since the last record, and
         self._working = 0  # those of them with a job
-        self._since = study_state.now  # when that was
+        self._since = journal_state.now  # when that was
         self._seconds = self._busy = 0.0  # of both, until then
         self._silent: dict[int, float] = {}  # workers that are shut as their host does not answer, since when
 
@@ -76,22 +76,22 @@ class Team:
     @property
     def open(self) -> Sequence[int]:
         """The workers that can have jobs."""
-        return sorted(self._study_state.machines) if self._fixed is None else self._fixed
+        return sorted(self._journal_state.machines) if self._fixed is None else self._fixed
 
     @property
     def idle(self) -> int:
         """How many of them have none."""
-        return sum(worker not in self._study_state.workers for worker in self.open)
+        return sum(worker not in self._journal_state.workers for worker in self.open)
 
     @property
     def silent(self) -> dict[int, float]:
         """The workers with a job of which nothing is heard, and since when: nobody knows if it runs."""
-        jobs = self._study_state.workers
+        jobs = self._journal_state.workers
         return {worker: since for worker, since in self._silent.items() if worker in jobs}
 
     def rows(self) -> list[int]:
         """Return the workers to be shown: those that have jobs or can have them, then those that are shut."""
-        there = sorted({*self.open, *self._study_state.workers})
+        there = sorted({*self.open, *self._journal_state.workers})
         return [*there, *sorted(set(self.shut).difference(there))]
 
     def busy_share(self, now: float) -> float:

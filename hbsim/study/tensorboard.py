@@ -52,18 +52,18 @@ class TensorBoard:
         self, spec: Spec, standing: Standing, place: StudyFolder, clock: Callable[[], float] = time.time
     ) -> None:
         self._spec, self._clock = spec, clock
-        self._scheduler, self._study_state = standing.scheduler, standing.study_state
+        self._scheduler, self._journal_state = standing.scheduler, standing.journal_state
         self._files = EventFiles(place.path / "tensorboard", clock)
         self._fine = FINE if self._scheduler.options.resource_type == "float" else 1
         self._sign = 1.0 if self._scheduler.mode == "max" else -1.0
         self._reached: dict[int, float] = {}  # by trial: the resource of its last report in a file
         self._bests: dict[int, float] = {}  # by trial
         self._trials: dict[int, int] = {}  # by job on a worker
-        self._incumbent = self._study_state.best
+        self._incumbent = self._journal_state.best
         self._counts: dict[str, int] = {}
         self._next = 0.0
         self._off = False
-        if self._study_state.now:
+        if self._journal_state.now:
             self._catch_up(place)
 
     def record(self, record: Record) -> None:
@@ -129,7 +129,7 @@ class TensorBoard:
     def _configure(self, trial: int) -> None:
         import numpy as np
 
-        point = np.array(self._study_state.points[trial], dtype=np.float64)
+        point = np.array(self._journal_state.points[trial], dtype=np.float64)
         values = self._spec.space.mapping(point)
         plain = {n: v if isinstance(v, bool | int | float | str) else repr(v) for n, v in values.items()}
         self._files.begin(_run(trial), plain, self._best_tag)
@@ -144,7 +144,7 @@ class TensorBoard:
             if self._new(trial, resource, metrics):
                 scalars = {name: nan if value is None else value for name, value in metrics.items()}
                 self._files.scalars(_run(trial), scalars, self._step(resource), began + at)
-        best = self._study_state.best
+        best = self._journal_state.best
         if best is not None and best is not self._incumbent:
             self._incumbent = best
             tag = f"incumbent/{self._spec.reward_attr}"
@@ -172,7 +172,7 @@ class TensorBoard:
         if counts != self._counts:
             self._counts = counts
             scalars = {f"trials/{name}": float(count) for name, count in counts.items()}
-            self._files.scalars(STUDY, scalars, int(self._study_state.now), now)
+            self._files.scalars(STUDY, scalars, int(self._journal_state.now), now)
         self._files.flush()
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.runner.records import Record, read_records
-from hbsim.runner.state import StudyState, value_of
+from hbsim.runner.state import JournalState, value_of
 from hbsim.searchers import learns
 from hbsim.study.folder import StudyFolder
 from hbsim.study.load import load
@@ -228,7 +228,7 @@ class _Reading:
 
     def __init__(self, result: RunResult) -> None:
         spec = result.spec
-        self._study_state = StudyState(result.scheduler.levels, result.scheduler.mode, spec.reward_attr)
+        self._journal_state = JournalState(result.scheduler.levels, result.scheduler.mode, spec.reward_attr)
         self._metric = spec.reward_attr
         self._stays: dict[int, Stay] = {}
         self._free = dict.fromkeys(range(result.workers), 0.0)  # since when, of those with work to do
@@ -243,7 +243,7 @@ class _Reading:
                 self._end(record)
             elif kind in ("start", "restart"):
                 self._begin(record)
-            self._study_state.apply(record)
+            self._journal_state.apply(record)
             if "rows" in record:
                 self._hear(record)
             elif kind == "fail":
@@ -259,7 +259,7 @@ class _Reading:
         """End what was under way: the process that ran the study is gone, and its jobs with it."""
         for stay in self._stays.values():
             if isnan(stay.end_time):
-                stay.end_time = self._study_state.now
+                stay.end_time = self._journal_state.now
 
     def _note_free(self, record: Record) -> None:
         """Take note of which workers wait for a job from now on, or do not."""
@@ -276,14 +276,14 @@ class _Reading:
         since = self._free.pop(worker, None)
         gap = None if since is None else max(0.0, time - since)
         job, trial = record["job"], record["trial"]
-        held = any(stay.trial == trial for stay in self._study_state.runs.values())
+        held = any(stay.trial == trial for stay in self._journal_state.runs.values())
         self._stays[job] = Stay(job, trial, worker, time, float(record["start"]), gap, held)
 
     def _hear(self, record: Record) -> None:
         stay = self._stays[record["job"]]
         for _, trained, resource, metrics in record["rows"]:
             stay.reports.append(Report(resource, trained, value_of(metrics, self._metric)))
-        under_way = self._study_state.runs[record["job"]]
+        under_way = self._journal_state.runs[record["job"]]
         stay.start_resource = under_way.start_resource
         if record["e"] == "reach":
             value = nan if record["value"] is None else record["value"]

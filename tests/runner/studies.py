@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hbsim.errors import HbsimWarning
 from hbsim.runner.loop import SearcherNotifier, drive
 from hbsim.runner.real import Limits, RealExecutor
-from hbsim.runner.state import StudyState
+from hbsim.runner.state import JournalState
 from hbsim.runner.tables import DecisionTable
 from hbsim.study.load import Standing, replay
 from tests.doubles.fake_hosts import FakeHosts, Host
@@ -61,12 +61,12 @@ class Notes:
 class Pictures:
     """An observer that keeps a picture of the ledger after each record, by the record's number."""
 
-    def __init__(self, study_state: StudyState, notes: Notes) -> None:
+    def __init__(self, journal_state: JournalState, notes: Notes) -> None:
         self.taken: dict[int, dict[str, Any]] = {}
-        self._study_state, self._notes = study_state, notes
+        self._journal_state, self._notes = journal_state, notes
 
     def record(self, record: Any) -> None:
-        self.taken[len(self._notes.records) - 1] = picture(self._study_state)
+        self.taken[len(self._notes.records) - 1] = picture(self._journal_state)
 
     def tick(self) -> None: ...
 
@@ -147,7 +147,7 @@ class Run:
         self.searcher = Listener()
         self.telling = SearcherNotifier(self.searcher, self.scheduler)
         self.standing = stand(self.scheduler)
-        self.study_state, self.decisions = self.standing.study_state, self.standing.decisions
+        self.journal_state, self.decisions = self.standing.journal_state, self.standing.decisions
         if records:
             replay(self.standing, records, "journal", self.telling)
         faults = study.faults if faults is None else faults
@@ -155,13 +155,13 @@ class Run:
         hosts = study.hosts if hosts is None and workers is None else hosts
         self.crew = FakeHosts(hosts, *more) if hosts else FakeWorkers(workers or study.workers, *more)
         self.notes = Notes(records, self.scheduler, states)
-        self.pictures = Pictures(self.study_state, self.notes)
+        self.pictures = Pictures(self.journal_state, self.notes)
         self.accepted_before = accepted(records)
-        self.late_before = self.study_state.late
+        self.late_before = self.journal_state.late
         self.real = RealExecutor(
             self.crew,
             self.notes,
-            self.study_state,
+            self.journal_state,
             self.scheduler.geometry,
             lambda: self.searcher.suggest(1).tolist()[0],
             lambda: bool(self.scheduler.done),
@@ -195,12 +195,12 @@ class Run:
 
     def jobs(self) -> Any:
         """Return the table of jobs; nothing can be added after that."""
-        return self.study_state.jobs.frame(self.scheduler.trial_brackets())
+        return self.journal_state.jobs.frame(self.scheduler.trial_brackets())
 
 
 def stand(scheduler: Any) -> Standing:
     """Return where a new study stands."""
-    return Standing(scheduler, StudyState(scheduler.levels, scheduler.mode, "value"), DecisionTable())
+    return Standing(scheduler, JournalState(scheduler.levels, scheduler.mode, "value"), DecisionTable())
 
 
 def replayed(study: Study, records: Sequence[dict[str, Any]]) -> Standing:
@@ -215,7 +215,7 @@ def accepted(records: Sequence[dict[str, Any]]) -> int:
     return sum(len(record["rows"]) for record in records if record["e"] in ("rows", "reach"))
 
 
-def picture(study_state: StudyState) -> dict[str, Any]:
+def picture(journal_state: JournalState) -> dict[str, Any]:
     """Return everything in a ledger; floats as text, since NaN is not itself."""
 
     def of(stay: Any) -> dict[str, str]:
@@ -224,17 +224,17 @@ def picture(study_state: StudyState) -> dict[str, Any]:
 
     return {
         **{
-            name: repr(value) for name, value in vars(study_state).items() if name != "closing"
+            name: repr(value) for name, value in vars(journal_state).items() if name != "closing"
         },  # in no record
         "_capacity": {
             name: sorted(value) if isinstance(value, set) else value
-            for name, value in vars(study_state._capacity).items()
+            for name, value in vars(journal_state._capacity).items()
         },
-        "improvements": of(study_state.improvements),
-        "jobs": bytes(study_state.jobs._rows),
-        "started": study_state.jobs.started,
-        "stays": {job: of(stay) for job, stay in study_state.runs.items()},
-        "workers": {worker: stay.job for worker, stay in study_state.workers.items()},
+        "improvements": of(journal_state.improvements),
+        "jobs": bytes(journal_state.jobs._rows),
+        "started": journal_state.jobs.started,
+        "stays": {job: of(stay) for job, stay in journal_state.runs.items()},
+        "workers": {worker: stay.job for worker, stay in journal_state.workers.items()},
     }
 
 

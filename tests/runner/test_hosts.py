@@ -62,7 +62,7 @@ def check_standing(study: Study, run: Run, count: int) -> None:
     """The first `count` records say where everything stood after them."""
     standing = replayed(study, run.records[:count])
     assert round_trip(standing.scheduler) == run.notes.states[count - 1]
-    assert picture(standing.study_state) == run.pictures.taken[count - 1]
+    assert picture(standing.journal_state) == run.pictures.taken[count - 1]
 
 
 @settings(max_examples=examples(50))
@@ -107,8 +107,8 @@ def test_one_worker_decides_the_same(study: Study, hosts: list[Host]) -> None:
     undisturbed, run = study.run(), study.run(hosts=hosts[:1])
     check_over(run)
     assert run.decided() == undisturbed.decided()
-    assert run.study_state.points == undisturbed.study_state.points
-    assert run.study_state.returned == undisturbed.study_state.returned
+    assert run.journal_state.points == undisturbed.journal_state.points
+    assert run.journal_state.returned == undisturbed.journal_state.returned
 
 
 @settings(max_examples=examples(35))

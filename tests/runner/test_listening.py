@@ -71,7 +71,7 @@ def test_the_same_is_told_after_a_crash(study: Study, where: float) -> None:
     records = study.run().records
     run = study.run(records[: 1 + round(where * (len(records) - 1))])
     assert read(study, run.records).calls == run.searcher.calls
-    assert run.study_state.points == [[float(trial)] for trial in range(run.scheduler.started)]
+    assert run.journal_state.points == [[float(trial)] for trial in range(run.scheduler.started)]
 
 
 @pytest.mark.parametrize("type", TYPES)

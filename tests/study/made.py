@@ -6,7 +6,7 @@ from hbsim.core import make_scheduler
 from hbsim.core.space import Choice, Real, Space
 from hbsim.core.types import VERDICTS
 from hbsim.runner.journal import Journal
-from hbsim.runner.state import StudyState
+from hbsim.runner.state import JournalState
 from hbsim.runner.tables import DecisionTable
 from hbsim.study.folder import StudyFolder
 from hbsim.study.load import Standing
@@ -34,19 +34,19 @@ class Made:
         self.scheduler = make_scheduler(kind, **options)
         as_dict = self.scheduler.options.as_dict()
         self.spec = Spec("train.py:train_fn", None, SPACE, as_dict, 0, "random", time, reward, False, {})
-        self.study_state = StudyState(self.scheduler.levels, self.scheduler.mode, reward)
-        self.standing = Standing(self.scheduler, self.study_state, DecisionTable())
+        self.journal_state = JournalState(self.scheduler.levels, self.scheduler.mode, reward)
+        self.standing = Standing(self.scheduler, self.journal_state, DecisionTable())
         self.place = StudyFolder(folder)
         self.clock = Clock()
         self.observers = []
         self.records = []
 
     def write(self, e, t=None, **fields):
-        t = self.study_state.now if t is None else t
-        self.clock.now += max(0.0, t - self.study_state.now)
+        t = self.journal_state.now if t is None else t
+        self.clock.now += max(0.0, t - self.journal_state.now)
         record = {"e": e, "t": t, **fields}
         self.records.append(record)
-        self.study_state.apply(record)
+        self.journal_state.apply(record)
         for observer in self.observers:
             observer.record(record)
 
@@ -56,8 +56,8 @@ class Made:
         if job is None:
             self.write("none", t, worker=worker)
             return None
-        number = self.study_state.jobs.started
-        if job.trial == len(self.study_state.points):
+        number = self.journal_state.jobs.started
+        if job.trial == len(self.journal_state.points):
             fields["point"] = [job.trial % 10 / 10, job.trial % 2 * 0.75]
         described = {"trial": job.trial, "bracket": job.bracket, "start": job.start, "stop": job.stop}
         self.write(kind, t, worker=worker, job=number, **described, attempt=job.attempt, **fields)
@@ -68,12 +68,12 @@ class Made:
         self.write("rows", t, job=job, rows=self.packed(job, rows, t))
 
     def packed(self, job, rows, t, **metrics):
-        trained = t - self.study_state.runs[job].start_time
+        trained = t - self.journal_state.runs[job].start_time
         return [[t, trained, resource, {self.spec.reward_attr: value, **metrics}] for resource, value in rows]
 
     def reach(self, job, value, t):
         """Come to the next milestone: the verdict."""
-        stay = self.study_state.runs[job]
+        stay = self.journal_state.runs[job]
         level = stay.stop
         rows = self.packed(job, [(level, value)], t)
         at = self.scheduler.levels.index(level)
@@ -85,7 +85,7 @@ class Made:
         return verdict
 
     def fail(self, job, reason, t, kind="error"):
-        stay = self.study_state.runs[job]
+        stay = self.journal_state.runs[job]
         verdict = VERDICTS[self.scheduler.fail(stay.trial)].value
         self.write("fail", t, job=job, kind=kind, reason=reason, resource=stay.resource, verdict=verdict)
         self.gone(job, t)
@@ -95,10 +95,10 @@ class Made:
         t = 0.0
         while not self.scheduler.done:
             t += 1.0
-            idle = [worker for worker in range(workers) if worker not in self.study_state.workers]
+            idle = [worker for worker in range(workers) if worker not in self.journal_state.workers]
             while idle and self.start(idle.pop(0), t) is not None:
                 pass
-            for stay in list(self.study_state.runs.values()):
+            for stay in list(self.journal_state.runs.values()):
                 self._report(stay, curve, fails, t)
         self.close("done")
 
@@ -119,7 +119,7 @@ class Made:
             for record in self.records:
                 journal.append(record)
         return RunResult(
-            self.place, self.spec, self.scheduler, self.study_state, self.standing.decisions, workers
+            self.place, self.spec, self.scheduler, self.journal_state, self.standing.decisions, workers
         )
 
     def gone(self, job, t):

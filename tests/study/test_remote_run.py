@@ -117,7 +117,7 @@ def interrupted_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def start(self: RealExecutor, worker: int, job: Any) -> None:
         begin(self, worker, job)
-        if self.study_state.jobs.started == count:
+        if self.journal_state.jobs.started == count:
             self.interrupt()
 
     monkeypatch.setattr(RealExecutor, "start", start)
