@@ -64,7 +64,7 @@ def answer(connection: socket.socket, ring: ReportRing) -> None:
 
 
 def make(channel: TrialChannel, milestone: float, folder: object) -> Reporter:
-    setup = {"time_attr": "epoch", "reward_attr": "accuracy", "folder": folder}
+    setup = {"time_attr": "epoch", "metric": "accuracy", "folder": folder}
     session = TrialSession(channel, milestone)
     session.begin()
     return Reporter(session, TASK, setup, ("lr",))

@@ -184,7 +184,7 @@ class LocalWorkers:
     trials : Path
         The folder of the trials' folders.
     setup : mapping
-        What every trial's reporter has to know: time_attr, reward_attr, constants, counts.
+        What every trial's reporter has to know: time_attr, metric, constants, counts.
     start : "fork" or "spawn"
         Whether trials are forked from the warm server, or load everything themselves.
     grace : float

@@ -51,7 +51,7 @@ class RemoteWorkers:
     trials : Path
         The folder of the trials' folders.
     setup : mapping
-        What every trial's reporter has to know: time_attr, reward_attr, constants, counts.
+        What every trial's reporter has to know: time_attr, metric, constants, counts.
     start : "fork", "spawn" or None
         How trials' processes are started; None: as is usual on each host.
     grace : float

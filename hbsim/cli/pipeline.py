@@ -21,7 +21,7 @@ from hbsim.terminal import print_out
 
 if TYPE_CHECKING:
     from hbsim.bench.remote import Remote
-    from hbsim.bench.report.model import Report
+    from hbsim.bench.report.model import SweepReport
     from hbsim.bench.sweep import CellStudy, Counts, Estimate, SweepPlan, SweepStore
 
 __all__ = ["RunOptions", "SmallestDifference", "carry_out"]
@@ -237,14 +237,14 @@ def _tell(plan: SweepPlan, out: Path, run: _Run, options: RunOptions, is_shown: 
         say("error", text)
 
 
-def _report(folder: Path, command: str, options: RunOptions) -> Report:
+def _report(folder: Path, command: str, options: RunOptions) -> SweepReport:
     from hbsim.bench.report.build import build
     from hbsim.bench.sweep import read_results
 
     return build(read_results(folder), command, options.out or "", options.matters)
 
 
-def _show(report: Report) -> None:
+def _show(report: SweepReport) -> None:
     from hbsim.bench.report.render import show
 
     console = terminal.console()

@@ -104,7 +104,7 @@ def record(
       hbsim record --resume --trials 1000 --out curves.parquet
       hbsim record --from exp --out curves.parquet
     """
-    from hbsim.study.export import check_metric
+    from hbsim.study.options import check_metric
     from hbsim.study.record import finish, study_folder
 
     if study is not None:
@@ -129,7 +129,7 @@ def _exported(
     """Write the curves of a study that was run."""
     from hbsim.errors import ParameterError
     from hbsim.study.folder import StudyFolder
-    from hbsim.study.load import load
+    from hbsim.study.result import load
 
     taken = ("study", "out", "metric", "mode", "test_metric", "force", "as_json")
     for name in ctx.params:

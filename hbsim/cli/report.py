@@ -15,7 +15,7 @@ from hbsim.cli.pipeline import SmallestDifference
 from hbsim.errors import ParameterError
 
 if TYPE_CHECKING:
-    from hbsim.bench.report.model import Report
+    from hbsim.bench.report.model import SweepReport
 
 __all__ = ["report"]
 
@@ -113,7 +113,7 @@ def _check_page(out: Path | None, force: bool) -> None:
         raise ParameterError("out", str(out), f"there is no folder {out.parent}")
 
 
-def _write(made: Report, folders: dict[str, Path]) -> dict[str, list[str]]:
+def _write(made: SweepReport, folders: dict[str, Path]) -> dict[str, list[str]]:
     written: dict[str, list[str]] = {}
     if "figures" in folders:
         from hbsim.bench.charts import write_figures
@@ -126,7 +126,7 @@ def _write(made: Report, folders: dict[str, Path]) -> dict[str, list[str]]:
     return written
 
 
-def _write_page(made: Report, out: Path) -> None:
+def _write_page(made: SweepReport, out: Path) -> None:
     """Write the page, or leave what is there."""
     from hbsim.bench.page import render
     from hbsim.errors import OutputError
@@ -140,7 +140,7 @@ def _write_page(made: Report, out: Path) -> None:
         raise OutputError(str(out), f"cannot be written: {error.strerror or error}") from error
 
 
-def _show(made: Report, written: dict[str, list[str]], is_full: bool) -> None:
+def _show(made: SweepReport, written: dict[str, list[str]], is_full: bool) -> None:
     from hbsim.bench.report.render import show
 
     console = terminal.console()

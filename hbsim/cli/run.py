@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -174,7 +173,8 @@ def finished(plan: Plan, folder: Path, progress: str | None, to_go_on: str) -> R
     try:
         return run(plan.train, plan.scheduler, folder=folder, **options)
     except Interrupted as interrupted:
-        return interrupted.result
+        result: RunResult = interrupted.result
+        return result
     except ExecutorError as error:
         if not place.holds_study:
             raise
@@ -210,7 +210,7 @@ def _end(result: RunResult, to_go_on: str) -> None:
 
 
 # What parameters of `hbsim.run` are called here.
-NAMES: Final = {"reward_attr": "metric", "time_out": "max_time", "folder": "out"}
+NAMES: Final = {"folder": "out", "args": "set_"}
 
 
 @contextmanager
@@ -219,8 +219,7 @@ def in_options(values: Mapping[str, Any], constants: Mapping[str, object]) -> It
     try:
         yield
     except ParameterError as error:
-        rule = re.sub(r"\b(reward_attr|time_out)\b", lambda match: NAMES[match[0]], error.rule)
-        rule = rule.replace("resume=True", "--resume")
+        rule = error.rule.replace("resume=True", "--resume")
         if error.field in constants:
             raise ParameterError("set_", f"{error.field}={error.value}", rule) from error
         name = NAMES.get(error.field, error.field)

@@ -20,7 +20,7 @@ from hbsim.errors import ParameterError
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
     from hbsim.study.folder import StudyFolder
-    from hbsim.study.spec import Spec
+    from hbsim.study.spec import StudySpec
 
 __all__ = ["Asked", "Plan", "constants_of", "earlier", "executor_of", "is_given", "new_plan", "resumed_plan"]
 
@@ -101,7 +101,7 @@ def new_plan(asked: Asked) -> Plan:
         "seed": values.get("seed", 0),
         "searcher": values.get("searcher"),
         "search_options": search_options(values.get("search_option"), values.get("points")),
-        "reward_attr": values.get("metric", "accuracy"),
+        "metric": values.get("metric", "accuracy"),
         "time_attr": values.get("time_attr", "epoch"),
         "until_return": until_return,
     }
@@ -126,7 +126,7 @@ def resumed_plan(asked: Asked, place: StudyFolder) -> Plan:
         "seed": spec.seed,
         "searcher": spec.searcher,
         "search_options": _searched(spec, values),
-        "reward_attr": spec.reward_attr,
+        "metric": spec.metric,
         "time_attr": spec.time_attr,
         "until_return": spec.until_return,
         "resume": True,
@@ -154,7 +154,7 @@ def constants_of(texts: Sequence[str]) -> dict[str, object]:
 def _how(values: Mapping[str, Any]) -> dict[str, Any]:
     options = {name: values[name] for name in (*HOW, "workers", "max_reward") if name in values}
     if "max_time" in values:
-        options["time_out"] = values["max_time"]
+        options["max_time"] = values["max_time"]
     resource = {name: values[name] for name in ("num_cpus", "num_gpus") if name in values}
     if values.get("executor") in ("hosts", "dask"):
         options["executor"] = make_options({name: values[name] for name in REMOTE if name in values})
@@ -164,15 +164,15 @@ def _how(values: Mapping[str, Any]) -> dict[str, Any]:
 # A study that goes on
 
 
-def _read_spec(place: StudyFolder) -> Spec:
+def _read_spec(place: StudyFolder) -> StudySpec:
     from hbsim.runner.records import read_records
-    from hbsim.study.spec import Spec
+    from hbsim.study.spec import StudySpec
 
     first = next(iter(read_records(place.journal)))
-    return Spec.from_dict(first["spec"], str(place.journal))
+    return StudySpec.from_dict(first["spec"], str(place.journal))
 
 
-def _same(spec: Spec, asked: Asked) -> Spec:
+def _same(spec: StudySpec, asked: Asked) -> StudySpec:
     """Return the study with what was given again, once it is checked: before anything is loaded."""
     from hbsim.searchers.factory import plain_options
 
@@ -193,13 +193,13 @@ def _same(spec: Spec, asked: Asked) -> Spec:
         searcher=values.get("searcher", spec.searcher),
         search_options={**spec.search_options, **plain_options(given)},
         time_attr=values.get("time_attr", spec.time_attr),
-        reward_attr=values.get("metric", spec.reward_attr),
+        metric=values.get("metric", spec.metric),
     )
     spec.check_same(now)
     return now
 
 
-def _searched(spec: Spec, values: Mapping[str, Any]) -> dict[str, object]:
+def _searched(spec: StudySpec, values: Mapping[str, Any]) -> dict[str, object]:
     """Return the searcher's options of a study that goes on; a constraint is the one that was given."""
     given = search_options(values.get("search_option"), values.get("points"))
     options = {**spec.search_options, **given}

@@ -131,7 +131,7 @@ def _fact_lines(result: RunResult, summary: dict[str, Any]) -> list[tuple[str, s
 
 ENDED: Final = {
     "interrupted": ", interrupted",
-    "time_out": ", cut by --max-time",
+    "max_time": ", cut by --max-time",
     "max_reward": ", ended by --max-reward",
 }
 

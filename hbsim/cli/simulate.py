@@ -137,7 +137,8 @@ def _simulate(scheduler: Scheduler, curves: Surrogate, study: StudyOptions, clus
                 search_options=study.search_options(),
             )
     except Interrupted as interrupted:
-        return interrupted.result
+        result: Result = interrupted.result
+        return result
 
 
 @contextmanager

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
     from hbsim.validation import Validation
-    from hbsim.validation.document import Table
+    from hbsim.validation.report import TextTable
 
 __all__ = ["validate"]
 
@@ -44,7 +44,7 @@ def validate(
     """
     from hbsim.cli.output import output_folder
     from hbsim.validation import validate as hold
-    from hbsim.validation.files import write
+    from hbsim.validation.report import write
 
     command = shlex.join(["hbsim", "validate", *map(str, folders)])
     if out is None:
@@ -61,7 +61,7 @@ def validate(
 
 def _print_json(validation: Validation, command: str, out: Path | None) -> None:
     from hbsim.cli.output import print_json
-    from hbsim.validation.document import as_dict
+    from hbsim.validation.report import as_dict
 
     files = [] if out is None else sorted(path.name for path in out.iterdir())
     where = None if out is None else str(out)
@@ -70,7 +70,7 @@ def _print_json(validation: Validation, command: str, out: Path | None) -> None:
 
 def _show(validation: Validation, out: Path | None) -> None:
 
-    from hbsim.validation.document import cluster_call, order_lines, tables
+    from hbsim.validation.report import cluster_call, order_lines, tables
 
     console = terminal.console()
     if not console.is_terminal:
@@ -86,7 +86,7 @@ def _show(validation: Validation, out: Path | None) -> None:
         console.print(f"\n{out}: {names}", soft_wrap=True)
 
 
-def _rich(table: Table) -> RichTable:
+def _rich(table: TextTable) -> RichTable:
     from rich.table import Table as RichTable
     from rich.text import Text
 

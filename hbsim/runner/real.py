@@ -62,7 +62,10 @@ class StopConditions:
         self.interrupted = self.enough = self.failing = False
         self._limits, self._journal_state = limits, journal_state
         self._sign = 1.0 if mode == "max" else -1.0
-        self._barren, self._reports = 0, journal_state.reports  # failures in a row, and the reports before them
+        self._barren, self._reports = (
+            0,
+            journal_state.reports,
+        )  # failures in a row, and the reports before them
         self._known = 0  # jobs below this had started when the last job that was lost with its host counted
         if journal_state.best is not None:
             self._look_at(journal_state.best.value)

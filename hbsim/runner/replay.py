@@ -167,7 +167,11 @@ class Replay:
 
     def _check_begun(self, record: Record) -> None:
         """Check a job that begins: it is the next, and a new trial has a configuration."""
-        trial, known, expected = record["trial"], len(self.journal_state.points), self.journal_state.jobs.started
+        trial, known, expected = (
+            record["trial"],
+            len(self.journal_state.points),
+            self.journal_state.jobs.started,
+        )
         if record["job"] != expected:
             self._wrong(record, f"job {record['job']} starts, where job {expected} is the next")
         if record["e"] == "restart":

@@ -1,4 +1,4 @@
-"""What came out of a real study."""
+"""The result of a real study: its columns and figures, read from its journal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hbsim.runner.records import read_records, read_reports
 from hbsim.runner.state import JournalState
 from hbsim.runner.tables import DecisionTable, numbers
 from hbsim.study.folder import StudyFolder
-from hbsim.study.spec import Spec
+from hbsim.study.spec import StudySpec, new_state, replay
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
     from hbsim.core.types import Mode
 
-__all__ = ["RunResult"]
+__all__ = ["RunResult", "load"]
 
 ENDS: Final = ("resume", "close")  # of a session: no worker is open any more
 
@@ -35,20 +35,20 @@ class RunResult:
     ----------
     folder : Path
         The study's.
-    spec : Spec
+    spec : StudySpec
         What the study was.
     scheduler : Scheduler
         As it stands at the end; `scheduler.explain(trial)` says why a trial was stopped.
     workers : int
         How many there were, at most.
     why : str or None
-        Why it ended: done, max_reward, time_out, interrupted; None if its process was killed.
+        Why it ended: done, max_reward, max_time, interrupted; None if its process was killed.
     """
 
     def __init__(
         self,
         folder: StudyFolder,
-        spec: Spec,
+        spec: StudySpec,
         scheduler: Scheduler,
         journal_state: JournalState,
         decisions: DecisionTable,
@@ -92,7 +92,7 @@ class RunResult:
         reports, jobs, trials = read_reports(self._journal)
         who = {"job": np.array(jobs, dtype=np.int64), "trial": np.array(trials, dtype=np.int64)}
         whose = pl.DataFrame({name: np.repeat(column, reports.counts) for name, column in who.items()})
-        return whose.hstack(reports.frame(self.spec.reward_attr))
+        return whose.hstack(reports.frame(self.spec.metric))
 
     @cached_property
     def hosts(self) -> pl.DataFrame:
@@ -170,7 +170,7 @@ class RunResult:
 
     def __repr__(self) -> str:
         best = self._journal_state.best
-        found = "nothing reported" if best is None else f"best {self.spec.reward_attr} {best.value:g}"
+        found = "nothing reported" if best is None else f"best {self.spec.metric} {best.value:g}"
         trials, why = self.scheduler.started, self.why or "not over"
         return f"<RunResult in {self.folder}: {trials} trials, {found}, {why}>"
 
@@ -248,7 +248,7 @@ class RunResult:
             "why": self.why,
             "scheduler": self.scheduler.options.as_dict(),
             "train": self.spec.train,
-            "metric": self.spec.reward_attr,
+            "metric": self.spec.metric,
             "mode": self.scheduler.mode,
             "workers": self.workers,
         }
@@ -285,7 +285,7 @@ class RunResult:
         OutputError
             No trial reported anything, or the file cannot be written.
         """
-        from hbsim.study.export import export
+        from hbsim.study.record import export
 
         export(self, out, metric, mode, test_metric, force)
 
@@ -314,3 +314,33 @@ class RunResult:
 def unicode(text: str) -> str:
     """Return a text with halves of characters, as names of files have them, written out."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def load(folder: Path | str) -> RunResult:
+    """Read a study that was run, whether it is over or not.
+
+    Parameters
+    ----------
+    folder : path
+        The study's.
+
+    Returns
+    -------
+    RunResult
+        As it stands in the journal.
+
+    Raises
+    ------
+    ParameterError
+        There is no study.
+    JournalError
+        The journal is damaged, or made by another version.
+    """
+    place = StudyFolder(folder)
+    place.check(resume=True)
+    records = read_records(place.journal, together=True)
+    spec = StudySpec.from_dict(next(records)["spec"], str(place.journal))
+    state = new_state(spec, spec.make_scheduler())
+    replay(state, records, str(place.journal), dimension=spec.space.dimension)
+    workers = max(1, state.journal_state.workers_seen)
+    return RunResult(place, spec, state.scheduler, state.journal_state, state.decisions, workers)

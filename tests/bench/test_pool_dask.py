@@ -50,7 +50,7 @@ def test_dask_gives_the_same(tmp_path: Path):
     with dask_processes(tmp_path, workers=3, environment=LETHAL) as cluster:
         found = outcomes(pool_work.picky, pool_work.ITEMS, at(cluster.address))
         pool_work.check(found, "workers that Dask tried: 1")
-        several = outcomes(pool_work.where, range(20), at(cluster.address))
+        several = outcomes(pool_work.process_of, range(20), at(cluster.address))
     assert os.getpid() not in {pid for pid, _ in several.values()}
 
 
@@ -141,7 +141,7 @@ def a_worker_with(cluster: DaskProcesses, **environment: str):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         (OLDER, f"has hbsim 0.0.9 instead of {hbsim.__version__}"),
         pytest.param(PYTHON, f"has python 3.99.1 instead of {platform.python_version()}", marks=thorough),
@@ -149,10 +149,10 @@ def a_worker_with(cluster: DaskProcesses, **environment: str):
     ],
 )
 def test_a_worker_of_another_installation_is_one_error_before_any_work(
-    text: str, words: str, cluster: DaskProcesses, tmp_path: Path
+    text: str, message: str, cluster: DaskProcesses, tmp_path: Path
 ):
     with a_worker_with(cluster, **installed(tmp_path / "other", text)) as worker:
-        with pytest.raises(ParameterError, match=re.escape(words)) as caught:
+        with pytest.raises(ParameterError, match=re.escape(message)) as caught:
             outcomes(partial(pool_work.note, tmp_path), range(5), at(cluster.address))
         assert worker in caught.value.rule
     assert "the same version of hbsim and Python must be there as here" in caught.value.rule

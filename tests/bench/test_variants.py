@@ -50,7 +50,7 @@ def test_sha_gets_eta_to_the_k(max_t: int, eta: float, n: int):
 
 
 @pytest.mark.parametrize(
-    ("variants", "vary", "field", "words"),
+    ("variants", "vary", "field", "message"),
     [
         ([], [], "variant", "at least one"),
         (["stoping"], [], "variant", "Did you mean 'stopping'?"),
@@ -71,11 +71,11 @@ def test_sha_gets_eta_to_the_k(max_t: int, eta: float, n: int):
         (["promotion,searcher=lhs"], ["searcher=grid"], "vary", "no variant takes searcher"),
     ],
 )
-def test_what_is_wrong_is_named(variants: list[str], vary: list[str], field: str, words: str):
+def test_what_is_wrong_is_named(variants: list[str], vary: list[str], field: str, message: str):
     with pytest.raises(ParameterError) as caught:
         variant_tables(variants, vary)
     assert caught.value.field == field
-    assert words in caught.value.rule
+    assert message in caught.value.rule
 
 
 def test_a_wrong_option_is_the_variants_and_a_shared_one_keeps_its_name():

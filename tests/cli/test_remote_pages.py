@@ -67,8 +67,8 @@ def test_a_command_of_hbsim(
             assert Path(train.partition(":")[0]) == Path(TRAIN_FILE)
             train_fn = load_target(make_target(train))
             assert scheduler.options.max_t == train_fn.__globals__["EPOCHS"]
-            assert (options["reward_attr"], scheduler.mode) == ("mse", "min")
-            assert options["reward_attr"] in inspect.getsource(train_fn)
+            assert (options["metric"], scheduler.mode) == ("mse", "min")
+            assert options["metric"] in inspect.getsource(train_fn)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(hbsim.study.run, "run", run)

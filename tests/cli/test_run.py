@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hbsim.study.load import load
+from hbsim.study.result import load
 from tests.cli.run_studies import TRAIN, TWELVE, make_whole, told
 
 

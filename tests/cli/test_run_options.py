@@ -15,7 +15,7 @@ import hbsim.study.run
 from hbsim.core import make_scheduler
 from hbsim.errors import ParameterError
 from hbsim.runner.journal import read_journal
-from hbsim.study.load import load
+from hbsim.study.result import load
 from tests.cli.run_studies import START, TRAIN, TWELVE, make_whole, told
 
 
@@ -66,9 +66,9 @@ def test_every_option_comes_to_the_library(inside, asked):
         "searcher": "random",
         "search_options": {},
         "time_attr": "step",
-        "reward_attr": "f1",
+        "metric": "f1",
         "args": {"a": 2.5, "b": "text", "c": [1, None], "d": "NaN", "e": "x=y"},
-        "time_out": 9.5,
+        "max_time": 9.5,
         "max_reward": 0.75,
         "hang_timeout": 60,
         "grace": 1.5,
@@ -105,7 +105,7 @@ def test_what_is_not_given_again_is_as_before(inside, asked, whole):
         "searcher": "random",
         "search_options": {},
         "time_attr": "epoch",
-        "reward_attr": "accuracy",
+        "metric": "accuracy",
         "args": {"pause": 0.5, "fail": "none"},
         "hang_timeout": 500,
         "grace": 1,
@@ -251,7 +251,7 @@ def test_errors_of_the_library_in_the_words_of_options(inside, monkeypatch):
         (("resource", resource, "a trial needs half of a GPU; there is no GPU"), "--num-gpus 0.5: a trial"),
         (("resource", resource, "a trial needs 1 CPU core; there is no GPU"), "--num-cpus 1: a trial needs"),
         (("lr", 3, "is no argument of the function (x)."), "--set lr=3: is no argument of the function (x)."),
-        (("time_out", 0, "must be above max_t"), "--max-time 0: must be above --max-t"),
+        (("max_time", 0, "must be above max_t"), "--max-time 0: must be above --max-t"),
         (("folder", "exp", "resume=True goes on"), "--out exp: --resume goes on"),
     ]
     words = ("--num-cpus", "1", "--num-gpus", "0.5", "--set", "lr=3")

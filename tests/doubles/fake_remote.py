@@ -157,6 +157,6 @@ def standing_in(monkeypatch: pytest.MonkeyPatch, away: Path) -> Iterator[type[Fa
 
     Made.away = away
     monkeypatch.setitem(sys.modules, PLACE, SimpleNamespace(RemoteWorkers=Made))
-    monkeypatch.setattr("hbsim.study.executors.find_spec", lambda name: True)
+    monkeypatch.setattr("hbsim.study.workers.find_spec", lambda name: True)
     yield Made
     assert all(made.closed for made in Made.made)

@@ -107,7 +107,7 @@ class Agent:
         session = secrets.token_hex(8)
         if sees:
             (study / f".probe-{session}").write_text("seen")
-        setup = {"time_attr": "epoch", "reward_attr": "loss", "constants": constants or {}}
+        setup = {"time_attr": "epoch", "metric": "loss", "constants": constants or {}}
         config = {
             "session": session,
             "study": STUDY,

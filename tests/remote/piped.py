@@ -69,7 +69,7 @@ class Piped:
         """Return workers that are not there yet."""
         target = target or make_target(f"{TRAINING}:{name}", by_value=False)
         constants = self.constants(name, args)
-        setup = {"time_attr": "epoch", "reward_attr": "accuracy", "constants": constants, "counts": False}
+        setup = {"time_attr": "epoch", "metric": "accuracy", "constants": constants, "counts": False}
         options = Hosts(list(self.hosts or "x"), storage=storage, lease=lease)
         how: tuple[Any, ...] = (target, count, None, self.trials, setup, None, 1.0, STUDY, self.said.append)
         with self._patched():
@@ -111,7 +111,7 @@ class Piped:
         """Have the carrier be this one, and lines for people be kept."""
         with (
             mock.patch.object(module, "make_carrier", return_value=self.carrier),
-            mock.patch("hbsim.study.run.teller", return_value=self.said.append),
+            mock.patch("hbsim.study.run.printer", return_value=self.said.append),
         ):
             yield
 

@@ -727,9 +727,7 @@ def test_a_trial_that_does_not_do_what_it_has_to_ends_the_study_unless_others_di
     network.step(5 if others or of_ == "checkpoint" else 0.1)  # that others have reported does not count
     if others:
         pause(network, 0)
-    network.say(
-        host.agent, {"m": "fatal", "field": "reward_attr", "value": "f", "rule": "must", "trial": of_}
-    )
+    network.say(host.agent, {"m": "fatal", "field": "metric", "value": "f", "rule": "must", "trial": of_})
     network.step(0.5)
     assert (network.fleet.fatal is None) is others
     assert len(opened(network)) == 2

@@ -383,7 +383,7 @@ def real_config(folder: Path) -> str:
     """Return what a real agent has to know to run trials, in a study's folder that no host sees."""
     (folder / "train.py").write_text(TRAIN)
     target = make_target(f"{folder / 'train.py'}:train_fn")
-    setup = {"time_attr": "epoch", "reward_attr": "loss", "constants": {}}
+    setup = {"time_attr": "epoch", "metric": "loss", "constants": {}}
     study = {"session": "1" * 16, "study": "5" * 16, "trials": str(folder / "study"), "probe": "seen"}
     how = {"start": None, "grace": 0.5, "lease": 60.0, "storage": "auto"}
     return json.dumps({**study, **how, "bundle": make_bundle(target, "file"), "setup": setup})

@@ -16,7 +16,7 @@ from hbsim.runner.loop import SearcherNotifier, drive
 from hbsim.runner.real import Limits, RealExecutor
 from hbsim.runner.state import JournalState
 from hbsim.runner.tables import DecisionTable
-from hbsim.study.load import Standing, replay
+from hbsim.study.spec import StudyState, replay
 from tests.doubles.fake_hosts import FakeHosts, Host
 from tests.doubles.fake_trials import ALWAYS, AT_MESSAGE, AT_REPORT, Curve, Fault
 from tests.doubles.fake_workers import FakeWorkers
@@ -146,10 +146,10 @@ class Run:
         self.scheduler = make_real(study.type, study.options)
         self.searcher = Listener()
         self.telling = SearcherNotifier(self.searcher, self.scheduler)
-        self.standing = stand(self.scheduler)
-        self.journal_state, self.decisions = self.standing.journal_state, self.standing.decisions
+        self.state = new_state(self.scheduler)
+        self.journal_state, self.decisions = self.state.journal_state, self.state.decisions
         if records:
-            replay(self.standing, records, "journal", self.telling)
+            replay(self.state, records, "journal", self.telling)
         faults = study.faults if faults is None else faults
         more = (study.curve, faults, now, study.latency, saved)
         hosts = study.hosts if hosts is None and workers is None else hosts
@@ -198,16 +198,16 @@ class Run:
         return self.journal_state.jobs.frame(self.scheduler.trial_brackets())
 
 
-def stand(scheduler: Any) -> Standing:
+def new_state(scheduler: Any) -> StudyState:
     """Return where a new study stands."""
-    return Standing(scheduler, JournalState(scheduler.levels, scheduler.mode, "value"), DecisionTable())
+    return StudyState(scheduler, JournalState(scheduler.levels, scheduler.mode, "value"), DecisionTable())
 
 
-def replayed(study: Study, records: Sequence[dict[str, Any]]) -> Standing:
+def replayed(study: Study, records: Sequence[dict[str, Any]]) -> StudyState:
     """Return where the records leave the study."""
-    standing = stand(make_real(study.type, study.options))
-    replay(standing, records, "journal")
-    return standing
+    state = new_state(make_real(study.type, study.options))
+    replay(state, records, "journal")
+    return state
 
 
 def accepted(records: Sequence[dict[str, Any]]) -> int:

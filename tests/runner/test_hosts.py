@@ -126,11 +126,11 @@ def test_interrupted(study: Study, hosts: list[Host], others: list[Host], where:
 @given(studies(), hosts(), st.integers(0, 600))
 def test_out_of_time(study: Study, hosts: list[Host], tenths: int) -> None:
     """Nothing is waited for any more, neither trials nor hosts."""
-    limits = Limits(time_out=tenths / 10, hang_timeout=HANGS, grace=2.0)
+    limits = Limits(max_time=tenths / 10, hang_timeout=HANGS, grace=2.0)
     run = study.run(limits=limits, hosts=hosts)
     check_cut(run)
     if not run.scheduler.done:
-        assert run.records[-1]["why"] == "time_out"
+        assert run.records[-1]["why"] == "max_time"
     assert all(r["t"] < tenths / 10 for r in run.records if r["e"] in ("start", "restart"))
     check_over(study.run(run.records, hosts=hosts))
 

@@ -56,10 +56,10 @@ def test_at_any_record(study: Study, where: list[float], workers: int) -> None:
 @settings(max_examples=examples(120))
 @given(studies(), st.integers(1, 600))
 def test_out_of_time(study: Study, tenths: int) -> None:
-    """Nothing starts after `time_out`; whatever does not leave is killed after the grace."""
-    run = study.run(limits=Limits(time_out=tenths / 10, hang_timeout=HANGS, grace=2.0))
+    """Nothing starts after `max_time`; whatever does not leave is killed after the grace."""
+    run = study.run(limits=Limits(max_time=tenths / 10, hang_timeout=HANGS, grace=2.0))
     if not run.scheduler.done:
-        assert run.records[-1]["why"] == "time_out"
+        assert run.records[-1]["why"] == "max_time"
         assert run.journal_state.closing
     check_cut(run)
     started = [r["t"] for r in run.records if r["e"] in ("start", "restart")]
@@ -187,7 +187,7 @@ def test_what_waits_for_a_trial_that_saves() -> None:
 
 
 def test_a_trial_that_does_not_leave_in_time() -> None:
-    run = small("fifo", trials=1, faults=[Fault(0, "hang", 2)], limits=Limits(time_out=4.0, grace=3.0)).run()
+    run = small("fifo", trials=1, faults=[Fault(0, "hang", 2)], limits=Limits(max_time=4.0, grace=3.0)).run()
     check_cut(run)
     assert run.crew.killed == [(0, "it was told to leave and did not")]
     job = run.jobs().row(0, named=True)
@@ -198,11 +198,11 @@ def test_a_trial_that_does_not_leave_in_time() -> None:
 
 def test_out_of_time_before_it_was_resumed() -> None:
     """The clock of the study goes on where it stopped: there is no time left."""
-    study = small("fifo", trials=3, limits=Limits(time_out=4.0))
+    study = small("fifo", trials=3, limits=Limits(max_time=4.0))
     first = study.run()
     again = study.run(first.records, now=1e6)
     assert [record["e"] for record in again.records[len(first.records) :]] == ["resume", "close"]
-    assert again.records[-1]["why"] == "time_out"
+    assert again.records[-1]["why"] == "max_time"
     assert again.jobs()["end_time"].to_list() == [5.0]
 
 

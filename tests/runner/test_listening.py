@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.runner.loop import SearcherNotifier
-from hbsim.study.load import replay
+from hbsim.study.spec import replay
 from tests.doubles.fake_trials import Fault
 from tests.doubles.pair import make_real
 from tests.profile import examples
 
-from .studies import Listener, Run, Study, small, stand, studies
+from .studies import Listener, Run, Study, new_state, small, studies
 
 TYPES = ("stopping", "promotion", "sha", "hyperband", "pasha", "median", "fifo")
 
@@ -28,8 +28,8 @@ class Silent(Listener):
 
 def tell(study: Study, records: list[dict[str, Any]], searcher: Listener) -> None:
     """Tell a searcher of the records."""
-    standing = stand(make_real(study.type, study.options))
-    replay(standing, records, "journal", SearcherNotifier(searcher, standing.scheduler))
+    state = new_state(make_real(study.type, study.options))
+    replay(state, records, "journal", SearcherNotifier(searcher, state.scheduler))
 
 
 def read(study: Study, records: list[dict[str, Any]]) -> Silent:

@@ -16,7 +16,8 @@ from hbsim.runner.journal import encode
 from hbsim.runner.records import read_records, read_reports
 from hbsim.runner.state import JournalState
 from hbsim.runner.tables import DecisionTable
-from hbsim.study.load import Standing, load, replay
+from hbsim.study.result import load
+from hbsim.study.spec import StudyState, replay
 from tests.study.made import Made
 
 
@@ -95,7 +96,7 @@ def test_columns_and_rows_leave_a_study_at_the_same_place(made):
         scheduler = Made(made.place.path, kind="promotion", **_options(made)).scheduler
         journal_state = JournalState(scheduler.levels, scheduler.mode, "accuracy")
         records = list(read_records(made.place.journal, together=together))
-        replay(Standing(scheduler, journal_state, DecisionTable()), iter(records), "journal")
+        replay(StudyState(scheduler, journal_state, DecisionTable()), iter(records), "journal")
         pictures.append(_picture(journal_state))
     assert pictures[0] == pictures[1]
 

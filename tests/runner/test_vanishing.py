@@ -89,10 +89,10 @@ def test_a_study_that_is_done_waits_for_no_host() -> None:
 
 @pytest.mark.parametrize("joins", [0.0, 100.0])
 def test_out_of_time_while_there_is_no_host(joins: float) -> None:
-    limits = Limits(time_out=20.0)
+    limits = Limits(max_time=20.0)
     run = one().run(limits=limits, hosts=[Host(1, joins, (Absence(3.5, 100.0, lease=1),))])
     check_left(run)
-    assert (run.records[-1]["why"], run.records[-1]["t"]) == ("time_out", 20.0)
+    assert (run.records[-1]["why"], run.records[-1]["t"]) == ("max_time", 20.0)
     check_end(run.study.run(run.records, workers=1))
 
 

@@ -9,9 +9,8 @@ from hbsim.runner.journal import Journal
 from hbsim.runner.state import JournalState
 from hbsim.runner.tables import DecisionTable
 from hbsim.study.folder import StudyFolder
-from hbsim.study.load import Standing
 from hbsim.study.result import RunResult
-from hbsim.study.spec import Spec
+from hbsim.study.spec import StudySpec, StudyState
 
 SPACE = Space({"lr": Real(1e-4, 1.0, log=True), "act": Choice("relu", "tanh")})
 
@@ -33,9 +32,9 @@ class Made:
         options = {"max_t": 27, "num_trials": 20, **options}
         self.scheduler = make_scheduler(kind, **options)
         as_dict = self.scheduler.options.as_dict()
-        self.spec = Spec("train.py:train_fn", None, SPACE, as_dict, 0, "random", time, reward, False, {})
+        self.spec = StudySpec("train.py:train_fn", None, SPACE, as_dict, 0, "random", time, reward, False, {})
         self.journal_state = JournalState(self.scheduler.levels, self.scheduler.mode, reward)
-        self.standing = Standing(self.scheduler, self.journal_state, DecisionTable())
+        self.state = StudyState(self.scheduler, self.journal_state, DecisionTable())
         self.place = StudyFolder(folder)
         self.clock = Clock()
         self.observers = []
@@ -69,7 +68,7 @@ class Made:
 
     def packed(self, job, rows, t, **metrics):
         trained = t - self.journal_state.runs[job].start_time
-        return [[t, trained, resource, {self.spec.reward_attr: value, **metrics}] for resource, value in rows]
+        return [[t, trained, resource, {self.spec.metric: value, **metrics}] for resource, value in rows]
 
     def reach(self, job, value, t):
         """Come to the next milestone: the verdict."""
@@ -80,7 +79,7 @@ class Made:
         code = self.scheduler.reach(stay.trial, value)
         verdict = VERDICTS[code].value
         cut = self.scheduler.n_before, self.scheduler.cutoff
-        self.standing.decisions.add(t, stay.trial, at, value, *cut, code)
+        self.state.decisions.add(t, stay.trial, at, value, *cut, code)
         self.write("reach", t, job=job, rows=rows, at=at, value=value, verdict=verdict)
         return verdict
 
@@ -119,7 +118,7 @@ class Made:
             for record in self.records:
                 journal.append(record)
         return RunResult(
-            self.place, self.spec, self.scheduler, self.journal_state, self.standing.decisions, workers
+            self.place, self.spec, self.scheduler, self.journal_state, self.state.decisions, workers
         )
 
     def gone(self, job, t):

@@ -12,7 +12,7 @@ import pytest
 
 from hbsim.errors import HbsimWarning
 from hbsim.runner.journal import Journal
-from hbsim.study import event_files
+from hbsim.study import tensorboard
 
 from .made import Made
 
@@ -74,7 +74,7 @@ def made(tmp_path):
 
 
 def watched(made):
-    board = TensorBoard(made.spec, made.standing, made.place, made.clock)
+    board = TensorBoard(made.spec, made.state, made.place, made.clock)
     made.observers = [board]
     return board
 
@@ -197,7 +197,7 @@ def test_a_study_that_goes_on_adds_files_and_repeats_nothing(made):
 
 
 def test_few_files_are_open_at_the_same_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(event_files, "OPEN", 3)
+    monkeypatch.setattr(tensorboard, "OPEN", 3)
     made = Made(tmp_path / "exp", num_trials=12)
     board = watched(made)
     most = []
@@ -219,7 +219,7 @@ def test_a_full_disk_ends_it_with_one_warning(made, monkeypatch):
     def full(self, run):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(event_files.EventFiles, "_file", full)
+    monkeypatch.setattr(tensorboard.EventFiles, "_file", full)
     with pytest.warns(HbsimWarning, match="No space left on device.*the study goes on") as caught:
         made.play(2, curve)
     assert len(caught) == 1

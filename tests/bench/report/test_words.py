@@ -18,7 +18,7 @@ from hbsim.bench.report.model import (
     Line,
     Pairwise,
     Regrets,
-    Standing,
+    VariantStanding,
     setting_of,
 )
 from hbsim.bench.report.notes import report_notes, shared_notes
@@ -49,7 +49,7 @@ def said(report):
 
 
 def stands(call, seeds=None, factor=NAN):
-    return Standing(1 if call in (BEST, OPEN) else 2, call, POINT, 0.1, seeds, factor)
+    return VariantStanding(1 if call in (BEST, OPEN) else 2, call, POINT, 0.1, seeds, factor)
 
 
 def one_task(*calls, **changes):

@@ -123,7 +123,7 @@ def test_incumbents_are_those_of_simulate(results):
 
 
 def test_rungs_brackets_and_timelines_are_the_diagnosis(results):
-    drawn = 0
+    timelines = 0
     for row in results.cells.iter_rows(named=True):
         result = by_hand(row)
         found, (stretches, cut) = diagnose(result), timeline(result)
@@ -132,17 +132,17 @@ def test_rungs_brackets_and_timelines_are_the_diagnosis(results):
         brackets = found.brackets.select(tables["brackets"].columns[1:]).fill_nan(None)
         assert_frame_equal(tables["brackets"].drop("key"), brackets)
         if row["seed"] == 4:  # the first of each variant and task
-            drawn += 1
+            timelines += 1
             assert_frame_equal(tables["timelines"].drop("key", "cut"), stretches.fill_nan(None))
             assert set(tables["timelines"]["cut"]) == {cut}
         else:
             assert tables["timelines"].is_empty()
-    assert drawn == 6
+    assert timelines == 6
 
 
 def test_compare_has_the_same_cells(results, tmp_path):
-    words = [word for name in VARIANTS for word in ("--variant", name)]
-    words += [
+    arguments = [argument for name in VARIANTS for argument in ("--variant", name)]
+    arguments += [
         "--surrogate",
         "digits",
         "--workers",
@@ -154,8 +154,8 @@ def test_compare_has_the_same_cells(results, tmp_path):
         "--max-t",
         "81",
     ]
-    words += ["--startup", "lognormal:mean=2,std=1", "--drop-rate", "0.01", "--seed", "4", "--seeds", "4"]
-    ran = CliRunner().invoke(app, ["compare", *words, "--jobs", "1", "--out", str(tmp_path / "out")])
+    arguments += ["--startup", "lognormal:mean=2,std=1", "--drop-rate", "0.01", "--seed", "4", "--seeds", "4"]
+    ran = CliRunner().invoke(app, ["compare", *arguments, "--jobs", "1", "--out", str(tmp_path / "out")])
     assert ran.exit_code == 0, ran.stderr
     theirs, ours = read_results(tmp_path / "out"), results.cells.filter(pl.col("surrogate") == "digits")
     both = theirs.cells.join(ours.select("key"), on="key", maintain_order="right")
@@ -166,10 +166,10 @@ def test_a_cell_can_be_had_by_simulate(results):
     """The command that a user enters for one cell says the same numbers."""
     row = results.cells.filter(pl.col("surrogate") == "digits", pl.col("seed") == 7).row(0, named=True)
     assert (row["split"], row["part"]) == (3, 1)
-    words = ["--scheduler", "stopping", "--brackets", "1", "--surrogate", "digits", "--workers", "3"]
-    words += ["--trials", "30", "--max-time", "90", "--startup", "lognormal:mean=2,std=1"]
-    words += ["--drop-rate", "0.01", "--wrap", "half=3,1", "--seed", "7", "--json"]
-    ran = CliRunner().invoke(app, ["simulate", *words])
+    arguments = ["--scheduler", "stopping", "--brackets", "1", "--surrogate", "digits", "--workers", "3"]
+    arguments += ["--trials", "30", "--max-time", "90", "--startup", "lognormal:mean=2,std=1"]
+    arguments += ["--drop-rate", "0.01", "--wrap", "half=3,1", "--seed", "7", "--json"]
+    ran = CliRunner().invoke(app, ["simulate", *arguments])
     assert ran.exit_code == 0, ran.stderr
     summary = json.loads(ran.stdout)["summary"]
     assert row["variant"] == "stopping,brackets=1"

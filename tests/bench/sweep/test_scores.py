@@ -101,15 +101,15 @@ def test_scores_over_time_are_those_of_plain_loops(tasks, first, second):
         best = naive_best(tasks, kinds, names[0])
         assert scale[names].best == pytest.approx(best, nan_ok=True)
         assert scale[names].is_known == (kinds[names[0]]["optimum"] is not None)
-        where = task["max_time"] or min((one["end"] for _, one in done), default=math.nan)
-        assert budget[names].value == pytest.approx(where, nan_ok=True)
+        end = task["max_time"] or min((one["end"] for _, one in done), default=math.nan)
+        assert budget[names].value == pytest.approx(end, nan_ok=True)
         starts = [one["times"][0] for _, one in done if one["times"]]
         for seed, one in done:
             if not one["times"]:
                 continue
-            points = [where]
-            if min(starts) < where:
-                ratio = where / min(starts)
+            points = [end]
+            if min(starts) < end:
+                ratio = end / min(starts)
                 points = [min(starts) * ratio ** (place / 63) for place in range(64)]
             for at in points:
                 known = [v for t, v in zip(one["times"], one["values"], strict=False) if t <= at * (1 + 1e-9)]

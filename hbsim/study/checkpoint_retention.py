@@ -10,19 +10,18 @@ from pathlib import Path
 from typing import Final
 
 from hbsim.core.scheduler import Scheduler
-from hbsim.errors import OutputError, ParameterError
+from hbsim.errors import OutputError
 from hbsim.executors import checkpoint
 from hbsim.executors.local import trial_folder
 from hbsim.runner.records import Record
 from hbsim.runner.state import JournalState
 
-__all__ = ["KEEP", "Keeper"]
+__all__ = ["CheckpointRetention"]
 
-KEEP: Final = ("best", "completed", "all", "none")
 AT_ONCE: Final = 2  # trials whose files are removed at the end of a process: some 10 ms each
 
 
-class Keeper:
+class CheckpointRetention:
     """Removes the checkpoints and files that are not needed any more; an `Observer` of the runner.
 
     A trial's files go when it has stopped, completed or failed for good, or is paused and named by
@@ -42,11 +41,6 @@ class Keeper:
         Told of trials whose files are removed: there may be some on other machines.
     clock : callable
         Seconds.
-
-    Raises
-    ------
-    ParameterError
-        `keep` is none of these.
     """
 
     def __init__(
@@ -58,7 +52,6 @@ class Keeper:
         prune: Callable[[int], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        check_keep(keep)
         self._keep, self._trials = keep, trials
         self._scheduler, self._journal_state = scheduler, journal_state
         self._prune = prune
@@ -136,9 +129,3 @@ class Keeper:
         shutil.rmtree(folder / "files", ignore_errors=True)
         if self._prune is not None:
             self._prune(trial)
-
-
-def check_keep(keep: str) -> None:
-    """Raise a `ParameterError` if `keep` is none of `KEEP`."""
-    if keep not in KEEP:
-        raise ParameterError("keep", keep, f"must be one of {', '.join(KEEP)}")

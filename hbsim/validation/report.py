@@ -1,19 +1,39 @@
-"""What `validate` found, as tables of text, as plain types and as Markdown."""
+"""The report of a validation: tables, files and pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from hbsim.validation.check import PARTS, Check
-from hbsim.validation.validate import OTHER_RUN, Validated, Validation
+from hbsim.validation.measure import RecordedRun
+from hbsim.validation.validate import OTHER_RUN, PARTS, Prediction, RunValidation, Validation
 
-__all__ = ["Table", "as_dict", "cluster_call", "cluster_toml", "markdown", "order_lines", "tables"]
+if TYPE_CHECKING:
+    from hbsim.bench.chart_style import Chart
+    from hbsim.bench.segments import Segments
+
+__all__ = [
+    "TextTable",
+    "as_dict",
+    "cluster_call",
+    "cluster_toml",
+    "draw",
+    "markdown",
+    "order_lines",
+    "real_segments",
+    "tables",
+    "timelines",
+    "write",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TextTable:
     """A table of text: a title, columns, rows; the first `texts` columns are no numbers."""
 
     title: str
@@ -32,7 +52,7 @@ def as_dict(validation: Validation) -> dict[str, object]:
     }
 
 
-def _run(part: Validated) -> dict[str, object]:
+def _run(part: RunValidation) -> dict[str, object]:
     run, result = part.run, part.run.result
     decisions = len(result.decisions)
     return {
@@ -91,7 +111,7 @@ def order_lines(validation: Validation) -> list[str]:
     return lines
 
 
-def _run_line(part: Validated) -> str:
+def _run_line(part: RunValidation) -> str:
     result = part.run.result
     what = f"{result.spec.scheduler['type']} of {result.spec.train}"
     scale = f"{_count(result.workers, 'worker')}, {_count(result.scheduler.started, 'trial')}"
@@ -102,7 +122,7 @@ def _count(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
-def tables(validation: Validation) -> list[Table]:
+def tables(validation: Validation) -> list[TextTable]:
     """Return the checks, where the workers' time went, and the cluster."""
     columns = (
         "run",
@@ -118,17 +138,17 @@ def tables(validation: Validation) -> list[Table]:
     checks = [_check_row(part, check) for part in validation.runs for check in part.checks]
     times = [row for part in validation.runs for row in _time_rows(part)]
     return [
-        Table("Free running: decisions, and makespan in seconds", columns, checks, texts=2),
-        Table("Where the workers' seconds went", ("run", "parameters", *PARTS, "busy"), times, texts=2),
+        TextTable("Free running: decisions, and makespan in seconds", columns, checks, texts=2),
+        TextTable("Where the workers' seconds went", ("run", "parameters", *PARTS, "busy"), times, texts=2),
         _cluster_table(validation),
     ]
 
 
-def _label(check: Check) -> str:
+def _label(check: Prediction) -> str:
     return f"seconds of {check.seconds_from}" if check.kind == OTHER_RUN else check.kind
 
 
-def _check_row(part: Validated, check: Check) -> list[str]:
+def _check_row(part: RunValidation, check: Prediction) -> list[str]:
     agreement = check.agreement
     return [
         part.run.name if check is part.checks[0] else "",
@@ -143,7 +163,7 @@ def _check_row(part: Validated, check: Check) -> list[str]:
     ]
 
 
-def _time_rows(part: Validated) -> list[list[str]]:
+def _time_rows(part: RunValidation) -> list[list[str]]:
     own, rows = part.checks[0], []
     kinds = {"real": own.real_parts}
     kinds |= {f"simulated, {_label(check)}": check.simulated_parts for check in part.checks}
@@ -170,14 +190,14 @@ MEANING: Final = {
 }
 
 
-def _cluster_table(validation: Validation) -> Table:
+def _cluster_table(validation: Validation) -> TextTable:
     options, counts = validation.costs.options(), validation.costs.observations()
     rows = []
     for name, (unit, what) in MEANING.items():
         value = options[name]
         text = str(value) if isinstance(value, bool) else f"{value:.6g}"
         rows.append([name, f"{text} {unit}".strip(), f"{counts[name]:,} {what}"])
-    return Table("The cluster, measured from all runs", ("parameter", "value", "from"), rows, texts=3)
+    return TextTable("The cluster, measured from all runs", ("parameter", "value", "from"), rows, texts=3)
 
 
 def markdown(validation: Validation) -> str:
@@ -192,3 +212,115 @@ def markdown(validation: Validation) -> str:
         parts.append(f"## {table.title}\n\n{text}")
     parts.append(f"```text\n{cluster_call(validation)}\n```")
     return "\n\n".join(parts) + "\n"
+
+
+def write(validation: Validation, folder: Path, head: Mapping[str, object] | None = None) -> None:
+    """Write the cluster, twice, and validation.json, validation.md and a timeline a run.
+
+    Parameters
+    ----------
+    validation : Validation
+        What was found.
+    folder : path
+        Where; it exists.
+    head : mapping, optional
+        What else is in validation.json: how it was made.
+    """
+    _write_json(folder / "cluster.json", validation.cluster())
+    (folder / "cluster.toml").write_text(cluster_toml(validation), "utf-8")
+    content = {"schema": 1, **(head or {}), **as_dict(validation)}
+    _write_json(folder / "validation.json", content)
+    (folder / "validation.md").write_text(markdown(validation), "utf-8")
+    draw(validation, folder)
+
+
+def draw(validation: Validation, folder: Path) -> list[Path]:
+    """Draw the timelines: timeline.png of one run, timeline-NAME.png of several."""
+    from hbsim.bench.chart_style import save
+
+    paths: list[Path] = []
+    for place, part in enumerate(validation.runs):
+        name = Path(part.run.name).name
+        path = folder / ("timeline.png" if len(validation.runs) == 1 else f"timeline-{name}.png")
+        if path in paths:  # two folders of the same name
+            path = folder / f"timeline-{name}-{place}.png"
+        save(timelines(part.run, part.calibrated), path)
+        paths.append(path)
+    return paths
+
+
+def _write_json(path: Path, content: Mapping[str, object]) -> None:
+    path.write_text(json.dumps(_plain(content), indent=2, allow_nan=False) + "\n", "utf-8")
+
+
+def _plain(content: object) -> object:
+    """Return the same with null for numbers that are not finite."""
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if isinstance(content, Mapping):
+        return {str(key): _plain(value) for key, value in content.items()}
+    if isinstance(content, Sequence) and not isinstance(content, str):
+        return [_plain(value) for value in content]
+    return content
+
+
+KEPT: Final = ("failed", "censored")
+
+
+def timelines(run: RecordedRun, check: Prediction) -> Chart:
+    """Return a real run's timeline above that of its simulation.
+
+    Parameters
+    ----------
+    run : RecordedRun
+        The run.
+    check : Prediction
+        One of it.
+    """
+    import altair as alt
+
+    from hbsim.bench.segments import segments
+    from hbsim.bench.study_charts import worker_chart
+
+    real, simulated = real_segments(run), segments(check.result)
+    end = max(real.end_time, simulated.end_time) or 1.0
+    error = "" if check.error is None else f" ({check.error:+.1%})"
+    above = worker_chart(real, None, end).properties(title=f"real, {real.end_time:.4g} s")
+    below = worker_chart(simulated, "seconds", end).properties(
+        title=f"simulated, {simulated.end_time:.4g} s{error}"
+    )
+    heading = alt.TitleParams(
+        "A real run and its simulation: workers over time, by the level they train towards",
+        subtitle=_line(run, check),
+    )
+    return alt.vconcat(above, below, title=heading, spacing=12).resolve_scale(color="shared")
+
+
+def real_segments(run: RecordedRun) -> Segments:
+    """Split the jobs of a real run at their milestones; after the last one a process saves, and exits."""
+    import polars as pl
+
+    from hbsim.bench.segments import segments
+
+    result = run.result
+    cut = pl.col("verdict").is_in(KEPT)
+    loads = pl.Series([stay.load for stay in run.stays], dtype=pl.Float64)  # within the function
+    jobs = result.jobs.with_columns(
+        train_start=pl.col("train_start") + loads,
+        verdict=pl.when(cut).then("verdict").otherwise(pl.lit("pause")),
+    )
+    shown = SimpleNamespace(
+        scheduler=result.scheduler,
+        jobs=jobs,
+        decisions=result.decisions,
+        cluster=SimpleNamespace(workers=result.workers, has_absences=False),
+        end_time=result.end_time,
+    )
+    return segments(cast(Any, shown))  # what it reads of a simulated study, a real one has too
+
+
+def _line(run: RecordedRun, check: Prediction) -> str:
+    spec, agreement = run.result.spec, check.agreement
+    same = f"{agreement.same:,} of {agreement.common:,} decisions the same"
+    parts = [f"{spec.scheduler['type']} of {spec.train}", f"{run.result.scheduler.started:,} trials", same]
+    return ", ".join([*parts, f"parameters: {check.kind}"])

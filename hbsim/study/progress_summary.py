@@ -1,30 +1,187 @@
-"""What people want to know of a study while it runs, for all that shows it."""
+"""The progress of a running study in words: its trials, its workers and its best value."""
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
+from pathlib import Path
 from typing import Final
 
 from hbsim.core.types import COMPLETE, PAUSE, STOP
 from hbsim.runner.records import Record
-from hbsim.runner.state import JobRun
+from hbsim.runner.state import JobRun, JournalState
 from hbsim.study.folder import StudyFolder
-from hbsim.study.load import Standing
-from hbsim.study.spec import Spec
-from hbsim.study.team import NO_ANSWER, Team
-from hbsim.study.words import amount, few, hms, number, plain, span
+from hbsim.study.spec import StudySpec, StudyState
+from hbsim.terminal import shown
 
-__all__ = ["WAITING", "Mishap", "Overview"]
+__all__ = [
+    "NO_ANSWER",
+    "WAITING",
+    "ProgressSummary",
+    "TrialFailure",
+    "WorkerSummary",
+    "amount",
+    "few",
+    "hms",
+    "near",
+    "number",
+    "plain",
+    "span",
+]
+
+
+def hms(seconds: float) -> str:
+    """Return hours, minutes and seconds: ``"0:12:03"``."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+def span(seconds: float) -> str:
+    """Return how long something takes, in its two largest units: ``"3m 12s"``."""
+    whole = int(seconds)
+    for first, size, second, part in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
+        if whole >= size:
+            return f"{whole // size}{first} {whole % size // part:02}{second}"
+    return f"{whole}s"
+
+
+def few(names: Sequence[str], most: int = 3) -> str:
+    """Return names in a list, the first ones if they are many: ``"a, b, c and 9 more"``."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def number(value: float) -> str:
+    """Return a value in five digits, without a plus in its exponent; ``"no number"`` for NaN."""
+    return "no number" if value != value else f"{value:.5g}".replace("e+", "e")
+
+
+def amount(resource: float) -> str:
+    """Return a resource, in up to ten digits."""
+    return f"{resource:.10g}"
+
+
+def plain(text: str) -> str:
+    """Return a text in one line, which steers no terminal."""
+    return " ".join(shown(text).split())
+
+
+def near(path: Path) -> str:
+    """Return a path as seen from the working directory where it lies below it, else as it is."""
+    here = os.getcwd()
+    return os.path.relpath(path, here) if path.is_relative_to(here) else str(path)
+
+
+NO_ANSWER: Final = "no answer"
+# What follows the name of a host where its workers are shut and nobody knows what runs there.
+_SILENT: Final = " does not answer"
+_GONE: Final = ": "
+
+
+class WorkerSummary:
+    """The workers of a study since this process began.
+
+    Parameters
+    ----------
+    journal_state : JournalState
+        Of the study; it has each record before.
+    workers : int or None
+        How many there are on this machine; None: those of hosts.
+
+    Attributes
+    ----------
+    hosts : dict of int to str
+        The host of each worker, open or shut; empty where there is only this machine.
+    shut : dict of int to str
+        Workers that take no jobs, and why: ``"no answer"``, ``"host is taken away"``.
+    """
+
+    def __init__(self, journal_state: JournalState, workers: int | None) -> None:
+        self.hosts: dict[int, str] = {}
+        self.shut: dict[int, str] = {}
+        self._journal_state = journal_state
+        self._fixed = None if workers is None else range(workers)
+        self._there = 0 if workers is None else workers  # workers since the last record, and
+        self._working = 0  # those of them with a job
+        self._since = journal_state.now  # when that was
+        self._seconds = self._busy = 0.0  # of both, until then
+        self._silent: dict[int, float] = {}  # workers that are shut as their host does not answer, since when
+
+    def record(self, record: Record) -> None:
+        """Take note of a record that the ledger has."""
+        now = record["t"]
+        self._seconds += self._there * (now - self._since)
+        self._busy += self._working * (now - self._since)
+        self._since = now
+        kind, worker = record["e"], record.get("worker", -1)
+        if kind == "open":
+            self.hosts[worker] = plain(record["host"])
+            self.shut.pop(worker, None)
+            self._silent.pop(worker, None)
+        elif kind == "shut":
+            self._shut(worker, plain(record["reason"]), now)
+        self._there = len(self.open)
+        self._working = self._there - self.idle
+
+    def _shut(self, worker: int, reason: str, now: float) -> None:
+        own = reason.removeprefix(self.hosts.get(worker, ""))
+        if own == _SILENT or own.startswith(_GONE):
+            self._silent[worker] = now
+        if own == _SILENT:
+            self.shut[worker] = NO_ANSWER
+        elif own.startswith(_GONE):
+            self.shut[worker] = f"host is gone{own}"
+        else:
+            self.shut[worker] = reason if own == reason else f"host{own}"
+
+    @property
+    def open(self) -> Sequence[int]:
+        """The workers that can have jobs."""
+        return sorted(self._journal_state.machines) if self._fixed is None else self._fixed
+
+    @property
+    def idle(self) -> int:
+        """How many of them have none."""
+        return sum(worker not in self._journal_state.workers for worker in self.open)
+
+    @property
+    def silent(self) -> dict[int, float]:
+        """The workers with a job of which nothing is heard, and since when: nobody knows if it runs."""
+        jobs = self._journal_state.workers
+        return {worker: since for worker, since in self._silent.items() if worker in jobs}
+
+    def rows(self) -> list[int]:
+        """Return the workers to be shown: those that have jobs or can have them, then those that are shut."""
+        there = sorted({*self.open, *self._journal_state.workers})
+        return [*there, *sorted(set(self.shut).difference(there))]
+
+    def busy_share(self, now: float) -> float:
+        """Return the share of worker seconds that were occupied."""
+        passed = now - self._since
+        busy, capacity = self._busy + self._working * passed, self._seconds + self._there * passed
+        return min(1.0, busy / capacity) if capacity > 0 else 0.0
+
+    def short_hosts(self) -> dict[int, str]:
+        """Return the host of each worker, without domains where they are not needed; empty if all are one."""
+        names = set(self.hosts.values())
+        if len(names) < 2:
+            return {}
+        labels = {name: name.partition(".")[0] for name in names}
+        numbers = (label.rpartition("@")[2].isdigit() for label in labels.values())
+        if len(set(labels.values())) < len(names) or any(numbers):
+            return self.hosts
+        return {worker: labels[name] for worker, name in self.hosts.items()}
+
 
 SILENT: Final = 60.0  # seconds without a report before it is mentioned
 TOLD: Final = ("reach", "fail", "return")  # after these the scheduler is asked again
 WHY: Final = {
     "done": "done",
     "max_reward": "ended: max_reward is reached",
-    "time_out": "ended: the time limit (--max-time or time_out) is over",
+    "max_time": "ended: the time limit (max_time) is over",
     "failures": "ended: one trial after the other failed",
     "interrupted": "interrupted",
 }
@@ -40,7 +197,7 @@ LEAVING: Final = {PAUSE: "paused, saving", STOP: "stopped, leaving", COMPLETE: "
 
 
 @dataclass(frozen=True, slots=True)
-class Mishap:
+class TrialFailure:
     """A failure.
 
     Attributes
@@ -65,14 +222,14 @@ class Mishap:
     again: bool
 
 
-class Overview:
+class ProgressSummary:
     """Where a study stands at this moment: an `Observer` that others ask.
 
     Parameters
     ----------
-    spec : Spec
+    spec : StudySpec
         What the study is.
-    standing : Standing
+    state : StudyState
         Its scheduler and ledger.
     place : StudyFolder
         Its folder.
@@ -83,24 +240,24 @@ class Overview:
 
     Attributes
     ----------
-    last_failure : Mishap or None
+    last_failure : TrialFailure or None
         Since this process began.
-    team : Team
+    team : WorkerSummary
         Its workers.
     """
 
     def __init__(
         self,
-        spec: Spec,
-        standing: Standing,
+        spec: StudySpec,
+        state: StudyState,
         place: StudyFolder,
         workers: int | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.spec, self.place = spec, place
-        self.scheduler, self.journal_state = standing.scheduler, standing.journal_state
-        self.team = Team(self.journal_state, workers)
-        self.last_failure: Mishap | None = None
+        self.scheduler, self.journal_state = state.scheduler, state.journal_state
+        self.team = WorkerSummary(self.journal_state, workers)
+        self.last_failure: TrialFailure | None = None
         self._clock = clock
         self._seen = clock()  # when the ledger was at its `now`
         self._in_vain = False  # the scheduler has had no job since it was told something
@@ -125,7 +282,9 @@ class Overview:
     def _fail(self, record: Record) -> None:
         trial = self.journal_state.runs[record["job"]].trial
         reason, again = plain(record["reason"]), record["verdict"] == "retry"
-        self.last_failure = Mishap(record["t"], trial, record["resource"], record["kind"], reason, again)
+        self.last_failure = TrialFailure(
+            record["t"], trial, record["resource"], record["kind"], reason, again
+        )
 
     # Of the study
 
@@ -174,7 +333,7 @@ class Overview:
     @property
     def metric(self) -> str:
         """The name of the metric that decides."""
-        return plain(self.spec.reward_attr or "")
+        return plain(self.spec.metric or "")
 
     def state(self) -> str:
         """Say how busy the workers are, or why it is over."""
@@ -198,7 +357,7 @@ class Overview:
         times = f"{count:,} time{'' if count == 1 else 's'}"
         return times if last is None else f"{times}; last {self.mishap(last)}"
 
-    def mishap(self, mishap: Mishap) -> str:
+    def mishap(self, mishap: TrialFailure) -> str:
         """Say what happened to whom."""
         at = f" at {plain(self.spec.time_attr)} {amount(mishap.resource)}" if mishap.resource else ""
         again = ", tried again" if mishap.again else ""

@@ -17,7 +17,8 @@ from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.slots import Slot, make_slots, read_resource, thread_variables
 from hbsim.executors.training_function import FunctionDescription, default_start
 from hbsim.runner.workers import WorkerBackend
-from hbsim.study.remote_note import RemoteNote
+from hbsim.study.folder import RemoteRuns
+from hbsim.study.options import RunOptions
 
 __all__ = [
     "EXECUTORS",
@@ -69,7 +70,7 @@ class StudyWorkers(WorkerBackend, Protocol):
         ...
 
 
-class ThisMachine(LocalWorkers):
+class LocalStudyWorkers(LocalWorkers):
     """Workers of this machine: all that they make is in the study's folder."""
 
     slots: Sequence[Slot]
@@ -141,13 +142,10 @@ def check_share(
 def make_workers(
     remote: Hosts | Dask | None,
     target: Mapping[str, Any],
-    workers: int | None,
-    resource: Mapping[str, object] | None,
+    options: RunOptions,
+    counts: bool,
     trials: Path,
-    setup: Mapping[str, object],
-    start: Literal["fork", "spawn"] | None,
-    grace: float,
-    note: RemoteNote,
+    note: RemoteRuns,
     say: Callable[[str], None],
 ) -> StudyWorkers:
     """Return workers that are to be launched.
@@ -158,20 +156,27 @@ def make_workers(
         Which other machines; None: this one.
     target : mapping
         Where the training function is, of `hbsim.executors.training_function.make_target`.
-    workers, resource, start, grace
-        As `hbsim.run` has them.
+    options : RunOptions
+        As `hbsim.run` was given them.
+    counts : bool
+        Whether a report without a resource is one more than the report before.
     trials : Path
         The folder of the trials' folders.
-    setup : mapping
-        What every trial has to know: time_attr, reward_attr, constants, counts.
-    note : RemoteNote
+    note : RemoteRuns
         Of the study.
     say : callable
         Given lines for people.
     """
+    setup = {
+        "time_attr": options.time_attr,
+        "metric": options.metric,
+        "constants": options.constants,
+        "counts": counts,
+    }
+    workers, resource, start, grace = options.workers, options.resource, options.start, options.grace
     if remote is None:
         slots = _slots(workers, resource)
-        local = ThisMachine(target, slots, trials, setup, start or default_start(), grace, say=say)
+        local = LocalStudyWorkers(target, slots, trials, setup, start or default_start(), grace, say=say)
         local.slots = slots
         return local
     from hbsim.executors.remote.workers import RemoteWorkers
