@@ -102,7 +102,7 @@ WRONG = {
     "--schedule 0:4,0:5": "--schedule 0:5: must be pairs",
     "--schedule 0:4 --workers 3": "--schedule 0:4: must be at most 3 machines",
     "--schedule 4": "'4' is no schedule, which is TIME:MACHINES,... as in 0:4,3600:16.",
-    "--save-bandwidth fast": "--save-bandwidth fast: must be a number",
+    "--save-bandwidth fast": "'fast' is not a number.",
     "--store-bandwidth 0": "--store-bandwidth 0: must be above 0",
     "--cluster-trace no.csv": "--cluster-trace no.csv: cannot be read as CSV: No such file or directory",
     "--cluster-trace no.csv --mtbf 3": "--cluster-trace no.csv: cannot be read",
