@@ -100,7 +100,7 @@ class Fitted:
 
     @cached_property
     def report(self) -> FitReport:
-        """What cross-validation over the recorded configurations says."""
+        """The report of a cross-validation over the recorded configurations."""
         points = self._space.sample(SAMPLE, np.random.default_rng(self._seed))
         values, _ = self.evaluate(points, np.array([self.max_resource]))
         best = np.nanmax(values) if self.mode == "max" else np.nanmin(values)

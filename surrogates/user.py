@@ -36,7 +36,7 @@ _REQUIRED: Final = ("metric", "mode", "max_resource", "evaluate")
 
 
 class Checked:
-    """Wraps any object with `evaluate`, so that a fault of its own becomes one SurrogateError.
+    """A wrapper of any object with `evaluate`, so that a fault of its own becomes one SurrogateError.
 
     It needs `metric`, `mode`, `max_resource` and `evaluate`, and `space` or `rows`. The rest of
     `Surrogate` has defaults: `name` (the class), `resources` (None: any level), and no `optimum`, no

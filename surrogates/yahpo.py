@@ -254,7 +254,7 @@ Float32s = NDArray[np.float32]
 
 
 class CurveNetwork:
-    """Predicts curves. Each is a batch of its own, of always the same size.
+    """A scenario's network in onnxruntime: each curve is a batch of its own, of always the same size.
 
     The last bits of a prediction depend on the size of the batch, and may depend on a row's place in it
     (kernels treat what is left over after their vectors in another way). Level i is always row i of a
