@@ -16,10 +16,10 @@ from hbsim.executors import checkpoint, checkpoint_values
 from hbsim.executors.report_ring import ReportRing
 from hbsim.executors.reporter import Reporter
 from hbsim.executors.trial_session import TrialChannel, TrialSession
-from hbsim.runner.workers import Task
+from hbsim.runner.workers import Assignment
 
 REPORTS = 20_000
-TASK = asdict(Task(0, 0, 0, 0.0, 1.0, [], 0))
+TASK = asdict(Assignment(0, 0, 0, 0.0, 1.0, [], 0))
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def answer(connection: socket.socket, ring: ReportRing) -> None:
 
 
 def make(channel: TrialChannel, milestone: float, folder: object) -> Reporter:
-    setup = {"time_attr": "epoch", "reward_attr": "accuracy", "folder": folder}
+    setup = {"time_attr": "epoch", "metric": "accuracy", "folder": folder}
     session = TrialSession(channel, milestone)
     session.begin()
     return Reporter(session, TASK, setup, ("lr",))

@@ -19,8 +19,7 @@ from typing import Any
 from benchmarks.measure import ROOT, describe_machine, run, say, write_json
 from benchmarks.report import machine_lines
 from hbsim.validation import Validation, validate
-from hbsim.validation.document import as_dict, markdown
-from hbsim.validation.files import draw
+from hbsim.validation.report import as_dict, draw, markdown
 
 CALIBRATED = 1  # the check whose parameters come from the other half of the runs
 DIGITS = ["examples/digits_mlp.py:train_fn", "--metric", "val_error", "--mode", "min", "--max-t", "27"]

@@ -36,7 +36,7 @@ class Reporter:
     task : mapping
         The fields of a `hbsim.runner.workers.Task`.
     setup : mapping
-        ``time_attr`` and ``reward_attr``, the names of the resource and of the metric that decides, or None;
+        ``time_attr`` and ``metric``, the names of the resource and of the metric that decides, or None;
         ``counts``, if the resource of a report without `time_attr` is the count of reports; ``folder``, the
         trial's; ``fenced``, if the job has claimed it, and a later job may do so.
     parameters : sequence of str
@@ -59,7 +59,7 @@ class Reporter:
         self._origin = checkpoint.Origin.of(task)
         self._session = session
         self._time: str = setup["time_attr"]
-        self._reward: str | None = setup["reward_attr"]
+        self._reward: str | None = setup["metric"]
         self._counts = bool(setup.get("counts"))
         self._counted = 0.0  # by earlier jobs, as far as the checkpoint goes that was loaded
         self._done = False
@@ -250,7 +250,7 @@ class Reporter:
         return metrics
 
     def _no_reward(self, name: str, report: Mapping[str, object]) -> NoReturn:
-        self._session.fatal("reward_attr", name, f"{_NEEDED}, as a number; got {_shown(report, name)}")
+        self._session.fatal("metric", name, f"{_NEEDED}, as a number; got {_shown(report, name)}")
 
 
 def _say(text: str) -> None:

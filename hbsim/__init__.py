@@ -9,16 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from hbsim.autotorch.fifo import FIFOScheduler
-    from hbsim.autotorch.hyperband import HyperbandScheduler
+    from hbsim.autotorch.schedulers import FIFOScheduler, HyperbandScheduler
     from hbsim.bench.comparison import Sweep, compare, load_sweep, sweep
     from hbsim.core import make_scheduler
     from hbsim.core.space import Bool, Choice, Int, Real, Space, args
     from hbsim.executors.remote.options import Dask, Hosts
     from hbsim.simulation import Cluster, Result
-    from hbsim.study.load import load
     from hbsim.study.record import record
-    from hbsim.study.result import RunResult
+    from hbsim.study.result import RunResult, load
     from hbsim.study.run import run
     from hbsim.study.simulate import simulate
 
@@ -54,9 +52,9 @@ _HOMES: Final = {
     "Choice": "hbsim.core.space",
     "Cluster": "hbsim.simulation",
     "Dask": "hbsim.executors.remote.options",
-    "FIFOScheduler": "hbsim.autotorch.fifo",
+    "FIFOScheduler": "hbsim.autotorch.schedulers",
     "Hosts": "hbsim.executors.remote.options",
-    "HyperbandScheduler": "hbsim.autotorch.hyperband",
+    "HyperbandScheduler": "hbsim.autotorch.schedulers",
     "Int": "hbsim.core.space",
     "Real": "hbsim.core.space",
     "Result": "hbsim.simulation",
@@ -65,7 +63,7 @@ _HOMES: Final = {
     "Sweep": "hbsim.bench.comparison",
     "args": "hbsim.core.space",
     "compare": "hbsim.bench.comparison",
-    "load": "hbsim.study.load",
+    "load": "hbsim.study.result",
     "load_sweep": "hbsim.bench.comparison",
     "make_scheduler": "hbsim.core",
     "record": "hbsim.study.record",

@@ -1,6 +1,5 @@
 """AutoTorch's place of its scheduler classes: ``import hbsim as at``, ``at.scheduler.HyperbandScheduler``."""
 
-from hbsim.autotorch.fifo import FIFOScheduler
-from hbsim.autotorch.hyperband import HyperbandScheduler
+from hbsim.autotorch.schedulers import FIFOScheduler, HyperbandScheduler
 
 __all__ = ["FIFOScheduler", "HyperbandScheduler"]

@@ -1,4 +1,4 @@
-"""What a surrogate offers, and how well its early ranks predict its final ones."""
+"""The description of a surrogate: its size, and how well early ranks predict final ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What curves are, in 64 digits: to notice that a study's curves are no longer those of an earlier one."""
+"""Fingerprints of curves: a digest that changes when a study's curves are not those of an earlier one."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ def choose_levels(levels: Floats, ends: Ints, usable: Ints) -> Ints:
 
 @dataclass(frozen=True)
 class Interpolation:
-    """Where each of m levels lies between two of the fitted ones.
+    """Interpolation at m levels between the fitted ones.
 
     Attributes
     ----------
@@ -205,7 +205,7 @@ LEAST_NOISE: Final = 1e-4
 
 @dataclass(frozen=True)
 class Shapes:
-    """Scores at m levels are ``mean + coefficients @ loadings.T`` and independent noise.
+    """Shapes of curves: scores at m levels are ``mean + coefficients @ loadings.T`` and independent noise.
 
     Attributes
     ----------
@@ -247,7 +247,7 @@ class Shapes:
 
 @dataclass(frozen=True)
 class Posterior:
-    """What is known of each row's coefficients.
+    """The normal distribution of each row's coefficients, given its curve.
 
     Attributes
     ----------

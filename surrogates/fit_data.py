@@ -71,12 +71,12 @@ class FitData:
 
     @property
     def complete(self) -> int:
-        """How many rows have a number at the last level."""
+        """The number of rows that have a value at the last level."""
         return int(np.isfinite(self.values[:, -1]).sum())
 
     @property
     def ended_early(self) -> int:
-        """How many rows were not recorded at the last level."""
+        """The number of rows that were not recorded at the last level."""
         return int((self.ends < len(self.levels)).sum())
 
     def take(self, rows: Ints) -> FitData:

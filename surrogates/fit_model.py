@@ -30,7 +30,7 @@ __all__ = ["CurveModel", "Expectation", "fit_model"]
 
 ROUNDS: Final = 10
 # At least so many rows, and as large a share as what hyperparameters do not explain, lend their distance from
-# what was expected of them. At both ends fewer do, down to twice EDGE: the luck of a worse row would carry
+# what was expected of them. At both ends fewer do, down to twice EDGE: the chance of a worse row would carry
 # the best ones beyond anything recorded.
 DONORS: Final = 30
 EDGE: Final = 5
@@ -39,7 +39,7 @@ CERTAIN: Final = 0.999  # how much of a coefficient may be unknown before a row 
 
 @dataclass(frozen=True)
 class Expectation:
-    """What is expected of q configurations, before anything is drawn.
+    """Expected values of q configurations, before chance.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Training time and divergence of a fit."""
+"""Training time and divergence of a fit: how long runs take, and which have no number from when on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ SAME: Final = 1e-6  # rates that differ by less are one rate
 
 @dataclass(frozen=True)
 class TimeModel:
-    """Seconds are ``exp(rate) * shape``; a rate is the logarithm of seconds per unit until the end.
+    """A model of training time: seconds are ``exp(rate) * shape``.
+
+    A rate is the logarithm of seconds per unit until the end.
 
     Attributes
     ----------

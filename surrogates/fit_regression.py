@@ -40,7 +40,9 @@ PRIOR_DEVIATION: Final = (1.5, 0.7, 1.5)
 
 @dataclass(frozen=True)
 class GaussianProcess:
-    """Matern 5/2 with a scale a feature, and noise (Rasmussen and Williams 2006, chapters 2 and 5).
+    """A Gaussian process, Matern 5/2 with a scale a feature and noise.
+
+    See chapters 2 and 5 of Rasmussen and Williams (2006).
 
     Attributes
     ----------
@@ -67,7 +69,7 @@ class GaussianProcess:
 
 @dataclass(frozen=True)
 class _Rows:
-    """What a process is fitted to: targets (n,) of mean 0 and variance 1, each with a noise of its own."""
+    """Data of a Gaussian process: targets (n,) of mean 0 and variance 1, each with a noise of its own."""
 
     features: Floats
     targets: Floats

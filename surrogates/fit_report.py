@@ -163,7 +163,7 @@ WIDE: Final = 0.92
 
 @dataclass(frozen=True)
 class LevelReport:
-    """What held-out rows showed at a level, and what was predicted.
+    """Predictions of held-out rows at a level, against what they showed.
 
     Attributes
     ----------
@@ -335,26 +335,28 @@ def _verdict(data: FitData, held: HeldOut, levels: Sequence[LevelReport]) -> lis
     """Say what the numbers mean; of the configurations alone where most rows are known."""
     first = levels[0] if held.given_curve else levels[-1]
     if not first.relative < USELESS:
-        said = [
+        sentences = [
             f"At level {first.level:g} held-out configurations are predicted no better than by a constant "
             f"({first.relative:.2f} of its error): curves have the right spread, but which configurations "
             "are good is chance."
         ]
     else:
-        said = [
+        sentences = [
             f"At level {first.level:g} held-out configurations are predicted with {first.relative:.2f} of "
             f"the error of a constant, rank correlation {first.rank_correlation:.2f}."
         ]
     if held.given_curve:
-        said.append(
+        sentences.append(
             f"{data.ended_early} of {len(data.points)} rows end early and {data.complete} reach level "
             f"{data.levels[-1]:g}. Beyond level {first.level:g} the errors are those of rows that came so "
             "far, given their curve until the level before; what others would have shown is extrapolated."
         )
         if data.complete < TOO_FEW:
-            said.append(f"Record more than {data.complete} to the end: late levels rest on these alone.")
+            sentences.append(f"Record more than {data.complete} to the end: late levels rest on these alone.")
     inside = levels[-1].coverage[1]
     if not NARROW <= inside <= WIDE:
         word = "narrow" if inside < NARROW else "wide"
-        said.append(f"At the last level the 80 % intervals hold {inside:.0%} of held-out values: too {word}.")
-    return said
+        sentences.append(
+            f"At the last level the 80 % intervals hold {inside:.0%} of held-out values: too {word}."
+        )
+    return sentences

@@ -24,7 +24,7 @@ _HIGHEST: Final = 2.0**53  # beyond it whole numbers are not apart
 
 @dataclass(frozen=True)
 class LoggedCurves:
-    """Rows that are kept: trials in order of appearance, each with its levels ascending.
+    """Curves of logged runs: rows by trial, in order of appearance, each with its levels ascending.
 
     Attributes
     ----------

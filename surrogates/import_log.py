@@ -87,7 +87,7 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class RunLog:
-    """Reports as they were logged.
+    """Reports of runs as they were logged.
 
     Attributes
     ----------

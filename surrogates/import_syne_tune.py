@@ -47,13 +47,13 @@ def read_syne_tune(path: Path, options: ImportOptions) -> RunLog:
     if "trial_id" not in frame.columns:
         there = ", ".join(frame.columns)
         raise SurrogateError(str(results), f"has no column trial_id, as Syne Tune's have; columns: {there}")
-    said = _metadata(results.with_name("metadata.json"))
+    metadata = _metadata(results.with_name("metadata.json"))
     frame = frame.filter(pl.col("trial_id").is_not_null())
     trials = labels_of(frame["trial_id"])
     settings, changing = _settings(frame, trials)
     rows = pl.DataFrame([typed(c) for c in frame if not c.name.startswith("config_")])
-    metric, mode = _objective(said, options.metric)
-    scheduler = said.get("scheduler_kwargs")
+    metric, mode = _objective(metadata, options.metric)
+    scheduler = metadata.get("scheduler_kwargs")
     attribute = scheduler.get("time_attr") if isinstance(scheduler, dict) else None
     first = (attribute,) if isinstance(attribute, str) else ()
     return RunLog(
@@ -71,13 +71,15 @@ def read_syne_tune(path: Path, options: ImportOptions) -> RunLog:
         ordered=True,
         metric=metric,
         mode=mode,
-        space=_space_of(said.get("config_space")),
-        notes=tuple(_notes(said, changing)),
+        space=_space_of(metadata.get("config_space")),
+        notes=tuple(_notes(metadata, changing)),
     )
 
 
-def _notes(said: Mapping[str, Any], changing: list[str]) -> list[str]:
-    notes = [] if said else ["there is no metadata.json beside the results: metric and mode are not known"]
+def _notes(metadata: Mapping[str, Any], changing: list[str]) -> list[str]:
+    notes = (
+        [] if metadata else ["there is no metadata.json beside the results: metric and mode are not known"]
+    )
     return notes + [f"{name} is no hyperparameter: it changes within a trial" for name in changing]
 
 
@@ -108,16 +110,16 @@ def _unzipped(path: Path) -> str:
 def _metadata(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    said = read_json(read_text(path, str(path)), str(path))
-    return said if isinstance(said, dict) else {}
+    metadata = read_json(read_text(path, str(path)), str(path))
+    return metadata if isinstance(metadata, dict) else {}
 
 
-def _objective(said: Mapping[str, Any], options: str | None) -> tuple[str | None, str | None]:
+def _objective(metadata: Mapping[str, Any], named: str | None) -> tuple[str | None, str | None]:
     """Return the metric, where there is one or it was named, and its mode."""
-    names, modes = said.get("metric_names"), said.get("metric_mode") or said.get("metric_modes")
+    names, modes = metadata.get("metric_names"), metadata.get("metric_mode") or metadata.get("metric_modes")
     names = [str(name) for name in names] if isinstance(names, list) else []
     modes = [modes] * len(names) if isinstance(modes, str) else modes if isinstance(modes, list) else []
-    metric = options if options in names else names[0] if len(names) == 1 else None
+    metric = named if named in names else names[0] if len(names) == 1 else None
     if metric is None or len(modes) != len(names):
         return metric, None
     mode = modes[names.index(metric)]
@@ -125,7 +127,7 @@ def _objective(said: Mapping[str, Any], options: str | None) -> tuple[str | None
 
 
 def _nan_for_empty(rows: pl.DataFrame, metric: str | None) -> pl.DataFrame:
-    """Every report has the metric, and pandas writes NaN as an empty cell."""
+    """Return reports with NaN for an empty metric: every report has it, and pandas writes NaN as empty."""
     if metric not in rows.columns or not rows[metric].dtype.is_numeric():
         return rows
     return rows.with_columns(pl.col(str(metric)).cast(pl.Float64).fill_null(float("nan")))

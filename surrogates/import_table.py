@@ -24,7 +24,7 @@ _TAKEN: Final = frozenset({"config", "row", "trial", "seconds", *_LEVELS})
 
 @dataclass(frozen=True)
 class Chosen:
-    """Names of columns.
+    """The columns of a log that were chosen.
 
     Attributes
     ----------

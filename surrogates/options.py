@@ -93,7 +93,7 @@ def _check_level(field: str, value: object) -> int:
 
 @dataclass(frozen=True, slots=True)
 class SurrogateOptions:
-    """How learning curves are read, and what is put around them: the keywords of `load`."""
+    """Options of `load`: how learning curves are read, and the wrappers around them."""
 
     metric: str | None = option(
         None, metavar="NAME", help="Files, yahpo: the metric that decides.", check=check_text

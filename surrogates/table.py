@@ -17,7 +17,7 @@ from hbsim.core.space import Space
 from hbsim.core.types import Mode
 from hbsim.errors import HbsimWarning, ParameterError, SurrogateError
 from hbsim.surrogates.options import CENSORED, Censored, check_choice, check_number, check_texts
-from hbsim.surrogates.protocol import Floats, Ints, check_rows
+from hbsim.surrogates.protocol import Floats, Ints, check_rows, surrogate_repr
 
 if TYPE_CHECKING:
     import polars
@@ -83,10 +83,10 @@ class Table:
         self.name = Path(self.source).name
         self.metric = _metric(recorded, metric)
         # What a file says of its metric holds for no other one.
-        said = recorded.metadata if recorded.metadata.get("metric") == self.metric else {}
-        self.mode: Mode = _mode(recorded.source, mode or said.get("mode"))
-        if said.get("mode", self.mode) != self.mode:
-            text = f"{self.metric} is taken with mode={self.mode!r}, and the file says {said['mode']!r}"
+        metadata = recorded.metadata if recorded.metadata.get("metric") == self.metric else {}
+        self.mode: Mode = _mode(recorded.source, mode or metadata.get("mode"))
+        if metadata.get("mode", self.mode) != self.mode:
+            text = f"{self.metric} is taken with mode={self.mode!r}, and the file says {metadata['mode']!r}"
             warnings.warn(HbsimWarning(text), stacklevel=3)
         raw = recorded.column("metric", self.metric)
         seconds = _seconds(recorded, time, seconds_per_unit)
@@ -99,7 +99,7 @@ class Table:
         self._values = settle_values(raw, ends, censored)[keep]
         if not np.isfinite(self._values).any():
             raise SurrogateError(recorded.source, f"metric {self.metric!r} has no finite value")
-        tests = _tests(recorded, self.metric, test_metric or said.get("test_metric"))
+        tests = _tests(recorded, self.metric, test_metric or metadata.get("test_metric"))
         self._tests = None if tests is None else settle_values(tests, ends, censored)[keep]
         self._levels = recorded.levels
         self.ends: Ints = ends[keep]
@@ -198,6 +198,9 @@ class Table:
         Worked out when it is asked for. Of a value that is none of the space's, a SurrogateError.
         """
         return row_points(self.source, self.configurations, self.space)
+
+    def __repr__(self) -> str:
+        return surrogate_repr(self)
 
     def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
         """Return the metric and cumulative seconds of rows, shapes (n, m).

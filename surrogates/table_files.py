@@ -22,7 +22,7 @@ from hbsim.surrogates.parquet import parquet, read_parquet
 from hbsim.surrogates.protocol import Floats, Ints
 
 __all__ = [
-    "SAID",
+    "TEXT_KEYS",
     "FileMetadata",
     "RecordedCurves",
     "beside",
@@ -36,7 +36,7 @@ __all__ = [
     "write_curves",
 ]
 
-SAID: Final = ("metric", "mode", "test_metric", "time")  # what a file may say of itself, as text
+TEXT_KEYS: Final = ("metric", "mode", "test_metric", "time")  # what a file may say of itself, as text
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class RecordedCurves:
 
 @dataclass(frozen=True)
 class FileMetadata:
-    """What is known before the columns are looked at; empty for a file that says nothing.
+    """Metadata of a file of curves; empty for a file that has none.
 
     Attributes
     ----------
@@ -145,18 +145,18 @@ def metadata_beside(path: Path) -> dict[str, str]:
 def read_metadata(pairs: Mapping[str, str]) -> FileMetadata:
     """Return what a file's metadata say: the keys ``hbsim`` (JSON) and ``hbsim.metric`` and so on."""
     try:
-        said = json.loads(pairs.get("hbsim", "{}"))
+        metadata = json.loads(pairs.get("hbsim", "{}"))
     except (ValueError, RecursionError):
-        said = {}
-    said = said if isinstance(said, dict) else {}
-    said |= {name: pairs[f"hbsim.{name}"] for name in SAID if f"hbsim.{name}" in pairs}
-    resource = said.get("resource")
+        metadata = {}
+    metadata = metadata if isinstance(metadata, dict) else {}
+    metadata |= {name: pairs[f"hbsim.{name}"] for name in TEXT_KEYS if f"hbsim.{name}" in pairs}
+    resource = metadata.get("resource")
     return FileMetadata(
-        text={name: said[name] for name in SAID if isinstance(said.get(name), str)},
+        text={name: metadata[name] for name in TEXT_KEYS if isinstance(metadata.get(name), str)},
         resource=(resource,) if isinstance(resource, str) else (),
-        hyperparameters=_names_of(said.get("hyperparameters")),
-        metrics=_names_of(said.get("metrics")),
-        space=_space(said.get("space")),
+        hyperparameters=_names_of(metadata.get("hyperparameters")),
+        metrics=_names_of(metadata.get("metrics")),
+        space=_space(metadata.get("space")),
     )
 
 
@@ -465,7 +465,7 @@ def free_name(name: str, prefix: str, taken: set[str], renamed: dict[str, str]) 
     return new
 
 
-def write_curves(path: Path, frame: polars.DataFrame, said: Mapping[str, object]) -> None:
+def write_curves(path: Path, frame: polars.DataFrame, metadata: Mapping[str, object]) -> None:
     """Write a table in long form: Parquet that says of itself what is in it, or CSV with that beside it.
 
     Parameters
@@ -474,7 +474,7 @@ def write_curves(path: Path, frame: polars.DataFrame, said: Mapping[str, object]
         The file, as `check_out` returned it.
     frame : polars.DataFrame
         The table.
-    said : mapping
+    metadata : mapping
         What `docs/how-to/record.md` describes.
 
     Raises
@@ -482,14 +482,15 @@ def write_curves(path: Path, frame: polars.DataFrame, said: Mapping[str, object]
     OutputError
         It cannot be written; what was there still is.
     """
-    metadata = beside(path)
-    if metadata is None:
-        decides = {f"hbsim.{name}": str(said[name]) for name in SAID if name != "time" and said.get(name)}
-        content = parquet(frame, {"hbsim": json.dumps(said), **decides}, level=19)
+    other = beside(path)
+    if other is None:
+        keys = [name for name in TEXT_KEYS if name != "time" and metadata.get(name)]
+        texts = {f"hbsim.{name}": str(metadata[name]) for name in keys}
+        content = parquet(frame, {"hbsim": json.dumps(metadata), **texts}, level=19)
         _write(path, lambda file: file.write(content))
         return
     _write(path, frame.write_csv)
-    _write(metadata, lambda file: file.write(f"{json.dumps(said, indent=2)}\n".encode()))
+    _write(other, lambda file: file.write(f"{json.dumps(metadata, indent=2)}\n".encode()))
 
 
 def _write(path: Path, put: Callable[[BinaryIO], object]) -> None:

@@ -137,7 +137,7 @@ class Region(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class EndRegion:
-    """What lies at one end of an axis.
+    """The region at one end of an axis.
 
     Attributes
     ----------
@@ -197,7 +197,7 @@ class BoxRegion:
 
 @dataclass(frozen=True)
 class RandomRegion:
-    """Configurations drawn one by one, by a hash of their values: for spaces without real numbers.
+    """Configurations chosen one by one, by a hash of their values: for spaces without real numbers.
 
     Attributes
     ----------

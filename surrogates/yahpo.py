@@ -15,7 +15,7 @@ from hbsim.core.space import Space
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError, SurrogateError, nearest, needs
 from hbsim.surrogates.options import check_choice
-from hbsim.surrogates.protocol import Floats, Ints, check_points
+from hbsim.surrogates.protocol import Floats, Ints, check_points, surrogate_repr
 from hbsim.surrogates.yahpo_files import (
     MODEL,
     SCENARIOS,
@@ -109,6 +109,9 @@ class Yahpo:
         # A session stays in its process; another one opens the files again.
         text = self.name.removeprefix(PREFIX)
         return _remake, (text, str(self._folder.resolve()), self.metric, self._test)
+
+    def __repr__(self) -> str:
+        return surrogate_repr(self)
 
     def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
         """Return the metric and cumulative seconds, shapes (n, m).
@@ -251,7 +254,7 @@ Float32s = NDArray[np.float32]
 
 
 class CurveNetwork:
-    """Predicts curves. Each is a batch of its own, of always the same size.
+    """A scenario's network in onnxruntime: each curve is a batch of its own, of always the same size.
 
     The last bits of a prediction depend on the size of the batch, and may depend on a row's place in it
     (kernels treat what is left over after their vectors in another way). Level i is always row i of a

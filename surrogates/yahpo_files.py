@@ -134,7 +134,7 @@ def _unescaped(match: re.Match[str]) -> str:
 
 @dataclass(frozen=True)
 class Scenario:
-    """What no file of a scenario says: what goes into its network, and what comes out.
+    """A scenario of YAHPO Gym: the inputs and outputs of its network, which none of its files says.
 
     Attributes
     ----------
@@ -203,7 +203,7 @@ _KINDS: Final[Mapping[str, Callable[..., Real | Int]]] = {"uniform_float": Real,
 
 @dataclass(frozen=True)
 class Domain:
-    """What a scenario's ``config_space.json`` says.
+    """The search space of a scenario, from its ``config_space.json``.
 
     Attributes
     ----------

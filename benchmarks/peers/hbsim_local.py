@@ -37,7 +37,7 @@ def main() -> None:
             seed=chosen.seed,
             args={"reports": chosen.reports},
             time_attr="epoch",
-            reward_attr="accuracy",
+            metric="accuracy",
             progress="none",
         )
         ended = time.monotonic()

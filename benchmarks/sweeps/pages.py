@@ -28,7 +28,7 @@ from hbsim.bench.charts import (
 from hbsim.bench.page import render
 from hbsim.bench.report.build import build
 from hbsim.bench.report.diagnosis import views
-from hbsim.bench.report.model import Across, Report, Task
+from hbsim.bench.report.model import Across, SweepReport, TaskReport
 from hbsim.bench.report.render import markdown
 from hbsim.bench.sweep import read_results
 
@@ -99,7 +99,7 @@ def write_pages(name: str, work: Path, out: Path) -> None:
     _note_time(name, work, out, time.process_time() - begin)
 
 
-def _charts(report: Report, kind: str, of: str) -> Iterator[Chart]:
+def _charts(report: SweepReport, kind: str, of: str) -> Iterator[Chart]:
     """Yield the charts of a kind that are of a setting, or of the curves of that name."""
     looks = variant_styles(report.variants)
     for name, across, chart in across_charts(report, looks):
@@ -116,7 +116,7 @@ def _charts(report: Report, kind: str, of: str) -> Iterator[Chart]:
             yield from diagnosis_charts(view, looks, view.title, (kind,)).values()
 
 
-def numbers(report: Report) -> dict[str, Any]:
+def numbers(report: SweepReport) -> dict[str, Any]:
     """Return the numbers of a report as plain objects, without what only a page draws."""
     return {
         "title": report.title,
@@ -135,7 +135,7 @@ def _setting(across: Across) -> dict[str, Any]:
     return {**asdict(across), "pairs": pairs}
 
 
-def _task(task: Task) -> dict[str, Any]:
+def _task(task: TaskReport) -> dict[str, Any]:
     """Return a task; of how its variants stand what they are called, and p."""
     found = asdict(task)
     rows = []

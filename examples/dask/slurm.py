@@ -50,7 +50,7 @@ def main() -> None:
         result = hbsim.run(
             options.train,
             scheduler,
-            reward_attr="mse",
+            metric="mse",
             folder=options.out,
             resume=options.resume,
             executor=hbsim.Dask(

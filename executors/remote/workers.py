@@ -22,7 +22,7 @@ from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.remote.protocol import Carrier
 from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import FunctionDescription, describe, load_target
-from hbsim.runner.workers import Message, Task
+from hbsim.runner.workers import Assignment, Message
 
 __all__ = ["RemoteWorkers"]
 
@@ -51,7 +51,7 @@ class RemoteWorkers:
     trials : Path
         The folder of the trials' folders.
     setup : mapping
-        What every trial's reporter has to know: time_attr, reward_attr, constants, counts.
+        What every trial's reporter has to know: time_attr, metric, constants, counts.
     start : "fork", "spawn" or None
         How trials' processes are started; None: as is usual on each host.
     grace : float
@@ -129,7 +129,7 @@ class RemoteWorkers:
 
     # What the runner calls
 
-    def start(self, worker: int, task: Task) -> None:
+    def start(self, worker: int, task: Assignment) -> None:
         """Start a job on the worker's host."""
         self._order(lambda fleet: fleet.start(worker, task, time.monotonic()))
 

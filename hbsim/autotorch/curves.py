@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from hbsim.autotorch.place import CURVES
+from hbsim.autotorch.running import CURVES
 from hbsim.errors import OutputError
 from hbsim.study.result import RunResult
 from hbsim.terminal import print_err
@@ -93,7 +93,7 @@ def _seen(result: Result, reports: pl.DataFrame) -> _Seen:
     surrogate, better = result.curves.surrogate, result.incumbent()
     until_return = result.scheduler.type == "fifo"
     spec = SimpleNamespace(
-        time_attr="resource", reward_attr=surrogate.metric, train=surrogate.name, until_return=until_return
+        time_attr="resource", metric=surrogate.metric, train=surrogate.name, until_return=until_return
     )
     best = better["trial"][-1] if len(better) else None
     return _Seen(reports, result.trials, result.scheduler, result.cluster.workers, spec, best)

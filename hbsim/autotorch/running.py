@@ -1,33 +1,42 @@
-"""Running the study of one of the classes: once, and again where it was interrupted."""
+"""The running of a study of AutoTorch's classes, and the folder where it is kept."""
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
+import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from hbsim.errors import HbsimError
+from hbsim.errors import HbsimError, HbsimWarning, OutputError, ParameterError
+from hbsim.executors.local import LOG, trial_folder
+from hbsim.runner.lock import StudyLock
+from hbsim.study.folder import StudyFolder
 from hbsim.terminal import print_err
 
 if TYPE_CHECKING:
-    from hbsim.autotorch.place import Place
-    from hbsim.autotorch.setting import Setting
-    from hbsim.autotorch.study import AnyStudy
+    from hbsim.autotorch.options import StudyParameters
+    from hbsim.autotorch.studies import AutoTorchStudy
     from hbsim.simulation import Result
     from hbsim.study.result import RunResult
 
-__all__ = ["Running"]
+__all__ = ["CURVES", "STATE", "CheckpointFolder", "StudyRunner"]
 
 
-class Running:
+class StudyRunner:
     """A study, where it is kept, and how far it has come.
 
     Parameters
     ----------
-    setting : Setting
+    setting : StudyParameters
         What was asked for.
-    study : AnyStudy
+    study : AutoTorchStudy
         Runs it.
-    place : Place
+    place : CheckpointFolder
         Its folder.
     resume : bool
         Whether to go on with what is in the folder.
@@ -42,7 +51,9 @@ class Running:
         Whether there is nothing left to run.
     """
 
-    def __init__(self, setting: Setting, study: AnyStudy, place: Place, resume: bool) -> None:
+    def __init__(
+        self, setting: StudyParameters, study: AutoTorchStudy, place: CheckpointFolder, resume: bool
+    ) -> None:
         self.place = place
         self.result: RunResult | Result | None = None
         self.begun = False
@@ -69,14 +80,14 @@ class Running:
                 self.place.keep()
             raise
         why = getattr(self.result, "why", "done")
-        self.over = why != "interrupted" and (why != "time_out" or time_out == self._setting.time_out)
+        self.over = why != "interrupted" and (why != "max_time" or time_out == self._setting.run.max_time)
         self._note_early_returns()
         assert self.result is not None
         if self._study.surrogate is None:
             self.place.failed.update(self.result.failures()["trial"])  # type: ignore[operator]
         return self.result
 
-    def adopt(self, place: Place, result: RunResult | None) -> None:
+    def adopt(self, place: CheckpointFolder, result: RunResult | None) -> None:
         """Go on from a study that is in another folder, or in this one."""
         self.place, self.result = place, result
         self.begun = True
@@ -93,12 +104,12 @@ class Running:
 
     def _check_searcher(self) -> None:
         """A searcher object knows already what happened: it cannot be told again when a study is resumed."""
-        if self._runs and not isinstance(self._setting.searcher, str | None):
+        if self._runs and not isinstance(self._setting.run.searcher, str | None):
             text = "the searcher object has been used: go on in a new scheduler, with resume=True and "
             raise HbsimError(f"{text}a new searcher")
 
     def _time_out(self, timeout: float | None) -> float | None:
-        limit = self._setting.time_out
+        limit = self._setting.run.max_time
         if timeout is None or self._study.surrogate is not None:
             return limit
         until = timeout + (0.0 if self.result is None else self.result.end_time)
@@ -106,7 +117,7 @@ class Running:
 
     def _note_early_returns(self) -> None:
         """Say in a line that no trial came to max_t: its rungs may lie where nothing is trained."""
-        if self._setting.type == "fifo" or self._setting.progress == "none" or self.result is None:
+        if self._setting.type == "fifo" or self._setting.run.progress == "none" or self.result is None:
             return
         summary = self.result.summary()
         if not summary.get("returned") or summary["returned"] != summary["completed"]:
@@ -114,5 +125,112 @@ class Running:
         last = max(self.result.trials["reached"].drop_nulls().to_list())
         max_t = self._setting.rungs["max_t"]
         text = f"all {summary['completed']} complete trials returned before max_t={max_t}, "
-        text += f"at {self._setting.time_attr}={last:g} at most: set max_t to what train_fn trains"
+        text += f"at {self._setting.run.time_attr}={last:g} at most: set max_t to what train_fn trains"
         print_err(f"hbsim: {text}")
+
+
+STATE: Final = "scheduler.json"
+CURVES: Final = "curves.png"
+# What there may be without a journal: written by `save` or a picture, or left by a start that failed.
+_LEFT: Final = {"lock", "trials", "study.json", "remote.json", "dask.json", STATE, CURVES}
+
+
+class CheckpointFolder:
+    """The folder that `checkpoint` names; a temporary one for None, removed when Python ends.
+
+    The logs of trials that failed stay: where they are has been said.
+
+    Parameters
+    ----------
+    checkpoint : path or None
+        The folder; it need not exist yet.
+
+    Attributes
+    ----------
+    failed : set of int
+        Trials that have failed at some time.
+    """
+
+    def __init__(self, checkpoint: str | os.PathLike[str] | None) -> None:
+        self.lasting = checkpoint is not None
+        self.failed: set[int] = set()
+        if checkpoint is None:
+            checkpoint = tempfile.mkdtemp(prefix="hbsim-")
+            atexit.register(self._remove)
+        elif not isinstance(checkpoint, str | os.PathLike) or not os.fspath(checkpoint):
+            raise ParameterError("checkpoint", checkpoint, "must be a folder, or None for a temporary one")
+        self.folder = StudyFolder(Path(os.fspath(checkpoint)))
+        self.path = self.folder.path
+
+    def check(self) -> None:
+        """Check that a study could be here.
+
+        Raises
+        ------
+        ParameterError
+            It is a file, or a folder of something else.
+        """
+        if not self._is_ours():
+            self.folder.check(resume=False, field="checkpoint")
+
+    def open(self, resume: bool) -> bool:
+        """Make room for a study, or find the one to go on with: whether there is one.
+
+        Raises
+        ------
+        OutputError
+            Another process runs the study that is there, or it cannot be moved.
+        """
+        if resume and self.folder.holds_study:
+            return True
+        if resume:
+            warn(f"there is no study to resume in {self.path}: a new one begins", 6)
+        self.check()
+        if self._is_ours():
+            self._move_aside()
+        return False
+
+    def keep(self) -> None:
+        """Let a temporary folder last: its study can be resumed."""
+        self.lasting = True
+
+    def _is_ours(self) -> bool:
+        if self.folder.holds_study:
+            return True
+        names = {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else set()
+        return bool(names - {"lock"}) and names <= _LEFT
+
+    def _move_aside(self) -> None:
+        with StudyLock(self.path):  # nobody runs it
+            aside = self._free_name()
+            try:
+                os.rename(self.path, aside)
+            except OSError as error:
+                problem = f"cannot be moved to {aside}: {error.strerror}"
+                raise OutputError(str(self.path), problem) from error
+        warn(f"the earlier study in {self.path} is in {aside} now; resume=True would have gone on with it", 7)
+
+    def _free_name(self) -> Path:
+        number = 1
+        while True:
+            aside = self.path.with_name(f"{self.path.name}.{number}")
+            if not os.path.lexists(aside):
+                return aside
+            number += 1
+
+    def _remove(self) -> None:
+        if self.lasting:
+            return
+        logs = {trial_folder(self.folder.trials, trial) / LOG for trial in self.failed}
+        kept = {path for log in logs if log.is_file() for path in (log, *log.parents)}
+        for path in sorted(self.path.rglob("*"), reverse=True):  # what a folder holds comes before it
+            with suppress(OSError):
+                if path not in kept:
+                    path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+        if self.path not in kept:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+def warn(text: str, level: int) -> None:
+    """Warn of something that happens when a study begins."""
+    warnings.warn(HbsimWarning(text), stacklevel=level)

@@ -9,45 +9,46 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hbsim.autotorch.place import STATE, Place
+from hbsim.autotorch.running import STATE, CheckpointFolder
 from hbsim.core.space import Space
 from hbsim.errors import OutputError, ParameterError
 from hbsim.searchers.factory import plain_options
 from hbsim.study.folder import StudyFolder
 
 if TYPE_CHECKING:
-    from hbsim.autotorch.running import Running
-    from hbsim.autotorch.setting import Setting
-    from hbsim.autotorch.study import AnyStudy
+    from hbsim.autotorch.options import StudyParameters
+    from hbsim.autotorch.running import StudyRunner
+    from hbsim.autotorch.studies import AutoTorchStudy
     from hbsim.core.scheduler import Scheduler
 
-__all__ = ["State", "adopt", "make_state", "options_of", "read_state", "write_state"]
+__all__ = ["SchedulerState", "adopt", "make_state", "options_of", "read_state", "write_state"]
 
 SCHEMA: Final = 1
 
 
-def options_of(executor: str, setting: Setting, study: AnyStudy) -> dict[str, object]:
+def options_of(executor: str, setting: StudyParameters, study: AutoTorchStudy) -> dict[str, object]:
     """Return what has to be the same when a state is loaded, beside the options of the core."""
-    searcher = setting.searcher
+    run = setting.run
+    searcher = run.searcher
     named = searcher is None or isinstance(searcher, str)
-    searched = plain_options(setting.search_options)
+    searched = plain_options(run.search_options)
     return {
         # A study can go on wherever its trials run.
         "executor": "sim" if executor == "sim" else "local",
         "surrogate": study.surrogate,
         "space": None if study.space is None else study.space.to_json(),
         "searcher": searcher or "random" if named else type(searcher).__name__,
-        "seed": setting.seed,
-        "time_attr": setting.time_attr,
-        "reward_attr": setting.reward_attr,
-        "args": dict(setting.constants),
+        "seed": run.seed,
+        "time_attr": run.time_attr,
+        "reward_attr": run.metric,
+        "args": run.constants,
         "maxt_pending": setting.maxt_pending,
         **({"search_options": searched} if searched else {}),
     }
 
 
 @dataclass(frozen=True)
-class State:
+class SchedulerState:
     """What `state_dict` returns, as an object.
 
     Attributes
@@ -84,16 +85,16 @@ class State:
 
 def make_state(
     options: Mapping[str, object], core: Scheduler, folder: str, queue: Sequence[Sequence[float]]
-) -> State:
+) -> SchedulerState:
     """Return the state of a study whose core stands like this."""
     trials = {"started": core.started, **core.status_counts()}
-    return State(options, core.state_dict(), folder, queue, trials)
+    return SchedulerState(options, core.state_dict(), folder, queue, trials)
 
 
 def read_state(
     data: Mapping[str, Any], options: Mapping[str, object], core: Scheduler, space: Space | None
-) -> State:
-    """Read what `State.as_dict` returned, and bring a new core scheduler to where it stood.
+) -> SchedulerState:
+    """Read what `SchedulerState.as_dict` returned, and bring a new core scheduler to where it stood.
 
     Raises
     ------
@@ -104,7 +105,9 @@ def read_state(
         shown = data.get("schema") if isinstance(data, Mapping) else data
         raise ParameterError("state_dict", shown, "must be what state_dict() returned")
     try:
-        state = State(data["options"], data["scheduler"], str(data["folder"]), data["queue"], data["trials"])
+        state = SchedulerState(
+            data["options"], data["scheduler"], str(data["folder"]), data["queue"], data["trials"]
+        )
         _check_same(options, state.options)
         _check_queue(state.queue, space)
     except (KeyError, TypeError, AttributeError) as error:
@@ -128,7 +131,7 @@ def _check_queue(queue: Sequence[Sequence[float]], space: Space | None) -> None:
         space.mapping(np.array(point, dtype=np.float64))
 
 
-def adopt(running: Running, study: AnyStudy, state: State) -> None:
+def adopt(running: StudyRunner, study: AutoTorchStudy, state: SchedulerState) -> None:
     """Let `running` go on with the study of a state: in the state's own folder, if it is still there.
 
     Raises
@@ -138,7 +141,7 @@ def adopt(running: Running, study: AnyStudy, state: State) -> None:
     """
     for folder in (state.folder, str(running.place.path)):
         if StudyFolder(folder).holds_study:
-            place = running.place if folder == str(running.place.path) else Place(folder)
+            place = running.place if folder == str(running.place.path) else CheckpointFolder(folder)
             result = study.load(place)
             if result.scheduler.started < state.trials["started"]:
                 rule = f"is of another study: the one in {folder} has {result.scheduler.started} trials"

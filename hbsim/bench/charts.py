@@ -1,6 +1,6 @@
 """Charts of a report: of its tasks, and over them.
 
-A function takes parts of a `Report` and returns a chart, or None where there is nothing to draw.
+A function takes parts of a `SweepReport` and returns a chart, or None where there is nothing to draw.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ from hbsim.bench.report.model import (
     Across,
     Heatmap,
     Line,
-    Report,
-    Task,
+    SweepReport,
+    TaskReport,
     Timeline,
     View,
 )
@@ -126,7 +126,7 @@ BANDED: Final = 3  # the best variants have a band: more would hide each other
 REGRET: Final = "normalised regret"
 
 
-def anytime(task: Task, styles: VariantStyles, time: tuple[str, float] | None = None) -> Chart | None:
+def anytime(task: TaskReport, styles: VariantStyles, time: tuple[str, float] | None = None) -> Chart | None:
     """Return the mean normalised regret of each variant's incumbent over simulated time, with its band."""
     made = _Curves.of(task.anytime, task, styles, time)
     values = [] if made is None else [y for line in made.lines for y in line.mean if y > 0]
@@ -139,7 +139,7 @@ def anytime(task: Task, styles: VariantStyles, time: tuple[str, float] | None = 
     return made.chart(y, low, [at for at in levels if low < at[0] < high])
 
 
-def anytime_mean(across: Across, tasks: Sequence[Task], styles: VariantStyles) -> Chart | None:
+def anytime_mean(across: Across, tasks: Sequence[TaskReport], styles: VariantStyles) -> Chart | None:
     """Return the mean of the anytime curves over groups of tasks, over the share of each task's budget.
 
     Of tasks that have all variants, so that all means are over the same ones; None below two groups.
@@ -164,13 +164,13 @@ def anytime_mean(across: Across, tasks: Sequence[Task], styles: VariantStyles) -
     return anytime(mean, styles, ("time, % of the budget", 0.01))
 
 
-def reached(task: Task, styles: VariantStyles) -> Chart | None:
+def reached(task: TaskReport, styles: VariantStyles) -> Chart | None:
     """Return the share of seeds that have reached the target, over simulated time."""
     made = _Curves.of(task.reached, task, styles)
     return None if made is None else made.chart(_percent(f"seeds that reached {task.target:g}"))
 
 
-def chances(task: Task, styles: VariantStyles) -> Chart | None:
+def chances(task: TaskReport, styles: VariantStyles) -> Chart | None:
     """Return the probability of each variant of being the best one, over simulated time."""
     made = _Curves.of(task.chances, task, styles)
     return None if made is None else made.chart(_percent("probability of being best"))
@@ -186,7 +186,7 @@ class _Curves:
     """Curves in steps over the time of a task, cut to what the axis shows."""
 
     lines: Sequence[Line]
-    task: Task
+    task: TaskReport
     styles: VariantStyles
     first: float
     last: float
@@ -197,7 +197,7 @@ class _Curves:
     def of(
         cls,
         lines: Sequence[Line],
-        task: Task,
+        task: TaskReport,
         styles: VariantStyles,
         time: tuple[str, float] | None = None,
     ) -> _Curves | None:
@@ -295,7 +295,7 @@ MEASURES: Final = {"score": f"{REGRET} at equal time", "area": f"{REGRET} averag
 BRACKET_SHARES: Final = {"trials": "trials started", "resource": "resource trained", "winners": "winners"}
 
 
-def scores(task: Task, styles: VariantStyles) -> Chart | None:
+def scores(task: TaskReport, styles: VariantStyles) -> Chart | None:
     """Return each variant's mean score and its interval, the best first; marks say who is not told apart."""
     rows = [(row.variant, row.score, row.call) for row in task.rows if row.call != NO_SCORE]
     return _intervals(rows, styles, _titled(task.surrogate, task.setting), REGRET)
@@ -653,7 +653,7 @@ def heatmap(heatmap: Heatmap) -> Chart | None:
 
 # All of a report
 
-CURVES: Final[dict[str, Callable[[Task, VariantStyles], Chart | None]]] = {
+CURVES: Final[dict[str, Callable[[TaskReport, VariantStyles], Chart | None]]] = {
     "scores": scores,
     "anytime": anytime,
     "best": chances,
@@ -668,7 +668,9 @@ DIAGNOSIS: Final[dict[str, Callable[[View, VariantStyles, alt.TitleParams], Char
 TASK_CHARTS: Final = (*CURVES, *DIAGNOSIS)
 
 
-def task_charts(task: Task, styles: VariantStyles, names: Collection[str] = TASK_CHARTS) -> dict[str, Chart]:
+def task_charts(
+    task: TaskReport, styles: VariantStyles, names: Collection[str] = TASK_CHARTS
+) -> dict[str, Chart]:
     """Return the charts of a task by their names, without those that have nothing to show."""
     made = {name: draw(task, styles) for name, draw in CURVES.items() if name in names}
     curves = {name: chart for name, chart in made.items() if chart is not None}
@@ -683,7 +685,7 @@ def diagnosis_charts(
     return {name: chart for name, chart in made.items() if chart is not None}
 
 
-def across_charts(report: Report, styles: VariantStyles) -> list[tuple[str, Across, Chart]]:
+def across_charts(report: SweepReport, styles: VariantStyles) -> list[tuple[str, Across, Chart]]:
     """Return the charts over tasks: name, what of, chart."""
     made: list[tuple[str, Across, Chart | None]] = []
     for across in report.across:
@@ -694,7 +696,7 @@ def across_charts(report: Report, styles: VariantStyles) -> list[tuple[str, Acro
     return [(name, across, chart) for name, across, chart in made if chart is not None]
 
 
-def overview(report: Report) -> Chart:
+def overview(report: SweepReport) -> Chart:
     """Return the one chart of a report, as a notebook shows it: over tasks the mean ranks, else of a task.
 
     Raises
@@ -721,7 +723,7 @@ def overview(report: Report) -> Chart:
 TIMELINES: Final = 3  # tasks with timelines, and variants of each
 
 
-def write_figures(report: Report, folder: Path) -> list[Path]:
+def write_figures(report: SweepReport, folder: Path) -> list[Path]:
     """Write every figure of a report as ``NAME.png`` and ``NAME.svg``.
 
     Each task has its curves; the diagnosis is of tasks where they are few, else the mean of each setting. The
@@ -751,7 +753,7 @@ def write_figures(report: Report, folder: Path) -> list[Path]:
     return written
 
 
-def _figures(report: Report) -> Iterator[tuple[str, Sequence[str], Chart]]:
+def _figures(report: SweepReport) -> Iterator[tuple[str, Sequence[str], Chart]]:
     styles = variant_styles(report.variants)
     for name, across, chart in across_charts(report, styles):
         yield name, (*([] if name == "anytime-mean" else [across.measure]), across.setting), chart
@@ -769,7 +771,7 @@ def _figures(report: Report) -> Iterator[tuple[str, Sequence[str], Chart]]:
         yield from _timelines(tasks[0], styles)
 
 
-def _timelines(task: Task, styles: VariantStyles) -> Iterator[tuple[str, Sequence[str], Chart]]:
+def _timelines(task: TaskReport, styles: VariantStyles) -> Iterator[tuple[str, Sequence[str], Chart]]:
     """Yield the timelines of the best variants of a task."""
     place = {row.variant: index for index, row in enumerate(task.rows)}
     for one in sorted(task.timelines, key=lambda one: place.get(one.variant, len(place)))[:TIMELINES]:

@@ -29,13 +29,13 @@ from hbsim.study.simulate import cluster_of
 if TYPE_CHECKING:
     import altair as alt
 
-    from hbsim.bench.report.model import Report, Standing
+    from hbsim.bench.report.model import SweepReport, VariantStanding
     from hbsim.executors.remote.options import Dask, Hosts
 
 __all__ = ["Sweep", "cluster_table", "compare", "confirmation", "load_sweep", "specification", "sweep"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sweep:
     """The studies of a comparison or a sweep, and what can be concluded from them.
 
@@ -53,6 +53,12 @@ class Sweep:
     folder: Path | None = None
     matters: str | None = None
 
+    def __repr__(self) -> str:
+        """Return its title, how many cells are done, and its folder."""
+        title, done = self.results.manifest["title"], self.results.done.height
+        folder = "" if self.folder is None else f", folder {str(self.folder)!r}"
+        return f"<Sweep {title!r}: {done:,} of {self.cells.height:,} cells are done{folder}>"
+
     @property
     def cells(self) -> pl.DataFrame:
         """A row a study, in the order of the plan: names, seed, half of the rows, status, and numbers."""
@@ -69,7 +75,7 @@ class Sweep:
         return anytime(self.results.done, self.results.tables["incumbents"], self.results.manifest)
 
     @cached_property
-    def report(self) -> Report:
+    def report(self) -> SweepReport:
         """All that a report says, as plain objects."""
         from hbsim.bench.report.build import build
 
@@ -149,7 +155,7 @@ class Sweep:
         return f"<p>{escape(self.report.answer)}</p>{''.join(map(as_html, tables))}"
 
 
-def _standing(about: str, standing: Standing | None) -> dict[str, object]:
+def _standing(about: str, standing: VariantStanding | None) -> dict[str, object]:
     names = ("rank", "call", "p")
     numbers = {f"{about}_{name}": None if standing is None else getattr(standing, name) for name in names}
     difference = None if standing is None else standing.difference

@@ -13,28 +13,18 @@ from numpy.typing import NDArray
 
 from hbsim.bench.segments import OVERHEAD, segments
 from hbsim.errors import ParameterError
-from hbsim.runner.columns import CENSORED, FAILED
-from hbsim.simulation.presence import Presence
+from hbsim.runner.tables import CENSORED, FAILED
+from hbsim.simulation.availability import MachineAvailability
 from hbsim.surrogates.protocol import Floats, Ints
 
 if TYPE_CHECKING:
     from hbsim.simulation import Result
 
-__all__ = [
-    "Diagnosis",
-    "Ended",
-    "RegretParts",
-    "bracket_mix",
-    "diagnose",
-    "early_decisions",
-    "regret_parts",
-    "timeline",
-    "worker_shares",
-]
+__all__ = ["Diagnosis", "FinalValues", "RegretParts", "diagnose", "timeline"]
 
 
 @dataclass(frozen=True)
-class Ended:
+class FinalValues:
     """The n trials of a study at R.
 
     Attributes
@@ -62,7 +52,7 @@ class Ended:
     incumbent: int
 
     @classmethod
-    def of(cls, result: Result) -> Ended:
+    def of(cls, result: Result) -> FinalValues:
         """Return the trials of a study at R."""
         scheduler, curves = result.scheduler, result.curves
         count, width = scheduler.started, len(scheduler.levels)
@@ -104,19 +94,12 @@ SCHEMA: Final = {
 }
 
 
-def early_decisions(result: Result, ended: Ended | None = None) -> pl.DataFrame:
+def _early_decisions(result: Result, ended: FinalValues) -> pl.DataFrame:
     """Return what was decided at each rung below R, held against how the trials end at R.
 
     A row is all trials of a bracket that recorded a value at a level, as in `Result.rungs`: with
     `shared_rungs` too, and where a synchronous bracket was opened more than once. NaN at R is worse than
     any number.
-
-    Parameters
-    ----------
-    result : Result
-        A study.
-    ended : Ended, optional
-        Its trials at R, where they are known already.
 
     Returns
     -------
@@ -133,7 +116,6 @@ def early_decisions(result: Result, ended: Ended | None = None) -> pl.DataFrame:
         - best_recorded, best_went_on: the best at R of either, in the metric's unit; NaN for none.
         - loss: how far these two are apart, at least 0; NaN if one is NaN.
     """
-    ended = ended or Ended.of(result)
     rows, levels = result.simulated.decisions.rows(), result.scheduler.levels
     rows = rows[rows["at"] < len(levels) - 1]
     if not len(rows):
@@ -152,7 +134,7 @@ def early_decisions(result: Result, ended: Ended | None = None) -> pl.DataFrame:
 
 
 def _columns(
-    ended: Ended, worth: Floats, went_on: NDArray[np.bool_], firsts: Ints
+    ended: FinalValues, worth: Floats, went_on: NDArray[np.bool_], firsts: Ints
 ) -> dict[str, NDArray[np.float64] | NDArray[np.int64]]:
     """Return the figures of each rung; rungs begin at `firsts`, and worth ascends in each."""
     recorded = np.diff(firsts, append=len(worth))
@@ -207,21 +189,14 @@ class RegretParts:
         return math.fsum((self.sampling, self.decisions, self.unfinished, self.choice))
 
 
-def regret_parts(result: Result, ended: Ended | None = None) -> RegretParts:
+def _regret_parts(result: Result, ended: FinalValues) -> RegretParts:
     """Return the parts that the final regret came from; they sum to `Result.summary`'s.
 
     Where a set of trials has no number at R its best is that of the set before: then that part is 0, and
     the next one takes up the rest. Where the incumbent is better at R than what the surrogate calls its
     optimum, the summary's regret is 0, and the incumbent stands for the best of the space here.
 
-    Parameters
-    ----------
-    result : Result
-        A study.
-    ended : Ended, optional
-        Its trials at R, where they are known already.
     """
-    ended = ended or Ended.of(result)
     started = ended.best(np.ones(len(ended.worth), dtype=np.bool_))
     let_through = _or(ended.best(~ended.is_held), started)
     finished = _or(ended.best(ended.is_completed), let_through)
@@ -241,7 +216,7 @@ def _or(best: float, before: float) -> float:
     return best if math.isfinite(best) else before
 
 
-def _optimum(result: Result, ended: Ended) -> float:
+def _optimum(result: Result, ended: FinalValues) -> float:
     """Return what the best of the space is worth at R; -inf where it is unknown."""
     best = result.curves.surrogate.optimum(result.scheduler.levels[-1])
     if best is None:
@@ -254,15 +229,8 @@ def _distance(better: float, worse: float) -> float:
     return better - worse if is_known else math.nan
 
 
-def bracket_mix(result: Result, ended: Ended | None = None) -> pl.DataFrame:
+def _bracket_mix(result: Result, ended: FinalValues) -> pl.DataFrame:
     """Return a row a bracket, those without trials too.
-
-    Parameters
-    ----------
-    result : Result
-        A study.
-    ended : Ended, optional
-        Its trials at R, where they are known already.
 
     Returns
     -------
@@ -271,7 +239,6 @@ def bracket_mix(result: Result, ended: Ended | None = None) -> pl.DataFrame:
         best of them shows or would show at R, NaN for none; completed, how many reached R; is_winner,
         whether the final incumbent started there.
     """
-    ended = ended or Ended.of(result)
     count, bracket, jobs = result.scheduler.brackets, ended.bracket, result.job_rows()
     best = np.full(count, -np.inf)
     np.maximum.at(best, bracket, ended.worth)
@@ -290,7 +257,7 @@ def bracket_mix(result: Result, ended: Ended | None = None) -> pl.DataFrame:
     )
 
 
-def worker_shares(result: Result) -> dict[str, float]:
+def _worker_shares(result: Result) -> dict[str, float]:
     """Return what the workers' time went to, and what resuming saved.
 
     Parameters
@@ -392,7 +359,7 @@ def _absent_seconds(result: Result) -> float:
     cluster, end = result.cluster, result.end_time
     if not cluster.has_absences:
         return 0.0
-    presence = Presence(cluster, result.simulated.seed)
+    presence = MachineAvailability(cluster, result.simulated.seed)
     there = [presence.there(machine, end) for machine in range(cluster.count_machines)]
     return math.fsum(end - there[machine] for machine in cluster.machine_of)
 
@@ -448,13 +415,13 @@ class Diagnosis:
     Attributes
     ----------
     rungs : polars.DataFrame
-        A row a rung below R: see `early_decisions`.
+        A row a rung below R: columns in docs/reference/diagnosis.md.
     regrets : RegretParts
         Where the final regret came from.
     brackets : polars.DataFrame
-        A row a bracket: see `bracket_mix`.
+        A row a bracket: columns in docs/reference/diagnosis.md.
     shares : mapping
-        What the workers' time went to: see `worker_shares`.
+        What the workers' time went to: parts in docs/reference/diagnosis.md.
     """
 
     rungs: pl.DataFrame
@@ -465,10 +432,10 @@ class Diagnosis:
 
 def diagnose(result: Result) -> Diagnosis:
     """Return what a study's decisions cost, with each trial's value at R read once."""
-    ended = Ended.of(result)
+    ended = FinalValues.of(result)
     return Diagnosis(
-        early_decisions(result, ended),
-        regret_parts(result, ended),
-        bracket_mix(result, ended),
-        worker_shares(result),
+        _early_decisions(result, ended),
+        _regret_parts(result, ended),
+        _bracket_mix(result, ended),
+        _worker_shares(result),
     )

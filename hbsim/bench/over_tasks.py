@@ -72,20 +72,14 @@ class AcrossTasks:
 
     Attributes
     ----------
-    blocks, variants : int
-        g and k.
     means : tuple of Interval
         For each variant, over the blocks in which it has a score; the interval is Student's, over blocks.
     missing : tuple of int
         For each variant, the blocks in which it has none.
-    ranks : array, shape (g, k)
-        Within each block; 1 is the best, NaN comes last.
     mean_ranks : array, shape (k,)
         NaN without blocks.
-    chi_square, f, p_friedman : float
-        As `friedman` returns them.
-    nemenyi : array, shape (k, k)
-        As `nemenyi` returns them.
+    p_friedman : float
+        As `friedman` returns it.
     critical_difference : float
         Nemenyi's.
     cliques : tuple of tuples of int
@@ -94,16 +88,10 @@ class AcrossTasks:
         Every pair, in the order of `itertools.combinations`.
     """
 
-    blocks: int
-    variants: int
     means: tuple[Interval, ...]
     missing: tuple[int, ...]
-    ranks: Floats
     mean_ranks: Floats
-    chi_square: float
-    f: float
     p_friedman: float
-    nemenyi: Floats
     critical_difference: float
     cliques: tuple[tuple[int, ...], ...]
     pairs: tuple[Pair, ...]
@@ -142,30 +130,24 @@ def across_tasks(scores: Floats, alpha: float = 0.05) -> AcrossTasks:
     ranks = block_ranks(scores)
     mean_ranks = ranks.mean(axis=0) if g else np.full(k, np.nan)
     difference = critical_difference(g, k, alpha)
-    pairwise = nemenyi(ranks)
     return AcrossTasks(
-        g,
-        k,
-        tuple(_student(column[~np.isnan(column)]) for column in scores.T),
-        tuple(int(count) for count in np.isnan(scores).sum(axis=0)),
-        ranks,
-        mean_ranks,
-        *friedman(ranks),
-        pairwise,
-        difference,
-        cliques(mean_ranks, difference),
-        _pairs(scores, pairwise),
+        means=tuple(_student(column[~np.isnan(column)]) for column in scores.T),
+        missing=tuple(int(count) for count in np.isnan(scores).sum(axis=0)),
+        mean_ranks=mean_ranks,
+        p_friedman=friedman(ranks)[2],
+        critical_difference=difference,
+        cliques=cliques(mean_ranks, difference),
+        pairs=_pairs(scores, nemenyi(ranks)),
     )
 
 
-def _pairs(scores: Floats, pairwise: Floats) -> tuple[Pair, ...]:
-    corrected = holm_pairs(scores)
-    pairs = []
+def _pairs(scores: Floats, p_nemenyi: Floats) -> tuple[Pair, ...]:
+    p, pairs = holm_pairs(scores), []
     for first, second in combinations(range(scores.shape[1]), 2):
         difference = paired_differences(scores[:, first], scores[:, second])
         wins, losses = int((difference < 0).sum()), int((difference > 0).sum())
-        p, p_nemenyi = float(corrected[first, second]), float(pairwise[first, second])
-        pairs.append(Pair(first, second, wins, len(difference) - wins - losses, losses, p, p_nemenyi))
+        ties, at = len(difference) - wins - losses, (first, second)
+        pairs.append(Pair(first, second, wins, ties, losses, float(p[at]), float(p_nemenyi[at])))
     return tuple(pairs)
 
 

@@ -24,7 +24,7 @@ from hbsim.bench.charts import (
     variant_styles,
 )
 from hbsim.bench.report.formatting import MEASURES, FileNames, plural
-from hbsim.bench.report.model import Line, Report, Task, Timeline
+from hbsim.bench.report.model import Line, SweepReport, TaskReport, Timeline
 from hbsim.bench.report.notes import shared_notes
 from hbsim.bench.report.render import as_html
 from hbsim.bench.report.tables import (
@@ -39,7 +39,7 @@ from hbsim.bench.report.tables import (
 )
 
 if TYPE_CHECKING:
-    from hbsim.bench.report.tables import Table
+    from hbsim.bench.report.tables import ReportTable
 
 __all__ = ["LIMIT", "TEXTS", "render"]
 
@@ -60,7 +60,7 @@ FOLDS: Final = {
 
 
 @dataclass(frozen=True)
-class Limits:
+class PageLimits:
     """How much of a task is kept: points of a curve, variants with a timeline, stretches of each."""
 
     points: int
@@ -68,10 +68,15 @@ class Limits:
     stretches: int
 
 
-LIMITS: Final = (Limits(200, 100, 10_000), Limits(80, 2, 300), Limits(40, 0, 0), Limits(12, 0, 0))
+LIMITS: Final = (
+    PageLimits(200, 100, 10_000),
+    PageLimits(80, 2, 300),
+    PageLimits(40, 0, 0),
+    PageLimits(12, 0, 0),
+)
 
 
-def render(report: Report, *, limit: int = LIMIT) -> str:
+def render(report: SweepReport, *, limit: int = LIMIT) -> str:
     """Return the page as HTML: the same report gives the same text.
 
     The answer, one table and one chart are open, everything else is folded away. Tables are plain HTML;
@@ -80,7 +85,7 @@ def render(report: Report, *, limit: int = LIMIT) -> str:
 
     Parameters
     ----------
-    report : Report
+    report : SweepReport
         What it says. All its texts may be anything; they are escaped.
     limit : int
         Bytes that the page should not exceed. Of a report that is too large for that, curves are thinned and
@@ -164,30 +169,30 @@ def _specs(charts: Mapping[str, Chart]) -> dict[str, object]:
     return made
 
 
-def _counts(report: Report) -> str:
+def _counts(report: SweepReport) -> str:
     done = f"{plural(report.finished, 'study')} of {report.cells:,} finished"
     return " · ".join([plural(len(report.variants), "variant"), plural(len(report.tasks), "task"), done])
 
 
-def _tables(tables: Iterable[Table], styles: VariantStyles) -> list[str]:
+def _tables(tables: Iterable[ReportTable], styles: VariantStyles) -> list[str]:
     """Return tables as HTML, with the colour of each variant beside its name."""
     return [as_html(table, styles.colour) for table in tables if table.rows]
 
 
-def _top_table(report: Report, styles: VariantStyles) -> str:
+def _top_table(report: SweepReport, styles: VariantStyles) -> str:
     """Return the table that answers: of the task, or of all of them."""
     tables = overview_table(report) or [task_table(task) for task in report.tasks]
     return next(iter(_tables(map(_narrow, tables), styles)), "")
 
 
-def _narrow(table: Table) -> Table:
+def _narrow(table: ReportTable) -> ReportTable:
     """Return a table with the columns that most readers need, which a page has room for."""
     kept = [place for place, column in enumerate(table.columns) if column.need <= NEEDED]
     rows = tuple(tuple(row[place] for place in kept) for row in table.rows)
     return replace(table, columns=tuple(table.columns[place] for place in kept), rows=rows)
 
 
-def _top_chart(report: Report, styles: VariantStyles) -> dict[str, str] | None:
+def _top_chart(report: SweepReport, styles: VariantStyles) -> dict[str, str] | None:
     """Return the chart that answers, and a picture of it for who has no scripts."""
     over = report.overall
     ranked = None if over is None else ranks(over, styles)
@@ -200,7 +205,7 @@ def _top_chart(report: Report, styles: VariantStyles) -> dict[str, str] | None:
     return {"name": name, "data": _packed(_specs({name: chart})), "picture": picture}
 
 
-def _over(report: Report, styles: VariantStyles) -> dict[str, object]:
+def _over(report: SweepReport, styles: VariantStyles) -> dict[str, object]:
     """Return what there is over tasks: folds of charts (name in the data, kind, what it is of) and tables."""
     charts: dict[str, Chart] = {}
 
@@ -254,7 +259,7 @@ class Section:
     data: str
 
 
-def _fitting(report: Report, styles: VariantStyles, room: int) -> tuple[list[Section], str]:
+def _fitting(report: SweepReport, styles: VariantStyles, room: int) -> tuple[list[Section], str]:
     """Return the tasks, in at most `room` bytes if that can be, and what was left out for it."""
     names = FileNames()
     ids = [names.make("task", (task.surrogate, task.setting)) for task in report.tasks]
@@ -281,7 +286,9 @@ def _size(sections: Iterable[Section]) -> int:
     return sum(len(one.data) + len(one.table.encode()) + 3000 for one in sections)
 
 
-def _section(id_: str, task: Task, report: Report, styles: VariantStyles, limits: Limits) -> Section:
+def _section(
+    id_: str, task: TaskReport, report: SweepReport, styles: VariantStyles, limits: PageLimits
+) -> Section:
     small = _thinned(task, limits)
     charts = task_charts(small, styles)
     names = list(charts)
@@ -297,7 +304,7 @@ def _section(id_: str, task: Task, report: Report, styles: VariantStyles, limits
     return Section(id_, task.name, task.notes, table, names, timelines, data)
 
 
-def _thinned(task: Task, limits: Limits) -> Task:
+def _thinned(task: TaskReport, limits: PageLimits) -> TaskReport:
     anytime, reached, chances = (
         tuple(_of_points(line, limits.points) for line in lines)
         for lines in (task.anytime, task.reached, task.chances)

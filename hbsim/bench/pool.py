@@ -1,4 +1,4 @@
-"""Many studies at once, in processes of this machine or of others, with the same results."""
+"""A pool: many calls at once, in processes of this machine or of others, with the same results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Studies on a Dask cluster: calls on its workers.
+"""A pool on a Dask cluster: calls on its workers.
 
 `distributed` is an extra, and is imported only when a cluster is used.
 """
@@ -146,7 +146,7 @@ class _Cluster(Workers):
         if self._threads:
             self._seen = now
         elif now - self._seen > EMPTY:
-            self._seen = float("inf")  # that is said once
+            self._seen = float("inf")  # one warning is enough
             text = f"no worker has been at the Dask scheduler {self._address} for {EMPTY:g} s"
             self._warn(f"{text}; all waits for one")
 

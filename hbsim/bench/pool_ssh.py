@@ -88,7 +88,7 @@ class Service:
 
     async def serve(self, orders: asyncio.StreamReader) -> None:
         """Answer calls until there are no more."""
-        self._say(m="hello", places=self._jobs, **inspect_process(self._files))
+        self._send(m="hello", places=self._jobs, **inspect_process(self._files))
         tasks = {asyncio.create_task(self._watch())}
         while line := await orders.readline():
             tasks.add(task := asyncio.create_task(self._answer(**json.loads(line))))
@@ -99,12 +99,12 @@ class Service:
         pool = self._pool
         try:
             found = await asyncio.wrap_future(pool.call(partial(run, host), data))
-            self._say(m="found", call=call, found=found)
+            self._send(m="found", call=call, found=found)
         except (BrokenExecutor, asyncio.CancelledError) as error:
             await self._end(pool)
-            self._say(m="died", call=call, text=pool.ending(error))
+            self._send(m="died", call=call, text=pool.ending(error))
         except Exception as error:
-            self._say(m="raised", call=call, text=f"{type(error).__name__}: {error}")
+            self._send(m="raised", call=call, text=f"{type(error).__name__}: {error}")
 
     async def _watch(self) -> None:
         """Look for processes that have died; the pool itself may see that late."""
@@ -123,7 +123,7 @@ class Service:
             self._ending[pool] = asyncio.create_task(asyncio.to_thread(pool.end))
         await self._ending[pool]
 
-    def _say(self, **message: object) -> None:
+    def _send(self, **message: object) -> None:
         data = memoryview(json.dumps(message).encode() + b"\n")
         while data:
             data = data[os.write(self._sink, data) :]
@@ -247,16 +247,16 @@ class _Hosts(Workers):
         self._number += 1
         data = base64.b64encode(pickle.dumps((function, item))).decode()
         self._waiting.append(_Call(self._number, data, future))
-        self._give()
+        self._assign()
         return future
 
     def poll(self) -> None:
         """Take what hosts have sent, and hand out what waits."""
         with suppress(Empty):
-            self._hear(self._events.get(timeout=POLL))
+            self._handle(self._events.get(timeout=POLL))
             while True:
-                self._hear(self._events.get_nowait())
-        self._give()
+                self._handle(self._events.get_nowait())
+        self._assign()
         if any(host.places for host in self._hosts.values()):
             self._empty_since = time.monotonic()
         elif time.monotonic() - self._empty_since > EMPTY:
@@ -276,7 +276,7 @@ class _Hosts(Workers):
         while True:
             self._events.put(await self._carrier.events.get())
 
-    def _hear(self, event: CarrierEvent) -> None:
+    def _handle(self, event: CarrierEvent) -> None:
         match event:
             case Joined(agent, name, _):
                 self._hosts[agent] = _Host(name)
@@ -321,7 +321,7 @@ class _Hosts(Workers):
             case _:
                 call.future.set_exception(RuntimeError(found))
 
-    def _give(self) -> None:
+    def _assign(self) -> None:
         """Hand out what waits, to the host with the most room."""
         while self._waiting and self._hosts:
             room = {agent: host.places * AHEAD - len(host.calls) for agent, host in self._hosts.items()}

@@ -1,4 +1,4 @@
-"""Where studies run other than on this machine, and whether the processes there give the same results."""
+"""Other machines that run studies, and checks that their processes give the same results."""
 
 from __future__ import annotations
 

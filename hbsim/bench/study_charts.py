@@ -322,7 +322,7 @@ FAR: Final = 3.0  # so many times the span of the middle half, and further, is f
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class TrialCurve:
     """A trial's reports, each resource once."""
 
     trial: int
@@ -351,7 +351,7 @@ def training_curves(result: RunResult, *, legend: bool = True) -> Chart:
     if len(levels) > 2 and first > 0:
         along = _level_axis(levels, min(first, levels[0]) / 1.08, 1.12 * levels[-1], grid=False)
     x = alt.X("resource:Q", title=result.spec.time_attr, **along)
-    title = f"{result.spec.reward_attr} ({mode})" if curves else "no reports"
+    title = f"{result.spec.metric} ({mode})" if curves else "no reports"
     y = alt.Y("value:Q", title=title, **scale.encoding())
     names = _legend_names(curves, best)
     colours = {
@@ -388,18 +388,18 @@ def training_curves(result: RunResult, *, legend: bool = True) -> Chart:
     )
 
 
-def curves_of(result: RunResult) -> list[Curve]:
+def curves_of(result: RunResult) -> list[TrialCurve]:
     """Return the curves of the trials that reported a number, in the order of trials."""
     rows = result.reports.filter(pl.col("value").is_finite())
     rows = rows.unique(["trial", "resource"], keep="last", maintain_order=True).sort("trial", "resource")
     statuses: Mapping[int, str] = dict(result.trials.select("trial", "status").iter_rows())
     return [
-        Curve(trial, statuses[trial], part["resource"].to_numpy(), part["value"].to_numpy())
+        TrialCurve(trial, statuses[trial], part["resource"].to_numpy(), part["value"].to_numpy())
         for (trial,), part in rows.group_by("trial", maintain_order=True)
     ]
 
 
-def _legend_names(curves: Sequence[Curve], best: object) -> dict[str, str]:
+def _legend_names(curves: Sequence[TrialCurve], best: object) -> dict[str, str]:
     """Return what the legend says of each status, and of the incumbent: how many trials have it."""
     names = {}
     for curve in curves:
@@ -409,7 +409,7 @@ def _legend_names(curves: Sequence[Curve], best: object) -> dict[str, str]:
     return names | {status: f"{count:,} {status}" for status, count in counts.items() if count}
 
 
-def _reports(curves: Sequence[Curve], names: Mapping[str, str], mode: str, best: object) -> list[Row]:
+def _reports(curves: Sequence[TrialCurve], names: Mapping[str, str], mode: str, best: object) -> list[Row]:
     rows: list[Row] = []
     for curve in curves:
         top = int(np.argmax(curve.value) if mode == "max" else np.argmin(curve.value))
@@ -425,7 +425,7 @@ def _reports(curves: Sequence[Curve], names: Mapping[str, str], mode: str, best:
     return rows
 
 
-def _heights(curves: Sequence[Curve], mode: str) -> tuple[float, float, int]:
+def _heights(curves: Sequence[TrialCurve], mode: str) -> tuple[float, float, int]:
     """Return the ends of the axis, and how many values are outside: they would squeeze the others."""
     if not curves:
         return 0.0, 1.0, 0
@@ -437,7 +437,9 @@ def _heights(curves: Sequence[Curve], mode: str) -> tuple[float, float, int]:
     return float(inside.min()), float(inside.max()), len(values) - len(inside)
 
 
-def _numbers(curves: Sequence[Curve], names: Mapping[str, str], best: object, scale: _Scale) -> list[Row]:
+def _numbers(
+    curves: Sequence[TrialCurve], names: Mapping[str, str], best: object, scale: _Scale
+) -> list[Row]:
     """Return where the numbers of trials stand: beside the ends of their lines, none over another."""
     below: dict[float, float] = {}  # by resource: the height of the last number
     rows: list[Row] = []

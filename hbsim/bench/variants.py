@@ -87,10 +87,10 @@ def pairing(variants: Sequence[Searching]) -> list[str]:
     """
     if len(variants) < 2:
         return []
-    told = [one.label for one in variants if learns(one.searcher)]
-    if told:
-        which = _listed(told, len(variants))
-        learn = "the searcher learns" if len(told) == 1 else "the searchers learn"
+    learners = [one.label for one in variants if learns(one.searcher)]
+    if learners:
+        which = _listed(learners, len(variants))
+        learn = "the searcher learns" if len(learners) == 1 else "the searchers learn"
         return [
             f"{which}: {learn} from what is observed, so trials are not paired: trial i has not the "
             "configuration that it has under the other variants, and differences vary more from seed to seed"

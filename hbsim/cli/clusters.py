@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from hbsim import terminal
+from hbsim.cli.output import facts, print_json, table, wide_console
+from hbsim.cli.stand_ins import first_of
+from hbsim.errors import ParameterError
 from hbsim.terminal import print_out
 
 if TYPE_CHECKING:
     from hbsim.simulation import Cluster
-    from hbsim.simulation.cluster_file import ClusterFile
-    from hbsim.simulation.machines import Machines
 
 __all__ = ["clusters"]
 
-WIDE: Final = 160  # columns, where stdout is no terminal
+WIDTH: Final = 160  # columns, where stdout is no terminal
+FILES: Final = ("simulation.cluster_files", "simulation.cluster_file")
+presets, read = first_of("presets", *FILES), first_of("read", *FILES)
+shown = first_of("shown", "toml_files", "simulation.cluster_schema")
 
 
 def clusters(
@@ -39,10 +42,6 @@ def clusters(
       hbsim clusters aws-spot
       hbsim clusters aws-spot --toml
     """
-    from hbsim.cli.output import print_json
-    from hbsim.errors import ParameterError
-    from hbsim.simulation.cluster_file import presets, read
-
     if as_toml and cluster is None:
         raise ParameterError("as_toml", True, "needs the name of a cluster")
     found = [read(name) for name in (presets() if cluster is None else [cluster])]
@@ -51,12 +50,14 @@ def clusters(
     elif as_json:
         print_json({"clusters": [_content(one) for one in found]})
     elif cluster is None:
-        _show_all(found)
+        headings = ("name", "workers", "machines", "an hour", "what")
+        left = ("name", "machines", "what")
+        wide_console(WIDTH).print(table(headings, map(_row, found), left))
     else:
-        _show_one(found[0])
+        wide_console(WIDTH).print(facts(_lines(found[0])))
 
 
-def _content(one: ClusterFile) -> dict[str, object]:
+def _content(one: Any) -> dict[str, object]:
     made = one.make()
     return {
         "name": one.source,
@@ -68,47 +69,20 @@ def _content(one: ClusterFile) -> dict[str, object]:
     }
 
 
-def _show_all(found: list[ClusterFile]) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for heading in ("name", "workers", "machines", "an hour", "what"):
-        table.add_column(heading, justify="right" if heading in ("workers", "an hour") else "left")
-    for one in found:
-        made = one.make()
-        kinds = ", ".join(f"{kind.count} {kind.kind}" for kind in made.machines)
-        table.add_row(one.source, f"{made.workers:,}", kinds or "-", _price(made), one.about.description)
-    console = terminal.console()
-    if not console.is_terminal:
-        console.width = WIDE
-    console.print(table)
+def _row(one: Any) -> tuple[str, ...]:
+    made = one.make()
+    kinds = ", ".join(f"{kind.count} {kind.kind}" for kind in made.machines)
+    return one.source, f"{made.workers:,}", kinds or "-", _price(made), one.about.description
 
 
-def _show_one(one: ClusterFile) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim")
-    table.add_column(overflow="fold")
-    for name, text in _lines(one):
-        table.add_row(name, Text(text))
-    console = terminal.console()
-    if not console.is_terminal:
-        console.width = WIDE
-    console.print(table)
-
-
-def _lines(one: ClusterFile) -> Iterator[tuple[str, str]]:
-    from hbsim.simulation.cluster_schema import shown
-
+def _lines(one: Any) -> Iterator[tuple[str, str]]:
     made = one.make()
     yield "name", one.source
     if one.about.description:
         yield "what", one.about.description
     yield "workers", f"{made.workers:,}"
-    for place, kind in enumerate(made.machines):
-        yield "" if place else "machines", _machines(kind)
+    for number, kind in enumerate(made.machines):
+        yield "" if number else "machines", _machines(kind)
     if made.is_priced:
         yield "price an hour", _price(made)
     parameters = made.as_dict()
@@ -116,11 +90,11 @@ def _lines(one: ClusterFile) -> Iterator[tuple[str, str]]:
         if name not in ("workers", "machines"):
             yield name, shown(parameters[name]).strip('"')
     for heading, texts in (("from", one.about.source), ("assumed", one.about.assumptions)):
-        for place, text in enumerate(texts):
-            yield "" if place else heading, text
+        for number, text in enumerate(texts):
+            yield "" if number else heading, text
 
 
-def _machines(kind: Machines) -> str:
+def _machines(kind: Any) -> str:
     parts = [f"{kind.gpus} GPUs"] if kind.gpus > 1 else []
     parts += [f"speed {kind.speed:g}"] if kind.speed != 1 else []
     parts += [f"{kind.price:.10g} an hour each"] if kind.price else []

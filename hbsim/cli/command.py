@@ -1,36 +1,30 @@
-"""How commands are made: options in groups, help by group, and errors and warnings as one line."""
+"""What holds for every command: help by group, errors and warnings as one line, in its user's spelling."""
 
 from __future__ import annotations
 
-import functools
-import inspect
 import json
 import re
 import shlex
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any, Final, get_type_hints
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
+from typer.main import get_command
 
-from hbsim.cli.fields import Step
+from hbsim.cli.options import Step, with_groups
 from hbsim.errors import ExecutorError, HbsimError, HbsimWarning, OutputError, ParameterError
 from hbsim.terminal import print_err, shown
 
 if TYPE_CHECKING:
-    from typing import Protocol
+    from collections.abc import Callable
 
-    class Formatter(Protocol):
-        """What Click writes help with."""
+__all__ = ["SETTINGS", "Command", "command_line", "exit_code", "is_given", "make_command", "say", "spelled"]
 
-        def section(self, name: str) -> Any: ...
-        def write_dl(self, rows: list[tuple[str, str]]) -> None: ...
-
-
-__all__ = ["Command", "Group", "command_line", "exit_code", "grouped", "say"]
+SETTINGS: Final = {"max_content_width": 110}
+ARGUMENTS: Final = "hbsim.arguments"  # in a context: the words behind the command's name
 
 
 def say(kind: str, text: str) -> None:
@@ -43,53 +37,28 @@ def exit_code(error: HbsimError) -> int:
     return 1 if isinstance(error, OutputError | ExecutorError) else 2
 
 
-# Options in groups
-
-
-def grouped(function: Callable[..., None]) -> Callable[..., None]:
-    """Let a command take dataclasses: each of their fields becomes an option of its own."""
-    hints = get_type_hints(function, include_extras=True)
-    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
-    parameters: list[inspect.Parameter] = []
-    for name, parameter in inspect.signature(function).parameters.items():
-        parameters += (
-            _fields_of(groups[name]) if name in groups else [parameter.replace(annotation=hints[name])]
-        )
-
-    @functools.wraps(function)
-    def command(**values: Any) -> None:
-        made = {
-            name: group(**{field.name: values.pop(field.name) for field in fields(group)})
-            for name, group in groups.items()
-        }
-        function(**made, **values)
-
-    keyword_only = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
-    command.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in parameters}
-    return command
-
-
-def _fields_of(group: Any) -> list[inspect.Parameter]:
-    parameters = inspect.signature(group).parameters
-    hints = get_type_hints(group, include_extras=True)
-    needed = sorted(parameters, key=lambda name: parameters[name].default is not inspect.Parameter.empty)
-    return [parameters[name].replace(annotation=hints[name]) for name in needed]
-
-
-# Errors and warnings
+def make_command(name: str, function: Callable[..., None], kind: type[TyperCommand] | None = None) -> Any:
+    """Return a command that runs a function, whose parameters and groups are its options."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=SETTINGS)
+    app.command(name, cls=kind or Command)(with_groups(function))
+    return get_command(app)
 
 
 class Command(TyperCommand):
-    """A command whose expected errors are one line on stderr and an exit code, in its own options' words."""
+    """A command whose expected errors are one line on stderr and an exit code."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.help = _lines_kept(self.help)
+        self.help = lines_kept(self.help)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Keep the words as their user wrote them, for messages."""
+        ctx.meta[ARGUMENTS] = list(args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
-        spelling = {str(p.name): p.opts[0] if p.opts[0].startswith("-") else "" for p in self.params}
+        spelling = spelling_of(ctx)
         try:
             with _warnings_as_lines(spelling):
                 return super().invoke(ctx)
@@ -102,7 +71,7 @@ class Command(TyperCommand):
         except typer.Exit as end:  # 130, for what a command stopped itself, would be a fourth exit code
             raise typer.Exit(1 if end.exit_code == 130 else end.exit_code) from None
 
-    def format_options(self, ctx: Any, formatter: Formatter) -> None:
+    def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options under the headings of their groups."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
@@ -115,16 +84,8 @@ class Command(TyperCommand):
                 formatter.write_dl(records)
 
 
-class Group(TyperGroup):
-    """The commands; examples in its help stand line by line."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.help = _lines_kept(self.help)
-
-
-def _lines_kept(text: str | None) -> str:
-    """Have Click leave examples as they were written; its mark for that is a backspace."""
+def lines_kept(text: str | None) -> str:
+    """Have Click leave examples as they were written; its sign for that is a backspace."""
     return re.sub(r"(?m)^(?=Example:|For example:)", "\b\n", text or "")
 
 
@@ -153,35 +114,51 @@ def _warnings_as_lines(spelling: Mapping[str, str]) -> Iterator[None]:
         yield
 
 
-ALIASES: Final = {"num_trials": "trials"}
+# What was asked for, and how it was spelled
+
+
+def is_given(ctx: Any, name: str) -> bool:
+    """Return whether a parameter of a command was given on the command line."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def spelling_of(ctx: Any) -> dict[str, str]:
+    """Return the options by the names of their parameters: as typed, else by their first names.
+
+    What is an argument, given without a name, has an empty text.
+    """
+    typed = {word.partition("=")[0] for word in ctx.meta.get(ARGUMENTS, ())}
+    found = {}
+    for parameter in ctx.command.params:
+        first = parameter.opts[0] if parameter.opts[0].startswith("-") else ""
+        found[str(parameter.name)] = next((name for name in parameter.opts if name in typed), first)
+    return found
 
 
 def spelled(error: HbsimError, spelling: Mapping[str, str]) -> str:
-    """Return an error's text with the names of options as they are on the command line.
-
-    `spelling` has an empty text for what is an argument, given without a name.
-    """
-    if isinstance(error, ParameterError) and "search_option" in spelling:
-        error = _as_option(error)
-    option = spelling.get(ALIASES.get(getattr(error, "field", ""), getattr(error, "field", "")))
+    """Return an error's text with the names of options as they are on the command line."""
+    if isinstance(error, ParameterError) and "search_options" in spelling:
+        error = _as_search_option(error)
+    option = spelling.get(getattr(error, "field", ""))
     if not isinstance(error, ParameterError) or option is None:
         return in_options(str(error), spelling)
-    value = "" if error.value is None or error.value is True else _shown(error.value)
+    value = "" if error.value is None or error.value is True else _text_of(error.value)
     # A cluster's file has no options, but fields.
     rule = error.rule if error.field == "cluster" else in_options(error.rule, spelling)
     return f"{f'{option} {value}'.strip()}: {rule}"
 
 
-def _as_option(error: ParameterError) -> ParameterError:
+def _as_search_option(error: ParameterError) -> ParameterError:
     """Return an error about an option of a searcher as one about ``--search-option``, or ``--points``."""
-    table, _, name = error.field.partition(".")
-    if table != "search_options":
+    table, dot, name = error.field.partition(".")
+    if table != "search_options" or (not dot and isinstance(error.value, str)):
         return error
     if name == "points_to_evaluate":
         return ParameterError("points", json.dumps(error.value, default=str), error.rule)
     value = error.value if isinstance(error.value, str) else json.dumps(error.value, default=str)
     given = f"{name}={value}" if name and error.value is not None else name or value
-    return ParameterError("search_option", given, error.rule)
+    return ParameterError(table, given, error.rule)
 
 
 def in_options(text: str, spelling: Mapping[str, str]) -> str:
@@ -189,7 +166,7 @@ def in_options(text: str, spelling: Mapping[str, str]) -> str:
 
     def option(match: re.Match[str]) -> str:
         name, value = match["name"], match["value"]
-        found = spelling.get(ALIASES.get(name, name))
+        found = spelling.get(name)
         if not found or (value is None and "_" not in name):
             return match[0]  # without a value, only a name such as max_t is surely no plain word
         return found if value in (None, "True") else f"{found} {value}".replace("'", "")
@@ -203,31 +180,28 @@ PARAMETER: Final = re.compile(
 )
 
 
-def _shown(value: object) -> str:
+def _text_of(value: object) -> str:
     if isinstance(value, tuple | list) and not isinstance(value, Step):
         return ",".join(map(str, value))
     return shlex.quote(value) if isinstance(value, str) else str(value)
 
 
-# What was asked for
-
-
 def command_line(ctx: typer.Context, leave_out: Collection[str] = ()) -> str:
     """Return a command that asks for the same: the options that were given, in the order of the help."""
     words = ["hbsim", str(ctx.info_name)]
+    spelling = spelling_of(ctx)
     for parameter in ctx.command.params:
-        value = ctx.params.get(str(parameter.name))
-        source = ctx.get_parameter_source(str(parameter.name))
-        if parameter.name not in leave_out and source is not None and source.name == "COMMANDLINE":
-            words += _words(parameter, value)
+        name = str(parameter.name)
+        if name not in leave_out and is_given(ctx, name):
+            words += _words(spelling[name], parameter, ctx.params.get(name))
     return shlex.join(words)
 
 
-def _words(parameter: Any, value: object) -> list[str]:
-    if not parameter.opts[0].startswith("-"):
+def _words(option: str, parameter: Any, value: object) -> list[str]:
+    if not option:
         return [str(value)]
     if isinstance(value, bool):
-        return [parameter.opts[0] if value else parameter.secondary_opts[0]]
+        return [option if value else parameter.secondary_opts[0]]
     if isinstance(value, list):
-        return [word for one in value for word in (parameter.opts[0], str(one))]
-    return [parameter.opts[0], _shown(value) if isinstance(value, tuple) else str(value)]
+        return [word for one in value for word in (option, str(one))]
+    return [option, _text_of(value) if isinstance(value, tuple) else str(value)]

@@ -1,56 +1,75 @@
-"""The console entry point ``hbsim``."""
+"""The console entry point ``hbsim``, and its commands, each of which is loaded when it is called."""
 
 from __future__ import annotations
 
 import errno
 import os
 import sys
-from typing import Annotated, Any, Final
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
+from typer.core import TyperGroup
 from typer.main import get_command
 
 import hbsim
-from hbsim.cli.clusters import clusters
-from hbsim.cli.command import Command, Group, say
-from hbsim.cli.compare import compare
-from hbsim.cli.record import record
-from hbsim.cli.report import report
-from hbsim.cli.run import run
-from hbsim.cli.simulate import simulate
-from hbsim.cli.surrogates import surrogates
-from hbsim.cli.surrogates_import import WithImport
-from hbsim.cli.sweep import sweep
-from hbsim.cli.validate import validate
+from hbsim.cli.command import SETTINGS, lines_kept, make_command, say
 from hbsim.errors import nearest
 from hbsim.terminal import print_out
 
-__all__ = ["app", "main"]
+__all__ = ["COMMANDS", "CommandOption", "app", "list_options", "main"]
 
+# Each is the function of this name in the module of this name, hbsim.cli.NAME.
+COMMANDS: Final = {
+    "simulate": "Simulate one study.",
+    "compare": "Compare variants of schedulers over seeds.",
+    "sweep": "Run many studies from a file.",
+    "report": "Say what came out of a sweep: a page, figures, tables.",
+    "run": "Run a study for real.",
+    "record": "Record learning curves for the simulator.",
+    "validate": "Hold the simulator against real runs.",
+    "surrogates": "List learning curves, or import them.",
+    "clusters": "List simulated clusters.",
+}
 # Old versions of Typer keep Click's errors elsewhere.
 CLICK_ERROR: Final[type[Exception]] = typer.BadParameter.__mro__[2]
-
 NOT_TAKEN: Final = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-
 ELSEWHERE: Final = "hbsim run has it; compare and sweep use other machines by --hosts or --scheduler-address"
+
+
+class Commands(TyperGroup):
+    """The commands by their names; examples in its help stand line by line."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.help = lines_kept(self.help)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, name: str) -> Any:
+        """Load a command."""
+        if name not in COMMANDS:
+            ctx.fail(f"No such command {name!r}.{nearest(name, COMMANDS)}")
+        module = import_module(f".{name}", "hbsim.cli")
+        return make_command(name, getattr(module, name), getattr(module, "COMMAND", None))
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands, none of which is loaded for that."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
 
 app = typer.Typer(
     name="hbsim",
-    cls=Group,
+    cls=Commands,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"max_content_width": 110},
+    context_settings=SETTINGS,
 )
-app.command(cls=Command, short_help="Simulate one study.")(simulate)
-app.command(cls=Command, short_help="Compare variants of schedulers over seeds.")(compare)
-app.command(cls=Command, short_help="Run many studies from a file.")(sweep)
-app.command(cls=Command, short_help="Say what came out of a sweep: a page, figures, tables.")(report)
-app.command(cls=Command, short_help="Run a study for real.")(run)
-app.command(cls=Command, short_help="Record learning curves for the simulator.")(record)
-app.command(cls=Command, short_help="Hold the simulator against real runs.")(validate)
-app.command(cls=WithImport, short_help="List learning curves, or import them.")(surrogates)
-app.command(cls=Command, short_help="List simulated clusters.")(clusters)
 
 
 def _version(wanted: bool) -> None:
@@ -88,7 +107,9 @@ def main() -> None:
             raise
         if error.errno != errno.EPIPE:  # else whoever read stdout has gone, as `head` does
             say("error", f"standard output: {error.strerror}")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's last flush is quiet
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # so that Python's last flush is silent
         code = 1
     exec("")  # or Python would end by signal after an interrupt that came in an exec, as in dataclasses
     sys.exit(code)
@@ -117,3 +138,43 @@ def _usage(error: Any) -> str:
     ctx = getattr(error, "ctx", None)
     end = "" if text.endswith("?") else "."
     return f"{text.rstrip('.')}{end} See {ctx.command_path} --help." if ctx else text
+
+
+class CommandOption(NamedTuple):
+    """An option of a command, as its help has it.
+
+    Attributes
+    ----------
+    command : str
+        The command: ``"simulate"``, ``"surrogates import"``.
+    heading : str
+        The heading that it stands under; ``"Arguments"`` for what is given without a name.
+    names : tuple of str
+        What it is called, its first name before the aliases.
+    metavar : str
+        What stands for its value; empty for a flag.
+    help : str
+        What it means.
+    """
+
+    command: str
+    heading: str
+    names: tuple[str, ...]
+    metavar: str
+    help: str
+
+
+def list_options() -> Iterator[CommandOption]:
+    """List the options of all commands, in the order of their help."""
+    group: Any = get_command(app)
+    ctx = group.make_context("hbsim", [], resilient_parsing=True)
+    for name in COMMANDS:
+        loaded = group.get_command(ctx, name)
+        for command in (loaded, *getattr(loaded, "more", ())):
+            for one in command.params:
+                is_option = one.opts[0].startswith("-")
+                heading = getattr(one, "rich_help_panel", None) or ("Options" if is_option else "Arguments")
+                names = (*one.opts, *one.secondary_opts) if is_option else ()
+                metavar = "" if getattr(one, "is_flag", False) else one.metavar or ""
+                full = name if command is loaded else f"{name} {command.name}"
+                yield CommandOption(full, heading, names, metavar, one.help or "")

@@ -49,6 +49,23 @@ class Group:
     heading: str
     options: Mapping[str, Option]
 
+    def changed(self, **changes: Mapping[str, Any]) -> Group:
+        """Return the group with some options as another command has them.
+
+        Parameters
+        ----------
+        **changes : mapping
+            By the name of a parameter, what the command has in place of the option's ``help``, ``flags``,
+            ``default``, ``metavar`` or ``panel``; and as ``parameter`` another name, where the command has
+            this one already.
+        """
+        options = {}
+        for name, option in self.options.items():
+            change = dict(changes.get(name, {}))
+            parameter = change.pop("parameter", name)
+            options[parameter] = replace(option, **change)
+        return Group(self.heading, options)
+
 
 def group(
     heading: str,
@@ -68,16 +85,12 @@ def group(
     only, leave_out : collection of str, optional
         The names of those that the command takes, in its order; or of those that it does not take.
     **changes : mapping
-        By the name of an option, what the command has in place of its ``help``, ``flags``, ``default``,
-        ``metavar`` or ``panel``; and as ``parameter`` another name where the command has this one already.
+        As for `Group.changed`.
     """
     found = {name: option for one in declarations for name, option in declared(one).items()}
-    options = {}
-    for name in found if only is None else only:
-        if name not in leave_out and found[name].takes != "tables":
-            change = dict(changes.get(name, {}))
-            options[change.pop("parameter", name)] = replace(found[name], **change)
-    return Group(heading, options)
+    names = found if only is None else only
+    taken = [name for name in names if name not in leave_out and found[name].takes != "tables"]
+    return Group(heading, {name: found[name] for name in taken}).changed(**changes)
 
 
 def default_of(group: Group, given: Given) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Results in a folder, whole or not at all; and one JSON object on stdout."""
+"""Output of commands: a folder written whole or not at all, one JSON object on stdout, progress on stderr."""
 
 from __future__ import annotations
 
@@ -6,26 +6,47 @@ import json
 import math
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from hbsim import terminal
 from hbsim.errors import OutputError, ParameterError
 from hbsim.terminal import print_out
 
 if TYPE_CHECKING:
     import polars as pl
+    from rich.console import Console, RenderableType
+    from rich.table import Table
 
-__all__ = ["MARKER", "output_folder", "plain", "print_json", "versions", "write_frame", "write_json"]
+__all__ = [
+    "MARKER",
+    "duration",
+    "facts",
+    "output_folder",
+    "plain",
+    "print_json",
+    "progress",
+    "table",
+    "versions",
+    "wide_console",
+    "write_frame",
+    "write_json",
+]
 
 MARKER: Final = "hbsim.json"  # in every folder of results: what hbsim wrote there
+SILENT: Final = 1.0  # seconds before anything is shown
+SURE: Final = 5.0  # seconds, before it says how long the rest takes
+FEW: Final = 5  # of what is counted, likewise
 
 
 @contextmanager
-def output_folder(out: Path, force: bool = False, field: str = "out") -> Iterator[Path]:
+def output_folder(out: Path, force: bool = False, field: str = "folder") -> Iterator[Path]:
     """Give a temporary folder beside `out`, which becomes `out` at the end, or is removed on any error.
 
     Parameters
@@ -193,3 +214,102 @@ def versions() -> dict[str, str]:
 
     libraries = ("hbsim", "numpy", "polars", "simpy")
     return {"python": platform.python_version(), **{name: version(name) for name in libraries}}
+
+
+# For people
+
+
+def wide_console(width: int) -> Console:
+    """Return the console of stdout; of so many columns where that is no terminal, lest lines are broken."""
+    console = terminal.console()
+    if not console.is_terminal:
+        console.width = width
+    return console
+
+
+def facts(lines: Iterable[tuple[str, str]]) -> Table:
+    """Return names, and what there is to say of each, in two columns."""
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table.grid(padding=(0, 2))
+    made.add_column(style="dim")
+    made.add_column(overflow="fold")
+    for name, text in lines:
+        made.add_row(name, Text(text))
+    return made
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], left: Collection[str] = ()) -> Table:
+    """Return a table without lines, whose columns are numbers but for those in `left`."""
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for heading in headings:
+        made.add_column(heading, overflow="fold", justify="left" if heading in left else "right")
+    for row in rows:
+        made.add_row(*map(Text, row))
+    return made
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people read them: ``5,432 s (1.5 h)``."""
+    for unit, length in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds:,.0f} s ({seconds / length:.1f} {unit})"
+    return f"{seconds:.4g} s"
+
+
+# Progress
+
+
+@contextmanager
+def progress(count: Callable[[], int], total: int | None, what: str) -> Iterator[None]:
+    """Show how far it is, and about how long the rest takes, on a terminal only; nothing in the first second.
+
+    What is there as it begins was not done in no time: it does not count for how long the rest takes.
+    Rich asks for it a few times a second, so what is measured need not report.
+
+    Parameters
+    ----------
+    count : callable
+        Returns how much is done.
+    total : int, optional
+        How much there is; None where nobody knows.
+    what : str
+        What is counted: "trials started".
+    """
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.live import Live
+
+    begin, first = time.monotonic(), count()
+
+    def line() -> RenderableType:
+        seconds = time.monotonic() - begin
+        return "" if seconds < SILENT else _progress_line(count(), total, what, seconds, first)
+
+    console = terminal.console(stderr=True)
+    with Live(console=console, get_renderable=line, refresh_per_second=4, transient=True):
+        yield
+
+
+def _progress_line(done: int, total: int | None, what: str, seconds: float, first: int = 0) -> RenderableType:
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    columns = Table.grid(padding=(0, 1))
+    known = total is not None
+    bar = ProgressBar(total=total, completed=done, width=40, pulse=not known)
+    left = "" if total is None else _left(done - first, total - done, seconds)
+    columns.add_row(bar, f"{done:,}{f' of {total:,}' if known else ''} {what}, {seconds:.0f} s{left}")
+    return columns
+
+
+def _left(new: int, rest: int, seconds: float) -> str:
+    """Say about how long the rest takes, once that can be told from what was done meanwhile."""
+    if seconds < SURE or new < FEW or rest <= 0:
+        return ""
+    return f", about {duration(float(f'{rest * seconds / new:.2g}'))} left"

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from hbsim import terminal
 from hbsim.cli.command import command_line, say
-from hbsim.cli.pipeline import SmallestDifference
+from hbsim.cli.output import output_folder, print_json, wide_console
+from hbsim.cli.sweep import MATTERS, WIDTH
 from hbsim.errors import ParameterError
 
 if TYPE_CHECKING:
-    from hbsim.bench.report.model import Report
+    from hbsim.bench.report.model import SweepReport
 
 __all__ = ["report"]
 
@@ -35,7 +36,7 @@ def report(
     tables: Annotated[
         Path | None, typer.Option("--tables", metavar="DIR", help="Write tables here, as Markdown and LaTeX.")
     ] = None,
-    matters: SmallestDifference = None,
+    matters: Annotated[str | None, typer.Option("--matters", metavar="X", help=MATTERS)] = None,
     full: Annotated[bool, typer.Option("--full", help="Print all tables and notes.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what an earlier report wrote.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object: all numbers.")] = False,
@@ -54,7 +55,6 @@ def report(
     """
     from hbsim.bench.report.build import build
     from hbsim.bench.sweep import is_own, read_results
-    from hbsim.cli.output import output_folder, print_json
 
     _check_sweep(folder)
     for option, path in (("out", out), ("figures", figures), ("tables", tables)):
@@ -82,8 +82,6 @@ def report(
     written |= {str(figures): files.get("figures", [])} if figures is not None else {}
     written |= {str(tables): files.get("tables", [])} if tables is not None else {}
     if as_json:
-        from dataclasses import asdict
-
         print_json({"report": asdict(made), "files": written})
         return
     _show(made, written, full)
@@ -113,7 +111,7 @@ def _check_page(out: Path | None, force: bool) -> None:
         raise ParameterError("out", str(out), f"there is no folder {out.parent}")
 
 
-def _write(made: Report, folders: dict[str, Path]) -> dict[str, list[str]]:
+def _write(made: SweepReport, folders: dict[str, Path]) -> dict[str, list[str]]:
     written: dict[str, list[str]] = {}
     if "figures" in folders:
         from hbsim.bench.charts import write_figures
@@ -126,7 +124,7 @@ def _write(made: Report, folders: dict[str, Path]) -> dict[str, list[str]]:
     return written
 
 
-def _write_page(made: Report, out: Path) -> None:
+def _write_page(made: SweepReport, out: Path) -> None:
     """Write the page, or leave what is there."""
     from hbsim.bench.page import render
     from hbsim.errors import OutputError
@@ -140,13 +138,11 @@ def _write_page(made: Report, out: Path) -> None:
         raise OutputError(str(out), f"cannot be written: {error.strerror or error}") from error
 
 
-def _show(made: Report, written: dict[str, list[str]], is_full: bool) -> None:
+def _show(made: SweepReport, written: dict[str, list[str]], is_full: bool) -> None:
     from hbsim.bench.report.render import show
 
-    console = terminal.console()
-    if not console.is_terminal:
-        console = terminal.console(width=100)
+    console = wide_console(WIDTH)
     show(made, console, is_full)
-    for place, names in written.items():
+    for path, names in written.items():
         count = f" ({len(names)} files)" if len(names) > 1 else ""
-        console.print(f"{place}{count}", soft_wrap=True)
+        console.print(f"{path}{count}", soft_wrap=True)

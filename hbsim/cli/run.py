@@ -2,44 +2,88 @@
 
 from __future__ import annotations
 
-import inspect
-import re
-import signal
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import fields
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from hbsim.cli.command import command_line, grouped, say
-from hbsim.cli.fields import given, word
-from hbsim.cli.remote_options import RunRemoteOptions
-from hbsim.cli.run_local_options import FUNCTION, RunLocalOptions
-from hbsim.cli.run_options import (
-    CURVES,
-    RunClusterOptions,
-    RunCurveOptions,
-    RunOutputOptions,
-    RunSchedulerOptions,
-    RunStudyOptions,
-    check_executor,
-    check_words,
+from hbsim.cli.command import command_line, is_given, say, spelling_of
+from hbsim.cli.groups import CLUSTER, CURVES, OUTPUT, SCHEDULER, STUDY, load_curves
+from hbsim.cli.options import Given
+from hbsim.cli.output import print_json
+from hbsim.cli.real_study import (
+    FUNCTION,
+    REAL,
+    RUN_MACHINES,
+    earlier_options,
+    end_interrupted,
+    executor_of,
+    new_study,
+    option_errors,
+    resumed_study,
+    run_to_end,
 )
-from hbsim.cli.run_plan import Asked, Plan, earlier, executor_of, is_given, new_plan, resumed_plan
-from hbsim.cli.simulate import check_trials, simulate
-from hbsim.errors import ExecutorError, ParameterError
+from hbsim.cli.show_study import resume_command, run_as_json, show_run
+from hbsim.cli.simulate import check_trials, simulate_study
+from hbsim.errors import ParameterError
+from hbsim.executors.training_function import split_target
+from hbsim.options import one_of
+from hbsim.study.folder import StudyFolder
 
 if TYPE_CHECKING:
     from hbsim.study.result import RunResult
+    from hbsim.surrogates import Surrogate
 
-__all__ = ["end_interrupted", "finished", "in_options", "run"]
+__all__ = ["run"]
 
-FOLDER: Final = Path("exp")
+FOLDER: Final = "exp"
+EXECUTORS: Final = ("local", "hosts", "dask", "sim")
+
+RUN_SCHEDULER: Final = SCHEDULER.changed(
+    type={"default": None, "help": "Which scheduler decides. Needed, unless with --resume."},
+    max_t={
+        "help": "R, where a trial is complete. Needed but for fifo; with sim by default where curves end."
+    },
+)
+RUN_STUDY: Final = STUDY.changed(
+    seed={"help": "Of brackets, configurations and the seeds that trials are given."},
+    max_time={"help": "Seconds of the study at which running jobs are cut."},
+    replace={"help": "sim: rows of a table may come again, in a seeded order."},
+)
+RUN_CURVES: Final = CURVES.changed(
+    surrogate={
+        "metavar": "NAME|FILE|FILE.py:NAME",
+        "help": "Needed with --executor sim; `hbsim surrogates` lists the names.",
+    },
+    metric={
+        "panel": FUNCTION,
+        "help": "The reported metric that decides (default: accuracy; with sim that of the curves).",
+    },
+    mode={"panel": FUNCTION, "help": "What is better (default: max; with sim as the curves have it)."},
+)
+RUN_CLUSTER: Final = CLUSTER.changed(
+    workers={
+        "panel": RUN_STUDY.heading,
+        "help": "How many trials run at the same time (default: as many as fit; with sim 32).",
+    },
+    resume={"parameter": "checkpoints", "flags": ("--checkpoints/--no-checkpoints",)},
+)
+RUN_OUTPUT: Final = OUTPUT.changed(
+    folder={"help": "The study's folder (default: exp). With sim: for tables, if wanted."},
+    plot={"panel": RUN_CURVES.heading, "help": "Draw the study: PNG files in --folder."},
+    force={"panel": RUN_CURVES.heading},
+)
+# What not every executor takes. sim knows the resource by its curves: --time-attr is no mistake there.
+TAKERS: Final = {
+    **dict.fromkeys((name for name in REAL.options if name != "time_attr"), ("local", "hosts", "dask")),
+    **dict.fromkeys(RUN_MACHINES.options, ("hosts", "dask")),
+    **dict.fromkeys((name for name in RUN_CURVES.options if name not in ("metric", "mode")), ("sim",)),
+    **dict.fromkeys((name for name in RUN_CLUSTER.options if name != "workers"), ("sim",)),
+    **dict.fromkeys(("replace", "plot", "force"), ("sim",)),
+}
 
 
-@grouped
 def run(
     ctx: typer.Context,
     *,
@@ -51,29 +95,21 @@ def run(
     ] = None,
     executor: Annotated[
         str,
-        word(
+        typer.Option(
             "--executor",
-            panel=FUNCTION,
-            metavar="local|hosts|dask|sim",
+            rich_help_panel=FUNCTION,
+            metavar="|".join(EXECUTORS),
             help="For real, on this machine, on hosts or a Dask cluster; or simulated (default: local).",
+            show_default=False,
         ),
     ] = "local",
-    scheduler: RunSchedulerOptions,
-    study: RunStudyOptions,
-    local: RunLocalOptions,
-    remote: RunRemoteOptions,
-    surrogate: Annotated[
-        str | None,
-        word(
-            "--surrogate",
-            panel=CURVES,
-            metavar="NAME|FILE|FILE.py:NAME",
-            help="Needed with --executor sim; `hbsim surrogates` lists the names.",
-        ),
-    ] = None,
-    curves: RunCurveOptions,
-    cluster: RunClusterOptions,
-    output: RunOutputOptions,
+    scheduler: Annotated[Given, RUN_SCHEDULER],
+    study: Annotated[Given, RUN_STUDY],
+    real: Annotated[Given, REAL],
+    machines: Annotated[Given, RUN_MACHINES],
+    curves: Annotated[Given, RUN_CURVES],
+    cluster: Annotated[Given, RUN_CLUSTER],
+    output: Annotated[Given, RUN_OUTPUT],
 ) -> None:
     r"""Run a study for real: a process a trial, on the CPUs and GPUs of this machine or of others.
 
@@ -91,112 +127,113 @@ def run(
       hbsim run train.py:train_fn --scheduler promotion --max-t 81 --trials 200 --executor sim \
         --surrogate synthetic --workers 8
     """
-    named = [name for name in ctx.params if is_given(ctx, name)]
-    executor = _executor(ctx, named, local, output)
-    check_executor(executor, named, ctx.params)
+    asked = {name: ctx.params[name] for name in ctx.params if is_given(ctx, name)}
+    executor = _executor(ctx, asked, output)
+    _check_takers(executor, asked)
     if executor != "sim":
-        groups = {**given(study), **given(curves), **given(local), **given(cluster), **given(remote)}
-        values = {name: value for name, value in {**groups, "train": train}.items() if name in named}
-        _run(Asked(ctx, scheduler.chosen(), {**values, "executor": executor}), local, output)
+        values = {**study, **curves, **real, **cluster, **machines, "executor": executor}
+        values |= {"train": train} if "train" in asked else {}
+        _run(ctx, scheduler, values, output)
         return
-    if surrogate is None:
+    if "surrogate" not in curves:
         ctx.fail("Missing option '--surrogate': --executor sim needs learning curves.")
-    if not scheduler.type:
+    if "type" not in scheduler:
         ctx.fail("Missing option '--scheduler'.")
-    _check_file(train)
-    options = {"scheduler": scheduler, "study": study, "files": curves, "cluster": cluster}
-    inspect.unwrap(simulate)(ctx, **options, surrogate=surrogate, output=output)
+    if train is not None:
+        split_target(train)  # it is not needed, but its user means to run it
+    simulate_study(ctx, scheduler, study, curves, cluster, output, _load_agreeing)
 
 
-def _executor(
-    ctx: typer.Context, named: Sequence[str], local: RunLocalOptions, output: RunOutputOptions
-) -> str:
+def _executor(ctx: typer.Context, asked: Mapping[str, Any], output: Given) -> str:
     """Return where the study runs: as the options say, else as before, else on this machine."""
-    asked = {name: ctx.params[name] for name in named}
     executor = executor_of(asked)
-    if local.go_on and executor in (None, "dask", "hosts"):
-        from hbsim.study.folder import StudyFolder
-
-        before = earlier(ctx, StudyFolder(output.out or FOLDER))
+    known = dict(asked)
+    if "resume" in asked and executor in (None, "dask", "hosts"):
+        before = earlier_options(ctx, StudyFolder(output.get("folder", FOLDER)))
         executor = executor_of({**before, **asked}) if executor is None else executor
         if executor == "dask" and "hosts" in before and "scheduler_address" not in asked:
             return "hosts"  # it was called so before there was such a word
-        asked |= before
-    if executor == "hosts" and "hosts" not in asked:
+        known |= before
+    if executor == "hosts" and "hosts" not in known:
         raise ParameterError("executor", executor, "needs --hosts")
-    return executor or "local"
+    chosen: str = one_of(*EXECUTORS)("executor", executor or "local")
+    return chosen
 
 
-def _check_file(train: str | None) -> None:
-    """Check that a training function that is not needed is there all the same: its user means to run it."""
-    if train is not None:
-        from hbsim.executors.training_function import split_target
+def _check_takers(executor: str, asked: Mapping[str, Any]) -> None:
+    """Check that the executor takes the options that were asked for.
 
-        split_target(train)
+    Raises
+    ------
+    ParameterError
+        Names the first option that only others take.
+    """
+    for name, value in asked.items():
+        takers = TAKERS.get(name, EXECUTORS)
+        if executor not in takers:
+            others = " or ".join(takers).replace(" or ", ", ", len(takers) - 2)
+            rule = f"is for --executor {others}; --executor {executor} does not take it"
+            raise ParameterError(name, None if isinstance(value, bool) else value, rule)
+
+
+def _load_agreeing(curves: Given) -> Surrogate:
+    """Load learning curves: a file's decide as asked; those of a name have to agree, before any wrapper.
+
+    Raises
+    ------
+    ParameterError, SurrogateError
+        As `hbsim.surrogates.load`, and where the curves decide on something else.
+    """
+    from hbsim.surrogates import load
+    from hbsim.surrogates.fitted import PREFIX as FITTED
+    from hbsim.surrogates.table import SUFFIXES
+    from hbsim.surrogates.yahpo import PREFIX
+
+    name = curves["surrogate"]
+    file = Path(name).suffix in SUFFIXES or name.startswith(FITTED)
+    if file or not ("metric" in curves or "mode" in curves):
+        return load_curves(curves)
+    bare = load_curves({key: curves[key] for key in curves if key not in ("metric", "mode", "wrap")})
+    has_several = name == "digits" or name.startswith(PREFIX)
+    if has_several and curves.get("metric", bare.metric) != bare.metric:
+        return load_curves(curves)
+    for key in ("metric", "mode"):
+        has = getattr(bare, key)
+        if curves.get(key, has) != has:
+            rule = f"{name} decides on {bare.metric}, where {bare.mode} is better"
+            raise ParameterError(key, curves[key], rule)
+    return load(bare, wrap=curves.get("wrap"))
 
 
 # For real
 
 
-def _run(asked: Asked, local: RunLocalOptions, output: RunOutputOptions) -> None:
-    from hbsim.cli.output import print_json
-    from hbsim.cli.run_report import as_json, resume_command, show
-    from hbsim.study.folder import StudyFolder
-
-    folder = output.out or FOLDER
-    explain = output.explain or []
-    check_words(asked.values)
-    check_trials(explain, asked.values.get("trials"))
-    place = StudyFolder(folder)
-    with in_options(asked.values, {}):
-        place.check(local.go_on)
-        plan = resumed_plan(asked, place) if local.go_on else new_plan(asked)
-    with in_options(asked.values, plan.options["args"]):
-        result = finished(plan, folder, local.progress, resume_command(folder))
+def _run(ctx: typer.Context, scheduler: Given, values: Mapping[str, Any], output: Given) -> None:
+    folder = Path(output.get("folder", FOLDER))
+    to_go_on = resume_command(folder, option=spelling_of(ctx)["folder"])
+    explain = output.get("explain", [])
+    check_trials(explain, values.get("num_trials"))
+    study_folder, resumes = StudyFolder(folder), "resume" in values
+    with option_errors(values, {}):
+        study_folder.check(resumes)
+        if resumes:
+            study = resumed_study(ctx, scheduler, values, study_folder)
+        else:
+            study = new_study(ctx, scheduler, values)
+    with option_errors(values, study["args"]):
+        result = run_to_end(study, folder, to_go_on)
     explain = [trial for trial in explain if trial < result.scheduler.started]
-    if output.as_json:
-        left_out = {field.name for field in fields(output)} | {"progress"}
-        print_json(as_json(result, command_line(asked.ctx, left_out - {"out"}), explain, folder))
+    if "as_json" in output:
+        left_out = {*RUN_OUTPUT.options, "progress"} - {"folder"}
+        print_json(run_as_json(result, command_line(ctx, left_out), explain, folder, to_go_on))
     else:
-        show(result, explain, folder)
-    _end(result, resume_command(folder))
-
-
-def finished(plan: Plan, folder: Path, progress: str | None, to_go_on: str) -> RunResult:
-    """Run the study to its end, or until it is interrupted; `to_go_on` is the command that resumes it."""
-    from hbsim.study.folder import StudyFolder
-    from hbsim.study.run import Interrupted, run
-
-    place = StudyFolder(folder)
-    # Polars has system calls go on after Ctrl-C, so that waiting for the warm server would not end.
-    signal.siginterrupt(signal.SIGINT, True)
-    options = {**plan.options, "progress": progress or "auto"}
-    try:
-        return run(plan.train, plan.scheduler, folder=folder, **options)
-    except Interrupted as interrupted:
-        return interrupted.result
-    except ExecutorError as error:
-        if not place.holds_study:
-            raise
-        say("error", f"{error}; to go on: {to_go_on}")
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        if not place.holds_study:
-            raise  # while the training function was loaded: there is nothing to go on with
-        say("error", f"interrupted: nothing runs any more; to go on: {to_go_on}")
-        raise typer.Exit(1) from None
-
-
-def end_interrupted(result: RunResult, to_go_on: str) -> None:
-    """Say how to go on, and end with exit code 1, if the study was interrupted."""
-    if result.why == "interrupted":
-        say("error", f"interrupted after {result.end_time:.4g} s; to go on: {to_go_on}")
-        raise typer.Exit(1)
-
-
-def _end(result: RunResult, to_go_on: str) -> None:
-    """Say what went wrong, with exit code 1, if anything did."""
+        show_run(result, explain, folder)
     end_interrupted(result, to_go_on)
+    _end_failed(result)
+
+
+def _end_failed(result: RunResult) -> None:
+    """Say what went wrong, and end with exit code 1, if no trial came to anything."""
     summary = result.summary()
     if summary["trials"] and summary["failed"] == summary["trials"]:
         reason = result.failures()["reason"][0]
@@ -207,28 +244,3 @@ def _end(result: RunResult, to_go_on: str) -> None:
         shown = f"{summary['metric']} was none in all {reports:,} reports"
         say("error", f"no trial has shown a number: {shown if reports else 'nothing was reported'}")
         raise typer.Exit(1)
-
-
-# What parameters of `hbsim.run` are called here.
-NAMES: Final = {"reward_attr": "metric", "time_out": "max_time", "folder": "out"}
-
-
-@contextmanager
-def in_options(values: Mapping[str, Any], constants: Mapping[str, object]) -> Iterator[None]:
-    """Raise errors of `hbsim.run` in the words of this command's options."""
-    try:
-        yield
-    except ParameterError as error:
-        rule = re.sub(r"\b(reward_attr|time_out)\b", lambda match: NAMES[match[0]], error.rule)
-        rule = rule.replace("resume=True", "--resume")
-        if error.field in constants:
-            raise ParameterError("set_", f"{error.field}={error.value}", rule) from error
-        name = NAMES.get(error.field, error.field)
-        value = error.value
-        if error.field == "resource":
-            name = "num_gpus" if "GPU" in rule.partition(";")[0] or "num_gpus" in rule else "num_cpus"
-            value = values.get(name)
-        elif error.field == "space":
-            name, value = "train", values.get("train")
-            rule = "its search space is not the one that the study began with; go on with the same function"
-        raise ParameterError(name, value, rule) from error

@@ -1,22 +1,48 @@
-"""One study for people, for programs, and as files."""
+"""One study, simulated or real: for people, for programs, and as files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hbsim import terminal
-from hbsim.cli.output import versions, write_frame, write_json
+from hbsim.cli.output import duration, facts, table, versions, write_frame, write_json
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
     from rich.table import Table
 
     from hbsim.simulation import Result
+    from hbsim.study.result import RunResult
 
-__all__ = ["Request", "as_json", "show", "write"]
+__all__ = ["Request", "as_json", "hints", "resume_command", "run_as_json", "show", "show_run", "write"]
+
+Summary: TypeAlias = Mapping[str, Any]
+MANY_FAILED: Final = 0.1  # of the trials
+LITTLE: Final = 0.05  # of the busy time
+FAILED_SHOWN: Final = 3  # trials
+COLUMNS: Final = {  # of the rungs, and what people call them
+    "bracket": "bracket",
+    "level": "level",
+    "recorded": "trials",
+    "share": "share",
+    "continue": "went on",
+    "promoted": "promoted",
+    "pause": "paused",
+    "stop": "stopped",
+    "complete": "completed",
+    "failed": "failed",
+}
+ALWAYS: Final = ("bracket", "level", "recorded", "share")
+FORMATS: Final = {"level": "{:g}", "share": "{:.1%}"}
+ENDED: Final = {
+    "interrupted": ", interrupted",
+    "max_time": ", cut by --max-time",
+    "max_reward": ", ended by --max-reward",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +53,11 @@ class Request:
     options: Mapping[str, object]
 
 
+# As files, and for programs
+
+
 def write(result: Result, request: Request, folder: Path) -> None:
-    """Write the study's tables as Parquet, and summary.json; no clock, so same bytes."""
+    """Write a simulated study's tables as Parquet, and summary.json; no clock, so same bytes."""
     frames = {
         "jobs": result.jobs,
         "trials": result.trials,
@@ -40,28 +69,27 @@ def write(result: Result, request: Request, folder: Path) -> None:
         frames["disk"] = result.disk()
     for name, frame in frames.items():
         write_frame(frame, folder / f"{name}.parquet")
+    scheduler, cluster = result.scheduler.options.as_dict(), result.cluster.as_dict()
     content = {
         "schema": 1,
         "command": request.command,
-        "options": {
-            **request.options,
-            "scheduler": result.scheduler.options.as_dict(),
-            "cluster": result.cluster.as_dict(),
-        },
+        "options": {**request.options, "scheduler": scheduler, "cluster": cluster},
         "versions": versions(),
         **_content(result),
     }
     write_json(folder / "summary.json", content)
 
 
-def as_json(result: Result, request: Request, explain: list[int], folder: Path | None) -> dict[str, object]:
-    """Return what ``--json`` prints: plain types."""
+def as_json(
+    result: Result, request: Request, explain: Sequence[int], folder: Path | None
+) -> dict[str, object]:
+    """Return what ``--json`` prints of a simulated study: plain types."""
     return {
         "command": request.command,
         **_content(result),
-        "explain": [asdict(result.scheduler.explain(trial)) for trial in explain],
+        "explain": _explained(result, explain),
         "out": None if folder is None else str(folder),
-        "files": [] if folder is None else sorted(path.name for path in folder.iterdir()),
+        "files": [] if folder is None else _names(folder),
     }
 
 
@@ -70,38 +98,117 @@ def _content(result: Result) -> dict[str, object]:
     return {
         "searcher": getattr(searcher, "name", type(searcher).__name__),
         "configurations": getattr(searcher, "limit", None),
-        "summary": result.summary(),
-        "rungs": result.rungs().to_dicts(),
-        "incumbent": {at: last_incumbent(result, at) for at in ("any", "max_t")},
+        **_numbers(result),
     }
 
 
-def last_incumbent(result: Result, at: str) -> dict[str, object] | None:
+def run_as_json(
+    result: RunResult, command: str, explain: Sequence[int], folder: Path, to_go_on: str
+) -> dict[str, object]:
+    """Return what ``--json`` prints of a real study, which the command `to_go_on` resumes: plain types."""
+    best = _last_incumbent(result, "any")
+    failures = [{**row, "log": str(_log(folder, row["trial"]))} for row in result.failures().to_dicts()]
+    return {
+        "command": command,
+        "searcher": result.spec.searcher,
+        "configurations": result.spec.limit,
+        **_numbers(result),
+        "configuration": None if best is None else _plain(result.configuration(best["trial"])),
+        "failures": failures,
+        "explain": _explained(result, explain),
+        "folder": str(folder),
+        "resume": to_go_on if result.why == "interrupted" else None,
+    }
+
+
+def _numbers(result: Result | RunResult) -> dict[str, object]:
+    return {
+        "summary": result.summary(),
+        "rungs": result.rungs().to_dicts(),
+        "incumbent": {at: _last_incumbent(result, at) for at in ("any", "max_t")},
+    }
+
+
+def _explained(result: Result | RunResult, explain: Sequence[int]) -> list[dict[str, object]]:
+    return [asdict(result.scheduler.explain(trial)) for trial in explain]
+
+
+def _last_incumbent(result: Result | RunResult, at: str) -> dict[str, Any] | None:
     rows = result.incumbent("max_t" if at == "max_t" else "any").tail(1).to_dicts()
     return rows[0] if rows else None
+
+
+def _plain(value: object) -> object:
+    """Return a choice that is no JSON value as text."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value if isinstance(value, bool | int | float | str | None) else repr(value)
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name != "lock")
+
+
+def _log(folder: Path, trial: int) -> Path:
+    from hbsim.executors.local import trial_folder
+
+    return trial_folder(folder / "trials", trial) / "log.txt"
+
+
+def resume_command(out: Path, command: str = "run", option: str = "--folder") -> str:
+    """Return what goes on with a study in a folder, or with the recording of a file."""
+    return shlex.join(["hbsim", command, "--resume", option, str(out)])
 
 
 # For people
 
 
-def show(result: Result, explain: list[int], folder: Path | None) -> None:
-    """Print a study's facts and rungs on stdout."""
-    console = terminal.console()
+def show(result: Result, explain: Sequence[int], folder: Path | None) -> None:
+    """Print a simulated study's facts and rungs on stdout."""
     summary = result.summary()
-    console.print(title(result, summary), style="bold", soft_wrap=True)
+    _print(result, _title(result, summary), _facts(result, summary), [], explain, folder, True)
+
+
+def show_run(result: RunResult, explain: Sequence[int], folder: Path) -> None:
+    """Print a real study's facts, rungs and failures on stdout."""
+    summary = result.summary()
+    until_return = result.spec.until_return
+    title = f"fifo until each returns on {summary['train']}, {summary['workers']} workers"
+    if not until_return:
+        title = _title(result, {**summary, "surrogate": summary["train"]})
+    has_rungs = len(result.rungs()) > 0 and not until_return
+    lines = _failure_lines(result, folder)
+    _print(result, title, _run_facts(result, summary), lines, explain, folder, has_rungs)
+
+
+def _print(
+    result: Result | RunResult,
+    title: str,
+    lines: Sequence[tuple[str, str]],
+    failures: Sequence[str],
+    explain: Sequence[int],
+    folder: Path | None,
+    has_rungs: bool,
+) -> None:
+    console = terminal.console()
+    console.print(title, style="bold", soft_wrap=True)
     console.print()
-    console.print(_facts(result, summary))
-    console.print()
-    console.print(rung_table(result))
+    console.print(facts(lines))
+    if has_rungs:
+        console.print()
+        console.print(_rung_table(result))
+    for line in failures:
+        console.print(line, soft_wrap=True)
     for trial in explain:
         console.print()
         console.print(result.scheduler.explain(trial).text)
     if folder is not None:
-        names = ", ".join(sorted(path.name for path in folder.iterdir()))
-        console.print(f"\n{folder}: {names}", soft_wrap=True)
+        console.print(f"\n{folder}: {', '.join(_names(folder))}", soft_wrap=True)
 
 
-def title(result: Result, summary: dict[str, object]) -> str:
+def _title(result: Result | RunResult, summary: Summary) -> str:
     options = result.scheduler.options.as_dict()
     if "brackets" in options:
         options["brackets"] = result.scheduler.brackets  # there may be fewer than were asked for
@@ -110,35 +217,22 @@ def title(result: Result, summary: dict[str, object]) -> str:
     return f"{options['type']} {text} on {summary['surrogate']}, {summary['workers']} workers"
 
 
-def _facts(result: Result, summary: dict[str, object]) -> Table:
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim")
-    table.add_column()
-    for name, text in _fact_lines(result, summary):
-        table.add_row(name, text)
-    return table
-
-
-def _fact_lines(result: Result, summary: dict[str, object]) -> list[tuple[str, str]]:
+def _facts(result: Result, summary: Summary) -> list[tuple[str, str]]:
     from hbsim.searchers import about
 
-    statuses = ("completed", "stopped", "paused", "failed", "running")
-    counts = ", ".join(f"{summary[name]:,} {name}" for name in statuses if summary[name])
-    metric = f"{summary['metric']} ({summary['mode']})"
-    grid = about(result.curves.searcher)
-    name = getattr(result.curves.searcher, "name", "random")
+    searcher = result.curves.searcher
+    name = getattr(searcher, "name", "random")
+    gone = "" if summary["no_worker_after"] is None else ", when the last worker went: there was work"
     lines = [
-        *([("searcher", grid or name)] if name != "random" else []),
-        ("trials", f"{summary['trials']:,}: {counts}"),
+        *([("searcher", about(searcher) or name)] if name != "random" else []),
+        ("trials", f"{summary['trials']:,}: {_counts(summary)}"),
         ("jobs", f"{summary['jobs']:,}"),
-        ("simulated time", duration(result.end_time) + gone_text(summary)),
+        ("simulated time", duration(result.end_time) + gone),
         ("workers busy", f"{summary['busy_share']:.1%}, training {summary['training_share']:.1%}"),
         *_cluster_lines(summary),
-        ("trained", f"{summary['trained_resource']:,.0f} units of the resource{wasted_text(summary)}"),
-        (f"best {metric}", incumbent_text(last_incumbent(result, "any"))),
-        ("best completed", incumbent_text(last_incumbent(result, "max_t"))),
+        ("trained", f"{summary['trained_resource']:,.0f} units of the resource{_wasted(summary)}"),
+        (f"best {summary['metric']} ({summary['mode']})", _incumbent(result, "any")),
+        ("best completed", _incumbent(result, "max_t")),
     ]
     if summary["regret"] is not None:
         lines.append(("regret at R", f"{summary['regret']:.4g}"))
@@ -147,12 +241,36 @@ def _fact_lines(result: Result, summary: dict[str, object]) -> list[tuple[str, s
     return lines
 
 
-def gone_text(summary: dict[str, object]) -> str:
-    """Say if the study ended since no worker was left."""
-    return "" if summary["no_worker_after"] is None else ", when the last worker went: there was work"
+def _run_facts(result: RunResult, summary: Summary) -> list[tuple[str, str]]:
+    running = "running" if result.why is None else "interrupted"
+    counts, until_return = _counts(summary, running), result.spec.until_return
+    wasted = "" if until_return else _wasted(summary)
+    name, limit = result.spec.searcher, result.spec.limit
+    searcher = name if limit is None else f"{name} of {limit:,} configurations"
+    lines = [
+        *([("searcher", searcher)] if name != "random" else []),
+        ("trials", f"{summary['trials']:,}{': ' if counts else ''}{counts}"),
+        ("jobs", f"{summary['jobs']:,}"),
+        ("time", duration(result.end_time) + ENDED.get(str(result.why), "")),
+        ("workers busy", f"{summary['busy_share']:.1%}, training {summary['training_share']:.1%}"),
+        ("trained", f"{summary['trained_resource']:,.0f} units of the resource{wasted}"),
+    ]
+    if summary["metric"] is not None:
+        lines.append((f"best {summary['metric']} ({summary['mode']})", _incumbent(result, "any")))
+    best = _last_incumbent(result, "any")
+    if best is not None:
+        lines.append(("its configuration", _configuration(result.configuration(best["trial"]))))
+        if not until_return:
+            lines.append(("best completed", _incumbent(result, "max_t")))
+    return lines
 
 
-def _cluster_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
+def _counts(summary: Summary, running: str = "running") -> str:
+    statuses = {name: name for name in ("completed", "stopped", "paused", "failed")} | {"running": running}
+    return ", ".join(f"{summary[name]:,} {text}" for name, text in statuses.items() if summary[name])
+
+
+def _cluster_lines(summary: Summary) -> list[tuple[str, str]]:
     """Return who was not there, what was lost, what it cost and what it took on disks; nothing if nothing."""
     lines = []
     if summary["absent_share"]:
@@ -169,18 +287,17 @@ def _cluster_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
         idle = summary["idle_cost"] / summary["cost"] if summary["cost"] else 0.0
         lines.append(("cost", f"{summary['cost']:,.2f}, {idle:.1%} of it for idle workers"))
     if summary["disk_peak"] is not None:
-        held, collected = gigabytes(summary["disk_peak"]), gigabytes(summary["disk_peak_collected"])
+        held, collected = _gigabytes(summary["disk_peak"]), _gigabytes(summary["disk_peak_collected"])
         rest = "" if collected == held else f"; {collected} where those that can never go on are deleted"
         lines.append(("checkpoints", f"at most {held}{rest}"))
     return lines
 
 
-def gigabytes(amount: float) -> str:
-    """Return GB as people read them."""
+def _gigabytes(amount: float) -> str:
     return f"{amount:,.0f} GB" if amount >= 100 else f"{amount:.3g} GB"
 
 
-def wasted_text(summary: dict[str, Any]) -> str:
+def _wasted(summary: Summary) -> str:
     """Return what was trained for nothing: four digits, or whole units where there are more."""
     wasted = summary["wasted_resource"]
     if not wasted:
@@ -188,49 +305,69 @@ def wasted_text(summary: dict[str, Any]) -> str:
     return f", {f'{wasted:,.0f}' if wasted >= 1000 else f'{wasted:.4g}'} of them wasted"
 
 
-def incumbent_text(row: dict[str, object] | None) -> str:
+def _incumbent(result: Result | RunResult, at: str) -> str:
+    row = _last_incumbent(result, at)
     if row is None:
         return "none"
     return f"{row['value']:.6g} at {row['resource']:g}, trial {row['trial']}, after {duration(row['time'])}"
 
 
-def duration(seconds: object) -> str:
-    """Return seconds as people read them: ``5,432 s (1.5 h)``."""
-    assert isinstance(seconds, float)
-    for unit, length in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2 * length:
-            return f"{seconds:,.0f} s ({seconds / length:.1f} {unit})"
-    return f"{seconds:.4g} s"
+def _configuration(configuration: Mapping[str, object]) -> str:
+    parts = [
+        f"{name}={value:.6g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in configuration.items()
+    ]
+    return ", ".join(parts) or "it has no parameters"
 
 
-def rung_table(result: Result) -> RenderableType:
+def _rung_table(result: Result | RunResult) -> Table:
     """Return how many trials of each bracket reached each level, and what became of them there."""
-    from rich.table import Table
-
     rows = result.rungs().to_dicts()
     first = {row["bracket"]: row["recorded"] for row in reversed(rows)}
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     columns = [column for column in COLUMNS if column in ALWAYS or any(row[column] for row in rows)]
-    for column in columns:
-        table.add_column(COLUMNS[column], justify="right")
     for row in rows:
         row["pause"] -= row["promoted"]  # so that what became of the trials adds up
         row["share"] = row["recorded"] / max(1, first[row["bracket"]])
-        table.add_row(*(FORMATS.get(column, "{:,}").format(row[column]) for column in columns))
-    return table
+    cells = ([FORMATS.get(column, "{:,}").format(row[column]) for column in columns] for row in rows)
+    return table([COLUMNS[column] for column in columns], cells)
 
 
-ALWAYS: Final = ("bracket", "level", "recorded", "share")
-COLUMNS: Final = {
-    "bracket": "bracket",
-    "level": "level",
-    "recorded": "trials",
-    "share": "share",
-    "continue": "went on",
-    "promoted": "promoted",
-    "pause": "paused",
-    "stop": "stopped",
-    "complete": "completed",
-    "failed": "failed",
-}
-FORMATS: Final = {"level": "{:g}", "share": "{:.1%}"}
+def _failure_lines(result: RunResult, folder: Path) -> list[str]:
+    """Return the first failed trials, with the last reason of each, and where their tracebacks are."""
+    last = {row["trial"]: row for row in result.failures().to_dicts()}
+    if not last:
+        return []
+    lines = ["", f"{len(last):,} trial{'' if len(last) == 1 else 's'} failed at some time:"]
+    for trial, row in sorted(last.items())[:FAILED_SHOWN]:
+        lines.append(f"  trial {trial}, {row['kind']}: {row['reason']}")
+        lines.append(f"    {_log(folder, trial)}")
+    if len(last) > FAILED_SHOWN:
+        lines.append(f"  and {len(last) - FAILED_SHOWN} more: see {folder / 'trials'}")
+    return lines
+
+
+# What a simulated study's user may not expect
+
+
+def hints(result: Result) -> list[tuple[str, str]]:
+    """Return lines beside the numbers, each with its kind: ``"warning"`` or ``"note"``."""
+    lines = []
+    scheduler = result.scheduler
+    trials, failed = scheduler.started, scheduler.status_counts()["failed"]
+    if failed and failed >= MANY_FAILED * trials and result.no_worker_after is None:
+        retries, option = scheduler.options.retries, "--retries"
+        if scheduler.options.loss_retries is not None:  # all simulated failures are losses
+            retries, option = scheduler.options.loss_retries, "--loss-retries"
+        text = f"{failed:,} of {trials:,} trials failed for good: give more {option} (now {retries})"
+        lines.append(("warning", text))
+    rows = result.simulated.jobs.ended()
+    busy, trained = math.fsum(rows["end_time"] - rows["start_time"]), math.fsum(rows["trained"])
+    if trained and trained < LITTLE * busy:
+        own = "synthetic:seconds=..., " if result.curves.surrogate.name.startswith("synthetic") else ""
+        text = (
+            f"a trial of these curves trains for {duration(trained / trials)} on average, and start-up, "
+            f"loading, saving and waiting take {duration((busy - trained) / len(rows))} a job: give the "
+            f"curves' real cost ({own}--wrap cost:factor=...)"
+        )
+        lines.append(("note", text))
+    return lines

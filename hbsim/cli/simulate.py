@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from hbsim.cli.command import command_line, grouped, say
-from hbsim.cli.fields import parse_whole
-from hbsim.cli.study_options import ClusterOptions, FileOptions, SchedulerOptions, StudyOptions, SurrogateName
+from hbsim.cli.command import command_line, say
+from hbsim.cli.groups import (
+    CLUSTER,
+    CURVES,
+    OUTPUT,
+    SCHEDULER,
+    STUDY,
+    load_curves,
+    make_cluster,
+    search_options,
+)
+from hbsim.cli.options import Given, default_of
+from hbsim.cli.output import output_folder, print_json, progress
 from hbsim.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -22,51 +31,24 @@ if TYPE_CHECKING:
     from hbsim.simulation import Cluster, Result
     from hbsim.surrogates import Surrogate
 
-__all__ = ["simulate"]
+__all__ = ["check_trials", "simulate", "simulate_study"]
 
-PLOTS: Final = Path("hbsim-plots")  # where pictures go without --out
-
-
-@dataclass(frozen=True, slots=True)
-class OutputOptions:
-    """What is told of a study, and where it is written."""
-
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Write tables and a summary here.")
-    ] = None
-    plot: Annotated[
-        bool, typer.Option("--plot", help="Draw the study: PNG files in --out, or in ./hbsim-plots.")
-    ] = False
-    force: Annotated[bool, typer.Option("--force", help="Replace earlier results in --out.")] = False
-    explain: Annotated[
-        list[int] | None,
-        typer.Option(
-            "--explain", parser=parse_whole, metavar="TRIAL", help="Say why it stopped, paused or went on."
-        ),
-    ] = None
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
-
-    @property
-    def folder(self) -> Path | None:
-        """Where files go; None if there are none."""
-        return self.out or (PLOTS if self.plot else None)
+PLOTS: Final = Path("hbsim-plots")  # where pictures go without --folder
 
 
-@grouped
 def simulate(
     ctx: typer.Context,
     *,
-    scheduler: SchedulerOptions,
-    study: StudyOptions,
-    surrogate: SurrogateName = "digits",
-    files: FileOptions,
-    cluster: ClusterOptions,
-    output: OutputOptions,
+    scheduler: Annotated[Given, SCHEDULER],
+    study: Annotated[Given, STUDY],
+    curves: Annotated[Given, CURVES],
+    cluster: Annotated[Given, CLUSTER],
+    output: Annotated[Given, OUTPUT],
 ) -> None:
     r"""Simulate one study, and say what came of it.
 
-    With --out, its jobs, trials, decisions and incumbents are written as Parquet, beside a summary.json: the
-    same command gives the same bytes.
+    With --folder, its jobs, trials, decisions and incumbents are written as Parquet, beside a summary.json:
+    the same command gives the same bytes.
 
     For example:
       hbsim simulate --scheduler promotion --max-t 81 --eta 3 --brackets 3 --trials 1000
@@ -74,36 +56,46 @@ def simulate(
       hbsim simulate --scheduler promotion --trials 300 --surrogate synthetic --workers 8 --startup 5 \
         --save 2 --load 2 --out study --plot
     """
-    from hbsim.cli.hints import notes_of, warnings_of
-    from hbsim.cli.output import print_json
-    from hbsim.cli.show_study import Request, as_json, show
+    simulate_study(ctx, scheduler, study, curves, cluster, output)
 
-    asked = output.explain or []
-    check_trials(asked, study.trials)
-    options = {"study": asdict(study), "surrogate": {"surrogate": surrogate, **asdict(files)}}
-    request = Request(command_line(ctx, {field.name for field in fields(output)}), options)
-    with _written(output, request) as written:
-        curves = files.load(surrogate)
-        made = scheduler.make(curves, study.trials, study.seed)
-        result = _simulate(made, curves, study, cluster.make())
+
+def simulate_study(
+    ctx: typer.Context,
+    scheduler: Given,
+    study: Given,
+    curves: Given,
+    cluster: Given,
+    output: Given,
+    load: Callable[[Given], Surrogate] = load_curves,
+) -> None:
+    """Simulate one study, for any command that has these groups of options; `load` makes its curves."""
+    from hbsim.cli.show_study import Request, as_json, hints, show
+    from hbsim.core import make_scheduler
+
+    explain = output.get("explain", [])
+    folder = Path(output["folder"]) if "folder" in output else PLOTS if "plot" in output else None
+    check_trials(explain, study.get("num_trials"))
+    options = {"study": default_of(STUDY, study), "surrogate": default_of(CURVES, curves)}
+    request = Request(command_line(ctx, OUTPUT.options), options)
+    with _written(output, folder, request) as written:
+        loaded = load(curves)
+        shared = {"num_trials": study.get("num_trials"), "seed": study.get("seed", 0), "mode": loaded.mode}
+        made = make_scheduler(**{"max_t": loaded.max_resource, **scheduler, **shared})
+        result = _simulate(made, loaded, study, make_cluster(cluster))
         if not result.interrupted:
-            check_trials(asked, result.scheduler.started)
+            check_trials(explain, result.scheduler.started)
         written.append(result)
-    asked = [trial for trial in asked if trial < result.scheduler.started]
-    if output.as_json:
-        print_json(as_json(result, request, asked, output.folder))
+    explain = [trial for trial in explain if trial < result.scheduler.started]
+    if output.get("as_json"):
+        print_json(as_json(result, request, explain, folder))
     else:
-        show(result, asked, output.folder)
-    for text in warnings_of(result):
-        say("warning", text)
-    for text in notes_of(result):
-        say("note", text)
+        show(result, explain, folder)
+    for kind, text in hints(result):
+        say(kind, text)
     if result.interrupted:
-        kept = f"in {output.folder}" if output.folder else "above"
-        say(
-            "error",
-            f"interrupted after {result.end_time:.4g} simulated seconds: what came until then is {kept}",
-        )
+        kept = f"in {folder}" if folder else "above"
+        time = f"{result.end_time:.4g} simulated seconds"
+        say("error", f"interrupted after {time}: what came until then is {kept}")
         raise typer.Exit(1)
     milestones = len(result.decisions)
     if milestones and result.incumbent().is_empty():
@@ -112,52 +104,43 @@ def simulate(
         raise typer.Exit(1)
 
 
-def check_trials(asked: list[int], count: int | None) -> None:
-    for trial in asked:
+def check_trials(explain: Sequence[int], count: int | None) -> None:
+    """Check that there are, or may be, the trials that are to be explained."""
+    for trial in explain:
         if trial < 0 or (count is not None and trial >= count):
             among = "at least 0" if count is None else f"one of the trials 0 ... {count - 1}"
             raise ParameterError("explain", trial, f"must be {among}")
 
 
-def _simulate(scheduler: Scheduler, curves: Surrogate, study: StudyOptions, cluster: Cluster) -> Result:
-    from hbsim.cli.progress import progress
+def _simulate(scheduler: Scheduler, curves: Surrogate, study: Given, cluster: Cluster) -> Result:
     from hbsim.study.simulate import Interrupted, simulate
 
+    options = {name: value for name, value in study.items() if name not in ("num_trials", "points")}
+    options["search_options"] = search_options(study)
     try:
-        with progress(lambda: scheduler.started, study.trials, "trials started"):
-            return simulate(
-                scheduler,
-                curves,
-                seed=study.seed,
-                cluster=cluster,
-                searcher=study.searcher,
-                max_time=study.max_time,
-                max_reward=study.max_reward,
-                replace=study.replace,
-                search_options=study.search_options(),
-            )
+        with progress(lambda: scheduler.started, study.get("num_trials"), "trials started"):
+            return simulate(scheduler, curves, cluster=cluster, **options)
     except Interrupted as interrupted:
-        return interrupted.result
+        result: Result = interrupted.result
+        return result
 
 
 @contextmanager
-def _written(output: OutputOptions, request: Request) -> Iterator[list[Result]]:
+def _written(output: Given, folder: Path | None, request: Request) -> Iterator[list[Result]]:
     """Check the folder before any work; then write what is put into the list."""
-    from hbsim.cli.output import output_folder
-    from hbsim.cli.progress import progress
     from hbsim.cli.show_study import write
 
     results: list[Result] = []
-    if output.folder is None:
+    if folder is None:
         yield results
         return
-    # Plots without --out have a folder of their own, where the last ones are replaced.
-    with output_folder(output.folder, output.force or output.out is None) as temporary:
+    # Plots without a folder have one of their own, where the last ones are replaced.
+    with output_folder(folder, "force" in output or "folder" not in output) as temporary:
         yield results
         with progress(lambda: len(os.listdir(temporary)), None, "files written"):
-            if output.out is not None:
+            if "folder" in output:
                 write(results[0], request, temporary)
-            if output.plot:
+            if "plot" in output:
                 from hbsim.bench.study_charts import plot_study
 
                 plot_study(results[0], temporary)

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
+from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from hbsim import terminal
-from hbsim.cli.command import grouped, say
-from hbsim.cli.fit_report import show_fit
-from hbsim.cli.study_options import FileOptions
+from hbsim.cli.command import Command, make_command, say
+from hbsim.cli.options import Given, group
+from hbsim.cli.output import facts, print_json, table
+from hbsim.cli.surrogates_import import import_
 from hbsim.errors import SurrogateError
+from hbsim.surrogates.options import SurrogateOptions
 
 if TYPE_CHECKING:
     from hbsim.surrogates import FitReport, SurrogateDescription
 
-__all__ = ["surrogates"]
+__all__ = ["COMMAND", "surrogates"]
+
+REGRESSIONS: Final = {
+    "mean": "the mean",
+    "process": "a Gaussian process",
+    "trees": "extremely randomised trees",
+    "rate": "its share",
+    "logistic": "logistic regression",
+}
 
 
-@grouped
 def surrogates(
     surrogate: Annotated[
         str | None, typer.Argument(metavar="[NAME|FILE|FILE.py:NAME]", help="Only this one; in full.")
     ] = None,
     *,
-    files: FileOptions,
+    curves: Annotated[Given, group("Learning curves", SurrogateOptions)],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """List learning curves: their metric, size, fidelities, and how well early ranks predict final ones.
@@ -44,29 +55,49 @@ def surrogates(
       hbsim surrogates yahpo:lcbench/167168 --yahpo-data yahpo_data
       hbsim surrogates fit:pilot.parquet
     """
-    from hbsim.cli.output import print_json
-
-    if surrogate:
-        one, size, report = _one(surrogate, files)
+    if not surrogate:
+        found = _shipped(curves.get("wrap"))
         if as_json:
-            fit = {} if report is None else {"fit": asdict(report)}
-            print_json({"surrogates": [_content(one, size) | fit]})
-            return
-        _show_one(one, size)
-        if report is not None:
-            show_fit(report)
+            print_json({"surrogates": [_content(one, size) for one, size in found]})
+        else:
+            _show_all(found)
         return
-    found = _shipped(files.wrap)
+    one, size, report = _one(surrogate, curves)
     if as_json:
-        print_json({"surrogates": [_content(one, size) for one, size in found]})
-    else:
-        _show_all(found)
+        fit = {} if report is None else {"fit": asdict(report)}
+        print_json({"surrogates": [_content(one, size) | fit]})
+        return
+    terminal.console().print(facts(_lines(one, size)))
+    if report is not None:
+        _show_fit(report)
 
 
-def _one(name: str, files: FileOptions) -> tuple[SurrogateDescription, int | None, FitReport | None]:
-    from hbsim.surrogates import Fitted, describe
+class WithImport(Command):
+    """A command with one more behind the word ``import``; a file of that name is ``./import``."""
 
-    loaded = files.load(name)
+    @property
+    def more(self) -> tuple[Any, ...]:
+        """The commands behind this one."""
+        return (make_command("import", import_),)
+
+    def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Return the context of this command or, after ``import``, of the other."""
+        if args[:1] != ["import"]:
+            return super().make_context(info_name, args, parent=parent, **extra)
+        return self.more[0].make_context(f"{info_name} import", args[1:], parent=parent, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that the context is of."""
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
+
+COMMAND: Final = WithImport
+
+
+def _one(name: str, curves: Given) -> tuple[SurrogateDescription, int | None, FitReport | None]:
+    from hbsim.surrogates import Fitted, describe, load
+
+    loaded = load(name, **curves)
     within = loaded
     while hasattr(within, "wrapped"):  # a fit in wrappers is still a fit
         within = within.wrapped
@@ -87,8 +118,6 @@ def _shipped(wrap: list[str] | None) -> list[tuple[SurrogateDescription, int | N
 
 def _size(name: str) -> int | None:
     """Return the bytes of a file of recorded curves; None for what is worked out."""
-    from importlib.resources import files
-
     packaged = files("hbsim.surrogates") / f"{name}.parquet"
     if packaged.is_file():
         return len(packaged.read_bytes())
@@ -101,59 +130,37 @@ def _content(one: SurrogateDescription, size: int | None) -> dict[str, object]:
 
 
 def _show_all(found: list[tuple[SurrogateDescription, int | None]]) -> None:
-    from rich.table import Table
-
     levels = sorted({level for one, _ in found for level in one.levels[:-1]})
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for heading in ("name", "metric", "mode", "rows", "levels", "R", "size"):
-        table.add_column(heading, overflow="fold")
-    for level in levels:
-        table.add_column(f"@{level:g}", justify="right")
+    left = ("name", "metric", "mode", "rows", "levels", "R", "size")
+    rows = []
     for one, size in found:
         ranks = dict(_ranks(one))
-        table.add_row(
-            one.name,
-            one.metric,
-            one.mode,
-            _count(one.rows),
-            _count(one.fidelities),
-            f"{one.max_resource:g}",
-            _bytes(size),
-            *(_rank(ranks[level]) if level in ranks else "" for level in levels),
-        )
+        values = (one.metric, one.mode, _count(one.rows), _count(one.fidelities), f"{one.max_resource:g}")
+        correlations = (_two(ranks[level]) if level in ranks else "" for level in levels)
+        rows.append((one.name, *values, _bytes(size), *correlations))
     console = terminal.console()
-    console.print(table)
+    console.print(table([*left, *(f"@{level:g}" for level in levels)], rows, left))
     console.print("@level: Spearman's correlation of the ranks there with the final ones", style="dim")
 
 
-def _show_one(one: SurrogateDescription, size: int | None) -> None:
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim")
-    table.add_column(overflow="fold")
-    lines = {
-        "name": one.name,
-        "metric": f"{one.metric} ({one.mode}){', with a held-out one' if one.has_test else ''}",
-        "best at the end": "unknown" if one.optimum is None else f"{one.optimum:.6g}",
-        "rows": _count(one.rows),
-        "parameters": ", ".join(one.parameters) if one.parameters else "none",
-        "fidelities": f"{_count(one.fidelities)}, up to R = {one.max_resource:g}",
-        "size": _bytes(size),
-    }
+def _lines(one: SurrogateDescription, size: int | None) -> Iterator[tuple[str, str]]:
+    yield "name", one.name
+    yield "metric", f"{one.metric} ({one.mode}){', with a held-out one' if one.has_test else ''}"
+    yield "best at the end", "unknown" if one.optimum is None else f"{one.optimum:.6g}"
+    yield "rows", _count(one.rows)
+    yield "parameters", ", ".join(one.parameters) if one.parameters else "none"
+    yield "fidelities", f"{_count(one.fidelities)}, up to R = {one.max_resource:g}"
+    yield "size", _bytes(size)
     for level, r in _ranks(one)[:-1]:
-        lines[f"ranks at {level:g}"] = f"{_rank(r):>5} {'━' * round(30 * max(0.0, r if r == r else 0.0))}"
-    for name, text in lines.items():
-        table.add_row(name, text)
-    terminal.console().print(table)
+        yield f"ranks at {level:g}", f"{_two(r):>5} {'━' * round(30 * max(0.0, r if r == r else 0.0))}"
 
 
 def _ranks(one: SurrogateDescription) -> list[tuple[float, float]]:
     return list(zip(one.levels, one.correlations, strict=True))
 
 
-def _rank(correlation: float) -> str:
-    return "-" if correlation != correlation else f"{correlation:.2f}"
+def _two(number: float) -> str:
+    return "-" if number != number else f"{number:.2f}"
 
 
 def _count(rows: int | None) -> str:
@@ -164,3 +171,46 @@ def _bytes(size: int | None) -> str:
     if size is None:
         return "-"
     return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
+
+
+# A fit
+
+
+def _show_fit(report: FitReport) -> None:
+    """Print what a fit is made from, its held-out errors by level, and what they mean."""
+    console = terminal.console()
+    console.print(facts(_fit_lines(report)))
+    console.print(f"\nheld out, {report.folds} parts of the rows in turn:")
+    headings = ("level", "rows", "error", "spread", "ratio", "ranks", "to end", "drawn")
+    rows = (
+        (
+            f"{one.level:g}",
+            f"{one.rows:,}",
+            f"{one.error:.3g}",
+            f"{one.spread:.3g}",
+            *map(_two, (one.relative, one.rank_correlation, one.early_table, one.early_fit)),
+            *(f"{share:.0%}" for share in one.coverage),
+        )
+        for one in report.levels
+    )
+    console.print(table((*headings, "50 %", "80 %", "95 %"), rows))
+    console.print(
+        "error, spread: mean absolute error of the prediction, and of the best constant; ranks: Spearman's "
+        "correlation of predicted with true; to end: of values here with those at the last level, in the "
+        "table and in drawn curves; 50/80/95 %: how many true values lie in these intervals",
+        style="dim",
+    )
+    for sentence in (*report.verdict, *(f"Note: {note}." for note in report.notes)):
+        console.print(sentence)
+
+
+def _fit_lines(report: FitReport) -> Iterator[tuple[str, str]]:
+    yield "fitted to", f"{report.rows:,} rows, {report.complete:,} of them to the end"
+    yield "shapes by", "; ".join(REGRESSIONS[kind] for kind in report.regression)
+    yield "log seconds", f"error {report.log_seconds_error:.2f} (spread {report.log_seconds_spread:.2f})"
+    best = f"{report.best_table:.6g} in the table, {report.best_drawn:.6g} of 1,000 drawn"
+    yield "best at the end", best
+    if report.diverged:
+        error = f"{report.divergence_error:.3f} (of the share alone {report.divergence_spread:.3f})"
+        by = REGRESSIONS[report.divergence]
+        yield "diverge", f"{report.divergence_rate:.1%}, predicted by {by}; squared error {error}"

@@ -3,49 +3,42 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, cast
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from typer.main import get_command
 
-from hbsim.cli.command import Command, in_options
-from hbsim.cli.fields import whole, word
+from hbsim.cli.command import in_options
+from hbsim.cli.options import Given, group
+from hbsim.cli.output import print_json
+from hbsim.options import option
 from hbsim.terminal import print_out
 
 if TYPE_CHECKING:
-    from hbsim.core.types import Mode
     from hbsim.surrogates.import_table import Imported
 
-__all__ = ["NAME", "WithImport", "import_"]
+__all__ = ["import_"]
 
-NAME: Final = "import"
-_COLUMNS: Final = "What is what"
-_SPELLING: Final = {"resource": "--resource", "first_level": "--first-level"}
-
-
-class WithImport(Command):
-    """A command with one more behind the word ``import``; a file of that name is ``./import``."""
-
-    def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """Return the context of this command or, after ``import``, of the other."""
-        if args[:1] != [NAME]:
-            return super().make_context(info_name, args, parent=parent, **extra)
-        command: Any = _command()
-        return command.make_context(f"{info_name} {NAME}", args[1:], parent=parent, **extra)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command that the context is of."""
-        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+# Options that the notes on a file name.
+SPELLING: Final = {"resource": "--resource", "first_level": "--first-level"}
 
 
-def _command() -> Any:
-    app = typer.Typer(
-        add_completion=False, rich_markup_mode=None, context_settings={"max_content_width": 110}
+@dataclass(frozen=True)
+class ColumnOptions:
+    """What is what in the runs of another tool."""
+
+    metric: str | None = option(None, metavar="NAME", help="The metric that decides; Optuna: its new name.")
+    mode: str | None = option(None, metavar="...", help="What is better, if nothing says it.")
+    resource: str | None = option(None, metavar="NAME", help="What counts training: an epoch, a step.")
+    time: str | None = option(None, metavar="NAME", help="Cumulative seconds of training, without waiting.")
+    study: str | None = option(None, metavar="NAME", help="Optuna: which study, if there are several.")
+    params: str | None = option(
+        None, metavar="FILE", help="W&B, MLflow: a CSV with a row a run and its hyperparameters."
     )
-    app.command(NAME, cls=Command)(import_)
-    return get_command(app)
+    first_level: int | None = option(
+        None, takes="whole", help="What step 0 is: 0 (untrained) or 1 (after the first unit)."
+    )
 
 
 def import_(
@@ -62,44 +55,8 @@ def import_(
             "--from", metavar="TOOL", help="syne-tune, ray, optuna, wandb or mlflow (default: guessed)."
         ),
     ] = None,
-    metric: Annotated[
-        str | None,
-        word(
-            "--metric", panel=_COLUMNS, metavar="NAME", help="The metric that decides; Optuna: its new name."
-        ),
-    ] = None,
-    mode: Annotated[
-        str | None,
-        word("--mode", panel=_COLUMNS, metavar="...", help="What is better, if nothing says it."),
-    ] = None,
-    resource: Annotated[
-        str | None,
-        word("--resource", panel=_COLUMNS, metavar="NAME", help="What counts training: an epoch, a step."),
-    ] = None,
-    time: Annotated[
-        str | None,
-        word(
-            "--time", panel=_COLUMNS, metavar="NAME", help="Cumulative seconds of training, without waiting."
-        ),
-    ] = None,
-    study: Annotated[
-        str | None,
-        word("--study", panel=_COLUMNS, metavar="NAME", help="Optuna: which study, if there are several."),
-    ] = None,
-    params: Annotated[
-        Path | None,
-        typer.Option(
-            "--params",
-            rich_help_panel=_COLUMNS,
-            help="W&B, MLflow: a CSV with a row a run and its hyperparameters.",
-        ),
-    ] = None,
-    first_level: Annotated[
-        int | None,
-        whole(
-            "--first-level", panel=_COLUMNS, help="What step 0 is: 0 (untrained) or 1 (after the first unit)."
-        ),
-    ] = None,
+    *,
+    columns: Annotated[Given, group("What is what", ColumnOptions)],
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -118,25 +75,12 @@ def import_(
     from hbsim.surrogates.importing import import_runs
     from hbsim.surrogates.table_files import check_out
 
-    check_out(out, force=force, sources=[sqlite_path(source), *([] if params is None else [params])])
-    imported = import_runs(
-        source,
-        kind,
-        metric=metric,
-        mode=cast("Mode | None", mode),
-        resource=resource,
-        time=time,
-        study=study,
-        params=params,
-        first_level=first_level,
-    )
+    options = dict(columns)
+    if "params" in options:
+        options["params"] = Path(options["params"])
+    check_out(out, force=force, sources=[sqlite_path(source), *filter(None, [options.get("params")])])
+    imported = import_runs(source, kind, **options)
     imported.write(out, force=force)
-    _tell(imported, out, as_json)
-
-
-def _tell(imported: Imported, out: Path, as_json: bool) -> None:
-    from hbsim.cli.output import print_json
-
     needs = _needs(imported)
     if as_json:
         print_json({"out": str(out), **_content(imported), "needs": list(needs)})
@@ -144,9 +88,9 @@ def _tell(imported: Imported, out: Path, as_json: bool) -> None:
     for name, text in _lines(imported):
         print_out(f"{name:<16}{text}")
     for note in imported.notes:
-        print_out(f"- {in_options(note, _SPELLING)}")
-    words = " ".join(f"{option} {value}" for option, value in needs.items())
-    print_out(f"{out}: `{f'hbsim surrogates {shlex.quote(str(out))} {words}'.strip()}` describes it")
+        print_out(f"- {in_options(note, SPELLING)}")
+    given = " ".join(f"{name} {value}" for name, value in needs.items())
+    print_out(f"{out}: `{f'hbsim surrogates {shlex.quote(str(out))} {given}'.strip()}` describes it")
 
 
 def _lines(imported: Imported) -> list[tuple[str, str]]:

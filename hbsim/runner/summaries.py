@@ -11,8 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from hbsim.core.types import COMPLETE, CONTINUE, PAUSE, STOP, Mode
-from hbsim.runner.columns import CENSORED
-from hbsim.runner.jobs import Jobs
+from hbsim.runner.tables import CENSORED, JobTable
 
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["incumbent", "resources", "rungs", "trials"]
 
 
-def trials(scheduler: Scheduler, jobs: Jobs, decisions: pl.DataFrame) -> pl.DataFrame:
+def trials(scheduler: Scheduler, jobs: JobTable, decisions: pl.DataFrame) -> pl.DataFrame:
     """Return a row a trial: trial, bracket, status, resource, best, final, trained_seconds."""
     count = scheduler.started
     rows = jobs.ended()

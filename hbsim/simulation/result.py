@@ -13,33 +13,32 @@ from numpy.typing import NDArray
 
 from hbsim.errors import ParameterError
 from hbsim.runner import summaries
-from hbsim.runner.decisions import Decisions
-from hbsim.runner.jobs import Jobs
+from hbsim.runner.tables import DecisionTable, JobTable
 from hbsim.simulation.summaries import summary
 
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
+    from hbsim.runner.tables import FailureTable
     from hbsim.simulation.cluster import Cluster
-    from hbsim.simulation.curves import Curves
-    from hbsim.simulation.disk import Disk
-    from hbsim.simulation.failures import Failures
-    from hbsim.simulation.luck import Luck
+    from hbsim.simulation.curves import TrialCurves
+    from hbsim.simulation.disk import DiskUsage
+    from hbsim.simulation.random_effects import RandomEffects
 
-__all__ = ["Result", "Simulated"]
+__all__ = ["Result", "SimulationData"]
 
 
 @dataclass(frozen=True, slots=True)
-class Simulated:
+class SimulationData:
     """What the simulator leaves of a study: where it ran, and its rows."""
 
     cluster: Cluster
     seed: int
-    luck: Luck
-    jobs: Jobs
-    decisions: Decisions
-    failures: Failures
+    effects: RandomEffects
+    jobs: JobTable
+    decisions: DecisionTable
+    failures: FailureTable
     lost_saves: Sequence[float]
-    disk: Disk | None
+    disk: DiskUsage | None
 
 
 class Result:
@@ -49,11 +48,11 @@ class Result:
     ----------
     scheduler : Scheduler
         As it stands at the end; `scheduler.explain(trial)` says why a trial was stopped.
-    curves : Curves
+    curves : TrialCurves
         What the study read of each trial, and whence.
     cluster : Cluster
         Where it ran.
-    simulated : Simulated
+    simulated : SimulationData
         What the simulator left of it.
     replace : bool
         Whether rows of a table came more than once.
@@ -66,8 +65,8 @@ class Result:
     def __init__(
         self,
         scheduler: Scheduler,
-        curves: Curves,
-        simulated: Simulated,
+        curves: TrialCurves,
+        simulated: SimulationData,
         replace: bool = False,
         interrupted: bool = False,
     ) -> None:
@@ -81,6 +80,14 @@ class Result:
         self._jobs = simulated.jobs
         self._decisions = simulated.decisions
 
+    def __repr__(self) -> str:
+        better = self.incumbent()
+        metric = self.curves.surrogate.metric
+        best = f"best {metric} {better['value'][-1]:g}" if len(better) else "nothing reported"
+        what = f"{self.scheduler.type} on {self.curves.surrogate.name}"
+        scale = f"{self.scheduler.started:,} trials, {self.cluster.workers:,} workers"
+        return f"<Result of {what}: {scale}, {self.end_time:.6g} s, {best}>"
+
     @cached_property
     def end_time(self) -> float:
         """Simulated seconds at which the last job ended."""
@@ -88,7 +95,7 @@ class Result:
 
     @cached_property
     def jobs(self) -> pl.DataFrame:
-        """A row an uninterrupted stay on a worker, in the order of starts.
+        """A row an uninterrupted run on a worker, in the order of starts.
 
         Columns: job, trial, attempt, bracket, worker (integers), start_resource, stop_resource
         (reached), start_time, train_start, end_time, value (floats; null where none), verdict (pause,
@@ -164,7 +171,7 @@ class Result:
         return values[:, 0]
 
     def job_rows(self) -> NDArray[np.void]:
-        """Return the jobs as a structured array, with what `jobs` leaves out; see `hbsim.runner.jobs`."""
+        """Return the jobs as a structured array, with what `jobs` leaves out; see `hbsim.runner.tables`."""
         return self._jobs.rows()
 
     def epochs(self, trials: Sequence[int] | None = None) -> pl.DataFrame:

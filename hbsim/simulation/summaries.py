@@ -7,23 +7,22 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hbsim.runner.columns import numbers
 from hbsim.runner.summaries import resources
-from hbsim.simulation.failures import LOST, PREEMPTED
-from hbsim.simulation.presence import Presence
+from hbsim.runner.tables import LOST, PREEMPTED, numbers
+from hbsim.simulation.availability import MachineAvailability
 
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
-    from hbsim.runner.jobs import Jobs
+    from hbsim.runner.tables import JobTable
     from hbsim.simulation.cluster import Cluster
-    from hbsim.simulation.result import Result, Simulated
+    from hbsim.simulation.result import Result, SimulationData
 
 __all__ = ["summary"]
 
 HOUR: Final = 3600.0
 
 
-def summary(result: Result, simulated: Simulated) -> dict[str, object]:
+def summary(result: Result, simulated: SimulationData) -> dict[str, object]:
     """Return the study in a few numbers."""
     scheduler, cluster, jobs = result.scheduler, result.cluster, simulated.jobs
     counts = scheduler.status_counts()
@@ -65,12 +64,12 @@ def failed_resource(scheduler: Scheduler) -> float:
     return math.fsum(level for status, level in trials if status == "failed")
 
 
-def presence(result: Result, simulated: Simulated) -> dict[str, object]:
+def presence(result: Result, simulated: SimulationData) -> dict[str, object]:
     """Return what machines cost, and the share of the workers' time that they were not there."""
     cluster, end = result.cluster, result.end_time
     there = [end] * cluster.count_machines
     if cluster.has_absences:
-        machines = Presence(cluster, simulated.seed)
+        machines = MachineAvailability(cluster, simulated.seed)
         there = [machines.there(machine, end) for machine in range(cluster.count_machines)]
     paid = math.fsum(price * seconds for price, seconds in zip(cluster.prices, there, strict=True))
     worked = math.fsum(there[machine] for machine in cluster.machine_of)
@@ -83,7 +82,7 @@ def presence(result: Result, simulated: Simulated) -> dict[str, object]:
     }
 
 
-def occupied(cluster: Cluster, jobs: Jobs) -> float:
+def occupied(cluster: Cluster, jobs: JobTable) -> float:
     """Return the money for the seconds in which jobs occupied workers: each has its share of its machine."""
     if not cluster.is_priced:
         return 0.0

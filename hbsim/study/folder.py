@@ -1,21 +1,31 @@
-"""The folder of a real study: journal, description, logs, checkpoints, results."""
+"""The folder of a study: journal, description, logs, checkpoints, results, and where it ran."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
+import platform
+import secrets
 import shutil
+import subprocess
+import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from hbsim.errors import OutputError, ParameterError
+from hbsim.core.scheduler import Scheduler
+from hbsim.errors import HbsimWarning, OutputError, ParameterError
+from hbsim.executors.devices import Gpu, Nvml, cpu_limit, cpus, driver_version, gpus
+from hbsim.executors.remote.store import download, newest_of_all
 from hbsim.runner.journal import Journal
 from hbsim.runner.lock import StudyLock
 
-__all__ = ["StudyFolder"]
+__all__ = ["RemoteRuns", "StudyFolder", "environment"]
 
 JOURNAL: Final = "journal.jsonl"
 REMOTE: Final = "remote.json"
@@ -173,3 +183,196 @@ def _is_ours(name: str) -> bool:
 def _holds(path: Path) -> bool:
     """Whether there is a file, or a folder with something in it."""
     return path.is_file() or (path.is_dir() and any(path.iterdir()))
+
+
+_PACKAGES = ("torch", "numpy", "polars")
+_GIT_SECONDS = 5.0
+
+
+def environment(nvml: Nvml | None = None) -> dict[str, object]:
+    """Describe this process and its machine in plain JSON types. Never raises; what is unknown is absent.
+
+    Parameters
+    ----------
+    nvml : Nvml, optional
+        Answers instead of the NVIDIA driver.
+
+    Returns
+    -------
+    dict
+        - ``time``: ISO 8601, UTC; ``platform``, ``host``, ``argv``, ``cwd``: strings, of ``argv`` a list
+        - ``versions``: of hbsim and python, and of torch, numpy and polars where they are installed
+        - ``cpu``: ``model``, ``count`` of cores to use, and ``limit`` where a quota allows fewer, in cores
+        - ``memory``: bytes
+        - ``gpus``: a list of ``name``, ``memory`` (bytes, or None) and ``uuid``; ``driver``: NVIDIA's version
+        - ``git``: ``revision`` of the working folder, and whether it is ``dirty``, a tracked file changed
+    """
+    pieces: dict[str, Callable[[], object]] = {
+        "time": lambda: datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": _versions,
+        "platform": platform.platform,
+        "host": platform.node,
+        "cpu": _cpu,
+        "memory": _memory,
+        "gpus": lambda: [_described(gpu) for gpu in gpus(os.environ, nvml)],
+        "driver": lambda: driver_version(nvml),
+        "git": _git,
+        "argv": lambda: list(sys.argv),
+        "cwd": os.getcwd,
+    }
+    found: dict[str, object] = {}
+    for name, piece in pieces.items():
+        with suppress(Exception):  # no study fails for want of a line about where it ran
+            value = piece()
+            if value is not None:
+                found[name] = value
+    return found
+
+
+def _versions() -> dict[str, str]:
+    versions = {"hbsim": sys.modules["hbsim"].__version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return versions
+
+
+def _cpu() -> dict[str, object]:
+    cpu: dict[str, object] = {"model": _cpu_model(), "count": len(cpus())}
+    limit = cpu_limit()
+    if limit is not None and limit < len(cpus()):
+        cpu["limit"] = limit
+    return cpu
+
+
+def _cpu_model() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return value.strip()
+    if sys.platform == "darwin":
+        with suppress(OSError, subprocess.SubprocessError):
+            return _output("sysctl", "-n", "machdep.cpu.brand_string")
+    return platform.processor() or platform.machine()
+
+
+def _memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _described(gpu: Gpu) -> dict[str, object]:
+    return {"name": gpu.name, "memory": gpu.memory, "uuid": gpu.uuid}
+
+
+def _git() -> dict[str, object]:
+    git: dict[str, object] = {"revision": _output("git", "rev-parse", "--verify", "HEAD")}
+    with suppress(OSError, subprocess.SubprocessError):
+        # New files do not count: the study's own folder is often one.
+        git["dirty"] = bool(_output("git", "status", "--porcelain", "--untracked-files=no"))
+    return git
+
+
+def _output(*command: str) -> str:
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=_GIT_SECONDS,
+        env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},  # only look: leave the index as it is
+    )
+    return done.stdout.strip()
+
+
+SCHEMA: Final = 1
+BYTES: Final = 8  # of the study's number
+
+
+class RemoteRuns:
+    """The file ``remote.json`` in a study's folder.
+
+    Attributes
+    ----------
+    study : str or None
+        The study's number, 16 hex digits, by which hosts and stores know what they keep of it; None before
+        it has run on other machines.
+    """
+
+    def __init__(self, place: StudyFolder) -> None:
+        self._place = place
+        self._content = _read(place)
+        self.study: str | None = None if self._content is None else self._content["study"]
+
+    def number(self) -> str:
+        """Return the study's number; it gets one if it has none."""
+        if self.study is None:
+            self.study = secrets.token_hex(BYTES)
+            self._write("auto", gathered=True)
+        return self.study
+
+    def bring_back(self, storage: str | None, say: Callable[[str], None]) -> None:
+        """Copy checkpoints out of the store of an earlier run, unless this one uses the same.
+
+        Parameters
+        ----------
+        storage : str or None
+            Of this run; None on this machine.
+        say : callable
+            Given lines for people.
+
+        Raises
+        ------
+        ParameterError, OutputError
+            The store cannot be read.
+        """
+        was = None if self._content is None else self._content["storage"]
+        if was is None or "://" not in was or was == storage or was.startswith("memory://"):
+            return
+        assert self.study is not None
+        say(f"looking for checkpoints in {was}")
+        count = download(was, self.study, self._place.trials)
+        if count:
+            say(f"copied {count} checkpoint{'' if count == 1 else 's'} from there")
+
+    def begin(self, storage: str | None, scheduler: Scheduler) -> None:
+        """Take note that trials are about to run: with this storage, or with None on this machine.
+
+        Warns of trials that go on from zero there, since only hosts have their checkpoints.
+        """
+        if storage is not None:
+            self._write(storage, gathered=False)
+        elif self._content is not None and not self._content["gathered"]:
+            self._warn_of_absent(scheduler)
+
+    def end(self) -> None:
+        """Take note that every checkpoint that is of use is in the study's folder, or in its store."""
+        if self._content is not None:
+            self._write(self._content["storage"], gathered=True)
+
+    def _warn_of_absent(self, scheduler: Scheduler) -> None:
+        statuses = enumerate(scheduler.trial_statuses())
+        paused = [trial for trial, status in statuses if status == "paused"]
+        saved = newest_of_all(self._place.trials)
+        absent = len([trial for trial in paused if trial not in saved])
+        if absent and saved:  # without any, the function saves nothing
+            text = f"{absent} of {len(paused)} paused trials have no checkpoint in this folder: "
+            text += "if a host has it, they go on from there on the same hosts, and else from zero"
+            warnings.warn(HbsimWarning(text), stacklevel=6)
+
+    def _write(self, storage: str, gathered: bool) -> None:
+        content = {"schema": SCHEMA, "study": self.study, "storage": storage, "gathered": gathered}
+        self._place.write(REMOTE, content)
+        self._content = content
+
+
+def _read(place: StudyFolder) -> Mapping[str, Any] | None:
+    for name in (REMOTE, EARLIER_REMOTE):
+        try:
+            content = json.loads((place.path / name).read_text("utf-8"))
+            int(content["study"], 16)
+            return {"gathered": False, "storage": "auto", **content}
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None

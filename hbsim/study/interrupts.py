@@ -1,21 +1,37 @@
-"""Ctrl-C and SIGTERM in a real study: once, finish cleanly; twice, end at once."""
+"""Interruption of studies by signals: once, finish cleanly; twice, end at once."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["interruptible"]
+__all__ = ["Interrupted", "interruptible"]
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class Interrupted(KeyboardInterrupt):
+    """A study was interrupted, and has ended cleanly; a real one can be resumed.
+
+    Attributes
+    ----------
+    result : RunResult or Result
+        The study until then.
+    """
+
+    def __init__(self, text: str, result: Any) -> None:
+        self.result = result
+        super().__init__(text)
+
+
 @contextmanager
-def interruptible(interrupt: Callable[[int], None]) -> Iterator[None]:
+def interruptible(
+    interrupt: Callable[[int], None], signals: Sequence[signal.Signals] = SIGNALS
+) -> Iterator[None]:
     """Call `interrupt` with the first of the signals; at the second raise KeyboardInterrupt.
 
     Only in the main thread, the only one that may set signal handlers; elsewhere nothing changes.
@@ -23,7 +39,7 @@ def interruptible(interrupt: Callable[[int], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    usual = {number: signal.getsignal(number) for number in SIGNALS}
+    usual = {number: signal.getsignal(number) for number in signals}
     count = 0
 
     def handle(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""What came out of a real study."""
+"""The result of a real study: its columns and figures, read from its journal."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import polars as pl
 
 from hbsim.errors import ParameterError
 from hbsim.runner import summaries
-from hbsim.runner.columns import numbers
-from hbsim.runner.decisions import Decisions
-from hbsim.runner.ledger import Ledger
 from hbsim.runner.records import read_records, read_reports
+from hbsim.runner.state import JournalState
+from hbsim.runner.tables import DecisionTable, numbers
 from hbsim.study.folder import StudyFolder
-from hbsim.study.spec import Spec
+from hbsim.study.spec import StudySpec, new_state, replay
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
     from hbsim.core.types import Mode
 
-__all__ = ["RunResult"]
+__all__ = ["RunResult", "load"]
 
 ENDS: Final = ("resume", "close")  # of a session: no worker is open any more
 
@@ -36,38 +35,38 @@ class RunResult:
     ----------
     folder : Path
         The study's.
-    spec : Spec
+    spec : StudySpec
         What the study was.
     scheduler : Scheduler
         As it stands at the end; `scheduler.explain(trial)` says why a trial was stopped.
     workers : int
         How many there were, at most.
     why : str or None
-        Why it ended: done, max_reward, time_out, interrupted; None if its process was killed.
+        Why it ended: done, max_reward, max_time, interrupted; None if its process was killed.
     """
 
     def __init__(
         self,
         folder: StudyFolder,
-        spec: Spec,
+        spec: StudySpec,
         scheduler: Scheduler,
-        ledger: Ledger,
-        decisions: Decisions,
+        journal_state: JournalState,
+        decisions: DecisionTable,
         workers: int,
     ) -> None:
         self.folder = folder.path
         self.spec = spec
         self.scheduler = scheduler
         self.workers = workers
-        self.why = ledger.why
-        self._ledger = ledger
+        self.why = journal_state.why
+        self._journal_state = journal_state
         self._decisions = decisions
         self._journal = folder.journal
 
     @cached_property
     def end_time(self) -> float:
         """Study seconds at which the last job ended."""
-        return float(self._ledger.jobs.ended()["end_time"].max(initial=0.0))
+        return float(self._journal_state.jobs.ended()["end_time"].max(initial=0.0))
 
     @cached_property
     def jobs(self) -> pl.DataFrame:
@@ -76,7 +75,7 @@ class RunResult:
         Times are study seconds: without the time between an interruption and the resumption. `value` is
         the job's last report. A stay that was interrupted is censored.
         """
-        return self._ledger.jobs.frame(self.scheduler.trial_brackets())
+        return self._journal_state.jobs.frame(self.scheduler.trial_brackets())
 
     @cached_property
     def decisions(self) -> pl.DataFrame:
@@ -93,7 +92,7 @@ class RunResult:
         reports, jobs, trials = read_reports(self._journal)
         who = {"job": np.array(jobs, dtype=np.int64), "trial": np.array(trials, dtype=np.int64)}
         whose = pl.DataFrame({name: np.repeat(column, reports.counts) for name, column in who.items()})
-        return whose.hstack(reports.frame(self.spec.reward_attr))
+        return whose.hstack(reports.frame(self.spec.metric))
 
     @cached_property
     def hosts(self) -> pl.DataFrame:
@@ -124,14 +123,14 @@ class RunResult:
         trial whose function returned below R, what it had come to), best and final (of all reports),
         trained_seconds; then reached, the highest resource reported.
         """
-        frame = summaries.trials(self.scheduler, self._ledger.jobs, self.decisions)
-        columns = dict(zip(("final", "best", "reached"), self._ledger.reported(), strict=True))
+        frame = summaries.trials(self.scheduler, self._journal_state.jobs, self.decisions)
+        columns = dict(zip(("final", "best", "reached"), self._journal_state.reported(), strict=True))
         trials = range(len(frame))
         frame = frame.with_columns(
             numbers([found.get(trial, math.nan) for trial in trials]).alias(name)
             for name, found in columns.items()
         )
-        rows = self._ledger.jobs.ended()
+        rows = self._journal_state.jobs.ended()
         ends = pl.DataFrame({"trial": rows["trial"].astype(np.int64), "end": rows["milestone"]})
         ends = ends.group_by("trial", maintain_order=True).last()
         end = pl.when(status="completed").then("end")
@@ -147,7 +146,7 @@ class RunResult:
         Choices that are no plain values are text. A parameter called trial is ``hp_trial`` here.
         """
         space = self.spec.space
-        points = np.array(self._ledger.points, dtype=np.float64).reshape(-1, space.dimension)
+        points = np.array(self._journal_state.points, dtype=np.float64).reshape(-1, space.dimension)
         plain = {
             name: [v if isinstance(v, int | float | str | bool | None) else repr(v) for v in column]
             if isinstance(column, list)
@@ -166,21 +165,21 @@ class RunResult:
     @property
     def best_config(self) -> dict[str, object] | None:
         """The incumbent's configuration; None if nothing was reported."""
-        best = self._ledger.best
+        best = self._journal_state.best
         return None if best is None else self.configuration(best.trial)
 
     def __repr__(self) -> str:
-        best = self._ledger.best
-        found = "nothing reported" if best is None else f"best {self.spec.reward_attr} {best.value:g}"
+        best = self._journal_state.best
+        found = "nothing reported" if best is None else f"best {self.spec.metric} {best.value:g}"
         trials, why = self.scheduler.started, self.why or "not over"
         return f"<RunResult in {self.folder}: {trials} trials, {found}, {why}>"
 
     def configuration(self, trial: int) -> dict[str, object]:
         """Return a trial's configuration: what was chosen for it, hence nothing that is not active."""
-        count = len(self._ledger.points)
+        count = len(self._journal_state.points)
         if not 0 <= trial < count:
             raise ParameterError("trial", trial, f"must be one of the trials 0 ... {count - 1}")
-        return self.spec.space.mapping(np.array(self._ledger.points[trial]))
+        return self.spec.space.mapping(np.array(self._journal_state.points[trial]))
 
     def incumbent(self, at: Literal["any", "max_t"] = "any") -> pl.DataFrame:
         """Return the strict improvements of the best value so far, by the time of reports.
@@ -200,22 +199,22 @@ class RunResult:
         if at == "max_t":
             rows, levels = self._decisions.rows(), self.scheduler.levels
             return summaries.incumbent(rows, levels, self.scheduler.mode, at_max=True)
-        return self._ledger.improvements.frame()
+        return self._journal_state.improvements.frame()
 
     def rungs(self) -> pl.DataFrame:
         """Return counts by bracket and level; columns as `hbsim.Result.rungs`."""
-        return summaries.rungs(self.scheduler, self._decisions.rows(), self._ledger.jobs.ended())
+        return summaries.rungs(self.scheduler, self._decisions.rows(), self._journal_state.jobs.ended())
 
     def failures(self) -> pl.DataFrame:
         """Return a row a failure, in order: trial, kind, reason."""
         schema = {"trial": pl.Int64, "kind": pl.String, "reason": pl.String}
-        rows = [(trial, kind, unicode(reason)) for trial, kind, reason in self._ledger.failures]
+        rows = [(trial, kind, unicode(reason)) for trial, kind, reason in self._journal_state.failures]
         return pl.DataFrame(rows, schema=schema, orient="row")
 
     @property
     def capacity(self) -> float:
         """Worker seconds that there were: of other machines' workers while they were there."""
-        opened = self._ledger.capacity
+        opened = self._journal_state.capacity
         return self.workers * self.end_time if opened is None else opened
 
     def summary(self) -> dict[str, object]:
@@ -228,16 +227,16 @@ class RunResult:
         late_reports (dropped); why it ended; scheduler, train, metric, mode, workers.
         """
         counts = self.scheduler.status_counts()
-        rows = self._ledger.jobs.ended()
+        rows = self._journal_state.jobs.ended()
         capacity = self.capacity
         trained, wasted = summaries.resources(rows)
-        best = self._ledger.best
+        best = self._journal_state.best
         occupied = math.fsum(rows["end_time"] - rows["start_time"])
         return {
             "trials": self.scheduler.started,
-            "jobs": len(self._ledger.jobs),
+            "jobs": len(self._journal_state.jobs),
             **{name: counts[name] for name in ("completed", "stopped", "paused", "failed", "running")},
-            "returned": len(self._ledger.returned),
+            "returned": len(self._journal_state.returned),
             "seconds": self.end_time,
             "busy_share": occupied / capacity if capacity else 0.0,
             "training_share": math.fsum(rows["trained"]) / capacity if capacity else 0.0,
@@ -245,11 +244,11 @@ class RunResult:
             "wasted_resource": wasted,
             "best": None if best is None else best.value,
             "best_trial": None if best is None else best.trial,
-            "late_reports": self._ledger.late,
+            "late_reports": self._journal_state.late,
             "why": self.why,
             "scheduler": self.scheduler.options.as_dict(),
             "train": self.spec.train,
-            "metric": self.spec.reward_attr,
+            "metric": self.spec.metric,
             "mode": self.scheduler.mode,
             "workers": self.workers,
         }
@@ -286,7 +285,7 @@ class RunResult:
         OutputError
             No trial reported anything, or the file cannot be written.
         """
-        from hbsim.study.export import export
+        from hbsim.study.record import export
 
         export(self, out, metric, mode, test_metric, force)
 
@@ -315,3 +314,33 @@ class RunResult:
 def unicode(text: str) -> str:
     """Return a text with halves of characters, as names of files have them, written out."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def load(folder: Path | str) -> RunResult:
+    """Read a study that was run, whether it is over or not.
+
+    Parameters
+    ----------
+    folder : path
+        The study's.
+
+    Returns
+    -------
+    RunResult
+        As it stands in the journal.
+
+    Raises
+    ------
+    ParameterError
+        There is no study.
+    JournalError
+        The journal is damaged, or made by another version.
+    """
+    place = StudyFolder(folder)
+    place.check(resume=True)
+    records = read_records(place.journal, together=True)
+    spec = StudySpec.from_dict(next(records)["spec"], str(place.journal))
+    state = new_state(spec, spec.make_scheduler())
+    replay(state, records, str(place.journal), dimension=spec.space.dimension)
+    workers = max(1, state.journal_state.workers_seen)
+    return RunResult(place, spec, state.scheduler, state.journal_state, state.decisions, workers)

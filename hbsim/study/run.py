@@ -1,39 +1,55 @@
-"""Run a study for real: the same scheduler and the same loop as in simulation."""
+"""Real studies: the same scheduler and the same loop as in simulation, with processes that train."""
 
 from __future__ import annotations
 
-import math
+import secrets
+import signal
+import time
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hbsim.core.numbers import exact, whole
 from hbsim.core.scheduler import Scheduler
+from hbsim.core.space import arguments, space_of
 from hbsim.core.types import LOSSES
-from hbsim.errors import HbsimWarning, ParameterError
+from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.executors.remote.controller import wait_for_earlier_runs
 from hbsim.executors.remote.options import Dask, Hosts
-from hbsim.executors.training_function import describe, make_target, stop_if_loading
+from hbsim.executors.training_function import FunctionDescription, describe, make_target, stop_if_loading
 from hbsim.options import named_options
-from hbsim.runner.ends import Limits
-from hbsim.runner.real import Observer
-from hbsim.searchers import Searcher, about, check_searcher, ends, learns
-from hbsim.study.checks import check_names, constants, seconds
-from hbsim.study.executors import Executor, StudyWorkers, check_executor, check_share, make_workers
-from hbsim.study.folder import StudyFolder
-from hbsim.study.keeper import Keeper, check_keep
-from hbsim.study.load import Standing
-from hbsim.study.real import Interrupted, Study
-from hbsim.study.remote_note import RemoteNote
-from hbsim.study.shown import check_shown, shown, teller
+from hbsim.runner.journal import Journal
+from hbsim.runner.loop import SearcherNotifier, drive
+from hbsim.runner.real import Limits, Observer, RealExecutor
+from hbsim.runner.records import read_records
+from hbsim.runner.workers import WorkerBackend
+from hbsim.searchers import (
+    Searcher,
+    SearchTask,
+    about,
+    check_searcher,
+    ends,
+    learns,
+    limit_trials,
+    make_searcher,
+)
+from hbsim.searchers.factory import plain_options
+from hbsim.study.checkpoint_retention import CheckpointRetention
+from hbsim.study.folder import RemoteRuns, StudyFolder, environment
+from hbsim.study.interrupts import Interrupted, interruptible
+from hbsim.study.options import RunOptions, check_names
+from hbsim.study.progress_display import printer, shown
+from hbsim.study.spec import StudySpec, StudyState, new_state, replay
+from hbsim.study.workers import Executor, StudyWorkers, check_executor, check_share, make_workers
+from hbsim.terminal import print_err
 
 if TYPE_CHECKING:
     from hbsim.study.result import RunResult
 
-__all__ = ["Interrupted", "run"]
+__all__ = ["Interrupted", "StudyRun", "run", "run_study"]
 
 
 @named_options
@@ -49,9 +65,9 @@ def run(
     searcher: str | Searcher | None = None,
     search_options: Mapping[str, object] | None = None,
     time_attr: str = "epoch",
-    reward_attr: str | None = "accuracy",
+    metric: str | None = "accuracy",
     args: Mapping[str, object] | None = None,
-    time_out: float | None = None,
+    max_time: float | None = None,
     max_reward: float | None = None,
     hang_timeout: float | None = None,
     grace: float = 5.0,
@@ -88,14 +104,14 @@ def run(
         Chooses configurations; by default ``"random"``.
     search_options : mapping, optional
         Options of a searcher by name: see `hbsim.searchers.make_searcher`.
-    time_attr, reward_attr : str
+    time_attr, metric : str
         The reported names of the resource, and of the metric that decides. With fifo the resource of a
-        report without `time_attr` is one more than that of the report before, and `reward_attr` may be None:
+        report without `time_attr` is one more than that of the report before, and `metric` may be None:
         everything is kept, and there is no incumbent.
     args : mapping, optional
         Constants of the training function, in place of those of its decorator; plain JSON types.
-    time_out : float, optional
-        Study seconds after which everything ends.
+    max_time : float, optional
+        StudyRun seconds after which everything ends.
     max_reward : float, optional
         The study ends at a report at least as good.
     hang_timeout : float, optional
@@ -137,7 +153,7 @@ def run(
         can be resumed in any case.
     ParameterError
         Something in the request breaks a rule; before any work starts. Or a trial does not report
-        `time_attr` or `reward_attr`.
+        `time_attr` or `metric`.
     OutputError
         The folder is in use by another process, or cannot be written.
     ExecutorError
@@ -147,65 +163,86 @@ def run(
         The journal is damaged, or the scheduler does not answer as it did.
     """
     stop_if_loading()
-    limits = _limits(time_out, max_reward, hang_timeout, grace)
-    _check(scheduler, limits, time_attr, reward_attr, searcher)
-    check_keep(keep)
-    check_shown(visualizer, progress)
-    remote = check_executor(executor)
-    place = StudyFolder(folder)
+    options = RunOptions.checked(
+        workers=workers,
+        resource=resource,
+        folder=folder,
+        resume=resume,
+        seed=seed,
+        searcher=searcher,
+        search_options=search_options,
+        time_attr=time_attr,
+        metric=metric,
+        args=args,
+        max_time=max_time,
+        max_reward=max_reward,
+        hang_timeout=hang_timeout,
+        grace=grace,
+        keep=keep,
+        fsync=fsync,
+        start=start,
+        until_return=until_return,
+        visualizer=visualizer,
+        progress=progress,
+        executor=executor,
+    )
+    return run_study(train, scheduler, options)
+
+
+def run_study(train: str | Callable[..., object], scheduler: Scheduler, options: RunOptions) -> RunResult:
+    """Run a study with checked options; see `run`."""
+    _check(scheduler, options)
+    remote = check_executor(options.executor)
+    place, resume = StudyFolder(options.folder), options.resume
     place.check(resume)
-    given = constants(args)
-    seed = whole("seed", seed, 0)
-    check_searcher(searcher, search_options, resumes=True)
+    check_searcher(options.searcher, options.search_options, resumes=True)
     target = make_target(train, by_value=remote is None)
-    counts = scheduler.type == "fifo"  # it decides nothing: the resource may be the count of reports
-    setup = {"time_attr": time_attr, "reward_attr": reward_attr, "constants": given, "counts": counts}
-    check_share(remote, workers, resource)
+    check_share(remote, options.workers, options.resource)
+    say = printer(options.progress)
     with ExitStack() as stack:
         stack.enter_context(place.entered())
         if not resume:
-            place.set_aside(teller(progress))
-        note = RemoteNote(place)
+            place.set_aside(say)
+        note = RemoteRuns(place)
         if remote is None:
-            wait_for_earlier_runs(place.trials, teller(progress))
+            wait_for_earlier_runs(place.trials, say)
         storage = None if remote is None else remote.storage
-        note.bring_back(storage, teller(progress))
-        how = (place.trials, setup, start, grace, note, teller(progress))
-        made = make_workers(remote, target, workers, resource, *how)
+        note.bring_back(storage, say)
+        counts = scheduler.type == "fifo"  # it decides nothing: the resource may be the count of reports
+        made = make_workers(remote, target, options, counts, place.trials, note, say)
         stack.callback(made.close)
         unused = stack.enter_context(ExitStack())
         if not resume:
             unused.callback(made.discard)  # unless it begins: what is refused leaves nothing on hosts
         made.launch()
         function = describe(train) if callable(train) else made.describe()
-        reported = (time_attr, reward_attr, until_return)
-        study = Study(function, scheduler, seed, searcher, search_options, *reported, given)
+        study = StudyRun(function, scheduler, options)
         if text := about(study.searcher):
-            teller(progress)(text)
+            say(text)
         made.prepare()
-        journal, standing = study.open(place, resume, fsync, _name(remote))
+        journal, state = study.open(place, resume, options.fsync, _name(remote))
         stack.enter_context(journal)
         unused.pop_all()
         note.begin(storage, scheduler)
-        keeper = Keeper(keep, place.trials, scheduler, standing.ledger, made.prune)
+        keeper = CheckpointRetention(options.keep, place.trials, scheduler, state.journal_state, made.prune)
         if resume:
             keeper.catch_up()
         observers: list[Observer] = [keeper]
-        observers += shown(stack, study.spec, standing, place, visualizer, progress, made)
-        save_completed = keep in ("completed", "all")
+        observers += shown(stack, study.spec, state, place, options, made)
+        save_completed = options.keep in ("completed", "all")
         try:
             return study.drive(
                 place,
                 journal,
-                standing,
+                state,
                 made,
-                limits,
+                options.limits,
                 observers,
                 save_completed,
-                partial(_finish, made, keeper, note, None if remote is None else standing),
+                partial(_finish, made, keeper, note, None if remote is None else state),
             )
         except ParameterError:
-            if not resume and not standing.ledger.reports:
+            if not resume and not state.journal_state.reports:
                 made.discard()  # also on hosts
                 made.close()
                 journal.close()
@@ -217,48 +254,195 @@ def _name(remote: Hosts | Dask | None) -> str:
     return "local" if remote is None else type(remote).__name__.lower()
 
 
-def _finish(made: StudyWorkers, keeper: Keeper, note: RemoteNote, standing: Standing | None) -> None:
+def _finish(
+    made: StudyWorkers, keeper: CheckpointRetention, note: RemoteRuns, state: StudyState | None
+) -> None:
     """Wait for checkpoints that are of use; say what lets trials go on that were lost for good with hosts."""
     if made.gather(keeper.finish()):
         note.end()
-    if standing is None:
+    if state is None:
         return
-    statuses = standing.scheduler.trial_statuses()
-    last = {trial: kind for trial, kind, _ in standing.ledger.failures}
+    statuses = state.scheduler.trial_statuses()
+    last = {trial: kind for trial, kind, _ in state.journal_state.failures}
     lost = sum(kind in LOSSES and statuses[trial] == "failed" for trial, kind in last.items())
     if lost:
-        options = standing.scheduler.options
+        options = state.scheduler.options
         name = "retries" if options.loss_retries is None else "loss_retries"
         count = "1 trial was lost and has" if lost == 1 else f"{lost:,} trials were lost and have"
         text = f"{count} failed for good, by {name}={getattr(options, name)}: with more loss_retries such a "
-        warnings.warn(HbsimWarning(f"{text}trial goes on from its last checkpoint"), stacklevel=5)
+        warnings.warn(HbsimWarning(f"{text}trial goes on from its last checkpoint"), stacklevel=6)
 
 
-def _limits(
-    time_out: float | None, max_reward: float | None, hang_timeout: float | None, grace: float
-) -> Limits:
-    if exact("grace", grace) < 0:
-        raise ParameterError("grace", grace, "must be 0 or more, in seconds")
-    ends, hangs = seconds("time_out", time_out), seconds("hang_timeout", hang_timeout)
-    good = None if max_reward is None else float(exact("max_reward", max_reward))
-    return Limits(ends or math.inf, good, hangs or math.inf, float(grace))
-
-
-def _check(
-    scheduler: Scheduler,
-    limits: Limits,
-    time_attr: str,
-    reward_attr: str | None,
-    searcher: str | Searcher | None,
-) -> None:
+def _check(scheduler: Scheduler, options: RunOptions) -> None:
+    """Check what depends on several options."""
     if not isinstance(scheduler, Scheduler):
         raise ParameterError("scheduler", scheduler, "must be made by hbsim.make_scheduler")
     if scheduler.started:
         raise ParameterError("scheduler", scheduler, "must be new: it has started trials")
-    has_target = limits.max_reward is not None
+    searcher, has_target = options.searcher, options.max_reward is not None
     model_based = isinstance(searcher, str) and learns(searcher)
-    check_names(time_attr, reward_attr, scheduler.type != "fifo" or has_target or model_based)
-    has_end = limits.time_out < math.inf or has_target or ends(searcher)
+    check_names(options.time_attr, options.metric, scheduler.type != "fifo" or has_target or model_based)
+    has_end = options.max_time is not None or has_target or ends(searcher)
     if scheduler.options.num_trials is None and not has_end:
-        rule = "without it the study has no end: give num_trials, time_out or max_reward"
+        rule = "without it the study has no end: give num_trials, max_time or max_reward"
         raise ParameterError("num_trials", None, rule)
+
+
+class StudyRun:
+    """A training function, a scheduler and a searcher that are about to run.
+
+    Attributes
+    ----------
+    spec : StudySpec
+        What the study is.
+    """
+
+    def __init__(self, function: FunctionDescription, scheduler: Scheduler, options: RunOptions) -> None:
+        space, constants, searcher = function.space, options.constants, options.searcher
+        check_constants(function, constants)
+        check_searcher(searcher, options.search_options, resumes=True)
+        if searcher is None or isinstance(searcher, str):
+            name = searcher or "random"
+            task = SearchTask(space, options.seed, mode=scheduler.mode, max_t=scheduler.options.max_t)
+            self.searcher: Searcher = make_searcher(name, task, options.search_options)
+        else:
+            name = type(searcher).__name__
+            self.searcher = searcher
+        limit_trials(scheduler, self.searcher)
+        self.telling = SearcherNotifier(self.searcher, scheduler)
+        self.spec = StudySpec(
+            train=function.label,
+            digest=function.digest,
+            space=space,
+            scheduler=scheduler.options.as_dict(),
+            seed=options.seed,
+            searcher=name,
+            time_attr=options.time_attr,
+            metric=options.metric,
+            until_return=options.until_return,
+            constants=constants,
+            search_options=plain_options(options.search_options),
+            limit=getattr(self.searcher, "limit", None),
+            study=secrets.token_hex(8),
+        )
+        self.scheduler = scheduler
+        self._grown: int | None = None  # how many trials there are in all, where more than before
+
+    def open(self, place: StudyFolder, resume: bool, fsync: str, executor: str) -> tuple[Journal, StudyState]:
+        """Begin the journal, or read it and stand where it ends."""
+        about = {**environment(), "executor": executor}
+        if not resume:
+            place.note_environment(about)  # with the journal it is a study, which goes on as it was begun
+            journal = place.create(self.spec.as_dict(), fsync)
+            return journal, new_state(self.spec, self.scheduler)
+        journal = Journal.open(place.journal, fsync)
+        try:
+            state = self._read(str(place.journal))
+            place.note_environment(about)
+        except BaseException:
+            journal.close()
+            raise
+        return journal, state
+
+    def _read(self, path: str) -> StudyState:
+        """Return where the study of a journal stands, if it is the same as this one."""
+        records = read_records(path, together=True)
+        before = StudySpec.from_dict(next(records)["spec"], path)
+        before.check_same(self.spec)
+        self.spec = replace(self.spec, study=before.study)
+        if before.digest != self.spec.digest:
+            text = f"{self.spec.train} has changed since the study began: its trials may not compare"
+            warnings.warn(HbsimWarning(text), stacklevel=6)
+        state = new_state(self.spec, self.scheduler)
+        trials, first = self.scheduler.num_trials, before.make_scheduler().num_trials
+        if first is not None:
+            self.scheduler.limit_trials(first)
+        replay(state, records, path, self.telling, self.spec.space.dimension)
+        self._grow(trials, first)
+        return state
+
+    def _grow(self, trials: int | None, first: int | None) -> None:
+        """Let the study have more trials than it had; `first` is how many it began with."""
+        now = self.scheduler.num_trials
+        if trials in (now, first) or trials is None or now is None:
+            return
+        if trials < now:
+            rule = f"the study has grown to {now}; it goes on with as many or more"
+            raise ParameterError("num_trials", trials, rule)
+        self.scheduler.grow(trials)
+        self._grown = trials
+
+    def drive(
+        self,
+        place: StudyFolder,
+        journal: Journal,
+        state: StudyState,
+        workers: WorkerBackend,
+        limits: Limits,
+        observers: Sequence[Observer],
+        save_completed: bool,
+        gather: Callable[[], None],
+    ) -> RunResult:
+        """Run until nothing is under way any more; `gather` is called when no trial runs any more."""
+        from hbsim.study.result import RunResult
+
+        scheduler, journal_state = self.scheduler, state.journal_state
+        real = RealExecutor(
+            workers,
+            journal,
+            journal_state,
+            scheduler.geometry,
+            self._suggest,
+            lambda: scheduler.done,
+            self.spec.seed,
+            scheduler.mode,
+            time.monotonic,
+            limits,
+            self.spec.until_return,
+            observers,
+            save_completed,
+        )
+        if journal.count > 1 or self._grown is not None:
+            real.resume(scheduler.running_jobs(), self._grown)
+        with interruptible(lambda number: _interrupt(real, number, limits.grace)):
+            try:
+                drive(scheduler, real, state.decisions, self.telling)
+            except OutputError:
+                journal.check()  # where the whole folder was taken away, this says it better
+                raise
+            gather()
+            workers.close()
+        real.finish(scheduler.done)
+        journal.check()
+        count = max(workers.count, journal_state.workers_seen)
+        result = RunResult(place, self.spec, scheduler, journal_state, state.decisions, count)
+        result.write()
+        if real.ends.interrupted:
+            text = f"interrupted after {result.end_time:.4g} s; resume=True goes on in {result.folder}"
+            raise Interrupted(text, result)
+        return result
+
+    def _suggest(self) -> list[float]:
+        point: list[float] = self.searcher.suggest(1).tolist()[0]
+        return point
+
+
+def _interrupt(real: RealExecutor, number: int, grace: float) -> None:
+    hurried = number != signal.SIGINT  # others are sent by who will not wait
+    real.interrupt(hurried)
+    text = "finishing: each trial leaves at its next report and keeps its checkpoint"
+    text += f"; what has not left in {grace:g} s is ended" if hurried else ""
+    text += "; Ctrl-C again kills them"
+    # The terminal may be gone, or in the middle of a line: what a handler raises would end the study.
+    with suppress(OSError, ValueError, RuntimeError):
+        print_err(f"hbsim: {text}")
+
+
+def check_constants(
+    function: Callable[..., object] | FunctionDescription, constants: Mapping[str, object]
+) -> None:
+    """Check that `constants` are arguments of the function, and no parameters of its space."""
+    for name, value in constants.items():
+        if name in space_of(function):
+            raise ParameterError(name, value, "is searched over: the searcher sets it")
+    arguments(function, constants)

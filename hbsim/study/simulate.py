@@ -5,23 +5,21 @@ from __future__ import annotations
 import dataclasses
 import gc
 import signal
-import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import inf
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from hbsim.core.numbers import exact, whole
 from hbsim.core.scheduler import Scheduler
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.options import named_options
+from hbsim.study.interrupts import Interrupted, interruptible
 
 if TYPE_CHECKING:
     from hbsim.searchers import Searcher
     from hbsim.simulation import Cluster, Result
-    from hbsim.simulation.engine import Engine
     from hbsim.surrogates import Surrogate
 
 __all__ = ["Interrupted", "check_study", "simulate"]
@@ -90,36 +88,34 @@ def simulate(
     SurrogateError
         If the learning curves cannot be used.
     """
-    from hbsim.runner.decisions import Decisions
-    from hbsim.runner.jobs import Jobs
-    from hbsim.runner.loop import drive
-    from hbsim.runner.telling import Telling
-    from hbsim.simulation.curves import Curves
+    from hbsim.runner.loop import SearcherNotifier, drive
+    from hbsim.runner.tables import DecisionTable, JobTable
+    from hbsim.simulation.curves import TrialCurves
     from hbsim.simulation.engine import Engine
-    from hbsim.simulation.result import Result, Simulated
-    from hbsim.simulation.store_engine import StoreEngine
+    from hbsim.simulation.result import Result, SimulationData
+    from hbsim.simulation.store import StoreEngine
 
     seed = whole("seed", seed, 0)
     loaded, cluster, chosen = check_study(
         scheduler, surrogate, workers, seed, cluster, searcher, max_time, max_reward, replace, search_options
     )
     trials, high = scheduler.num_trials, any(scheduler.geometry.first[: scheduler.brackets])
-    curves = Curves(loaded, chosen, scheduler.levels, cluster, seed, trials, high)
-    jobs, decisions = Jobs(), Decisions()
+    curves = TrialCurves(loaded, chosen, scheduler.levels, cluster, seed, trials, high)
+    jobs, decisions = JobTable(), DecisionTable()
     end = inf if max_time is None else float(max_time)
     make = StoreEngine if cluster.shares_store else Engine
     engine = make(cluster, curves, scheduler.geometry, jobs, end, seed, scheduler.dropped)
     good = None if max_reward is None else float(max_reward)
-    with _without_collector(), _interruptible(engine):
-        reached = drive(scheduler, engine, decisions, Telling(chosen, scheduler), good)
+    with _without_collector(), interruptible(lambda number: engine.interrupt(), _ctrl_c()):
+        reached = drive(scheduler, engine, decisions, SearcherNotifier(chosen, scheduler), good)
         engine.cut(engine.now if reached or engine.interrupted else engine.max_time)
         engine.close()
     again = replace and loaded.rows is not None and scheduler.started > loaded.rows
     lost = (engine.failures, engine.lost_saves)
-    simulated = Simulated(cluster, seed, engine.luck, jobs, decisions, *lost, engine.disk)
+    simulated = SimulationData(cluster, seed, engine.effects, jobs, decisions, *lost, engine.disk)
     result = Result(scheduler, curves, simulated, again, engine.interrupted)
     if engine.interrupted:
-        raise Interrupted(result)
+        raise Interrupted(f"interrupted after {result.end_time:g} simulated seconds", result)
     is_each_once = scheduler.options.num_trials is None and getattr(chosen, "limit", None) is None
     is_out = is_each_once and loaded.rows is not None and scheduler.started == trials
     if is_out and not reached and result.end_time < end:
@@ -155,12 +151,11 @@ def check_study(
         As `simulate`.
     """
     from hbsim.searchers import limit_trials
-    from hbsim.simulation.cluster_checks import time_to_work
     from hbsim.surrogates import check_levels, load
 
     cluster = cluster_of(workers, cluster)
     if max_time is None:
-        time_to_work(cluster)  # or the study had no end
+        cluster.check_time_to_work()  # or the study had no end
     _check_scheduler(scheduler, max_time, max_reward)
     loaded = load(surrogate)
     if loaded.mode != scheduler.mode:
@@ -267,37 +262,10 @@ def _searcher(
     return made
 
 
-class Interrupted(KeyboardInterrupt):
-    """A study was interrupted by Ctrl-C.
-
-    Attributes
-    ----------
-    result : Result
-        The study until then; what was under way is censored.
-    """
-
-    def __init__(self, result: Result) -> None:
-        self.result = result
-        super().__init__(f"interrupted after {result.end_time:g} simulated seconds")
-
-
-@contextmanager
-def _interruptible(engine: Engine) -> Iterator[None]:
-    """Let the first Ctrl-C end the study between two events; the second is Python's own."""
+def _ctrl_c() -> tuple[signal.Signals, ...]:
+    """Return SIGINT, unless somebody else handles it."""
     usual = signal.getsignal(signal.SIGINT)
-    if usual is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, usual)
-        engine.interrupt()
-
-    signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, usual)
+    return (signal.SIGINT,) if usual is signal.default_int_handler else ()
 
 
 @contextmanager

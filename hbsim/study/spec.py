@@ -1,8 +1,8 @@
-"""What a real study is, apart from how it is run: the first line of its journal."""
+"""The description of a study, and the state that its journal leads to."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -11,13 +11,18 @@ from hbsim.core.factory import make_scheduler
 from hbsim.core.options import completed
 from hbsim.core.space import Space
 from hbsim.errors import JournalError, ParameterError
+from hbsim.runner.loop import SearcherNotifier, drive
+from hbsim.runner.records import Record
+from hbsim.runner.replay import Replay
+from hbsim.runner.state import JournalState
+from hbsim.runner.tables import DecisionTable
 
 if TYPE_CHECKING:
     from pydantic_core import SchemaValidator
 
     from hbsim.core.scheduler import Scheduler
 
-__all__ = ["Spec"]
+__all__ = ["StudySpec", "StudyState", "new_state", "replay"]
 
 LATER: Final = ("constants", "search_options", "limit", "study")  # fields that older journals do not have
 
@@ -38,7 +43,7 @@ def _validator() -> SchemaValidator:
         "seed": whole,
         "searcher": text,
         "time_attr": text,
-        "reward_attr": cs.nullable_schema(text),
+        "metric": cs.nullable_schema(text),
         "until_return": cs.bool_schema(strict=True),
         "constants": table,
         "search_options": table,
@@ -47,6 +52,13 @@ def _validator() -> SchemaValidator:
     }
     fields = {name: cs.typed_dict_field(kind, required=name not in LATER) for name, kind in kinds.items()}
     return SchemaValidator(cs.typed_dict_schema(fields))
+
+
+def _in_todays_words(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a description with the names that journals of 0.1 have by others."""
+    if not isinstance(data, Mapping) or "reward_attr" not in data:
+        return data
+    return {"metric" if name == "reward_attr" else name: value for name, value in data.items()}
 
 
 # What has to be the same when a study goes on, and how people know it.
@@ -58,13 +70,13 @@ SAME: Final = (
     "search_options",
     "limit",
     "time_attr",
-    "reward_attr",
+    "metric",
     "until_return",
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class StudySpec:
     """A study's description.
 
     Attributes
@@ -83,7 +95,7 @@ class Spec:
         The searcher's name.
     time_attr : str
         The reported name of the resource.
-    reward_attr : str or None
+    metric : str or None
         That of the metric that decides; None where nothing does.
     until_return : bool
         Whether a trial is complete when its function returns, wherever that is.
@@ -104,7 +116,7 @@ class Spec:
     seed: int
     searcher: str
     time_attr: str
-    reward_attr: str | None
+    metric: str | None
     until_return: bool
     constants: Mapping[str, object] = field(default_factory=dict)
     search_options: Mapping[str, object] = field(default_factory=dict)
@@ -124,13 +136,13 @@ class Spec:
             "search_options": dict(self.search_options),
             "limit": self.limit,
             "time_attr": self.time_attr,
-            "reward_attr": self.reward_attr,
+            "metric": self.metric,
             "until_return": self.until_return,
             "constants": dict(self.constants),
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], path: str) -> Spec:
+    def from_dict(cls, data: Mapping[str, Any], path: str) -> StudySpec:
         """Read what `as_dict` returned.
 
         Raises
@@ -141,7 +153,7 @@ class Spec:
         from pydantic_core import ValidationError
 
         try:
-            values = _validator().validate_python(data)
+            values = _validator().validate_python(_in_todays_words(data))
             digest, space = values.pop("sha256"), Space.from_json(values.pop("space"))
             values["scheduler"] = completed(values["scheduler"])
             spec = cls(digest=digest, space=space, **values)
@@ -162,7 +174,7 @@ class Spec:
             scheduler.limit_trials(self.limit)
         return scheduler
 
-    def check_same(self, new: Spec) -> None:
+    def check_same(self, new: StudySpec) -> None:
         """Hold against it what a study is to go on with; one of fifo may have more trials than before.
 
         Raises
@@ -185,3 +197,42 @@ class Spec:
                 continue
             same = "as many or more" if can_grow else "the same, or in another folder"
             raise ParameterError(name, now, f"the study began with {was!r}; it goes on with {same}")
+
+
+@dataclass(frozen=True, slots=True)
+class StudyState:
+    """Where a study stands: new, or read again from its journal."""
+
+    scheduler: Scheduler
+    journal_state: JournalState
+    decisions: DecisionTable
+
+
+def new_state(spec: StudySpec, scheduler: Scheduler) -> StudyState:
+    """Return where a new study stands."""
+    journal_state = JournalState(scheduler.levels, scheduler.mode, spec.metric, spec.study)
+    return StudyState(scheduler, journal_state, DecisionTable())
+
+
+def replay(
+    state: StudyState,
+    records: Iterable[Record],
+    path: str,
+    telling: SearcherNotifier | None = None,
+    dimension: int | None = None,
+) -> None:
+    """Bring a new study to where its journal's records leave it.
+
+    The scheduler must answer as it did. The searcher is not asked for anything: it is given the
+    configurations that it suggested, and told what was observed. `dimension` says how many numbers each has.
+
+    Raises
+    ------
+    JournalError
+        The scheduler answers something else; names the line.
+    """
+    searcher = None if telling is None else telling.searcher
+    executor = Replay(records, state.journal_state, path, state.scheduler, searcher, dimension)
+    drive(state.scheduler, executor, state.decisions, telling)
+    while not executor.over:  # the study has grown
+        drive(state.scheduler, executor, state.decisions, telling)

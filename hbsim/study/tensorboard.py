@@ -1,22 +1,131 @@
-"""A real study as TensorBoard shows it: a run a trial, and one of the study as a whole."""
+"""TensorBoard's view of a study: a run for each trial, and one for the study as a whole."""
 
 from __future__ import annotations
 
+import struct
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from importlib import import_module
 from math import nan
-from typing import Final
+from pathlib import Path
+from typing import IO, Any, Final
 
 from hbsim.errors import HbsimWarning
-from hbsim.runner.ledger import value_of
 from hbsim.runner.records import Record, read_records
-from hbsim.study.event_files import EventFiles
+from hbsim.runner.state import value_of
 from hbsim.study.folder import StudyFolder
-from hbsim.study.load import Standing
-from hbsim.study.spec import Spec
+from hbsim.study.spec import StudySpec, StudyState
 
-__all__ = ["TensorBoard"]
+__all__ = ["EventFiles", "TensorBoard"]
+
+OPEN: Final = 64  # files at the same time
+VERSION: Final = "brain.Event:2"
+
+
+class EventFiles:
+    """Event files of many runs, of which a bounded number is open.
+
+    Parameters
+    ----------
+    folder : Path
+        Has a folder a run.
+    clock : callable
+        Seconds since the epoch.
+    """
+
+    def __init__(self, folder: Path, clock: Callable[[], float]) -> None:
+        self._folder, self._clock = folder, clock
+        self._event = import_module("tensorboardX.proto.event_pb2").Event
+        self._summary = import_module("tensorboardX.proto.summary_pb2").Summary
+        self._checksum = import_module("tensorboardX.record_writer").masked_crc32c
+        self._hparams = import_module("tensorboardX.summary").hparams
+        self._open: dict[str, IO[bytes]] = {}  # the one used last comes last
+        self._names: dict[str, str] = {}  # of the files of this process
+
+    def begin(self, run: str, configuration: Mapping[str, object], metric: str) -> None:
+        """Write down a run's hyperparameters, and which scalar says how good they are."""
+        experiment, start, _ = self._hparams(dict(configuration), {metric: 0.0})
+        for summary in (experiment, start):
+            self._write(run, self._event(wall_time=self._clock(), summary=summary))
+
+    def scalars(self, run: str, values: Mapping[str, float], step: int, wall: float) -> None:
+        """Write scalars of one step."""
+        made = [self._summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+        self._write(run, self._event(wall_time=wall, step=step, summary=self._summary(value=made)))
+
+    def end(self, run: str, failed: bool) -> None:
+        """Write down that a run is over."""
+        api = import_module("tensorboardX.proto.api_pb2")
+        plugin = import_module("tensorboardX.proto.plugin_hparams_pb2")
+        status = api.Status.Value("STATUS_FAILURE" if failed else "STATUS_SUCCESS")
+        info = plugin.SessionEndInfo(status=status, end_time_secs=self._clock())
+        content = plugin.HParamsPluginData(session_end_info=info, version=0).SerializeToString()
+        metadata = import_module("tensorboardX.proto.summary_pb2").SummaryMetadata
+        data = metadata.PluginData(plugin_name="hparams", content=content)
+        value = self._summary.Value(tag="_hparams_/session_end_info", metadata=metadata(plugin_data=data))
+        self._write(run, self._event(wall_time=self._clock(), summary=self._summary(value=[value])))
+
+    def put_away(self, run: str, for_good: bool = False) -> None:
+        """Close a run's file; it is opened again where need be, unless `for_good`."""
+        file = self._open.pop(run, None)
+        if for_good:
+            self._names.pop(run, None)
+        if file is not None:
+            file.close()
+
+    def flush(self) -> None:
+        """Hand all that was written to the operating system."""
+        for file in self._open.values():
+            file.flush()
+
+    def close(self) -> None:
+        """Close all files."""
+        for run in list(self._open):
+            self.put_away(run)
+
+    def give_up(self) -> None:
+        """Close all files, whatever becomes of what they were to hold."""
+        while self._open:
+            _, file = self._open.popitem()
+            with suppress(OSError, ValueError):
+                file.close()
+
+    def _write(self, run: str, event: Any) -> None:
+        data = event.SerializeToString()
+        head = struct.pack("<Q", len(data))
+        checks = (struct.pack("<I", self._checksum(part)) for part in (head, data))
+        file = self._file(run)
+        # In one piece: what is cut off when the process dies is the last record only.
+        file.write(head + next(checks) + data + next(checks))
+
+    def _file(self, run: str) -> IO[bytes]:
+        file = self._open.pop(run, None)
+        if file is None:
+            if len(self._open) >= OPEN:
+                self.put_away(next(iter(self._open)))
+            new = run not in self._names
+            file = open(self._path(run), "ab")  # noqa: SIM115, closed by put_away
+            self._open[run] = file
+            if new:
+                self._write(run, self._event(wall_time=self._clock(), file_version=VERSION))
+            return file
+        self._open[run] = file
+        return file
+
+    def _path(self, run: str) -> Path:
+        """Return a run's file: one of this process, after those of earlier ones in the order of names.
+
+        A file of an earlier process may end within a record, and nothing after that would be read.
+        """
+        folder = self._folder / run
+        if run not in self._names:
+            folder.mkdir(parents=True, exist_ok=True)
+            count = sum(1 for _ in folder.iterdir())
+            self._names[run] = f"events.out.tfevents.{int(self._clock()):010d}.hbsim.{count:04d}"
+        return folder / self._names[run]
+
 
 EVERY: Final = 2.0  # seconds between two times that all is handed to the operating system
 STUDY: Final = "study"  # the run of the study as a whole
@@ -38,9 +147,9 @@ class TensorBoard:
 
     Parameters
     ----------
-    spec : Spec
+    spec : StudySpec
         What the study is.
-    standing : Standing
+    state : StudyState
         Its scheduler and ledger, where it begins or goes on.
     place : StudyFolder
         Its folder.
@@ -49,21 +158,21 @@ class TensorBoard:
     """
 
     def __init__(
-        self, spec: Spec, standing: Standing, place: StudyFolder, clock: Callable[[], float] = time.time
+        self, spec: StudySpec, state: StudyState, place: StudyFolder, clock: Callable[[], float] = time.time
     ) -> None:
         self._spec, self._clock = spec, clock
-        self._scheduler, self._ledger = standing.scheduler, standing.ledger
+        self._scheduler, self._journal_state = state.scheduler, state.journal_state
         self._files = EventFiles(place.path / "tensorboard", clock)
         self._fine = FINE if self._scheduler.options.resource_type == "float" else 1
         self._sign = 1.0 if self._scheduler.mode == "max" else -1.0
         self._reached: dict[int, float] = {}  # by trial: the resource of its last report in a file
         self._bests: dict[int, float] = {}  # by trial
         self._trials: dict[int, int] = {}  # by job on a worker
-        self._incumbent = self._ledger.best
+        self._incumbent = self._journal_state.best
         self._counts: dict[str, int] = {}
         self._next = 0.0
         self._off = False
-        if self._ledger.now:
+        if self._journal_state.now:
             self._catch_up(place)
 
     def record(self, record: Record) -> None:
@@ -106,7 +215,7 @@ class TensorBoard:
 
     def _new(self, trial: int, resource: float, metrics: Mapping[str, float | None]) -> bool:
         """Take note of a report: whether the trial had not come so far before."""
-        value = value_of(metrics, self._spec.reward_attr)
+        value = value_of(metrics, self._spec.metric)
         best = self._bests.get(trial, nan)
         if best != best or self._sign * value > self._sign * best:
             self._bests[trial] = value
@@ -129,14 +238,14 @@ class TensorBoard:
     def _configure(self, trial: int) -> None:
         import numpy as np
 
-        point = np.array(self._ledger.points[trial], dtype=np.float64)
+        point = np.array(self._journal_state.points[trial], dtype=np.float64)
         values = self._spec.space.mapping(point)
         plain = {n: v if isinstance(v, bool | int | float | str) else repr(v) for n, v in values.items()}
         self._files.begin(_run(trial), plain, self._best_tag)
 
     @property
     def _best_tag(self) -> str:
-        return f"best/{self._spec.reward_attr}"
+        return f"best/{self._spec.metric}"
 
     def _report(self, trial: int, record: Record) -> None:
         began = self._clock() - record["t"]  # when study second 0 was
@@ -144,10 +253,10 @@ class TensorBoard:
             if self._new(trial, resource, metrics):
                 scalars = {name: nan if value is None else value for name, value in metrics.items()}
                 self._files.scalars(_run(trial), scalars, self._step(resource), began + at)
-        best = self._ledger.best
+        best = self._journal_state.best
         if best is not None and best is not self._incumbent:
             self._incumbent = best
-            tag = f"incumbent/{self._spec.reward_attr}"
+            tag = f"incumbent/{self._spec.metric}"
             self._files.scalars(STUDY, {tag: best.value}, int(best.time), began + best.time)
 
     def _step(self, resource: float) -> int:
@@ -172,7 +281,7 @@ class TensorBoard:
         if counts != self._counts:
             self._counts = counts
             scalars = {f"trials/{name}": float(count) for name, count in counts.items()}
-            self._files.scalars(STUDY, scalars, int(self._ledger.now), now)
+            self._files.scalars(STUDY, scalars, int(self._journal_state.now), now)
         self._files.flush()
 
 

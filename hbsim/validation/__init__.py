@@ -1,5 +1,5 @@
 """Is the simulator true: its predictions held against real runs."""
 
-from hbsim.validation.validate import Validated, Validation, validate
+from hbsim.validation.validate import RunValidation, Validation, validate
 
-__all__ = ["Validated", "Validation", "validate"]
+__all__ = ["RunValidation", "Validation", "validate"]

@@ -10,7 +10,7 @@ import numpy as np
 
 from hbsim.searchers.protocol import NonLearningSearcher
 from hbsim.surrogates.protocol import Floats, Ints
-from hbsim.validation.reading import Recorded, Stay
+from hbsim.validation.measure import RecordedJob, RecordedRun
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from hbsim.core.space import Space
     from hbsim.core.types import Mode
 
-__all__ = ["InOrder", "RunCurves"]
+__all__ = ["RowsInOrder", "RunCurves"]
 
 
-class InOrder(NonLearningSearcher):
+class RowsInOrder(NonLearningSearcher):
     """The searcher of recorded trials: row i for trial i."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class RunCurves:
 
     Parameters
     ----------
-    run : Recorded
+    run : RecordedRun
         The run.
 
     Attributes
@@ -56,10 +56,10 @@ class RunCurves:
         Whether the trial came so far in the run.
     """
 
-    def __init__(self, run: Recorded) -> None:
+    def __init__(self, run: RecordedRun) -> None:
         scheduler = run.result.scheduler
         self.name = run.name
-        self.metric = run.result.spec.reward_attr or ""
+        self.metric = run.result.spec.metric or ""
         self.mode: Mode = scheduler.mode
         self.resources: tuple[float, ...] | None = tuple(map(float, scheduler.levels))
         self.max_resource = self.resources[-1]
@@ -70,7 +70,7 @@ class RunCurves:
         self.values = np.full(shape, nan)
         self.seconds = np.full(shape, nan)
         self.observed: NDArray[np.bool_] = np.zeros(shape, dtype=bool)
-        by_trial: dict[int, list[Stay]] = {}
+        by_trial: dict[int, list[RecordedJob]] = {}
         for stay in run.stays:
             by_trial.setdefault(stay.trial, []).append(stay)
         for trial, stays in by_trial.items():
@@ -121,7 +121,7 @@ class RunCurves:
         ours = self.seconds[:count, columns][both]
         return float(other.seconds[:count, theirs][both].sum() / ours.sum()) if ours.sum() > 0 else 1.0
 
-    def _read(self, trial: int, stays: Sequence[Stay]) -> None:
+    def _read(self, trial: int, stays: Sequence[RecordedJob]) -> None:
         points = {0.0: 0.0}  # by resource: cumulative seconds
         values: dict[float, float] = {}
         decided: dict[int, tuple[float, float]] = {}

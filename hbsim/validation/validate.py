@@ -1,18 +1,243 @@
-"""Real runs held against the simulator: who calibrates whom, and what came of it."""
+"""Validation: the simulator's predictions held against real runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
+from hbsim.core.factory import make_scheduler
 from hbsim.errors import ParameterError
-from hbsim.validation.check import Check, check
-from hbsim.validation.costs import Costs, measure
-from hbsim.validation.reading import Recorded, read
+from hbsim.study.simulate import simulate
+from hbsim.validation.curves import RowsInOrder, RunCurves
+from hbsim.validation.measure import Costs, RecordedRun, measure, read
 
-__all__ = ["Validated", "Validation", "validate"]
+if TYPE_CHECKING:
+    import polars as pl
+
+    from hbsim.simulation import Result
+
+__all__ = ["PARTS", "Agreement", "Prediction", "RunValidation", "Validation", "check", "validate"]
+
+PARTS: Final = ("start-up", "waiting", "load", "save", "training", "idle")
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """The decisions of a run beside those of its simulation.
+
+    Attributes
+    ----------
+    real, simulated : int
+        How many there were.
+    common, same : int
+        How many trials came to the same level in both; how many of these met the same verdict.
+    unobserved : int
+        How many simulated decisions used a value that the run never saw.
+    first : str or None
+        The first difference, in words.
+    """
+
+    real: int
+    simulated: int
+    common: int
+    same: int
+    unobserved: int
+    first: str | None
+
+    @property
+    def share(self) -> float:
+        """Return the share of common decisions with the same verdict."""
+        return self.same / self.common if self.common else math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A prediction, and what happened.
+
+    Attributes
+    ----------
+    kind : str
+        Where parameters and curves come from, in words.
+    parameters_from, seconds_from : sequence of str
+        The runs that gave the cluster's parameters and the seconds of the curves.
+    costs : Costs
+        The cluster's parameters.
+    agreement : Agreement
+        Of the decisions.
+    real, simulated : float
+        Makespan, seconds.
+    real_parts, simulated_parts : dict of str to float
+        Seconds of worker time by what they went to; they add up to workers x makespan.
+    comparable : bool
+        Whether makespans can be compared: the run ended by itself.
+    result : Result
+        The simulated study.
+    """
+
+    kind: str
+    parameters_from: Sequence[str]
+    seconds_from: str
+    costs: Costs
+    agreement: Agreement
+    real: float
+    simulated: float
+    real_parts: Mapping[str, float]
+    simulated_parts: Mapping[str, float]
+    comparable: bool
+    result: Result
+
+    @property
+    def error(self) -> float | None:
+        """The relative error of the makespan; None where it was given."""
+        return self.simulated / self.real - 1 if self.comparable and self.real else None
+
+    def busy(self, parts: Mapping[str, float]) -> float:
+        """Return the share of worker time that is not idle."""
+        total = math.fsum(parts.values())
+        return 1 - parts["idle"] / total if total else 0.0
+
+    def as_dict(self) -> dict[str, object]:
+        """Return it in plain types."""
+        agreement = self.agreement
+        return {
+            "kind": self.kind,
+            "parameters_from": list(self.parameters_from),
+            "seconds_from": self.seconds_from,
+            "cluster": self.costs.cluster_options(self.result.cluster.workers),
+            "observations": self.costs.observations(),
+            "decisions": {
+                "real": agreement.real,
+                "simulated": agreement.simulated,
+                "common": agreement.common,
+                "same": agreement.same,
+                "share": agreement.share,
+                "only_real": agreement.real - agreement.common,
+                "only_simulated": agreement.simulated - agreement.common,
+                "unobserved": agreement.unobserved,
+                "first_difference": agreement.first,
+            },
+            "makespan": {"real": self.real, "simulated": self.simulated, "error": self.error},
+            "busy_share": {"real": self.busy(self.real_parts), "simulated": self.busy(self.simulated_parts)},
+            "worker_seconds": {
+                part: {"real": self.real_parts[part], "simulated": self.simulated_parts[part]}
+                for part in PARTS
+            },
+        }
+
+
+def check(
+    run: RecordedRun,
+    costs: Costs,
+    kind: str,
+    parameters_from: Sequence[str],
+    other: RecordedRun | None = None,
+) -> Prediction:
+    """Simulate a run's trials on a cluster of these costs, and compare.
+
+    Parameters
+    ----------
+    run : RecordedRun
+        The run.
+    costs : Costs
+        The cluster's parameters.
+    kind : str
+        What to call it.
+    parameters_from : sequence of str
+        Names of the runs that gave them.
+    other : RecordedRun, optional
+        A run of the same trials: training takes the seconds that it took there.
+    """
+    curves = RunCurves(run)
+    if other is not None:
+        curves.take_seconds(RunCurves(other))
+    real = run.result
+    options = dict(real.spec.scheduler)
+    if not run.complete or real.spec.limit is not None:
+        options["num_trials"] = real.scheduler.started
+    simulated = simulate(
+        make_scheduler(options.pop("type"), **options),
+        curves,
+        cluster=costs.cluster(real.workers),
+        searcher=RowsInOrder(),
+        max_time=None if run.complete else real.end_time,
+    )
+    return Prediction(
+        kind=kind,
+        parameters_from=parameters_from,
+        seconds_from=run.name if other is None else other.name,
+        costs=costs,
+        agreement=_agreement(real.decisions, simulated, curves),
+        real=real.end_time,
+        simulated=simulated.end_time,
+        real_parts=_real_parts(run),
+        simulated_parts=_simulated_parts(simulated),
+        comparable=run.complete,
+        result=simulated,
+    )
+
+
+def _agreement(real: pl.DataFrame, result: Result, curves: RunCurves) -> Agreement:
+    columns = ("trial", "level", "verdict")
+    ours = {(trial, level): verdict for trial, level, verdict in real.select(columns).iter_rows()}
+    theirs = {
+        (trial, level): verdict for trial, level, verdict in result.decisions.select(columns).iter_rows()
+    }
+    common = [key for key in ours if key in theirs]
+    differ = [key for key in ours if key not in theirs or ours[key] != theirs[key]]
+    levels = np.array(curves.resources)
+    rows = result.decisions
+    at = np.searchsorted(levels, rows["level"].to_numpy())
+    unobserved = int((~curves.observed[rows["trial"].to_numpy(), at]).sum())
+    first = _difference(differ[0], ours, theirs) if differ else None
+    if first is None and len(theirs) > len(ours):
+        first = _difference(next(key for key in theirs if key not in ours), ours, theirs)
+    same = len(ours) - len(differ)
+    return Agreement(len(ours), len(theirs), len(common), same, unobserved, first)
+
+
+def _difference(
+    key: tuple[int, float],
+    real: Mapping[tuple[int, float], str],
+    simulated: Mapping[tuple[int, float], str],
+) -> str:
+    never = "not there"
+    trial, level = key
+    return f"trial {trial} at {level:g}: {real.get(key, never)}, simulated {simulated.get(key, never)}"
+
+
+def _real_parts(run: RecordedRun) -> dict[str, float]:
+    """Return where the workers' time went."""
+    parts = dict.fromkeys(PARTS, 0.0)
+    for stay in run.stays:
+        parts["start-up"] += (stay.rest if stay.whole else 0.0) + (stay.gap or 0.0)
+        parts["training"] += stay.trained + (0.0 if stay.whole else stay.rest)
+        parts["waiting"] += stay.wait + stay.held
+        parts["load"] += stay.load
+        parts["save"] += stay.save
+    capacity = run.result.capacity
+    parts["idle"] = max(0.0, capacity - math.fsum(parts.values()))
+    return parts
+
+
+def _simulated_parts(result: Result) -> dict[str, float]:
+    cluster, rows = result.cluster, result.job_rows()
+    stays = rows["end_time"] - rows["start_time"]
+    startup = np.minimum(result.simulated.effects.first_startup.constant, stays)
+    loads = (rows["start_resource"] > 0) & cluster.resume
+    load = np.where(loads, np.minimum(cluster.load, stays - startup), 0.0)
+    pauses = result.jobs["verdict"].to_numpy() == "pause"
+    save = np.where(pauses & cluster.resume, np.minimum(cluster.save, stays), 0.0)
+    wait = np.maximum(0.0, stays - startup - load - save - rows["trained"])
+    sums = (startup, wait, load, save, rows["trained"])
+    parts = {part: float(math.fsum(column)) for part, column in zip(PARTS, sums, strict=False)}
+    parts["idle"] = max(0.0, cluster.workers * result.end_time - math.fsum(parts.values()))
+    return parts
+
 
 OWN: Final = "its own"
 FIRST_HALF: Final = "its first half"
@@ -22,16 +247,16 @@ OTHER_RUN: Final = "other run"
 
 
 @dataclass(frozen=True, slots=True)
-class Validated:
+class RunValidation:
     """A run and its checks.
 
     Attributes
     ----------
-    run : Recorded
+    run : RecordedRun
         The run.
     costs : Costs
         The cluster's parameters, measured from this run alone.
-    checks : sequence of Check
+    checks : sequence of Prediction
         With parameters of its own; with those of the other half of the runs, of other runs where these do
         not tell what its checkpoints cost, or of its first half where none does; and, where another run had
         the same trials, with that run's seconds too.
@@ -39,13 +264,13 @@ class Validated:
         What to know about the run.
     """
 
-    run: Recorded
+    run: RecordedRun
     costs: Costs
-    checks: Sequence[Check]
+    checks: Sequence[Prediction]
     notes: Sequence[str]
 
     @property
-    def calibrated(self) -> Check:
+    def calibrated(self) -> Prediction:
         """The check whose parameters do not come from the whole of this run."""
         return self.checks[1]
 
@@ -56,13 +281,13 @@ class Validation:
 
     Attributes
     ----------
-    runs : sequence of Validated
+    runs : sequence of RunValidation
         In the order in which they were given.
     costs : Costs
         The cluster's parameters, measured from all runs.
     """
 
-    runs: Sequence[Validated]
+    runs: Sequence[RunValidation]
     costs: Costs
 
     @property
@@ -107,11 +332,11 @@ def validate(folders: Iterable[Path | str]) -> Validation:
         if twin is not None:
             last = checks[-1]
             checks.append(check(run, last.costs, OTHER_RUN, last.parameters_from, twin))
-        parts.append(Validated(run, own, checks, _notes(run)))
+        parts.append(RunValidation(run, own, checks, _notes(run)))
     return Validation(parts, measure(run.stays for run in runs))
 
 
-def _read_all(folders: Sequence[Path | str]) -> list[Recorded]:
+def _read_all(folders: Sequence[Path | str]) -> list[RecordedRun]:
     if not folders:
         raise ParameterError("folders", None, "give one or more folders of hbsim run")
     places = [Path(folder).resolve() for folder in folders]
@@ -126,8 +351,8 @@ def _read_all(folders: Sequence[Path | str]) -> list[Recorded]:
     ]
 
 
-def _calibrated(runs: Sequence[Recorded], place: int) -> Check:
-    """Check a run with parameters that come from elsewhere."""
+def _calibrated(runs: Sequence[RecordedRun], place: int) -> Prediction:
+    """Prediction a run with parameters that come from elsewhere."""
     run = runs[place]
     half = [runs[i] for i in range(len(runs)) if i % 2 != place % 2]
     rest = [other for other in runs if other is not run]
@@ -139,7 +364,7 @@ def _calibrated(runs: Sequence[Recorded], place: int) -> Check:
     return check(run, _sure_of_resume(measure([first]), run), FIRST_HALF, [run.name])
 
 
-def _like(others: Sequence[Recorded], run: Recorded) -> Sequence[Recorded]:
+def _like(others: Sequence[RecordedRun], run: RecordedRun) -> Sequence[RecordedRun]:
     """Return the runs that are most like one: of its function and number of workers, or of one of these.
 
     What a run's checkpoints cost is told by runs of its function that have some, and by no others: those of
@@ -154,18 +379,18 @@ def _like(others: Sequence[Recorded], run: Recorded) -> Sequence[Recorded]:
     return next((group for group in groups if group and needed <= _checkpoints(group)), [])
 
 
-def _checkpoints(runs: Sequence[Recorded]) -> set[str]:
+def _checkpoints(runs: Sequence[RecordedRun]) -> set[str]:
     """Return which costs of checkpoints these runs observed."""
     costs = measure(run.stays for run in runs)
     return {name for name in ("save", "load") if getattr(costs, name).observations}
 
 
-def _sure_of_resume(costs: Costs, run: Recorded) -> Costs:
+def _sure_of_resume(costs: Costs, run: RecordedRun) -> Costs:
     """Take from the run itself whether it has checkpoints, where others do not tell: it is no measurement."""
     return costs if costs.resume.observations else costs.with_resume(measure([run.stays]).resume)
 
 
-def _twin(runs: Sequence[Recorded], place: int) -> Recorded | None:
+def _twin(runs: Sequence[RecordedRun], place: int) -> RecordedRun | None:
     """Return another run of the same trials, on as nearly the same number of workers as there is."""
     run = runs[place]
     others = [other for other in runs if other is not run and run.same_trials(other)]
@@ -173,14 +398,14 @@ def _twin(runs: Sequence[Recorded], place: int) -> Recorded | None:
 
 
 ENDS: Final = {
-    "time_out": "it was cut by its time_out",
+    "max_time": "it was cut by its max_time",
     "max_reward": "it ended at max_reward",
     "interrupted": "it was interrupted",
     None: "the process that ran it was killed",
 }
 
 
-def _notes(run: Recorded) -> list[str]:
+def _notes(run: RecordedRun) -> list[str]:
     result, notes = run.result, []
     if not run.complete:
         why = ENDS.get(result.why, str(result.why))

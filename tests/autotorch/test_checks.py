@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from hbsim.autotorch.fifo import FIFOScheduler
-from hbsim.autotorch.hyperband import HyperbandScheduler
+from hbsim.autotorch.schedulers import FIFOScheduler, HyperbandScheduler
 from hbsim.errors import HbsimError, HbsimWarning, ParameterError
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.training_function import DefinitionsOnly, execute, file_spec
 from hbsim.simulation import Cluster
+from hbsim.study.workers import check_executor
 
 from .functions import climb, undecorated
 
@@ -241,7 +241,7 @@ def test_where_a_study_runs(given: dict[str, Any], remote: Hosts | Dask | None) 
         climb, num_trials=3, checkpoint=None, resource={"num_cpus": 1000} if remote else None, **given
     )
     assert scheduler.executor == ("local" if remote is None else type(remote).__name__.lower())
-    assert scheduler._setting.remote == remote
+    assert check_executor(scheduler._setting.run.executor) == remote
 
 
 def test_constants_may_be_a_namespace() -> None:
@@ -261,16 +261,16 @@ def test_maxt_pending_without_a_model_is_said_to_have_no_effect() -> None:
 
 def test_the_best_accuracy_is_no_end_for_a_loss() -> None:
     loss = HyperbandScheduler(climb, num_trials=1, mode="min", checkpoint=None)
-    assert loss._setting.max_reward is None
+    assert loss._setting.run.max_reward is None
     loss = HyperbandScheduler(climb, num_trials=1, mode="min", max_reward=1.0, checkpoint=None)
-    assert loss._setting.max_reward == 1.0
-    assert HyperbandScheduler(climb, num_trials=1, checkpoint=None)._setting.max_reward == 1.0
+    assert loss._setting.run.max_reward == 1.0
+    assert HyperbandScheduler(climb, num_trials=1, checkpoint=None)._setting.run.max_reward == 1.0
 
 
 def test_a_file_is_executed_as_far_as_the_first_object(tmp_path: Path) -> None:
     file = tmp_path / "script.py"
     file.write_text(
-        "from hbsim.autotorch.fifo import FIFOScheduler\nbefore = 1\nFIFOScheduler(3)\nafter = 1\n"
+        "from hbsim.autotorch.schedulers import FIFOScheduler\nbefore = 1\nFIFOScheduler(3)\nafter = 1\n"
     )
     definitions = execute(file_spec(file), "script")
     assert definitions.stopped

@@ -15,12 +15,10 @@ from typing import Any
 
 import pytest
 
-from hbsim.autotorch.fifo import FIFOScheduler
-from hbsim.autotorch.hyperband import HyperbandScheduler
+from hbsim.autotorch.schedulers import FIFOScheduler, HyperbandScheduler
 from hbsim.errors import HbsimError, HbsimWarning, OutputError, ParameterError
 from hbsim.runner.lock import StudyLock
-from hbsim.study.load import load
-from hbsim.study.result import RunResult
+from hbsim.study.result import RunResult, load
 
 from .functions import climb, says_done, wait_at_gate, without_epochs
 
@@ -225,7 +223,7 @@ def test_after_a_time_it_goes_on_where_it_stood(tmp_path: Path) -> None:
 
 INTERRUPTED = """
 import sys
-from hbsim.autotorch.hyperband import HyperbandScheduler
+from hbsim.autotorch.schedulers import HyperbandScheduler
 from {module} import wait_at_gate
 
 scheduler = HyperbandScheduler(wait_at_gate, {{"gate": sys.argv[1]}}, num_trials=2, max_t=2, grace_period=1,
@@ -270,7 +268,7 @@ def test_a_report_without_the_reward_ends_the_study(tmp_path: Path) -> None:
     assert caught.value.field == "reward_attr"
 
 
-# State
+# SchedulerState
 
 
 def test_a_state_goes_on_in_another_object(tmp_path: Path) -> None:

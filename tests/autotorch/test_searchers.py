@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 import hbsim
-from hbsim.autotorch.fifo import FIFOScheduler
-from hbsim.autotorch.hyperband import HyperbandScheduler
+from hbsim.autotorch.schedulers import FIFOScheduler, HyperbandScheduler
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.runner.journal import read_journal
 from hbsim.searchers import SearchTask, make_searcher

@@ -11,8 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import hbsim
-from hbsim.autotorch.fifo import FIFOScheduler
-from hbsim.autotorch.hyperband import HyperbandScheduler
+from hbsim.autotorch.schedulers import FIFOScheduler, HyperbandScheduler
 from hbsim.errors import HbsimError, ParameterError
 from hbsim.searchers import FirstPoints
 from hbsim.simulation import Cluster, Result

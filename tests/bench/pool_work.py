@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 ITEMS = [1, -9, 2, -1, 3, 4, 5]
-STAY = 20.0  # seconds: longer than any test lets it
+LONG = 20.0  # seconds: longer than any test lets it
 
 
 class Unreadable(Exception):
@@ -43,7 +43,7 @@ def check(found: dict, killed: str) -> None:
     assert set(found) == set(ITEMS)
 
 
-def where(number: int) -> tuple[int, str | None]:
+def process_of(number: int) -> tuple[int, str | None]:
     return os.getpid(), os.environ.get("OMP_NUM_THREADS")
 
 
@@ -55,7 +55,7 @@ def once(folder: Path, number: int) -> int:
         if number == 0:
             wait_for(*(folder / f"first-{n}" for n in range(3)))
             os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(STAY)
+        time.sleep(LONG)
     for word in ("begins", "ends"):
         with (folder / "notes").open("a") as file:
             file.write(f"{number} {word}\n")
@@ -70,10 +70,10 @@ def after(folder: Path, name: str) -> str:
     return name
 
 
-def stay(folder: Path, number: int) -> None:
+def wait_long(folder: Path, number: int) -> None:
     """Say which process this is, and stay."""
     (folder / f"{number}-{os.getpid()}").touch()
-    time.sleep(STAY)
+    time.sleep(LONG)
 
 
 def interrupt(number: int) -> None:
@@ -81,7 +81,7 @@ def interrupt(number: int) -> None:
 
 
 def wait_for(*paths: Path) -> None:
-    for _ in range(int(STAY / 0.02)):
+    for _ in range(int(LONG / 0.02)):
         if all(path.exists() for path in paths):
             return
         time.sleep(0.02)
@@ -99,7 +99,7 @@ def end_host(number: int) -> int:
     """End all of a host if the number is 0, as what needs more memory than there is."""
     if number == 0:
         os.kill(os.getppid(), signal.SIGKILL)
-        time.sleep(STAY)
+        time.sleep(LONG)
     return number
 
 
@@ -107,5 +107,5 @@ def left_alone(folder: Path, number: int) -> int:
     """Return 0 for the first item; say that the others have begun, and stay."""
     if number:
         (folder / str(number)).touch()
-        time.sleep(STAY)
+        time.sleep(LONG)
     return number

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hbsim.bench.conclusions import Interval
-from hbsim.bench.report.model import Report
+from hbsim.bench.report.model import SweepReport
 from tests.bench.report.example import NAN, TYPES, example, without_results
 
 NONE = Interval(NAN, NAN, NAN)
@@ -18,7 +18,7 @@ def names(count: int) -> tuple[str, ...]:
     return (*AWKWARD, *more)[:count]
 
 
-def report(tasks: int = 2, variants: int = 4, *, empty: bool = False, seed: int = 0) -> Report:
+def report(tasks: int = 2, variants: int = 4, *, empty: bool = False, seed: int = 0) -> SweepReport:
     """Return a report of `tasks` tasks, two settings where there are several; all of it NaN if `empty`."""
     workers = (8, 32)[: min(2, tasks)]
     made = example(

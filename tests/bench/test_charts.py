@@ -31,14 +31,23 @@ def made():
 
 
 @pytest.fixture(scope="module")
-def looks(made):
+def styles(made):
     return charts.variant_styles(made.variants)
 
 
+@pytest.fixture(scope="module")
+def charted(made, styles):
+    """Return the charts of the first task."""
+    return charts.task_charts(made.tasks[0], styles)
+
+
 def test_the_same_report_gives_the_same_bytes_in_both_formats(made, tmp_path):
-    first = charts.write_figures(made, tmp_path / "a")
-    second = charts.write_figures(made, tmp_path / "b")
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    small = replace(made, tasks=made.tasks[:1], across=made.across[:1], heatmaps=made.heatmaps[:1])
+    first = charts.write_figures(small, tmp_path / "a")
+    again = replace(small, tasks=(replace(small.tasks[0], timelines=(), anytime=(), reached=()),))
+    for path in charts.write_figures(again, tmp_path / "b"):
+        if path.stem.split("-")[0] != "best":  # has the axis of the curves that are left out
+            assert path.read_bytes() == (tmp_path / "a" / path.name).read_bytes()
     assert sorted(first) == sorted((tmp_path / "a").iterdir())
     kinds = Counter(path.suffix for path in first)
     assert kinds[".png"] == kinds[".svg"] == len({path.stem for path in first})
@@ -88,37 +97,37 @@ def _curves(chart):
     return found
 
 
-def test_curves_show_the_report(made, looks):
+def test_curves_show_the_report(made, styles, charted):
     task = made.tasks[0]
     _, length = time_unit(task.budget)
     for name, lines in (("anytime", task.anytime), ("target", task.reached), ("best", task.chances)):
-        shown = _curves(charts.task_charts(task, looks)[name])
-        assert list(shown) == [looks.label[line.variant] for line in lines]
+        shown = _curves(charted[name])
+        assert list(shown) == [styles.label[line.variant] for line in lines]
         for line in lines:
-            for row in shown[looks.label[line.variant]][1:]:
+            for row in shown[styles.label[line.variant]][1:]:
                 place = min(range(len(line.x)), key=lambda i: abs(line.x[i] - row["x"] * length))
                 assert row["x"] * length == pytest.approx(line.x[place], rel=1e-4)
                 assert row["y"] == pytest.approx(line.mean[place], rel=1e-4, abs=1e-9)
-            assert shown[looks.label[line.variant]][-1]["y"] == pytest.approx(line.mean[-1], rel=1e-4)
+            assert shown[styles.label[line.variant]][-1]["y"] == pytest.approx(line.mean[-1], rel=1e-4)
         [first] = {rows[0]["x"] * length for rows in shown.values()}
         assert first == pytest.approx(task.budget * charts.EARLIEST, rel=1e-4)
 
 
-def test_the_best_three_have_bands(made, looks):
-    [band] = marks(charts.anytime(made.tasks[0], looks), "area")
-    lines = {looks.label[line.variant]: line for line in made.tasks[0].anytime}
+def test_the_best_three_have_bands(made, styles):
+    [band] = marks(charts.anytime(made.tasks[0], styles), "area")
+    lines = {styles.label[line.variant]: line for line in made.tasks[0].anytime}
     with_ends = {row["variant"] for row in band["rows"] if row.get("low") is not None}
-    assert with_ends == {looks.label[row.variant] for row in made.tasks[0].rows[:3]}
+    assert with_ends == {styles.label[row.variant] for row in made.tasks[0].rows[:3]}
     last = {row["variant"]: row for row in band["rows"]}
     for name in with_ends:
         assert last[name]["high"] == pytest.approx(lines[name].high[-1], rel=1e-4)
 
 
-def test_what_is_0_is_at_the_edge_of_a_logarithmic_axis(made, looks):
+def test_what_is_0_is_at_the_edge_of_a_logarithmic_axis(made, styles):
     line = Line("a", (1.0, 10.0, 100.0, 3600.0), (3.0, 0.5, 0.1, 0.0))
     task = replace(made.tasks[0], anytime=(replace(line, variant=made.variants[0].name),), budget=3600.0)
     task = replace(task, reached=(), chances=())
-    chart = charts.anytime(task, looks)
+    chart = charts.anytime(task, styles)
     [shown] = _curves(chart).values()
     low, high = marks(chart, "line")[0]["encoding"]["y"]["scale"]["domain"]
     assert [row["y"] for row in shown] == [pytest.approx(0.5), pytest.approx(0.1), low]
@@ -145,15 +154,14 @@ def _colours_of(chart):
             yield from zip(colour["scale"]["domain"], colour["scale"]["range"], strict=True)
 
 
-def test_a_variant_has_the_same_colour_in_all_charts(made, looks):
+def test_a_variant_has_the_same_colour_in_all_charts(made, styles, charted):
     found = {}
-    drawn = [charts.task_charts(task, looks) for task in made.tasks]
-    every = [chart for one in drawn for chart in one.values()]
-    every += [chart for _, _, chart in charts.across_charts(made, looks)]
+    every = list(charted.values())
+    every += [chart for _, _, chart in charts.across_charts(made, styles)]
     for chart in every:
         for label, colour in _colours_of(chart):
             assert found.setdefault(label, colour) == colour
-    assert set(found) == set(looks.label.values())
+    assert set(found) == set(styles.label.values())
 
 
 @pytest.mark.parametrize(
@@ -161,14 +169,14 @@ def test_a_variant_has_the_same_colour_in_all_charts(made, looks):
 )
 def test_no_two_of_28_variants_look_the_same(kinds):
     infos = [VariantInfo(f"v{i}", kinds[i % len(kinds)], {}) for i in range(28)]
-    looks = charts.variant_styles(infos)
-    assert len({(looks.colour[one.name], tuple(looks.dashes[one.name])) for one in infos}) == 28
+    styles = charts.variant_styles(infos)
+    assert len({(styles.colour[one.name], tuple(styles.dashes[one.name])) for one in infos}) == 28
 
 
-def test_scores_say_who_is_not_told_apart(made, looks):
+def test_scores_say_who_is_not_told_apart(made, styles, charted):
     task = made.tasks[0]
-    [points] = marks(charts.task_charts(task, looks)["scores"], "point")
-    assert column(points, "variant") == [looks.label[row.variant] for row in task.rows]
+    [points] = marks(charted["scores"], "point")
+    assert column(points, "variant") == [styles.label[row.variant] for row in task.rows]
     assert column(points, "call") == [row.call for row in task.rows]
     assert column(points, "mean") == [pytest.approx(row.score.mean, rel=1e-4) for row in task.rows]
     shapes = dict(
@@ -178,12 +186,11 @@ def test_scores_say_who_is_not_told_apart(made, looks):
     assert len(set(shapes.values())) == len(shapes) > 1
 
 
-def test_regrets_add_up_to_their_sums_the_least_first(made, looks):
+def test_regrets_add_up_to_their_sums_the_least_first(made, styles, charted):
     task = made.tasks[0]
-    chart = charts.task_charts(task, looks)["regret"]
-    [bars], [dots] = marks(chart, "bar"), marks(chart, "point")
+    [bars], [dots] = marks(charted["regret"], "bar"), marks(charted["regret"], "point")
     sums = {
-        looks.label[one.variant]: one.sampling + one.decisions + one.unfinished + one.choice
+        styles.label[one.variant]: one.sampling + one.decisions + one.unfinished + one.choice
         for one in task.regrets
     }
     for name, total in sums.items():
@@ -196,33 +203,32 @@ def test_regrets_add_up_to_their_sums_the_least_first(made, looks):
     assert bars["encoding"]["y"]["sort"] == sorted(sums, key=sums.get)
 
 
-def test_rungs_and_brackets_show_the_report(made, looks):
+def test_rungs_and_brackets_show_the_report(made, styles, charted):
     task = made.tasks[0]
-    drawn = charts.task_charts(task, looks)
-    [squares] = marks(drawn["rungs"], "rect")
+    [squares] = marks(charted["rungs"], "rect")
     shown = {(row["variant"], row["bracket"], row["level"]): row["loss"] for row in squares["rows"]}
     assert shown == {
-        (looks.label[row.variant], f"bracket {row.bracket}", row.level): pytest.approx(row.loss, rel=1e-4)
+        (styles.label[row.variant], f"bracket {row.bracket}", row.level): pytest.approx(row.loss, rel=1e-4)
         for row in task.rungs
     }
-    [bars] = marks(drawn["brackets"], "bar")
+    [bars] = marks(charted["brackets"], "bar")
     for row in task.brackets:
         mine = [
             one["value"]
             for one in bars["rows"]
-            if (one["variant"], one["place"]) == (looks.label[row.variant], row.bracket)
+            if (one["variant"], one["place"]) == (styles.label[row.variant], row.bracket)
         ]
         assert mine == pytest.approx([row.trials, row.resource, row.winners], abs=1e-4)
 
 
 def test_a_diagram_has_all_ranks_and_no_label_over_another(made):
     many = example(9, (8,), variants=20, points=9, segments=9)
-    looks = charts.variant_styles(many.variants)
+    styles = charts.variant_styles(many.variants)
     across = many.across[0]
-    chart = charts.ranks(across, looks)
+    chart = charts.ranks(across, styles)
     texts = {row["text"]: (row["side"], row["y"]) for row in marks(chart, "text")[0]["rows"]}
     for name, rank in zip(across.variants, across.ranks, strict=True):
-        assert sum(looks.label[name] in text and f"{rank:.2f}" in text for text in texts) == 1
+        assert sum(styles.label[name] in text and f"{rank:.2f}" in text for text in texts) == 1
     assert len(set(texts.values())) == len(across.variants)
     heights = sorted(y for side, y in texts.values() if side == "left")
     assert all(b - a >= 15 for a, b in itertools.pairwise(heights))
@@ -241,12 +247,13 @@ def test_an_overview_is_of_all_tasks_or_of_one_in_the_look_of_all_charts(made):
         assert {**config, "view": theme()["view"]} == theme()
 
 
-def test_ranks_of_a_single_group_or_variant_are_not_drawn(made, looks):
+def test_ranks_of_a_single_group_or_variant_are_not_drawn(made, styles):
     across = made.across[0]
-    assert charts.ranks(replace(across, groups=across.groups[:1]), looks) is None
-    assert charts.ranks(replace(across, ranks=(math.nan,) * len(across.ranks)), looks) is None
+    assert charts.ranks(replace(across, groups=across.groups[:1]), styles) is None
+    assert charts.ranks(replace(across, ranks=(math.nan,) * len(across.ranks)), styles) is None
 
 
+@settings(max_examples=examples(100))
 @given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=8))
 def test_bars_in_a_line_do_not_touch_and_there_are_no_more_lines_than_needed(pairs):
     spans = [(float(min(pair)), float(max(pair))) for pair in pairs]
@@ -261,14 +268,14 @@ def test_bars_in_a_line_do_not_touch_and_there_are_no_more_lines_than_needed(pai
 def test_a_mean_over_tasks_weighs_groups_alike(made):
     many = example(3, (8,), points=40, segments=9)
     tasks = [*many.tasks, replace(many.tasks[0], anytime=many.tasks[1].anytime)]  # two of the first group
-    looks = charts.variant_styles(many.variants)
+    styles = charts.variant_styles(many.variants)
     across = next(one for one in many.across if one.measure == "score")
-    shown = _curves(charts.anytime_mean(across, tasks, looks))
-    assert charts.anytime_mean(across, tasks[:1], looks) is None
+    shown = _curves(charts.anytime_mean(across, tasks, styles))
+    assert charts.anytime_mean(across, tasks[:1], styles) is None
     for name in across.variants:
         ends = [next(line.mean[-1] for line in task.anytime if line.variant == name) for task in tasks]
         wanted = statistics.fmean([(ends[0] + ends[3]) / 2, ends[1], ends[2]])
-        last = shown[looks.label[name]][-1]
+        last = shown[styles.label[name]][-1]
         assert (last["x"], last["y"]) == (100, pytest.approx(wanted, rel=1e-3))
 
 
@@ -289,7 +296,8 @@ def test_many_tasks_share_their_diagnosis():
 
 def test_names_may_be_anything(tmp_path):
     made = example(1, (8,), variants=3, names=(EVIL, "", "a\nb" + "x" * 300), points=9, segments=9)
-    for path in charts.write_figures(replace(made, heatmaps=()), tmp_path):
+    task = replace(made.tasks[0], reached=(), chances=(), rungs=(), brackets=(), shares=())
+    for path in charts.write_figures(replace(made, tasks=(task,), heatmaps=()), tmp_path):
         assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*\.(png|svg)", path.name)
         if path.suffix == ".svg":
             tree = ElementTree.fromstring(path.read_text("utf-8"))
@@ -309,13 +317,14 @@ def test_names_may_be_anything(tmp_path):
             }
 
 
-def test_a_timeline_of_ten_thousand_stretches_is_drawn(made, looks):
+def test_a_timeline_of_more_stretches_than_a_frame_has_is_drawn(made, styles):
     one = made.tasks[0].timelines[0]
-    long = tuple(Segment(i % 50, i // 50 * 2.0, i // 50 * 2.0 + 1.5, 9.0) for i in range(10_000))
-    drawn = svg_of(charts.timeline(replace(one, segments=long, workers=50), looks, "t"))
-    assert drawn.count("<path aria-label") >= 10_000
+    long = tuple(Segment(i % 50, i // 50 * 2.0, i // 50 * 2.0 + 1.5, 9.0) for i in range(5_100))
+    drawn = svg_of(charts.timeline(replace(one, segments=long, workers=50), styles, "t"))
+    assert drawn.count("<path aria-label") >= 5_100
 
 
+@settings(max_examples=examples(100))
 @given(st.floats(1e-6, 1e6), st.floats(1.2, 1e9))
 def test_ticks_of_a_logarithmic_axis_are_round_few_and_within(low, ratio):
     high = low * ratio

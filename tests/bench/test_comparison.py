@@ -21,7 +21,7 @@ from hbsim.bench.sweep.curves import half_of
 from hbsim.bench.sweep.specification import toml
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.simulation import Cluster
-from hbsim.simulation.cluster_file import presets
+from hbsim.simulation.cluster_files import presets
 from tests.bench.sweep.made import SMALL
 from tests.cli.conftest import Ran
 from tests.profile import examples
@@ -55,8 +55,8 @@ def test_frames_are_of_all_cells(compared: hbsim.Sweep):
 
 
 def test_a_chart_and_a_page(compared: hbsim.Sweep, tmp_path: Path):
-    drawn = json.dumps(compared.plot().to_dict())
-    assert "random search" in drawn
+    chart = json.dumps(compared.plot().to_dict())
+    assert "random search" in chart
     page = compared.page(tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text("utf-8") == page
     assert "Comparison on synthetic" in page
@@ -66,8 +66,8 @@ def test_a_chart_and_a_page(compared: hbsim.Sweep, tmp_path: Path):
 
 
 def test_what_matters_is_in_the_report(compared: hbsim.Sweep):
-    told = dataclasses.replace(compared, matters="10%")
-    (task,) = told.report.tasks
+    judged = dataclasses.replace(compared, matters="10%")
+    (task,) = judged.report.tasks
     chances = [(row.curves.better, row.curves.same, row.curves.worse) for row in task.rows]
     assert all(sum(three) == pytest.approx(1) for three in chances)
     assert compared.report.tasks[0].matters is None
@@ -140,6 +140,7 @@ def test_what_is_warned_of_is_a_warning():
         ({"surrogate": 3}, "surrogate", "must be a text"),
         ({"surrogate": "syntetic"}, "surrogate", "Did you mean 'synthetic'?"),
         ({"surrogate": {"surrogate": CURVES, "sede": 3}}, "sede", "is no field here"),
+        ({"trials": 5}, "trials", "is called num_trials"),
         ({"num_trials": 0}, "num_trials", "must be a whole number of at least 1"),
         ({"num_trials": None}, "num_trials", "have no end"),
         ({"seeds": 0}, "seeds", "must be"),

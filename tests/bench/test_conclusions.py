@@ -14,7 +14,7 @@ from scipy.stats import norm, studentized_range, t
 
 from hbsim.bench.conclusions import best_probability, conclude, mean_intervals
 from hbsim.errors import ParameterError
-from tests.profile import examples
+from tests.profile import examples, thorough
 
 SEEDS = np.arange(100)
 SPLIT, PART = (SEEDS // 2) % 10, SEEDS % 2
@@ -296,8 +296,13 @@ def test_halves_make_the_best_less_certain():
     assert 0.5 < unsure[0, 0] < sure[0, 0] - 0.05
 
 
-@pytest.mark.parametrize("shape", ["normal", "lognormal", "tied"])
-@pytest.mark.parametrize("k", [2, 8])
+@pytest.mark.parametrize(
+    ("shape", "k"),
+    [
+        ("tied", 8),
+        *(pytest.param(shape, k, marks=thorough) for shape in ("normal", "lognormal") for k in (2, 8)),
+    ],
+)
 def test_of_equal_variants_few_are_called_worse(shape, k):
     random = np.random.default_rng(k)
     curves = draw = few = 0
@@ -311,7 +316,7 @@ def test_of_equal_variants_few_are_called_worse(shape, k):
     assert draw <= 0.05 * 200
 
 
-@pytest.mark.parametrize("k", [2, 8])
+@pytest.mark.parametrize("k", [2, pytest.param(8, marks=thorough)])
 def test_where_the_rows_of_a_table_differ_few_are_called_worse_on_another_draw(k):
     random = np.random.default_rng(k)
     curves = draw = 0

@@ -185,37 +185,37 @@ def test_parts_of_the_comparison():
     scores[2, 1] = np.nan
     scores[4, :2] = 0.5
     found = across_tasks(scores)
-    assert (found.blocks, found.variants, found.missing) == (9, 3, (0, 1, 0))
+    assert found.missing == (0, 1, 0)
     for variant, column in enumerate((scores[:, 0], np.delete(scores[:, 1], 2))):
         mean = found.means[variant]
         assert (mean.mean, mean.low, mean.high) == tuple(float(one) for one in mean_intervals(column))
     assert [(pair.first, pair.second) for pair in found.pairs] == [(0, 1), (0, 2), (1, 2)]
-    p = holm_pairs(scores)
+    p, p_nemenyi = holm_pairs(scores), nemenyi(block_ranks(scores))
     for pair in found.pairs:
         a, b = np.nan_to_num(scores[:, pair.first], nan=99.0), np.nan_to_num(scores[:, pair.second], nan=99.0)
         counts = (int((a < b).sum()), int((a == b).sum()), int((a > b).sum()))
         assert (pair.wins, pair.ties, pair.losses) == counts
         assert pair.p == p[pair.first, pair.second]
-        assert pair.p_nemenyi == found.nemenyi[pair.first, pair.second]
+        assert pair.p_nemenyi == p_nemenyi[pair.first, pair.second]
     assert found.pairs[1].p >= wilcoxon(scores[:, 0], scores[:, 2]).pvalue
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 3), (1, 3), (4, 1), (4, 0)])
 def test_too_few_have_no_test(shape: tuple[int, int]):
     found = across_tasks(np.ones(shape))
-    assert (found.blocks, found.variants) == shape
     assert math.isnan(found.p_friedman)
     assert math.isnan(found.critical_difference)
-    assert np.isnan(found.nemenyi).all()
+    assert np.isnan(nemenyi(np.ones(shape))).all()
     assert found.cliques == ()
     assert all(math.isnan(pair.p) for pair in found.pairs)
     assert len(found.means) == shape[1]
 
 
 def test_two_variants_over_blocks():
-    found = across_tasks(np.array([[0.0, 1.0]] * 5 + [[1.0, 0.0]]))
+    scores = np.array([[0.0, 1.0]] * 5 + [[1.0, 0.0]])
+    found = across_tasks(scores)
     assert found.mean_ranks.tolist() == pytest.approx([7 / 6, 11 / 6])
-    assert found.chi_square == pytest.approx(16 / 6)  # the sign test: (5 - 1)^2 / 6
+    assert friedman(block_ranks(scores))[0] == pytest.approx(16 / 6)  # the sign test: (5 - 1)^2 / 6
     assert found.pairs[0].wins == 5
 
 
@@ -383,7 +383,10 @@ def test_seeds_are_no_tasks():
     assert by_seed >= 0.6 * few
 
 
-@pytest.mark.parametrize(("blocks", "variants"), [(3, 3), (5, 3), (4, 6), (12, 5)])
+@pytest.mark.parametrize(
+    ("blocks", "variants"),
+    [(3, 3), (12, 5), *(pytest.param(*one, marks=thorough) for one in ((5, 3), (4, 6)))],
+)
 def test_of_few_tasks_none_are_called_too_often(blocks: int, variants: int):
     random = np.random.default_rng(17)
     false = false_nemenyi = 0
@@ -433,15 +436,15 @@ def test_over_studies_it_is_what_a_loop_says(seed: int, count: int, k: int, tied
 
 def test_intervals_over_studies_hold_the_truth():
     random = np.random.default_rng(21)
-    truth = random.lognormal(size=(2, 200_000, 2)) * [[[1.0, 1.2]], [[2.0, 3.0]]]
+    truth = random.lognormal(size=(2, 50_000, 2)) * [[[1.0, 1.2]], [[2.0, 3.0]]]
     mean = trim_mean(truth[:, :, 0].ravel(), 0.25)
     chance = np.mean([(one[:, 0] < one[:, 1]).mean() for one in truth])
     held = np.zeros(2)
-    for _ in range(60):
+    for _ in range(20):
         made = [random.lognormal(size=(30, 2)) * scale for scale in ([1.0, 1.2], [2.0, 3.0])]
         held += interquartile_means(made)[0].includes(mean), improvements(made)[0][1].includes(chance)
-    assert (held >= 48).all()  # 57 expected
-    assert (held < 60).any()
+    assert (held >= 16).all()  # 19 expected
+    assert (held < 20).any()
 
 
 def test_studies_without_a_score_are_worse_than_any():

@@ -80,7 +80,7 @@ def test_no_more_are_handed_out_than_are_wanted(jobs: int, ahead: int | None, mo
 
 
 def test_one_job_is_done_in_this_process():
-    found = outcomes(pool_work.where, range(2), jobs=1)
+    found = outcomes(pool_work.process_of, range(2), jobs=1)
     assert [pid for pid, _ in found.values()] == [os.getpid()] * 2
     assert isinstance(outcomes(pool_work.picky, [-1], jobs=1)[-1], ValueError)
     with pytest.raises(KeyboardInterrupt):
@@ -89,7 +89,7 @@ def test_one_job_is_done_in_this_process():
 
 def test_processes_have_one_thread_each_and_this_one_keeps_its_own(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    ((pid, threads),) = outcomes(pool_work.where, [1]).values()
+    ((pid, threads),) = outcomes(pool_work.process_of, [1]).values()
     assert pid != os.getpid()
     assert threads == "1"
     assert os.environ["OMP_NUM_THREADS"] == "7"
@@ -97,7 +97,7 @@ def test_processes_have_one_thread_each_and_this_one_keeps_its_own(monkeypatch: 
 
 def test_an_end_before_the_end_ends_the_processes(tmp_path: Path):
     with open_pool(2) as pool, pytest.raises(LookupError, match="no more"):
-        next(pool.imap(partial(pool_work.stay, tmp_path), iter(stayers(tmp_path))))
+        next(pool.imap(partial(pool_work.wait_long, tmp_path), iter(stayers(tmp_path))))
     assert not any(is_alive(pid) for pid in pids(tmp_path))
 
 
@@ -138,7 +138,7 @@ from hbsim.bench.pool import open_pool
 from tests.bench import pool_work
 if __name__ == "__main__":
     with open_pool(2) as pool:
-        list(pool.imap(partial(pool_work.stay, Path({str(folder)!r})), range(9)))
+        list(pool.imap(partial(pool_work.wait_long, Path({str(folder)!r})), range(9)))
 """
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -169,31 +169,3 @@ def test_processes_do_not_outlive_one_that_was_killed(tmp_path: Path):
             return
         time.sleep(0.02)
     raise AssertionError(f"{pids(tmp_path)} are alive")
-
-
-def test_a_comparison_whose_processes_die_says_so_in_a_line(tmp_path: Path):
-    curves = tmp_path / "deadly.py"
-    curves.write_text(
-        """
-import multiprocessing, os, signal
-from hbsim.surrogates import Ideal
-
-class Deadly(Ideal):
-    def evaluate(self, configurations, levels):
-        if multiprocessing.parent_process() is not None:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().evaluate(configurations, levels)
-"""
-    )
-    options = ["--variant", "stopping", "--variant", "fifo", "--trials", "5", "--seeds", "2", "--jobs", "2"]
-    done = subprocess.run(
-        [sys.executable, "-m", "hbsim", "compare", "--surrogate", f"{curves}:Deadly", *options],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
-    assert done.returncode == 1
-    said = " ".join(done.stderr.split())
-    assert "4 of 4 cells failed: stopping on" in said
-    assert "its process ended without a result (signal 9, SIGKILL): too little memory, perhaps" in said
-    assert "Traceback" not in said

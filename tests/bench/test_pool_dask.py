@@ -23,6 +23,7 @@ from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.remote.options import Dask
 from tests.bench import pool_work
 from tests.doubles.dask_processes import ROOT, DaskProcesses, dask_processes
+from tests.profile import thorough
 
 LETHAL = {
     "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
@@ -49,7 +50,7 @@ def test_dask_gives_the_same(tmp_path: Path):
     with dask_processes(tmp_path, workers=3, environment=LETHAL) as cluster:
         found = outcomes(pool_work.picky, pool_work.ITEMS, at(cluster.address))
         pool_work.check(found, "workers that Dask tried: 1")
-        several = outcomes(pool_work.where, range(20), at(cluster.address))
+        several = outcomes(pool_work.process_of, range(20), at(cluster.address))
     assert os.getpid() not in {pid for pid, _ in several.values()}
 
 
@@ -140,18 +141,18 @@ def a_worker_with(cluster: DaskProcesses, **environment: str):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         (OLDER, f"has hbsim 0.0.9 instead of {hbsim.__version__}"),
-        (PYTHON, f"has python 3.99.1 instead of {platform.python_version()}"),
+        pytest.param(PYTHON, f"has python 3.99.1 instead of {platform.python_version()}", marks=thorough),
         (WITHOUT, "cannot run hbsim (ModuleNotFoundError(\"No module named 'hbsim"),
     ],
 )
 def test_a_worker_of_another_installation_is_one_error_before_any_work(
-    text: str, words: str, cluster: DaskProcesses, tmp_path: Path
+    text: str, message: str, cluster: DaskProcesses, tmp_path: Path
 ):
     with a_worker_with(cluster, **installed(tmp_path / "other", text)) as worker:
-        with pytest.raises(ParameterError, match=re.escape(words)) as caught:
+        with pytest.raises(ParameterError, match=re.escape(message)) as caught:
             outcomes(partial(pool_work.note, tmp_path), range(5), at(cluster.address))
         assert worker in caught.value.rule
     assert "the same version of hbsim and Python must be there as here" in caught.value.rule

@@ -28,6 +28,7 @@ from hbsim.executors.remote import ssh
 from hbsim.executors.remote.options import Hosts
 from tests.bench import pool_work
 from tests.doubles.sshd import Host, sshd
+from tests.profile import thorough
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0
@@ -70,7 +71,7 @@ def test_hosts_give_the_same(hosts: list[Host]) -> None:
         assert isinstance(found[-1], RuntimeError)
         assert str(found[-1]) == "ValueError: no square of -1"
         pool_work.check({**found, -1: ValueError()}, "signal 9, SIGKILL")
-        places = dict(pool.imap(pool_work.where, range(20)))
+        places = dict(pool.imap(pool_work.process_of, range(20)))
     assert {threads for _, threads in places.values()} == {"1"}
     assert len({pid for pid, _ in places.values()} - {os.getpid()}) == 2
     names = remote.options.hosts
@@ -174,17 +175,17 @@ def installed(folder: Path, text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         (OLDER, f"has hbsim 0.0.9 instead of {hbsim.__version__}"),
-        (PYTHON, f"has python 3.99.1 instead of {platform.python_version()}"),
+        pytest.param(PYTHON, f"has python 3.99.1 instead of {platform.python_version()}", marks=thorough),
     ],
 )
 def test_a_host_of_another_installation_is_one_error_before_any_work(
-    text: str, words: str, hosts: list[Host], tmp_path: Path
+    text: str, message: str, hosts: list[Host], tmp_path: Path
 ) -> None:
     remote = at(hosts[:1], installed(tmp_path, text))
-    with pytest.raises(ParameterError, match=re.escape(words)) as caught:
+    with pytest.raises(ParameterError, match=re.escape(message)) as caught:
         outcomes(partial(pool_work.note, tmp_path), range(5), remote)
     assert "the same version of hbsim and Python must be there as here" in caught.value.rule
     assert (caught.value.field, caught.value.value) == ("hosts", remote.options.hosts[0])

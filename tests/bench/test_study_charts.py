@@ -24,8 +24,9 @@ from hbsim.bench.segments import (
 )
 from hbsim.bench.study_charts import incumbent, plot_study, survival, workers
 from hbsim.core import make_scheduler
-from hbsim.simulation.machines import Machines
+from hbsim.simulation.cluster import Machines
 from tests.bench.charted import marks
+from tests.profile import examples
 
 OPTIONS = {
     "stopping": {"brackets": 3},
@@ -132,7 +133,7 @@ def made_up(draw) -> Segments:
     )
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(made_up(), st.integers(1, 9))
 def test_raster_is_what_happens_in_the_middle_of_a_column(parts, columns):
     picture = raster(parts, columns)
@@ -144,7 +145,7 @@ def test_raster_is_what_happens_in_the_middle_of_a_column(parts, columns):
             assert picture[worker, column] == (parts.level[now][0] if now.any() else IDLE)
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(made_up(), st.integers(1, 9))
 def test_shares_are_overlaps_with_columns(parts, columns):
     shares = busy_shares(parts, columns)
@@ -200,9 +201,9 @@ STUDIES = {
     "usual": lambda: simulated("promotion", "lossy", max_time=60.0),
     "nothing-decided": lambda: simulated("stopping", "free", max_time=0.001),
     "all-start-up": lambda: simulated("stopping", "dear", max_time=0.1),
-    "many-workers": lambda: simulated("stopping", "free", workers=1000, trials=5000),
+    "many-workers": lambda: simulated("stopping", "free", workers=1000, trials=1500),
     "absent": lambda: simulated("stopping", "absent"),
-    "many-absences": lambda: simulated("promotion", "absent", workers=40, trials=3000),
+    "many-absences": lambda: simulated("promotion", "absent", workers=40, trials=800),
     "one-trial": lambda: hbsim.simulate(make_scheduler("fifo", max_t=81, num_trials=1), "synthetic"),
     "no-time": lambda: hbsim.simulate(
         make_scheduler("stopping", max_t=81, num_trials=9), "ideal:seconds=1e-300"

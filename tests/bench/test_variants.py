@@ -1,10 +1,10 @@
-"""Variants from text, as tables of a specification; and what a scheduler is made of."""
+"""Variants from text, as tables of a specification; their schedulers and their searchers."""
 
 from __future__ import annotations
 
 import pytest
 
-from hbsim.bench.variants import complete, label, variant_tables
+from hbsim.bench.variants import Searching, complete, label, pairing, search_named, variant_tables
 from hbsim.errors import ParameterError
 
 
@@ -50,7 +50,7 @@ def test_sha_gets_eta_to_the_k(max_t: int, eta: float, n: int):
 
 
 @pytest.mark.parametrize(
-    ("variants", "vary", "field", "words"),
+    ("variants", "vary", "field", "message"),
     [
         ([], [], "variant", "at least one"),
         (["stoping"], [], "variant", "Did you mean 'stopping'?"),
@@ -71,11 +71,11 @@ def test_sha_gets_eta_to_the_k(max_t: int, eta: float, n: int):
         (["promotion,searcher=lhs"], ["searcher=grid"], "vary", "no variant takes searcher"),
     ],
 )
-def test_what_is_wrong_is_named(variants: list[str], vary: list[str], field: str, words: str):
+def test_what_is_wrong_is_named(variants: list[str], vary: list[str], field: str, message: str):
     with pytest.raises(ParameterError) as caught:
         variant_tables(variants, vary)
     assert caught.value.field == field
-    assert words in caught.value.rule
+    assert message in caught.value.rule
 
 
 def test_a_wrong_option_is_the_variants_and_a_shared_one_keeps_its_name():
@@ -85,3 +85,28 @@ def test_a_wrong_option_is_the_variants_and_a_shared_one_keeps_its_name():
     with pytest.raises(ParameterError) as caught:
         complete("mine", "stopping", {}, {"max_t": 9, "grace_period": "x"})
     assert caught.value.field == "grace_period"
+
+
+def test_what_is_not_paired_is_said() -> None:
+    one, same = Searching("a", None, {}), Searching("b", "random", {})
+    other, learner = Searching("c", "lhs", {}), Searching("d", "gp", {})
+    assert pairing([one]) == pairing([one, same]) == pairing([learner]) == []
+    (differ,) = pairing([one, same, other])
+    assert "different ways (random, lhs)" in differ
+    (options,) = pairing([other, Searching("c", "lhs", {"size": 9})])
+    assert "trials are not paired" in options
+    (learns,) = pairing([one, other, learner])
+    assert learns.startswith("d: the searcher learns")
+    (many,) = pairing([learner] * 4)
+    assert many.startswith("4 of the 4 variants: the searchers learn")
+
+
+def test_names_of_searchers_beside_options_of_schedulers() -> None:
+    assert search_named(None, {}) == search_named("random", {}) == {}
+    found = search_named("grid", {"points": {"lr": 3}, "shuffle": True, "constraints": "/a/rules.py:deep"})
+    assert found == {
+        "searcher": "grid",
+        "search_options.points": '{"lr": 3}',
+        "search_options.shuffle": True,
+        "search_options.constraints": "rules.py:deep",
+    }

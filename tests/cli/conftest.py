@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from hbsim.cli.main import main
+from tests.cli.run_studies import make_whole
 
 
 class Ran(NamedTuple):
@@ -67,6 +68,12 @@ def inside(
         return left(end.value.code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a real study that was run to its end, for all who only read it."""
+    return make_whole(tmp_path_factory.mktemp("whole"))
 
 
 LIMIT = 60  # seconds: what is waited for comes much sooner

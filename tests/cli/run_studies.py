@@ -45,7 +45,7 @@ TWELVE = (*START.split(), "12", "--seed", "4", "--workers", "1")
 
 
 def make_whole(folder: Path) -> Path:
-    """Run TWELVE without a disturbance; return the study's folder."""
+    """Run TWELVE to its end; return the study's folder."""
     (folder / "train.py").write_text(TRAIN)
     words = ["--keep", "all", "--hang-timeout", "500", "--set", "pause=0", "--set", "fail=none"]
     subprocess.run(

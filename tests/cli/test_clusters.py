@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import hbsim as package
-from hbsim.simulation.cluster_file import presets
+from hbsim.simulation.cluster_files import presets
 
 SMALL = "--surrogate synthetic:max_resource=9 --trials 12"
 SIMULATE = f"simulate --scheduler promotion {SMALL}"
@@ -95,14 +95,14 @@ WRONG = {
     "--mtbf -1": "--mtbf -1: must be at least 0.001",
     "--mtbf exponental:mean=3": "Did you mean 'exponential'?",
     "--mttr 3": "--mttr 3: is for mtbf, which is not given",
-    "--notice 3": "--notice 3.0: is for --preempted-every, schedule or trace, none of which is given",
+    "--notice 3": "--notice 3: is for --preempted-every, schedule or trace, none of which is given",
     "--preempted-every 0": "--preempted-every 0: must be at least 0.001",
     "--drop-rate -0.1": "--drop-rate -0.1: must be at least 0",
     "--startup gamma:mean=-3,std=1": "--startup gamma:mean=-3,std=1: mean=-3 must be at least 0",
     "--schedule 0:4,0:5": "--schedule 0:5: must be pairs",
     "--schedule 0:4 --workers 3": "--schedule 0:4: must be at most 3 machines",
     "--schedule 4": "'4' is no schedule, which is TIME:MACHINES,... as in 0:4,3600:16.",
-    "--save-bandwidth fast": "--save-bandwidth fast: must be a number",
+    "--save-bandwidth fast": "'fast' is not a number.",
     "--store-bandwidth 0": "--store-bandwidth 0: must be above 0",
     "--cluster-trace no.csv": "--cluster-trace no.csv: cannot be read as CSV: No such file or directory",
     "--cluster-trace no.csv --mtbf 3": "--cluster-trace no.csv: cannot be read",

@@ -209,7 +209,7 @@ def test_a_study_by_time_on_a_table_tries_each_row_once(inside: Inside, tmp_path
         ("--variant stopping,brackets=0 --trials 9", "--variant stopping,brackets=0: brackets must be"),
         ("--variant stopping --vary brackets=1,0 --trials 9", "--vary brackets=1,0: brackets must"),
         ("--variant stopping --vary bracket=3 --trials 9", "Did you mean 'brackets'?"),
-        ("--variant stopping", "--trials: studies on synthetic"),
+        ("--variant stopping", "--num-trials: studies on synthetic"),
         ("--variant stopping --variant stopping --trials 9", "--variant stopping: must not be given twice"),
         ("--variant stopping,num_trials=3 --trials 9", "--variant stopping,num_trials=3: --trials is the"),
         ("--variant stopping,mode=max --trials 9", "--variant stopping,mode=max: mode is the surrogate's"),

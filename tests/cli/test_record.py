@@ -84,7 +84,7 @@ def test_json_and_failures_and_options_of_run(inside):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["train.py:train_fn"], "Missing option '--trials'. See hbsim record --help."),
+        (["train.py:train_fn"], "Missing option '--num-trials'. See hbsim record --help."),
         ([*TWO, "--workers", "0"], "--workers 0: is a whole number, at least 1"),
         ([*TWO, "--max-t", "-1"], "--max-t -1: must be greater than 0"),
         ([*TWO, "--metric", "loss"], "--mode: must be given with metric"),
@@ -117,7 +117,7 @@ def test_help_has_examples(inside):
     assert "hbsim record examples/digits_mlp.py:train_fn" in inside("record", "--help").out
 
 
-def test_interrupted_and_killed_it_goes_on_and_grows(hbsim, start, tmp_path):
+def test_interrupted_and_killed_it_goes_on_and_grows(inside, start, tmp_path):
     out = tmp_path / "my curves.parquet"
     journal = Path(f"{out}.study/journal.jsonl")
     words = ["--trials", "5", "--set", "scale=2", "--workers", "1", *DECIDES, "--test-metric", "test_loss"]
@@ -134,18 +134,18 @@ def test_interrupted_and_killed_it_goes_on_and_grows(hbsim, start, tmp_path):
     again.when(lambda: journal.read_text().count("\n") > before + 1)
     again.signal(signal.SIGKILL)
     assert again.end()[0] == -signal.SIGKILL
-    assert hbsim(*go_on, "--set", "waits=go").code == 0  # other options are as they were
+    assert inside(*go_on, "--set", "waits=go").code == 0  # other options are as they were
     five = pl.read_parquet(out)
     assert pl.read_parquet_metadata(out)["hbsim.test_metric"] == "test_loss"
-    assert hbsim(*go_on, "--trials", "8").out == "'my curves.parquet': 8 trials\n".replace("'", "")
+    assert inside(*go_on, "--trials", "8").out == "'my curves.parquet': 8 trials\n".replace("'", "")
     grown = pl.read_parquet(out)
     assert grown.filter(pl.col("config") < 5).equals(five)
-    assert hbsim(*go_on).code == 0  # it has grown: so it stays
+    assert inside(*go_on).code == 0  # it has grown: so it stays
     assert pl.read_parquet(out).equals(grown)
     words = ["--trials", "8", "--set", "scale=2", *DECIDES, "--out", "whole.parquet"]
-    assert hbsim("record", "train.py:train_fn", *words).code == 0
+    assert inside("record", "train.py:train_fn", *words).code == 0
     assert grown.drop("seconds").equals(pl.read_parquet(tmp_path / "whole.parquet").drop("seconds"))
-    code, _, err = hbsim(*go_on, "--trials", "6")
+    code, _, err = inside(*go_on, "--trials", "6")
     assert (code, err.splitlines()[-1]) == (
         2,
         "hbsim: error: --trials 6: the study has grown to 8; it goes on with as many or more",

@@ -17,7 +17,6 @@ from hbsim.cli.main import main
 from hbsim.core.scheduler import Scheduler
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.training_function import load_target, make_target
-from tests.cli.run_studies import make_whole
 
 TRAIN_FILE = "examples/dask/train.py"
 ROOT = Path(__file__).parents[2]
@@ -37,11 +36,6 @@ HBSIM = [pytest.param(words, id=f"{page} {' '.join(words[:2])}") for page, words
 DASK = [pytest.param(words, id=f"{page} {words[0]}") for page, words in commands("dask")]
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_whole(tmp_path_factory.mktemp("whole"))
-
-
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Go into a folder that has the files which the pages name; it is the home folder, too."""
@@ -57,7 +51,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("words", HBSIM)
 def test_a_command_of_hbsim(
-    words: list[str], place: Path, study: Path, monkeypatch: pytest.MonkeyPatch
+    words: list[str], place: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []
 
@@ -67,13 +61,13 @@ def test_a_command_of_hbsim(
             assert Path(train.partition(":")[0]) == Path(TRAIN_FILE)
             train_fn = load_target(make_target(train))
             assert scheduler.options.max_t == train_fn.__globals__["EPOCHS"]
-            assert (options["reward_attr"], scheduler.mode) == ("mse", "min")
-            assert options["reward_attr"] in inspect.getsource(train_fn)
+            assert (options["metric"], scheduler.mode) == ("mse", "min")
+            assert options["metric"] in inspect.getsource(train_fn)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(hbsim.study.run, "run", run)
     if "--resume" in words:
-        shutil.copytree(study, place / "exp")
+        shutil.copytree(whole, place / "exp")
     monkeypatch.setattr(sys, "argv", ["hbsim", *words])
     with pytest.raises(SystemExit):
         main()

@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 
-from hbsim.bench.report.model import Report, Task
+from hbsim.bench.report.model import SweepReport, TaskReport
 from tests.bench.report.studies import sweep
 
 pytest.importorskip("scikit_posthocs", reason="needs scikit-posthocs")
@@ -76,9 +76,9 @@ def test_json_is_the_model_of_the_report(inside, study):
     content = json.loads(inside("report", str(study), "--json").out)
     assert content["schema"] == 1
     report = content["report"]
-    assert set(report) == {field.name for field in fields(Report)}
+    assert set(report) == {field.name for field in fields(SweepReport)}
     [task] = report["tasks"]
-    assert set(task) == {field.name for field in fields(Task)}
+    assert set(task) == {field.name for field in fields(TaskReport)}
     assert [row["rank"] for row in task["rows"]] == sorted(row["rank"] for row in task["rows"])
     assert task["rows"][0]["curves"]["p"] is None  # of the best
 

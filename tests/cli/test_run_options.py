@@ -15,19 +15,13 @@ import hbsim.study.run
 from hbsim.core import make_scheduler
 from hbsim.errors import ParameterError
 from hbsim.runner.journal import read_journal
-from hbsim.study.load import load
-from tests.cli.run_studies import START, TRAIN, TWELVE, make_whole, told
+from hbsim.study.result import load
+from tests.cli.run_studies import START, TRAIN, TWELVE, told
 
 
 @pytest.fixture(autouse=True)
 def train(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(TRAIN)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of TWELVE, run without a disturbance."""
-    return make_whole(tmp_path_factory.mktemp("whole"))
 
 
 # What the library is asked for
@@ -66,9 +60,9 @@ def test_every_option_comes_to_the_library(inside, asked):
         "searcher": "random",
         "search_options": {},
         "time_attr": "step",
-        "reward_attr": "f1",
+        "metric": "f1",
         "args": {"a": 2.5, "b": "text", "c": [1, None], "d": "NaN", "e": "x=y"},
-        "time_out": 9.5,
+        "max_time": 9.5,
         "max_reward": 0.75,
         "hang_timeout": 60,
         "grace": 1.5,
@@ -105,13 +99,12 @@ def test_what_is_not_given_again_is_as_before(inside, asked, whole):
         "searcher": "random",
         "search_options": {},
         "time_attr": "epoch",
-        "reward_attr": "accuracy",
+        "metric": "accuracy",
         "args": {"pause": 0.5, "fail": "none"},
         "hang_timeout": 500,
         "grace": 1,
         "keep": "all",
         "until_return": False,
-        "progress": "auto",
     }
     inside("run", "other.py:f", "--resume", "--out", str(whole), "--scheduler", "promotion", "--eta", "3")
     assert asked["train"] == "other.py:f"
@@ -129,8 +122,8 @@ WRONG = {
     "run --scheduler fifo --trials 3": "Missing argument 'FILE.py:NAME'. See hbsim run --help.",
     "run train.py:train_fn": "Missing option '--scheduler'. See hbsim run --help.",
     "run train.py:train_fn --scheduler promotion --trials 3": "--max-t: is required for type 'promotion'",
-    "run train.py:train_fn --scheduler fifo": "--trials: without it the study has no end: give --trials,"
-    " --max-time or --max-reward",
+    "run train.py:train_fn --scheduler fifo": "--num-trials: without it the study has no end: give"
+    " --num-trials, --max-time or --max-reward",
     "run no.py:f --scheduler fifo --trials 3": "no.py:f: there is no file no.py",
     "run --resume": "exp: there is no study to resume: it has no journal.jsonl",
     "run --executor sim --scheduler fifo": "Missing option '--surrogate': --executor sim needs",
@@ -251,8 +244,8 @@ def test_errors_of_the_library_in_the_words_of_options(inside, monkeypatch):
         (("resource", resource, "a trial needs half of a GPU; there is no GPU"), "--num-gpus 0.5: a trial"),
         (("resource", resource, "a trial needs 1 CPU core; there is no GPU"), "--num-cpus 1: a trial needs"),
         (("lr", 3, "is no argument of the function (x)."), "--set lr=3: is no argument of the function (x)."),
-        (("time_out", 0, "must be above max_t"), "--max-time 0: must be above --max-t"),
-        (("folder", "exp", "resume=True goes on"), "--out exp: --resume goes on"),
+        (("max_time", 0, "must be above max_t"), "--max-time 0: must be above --max-t"),
+        (("folder", "exp", "resume=True goes on"), "--folder exp: --resume goes on"),
     ]
     words = ("--num-cpus", "1", "--num-gpus", "0.5", "--set", "lr=3")
     for raised, expected in cases:

@@ -14,7 +14,7 @@ import pytest
 import hbsim.study.run
 from hbsim.errors import ExecutorError, HbsimError, ParameterError, needs
 from hbsim.executors.remote.options import Dask, Hosts
-from tests.cli.run_studies import START, TRAIN, make_whole
+from tests.cli.run_studies import START, TRAIN
 from tests.doubles.fake_remote import standing_in
 
 STUDY = (*START.split(), "12")
@@ -109,11 +109,6 @@ def test_help_has_a_panel(inside):
 
 
 # What is known again
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_whole(tmp_path_factory.mktemp("whole"))
 
 
 @pytest.fixture
@@ -233,7 +228,7 @@ def test_lost_hosts_say_how_to_go_on(inside, tmp_path, monkeypatch):
         assert (code, out) == (1, "")
         assert err == (
             "hbsim: error: the way to a, b: cannot be reached any more;"
-            " to go on: hbsim run --resume --out exp\n"
+            " to go on: hbsim run --resume --folder exp\n"
         )
         machines.lose = None
         ran = inside("run", "--resume", "--out", "exp", "--json", "--progress", "none")

@@ -10,7 +10,7 @@ import pytest
 
 import hbsim
 from hbsim.core import make_scheduler
-from hbsim.study.load import load
+from hbsim.study.result import load
 from tests.cli.run_studies import TRAIN, told
 
 RULES = """

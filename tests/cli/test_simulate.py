@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 import hbsim as package
-from hbsim.cli.show_study import wasted_text
+from hbsim.cli.show_study import _wasted
 from hbsim.core import make_scheduler
 
 WORDS = "simulate --surrogate synthetic --scheduler promotion --trials 200 --seed 3"
@@ -223,7 +223,7 @@ def test_checkpoints_that_are_all_needed_are_said_once(inside):
     [(0.7966225443, ", 0.7966 of them wasted"), (1234567.25, ", 1,234,567 of them wasted"), (0, "")],
 )
 def test_what_was_wasted_has_few_digits(wasted, text):
-    assert wasted_text({"wasted_resource": wasted}) == text
+    assert _wasted({"wasted_resource": wasted}) == text
 
 
 @pytest.mark.parametrize("option", ["--retries", "--loss-retries"])

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.sweep.made import left, read, run
-from tests.bench.sweep.test_outcome import OWN
+from tests.bench.sweep.test_cell import OWN
 from tests.cli.conftest import Ran
 from tests.doubles.certificate import make_certificate
 from tests.doubles.dask_processes import ROOT, dask_processes

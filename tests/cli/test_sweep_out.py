@@ -102,7 +102,7 @@ def test_a_dry_run_says_how_much_and_writes_nothing(inside: Inside, folder: Path
     assert found.pop("seconds") > 0
     assert found == {
         "schema": 1, "cells": 8, "finished": 0, "failed": 0, "left": 8, "variants": 2, "tasks": 2, "jobs": 3,
-        "tried": 8, "problems": [], "command": "hbsim sweep study.toml --jobs 3 --out study",
+        "tried": 8, "problems": [], "command": "hbsim sweep study.toml --jobs 3 --folder study",
     }  # fmt: skip
     assert [path.name for path in folder.iterdir()] == ["study.toml"]
 
@@ -319,7 +319,7 @@ def test_results_of_a_later_format_are_not_read(inside: Inside, folder: Path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("study.toml",), "--out: is needed: a folder for the results (or --dry-run)"),
+        (("study.toml",), "--folder: is needed: a folder for the results (or --dry-run)"),
         (("none.toml", "--out", "out"), "none.toml: cannot be read: No such file or directory"),
         ((".", "--out", "out"), "cannot be read: Is a directory"),
         (("study.toml", "--out", "out", "--jobs", "0"), "--jobs 0: must be a whole number of at least 1"),

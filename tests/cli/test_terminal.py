@@ -13,7 +13,7 @@ import pytest
 
 from hbsim import terminal
 from hbsim.cli.command import _warnings_as_lines
-from hbsim.cli.run_report import show
+from hbsim.cli.show_study import show_run
 from hbsim.errors import HbsimWarning, OutputError, SurrogateError
 from hbsim.terminal import STEERS, shown
 from tests.cli.conftest import Ran
@@ -189,7 +189,7 @@ def test_a_real_study(tmp_path: Path, capsys):
     made.close("interrupted", 3.0)
     result = made.result()
     (result.folder / FILE).write_text("")
-    show(result, [0], result.folder)
+    show_run(result, [0], result.folder)
     out = capsys.readouterr().out
     check(out)
     assert out.count(r"\x1b[2J") >= 3

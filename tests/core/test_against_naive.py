@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.doubles.pair import Pair
 from tests.doubles.traces import act, actions, burst, scheduler_options, seeded_trace
-from tests.profile import examples
+from tests.profile import THOROUGH, examples, thorough
 
 RELAXED = settings(
     max_examples=examples(150),
@@ -57,7 +57,7 @@ def test_median(chosen: tuple[str, dict[str, Any]], workers: int, steps: list[An
     run_actions(chosen, workers, steps)
 
 
-@RELAXED
+@settings(RELAXED, max_examples=examples(150) if THOROUGH else 10)
 @given(scheduler_options(), st.integers(0, 10**6))
 def test_in_bursts(chosen: tuple[str, dict[str, Any]], seed: int) -> None:
     """All workers ask until nothing is to be had, then nearly all report: many places at once, everywhere."""
@@ -122,7 +122,7 @@ LONG += [
 
 
 @pytest.mark.parametrize("chosen", LONG, ids=str)
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [pytest.param(0, marks=thorough), 1])
 def test_long_traces(chosen: tuple[str, dict[str, Any]], seed: int) -> None:
     type, options = chosen
     pair = Pair(type, options | {"seed": seed})

@@ -13,7 +13,7 @@ from hbsim.core.space import arguments
 from hbsim.errors import ParameterError
 from hbsim.executors.checkpoint import Origin
 from hbsim.executors.reporter import Reporter, TrialEnd
-from hbsim.runner.workers import Task
+from hbsim.runner.workers import Assignment
 
 __all__ = ["Talk", "of_job", "reporter", "train"]
 
@@ -60,12 +60,12 @@ def reporter(
     milestone: float = inf,
     pauses: bool = True,
     time_attr: str = "epoch",
-    reward_attr: str = "accuracy",
+    metric: str = "accuracy",
 ) -> tuple[Reporter, Talk]:
     """Return the reporter of a trial with this folder, and what it reported."""
     talk = Talk(milestone, pauses)
-    setup = {"time_attr": time_attr, "reward_attr": reward_attr, "folder": str(folder)}
-    task = asdict(Task(0, 0, 0, 0.0, inf, [], 0))
+    setup = {"time_attr": time_attr, "metric": metric, "folder": str(folder)}
+    task = asdict(Assignment(0, 0, 0, 0.0, inf, [], 0))
     return Reporter(talk, task, setup, ()), talk  # type: ignore[arg-type]
 
 

@@ -33,7 +33,7 @@ TASK = {
     "started": 2.5,
     "earlier": [],
 }
-SETUP = {"time_attr": "epoch", "reward_attr": "accuracy"}
+SETUP = {"time_attr": "epoch", "metric": "accuracy"}
 
 
 class Child:

@@ -96,9 +96,9 @@ class Shy:
         ({"epoch": "one", "accuracy": 1}, ["time_attr", "epoch"], "got epoch='one'"),
         ({"epoch": float("nan"), "accuracy": 1}, ["time_attr", "epoch"], "got epoch=nan"),
         ({"epoch": 10**400, "accuracy": 1}, ["time_attr", "epoch"], "got epoch=1000"),
-        ({"epoch": 1, "loss": 1}, ["reward_attr", "accuracy"], "as a number; got epoch, loss"),
-        ({"epoch": 1, "accuracy": "high"}, ["reward_attr", "accuracy"], "got accuracy='high'"),
-        ({"epoch": 1, "accuracy": Shy()}, ["reward_attr", "accuracy"], "got accuracy, a Shy"),
+        ({"epoch": 1, "loss": 1}, ["metric", "accuracy"], "as a number; got epoch, loss"),
+        ({"epoch": 1, "accuracy": "high"}, ["metric", "accuracy"], "got accuracy='high'"),
+        ({"epoch": 1, "accuracy": Shy()}, ["metric", "accuracy"], "got accuracy, a Shy"),
     ],
 )
 def test_a_report_that_no_trial_can_make_good_ends_the_study(start, report, field, rule):

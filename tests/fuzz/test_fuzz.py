@@ -11,18 +11,23 @@ import pytest
 from tests.fuzz import run as suite
 from tests.fuzz.readers import READERS
 from tests.fuzz.run import ABORT, HANG, REFUSED, TAKEN, TRACEBACK, UNCLEAR, outcome, seeded
+from tests.profile import THOROUGH
 
-COUNT = 60
-SLOW = {"parquet": 20}  # a process for each file
+COUNT = 60 if THOROUGH else 25
+SLOW = {"parquet": 20, "sweep-folder": 60} if THOROUGH else {"parquet": 6, "sweep-folder": 10}
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_bad_input_is_one_clear_line(reader):
+def test_bad_input_is_one_clear_line(reader, tmp_path, monkeypatch):
     if reader == "yahpo":
         pytest.importorskip("onnx")
         pytest.importorskip("onnxruntime")
     count = SLOW.get(reader, COUNT)
-    tally = suite.run(reader, 0, count, seed=0, limit=300.0)
+    monkeypatch.chdir(tmp_path)
+    if THOROUGH:
+        tally = suite.run(reader, 0, count, seed=0, limit=300.0)
+    else:
+        tally = suite.run_in_process(reader, count, tmp_path)
     assert tally.bad == []
     assert tally.counts.total() == count
     assert tally.counts[TAKEN] > 0

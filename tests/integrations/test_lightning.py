@@ -112,12 +112,12 @@ def test_steps(fit, tmp_path):
 
 
 def test_a_metric_that_is_not_logged(fit, tmp_path):
-    given, _ = reporter(tmp_path, reward_attr="acc")
-    with pytest.raises(ParameterError, match=r"reward_attr='acc': .*got accuracy, epoch"):
+    given, _ = reporter(tmp_path, metric="acc")
+    with pytest.raises(ParameterError, match=r"metric='acc': .*got accuracy, epoch"):
         fit(given, metric="acc")
 
 
 def test_without_validation_every_epoch_is_reported(fit, tmp_path):
     given, _ = reporter(tmp_path)
-    with pytest.raises(ParameterError, match=r"reward_attr='accuracy': .*got epoch"):  # nothing was logged
+    with pytest.raises(ParameterError, match=r"metric='accuracy': .*got epoch"):  # nothing was logged
         fit(given, validate=False)

@@ -28,7 +28,7 @@ def test_a_report_has_all_metrics_and_a_second_name(tmp_path):
 
 def test_a_missing_metric_names_those_that_are_there(tmp_path):
     given, _ = reporter(tmp_path)
-    with pytest.raises(ParameterError, match=r"reward_attr='accuracy': .*got val_acc, val_loss, epoch"):
+    with pytest.raises(ParameterError, match=r"metric='accuracy': .*got val_acc, val_loss, epoch"):
         report(given, METRICS, ("val_accuracy", "accuracy"), ("epoch", 2), save)
 
 

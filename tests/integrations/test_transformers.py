@@ -117,5 +117,5 @@ def test_several_evaluation_sets_are_one_report(fit, tmp_path):
 
 def test_a_metric_that_is_not_there(fit, tmp_path):
     given, _ = reporter(tmp_path)
-    with pytest.raises(ParameterError, match=r"reward_attr='accuracy': .*got eval_loss, epoch"):
+    with pytest.raises(ParameterError, match=r"metric='accuracy': .*got eval_loss, epoch"):
         fit(given, metric="eval_acc")

@@ -21,7 +21,7 @@ import psutil
 from hbsim.executors.remote.code import make_bundle
 from hbsim.executors.remote.protocol import task_of
 from hbsim.executors.training_function import make_target
-from hbsim.runner.workers import NEVER, Task
+from hbsim.runner.workers import NEVER, Assignment
 from tests.executors.serving import LONG, alive
 
 STUDY = "5" * 16
@@ -107,7 +107,7 @@ class Agent:
         session = secrets.token_hex(8)
         if sees:
             (study / f".probe-{session}").write_text("seen")
-        setup = {"time_attr": "epoch", "reward_attr": "loss", "constants": constants or {}}
+        setup = {"time_attr": "epoch", "metric": "loss", "constants": constants or {}}
         config = {
             "session": session,
             "study": STUDY,
@@ -160,7 +160,7 @@ class Agent:
         checkpoint: dict[str, Any] | None = None,
     ) -> None:
         """Start a job; `earlier` are those of its trial before, as in a Task."""
-        task = Task(job, trial, 0, 0.0, stop, [MODES[mode]], 7, earlier=list(earlier))
+        task = Assignment(job, trial, 0, 0.0, stop, [MODES[mode]], 7, earlier=list(earlier))
         slot = {"cpus": None, "threads": 1, "env": {}}
         self.order("start", task=task_of(task), slot=slot, checkpoint=checkpoint)
 

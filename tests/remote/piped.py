@@ -23,7 +23,7 @@ from hbsim.executors.remote.options import Hosts
 from hbsim.executors.remote.workers import RemoteWorkers
 from hbsim.executors.training_function import make_target
 from hbsim.runner.records import read_records
-from hbsim.runner.workers import Task
+from hbsim.runner.workers import Assignment
 from hbsim.study.result import RunResult
 from tests.doubles.pipe_carrier import PipeCarrier
 
@@ -69,7 +69,7 @@ class Piped:
         """Return workers that are not there yet."""
         target = target or make_target(f"{TRAINING}:{name}", by_value=False)
         constants = self.constants(name, args)
-        setup = {"time_attr": "epoch", "reward_attr": "accuracy", "constants": constants, "counts": False}
+        setup = {"time_attr": "epoch", "metric": "accuracy", "constants": constants, "counts": False}
         options = Hosts(list(self.hosts or "x"), storage=storage, lease=lease)
         how: tuple[Any, ...] = (target, count, None, self.trials, setup, None, 1.0, STUDY, self.said.append)
         with self._patched():
@@ -111,7 +111,7 @@ class Piped:
         """Have the carrier be this one, and lines for people be kept."""
         with (
             mock.patch.object(module, "make_carrier", return_value=self.carrier),
-            mock.patch("hbsim.study.run.teller", return_value=self.said.append),
+            mock.patch("hbsim.study.run.printer", return_value=self.said.append),
         ):
             yield
 
@@ -174,6 +174,6 @@ def eventually(holds: Callable[[], object], what: Callable[[], str] | str = "it 
         time.sleep(0.02)
 
 
-def task(job: int, trial: int, start: float = 0.0, stop: float = 3.0, **more: Any) -> Task:
+def task(job: int, trial: int, start: float = 0.0, stop: float = 3.0, **more: Any) -> Assignment:
     """Return a job."""
-    return Task(job, trial, 0, start, stop, [0.5], 1, STUDY, **more)
+    return Assignment(job, trial, 0, start, stop, [0.5], 1, STUDY, **more)

@@ -214,10 +214,10 @@ def test_a_trial_that_reports_wrongly_is_the_only_one_to_fail(agent):
     one = agent(train=FORGETFUL)
     one.start(0, 9)
     fatal = one.until("fatal")
-    assert (fatal["field"], fatal["trial"]) == ("reward_attr", "report")
+    assert (fatal["field"], fatal["trial"]) == ("metric", "report")
     ended = one.until("ended", job=0)
     assert ended["kind"] == "error"
-    assert ended["reason"].startswith("reward_attr='loss': every report must have it")
+    assert ended["reason"].startswith("metric='loss': every report must have it")
     one.start(1, 3)
     assert one.until("ended", job=1)["kind"] is None
     one.start(2, 9)

@@ -37,7 +37,7 @@ from hbsim.executors.remote.protocol import (
 )
 from hbsim.executors.remote.ssh import SshCarrier, SshHost
 from hbsim.executors.training_function import make_target
-from hbsim.runner.workers import NEVER, Task
+from hbsim.runner.workers import NEVER, Assignment
 from tests.doubles.sshd import Host, sshd
 from tests.executors.serving import wait_until
 from tests.remote.agents import MODES, TRAIN
@@ -383,14 +383,14 @@ def real_config(folder: Path) -> str:
     """Return what a real agent has to know to run trials, in a study's folder that no host sees."""
     (folder / "train.py").write_text(TRAIN)
     target = make_target(f"{folder / 'train.py'}:train_fn")
-    setup = {"time_attr": "epoch", "reward_attr": "loss", "constants": {}}
+    setup = {"time_attr": "epoch", "metric": "loss", "constants": {}}
     study = {"session": "1" * 16, "study": "5" * 16, "trials": str(folder / "study"), "probe": "seen"}
     how = {"start": None, "grace": 0.5, "lease": 60.0, "storage": "auto"}
     return json.dumps({**study, **how, "bundle": make_bundle(target, "file"), "setup": setup})
 
 
 def start_order(mode: str, stop: float = NEVER) -> dict[str, Any]:
-    task = Task(4, 3, 0, 0.0, stop, [MODES[mode]], 7, "5" * 16)
+    task = Assignment(4, 3, 0, 0.0, stop, [MODES[mode]], 7, "5" * 16)
     slot = {"cpus": None, "threads": 1, "env": {}}
     return {"o": "start", "task": task_of(task), "slot": slot, "checkpoint": None}
 

@@ -81,7 +81,7 @@ def by_hand(columns: Any, parts: Any) -> Any:
                 found[i, j] += over.curve.outputscale.item() * matern(
                     abs(r - s) / over.curve.base_kernel.lengthscale.item()
                 )
-                found[i, j] += over.luck.variance.item() * g * h * (x.tolist() == z.tolist())
+                found[i, j] += over.early.variance.item() * g * h * (x.tolist() == z.tolist())
     return found
 
 

@@ -24,14 +24,13 @@ import hbsim.runner.records
 from hbsim.cli.main import main
 from hbsim.core.space import Choice, Real, Space
 from hbsim.errors import HbsimWarning, JournalError, ParameterError
-from hbsim.runner.lines import encode
+from hbsim.runner.journal import encode
+from hbsim.runner.loop import SearcherNotifier
 from hbsim.runner.records import MANY, read_records
-from hbsim.runner.telling import Telling
 from hbsim.searchers import SearchTask, make_searcher
 from hbsim.study.folder import JOURNAL, StudyFolder
-from hbsim.study.load import replay, stand
-from hbsim.study.spec import Spec
-from hbsim.validation.reading import read
+from hbsim.study.spec import StudySpec, new_state, replay
+from hbsim.validation.measure import read
 from tests.doubles.fake_hosts import Absence, Host
 from tests.doubles.fake_trials import Fault
 from tests.runner.studies import Run, small
@@ -63,7 +62,7 @@ def studies() -> Iterator[list[dict[str, Any]]]:
         cut = Run(study, records[: len(records) // 2], saved={}).go().records
         options = {**study.run().scheduler.options.as_dict()}
         names = ("epoch", "value", False, {"batch": 3})
-        spec = Spec("train.py:train_fn", "0" * 64, SPACE, options, 3, "random", *names)
+        spec = StudySpec("train.py:train_fn", "0" * 64, SPACE, options, 3, "random", *names)
         header = {"n": 0, "e": "study", "version": 1, "spec": spec.as_dict()}
         made: list[dict[str, Any]] = [header, *copy.deepcopy(cut[1:])]
         for record in made:
@@ -137,11 +136,11 @@ def use(folder: Path) -> None:
     result.write()
     place = StudyFolder(folder)
     records = read_records(place.journal, together=True)
-    spec = Spec.from_dict(next(records)["spec"], str(place.journal))
+    spec = StudySpec.from_dict(next(records)["spec"], str(place.journal))
     task = SearchTask(spec.space, spec.seed, mode=result.scheduler.mode, max_t=result.scheduler.options.max_t)
-    standing = stand(spec, spec.make_scheduler())
-    telling = Telling(make_searcher("random", task, None), standing.scheduler)
-    replay(standing, records, str(place.journal), telling, spec.space.dimension)
+    state = new_state(spec, spec.make_scheduler())
+    telling = SearcherNotifier(make_searcher("random", task, None), state.scheduler)
+    replay(state, records, str(place.journal), telling, spec.space.dimension)
     with contextlib.suppress(ParameterError):  # nothing was decided in it
         read(folder)
 

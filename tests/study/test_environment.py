@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import hbsim
-from hbsim.study import environment as module
-from hbsim.study.environment import environment
+from hbsim.study import folder as module
+from hbsim.study.folder import environment
 from tests.doubles.nvml import GIB, FakeGpu, FakeNvml
 
 NOTHING = FakeNvml(fails=["init"])
@@ -119,7 +119,7 @@ def test_a_folder_that_is_gone_is_no_reason_to_fail(tmp_path, monkeypatch):
 
 
 def test_torch_is_not_imported():
-    asked = "import sys\nfrom hbsim.study.environment import environment\nenvironment()"
+    asked = "import sys\nfrom hbsim.study.folder import environment\nenvironment()"
     code = f"{asked}\nprint('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -11,11 +11,8 @@ from rich.console import Console
 
 from hbsim.executors.devices import Gpu
 from hbsim.executors.slots import Slot
-from hbsim.study.lines import PlainLines
-from hbsim.study.overview import Overview
-from hbsim.study.shown import _about
-from hbsim.study.table import LiveTable, gpu_labels
-from hbsim.study.team import Team
+from hbsim.study.progress_display import LiveTable, PlainLines, _about, gpu_labels
+from hbsim.study.progress_summary import ProgressSummary, WorkerSummary
 
 from .made import Made
 
@@ -39,7 +36,7 @@ def made(tmp_path, monkeypatch):
 
 
 def overview_of(made):
-    return Overview(made.spec, made.standing, made.place, None, made.clock)
+    return ProgressSummary(made.spec, made.state, made.place, None, made.clock)
 
 
 @pytest.fixture
@@ -222,7 +219,7 @@ def test_workers_and_their_seconds(made):
     ],
 )
 def test_short_names_of_hosts(made, hosts, short):
-    team = Team(made.ledger, None)
+    team = WorkerSummary(made.journal_state, None)
     for worker, host in enumerate(hosts):
         team.record({"e": "open", "t": 0.0, "worker": worker, "host": host})
     assert list(team.short_hosts().values()) == short
@@ -301,7 +298,7 @@ def test_many_hosts_are_not_all_named(made, capsys):
 
 def test_local_studies_have_no_lines_about_workers(made, capsys):
     watcher = PlainLines(
-        Overview(made.spec, made.standing, made.place, 2, made.clock), "2 workers", made.clock
+        ProgressSummary(made.spec, made.state, made.place, 2, made.clock), "2 workers", made.clock
     )
     made.observers.append(watcher)
     for _ in range(8):

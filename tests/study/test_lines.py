@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from hbsim.study.lines import PlainLines
-from hbsim.study.overview import Overview
+from hbsim.study.progress_display import PlainLines
+from hbsim.study.progress_summary import ProgressSummary
 
 from .made import Made
 
@@ -19,7 +19,7 @@ def made(tmp_path, monkeypatch):
 
 
 def watched(made, workers=4):
-    overview = Overview(made.spec, made.standing, made.place, workers, made.clock)
+    overview = ProgressSummary(made.spec, made.state, made.place, workers, made.clock)
     watcher = PlainLines(overview, "4 workers", made.clock)
     made.observers.append(watcher)
     return watcher

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import hbsim
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
-from hbsim.study.export import _curves
+from hbsim.study.record import _curves
 from hbsim.surrogates import describe, load
 from hbsim.validation.validate import validate
 from tests.profile import examples
@@ -83,7 +83,7 @@ def test_same_trials_for_other_counts_and_workers_and_when_it_grows(train, tmp_p
     for trials, rule in ((1, "began with 2; it goes on with as many or more"), (4, "has grown to 6")):
         with pytest.raises(ParameterError, match=rule) as caught:
             record(target, trials, out, resume=True)
-        assert caught.value.field == "trials"
+        assert caught.value.field == "num_trials"
     assert pl.read_parquet(out).equals(grown)
 
 
@@ -91,10 +91,10 @@ def test_only_fifo_grows(train, tmp_path):
     scheduler = hbsim.make_scheduler("stopping", max_t=4, num_trials=3)
     with pytest.raises(ParameterError, match="cannot grow"):
         scheduler.grow(4)
-    hbsim.run(train(), scheduler, folder=tmp_path / "exp", reward_attr="loss", **QUIET)
+    hbsim.run(train(), scheduler, folder=tmp_path / "exp", metric="loss", **QUIET)
     more = hbsim.make_scheduler("stopping", max_t=4, num_trials=4)
     with pytest.raises(ParameterError, match="began with 3; it goes on with the same"):
-        hbsim.run(train(), more, folder=tmp_path / "exp", reward_attr="loss", resume=True, **QUIET)
+        hbsim.run(train(), more, folder=tmp_path / "exp", metric="loss", resume=True, **QUIET)
 
 
 def test_failed_trials_are_kept(train, tmp_path):
@@ -147,7 +147,7 @@ def test_what_run_takes_record_takes_too(train, tmp_path):
     assert notes(out)["recorded"]["renamed"] == {"metric seconds": "metric_seconds"}
     fifo = hbsim.make_scheduler("fifo", max_t=1, num_trials=2)
     result = hbsim.run(
-        target, fifo, folder=tmp_path / "exp", reward_attr="a", until_return=True, searcher="random", **QUIET
+        target, fifo, folder=tmp_path / "exp", metric="a", until_return=True, searcher="random", **QUIET
     )
     result.export(tmp_path / "d.parquet")
     assert (
@@ -180,8 +180,8 @@ def test_without_a_metric_everything_is_recorded(train, tmp_path):
     ):
         scheduler = hbsim.make_scheduler(options.pop("type"), max_t=4, num_trials=2)
         with pytest.raises(ParameterError) as caught:
-            hbsim.run(target, scheduler, reward_attr=None, folder=tmp_path / "exp", **options)
-        assert caught.value.field == "reward_attr"
+            hbsim.run(target, scheduler, metric=None, folder=tmp_path / "exp", **options)
+        assert caught.value.field == "metric"
 
 
 def test_max_t_ends_a_trial_even_where_exceptions_are_caught(train, tmp_path):
@@ -281,7 +281,7 @@ def recorded(train, tmp_path):
 @pytest.mark.parametrize(
     ("options", "field"),
     [
-        ({"trials": 0}, "trials"),
+        ({"num_trials": 0}, "num_trials"),
         ({"workers": 0}, "workers"),
         ({"seed": -1}, "seed"),
         ({"mode": "least", "metric": "loss"}, "mode"),
@@ -295,9 +295,9 @@ def recorded(train, tmp_path):
     ],
 )
 def test_bad_parameters(train, tmp_path, options, field):
-    given = {"trials": 1, "out": "c.parquet", **options}
+    given = {"num_trials": 1, "out": "c.parquet", **options}
     with pytest.raises(ParameterError) as caught:
-        hbsim.record(train(), given.pop("trials"), tmp_path / given.pop("out"), **given)
+        hbsim.record(train(), given.pop("num_trials"), tmp_path / given.pop("out"), **given)
     assert caught.value.field == field
     assert not list(tmp_path.glob("c.*"))
 
@@ -425,7 +425,7 @@ def test_any_study_can_be_exported(train, tmp_path):
         reporter(epoch=epoch, loss=args.lr / epoch)
 """
     result = hbsim.run(
-        train(body), scheduler, folder=tmp_path / "exp", reward_attr="loss", workers=1, progress="none"
+        train(body), scheduler, folder=tmp_path / "exp", metric="loss", workers=1, progress="none"
     )
     result.export(tmp_path / "c.parquet")
     table = pl.read_parquet(tmp_path / "c.parquet")

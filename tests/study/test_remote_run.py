@@ -18,8 +18,7 @@ from hbsim.executors import checkpoint
 from hbsim.executors.local import trial_folder
 from hbsim.executors.remote.store import CheckpointStore, newest
 from hbsim.runner.journal import read_journal
-from hbsim.study.folder import StudyFolder
-from hbsim.study.remote_note import RemoteNote
+from hbsim.study.folder import RemoteRuns, StudyFolder
 from hbsim.study.run import run
 from tests.doubles.fake_remote import FakeRemote, standing_in
 from tests.doubles.trial import of_job
@@ -111,16 +110,16 @@ def test_local_studies_know_nothing_of_it(cluster: Cluster, folder: Path) -> Non
 
 def interrupted_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupt studies when so many jobs have started."""
-    from hbsim.runner.real import Real
+    from hbsim.runner.real import RealExecutor
 
-    begin = Real.start
+    begin = RealExecutor.start
 
-    def start(self: Real, worker: int, job: Any) -> None:
+    def start(self: RealExecutor, worker: int, job: Any) -> None:
         begin(self, worker, job)
-        if self.ledger.jobs.started == count:
+        if self.journal_state.jobs.started == count:
             self.interrupt()
 
-    monkeypatch.setattr(Real, "start", start)
+    monkeypatch.setattr(RealExecutor, "start", start)
 
 
 @pytest.mark.parametrize("executors", [("dask", "local"), ("local", "dask"), ("dask", "dask")])
@@ -251,7 +250,7 @@ def test_a_study_in_which_nothing_is_reported_as_it_should_be_is_discarded(
     cluster: Cluster, folder: Path
 ) -> None:
     with pytest.raises(ParameterError, match="loss"):
-        study(folder, reward_attr="loss")
+        study(folder, metric="loss")
     assert cluster.made[0].discarded
     assert not folder.exists()
 
@@ -279,7 +278,7 @@ def test_wrong_requests(cluster: Cluster, folder: Path, field: str, given: dict[
 
 
 def test_dask_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    monkeypatch.setattr("hbsim.study.executors.find_spec", lambda name: None)
+    monkeypatch.setattr("hbsim.study.workers.find_spec", lambda name: None)
     for executor in ("dask", hbsim.Dask("tcp://a:1")):
         with pytest.raises(ParameterError, match=r"executor='dask': needs Dask: pip install -e "):
             study(folder, executor)
@@ -294,8 +293,8 @@ def test_checkpoints_come_from_the_store_of_another_run(tmp_path: Path, storage:
     url, scheduler = (tmp_path / "store").as_uri(), hbsim.make_scheduler("promotion", max_t=9, num_trials=9)
     place = StudyFolder(tmp_path / "exp")
     place.trials.mkdir(parents=True)
-    number = RemoteNote(place).number()
-    RemoteNote(place).begin(url, scheduler)
+    number = RemoteRuns(place).number()
+    RemoteRuns(place).begin(url, scheduler)
     for trial, job in ((1, 4), (2, 5)):
         away = trial_folder(tmp_path / "away", trial)
         checkpoint.save(away / checkpoint.NAME, {"made by": job}, origin=of_job(job))
@@ -305,19 +304,19 @@ def test_checkpoints_come_from_the_store_of_another_run(tmp_path: Path, storage:
     checkpoint.save(trial_folder(place.trials, 2) / checkpoint.NAME, {"made by": 6}, origin=of_job(6))
 
     said: list[str] = []
-    RemoteNote(place).bring_back(url, said.append)  # it is the same store: nothing to do
+    RemoteRuns(place).bring_back(url, said.append)  # it is the same store: nothing to do
     assert not said
-    RemoteNote(place).bring_back(storage, said.append)
+    RemoteRuns(place).bring_back(storage, said.append)
     assert said == [f"looking for checkpoints in {url}", "copied 1 checkpoint from there"]
     loaded = [checkpoint.load(trial_folder(place.trials, trial) / checkpoint.NAME) for trial in (1, 2)]
     assert loaded == [{"made by": 4}, {"made by": 6}]
-    assert RemoteNote(place).number() == number
+    assert RemoteRuns(place).number() == number
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"study": 3}', '{"study": "zz"}', "[1"])
 def test_a_note_that_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "remote.json").write_text(text)
-    note = RemoteNote(StudyFolder(tmp_path))
+    note = RemoteRuns(StudyFolder(tmp_path))
     assert note.study is None
     assert note.number() == note_of(tmp_path)["study"]
 
@@ -325,8 +324,8 @@ def test_a_note_that_is_none(tmp_path: Path, text: str) -> None:
 def test_a_note_of_an_earlier_version(tmp_path: Path) -> None:
     content = {"schema": 1, "study": "5" * 16, "storage": "s3://bucket", "gathered": True}
     (tmp_path / "dask.json").write_text(json.dumps(content))
-    note = RemoteNote(StudyFolder(tmp_path))
+    note = RemoteRuns(StudyFolder(tmp_path))
     assert note.number() == "5" * 16
     note.begin("pull", hbsim.make_scheduler("fifo", max_t=9))
     assert note_of(tmp_path) == {**content, "storage": "pull", "gathered": False}
-    assert RemoteNote(StudyFolder(tmp_path)).study == "5" * 16
+    assert RemoteRuns(StudyFolder(tmp_path)).study == "5" * 16

@@ -139,7 +139,7 @@ def test_after_power_cuts_nobody_goes_on_from_what_is_not_its_own(tmp_path):
     for cut in range(CUTS):
         begun = cut > 0
         now = hbsim.load(folder).end_time if begun else 0.0
-        result = run(folder, notes, resume=begun, time_out=now + chance.uniform(0.1, 0.5))
+        result = run(folder, notes, resume=begun, max_time=now + chance.uniform(0.1, 0.5))
         check_decisions(result)
         cut_power(folder, chance)
         returned(notes)

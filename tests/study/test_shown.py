@@ -11,7 +11,8 @@ import pytest
 
 from hbsim.errors import ParameterError
 from hbsim.executors.slots import Slot
-from hbsim.study.shown import check_shown, shown
+from hbsim.study.options import RunOptions
+from hbsim.study.progress_display import shown
 
 from .made import Made
 
@@ -25,7 +26,8 @@ class Terminal(io.StringIO):
 
 def kinds(made, visualizer, progress):
     with ExitStack() as stack:
-        observers = shown(stack, made.spec, made.standing, made.place, visualizer, progress, WORKERS)
+        options = RunOptions.checked(visualizer=visualizer, progress=progress)
+        observers = shown(stack, made.spec, made.state, made.place, options, WORKERS)
     return [type(observer).__name__ for observer in observers]
 
 
@@ -59,11 +61,11 @@ def test_tensorboard_comes_beside(tmp_path):
 def test_other_values_are_errors(field, value):
     asked = {"visualizer": "none", "progress": "auto", field: value}
     with pytest.raises(ParameterError, match="must be one of") as caught:
-        check_shown(**asked)
+        RunOptions.checked(**asked)
     assert (caught.value.field, caught.value.value) == (field, value)
 
 
 def test_tensorboard_that_is_not_installed_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(ParameterError, match=r'pip install -e "\.\[tensorboard\]"'):
-        check_shown("tensorboard", "auto")
+        RunOptions.checked(visualizer="tensorboard")

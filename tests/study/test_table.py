@@ -9,8 +9,8 @@ from rich.console import Console
 
 from hbsim.executors.devices import Gpu
 from hbsim.executors.slots import Slot
-from hbsim.study.overview import Overview
-from hbsim.study.table import LiveTable, gpu_labels
+from hbsim.study.progress_display import LiveTable, gpu_labels
+from hbsim.study.progress_summary import ProgressSummary
 
 from .made import Made
 
@@ -22,7 +22,7 @@ def slots(count, *gpus):
 def shown(made, workers, width=140, height=40, gpus=()):
     """Return the lines of a table, told of nothing yet; `made.overview` is its overview."""
     console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None)
-    overview = Overview(made.spec, made.standing, made.place, workers, made.clock)
+    overview = ProgressSummary(made.spec, made.state, made.place, workers, made.clock)
     table = LiveTable(overview, lambda: slots(workers, *gpus), lambda: "some workers", console, made.clock)
     made.observers.append(table)
     return table
@@ -68,7 +68,7 @@ def test_it_fits_the_terminal(tmp_path, width, workers, height):
     hidden = [line for line in picture if "more workers" in line]
     assert there == min(workers, height - 10)  # study, time, trials, failed, folder
     if there < workers:
-        rest, busy = range(there, workers), len([w for w in made.ledger.workers if w >= there])
+        rest, busy = range(there, workers), len([w for w in made.journal_state.workers if w >= there])
         assert (
             f"... and {len(rest)} more workers: {busy} with a trial, {len(rest) - busy} without" in hidden[0]
         )
@@ -111,7 +111,7 @@ def test_what_a_held_job_waits_for(tmp_path):
     for job, value in zip(jobs, (0.1, 0.9, 0.5), strict=True):
         made.reach(job, value, 1.0)
     promoted = made.start(3, 2.0)
-    assert made.ledger.stays[promoted].trial == 1
+    assert made.journal_state.runs[promoted].trial == 1
     assert row(table, 3).endswith(" waits: worker 1 still saves trial 1")
     made.gone(jobs[1], 3.0)
     made.start(1)
@@ -150,7 +150,7 @@ def test_the_end_of_a_study_shows_before_its_workers_are_idle(tmp_path):
     made.reach(first, 0.5, 1.0)
     assert row(table, 0).endswith("training")
     assert row(table, 2) == "2 idle"  # nobody has asked yet
-    made.ledger.closing = True
+    made.journal_state.closing = True
     assert row(table, 0).endswith("leaves at next report")
     assert row(table, 2) == "2 idle: the study ends"
 
@@ -179,7 +179,7 @@ def test_the_head_says_where_the_study_stands(made, monkeypatch):
     [
         ("done", "done"),
         ("interrupted", "interrupted"),
-        ("time_out", "ended: the time limit (--max-time or time_out) is over"),
+        ("max_time", "ended: the time limit (max_time) is over"),
     ],
 )
 def test_at_the_end_only_the_study_is_left(made, why, words):
@@ -240,7 +240,7 @@ class Gone(io.StringIO):
 
 def test_a_terminal_that_is_gone_does_not_end_the_study(made):
     console = Console(file=Gone(), width=80, height=25, force_terminal=True)
-    overview = Overview(made.spec, made.standing, made.place, 1, made.clock)
+    overview = ProgressSummary(made.spec, made.state, made.place, 1, made.clock)
     table = LiveTable(overview, lambda: slots(1), lambda: "", console, made.clock)
     made.observers.append(table)
     table.tick()

@@ -12,7 +12,7 @@ import pytest
 
 from hbsim.errors import HbsimWarning
 from hbsim.runner.journal import Journal
-from hbsim.study import event_files
+from hbsim.study import tensorboard
 
 from .made import Made
 
@@ -74,7 +74,7 @@ def made(tmp_path):
 
 
 def watched(made):
-    board = TensorBoard(made.spec, made.standing, made.place, made.clock)
+    board = TensorBoard(made.spec, made.state, made.place, made.clock)
     made.observers = [board]
     return board
 
@@ -127,7 +127,7 @@ def test_hyperparameters(made):
     for trial, status in enumerate(statuses):
         session = hparams(made, f"{trial:06}")
         given = session["session_start_info"].session_start_info.hparams
-        configuration = made.spec.space.mapping(np.array(made.ledger.points[trial]))
+        configuration = made.spec.space.mapping(np.array(made.journal_state.points[trial]))
         assert given["lr"].number_value == pytest.approx(configuration["lr"])
         assert given["act"].string_value == configuration["act"]
         [metric] = session["experiment"].experiment.metric_infos
@@ -183,7 +183,7 @@ def test_a_study_that_goes_on_adds_files_and_repeats_nothing(made):
             journal.append(record)
     board = watched(made)
     made.write("resume")
-    number = made.ledger.jobs.started
+    number = made.journal_state.jobs.started
     described = {"trial": 0, "bracket": 0, "start": 0, "stop": 1, "attempt": 0}
     made.write("restart", 1.0, worker=0, was=job, job=number, **described)
     made.rows(number, [(0.25, 0.3), (0.5, 0.4), (0.75, 0.5)], 2.0)
@@ -197,7 +197,7 @@ def test_a_study_that_goes_on_adds_files_and_repeats_nothing(made):
 
 
 def test_few_files_are_open_at_the_same_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(event_files, "OPEN", 3)
+    monkeypatch.setattr(tensorboard, "OPEN", 3)
     made = Made(tmp_path / "exp", num_trials=12)
     board = watched(made)
     most = []
@@ -219,7 +219,7 @@ def test_a_full_disk_ends_it_with_one_warning(made, monkeypatch):
     def full(self, run):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(event_files.EventFiles, "_file", full)
+    monkeypatch.setattr(tensorboard.EventFiles, "_file", full)
     with pytest.warns(HbsimWarning, match="No space left on device.*the study goes on") as caught:
         made.play(2, curve)
     assert len(caught) == 1

@@ -15,7 +15,7 @@ import pytest
 import hbsim
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.executors import checkpoint
-from hbsim.study.keeper import Keeper
+from hbsim.study.checkpoint_retention import CheckpointRetention
 from tests.doubles.trial import of_job
 
 TRAIN = f"{Path(__file__).parent / 'training.py'}:train_fn"
@@ -147,8 +147,8 @@ def test_reports_by_the_thousand_all_arrive():
 
 
 def test_a_report_without_its_metric_ends_the_study_with_one_error():
-    with pytest.raises(ParameterError, match="reward_attr='loss'"):
-        run("well", reward_attr="loss", folder="other")
+    with pytest.raises(ParameterError, match="metric='loss'"):
+        run("well", metric="loss", folder="other")
     assert not Path("other").exists(), "the same command, corrected, may use the same folder"
     with pytest.raises(ParameterError, match="time_attr='step'"):
         run("well", time_attr="step", folder="other")
@@ -262,8 +262,8 @@ def test_checkpoints_go_with_their_trials_but_the_incumbents():
 
 
 def test_limits_end_a_study_and_it_goes_on_with_wider_ones():
-    first = run("waits", trials=20, time_out=1.0, grace=5.0)
-    assert first.why == "time_out"
+    first = run("waits", trials=20, max_time=1.0, grace=5.0)
+    assert first.why == "max_time"
     assert first.summary()["running"] > 0
     assert first.summary()["failed"] == 0
     second = run("well", trials=20, max_reward=0.5, resume=True)
@@ -337,8 +337,8 @@ def test_nothing_is_removed_while_a_trial_waits_and_little_at_a_time(tmp_path):
     named = [list(range(6))]  # each once
     dropped = lambda: named.pop() if named else []  # noqa: E731
     scheduler = SimpleNamespace(dropped=dropped, status=lambda trial: "paused", started=7)
-    ledger = SimpleNamespace(stays={}, best=SimpleNamespace(trial=6), gone=6)
-    keeper = Keeper("best", tmp_path, scheduler, ledger)
+    journal_state = SimpleNamespace(stays={}, best=SimpleNamespace(trial=6), gone=6)
+    keeper = CheckpointRetention("best", tmp_path, scheduler, journal_state)
 
     def left():
         return len(list(tmp_path.glob("*/checkpoint")))
@@ -355,8 +355,8 @@ def test_nothing_is_removed_while_a_trial_waits_and_little_at_a_time(tmp_path):
 def test_a_trial_that_stays_paused_keeps_its_newest_checkpoint_only(tmp_path):
     now = [0.0]
     scheduler = SimpleNamespace(dropped=list, status=lambda trial: "paused", started=2)
-    ledger = SimpleNamespace(stays={}, best=None, gone=1)
-    keeper = Keeper("best", tmp_path, scheduler, ledger, clock=lambda: now[0])
+    journal_state = SimpleNamespace(stays={}, best=None, gone=1)
+    keeper = CheckpointRetention("best", tmp_path, scheduler, journal_state, clock=lambda: now[0])
     folder = tmp_path / "000001" / "checkpoint"
     for epoch in range(3):
         checkpoint.save(folder, epoch, origin=of_job(2), reports=epoch)

@@ -12,6 +12,7 @@ from hbsim.surrogates.fit_outcomes import fit_divergence, fit_time
 from hbsim.surrogates.fit_regression import fit_gaussian_process, fit_regression
 from tests.profile import examples
 
+pytestmark = pytest.mark.usefixtures("small_forests")
 VALUES = arrays(
     np.float64,
     st.integers(2, 80),

@@ -113,15 +113,17 @@ def test_negated_curves_decide_the_same():
 
 
 def test_comparisons_are_the_same_in_any_number_of_processes(tmp_path):
-    command = ("compare", "--variant", "stopping", "--variant", "promotion", "--trials", "30", "--seeds", "3")
+    command = ("compare", "--variant", "stopping", "--variant", "promotion", "--trials", "12", "--seeds", "2")
     for jobs in ("1", "2"):
         ran = invoke(*command, *SMALL, *WRAPS, "--jobs", jobs, "--out", str(tmp_path / jobs))
         assert ran.exit_code == 0, ran.stderr
     assert left(tmp_path / "1") == left(tmp_path / "2")
-    told = json.loads((tmp_path / "1" / "sweep.json").read_text())
-    (task,) = told["tasks"]
+    content = json.loads((tmp_path / "1" / "sweep.json").read_text())
+    (task,) = content["tasks"]
     assert (task["metric"], task["mode"]) == ("-accuracy", "min")
-    assert "--wrap noise:std=0.05,fade=true --wrap corrupt:share=0.3,seed=1 --wrap negate" in told["command"]
+    assert (
+        "--wrap noise:std=0.05,fade=true --wrap corrupt:share=0.3,seed=1 --wrap negate" in content["command"]
+    )
 
 
 def test_simulate_and_run_take_the_same_wrappers():

@@ -19,6 +19,7 @@ from hbsim.cli.main import main
 from hbsim.surrogates import Yahpo, describe, load
 from hbsim.surrogates.protocol import Surrogate
 from tests.doubles.yahpo import CONTINUOUS, EPOCHS, INSTANCES, OUTPUTS, Double
+from tests.profile import THOROUGH, thorough
 
 pytestmark = pytest.mark.usefixtures("no_yahpo_settings")
 
@@ -83,11 +84,11 @@ def check_blocks(make_one, n):
 
 
 def test_a_configuration_has_its_bytes_in_any_block(yahpo_data):
-    check_blocks(partial(make, yahpo_data, metric="val_cross_entropy"), 100)
+    check_blocks(partial(make, yahpo_data, metric="val_cross_entropy"), 100 if THOROUGH else 50)
 
 
 def test_a_configuration_has_its_bytes_in_any_block_of_the_published_network(yahpo_published):
-    check_blocks(partial(make, yahpo_published, "167168", "val_balanced_accuracy"), 500)
+    check_blocks(partial(make, yahpo_published, "167168", "val_balanced_accuracy"), 500 if THOROUGH else 60)
 
 
 @given(st.sets(st.sampled_from(ALL.tolist()), min_size=1))
@@ -138,6 +139,7 @@ def test_the_published_curves_are_those_of_its_inputs(yahpo_published):
     near(surrogate.test_values(points, 52.0), found[:, -1, 4])
 
 
+@thorough
 def test_the_page_runs_and_says_what_it_prints(yahpo_published, monkeypatch, capsys):
     monkeypatch.setenv("HBSIM_YAHPO_DATA", str(yahpo_published))
     page = (Path(__file__).parents[2] / "docs" / "how-to" / "yahpo.md").read_text(encoding="utf-8")
@@ -174,7 +176,7 @@ def test_a_comparison_in_processes(yahpo_data):
         "metric": "val_balanced_accuracy",
     }
     found = [
-        hbsim.compare(["stopping", "promotion"], surrogate=curves, num_trials=40, seeds=4, jobs=jobs).cells
+        hbsim.compare(["stopping", "promotion"], surrogate=curves, num_trials=12, seeds=2, jobs=jobs).cells
         for jobs in (1, 2)
     ]
     assert found[0].equals(found[1])

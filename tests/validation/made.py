@@ -4,7 +4,7 @@ from hbsim.core import make_scheduler
 from hbsim.core.space import Real, Space
 from hbsim.runner.journal import Journal
 from hbsim.study.folder import StudyFolder
-from hbsim.study.spec import Spec
+from hbsim.study.spec import StudySpec
 
 SECONDS = {"load": 0.0, "save": 0.0, "wait": 0.0}
 
@@ -22,7 +22,7 @@ def write(folder, records, kind="stopping", study_seed=0, **options):
     space = Space({"height": Real(0.0, 1.0)})
     as_dict = scheduler.options.as_dict()
     names = ("epoch", "accuracy", False, {})
-    spec = Spec("train.py:train_fn", "0" * 64, space, as_dict, study_seed, "random", *names)
+    spec = StudySpec("train.py:train_fn", "0" * 64, space, as_dict, study_seed, "random", *names)
     with Journal.create(place.journal, spec.as_dict(), "never") as journal:
         for name, time, fields in records:
             journal.append({"e": name, "t": time, **fields})

@@ -5,9 +5,8 @@ import math
 import pytest
 
 from hbsim.validation import validate
-from hbsim.validation.check import check
-from hbsim.validation.costs import measure
-from hbsim.validation.reading import read
+from hbsim.validation.measure import measure, read
+from hbsim.validation.validate import check
 from tests.validation import made
 
 ONE_WORKER = ("stopping", "brackets", "from zero", "promotion", "pauses")
@@ -88,10 +87,10 @@ def test_a_run_that_was_cut_has_no_makespan_to_compare(tmp_path):
         made.late_start()[6],
         ("rows", 100.0, {"job": 1, "rows": []}),
         made.gone(1, 100.0, 2.0, start=2.0),
-        ("close", 100.0, {"why": "time_out"}),
+        ("close", 100.0, {"why": "max_time"}),
     ]
     part = validate([made.write(tmp_path / "run", records, num_trials=50)]).runs[0]
     assert part.calibrated.error is None
     assert part.calibrated.simulated <= 100
-    assert "time_out" in part.notes[0]
+    assert "max_time" in part.notes[0]
     assert part.calibrated.result.scheduler.started == 2  # trials that never ran cannot be simulated

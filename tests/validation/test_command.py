@@ -12,9 +12,8 @@ import hbsim
 from hbsim.bench.segments import OVERHEAD
 from hbsim.cli.main import main
 from hbsim.validation import validate
-from hbsim.validation.document import tables
-from hbsim.validation.picture import real_segments, timelines
-from hbsim.validation.reading import read
+from hbsim.validation.measure import read
+from hbsim.validation.report import real_segments, tables, timelines
 from tests.bench.charted import marks
 from tests.validation import made
 

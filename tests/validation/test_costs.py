@@ -4,34 +4,41 @@ import numpy as np
 import pytest
 
 from hbsim.validation import validate
-from hbsim.validation.check import check
-from hbsim.validation.costs import Figure, measure, straggler_std
-from hbsim.validation.reading import Decided, Report, Stay, read
+from hbsim.validation.measure import (
+    JobReport,
+    Measured,
+    ReachedMilestone,
+    RecordedJob,
+    measure,
+    read,
+    straggler_std,
+)
+from hbsim.validation.validate import check
 from tests.validation import made
 
 
 def test_parameters_and_how_many_observations_each_has(tmp_path):
     run = read(made.write(tmp_path / "run", made.promoted(), "promotion", **made.ETA_TWO))
     costs = measure([run.stays])
-    assert costs.startup == Figure(4.0, 3)  # 2 to start, 1 to exit, 1 between jobs
-    assert costs.report_delay == Figure(0.5, 3)
-    assert (costs.save, costs.load) == (Figure(3.0, 3), Figure(4.0, 1))
-    assert costs.drop_rate == costs.straggler_std == Figure(0.0, 0)
-    assert costs.resume == Figure(1.0, 1)
+    assert costs.startup == Measured(4.0, 3)  # 2 to start, 1 to exit, 1 between jobs
+    assert costs.report_delay == Measured(0.5, 3)
+    assert (costs.save, costs.load) == (Measured(3.0, 3), Measured(4.0, 1))
+    assert costs.drop_rate == costs.straggler_std == Measured(0.0, 0)
+    assert costs.resume == Measured(1.0, 1)
 
 
 def test_trials_that_train_from_zero_have_no_checkpoints(tmp_path):
     run = read(made.write(tmp_path / "run", made.trained_again(), "promotion", **made.ETA_TWO))
     costs = measure([run.stays])
-    assert costs.resume == Figure(0.0, 1)
+    assert costs.resume == Measured(0.0, 1)
     assert costs.options()["resume"] is False
 
 
 def test_what_a_refused_checkpoint_took_is_start_up_and_no_save(tmp_path):
     run = read(made.write(tmp_path / "run", made.refused(save=5.0), "promotion", **made.ETA_TWO))
     costs = measure([run.stays])
-    assert (costs.save, costs.load) == (Figure(0.0, 0), Figure(0.0, 0))
-    assert costs.startup == Figure(9.0, 3)  # the 4 of others, and 5 for nothing
+    assert (costs.save, costs.load) == (Measured(0.0, 0), Measured(0.0, 0))
+    assert costs.startup == Measured(9.0, 3)  # the 4 of others, and 5 for nothing
     found = check(run, costs, "own", [run.name])
     assert found.error == pytest.approx(0)
     assert found.simulated_parts == pytest.approx(found.real_parts)
@@ -55,7 +62,7 @@ def test_jobs_that_do_not_pause_save_as_start_up(tmp_path):
     ]
     run = read(made.write(tmp_path / "run", records))
     costs = measure([run.stays])
-    assert (costs.startup, costs.save) == (Figure(4.0, 2), Figure(0.0, 0))
+    assert (costs.startup, costs.save) == (Measured(4.0, 2), Measured(0.0, 0))
     assert check(run, costs, "own", [run.name]).error == pytest.approx(0)
 
 
@@ -64,7 +71,7 @@ def test_several_runs_count_together(tmp_path):
     other = read(made.write(tmp_path / "other", made.trained_again(), "promotion", **made.ETA_TWO))
     costs = measure([one.stays, other.stays])
     assert costs.startup.observations == 6
-    assert costs.resume == Figure(1.0, 2)
+    assert costs.resume == Measured(1.0, 2)
 
 
 def test_failures_are_counted_by_exposed_second(tmp_path):
@@ -76,7 +83,7 @@ def test_failures_are_counted_by_exposed_second(tmp_path):
         made.reach(1, 122.0, 0, "continue", made.rows(102.0, (20.0, 1.0, 0.2))),
     ]
     run = read(made.write(tmp_path / "run", records))
-    assert measure([run.stays]).drop_rate == Figure(pytest.approx(1 - np.exp(-1 / 122)), 1)
+    assert measure([run.stays]).drop_rate == Measured(pytest.approx(1 - np.exp(-1 / 122)), 1)
 
 
 @pytest.mark.parametrize("std", [0.1, 0.4])
@@ -89,24 +96,24 @@ def test_noise_of_the_model_is_found_again(std):
 
 def test_trials_that_differ_among_themselves_have_no_noise():
     factors = np.repeat(np.linspace(1, 9, 20)[:, None], 3, axis=1)
-    assert straggler_std([_noisy(factors)]) == Figure(0.0, 60)
+    assert straggler_std([_noisy(factors)]) == Measured(0.0, 60)
 
 
 def test_a_few_stretches_are_no_fit():
-    assert straggler_std([_noisy(np.array([[1.0, 2.0, 3.0]]))]) == Figure(0.0, 3)
+    assert straggler_std([_noisy(np.array([[1.0, 2.0, 3.0]]))]) == Measured(0.0, 3)
 
 
 def _noisy(factors):
     """Return a stay a trial, whose first unit also builds the model; then stretches of 2, 6 and 18 units."""
     stays = []
     for trial, row in enumerate(factors):
-        stay = Stay(trial, trial, 0, 0.0, 0.0, None)
+        stay = RecordedJob(trial, trial, 0, 0.0, 0.0, None)
         trained = 50.0
-        stay.reports.append(Report(1.0, trained, 0.5))
-        stay.decided[0] = Decided(0.5, trained)
+        stay.reports.append(JobReport(1.0, trained, 0.5))
+        stay.decided[0] = ReachedMilestone(0.5, trained)
         for at, (units, factor) in enumerate(zip((2, 6, 18), row, strict=True), start=1):
             trained += units * factor
-            stay.reports.append(Report(stay.reports[-1].resource + units, trained, 0.5))
-            stay.decided[at] = Decided(0.5, trained)
+            stay.reports.append(JobReport(stay.reports[-1].resource + units, trained, 0.5))
+            stay.decided[at] = ReachedMilestone(0.5, trained)
         stays.append(stay)
     return stays

@@ -4,7 +4,7 @@ import numpy as np
 
 from hbsim.surrogates import Surrogate
 from hbsim.validation.curves import RunCurves
-from hbsim.validation.reading import read
+from hbsim.validation.measure import read
 from tests.validation import made
 
 

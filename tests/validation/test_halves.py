@@ -3,7 +3,7 @@
 import pytest
 
 from hbsim.validation import validate
-from hbsim.validation.document import tables
+from hbsim.validation.report import tables
 from tests.validation import made
 
 

@@ -5,7 +5,7 @@ import pytest
 from hbsim.errors import JournalError, OutputError, ParameterError
 from hbsim.runner.lock import StudyLock
 from hbsim.validation import validate
-from hbsim.validation.reading import read
+from hbsim.validation.measure import read
 from tests.validation import made
 
 

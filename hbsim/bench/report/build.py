@@ -21,8 +21,8 @@ from hbsim.bench.report.model import (
     Lead,
     Line,
     Missing,
-    Report,
-    Task,
+    SweepReport,
+    TaskReport,
     TaskRow,
     VariantInfo,
     setting_of,
@@ -54,7 +54,9 @@ class Scored:
     cells: pl.DataFrame
 
 
-def build(results: SweepResults, command: str, folder: str = "DIR", matters: str | None = None) -> Report:
+def build(
+    results: SweepResults, command: str, folder: str = "DIR", matters: str | None = None
+) -> SweepReport:
     """Work out all that a report says.
 
     Parameters
@@ -80,7 +82,7 @@ def build(results: SweepResults, command: str, folder: str = "DIR", matters: str
     diagnosed = diagnosis(results, {key for one in scores for studies in one.keys for key in studies})
     groups = {key_of(task): task["group"] for task in manifest["tasks"]}
     fresh = [] if results.confirm is None else _scored(results.confirm)
-    report = Report(
+    report = SweepReport(
         title=manifest["title"],
         description=manifest["description"],
         answer="",
@@ -165,14 +167,14 @@ def _missing(cells: pl.DataFrame) -> list[Missing]:
 # A task
 
 
-def _task(scored: Scored, matters: str | None, diagnosed: Mapping[str, tuple[Any, ...]]) -> Task:
+def _task(scored: Scored, matters: str | None, diagnosed: Mapping[str, tuple[Any, ...]]) -> TaskReport:
     """Return all that a report says of a task."""
     task, scores, cells = scored.task, scored.scores, scored.cells
     least = None if matters is None else _as_regret(matters, scores)
     standings = Standings.of(scores, scores.score, 1.0, least)
     has_curves = any(len(study.time) for studies in scores.studies for study in studies)
     is_compared = has_curves and len(scores.variants) > 1
-    return Task(
+    return TaskReport(
         surrogate=task["surrogate"],
         cluster=task["cluster"],
         workers=task["workers"],

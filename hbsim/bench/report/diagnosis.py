@@ -13,11 +13,11 @@ import polars as pl
 from hbsim.bench.report.model import (
     BracketRow,
     Regrets,
-    Report,
     RungRow,
     Segment,
     Shares,
-    Task,
+    SweepReport,
+    TaskReport,
     Timeline,
     View,
 )
@@ -35,7 +35,7 @@ _Row = TypeVar("_Row", RungRow, Regrets, BracketRow, Shares)
 
 
 def diagnosis(results: SweepResults, keys: Collection[str]) -> dict[TaskKey, dict[str, tuple[Any, ...]]]:
-    """Return the diagnosis of each task at the end of its studies, by the names of a `Task`'s fields.
+    """Return the diagnosis of each task at the end of its studies, by the names of a `TaskReport`'s fields.
 
     Parameters
     ----------
@@ -115,15 +115,15 @@ def _timelines(rows: pl.DataFrame) -> Iterable[Timeline]:
         yield Timeline(str(variant), int(seed), workers, levels, segments, group["cut"][0])
 
 
-def by_setting(tasks: Sequence[Task]) -> dict[str, list[Task]]:
+def by_setting(tasks: Sequence[TaskReport]) -> dict[str, list[TaskReport]]:
     """Return the tasks of each setting, in their order."""
-    found: dict[str, list[Task]] = defaultdict(list)
+    found: dict[str, list[TaskReport]] = defaultdict(list)
     for task in tasks:
         found[task.setting].append(task)
     return dict(found)
 
 
-def views(report: Report) -> list[View]:
+def views(report: SweepReport) -> list[View]:
     """Return a view of each task, or, where there are more than `FEW_TASKS`, of each setting."""
     if len(report.tasks) <= FEW_TASKS:
         return [task.view for task in report.tasks]
@@ -135,7 +135,7 @@ def views(report: Report) -> list[View]:
     ]
 
 
-def _of_setting(setting: str, tasks: Sequence[Task], ranked: tuple[str, ...]) -> View:
+def _of_setting(setting: str, tasks: Sequence[TaskReport], ranked: tuple[str, ...]) -> View:
     def rows(name: str) -> list[tuple[str, Any]]:
         return [(task.group, row) for task in tasks for row in getattr(task, name)]
 

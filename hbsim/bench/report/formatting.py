@@ -22,6 +22,7 @@ __all__ = [
     "decimals",
     "duration",
     "interval",
+    "intervals",
     "is_or_are",
     "labels",
     "last_if_nan",
@@ -85,6 +86,12 @@ def interval(value: Interval, digits: int, *, sign: bool = False) -> str:
         return mean
     ends = f"{number(value.low, digits, sign=sign)}, {number(value.high, digits, sign=sign)}"
     return f"{mean} [{ends}]"
+
+
+def intervals(values: Sequence[Interval]) -> list[str]:
+    """Return means and their intervals, with as many decimals as their widths ask for."""
+    digits = decimals(values)
+    return [interval(value, digits) for value in values]
 
 
 def p_value(p: float, *, sign: bool = False) -> str:

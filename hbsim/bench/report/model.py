@@ -28,15 +28,15 @@ __all__ = [
     "Missing",
     "Pairwise",
     "Regrets",
-    "Report",
     "RungRow",
     "Segment",
     "Shares",
-    "Standing",
-    "Task",
+    "SweepReport",
+    "TaskReport",
     "TaskRow",
     "Timeline",
     "VariantInfo",
+    "VariantStanding",
     "View",
     "setting_of",
 ]
@@ -82,7 +82,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Standing:
+class VariantStanding:
     """How a variant stands against the best one of its task; see `hbsim.bench.conclusions`.
 
     Attributes
@@ -128,7 +128,7 @@ class TaskRow:
         Of `draw` where there is one, else of `curves`.
     score : Interval
         Normalised regret at equal time: mean over seeds, 95 % interval.
-    curves, draw : Standing, Standing or None
+    curves, draw : VariantStanding, Standing or None
         On these curves (seeds only), and on another draw of configurations of this task (seeds and rows);
         None where all studies saw the same rows.
     regret : Interval
@@ -141,7 +141,7 @@ class TaskRow:
         By the held-out metric; of another draw, where the studies saw different rows.
     resource : Interval
         Normalised regret at equal resource.
-    resource_standing : Standing
+    resource_standing : VariantStanding
         By that, likewise.
     area : Interval
         Normalised regret averaged over the time until the budget (area under the anytime curve).
@@ -163,15 +163,15 @@ class TaskRow:
     rank: int
     call: str
     score: Interval
-    curves: Standing
-    draw: Standing | None
+    curves: VariantStanding
+    draw: VariantStanding | None
     regret: Interval
     picked: Interval
     value: Interval
     test: Interval
-    test_standing: Standing | None
+    test_standing: VariantStanding | None
     resource: Interval
-    resource_standing: Standing
+    resource_standing: VariantStanding
     area: Interval
     to_target: Interval
     median_time: Interval
@@ -185,7 +185,7 @@ class TaskRow:
     cost: float
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> VariantStanding:
         """The one that its rank is of."""
         return self.curves if self.draw is None else self.draw
 
@@ -342,7 +342,7 @@ class View:
     ranked : tuple of str
         The variants, best first: by score on the task, or by mean rank in the setting.
     rungs, regrets, brackets, shares : tuples
-        As of a `Task`.
+        As of a `TaskReport`.
     """
 
     title: str
@@ -360,7 +360,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Task:
+class TaskReport:
     """A surrogate on a cluster with a number of workers: what seeds are paired within.
 
     Attributes
@@ -600,7 +600,7 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class Report:
+class SweepReport:
     """All of it.
 
     Attributes
@@ -617,13 +617,13 @@ class Report:
         How many studies there were to be, and are.
     variants : tuple of VariantInfo
         In the file's order, which gives each its colour.
-    tasks : tuple of Task
+    tasks : tuple of TaskReport
         In the file's order.
     across : tuple of Across
         A setting with at least two groups of tasks each, and both measures.
     heatmaps : tuple of Heatmap
         Where variants differ in brackets and reduction factor.
-    confirmed : tuple of Task
+    confirmed : tuple of TaskReport
         The variants that led on each task, judged again on fresh seeds alone; empty where that was not asked.
     missing : tuple of Missing
         What failed.
@@ -643,10 +643,10 @@ class Report:
     cells: int
     finished: int
     variants: tuple[VariantInfo, ...]
-    tasks: tuple[Task, ...]
+    tasks: tuple[TaskReport, ...]
     across: tuple[Across, ...] = ()
     heatmaps: tuple[Heatmap, ...] = ()
-    confirmed: tuple[Task, ...] = ()
+    confirmed: tuple[TaskReport, ...] = ()
     missing: tuple[Missing, ...] = ()
     commands: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)

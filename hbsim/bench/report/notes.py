@@ -10,7 +10,7 @@ from typing import Final
 import polars as pl
 
 from hbsim.bench.report.formatting import count, duration, listed, percent, plural
-from hbsim.bench.report.model import Report, Task
+from hbsim.bench.report.model import SweepReport, TaskReport
 from hbsim.bench.report.standings import Standings
 from hbsim.bench.sweep.scores import TaskScores
 
@@ -126,21 +126,21 @@ def _which(names: Sequence[str], variants: int) -> str:
     return ", ".join(names) if len(names) <= NAMED else f"{len(names)} of the {variants} variants"
 
 
-def shared_notes(report: Report) -> list[str]:
+def shared_notes(report: SweepReport) -> list[str]:
     """Return the notes of all tasks; those that differ in numbers only are one, as the first of them has it.
 
     Of the only task they are as they are.
     """
     if len(report.tasks) == 1:
         return list(report.tasks[0].notes)
-    found: dict[str, list[tuple[Task, str]]] = {}
+    found: dict[str, list[tuple[TaskReport, str]]] = {}
     for task in report.tasks:
         for note in task.notes:
             found.setdefault(re.sub(r"\d[\d,.]*( (s|min|h|d)\b)?", "#", note), []).append((task, note))
     return [_shared(notes, len(report.tasks)) for notes in found.values()]
 
 
-def _shared(notes: Sequence[tuple[Task, str]], tasks: int) -> str:
+def _shared(notes: Sequence[tuple[TaskReport, str]], tasks: int) -> str:
     first, note = notes[0]
     many = f"all {tasks} tasks" if len(notes) == tasks else f"{len(notes)} of {tasks} tasks"
     if len({note for _, note in notes}) > 1:
@@ -150,7 +150,7 @@ def _shared(notes: Sequence[tuple[Task, str]], tasks: int) -> str:
     return f"{many}: {note}"
 
 
-def report_notes(report: Report, warnings: Iterable[str]) -> list[str]:
+def report_notes(report: SweepReport, warnings: Iterable[str]) -> list[str]:
     """Return what a reader of the whole report should keep in mind."""
     notes = [f"Warned when the sweep began: {text}" for text in warnings]
     if report.tasks:

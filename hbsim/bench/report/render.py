@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hbsim.bench.report.formatting import FileNames, clean, plural
-from hbsim.bench.report.model import Report
+from hbsim.bench.report.model import SweepReport
 from hbsim.bench.report.notes import shared_notes
 from hbsim.bench.report.tables import (
     Cell,
-    Column,
-    Table,
+    Heading,
+    ReportTable,
     all_training,
     missing_table,
     overview_table,
@@ -82,12 +82,12 @@ _LATEX: Final = {
 }
 
 
-def write_tables(report: Report, folder: Path) -> list[Path]:
+def write_tables(report: SweepReport, folder: Path) -> list[Path]:
     """Write ``tables.md``, and a ``NAME.tex`` for each table.
 
     Parameters
     ----------
-    report : Report
+    report : SweepReport
         What the tables are of.
     folder : path
         Where to; made if it is not there.
@@ -116,7 +116,7 @@ def write_tables(report: Report, folder: Path) -> list[Path]:
 # Markdown, as GitHub writes it
 
 
-def markdown(report: Report) -> str:
+def markdown(report: SweepReport) -> str:
     """Return one page with all tables of a report, its notes, commands and versions."""
     lines = [f"# {markdown_escaped(report.title)}", "", markdown_escaped(report.answer), ""]
     if report.description.strip():
@@ -141,7 +141,7 @@ def markdown(report: Report) -> str:
     return "\n".join(lines)
 
 
-def as_markdown(table: Table) -> list[str]:
+def as_markdown(table: ReportTable) -> list[str]:
     """Return the lines of a table, its title above it and its notes below."""
     rules = [":--" if column.align == "l" else "--:" for column in table.columns]
     heads = [_markdown_cell(Cell(_head(column))) for column in table.columns]
@@ -150,7 +150,7 @@ def as_markdown(table: Table) -> list[str]:
     return [markdown_escaped(table.title), "", _pipes(heads), _pipes(rules), *body, "", *notes]
 
 
-def _head(column: Column) -> str:
+def _head(column: Heading) -> str:
     """Return the head of a column in one line."""
     return column.head.replace("-\n", "-").replace("\n", " ")
 
@@ -192,7 +192,7 @@ def _code(text: str) -> list[str]:
 # LaTeX
 
 
-def latex(report: Report) -> dict[str, str]:
+def latex(report: SweepReport) -> dict[str, str]:
     """Return the tables of a report for LaTeX with booktabs, by names that are safe for files.
 
     A long one is split into several, each with the caption and a label.
@@ -220,7 +220,7 @@ def latex_escaped(text: str) -> str:
     return re.sub(r"(?<![\w\]{}-])-(?=[\d$])", "$-$", made)  # a minus, not a hyphen
 
 
-def as_latex(table: Table, rows: Sequence[tuple[Cell, ...]], name: str, part: str = "") -> str:
+def as_latex(table: ReportTable, rows: Sequence[tuple[Cell, ...]], name: str, part: str = "") -> str:
     """Return a table, or some `rows` of it, as a floating table.
 
     A wide one spans both columns of a page, then gets smaller letters, then is shrunk to the width.
@@ -268,7 +268,7 @@ def _latex_line(cells: Sequence[Cell]) -> str:
 # HTML
 
 
-def as_html(table: Table, colours: Mapping[str, str] | None = None) -> str:
+def as_html(table: ReportTable, colours: Mapping[str, str] | None = None) -> str:
     """Return a table as an element of HTML: its title is the caption, its notes follow in a paragraph.
 
     Names of variants that have a colour in `colours` have a dot of it beside them.
@@ -297,7 +297,7 @@ def as_html(table: Table, colours: Mapping[str, str] | None = None) -> str:
 # A terminal
 
 
-def fitting(table: Table, width: int) -> tuple[list[int], list[str]]:
+def fitting(table: ReportTable, width: int) -> tuple[list[int], list[str]]:
     """Return the columns of a table that have room in a width, and the heads of those that have not."""
     least = [_least(table, place) for place in range(len(table.columns))]
     kept: list[int] = []
@@ -310,7 +310,7 @@ def fitting(table: Table, width: int) -> tuple[list[int], list[str]]:
     return sorted(kept), [_head(table.columns[place]) for place in sorted(set(order) - set(kept))]
 
 
-def _least(table: Table, place: int) -> int:
+def _least(table: ReportTable, place: int) -> int:
     """Return the least width of a column: of names, which break, that of their longest part."""
     texts = [clean(row[place].text) for row in table.rows[:MOST_ROWS]]
     if _is_name(table, place):
@@ -318,7 +318,7 @@ def _least(table: Table, place: int) -> int:
     return max(map(len, [*table.columns[place].head.split("\n"), *texts]))
 
 
-def _is_name(table: Table, place: int) -> bool:
+def _is_name(table: ReportTable, place: int) -> bool:
     return place < 2 and table.columns[place].align == "l"
 
 
@@ -327,7 +327,7 @@ def _breaking(text: str) -> str:
     return re.sub(r",(?=\S)", ", ", text)
 
 
-def as_rich(table: Table, width: int) -> RichTable:
+def as_rich(table: ReportTable, width: int) -> RichTable:
     """Return a table for a terminal: the columns that have room, and of many rows the first `MOST_ROWS`."""
     from rich import box
     from rich.table import Table as RichTable
@@ -356,18 +356,18 @@ def as_rich(table: Table, width: int) -> RichTable:
     return made
 
 
-def not_shown(table: Table, width: int) -> str:
+def not_shown(table: ReportTable, width: int) -> str:
     """Say which columns have no room; empty where all have."""
     heads = fitting(table, width)[1]
     return f"not shown at this width: {', '.join(heads)}" if heads else ""
 
 
-def show(report: Report, console: Console, is_full: bool = False) -> None:
+def show(report: SweepReport, console: Console, is_full: bool = False) -> None:
     """Print a report, as wide as the console, from 60 columns on.
 
     Parameters
     ----------
-    report : Report
+    report : SweepReport
         What to print.
     console : rich.console.Console
         Where to.
@@ -405,7 +405,7 @@ def show(report: Report, console: Console, is_full: bool = False) -> None:
         console.print(Text(f"and {len(notes) - MOST_NOTES} more notes with --full", style="dim"))
 
 
-def _answers(report: Report) -> list[Table]:
+def _answers(report: SweepReport) -> list[ReportTable]:
     """Return the table that answers: of the task, over tasks, or of all tasks at a glance."""
     if len(report.tasks) == 1:
         fresh = [task_table(task, "fresh seed") for task in report.confirmed]
@@ -414,7 +414,7 @@ def _answers(report: Report) -> list[Table]:
     return overview_table(report) if overall is None or not overall.is_tested else [ranking_table([overall])]
 
 
-def _without_result(report: Report) -> list[str]:
+def _without_result(report: SweepReport) -> list[str]:
     return [
         f"{plural(one.cells, 'cell')} without a result: {one.reason} ({one.example})"
         for one in report.missing

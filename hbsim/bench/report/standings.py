@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hbsim.bench.conclusions import Column, Conclusions, Interval, conclude, mean_intervals
-from hbsim.bench.report.model import BEST, NO_SCORE, OPEN, Standing
+from hbsim.bench.report.model import BEST, NO_SCORE, OPEN, VariantStanding
 from hbsim.bench.sweep.scores import TaskScores
 from hbsim.surrogates.protocol import Floats
 
@@ -23,8 +23,8 @@ class Standings:
     """
 
     means: tuple[Interval, ...]
-    curves: tuple[Standing, ...]
-    draw: tuple[Standing, ...] | None
+    curves: tuple[VariantStanding, ...]
+    draw: tuple[VariantStanding, ...] | None
     why: str
 
     @classmethod
@@ -41,12 +41,12 @@ class Standings:
         )
 
     @property
-    def ranking(self) -> tuple[Standing, ...]:
+    def ranking(self) -> tuple[VariantStanding, ...]:
         """How they stand in the column that ranks go by."""
         return self.curves if self.draw is None else self.draw
 
 
-def _standings(column: Column) -> tuple[Standing, ...]:
+def _standings(column: Column) -> tuple[VariantStanding, ...]:
     """Return a column of conclusions as one record a variant."""
     none = np.full(len(column.call), math.nan)
     chances = [none if one is None else one for one in (column.better, column.same, column.worse)]
@@ -55,7 +55,7 @@ def _standings(column: Column) -> tuple[Standing, ...]:
     for v, call in enumerate(column.call):
         seeds = column.seeds_needed[v] if call == OPEN else math.inf
         standings.append(
-            Standing(
+            VariantStanding(
                 int(column.rank[v]),
                 call,
                 differences[v],
@@ -68,7 +68,7 @@ def _standings(column: Column) -> tuple[Standing, ...]:
     return tuple(standings)
 
 
-def _by_means(found: Conclusions) -> tuple[Standing, ...]:
+def _by_means(found: Conclusions) -> tuple[VariantStanding, ...]:
     """Return how variants stand by their means, of which nothing can be concluded."""
     best = math.nan if found.best is None else found.mean[found.best]
     last = 1 + int(np.isfinite(found.mean).sum())
@@ -76,7 +76,7 @@ def _by_means(found: Conclusions) -> tuple[Standing, ...]:
     for v, mean in enumerate(found.mean):
         call = NO_SCORE if math.isnan(mean) else BEST if v == found.best else OPEN
         difference = Interval(float(mean - best), math.nan, math.nan)
-        standings.append(Standing(last if call == NO_SCORE else 1, call, difference, math.nan))
+        standings.append(VariantStanding(last if call == NO_SCORE else 1, call, difference, math.nan))
     return tuple(standings)
 
 

@@ -22,7 +22,18 @@ from hbsim.bench.report.formatting import (
     plural,
     quoted,
 )
-from hbsim.bench.report.model import ALL, BEST, NO_SCORE, OPEN, WORSE, Across, Report, Standing, Task, TaskRow
+from hbsim.bench.report.model import (
+    ALL,
+    BEST,
+    NO_SCORE,
+    OPEN,
+    WORSE,
+    Across,
+    SweepReport,
+    TaskReport,
+    TaskRow,
+    VariantStanding,
+)
 
 __all__ = ["answer", "summary", "task_answer"]
 
@@ -32,7 +43,7 @@ MOST_ROWS: Final = 1000.0  # times as many: more is no advice
 EARLY: Final = 0.25  # of the budget, before which the summary does not say who leads
 
 
-def answer(report: Report) -> str:
+def answer(report: SweepReport) -> str:
     """Return what came out in one sentence."""
     if not report.tasks:
         return f"None of the {report.cells:,} cells has a result yet."
@@ -43,7 +54,7 @@ def answer(report: Report) -> str:
     return f"{_leading(report)}; {_untested(report)}."
 
 
-def summary(report: Report) -> list[str]:
+def summary(report: SweepReport) -> list[str]:
     """Return what else came out: how much there is, what holds over tasks, over time, and task by task."""
     if not report.tasks:
         return []
@@ -57,7 +68,7 @@ def summary(report: Report) -> list[str]:
     return [*sentences, *_losses(report)]
 
 
-def _missing(report: Report) -> list[str]:
+def _missing(report: SweepReport) -> list[str]:
     missing = report.cells - report.finished
     if not missing:
         return []
@@ -65,7 +76,7 @@ def _missing(report: Report) -> list[str]:
     return [f"Not complete: {missing:,} of {report.cells:,} cells have no result{reason.rstrip('.')}."]
 
 
-def _size(report: Report) -> str:
+def _size(report: SweepReport) -> str:
     seeds = sorted({task.seeds for task in report.tasks})
     each = plural(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]:,} to {seeds[-1]:,} seeds"
     size = f"{plural(len(report.variants), 'variant')} on {plural(len(report.tasks), 'task')}"
@@ -75,7 +86,7 @@ def _size(report: Report) -> str:
 # One task
 
 
-def task_answer(task: Task) -> str:
+def task_answer(task: TaskReport) -> str:
     """Return who is best on a task, who is not told apart from it, and who is worse, in one sentence."""
     if task.best is None:
         return f"On {quoted(task.surrogate)}, {task.setting}, no variant has a score."
@@ -113,12 +124,12 @@ def _called(rows: Iterable[TaskRow], *calls: str) -> list[str]:
     return [row.variant for row in rows if row.call in calls]
 
 
-def _confirmed(report: Report) -> list[str]:
+def _confirmed(report: SweepReport) -> list[str]:
     """Say what fresh seeds say of the variants that led on each task."""
     return [f"On {plural(task.seeds, 'fresh seed')} alone {task_answer(task)}" for task in report.confirmed]
 
 
-def _turns(task: Task) -> list[str]:
+def _turns(task: TaskReport) -> list[str]:
     """Say what is worse on these curves, and may not be on another draw."""
     worse = [row for row in task.rows if row.draw and (row.draw.call, row.curves.call) == (OPEN, WORSE)]
     if not worse:
@@ -134,7 +145,7 @@ def _turns(task: Task) -> list[str]:
     return [f"{said} {variant} takes the fewest rows to decide: about {rows}, {IF_SO}."]
 
 
-def _fewest_rows(task: Task, rows: Sequence[TaskRow]) -> tuple[str, str]:
+def _fewest_rows(task: TaskReport, rows: Sequence[TaskRow]) -> tuple[str, str]:
     """Return which of `rows` another draw would tell apart first, and with how many rows of a table.
 
     Both are empty where no sensible number of rows would.
@@ -149,7 +160,7 @@ def _fewest_rows(task: Task, rows: Sequence[TaskRow]) -> tuple[str, str]:
     return quoted(name), f"{_rough(factor * task.configurations)} rows"
 
 
-def _needed(task: Task) -> list[str]:
+def _needed(task: TaskReport) -> list[str]:
     """Say what would tell apart what is not told apart on these curves either; never seeds that cannot."""
     open_ = [row for row in task.rows if row.call == OPEN and row.curves.call != WORSE]
     seeds = [(needed, row.variant) for row in open_ if (needed := row.standing.seeds_needed) is not None]
@@ -168,7 +179,7 @@ def _needed(task: Task) -> list[str]:
     return [f"More seeds tell none of those apart that are not told apart; {which}, {IF_SO}."]
 
 
-def _over_time(task: Task) -> list[str]:
+def _over_time(task: TaskReport) -> list[str]:
     """Say when the leader changes, and whether the one before is worse in the end; and who leads beyond."""
     late = [at for at, time in enumerate(task.chances[0].x if len(task.chances) > 1 else ())
             if time >= EARLY * task.budget]  # fmt: skip
@@ -202,9 +213,9 @@ def _over_time(task: Task) -> list[str]:
     return said
 
 
-def _other_measures(task: Task) -> list[str]:
+def _other_measures(task: TaskReport) -> list[str]:
     """Say who is best by the held-out metric and at equal resource, where that is another one."""
-    measures: dict[str, dict[str, Standing | None]] = {
+    measures: dict[str, dict[str, VariantStanding | None]] = {
         "By the held-out metric": {row.variant: row.test_standing for row in task.rows},
         f"At equal resource, {count(task.resource)} units,": {
             row.variant: row.resource_standing for row in task.rows
@@ -228,7 +239,7 @@ def _rough(amount: float) -> str:
 # Over tasks
 
 
-def _leading(report: Report) -> str:
+def _leading(report: SweepReport) -> str:
     """Say which variant is in front on most tasks; of tasks with several variants."""
     tasks = [task for task in report.tasks if len(task.rows) > 1]
     rows = [row for task in tasks for row in task.rows]
@@ -245,7 +256,7 @@ def _leading(report: Report) -> str:
     )
 
 
-def _untested(report: Report) -> str:
+def _untested(report: SweepReport) -> str:
     """Say why nothing is tested over tasks."""
     if report.overall is not None:
         groups = f"over {len(report.overall.groups)} groups of tasks"
@@ -279,7 +290,7 @@ def _over_tasks(across: Across) -> str:
     return f"{said}; {' and '.join(parts)} (Wilcoxon over groups, Holm-corrected)." if parts else f"{said}."
 
 
-def _by_setting(report: Report) -> list[str]:
+def _by_setting(report: SweepReport) -> list[str]:
     """Say in which settings variants are told apart over tasks, and who leads there."""
     settings = [a for a in report.across if a.measure == "score" and a.setting != ALL]
     if len(settings) < 2 or all(len(a.groups) < least_pairs(ALPHA) for a in settings):
@@ -294,7 +305,7 @@ def _by_setting(report: Report) -> list[str]:
     return [*said, *([f"Not told apart at all: {listed(open_, quote=False)}."] if open_ else [])]
 
 
-def _by_task(report: Report) -> list[str]:
+def _by_task(report: SweepReport) -> list[str]:
     """Say how many tasks tell variants apart, and where the leader over tasks is worse than the best."""
     ranked = [task for task in report.tasks if len(task.rows) > 1]
     apart = [task for task in ranked if _called(task.rows, WORSE)]
@@ -318,7 +329,7 @@ def _by_task(report: Report) -> list[str]:
     return said
 
 
-def _losses(report: Report) -> list[str]:
+def _losses(report: SweepReport) -> list[str]:
     """Say what early decisions cost, over all tasks; fifo takes none."""
     complete = [task for task in report.tasks if task.regrets]
     parts: dict[str, list[tuple[str, float]]] = {v.name: [] for v in report.variants if v.type != "fifo"}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import string
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from hbsim.bench.conclusions import ALPHA, Interval
 from hbsim.bench.over_tasks import least_pairs
@@ -18,6 +18,7 @@ from hbsim.bench.report.formatting import (
     decimals,
     duration,
     interval,
+    intervals,
     number,
     p_value,
     percent,
@@ -34,15 +35,16 @@ from hbsim.bench.report.model import (
     Across,
     Heatmap,
     Regrets,
-    Report,
     RungRow,
-    Standing,
-    Task,
+    SweepReport,
+    TaskReport,
+    TaskRow,
+    VariantStanding,
     View,
 )
 
 __all__ = [
-    *("LEGEND", "MARKS", "Cell", "Column", "Table", "all_training", "best_first", "cost_table"),
+    *("LEGEND", "MARKS", "Cell", "Heading", "ReportTable", "all_training", "best_first", "cost_table"),
     *("diagnosis_tables", "overview_table", "heatmap_table", "leads_table", "missing_table", "pairs_table"),
     *("ranking_table", "rankings", "reach", "row", "sections", "task_table"),
 ]
@@ -61,7 +63,7 @@ ALL_THE_TIME: Final = 0.9995  # of the time: is shown as 100.0%
 
 
 @dataclass(frozen=True)
-class Column:
+class Heading:
     """A column.
 
     Attributes
@@ -88,7 +90,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Table:
+class ReportTable:
     """A table.
 
     Attributes
@@ -97,7 +99,7 @@ class Table:
         What its file is called, and what tells it from others of its kind.
     title : str
         What it shows.
-    columns : tuple of Column
+    columns : tuple of Heading
         The first two may hold names, and break where they must.
     rows : tuple of tuples of Cell
         As many cells as there are columns.
@@ -108,9 +110,12 @@ class Table:
     kind: str
     texts: tuple[str, ...]
     title: str
-    columns: tuple[Column, ...]
+    columns: tuple[Heading, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
+
+
+Columns: TypeAlias = dict[Heading | str, list[str] | None]  # by their heads, or how they are shown
 
 
 def row(texts: Iterable[str], bold: bool = False, strong: Sequence[int] = ()) -> tuple[Cell, ...]:
@@ -122,24 +127,25 @@ def _table(
     kind: str,
     texts: tuple[str, ...],
     title: str,
-    columns: Mapping[Column | str, Sequence[str]],
+    columns: Columns,
     bold: Sequence[bool] | None = None,
     notes: Iterable[str] = (),
-) -> Table:
-    """Return a table of columns; one that is not always there, and is empty, is not."""
+) -> ReportTable:
+    """Return a table of columns, without those that are None or may be left out and are empty."""
     made = {
-        Column(key, "l" if key in LEFT else "r") if isinstance(key, str) else key: column
+        Heading(key, "l" if key in LEFT else "r") if isinstance(key, str) else key: column
         for key, column in columns.items()
+        if column is not None
     }
     kept = {key: column for key, column in made.items() if not key.need or set(column) - {NONE}}
     lines = list(zip(*kept.values(), strict=True))
     rows = tuple(
         row(line, bold=strong) for line, strong in zip(lines, bold or [False] * len(lines), strict=True)
     )
-    return Table(kind, texts, title, tuple(kept), rows, tuple(note for note in notes if note))
+    return ReportTable(kind, texts, title, tuple(kept), rows, tuple(note for note in notes if note))
 
 
-def sections(report: Report) -> list[tuple[str, list[Table]]]:
+def sections(report: SweepReport) -> list[tuple[str, list[ReportTable]]]:
     """Return all tables of a report, under their titles."""
     tasks = report.tasks if len(report.tasks) <= FEW_TASKS else ()
     of_tasks = [table for task in tasks for table in (task_table(task), leads_table(task), cost_table(task))]
@@ -156,69 +162,69 @@ def sections(report: Report) -> list[tuple[str, list[Table]]]:
 # A task
 
 
-def task_table(task: Task, what: str = "seed") -> Table:
+def task_table(task: TaskReport, what: str = "seed") -> ReportTable:
     """Return how the variants of a task stand: the table that answers; `what` its studies are told by."""
     rows, digits = task.rows, decimals(one.score for one in task.rows)
     apart = decimals(one.standing.difference for one in rows if one.call != BEST)
-    shown = decimals(one.value for one in rows)
-    tests, units = decimals(one.test for one in rows), decimals(one.regret for one in rows)
-    columns: dict[Column | str, list[str]] = {
+    at_r, tests = decimals(one.value for one in rows), decimals(one.test for one in rows)
+    draws = [_mark(one.draw) for one in rows] if task.has_draws else None
+    chances = None if task.matters is None else [_chances(one.standing) for one in rows]
+    picked = [number(one.picked.mean, at_r) for one in rows]
+    held_out = None
+    if any(one.test_standing is not None for one in rows):
+        held_out = [f"{_sign(one.test_standing)}{number(one.test.mean, tests)}" for one in rows]
+    resources = [f"{_sign(one.resource_standing)}{number(one.resource.mean, digits)}" for one in rows]
+    columns: Columns = {
         "rank": [str(one.rank) for one in rows],
         "variant": [one.variant for one in rows],
         "normalised\nregret [95%]": [interval(one.score, digits) for one in rows],
-        Column("difference from\nthe best [95%]", need=2): [_difference(one.standing, apart) for one in rows],
-        Column("these\ncurves", "l"): [_mark(one.curves) for one in rows],
+        Heading("difference from\nthe best [95%]", need=2): [
+            _difference(one.standing, apart) for one in rows
+        ],
+        Heading("these\ncurves", "l"): [_mark(one.curves) for one in rows],
+        Heading("another\ndraw", "l"): draws,
+        Heading("P better,\nsame, worse", need=1): chances,
+        Heading("at R", need=3): [number(one.value.mean, at_r) for one in rows],
+        Heading("picked", need=4): picked,
+        Heading("held-\nout", need=3): held_out,
+        Heading("equal\nresource", need=5): resources,
+        Heading("completed", need=6): [count(one.completed) for one in rows],
+        Heading("busy", need=6): [percent(one.busy_share) for one in rows],
+        Heading("cost", need=6): [number(one.cost, 2) for one in rows],
+        Heading(f"regret,\n{task.metric} [95%]", need=7): intervals([one.regret for one in rows]),
+        Heading("p", need=8): [p_value(one.standing.p) for one in rows],
+        Heading("no\nscore", need=1): [str(one.missing or NONE) for one in rows],
     }
-    if task.has_draws:
-        columns[Column("another\ndraw", "l")] = [_mark(one.draw) for one in rows]
-    if task.matters is not None:
-        columns[Column("P better,\nsame, worse", need=1)] = [_chances(one.standing) for one in rows]
-    columns[Column("at R", need=3)] = [number(one.value.mean, shown) for one in rows]
-    if any(math.isfinite(one.picked.mean) for one in rows):
-        columns[Column("picked", need=4)] = [number(one.picked.mean, shown) for one in rows]
-    if any(one.test_standing is not None for one in rows):
-        columns[Column("held-\nout", need=3)] = [
-            f"{_sign(one.test_standing)}{number(one.test.mean, tests)}" for one in rows
-        ]
-    resources = [f"{_sign(one.resource_standing)}{number(one.resource.mean, digits)}" for one in rows]
-    columns |= {
-        Column("equal\nresource", need=5): resources,
-        Column("completed", need=6): [count(one.completed) for one in rows],
-        Column("busy", need=6): [percent(one.busy_share) for one in rows],
-        Column("cost", need=6): [number(one.cost, 2) for one in rows],
-        Column(f"regret,\n{task.metric} [95%]", need=7): [interval(one.regret, units) for one in rows],
-        Column("p", need=8): [p_value(one.standing.p) for one in rows],
-        Column("no\nscore", need=1): [str(one.missing or NONE) for one in rows],
-    }
-    bold = [one.call == BEST for one in rows]
-    return _table(
-        "task", (task.surrogate, task.setting), _title(task, what), columns, bold, _task_notes(task)
-    )
+    return _table("task", task.view.texts, _title(task, what), columns, _is_best(rows), _task_notes(task))
 
 
-def _difference(standing: Standing, digits: int) -> str:
+def _is_best(rows: Iterable[TaskRow]) -> list[bool]:
+    return [one.call == BEST for one in rows]
+
+
+def _difference(standing: VariantStanding, digits: int) -> str:
     return NONE if standing.call == BEST else interval(standing.difference, digits, sign=True)
 
 
-def _chances(standing: Standing) -> str:
+def _chances(standing: VariantStanding) -> str:
     if standing.call == BEST or math.isnan(standing.same):
         return NONE
     return ", ".join(map(percent, (standing.better, standing.same, standing.worse)))
 
 
-def _mark(standing: Standing | None) -> str:
+def _mark(standing: VariantStanding | None) -> str:
     if standing is None:
         return NONE
     mark = MARKS[standing.call]
     return f"{mark} {standing.call}" if standing.call in (BEST, WORSE) else mark
 
 
-def _sign(standing: Standing | None) -> str:
+def _sign(standing: VariantStanding | None) -> str:
     """Return the mark of a variant that stands beside its number."""
     return "" if standing is None or standing.call == NO_SCORE else f"{MARKS[standing.call]} "
 
 
-def _title(task: Task, what: str) -> str:
+def _title(task: TaskReport, what: str) -> str:
     ends = {
         "best" if task.is_optimum_known else "best seen": task.optimum,
         "median configuration": task.median,
@@ -230,7 +236,7 @@ def _title(task: Task, what: str) -> str:
     )
 
 
-def _task_notes(task: Task) -> Iterable[str]:
+def _task_notes(task: TaskReport) -> Iterable[str]:
     calls = {
         standing.call for one in task.rows for standing in (one.curves, one.draw) if standing is not None
     }
@@ -259,9 +265,9 @@ def _task_notes(task: Task) -> Iterable[str]:
     )
 
 
-def leads_table(task: Task) -> Table:
+def leads_table(task: TaskReport) -> ReportTable:
     """Return who leads at shares of the budget, and beyond it."""
-    columns: dict[Column | str, list[str]] = {
+    columns: Columns = {
         "time": [duration(one.time) for one in task.leads],
         "of the\nbudget": [percent(one.share) for one in task.leads],
         "leads": [one.best or NONE for one in task.leads],
@@ -271,17 +277,16 @@ def leads_table(task: Task) -> Table:
     }
     notes = ["Leads: the least mean regret; how many others are not told apart from it, and worse."]
     title, bold = f"{task.name}: who leads over the budget", [one.share == 1.0 for one in task.leads]
-    return _table("leads", (task.surrogate, task.setting), title, columns, bold, notes)
+    return _table("leads", task.view.texts, title, columns, bold, notes)
 
 
-def cost_table(task: Task) -> Table:
+def cost_table(task: TaskReport) -> ReportTable:
     """Return when a task's variants got there, and what it took."""
     rows, (unit, length) = task.rows, time_unit(task.budget)
     whole, size = time_unit(max((one.simulated_seconds for one in rows), default=math.nan))
-    area = decimals(one.area for one in rows)
-    columns: dict[Column | str, list[str]] = {
+    columns: Columns = {
         "variant": [one.variant for one in rows],
-        "area [95%]": [interval(one.area, area) for one in rows],
+        "area [95%]": intervals([one.area for one in rows]),
         f"median time\nto target, {unit} [95%]": [reach(one.median_time, length) for one in rows],
         "reached": [percent(one.reached) for one in rows],
         f"mean time\nwithout, {unit}": [count(one.to_target.mean / length) for one in rows],
@@ -289,7 +294,7 @@ def cost_table(task: Task) -> Table:
         "completed": [count(one.completed) for one in rows],
         "busy": [percent(one.busy_share) for one in rows],
         f"study, {whole}": [count(one.simulated_seconds / size) for one in rows],
-        Column("cost", need=1): [number(one.cost, 2) for one in rows],
+        Heading("cost", need=1): [number(one.cost, 2) for one in rows],
     }
     notes = [
         "Area: normalised regret averaged over the time until the budget.",
@@ -298,8 +303,7 @@ def cost_table(task: Task) -> Table:
         "Trials, completed, busy, study and cost are of whole studies.",
     ]
     title = f"{task.name}: time to the target, and what it took"
-    bold = [one.call == BEST for one in rows]
-    return _table("cost", (task.surrogate, task.setting), title, columns, bold, notes)
+    return _table("cost", task.view.texts, title, columns, _is_best(rows), notes)
 
 
 def reach(median: Interval, length: float) -> str:
@@ -317,7 +321,7 @@ def reach(median: Interval, length: float) -> str:
 # All tasks at a glance
 
 
-def overview_table(report: Report) -> list[Table]:
+def overview_table(report: SweepReport) -> list[ReportTable]:
     """Return one table of all tasks, a row each; none where there is one task, or none.
 
     A column a variant; of many variants the best, and how many are not told apart from it, worse, without a
@@ -329,29 +333,28 @@ def overview_table(report: Report) -> list[Table]:
     title = f"{shared}: normalised regret, {plural(len(report.tasks), 'task')}, mean over seeds"
     if len(names) <= MOST_COLUMNS:
         heads, key = _heads(names)
-        columns = (Column(what, "l"), *map(Column, heads))
+        columns = (Heading(what, "l"), *map(Heading, heads))
         lines = zip(report.tasks, labels, strict=True)
         rows = tuple(_scores(task, label, names) for task, label in lines)
         note = f"{LEGEND}; empty: not run there. Variants by their mean rank. {key}".strip()
-        return [Table("tasks", (shared,), title, columns, rows, (note,))]
-    best = [next((one for one in task.rows if one.call == BEST), None) for task in report.tasks]
+        return [ReportTable("tasks", (shared,), title, columns, rows, (note,))]
     calls = [[one.call for one in task.rows] for task in report.tasks]
-    found: dict[Column | str, list[str]] = {
+    columns_of: Columns = {
         what: labels,
-        "best": [NONE if one is None else one.variant for one in best],
+        "best": [task.best.variant if task.best else NONE for task in report.tasks],
         "normalised regret [95%]": [
-            NONE if one is None else interval(one.score, decimals(row_.score for row_ in task.rows))
-            for one, task in zip(best, report.tasks, strict=True)
+            interval(task.best.score, decimals(one.score for one in task.rows)) if task.best else NONE
+            for task in report.tasks
         ],
         MARKS[OPEN]: [str(of.count(OPEN)) for of in calls],
         MARKS[WORSE]: [str(of.count(WORSE)) for of in calls],
         "no score": [str(of.count(NO_SCORE)) for of in calls],
     }
     note = f"{MARKS[OPEN]}, {MARKS[WORSE]}: how many are not told apart from the best, and worse."
-    return [_table("tasks", (shared,), title, found, notes=[note])]
+    return [_table("tasks", (shared,), title, columns_of, notes=[note])]
 
 
-def best_first(report: Report) -> list[str]:
+def best_first(report: SweepReport) -> list[str]:
     """Return the names of the variants by their mean rank over the tasks they are on."""
     ranks: dict[str, list[int]] = {variant.name: [] for variant in report.variants}
     for task in report.tasks:
@@ -361,7 +364,7 @@ def best_first(report: Report) -> list[str]:
     return sorted(means, key=lambda name: means[name])
 
 
-def _task_names(tasks: Sequence[Task]) -> tuple[str, list[str], str]:
+def _task_names(tasks: Sequence[TaskReport]) -> tuple[str, list[str], str]:
     """Return what a column of tasks is called, their names in it, and what all of them share."""
     if len({task.setting for task in tasks}) == 1:
         return "surrogate", [task.surrogate for task in tasks], tasks[0].setting
@@ -380,7 +383,7 @@ def _heads(names: Sequence[str]) -> tuple[Sequence[str], str]:
     return letters, f"{said}."
 
 
-def _scores(task: Task, label: str, names: Sequence[str]) -> tuple[Cell, ...]:
+def _scores(task: TaskReport, label: str, names: Sequence[str]) -> tuple[Cell, ...]:
     found, digits = {one.variant: one for one in task.rows}, decimals(one.score for one in task.rows)
     cells = [Cell(label)]
     for name in names:
@@ -394,7 +397,7 @@ def _scores(task: Task, label: str, names: Sequence[str]) -> tuple[Cell, ...]:
 # Over tasks
 
 
-def rankings(report: Report) -> list[Table]:
+def rankings(report: SweepReport) -> list[ReportTable]:
     """Return the ranking in each setting, then its pairwise comparisons; over all settings first."""
     made = []
     order = sorted(dict.fromkeys(one.setting for one in report.across), key=lambda setting: setting != ALL)
@@ -405,39 +408,37 @@ def rankings(report: Report) -> list[Table]:
     return made
 
 
-def ranking_table(measures: Sequence[Across]) -> Table:
+def ranking_table(measures: Sequence[Across]) -> ReportTable:
     """Return the ranking in a setting: variants by the first of `measures`, columns for each."""
     first = measures[0]
     ranks = [1 + sum(other < rank for other in first.ranks) for rank in first.ranks]
-    columns: dict[Column | str, list[str]] = {
+    columns: Columns = {
         "rank": [
             str(rank) if math.isfinite(mean) else NONE for rank, mean in zip(ranks, first.ranks, strict=True)
         ],
         "variant": list(first.variants),
     }
     for place, across in enumerate(measures):
-        at = {name: at for at, name in enumerate(across.variants)}
-        there = [at[name] for name in first.variants]
-        marks = [
-            MARKS[call] if call in (OPEN, WORSE) else "" for call in map(across.calls.get, first.variants)
-        ]
+        order = [across.variants.index(name) for name in first.variants]
         head = MEASURES[across.measure].replace(" ", "\n", 1)
-        shown = [number(across.ranks[one], 2) for one in there]
         of = "" if not place else f", {across.measure}"
         columns |= {
-            Column(f"mean\nrank{of}", need=place): [
-                f"{mark} {text}".strip() for mark, text in zip(marks, shown, strict=True)
+            Heading(f"mean\nrank{of}", need=place): [
+                f"{_rank_mark(across, at)}{number(across.ranks[at], 2)}" for at in order
             ],
-            Column(f"{head} [95%]", need=place): [
-                interval(across.means[one], decimals(across.means)) for one in there
-            ],
-            Column(f"interquartile\nmean{of} [95%]", need=place + 1): [
-                interval(across.iqm[one], decimals(across.iqm)) for one in there
-            ],
+            Heading(f"{head} [95%]", need=place): intervals([across.means[at] for at in order]),
+            Heading(f"interquartile\nmean{of} [95%]", need=place + 1): intervals(
+                [across.iqm[at] for at in order]
+            ),
         }
     title = f"{first.setting}: over {plural(len(first.groups), 'group')} of tasks"
     bold = [first.calls.get(name) == BEST for name in first.variants]
     return _table("ranking", (first.setting,), title, columns, bold, _ranking_notes(measures))
+
+
+def _rank_mark(across: Across, at: int) -> str:
+    call = across.calls.get(across.variants[at])
+    return f"{MARKS[call]} " if call in (OPEN, WORSE) else ""
 
 
 def _ranking_notes(measures: Sequence[Across]) -> Iterable[str]:
@@ -465,14 +466,14 @@ def _untested(across: Across) -> str:
     return "Not tested: no scores."
 
 
-def pairs_table(across: Across) -> Table:
+def pairs_table(across: Across) -> ReportTable:
     """Return a row a pair of variants; of many pairs, those with the best by mean rank."""
     pairs, which = list(across.pairs), "every pair"
     if len(pairs) > MOST_PAIRS:
         pairs = [pair for pair in pairs if across.variants[0] in (pair.first, pair.second)]
         which = "pairs with the best by mean rank"
     chances = [interval(pair.improvement, 2) for pair in pairs]
-    columns: dict[Column | str, list[str]] = {
+    columns: Columns = {
         "first": [pair.first for pair in pairs],
         "second": [pair.second for pair in pairs],
         "better": [str(pair.wins) for pair in pairs],
@@ -480,7 +481,7 @@ def pairs_table(across: Across) -> Table:
         "worse": [str(pair.losses) for pair in pairs],
         "p": [p_value(pair.p) for pair in pairs],
         "p, Nemenyi": [p_value(pair.p_nemenyi) for pair in pairs],
-        Column("probability of\nimprovement [95%]", need=1): chances,
+        Heading("probability of\nimprovement [95%]", need=1): chances,
     }
     groups = plural(len(across.groups), "group")
     title = f"pairwise comparisons by {MEASURES[across.measure]}, {which}, over {groups} of tasks"
@@ -497,16 +498,16 @@ def pairs_table(across: Across) -> Table:
     )
 
 
-def heatmap_table(heatmap: Heatmap) -> Table:
+def heatmap_table(heatmap: Heatmap) -> ReportTable:
     """Return normalised regret, a row a number of brackets and a column a reduction factor."""
-    there = [value for line in heatmap.values for value in line if not math.isnan(value)]
-    digits, least = _digits(there), min(there, default=math.nan)
-    return Table(
+    known = [value for line in heatmap.values for value in line if not math.isnan(value)]
+    digits, least = _digits(known), min(known, default=math.nan)
+    return ReportTable(
         kind="heatmap",
         texts=(heatmap.title, heatmap.setting),
         title=f"{heatmap.title}, {heatmap.setting}: mean normalised regret over the number of brackets and "
         "the reduction factor η",
-        columns=(Column("brackets"), *(Column(f"η = {eta:g}") for eta in heatmap.etas)),
+        columns=(Heading("brackets"), *(Heading(f"η = {eta:g}") for eta in heatmap.etas)),
         rows=tuple(
             row(
                 (f"{brackets:g}", *(number(value, digits) for value in values)),
@@ -525,7 +526,7 @@ def _digits(values: Iterable[float]) -> int:
 # Diagnosis
 
 
-def diagnosis_tables(report: Report) -> list[Table]:
+def diagnosis_tables(report: SweepReport) -> list[ReportTable]:
     """Return up to three tables a view: regret and decisions, rungs, workers' time."""
     made = []
     for view in views(report):
@@ -543,14 +544,14 @@ def is_all_training(view: View) -> bool:
     return all(one.training >= ALL_THE_TIME for one in view.shares)
 
 
-def all_training(report: Report) -> list[str]:
+def all_training(report: SweepReport) -> list[str]:
     """Say of what there is no table of the workers' time; nothing where there are all of them."""
     found = [view.title for view in views(report) if view.shares and is_all_training(view)]
     said = "all workers trained all the time, nothing was trained again"
     return [f"{'; '.join(found)}: {said}"] if found else []
 
 
-def _decisions(view: View) -> Table:
+def _decisions(view: View) -> ReportTable:
     parts = {one.variant: _parts(one) for one in view.regrets}
     sums = {name: math.fsum(values) for name, values in parts.items()}
     names = view.order([*parts, *(one.variant for one in view.rungs)])
@@ -558,11 +559,11 @@ def _decisions(view: View) -> Table:
     values = [[*parts.get(name, [math.nan] * len(REGRETS)), sums.get(name, math.nan)] for name in names]
     counts = [_counts([one for one in view.rungs if one.variant == name]) for name in names]
     digits = _digits(sums.values())
-    columns: dict[Column | str, list[str]] = {"variant": names}
+    columns: Columns = {"variant": names}
     for place, head in enumerate((*REGRETS, "sum")):
-        columns[Column(head, need=1)] = [number(line[place], digits) for line in values]
+        columns[Heading(head, need=1)] = [number(line[place], digits) for line in values]
     for place, head in enumerate(("stopped", "better", "false\npromotions")):
-        columns[Column(head, need=2 + place)] = [line[place] for line in counts]
+        columns[Heading(head, need=2 + place)] = [line[place] for line in counts]
     title = f"{view.title}: the parts of the final normalised regret, and early decisions at all rungs"
     note = (
         "Trials that were stopped, those of them that would have ended better than the best that went on, "
@@ -588,11 +589,11 @@ def _counts(rungs: Sequence[RungRow]) -> list[str]:
     ]
 
 
-def _rungs(view: View) -> Table:
+def _rungs(view: View) -> ReportTable:
     order = view.order(one.variant for one in view.rungs)
     rungs = sorted(view.rungs, key=lambda one: order.index(one.variant))
     digits = _digits(one.loss for one in rungs)
-    columns: dict[Column | str, list[str]] = {
+    columns: Columns = {
         "variant": [one.variant for one in rungs],
         "bracket": [str(one.bracket) for one in rungs],
         "level": [f"{one.level:g}" for one in rungs],
@@ -606,21 +607,20 @@ def _rungs(view: View) -> Table:
     return _table("rungs", view.texts, f"{view.title}: early decisions at each rung", columns, notes=[note])
 
 
-def _shares(view: View) -> Table:
+def _shares(view: View) -> ReportTable:
     found = {one.variant: one for one in view.shares}
     names = view.order(found)
-    columns: dict[Column | str, list[str]] = {"variant": names}
+    columns: Columns = {"variant": names}
     columns |= {share: [percent(float(getattr(found[name], share))) for name in names] for share in SHARES}
+    title = f"{view.title}: what workers did, shares of their time"
     note = "Saved: what resuming from checkpoints saved, of all that was trained."
-    return _table(
-        "time", view.texts, f"{view.title}: what workers did, shares of their time", columns, notes=[note]
-    )
+    return _table("time", view.texts, title, columns, notes=[note])
 
 
-def missing_table(report: Report) -> list[Table]:
+def missing_table(report: SweepReport) -> list[ReportTable]:
     """Return why studies have no result; none where all have."""
     if not report.missing:
         return []
     rows = tuple(row((one.reason, f"{one.cells:,}", one.example)) for one in report.missing)
-    columns = Column("reason", "l"), Column("studies"), Column("one of them", "l")
-    return [Table("missing", (), "Studies that have no result", columns, rows)]
+    columns = Heading("reason", "l"), Heading("studies"), Heading("one of them", "l")
+    return [ReportTable("missing", (), "Studies that have no result", columns, rows)]

@@ -226,7 +226,7 @@ def run_studies(studies: Sequence[tuple[CellStudy, bool]]) -> Frames:
         begin = time.process_time()
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", HbsimWarning)  # what can be known before was said before
+                warnings.simplefilter("ignore", HbsimWarning)  # the plan has warned already
                 result = study.run()
                 numbers, frames = _measured(result, with_timeline)
                 row = {KEY: study.key, "status": DONE, "error": None, **numbers}

@@ -1,4 +1,4 @@
-"""Learning curves: where they are, what a sweep has to read_curves of them, and those of one study."""
+"""The learning curves of a sweep: their files, what is known of them, and those of one study."""
 
 from __future__ import annotations
 

@@ -55,8 +55,8 @@ from hbsim.errors import HbsimError, HbsimWarning, ParameterError, SurrogateErro
 from hbsim.searchers import check_searcher, ends
 from hbsim.searchers.factory import plain_options
 from hbsim.simulation import Cluster
-from hbsim.simulation.cluster_schema import Place
 from hbsim.study.simulate import check_study
+from hbsim.toml_files import Place
 
 if TYPE_CHECKING:
     from hbsim.simulation import Cluster
@@ -300,8 +300,8 @@ class _Builder:
             raise source.field_error(("beyond",), f"needs a budget of time: {' or '.join(ENDS[1:])}")
         has_halves = source.table.halves and curves.has_halves(known.surrogate, num_trials, is_replacing)
         notes = curves.curve_notes(known.surrogate, num_trials, is_replacing)
-        where = (names.surrogate, names.cluster, names.workers)
-        return SweepTask(*where, surrogate.name, max_t, max_time, levels, known, has_halves, notes)
+        key = (names.surrogate, names.cluster, names.workers)
+        return SweepTask(*key, surrogate.name, max_t, max_time, levels, known, has_halves, notes)
 
     def _at_level(self, name: str, known: LoadedCurves, max_t: float) -> CurveFacts:
         if (name, max_t) not in self._levels:
@@ -447,8 +447,8 @@ class _Builder:
         """Say which options no variant takes: each has its own, or is of a type without them."""
         rule = "is taken by no variant: they are of other types, or set it themselves"
         own_ones = [(CellPattern(), surrogate.place, surrogate.settings) for surrogate in surrogates]
-        for where, place, own in [*self._layers.tables, *own_ones]:
-            covered = [one for one in variants if is_text_of(where.variant, one.name)]
+        for pattern, place, own in [*self._layers.tables, *own_ones]:
+            covered = [one for one in variants if is_text_of(pattern.variant, one.name)]
             for name in own:
                 if name in OPTIONS and not any(
                     name in TYPES[one.type] and name not in one.own for one in covered

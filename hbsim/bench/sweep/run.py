@@ -1,4 +1,4 @@
-"""Run a sweep: what is not finished yet, in parallel; whatever ends it, nothing finished is lost."""
+"""The run of a sweep: what is not finished yet, in parallel; whatever ends it, nothing finished is lost."""
 
 from __future__ import annotations
 

@@ -331,7 +331,7 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-# Files that are on the disk when they are said to be
+# Files that are written through to the disk
 
 
 @contextmanager

@@ -22,15 +22,15 @@ from hbsim.bench.report.model import (
     Missing,
     Pairwise,
     Regrets,
-    Report,
     RungRow,
     Segment,
     Shares,
-    Standing,
-    Task,
+    SweepReport,
+    TaskReport,
     TaskRow,
     Timeline,
     VariantInfo,
+    VariantStanding,
 )
 
 NAN = float("nan")
@@ -48,7 +48,7 @@ def example(
     points: int = 120,
     segments: int = 400,
     seed: int = 7,
-) -> Report:
+) -> SweepReport:
     """Return a report: all surrogates on all clusters with all numbers of workers."""
     rng = np.random.default_rng(seed)
     infos = tuple(_info(i, names[i] if i < len(names) else "") for i in range(variants))
@@ -61,7 +61,7 @@ def example(
     places = [*settings, *([ALL] if len(settings) > 1 else [])] if surrogates > 1 else []
     across = [_across(tasks, place, measure) for place in places for measure in ("score", "area")]
     best = infos[int(np.argmin(skills))].name
-    return Report(
+    return SweepReport(
         title="Asynchronous Hyperband: which variant on which cluster",
         description="Stopping and promotion, few and many brackets, on learning curves of five benchmarks.",
         answer=f"{best} has the best mean rank in {len(settings)} of {len(settings)} settings.",
@@ -109,7 +109,7 @@ def _task(
     skills: np.ndarray,
     points: int,
     segments: int,
-) -> Task:
+) -> TaskReport:
     has_draws = surrogate % 2 == 0
     family = SURROGATES[surrogate % len(SURROGATES)]
     name = family if surrogate < len(SURROGATES) else f"{family}-{surrogate}"
@@ -124,7 +124,7 @@ def _task(
     first = rows[0].variant
     x = np.concatenate([[0.0], np.geomspace(budget / 500, budget, points - 1)])
     shape = 1.0 / (1.0 + np.geomspace(1, 400, points) / 30)
-    return Task(
+    return TaskReport(
         surrogate=name,
         cluster=cluster,
         workers=workers,
@@ -210,12 +210,12 @@ def _row(
     )
 
 
-def _standing(rank: int, gap: float, steep: float) -> Standing:
+def _standing(rank: int, gap: float, steep: float) -> VariantStanding:
     p = NAN if rank == 1 else float(np.exp(-steep * gap))
     call = BEST if rank == 1 else OPEN if p > 0.05 else WORSE
     ends = Interval(0.0, 0.0, 0.0) if rank == 1 else Interval(gap, gap - 0.03, gap + 0.03)
     needed = int(20 + 2 / (gap + 0.01)) if call == OPEN else None
-    return Standing(1 if call == OPEN else rank, call, ends, p, needed)
+    return VariantStanding(1 if call == OPEN else rank, call, ends, p, needed)
 
 
 def _of_brackets(info: VariantInfo) -> int:
@@ -268,7 +268,7 @@ def _timeline(rng: np.random.Generator, name: str, workers: int, budget: float, 
     return Timeline(name, 0, workers, LEVELS, tuple(segments), cut=budget * 0.98)
 
 
-def _across(tasks: list[Task], setting: str, measure: str) -> Across:
+def _across(tasks: list[TaskReport], setting: str, measure: str) -> Across:
     mine = [task for task in tasks if setting in (task.setting, ALL)]
     groups = tuple(dict.fromkeys(task.group for task in mine))
     names = sorted(row.variant for row in mine[0].rows)
@@ -320,7 +320,7 @@ def _heatmap(rng: np.random.Generator, setting: str) -> Heatmap:
     return Heatmap("stopping", setting, (1.0, 2.0, 3.0, 5.0), (2.0, 3.0, 4.0), tuple(map(tuple, values)))
 
 
-def poisoned(report: Report, text: str) -> Report:
+def poisoned(report: SweepReport, text: str) -> SweepReport:
     """Return `report` with `text` in front of every text but those with a fixed set of values."""
     kept = {"mode", "call", "measure"}
 
@@ -337,14 +337,14 @@ def poisoned(report: Report, text: str) -> Report:
         return value
 
     made = changed(report)
-    assert isinstance(made, Report)
+    assert isinstance(made, SweepReport)
     return made
 
 
-def without_results(report: Report) -> Report:
+def without_results(report: SweepReport) -> SweepReport:
     """Return a report of a sweep none of whose studies has a score."""
     none = Interval(NAN, NAN, NAN)
-    stands = Standing(1, NO_SCORE, none, NAN)
+    stands = VariantStanding(1, NO_SCORE, none, NAN)
     intervals = ("score", "regret", "picked", "value", "test", "resource", "area", "to_target", "median_time")
     numbers = ("reached", "trials", "completed", "failed", "busy_share", "simulated_seconds", "cost")
     tasks = []

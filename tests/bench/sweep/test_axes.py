@@ -10,7 +10,7 @@ from hbsim.bench.sweep import SweepPlan
 from hbsim.errors import ParameterError
 from hbsim.simulation import Cluster
 from tests.bench.sweep.made import read
-from tests.bench.sweep.test_outcome import OWN
+from tests.bench.sweep.test_cell import OWN
 
 YAHPO = Path(__file__).parents[4] / "shared" / "data" / "yahpo_lcbench"
 TOP = """\
@@ -82,7 +82,7 @@ def test_all_instances_of_a_scenario(tmp_path):
     assert all(task.surrogate.startswith("lcbench/16716") for task in tasks)
     assert all(task.group == task.surrogate for task in tasks)
     named = table.replace("yahpo_data", 'name = "lc", group = "all", yahpo_data')
-    tasks = read(tmp_path, f"{TOP}{VARIANT}{named}{one.replace('lcbench', 'lc')}").tasks
+    tasks = read(tmp_path, f"{TOP}{VARIANT}{named}{one.replace('lcbench/16716*', 'lc/167168')}").tasks
     assert {task.group for task in tasks} == {"all"}
     assert "lc/167168" in {task.surrogate for task in tasks}
 

@@ -5,10 +5,11 @@ import tomllib
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.bench.sweep.specification import line_of
+from tests.profile import examples
 
 SWEEP = '''\
 # A sweep.
@@ -201,6 +202,7 @@ def places(value: object, place: tuple = ()):
             yield from places(inner, (*place, key))
 
 
+@settings(max_examples=examples(100))
 @given(written())
 def test_every_value_of_a_document_has_the_line_at_which_it_was_written(made):
     document, writer = made

@@ -1,0 +1,229 @@
+"""The parameters that AutoTorch's classes share, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from hbsim.core.factory import make_scheduler
+from hbsim.core.numbers import exact
+from hbsim.core.space import space_of
+from hbsim.core.types import Mode
+from hbsim.errors import ParameterError, nearest
+from hbsim.executors.remote.options import Dask, Hosts
+from hbsim.options import flag, one_of
+from hbsim.searchers import SEARCHERS, Searcher, ends
+from hbsim.study.options import RunOptions, check_names
+
+if TYPE_CHECKING:
+    from hbsim.core.scheduler import Scheduler
+    from hbsim.core.space import Space
+
+__all__ = [
+    "EXECUTORS",
+    "MAX_REWARD",
+    "Keep",
+    "Progress",
+    "Start",
+    "StudyParameters",
+    "TrainFunction",
+    "Visualizer",
+    "chosen_executor",
+    "chosen_max_reward",
+    "chosen_searcher",
+    "in_autotorch_words",
+    "point_of",
+]
+
+TrainFunction: TypeAlias = Callable[..., object] | str
+# What options of `hbsim.run` are called in AutoTorch.
+AUTOTORCH_WORDS: Final = {"metric": "reward_attr", "max_time": "time_out"}
+Keep: TypeAlias = Literal["best", "completed", "all", "none"]
+Progress: TypeAlias = Literal["auto", "table", "lines", "none"]
+Start: TypeAlias = Literal["fork", "spawn"]
+Visualizer: TypeAlias = Literal["none", "tensorboard"]
+
+
+@contextmanager
+def in_autotorch_words() -> Iterator[None]:
+    """Raise errors of `hbsim.run` with AutoTorch's names of its options."""
+    try:
+        yield
+    except ParameterError as error:
+        if error.field not in AUTOTORCH_WORDS:
+            raise
+        raise ParameterError(AUTOTORCH_WORDS[error.field], error.value, error.rule) from error
+
+
+@dataclass(frozen=True)
+class StudyParameters:
+    """The parameters that all classes share; `FIFOScheduler` says what each means.
+
+    `type` and `rungs` are the type of scheduler, and its options beside the common ones; `run` has those that
+    `hbsim.run` takes, too.
+
+    Raises
+    ------
+    ParameterError
+        Names the parameter, its value and the rule.
+    """
+
+    type: str
+    rungs: Mapping[str, object]
+    train_fn: TrainFunction
+    num_trials: int | None
+    mode: Mode
+    retries: int
+    loss_retries: int | None
+    maxt_pending: bool
+    run: RunOptions
+
+    def __post_init__(self) -> None:
+        if not callable(self.train_fn) and not isinstance(self.train_fn, str):
+            rule = "must be a function decorated with @hbsim.args, or FILE.py:NAME"
+            raise ParameterError("train_fn", self.train_fn, rule)
+        if callable(self.train_fn):
+            check_space(self.train_fn)
+        one_of("max", "min")("mode", self.mode)
+        with in_autotorch_words():
+            check_names(self.run.time_attr, self.run.metric)
+        flag("maxt_pending", self.maxt_pending)
+        if self.num_trials is None and self.run.max_time is None and not ends(self.run.searcher):
+            raise ParameterError("num_trials", None, "give num_trials or time_out: the study needs an end")
+
+    def make_scheduler(self, **rungs: Any) -> Scheduler:
+        """Return a new core scheduler; `rungs` goes before the options of the same names."""
+        return make_scheduler(
+            self.type,
+            **{**self.rungs, **rungs},
+            mode=self.mode,
+            num_trials=self.num_trials,
+            retries=self.retries,
+            loss_retries=self.loss_retries,
+            seed=self.run.seed,
+        )
+
+
+def check_space(train_fn: Callable[..., object]) -> None:
+    """Check that a training function is decorated."""
+    try:
+        space_of(train_fn)
+    except ParameterError as error:
+        raise ParameterError("train_fn", error.value, error.rule) from None
+
+
+EXECUTORS: Final = ("local", "sim", "dask")
+BAYESOPT: Final = "bayesopt"  # AutoTorch's name of a searcher
+
+
+class _Default(float):
+    """A number that was not given: equal to it, and still another object."""
+
+
+# The best accuracy there is. Of a loss it would be no end worth having: with mode="min" it only
+# counts where the user wrote it.
+MAX_REWARD: Final = _Default(1.0)
+
+
+def chosen_max_reward(value: object, mode: str) -> float | None:
+    """Return the reward that ends a study, or None."""
+    if value is None or (value is MAX_REWARD and mode == "min"):
+        return None
+    return float(exact("max_reward", value))
+
+
+def chosen_searcher(searcher: str | Searcher | None, bayesopt: str) -> str | Searcher | None:
+    """Return the searcher; AutoTorch's ``"bayesopt"`` is `bayesopt` here.
+
+    Raises
+    ------
+    ParameterError
+        It is nearly that name.
+    """
+    if not isinstance(searcher, str):
+        return searcher
+    if searcher == BAYESOPT:
+        return bayesopt
+    names = (BAYESOPT, *SEARCHERS)
+    if BAYESOPT in (meant := nearest(searcher, names)):
+        raise ParameterError("searcher", searcher, f"must be one of {', '.join(names)}.{meant}")
+    return searcher
+
+
+def chosen_executor(executor: object, addresses: object) -> Hosts | Dask | str:
+    """Return where a study runs: ``"local"``, ``"sim"``, hosts, or a Dask cluster.
+
+    Raises
+    ------
+    ParameterError
+        It is no executor, or does not go with `addresses`, which are hosts, too.
+    """
+    if isinstance(executor, (list, tuple)):
+        executor = Hosts(executor)
+    if not isinstance(executor, Hosts | Dask):
+        one_of(*EXECUTORS)("executor", executor)
+    hosts = _hosts(addresses)
+    if not hosts:
+        return (
+            Dask()
+            if executor == "dask"
+            else executor
+            if isinstance(executor, Hosts | Dask)
+            else str(executor)
+        )
+    if executor == "sim":
+        rule = "are for real studies: executor='sim' simulates on this machine"
+        raise ParameterError("dist_ip_addrs", addresses, rule)
+    if isinstance(executor, Hosts | Dask):
+        rule = f"go without an hbsim.{type(executor).__name__}, which says where trials run"
+        raise ParameterError("dist_ip_addrs", addresses, rule)
+    try:
+        return Hosts(hosts)
+    except ParameterError as error:
+        raise ParameterError("dist_ip_addrs", error.value, error.rule) from None
+
+
+def _hosts(addresses: object) -> tuple[str, ...]:
+    if addresses is None:
+        return ()
+    if isinstance(addresses, str) or not isinstance(addresses, Sequence):
+        raise ParameterError("dist_ip_addrs", addresses, "must be a list of addresses")
+    return tuple(addresses)
+
+
+def point_of(task: object, space: Space | None) -> list[float]:
+    """Return a configuration as a point of the unit cube.
+
+    Parameters
+    ----------
+    task : mapping or object
+        Values by name; or a task, with the configuration in ``task.args["config"]``.
+    space : Space or None
+        Whose configuration it is.
+
+    Raises
+    ------
+    ParameterError
+        A name is missing or unknown, a value is outside of its range; or there are no configurations.
+    """
+    if space is None:
+        rule = "the surrogate is a table: its rows are drawn in a seeded order, none can be queued"
+        raise ParameterError("task", task, rule)
+    configuration = _configuration(task)
+    for name, value in configuration.items():
+        if isinstance(value, list):
+            raise ParameterError(str(name), value, "must be one value")
+    return [float(coordinate) for coordinate in space.encode(configuration)]
+
+
+def _configuration(task: object) -> Mapping[str, object]:
+    holder = task if isinstance(task, Mapping) else vars(task) if hasattr(task, "__dict__") else {}
+    args = holder.get("args", getattr(task, "args", None))
+    if isinstance(args, Mapping) and "config" in args:
+        task = args["config"]
+    if not isinstance(task, Mapping):
+        rule = "must be a mapping of names to values, or a task with one in args['config']"
+        raise ParameterError("task", task, rule)
+    return task

@@ -1,0 +1,623 @@
+"""AutoTorch's scheduler classes, by its names and with its parameters."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from hbsim.autotorch.options import (
+    MAX_REWARD,
+    Keep,
+    Progress,
+    Start,
+    StudyParameters,
+    TrainFunction,
+    Visualizer,
+    chosen_executor,
+    chosen_max_reward,
+    chosen_searcher,
+    in_autotorch_words,
+)
+from hbsim.core.numbers import exact
+from hbsim.core.options import meant
+from hbsim.core.types import Mode
+from hbsim.errors import HbsimError, HbsimWarning, ParameterError
+from hbsim.executors.training_function import stop_if_loading
+from hbsim.options import flag, named_options
+from hbsim.searchers import check_searcher, learns
+from hbsim.study.options import RunOptions, seconds
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from hbsim.core.scheduler import Scheduler
+    from hbsim.executors.remote.options import Dask, Hosts
+    from hbsim.searchers import Searcher
+    from hbsim.simulation import Cluster, Result
+    from hbsim.study.result import RunResult
+    from hbsim.surrogates import Surrogate
+
+__all__ = ["FIFOScheduler", "HyperbandScheduler", "TaskScheduler"]
+
+
+class TaskScheduler:
+    """A study that runs when it is told to: see `FIFOScheduler` and `HyperbandScheduler`.
+
+    Attributes
+    ----------
+    executor : str
+        ``"local"``, ``"hosts"``, ``"dask"`` or ``"sim"``.
+    """
+
+    executor: str
+
+    def _prepare(
+        self,
+        setting: StudyParameters,
+        executor: str,
+        surrogate: object,
+        cluster: Cluster | None,
+        checkpoint: str | os.PathLike[str] | None,
+        resume: bool,
+    ) -> None:
+        stop_if_loading()
+        # These load polars and more, which a file that is executed for its functions only must not.
+        from hbsim.autotorch.running import CheckpointFolder, StudyRunner
+        from hbsim.autotorch.state import options_of
+        from hbsim.autotorch.studies import make_study
+
+        self.executor = executor
+        self._setting = setting
+        flag("resume", resume)
+        self._study = make_study(executor, setting, surrogate, cluster)
+        place = CheckpointFolder(checkpoint)
+        if executor != "sim":
+            place.check()
+        self._options = options_of(executor, setting, self._study)
+        self._running = StudyRunner(setting, self._study, place, resume)
+        self._fresh = self._study.fresh()
+        self._queue: list[list[float]] = []
+
+    # StudyRunner
+
+    def run(self) -> RunResult | Result:
+        """Run the study, and return its result; at once if it is over.
+
+        After an interruption it goes on where it stopped.
+
+        Raises
+        ------
+        Interrupted
+            A KeyboardInterrupt: Ctrl-C. The result is there all the same.
+        ParameterError
+            A trial does not report `time_attr` or `reward_attr`.
+        OutputError
+            The folder is in use by another process, or cannot be written.
+        ExecutorError
+            The scheduler of the Dask cluster is lost, or all hosts; the next call goes on.
+        """
+        return self._running.run(self._queue, None)
+
+    def join_jobs(self, timeout: float | None = None) -> None:
+        """Run the study if it has not run; return at once if it is over.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds after which it returns; what runs then is saved as at an interruption, and `run` or
+            `join_jobs` goes on. Simulations take no notice.
+
+        Raises
+        ------
+        Interrupted, ParameterError, OutputError, ExecutorError
+            As in `run`.
+        """
+        self._running.run(self._queue, seconds("timeout", timeout))
+
+    def add_job(self, task: object) -> None:
+        """Queue a configuration: the next new trials take these before the searcher is asked.
+
+        Parameters
+        ----------
+        task : mapping or object
+            The value of every parameter by name; or a task, with them in ``task.args["config"]``.
+
+        Raises
+        ------
+        ParameterError
+            A name is missing or unknown, or a value lies outside of its range.
+        HbsimError
+            The study has begun.
+        """
+        from hbsim.autotorch.options import point_of
+
+        if self._running.begun or self._running.result is not None:
+            raise HbsimError("the study has begun: add jobs before it runs")
+        self._queue.append(point_of(task, self._study.space))
+
+    # Results
+
+    @property
+    def result(self) -> RunResult | Result:
+        """What came out: a `hbsim.study.result.RunResult`, or the `hbsim.Result` of a simulation.
+
+        Raises
+        ------
+        HbsimError
+            The study has not run.
+        """
+        if self._running.result is None:
+            raise HbsimError("the study has not run: call run() or join_jobs() first")
+        return self._running.result
+
+    @property
+    def folder(self) -> Path:
+        """Where the study is kept."""
+        return self._running.place.path
+
+    def get_best_config(self) -> dict[str, object]:
+        """Return the configuration of the incumbent: the trial with the best value reported.
+
+        Raises
+        ------
+        HbsimError
+            The study has not run, or no trial has reported a number. So do the next two.
+        """
+        return self._study.configuration(self.result, self.get_best_task_id())
+
+    def get_best_reward(self) -> float:
+        """Return the best value reported."""
+        return float(self._best()["value"])
+
+    def get_best_task_id(self) -> int:
+        """Return the number of the trial with the best value reported."""
+        return int(self._best()["trial"])
+
+    def _best(self) -> Mapping[str, Any]:
+        better = self.result.incumbent()
+        if not len(better):
+            raise HbsimError("no trial has reported a number")
+        return better.row(-1, named=True)
+
+    def get_training_curves(
+        self,
+        filename: str | os.PathLike[str] | None = None,
+        plot: bool = False,
+        use_legend: bool = True,
+    ) -> pl.DataFrame:
+        """Return what was reported, and draw it.
+
+        Parameters
+        ----------
+        filename : path, optional
+            Where to save the picture (``.png``, ``.pdf``, ``.svg``).
+        plot : bool
+            Show it in a notebook; else it is saved, as ``curves.png`` in the study's folder where no
+            `filename` is given, and opened where there is a display.
+        use_legend : bool
+            Whether the picture names the trials.
+
+        Returns
+        -------
+        polars.DataFrame
+            A row a report: trial, resource, value (null where it was no number).
+
+        Raises
+        ------
+        HbsimError
+            The study has not run.
+        OutputError
+            The picture cannot be written.
+        """
+        flag("plot", plot)
+        flag("use_legend", use_legend)
+        reports = self._study.reports(self.result)
+        if filename is not None or plot:
+            from hbsim.autotorch.curves import draw
+
+            draw(self.result, reports, filename, self.folder, show=plot, legend=use_legend)
+        return reports
+
+    # SchedulerState
+
+    def state_dict(self, destination: MutableMapping[str, object] | None = None) -> dict[str, object]:
+        """Return the whole state in plain JSON types.
+
+        Parameters
+        ----------
+        destination : dict, optional
+            Filled with it, too.
+
+        Returns
+        -------
+        dict
+            What `load_state_dict` takes. The study's own journal stays where it is: its folder is named.
+        """
+        from hbsim.autotorch.state import make_state
+
+        state = make_state(self._options, self._core(), str(self.folder), self._queue).as_dict()
+        if destination is not None:
+            destination.update(state)
+        return state
+
+    def load_state_dict(self, state_dict: Mapping[str, object]) -> None:
+        """Go on from a state: with the study in the folder that it names, or in this one's.
+
+        Parameters
+        ----------
+        state_dict : mapping
+            What `state_dict` returned, of a scheduler of the same options.
+
+        Raises
+        ------
+        ParameterError
+            The options differ, it is no such state, or the study is in neither folder.
+        HbsimError
+            This one has begun to run.
+        """
+        from hbsim.autotorch.state import adopt, read_state
+
+        if self._running.begun or self._running.result is not None:
+            raise HbsimError("this study has begun: load the state into a new scheduler")
+        core = self._study.fresh()
+        state = read_state(state_dict, self._options, core, self._study.space)
+        if core.started and self.executor != "sim":
+            adopt(self._running, self._study, state)
+        self._fresh = core
+        self._queue = [list(point) for point in state.queue]
+
+    def save(self, checkpoint: str | os.PathLike[str] | None = None) -> Path:
+        """Write the state into a JSON file, whole or not at all.
+
+        Parameters
+        ----------
+        checkpoint : path, optional
+            A file or an existing folder; by default ``scheduler.json`` in the study's folder.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        OutputError
+            It cannot be written.
+        """
+        from hbsim.autotorch.state import write_state
+
+        return write_state(self.state_dict(), self.folder if checkpoint is None else Path(checkpoint))
+
+    def _core(self) -> Scheduler:
+        result = self._running.result
+        return self._fresh if result is None else result.scheduler
+
+    def __repr__(self) -> str:
+        options = {"type": self._setting.type, **self._setting.rungs} if self._setting.type != "fifo" else {}
+        options["num_trials"] = self._setting.num_trials
+        core = self._core()
+        counts = {name: count for name, count in core.status_counts().items() if count}
+        stands = ", ".join([f"{core.started} trials", *(f"{count} {name}" for name, count in counts.items())])
+        shown = ", ".join(f"{name}={value!r}" for name, value in options.items())
+        return f"<{type(self).__name__}({shown}) in {self.folder}: {stands}>"
+
+
+class FIFOScheduler(TaskScheduler):
+    """Runs trials in the order of their numbers, each until its function returns.
+
+    Nothing starts before `run` or `join_jobs`; everything is checked at once.
+
+    Parameters
+    ----------
+    train_fn : callable
+        ``train_fn(args, reporter)``, decorated with `hbsim.args`; or ``"FILE.py:NAME"``.
+    args : mapping or argparse.Namespace, optional
+        Constants of `train_fn`, in place of those of its decorator.
+    resource : dict, optional
+        What a trial needs: ``{"num_cpus": 2, "num_gpus": 1}``. As many trials run at the same time as
+        fit.
+    searcher : str or Searcher, optional
+        Chooses configurations; by default ``"random"``. ``"bayesopt"`` is ``"gp"`` here, and ``"mobster"`` in
+        `HyperbandScheduler`. An object goes on from where it stands.
+    search_options : dict, optional
+        Of a searcher by name: see `hbsim.searchers.make_searcher`.
+    checkpoint : path or None
+        The study's folder: journal, logs, checkpoints, results. An earlier study there is moved to the
+        next free name (``exp.1``). None: a temporary folder.
+    resume : bool
+        Go on with the study in the folder. If there is none, a new one begins, with a warning.
+    num_trials : int, optional
+        How many trials are started. This or `time_out` is needed, unless the searcher is a grid.
+    time_out : float, optional
+        Seconds after which the study ends.
+    max_reward : float, optional
+        The study ends at a reward at least as good. With ``mode="min"`` there is no such end unless it
+        is given.
+    time_attr, reward_attr : str
+        The reported names of the resource, and of the metric that decides.
+    visualizer : "none" or "tensorboard"
+        Whether TensorBoard event files are written into the folder.
+    dist_ip_addrs : list of str, optional
+        Hosts on which trials run, reached by SSH: ``executor=hbsim.Hosts(dist_ip_addrs)``. This machine is
+        one of them only if it is named.
+    executor : "local", "dask", "sim", list of str, Hosts or Dask
+        Run for real, on this machine or on others (see `hbsim.run`); or simulate: then `surrogate` stands for
+        `train_fn`, `time_out` is in simulated seconds, and nothing is written.
+    mode : "max" or "min"
+        Whether the metric is maximised or minimised.
+    seed : int
+        Of everything that is random.
+    workers : int, optional
+        How many trials run at the same time; by default as many as fit, 32 in simulation.
+    retries : int
+        How often a trial may fail and be tried again.
+    loss_retries : int, optional
+        How often it may be lost or preempted, in a count of its own; by default that is one of `retries`.
+    hang_timeout : float, optional
+        Seconds without a report after which a trial has failed.
+    keep : str
+        Whose checkpoints stay: ``"best"``, ``"completed"``, ``"all"`` or ``"none"``.
+    surrogate : str or Surrogate, optional
+        Learning curves for ``executor="sim"``; see `hbsim.simulate`.
+    cluster : Cluster, optional
+        The simulated cluster.
+    progress : str
+        What is shown on stderr: ``"auto"``, ``"table"``, ``"lines"`` or ``"none"``.
+    start : "fork" or "spawn", optional
+        How trials' processes are started; see `hbsim.run`.
+
+    Raises
+    ------
+    ParameterError
+        Names the parameter, its value and the rule.
+    """
+
+    _bayesopt = "gp"  # which searcher AutoTorch's name means
+
+    @named_options
+    def __init__(
+        self,
+        train_fn: TrainFunction,
+        args: object = None,
+        resource: Mapping[str, object] | None = None,
+        searcher: str | Searcher | None = None,
+        search_options: Mapping[str, object] | None = None,
+        checkpoint: str | os.PathLike[str] | None = "./exp/",
+        resume: bool = False,
+        num_trials: int | None = None,
+        time_out: float | None = None,
+        max_reward: float | None = MAX_REWARD,
+        time_attr: str = "epoch",
+        reward_attr: str = "accuracy",
+        visualizer: Visualizer = "none",
+        dist_ip_addrs: Sequence[str] | None = None,
+        executor: Literal["local", "dask", "sim"] | Sequence[str] | Hosts | Dask = "local",
+        *,
+        mode: Mode = "max",
+        seed: int = 0,
+        workers: int | None = None,
+        retries: int = 0,
+        loss_retries: int | None = None,
+        hang_timeout: float | None = None,
+        keep: Keep = "best",
+        surrogate: str | Surrogate | None = None,
+        cluster: Cluster | None = None,
+        progress: Progress = "auto",
+        start: Start | None = None,
+    ) -> None:
+        stop_if_loading()
+        where = chosen_executor(executor, dist_ip_addrs)
+        kind = where if isinstance(where, str) else type(where).__name__.lower()
+        searcher = chosen_searcher(searcher, self._bayesopt)
+        check_searcher(searcher, search_options, resumes=kind != "sim")
+        with in_autotorch_words():
+            run = RunOptions.checked(
+                workers=workers,
+                resource=resource,
+                seed=seed,
+                searcher=searcher,
+                search_options=self._searching(searcher, search_options),
+                time_attr=time_attr,
+                metric=reward_attr,
+                args=args,
+                max_time=time_out,
+                max_reward=chosen_max_reward(max_reward, mode),
+                hang_timeout=hang_timeout,
+                keep=keep,
+                start=start,
+                until_return=self._rungs()["type"] == "fifo",
+                visualizer=visualizer,
+                progress=progress,
+                executor="local" if isinstance(where, str) else where,
+            )
+        setting = StudyParameters(
+            **self._rungs(),
+            train_fn=train_fn,
+            num_trials=num_trials,
+            mode=mode,
+            retries=retries,
+            loss_retries=loss_retries,
+            run=run,
+        )
+        self._prepare(setting, kind, surrogate, cluster, checkpoint, resume)
+
+    def _searching(
+        self, searcher: str | Searcher | None, options: Mapping[str, object] | None
+    ) -> dict[str, object]:
+        """Return the options of the searcher."""
+        return dict(options or {})
+
+    def _rungs(self) -> dict[str, Any]:
+        """Return the fields of `StudyParameters` that say which scheduler it is."""
+        return {"type": "fifo", "rungs": {"max_t": 1}, "maxt_pending": False}
+
+
+class HyperbandScheduler(FIFOScheduler):
+    """Runs trials by asynchronous Hyperband.
+
+    ::
+
+        @hbsim.args(lr=hbsim.Real(1e-3, 1e-1, log=True))
+        def train_fn(args, reporter):
+            for epoch in range(1, 28):
+                ...
+                reporter(epoch=epoch, accuracy=accuracy)
+
+        scheduler = hbsim.HyperbandScheduler(train_fn, num_trials=20, max_t=27, grace_period=1)
+        scheduler.join_jobs()
+        scheduler.get_training_curves(plot=True)
+
+    Nothing starts before `run` or `join_jobs`; everything is checked at once. More schedulers and options
+    are in `hbsim.make_scheduler` and `hbsim.run`.
+
+    Parameters
+    ----------
+    max_t : float
+        R: a trial that reports it is complete. Whole numbers, or any (seconds, for instance).
+    grace_period : float
+        r, the lowest rung level: no trial ends below it.
+    reduction_factor : float
+        eta, greater than 1: about one in eta goes on at each rung.
+    brackets : int
+        How many brackets. Bracket b has its lowest level at r * eta^b; each new trial draws one.
+    type : "stopping" or "promotion"
+        Stopping: a trial runs on unless it is worse than most at a rung. Promotion (ASHA): it pauses at
+        each rung, and goes on when it is among the best.
+    keep_size_ratios : bool
+        Promotion: none while the next rung has more than 1/eta of this one's trials.
+    maxt_pending : bool
+        A model-based searcher is told of new trials at max_t too; of one by name it is an option.
+    train_fn, args, resource, searcher, search_options, checkpoint, resume, num_trials, time_out, max_reward
+        See `FIFOScheduler`.
+    time_attr, reward_attr, visualizer, dist_ip_addrs, executor, mode, seed, workers, retries
+        See `FIFOScheduler`.
+    loss_retries, hang_timeout, keep, surrogate, cluster, progress, start
+        See `FIFOScheduler`.
+
+    Raises
+    ------
+    ParameterError
+        Names the parameter, its value and the rule.
+    """
+
+    _bayesopt = "mobster"
+
+    @named_options
+    def __init__(
+        self,
+        train_fn: TrainFunction,
+        args: object = None,
+        resource: Mapping[str, object] | None = None,
+        searcher: str | Searcher | None = None,
+        search_options: Mapping[str, object] | None = None,
+        checkpoint: str | os.PathLike[str] | None = "./exp/",
+        resume: bool = False,
+        num_trials: int | None = None,
+        time_out: float | None = None,
+        max_reward: float | None = MAX_REWARD,
+        time_attr: str = "epoch",
+        reward_attr: str = "accuracy",
+        max_t: float = 100,
+        grace_period: float = 10,
+        reduction_factor: float = 4,
+        brackets: int = 1,
+        visualizer: Visualizer = "none",
+        type: Literal["stopping", "promotion"] = "stopping",
+        dist_ip_addrs: Sequence[str] | None = None,
+        keep_size_ratios: bool = False,
+        maxt_pending: bool = False,
+        executor: Literal["local", "dask", "sim"] | Sequence[str] | Hosts | Dask = "local",
+        *,
+        mode: Mode = "max",
+        seed: int = 0,
+        workers: int | None = None,
+        retries: int = 0,
+        loss_retries: int | None = None,
+        hang_timeout: float | None = None,
+        keep: Keep = "best",
+        surrogate: str | Surrogate | None = None,
+        cluster: Cluster | None = None,
+        progress: Progress = "auto",
+        start: Start | None = None,
+    ) -> None:
+        stop_if_loading()
+        _check_type(type, keep_size_ratios)
+        _check_maxt_pending(maxt_pending, chosen_searcher(searcher, self._bayesopt))
+        self.type, self.maxt_pending, self.keep_size_ratios = type, maxt_pending, keep_size_ratios
+        self.max_t, self.grace_period = max_t, grace_period
+        self.reduction_factor, self.brackets = reduction_factor, brackets
+        super().__init__(
+            train_fn,
+            args,
+            resource,
+            searcher,
+            search_options,
+            checkpoint,
+            resume,
+            num_trials,
+            time_out,
+            max_reward,
+            time_attr,
+            reward_attr,
+            visualizer,
+            dist_ip_addrs,
+            executor,
+            mode=mode,
+            seed=seed,
+            workers=workers,
+            retries=retries,
+            loss_retries=loss_retries,
+            hang_timeout=hang_timeout,
+            keep=keep,
+            surrogate=surrogate,
+            cluster=cluster,
+            progress=progress,
+            start=start,
+        )
+
+    def _searching(
+        self, searcher: str | Searcher | None, options: Mapping[str, object] | None
+    ) -> dict[str, object]:
+        found = dict(options or {})
+        if self.maxt_pending and isinstance(searcher, str) and learns(searcher):
+            found["maxt_pending"] = True
+        return found
+
+    def _rungs(self) -> dict[str, Any]:
+        levels = (exact("max_t", self.max_t), exact("grace_period", self.grace_period))
+        whole = all(level.denominator == 1 for level in levels)
+        rungs: dict[str, object] = {
+            "max_t": self.max_t,
+            "grace_period": self.grace_period,
+            "reduction_factor": self.reduction_factor,
+            "brackets": self.brackets,
+            "resource_type": "int" if whole else "float",
+        }
+        if self.type == "promotion":
+            rungs["keep_size_ratios"] = self.keep_size_ratios
+        return {"type": self.type, "rungs": rungs, "maxt_pending": self.maxt_pending}
+
+
+def _check_type(type: object, keep_size_ratios: object) -> None:
+    if type in ("sha", "hyperband", "pasha", "median", "fifo"):
+        other = (
+            "hbsim.FIFOScheduler" if type == "fifo" else f"hbsim.make_scheduler({type!r}, ...) and hbsim.run"
+        )
+        raise ParameterError("type", type, f"must be stopping or promotion here; for {type!r} use {other}")
+    if type not in ("stopping", "promotion"):
+        raise ParameterError("type", type, f"must be stopping or promotion.{meant(type)}")
+    if flag("keep_size_ratios", keep_size_ratios) and type == "stopping":
+        raise ParameterError(
+            "keep_size_ratios", True, "is for type='promotion': nothing is promoted in 'stopping'"
+        )
+
+
+def _check_maxt_pending(maxt_pending: object, searcher: object) -> None:
+    is_named = searcher is None or isinstance(searcher, str)
+    model_based = learns(searcher) if is_named else getattr(searcher, "model_based", False)  # type: ignore[arg-type]
+    if flag("maxt_pending", maxt_pending) and not model_based:
+        text = "maxt_pending=True has no effect: the searcher is not model-based"
+        warnings.warn(HbsimWarning(text), stacklevel=4)

@@ -1,0 +1,304 @@
+"""The studies behind AutoTorch's classes: real, or simulated."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from hbsim.autotorch.options import StudyParameters, in_autotorch_words
+from hbsim.autotorch.running import CheckpointFolder
+from hbsim.core.scheduler import Scheduler
+from hbsim.core.space import Space, space_of
+from hbsim.errors import HbsimWarning, ParameterError
+from hbsim.executors.slots import read_resource
+from hbsim.executors.training_function import load_target, make_target
+from hbsim.searchers import FirstPoints, SearchTask, make_searcher
+from hbsim.simulation import Cluster, Result
+from hbsim.study.result import load as load_study
+from hbsim.study.run import check_constants, run_study
+from hbsim.study.simulate import simulate
+from hbsim.study.workers import check_executor, check_share
+from hbsim.surrogates import Surrogate, check_levels, load
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from hbsim.autotorch.options import StudyParameters
+    from hbsim.autotorch.running import CheckpointFolder
+    from hbsim.core.scheduler import Scheduler
+    from hbsim.simulation import Cluster
+    from hbsim.study.result import RunResult
+
+__all__ = ["AutoTorchStudy", "LocalStudy", "SimulatedStudy", "make_study"]
+
+
+class AutoTorchStudy(Protocol):
+    """A study that can be run: `LocalStudy` or `SimulatedStudy`.
+
+    Attributes
+    ----------
+    space : Space or None
+        Whose points can be queued; None: none can.
+    surrogate : str or None
+        The name of the learning curves of a simulated one.
+    """
+
+    space: Space | None
+    surrogate: str | None
+
+    def fresh(self) -> Scheduler:
+        """Return a new core scheduler."""
+        ...
+
+    # Any: RunResult or Result, each study its own.
+    def run(
+        self, points: Sequence[Sequence[float]], place: CheckpointFolder, resume: bool, time_out: float | None
+    ) -> Any:
+        """Run the study with a queue of points, and return its result."""
+        ...
+
+    def load(self, place: CheckpointFolder) -> Any:
+        """Return the result as it stands in a folder; None where none is kept."""
+        ...
+
+    def configuration(self, result: Any, trial: int) -> dict[str, object]:
+        """Return a trial's configuration."""
+        ...
+
+    def reports(self, result: Any) -> pl.DataFrame:
+        """Return columns trial, resource, value."""
+        ...
+
+
+def make_study(
+    executor: str, setting: StudyParameters, surrogate: object, cluster: Cluster | None
+) -> AutoTorchStudy:
+    """Return the study for an executor, with everything checked.
+
+    Raises
+    ------
+    ParameterError
+        Something in the request breaks a rule, on this machine or for this surrogate.
+    """
+    if executor == "sim":
+        if surrogate is None:
+            raise ParameterError(
+                "surrogate", None, "executor='sim' needs learning curves, 'digits' for example"
+            )
+        return SimulatedStudy(setting, surrogate, cluster)
+
+    for name, value in (("surrogate", surrogate), ("cluster", cluster)):
+        if value is not None:
+            raise ParameterError(name, value, "is for executor='sim'")
+    return LocalStudy(setting)
+
+
+class LocalStudy:
+    """Runs `hbsim.run`.
+
+    Attributes
+    ----------
+    space : Space
+        Of the training function.
+    surrogate : None
+        There is none.
+    """
+
+    surrogate: str | None = None
+
+    def __init__(self, setting: StudyParameters) -> None:
+        self._setting = setting
+        self._max_t = setting.make_scheduler().options.max_t
+        self.space: Space | None = _space(setting)
+        self._task = SearchTask(self.space, setting.run.seed, mode=setting.mode, max_t=self._max_t)
+        check_named(setting, self._task)
+        check_share(check_executor(setting.run.executor), setting.run.workers, setting.run.resource)
+
+    def fresh(self) -> Scheduler:
+        """Return a new core scheduler."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", HbsimWarning)  # said when the object was made
+            return self._setting.make_scheduler()
+
+    def run(
+        self, points: Sequence[Sequence[float]], place: CheckpointFolder, resume: bool, time_out: float | None
+    ) -> RunResult:
+        """Run the study, or go on with it."""
+        setting = self._setting
+        options = replace(
+            setting.run,
+            folder=place.path,
+            resume=resume,
+            max_time=time_out,
+            **queued(setting, points, self._task),
+        )
+        with in_autotorch_words():
+            return run_study(setting.train_fn, self.fresh(), options)
+
+    def load(self, place: CheckpointFolder) -> RunResult:
+        """Return the study as it stands in its folder."""
+        return load_study(place.path)
+
+    def configuration(self, result: RunResult, trial: int) -> dict[str, object]:
+        """Return a trial's configuration."""
+        return result.configuration(trial)
+
+    def reports(self, result: RunResult) -> pl.DataFrame:
+        """Return columns trial, resource, value, a row a report."""
+        return result.reports.select("trial", "resource", "value")
+
+
+def check_named(setting: StudyParameters, task: SearchTask) -> None:
+    """Check a searcher by name, and its options, for a task.
+
+    Raises
+    ------
+    ParameterError
+        As `make_searcher`.
+    """
+    searcher = setting.run.searcher
+    if searcher is None or isinstance(searcher, str):
+        make_searcher(searcher or "random", task, setting.run.search_options)
+
+
+def queued(setting: StudyParameters, points: Sequence[Sequence[float]], task: SearchTask) -> dict[str, Any]:
+    """Return a study's searcher and its options; an object behind a queue where one is needed."""
+    given, options = setting.run.searcher, setting.run.search_options
+    pending = True if setting.maxt_pending and getattr(given, "model_based", False) else None
+    if not points and pending is None:
+        return {"searcher": given, "search_options": options}
+    if given is None or isinstance(given, str):
+        given = make_searcher(given or "random", task, options)
+    queue = np.array(points, dtype=np.float64).reshape(len(points), len(points[0]) if points else 0)
+    return {"searcher": FirstPoints(given, queue, pending), "search_options": None}
+
+
+def _space(setting: StudyParameters) -> Space:
+    try:
+        target = make_target(setting.train_fn)
+        function = setting.train_fn if callable(setting.train_fn) else load_target(target)
+        space = space_of(function)
+    except ParameterError as error:
+        raise ParameterError("train_fn", error.value, error.rule) from None
+    check_constants(function, setting.run.constants)
+    space.to_json()  # the journal will hold it
+    return space
+
+
+class SimulatedStudy:
+    """Runs `hbsim.simulate`.
+
+    Attributes
+    ----------
+    space : Space or None
+        Of the surrogate; None where its configurations are rows of a table.
+    surrogate : str
+        Its name.
+    """
+
+    def __init__(self, setting: StudyParameters, surrogate: object, cluster: Cluster | None) -> None:
+        self._setting = setting
+        self._cluster = cluster
+        self._curves: Surrogate = load(surrogate)
+        self.surrogate: str | None = self._curves.name
+        self.space: Space | None = self._curves.space if self._curves.rows is None else None
+        if cluster is not None and not isinstance(cluster, Cluster):
+            raise ParameterError("cluster", cluster, "must be an hbsim.Cluster")
+        read_resource(setting.run.resource)
+        self._check()
+
+    def _check(self) -> None:
+        curves, setting = self._curves, self._setting
+        if curves.mode != setting.mode:
+            rule = f"the surrogate {curves.name} decides on {curves.metric}, mode={curves.mode!r}"
+            raise ParameterError("mode", setting.mode, rule)
+        check_levels(curves, self._fresh().levels)
+        self._check_rows()
+        self._check_workers()
+        check_named(setting, self._task())
+
+    def _task(self) -> SearchTask:
+        curves, setting = self._curves, self._setting
+        named = setting.run.searcher not in (None, "random") or setting.run.search_options
+        points = getattr(curves, "points", None) if curves.rows is not None and named else None
+        max_t = self._fresh().options.max_t
+        return SearchTask(curves.space, setting.run.seed, curves.rows, points, mode=setting.mode, max_t=max_t)
+
+    def _check_rows(self) -> None:
+        rows, trials = self._curves.rows, self._setting.num_trials
+        if rows is not None and trials is not None and trials > rows:
+            rule = f"the table {self.surrogate} has {rows} rows, one for each trial"
+            raise ParameterError("num_trials", trials, rule)
+
+    def _check_workers(self) -> None:
+        workers, cluster = self._setting.run.workers, self._cluster
+        if workers is not None:
+            Cluster(workers=workers)
+        if (
+            workers is not None
+            and cluster is not None
+            and cluster.names_workers
+            and workers != cluster.workers
+        ):
+            rule = f"the cluster has workers={cluster.workers}; say how many in one place"
+            raise ParameterError("workers", workers, rule)
+
+    def fresh(self) -> Scheduler:
+        """Return a new core scheduler."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", HbsimWarning)  # said when the object was made
+            return self._fresh()
+
+    def _fresh(self) -> Scheduler:
+        if self._setting.type != "fifo":
+            return self._setting.make_scheduler()
+        return self._setting.make_scheduler(max_t=self._curves.max_resource, resource_type="float")
+
+    def run(
+        self, points: Sequence[Sequence[float]], place: CheckpointFolder, resume: bool, time_out: float | None
+    ) -> Result:
+        """Simulate the study, always from its beginning; nothing is written."""
+        setting, scheduler = self._setting, self.fresh()
+        return simulate(
+            scheduler,
+            self._curves,
+            workers=setting.run.workers,
+            seed=setting.run.seed,
+            cluster=self._cluster,
+            **queued(setting, points, self._task()),
+            max_time=setting.run.max_time,
+            max_reward=setting.run.max_reward,
+        )
+
+    def load(self, place: CheckpointFolder) -> None:
+        """Return None: a simulation leaves nothing in its folder, and takes moments."""
+
+    def configuration(self, result: Result, trial: int) -> dict[str, object]:
+        """Return a trial's configuration: by the names of the surrogate, where it has any."""
+        configuration = result.curves.configurations()[trial]
+        if self.space is not None:
+            return self.space.mapping(np.asarray(configuration, dtype=np.float64))
+        if self._curves.rows is None:
+            return {f"x{i}": float(value) for i, value in enumerate(configuration)}
+        named = getattr(self._curves, "configurations", None)
+        row = int(configuration)
+        if named is None or not len(named.columns):
+            return {"row": row}
+        return _active(named.row(row, named=True), getattr(self._curves, "space", None))
+
+    def reports(self, result: Result) -> pl.DataFrame:
+        """Return columns trial, resource, value, a row a unit of training."""
+        return result.epochs().select("trial", "resource", "value")
+
+
+def _active(row: Mapping[str, object], space: Space | None) -> dict[str, object]:
+    """Return what a table says of a row, without what is not active."""
+    found: dict[str, object] = {}
+    for name, value in row.items():
+        if space is None or name not in space or space.is_active(name, found):
+            found[name] = value
+    return found

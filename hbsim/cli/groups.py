@@ -1,0 +1,209 @@
+"""The groups of options that several commands take, and what is made of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from hbsim.cli.options import Given, Step, group, named_values
+from hbsim.cli.stand_ins import ClusterFields, first_of
+from hbsim.core.options import Options as SchedulerOptions
+from hbsim.errors import ParameterError
+from hbsim.executors.remote.options import Dask, Hosts
+from hbsim.options import declared, option
+from hbsim.simulation import Cluster
+from hbsim.study.options import RunOptions
+from hbsim.surrogates.options import SurrogateOptions
+
+if TYPE_CHECKING:
+    from hbsim.surrogates import Surrogate
+
+__all__ = [
+    "CLUSTER",
+    "CURVES",
+    "DASK_ONLY",
+    "HOSTS_ONLY",
+    "LEVELS",
+    "MACHINES",
+    "OUTPUT",
+    "SCHEDULER",
+    "STUDY",
+    "OutputOptions",
+    "load_curves",
+    "machines_of",
+    "make_cluster",
+    "search_options",
+]
+
+
+@dataclass(frozen=True)
+class CurveOptions:
+    """Which learning curves there are."""
+
+    surrogate: str = option(
+        "digits",
+        metavar="NAME|FILE|fit:FILE|FILE.py:NAME",
+        help="Learning curves; `hbsim surrogates` lists the names (default: digits). "
+        "Or yahpo:lcbench/167168.",
+    )
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """What a simulated study has beside the options of a real one."""
+
+    points: str | None = option(
+        None,
+        metavar="FILE.json",
+        help="A list of configurations, each an object by name, that come first.",
+    )
+    replace: bool = option(False, takes="flag", help="Rows of a table may come again, in a seeded order.")
+
+
+@dataclass(frozen=True)
+class ClusterOptions:
+    """Where the cluster's parameters start from."""
+
+    cluster: str | None = option(
+        None,
+        metavar="FILE|PRESET",
+        help="A TOML file, or a name of `hbsim clusters`; the options below override it.",
+    )
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """What is said of a study, and where it is written."""
+
+    folder: str | None = option(
+        None, metavar="DIR", flags=("--folder", "--out"), help="Write tables and a summary here."
+    )
+    plot: bool = option(
+        False, takes="flag", help="Draw the study: PNG files in --folder, or in ./hbsim-plots."
+    )
+    force: bool = option(False, takes="flag", help="Replace earlier results in --folder.")
+    explain: list[int] | None = option(
+        None, takes="wholes", metavar="TRIAL", help="Say why it stopped, paused or went on."
+    )
+    as_json: bool = option(False, takes="flag", flags=("--json",), help="Print one JSON object.")
+
+
+LEVELS: Final = ("max_t", "grace_period", "reduction_factor", "retries", "loss_retries", "resource_type")
+# What belongs to the study, or to its curves.
+NOT_THE_SCHEDULERS: Final = ("num_trials", "mode", "seed")
+SCHEDULER: Final = group(
+    "Scheduler",
+    SchedulerOptions,
+    only=list(dict.fromkeys(("type", *LEVELS, *declared(SchedulerOptions)))),
+    leave_out=NOT_THE_SCHEDULERS,
+    max_t={"default": None},
+)
+STUDY: Final = group(
+    "Study",
+    SchedulerOptions,
+    RunOptions,
+    StudyOptions,
+    only=(
+        *("searcher", "search_options", "points"),
+        *("num_trials", "max_time", "replace", "seed", "max_reward"),
+    ),
+    num_trials={"help": "Trials of a study; needed unless something else ends it."},
+    max_time={"help": "Simulated seconds at which running jobs are cut."},
+    seed={"help": "Of brackets, configurations, slowness and failures."},
+)
+CURVES: Final = group("Learning curves", CurveOptions, SurrogateOptions)
+CLUSTER: Final = group("Simulated cluster, in simulated seconds", ClusterOptions, ClusterFields)
+OUTPUT: Final = group("", OutputOptions)
+DASK_ONLY: Final = tuple(name for name in declared(Dask) if name not in declared(Hosts))
+HOSTS_ONLY: Final = tuple(name for name in declared(Hosts) if name not in declared(Dask))
+MACHINES: Final = group("Other machines", Hosts, Dask, only=(*HOSTS_ONLY, *DASK_ONLY))
+
+
+def load_curves(curves: Given) -> Surrogate:
+    """Load the learning curves that were asked for.
+
+    Raises
+    ------
+    ParameterError, SurrogateError
+        As `hbsim.surrogates.load`.
+    """
+    from hbsim.surrogates import load
+
+    return load(**{"surrogate": "digits", **curves})
+
+
+def make_cluster(cluster: Given) -> Cluster:
+    """Make the simulated cluster: what was given, over what its file has.
+
+    Raises
+    ------
+    ParameterError
+        As `hbsim.Cluster`, and `hbsim.Cluster.from_file`.
+    """
+    read = first_of("read", "simulation.cluster_files", "simulation.cluster_file")
+
+    options = dict(cluster)
+    source = options.pop("cluster", None)
+    try:
+        made: Cluster = Cluster(**options) if source is None else read(source).make(options)
+        return made
+    except ParameterError as error:
+        if error.field == "schedule" and isinstance(error.value, tuple) and len(error.value) == 2:
+            raise ParameterError("schedule", Step(*error.value), error.rule) from None
+        raise
+
+
+def search_options(study: Given) -> dict[str, object]:
+    """Return the searcher's options: those given one at a time, and the points of a file.
+
+    Raises
+    ------
+    ParameterError
+        A text is not ``NAME=VALUE``, or there is no list of configurations in the file.
+    """
+    options = named_values("search_options", study.get("search_options", ()))
+    if "points" in study:
+        options["points_to_evaluate"] = _read_points(study["points"])
+    return options
+
+
+def _read_points(points: str) -> object:
+    form = 'must be a JSON file with a list of configurations: [{"lr": 0.1}, ...]'
+    try:
+        content = json.loads(Path(points).read_text("utf-8"))
+    except OSError as error:
+        rule = f"{form}; it cannot be read: {error.strerror}"
+        if points.isdigit():
+            rule = f"{form}; of a grid: --search-option 'points={points}'"
+        raise ParameterError("points", points, rule) from None
+    except ValueError as error:  # no JSON, or no UTF-8
+        raise ParameterError("points", points, f"{form}; {error}") from None
+    if not isinstance(content, list):
+        raise ParameterError("points", points, form)
+    return content
+
+
+def machines_of(given: Mapping[str, Any]) -> Hosts | Dask:
+    """Return the other machines that options name.
+
+    Raises
+    ------
+    ParameterError
+        As `hbsim.Hosts` and `hbsim.Dask`; or an option does not go with the others.
+    """
+    by_hosts = next((name for name in given if name in HOSTS_ONLY), None)
+    by_address = next((name for name in given if name in DASK_ONLY), None)
+    if by_hosts and by_address:
+        rule = f"is for hosts that are reached by SSH: it goes without {by_address}"
+        raise ParameterError(by_hosts, given[by_hosts], rule)
+    if by_hosts is None:
+        return Dask(**given)
+    if "hosts" not in given:
+        raise ParameterError(by_hosts, given[by_hosts], "needs --hosts")
+    hosts = [host.strip() for host in given["hosts"].split(",")]
+    if not all(hosts):
+        raise ParameterError("hosts", given["hosts"], "must be names or addresses, with commas between them")
+    return Hosts(**{**given, "hosts": hosts})

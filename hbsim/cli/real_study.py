@@ -1,0 +1,306 @@
+"""Real studies, for ``hbsim run`` and ``hbsim record``: what they are asked for, begun anew or going on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+
+from hbsim.cli.command import is_given, say
+from hbsim.cli.groups import DASK_ONLY, HOSTS_ONLY, MACHINES, machines_of, search_options
+from hbsim.cli.options import group, named_values
+from hbsim.errors import ExecutorError, ParameterError
+from hbsim.executors.remote.options import Dask, Hosts
+from hbsim.study.folder import StudyFolder
+from hbsim.study.options import RunOptions, TrialResources
+
+if TYPE_CHECKING:
+    from hbsim.study.result import RunResult
+    from hbsim.study.spec import StudySpec
+
+__all__ = [
+    "FUNCTION",
+    "REAL",
+    "RUN_MACHINES",
+    "earlier_options",
+    "end_interrupted",
+    "executor_of",
+    "new_study",
+    "option_errors",
+    "resumed_study",
+    "run_to_end",
+]
+
+FUNCTION: Final = "Training function"
+# How a study is run, as opposed to what it is: these may change from one command to the next.
+HOW: Final = ("hang_timeout", "grace", "keep", "fsync", "start", "visualizer")
+LIMITS: Final = ("workers", "max_time", "max_reward")
+RESOURCES: Final = ("num_cpus", "num_gpus")
+REAL: Final = group(
+    "Real study (not --executor sim)",
+    RunOptions,
+    TrialResources,
+    only=("time_attr", "args", "resume", *RESOURCES, *HOW, "progress"),
+    time_attr={"panel": FUNCTION, "help": "The reported resource, the unit of --max-t (default: epoch)."},
+    args={"panel": FUNCTION},
+    resume={"help": "Go on with the study in the folder; other options are known then."},
+)
+RUN_MACHINES: Final = group(
+    "Other machines", Hosts, Dask, only=(*MACHINES.options, "send", "storage", "lease")
+)
+LOSS_RETRIES: Final = 3  # unless it is given, where trials may be lost with their hosts
+
+# What later commands know of earlier ones.
+KEPT: Final = (
+    *(*HOW, *LIMITS, *RESOURCES, *RUN_MACHINES.options),
+    *("args", "search_options", "points", "train", "executor", "test_metric"),
+)
+FILES: Final = ("train", "points", "ssh_key", "ssh_known_hosts", "tls_ca", "tls_cert", "tls_key")
+SEVERAL: Final = ("args", "search_options")  # given several times; the last of a name counts
+GONE: Final = ("--tls", "--no-tls")  # flags of earlier versions
+
+
+# What `hbsim.run` is called with
+
+
+def new_study(ctx: typer.Context, scheduler: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `hbsim.run` for a new study.
+
+    Parameters
+    ----------
+    ctx : Context
+        The command's.
+    scheduler : mapping
+        Options of the scheduler that were given; its type is "type".
+    values : mapping
+        All others that were given, by the names of the command's parameters.
+
+    Raises
+    ------
+    ParameterError
+        As `hbsim.make_scheduler`.
+    """
+    from hbsim.core import make_scheduler
+
+    options = dict(scheduler)
+    if "train" not in values:
+        ctx.fail("Missing argument 'FILE.py:NAME'.")
+    if "type" not in options:
+        ctx.fail("Missing option '--scheduler'.")
+    until_return = options["type"] == "fifo" and "max_t" not in options
+    if until_return:
+        options["max_t"] = 1  # no level is waited for
+    if values.get("executor") in ("hosts", "dask"):
+        options.setdefault("loss_retries", LOSS_RETRIES)
+    options |= {"num_trials": values.get("num_trials"), "seed": values.get("seed", 0)}
+    options["mode"] = values.get("mode", "max")
+    names = ("seed", "searcher", "metric", "time_attr")
+    return {
+        **{name: values[name] for name in names if name in values},
+        "scheduler": make_scheduler(**options),
+        "search_options": search_options(values),
+        "until_return": until_return,
+        **_how(values),
+    }
+
+
+def resumed_study(
+    ctx: typer.Context, scheduler: Mapping[str, Any], values: Mapping[str, Any], folder: StudyFolder
+) -> dict[str, Any]:
+    """Return the arguments of `hbsim.run` for a study that goes on: what is not given is as it was.
+
+    Raises
+    ------
+    ParameterError
+        Something was given that differs from what the study is.
+    JournalError, OutputError
+        The journal cannot be read.
+    """
+    spec = _same(_read_spec(folder), scheduler, values)
+    values = _merged(earlier_options(ctx, folder), values)
+    if "train" not in values:
+        ctx.fail("Missing argument 'FILE.py:NAME': the study was not begun by this command.")
+    names = ("seed", "searcher", "metric", "time_attr", "until_return")
+    return {
+        **{name: getattr(spec, name) for name in names},
+        "scheduler": spec.make_scheduler(),
+        "search_options": _search_options(spec, values),
+        "resume": True,
+        **_how(values),
+    }
+
+
+def _how(values: Mapping[str, Any]) -> dict[str, Any]:
+    options = {name: values[name] for name in (*HOW, *LIMITS, "progress") if name in values}
+    if values.get("executor") in ("hosts", "dask"):
+        given = {name: values[name] for name in RUN_MACHINES.options if name in values}
+        options["executor"] = machines_of(given)
+    resource = {name: values[name] for name in RESOURCES if name in values}
+    args = named_values("args", values.get("args", ()))
+    return {**options, "train": values["train"], "resource": resource or None, "args": args}
+
+
+def _read_spec(folder: StudyFolder) -> StudySpec:
+    from hbsim.runner.records import read_records
+    from hbsim.study.spec import StudySpec
+
+    first = next(iter(read_records(folder.journal)))
+    return StudySpec.from_dict(first["spec"], str(folder.journal))
+
+
+def _same(spec: StudySpec, scheduler: Mapping[str, Any], values: Mapping[str, Any]) -> StudySpec:
+    """Return the study with what was given again, once it is checked: before anything is loaded."""
+    from hbsim.searchers.factory import plain_options
+
+    type_, was = scheduler.get("type"), spec.scheduler["type"]
+    if type_ not in (None, was):
+        rule = f"the study began with {was!r}; it goes on with the same, or in another folder"
+        raise ParameterError("type", type_, rule)
+    also = {name: values[name] for name in ("num_trials", "seed", "mode") if name in values}
+    names = ("seed", "searcher", "time_attr", "metric")
+    now = dataclasses.replace(
+        spec,
+        scheduler={**spec.scheduler, **scheduler, **also},
+        search_options={**spec.search_options, **plain_options(search_options(values))},
+        **{name: values[name] for name in names if name in values},
+    )
+    spec.check_same(now)
+    return now
+
+
+def _search_options(spec: StudySpec, values: Mapping[str, Any]) -> dict[str, object]:
+    """Return the searcher's options of a study that goes on; a constraint is the one that was given."""
+    given = search_options(values)
+    options = {**spec.search_options, **given}
+    if "constraints" in options and "constraints" not in given:
+        rule = f"the study began with the function {options['constraints']}: give it again, FILE.py:NAME"
+        raise ParameterError("search_options.constraints", None, rule)
+    return options
+
+
+# What earlier commands gave
+
+
+def earlier_options(ctx: typer.Context, folder: StudyFolder) -> dict[str, Any]:
+    """Return how a study was run by earlier commands: what they gave; later ones count."""
+    given: dict[str, Any] = {}
+    for run in _runs(folder):
+        argv = run.get("argv") or [""]
+        program = Path(argv[0])
+        ours = program.stem == "hbsim" or program.parts[-2:] == ("hbsim", "__main__.py")
+        if not ours or argv[1:2] != [ctx.info_name]:
+            continue
+        arguments = [word for word in argv[2:] if word not in GONE]
+        earlier = ctx.command.make_context(str(ctx.info_name), arguments, resilient_parsing=True)
+        values = {name: earlier.params[name] for name in KEPT if is_given(earlier, name)}
+        if (executor := executor_of(values)) is not None:
+            values["executor"] = executor
+        start = run.get("cwd", ".")
+        for name in FILES:
+            if name in values:
+                values[name] = str(Path(start, os.path.expanduser(values[name])))
+        if "search_options" in values:
+            values["search_options"] = [_placed(text, start) for text in values["search_options"]]
+        given = _merged(given, values)
+    return given
+
+
+def _runs(folder: StudyFolder) -> Sequence[Mapping[str, Any]]:
+    try:
+        runs = json.loads((folder.path / "environment.json").read_text("utf-8"))["runs"]
+        return [run for run in runs if isinstance(run, dict)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _placed(text: str, folder: str) -> str:
+    """Return an option of a searcher with the whole path of a constraint."""
+    name, equals, value = text.partition("=")
+    return f"{name}={Path(folder, value)}" if name == "constraints" and equals else text
+
+
+def executor_of(values: Mapping[str, Any]) -> str | None:
+    """Return the executor that a command's options name, or imply; None if they say nothing of it."""
+    executor: str | None = values.get("executor")
+    if "hosts" in values and executor in (None, "dask"):
+        return "hosts"
+    return "dask" if executor is None and "scheduler_address" in values else executor
+
+
+def _merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what two commands gave; the later one counts."""
+    over: set[str] = set()
+    if "scheduler_address" in now:
+        over |= {*HOSTS_ONLY, *(() if now["scheduler_address"].startswith("tls:") else DASK_ONLY)}
+    if "hosts" in now:
+        over |= {*DASK_ONLY}
+    kept = {name: value for name, value in before.items() if name not in over}
+    several = {name: [*before.get(name, ()), *now.get(name, ())] for name in SEVERAL}
+    return {**kept, **now, **{name: texts for name, texts in several.items() if texts}}
+
+
+# Running it
+
+
+def run_to_end(study: Mapping[str, Any], folder: Path, to_go_on: str) -> RunResult:
+    """Run a study to its end, or until it is interrupted; `to_go_on` is the command that resumes it."""
+    from hbsim.study.run import Interrupted, run
+
+    kept = StudyFolder(folder)
+    # Polars has system calls go on after Ctrl-C, so that waiting for the warm server would not end.
+    signal.siginterrupt(signal.SIGINT, True)
+    try:
+        return run(**study, folder=folder)
+    except Interrupted as interrupted:
+        result: RunResult = interrupted.result
+        return result
+    except ExecutorError as error:
+        if not kept.holds_study:
+            raise
+        say("error", f"{error}; to go on: {to_go_on}")
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        if not kept.holds_study:
+            raise  # while the training function was loaded: there is nothing to go on with
+        say("error", f"interrupted: nothing runs any more; to go on: {to_go_on}")
+        raise typer.Exit(1) from None
+
+
+def end_interrupted(result: RunResult, to_go_on: str) -> None:
+    """Say how to go on, and end with exit code 1, if the study was interrupted."""
+    if result.why == "interrupted":
+        say("error", f"interrupted after {result.end_time:.4g} s; to go on: {to_go_on}")
+        raise typer.Exit(1)
+
+
+@contextmanager
+def option_errors(values: Mapping[str, Any], constants: Mapping[str, object]) -> Iterator[None]:
+    """Raise errors of `hbsim.run` in the words of the command's options.
+
+    Parameters
+    ----------
+    values : mapping
+        What was given.
+    constants : mapping
+        Constants of the training function, whose names may be those of errors.
+    """
+    try:
+        yield
+    except ParameterError as error:
+        name, value, rule = error.field, error.value, error.rule
+        if name in constants:
+            name, value = "args", f"{name}={value}"
+        elif name == "resource":
+            name = "num_gpus" if "GPU" in rule.partition(";")[0] or "num_gpus" in rule else "num_cpus"
+            value = values.get(name)
+        elif name == "space":
+            name, value = "train", values.get("train")
+            rule = "its search space is not the one that the study began with; go on with the same function"
+        raise ParameterError(name, value, rule) from error

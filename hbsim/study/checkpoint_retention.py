@@ -1,0 +1,131 @@
+"""Whose checkpoints are kept, and whose can go."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from hbsim.core.scheduler import Scheduler
+from hbsim.errors import OutputError
+from hbsim.executors import checkpoint
+from hbsim.executors.local import trial_folder
+from hbsim.runner.records import Record
+from hbsim.runner.state import JournalState
+
+__all__ = ["CheckpointRetention"]
+
+AT_ONCE: Final = 2  # trials whose files are removed at the end of a process: some 10 ms each
+
+
+class CheckpointRetention:
+    """Removes the checkpoints and files that are not needed any more; an `Observer` of the runner.
+
+    A trial's files go when it has stopped, completed or failed for good, or is paused and named by
+    ``scheduler.dropped()``, and its process is gone. Logs stay. A trial that stays paused keeps its newest
+    checkpoint only, as soon as that one and the journal's records of it are on the disk.
+
+    Parameters
+    ----------
+    keep : str
+        Of which trials they stay all the same: ``"best"``, of the incumbent; ``"completed"``, of these and
+        of the incumbent; ``"all"``; ``"none"``.
+    trials : Path
+        The folder of the trials' folders.
+    scheduler, ledger
+        Of the study.
+    prune : callable, optional
+        Told of trials whose files are removed: there may be some on other machines.
+    clock : callable
+        Seconds.
+    """
+
+    def __init__(
+        self,
+        keep: str,
+        trials: Path,
+        scheduler: Scheduler,
+        journal_state: JournalState,
+        prune: Callable[[int], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._keep, self._trials = keep, trials
+        self._scheduler, self._journal_state = scheduler, journal_state
+        self._prune = prune
+        self._over: set[int] = set()  # their files are to go
+        self._removed: set[int] = set()
+        self._clock = clock
+        self._paused: dict[int, float] = {}  # by trial: since when, in order
+
+    def catch_up(self) -> None:
+        """Look at all trials, after a study has been read again."""
+        statuses = self._scheduler.trial_statuses()
+        self._paused = dict.fromkeys((t for t, s in enumerate(statuses) if s == "paused"), self._clock())
+        if self._keep == "all":
+            return
+        self._over = {trial for trial, status in enumerate(statuses) if status not in ("running", "paused")}
+        self._sweep()
+
+    def record(self, record: Record) -> None:
+        """Take note of a record.
+
+        Nothing is removed at a milestone, where a trial waits for its answer, and few files at any end: when
+        no more trials are started, all that are paused are dropped at once.
+        """
+        if record["e"] in ("start", "restart"):
+            self._paused.pop(record["trial"], None)
+        elif record["e"] == "gone" and self._scheduler.status(self._journal_state.gone) == "paused":
+            self._paused[self._journal_state.gone] = self._clock()
+        if self._keep != "all" and record["e"] in ("gone", "fail"):
+            self._sweep(record, AT_ONCE)
+
+    def finish(self) -> list[int]:
+        """Remove what is left to remove, when no trial runs any more.
+
+        Returns
+        -------
+        trials : list of int
+            Those whose checkpoints stay: they can go on, or `keep` keeps them.
+        """
+        if self._keep != "all":
+            self._sweep()
+        return [trial for trial in range(self._scheduler.started) if trial not in self._removed]
+
+    def tick(self) -> None:
+        """Thin out the checkpoints of trials that have been paused for long enough."""
+        now = self._clock()
+        while self._paused:
+            trial, since = next(iter(self._paused.items()))
+            if now < since + 2 * checkpoint.SETTLED:
+                return
+            del self._paused[trial]
+            with suppress(OSError):  # there are none
+                checkpoint.thin_out(trial_folder(self._trials, trial) / checkpoint.NAME)
+
+    def _sweep(self, record: Record | None = None, most: int | None = None) -> None:
+        self._over.update(self._scheduler.dropped())
+        if record is not None and record["e"] == "gone":
+            trial = self._journal_state.gone
+            if self._scheduler.status(trial) not in ("running", "paused"):
+                self._over.add(trial)
+        if not self._over:
+            return
+        busy = {stay.trial for stay in self._journal_state.runs.values()}
+        best = self._journal_state.best
+        kept = busy if best is None or self._keep == "none" else {*busy, best.trial}
+        for trial in sorted(self._over - kept)[:most]:
+            self._over.remove(trial)
+            if self._keep != "completed" or self._scheduler.status(trial) != "completed":
+                self._remove(trial)
+
+    def _remove(self, trial: int) -> None:
+        self._removed.add(trial)
+        folder = trial_folder(self._trials, trial)
+        with suppress(OutputError):  # no reason to end a study
+            checkpoint.remove(folder / checkpoint.NAME)
+        shutil.rmtree(folder / "files", ignore_errors=True)
+        if self._prune is not None:
+            self._prune(trial)

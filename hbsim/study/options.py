@@ -1,0 +1,306 @@
+"""Options of real studies, declared once for `hbsim.run`, `hbsim.record`, the command line and the docs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from hbsim.core.numbers import exact, whole
+from hbsim.errors import ParameterError, needs
+from hbsim.options import check_options, one_of, option
+
+if TYPE_CHECKING:
+    from hbsim.runner.real import Limits
+
+__all__ = [
+    "RECORD_ALSO_TAKES",
+    "RecordOptions",
+    "RunOptions",
+    "TrialResources",
+    "check_metric",
+    "check_names",
+    "seconds",
+]
+
+
+def seconds(name: str, value: object) -> float | None:
+    """Return seconds above 0, or None."""
+    if value is None:
+        return None
+    number = exact(name, value)
+    if number <= 0:
+        raise ParameterError(name, value, "must be above 0, in seconds")
+    return float(number)
+
+
+def _grace(name: str, value: object) -> float:
+    if exact(name, value) < 0:
+        raise ParameterError(name, value, "must be 0 or more, in seconds")
+    return float(exact(name, value))
+
+
+def _max_reward(name: str, value: object) -> float | None:
+    return None if value is None else float(exact(name, value))
+
+
+def _start(name: str, value: object) -> str | None:
+    return None if value is None else one_of("fork", "spawn")(name, value)
+
+
+def _reported_name(name: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ParameterError(name, value, "must be a name that the training function reports")
+    return value
+
+
+def _metric(name: str, value: object) -> str | None:
+    return None if value is None else _reported_name(name, value)
+
+
+def check_names(time_attr: str, metric: str | None, needed: bool = True) -> None:
+    """Check that two names differ, and that there is a metric where one is `needed`."""
+    if needed:
+        _reported_name("metric", metric)
+    if time_attr == metric:
+        raise ParameterError("metric", metric, "must differ from time_attr")
+
+
+def check_metric(metric: object, mode: object) -> None:
+    """Check that a metric and its mode are given together, or neither.
+
+    Raises
+    ------
+    ParameterError
+        One is missing, or there is no such mode.
+    """
+    if mode not in (None, "max", "min"):
+        raise ParameterError("mode", mode, "must be 'max' or 'min'")
+    if (metric is None) != (mode is None):
+        given, other = ("mode", "metric") if metric is None else ("metric", "mode")
+        raise ParameterError(other, None, f"must be given with {given}")
+
+
+def _constants(field: str, args: object) -> dict[str, object]:
+    """Return the constants in a mapping or an `argparse.Namespace`."""
+    if args is None:
+        return {}
+    given = vars(args) if isinstance(args, argparse.Namespace) else args
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise ParameterError(field, args, "must be a mapping of names to values, or an argparse.Namespace")
+    for name, value in given.items():
+        if not _is_plain(value):
+            rule = f"{name}={value!r} is no plain value: numbers, texts, True, False, None, lists of them"
+            raise ParameterError(field, args, rule)
+    return dict(given)
+
+
+def _is_plain(value: object) -> bool:
+    try:
+        return bool(json.loads(json.dumps(value, allow_nan=False)) == value)
+    except (TypeError, ValueError):
+        return False
+
+
+def _visualizer(name: str, value: object) -> str:
+    chosen: str = one_of("none", "tensorboard")(name, value)
+    if chosen == "tensorboard":
+        try:
+            import_module("tensorboardX")
+        except ImportError:
+            raise ParameterError(name, value, needs("tensorboardX", "tensorboard")) from None
+    return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The options of `hbsim.run` beside the training function and the scheduler.
+
+    What a study is (its seed, searcher, names and constants) is kept in the first line of its journal; the
+    others may change when it goes on. `executor` and `resource` are checked where they are used, since only
+    the machines tell what they have.
+    """
+
+    workers: int | None = option(
+        None, takes="whole", help="How many trials run at the same time (default: as many as fit)."
+    )
+    resource: Mapping[str, object] | None = option(
+        None,
+        metavar="num_cpus, num_gpus",
+        help="What a trial needs: CPU cores, and GPUs or a part of one (default: a fair share).",
+    )
+    folder: Path | str = option(
+        "exp", metavar="DIR", flags=("--folder", "--out"), help="The study's folder (default: exp)."
+    )
+    resume: bool = option(
+        False, takes="flag", help="Go on with the study in the folder; its options are known then."
+    )
+    seed: int = option(
+        0,
+        takes="whole",
+        check=lambda name, value: whole(name, value, 0),
+        help="Of brackets, configurations and the seeds that trials are given.",
+    )
+    searcher: Any = option(
+        None,
+        metavar="NAME",
+        help="Chooses configurations: random (default), grid, sobol, lhs, tpe, bohb, gp, mobster, "
+        "optuna:NAME.",
+    )
+    search_options: Mapping[str, object] | None = option(
+        None,
+        takes="texts",
+        metavar="NAME=VALUE",
+        flags=("--search-option",),
+        help="An option of the searcher, as JSON, or else text; once for each: points=3, "
+        "constraints=FILE.py:NAME.",
+    )
+    time_attr: str = option(
+        "epoch",
+        metavar="NAME",
+        check=_reported_name,
+        help="The reported resource, the unit of max_t (default: epoch).",
+    )
+    metric: str | None = option(
+        "accuracy",
+        metavar="NAME",
+        check=_metric,
+        help="The reported metric that decides (default: accuracy).",
+    )
+    args: Mapping[str, object] | None = option(
+        None,
+        takes="texts",
+        metavar="NAME=VALUE",
+        flags=("--arg", "--set"),
+        check=_constants,
+        help="Set a constant of the function's decorator: JSON, or text. May be given several times.",
+    )
+    max_time: float | None = option(
+        None, takes="number", check=seconds, help="Seconds of the study at which running jobs are cut."
+    )
+    max_reward: float | None = option(
+        None, takes="number", check=_max_reward, help="The study ends at a value at least as good."
+    )
+    hang_timeout: float | None = option(
+        None, takes="number", check=seconds, help="Seconds without a report after which a trial has hung."
+    )
+    grace: float = option(
+        5.0, takes="number", check=_grace, help="Seconds that a trial has to end before it is killed (5)."
+    )
+    keep: Literal["best", "completed", "all", "none"] = option(
+        "best",
+        choices=("best", "completed", "all", "none"),
+        help="Whose checkpoints stay when a trial is over (default: best).",
+    )
+    fsync: Literal["second", "always", "never"] = option(
+        "second",
+        choices=("second", "always", "never"),
+        help="When the journal is forced to the disk (default: at most once a second).",
+    )
+    start: Literal["fork", "spawn"] | None = option(
+        None,
+        choices=("fork", "spawn"),
+        check=_start,
+        help="How a trial's process is made (default: fork on Linux).",
+    )
+    until_return: bool = option(
+        False, takes="flag", help="A trial is complete when its function returns, wherever that is."
+    )
+    visualizer: Literal["none", "tensorboard"] = option(
+        "none",
+        choices=("none", "tensorboard"),
+        check=_visualizer,
+        help="tensorboard writes event files into the folder.",
+    )
+    progress: Literal["auto", "table", "lines", "none"] = option(
+        "auto",
+        choices=("auto", "table", "lines", "none"),
+        help="What stderr shows: a live table, lines, nothing (default: a table on a terminal).",
+    )
+    executor: Any = option(
+        "local",
+        choices=("local", "hosts", "dask", "sim"),
+        check=lambda name, value: value,
+        help="Where trials run: on this machine, on hosts reached by SSH, on a Dask cluster, or simulated.",
+    )
+
+    @classmethod
+    def checked(cls, **given: object) -> RunOptions:
+        """Return the options that were given, checked.
+
+        Raises
+        ------
+        ParameterError
+            A name that there is not, or a value that breaks its rule.
+        """
+        return cls(**check_options(cls, {"args": None, **given}))  # type: ignore[arg-type]
+
+    @property
+    def constants(self) -> dict[str, object]:
+        """The constants of the training function that were given."""
+        return dict(self.args or {})
+
+    @property
+    def limits(self) -> Limits:
+        """When the study ends, and how long a trial may be silent."""
+        from hbsim.runner.real import Limits
+
+        return Limits(self.max_time or inf, self.max_reward, self.hang_timeout or inf, self.grace)
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResources:
+    """The parts of ``resource``: what a trial needs of its machine."""
+
+    num_cpus: int | None = option(None, takes="whole", help="CPU cores of a trial (default: a fair share).")
+    num_gpus: float | None = option(
+        None, takes="number", help="GPUs of a trial; 0.5: two share one (default: fair share)."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOptions:
+    """The options of `hbsim.record` that are its own, or mean something else than in `hbsim.run`."""
+
+    num_trials: int = option(
+        takes="whole",
+        flags=("--num-trials", "--trials"),
+        check=lambda name, value: whole(name, value, 1),
+        help="How many random configurations. More with resume: the recording grows.",
+    )
+    out: Path | str = option(metavar="FILE", help="The file to write: .parquet or .csv.")
+    max_t: float | None = option(
+        None, takes="number", help="End each trial at this resource (default: when it returns)."
+    )
+    metric: str | None = option(
+        None,
+        metavar="NAME",
+        help="The metric that decides, noted in the file (default: accuracy, if it is reported).",
+    )
+    mode: Literal["max", "min"] | None = option(
+        None, choices=("max", "min"), check=lambda name, value: value, help="What is better, with metric."
+    )
+    test_metric: str | None = option(None, metavar="NAME", help="The metric to judge a chosen trial by.")
+    force: bool = option(False, takes="flag", help="Begin anew: replace the file and its study.")
+
+
+# The options of `RunOptions` that `hbsim.record` takes too.
+RECORD_ALSO_TAKES: Final = (
+    "workers",
+    "resource",
+    "resume",
+    "seed",
+    "time_attr",
+    "args",
+    "hang_timeout",
+    "grace",
+    "keep",
+    "fsync",
+    "start",
+    "progress",
+)

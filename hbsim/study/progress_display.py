@@ -1,0 +1,527 @@
+"""The display of a running study on stderr: a live table, or plain lines for logs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from math import inf, isfinite
+from textwrap import wrap
+from typing import TYPE_CHECKING, Final
+
+from hbsim import terminal
+from hbsim.executors.local import trial_folder
+from hbsim.executors.slots import describe
+from hbsim.runner.real import Observer
+from hbsim.runner.records import Record
+from hbsim.runner.state import JobRun
+from hbsim.study.folder import StudyFolder
+from hbsim.study.options import RunOptions
+from hbsim.study.progress_summary import (
+    NO_ANSWER,
+    WAITING,
+    ProgressSummary,
+    TrialFailure,
+    few,
+    hms,
+    near,
+    number,
+    plain,
+    span,
+)
+from hbsim.study.spec import StudySpec, StudyState
+from hbsim.study.workers import StudyWorkers
+from hbsim.terminal import print_err
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+    from hbsim.executors.slots import Slot
+
+__all__ = ["LiveTable", "PlainLines", "printer", "shown"]
+
+
+def shown(
+    stack: ExitStack,
+    spec: StudySpec,
+    state: StudyState,
+    place: StudyFolder,
+    options: RunOptions,
+    workers: StudyWorkers,
+) -> list[Observer]:
+    """Return what shows a study that is about to run.
+
+    Parameters
+    ----------
+    stack : ExitStack
+        Ends it.
+    spec, state, place
+        What the study is, where it stands, and its folder.
+    options : RunOptions
+        Say whether there is a visualizer, and how progress is shown.
+    workers : StudyWorkers
+        Who runs it.
+    """
+    observers: list[Observer] = []
+    kind = options.progress if options.progress != "auto" else "table" if _terminal() else "lines"
+    if kind != "none":
+        count = None if workers.hosts() else len(workers.slots)
+        observers.append(_progress(kind, stack, ProgressSummary(spec, state, place, count), workers))
+    if options.visualizer == "tensorboard":
+        from hbsim.study.tensorboard import TensorBoard
+
+        board = TensorBoard(spec, state, place)
+        stack.callback(board.close)
+        observers.append(board)
+    return observers
+
+
+def _terminal() -> bool:
+    """Return whether stderr is a terminal on which a line can be drawn again."""
+    dumb = os.environ.get("TERM", "").lower() in ("dumb", "unknown")
+    return sys.stderr is not None and sys.stderr.isatty() and not dumb
+
+
+def printer(progress: str) -> Callable[[str], None]:
+    """Return what writes lines for people before a study begins."""
+
+    def write(text: str) -> None:
+        # stderr may be closed, or no one's.
+        with suppress(OSError, ValueError):
+            print_err(f"hbsim: {text}")
+
+    def write_nothing(text: str) -> None:
+        """Write nothing."""
+
+    return write_nothing if progress == "none" else write
+
+
+def _progress(kind: str, stack: ExitStack, overview: ProgressSummary, workers: StudyWorkers) -> Observer:
+    if kind == "table":
+        table = LiveTable(overview, lambda: workers.slots, lambda: _about(workers, overview.team.open))
+        stack.callback(table.close)
+        return table
+
+    return PlainLines(overview, _about(workers, range(len(workers.slots))))
+
+
+def _about(workers: StudyWorkers, numbers: Sequence[int]) -> str:
+    """Say in a line what there is to say about some of the workers."""
+    slots, hosts = workers.slots, workers.hosts()
+    if not hosts:
+        return describe(slots)
+    there = [slots[worker] for worker in numbers if worker < len(slots)]
+    if not there:
+        return "no workers" if slots else "no workers yet"
+    kinds = {(slot.cpus and len(slot.cpus), slot.threads, len(slot.gpus), slot.sharing) for slot in there}
+    shares = describe(there) if len(kinds) == 1 else f"{len(there)} workers of {len(kinds)} sizes"
+    return f"{shares} on {hosts}"
+
+
+SUMMARY_EVERY: Final = 10.0  # seconds between two summaries
+UNCHANGED_EVERY: Final = 600.0  # the same while nothing changes
+APART: Final = 1.0  # seconds between two lines about the incumbent
+FAILURES: Final = 5  # that have a line of their own between two summaries
+
+
+class PlainLines:
+    """An `Observer` that writes a line when the incumbent improves, when a trial fails, and summaries.
+
+    A summary comes at most every ten seconds, and every ten minutes while nothing changes. The incumbent
+    has at most a line a second, hosts that come and go have one, too, and of many failures the first five
+    between two summaries have one each.
+
+    Parameters
+    ----------
+    overview : ProgressSummary
+        Told of each record before.
+    about : str
+        What there is to say about the workers, in a line.
+    clock : callable
+        Seconds.
+    """
+
+    def __init__(
+        self, overview: ProgressSummary, about: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._overview, self._about, self._clock = overview, about, clock
+        self._begins = "goes on" if overview.journal_state.now else "starts"
+        self._best = self._shown_best()
+        self._begun = self._off = False
+        self._best_time = self._summed = clock()
+        self._trials = ""  # the last summary's
+        self._workers_known: frozenset[int] | None = None  # workers that people know of
+        self._workers_time = -APART + clock()
+        self._failures = 0  # failures since the last summary
+        self._more_failures = 0
+
+    def record(self, record: Record) -> None:
+        """Take note of a record."""
+        self._begin()
+        self._overview.record(record)
+        if record["e"] == "fail" and self._overview.last_failure is not None:
+            self._fail(self._overview.last_failure)
+        elif record["e"] == "close":
+            self._improve(now=True)
+            self._sum_up()
+
+    def tick(self) -> None:
+        """Write what is due."""
+        self._begin()
+        self._improve()
+        self._write_workers()
+        since = self._clock() - self._summed
+        if since >= UNCHANGED_EVERY or (
+            since >= SUMMARY_EVERY and (self._more_failures or self._overview.trials() != self._trials)
+        ):
+            self._improve(now=True)
+            self._sum_up()
+
+    def close(self) -> None:
+        """Nothing is left to write."""
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            overview = self._overview
+            self._write(f"{overview.name()} {self._begins}, {self._about}, in {near(overview.place.path)}")
+
+    def _improve(self, now: bool = False) -> None:
+        best, time = self._shown_best(), self._clock()
+        if best != self._best and (now or time - self._best_time >= APART):
+            self._best, self._best_time = best, time
+            self._write(f"best {self._overview.best()}")
+
+    def _shown_best(self) -> tuple[int, str] | None:
+        """Return whose the incumbent is, and its value as it is shown: less is no news."""
+        best = self._overview.journal_state.best
+        return None if best is None else (best.trial, number(best.value))
+
+    def _write_workers(self) -> None:
+        """Say which workers have come or gone since the last time."""
+        there, time = frozenset(self._overview.team.open), self._clock()
+        if there == self._workers_known or time - self._workers_time < APART:
+            return
+        before, self._workers_known, self._workers_time = self._workers_known, there, time
+        if before is None and there:
+            return  # those that the first line is about
+        parts = [f"{len(there):,} now" if there else WAITING]
+        if came := there.difference(before or ()):
+            parts.insert(0, f"new {self._on_hosts(came)}")
+        if gone := frozenset(before or ()) - there:
+            parts.insert(0, self._gone(gone))
+        self._write("; ".join(parts))
+
+    def _gone(self, workers: Collection[int]) -> str:
+        """Say which workers take no jobs any more, and why the first of them does not."""
+        why = self._overview.team.shut.get(min(workers), "")
+        if why == NO_ANSWER:
+            return f"{NO_ANSWER} from {self._on_hosts(workers)}"
+        return f"lost {self._on_hosts(workers)}{f': {why}' if why else ''}"
+
+    def _on_hosts(self, workers: Collection[int]) -> str:
+        """Count workers, and name their hosts: ``"2 workers (a, b)"``."""
+        hosts = list(dict.fromkeys(self._overview.team.hosts.get(worker, "") for worker in sorted(workers)))
+        count = f"{len(workers):,} worker{'' if len(workers) == 1 else 's'}"
+        return f"{count} ({few(hosts)})"
+
+    def _fail(self, mishap: TrialFailure) -> None:
+        if self._failures == FAILURES:
+            self._more_failures += 1
+            return
+        self._failures += 1
+        log = near(trial_folder(self._overview.place.trials, mishap.trial) / "log.txt")
+        self._write(f"failed {self._overview.mishap(mishap)}; see {log}")
+
+    def _sum_up(self) -> None:
+        overview, self._trials = self._overview, self._overview.trials()
+        more = f"; {self._more_failures:,} more failures" if self._more_failures else ""
+        self._failures = self._more_failures = 0
+        self._summed = self._clock()
+        best = overview.journal_state.best
+        best_ = "" if best is None else f"; best {overview.metric} {best.value:.5g} (trial {best.trial})"
+        self._write(f"{self._trials}{best_}; {overview.state()}{more}")
+
+    def _write(self, line: str) -> None:
+        if self._off:
+            return
+        try:
+            print_err(f"[{hms(self._overview.elapsed)}] {line}")
+        except (OSError, ValueError):
+            self._off = True  # nobody reads it: the study goes on
+
+
+PICTURE_EVERY: Final = 0.25  # seconds between two pictures
+SHARE: Final = 0.05  # of the time is spent on them, at most
+HIGH: Final = 20  # lines from which on there is room for more than one of each of
+FOLDED: Final = ("study", "time", "trials")
+NAMES: Final = 9  # columns of their names
+WIDE: Final = 110  # columns from which on there is room for bars
+COLOURS: Final = {
+    "no answer": "red",
+    "host ": "red",
+    "training": "green",
+    "idle": "dim",
+    "waits": "yellow",
+    "failed": "red",
+    "leaves": "yellow",
+}
+SILENT_COLOUR: Final = "yellow"
+
+
+class LiveTable:
+    """An `Observer` that shows a row a worker, and the study as a whole, on stderr.
+
+    It has no thread: it is drawn at `tick`, at most four times a second, and less often where that would
+    take more than a twentieth of the time.
+
+    Parameters
+    ----------
+    overview : ProgressSummary
+        Told of each record before.
+    slots : callable
+        Returns the workers' shares of their machines, by number.
+    about : callable
+        Returns what there is to say about the workers, in a line.
+    console : Console, optional
+        Where to draw; by default stderr.
+    clock : callable
+        Seconds.
+    """
+
+    def __init__(
+        self,
+        overview: ProgressSummary,
+        slots: Callable[[], Sequence[Slot]],
+        about: Callable[[], str],
+        console: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        from rich.live import Live
+
+        self._overview, self._slots, self._about, self._clock = overview, slots, about, clock
+        self._gpus: list[str] = []
+        self._hosts: dict[int, str] = {}
+        self._timed = True
+        self._console = console or terminal.console(stderr=True)
+        # What is printed meanwhile goes above the table, unless it goes into a file.
+        prints = sys.stdout is not None and sys.stdout.isatty()
+        self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=prints)
+        self._next = -inf
+        self._off = False
+
+    def record(self, record: Record) -> None:
+        """Take note of a record."""
+        self._overview.record(record)
+
+    def tick(self) -> None:
+        """Draw, if it is time."""
+        begin = self._clock()
+        if begin >= self._next:
+            self._draw()
+            self._next = begin + max(PICTURE_EVERY, (self._clock() - begin) / SHARE)
+
+    def close(self) -> None:
+        """Draw for the last time, and give the terminal back."""
+        if self._live.is_started:
+            self._draw()
+            self._safely(self._live.stop)
+
+    def _draw(self) -> None:
+        def draw() -> None:
+            self._live.start()
+            self._live.update(self.picture(), refresh=True)
+
+        self._safely(draw)
+
+    def _safely(self, action: Callable[[], None]) -> None:
+        """Do without a terminal that is gone: the study goes on."""
+        if self._off:
+            return
+        try:
+            action()
+        except (OSError, ValueError):
+            self._off = True
+
+    # The picture
+
+    def picture(self) -> RenderableType:
+        """Return what is to be seen now; once the study is over, it is without its workers."""
+        from rich.console import Group
+        from rich.text import Text
+
+        head = self._head()
+        if self._overview.journal_state.why is not None:
+            return head
+        # Besides: two blank lines, the names of the columns, a rule, and the line of the cursor.
+        room, rows = self._console.size.height - head.row_count - 5, self._overview.team.rows()
+        shown = rows[: max(1, room)]
+        more = f" ... and {self._rest(rows[len(shown) :])}" if len(shown) < len(rows) else ""
+        self._hosts = self._overview.team.short_hosts()
+        narrow = self._hosts and not self._wide  # what workers do is more than on which GPU, and since when
+        self._timed = not narrow
+        self._gpus = [] if narrow else gpu_labels(self._slots(), self._overview.team.hosts)
+        # The last line is never full: what a terminal writes there at Ctrl-C would begin another.
+        return Group(head, Text(), self._workers(shown), Text(more, "dim", overflow="ellipsis", no_wrap=True))
+
+    def _head(self) -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
+        overview = self._overview
+        table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        lines = {
+            "study": (f"{overview.name()}, {self._about()}", ""),
+            "time": (f"{hms(overview.elapsed)}, {overview.state()}", ""),
+            "trials": (overview.trials(), ""),
+            "best": (overview.best(), "bold"),
+            "failed": (overview.failure(), "red"),
+            "folder": (near(overview.place.path), ""),
+        }
+        for name, (text, style) in lines.items():
+            for place, line in enumerate(self._folded(name, text)):
+                table.add_row("" if place else f" {name}", Text(line, style))
+        return table
+
+    def _folded(self, name: str, text: str) -> list[str]:
+        """Return a text in lines that fit; what may be long is cut, and all where there is little room."""
+        if name not in FOLDED or self._console.size.height < HIGH:
+            return [text] if text else []
+        return wrap(text, max(20, self._console.size.width - NAMES), break_on_hyphens=False)
+
+    def _workers(self, workers: Sequence[int]) -> Table:
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(
+            box=SIMPLE_HEAD,
+            expand=True,
+            padding=(0, 1, 0, 0),
+            pad_edge=False,
+            show_edge=False,
+            header_style="dim",
+            border_style="dim",
+        )
+        for name, width in self._columns():
+            table.add_column(
+                Text(name),
+                justify="left" if name in ("", "host", "state") else "right",
+                no_wrap=True,
+                max_width=width,
+                ratio=1 if name == "state" else None,
+            )
+        for worker in workers:
+            table.add_row(*self._row(worker))
+        return table
+
+    def _columns(self) -> Iterator[tuple[str, int | None]]:
+        """Return each column's name, and how wide it may become."""
+        spec = self._overview.spec
+        yield " worker", None
+        if self._hosts:
+            yield "host", 16
+        yield "trial", None
+        if self._overview.scheduler.brackets > 1:
+            yield "bracket", None
+        yield "rung", None
+        yield plain(spec.time_attr), 16
+        if self._wide:
+            yield "", None
+        yield self._overview.metric, 12
+        if self._timed:
+            yield "time", None
+        if self._gpus:
+            yield "GPU", 9
+        yield "state", None
+
+    @property
+    def _wide(self) -> bool:
+        return self._console.size.width >= WIDE
+
+    def _row(self, worker: int) -> Iterator[RenderableType]:
+        from rich.text import Text
+
+        overview = self._overview
+        yield str(worker)
+        if self._hosts:
+            yield Text(self._hosts.get(worker, ""))
+        yield from self._trial(overview.journal_state.workers.get(worker))
+        if self._gpus:
+            yield Text(self._gpus[worker] if worker < len(self._gpus) else "")
+        state = overview.what(worker)
+        yield Text(state, _style(state))
+
+    def _trial(self, stay: JobRun | None) -> Iterator[RenderableType]:
+        """Return the cells between the worker and its GPU."""
+        from rich.text import Text
+
+        overview = self._overview
+        several = overview.scheduler.brackets > 1
+        if stay is None:
+            yield from [""] * (4 + several + self._wide + self._timed)
+            return
+        best = overview.journal_state.best
+        incumbent = best is not None and best.trial == stay.trial
+        yield Text(f"{'*' if incumbent else ''}{stay.trial}", "bold" if incumbent else "")
+        if several:
+            yield str(stay.bracket)
+        yield overview.rung(stay)
+        yield overview.far(stay)
+        if self._wide:
+            yield _bar(stay)
+        yield number(stay.value) if stay.rows else ""
+        if self._timed:
+            yield span(overview.elapsed - stay.start_time)
+
+    def _rest(self, rest: Sequence[int]) -> str:
+        """Say what the workers do that there is no room for."""
+        overview = self._overview
+        busy = sum(
+            worker in overview.journal_state.workers and worker not in overview.team.silent for worker in rest
+        )
+        return f"{len(rest)} more workers: {busy} with a trial, {len(rest) - busy} without"
+
+
+def _bar(stay: JobRun) -> RenderableType:
+    from rich.progress_bar import ProgressBar
+
+    if not isfinite(stay.stop):
+        return ""
+    return ProgressBar(
+        total=stay.stop,
+        completed=stay.resource,
+        width=12,
+        style="bright_black",
+        complete_style="cyan",
+        finished_style="cyan",
+    )
+
+
+def _style(state: str) -> str:
+    if "silent" in state:
+        return SILENT_COLOUR
+    return next((style for word, style in COLOURS.items() if word in state), "")
+
+
+def gpu_labels(slots: Sequence[Slot], hosts: Mapping[int, str] | None = None) -> list[str]:
+    """Return the numbers of each worker's GPUs, as ``"0,1"``; an empty list where there are none.
+
+    Those in ``CUDA_VISIBLE_DEVICES`` where it has numbers, else they are counted from 0 on each host.
+    """
+    if not any(slot.gpus for slot in slots):
+        return []
+    hosts = hosts or {}
+    numbers: dict[str | None, dict[str, str]] = {}  # by host
+    labels = []
+    for slot in slots:
+        known = numbers.setdefault(hosts.get(slot.worker), {})
+        for gpu in slot.gpus:
+            known.setdefault(gpu.visible, gpu.visible if gpu.visible.isdigit() else str(len(known)))
+        labels.append(",".join(known[gpu.visible] for gpu in slot.gpus))
+    return labels

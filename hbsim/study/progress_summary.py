@@ -1,0 +1,432 @@
+"""The progress of a running study in words: its trials, its workers and its best value."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf, isfinite
+from pathlib import Path
+from typing import Final
+
+from hbsim.core.types import COMPLETE, PAUSE, STOP
+from hbsim.runner.records import Record
+from hbsim.runner.state import JobRun, JournalState
+from hbsim.study.folder import StudyFolder
+from hbsim.study.spec import StudySpec, StudyState
+from hbsim.terminal import shown
+
+__all__ = [
+    "NO_ANSWER",
+    "WAITING",
+    "ProgressSummary",
+    "TrialFailure",
+    "WorkerSummary",
+    "amount",
+    "few",
+    "hms",
+    "near",
+    "number",
+    "plain",
+    "span",
+]
+
+
+def hms(seconds: float) -> str:
+    """Return hours, minutes and seconds: ``"0:12:03"``."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+def span(seconds: float) -> str:
+    """Return how long something takes, in its two largest units: ``"3m 12s"``."""
+    whole = int(seconds)
+    for first, size, second, part in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
+        if whole >= size:
+            return f"{whole // size}{first} {whole % size // part:02}{second}"
+    return f"{whole}s"
+
+
+def few(names: Sequence[str], most: int = 3) -> str:
+    """Return names in a list, the first ones if they are many: ``"a, b, c and 9 more"``."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def number(value: float) -> str:
+    """Return a value in five digits, without a plus in its exponent; ``"no number"`` for NaN."""
+    return "no number" if value != value else f"{value:.5g}".replace("e+", "e")
+
+
+def amount(resource: float) -> str:
+    """Return a resource, in up to ten digits."""
+    return f"{resource:.10g}"
+
+
+def plain(text: str) -> str:
+    """Return a text in one line, which steers no terminal."""
+    return " ".join(shown(text).split())
+
+
+def near(path: Path) -> str:
+    """Return a path as seen from the working directory where it lies below it, else as it is."""
+    here = os.getcwd()
+    return os.path.relpath(path, here) if path.is_relative_to(here) else str(path)
+
+
+NO_ANSWER: Final = "no answer"
+# What follows the name of a host where its workers are shut and nobody knows what runs there.
+_SILENT: Final = " does not answer"
+_GONE: Final = ": "
+
+
+class WorkerSummary:
+    """The workers of a study since this process began.
+
+    Parameters
+    ----------
+    journal_state : JournalState
+        Of the study; it has each record before.
+    workers : int or None
+        How many there are on this machine; None: those of hosts.
+
+    Attributes
+    ----------
+    hosts : dict of int to str
+        The host of each worker, open or shut; empty where there is only this machine.
+    shut : dict of int to str
+        Workers that take no jobs, and why: ``"no answer"``, ``"host is taken away"``.
+    """
+
+    def __init__(self, journal_state: JournalState, workers: int | None) -> None:
+        self.hosts: dict[int, str] = {}
+        self.shut: dict[int, str] = {}
+        self._journal_state = journal_state
+        self._fixed = None if workers is None else range(workers)
+        self._there = 0 if workers is None else workers  # workers since the last record, and
+        self._working = 0  # those of them with a job
+        self._since = journal_state.now  # when that was
+        self._seconds = self._busy = 0.0  # of both, until then
+        self._silent: dict[int, float] = {}  # workers that are shut as their host does not answer, since when
+
+    def record(self, record: Record) -> None:
+        """Take note of a record that the ledger has."""
+        now = record["t"]
+        self._seconds += self._there * (now - self._since)
+        self._busy += self._working * (now - self._since)
+        self._since = now
+        kind, worker = record["e"], record.get("worker", -1)
+        if kind == "open":
+            self.hosts[worker] = plain(record["host"])
+            self.shut.pop(worker, None)
+            self._silent.pop(worker, None)
+        elif kind == "shut":
+            self._shut(worker, plain(record["reason"]), now)
+        self._there = len(self.open)
+        self._working = self._there - self.idle
+
+    def _shut(self, worker: int, reason: str, now: float) -> None:
+        own = reason.removeprefix(self.hosts.get(worker, ""))
+        if own == _SILENT or own.startswith(_GONE):
+            self._silent[worker] = now
+        if own == _SILENT:
+            self.shut[worker] = NO_ANSWER
+        elif own.startswith(_GONE):
+            self.shut[worker] = f"host is gone{own}"
+        else:
+            self.shut[worker] = reason if own == reason else f"host{own}"
+
+    @property
+    def open(self) -> Sequence[int]:
+        """The workers that can have jobs."""
+        return sorted(self._journal_state.machines) if self._fixed is None else self._fixed
+
+    @property
+    def idle(self) -> int:
+        """How many of them have none."""
+        return sum(worker not in self._journal_state.workers for worker in self.open)
+
+    @property
+    def silent(self) -> dict[int, float]:
+        """The workers with a job of which nothing is heard, and since when: nobody knows if it runs."""
+        jobs = self._journal_state.workers
+        return {worker: since for worker, since in self._silent.items() if worker in jobs}
+
+    def rows(self) -> list[int]:
+        """Return the workers to be shown: those that have jobs or can have them, then those that are shut."""
+        there = sorted({*self.open, *self._journal_state.workers})
+        return [*there, *sorted(set(self.shut).difference(there))]
+
+    def busy_share(self, now: float) -> float:
+        """Return the share of worker seconds that were occupied."""
+        passed = now - self._since
+        busy, capacity = self._busy + self._working * passed, self._seconds + self._there * passed
+        return min(1.0, busy / capacity) if capacity > 0 else 0.0
+
+    def short_hosts(self) -> dict[int, str]:
+        """Return the host of each worker, without domains where they are not needed; empty if all are one."""
+        names = set(self.hosts.values())
+        if len(names) < 2:
+            return {}
+        labels = {name: name.partition(".")[0] for name in names}
+        numbers = (label.rpartition("@")[2].isdigit() for label in labels.values())
+        if len(set(labels.values())) < len(names) or any(numbers):
+            return self.hosts
+        return {worker: labels[name] for worker, name in self.hosts.items()}
+
+
+SILENT: Final = 60.0  # seconds without a report before it is mentioned
+TOLD: Final = ("reach", "fail", "return")  # after these the scheduler is asked again
+WHY: Final = {
+    "done": "done",
+    "max_reward": "ended: max_reward is reached",
+    "max_time": "ended: the time limit (max_time) is over",
+    "failures": "ended: one trial after the other failed",
+    "interrupted": "interrupted",
+}
+RUNG: Final = "the rung waits for its last trials"
+REST: Final = {
+    "promotion": ", nothing promotable",
+    "pasha": ", nothing promotable",
+    "sha": f", {RUNG}",
+    "hyperband": f", {RUNG}",
+}
+WAITING: Final = "no workers: waiting for a host"
+LEAVING: Final = {PAUSE: "paused, saving", STOP: "stopped, leaving", COMPLETE: "completed, leaving"}
+
+
+@dataclass(frozen=True, slots=True)
+class TrialFailure:
+    """A failure.
+
+    Attributes
+    ----------
+    time : float
+        Study seconds.
+    trial : int
+        Whose.
+    resource : float
+        What it had reported last.
+    kind, reason : str
+        As in the journal.
+    again : bool
+        Whether the trial is tried again.
+    """
+
+    time: float
+    trial: int
+    resource: float
+    kind: str
+    reason: str
+    again: bool
+
+
+class ProgressSummary:
+    """Where a study stands at this moment: an `Observer` that others ask.
+
+    Parameters
+    ----------
+    spec : StudySpec
+        What the study is.
+    state : StudyState
+        Its scheduler and ledger.
+    place : StudyFolder
+        Its folder.
+    workers : int or None
+        How many there are; None: those of hosts that come and go, as the journal tells.
+    clock : callable
+        Seconds; it only has to go forwards.
+
+    Attributes
+    ----------
+    last_failure : TrialFailure or None
+        Since this process began.
+    team : WorkerSummary
+        Its workers.
+    """
+
+    def __init__(
+        self,
+        spec: StudySpec,
+        state: StudyState,
+        place: StudyFolder,
+        workers: int | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.spec, self.place = spec, place
+        self.scheduler, self.journal_state = state.scheduler, state.journal_state
+        self.team = WorkerSummary(self.journal_state, workers)
+        self.last_failure: TrialFailure | None = None
+        self._clock = clock
+        self._seen = clock()  # when the ledger was at its `now`
+        self._in_vain = False  # the scheduler has had no job since it was told something
+        self._said: dict[int, float] = {}  # by job: study seconds of its last report
+
+    def record(self, record: Record) -> None:
+        """Take note of a record that the ledger has."""
+        self._seen = self._clock()
+        self.team.record(record)
+        kind, job = record["e"], record.get("job", -1)
+        if kind in ("rows", "reach"):
+            self._said[job] = record["t"]
+        elif kind == "gone":
+            self._said.pop(job, None)
+        elif kind == "fail":
+            self._fail(record)
+        if kind in TOLD:
+            self._in_vain = False
+        elif kind == "none":
+            self._in_vain = True
+
+    def _fail(self, record: Record) -> None:
+        trial = self.journal_state.runs[record["job"]].trial
+        reason, again = plain(record["reason"]), record["verdict"] == "retry"
+        self.last_failure = TrialFailure(
+            record["t"], trial, record["resource"], record["kind"], reason, again
+        )
+
+    # Of the study
+
+    @property
+    def elapsed(self) -> float:
+        """Study seconds by now."""
+        if self.journal_state.why is not None:
+            return self.journal_state.now
+        return self.journal_state.now + self._clock() - self._seen
+
+    @property
+    def ending(self) -> bool:
+        """Whether nothing starts any more although there might be jobs, and what runs is to leave."""
+        return self.journal_state.closing and self.journal_state.why is None
+
+    def name(self) -> str:
+        """Say what runs."""
+        return f"{self.scheduler.type} of {plain(self.spec.train)}"
+
+    def trials(self) -> str:
+        """Count trials: ``"37 of 100 started: 4 running, 8 paused, 20 stopped, 3 completed, 2 failed"``."""
+        limit, counts = self.scheduler.num_trials, self.scheduler.status_counts()
+        of = "" if limit is None else f" of {limit:,}"
+        names = ("running", NO_ANSWER, "paused", "stopped", "completed", "failed")
+        counts[NO_ANSWER] = self._unknown()
+        counts["running"] -= counts[NO_ANSWER]
+        said = {} if self.journal_state.why is None else {"running": "interrupted"}  # nothing runs any more
+        parts = [f"{counts[name]:,} {said.get(name, name)}" for name in names if counts[name]]
+        return f"{self.scheduler.started:,}{of} started{': ' if parts else ''}{', '.join(parts)}"
+
+    def _unknown(self) -> int:
+        """Return how many trials run as far as anybody knows, on hosts that do not answer."""
+        if self.journal_state.why is not None:
+            return 0
+        stays = (self.journal_state.workers[worker] for worker in self.team.silent)
+        return len({stay.trial for stay in stays if stay.ended is None})
+
+    def best(self) -> str:
+        """Say what the incumbent is, and where; empty before there is one."""
+        best = self.journal_state.best
+        if best is None:
+            return ""
+        at = f"{plain(self.spec.time_attr)} {amount(best.resource)}"
+        return f"{self.metric} {number(best.value)}: trial {best.trial} at {at}, after {hms(best.time)}"
+
+    @property
+    def metric(self) -> str:
+        """The name of the metric that decides."""
+        return plain(self.spec.metric or "")
+
+    def state(self) -> str:
+        """Say how busy the workers are, or why it is over."""
+        if self.journal_state.why is not None:
+            return WHY.get(self.journal_state.why, self.journal_state.why)
+        silent = self.team.silent
+        hosts = list(dict.fromkeys(self.team.hosts[worker] for worker in silent))
+        since = span(self.elapsed - min(silent.values(), default=0.0))
+        more = f"; no answer from {few(hosts)} for {since}" if hosts else ""
+        if not self.team.open:
+            return f"{WAITING}{more}"
+        idle, why = self.team.idle, self.idle()
+        more += f"; {idle:,} idle: {why}" if idle and why else ""
+        return f"workers busy {self.team.busy_share(self.elapsed):.0%}{more}"
+
+    def failure(self) -> str:
+        """Say what failed last, and how often something has; empty before."""
+        last, count = self.last_failure, len(self.journal_state.failures)
+        if not count:
+            return ""
+        times = f"{count:,} time{'' if count == 1 else 's'}"
+        return times if last is None else f"{times}; last {self.mishap(last)}"
+
+    def mishap(self, mishap: TrialFailure) -> str:
+        """Say what happened to whom."""
+        at = f" at {plain(self.spec.time_attr)} {amount(mishap.resource)}" if mishap.resource else ""
+        again = ", tried again" if mishap.again else ""
+        return f"trial {mishap.trial}{at} ({mishap.kind}{again}): {mishap.reason}"
+
+    # Of workers
+
+    def what(self, worker: int) -> str:
+        """Say what a worker does."""
+        if worker in self.team.silent:
+            since = span(self.elapsed - self.team.silent[worker])
+            why = self.team.shut[worker]
+            return f"{NO_ANSWER} for {since}" + ("" if why == NO_ANSWER else f": {why}")
+        stay, why = self.journal_state.workers.get(worker), self.team.shut.get(worker, "")
+        if stay is not None:
+            return self.doing(stay) + (f"; {why}" if why else "")
+        if why:
+            return why
+        why = self.idle()
+        return f"idle: {why}" if why else "idle"
+
+    def rung(self, stay: JobRun) -> str:
+        """Say to which of its rungs a trial trains: ``"2/4"``."""
+        levels = self.scheduler.geometry.of_bracket(stay.bracket)
+        if stay.stop not in levels:
+            return "-"
+        return f"{levels.index(stay.stop) + 1}/{len(levels)}"
+
+    def far(self, stay: JobRun) -> str:
+        """Say how far a trial is, and where its next milestone is: ``"5/27"``."""
+        done = amount(stay.resource)
+        return f"{done}/{amount(stay.stop)}" if isfinite(stay.stop) else done
+
+    def doing(self, stay: JobRun) -> str:
+        """Say what a job is doing."""
+        before = self._before(stay)
+        if before is not None:
+            does = "saves" if before.ended == PAUSE else "ends"
+            return f"waits: worker {before.worker} still {does} trial {stay.trial}"
+        if stay.ended is not None:
+            return LEAVING.get(stay.ended, "failed")
+        again = f", attempt {stay.attempt + 1}" if stay.attempt else ""
+        if not stay.rows:
+            return f"no report yet{again}"
+        if self.ending:
+            return "leaves at next report"
+        if stay.resource <= stay.stood:
+            return f"trains again up to {amount(stay.stood)}{again}"
+        return self._silence(stay) or f"training{again}"
+
+    def _before(self, stay: JobRun) -> JobRun | None:
+        """Return the job of the same trial that has to be gone before this one begins."""
+        if stay.rows or stay.ended is not None:
+            return None
+        others = self.journal_state.runs.values()
+        return next((s for s in others if s.trial == stay.trial and s.job < stay.job), None)
+
+    def _silence(self, stay: JobRun) -> str:
+        silent = self.elapsed - self._said.get(stay.job, inf)
+        usual = stay.trained / stay.rows
+        return f"silent for {span(silent)}" if silent > max(SILENT, 5 * usual) else ""
+
+    def idle(self) -> str:
+        """Say why workers without a job have none; empty where that is not known yet."""
+        if self.ending:
+            return "the study ends"
+        if not self._in_vain:
+            return ""
+        limit, kind = self.scheduler.num_trials, self.scheduler.type
+        if limit is None or self.scheduler.started < limit:
+            return RUNG
+        return f"num_trials reached{REST.get(kind, '')}"

@@ -1,0 +1,473 @@
+"""Measurements of real runs: where the time of each job went, and the cluster that this makes."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from math import isnan, nan
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from hbsim.errors import HbsimWarning, ParameterError
+from hbsim.runner.records import Record, read_records
+from hbsim.runner.state import JournalState, value_of
+from hbsim.searchers import learns
+from hbsim.study.folder import StudyFolder
+from hbsim.study.result import load
+
+if TYPE_CHECKING:
+    from hbsim.simulation import Cluster
+    from hbsim.study.result import RunResult
+
+__all__ = [
+    "Costs",
+    "JobReport",
+    "Measured",
+    "ReachedMilestone",
+    "RecordedJob",
+    "RecordedRun",
+    "measure",
+    "read",
+    "straggler_std",
+    "went_on",
+]
+
+
+class JobReport(NamedTuple):
+    """One report of a job: the resource, the seconds of training until then, the metric (NaN for none)."""
+
+    resource: float
+    trained: float
+    value: float
+
+
+class ReachedMilestone(NamedTuple):
+    """A milestone of a job: the value that was decided on, and its seconds of training until then."""
+
+    value: float
+    trained: float
+
+
+@dataclass(slots=True)
+class RecordedJob:
+    """A job on a worker, as the journal has it. Times are study seconds.
+
+    Attributes
+    ----------
+    job, trial, worker : int
+        Who, and where.
+    start_time, end_time : float
+        From the order to the moment at which the worker was free again.
+    stood, start_resource : float
+        The milestone where the trial stood; from where it trained: 0 if it trained again what it had.
+    held_back : bool
+        Whether the trial's last process was still there at the start, saving its checkpoint.
+    begun : float or None
+        When the training function was called.
+    seconds : dict
+        What was measured within the process: start, load, save, wait, exit.
+    gap : float or None
+        How long its worker was idle before, although there was a job for it; None where it waited for one.
+    reports : list of JobReport
+        In order.
+    decided : dict of int to ReachedMilestone
+        By the index of the level.
+    verdict : str or None
+        The decision that ended it, or failed; None if it was cut.
+    kept : bool
+        Whether what it saved was of use: if the trial went on, it was from there. What a refused checkpoint
+        took is not the cost of one.
+    """
+
+    job: int
+    trial: int
+    worker: int
+    start_time: float
+    stood: float
+    gap: float | None
+    held_back: bool = False
+    start_resource: float = 0.0
+    end_time: float = nan
+    begun: float | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    reports: list[JobReport] = field(default_factory=list)
+    decided: dict[int, ReachedMilestone] = field(default_factory=dict)
+    verdict: str | None = None
+    kept: bool = True
+
+    @property
+    def trained(self) -> float:
+        """Seconds of training until the last report."""
+        return self.reports[-1].trained if self.reports else 0.0
+
+    @property
+    def whole(self) -> bool:
+        """Whether a decision ended it: then all its seconds are accounted for."""
+        return self.begun is not None and self.verdict not in (None, "failed")
+
+    @property
+    def held(self) -> float:
+        """Seconds until the process was started, where it was held back."""
+        if not self.held_back or self.begun is None or "start" not in self.seconds:
+            return 0.0
+        return max(0.0, self.begun - self.start_time - self.seconds["start"])
+
+    @property
+    def wait(self) -> float:
+        """Seconds at milestones."""
+        return self.seconds.get("wait", 0.0)
+
+    @property
+    def save(self) -> float:
+        """Seconds of saving checkpoints; of refused ones they are start-up."""
+        return self.seconds.get("save", 0.0) if self.kept else 0.0
+
+    @property
+    def load(self) -> float:
+        """Seconds of loading the checkpoint that a trial went on from; to look for none is start-up."""
+        return self.seconds.get("load", 0.0) if self.start_resource else 0.0
+
+    @property
+    def rest(self) -> float:
+        """What is left of the stay: start-up, refused checkpoints, and the exit of the process."""
+        spent = self.trained + self.wait + self.save + self.load + self.held
+        return max(0.0, self.end_time - self.start_time - spent)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRun:
+    """A real study and its stays.
+
+    Attributes
+    ----------
+    name : str
+        The folder's, without those above it.
+    result : RunResult
+        As `hbsim.load` reads it: the scheduler has given the same answers again.
+    stays : list of RecordedJob
+        In the order of starts.
+    resumed : int
+        How often the study went on in a new process.
+    """
+
+    name: str
+    result: RunResult
+    stays: Sequence[RecordedJob]
+    resumed: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing but the scheduler ended it."""
+        return self.result.why == "done"
+
+    def same_trials(self, other: RecordedRun) -> bool:
+        """Whether trial i is the same in both: all but the scheduler is, and the searcher does not learn."""
+        spec = self.result.spec
+        ours, theirs = spec.as_dict(), other.result.spec.as_dict()
+        is_same = all(ours[name] == theirs[name] for name in ours if name != "scheduler")
+        return spec.digest is not None and not learns(spec.searcher) and is_same
+
+
+def read(folder: Path | str) -> RecordedRun:
+    """Read a study that was run.
+
+    Raises
+    ------
+    ParameterError
+        There is no study in the folder, or nothing was decided in it.
+    OutputError
+        The study is still running.
+    JournalError
+        The journal is damaged, or the scheduler does not answer as it did in the recorded order.
+    """
+    place = StudyFolder(folder)
+    if not place.holds_study:
+        raise ParameterError("folders", str(folder), "holds no study: it has no journal.jsonl")
+    with _at_rest(place.path):
+        result = load(place.path)
+        with warnings.catch_warnings():  # `load` has said it
+            warnings.simplefilter("ignore", HbsimWarning)
+            records = list(read_records(place.journal))
+    if result.spec.until_return:
+        rule = "its trials ran until their functions returned: no decision was made that could be predicted"
+        raise ParameterError("folders", str(folder), rule)
+    if result.decisions.is_empty() or result.spec.metric is None:
+        rule = "is a study in which nothing was decided: there is nothing to hold the simulator against"
+        raise ParameterError("folders", str(folder), rule)
+    resumed = sum(record["e"] == "resume" for record in records)
+    return RecordedRun(place.path.name, result, _Reading(result).read(records), resumed)
+
+
+@contextmanager
+def _at_rest(path: Path) -> Iterator[None]:
+    """Hold the study's lock, if this process may write there: nobody else writes while it is read."""
+    from hbsim.runner.lock import StudyLock
+
+    if not os.access(path, os.W_OK):
+        yield
+        return
+    with StudyLock(path):
+        yield
+
+
+def went_on(stays: Iterable[RecordedJob]) -> list[bool]:
+    """Return of each job of a trial that had trained before whether it went on from where the trial stood."""
+    return [stay.start_resource > 0 for stay in stays if stay.stood and stay.reports]
+
+
+def _note_refused(stays: Sequence[RecordedJob]) -> None:
+    """Take note of jobs whose checkpoints were refused: their trials trained from zero again.
+
+    A trial that did not go on fares as most of the others did.
+    """
+    going = went_on(stays)
+    usual = 2 * sum(going) >= len(going)
+    last: dict[int, RecordedJob] = {}
+    for stay in stays:
+        before = last.get(stay.trial)
+        if before is not None and stay.stood and stay.reports:
+            before.kept = stay.start_resource > 0
+        last[stay.trial] = stay
+    for stay in last.values():
+        stay.kept = usual
+
+
+class _Reading:
+    """Turns records into stays."""
+
+    def __init__(self, result: RunResult) -> None:
+        spec = result.spec
+        self._journal_state = JournalState(result.scheduler.levels, result.scheduler.mode, spec.metric)
+        self._metric = spec.metric
+        self._stays: dict[int, RecordedJob] = {}
+        self._free = dict.fromkeys(range(result.workers), 0.0)  # since when, of those with work to do
+
+    def read(self, records: Sequence[Record]) -> list[RecordedJob]:
+        for record in records:
+            kind = record["e"]
+            self._note_free(record)
+            if kind == "resume":
+                self._end_all()
+            elif kind == "gone":
+                self._end(record)
+            elif kind in ("start", "restart"):
+                self._begin(record)
+            self._journal_state.apply(record)
+            if "rows" in record:
+                self._hear(record)
+            elif kind == "fail":
+                self._stays[record["job"]].verdict = "failed"
+            elif kind == "return":
+                self._stays[record["job"]].verdict = "complete"
+        self._end_all()
+        stays = list(self._stays.values())
+        _note_refused(stays)
+        return stays
+
+    def _end_all(self) -> None:
+        """End what was under way: the process that ran the study is gone, and its jobs with it."""
+        for stay in self._stays.values():
+            if isnan(stay.end_time):
+                stay.end_time = self._journal_state.now
+
+    def _note_free(self, record: Record) -> None:
+        """Take note of which workers wait for a job from now on, or do not."""
+        kind = record["e"]
+        if kind in ("none", "resume"):
+            self._free.clear()
+        elif kind == "shut":
+            self._free.pop(record["worker"], None)
+        elif kind == "open":
+            self._free[record["worker"]] = record["t"]
+
+    def _begin(self, record: Record) -> None:
+        worker, time = record["worker"], record["t"]
+        since = self._free.pop(worker, None)
+        gap = None if since is None else max(0.0, time - since)
+        job, trial = record["job"], record["trial"]
+        held = any(stay.trial == trial for stay in self._journal_state.runs.values())
+        self._stays[job] = RecordedJob(job, trial, worker, time, float(record["start"]), gap, held)
+
+    def _hear(self, record: Record) -> None:
+        stay = self._stays[record["job"]]
+        for _, trained, resource, metrics in record["rows"]:
+            stay.reports.append(JobReport(resource, trained, value_of(metrics, self._metric)))
+        under_way = self._journal_state.runs[record["job"]]
+        stay.start_resource = under_way.start_resource
+        if record["e"] == "reach":
+            value = nan if record["value"] is None else record["value"]
+            stay.decided[record["at"]] = ReachedMilestone(value, stay.trained)
+            if record["verdict"] != "continue":
+                stay.verdict = record["verdict"]
+
+    def _end(self, record: Record) -> None:
+        stay = self._stays[record["job"]]
+        stay.end_time, stay.begun = record["t"], record["begun"]
+        stay.seconds = dict(record["seconds"])
+        self._free[stay.worker] = record["t"]
+
+
+LEAST: Final = 0.01  # a fit of noise below this is none
+ENOUGH: Final = 10  # degrees of freedom that a fit of noise takes
+MOST: Final = 0.5  # the variation beyond which 1 + |z| is no model of the noise any more
+# Of |z|, z ~ Normal(0, 1): the mean and the standard deviation.
+MEAN: Final = math.sqrt(2 / math.pi)
+DEVIATION: Final = math.sqrt(1 - 2 / math.pi)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A parameter, and how many observations it is made of; with none it is the default."""
+
+    value: float
+    observations: int
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What everything cost, each with its observations.
+
+    Attributes
+    ----------
+    startup : Measured
+        Seconds of a job that are no training, no wait and no checkpoint: from the order until the function
+        is called, and from its end until the worker has the next job; and what it took to save where there
+        was no pause, or the checkpoint was refused, as the simulator saves at pauses only. An observation a
+        job.
+    report_delay : Measured
+        Seconds at a milestone until its decision arrived. An observation a milestone.
+    save, load : Measured
+        Seconds of a checkpoint, over the jobs that paused and those that went on. An observation a job that
+        saved; a job that loaded.
+    straggler_std : Measured
+        Noise of the seconds that a unit of the resource takes, beside the trial's own rate. An observation
+        a stretch between two levels.
+    drop_rate : Measured
+        Failures, as a probability per second. An observation a failure.
+    resume : Measured
+        1 if trials that were promoted or retried went on from a checkpoint, 0 if they trained from zero. An
+        observation such a job.
+    """
+
+    startup: Measured
+    report_delay: Measured
+    save: Measured
+    load: Measured
+    straggler_std: Measured
+    drop_rate: Measured
+    resume: Measured
+
+    def options(self) -> dict[str, object]:
+        """Return the keyword arguments of `hbsim.Cluster`, without the number of workers."""
+        names = ("startup", "report_delay", "save", "load", "straggler_std")
+        rounded: dict[str, object] = {name: round(getattr(self, name).value, 6) for name in names}
+        rate = float(f"{self.drop_rate.value:.6g}")
+        return {**rounded, "drop_rate": rate, "resume": bool(self.resume.value), "report": "blocking"}
+
+    def cluster_options(self, workers: int | None) -> dict[str, object]:
+        """Return the keyword arguments of `hbsim.Cluster`; without `workers` where that is None."""
+        return {**({} if workers is None else {"workers": workers}), **self.options()}
+
+    def observations(self) -> dict[str, int]:
+        """Return how many observations each parameter has."""
+        return {name: getattr(self, name).observations for name in self.__slots__}
+
+    def cluster(self, workers: int) -> Cluster:
+        """Return the cluster on which recorded seconds are replayed: their noise is in them already."""
+        from hbsim.simulation import Cluster
+
+        options = {**self.options(), "straggler_std": 0.0}
+        return Cluster(workers=workers, **options)  # type: ignore[arg-type]
+
+    def with_resume(self, resume: Measured) -> Costs:
+        """Return the same with another `resume`."""
+        return replace(self, resume=resume)
+
+
+def measure(runs: Iterable[Sequence[RecordedJob]]) -> Costs:
+    """Measure the parameters from the stays of one or more runs."""
+    parts = [list(stays) for stays in runs]
+    stays = [stay for part in parts for stay in part]
+    whole = [stay for stay in stays if stay.whole]
+    gaps = [stay.gap for stay in stays if stay.gap is not None]
+    pauses = [stay for stay in whole if stay.verdict == "pause" and stay.kept]
+    besides = [stay.rest + (0.0 if stay.verdict == "pause" else stay.save) for stay in whole]
+    startup = _mean(besides)
+    milestones = sum(len(stay.decided) for stay in whole)
+    waited = math.fsum(stay.wait for stay in whole)
+    return Costs(
+        startup=Measured(startup.value + _mean(gaps).value, startup.observations),
+        report_delay=Measured(waited / milestones if milestones else 0.0, milestones),
+        save=_mean_of_those_with([stay.save for stay in pauses]),
+        load=_mean_of_those_with([stay.load for stay in whole if stay.start_resource]),
+        straggler_std=straggler_std(parts),
+        drop_rate=_drop_rate(stays),
+        resume=_resume(stays),
+    )
+
+
+def _mean(values: Sequence[float]) -> Measured:
+    return Measured(math.fsum(values) / len(values) if values else 0.0, len(values))
+
+
+def _mean_of_those_with(values: Sequence[float]) -> Measured:
+    """Return the mean of all, as the simulator takes it of all; observed are those that are not 0."""
+    return Measured(_mean(values).value, sum(value > 0 for value in values))
+
+
+def _resume(stays: Sequence[RecordedJob]) -> Measured:
+    """Say whether most trials that had trained before went on from where they stood."""
+    later = went_on(stays)
+    return Measured(float(2 * sum(later) >= len(later)), len(later))
+
+
+def _drop_rate(stays: Sequence[RecordedJob]) -> Measured:
+    failures = sum(stay.verdict == "failed" for stay in stays)
+    exposed = math.fsum(stay.end_time - stay.start_time - stay.wait - stay.save - stay.held for stay in stays)
+    rate = failures / exposed if failures and exposed > 0 else 0.0
+    return Measured(-math.expm1(-rate), failures)
+
+
+def straggler_std(runs: Iterable[Sequence[RecordedJob]]) -> Measured:
+    """Fit the noise of the model 1 + |z| to the seconds that stretches between two levels take.
+
+    The variation of a trial's seconds a unit around their mean is that of 1 + s |z|: its standard deviation
+    is 0.603 s, and its mean 1 + 0.798 s.
+    """
+    squares, freedom, count = 0.0, 0, 0
+    for stays in runs:
+        for rates in _rates(stays).values():
+            if len(rates) < 2:
+                continue
+            mean = math.fsum(rates) / len(rates)
+            squares += math.fsum((rate / mean - 1) ** 2 for rate in rates)
+            freedom += len(rates) - 1
+            count += len(rates)
+    if freedom < ENOUGH:
+        return Measured(0.0, count)
+    variation = min(MOST, math.sqrt(squares / freedom))
+    fitted = variation / (DEVIATION - MEAN * variation)
+    return Measured(fitted if fitted >= LEAST else 0.0, count)
+
+
+def _rates(stays: Sequence[RecordedJob]) -> dict[int, list[float]]:
+    """Return the seconds a unit of each trial's stretches.
+
+    A job's first report is where its first stretch begins: before it the function also builds its model.
+    """
+    rates: dict[int, list[float]] = {}
+    for stay in stays:
+        if not stay.reports:
+            continue
+        resource, trained = stay.reports[0].resource, stay.reports[0].trained
+        by_seconds = {report.trained: report.resource for report in stay.reports}
+        for milestone in stay.decided.values():
+            reached = by_seconds[milestone.trained]
+            if reached > resource and milestone.trained > trained:
+                rates.setdefault(stay.trial, []).append((milestone.trained - trained) / (reached - resource))
+            resource, trained = reached, milestone.trained
+    return rates

@@ -1,0 +1,52 @@
+"""The table of options in ``docs/reference/cli.md``: what the commands have, made from their declarations.
+
+``python -m tests.cli.test_reference`` writes it anew.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from hbsim.cli.main import COMMANDS, list_options
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
+TABLE = re.compile(r"(?<=<!-- options: made from their declarations -->\n)(.*?)(?=<!-- end -->)", re.DOTALL)
+
+
+def make_table() -> str:
+    """Return a table of all options: a heading a group, a row an option and a meaning."""
+    groups: dict[str, dict[tuple[str, str, str], list[str]]] = {}
+    for one in list_options():
+        names = ", ".join(f"`{name}`" for name in one.names) or "(argument)"
+        row = (names, f"`{one.metavar}`" if one.metavar else "", one.help)
+        groups.setdefault(one.heading, {}).setdefault(row, []).append(one.command)
+    lines = []
+    for heading, rows in groups.items():
+        lines += ["", f"**{heading}**", "", "| option | value | of | meaning |", "| --- | --- | --- | --- |"]
+        for row, commands in rows.items():
+            names, value, meaning = (text.replace("|", "\\|") for text in row)
+            lines.append(f"| {names} | {value} | {', '.join(commands)} | {meaning} |")
+    return "\n".join(lines) + "\n\n"
+
+
+def test_the_page_has_all_options():
+    assert TABLE.findall(PAGE.read_text("utf-8")) == [make_table()], f"python -m {__name__} writes it"
+
+
+def test_options_are_listed_by_command_with_their_names_and_aliases():
+    options = list(list_options())
+    commands = list(dict.fromkeys(one.command for one in options))
+    assert [name for name in commands if " " not in name] == list(COMMANDS)
+    assert "surrogates import" in commands
+    names = {one.names for one in options if one.command == "simulate"}
+    assert ("--num-trials", "--trials") in names
+    assert ("--reduction-factor", "--eta") in names
+    assert ("--resume", "--no-resume") in names
+    assert all(one.help for one in options)
+    assert all(one.names[0].startswith("--") for one in options if one.heading != "Arguments" and one.names)
+
+
+if __name__ == "__main__":
+    text = PAGE.read_text("utf-8")
+    PAGE.write_text(TABLE.sub(lambda match: make_table(), text), "utf-8")
