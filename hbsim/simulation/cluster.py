@@ -505,6 +505,14 @@ class Cluster:
         panel=CLUSTER,
     )
 
+    def __repr__(self) -> str:
+        given = {one.name: getattr(self, one.name) for one in fields(self) if one.repr}
+        usual = {one.name: one.default for one in fields(self)}
+        texts = [
+            f"{name}={value!r}" for name, value in given.items() if name == "workers" or value != usual[name]
+        ]
+        return f"Cluster({', '.join(texts)})"
+
     def __post_init__(self) -> None:
         for time, away in RENEWALS.items():
             if getattr(self, time) is None and getattr(self, away):

@@ -84,6 +84,14 @@ class Result:
         self._jobs = simulated.jobs
         self._decisions = simulated.decisions
 
+    def __repr__(self) -> str:
+        better = self.incumbent()
+        metric = self.curves.surrogate.metric
+        best = f"best {metric} {better['value'][-1]:g}" if len(better) else "nothing reported"
+        what = f"{self.scheduler.type} on {self.curves.surrogate.name}"
+        scale = f"{self.scheduler.started:,} trials, {self.cluster.workers:,} workers"
+        return f"<Result of {what}: {scale}, {self.end_time:.6g} s, {best}>"
+
     @cached_property
     def end_time(self) -> float:
         """Simulated seconds at which the last job ended."""
