@@ -1,4 +1,4 @@
-"""The ring buffer in shared memory through which a trial's reports reach whoever drives the study.
+"""The ring of reports: a buffer in shared memory by which a trial's reports reach the study.
 
 A report that has been written is out of the trial's process: whatever ends that process, the reader still
 finds it. Writing takes no system call and no thread; it waits only where the reader is a whole ring behind.
@@ -93,7 +93,7 @@ class ReportRing:
         return bool(self._counters[_KILLED])
 
     def say_killed(self) -> None:
-        """Say so."""
+        """Tell the writer that it is being killed."""
         self._counters[_KILLED] = 1
 
     @property

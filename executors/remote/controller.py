@@ -112,7 +112,7 @@ class SessionFile:
         return seconds
 
     def touch(self) -> None:
-        """Take note that hosts are told to go on."""
+        """Renew the file's time: hosts have been told to go on."""
         with suppress(OSError):  # removed by somebody
             os.utime(self._file)
 

@@ -158,7 +158,7 @@ class Fleet:
             Whether that is for want of a connection to the host, as `CopyError.away` says.
         """
         if isinstance(copy, Get):
-            self.checkpoints.got(copy, problem, away)
+            self.checkpoints.copied(copy, problem, away)
             self.effects.notes += self.checkpoints.notes  # the study may be over before the next look
             self.checkpoints.notes.clear()
         else:
@@ -372,7 +372,7 @@ class Fleet:
 
     def _handle_beat(self, agent: FleetAgent, body: Body, now: float) -> None:
         agent.clocks.answer(int(body["id"]), float(body["clock"]), float(body["time"]), now)
-        self.checkpoints.answers(agent.name)
+        self.checkpoints.reached(agent.name)
         if agent.reported_missing:
             agent.reported_missing = False
             self._changes.append(("answers", "again", agent))

@@ -228,7 +228,7 @@ class FleetJobs:
 
     def copy(self) -> None:
         """Have those checkpoints copied from hosts that can be now."""
-        self._effects.copies += self._checkpoints.gets(self._is_running)
+        self._effects.copies += self._checkpoints.begin_copies(self._is_running)
 
     def _is_running(self, trial: int) -> bool:
         """Whether a trial's files may change, or are copied to a host."""
@@ -262,7 +262,7 @@ class FleetJobs:
         if job.agent is not None:
             job.agent.jobs.discard(number)
         if job.useful:
-            self._checkpoints.want(trial)
+            self._checkpoints.request(trial)
         self._effects.messages.append(ended)
 
 
